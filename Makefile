@@ -1,0 +1,57 @@
+# Works with GNU make 3.81 (macOS) and newer. `make` alone lists the targets.
+
+PYTHON ?= python3
+
+SHELL := bash
+VENV := .venv
+READY := $(VENV)/.ready
+NEW_ENOUGH := -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null
+
+.PHONY: help demo test test-slow check clean python system-libraries
+
+help:
+	@echo 'make demo       open the window on the demo models'
+	@echo 'make test       run the tests'
+	@echo 'make test-slow  run the slow tests'
+	@echo 'make check      look at style and types'
+	@echo 'make clean      remove .venv, caches and build output'
+	@echo
+	@echo 'The first run sets up .venv with Python 3.11 or newer; to name one: make demo PYTHON=python3.12'
+
+demo: system-libraries $(READY)
+	@$(VENV)/bin/paramosaic demo
+
+test: system-libraries $(READY)
+	@$(VENV)/bin/python -m pytest
+
+test-slow: system-libraries $(READY)
+	@$(VENV)/bin/python -m pytest -m slow
+
+check: $(READY)
+	@$(VENV)/bin/ruff check
+	@$(VENV)/bin/ruff format --check
+	@$(VENV)/bin/mypy
+
+clean:
+	@rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	@find core gui resources tests packaging -name __pycache__ -prune -exec rm -rf {} +
+
+# One stamp for the whole environment, written last: a set-up that failed half-way is tried again.
+$(READY): pyproject.toml packaging/constraints.txt | python
+	@echo 'Setting up $(VENV): this takes a few minutes the first time'
+	@$(VENV)/bin/python $(NEW_ENOUGH) && $(VENV)/bin/python -c 'import pip' 2>/dev/null \
+	    || $(PYTHON) -m venv --clear $(VENV)
+	@set -o pipefail; PYTHONUNBUFFERED=1 $(VENV)/bin/python -m pip install --disable-pip-version-check \
+	    --progress-bar off -c packaging/constraints.txt -e '.[dev]' \
+	    | awk '/^Installing collected/ { print "  Installing"; fflush() }; \
+	           /^ *Downloading .*[MG]B\)/ { sub(/(-[^- ]+)(-[^- ]+)(-[^- ]+)\.whl/, ""); print; fflush() }'
+	@touch $@
+
+python:
+	@$(VENV)/bin/python $(NEW_ENOUGH) || $(PYTHON) $(NEW_ENOUGH) || { \
+	    echo "Paramosaic needs Python 3.11 or newer, and '$(PYTHON)' is not." \
+	        "Name one that is: make $(MAKECMDGOALS) PYTHON=python3.12" >&2; exit 1; }
+
+# Any Python from 3.8 on will do here.
+system-libraries: python
+	@$(or $(wildcard $(VENV)/bin/python),$(PYTHON)) -I -S packaging/system_libraries.py

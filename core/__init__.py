@@ -1,0 +1,54 @@
+"""Paramosaic's engine: recipe -> plan -> merge -> record. No Qt, usable from a script.
+
+from core import load_recipe, plan_merge, read_record, run_merge
+
+plan = plan_merge(load_recipe("recipe.yaml"))
+record = run_merge(plan, "merged", progress=lambda progress: print(f"{progress.fraction:.0%}"))
+"""
+
+from __future__ import annotations
+
+from core.errors import (
+    Cancelled,
+    CheckpointError,
+    DeviceError,
+    IncompatibleError,
+    MergeError,
+    OutputError,
+    RecipeError,
+    VerificationError,
+)
+from core.execute import run_merge
+from core.inspection import Inspection, TensorInspection, inspect_models
+from core.jobs import CancelToken, Progress
+from core.plan import MergePlan, plan_merge
+from core.recipe import Recipe, load_recipe, parse_recipe
+from core.record import RunRecord, TensorRecord, read_record
+from core.verify import VerificationReport, verify_output
+
+__all__ = [
+    "CancelToken",
+    "Cancelled",
+    "CheckpointError",
+    "DeviceError",
+    "IncompatibleError",
+    "Inspection",
+    "MergeError",
+    "MergePlan",
+    "OutputError",
+    "Progress",
+    "Recipe",
+    "RecipeError",
+    "RunRecord",
+    "TensorInspection",
+    "TensorRecord",
+    "VerificationError",
+    "VerificationReport",
+    "inspect_models",
+    "load_recipe",
+    "parse_recipe",
+    "plan_merge",
+    "read_record",
+    "run_merge",
+    "verify_output",
+]

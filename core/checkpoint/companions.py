@@ -1,0 +1,136 @@
+"""The small files beside the weights: config, tokenizer, chat template.
+
+Tokenizer files are copied as files and never loaded. People upload outputs, so that paths of this
+machine are taken out of the JSON files that carry them.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from core.checkpoint.model import CONFIG_NAME, read_json
+from core.errors import CheckpointError, os_error_text
+
+__all__ = ["companion_files"]
+
+_NAMES = (
+    "generation_config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "tokenizer.model",
+    "tokenizer.model.v*",
+    "tekken.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.json",
+    "vocab.txt",
+    "merges.txt",
+    "*.tiktoken",
+    "spiece.model",
+    "sentencepiece.bpe.model",
+    "chat_template.*",
+    "additional_chat_templates/*",
+    "preprocessor_config.json",
+    "processor_config.json",
+    "video_preprocessor_config.json",
+)
+_PATH_KEYS = {
+    "_name_or_path",
+    "name_or_path",
+    "vocab_file",
+    "tokenizer_file",
+    "merges_file",
+    "special_tokens_map_file",
+}
+_ABSOLUTE = re.compile(r"^(/|~|[A-Za-z]:[\\/]|\\\\)")
+
+
+def companion_files(
+    source: Path,
+    config_source: Path,
+    *,
+    vocabulary: int | None,
+    dtype_name: str,
+    inputs: Iterable[Path],
+) -> dict[str, bytes]:
+    """The small files of the output, by name.
+
+    Args:
+        source: the folder whose tokenizer, chat template and generation config are taken.
+        config_source: the folder whose config.json is taken.
+        vocabulary: rows of the input embedding that is written; None where it is not known.
+        dtype_name: the type that is written, as torch spells it.
+        inputs: the input folders, whose paths must not appear.
+
+    Raises:
+        CheckpointError: a file cannot be read.
+    """
+    places = [str(folder.absolute()) for folder in inputs]
+    files: dict[str, bytes] = {}
+    patterns = list(_NAMES)
+    if (config_source / CONFIG_NAME).exists():
+        config = read_json(config_source / CONFIG_NAME)
+        if "auto_map" in config:
+            patterns.append("*.py")  # a model with code of its own does not load without it
+        _describe_output(config, vocabulary, dtype_name)
+        files[CONFIG_NAME] = _json_bytes(_without_paths(config, places))
+    for pattern in patterns:
+        for path in sorted(source.glob(pattern)):
+            if path.is_file():
+                name = path.relative_to(source).as_posix()
+                files[name] = _clean_copy(path, places)
+    return files
+
+
+def _describe_output(config: dict[str, Any], vocabulary: int | None, dtype_name: str) -> None:
+    text = config.get("text_config")
+    holders = [config, text] if isinstance(text, dict) else [config]
+    if vocabulary is not None:
+        holder = config if "vocab_size" in config or len(holders) == 1 else holders[-1]
+        holder["vocab_size"] = vocabulary
+    for holder in holders:
+        for key in ("dtype", "torch_dtype"):
+            if key in holder:
+                holder[key] = dtype_name
+    if "dtype" not in config and "torch_dtype" not in config:
+        config["torch_dtype"] = dtype_name  # the older key, which every version of transformers reads
+
+
+def _clean_copy(path: Path, places: list[str]) -> bytes:
+    """The file's bytes; JSON that names a path of this machine is written anew without it."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise CheckpointError(f"cannot read {path}: {os_error_text(error)}", path=path) from error
+    if path.name in {"tokenizer.json", "vocab.json"} or path.suffix != ".json":
+        return data
+    try:
+        value = json.loads(data)
+    except (ValueError, RecursionError):
+        return data
+    cleaned = _without_paths(value, places)
+    return data if cleaned == value else _json_bytes(cleaned)
+
+
+def _without_paths(value: Any, places: list[str]) -> Any:
+    if isinstance(value, dict):
+        return {
+            key: _without_paths(item, places)
+            for key, item in value.items()
+            if not (isinstance(item, str) and _is_private(key, item, places))
+        }
+    if isinstance(value, list):
+        return [_without_paths(item, places) for item in value]
+    return value
+
+
+def _is_private(key: str, text: str, places: list[str]) -> bool:
+    return (key in _PATH_KEYS and bool(_ABSOLUTE.match(text))) or any(place in text for place in places)
+
+
+def _json_bytes(value: Any) -> bytes:
+    return (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode()

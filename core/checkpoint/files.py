@@ -1,0 +1,171 @@
+"""Reading and writing at offsets.
+
+Where the system has positional calls (Linux, macOS) they are used: they release the interpreter's
+lock and need no shared file position. Elsewhere a lock guards seek-and-read. Inputs are read, never
+memory-mapped: a file that is truncated under a map kills the process.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import threading
+from pathlib import Path
+
+from core.errors import CheckpointError, MergeError, OutputError, os_error_text
+
+__all__ = ["ReadFile", "WriteFile", "sync_folder", "write_small_file"]
+
+_POSITIONAL = hasattr(os, "preadv") and hasattr(os, "pwrite")
+_BINARY: int = getattr(os, "O_BINARY", 0)
+_DISK_FULL = {errno.ENOSPC, errno.EDQUOT}
+
+
+class ReadFile:
+    """An input file, open for reads at offsets from any thread.
+
+    Attributes:
+        path: where it is.
+        size_bytes: its size when it was opened.
+        modified_ns: its modification time then.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock = threading.Lock()
+        self._fd = -1
+        try:
+            self._fd = os.open(path, os.O_RDONLY | _BINARY)
+            status = os.fstat(self._fd)
+        except OSError as error:
+            raise CheckpointError(f"cannot read {path}: {os_error_text(error)}", path=path) from error
+        self.size_bytes = status.st_size
+        self.modified_ns = status.st_mtime_ns
+
+    def read_into(self, buffer: memoryview, offset: int) -> None:
+        """Fill `buffer` (bytes) from `offset`. Raises CheckpointError when the file ends before."""
+        try:
+            while buffer:
+                if _POSITIONAL:
+                    count = os.preadv(self._fd, [buffer], offset)
+                else:
+                    count = self._seek_and_read(buffer, offset)
+                if count == 0:
+                    raise CheckpointError(
+                        f"{self.path} ended before byte {offset + len(buffer):,}",
+                        hint="the file was cut short while it was being read; restore it and start again",
+                        path=self.path,
+                    )
+                buffer = buffer[count:]
+                offset += count
+        except OSError as error:
+            raise CheckpointError(
+                f"cannot read {self.path}: {os_error_text(error)}", path=self.path
+            ) from error
+
+    def _seek_and_read(self, buffer: memoryview, offset: int) -> int:
+        with self._lock:
+            os.lseek(self._fd, offset, os.SEEK_SET)
+            data = os.read(self._fd, len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
+
+    def close(self) -> None:
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+    def __enter__(self) -> ReadFile:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+
+class WriteFile:
+    """A new output file of a known size, open for writes at offsets from any thread.
+
+    Its space is reserved at once where the file system can do so, so that a full disk is noticed
+    before the work and not at its end. Raises OutputError when it exists or cannot be written.
+    """
+
+    def __init__(self, path: Path, size_bytes: int) -> None:
+        self.path = path
+        self.size_bytes = size_bytes
+        self._lock = threading.Lock()
+        self._fd = -1
+        try:
+            self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | _BINARY, 0o666)
+            self._reserve()
+        except OSError as error:
+            self.close()
+            raise _write_error(error, path) from error
+
+    def _reserve(self) -> None:
+        if hasattr(os, "posix_fallocate") and self.size_bytes:
+            try:
+                os.posix_fallocate(self._fd, 0, self.size_bytes)
+            except OSError as error:
+                if error.errno not in {errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS}:
+                    raise
+            else:
+                return
+        os.ftruncate(self._fd, self.size_bytes)
+
+    def write_at(self, buffer: memoryview, offset: int) -> None:
+        """Write all of `buffer` (bytes) at `offset`."""
+        try:
+            while buffer:
+                if _POSITIONAL:
+                    count = os.pwrite(self._fd, buffer, offset)
+                else:
+                    with self._lock:
+                        os.lseek(self._fd, offset, os.SEEK_SET)
+                        count = os.write(self._fd, buffer)
+                buffer = buffer[count:]
+                offset += count
+        except OSError as error:
+            raise _write_error(error, self.path) from error
+
+    def sync(self) -> None:
+        """Return when the bytes are on the disk."""
+        try:
+            os.fsync(self._fd)
+        except OSError as error:
+            raise _write_error(error, self.path) from error
+
+    def close(self) -> None:
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+
+def write_small_file(path: Path, data: bytes) -> None:
+    """Write a new file and return when it is on the disk. Raises OutputError."""
+    try:
+        with path.open("xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise _write_error(error, path) from error
+
+
+def sync_folder(folder: Path) -> None:
+    """Return when the names in `folder` are on the disk, where the system can promise that."""
+    if os.name != "posix":
+        return
+    with contextlib.suppress(OSError):  # some network file systems refuse it
+        fd = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+
+
+def _write_error(error: OSError, path: Path) -> MergeError:
+    hint = None
+    if error.errno in _DISK_FULL:
+        hint = "free some space, or choose an output folder on another disk"
+    return OutputError(f"cannot write {path}: {os_error_text(error)}", hint=hint, path=path)

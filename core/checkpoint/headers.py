@@ -1,0 +1,185 @@
+"""The header of one safetensors file, parsed with bounds and checked to the last byte.
+
+Format: eight bytes with the header's length (little-endian), the header (JSON), the data. Source:
+https://huggingface.co/docs/safetensors. A file that this module accepts has every tensor's bytes
+inside it, without overlaps and without holes.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import xxhash
+
+from core.checkpoint.files import ReadFile
+from core.dtypes import DTYPES, DType
+from core.errors import CheckpointError
+
+__all__ = ["MAX_HEADER_BYTES", "ShardHeader", "StoredTensor", "encode_header", "read_header"]
+
+MAX_HEADER_BYTES = 100_000_000
+"""The bound that the safetensors library sets itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredTensor:
+    """Where the bytes of one tensor are.
+
+    Attributes:
+        name: its name.
+        dtype: its element type.
+        shape: its shape; () for a single number.
+        path: the file.
+        offset: of its first byte, from the beginning of the file.
+        size_bytes: of its data.
+    """
+
+    name: str
+    dtype: DType
+    shape: tuple[int, ...]
+    path: Path
+    offset: int
+    size_bytes: int
+
+
+@dataclass(frozen=True)
+class ShardHeader:
+    """One safetensors file.
+
+    Attributes:
+        path: where it is.
+        size_bytes, modified_ns: of the file when the header was read.
+        digest: hex XXH3-128 of the length and the header.
+        tensors: in the order of their data.
+    """
+
+    path: Path
+    size_bytes: int
+    modified_ns: int
+    digest: str
+    tensors: tuple[StoredTensor, ...]
+
+
+def read_header(path: Path) -> ShardHeader:
+    """Parse and check the header of `path`; no weights are read.
+
+    Raises:
+        CheckpointError: the file cannot be read, or is damaged in any way.
+    """
+    with ReadFile(path) as file:
+        if file.size_bytes < 8:
+            raise _damaged(path, f"it has only {file.size_bytes} bytes")
+        prefix = bytearray(8)
+        file.read_into(memoryview(prefix), 0)
+        length = int.from_bytes(prefix, "little")
+        if length > MAX_HEADER_BYTES:
+            raise _damaged(path, f"its header claims {length:,} bytes")
+        if 8 + length > file.size_bytes:
+            raise _damaged(path, f"its header claims {length:,} bytes and the file has {file.size_bytes:,}")
+        raw = bytearray(length)
+        file.read_into(memoryview(raw), 8)
+        tensors = _parse(path, bytes(raw), data_start=8 + length, file_size=file.size_bytes)
+        digest = xxhash.xxh3_128(prefix + raw).hexdigest()
+        return ShardHeader(path, file.size_bytes, file.modified_ns, digest, tensors)
+
+
+def encode_header(tensors: dict[str, tuple[DType, tuple[int, ...], int, int]]) -> bytes:
+    """The first bytes of a safetensors file, up to its data: name -> (dtype, shape, begin, end)."""
+    header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
+    for name, (dtype, shape, begin, end) in tensors.items():
+        header[name] = {"dtype": dtype.name, "shape": list(shape), "data_offsets": [begin, end]}
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(8, "little") + text
+
+
+def _parse(path: Path, raw: bytes, *, data_start: int, file_size: int) -> tuple[StoredTensor, ...]:
+    try:
+        header = json.loads(raw.decode(), object_pairs_hook=_unique_keys)
+    except (ValueError, RecursionError) as error:  # JSON and UTF-8 errors are ValueErrors
+        raise _damaged(path, "its header is not valid JSON") from error
+    if not isinstance(header, dict):
+        raise _damaged(path, "its header is not a JSON object")
+    header.pop("__metadata__", None)
+    tensors = [_entry(path, name, entry, data_start) for name, entry in header.items()]
+    tensors.sort(key=lambda tensor: (tensor.offset, tensor.size_bytes))
+    position = data_start
+    for tensor in tensors:
+        if tensor.offset != position:
+            raise _damaged(
+                path, f"the data of tensor {tensor.name!r} overlaps another or leaves a gap", tensor.name
+            )
+        position += tensor.size_bytes
+        if position > file_size:
+            raise CheckpointError(
+                f"{path} is truncated: tensor {tensor.name!r} ends at byte {position:,} "
+                f"and the file has {file_size:,}",
+                hint="copy or download the file again",
+                path=path,
+                tensor=tensor.name,
+            )
+    if position != file_size:
+        raise _damaged(path, f"{file_size - position:,} bytes at its end belong to no tensor")
+    return tuple(tensors)
+
+
+def _entry(path: Path, name: str, entry: Any, data_start: int) -> StoredTensor:
+    if not _is_text(name):
+        raise _damaged(path, f"the tensor name {name!r} is not valid text")
+    if not isinstance(entry, dict):
+        raise _damaged(path, f"the entry of tensor {name!r} is not an object", name)
+    dtype_name, shape, offsets = entry.get("dtype"), entry.get("shape"), entry.get("data_offsets")
+    if not isinstance(dtype_name, str):
+        raise _damaged(path, f"tensor {name!r} has no dtype", name)
+    if dtype_name not in DTYPES:
+        raise CheckpointError(
+            f"tensor {name!r} of {path} is stored as {dtype_name!r}, which Paramosaic cannot read",
+            hint="use a checkpoint that is not quantised: F64, F32, F16, BF16, F8_E4M3 or F8_E5M2",
+            path=path,
+            tensor=name,
+        )
+    if not isinstance(shape, list) or not all(_is_count(size) for size in shape):
+        raise _damaged(path, f"the shape of tensor {name!r} is not a list of sizes", name)
+    if not isinstance(offsets, list) or len(offsets) != 2 or not all(_is_count(at) for at in offsets):
+        raise _damaged(path, f"the data offsets of tensor {name!r} are not two numbers", name)
+    dtype = DTYPES[dtype_name]
+    size = prod(shape) * dtype.itemsize
+    if offsets[1] - offsets[0] != size:
+        raise _damaged(
+            path,
+            f"tensor {name!r} has {offsets[1] - offsets[0]:,} bytes where its shape and dtype need {size:,}",
+            name,
+        )
+    return StoredTensor(name, dtype, tuple(shape), path, data_start + offsets[0], size)
+
+
+def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    result = dict(pairs)
+    if len(result) != len(pairs):
+        raise ValueError("a key stands twice")
+    return result
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**63
+
+
+def _is_text(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _damaged(path: Path, what: str, tensor: str | None = None) -> CheckpointError:
+    return CheckpointError(
+        f"{path} is not a sound safetensors file: {what}",
+        hint="copy or download the file again",
+        path=path,
+        tensor=tensor,
+    )

@@ -1,0 +1,411 @@
+"""The commands. Results go to stdout, progress and errors to stderr.
+
+Exit status: 0 done, 1 the request cannot be carried out, 2 usage, 130 cancelled.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import click
+
+from core.checkpoint.output import free_disk_bytes
+from core.draws import MAX_SEED
+from core.errors import Cancelled, MergeError, os_error_text
+from core.execute import run_merge
+from core.inspection import Inspection, inspect_models
+from core.jobs import CancelToken, Progress
+from core.plan import DEFAULT_SHARD_SIZE_BYTES, MergePlan, plan_merge
+from core.recipe import load_recipe, recipe_as_dict
+from core.record import RunRecord
+from core.statistics import expected_on_zero_delta, resampling_curve, zero_delta_share
+from core.units import bytes_text, count_text, duration_text, parse_size, share_text
+from core.verify import verify_output
+from core.workers import default_threads
+
+__all__ = ["Desktop", "main"]
+
+_DEMO_OUT = Path("paramosaic-demo")
+
+
+@dataclass(frozen=True)
+class Desktop:
+    """What the commands need of the window, which this package does not import.
+
+    Attributes:
+        has_display: whether a window can be shown.
+        open_window: shows the window, on the demo models if told so; returns the exit status.
+        write_pictures: draws a run's pictures into a folder and returns their paths.
+    """
+
+    has_display: Callable[[], bool]
+    open_window: Callable[[bool], int]
+    write_pictures: Callable[[RunRecord, Path], list[Path]]
+
+
+class _Size(click.ParamType[int]):
+    name = "size"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        if isinstance(value, int):
+            return value
+        try:
+            return parse_size(value)
+        except MergeError as error:
+            self.fail(f"{error.message}; {error.hint}", param, ctx)
+
+
+_json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+_path = click.Path(path_type=Path)
+
+
+@click.group(invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="paramosaic")
+@click.pass_context
+def _paramosaic(context: click.Context) -> None:
+    """Merge fine-tuned language models. Without a command, open the window."""
+    if context.invoked_subcommand is None:
+        desktop: Desktop = context.obj
+        context.exit(desktop.open_window(False))
+
+
+@_paramosaic.command("merge")
+@click.argument("recipe", type=_path)
+@click.option("--out", type=_path, required=True, help="The folder to make.")
+@click.option("--seed", type=click.IntRange(0, MAX_SEED), help="Instead of the recipe's seed.")
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
+@click.option("--threads", type=click.IntRange(min=1), help="Workers; one a core unless given.")
+@click.option(
+    "--shard-size", type=_Size(), default=DEFAULT_SHARD_SIZE_BYTES, help="Of one file; 5GB unless given."
+)
+@click.option("--overwrite", is_flag=True, help="Replace the folder if it exists, when the merge is done.")
+@_json_option
+def _merge(
+    recipe: Path,
+    out: Path,
+    seed: int | None,
+    device: str,
+    threads: int | None,
+    shard_size: int,
+    overwrite: bool,
+    as_json: bool,
+) -> None:
+    """Merge as RECIPE says."""
+    asked = load_recipe(recipe)
+    if seed is not None:
+        asked = replace(asked, seed=seed)
+    plan = plan_merge(asked, shard_size_bytes=shard_size)
+    for warning in plan.warnings:
+        click.echo(f"warning: {warning}", err=True)
+    record = _run(plan, out, device=device, threads=threads, overwrite=overwrite)
+    click.echo(record.to_json().decode().rstrip() if as_json else _merge_summary(plan, record, out))
+
+
+@_paramosaic.command("plan")
+@click.argument("recipe", type=_path)
+@_json_option
+def _plan(recipe: Path, as_json: bool) -> None:
+    """Say what merging RECIPE would do. Reads headers only."""
+    plan = plan_merge(load_recipe(recipe))
+    free = free_disk_bytes(recipe)
+    click.echo(_to_json(_plan_document(plan, free)) if as_json else _plan_summary(plan, free))
+
+
+@_paramosaic.command("inspect")
+@click.argument("base", type=_path)
+@click.argument("models", type=_path, nargs=-1, required=True)
+@click.option("--sample", type=float, default=1.0, help="Fraction of the weights to read; 1 unless given.")
+@_json_option
+def _inspect(base: Path, models: tuple[Path, ...], sample: float, as_json: bool) -> None:
+    """Count what fine-tuning changed in MODELS, compared with BASE. Merges nothing."""
+    token = CancelToken()
+    with _signals_cancel(token):
+        inspection = inspect_models(base, models, sample=sample, cancel=token)
+    click.echo(_to_json(_inspection_document(inspection)) if as_json else _inspection_summary(inspection))
+
+
+@_paramosaic.command("verify")
+@click.argument("folder", type=_path, metavar="DIR")
+def _verify(folder: Path) -> None:
+    """Check the output in DIR against its run record."""
+    token = CancelToken()
+    with _signals_cancel(token):
+        report = verify_output(folder, cancel=token)
+    click.echo(f"{folder}: {report.tensors:,} tensors, {bytes_text(report.bytes_checked)}, all as written")
+
+
+@_paramosaic.command("demo")
+@click.option("--headless", is_flag=True, help="Merge without a window.")
+@click.option("--out", type=_path, help=f"The folder to make without a window; {_DEMO_OUT} unless given.")
+@click.pass_obj
+def _demo(desktop: Desktop, headless: bool, out: Path | None) -> None:
+    """Open the window on the demo models, or merge them without one."""
+    from resources import DEMO_FOLDER
+
+    if not headless and out is None:
+        if desktop.has_display():
+            raise SystemExit(desktop.open_window(True))
+        click.echo("There is no display: merging the demo models without a window.", err=True)
+    plan = plan_merge(load_recipe(DEMO_FOLDER / "recipe.yaml"))
+    target = out or _DEMO_OUT
+    record = _run(plan, target, device="auto", threads=None, overwrite=out is None)
+    click.echo(_merge_summary(plan, record, target))
+    for picture in desktop.write_pictures(record, target / "pictures"):
+        click.echo(f"picture     {picture.absolute()}")
+
+
+def main(desktop: Desktop, arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit status.
+
+    Args:
+        desktop: the window.
+        arguments: the command line; None for the process's own.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(AttributeError, ValueError):
+            stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    try:
+        result = _paramosaic.main(
+            args=None if arguments is None else list(arguments),
+            prog_name="paramosaic",
+            standalone_mode=False,
+            obj=desktop,
+        )
+    except click.UsageError as error:
+        error.show()
+        return 2
+    except (Cancelled, KeyboardInterrupt, click.Abort):
+        click.echo("cancelled", err=True)
+        return 130
+    except MergeError as error:
+        _print_error(error.message, error.hint)
+        return 1
+    except BrokenPipeError:
+        with contextlib.suppress(OSError):
+            sys.stdout.close()
+        return 1
+    except OSError as error:
+        _print_error(f"{error.filename or 'the system'}: {os_error_text(error)}", None)
+        return 1
+    except SystemExit as error:
+        return error.code if isinstance(error.code, int) else 0
+    return result if isinstance(result, int) else 0
+
+
+def _run(plan: MergePlan, out: Path, *, device: str, threads: int | None, overwrite: bool) -> RunRecord:
+    token = CancelToken()
+    with _signals_cancel(token), _ProgressDisplay() as display:
+        return run_merge(
+            plan,
+            out,
+            device=device,
+            threads=threads,
+            overwrite=overwrite,
+            progress=display.show,
+            cancel=token,
+        )
+
+
+@contextlib.contextmanager
+def _signals_cancel(token: CancelToken) -> Iterator[None]:
+    """Ctrl-C and a polite kill cancel the job; a second Ctrl-C interrupts at once."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def cancel(number: int, frame: Any) -> None:
+        if token.cancelled:
+            raise KeyboardInterrupt
+        token.cancel()
+
+    before = {number: signal.signal(number, cancel) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+class _ProgressDisplay:
+    """A bar on a terminal, a line for each tenth of the work elsewhere; on stderr."""
+
+    def __init__(self) -> None:
+        self._bar: Any = None
+        self._task: Any = None
+        self._tenths = 0
+
+    def __enter__(self) -> _ProgressDisplay:
+        if sys.stderr.isatty():
+            from rich.console import Console
+            from rich.progress import BarColumn, TaskProgressColumn, TextColumn
+            from rich.progress import Progress as Bar
+
+            self._bar = Bar(
+                BarColumn(),
+                TaskProgressColumn(),
+                TextColumn(
+                    "{task.fields[speed]}  {task.fields[left]}  [dim]{task.fields[tensor]}", markup=True
+                ),
+                console=Console(stderr=True),
+                transient=True,
+            )
+            self._bar.start()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def show(self, progress: Progress) -> None:
+        speed = f"{bytes_text(progress.bytes_per_s)}/s"
+        left = "" if progress.remaining_s is None else f"{duration_text(progress.remaining_s)} left"
+        if self._bar is not None:
+            fields = {"speed": speed, "left": left, "tensor": progress.tensor.replace("[", r"\[")}
+            if self._task is None:
+                self._task = self._bar.add_task("merge", total=1.0, **fields)
+            self._bar.update(self._task, completed=progress.fraction, **fields)
+            return
+        tenths = int(10 * progress.fraction)
+        if tenths > self._tenths:
+            self._tenths = tenths
+            click.echo(f"{10 * tenths} %  {speed}  {left}", err=True)
+
+
+def _print_error(message: str, hint: str | None) -> None:
+    click.echo(f"error: {_one_line(message)}", err=True)
+    if hint:
+        click.echo(f"hint: {_one_line(hint)}", err=True)
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.splitlines())
+
+
+def _to_json(value: Any) -> str:
+    return json.dumps(value, indent=2, ensure_ascii=False)
+
+
+def _method_line(plan: MergePlan) -> str:
+    recipe = plan.recipe
+    parts = [recipe.method.name, f"K = {len(plan.models)}"]
+    if recipe.method.parameter("resamples"):
+        parts += [f"n = {recipe.resamples}", f"seed {recipe.seed}"]
+    return ", ".join(parts)
+
+
+def _merge_summary(plan: MergePlan, record: RunRecord, out: Path) -> str:
+    lines = [
+        f"checkpoint  {out.absolute()}",
+        f"method      {_method_line(plan)}",
+        f"read        {bytes_text(record.bytes_read)}, wrote {bytes_text(record.bytes_written)}, "
+        f"in {duration_text(record.seconds)}",
+    ]
+    share = zero_delta_share(record.tensors)
+    curve = resampling_curve(record.tensors, equal_weights=len(set(plan.recipe.weights)) == 1)
+    if share is not None and curve is not None:
+        lines.append(
+            f"zero deltas {share_text(share)} in the sub-models, {share_text(curve.observed[-1])} "
+            f"in the result after {len(curve.observed) - 1} resamples"
+        )
+    lines += [
+        f"note        {tensor.name} was copied from the {'base' if plan.base else 'first sub-model'}; "
+        f"it is another in {', '.join(tensor.differs_in)}"
+        for tensor in record.tensors
+        if tensor.differs_in
+    ]
+    nonfinite = sum(count or 0 for tensor in record.tensors for count in tensor.nonfinite)
+    if nonfinite:
+        lines.append(f"note        the inputs hold {nonfinite:,} NaN or infinite values")
+    return "\n".join(lines)
+
+
+def _plan_document(plan: MergePlan, free: int) -> dict[str, Any]:
+    by_name = {tensor.output.name: tensor for tensor in plan.tensors}
+    ledger = []
+    for entry in plan.ledger:
+        tensor = by_name.get(entry.name)
+        row: dict[str, Any] = asdict(entry)
+        if tensor is not None:
+            row |= {
+                "shape": tensor.output.shape,
+                "dtype": tensor.output.dtype.name,
+                "elements": tensor.elements,
+                "file": plan.shards[tensor.placement.shard].file_name,
+            }
+        ledger.append(row)
+    return {
+        "recipe": recipe_as_dict(plan.recipe, plan.names),
+        "models": [
+            {"name": model.name, "bytes": model.size_bytes, "tensors": len(model.tensors)}
+            for model in [*plan.models, *([plan.base] if plan.base else [])]
+        ],
+        "parameters": plan.parameters,
+        "bytes_to_read": plan.bytes_to_read,
+        "bytes_to_write": plan.bytes_to_write,
+        "peak_memory_bytes": plan.peak_memory_bytes(default_threads()),
+        "free_disk_bytes": free,
+        "files": [{"name": shard.file_name, "bytes": shard.size_bytes} for shard in plan.shards],
+        "warnings": list(plan.warnings),
+        "ledger": ledger,
+    }
+
+
+def _plan_summary(plan: MergePlan, free: int) -> str:
+    actions = [entry.action for entry in plan.ledger]
+    counts = ", ".join(f"{actions.count(action):,} {action}" for action in dict.fromkeys(actions))
+    lines = [
+        f"method   {_method_line(plan)}",
+        f"models   {', '.join(model.name for model in plan.models)}",
+        f"base     {plan.base.name if plan.base else 'none'}",
+        f"tensors  {counts}; {count_text(plan.parameters)} parameters",
+        f"reads    {bytes_text(plan.bytes_to_read)}",
+        f"writes   {bytes_text(plan.bytes_to_write)} in {len(plan.shards)} "
+        f"file{'s' if len(plan.shards) > 1 else ''}; {bytes_text(free)} free here",
+        f"memory   {bytes_text(plan.peak_memory_bytes(default_threads()))} for buffers",
+    ]
+    lines += [f"{entry.action:8} {entry.name}: {entry.reason}" for entry in plan.ledger if entry.reason]
+    lines += [f"warning  {warning}" for warning in plan.warnings]
+    return "\n".join(lines)
+
+
+def _inspection_document(inspection: Inspection) -> dict[str, Any]:
+    return {"zero_delta_share": zero_delta_share(inspection.tensors)} | asdict(inspection)
+
+
+def _inspection_summary(inspection: Inspection) -> str:
+    tensors = inspection.tensors
+    total = sum(tensor.parameters for tensor in tensors)
+    seen = sum(tensor.elements for tensor in tensors)
+    lines = [
+        f"base {inspection.base}, {count_text(total)} parameters; "
+        f"{share_text(seen / total if total else 0)} looked at",
+        "",
+        "zero deltas",
+    ]
+    width = max(len(name) for name in inspection.models)
+    for at, name in enumerate(inspection.models):
+        share = zero_delta_share(tensors, at)
+        lines.append(f"  {name:{width}}  {share_text(share or 0):>7}")
+    overlap = [sum(column) for column in zip(*(tensor.changed_by for tensor in tensors), strict=True)]
+    lines += ["", f"changed by m of {len(inspection.models)} sub-models"]
+    lines += [
+        f"  {models:{width}}  {share_text(count / seen if seen else 0):>7}"
+        for models, count in enumerate(overlap)
+    ]
+    lines += ["", "share left on a zero delta with n resamples and equal weights"]
+    lines += [
+        f"  n = {draw:<{max(1, width - 4)}}  {share_text(left / seen if seen else 0):>7}"
+        for draw, left in enumerate(expected_on_zero_delta(overlap, 10))
+    ]
+    nonfinite = sum(sum(tensor.nonfinite) for tensor in tensors)
+    if nonfinite:
+        lines += ["", f"{nonfinite:,} NaN or infinite values"]
+    return "\n".join(lines)

@@ -1,0 +1,92 @@
+"""Everything that can go wrong with a request, as one tree.
+
+    MergeError
+    ├── RecipeError          the recipe asks for something that makes no sense
+    ├── CheckpointError      a model on disk is missing, damaged or of the wrong kind
+    ├── IncompatibleError    the models cannot be merged with one another
+    ├── OutputError          the output folder is taken, or cannot be written
+    ├── DeviceError          the chosen device is not there
+    ├── VerificationError    an output does not match its run record
+    └── Cancelled            the user stopped the job
+
+Each carries one sentence for the user (`message`), what to do about it (`hint`), and the file and
+tensor concerned, where there are any. Errors of other libraries are turned into these at the place
+where the library is called.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+__all__ = [
+    "Cancelled",
+    "CheckpointError",
+    "DeviceError",
+    "IncompatibleError",
+    "MergeError",
+    "OutputError",
+    "RecipeError",
+    "VerificationError",
+    "os_error_text",
+]
+
+
+class MergeError(Exception):
+    """A request that cannot be carried out.
+
+    Attributes:
+        message: one sentence that names the file, tensor or field.
+        hint: what the user can do, or None.
+        path: the file or folder concerned, or None.
+        tensor: the name of the tensor concerned, or None.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        hint: str | None = None,
+        path: Path | None = None,
+        tensor: str | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+        self.path = path
+        self.tensor = tensor
+
+
+class RecipeError(MergeError):
+    """The recipe asks for something that makes no sense."""
+
+
+class CheckpointError(MergeError):
+    """A model on disk is missing, damaged or of the wrong kind."""
+
+
+class IncompatibleError(MergeError):
+    """The models cannot be merged with one another."""
+
+
+class OutputError(MergeError):
+    """The output folder is taken, or cannot be written."""
+
+
+class DeviceError(MergeError):
+    """The chosen device is not there."""
+
+
+class VerificationError(MergeError):
+    """An output does not match its run record."""
+
+
+class Cancelled(MergeError):
+    """The user stopped the job."""
+
+    def __init__(self, message: str = "the merge was cancelled") -> None:
+        super().__init__(message)
+
+
+def os_error_text(error: OSError) -> str:
+    """The system's own words for `error` ("No space left on device"), without numbers and paths."""
+    return error.strerror or str(error) or type(error).__name__

@@ -1,0 +1,11 @@
+"""The merge methods, in one explicit list."""
+
+from __future__ import annotations
+
+from core.methods import linear, parameter_selection
+from core.methods.spec import MethodSpec, ParameterSpec, ParameterValue
+
+__all__ = ["METHODS", "MethodSpec", "ParameterSpec", "ParameterValue"]
+
+METHODS: dict[str, MethodSpec] = {spec.name: spec for spec in (parameter_selection.SPEC, linear.SPEC)}
+"""Every method by its name in recipes, in the order in which the window offers them."""

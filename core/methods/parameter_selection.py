@@ -1,0 +1,132 @@
+"""Parameter selection with zero-delta resampling.
+
+For every single parameter the value of one sub-model, picked at random; while the picked value
+equals the base's, pick again, up to n times. Source: arXiv:2410.03743, sections 2.2 and 2.3.
+Deviation: none; "equals" is defined for floating-point numbers in `arithmetic.changed`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from core.draws import SELECTION_STREAM, selection_thresholds
+from core.errors import RecipeError
+from core.kernels.chunk import Counts, MapJob
+from core.methods.spec import MethodSpec, ParameterSpec
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+__all__ = ["MAX_RESAMPLES", "SPEC", "count_deltas", "select"]
+
+MAX_RESAMPLES = 100
+
+
+def select(
+    job: MapJob, first_element: int, models: list[Tensor], base: Tensor | None
+) -> tuple[Tensor, Counts]:
+    """Parameter selection of one chunk.
+
+    Args:
+        job: what is asked.
+        first_element: the chunk's first element, counted in the whole tensor.
+        models: K tensors [elements] of the merge dtype.
+        base: the base's values, likewise.
+
+    Returns:
+        [elements] of the output dtype, and the counts.
+    """
+    import torch
+
+    from core.methods import arithmetic
+
+    counts, deltas = _count_deltas(job, models, base)
+    assert counts.zero_after_draw is not None and counts.selected is not None
+    elements = models[0].numel()
+    thresholds = selection_thresholds(job.weights)
+    chosen = torch.zeros(elements, dtype=torch.int64, device=models[0].device)
+    on_zero_delta = torch.ones(elements, dtype=torch.bool, device=models[0].device)
+    for draw in range(job.resamples + 1):
+        words = arithmetic.draw_words(
+            first_element, elements, draw, job.key, SELECTION_STREAM, models[0].device
+        )
+        picks = arithmetic.pick_models(words, thresholds)
+        chosen = torch.where(on_zero_delta, picks, chosen)
+        on_zero_delta = ~deltas.gather(0, chosen.unsqueeze(0)).squeeze(0)
+        counts.zero_after_draw[draw] = int(on_zero_delta.sum())
+    counts.selected[:] = torch.bincount(chosen, minlength=job.models).cpu().numpy()
+    stacked = torch.stack([arithmetic.words_of(model) for model in models])
+    values = stacked.gather(0, chosen.unsqueeze(0)).squeeze(0).view(models[0].dtype)
+    return arithmetic.convert(values, job.out_dtype), counts
+
+
+def count_deltas(
+    job: MapJob, first_element: int, models: list[Tensor], base: Tensor | None
+) -> tuple[Tensor, Counts]:
+    """The zero deltas and the overlap of one chunk, without a merge; the tensor returned is empty."""
+    counts, _ = _count_deltas(job, models, base)
+    return models[0][:0], counts
+
+
+def _count_deltas(job: MapJob, models: list[Tensor], base: Tensor | None) -> tuple[Counts, Tensor]:
+    """Counts with zero_delta and changed_by filled in, and where each model changed. [K, elements]."""
+    import torch
+
+    from core.methods import arithmetic
+
+    if base is None:
+        raise ValueError("parameter selection needs a base")
+    counts = Counts.zeros(len(job.input_dtypes), job.models, job.resamples)
+    assert counts.zero_delta is not None and counts.changed_by is not None
+    deltas = torch.stack([arithmetic.changed(model, base, job.zero_tolerance) for model in models])
+    counts.zero_delta[:] = (~deltas).sum(dim=1).cpu().numpy()
+    changed_by = torch.bincount(deltas.sum(dim=0), minlength=job.models + 1)
+    counts.changed_by[:] = changed_by.cpu().numpy()
+    return counts, deltas
+
+
+def _check(per_model: Mapping[str, Sequence[Any]], merge_wide: Mapping[str, Any]) -> None:
+    weights = per_model["weight"]
+    if not any(weight > 0 for weight in weights):
+        raise RecipeError(
+            "the weights of the sub-models are all zero, so none could ever be selected",
+            hint="give at least one sub-model a weight above zero",
+        )
+
+
+def _load_reference() -> Callable[..., Any]:
+    return select
+
+
+SPEC = MethodSpec(
+    name="parameter_selection",
+    title="Parameter selection",
+    help="Takes every parameter from one sub-model at random; a parameter that fine-tuning left "
+    "as it was is drawn again, up to n times.",
+    source="arXiv:2410.03743",
+    parameters=(
+        ParameterSpec(
+            "weight",
+            "float",
+            "model",
+            1.0,
+            "Weight",
+            "How often this sub-model is drawn, relative to the others.",
+            minimum=0.0,
+        ),
+        ParameterSpec(
+            "resamples",
+            "int",
+            "merge",
+            1,
+            "n, resamples",
+            "How many further draws a parameter gets while its drawn delta is zero.",
+            minimum=0,
+            maximum=MAX_RESAMPLES,
+        ),
+    ),
+    needs_base=True,
+    check=_check,
+    load_reference=_load_reference,
+)

@@ -1,0 +1,433 @@
+"""Recipe and headers become a plan: every output tensor, where its bytes come from and go to.
+
+All validation is here. No weights are read, and torch is not imported.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+
+from core.checkpoint.headers import ShardHeader, StoredTensor
+from core.checkpoint.layout import OutputTensor, Placement, ShardLayout, index_json, lay_out
+from core.checkpoint.model import Checkpoint, model_names, open_checkpoint
+from core.checkpoint.names import find_embedding, tied_heads
+from core.checkpoint.output import check_output, free_disk_bytes
+from core.digest import PIECE_BYTES
+from core.draws import philox_key
+from core.dtypes import DType, promote
+from core.errors import IncompatibleError, OutputError
+from core.kernels.chunk import MapJob
+from core.recipe import Recipe
+
+__all__ = [
+    "CHUNK_BYTES",
+    "DEFAULT_SHARD_SIZE_BYTES",
+    "MEMORY_BUDGET_BYTES",
+    "LedgerEntry",
+    "MergePlan",
+    "TensorPlan",
+    "check_destination",
+    "chunk_elements",
+    "common_dtype",
+    "open_models",
+    "plan_merge",
+    "usable_threads",
+]
+
+DEFAULT_SHARD_SIZE_BYTES = 5_000_000_000
+MEMORY_BUDGET_BYTES = 256 * 1024**2
+"""For the buffers of all workers together."""
+
+CHUNK_BYTES = 4 * 1024**2
+"""Input bytes of one chunk that are worth aiming at: large enough for the disk, small for the cache."""
+
+
+@dataclass(frozen=True)
+class LedgerEntry:
+    """The plan's account of one tensor.
+
+    Attributes:
+        name: of the tensor.
+        action: "merged", "copied" or "omitted".
+        reason: why it is not simply merged; "" otherwise.
+    """
+
+    name: str
+    action: str
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class TensorPlan:
+    """One output tensor.
+
+    Attributes:
+        output: its name, type and shape.
+        models: where each sub-model stores it. [K]
+        base: where the base stores it; None where there is no base.
+        job: how it is merged; None when it is copied from the base (or the first sub-model).
+        placement: where it goes.
+    """
+
+    output: OutputTensor
+    models: tuple[StoredTensor, ...]
+    base: StoredTensor | None
+    job: MapJob | None
+    placement: Placement
+
+    @property
+    def elements(self) -> int:
+        return prod(self.output.shape)
+
+    @property
+    def inputs(self) -> tuple[StoredTensor, ...]:
+        """What is read, in the order of a workspace's buffers: the sub-models, then the base.
+
+        A tensor that is copied is read from everywhere too, to see whether the copies agree.
+        """
+        reads_base = self.base is not None and (self.job is None or self.job.base_dtype is not None)
+        return (*self.models, self.base) if reads_base and self.base is not None else self.models
+
+
+@dataclass(frozen=True)
+class MergePlan:
+    """A recipe that was checked against the models on disk.
+
+    Attributes:
+        recipe: what was asked.
+        models: the K sub-models. base: the base, or None.
+        names: how each model folder is called in records and cards.
+        tensors: every output tensor, in the order of the work.
+        shards: the output files.
+        ledger: the account of every tensor.
+        warnings: sentences for the user.
+        vocabulary: rows of the input embedding; None where it was not recognised.
+    """
+
+    recipe: Recipe
+    models: tuple[Checkpoint, ...]
+    base: Checkpoint | None
+    names: Mapping[Path, str]
+    tensors: tuple[TensorPlan, ...]
+    shards: tuple[ShardLayout, ...]
+    ledger: tuple[LedgerEntry, ...]
+    warnings: tuple[str, ...]
+    vocabulary: int | None
+
+    @property
+    def parameters(self) -> int:
+        """Elements of the output."""
+        return sum(tensor.elements for tensor in self.tensors)
+
+    @property
+    def bytes_to_read(self) -> int:
+        return sum(stored.size_bytes for tensor in self.tensors for stored in tensor.inputs)
+
+    @property
+    def bytes_to_write(self) -> int:
+        return sum(shard.size_bytes for shard in self.shards)
+
+    @property
+    def out_dtype(self) -> DType | None:
+        """The floating-point type of most of the output; None where there is none."""
+        sizes: Counter[DType] = Counter()
+        for tensor in self.tensors:
+            if tensor.output.dtype.is_float:
+                sizes[tensor.output.dtype] += tensor.output.size_bytes
+        return sizes.most_common(1)[0][0] if sizes else None
+
+    @property
+    def input_folders(self) -> tuple[Path, ...]:
+        folders = [model.folder for model in self.models]
+        folders += [self.base.folder] if self.base else []
+        folders += [self.recipe.tokenizer_source] if self.recipe.tokenizer_source else []
+        return tuple(dict.fromkeys(folders))
+
+    @property
+    def headers(self) -> dict[Path, ShardHeader]:
+        """The header of every input file."""
+        every = [*self.models, *([self.base] if self.base else [])]
+        return {shard.path: shard for model in every for shard in model.shards}
+
+    @property
+    def index(self) -> bytes | None:
+        """The content of the output's index; None where there is a single file."""
+        return index_json(self.shards) if len(self.shards) > 1 else None
+
+    def peak_memory_bytes(self, threads: int) -> int:
+        """What the buffers of `threads` workers take at most, beyond what the imports take."""
+        threads = usable_threads(self, threads)
+        largest = max((chunk_elements(t, threads) * _working_bytes(t) for t in self.tensors), default=0)
+        return threads * largest
+
+
+def plan_merge(
+    recipe: Recipe,
+    *,
+    shard_size_bytes: int = DEFAULT_SHARD_SIZE_BYTES,
+) -> MergePlan:
+    """Check everything that can be checked without reading weights.
+
+    Args:
+        recipe: what is asked.
+        shard_size_bytes: the most data in one output file.
+
+    Raises:
+        CheckpointError: a model is missing or damaged.
+        IncompatibleError: the models cannot be merged with one another.
+    """
+    if shard_size_bytes < 1:
+        raise OutputError(f"the shard size of {shard_size_bytes} bytes is not positive")
+    models, base, names = open_models([entry.path for entry in recipe.models], recipe.base)
+    if recipe.tokenizer_source is not None and not recipe.tokenizer_source.is_dir():
+        raise IncompatibleError(
+            f"the tokenizer_source {recipe.tokenizer_source} is not a folder", path=recipe.tokenizer_source
+        )
+    if recipe.tokenizer_source is not None and recipe.tokenizer_source not in names:
+        names = {**names, recipe.tokenizer_source: model_names([recipe.tokenizer_source])[0]}
+    omitted = _omitted_heads(models, base)
+    ledger = [LedgerEntry(name, "omitted", reason) for name, reason in omitted.items()]
+    reference = base or models[0]
+    outputs: list[tuple[OutputTensor, tuple[StoredTensor, ...], StoredTensor | None, MapJob | None]] = []
+    tied = _tied_names(models, base)
+    for name, stored in reference.tensors.items():
+        if name in omitted:
+            continue
+        everywhere = _everywhere(name, models, base)
+        if stored.dtype.is_float:
+            job = _job(recipe, name, tied.get(name, name), everywhere, stored if base else None)
+            out_dtype = job.out_dtype
+            ledger.append(LedgerEntry(name, "merged", f"draws as {tied[name]}" if name in tied else ""))
+        else:
+            job, out_dtype = None, stored.dtype
+            ledger.append(LedgerEntry(name, "copied", f"{stored.dtype} is not a floating-point type"))
+        size = prod(stored.shape) * out_dtype.itemsize
+        output = OutputTensor(name, out_dtype, stored.shape, size)
+        outputs.append((output, everywhere, stored if base else None, job))
+    _refuse_extra_tensors(models, reference, omitted)
+    shards, placements = lay_out([output for output, *_ in outputs], shard_size_bytes)
+    embedding = find_embedding({output.name: output.shape for output, *_ in outputs})
+    return MergePlan(
+        recipe=recipe,
+        models=models,
+        base=base,
+        names=names,
+        tensors=tuple(
+            TensorPlan(output, stored, base_stored, job, placements[output.name])
+            for output, stored, base_stored, job in outputs
+        ),
+        shards=shards,
+        ledger=tuple(ledger),
+        warnings=tuple(_warnings(models)),
+        vocabulary=reference.tensors[embedding].shape[0] if embedding else None,
+    )
+
+
+def check_destination(plan: MergePlan, out: Path, *, overwrite: bool) -> None:
+    """Refuse an output folder that is taken, that is an input, or whose disk is too full.
+
+    Raises:
+        OutputError: with what to do.
+    """
+    check_output(out, plan.input_folders, overwrite=overwrite)
+    free = free_disk_bytes(out)
+    if plan.bytes_to_write > free:
+        raise OutputError(
+            f"the output needs {plan.bytes_to_write:,} bytes and the disk of {out} has {free:,} free",
+            hint="free some space, or choose an output folder on another disk",
+            path=out,
+        )
+
+
+def open_models(
+    folders: Sequence[Path], base_folder: Path | None
+) -> tuple[tuple[Checkpoint, ...], Checkpoint | None, dict[Path, str]]:
+    """Open the sub-models and the base, and refuse models of different architectures.
+
+    Returns the sub-models, the base, and a short name for each folder.
+    """
+    every = list(dict.fromkeys([*([base_folder] if base_folder else []), *folders]))
+    names = dict(zip(every, model_names(every), strict=True))
+    with ThreadPoolExecutor(max_workers=8) as pool:
+        opened = dict(zip(every, pool.map(open_checkpoint, every, names.values()), strict=True))
+    models = tuple(opened[folder] for folder in folders)
+    base = opened[base_folder] if base_folder else None
+    reference = base or models[0]
+    for model in models:
+        if None not in (model.architecture, reference.architecture) and (
+            model.architecture != reference.architecture
+        ):
+            raise IncompatibleError(
+                f"{model.folder} is a {model.architecture} model and {reference.folder} a "
+                f"{reference.architecture} model, and models of different architectures cannot be merged",
+                hint="take the sub-models that were fine-tuned from this base",
+                path=model.folder,
+            )
+    return models, base, names
+
+
+def common_dtype(name: str, stored: Sequence[StoredTensor]) -> DType:
+    """The sub-models' common storage type, or the one that torch promotes them to."""
+    dtype = promote(tensor.dtype for tensor in stored)
+    if dtype is None:
+        raise IncompatibleError(
+            f"tensor {name!r} is stored in different 8-bit types by the sub-models",
+            hint="say in the recipe in which type to merge, with dtype: bfloat16",
+            tensor=name,
+        )
+    return dtype
+
+
+def usable_threads(plan: MergePlan, wanted: int, budget_bytes: int = MEMORY_BUDGET_BYTES) -> int:
+    """How many workers fit in the memory budget, each with the smallest chunk; at least one."""
+    smallest = max((_piece_elements(t) * _working_bytes(t) for t in plan.tensors), default=1)
+    return max(1, min(wanted, budget_bytes // max(1, smallest)))
+
+
+def chunk_elements(
+    tensor: TensorPlan,
+    threads: int,
+    budget_bytes: int = MEMORY_BUDGET_BYTES,
+    chunk_bytes: int = CHUNK_BYTES,
+) -> int:
+    """Elements of one chunk: whole pieces, of about `chunk_bytes` of input, within the budget."""
+    piece = _piece_elements(tensor)
+    input_bytes = piece * sum(stored.dtype.itemsize for stored in tensor.inputs)
+    pieces = max(
+        1, min(chunk_bytes // input_bytes, budget_bytes // (threads * piece * _working_bytes(tensor)))
+    )
+    return min(pieces * piece, max(1, tensor.elements))
+
+
+def _piece_elements(tensor: TensorPlan) -> int:
+    return PIECE_BYTES // tensor.output.dtype.itemsize
+
+
+def _working_bytes(tensor: TensorPlan) -> int:
+    """Bytes an element that a worker holds: inputs, conversions, masks, output and scratch."""
+    itemsizes = [stored.dtype.itemsize for stored in tensor.inputs]
+    if tensor.job is None:
+        return sum(itemsizes)
+    converted = 0
+    if any(dtype != tensor.job.merge_dtype for dtype in tensor.job.model_dtypes):
+        converted = tensor.job.merge_dtype.itemsize * len(tensor.models)
+    masks = max(2, len(tensor.models) // 8 + 8)
+    return sum(itemsizes) + converted + masks + tensor.output.dtype.itemsize + 32
+
+
+def _everywhere(name: str, models: Sequence[Checkpoint], base: Checkpoint | None) -> tuple[StoredTensor, ...]:
+    """The tensor `name` in each sub-model, checked to be the same kind of thing in all."""
+    reference = base or models[0]
+    expected = reference.tensors[name]
+    result = []
+    for model in models:
+        stored = model.tensors.get(name)
+        if stored is None:
+            raise IncompatibleError(
+                f"tensor {name!r} of {reference.folder} is missing in {model.folder}",
+                hint="take sub-models that were fine-tuned from this base, saved whole",
+                path=model.folder,
+                tensor=name,
+            )
+        if stored.shape != expected.shape:
+            raise IncompatibleError(
+                f"tensor {name!r} has shape {_shape(stored.shape)} in {model.folder} "
+                f"and {_shape(expected.shape)} in {reference.folder}",
+                hint="take sub-models that were fine-tuned from this base without changes of shape",
+                path=model.folder,
+                tensor=name,
+            )
+        if stored.dtype.is_float != expected.dtype.is_float:
+            raise IncompatibleError(
+                f"tensor {name!r} is stored as {stored.dtype} in {model.folder} "
+                f"and as {expected.dtype} in {reference.folder}",
+                hint="quantised checkpoints cannot be merged; take the original ones",
+                path=model.folder,
+                tensor=name,
+            )
+        if not stored.dtype.is_float and stored.dtype != expected.dtype:
+            raise IncompatibleError(
+                f"tensor {name!r}, which would be copied, is stored as {stored.dtype} in {model.folder} "
+                f"and as {expected.dtype} in {reference.folder}",
+                hint="store it in one type in all models",
+                path=model.folder,
+                tensor=name,
+            )
+        result.append(stored)
+    return tuple(result)
+
+
+def _job(
+    recipe: Recipe,
+    name: str,
+    draw_name: str,
+    stored: tuple[StoredTensor, ...],
+    base: StoredTensor | None,
+) -> MapJob:
+    merge_dtype = recipe.dtype or common_dtype(name, stored)
+    return MapJob(
+        method=recipe.method.name,
+        model_dtypes=tuple(tensor.dtype for tensor in stored),
+        base_dtype=base.dtype if base is not None and recipe.method.needs_base else None,
+        merge_dtype=merge_dtype,
+        out_dtype=recipe.out_dtype or merge_dtype,
+        weights=recipe.weights,
+        resamples=recipe.resamples,
+        key=philox_key(recipe.seed, draw_name),
+        zero_tolerance=recipe.zero_tolerance,
+    )
+
+
+def _shapes(model: Checkpoint) -> dict[str, tuple[int, ...]]:
+    return {name: tensor.shape for name, tensor in model.tensors.items()}
+
+
+def _all_tie(models: Sequence[Checkpoint], base: Checkpoint | None) -> bool:
+    return all(model.ties_embeddings for model in [*models, *([base] if base else [])])
+
+
+def _tied_names(models: Sequence[Checkpoint], base: Checkpoint | None) -> dict[str, str]:
+    """Heads that draw under their embedding's name, so that the two stay equal."""
+    return tied_heads(_shapes(base or models[0])) if _all_tie(models, base) else {}
+
+
+def _omitted_heads(models: Sequence[Checkpoint], base: Checkpoint | None) -> dict[str, str]:
+    """Tied heads that some inputs store and others, rightly, do not: the embedding says it all."""
+    if not _all_tie(models, base):
+        return {}
+    every = [*models, *([base] if base else [])]
+    heads = {head: embedding for model in every for head, embedding in tied_heads(_shapes(model)).items()}
+    return {
+        head: f"tied to {embedding}, and not every input stores it"
+        for head, embedding in heads.items()
+        if not all(head in model.tensors for model in every)
+    }
+
+
+def _refuse_extra_tensors(
+    models: Sequence[Checkpoint], reference: Checkpoint, omitted: Mapping[str, str]
+) -> None:
+    for model in models:
+        for name in model.tensors:
+            if name not in reference.tensors and name not in omitted:
+                raise IncompatibleError(
+                    f"tensor {name!r} of {model.folder} is missing in {reference.folder}",
+                    hint="take sub-models that were fine-tuned from this base",
+                    path=model.folder,
+                    tensor=name,
+                )
+
+
+def _warnings(models: Sequence[Checkpoint]) -> list[str]:
+    if models[0].config is None:
+        return [f"{models[0].name} has no config.json, so transformers cannot load the result as it is"]
+    return []
+
+
+def _shape(shape: tuple[int, ...]) -> str:
+    return "×".join(str(size) for size in shape) if shape else "scalar"

@@ -1,0 +1,162 @@
+"""The run record: `paramosaic.json`, what a merge did, tensor by tensor."""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from core.checkpoint.output import RECORD_NAME
+from core.errors import VerificationError, os_error_text
+
+__all__ = ["SCHEMA_VERSION", "InputRecord", "RunRecord", "TensorRecord", "read_record", "software_versions"]
+
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True)
+class TensorRecord:
+    """What one output tensor is and how it came about.
+
+    Attributes:
+        name, shape, dtype: as written.
+        action: "merged" or "copied".
+        elements: their number.
+        zero_delta: [K] elements of each sub-model with zero delta.
+        changed_by: [K+1] elements changed by exactly m sub-models, m = 0..K.
+        zero_after_draw: [n+1] elements still on a zero delta after draw d.
+        selected: [K] elements whose value came from sub-model i.
+        nonfinite: [K+1] NaN and infinite elements of each input as stored, the base last; null for a
+            base that is not there or was not read.
+        digest: hex XXH3-128 of the XXH3-128 digests of its 256 KiB pieces.
+        differs_in: for a copied tensor, the sub-models whose copy is another.
+
+    A count that does not apply is None.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    action: str
+    elements: int
+    zero_delta: tuple[int, ...] | None
+    changed_by: tuple[int, ...] | None
+    zero_after_draw: tuple[int, ...] | None
+    selected: tuple[int, ...] | None
+    nonfinite: tuple[int | None, ...]
+    digest: str
+    differs_in: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class InputRecord:
+    """One model that was read: its name, its role, its files with size and header digest."""
+
+    name: str
+    role: str
+    files: tuple[Mapping[str, Any], ...]
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """One finished merge.
+
+    Attributes:
+        schema_version: of this file's layout.
+        recipe: as `core.recipe.recipe_as_dict` writes it, with names in the place of paths.
+        inputs: the models.
+        software: versions.
+        device: what did the arithmetic.
+        seconds: from the first weight read to the finished folder.
+        bytes_read, bytes_written: of weights.
+        tensors: every output tensor.
+    """
+
+    recipe: Mapping[str, Any]
+    inputs: tuple[InputRecord, ...]
+    software: Mapping[str, str]
+    device: str
+    seconds: float
+    bytes_read: int
+    bytes_written: int
+    tensors: tuple[TensorRecord, ...] = field(repr=False)
+    schema_version: int = SCHEMA_VERSION
+
+    def to_json(self) -> bytes:
+        """The content of `paramosaic.json`: one line a tensor."""
+        head = {"schema_version": self.schema_version} | {
+            item.name: getattr(self, item.name)
+            for item in fields(self)
+            if item.name not in {"tensors", "schema_version", "inputs"}
+        }
+        head["inputs"] = [asdict(entry) for entry in self.inputs]
+        text = json.dumps(head, indent=2, ensure_ascii=False).removesuffix("\n}")
+        lines = ",\n".join(
+            "    " + json.dumps(asdict(tensor), ensure_ascii=False, separators=(", ", ": "))
+            for tensor in self.tensors
+        )
+        return f'{text},\n  "tensors": [\n{lines}\n  ]\n}}\n'.encode()
+
+
+def read_record(folder: str | Path) -> RunRecord:
+    """The run record of the output in `folder`.
+
+    Raises:
+        VerificationError: there is none, or it is not one.
+    """
+    path = Path(folder) / RECORD_NAME
+    try:
+        data = json.loads(path.read_bytes())
+        if data["schema_version"] != SCHEMA_VERSION:
+            raise VerificationError(
+                f"{path} is of schema version {data['schema_version']!r}, not {SCHEMA_VERSION}",
+                hint="update Paramosaic",
+                path=path,
+            )
+        return RunRecord(
+            schema_version=data["schema_version"],
+            recipe=data["recipe"],
+            inputs=tuple(InputRecord(e["name"], e["role"], tuple(e["files"])) for e in data["inputs"]),
+            software=data["software"],
+            device=str(data["device"]),
+            seconds=float(data["seconds"]),
+            bytes_read=int(data["bytes_read"]),
+            bytes_written=int(data["bytes_written"]),
+            tensors=tuple(_tensor(entry) for entry in data["tensors"]),
+        )
+    except FileNotFoundError as error:
+        raise VerificationError(
+            f"{folder} holds no run record ({RECORD_NAME})",
+            hint="name the output folder of a merge",
+            path=path,
+        ) from error
+    except OSError as error:
+        raise VerificationError(f"cannot read {path}: {os_error_text(error)}", path=path) from error
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise VerificationError(
+            f"{path} is not a run record: {error}", hint="the file was changed or damaged", path=path
+        ) from error
+
+
+def software_versions() -> dict[str, str]:
+    """Versions of what takes part in a merge."""
+    result = {"python": platform.python_version(), "platform": f"{platform.system()} {platform.machine()}"}
+    for package in ("paramosaic", "numpy", "numba", "torch", "safetensors"):
+        try:
+            result[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return result
+
+
+def _tensor(entry: Mapping[str, Any]) -> TensorRecord:
+    values: dict[str, Any] = {
+        key: tuple(value) if isinstance(value, list) else value
+        for key, value in entry.items()
+        if key in {item.name for item in fields(TensorRecord)}
+    }
+    return TensorRecord(**values)

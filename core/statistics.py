@@ -1,0 +1,168 @@
+"""What the counts of a merge say: shares, maps over layers and modules, expected curves.
+
+Everything here is sums of counts; shares are formed last, so that roll-ups are exact.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = [
+    "DeltaCounts",
+    "LayerMap",
+    "Position",
+    "ResamplingCurve",
+    "expected_on_zero_delta",
+    "position_of",
+    "resampling_curve",
+    "zero_delta_map",
+    "zero_delta_share",
+]
+
+_LAYER = re.compile(r"^(?:.*?\.)?(?:layers?|h|blocks?|block_list)\.(\d+)\.(.+)$")
+
+Floats = NDArray[np.float64]
+
+
+class DeltaCounts(Protocol):
+    """What a TensorRecord and a TensorInspection have in common."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def elements(self) -> int: ...
+    @property
+    def zero_delta(self) -> tuple[int, ...] | None: ...
+    @property
+    def changed_by(self) -> tuple[int, ...] | None: ...
+
+
+class DrawCounts(DeltaCounts, Protocol):
+    """Counts of a merge that drew."""
+
+    @property
+    def zero_after_draw(self) -> tuple[int, ...] | None: ...
+
+
+@dataclass(frozen=True)
+class Position:
+    """Where a tensor is in the network: its layer (None outside the layers), and what it is there."""
+
+    layer: int | None
+    module: str
+
+
+@dataclass(frozen=True)
+class LayerMap:
+    """Shares by layer and kind of module.
+
+    Attributes:
+        layers: the row labels. [L]
+        modules: the column labels. [M]
+        share: between 0 and 1; NaN where a layer has no such module. [L, M]
+        elements: parameters behind each cell; 0 where there is none. [L, M]
+        outside: (module, share) of the tensors outside the layers.
+    """
+
+    layers: tuple[int, ...]
+    modules: tuple[str, ...]
+    share: Floats
+    elements: NDArray[np.int64]
+    outside: tuple[tuple[str, float], ...]
+
+
+@dataclass(frozen=True)
+class ResamplingCurve:
+    """The share of parameters on a zero delta after each draw.
+
+    Attributes:
+        observed: after draw 0..n. [n+1]
+        expected: what `changed_by` predicts; None where the weights were not equal. [n+1]
+    """
+
+    observed: tuple[float, ...]
+    expected: tuple[float, ...] | None
+
+
+def position_of(name: str) -> Position:
+    """The layer and module of the tensor `name`: "model.layers.3.mlp.up_proj.weight" is (3, "mlp.up_proj").
+
+    Names of another form are kept as they are, outside the layers.
+    """
+    found = _LAYER.match(name)
+    if found is None:
+        return Position(None, name.removesuffix(".weight").removeprefix("model."))
+    return Position(int(found[1]), found[2].removesuffix(".weight"))
+
+
+def zero_delta_share(tensors: Iterable[DeltaCounts], model: int | None = None) -> float | None:
+    """The share of zero deltas: of one sub-model, or over all of them; None where nothing was counted."""
+    zero = total = 0
+    for tensor in tensors:
+        if tensor.zero_delta is not None:
+            counted = tensor.zero_delta if model is None else (tensor.zero_delta[model],)
+            zero += sum(counted)
+            total += tensor.elements * len(counted)
+    return zero / total if total else None
+
+
+def zero_delta_map(tensors: Iterable[DeltaCounts], model: int | None = None) -> LayerMap:
+    """The share of zero deltas by layer and module: of one sub-model, or over all of them."""
+    groups: dict[Position, list[DeltaCounts]] = {}
+    for tensor in tensors:
+        if tensor.zero_delta is not None and tensor.elements:
+            groups.setdefault(position_of(tensor.name), []).append(tensor)
+    layers = tuple(sorted({position.layer for position in groups if position.layer is not None}))
+    modules = tuple(dict.fromkeys(position.module for position in groups if position.layer is not None))
+    share = np.full((len(layers), len(modules)), np.nan)
+    elements = np.zeros(share.shape, np.int64)
+    outside = []
+    for position, group in groups.items():
+        value = zero_delta_share(group, model)
+        if value is None:
+            continue
+        if position.layer is None:
+            outside.append((position.module, value))
+        else:
+            cell = layers.index(position.layer), modules.index(position.module)
+            share[cell] = value
+            elements[cell] = sum(tensor.elements for tensor in group)
+    return LayerMap(layers, modules, share, elements, tuple(outside))
+
+
+def expected_on_zero_delta(changed_by: Sequence[int], draws: int) -> Floats:
+    """Expected elements on a zero delta after each of `draws` draws, for equal weights. [draws]
+
+    After draw d: sum over m of H_m (1 - m/K)^(d+1), with H = `changed_by`, m = 0..K.
+    """
+    models = len(changed_by) - 1
+    stays = 1.0 - np.arange(models + 1) / models
+    powers = stays[None, :] ** np.arange(1, draws + 1)[:, None]
+    result: Floats = powers @ np.asarray(changed_by, np.float64)
+    return result
+
+
+def resampling_curve(tensors: Iterable[DrawCounts], *, equal_weights: bool) -> ResamplingCurve | None:
+    """The share of parameters on a zero delta after each draw, over `tensors`; None where none was drawn."""
+    observed: NDArray[np.int64] | None = None
+    overlap: NDArray[np.int64] | None = None
+    elements = 0
+    for tensor in tensors:
+        if tensor.zero_after_draw is None or tensor.changed_by is None:
+            continue
+        left, changed = np.array(tensor.zero_after_draw, np.int64), np.array(tensor.changed_by, np.int64)
+        observed = left if observed is None else observed + left
+        overlap = changed if overlap is None else overlap + changed
+        elements += tensor.elements
+    if observed is None or overlap is None or not elements:
+        return None
+    expected = expected_on_zero_delta(overlap.tolist(), len(observed)) / elements if equal_weights else None
+    return ResamplingCurve(
+        tuple((observed / elements).tolist()), None if expected is None else tuple(expected.tolist())
+    )

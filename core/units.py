@@ -1,0 +1,59 @@
+"""Numbers as people read them: 5.0 GB, 3 min 20 s, 68.1 %."""
+
+from __future__ import annotations
+
+import re
+
+from core.errors import MergeError
+
+__all__ = ["bytes_text", "count_text", "duration_text", "parse_size", "share_text"]
+
+_SIZES = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
+_BINARY = {"K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
+
+
+def bytes_text(count: float) -> str:
+    """ "1.5 GB", in powers of 1,000."""
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if count < 999.5:
+            return f"{count:.0f} {unit}" if unit == "bytes" else f"{count:.3g} {unit}"
+        count /= 1000
+    return f"{count:.3g} TB"
+
+
+def count_text(count: float) -> str:
+    """ "7.24 B" parameters: three digits and K, M, B or T."""
+    for unit in ("", " K", " M", " B"):
+        if count < 999.5:
+            return f"{count:.3g}{unit}"
+        count /= 1000
+    return f"{count:.3g} T"
+
+
+def duration_text(seconds: float) -> str:
+    """ "0.8 s", "42 s", "3 min 20 s", "2 h 5 min"."""
+    if seconds < 9.95:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def share_text(share: float) -> str:
+    """ "68.1 %"."""
+    return f"{100 * share:.1f} %"
+
+
+def parse_size(text: str) -> int:
+    """Bytes in "5GB", "800MB", "4GiB" or "1000000". Raises MergeError."""
+    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([KMGT]?)(i?)B?\s*", text, re.IGNORECASE)
+    unit = found[2].upper() if found else ""
+    if found is None or (found[3] and not unit):
+        raise MergeError(f"{text!r} is not a size", hint="write it as 5GB, 800MB or 4GiB")
+    size = int(float(found[1]) * (_BINARY if found[3] else _SIZES)[unit])
+    if size < 1:
+        raise MergeError(f"the size {text!r} is not positive", hint="write it as 5GB, 800MB or 4GiB")
+    return size

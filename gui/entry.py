@@ -1,0 +1,40 @@
+"""The console script: the engine's commands, with the window at hand. Qt is imported when it is needed."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from core.cli import Desktop, main as run_command
+from core.record import RunRecord
+
+__all__ = ["main"]
+
+
+def main() -> int:
+    """Run the command line of this process and return its exit status."""
+    return run_command(Desktop(has_display, _open_window, _write_pictures))
+
+
+def has_display() -> bool:
+    """Whether Qt can show a window here."""
+    if not sys.platform.startswith("linux"):
+        return True
+    return any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM"))
+
+
+def _open_window(demo: bool) -> int:
+    from gui.app import run_window
+
+    return run_window(demo)
+
+
+def _write_pictures(record: RunRecord, folder: Path) -> list[Path]:
+    from gui.export import write_pictures
+
+    return write_pictures(record, folder)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
