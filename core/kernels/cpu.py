@@ -187,19 +187,21 @@ def _mark_changed(
     elements = base.size
     for start in range(0, elements, BLOCK):
         stop = min(start + BLOCK, elements)
+        base_block = base[start:stop]
         for model in range(models.shape[0]):
-            bit = mask.dtype.type(1) << mask.dtype.type(model & 63)
-            row = mask[model >> 6]
-            zero = np.int64(0)
-            for at in range(start, stop):
-                a = models[model, at]
-                b = base[at]
-                different = (a != b) & (((a | b) & magnitude_mask) != 0)
-                nan = ((a & magnitude_mask) > infinity) | ((b & magnitude_mask) > infinity)
-                changed = different | nan
-                row[at] |= bit if changed else mask.dtype.type(0)
-                zero += not changed
-            zero_delta[model] += zero
+            block = models[model, start:stop]
+            row = mask[model >> 6, start:stop]
+            bit = mask.dtype.type(mask.dtype.type(1) << mask.dtype.type(model & 63))
+            changed = np.uint16(0)  # at most BLOCK; a narrow sum keeps the loop narrow, and so fast
+            for at in range(block.size):
+                a = block[at]
+                b = base_block[at]
+                differs = (a != b) & (((a | b) & magnitude_mask) != 0)
+                is_nan = ((a & magnitude_mask) > infinity) | ((b & magnitude_mask) > infinity)
+                flag = np.uint16(differs | is_nan)
+                row[at] |= mask.dtype.type(flag * bit)
+                changed = np.uint16(changed + flag)
+            zero_delta[model] += block.size - changed
 
 
 @njit(nogil=True, cache=True)

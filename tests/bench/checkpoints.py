@@ -1,0 +1,95 @@
+"""Llama-shaped checkpoints of any size, with deltas like those of real fine-tuning in bf16."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import save_file
+
+__all__ = ["llama_shapes", "make_checkpoints"]
+
+ZERO_SHARE = 2 / 3
+"""Of the deltas: about what steps of 3e-5 on weights of 0.02 leave in bf16."""
+
+
+def llama_shapes(parameters: int, hidden: int = 2048) -> Iterator[tuple[str, tuple[int, ...]]]:
+    """Names and shapes of a Llama with about `parameters` parameters."""
+    vocabulary, intermediate = 32_000, hidden * 11 // 4
+    layer = 4 * hidden**2 + 3 * hidden * intermediate + 2 * hidden
+    layers = max(1, round((parameters - 2 * vocabulary * hidden) / layer))
+    yield "model.embed_tokens.weight", (vocabulary, hidden)
+    for number in range(layers):
+        prefix = f"model.layers.{number}."
+        yield prefix + "input_layernorm.weight", (hidden,)
+        for name in ("gate_proj", "up_proj"):
+            yield f"{prefix}mlp.{name}.weight", (intermediate, hidden)
+        yield prefix + "mlp.down_proj.weight", (hidden, intermediate)
+        yield prefix + "post_attention_layernorm.weight", (hidden,)
+        for name in "qkvo":
+            yield f"{prefix}self_attn.{name}_proj.weight", (hidden, hidden)
+    yield "model.norm.weight", (hidden,)
+    yield "lm_head.weight", (vocabulary, hidden)
+
+
+def make_checkpoints(
+    root: Path, parameters: int, models: int, *, shard_bytes: int = 10**9, method: str = "parameter_selection"
+) -> Path:
+    """Write `base` and `model-1` .. `model-K` below `root`, and a recipe, whose path is returned."""
+    shards: list[list[tuple[str, tuple[int, ...]]]] = [[]]
+    filled = 0
+    for name, shape in llama_shapes(parameters):
+        size = 2 * int(np.prod(shape))
+        if shards[-1] and filled + size > shard_bytes:
+            shards.append([])
+            filled = 0
+        shards[-1].append((name, shape))
+        filled += size
+    folders = ["base", *(f"model-{number}" for number in range(1, models + 1))]
+    for folder in folders:
+        (root / folder).mkdir(parents=True, exist_ok=True)
+        config = {"model_type": "llama", "architectures": ["LlamaForCausalLM"], "torch_dtype": "bfloat16"}
+        (root / folder / "config.json").write_text(json.dumps(config))
+        files = {
+            name: f"model-{at + 1:05d}-of-{len(shards):05d}.safetensors"
+            for at, shard in enumerate(shards)
+            for name, _ in shard
+        }
+        (root / folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": files}))
+    for at, shard in enumerate(shards):
+        base = {name: _weights(shape, seed=hash_of(name)) for name, shape in shard}
+        for number, folder in enumerate(folders):
+            tensors = {
+                name: torch.from_numpy(words if number == 0 else _fine_tuned(words, number)).view(torch.bfloat16)
+                for name, words in base.items()
+            }
+            file = root / folder / f"model-{at + 1:05d}-of-{len(shards):05d}.safetensors"
+            save_file(tensors, file, metadata={"format": "pt"})
+    recipe = root / "recipe.yaml"
+    entries = "".join(f"  - model: {folder}\n" for folder in folders[1:])
+    draws = "parameters: {resamples: 4}\n" if method == "parameter_selection" else ""
+    recipe.write_text(f"merge_method: {method}\nbase_model: base\nmodels:\n{entries}{draws}seed: 1\n")
+    return recipe
+
+
+def hash_of(name: str) -> int:
+    """A seed from a name, the same in every process."""
+    return int.from_bytes(name.encode(), "little") % 2**63
+
+
+def _weights(shape: tuple[int, ...], seed: int) -> np.ndarray:
+    """bf16 bits of values around 0.02, [shape] int16: one million of them, repeated."""
+    values = np.random.default_rng(seed).normal(0, 0.02, 1 << 20).astype(np.float32)
+    words = (values.view(np.uint32) >> 16).astype(np.int16)
+    return np.resize(words, shape)
+
+
+def _fine_tuned(words: np.ndarray, number: int) -> np.ndarray:
+    """A third of the elements moved by one step of bf16; the pattern has a prime period."""
+    generator = np.random.default_rng(number)
+    steps = generator.integers(0, 2, 1_048_573, dtype=np.int16) * 2 - 1
+    steps[generator.random(steps.size) < ZERO_SHARE] = 0
+    return (words.reshape(-1) + np.resize(steps, words.size)).reshape(words.shape).astype(np.int16)

@@ -1,0 +1,60 @@
+"""A merge of models that are larger than the memory it may use."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+LIMIT_BYTES = 512 * 1024**2
+
+SCRIPT = """
+import sys, threading
+from pathlib import Path
+
+from core import load_recipe, plan_merge, run_merge
+from core.dtypes import FLOATS
+from core.kernels.cpu import warm_up
+
+def anonymous_bytes():
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("RssAnon:"):
+            return int(line.split()[1]) * 1024
+
+warm_up(FLOATS["BF16"])
+imports = peak = anonymous_bytes()
+done = threading.Event()
+
+def watch():
+    global peak
+    while not done.wait(0.005):
+        peak = max(peak, anonymous_bytes())
+
+watcher = threading.Thread(target=watch)
+watcher.start()
+record = run_merge(plan_merge(load_recipe(sys.argv[1])), sys.argv[2])
+done.set()
+watcher.join()
+print(peak - imports, record.bytes_read, record.seconds)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+def test_six_models_of_two_gigabytes_need_half_a_gigabyte(tmp_path: Path) -> None:
+    sys.path.insert(0, str(Path(__file__).parent.parent / "bench"))
+    from checkpoints import make_checkpoints
+
+    recipe = make_checkpoints(tmp_path / "models", parameters=1_000_000_000, models=6)
+    result = subprocess.run(
+        [sys.executable, "-c", SCRIPT, str(recipe), str(tmp_path / "out")],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    above_imports, bytes_read, seconds = (float(word) for word in result.stdout.split())
+    print(f"\n{bytes_read / 1e9:.1f} GB read in {seconds:.1f} s, {above_imports / 2**20:.0f} MiB above the imports")
+    assert bytes_read > 12e9
+    assert above_imports < LIMIT_BYTES
