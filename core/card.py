@@ -7,6 +7,7 @@ from typing import Any
 
 import yaml
 
+from core.checkpoint.model import hub_id
 from core.plan import MergePlan
 from core.recipe import recipe_as_dict
 
@@ -17,7 +18,7 @@ def model_card(plan: MergePlan, title: str) -> bytes:
     """The card of the merge `plan`, called `title`. No path of this machine is in it."""
     recipe = recipe_as_dict(plan.recipe, plan.names)
     method = plan.recipe.method
-    hub_ids = [name for name in dict.fromkeys(plan.names.values()) if name.count("/") == 1]
+    hub_ids = list(dict.fromkeys(found for found in map(hub_id, plan.names) if found))
     front: dict[str, Any] = {"library_name": "transformers", "tags": ["merge", "paramosaic"]}
     if hub_ids:
         front["base_model"] = hub_ids

@@ -27,6 +27,7 @@ from core.plan import DEFAULT_SHARD_SIZE_BYTES, MergePlan, plan_merge
 from core.recipe import load_recipe, recipe_as_dict
 from core.record import RunRecord
 from core.statistics import expected_on_zero_delta, resampling_curve, zero_delta_share
+from core.text import one_line
 from core.units import bytes_text, count_text, duration_text, parse_size, share_text
 from core.verify import verify_output
 from core.workers import default_threads
@@ -64,7 +65,7 @@ class _Size(click.ParamType[int]):
 
 
 _json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
-_path = click.Path(path_type=Path)
+_path = click.Path(path_type=Path, readable=False)  # the engine says what it cannot read, and why
 
 
 @click.group(invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
@@ -104,9 +105,9 @@ def _merge(
         asked = replace(asked, seed=seed)
     plan = plan_merge(asked, shard_size_bytes=shard_size)
     for warning in plan.warnings:
-        click.echo(f"warning: {warning}", err=True)
+        click.echo(f"warning: {one_line(warning)}", err=True)
     record = _run(plan, out, device=device, threads=threads, overwrite=overwrite)
-    click.echo(record.to_json().decode().rstrip() if as_json else _merge_summary(plan, record, out))
+    click.echo(_to_json(json.loads(record.to_json())) if as_json else _merge_summary(plan, record, out))
 
 
 @_paramosaic.command("plan")
@@ -139,7 +140,8 @@ def _verify(folder: Path) -> None:
     token = CancelToken()
     with _signals_cancel(token):
         report = verify_output(folder, cancel=token)
-    click.echo(f"{folder}: {report.tensors:,} tensors, {bytes_text(report.bytes_checked)}, all as written")
+    tensors = f"{report.tensors:,} tensors, {bytes_text(report.bytes_checked)}"
+    click.echo(f"{one_line(str(folder))}: {tensors}, all as written")
 
 
 @_paramosaic.command("demo")
@@ -216,7 +218,7 @@ def _run(plan: MergePlan, out: Path, *, device: str, threads: int | None, overwr
 
 @contextlib.contextmanager
 def _signals_cancel(token: CancelToken) -> Iterator[None]:
-    """Ctrl-C and a polite kill cancel the job; a second Ctrl-C interrupts at once."""
+    """Ctrl-C, a polite kill and a closed terminal cancel the job; a second Ctrl-C interrupts at once."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -226,7 +228,10 @@ def _signals_cancel(token: CancelToken) -> Iterator[None]:
             raise KeyboardInterrupt
         token.cancel()
 
-    before = {number: signal.signal(number, cancel) for number in (signal.SIGINT, signal.SIGTERM)}
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # nohup ignores it
+        numbers.append(signal.SIGHUP)
+    before = {number: signal.signal(number, cancel) for number in numbers}
     try:
         yield
     finally:
@@ -268,7 +273,7 @@ class _ProgressDisplay:
         speed = f"{bytes_text(progress.bytes_per_s)}/s"
         left = "" if progress.remaining_s is None else f"{duration_text(progress.remaining_s)} left"
         if self._bar is not None:
-            fields = {"speed": speed, "left": left, "tensor": progress.tensor.replace("[", r"\[")}
+            fields = {"speed": speed, "left": left, "tensor": one_line(progress.tensor).replace("[", r"\[")}
             if self._task is None:
                 self._task = self._bar.add_task("merge", total=1.0, **fields)
             self._bar.update(self._task, completed=progress.fraction, **fields)
@@ -280,17 +285,13 @@ class _ProgressDisplay:
 
 
 def _print_error(message: str, hint: str | None) -> None:
-    click.echo(f"error: {_one_line(message)}", err=True)
+    click.echo(f"error: {one_line(message)}", err=True)
     if hint:
-        click.echo(f"hint: {_one_line(hint)}", err=True)
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.splitlines())
+        click.echo(f"hint: {one_line(hint)}", err=True)
 
 
 def _to_json(value: Any) -> str:
-    return json.dumps(value, indent=2, ensure_ascii=False)
+    return json.dumps(value, indent=2)  # escapes only: stdout may not be UTF-8
 
 
 def _method_line(plan: MergePlan) -> str:
@@ -324,7 +325,7 @@ def _merge_summary(plan: MergePlan, record: RunRecord, out: Path) -> str:
     nonfinite = sum(count or 0 for tensor in record.tensors for count in tensor.nonfinite)
     if nonfinite:
         lines.append(f"note        the inputs hold {nonfinite:,} NaN or infinite values")
-    return "\n".join(lines)
+    return "\n".join(one_line(line) for line in lines)
 
 
 def _plan_document(plan: MergePlan, free: int) -> dict[str, Any]:
@@ -373,7 +374,7 @@ def _plan_summary(plan: MergePlan, free: int) -> str:
     ]
     lines += [f"{entry.action:8} {entry.name}: {entry.reason}" for entry in plan.ledger if entry.reason]
     lines += [f"warning  {warning}" for warning in plan.warnings]
-    return "\n".join(lines)
+    return "\n".join(one_line(line) for line in lines)
 
 
 def _inspection_document(inspection: Inspection) -> dict[str, Any]:
@@ -408,4 +409,4 @@ def _inspection_summary(inspection: Inspection) -> str:
     nonfinite = sum(sum(tensor.nonfinite) for tensor in tensors)
     if nonfinite:
         lines += ["", f"{nonfinite:,} NaN or infinite values"]
-    return "\n".join(lines)
+    return "\n".join(one_line(line) for line in lines)

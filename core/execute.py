@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import threading
 import time
@@ -80,6 +81,8 @@ def run_merge(
     token.raise_if_cancelled()
     staging = Staging(out)
     try:
+        for name, data in companions.items():
+            staging.add_file(name, data)
         workers = usable_threads(plan, threads or default_threads(), memory_budget_bytes)
         allow_open_files(workers * (len(plan.models) + 1) + len(plan.shards) + 256)
         run = _Run(plan, staging)
@@ -94,8 +97,6 @@ def run_merge(
             run.sync()
         finally:
             run.close()
-        for name, data in companions.items():
-            staging.add_file(name, data)
         record = RunRecord(
             recipe=recipe_as_dict(plan.recipe, plan.names),
             inputs=_inputs(plan),
@@ -329,8 +330,8 @@ def _workspaces(plan: MergePlan, device: str) -> tuple[Callable[[], Workspace], 
         for job in {_kind(tensor.job): tensor.job for tensor in plan.tensors if tensor.job}.values():
             compile_for(job)
         return CpuWorkspace, "cpu"
-    kind, _, number = device.partition(":")
-    if kind != "cuda" or (number and not number.isdigit()) or device.endswith(":"):
+    _, _, number = device.partition(":")
+    if not re.fullmatch(r"cuda(:[0-9]{1,4})?", device):
         raise DeviceError(f"the device {device!r} is not known", hint="one of: auto, cpu, cuda, cuda:N")
     available = 0
     if _may_have_cuda():

@@ -20,9 +20,10 @@ from core.checkpoint.output import check_output, free_disk_bytes
 from core.digest import PIECE_BYTES
 from core.draws import philox_key
 from core.dtypes import DType, promote
-from core.errors import IncompatibleError, OutputError
+from core.errors import CheckpointError, IncompatibleError, OutputError
 from core.kernels.chunk import MapJob
 from core.recipe import Recipe
+from core.text import is_text
 
 __all__ = [
     "CHUNK_BYTES",
@@ -190,6 +191,7 @@ def plan_merge(
         )
     if recipe.tokenizer_source is not None and recipe.tokenizer_source not in names:
         names = {**names, recipe.tokenizer_source: model_names([recipe.tokenizer_source])[0]}
+    _refuse_undecodable(names)
     omitted = _omitted_heads(models, base)
     ledger = [LedgerEntry(name, "omitted", reason) for name, reason in omitted.items()]
     reference = base or models[0]
@@ -253,7 +255,7 @@ def open_models(
     """
     every = list(dict.fromkeys([*([base_folder] if base_folder else []), *folders]))
     names = dict(zip(every, model_names(every), strict=True))
-    with ThreadPoolExecutor(max_workers=8) as pool:
+    with ThreadPoolExecutor(max_workers=4) as pool:
         opened = dict(zip(every, pool.map(open_checkpoint, every, names.values()), strict=True))
     models = tuple(opened[folder] for folder in folders)
     base = opened[base_folder] if base_folder else None
@@ -407,6 +409,14 @@ def _omitted_heads(models: Sequence[Checkpoint], base: Checkpoint | None) -> dic
         for head, embedding in heads.items()
         if not all(head in model.tensors for model in every)
     }
+
+
+def _refuse_undecodable(names: Mapping[Path, str]) -> None:
+    for folder, name in names.items():
+        if not is_text(name):
+            raise CheckpointError(
+                f"the name of the model folder {folder} is not valid text", hint="rename it", path=folder
+            )
 
 
 def _refuse_extra_tensors(

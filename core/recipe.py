@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from math import isfinite
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from core.draws import MAX_SEED
 from core.dtypes import DType, dtype_from_recipe_name
 from core.errors import RecipeError, os_error_text
 from core.methods import METHODS, MethodSpec, ParameterValue
+from core.text import is_text, shown
 
 __all__ = ["ModelEntry", "Recipe", "load_recipe", "parse_recipe", "recipe_as_dict"]
 
@@ -35,7 +37,8 @@ _KEYS = (
 _MERGEKIT_KEYS = ("slices", "modules", "tokenizer", "chat_template", "metadata", "name")
 """Keys of mergekit that mean something there and are not supported here."""
 
-_MAX_RECIPE_BYTES = 16_000_000
+_MAX_RECIPE_BYTES = 100_000
+"""Hundreds of sub-models. A larger file is something else, and would take seconds to parse."""
 
 
 @dataclass(frozen=True)
@@ -90,9 +93,10 @@ class Recipe:
 
     def values_by_model(self, name: str) -> tuple[ParameterValue, ...]:
         """The per-model parameter `name` for each sub-model: its own value, the recipe's, or the default."""
-        return tuple(entry.parameters.get(name, self.value(name)) for entry in self.models)
+        default = self.value(name)
+        return tuple(entry.parameters.get(name, default) for entry in self.models)
 
-    @property
+    @cached_property
     def weights(self) -> tuple[float, ...]:
         """The weight of each sub-model as given. [K]"""
         return tuple(float(value) for value in self.values_by_model("weight"))
@@ -113,16 +117,24 @@ def load_recipe(path: str | Path) -> Recipe:
     try:
         if path.is_dir():
             raise RecipeError(f"{path} is a folder, not a recipe", hint="name a YAML file", path=path)
-        if path.stat().st_size > _MAX_RECIPE_BYTES:
-            raise RecipeError(f"{path} is too large for a recipe", hint="name a YAML file", path=path)
-        text = path.read_bytes().decode()
-        data = yaml.load(text, Loader=_Loader)  # a SafeLoader
+        with path.open("rb") as file:
+            content = file.read(_MAX_RECIPE_BYTES + 1)
     except OSError as error:
         raise RecipeError(f"cannot read the recipe {path}: {os_error_text(error)}", path=path) from error
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
+    if len(content) > _MAX_RECIPE_BYTES:
+        raise RecipeError(f"{path} is too large for a recipe", hint="name a YAML file", path=path)
+    try:
+        data = yaml.load(content.decode(), Loader=_Loader)  # a SafeLoader
+    except UnicodeDecodeError as error:
+        raise RecipeError(f"{path} is not UTF-8 text", hint="name a YAML file", path=path) from error
+    except Exception as error:  # its constructors raise what they like: KeyError, AttributeError, ...
         mark = getattr(error, "problem_mark", None)
-        where = f", line {mark.line + 1}" if mark else ""
-        problem = getattr(error, "problem", None) or "it is not UTF-8 text"
+        where = f", line {mark.line + 1}," if mark else ""
+        problem = getattr(error, "problem", None) or "a value that cannot be understood"
+        if isinstance(error, yaml.reader.ReaderError):
+            problem = f"the character U+{error.character:04X} is not allowed"
+        elif isinstance(error, RecursionError):
+            problem = "it is nested too deeply"
         raise RecipeError(f"{path}{where} is not valid YAML: {problem}", path=path) from error
     try:
         return parse_recipe(data, path.absolute().parent)
@@ -217,12 +229,18 @@ class _Loader(yaml.SafeLoader):
     """YAML with numbers such as 1e-3, which YAML 1.1 takes for text, and without repeated keys."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
-        for at, key in enumerate(keys):
-            if key in keys[:at]:
+        seen = set()
+        for key_node, _ in node.value:
+            if key_node.tag == "tag:yaml.org,2002:merge":
+                continue
+            key = self.construct_object(key_node, deep=True)
+            if not isinstance(key, Hashable):
+                continue  # the SafeLoader refuses it
+            if key in seen:
                 raise yaml.constructor.ConstructorError(
-                    None, None, f"the key {key!r} stands twice", node.value[at][0].start_mark
+                    None, None, f"the key {shown(key)} stands twice", key_node.start_mark
                 )
+            seen.add(key)
         return super().construct_mapping(node, deep)
 
 
@@ -238,8 +256,8 @@ def _method(name: Any) -> MethodSpec:
         raise RecipeError("merge_method is missing", hint=f"one of: {', '.join(METHODS)}")
     if not isinstance(name, str) or name not in METHODS:
         raise RecipeError(
-            f"merge_method {name!r} is not supported",
-            hint=_nearest(str(name), METHODS) or f"one of: {', '.join(METHODS)}",
+            f"merge_method {shown(name)} is not supported",
+            hint=_nearest(name, METHODS) or f"one of: {', '.join(METHODS)}",
         )
     return METHODS[name]
 
@@ -276,8 +294,8 @@ def _parameters(
         spec = method.parameter(name) if isinstance(name, str) else None
         if spec is None:
             raise RecipeError(
-                f"{where}: {method.name} has no parameter {name!r}",
-                hint=_nearest(str(name), known) or f"it has: {', '.join(known)}",
+                f"{where}: {method.name} has no parameter {shown(name)}",
+                hint=_nearest(name, known) or f"it has: {', '.join(known)}",
             )
         if spec.scope not in scopes:
             raise RecipeError(
@@ -292,21 +310,25 @@ def _path(value: Any, folder: Path, where: str) -> Path:
     if isinstance(value, dict) and isinstance(value.get("model"), dict):
         value = value["model"].get("path", value)  # mergekit's long form of a reference
     if not isinstance(value, str) or not value:
-        raise RecipeError(f"{where} must be the path of a model folder, not {value!r}")
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        raise RecipeError(f"{where} {value!r} is not valid text", hint="rename the folder") from None
+        raise RecipeError(f"{where} must be the path of a model folder, not {shown(value)}")
+    if not is_text(value):
+        raise RecipeError(f"{where} {shown(value)} is not valid text", hint="rename the folder")
     if "\0" in value:
-        raise RecipeError(f"{where} {value!r} is not a path")
-    path = Path(value).expanduser()
+        raise RecipeError(f"{where} {shown(value)} is not a path")
+    try:
+        path = Path(value).expanduser()
+    except RuntimeError:
+        raise RecipeError(
+            f"{where} {shown(value)} is in the home folder of someone who is not known here",
+            hint="write the whole path, or ./ before a folder whose name begins with ~",
+        ) from None
     return path if path.is_absolute() else folder / path
 
 
 def _same_folder(one: Path, other: Path) -> bool:
     try:
         return one.resolve() == other.resolve()
-    except OSError:
+    except (OSError, RuntimeError):  # RuntimeError: links that lead in a circle
         return one == other
 
 
@@ -314,7 +336,7 @@ def _seed(value: Any) -> int:
     if value is None:
         return 0
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= MAX_SEED:
-        raise RecipeError(f"seed must be a whole number from 0 to {MAX_SEED}, not {value!r}")
+        raise RecipeError(f"seed must be a whole number from 0 to {MAX_SEED}, not {shown(value)}")
     return value
 
 
@@ -325,7 +347,7 @@ def _dtype(data: Mapping[str, Any], key: str) -> DType | None:
     dtype = dtype_from_recipe_name(value) if isinstance(value, str) else None
     if dtype is None:
         raise RecipeError(
-            f"{key} {value!r} is not supported",
+            f"{key} {shown(value)} is not supported",
             hint="one of: float64, float32, bfloat16, float16, float8_e4m3fn, float8_e5m2",
         )
     return dtype
@@ -339,7 +361,7 @@ def _zero_tolerance(value: Any) -> float | None:
     except OverflowError:
         number = -1.0
     if not isfinite(number) or number < 0:
-        raise RecipeError(f"zero_tolerance must be a finite number that is not negative, not {value!r}")
+        raise RecipeError(f"zero_tolerance must be a finite number that is not negative, not {shown(value)}")
     return number
 
 
@@ -348,7 +370,7 @@ def _choice(data: Mapping[str, Any], key: str, choices: tuple[str, ...]) -> str:
     if value is None:
         return choices[0]
     if value not in choices:
-        raise RecipeError(f"{key} must be {' or '.join(choices)}, not {value!r}")
+        raise RecipeError(f"{key} must be {' or '.join(choices)}, not {shown(value)}")
     return str(value)
 
 
@@ -379,11 +401,13 @@ def _refuse_unknown(
                 hint="name whole models under models" if key in {"slices", "modules"} else "leave it out",
             )
         raise RecipeError(
-            f"{where}unknown key {key!r}",
-            hint=_nearest(str(key), known) or f"the keys are: {', '.join(known)}",
+            f"{where}unknown key {shown(key)}",
+            hint=_nearest(key, known) or f"the keys are: {', '.join(known)}",
         )
 
 
-def _nearest(name: str, known: Iterable[str]) -> str | None:
+def _nearest(name: Any, known: Iterable[str]) -> str | None:
+    if not isinstance(name, str):
+        return None
     found = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
     return f"did you mean {found[0]!r}?" if found else None

@@ -12,6 +12,7 @@ from typing import Any
 
 from core.checkpoint.output import RECORD_NAME
 from core.errors import VerificationError, os_error_text
+from core.text import shown
 
 __all__ = ["SCHEMA_VERSION", "InputRecord", "RunRecord", "TensorRecord", "read_record", "software_versions"]
 
@@ -113,20 +114,23 @@ def read_record(folder: str | Path) -> RunRecord:
         data = json.loads(path.read_bytes())
         if data["schema_version"] != SCHEMA_VERSION:
             raise VerificationError(
-                f"{path} is of schema version {data['schema_version']!r}, not {SCHEMA_VERSION}",
+                f"{path} is of schema version {shown(data['schema_version'])}, not {SCHEMA_VERSION}",
                 hint="update Paramosaic",
                 path=path,
             )
+        tensors = tuple(_tensor(entry) for entry in _checked(data, "tensors", list))
+        if len({tensor.name for tensor in tensors}) != len(tensors):
+            raise ValueError("a tensor stands twice")
         return RunRecord(
             schema_version=data["schema_version"],
-            recipe=data["recipe"],
-            inputs=tuple(InputRecord(e["name"], e["role"], tuple(e["files"])) for e in data["inputs"]),
-            software=data["software"],
-            device=str(data["device"]),
-            seconds=float(data["seconds"]),
-            bytes_read=int(data["bytes_read"]),
-            bytes_written=int(data["bytes_written"]),
-            tensors=tuple(_tensor(entry) for entry in data["tensors"]),
+            recipe=_checked(data, "recipe", dict),
+            inputs=tuple(_input(entry) for entry in _checked(data, "inputs", list)),
+            software=_checked(data, "software", dict),
+            device=_checked(data, "device", str),
+            seconds=float(_checked(data, "seconds", int, float)),
+            bytes_read=_checked(data, "bytes_read", int),
+            bytes_written=_checked(data, "bytes_written", int),
+            tensors=tensors,
         )
     except FileNotFoundError as error:
         raise VerificationError(
@@ -137,8 +141,9 @@ def read_record(folder: str | Path) -> RunRecord:
     except OSError as error:
         raise VerificationError(f"cannot read {path}: {os_error_text(error)}", path=path) from error
     except (ValueError, KeyError, TypeError, RecursionError) as error:
+        what = f"{error} is missing" if isinstance(error, KeyError) else str(error)
         raise VerificationError(
-            f"{path} is not a run record: {error}", hint="the file was changed or damaged", path=path
+            f"{path} is not a run record: {what}", hint="the file was changed or damaged", path=path
         ) from error
 
 
@@ -153,10 +158,46 @@ def software_versions() -> dict[str, str]:
     return result
 
 
-def _tensor(entry: Mapping[str, Any]) -> TensorRecord:
-    values: dict[str, Any] = {
-        key: tuple(value) if isinstance(value, list) else value
-        for key, value in entry.items()
-        if key in {item.name for item in fields(TensorRecord)}
-    }
-    return TensorRecord(**values)
+def _checked(entry: Mapping[str, Any], key: str, *types: type) -> Any:
+    """The value of `key`, checked to be of one of `types`; a flag is not a number. Raises ValueError."""
+    value = entry[key]
+    if type(value) not in types:
+        raise ValueError(f"{key} is {shown(value)}")
+    return value
+
+
+def _input(entry: Any) -> InputRecord:
+    if not isinstance(entry, dict):
+        raise ValueError(f"{shown(entry)} is no input")
+    files = tuple(_checked(entry, "files", list))
+    return InputRecord(_checked(entry, "name", str), _checked(entry, "role", str), files)
+
+
+def _tensor(entry: Any) -> TensorRecord:
+    if not isinstance(entry, dict):
+        raise ValueError(f"{shown(entry)} is no tensor")
+    return TensorRecord(
+        name=_checked(entry, "name", str),
+        shape=_numbers(entry, "shape", int),
+        dtype=_checked(entry, "dtype", str),
+        action=_checked(entry, "action", str),
+        elements=_checked(entry, "elements", int),
+        zero_delta=_counts(entry, "zero_delta"),
+        changed_by=_counts(entry, "changed_by"),
+        zero_after_draw=_counts(entry, "zero_after_draw"),
+        selected=_counts(entry, "selected"),
+        nonfinite=_numbers(entry, "nonfinite", int, type(None)),
+        digest=_checked(entry, "digest", str),
+        differs_in=tuple(str(name) for name in entry.get("differs_in", ())),
+    )
+
+
+def _counts(entry: Mapping[str, Any], key: str) -> tuple[int, ...] | None:
+    return None if entry[key] is None else _numbers(entry, key, int)
+
+
+def _numbers(entry: Mapping[str, Any], key: str, *types: type) -> tuple[Any, ...]:
+    values = _checked(entry, key, list)
+    if any(type(value) not in types for value in values):
+        raise ValueError(f"{key} of tensor {shown(entry['name'])} is {shown(values)}")
+    return tuple(values)

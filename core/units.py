@@ -53,7 +53,7 @@ def parse_size(text: str) -> int:
     unit = found[2].upper() if found else ""
     if found is None or (found[3] and not unit):
         raise MergeError(f"{text!r} is not a size", hint="write it as 5GB, 800MB or 4GiB")
-    size = int(float(found[1]) * (_BINARY if found[3] else _SIZES)[unit])
-    if size < 1:
-        raise MergeError(f"the size {text!r} is not positive", hint="write it as 5GB, 800MB or 4GiB")
-    return size
+    size = float(found[1]) * (_BINARY if found[3] else _SIZES)[unit]
+    if not 1 <= size < 2**63:
+        raise MergeError(f"the size {text!r} is out of range", hint="write it as 5GB, 800MB or 4GiB")
+    return int(size)

@@ -47,6 +47,9 @@ def verify_output(
     """
     folder = Path(folder)
     token = cancel or CancelToken()
+    if not folder.is_dir():
+        what = "is not a folder" if folder.exists() else "does not exist"
+        raise VerificationError(f"{folder} {what}", hint="name the output folder of a merge", path=folder)
     record = read_record(folder)
     checkpoint = open_checkpoint(folder)
     recorded = {tensor.name: tensor for tensor in record.tensors}

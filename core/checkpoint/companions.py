@@ -14,6 +14,7 @@ from typing import Any
 
 from core.checkpoint.model import CONFIG_NAME, read_json
 from core.errors import CheckpointError, os_error_text
+from core.text import is_text
 
 __all__ = ["companion_files"]
 
@@ -77,7 +78,11 @@ def companion_files(
         if "auto_map" in config:
             patterns.append("*.py")  # a model with code of its own does not load without it
         _describe_output(config, vocabulary, dtype_name)
-        files[CONFIG_NAME] = _json_bytes(_without_paths(config, places))
+        try:
+            files[CONFIG_NAME] = _json_bytes(_without_paths(config, places))
+        except RecursionError as error:
+            path = config_source / CONFIG_NAME
+            raise CheckpointError(f"{path} is nested too deeply", path=path) from error
     for pattern in patterns:
         for path in sorted(source.glob(pattern)):
             if path.is_file():
@@ -110,10 +115,12 @@ def _clean_copy(path: Path, places: list[str]) -> bytes:
         return data
     try:
         value = json.loads(data)
-    except (ValueError, RecursionError):
+        cleaned = _without_paths(value, places)
+        return data if cleaned == value else _json_bytes(cleaned)
+    except ValueError:
         return data
-    cleaned = _without_paths(value, places)
-    return data if cleaned == value else _json_bytes(cleaned)
+    except RecursionError as error:
+        raise CheckpointError(f"{path} is nested too deeply", path=path) from error
 
 
 def _without_paths(value: Any, places: list[str]) -> Any:
@@ -133,4 +140,7 @@ def _is_private(key: str, text: str, places: list[str]) -> bool:
 
 
 def _json_bytes(value: Any) -> bytes:
-    return (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode()
+    text = json.dumps(value, indent=2, ensure_ascii=False)
+    if not is_text(text):  # half a surrogate pair stays the escape that it was
+        text = json.dumps(value, indent=2)
+    return (text + "\n").encode()

@@ -8,6 +8,7 @@ inside it, without overlaps and without holes.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -18,8 +19,12 @@ import xxhash
 from core.checkpoint.files import ReadFile
 from core.dtypes import DTYPES, DType
 from core.errors import CheckpointError
+from core.text import is_text
 
 __all__ = ["MAX_HEADER_BYTES", "ShardHeader", "StoredTensor", "encode_header", "read_header"]
+
+_MAX_DIMENSIONS = 64  # as torch has it
+_LFS_POINTER = b"version https://git-lfs"
 
 MAX_HEADER_BYTES = 100_000_000
 """The bound that the safetensors library sets itself."""
@@ -76,6 +81,8 @@ def read_header(path: Path) -> ShardHeader:
         prefix = bytearray(8)
         file.read_into(memoryview(prefix), 0)
         length = int.from_bytes(prefix, "little")
+        if prefix == _LFS_POINTER[:8]:
+            _refuse_pointer(file)
         if length > MAX_HEADER_BYTES:
             raise _damaged(path, f"its header claims {length:,} bytes")
         if 8 + length > file.size_bytes:
@@ -100,6 +107,8 @@ def encode_header(tensors: dict[str, tuple[DType, tuple[int, ...], int, int]]) -
 def _parse(path: Path, raw: bytes, *, data_start: int, file_size: int) -> tuple[StoredTensor, ...]:
     try:
         header = json.loads(raw.decode(), object_pairs_hook=_unique_keys)
+    except _RepeatedKey as error:
+        raise _damaged(path, f"{error.key!r} stands twice in its header", error.key) from error
     except (ValueError, RecursionError) as error:  # JSON and UTF-8 errors are ValueErrors
         raise _damaged(path, "its header is not valid JSON") from error
     if not isinstance(header, dict):
@@ -128,7 +137,7 @@ def _parse(path: Path, raw: bytes, *, data_start: int, file_size: int) -> tuple[
 
 
 def _entry(path: Path, name: str, entry: Any, data_start: int) -> StoredTensor:
-    if not _is_text(name):
+    if not is_text(name):
         raise _damaged(path, f"the tensor name {name!r} is not valid text")
     if not isinstance(entry, dict):
         raise _damaged(path, f"the entry of tensor {name!r} is not an object", name)
@@ -144,6 +153,8 @@ def _entry(path: Path, name: str, entry: Any, data_start: int) -> StoredTensor:
         )
     if not isinstance(shape, list) or not all(_is_count(size) for size in shape):
         raise _damaged(path, f"the shape of tensor {name!r} is not a list of sizes", name)
+    if len(shape) > _MAX_DIMENSIONS:
+        raise _damaged(path, f"tensor {name!r} has {len(shape):,} dimensions", name)
     if not isinstance(offsets, list) or len(offsets) != 2 or not all(_is_count(at) for at in offsets):
         raise _damaged(path, f"the data offsets of tensor {name!r} are not two numbers", name)
     dtype = DTYPES[dtype_name]
@@ -157,23 +168,33 @@ def _entry(path: Path, name: str, entry: Any, data_start: int) -> StoredTensor:
     return StoredTensor(name, dtype, tuple(shape), path, data_start + offsets[0], size)
 
 
+class _RepeatedKey(Exception):
+    def __init__(self, key: str) -> None:
+        super().__init__(key)
+        self.key = key
+
+
 def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     result = dict(pairs)
     if len(result) != len(pairs):
-        raise ValueError("a key stands twice")
+        raise _RepeatedKey(Counter(key for key, _ in pairs).most_common(1)[0][0])
     return result
+
+
+def _refuse_pointer(file: ReadFile) -> None:
+    """A repository that was cloned without Git LFS has small text files in the place of the weights."""
+    start = bytearray(min(file.size_bytes, len(_LFS_POINTER)))
+    file.read_into(memoryview(start), 0)
+    if start == _LFS_POINTER:
+        raise CheckpointError(
+            f"{file.path} is a pointer of Git LFS and not the weights",
+            hint="run `git lfs pull` in its folder, or download the file itself",
+            path=file.path,
+        )
 
 
 def _is_count(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**63
-
-
-def _is_text(name: str) -> bool:
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _damaged(path: Path, what: str, tensor: str | None = None) -> CheckpointError:

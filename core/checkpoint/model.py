@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from core.checkpoint.headers import ShardHeader, StoredTensor, read_header
 from core.errors import CheckpointError, os_error_text
+from core.text import is_text, shown
 
 __all__ = [
     "CONFIG_NAME",
     "INDEX_NAME",
     "SINGLE_NAME",
     "Checkpoint",
+    "hub_id",
     "model_names",
     "open_checkpoint",
     "read_json",
@@ -82,11 +83,7 @@ def open_checkpoint(folder: Path, name: str | None = None) -> Checkpoint:
         CheckpointError: there is no model, a shard is missing, or a file is damaged.
     """
     paths, index = _find_shards(folder)
-    if len(paths) > 1:
-        with ThreadPoolExecutor(max_workers=8) as pool:
-            shards = tuple(pool.map(read_header, paths))
-    else:
-        shards = tuple(read_header(path) for path in paths)
+    shards = tuple(read_header(path) for path in paths)
     tensors = _gather(folder, shards, index)
     if not tensors:
         raise CheckpointError(f"{folder} has no tensors in its safetensors files", path=folder)
@@ -98,16 +95,27 @@ def open_checkpoint(folder: Path, name: str | None = None) -> Checkpoint:
 def model_names(folders: Sequence[Path]) -> list[str]:
     """A short name for each folder: its own name, or the Hub id of a folder in the Hub's cache.
 
-    Different folders of the same name are told apart by their parents' names.
+    Different folders of the same name are told apart by the names of the folders they are in.
     """
-    names = [_hub_id(folder) or folder.absolute().name or folder.resolve().name for folder in folders]
-    by_name: dict[str, set[Path]] = {}
-    for folder, name in zip(folders, names, strict=True):
-        by_name.setdefault(name, set()).add(folder.absolute())
-    return [
-        f"{folder.absolute().parent.name}/{name}" if len(by_name[name]) > 1 else name
-        for folder, name in zip(folders, names, strict=True)
-    ]
+    places = [folder.absolute() for folder in folders]
+    names = [hub_id(place) or place.name or place.resolve().name for place in places]
+    depth = 1
+    while len(set(names)) < len(set(places)) and depth < 16:
+        depth += 1
+        taken = [name for name, _ in set(zip(names, places, strict=True))]
+        names = [
+            name if taken.count(name) == 1 else "/".join(place.parts[1:][-depth:])
+            for name, place in zip(names, places, strict=True)
+        ]
+    return names
+
+
+def hub_id(folder: Path) -> str | None:
+    """ "org/name" for .../models--org--name/snapshots/<revision>; None elsewhere."""
+    parts = folder.absolute().parts
+    if len(parts) >= 3 and parts[-2] == "snapshots" and parts[-3].startswith("models--"):
+        return parts[-3].removeprefix("models--").replace("--", "/")
+    return None
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -130,7 +138,13 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def _find_shards(folder: Path) -> tuple[list[Path], dict[str, str] | None]:
-    if not folder.exists():
+    try:
+        exists = folder.exists()
+    except OSError as error:
+        raise CheckpointError(
+            f"cannot read the model folder {folder}: {os_error_text(error)}", path=folder
+        ) from error
+    if not exists:
         hint = None
         if not folder.is_absolute() or len(folder.parts) > 2:
             hint = "check the path; a model on the Hub must be downloaded first"
@@ -155,6 +169,12 @@ def _find_shards(folder: Path) -> tuple[list[Path], dict[str, str] | None]:
             path=folder,
         )
     if len(found) == 1:
+        if not is_text(found[0].name):
+            raise CheckpointError(
+                f"the file name of {found[0]} is not valid text",
+                hint=f"call it {SINGLE_NAME}",
+                path=found[0],
+            )
         return found, None
     if found:
         raise CheckpointError(
@@ -182,8 +202,8 @@ def _indexed_shards(folder: Path) -> tuple[list[Path], dict[str, str]]:
         raise CheckpointError(f"{path} has no weight_map", hint="copy or download the file again", path=path)
     files = list(dict.fromkeys(index.values()))
     for file in files:
-        if not file or Path(file).name != file or "\\" in file or file == "..":
-            raise CheckpointError(f"{path} names {file!r}, which is not a file name", path=path)
+        if not file or Path(file).name != file or "\\" in file or file == ".." or len(file) > 255:
+            raise CheckpointError(f"{path} names {shown(file)}, which is not a file name", path=path)
         if not (folder / file).is_file():
             raise CheckpointError(
                 f"{path} names the shard {file}, which is missing",
@@ -216,11 +236,3 @@ def _gather(
                 tensor=name,
             )
     return tensors
-
-
-def _hub_id(folder: Path) -> str | None:
-    """ "org/name" for .../models--org--name/snapshots/<revision>."""
-    parts = folder.absolute().parts
-    if len(parts) >= 3 and parts[-2] == "snapshots" and parts[-3].startswith("models--"):
-        return parts[-3].removeprefix("models--").replace("--", "/")
-    return None

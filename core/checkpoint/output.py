@@ -15,8 +15,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from core.checkpoint.files import sync_folder, write_small_file
-from core.checkpoint.model import CONFIG_NAME
 from core.errors import OutputError, os_error_text
+from core.text import is_text
 
 __all__ = ["RECORD_NAME", "Staging", "check_output", "free_disk_bytes", "restore_interrupted"]
 
@@ -35,15 +35,17 @@ def restore_interrupted(out: Path) -> Path | None:
     """
     if os.path.lexists(out) or not out.name:
         return None
+    beginning = f"{out.name}.old-"
     try:
-        aside = [path for path in out.parent.iterdir() if path.name.startswith(f"{out.name}.old-")]
-        if not aside:
-            return None
-        newest = max(aside, key=lambda path: path.stat().st_mtime_ns)
+        aside = [path for path in out.parent.iterdir() if path.name.startswith(beginning) and path.is_dir()]
+        newest = max(aside, key=lambda path: path.stat().st_mtime_ns, default=None)
+    except OSError:  # check_output says what is wrong with the parent
+        return None
+    if newest is None:
+        return None
+    try:
         newest.rename(out)
         sync_folder(out.parent)
-    except FileNotFoundError:
-        return None
     except OSError as error:
         raise OutputError(
             f"cannot put back {out}, which an interrupted overwrite set aside: {os_error_text(error)}",
@@ -58,8 +60,12 @@ def check_output(out: Path, inputs: Iterable[Path], *, overwrite: bool) -> None:
     Raises:
         OutputError: with what to do.
     """
-    if not out.name:
+    if out.name in {"", ".."}:
         raise OutputError(f"the output folder {out} has no name", hint="name a new folder", path=out)
+    if not is_text(out.name):
+        raise OutputError(
+            f"the name of the output folder {out} is not valid text", hint="choose another name", path=out
+        )
     _refuse_input_folders(out, inputs)
     staging = staging_path(out)
     if os.path.lexists(staging):
@@ -114,10 +120,13 @@ class Staging:
     def __init__(self, out: Path) -> None:
         self.out = out.absolute()
         self.folder = staging_path(self.out)
+        parents = [self.out.parent, *self.out.parent.parents]
+        self._new_parents = [parent for parent in parents if not os.path.lexists(parent)]
         try:
             self.out.parent.mkdir(parents=True, exist_ok=True)
             self.folder.mkdir()
         except OSError as error:
+            self._remove_new_parents()
             raise OutputError(
                 f"cannot make the folder {self.folder}: {os_error_text(error)}", path=self.folder
             ) from error
@@ -164,17 +173,24 @@ class Staging:
             _delete(aside)
 
     def abandon(self) -> None:
-        """Delete the staging folder after a failure or a cancellation."""
+        """Delete the staging folder, and the parents made for it, after a failure or a cancellation."""
         shutil.rmtree(self.folder, ignore_errors=True)
+        self._remove_new_parents()
+
+    def _remove_new_parents(self) -> None:
+        for parent in self._new_parents:
+            with contextlib.suppress(OSError):  # something else is in it by now
+                parent.rmdir()
 
 
 def _refuse_input_folders(out: Path, inputs: Iterable[Path]) -> None:
-    target = out.resolve()
+    target = _followed(out)
     for folder in inputs:
-        source = folder.resolve()
+        source = _followed(folder)
         if target == source or source in target.parents:
             raise OutputError(
-                f"the output folder {out} is inside the input {folder}, and inputs are never written to",
+                f"the output folder {out} is {'' if target == source else 'inside '}the input {folder}, "
+                "and inputs are never written to",
                 hint="choose an output folder elsewhere",
                 path=out,
             )
@@ -187,12 +203,23 @@ def _refuse_input_folders(out: Path, inputs: Iterable[Path]) -> None:
 
 
 def _is_an_output(out: Path) -> bool:
-    """Whether overwriting `out` replaces a model, or nothing at all, and no other data."""
+    """Whether overwriting `out` replaces a model, or nothing at all, and no other data.
+
+    A config.json alone is no sign of a model: many programs keep one beside a user's work.
+    """
     if not out.is_dir():
         return False
     names = {path.name for path in out.iterdir()}
-    is_model = CONFIG_NAME in names or any(name.endswith(".safetensors") for name in names)
-    return not names or RECORD_NAME in names or is_model
+    return not names or RECORD_NAME in names or any(name.endswith(".safetensors") for name in names)
+
+
+def _followed(path: Path) -> Path:
+    try:
+        return path.resolve()
+    except (OSError, RuntimeError) as error:  # RuntimeError: links that lead in a circle
+        raise OutputError(
+            f"the links of {path} cannot be followed", hint="choose a folder without such links", path=path
+        ) from error
 
 
 def _existing_parent(out: Path) -> Path:

@@ -1,9 +1,9 @@
 """The CPU kernels (numba): the methods' maps without a Python step an element.
 
-Bit for bit what the torch reference in core.methods computes. Loops go by blocks of
-`draws.BLOCK` elements, which stay in the first-level cache, and are written so that LLVM
-vectorises them. A bit mask an element says which sub-models changed it; draws test mask bits, and
-the values are gathered once, at the end.
+Bit for bit what the torch reference in core.methods computes. Work goes by blocks of `draws.BLOCK`
+elements, which stay in the nearest caches. For each block a bit mask an element says which
+sub-models changed it; draws test mask bits alone, and the values are taken once, at the end. Loops
+are branch-free and keep to narrow integers, so that LLVM vectorises them.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from core.draws import BLOCK, SELECTION_STREAM, selection_thresholds
-from core.dtypes import DTYPES
+from core.dtypes import DTYPES, DType
 from core.kernels.chunk import Counts, MapJob
 from core.kernels.convert import WORDS, convert_words, float32_of_bits, from_computing, to_computing
 
@@ -25,6 +25,10 @@ Array = NDArray[Any]
 
 CPU_METHODS = frozenset({"linear", "parameter_selection", "count_deltas"})
 """What the CPU kernels can do; count_deltas counts and merges nothing."""
+
+_QUADS = BLOCK // 4
+_FEW = 32
+"""Up to so many sub-models a pass over the block for each is faster than a look-up an element."""
 
 
 class CpuWorkspace:
@@ -37,7 +41,6 @@ class CpuWorkspace:
         self._stored: list[Array] = []
         self._models: Array = np.empty((0, 0), np.uint8)
         self._output: Array = np.empty(0, np.uint8)
-        self._block = _BlockBuffers()
 
     def begin(self, job: MapJob, elements: int) -> list[memoryview]:
         """Lay the inputs out one behind the other; models of one dtype form a matrix [K, elements]."""
@@ -50,30 +53,31 @@ class CpuWorkspace:
         self._stored = [
             row.view(WORDS[dtype.itemsize]) for row, dtype in zip(rows, job.input_dtypes, strict=True)
         ]
-        matrix_bytes = sum(sizes[: job.models])
-        if all(dtype == job.merge_dtype for dtype in job.model_dtypes):
-            words = self._memory[:matrix_bytes].view(WORDS[job.merge_dtype.itemsize])
+        if _needs_no_conversion(job):
+            words = self._memory[: sum(sizes[: job.models])].view(WORDS[job.merge_dtype.itemsize])
             self._models = words.reshape(job.models, elements)
-        else:
-            self._models = np.empty((job.models, elements), WORDS[job.merge_dtype.itemsize])
         return [row.data for row in rows]
 
     def run(self, first_element: int) -> Counts:
         job = self._job
         if job is None:
             raise ValueError("run() before begin()")
-        if not any(np.may_share_memory(self._models, row) for row in self._stored[:1]):
-            for at, (row, dtype) in enumerate(zip(self._stored, job.model_dtypes, strict=False)):
-                self._models[at] = convert_words(row, dtype, job.merge_dtype)
+        if not _needs_no_conversion(job):
+            self._models = np.empty((job.models, self._elements), WORDS[job.merge_dtype.itemsize])
+            for at, dtype in enumerate(job.model_dtypes):
+                self._models[at] = convert_words(self._stored[at], dtype, job.merge_dtype)
         if job.method == "linear":
             counts = Counts.zeros(len(job.input_dtypes), job.models, None)
             self._output = self._average(job)
         else:
             counts = Counts.zeros(len(job.input_dtypes), job.models, job.resamples)
             self._output = self._select(job, first_element, counts)
+            if job.zero_tolerance is None and all(dtype == job.merge_dtype for dtype in job.input_dtypes):
+                return counts  # _select saw all inputs as they are stored
         for at, (row, dtype) in enumerate(zip(self._stored, job.input_dtypes, strict=True)):
+            word = row.dtype.type
             counts.nonfinite[at] = _count_nonfinite(
-                row, row.dtype.type(dtype.magnitude_mask), row.dtype.type(dtype.first_nonfinite)
+                row, word(dtype.magnitude_mask), word(dtype.first_nonfinite)
             )
         return counts
 
@@ -84,13 +88,17 @@ class CpuWorkspace:
         from core.methods.linear import normalised
 
         computing = DTYPES[job.merge_dtype.computing_name]
-        accumulator = np.zeros(self._elements, np.float64 if computing.name == "F64" else np.float32)
-        for share, words in zip(normalised(job.weights), self._models, strict=True):
-            weight = accumulator.dtype.type(share)
-            if job.merge_dtype.name == "BF16":
-                _accumulate_bfloat16(accumulator, words, weight)
-            else:
-                _accumulate(accumulator, to_computing(words, job.merge_dtype), weight)
+        accumulator = np.empty(self._elements, np.float64 if computing.name == "F64" else np.float32)
+        with np.errstate(over="ignore"):
+            weights = np.array(normalised(job.weights)).astype(accumulator.dtype)
+        if job.merge_dtype.name == "BF16":
+            _average_bfloat16(self._models, weights, accumulator)
+        elif job.merge_dtype == computing:
+            _average(self._models.view(accumulator.dtype), weights, accumulator)
+        else:
+            accumulator[:] = 0
+            for weight, words in zip(weights, self._models, strict=True):
+                _accumulate(to_computing(words, job.merge_dtype), weight, accumulator)
         return from_computing(accumulator, job.out_dtype)
 
     def _select(self, job: MapJob, first_element: int, counts: Counts) -> Array:
@@ -100,52 +108,44 @@ class CpuWorkspace:
         assert counts.zero_after_draw is not None and counts.selected is not None
         base = convert_words(self._stored[-1], job.base_dtype, merge)
         word = models.dtype.type
-        mask = np.zeros(((job.models + 63) // 64, self._elements), _mask_type(job.models))
-        if job.zero_tolerance is None:
-            _mark_changed(
-                models, base, word(merge.magnitude_mask), word(merge.infinity), mask, counts.zero_delta
-            )
-        else:
+        premarked = job.zero_tolerance is not None
+        mask_rows = -(-job.models // 16)
+        mask = np.zeros((mask_rows, self._elements if premarked else BLOCK), np.uint16)
+        if job.zero_tolerance is not None:
             base_values = to_computing(base, merge)
             with np.errstate(over="ignore"):
                 tolerance = base_values.dtype.type(job.zero_tolerance)
             for at in range(job.models):
                 values = to_computing(models[at], merge)
                 _mark_beyond(values, base_values, tolerance, at, mask, counts.zero_delta)
-        _count_overlap(mask, counts.changed_by)
-        if job.method == "count_deltas":
-            return np.empty(0, word)
-        merged = np.empty(self._elements, word)
-        buffers = self._block
+        merging = job.method != "count_deltas"
+        merged = np.empty(self._elements if merging else 0, models.dtype)
         equal = all(weight == job.weights[0] for weight in job.weights)
-        _draw_and_gather(
+        limits, always = (np.empty(0, np.uint32), 0) if equal else _limits(job.weights)
+        _select(
             models,
+            base,
+            word(merge.magnitude_mask),
+            word(merge.infinity),
+            word(merge.first_nonfinite),
+            premarked,
             mask,
+            merging,
             merged,
             first_element // BLOCK,
             np.uint64(job.key[0]),
             np.uint64(job.key[1]),
-            np.array([] if equal else selection_thresholds(job.weights), np.uint64),
             equal,
+            limits,
+            always,
             job.resamples,
-            buffers.words,
-            buffers.picks,
-            buffers.chosen,
-            buffers.pending,
+            counts.nonfinite,
+            counts.zero_delta,
+            counts.changed_by,
             counts.zero_after_draw,
             counts.selected,
         )
         return convert_words(merged, merge, job.out_dtype)
-
-
-class _BlockBuffers:
-    """Scratch space of one block of elements."""
-
-    def __init__(self) -> None:
-        self.words = np.empty(BLOCK, np.uint32)
-        self.picks = np.empty(BLOCK, np.uint32)
-        self.chosen = np.empty(BLOCK, np.uint32)
-        self.pending = np.empty(BLOCK, np.uint8)
 
 
 def warm_up(dtype: DType) -> None:
@@ -163,54 +163,164 @@ def compile_for(job: MapJob) -> None:
     workspace.run(0)
 
 
-def _mask_type(models: int) -> Any:
-    """As narrow as K allows; beyond 64 sub-models, rows of 64 bits."""
-    return np.uint16 if models <= 16 else np.uint32 if models <= 32 else np.uint64
+def _needs_no_conversion(job: MapJob) -> bool:
+    return all(dtype == job.merge_dtype for dtype in job.model_dtypes)
+
+
+def _limits(weights: tuple[float, ...]) -> tuple[Array, int]:
+    """Thresholds T >= 1 as T - 1, which fits 32 bits (word >= T is word > T - 1), and how many T are 0."""
+    thresholds = selection_thresholds(weights)
+    limits = [threshold - 1 for threshold in thresholds if threshold > 0]
+    return np.array(limits, np.uint32), len(thresholds) - len(limits)
 
 
 @njit(nogil=True, cache=True)
 def _count_nonfinite(words: Array, magnitude_mask: Any, first_nonfinite: Any) -> Any:
     total = np.int64(0)
-    for at in range(words.size):
-        total += (words[at] & magnitude_mask) >= first_nonfinite
+    for start in range(0, words.size, BLOCK):
+        block = words[start : min(start + BLOCK, words.size)]
+        found = np.uint16(0)
+        for at in range(block.size):
+            found = np.uint16(found + np.uint16((block[at] & magnitude_mask) >= first_nonfinite))
+        total += found
     return total
 
 
 @njit(nogil=True, cache=True)
-def _mark_changed(
-    models: Array, base: Array, magnitude_mask: Any, infinity: Any, mask: Array, zero_delta: Array
+def _select(
+    models: Array,
+    base: Array,
+    magnitude_mask: Any,
+    infinity: Any,
+    first_nonfinite: Any,
+    premarked: bool,
+    mask: Array,
+    merging: bool,
+    merged: Array,
+    first_block: int,
+    k0: Any,
+    k1: Any,
+    equal: bool,
+    limits: Array,
+    always: int,
+    resamples: int,
+    nonfinite: Array,
+    zero_delta: Array,
+    changed_by: Array,
+    zero_after_draw: Array,
+    selected: Array,
+) -> None:
+    """Parameter selection of a chunk: mark, count, draw, take, block by block.
+
+    Args:
+        models: [K, elements] words. base: [elements].
+        magnitude_mask, infinity, first_nonfinite: of the type, as words; see DType.
+        premarked: whether `mask` holds the marks of the whole chunk; otherwise it is scratch space of
+            one block. [masks, elements] or [masks, BLOCK]
+        merging: whether to draw and to fill `merged` [elements]; otherwise it only counts.
+        first_block: the number of the chunk's first block in the tensor.
+        k0, k1: the Philox key.
+        equal: whether all weights are. limits, always: the thresholds otherwise; see `_limits`.
+        resamples: n.
+        nonfinite, zero_delta, changed_by, zero_after_draw, selected: are added to; see Counts.
+    """
+    elements = base.size
+    scratch = np.empty(BLOCK, np.uint16)
+    words = np.empty(BLOCK, np.uint32)
+    picks = np.empty(BLOCK, np.uint16)
+    chosen = np.empty(BLOCK, np.uint16)
+    pending = np.empty(BLOCK, np.uint16)
+    for start in range(0, elements, BLOCK):
+        stop = min(start + BLOCK, elements)
+        size = stop - start
+        mask_start = start if premarked else 0
+        if not premarked:
+            _mark_block(
+                models,
+                base,
+                start,
+                stop,
+                magnitude_mask,
+                infinity,
+                first_nonfinite,
+                mask,
+                zero_delta,
+                nonfinite,
+            )
+        _count_overlap(mask, mask_start, size, scratch, changed_by)
+        if not merging:
+            continue
+        chosen[:] = 0
+        pending[:] = 1
+        for draw in range(resamples + 1):
+            if equal:
+                _pick_equal(first_block + start // BLOCK, draw, k0, k1, models.shape[0], picks)
+            else:
+                _philox(first_block + start // BLOCK, draw, k0, k1, words)
+                _pick_by_limits(words, limits, always, picks)
+            left = _apply_draw(mask, mask_start, size, picks, chosen, pending, scratch)
+            zero_after_draw[draw] += left
+            if left == 0:
+                break
+        _take(models, start, stop, chosen, merged, selected)
+
+
+@njit(nogil=True, cache=True)
+def _mark_block(
+    models: Array,
+    base: Array,
+    start: int,
+    stop: int,
+    magnitude_mask: Any,
+    infinity: Any,
+    first_nonfinite: Any,
+    mask: Array,
+    zero_delta: Array,
+    nonfinite: Array,
 ) -> None:
     """Set bit i where sub-model i differs from the base as a number, and count where it does not.
 
-    On raw words: changed = (a != b and ((a | b) & magnitude) != 0) or isnan(a) or isnan(b).
+    On raw words: changed = (a != b and ((a | b) & magnitude) != 0) or isnan(a) or isnan(b). The
+    first loop leaves NaNs out, which the second one sees to where there is anything not finite.
     """
-    elements = base.size
-    for start in range(0, elements, BLOCK):
-        stop = min(start + BLOCK, elements)
-        base_block = base[start:stop]
-        for model in range(models.shape[0]):
-            block = models[model, start:stop]
-            row = mask[model >> 6, start:stop]
-            bit = mask.dtype.type(mask.dtype.type(1) << mask.dtype.type(model & 63))
-            changed = np.uint16(0)  # at most BLOCK; a narrow sum keeps the loop narrow, and so fast
-            for at in range(block.size):
-                a = block[at]
-                b = base_block[at]
-                differs = (a != b) & (((a | b) & magnitude_mask) != 0)
-                is_nan = ((a & magnitude_mask) > infinity) | ((b & magnitude_mask) > infinity)
-                flag = np.uint16(differs | is_nan)
-                row[at] |= mask.dtype.type(flag * bit)
-                changed = np.uint16(changed + flag)
-            zero_delta[model] += block.size - changed
+    word = models.dtype.type
+    size = stop - start
+    base_block = base[start:stop]
+    base_nonfinite = _count_nonfinite(base_block, magnitude_mask, first_nonfinite)
+    nonfinite[models.shape[0]] += base_nonfinite
+    mask[:, :size] = 0
+    for model in range(models.shape[0]):
+        block = models[model, start:stop]
+        row = mask[model >> 4, :size]
+        bit = np.uint16(np.uint16(1) << np.uint16(model & 15))
+        changed = np.uint16(0)  # at most BLOCK; narrow sums keep the loop narrow, and so fast
+        found = np.uint16(0)
+        for at in range(size):
+            a = block[at]
+            b = base_block[at]
+            flag = np.uint16((a != b) & (word(word(a | b) & magnitude_mask) != word(0)))
+            found = np.uint16(found + np.uint16(word(a & magnitude_mask) >= first_nonfinite))
+            row[at] = np.uint16(row[at] | np.uint16(flag * bit))
+            changed = np.uint16(changed + flag)
+        if found or base_nonfinite:
+            changed = np.uint16(0)
+            for at in range(size):
+                a_is_nan = word(block[at] & magnitude_mask) > infinity
+                b_is_nan = word(base_block[at] & magnitude_mask) > infinity
+                if a_is_nan or b_is_nan:
+                    row[at] |= bit
+                changed += np.uint16((row[at] & bit) != 0)
+        zero_delta[model] += size - changed
+        nonfinite[model] += found
 
 
 @njit(nogil=True, cache=True)
 def _mark_beyond(
     values: Array, base: Array, tolerance: Any, model: int, mask: Array, zero_delta: Array
 ) -> None:
-    """As _mark_changed for one sub-model, with deltas up to `tolerance` counted as zero."""
-    bit = mask.dtype.type(1) << mask.dtype.type(model & 63)
-    row = mask[model >> 6]
+    """As _mark_block for a chunk of one sub-model, with deltas up to `tolerance` counted as zero."""
+    bit = np.uint16(np.uint16(1) << np.uint16(model & 15))
+    row = mask[model >> 4]
     for at in range(values.size):
         zero = values[at] == base[at] or abs(values[at] - base[at]) <= tolerance
         if zero:
@@ -220,113 +330,139 @@ def _mark_beyond(
 
 
 @njit(nogil=True, cache=True)
-def _count_overlap(mask: Array, changed_by: Array) -> None:
-    """Add to the histogram of the number of bits set."""
-    for at in range(mask.shape[1]):
-        bits = np.int64(0)
-        for row in range(mask.shape[0]):
-            rest = np.uint64(mask[row, at])
-            rest -= (rest >> np.uint64(1)) & np.uint64(0x5555555555555555)
-            rest = (rest & np.uint64(0x3333333333333333)) + (
-                (rest >> np.uint64(2)) & np.uint64(0x3333333333333333)
-            )
-            rest = (rest + (rest >> np.uint64(4))) & np.uint64(0x0F0F0F0F0F0F0F0F)
-            bits += np.int64((rest * np.uint64(0x0101010101010101)) >> np.uint64(56))
-        changed_by[bits] += 1
+def _count_overlap(mask: Array, mask_start: int, size: int, scratch: Array, changed_by: Array) -> None:
+    """Add to the histogram of the number of bits set, over one block."""
+    u16 = np.uint16
+    scratch[:size] = 0
+    for number in range(mask.shape[0]):
+        row = mask[number, mask_start : mask_start + size]
+        for at in range(size):
+            bits = row[at]
+            bits = u16(bits - u16(u16(bits >> u16(1)) & u16(0x5555)))
+            bits = u16(u16(bits & u16(0x3333)) + u16(u16(bits >> u16(2)) & u16(0x3333)))
+            bits = u16(u16(bits + u16(bits >> u16(4))) & u16(0x0F0F))
+            scratch[at] = u16(scratch[at] + u16(u16(bits * u16(0x0101)) >> u16(8)))
+    if changed_by.size <= _FEW + 1:
+        for changed in range(changed_by.size):
+            found = u16(0)
+            for at in range(size):
+                found = u16(found + u16(scratch[at] == u16(changed)))
+            changed_by[changed] += found
+    else:
+        for at in range(size):
+            changed_by[scratch[at]] += 1
 
 
-@njit(nogil=True, cache=True)
-def _philox_block(block: int, draw: int, k0: Any, k1: Any, words: Array) -> None:
-    """The words of draw `draw` of the 4,096 elements of block `block`, by element."""
+@njit(nogil=True, cache=True, inline="always")
+def _philox_rounds(quad: Any, draw: int, k0: Any, k1: Any) -> Any:
+    """The four words of one Philox call, in the low halves of uint64."""
     low = np.uint64(0xFFFFFFFF)
-    first_quad = np.uint64(block) << np.uint64(10)
-    for at in range(1024):
-        quad = first_quad | np.uint64(at)
-        c0 = quad & low
-        c1 = quad >> np.uint64(32)
-        c2 = np.uint64(draw)
-        c3 = np.uint64(SELECTION_STREAM)
-        key0 = k0
-        key1 = k1
-        for _ in range(10):
-            product0 = np.uint64(0xD2511F53) * c0
-            product1 = np.uint64(0xCD9E8D57) * c2
-            c0 = (product1 >> np.uint64(32)) ^ c1 ^ key0
-            c1 = product1 & low
-            c2 = (product0 >> np.uint64(32)) ^ c3 ^ key1
-            c3 = product0 & low
-            key0 = (key0 + np.uint64(0x9E3779B9)) & low
-            key1 = (key1 + np.uint64(0xBB67AE85)) & low
-        words[at] = c0
-        words[1024 + at] = c1
-        words[2048 + at] = c2
-        words[3072 + at] = c3
+    c0 = quad & low
+    c1 = quad >> np.uint64(32)
+    c2 = np.uint64(draw)
+    c3 = np.uint64(SELECTION_STREAM)
+    for _ in range(10):
+        product0 = np.uint64(0xD2511F53) * c0
+        product1 = np.uint64(0xCD9E8D57) * c2
+        c0 = (product1 >> np.uint64(32)) ^ c1 ^ k0
+        c1 = product1 & low
+        c2 = (product0 >> np.uint64(32)) ^ c3 ^ k1
+        c3 = product0 & low
+        k0 = (k0 + np.uint64(0x9E3779B9)) & low
+        k1 = (k1 + np.uint64(0xBB67AE85)) & low
+    return c0, c1, c2, c3
 
 
 @njit(nogil=True, cache=True)
-def _draw_and_gather(
-    models: Array,
-    mask: Array,
-    merged: Array,
-    first_block: int,
-    k0: Any,
-    k1: Any,
-    thresholds: Array,
-    equal: bool,
-    resamples: int,
-    words: Array,
-    picks: Array,
-    chosen: Array,
-    pending: Array,
-    zero_after_draw: Array,
-    selected: Array,
-) -> None:
-    """Draw a sub-model for every element, again where its mask bit is clear, and take the values."""
-    elements = merged.size
-    count = np.uint64(models.shape[0])
-    for start in range(0, elements, BLOCK):
-        size = min(BLOCK, elements - start)
-        block = first_block + start // BLOCK
+def _philox(block: int, draw: int, k0: Any, k1: Any, words: Array) -> None:
+    """The words of draw `draw` of the elements of block `block`, by element."""
+    first_quad = np.uint64(block) * np.uint64(_QUADS)
+    for at in range(_QUADS):
+        c0, c1, c2, c3 = _philox_rounds(first_quad | np.uint64(at), draw, k0, k1)
+        words[at] = c0
+        words[_QUADS + at] = c1
+        words[2 * _QUADS + at] = c2
+        words[3 * _QUADS + at] = c3
+
+
+@njit(nogil=True, cache=True)
+def _pick_equal(block: int, draw: int, k0: Any, k1: Any, models: int, picks: Array) -> None:
+    """The drawn sub-models of a block for equal weights: (word * K) >> 32."""
+    first_quad = np.uint64(block) * np.uint64(_QUADS)
+    count = np.uint64(models)
+    for at in range(_QUADS):
+        c0, c1, c2, c3 = _philox_rounds(first_quad | np.uint64(at), draw, k0, k1)
+        picks[at] = (c0 * count) >> np.uint64(32)
+        picks[_QUADS + at] = (c1 * count) >> np.uint64(32)
+        picks[2 * _QUADS + at] = (c2 * count) >> np.uint64(32)
+        picks[3 * _QUADS + at] = (c3 * count) >> np.uint64(32)
+
+
+@njit(nogil=True, cache=True)
+def _pick_by_limits(words: Array, limits: Array, always: int, picks: Array) -> None:
+    """The drawn sub-models of a block for unequal weights: the number of thresholds <= word."""
+    picks[:] = always
+    for limit in limits:
+        for at in range(BLOCK):
+            picks[at] = np.uint16(picks[at] + np.uint16(words[at] > limit))
+
+
+@njit(nogil=True, cache=True)
+def _apply_draw(
+    mask: Array, mask_start: int, size: int, picks: Array, chosen: Array, pending: Array, scratch: Array
+) -> Any:
+    """Let pending elements take their picks; they stay pending where the mask bit is clear.
+
+    Returns how many of the block's first `size` elements are still pending. Without branches: a
+    value of all ones or of zeros lets one or the other through.
+    """
+    u16 = np.uint16
+    for at in range(size):
+        old = chosen[at]
+        chosen[at] = u16(old ^ u16(u16(old ^ picks[at]) & u16(-pending[at])))
+    if mask.shape[0] == 1:
+        bits = mask[0, mask_start : mask_start + size]
+    else:
+        bits = scratch[:size]
+        bits[:] = 0
+        for number in range(mask.shape[0]):
+            row = mask[number, mask_start : mask_start + size]
+            for at in range(size):
+                through = u16(-u16(u16(chosen[at] >> u16(4)) == u16(number)))
+                bits[at] = u16(bits[at] | u16(row[at] & through))
+    left = u16(0)
+    for at in range(size):
+        changed = u16(u16(bits[at] >> u16(chosen[at] & u16(15))) & u16(1))
+        pending[at] = u16(pending[at] & u16(changed ^ u16(1)))
+        left = u16(left + pending[at])
+    return left
+
+
+@njit(nogil=True, cache=True)
+def _take(models: Array, start: int, stop: int, chosen: Array, merged: Array, selected: Array) -> None:
+    """Copy each element of a block from its chosen sub-model, and count the choices."""
+    size = stop - start
+    word = models.dtype.type
+    block = merged[start:stop]
+    if models.shape[0] <= _FEW:
+        for model in range(models.shape[0]):
+            values = models[model, start:stop]
+            found = np.uint16(0)
+            for at in range(size):
+                take = np.uint16(chosen[at] == np.uint16(model))
+                old = block[at]
+                through = word(-word(take))
+                block[at] = word(old ^ word(word(old ^ values[at]) & through))
+                found = np.uint16(found + take)
+            selected[model] += found
+    else:
         for at in range(size):
-            pending[at] = 1
-        for draw in range(resamples + 1):
-            _philox_block(block, draw, k0, k1, words)
-            if equal:
-                for at in range(size):
-                    picks[at] = (np.uint64(words[at]) * count) >> np.uint64(32)
-            else:
-                for at in range(size):
-                    picks[at] = 0
-                for threshold in thresholds:
-                    for at in range(size):
-                        picks[at] += np.uint32(np.uint64(words[at]) >= threshold)
-            left = np.int64(0)
-            if mask.shape[0] == 1:
-                row = mask[0, start : start + size]
-                for at in range(size):
-                    pick = picks[at] if pending[at] else chosen[at]
-                    chosen[at] = pick
-                    zero = np.uint8(1) - np.uint8((row[at] >> mask.dtype.type(pick)) & mask.dtype.type(1))
-                    pending[at] = zero
-                    left += zero
-            else:
-                for at in range(size):
-                    pick = picks[at] if pending[at] else chosen[at]
-                    chosen[at] = pick
-                    bits = mask[pick >> np.uint32(6), start + at]
-                    zero = np.uint8(1) - np.uint8((bits >> np.uint64(pick & np.uint32(63))) & np.uint64(1))
-                    pending[at] = zero
-                    left += zero
-            zero_after_draw[draw] += left
-            if left == 0:
-                break
-        for at in range(size):
-            merged[start + at] = models[chosen[at], start + at]
+            block[at] = models[chosen[at], start + at]
             selected[chosen[at]] += 1
 
 
 @njit(nogil=True, cache=True)
-def _accumulate(accumulator: Array, values: Array, weight: Any) -> None:
+def _accumulate(values: Array, weight: Any, accumulator: Array) -> None:
     """accumulator += weight * values, product and sum each rounded."""
     for at in range(accumulator.size):
         product = weight * values[at]
@@ -334,8 +470,26 @@ def _accumulate(accumulator: Array, values: Array, weight: Any) -> None:
 
 
 @njit(nogil=True, cache=True)
-def _accumulate_bfloat16(accumulator: Array, words: Array, weight: Any) -> None:
-    """As _accumulate, for the bits of bfloat16 values."""
-    for at in range(accumulator.size):
-        product = weight * float32_of_bits(np.uint32(words[at]) << np.uint32(16))  # type: ignore[call-arg]
-        accumulator[at] = accumulator[at] + product
+def _average(models: Array, weights: Array, accumulator: Array) -> None:
+    """accumulator = +0, then += weight * values for each sub-model, product and sum each rounded."""
+    for start in range(0, accumulator.size, BLOCK):
+        stop = min(start + BLOCK, accumulator.size)
+        block = accumulator[start:stop]
+        block[:] = 0
+        for model in range(models.shape[0]):
+            _accumulate(models[model, start:stop], weights[model], block)
+
+
+@njit(nogil=True, cache=True)
+def _average_bfloat16(models: Array, weights: Array, accumulator: Array) -> None:
+    """As _average, for the bits of bfloat16 values."""
+    for start in range(0, accumulator.size, BLOCK):
+        stop = min(start + BLOCK, accumulator.size)
+        block = accumulator[start:stop]
+        block[:] = 0
+        for model in range(models.shape[0]):
+            words = models[model, start:stop]
+            for at in range(block.size):
+                bits = np.uint32(words[at]) << np.uint32(16)
+                product = weights[model] * float32_of_bits(np.uint32(bits))  # type: ignore[call-arg]
+                block[at] = block[at] + product

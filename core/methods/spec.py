@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from core.errors import RecipeError
+from core.text import shown
 
 __all__ = ["MethodSpec", "ParameterSpec", "ParameterValue"]
 
@@ -44,25 +45,25 @@ class ParameterSpec:
             )
         if self.kind == "flag":
             if not isinstance(value, bool):
-                raise RecipeError(f"{where} must be true or false, not {value!r}")
+                raise RecipeError(f"{where} must be true or false, not {shown(value)}")
             return value
         if isinstance(value, bool) or not isinstance(value, int | float):
-            raise RecipeError(f"{where} must be a number, not {value!r}")
+            raise RecipeError(f"{where} must be a number, not {shown(value)}")
         number: float | int = value
         if self.kind == "int":
             if not isinstance(value, int):
-                raise RecipeError(f"{where} must be a whole number, not {value!r}")
+                raise RecipeError(f"{where} must be a whole number, not {shown(value)}")
         else:
             try:
                 number = float(value)
             except OverflowError:
                 number = float("inf")
             if not -float("inf") < number < float("inf"):
-                raise RecipeError(f"{where} must be a finite number, not {value!r}")
+                raise RecipeError(f"{where} must be a finite number, not {shown(value)}")
         if (self.minimum is not None and number < self.minimum) or (
             self.maximum is not None and number > self.maximum
         ):
-            raise RecipeError(f"{where} is {value!r}, and must be {self._range()}")
+            raise RecipeError(f"{where} is {shown(value)}, and must be {self._range()}")
         return number
 
     def _range(self) -> str:

@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+import pytest
+
+from core.errors import MergeError
+from core.units import bytes_text, count_text, duration_text, parse_size, share_text
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [
+        ("5GB", 5 * 10**9),
+        ("800MB", 8 * 10**8),
+        ("4GiB", 4 * 2**30),
+        ("1.5 kB", 1500),
+        ("2g", 2 * 10**9),
+        ("1000000", 1_000_000),
+    ],
+)
+def test_sizes_are_read(text: str, size: int) -> None:
+    assert parse_size(text) == size
+
+
+@pytest.mark.parametrize("text", ["", "GB", "-5GB", "5 XB", "0", "five", "5iB"])
+def test_what_is_no_size_is_refused(text: str) -> None:
+    with pytest.raises(MergeError):
+        parse_size(text)
+
+
+def test_numbers_as_people_read_them() -> None:
+    assert [bytes_text(count) for count in (0, 999, 1000, 613_336, 10_300_000_000, 999_999_999, 2e15)] == [
+        "0 bytes",
+        "999 bytes",
+        "1 kB",
+        "613 kB",
+        "10.3 GB",
+        "1 GB",
+        "2e+03 TB",
+    ]
+    assert [count_text(count) for count in (7, 366_000, 7_240_000_000)] == ["7", "366 K", "7.24 B"]
+    assert [duration_text(seconds) for seconds in (0.84, 42.4, 59.7, 200, 7500)] == [
+        "0.8 s",
+        "42 s",
+        "1 min 0 s",
+        "3 min 20 s",
+        "2 h 5 min",
+    ]
+    assert share_text(0.6814) == "68.1 %"

@@ -1,0 +1,598 @@
+"""Bad input: one clear sentence, exit status 1, inputs as they were, nothing half-written."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import core.plan
+from core.checkpoint.headers import encode_header
+from core.dtypes import DTYPES
+from core.errors import CheckpointError, MergeError, OutputError
+from core.execute import run_merge
+from core.plan import plan_merge
+from core.recipe import load_recipe
+
+NORM = "model.norm.weight"
+UP = "model.layers.0.mlp.up_proj.weight"
+
+
+class TestRecipeFile:
+    def test_missing(self, workshop: Any) -> None:
+        assert "nope.yaml: No such file" in workshop.refuse("plan", workshop.folder / "nope.yaml")
+
+    def test_a_folder(self, workshop: Any) -> None:
+        assert "is a folder, not a recipe" in workshop.refuse("plan", workshop.folder)
+
+    def test_name_too_long(self, workshop: Any) -> None:
+        assert "File name too long" in workshop.refuse("plan", workshop.folder / ("x" * 300))
+
+    @pytest.mark.parametrize(
+        ("content", "problem"),
+        [
+            (b"models: [", "line 1, is not valid YAML"),
+            (b"a:\n\t- b\n", "line 2, is not valid YAML"),
+            (b"", "not a mapping"),
+            (b"- a\n", "not a mapping"),
+            (b"merge_method: \xff\n", "is not UTF-8 text"),
+            ("merge_method: linear".encode("utf-16"), "is not UTF-8 text"),
+            (b"merge_method: linear\0\n", "the character U+0000 is not allowed"),
+            (b"seed: 1\nseed: 2\n", "line 2, is not valid YAML: the key 'seed' stands twice"),
+            (b"a: 1\n---\nb: 2\n", "another document"),
+            (b"seed: " + b"[" * 900, "nested too deeply"),
+            (b"seed: 2020-13-45\n", "a value that cannot be understood"),
+            (b"#" * 200_000, "too large for a recipe"),
+        ],
+        ids=lambda value: value[:24] if isinstance(value, bytes) else "",
+    )
+    def test_not_a_recipe(self, workshop: Any, content: bytes, problem: str) -> None:
+        said = workshop.refuse("plan", workshop.recipe(content))
+        assert "recipe.yaml" in said
+        assert problem in said
+
+    def test_weights_as_a_recipe(self, workshop: Any) -> None:
+        said = workshop.refuse("plan", workshop.model("a") / "model.safetensors")
+        assert "is not UTF-8 text" in said
+
+    def test_the_message_stays_short(self, workshop: Any) -> None:
+        bomb = "seed: [" + ", ".join(["&a [x, x, x]", "&b [*a, *a, *a]", "&c [*b, *b, *b]"]) + "]\n"
+        assert len(workshop.refuse("plan", workshop.recipe(extra=bomb))) < 1000
+        assert len(workshop.refuse("plan", workshop.recipe(extra=f"seed: 0x{'f' * 9000}\n"))) < 1000
+        assert len(workshop.refuse("plan", workshop.recipe(extra=f"{'z' * 900}: 1\n"))) < 1000
+
+    def test_unknown_home(self, workshop: Any) -> None:
+        said = workshop.refuse("plan", workshop.recipe(models=["~nobody-of-that-name/m"]))
+        assert "models, entry 1: model '~nobody-of-that-name/m' is in the home folder" in said
+
+
+class TestModelFolders:
+    def test_missing(self, workshop: Any) -> None:
+        workshop.trio()
+        said = workshop.refuse("plan", workshop.recipe(models=["a", "nowhere"]))
+        assert f"the model folder {workshop.folder / 'nowhere'} does not exist" in said
+
+    def test_empty(self, workshop: Any) -> None:
+        workshop.trio()
+        (workshop.folder / "empty").mkdir()
+        assert "empty holds no model" in workshop.refuse("plan", workshop.recipe(models=["empty"]))
+
+    def test_a_file(self, workshop: Any) -> None:
+        recipe = workshop.trio()
+        said = workshop.refuse("plan", workshop.recipe(models=["recipe.yaml"]))
+        assert f"{recipe} is a file, not a model folder" in said
+
+    def test_links_in_a_circle(self, workshop: Any) -> None:
+        workshop.trio()
+        (workshop.folder / "loop").symlink_to("loop")
+        assert "loop" in workshop.refuse("plan", workshop.recipe(models=["a", "loop"]))
+
+    def test_path_too_long(self, workshop: Any) -> None:
+        workshop.trio()
+        assert "File name too long" in workshop.refuse("plan", workshop.recipe(models=["x" * 300]))
+
+    def test_adapter(self, workshop: Any) -> None:
+        workshop.trio()
+        folder = workshop.folder / "a"
+        (folder / "model.safetensors").rename(folder / "adapter_model.safetensors")
+        (folder / "adapter_config.json").write_text("{}")
+        said = workshop.refuse("plan", workshop.recipe())
+        assert "holds an adapter (LoRA)" in said
+        assert "merge_and_unload" in said
+
+    def test_pickles_only(self, workshop: Any) -> None:
+        workshop.trio()
+        folder = workshop.folder / "a"
+        (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
+        assert "PyTorch pickles (pytorch_model.bin)" in workshop.refuse("plan", workshop.recipe())
+
+    def test_several_files_without_an_index(self, workshop: Any) -> None:
+        workshop.trio()
+        folder = workshop.folder / "a"
+        for name in ("one.safetensors", "two.safetensors"):
+            shutil.copy(folder / "model.safetensors", folder / name)
+        (folder / "model.safetensors").unlink()
+        assert "has 2 safetensors files and no model.safetensors.index.json" in workshop.refuse(
+            "plan", workshop.recipe()
+        )
+
+    def test_names_that_are_not_text(self, workshop: Any) -> None:
+        workshop.trio()
+        folder = workshop.folder / os.fsdecode(b"bad\xff")
+        try:
+            shutil.copytree(workshop.folder / "a", folder)
+        except OSError:
+            pytest.skip("this file system takes no such names")
+        recipe = folder / "recipe.yaml"
+        recipe.write_text("merge_method: linear\nmodels: [{model: .}]\n")
+        assert r"bad\udcff is not valid text" in workshop.refuse("plan", recipe)
+        said = workshop.refuse("inspect", workshop.folder / "base", folder)
+        assert r"bad\udcff' is not valid text" in said
+
+    @pytest.mark.parametrize(
+        ("content", "problem"),
+        [(b"{", "is not valid JSON"), (b"[]", "is not a JSON object"), (b"\xff", "is not valid JSON")],
+    )
+    def test_config(self, workshop: Any, content: bytes, problem: str) -> None:
+        recipe = workshop.trio()
+        config = workshop.folder / "b" / "config.json"
+        config.write_bytes(content)
+        assert f"{config} {problem}" in workshop.refuse("plan", recipe)
+
+    def test_config_nested_too_deeply_to_copy(self, workshop: Any) -> None:
+        recipe = workshop.trio()
+        config = workshop.folder / "a" / "config.json"
+        config.write_text('{"model_type": "llama", "x": ' + "[" * 900 + "]" * 900 + "}")
+        said = workshop.refuse("merge", recipe, "--out", workshop.folder / "out")
+        assert f"{config} is nested too deeply" in said
+
+    def test_half_a_surrogate_pair_is_copied(self, workshop: Any) -> None:
+        recipe = workshop.trio()
+        (workshop.folder / "a" / "config.json").write_text('{"model_type": "llama", "x": "\\ud800"}')
+        (workshop.folder / "a" / "tokenizer_config.json").write_text('{"name_or_path": "/x", "y": "\\ud800"}')
+        out = workshop.folder / "out"
+        assert workshop.run("merge", recipe, "--out", out).status == 0
+        assert json.loads((out / "config.json").read_text())["x"] == "\ud800"
+        assert json.loads((out / "tokenizer_config.json").read_text()) == {"y": "\ud800"}
+
+
+def _index(folder: Path, content: Any) -> Path:
+    """Turn the model in `folder` into one with an index and one shard, s.safetensors."""
+    (folder / "model.safetensors").rename(folder / "s.safetensors")
+    path = folder / "model.safetensors.index.json"
+    path.write_bytes(content if isinstance(content, bytes) else json.dumps(content).encode())
+    return path
+
+
+class TestIndex:
+    @pytest.mark.parametrize(
+        ("content", "problem"),
+        [
+            (b"{", "is not valid JSON"),
+            (b"", "is not valid JSON"),
+            (b'{"a": ' * 5000, "is not valid JSON"),
+            ([], "is not a JSON object"),
+            ({}, "has no weight_map"),
+            ({"weight_map": {}}, "has no weight_map"),
+            ({"weight_map": {NORM: 3}}, "has no weight_map"),
+            (
+                {"weight_map": {NORM: "gone.safetensors"}},
+                "names the shard gone.safetensors, which is missing",
+            ),
+            ({"weight_map": {NORM: "config.json"}}, "config.json is not a sound safetensors file"),
+            ({"weight_map": {"more": "s.safetensors"}}, "says that tensor 'more' is in s.safetensors"),
+        ],
+        ids=str,
+    )
+    def test_damaged(self, workshop: Any, content: Any, problem: str) -> None:
+        recipe = workshop.trio()
+        _index(workshop.folder / "a", content)
+        assert problem in workshop.refuse("plan", recipe)
+
+    @pytest.mark.parametrize(
+        "name", ["../x", "/etc/passwd", "..", ".", "", "sub/x", "sub\\x", "x" * 300, "a\0b", "\ud800"]
+    )
+    def test_names_of_other_places(self, workshop: Any, name: str) -> None:
+        recipe = workshop.trio()
+        path = _index(workshop.folder / "a", {"weight_map": {NORM: name}})
+        assert str(path) in workshop.refuse("plan", recipe)
+
+
+class TestWeightsFile:
+    def test_cut_short_anywhere(self, workshop: Any) -> None:
+        recipe = workshop.trio()
+        path = workshop.folder / "a" / "model.safetensors"
+        whole = path.read_bytes()
+        header = 8 + int.from_bytes(whole[:8], "little")
+        for size in (0, 1, 7, 8, 9, header - 1, header, header + 1, len(whole) // 2, len(whole) - 1):
+            path.write_bytes(whole[:size])
+            assert str(path) in workshop.refuse("plan", recipe)
+
+    @pytest.mark.parametrize("kind", ["folder", "broken link", "link in a circle", "device"])
+    def test_not_a_file(self, workshop: Any, kind: str) -> None:
+        recipe = workshop.trio()
+        path = workshop.folder / "a" / "model.safetensors"
+        path.unlink()
+        if kind == "folder":
+            path.mkdir()
+        else:
+            targets = {"broken link": "gone", "link in a circle": path.name, "device": "/dev/zero"}
+            path.symlink_to(targets[kind])
+        assert str(path) in workshop.refuse("plan", recipe)
+
+    def test_git_lfs_pointer(self, workshop: Any) -> None:
+        recipe = workshop.trio()
+        path = workshop.folder / "a" / "model.safetensors"
+        path.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n")
+        said = workshop.refuse("plan", recipe)
+        assert f"{path} is a pointer of Git LFS" in said
+        assert "git lfs pull" in said
+
+
+class TestModelsThatDoNotMatch:
+    def test_another_architecture(self, workshop: Any) -> None:
+        recipe = workshop.trio()
+        (workshop.folder / "b" / "config.json").write_text('{"model_type": "mistral"}')
+        said = workshop.refuse("plan", recipe)
+        assert f"{workshop.folder / 'b'} is a mistral model and {workshop.folder / 'base'} a llama" in said
+
+    def test_a_tensor_is_missing(self, workshop: Any) -> None:
+        workshop.trio()
+        workshop.model("c", shapes={NORM: (8,), UP: (300, 8)})
+        said = workshop.refuse("plan", workshop.recipe(models=["a", "c"]))
+        assert "'model.embed_tokens.weight'" in said
+        assert f"missing in {workshop.folder / 'c'}" in said
+
+    def test_a_tensor_too_many(self, workshop: Any) -> None:
+        workshop.trio()
+        workshop.model(
+            "c", shapes={"model.embed_tokens.weight": (64, 8), UP: (300, 8), NORM: (8,), "x": (2,)}
+        )
+        said = workshop.refuse("plan", workshop.recipe(models=["a", "c"]))
+        assert f"tensor 'x' of {workshop.folder / 'c'} is missing in {workshop.folder / 'base'}" in said
+
+    def test_another_shape(self, workshop: Any) -> None:
+        workshop.trio()
+        workshop.model("c", shapes={"model.embed_tokens.weight": (64, 8), UP: (600, 4), NORM: (8,)})
+        said = workshop.refuse("plan", workshop.recipe(models=["a", "c"]))
+        for part in (UP, f"600×4 in {workshop.folder / 'c'}", f"300×8 in {workshop.folder / 'base'}"):
+            assert part in said
+
+    def test_quantised(self, workshop: Any) -> None:
+        workshop.trio()
+        workshop.model("c", dtypes={UP: "I8"})
+        said = workshop.refuse("plan", workshop.recipe(models=["c"]))
+        assert f"'{UP}' is stored as I8 in {workshop.folder / 'c'} and as BF16" in said
+        assert "quantised" in said
+
+    def test_inspect_says_the_same(self, workshop: Any) -> None:
+        workshop.trio()
+        workshop.model("c", shapes={"model.embed_tokens.weight": (64, 8), UP: (600, 4), NORM: (8,)})
+        said = workshop.refuse("inspect", workshop.folder / "base", workshop.folder / "c")
+        assert f"600×4 in {workshop.folder / 'c'}" in said
+
+    def test_forbidden_values(self, workshop: Any) -> None:
+        workshop.trio()
+        header = encode_header({"w": (DTYPES["F32"], (2,), 0, 8)})
+        for name, data in (("c", b"\0\0\xc0\x7f" * 2), ("d", b"\0" * 8)):
+            workshop.model(name)
+            (workshop.folder / name / "model.safetensors").write_bytes(header + data)
+        recipe = workshop.recipe(base="d", models=["c"], extra="nonfinite: error\n")
+        before = workshop.snapshot()
+        result = workshop.run("merge", recipe, "--out", workshop.folder / "out")
+        assert result.status == 1
+        assert f"'w' of {workshop.folder / 'c' / 'model.safetensors'} holds NaN" in result.error
+        assert workshop.snapshot() == before
+
+
+class TestOutputFolder:
+    @pytest.mark.parametrize("overwrite", [[], ["--overwrite"]])
+    @pytest.mark.parametrize("place", ["a", "a/new", "link", "link/new", ".", "base/../a"])
+    def test_inputs_are_never_written_to(self, workshop: Any, place: str, overwrite: list[str]) -> None:
+        recipe = workshop.trio()
+        (workshop.folder / "link").symlink_to("a")
+        said = workshop.refuse("merge", recipe, "--out", workshop.folder / place, *overwrite)
+        assert "input" in said
+
+    @pytest.mark.parametrize(
+        ("place", "problem"),
+        [
+            ("/", "has no name"),
+            (".", "has no name"),
+            ("..", "has no name"),
+            ("recipe.yaml", "exists already"),
+            ("recipe.yaml/out", "is not a folder"),
+            ("recipe.yaml/deep/out", "is not a folder"),
+            ("full", "exists already"),
+            ("empty", "exists already"),
+            ("broken", "exists already"),
+            ("circle", "cannot be followed"),
+            ("circle/out", "cannot be followed"),
+            ("x" * 255, "File name too long"),
+            (os.fsdecode(b"bad\xff"), "is not valid text"),
+        ],
+    )
+    def test_refused(self, workshop: Any, monkeypatch: pytest.MonkeyPatch, place: str, problem: str) -> None:
+        recipe = workshop.trio()
+        monkeypatch.chdir(workshop.folder)
+        (workshop.folder / "full").mkdir()
+        (workshop.folder / "full" / "thesis.txt").write_text("mine")
+        (workshop.folder / "empty").mkdir()
+        (workshop.folder / "broken").symlink_to("gone")
+        (workshop.folder / "circle").symlink_to("circle")
+        assert problem in workshop.refuse("merge", recipe, "--out", place)
+
+    @pytest.mark.parametrize("name", ["thesis.txt", "config.json", "paramosaic.txt"])
+    def test_overwrite_refuses_what_is_no_model(self, workshop: Any, name: str) -> None:
+        recipe = workshop.trio()
+        (workshop.folder / "mine").mkdir()
+        (workshop.folder / "mine" / name).write_text("{}")
+        said = workshop.refuse("merge", recipe, "--out", workshop.folder / "mine", "--overwrite")
+        assert "is not a model folder" in said
+
+    def test_overwrite_refuses_a_file(self, workshop: Any) -> None:
+        recipe = workshop.trio()
+        assert "is not a model folder" in workshop.refuse("merge", recipe, "--out", recipe, "--overwrite")
+
+    @pytest.mark.parametrize("overwrite", [[], ["--overwrite"]])
+    def test_what_a_crash_left_is_reported(self, workshop: Any, overwrite: list[str]) -> None:
+        recipe = workshop.trio()
+        (workshop.folder / "out.partial").mkdir()
+        (workshop.folder / "out.partial" / "model.safetensors").write_text("half")
+        said = workshop.refuse("merge", recipe, "--out", workshop.folder / "out", *overwrite)
+        assert f"{workshop.folder / 'out.partial'} is in the way" in said
+
+    def test_the_parent_is_not_writable(
+        self, workshop: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        recipe = workshop.trio()
+        (tmp_path / "locked").mkdir()
+        monkeypatch.setattr(os, "access", lambda path, mode: False)  # root may write everywhere
+        said = workshop.refuse("merge", recipe, "--out", tmp_path / "locked" / "out")
+        assert f"{tmp_path / 'locked'} is not writable" in said
+
+    def test_the_disk_is_too_full(self, workshop: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+        recipe = workshop.trio()
+        monkeypatch.setattr(core.plan, "free_disk_bytes", lambda out: 1000)
+        said = workshop.refuse("merge", recipe, "--out", workshop.folder / "out")
+        assert "bytes and the disk of" in said
+        assert "has 1,000 free" in said
+
+
+class TestDevice:
+    @pytest.mark.parametrize(
+        "device", ["xyz", "", "CUDA", "cuda:", "cuda:-1", "cuda:²", "cuda:" + "9" * 5000]
+    )
+    def test_unknown(self, workshop: Any, device: str) -> None:
+        recipe = workshop.trio()
+        said = workshop.refuse("merge", recipe, "--out", workshop.folder / "out", "--device", device)
+        assert "is not known" in said
+
+    @pytest.mark.parametrize("device", ["cuda", "cuda:7"])
+    def test_not_there(self, workshop: Any, monkeypatch: pytest.MonkeyPatch, device: str) -> None:
+        recipe = workshop.trio()
+        monkeypatch.setattr("core.execute._may_have_cuda", lambda: False)
+        said = workshop.refuse("merge", recipe, "--out", workshop.folder / "out", "--device", device)
+        assert f"the device {device} is not there" in said
+        assert "--device cpu" in said
+
+
+def _failing(name: str, call: Callable[..., Any], after: int, number: int) -> Callable[..., Any]:
+    """The system call `call` that fails with error `number` from its `after`-th use on."""
+    uses = 0
+
+    def fails(*arguments: Any) -> Any:
+        nonlocal uses
+        uses += 1
+        if uses > after:
+            raise OSError(number, os.strerror(number))
+        return call(*arguments)
+
+    fails.__name__ = name
+    return fails
+
+
+@pytest.mark.skipif(not hasattr(os, "posix_fallocate"), reason="the calls that are made to fail are Linux's")
+class TestFailuresDuringTheMerge:
+    """Whatever fails on the way: the reason is told, and everything is as it was before."""
+
+    @pytest.mark.parametrize(
+        ("call", "after", "number"),
+        [
+            ("posix_fallocate", 0, errno.ENOSPC),
+            ("pwrite", 0, errno.ENOSPC),
+            ("pwrite", 3, errno.ENOSPC),
+            ("pwrite", 2, errno.EDQUOT),
+            ("pwrite", 2, errno.EIO),
+            ("fsync", 0, errno.EIO),
+            ("fsync", 2, errno.ENOSPC),
+        ],
+    )
+    def test_writing(
+        self, workshop: Any, monkeypatch: pytest.MonkeyPatch, call: str, after: int, number: int
+    ) -> None:
+        recipe = workshop.trio()
+        before = workshop.snapshot()
+        monkeypatch.setattr(os, call, _failing(call, getattr(os, call), after, number))
+        result = workshop.run("merge", recipe, "--out", workshop.folder / "out")
+        assert result.status == 1
+        assert result.error.startswith(f"cannot write {workshop.folder / 'out.partial'}")
+        assert os.strerror(number) in result.error
+        assert workshop.snapshot() == before
+
+    def test_new_parent_folders_go_again(self, workshop: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+        recipe = workshop.trio()
+        before = workshop.snapshot()
+        monkeypatch.setattr(os, "pwrite", _failing("pwrite", os.pwrite, 2, errno.ENOSPC))
+        assert workshop.run("merge", recipe, "--out", workshop.folder / "new" / "deep" / "out").status == 1
+        assert workshop.snapshot() == before
+
+    def test_the_small_files_come_first(self, workshop: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A disk that is too full for them is noticed before the work."""
+        recipe = workshop.trio()
+
+        def fails(path: Path, data: bytes) -> None:
+            raise OutputError(f"cannot write {path}: {os.strerror(errno.ENOSPC)}")
+
+        monkeypatch.setattr("core.checkpoint.output.write_small_file", fails)
+        workshop.refuse("merge", recipe, "--out", workshop.folder / "out")
+
+    def test_reading(self, workshop: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+        plan = plan_merge(load_recipe(workshop.trio()))
+        before = workshop.snapshot()
+        monkeypatch.setattr(os, "preadv", _failing("preadv", os.preadv, 3, errno.EIO))
+        with pytest.raises(CheckpointError, match=r"cannot read .*model\.safetensors: Input/output error"):
+            run_merge(plan, workshop.folder / "out")
+        assert workshop.snapshot() == before
+
+    def test_a_file_ends_while_it_is_read(self, workshop: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+        plan = plan_merge(load_recipe(workshop.trio()))
+        before = workshop.snapshot()
+        monkeypatch.setattr(os, "preadv", lambda fd, buffers, offset: 0)
+        with pytest.raises(CheckpointError, match=r"model\.safetensors ended before byte"):
+            run_merge(plan, workshop.folder / "out")
+        assert workshop.snapshot() == before
+
+    @pytest.mark.parametrize("change", ["cut short", "rewritten", "deleted"])
+    def test_a_model_changes_after_the_plan(self, workshop: Any, change: str) -> None:
+        plan = plan_merge(load_recipe(workshop.trio()))
+        path = workshop.folder / "b" / "model.safetensors"
+        if change == "cut short":
+            os.truncate(path, path.stat().st_size - 1)
+        elif change == "rewritten":
+            os.utime(path, ns=(1, 1))
+        else:
+            path.unlink()
+        before = workshop.snapshot()
+        with pytest.raises(CheckpointError) as raised:
+            run_merge(plan, workshop.folder / "out")
+        assert str(path) in raised.value.message
+        assert workshop.snapshot() == before
+
+    def test_the_old_output_survives(self, workshop: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+        recipe = workshop.trio()
+        out = workshop.folder / "out"
+        assert workshop.run("merge", recipe, "--out", out).status == 0
+        before = workshop.snapshot()
+        monkeypatch.setattr(os, "pwrite", _failing("pwrite", os.pwrite, 2, errno.ENOSPC))
+        assert workshop.run("merge", recipe, "--out", out, "--overwrite").status == 1
+        assert workshop.snapshot() == before
+
+    def test_the_last_rename(self, workshop: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+        recipe = workshop.trio()
+        out = workshop.folder / "out"
+        assert workshop.run("merge", recipe, "--out", out).status == 0
+        before = workshop.snapshot()
+        rename = Path.rename
+
+        def fails_for_staging(path: Path, target: Path) -> Path:
+            if path.name == "out.partial":
+                raise OSError(errno.EIO, os.strerror(errno.EIO))
+            return rename(path, target)
+
+        monkeypatch.setattr(Path, "rename", fails_for_staging)
+        with pytest.raises(OutputError, match="cannot rename"):
+            run_merge(plan_merge(load_recipe(recipe)), out, overwrite=True)
+        assert workshop.snapshot() == before
+
+    def test_too_little_memory(self, workshop: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+        plan = plan_merge(load_recipe(workshop.trio()))
+
+        def no_memory(*arguments: Any) -> Any:
+            raise MemoryError
+
+        monkeypatch.setattr("core.execute.OpenInputs.read", no_memory)
+        with pytest.raises(MergeError, match="not enough memory"):
+            run_merge(plan, workshop.folder / "out")
+        assert not (workshop.folder / "out.partial").exists()
+
+
+def _record(out: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    path = out / "paramosaic.json"
+    data = json.loads(path.read_text())
+    change(data)
+    path.write_text(json.dumps(data))
+
+
+class TestVerify:
+    @pytest.fixture
+    def out(self, workshop: Any) -> Path:
+        out: Path = workshop.folder / "out"
+        result = workshop.run("merge", workshop.trio(), "--out", out, "--shard-size", "2kB")
+        assert result.status == 0, result.stderr
+        assert workshop.run("verify", out).status == 0
+        return out
+
+    def test_every_changed_byte_is_found(self, workshop: Any, out: Path) -> None:
+        for path in sorted(out.glob("*.safetensors")):
+            whole = path.read_bytes()
+            data = 8 + int.from_bytes(whole[:8], "little")
+            for at in (0, 7, 9, data, (data + len(whole)) // 2, len(whole) - 1):
+                damaged = bytearray(whole)
+                damaged[at] ^= 1
+                path.write_bytes(damaged)
+                assert str(out) in workshop.refuse("verify", out)
+            path.write_bytes(whole)
+
+    def test_a_shard_is_missing(self, workshop: Any, out: Path) -> None:
+        shard = sorted(out.glob("*.safetensors"))[1]
+        shard.unlink()
+        assert f"names the shard {shard.name}, which is missing" in workshop.refuse("verify", out)
+
+    def test_no_output(self, workshop: Any, out: Path) -> None:
+        for folder, problem in [
+            (workshop.folder / "a", "holds no run record"),
+            (workshop.folder / "gone", "does not exist"),
+            (workshop.folder / "recipe.yaml", "is not a folder"),
+        ]:
+            assert f"{folder} {problem}" in workshop.refuse("verify", folder)
+
+    @pytest.mark.parametrize(
+        "content", [b"", b"{", b"\xff", b"[]", b"null", b"3", b"{}", b"[" * 9000, b'{"schema_version": 2}']
+    )
+    def test_the_record_is_damaged(self, workshop: Any, out: Path, content: bytes) -> None:
+        (out / "paramosaic.json").write_bytes(content)
+        assert str(out / "paramosaic.json") in workshop.refuse("verify", out)
+
+    @pytest.mark.parametrize("value", [None, "x", {"a": 1}, [{}], float("inf")], ids=str)
+    def test_a_value_of_the_record_is_damaged(self, workshop: Any, out: Path, value: Any) -> None:
+        whole = (out / "paramosaic.json").read_text()
+        for key in ("schema_version", "recipe", "inputs", "software", "bytes_read", "tensors"):
+            if not (key in {"recipe", "software"} and isinstance(value, dict)):
+                _record(out, lambda data, key=key: data.update({key: value}))
+                assert "paramosaic.json" in workshop.refuse("verify", out)
+        for key in ("name", "shape", "dtype", "elements", "nonfinite", "digest", "changed_by"):
+            if not (key == "changed_by" and value is None):  # a copied tensor has none
+                (out / "paramosaic.json").write_text(whole)
+                _record(out, lambda data, key=key: data["tensors"][0].update({key: value}))
+                assert str(out) in workshop.refuse("verify", out)
+
+    def test_the_record_has_other_tensors(self, workshop: Any, out: Path) -> None:
+        whole = (out / "paramosaic.json").read_text()
+        _record(out, lambda data: data["tensors"].pop())
+        assert "is not in its run record" in workshop.refuse("verify", out)
+        (out / "paramosaic.json").write_text(whole)
+        _record(out, lambda data: data["tensors"].append({**data["tensors"][0], "name": "more"}))
+        assert "tensor 'more' of the run record is missing" in workshop.refuse("verify", out)
+        (out / "paramosaic.json").write_text(whole)
+        _record(out, lambda data: data["tensors"].append(data["tensors"][0]))
+        assert "a tensor stands twice" in workshop.refuse("verify", out)
+
+
+class TestInspect:
+    @pytest.mark.parametrize("sample", ["0", "2", "-1", "nan", "inf"])
+    def test_sample(self, workshop: Any, sample: str) -> None:
+        workshop.trio()
+        base, model = workshop.folder / "base", workshop.folder / "a"
+        assert "is not a fraction" in workshop.refuse("inspect", base, model, "--sample", sample)
+
+    def test_the_base_alone(self, workshop: Any) -> None:
+        workshop.trio()
+        base = workshop.folder / "base"
+        assert "K = 0" in workshop.refuse("inspect", base, base)

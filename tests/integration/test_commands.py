@@ -1,0 +1,294 @@
+"""The commands: exit statuses, what goes where, and what a process leaves behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+HEAVY = ("torch", "numba", "transformers")
+
+
+def _python(script: str, *arguments: object, **options: Any) -> subprocess.Popen[str]:
+    """A process of its own that runs `script` with the repository on its path."""
+    return subprocess.Popen(
+        [sys.executable, "-c", script, *(str(argument) for argument in arguments)],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        **options,
+    )
+
+
+class TestStatus:
+    def test_done(self, workshop: Any) -> None:
+        recipe = workshop.trio()
+        assert workshop.run("plan", recipe).status == 0
+        assert workshop.run("merge", recipe, "--out", workshop.folder / "out").status == 0
+        assert workshop.run("verify", workshop.folder / "out").status == 0
+        assert workshop.run("inspect", workshop.folder / "base", workshop.folder / "a").status == 0
+        assert workshop.run("--help").status == 0
+
+    @pytest.mark.parametrize(
+        "arguments",
+        [
+            ["mergee"],
+            ["merge"],
+            ["merge", "recipe.yaml"],
+            ["merge", "recipe.yaml", "--out", "out", "more"],
+            ["merge", "recipe.yaml", "--out", "out", "--foo"],
+            *(["merge", "recipe.yaml", "--out", "out", "--seed", seed] for seed in ("-1", "x", str(2**64))),
+            *(["merge", "recipe.yaml", "--out", "out", "--threads", threads] for threads in ("0", "x")),
+            *(
+                ["merge", "recipe.yaml", "--out", "out", "--shard-size", size]
+                for size in ("x", "", "0", "-1", "5PB", "nan", "1e3", "0.1", "9" * 400 + "GB")
+            ),
+            ["plan"],
+            ["verify"],
+            ["inspect", "base"],
+            ["inspect", "base", "a", "--sample", "x"],
+        ],
+        ids=lambda arguments: " ".join(arguments)[-40:],
+    )
+    def test_usage(self, workshop: Any, monkeypatch: pytest.MonkeyPatch, arguments: list[str]) -> None:
+        workshop.trio()
+        monkeypatch.chdir(workshop.folder)
+        before = workshop.snapshot()
+        result = workshop.run(*arguments)
+        assert result.status == 2
+        assert result.stdout == ""
+        assert result.stderr.startswith("Usage: paramosaic")
+        assert result.stderr.splitlines()[-1].startswith("Error: ")
+        assert workshop.snapshot() == before
+
+    def test_what_cannot_be_read_is_no_usage_error(
+        self, workshop: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        recipe = workshop.trio()
+        before = workshop.snapshot()
+        monkeypatch.setattr(os, "access", lambda path, mode: False)  # root may read everything
+        result = workshop.run("merge", recipe, "--out", workshop.folder / "out")
+        assert result.status == 1
+        assert f"{workshop.folder} is not writable" in result.error
+        assert workshop.snapshot() == before
+
+    def test_the_process_exits_with_it(self, workshop: Any) -> None:
+        said = subprocess.run(
+            [sys.executable, "-m", "gui.entry", "plan", workshop.folder / "nope.yaml"],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert said.returncode == 1
+        assert said.stdout == ""
+        assert said.stderr == f"error: cannot read the recipe {workshop.folder}/nope.yaml: {os.strerror(2)}\n"
+
+
+class TestRefusalsAreQuick:
+    def test_nothing_heavy_is_imported(self, workshop: Any) -> None:
+        recipe = workshop.trio()
+        bad = workshop.recipe(models=["a", "gone"], name="bad.yaml")
+        (workshop.folder / "taken").mkdir()
+        out = workshop.folder / "out"
+        commands: list[tuple[int, list[object]]] = [
+            (0, ["plan", recipe]),
+            (0, ["plan", recipe, "--json"]),
+            (1, ["plan", bad]),
+            (1, ["plan", workshop.folder / "gone.yaml"]),
+            (1, ["merge", bad, "--out", out]),
+            (1, ["merge", recipe, "--out", workshop.folder / "taken"]),
+            (1, ["merge", recipe, "--out", workshop.folder / "a"]),
+            (1, ["merge", recipe, "--out", out, "--device", "xyz"]),
+            (1, ["inspect", workshop.folder / "base", workshop.folder / "gone"]),
+            (1, ["inspect", workshop.folder / "base", workshop.folder / "a", "--sample", "2"]),
+            (1, ["verify", workshop.folder / "a"]),
+            (2, ["merge", recipe]),
+        ]
+        script = f"""
+import json, sys, time
+from core.cli import Desktop, main
+desktop = Desktop(lambda: False, lambda demo: 0, lambda record, folder: [])
+for status, arguments in json.loads(sys.argv[1]):
+    begun = time.perf_counter()
+    assert main(desktop, arguments) == status, arguments
+    assert time.perf_counter() - begun < 1, arguments
+    loaded = [name for name in {HEAVY!r} if name in sys.modules]
+    assert not loaded, (arguments, loaded)
+"""
+        plain = [(status, [str(argument) for argument in arguments]) for status, arguments in commands]
+        process = _python(script, json.dumps(plain))
+        _, said = process.communicate(timeout=60)
+        assert process.returncode == 0, said
+
+    def test_verify_imports_nothing_heavy(self, workshop: Any) -> None:
+        out = workshop.folder / "out"
+        assert workshop.run("merge", workshop.trio(), "--out", out).status == 0
+        script = f"""
+import sys
+from gui.entry import main
+sys.argv[0] = "paramosaic"
+status = main()
+assert not [name for name in {(*HEAVY, "PySide6")!r} if name in sys.modules]
+sys.exit(status)
+"""
+        process = _python(script, "verify", out)
+        _, said = process.communicate(timeout=60)
+        assert process.returncode == 0, said
+
+
+class TestStreams:
+    def test_json_is_one_document_on_stdout(self, workshop: Any) -> None:
+        workshop.trio()
+        workshop.model("größer\n模型 😀", seed=3, config=None)
+        recipe = workshop.recipe(models=["größer\n模型 😀", "b"])
+        out = workshop.folder / "out"
+        for arguments in (
+            ["plan", recipe, "--json"],
+            ["merge", recipe, "--out", out, "--json"],
+            ["inspect", workshop.folder / "base", workshop.folder / "größer\n模型 😀", "--json"],
+        ):
+            result = workshop.run(*arguments)
+            assert result.status == 0, result.stderr
+            document = json.loads(result.stdout)
+            assert "größer\n模型 😀" in json.dumps(document, ensure_ascii=False).replace("\\n", "\n")
+            assert result.stdout.isascii()  # whatever the encoding of stdout
+        assert json.loads((out / "paramosaic.json").read_bytes())["schema_version"] == 1
+
+    def test_progress_and_warnings_go_to_stderr(self, workshop: Any) -> None:
+        workshop.trio()
+        workshop.model("bare", seed=3, config=None)
+        recipe = workshop.recipe(models=["bare", "b"])
+        result = workshop.run("merge", recipe, "--out", workshop.folder / "out")
+        assert result.status == 0
+        assert "warning: bare has no config.json" in result.stderr
+        assert "100 %" in result.stderr
+        assert "warning: " not in result.stdout
+        assert "%  " not in result.stdout
+        assert result.stdout.startswith("checkpoint ")
+
+    def test_paths_of_all_kinds(self, workshop: Any) -> None:
+        recipe = workshop.trio()
+        for name in ("with space", "größer 模型 😀", "new\nline", 'it\'s "so"', "-dash", "%s {x}"):
+            out = workshop.folder / name
+            assert workshop.run("merge", recipe, "--out", out).status == 0
+            assert workshop.run("verify", out).status == 0
+            assert "exists already" in workshop.refuse("merge", recipe, "--out", out)
+        said = workshop.refuse("verify", workshop.folder / "\x1b[31m\nred")
+        assert r"\x1b[31m\nred does not exist" in said
+
+    def test_names_cannot_steer_a_terminal(self, workshop: Any) -> None:
+        shapes = {"w": (4, 4), "x\x1b[2J\nerror: no": (4,)}
+        for seed, name in enumerate(("base", "a", "b\x1b[31m")):
+            workshop.model(name, seed=seed, shapes=shapes, dtypes={"x\x1b[2J\nerror: no": "I64"}, config=None)
+        recipe = workshop.folder / "recipe.yaml"
+        models = ["base", "a", "b\x1b[31m"]
+        recipe.write_text(json.dumps({"merge_method": "linear", "models": [{"model": m} for m in models]}))
+        out = workshop.folder / "out\x1b[1m"
+        base, *others = (workshop.folder / model for model in models)
+        for arguments in (
+            ["plan", recipe],
+            ["merge", recipe, "--out", out],
+            ["verify", out],
+            ["inspect", base, *others],
+        ):
+            result = workshop.run(*arguments)
+            assert result.status == 0, result.stderr
+            assert (result.stdout + result.stderr).replace("\n", "").isprintable()
+            assert "\nerror" not in result.stdout
+
+    @pytest.mark.skipif(os.name != "posix", reason="the exit status of a closed pipe is POSIX's")
+    def test_a_closed_pipe(self, workshop: Any) -> None:
+        script = "import sys; from gui.entry import main; sys.exit(main())"
+        process = _python(script, "plan", workshop.trio())
+        assert process.stdout is not None
+        process.stdout.close()
+        assert process.stderr is not None
+        said = process.stderr.read()
+        assert process.wait(60) == 1
+        assert "Traceback" not in said
+        process.stderr.close()
+
+
+class TestOverwrite:
+    def test_a_previous_output(self, workshop: Any) -> None:
+        recipe = workshop.trio()
+        out = workshop.folder / "out"
+        assert workshop.run("merge", recipe, "--out", out).status == 0
+        (out / "notes.txt").write_text("of the old one")
+        assert workshop.run("merge", recipe, "--out", out, "--overwrite", "--seed", "8").status == 0
+        assert not (out / "notes.txt").exists()
+        assert json.loads((out / "paramosaic.json").read_bytes())["recipe"]["seed"] == 8
+        assert not list(workshop.folder.glob("out.*"))
+
+    def test_an_empty_folder(self, workshop: Any) -> None:
+        (workshop.folder / "out").mkdir()
+        result = workshop.run("merge", workshop.trio(), "--out", workshop.folder / "out", "--overwrite")
+        assert result.status == 0
+
+    def test_an_old_output_is_put_back(self, workshop: Any) -> None:
+        recipe = workshop.trio()
+        out = workshop.folder / "out"
+        assert workshop.run("merge", recipe, "--out", out).status == 0
+        whole = (out / "model.safetensors").read_bytes()
+        out.rename(workshop.folder / "out.old-0123abcd")  # as a crash between two renames leaves it
+        result = workshop.run("merge", recipe, "--out", out, "--seed", "8")
+        assert result.status == 1
+        assert "exists already" in result.error
+        assert (out / "model.safetensors").read_bytes() == whole
+        assert not (workshop.folder / "out.old-0123abcd").exists()
+
+    def test_inputs_stay_as_they_are(self, workshop: Any) -> None:
+        recipe = workshop.trio()
+        before = workshop.snapshot()
+        assert workshop.run("merge", recipe, "--out", workshop.folder / "out").status == 0
+        after = workshop.snapshot()
+        assert {path: after[path] for path in before} == before
+
+
+_SLOW_MERGE = """
+import signal, sys, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job of a shell ignores it
+from core.execute import _MergeWorker
+from gui.entry import main
+handle = _MergeWorker.handle
+def slowly(self, chunk):
+    time.sleep(0.05)
+    handle(self, chunk)
+_MergeWorker.handle = slowly
+sys.argv[0] = "paramosaic"
+sys.exit(main())
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals are POSIX's")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=str)
+def test_a_signal_cancels(workshop: Any, number: signal.Signals) -> None:
+    shapes = {f"layers.{at}.weight": (4, 4) for at in range(400)}
+    for seed, name in enumerate(("base", "a", "b")):
+        workshop.model(name, seed=seed, shapes=shapes)
+    recipe = workshop.recipe()
+    before = workshop.snapshot()
+    process = _python(_SLOW_MERGE, "merge", recipe, "--out", workshop.folder / "out", "--threads", "1")
+    deadline = time.monotonic() + 60
+    while not (workshop.folder / "out.partial" / "model.safetensors").exists():
+        assert time.monotonic() < deadline
+        assert process.poll() is None
+        time.sleep(0.02)
+    process.send_signal(number)
+    said, errors = process.communicate(timeout=60)
+    assert process.returncode == 130, errors
+    assert said == ""
+    assert errors.endswith("cancelled\n")
+    assert "Traceback" not in errors
+    assert workshop.snapshot() == before
