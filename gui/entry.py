@@ -6,15 +6,21 @@ import os
 import sys
 from pathlib import Path
 
-from core.cli import Desktop, main as run_command
+from core.cli import Desktop
+from core.cli import main as run_command
 from core.record import RunRecord
 
-__all__ = ["main"]
+__all__ = ["desktop", "main"]
 
 
 def main() -> int:
     """Run the command line of this process and return its exit status."""
-    return run_command(Desktop(has_display, _open_window, _write_pictures))
+    return run_command(desktop())
+
+
+def desktop() -> Desktop:
+    """The window as the commands know it."""
+    return Desktop(has_display, _open_window, _write_pictures)
 
 
 def has_display() -> bool:

@@ -63,7 +63,9 @@ def make_checkpoints(
         base = {name: _weights(shape, seed=hash_of(name)) for name, shape in shard}
         for number, folder in enumerate(folders):
             tensors = {
-                name: torch.from_numpy(words if number == 0 else _fine_tuned(words, number)).view(torch.bfloat16)
+                name: torch.from_numpy(words if number == 0 else _fine_tuned(words, number)).view(
+                    torch.bfloat16
+                )
                 for name, words in base.items()
             }
             file = root / folder / f"model-{at + 1:05d}-of-{len(shards):05d}.safetensors"

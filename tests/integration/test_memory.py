@@ -55,8 +55,6 @@ def test_six_models_of_two_gigabytes_need_half_a_gigabyte(tmp_path: Path) -> Non
         check=True,
     )
     above_imports, bytes_read, seconds = (float(word) for word in result.stdout.split())
-    print(
-        f"\n{bytes_read / 1e9:.1f} GB read in {seconds:.1f} s, {above_imports / 2**20:.0f} MiB above the imports"
-    )
+    print(f"\n{bytes_read / 1e9:.1f} GB in {seconds:.1f} s, {above_imports / 2**20:.0f} MiB above imports")
     assert bytes_read > 12e9
     assert above_imports < LIMIT_BYTES

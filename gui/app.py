@@ -1,0 +1,101 @@
+"""The application around the window."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import sys
+from types import TracebackType
+
+from PySide6.QtCore import QCoreApplication, QSocketNotifier, QTimer
+from PySide6.QtGui import QIcon
+from PySide6.QtWidgets import QApplication
+
+from gui.entry import has_display
+from gui.jobs import WarmUpJob
+from gui.messages import DetailsDialog
+from gui.reports import Failure
+from gui.theme import follow_system
+from gui.window import MainWindow
+from resources import DEMO_FOLDER
+
+__all__ = ["make_application", "run_window"]
+
+_ICON = DEMO_FOLDER.parent / "icons" / "paramosaic.svg"
+
+
+def run_window(demo: bool) -> int:
+    """Show the window and return when it is closed; 1 where there is no display.
+
+    Args:
+        demo: whether to begin with the demo models.
+    """
+    if not has_display():
+        print("error: there is no display", file=sys.stderr)
+        print("hint: on a machine without a screen, use `paramosaic merge RECIPE --out DIR`", file=sys.stderr)
+        return 1
+    application = make_application()
+    window = MainWindow()
+    if demo:
+        window.open_demo()
+    window.show()
+    _show_faults(window)
+    interrupts = _Interrupts(window)
+    # torch and numba are imported only now that there is something to look at.
+    QTimer.singleShot(0, window, lambda: window.start_job(WarmUpJob()))
+    try:
+        return application.exec()
+    finally:
+        interrupts.stop()
+
+
+def make_application() -> QApplication:
+    """The application, with its name, icon and theme."""
+    QCoreApplication.setApplicationName("Paramosaic")
+    QCoreApplication.setOrganizationName("Paramosaic")
+    running = QApplication.instance()
+    application = running if isinstance(running, QApplication) else QApplication(sys.argv[:1])
+    application.setDesktopFileName("paramosaic")
+    application.setWindowIcon(QIcon(str(_ICON)))
+    follow_system(application)
+    return application
+
+
+def _show_faults(window: MainWindow) -> None:
+    """Show exceptions that nobody caught, beside printing them."""
+
+    def show(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        sys.__excepthook__(kind, error, trace)
+        if not issubclass(kind, KeyboardInterrupt) and window.isVisible():
+            DetailsDialog(Failure.of(error), window).open()
+
+    sys.excepthook = show
+
+
+class _Interrupts:
+    """Closes the window on Ctrl-C: the signal arrives as a byte that wakes Qt's event loop."""
+
+    def __init__(self, window: MainWindow) -> None:
+        self._reader, self._writer = socket.socketpair()
+        for end in (self._reader, self._writer):
+            end.setblocking(False)
+        self._notifier = QSocketNotifier(self._reader.fileno(), QSocketNotifier.Type.Read)
+        self._notifier.activated.connect(self._on_woken)
+        self._window = window
+        self._old_descriptor = signal.set_wakeup_fd(self._writer.fileno())
+        self._old_handler = signal.signal(signal.SIGINT, lambda *_: None)
+
+    def stop(self) -> None:
+        signal.signal(signal.SIGINT, self._old_handler)
+        signal.set_wakeup_fd(self._old_descriptor)
+        self._notifier.setEnabled(False)
+        self._reader.close()
+        self._writer.close()
+
+    def _on_woken(self) -> None:
+        try:
+            received = self._reader.recv(64)
+        except BlockingIOError:
+            return
+        if signal.SIGINT in received:
+            self._window.close_at_once()

@@ -1,0 +1,46 @@
+"""The file dialogs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from PySide6.QtWidgets import QAbstractItemView, QFileDialog, QListView, QTreeView, QWidget
+
+__all__ = ["choose_folder", "choose_folders", "choose_recipe", "choose_recipe_to_save"]
+
+_RECIPES = "Recipes (*.yaml *.yml)"
+
+
+def choose_folder(parent: QWidget, title: str, start: Path) -> Path | None:
+    """One folder that exists, or None."""
+    chosen = QFileDialog.getExistingDirectory(parent, title, str(start))
+    return Path(chosen) if chosen else None
+
+
+def choose_folders(parent: QWidget, title: str, start: Path) -> list[Path]:
+    """Any number of folders. Qt's own dialog: the systems' ones take a single folder."""
+    dialog = QFileDialog(parent, title, str(start))
+    dialog.setFileMode(QFileDialog.FileMode.Directory)
+    dialog.setOption(QFileDialog.Option.ShowDirsOnly, True)
+    dialog.setOption(QFileDialog.Option.DontUseNativeDialog, True)
+    for view in [*dialog.findChildren(QListView, "listView"), *dialog.findChildren(QTreeView, "treeView")]:
+        view.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
+    accepted = dialog.exec() == QFileDialog.DialogCode.Accepted
+    chosen = [Path(folder) for folder in dialog.selectedFiles()] if accepted else []
+    dialog.deleteLater()
+    return chosen
+
+
+def choose_recipe(parent: QWidget, start: Path) -> Path | None:
+    chosen, _ = QFileDialog.getOpenFileName(parent, "Open a recipe", str(start), f"{_RECIPES};;All files (*)")
+    return Path(chosen) if chosen else None
+
+
+def choose_recipe_to_save(parent: QWidget, start: Path) -> Path | None:
+    chosen, _ = QFileDialog.getSaveFileName(
+        parent, "Save the recipe", str(start / "recipe.yaml"), f"{_RECIPES};;All files (*)"
+    )
+    if not chosen:
+        return None
+    path = Path(chosen)
+    return path if path.suffix else path.with_suffix(".yaml")

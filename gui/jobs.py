@@ -1,0 +1,215 @@
+"""Long work in threads of its own. Everything that a signal carries is frozen."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections import Counter
+from collections.abc import Sequence
+from math import prod
+from pathlib import Path
+
+from PySide6.QtCore import QObject, QThread, Signal, Slot
+
+from core import Cancelled, CancelToken, MergePlan, Progress, TensorRecord, plan_merge, run_merge
+from gui.merge_setup import MergeSetup
+from gui.pictures.data import Pictures, empty_pictures, pictures_of
+from gui.reports import Failure, MergeResult, ModelSummary, PlanSummary
+
+__all__ = ["Job", "JobKeeper", "MergeJob", "ReadModelsJob", "WarmUpJob", "read_summary"]
+
+_STACK_BYTES = 16 * 1024**2
+"""numba's compiler needs more than the 512 KiB that macOS gives a thread."""
+
+_PICTURES_EVERY_S = 0.25
+
+
+class Job(QThread):
+    """A thread that overrides run(). Keep it in a JobKeeper, so that it outlives its work."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setStackSize(_STACK_BYTES)
+
+    def cancel(self) -> None:
+        """Ask the job to stop; a job that cannot stop goes on to its end."""
+
+
+class JobKeeper(QObject):
+    """Owns running jobs, and lets go of them when their threads have ended."""
+
+    def __init__(self, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._jobs: set[Job] = set()
+
+    def start(self, job: Job) -> None:
+        self._jobs.add(job)
+        job.finished.connect(self._on_finished)
+        job.start()
+
+    def stop_all(self) -> None:
+        """Cancel what can be cancelled, and return when every thread has ended."""
+        for job in self._jobs:
+            job.cancel()
+        for job in list(self._jobs):
+            job.wait()
+        self._jobs.clear()
+
+    @Slot()
+    def _on_finished(self) -> None:
+        for job in [job for job in self._jobs if job.isFinished()]:
+            job.wait()  # isFinished() is true a moment before the thread has left
+            self._jobs.discard(job)
+
+
+class ReadModelsJob(Job):
+    """Reads the headers of model folders.
+
+    Signals:
+        read(object): a ModelSummary for each folder, in order.
+    """
+
+    read = Signal(object)
+
+    def __init__(self, folders: Sequence[Path]) -> None:
+        super().__init__()
+        self._folders = tuple(folders)
+        self._token = CancelToken()
+
+    def cancel(self) -> None:
+        self._token.cancel()
+
+    def run(self) -> None:
+        for folder in self._folders:
+            if self._token.cancelled:
+                return
+            self.read.emit(read_summary(folder))
+
+
+class WarmUpJob(Job):
+    """Imports and compiles what a merge needs, so that the first click does not have to."""
+
+    def run(self) -> None:
+        try:
+            from core.dtypes import FLOATS
+            from core.kernels.cpu import warm_up
+
+            warm_up(FLOATS["BF16"])
+        except Exception as error:
+            # Whatever is wrong here will be wrong in a merge, too, and be told there.
+            print(f"warning: the kernels could not be warmed up: {error}", file=sys.stderr)
+
+
+class MergeJob(Job):
+    """One merge: recipe, plan, execution.
+
+    Signals:
+        planned(object): a PlanSummary; the models fit together.
+        progressed(object): a core.Progress, about ten times a second.
+        pictures_changed(object): Pictures of the tensors finished so far.
+        succeeded(object): a MergeResult.
+        failed(object): a Failure.
+        cancelled(): it was stopped, and nothing is left of it.
+        ended(): after exactly one of the three before.
+    """
+
+    planned = Signal(object)
+    progressed = Signal(object)
+    pictures_changed = Signal(object)
+    succeeded = Signal(object)
+    failed = Signal(object)
+    cancelled = Signal()
+    ended = Signal()
+
+    def __init__(self, setup: MergeSetup) -> None:
+        super().__init__()
+        self._setup = setup
+        self._token = CancelToken()
+        self._finished_tensors: list[TensorRecord] = []
+        self._frame: Pictures | None = None
+        self._equal_weights = True
+        self._shown_tensors = 0
+        self._next_pictures_s = 0.0
+
+    def cancel(self) -> None:
+        self._token.cancel()
+
+    def run(self) -> None:
+        try:
+            result = self._merge()
+        except Cancelled:
+            self.cancelled.emit()
+        except BaseException as error:
+            self.failed.emit(Failure.of(error))
+        else:
+            self.succeeded.emit(result)
+        self.ended.emit()
+
+    def _merge(self) -> MergeResult:
+        out = Path(self._setup.out).expanduser().absolute()
+        plan = plan_merge(self._setup.recipe())
+        self._token.raise_if_cancelled()
+        self._frame = empty_pictures(plan)
+        self._equal_weights = len(set(plan.recipe.weights)) == 1
+        self.planned.emit(_plan_summary(plan, self._frame))
+        record = run_merge(
+            plan,
+            out,
+            progress=self._on_progress,
+            on_tensor=self._finished_tensors.append,
+            cancel=self._token,
+        )
+        pictures = None
+        if self._frame is not None:
+            pictures = pictures_of(self._frame, record.tensors, equal_weights=self._equal_weights)
+        return MergeResult(record, out, plan.warnings, pictures)
+
+    def _on_progress(self, progress: Progress) -> None:
+        self.progressed.emit(progress)
+        started = time.monotonic()
+        news = len(self._finished_tensors) > self._shown_tensors
+        if self._frame is None or not news or started < self._next_pictures_s:
+            return
+        self._shown_tensors = len(self._finished_tensors)
+        self.pictures_changed.emit(
+            pictures_of(self._frame, self._finished_tensors, equal_weights=self._equal_weights)
+        )
+        # Summing up tens of thousands of tensors takes a while: spend a tenth of the time on it at most.
+        ended = time.monotonic()
+        self._next_pictures_s = ended + max(_PICTURES_EVERY_S, 9 * (ended - started))
+
+
+def read_summary(folder: Path) -> ModelSummary:
+    """What the headers in `folder` say; a problem where they say nothing."""
+    try:
+        return _summary(folder)
+    except Exception as error:
+        return ModelSummary(folder, folder.name or str(folder), problem=Failure.of(error))
+
+
+def _summary(folder: Path) -> ModelSummary:
+    from core.checkpoint.model import open_checkpoint
+
+    model = open_checkpoint(folder)
+    sizes: Counter[str] = Counter()
+    for tensor in model.tensors.values():
+        if tensor.dtype.is_float:
+            sizes[tensor.dtype.name] += tensor.size_bytes
+    return ModelSummary(
+        folder=folder,
+        name=model.name,
+        parameters=sum(prod(tensor.shape) for tensor in model.tensors.values()),
+        dtypes=tuple(name for name, _ in sizes.most_common()),
+        size_bytes=model.size_bytes,
+    )
+
+
+def _plan_summary(plan: MergePlan, frame: Pictures | None) -> PlanSummary:
+    return PlanSummary(
+        bytes_to_read=plan.bytes_to_read,
+        bytes_to_write=plan.bytes_to_write,
+        tensors=len(plan.tensors),
+        models=len(plan.models),
+        warnings=plan.warnings,
+        pictures=frame,
+    )

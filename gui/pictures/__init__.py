@@ -1,0 +1,1 @@
+"""The pictures: what a merge found out about the task vectors."""

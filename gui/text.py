@@ -1,0 +1,40 @@
+"""How the window writes numbers, beyond what `core.units` does."""
+
+from __future__ import annotations
+
+__all__ = ["grouped", "number_from_text", "percent_text", "plural", "weight_text"]
+
+_THIN = "\u202f"  # a narrow space at which no line breaks
+
+
+def grouped(count: int) -> str:
+    """ "12 345 678", with thin spaces."""
+    return f"{count:,}".replace(",", _THIN)
+
+
+def percent_text(share: float) -> str:
+    """ "68.1 %" for 0.681; small shares keep their digits, as the tail of a curve needs them."""
+    percent = 100 * share
+    decimals = 1 if percent >= 1 or percent == 0 else 2 if percent >= 0.01 else 4
+    return f"{percent:.{decimals}f}{_THIN}%"
+
+
+def plural(count: int, noun: str) -> str:
+    """ "1 model", "3 models"."""
+    return f"{grouped(count)} {noun}" if count == 1 else f"{grouped(count)} {noun}s"
+
+
+def weight_text(weight: float) -> str:
+    """The shortest text that means exactly `weight`: "1", "0.25"."""
+    return repr(float(weight)).removesuffix(".0")
+
+
+def number_from_text(text: str) -> float | None:
+    """The number that was typed, with a decimal point or comma; None where it is not a finite one."""
+    if "_" in text:  # float() would take it for a separator
+        return None
+    try:
+        number = float(text.strip().replace(",", ".").replace("−", "-"))
+    except ValueError:
+        return None
+    return number if abs(number) < float("inf") else None

@@ -1,0 +1,162 @@
+"""Colours, distances and type sizes, each in one place."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import Qt
+from PySide6.QtGui import QColor, QFont, QGuiApplication, QPalette
+from PySide6.QtWidgets import QApplication, QLabel, QPushButton, QWidget
+
+__all__ = [
+    "ERROR",
+    "GRID",
+    "SUCCESS",
+    "accent_button",
+    "accent_of",
+    "apply_theme",
+    "follow_system",
+    "heading",
+    "is_dark",
+    "model_colour",
+    "palette",
+    "secondary",
+]
+
+GRID = 8
+"""Pixels; every margin and distance is a multiple, or half of one."""
+
+# Okabe and Ito, "Color Universal Design", 2008; their black becomes a grey that dark backgrounds show too.
+_OKABE_ITO = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#7F7F7F")
+_GOLDEN_ANGLE = 137.508
+
+SUCCESS = QColor("#009E73")
+ERROR = QColor("#D55E00")
+
+_LIGHT = {
+    QPalette.ColorRole.Window: "#F3F4F6",
+    QPalette.ColorRole.WindowText: "#1C2128",
+    QPalette.ColorRole.Base: "#FFFFFF",
+    QPalette.ColorRole.AlternateBase: "#F7F8FA",
+    QPalette.ColorRole.Text: "#1C2128",
+    QPalette.ColorRole.Button: "#FAFBFC",
+    QPalette.ColorRole.ButtonText: "#1C2128",
+    QPalette.ColorRole.BrightText: "#FFFFFF",
+    QPalette.ColorRole.ToolTipBase: "#FFFFFF",
+    QPalette.ColorRole.ToolTipText: "#1C2128",
+    QPalette.ColorRole.PlaceholderText: "#737B87",
+    QPalette.ColorRole.Highlight: "#2B6CB8",
+    QPalette.ColorRole.HighlightedText: "#FFFFFF",
+    QPalette.ColorRole.Accent: "#2B6CB8",
+    QPalette.ColorRole.Link: "#2B6CB8",
+    QPalette.ColorRole.Light: "#FFFFFF",
+    QPalette.ColorRole.Midlight: "#ECEEF1",
+    QPalette.ColorRole.Mid: "#C9CED6",
+    QPalette.ColorRole.Dark: "#A9B0BA",
+    QPalette.ColorRole.Shadow: "#6E7681",
+}
+_LIGHT_DISABLED = "#99A1AC"
+
+_DARK = {
+    QPalette.ColorRole.Window: "#22262C",
+    QPalette.ColorRole.WindowText: "#E4E7EB",
+    QPalette.ColorRole.Base: "#191C21",
+    QPalette.ColorRole.AlternateBase: "#1E2228",
+    QPalette.ColorRole.Text: "#E4E7EB",
+    QPalette.ColorRole.Button: "#2F353D",
+    QPalette.ColorRole.ButtonText: "#E4E7EB",
+    QPalette.ColorRole.BrightText: "#FFFFFF",
+    QPalette.ColorRole.ToolTipBase: "#2F353D",
+    QPalette.ColorRole.ToolTipText: "#E4E7EB",
+    QPalette.ColorRole.PlaceholderText: "#8D96A3",
+    QPalette.ColorRole.Highlight: "#3D7FCC",
+    QPalette.ColorRole.HighlightedText: "#FFFFFF",
+    QPalette.ColorRole.Accent: "#3D7FCC",
+    QPalette.ColorRole.Link: "#7DB1EC",
+    QPalette.ColorRole.Light: "#3C434C",
+    QPalette.ColorRole.Midlight: "#353B44",
+    QPalette.ColorRole.Mid: "#3F4650",
+    QPalette.ColorRole.Dark: "#15181C",
+    QPalette.ColorRole.Shadow: "#0D0F12",
+}
+_DARK_DISABLED = "#6B7480"
+
+
+def palette(*, dark: bool) -> QPalette:
+    """The light or the dark palette."""
+    result = QPalette()
+    for role, colour in (_DARK if dark else _LIGHT).items():
+        result.setColor(role, QColor(colour))
+    disabled = QColor(_DARK_DISABLED if dark else _LIGHT_DISABLED)
+    for role in (
+        QPalette.ColorRole.WindowText,
+        QPalette.ColorRole.Text,
+        QPalette.ColorRole.ButtonText,
+        QPalette.ColorRole.PlaceholderText,
+        QPalette.ColorRole.Highlight,
+        QPalette.ColorRole.Accent,
+    ):
+        result.setColor(QPalette.ColorGroup.Disabled, role, disabled)
+    return result
+
+
+def apply_theme(application: QApplication, *, dark: bool = False) -> None:
+    """Fusion, in the light or the dark palette."""
+    application.setStyle("Fusion")
+    application.setPalette(palette(dark=dark))
+
+
+def follow_system(application: QApplication) -> None:
+    """Apply the theme now and whenever the system changes between light and dark."""
+    hints = QGuiApplication.styleHints()
+    dark_before = is_dark(application.palette())
+
+    def apply() -> None:
+        scheme = hints.colorScheme()
+        # Where the system does not say, the palette that it gave to the application does.
+        unknown = scheme == Qt.ColorScheme.Unknown
+        apply_theme(application, dark=dark_before if unknown else scheme == Qt.ColorScheme.Dark)
+
+    apply()
+    hints.colorSchemeChanged.connect(apply)
+
+
+def is_dark(colours: QPalette) -> bool:
+    return colours.color(QPalette.ColorRole.Window).lightness() < 128
+
+
+def accent_of(colours: QPalette) -> QColor:
+    """The one accent colour, light enough to be drawn with on a dark ground."""
+    return colours.color(QPalette.ColorRole.Link if is_dark(colours) else QPalette.ColorRole.Accent)
+
+
+def model_colour(number: int) -> QColor:
+    """The colour of sub-model `number` (0-based), the same everywhere."""
+    if number < len(_OKABE_ITO):
+        return QColor(_OKABE_ITO[number])
+    return QColor.fromHsvF((number * _GOLDEN_ANGLE % 360) / 360, 0.55, 0.75)
+
+
+def heading(text: str) -> QLabel:
+    """A label in the one size for headings."""
+    label = QLabel(text)
+    font = QFont(label.font())
+    font.setPointSizeF(font.pointSizeF() * 1.15)
+    font.setWeight(QFont.Weight.DemiBold)
+    label.setFont(font)
+    return label
+
+
+def secondary(widget: QWidget) -> None:
+    """Give `widget` the quieter text colour."""
+    widget.setForegroundRole(QPalette.ColorRole.PlaceholderText)
+
+
+def accent_button(button: QPushButton) -> None:
+    """Paint the one button that everything leads to in the accent colour; to be called on palette changes."""
+    colours = QPalette(QGuiApplication.palette())
+    for group in (QPalette.ColorGroup.Active, QPalette.ColorGroup.Inactive):
+        # Fusion lightens it again, most of all at the upper edge.
+        accent = colours.color(QPalette.ColorRole.Accent).darker(165 if is_dark(colours) else 125)
+        colours.setColor(group, QPalette.ColorRole.Button, accent)
+        colours.setColor(group, QPalette.ColorRole.ButtonText, QColor("#FFFFFF"))
+    if button.palette() != colours:
+        button.setPalette(colours)

@@ -1,0 +1,120 @@
+"""Tiny models on disk, a window beside them, and no thread left behind."""
+
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")  # before Qt is imported
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+from PySide6.QtCore import QMimeData, QPoint, QPointF, Qt, QThread, QUrl
+from PySide6.QtGui import QDragEnterEvent, QDropEvent
+from PySide6.QtWidgets import QWidget
+from pytestqt.qtbot import QtBot
+from safetensors.torch import save_file
+
+import core.execute
+from gui.jobs import Job
+from gui.window import MainWindow
+
+LAYERS = 3
+
+
+@pytest.fixture(scope="session")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """base, run-1, run-2, run-3 and recipe.yaml; bf16, three layers, three deltas in four at zero."""
+    folder = tmp_path_factory.mktemp("models")
+    generator = torch.Generator().manual_seed(1)
+    shapes = {"model.embed_tokens.weight": (50, 16), "model.norm.weight": (16,)}
+    for layer in range(LAYERS):
+        shapes[f"model.layers.{layer}.self_attn.q_proj.weight"] = (16, 16)
+        shapes[f"model.layers.{layer}.mlp.up_proj.weight"] = (48, 16)
+    base = {name: torch.randn(shape, generator=generator).bfloat16() for name, shape in shapes.items()}
+    for name in ("base", "run-1", "run-2", "run-3"):
+        tensors = dict(base)
+        if name != "base":
+            for key, value in base.items():
+                moved = torch.rand(value.shape, generator=generator) < 0.25
+                tensors[key] = torch.where(moved, value * 1.5 + 0.125, value)
+        (folder / name).mkdir()
+        save_file(tensors, folder / name / "model.safetensors", metadata={"format": "pt"})
+        config = {"model_type": "llama", "vocab_size": 50, "torch_dtype": "bfloat16"}
+        (folder / name / "config.json").write_text(json.dumps(config))
+    entries = "".join(f"  - model: run-{number}\n" for number in (1, 2, 3))
+    (folder / "recipe.yaml").write_text(
+        "merge_method: parameter_selection\nbase_model: base\n"
+        f"models:\n{entries}parameters: {{resamples: 4}}\nseed: 7\n"
+    )
+    return folder
+
+
+@pytest.fixture
+def window(qtbot: QtBot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[MainWindow]:
+    """A window whose current directory is an empty folder."""
+    monkeypatch.chdir(tmp_path)
+    window = MainWindow()
+    qtbot.addWidget(window)
+    window.show()
+    yield window
+    window.close_at_once()
+    qtbot.waitUntil(lambda: not window.merging and not window.isVisible())
+
+
+@pytest.fixture(autouse=True)
+def no_thread_left_running(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Fails a test that ends while a job's thread still runs."""
+    started: list[Job] = []
+
+    def start(job: Job) -> None:
+        started.append(job)
+        QThread.start(job)
+
+    monkeypatch.setattr(Job, "start", start)
+    yield
+    assert not [job for job in started if job.isRunning()]
+
+
+@pytest.fixture
+def held_merge(monkeypatch: pytest.MonkeyPatch) -> Iterator[SimpleNamespace]:
+    """Merges stop at their second chunk, which sets `reached`, until `released` is set."""
+    held = SimpleNamespace(reached=threading.Event(), released=threading.Event())
+    handle = core.execute._MergeWorker.handle
+    begun: list[None] = []
+
+    def waiting_handle(self: core.execute._MergeWorker, chunk: core.execute._Chunk) -> None:
+        begun.append(None)
+        if len(begun) > 1:
+            held.reached.set()
+            assert held.released.wait(30)
+        handle(self, chunk)
+
+    monkeypatch.setattr(core.execute._MergeWorker, "handle", waiting_handle)
+    yield held
+    held.released.set()
+
+
+@pytest.fixture
+def drop() -> Callable[..., None]:
+    """Drops files onto a widget as a file manager does: enter, then drop."""
+
+    def drop_onto(widget: QWidget, *paths: Path) -> None:
+        mime = QMimeData()
+        mime.setUrls([QUrl.fromLocalFile(str(path)) for path in paths])
+        action, button, keys = (
+            Qt.DropAction.CopyAction,
+            Qt.MouseButton.LeftButton,
+            Qt.KeyboardModifier.NoModifier,
+        )
+        enter = QDragEnterEvent(QPoint(5, 5), action, mime, button, keys)
+        widget.dragEnterEvent(enter)
+        assert enter.isAccepted()
+        widget.dropEvent(QDropEvent(QPointF(5, 5), action, mime, button, keys))
+
+    return drop_onto
