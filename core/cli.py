@@ -310,7 +310,7 @@ def _merge_summary(plan: MergePlan, record: RunRecord, out: Path) -> str:
         f"in {duration_text(record.seconds)}",
     ]
     share = zero_delta_share(record.tensors)
-    curve = resampling_curve(record.tensors, equal_weights=len(set(plan.recipe.weights)) == 1)
+    curve = resampling_curve(record.tensors, equal_weights=record.weights_are_equal)
     if share is not None and curve is not None:
         lines.append(
             f"zero deltas {share_text(share)} in the sub-models, {share_text(curve.observed[-1])} "

@@ -341,7 +341,7 @@ def _workspaces(plan: MergePlan, device: str) -> tuple[Callable[[], Workspace], 
     if int(number or 0) >= available:
         raise DeviceError(
             f"the device {device} is not there: this machine has {available} CUDA devices",
-            hint="use --device cpu",
+            hint="use the CPU",
         )
     from core.methods.reference import ReferenceWorkspace
 

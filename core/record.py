@@ -87,6 +87,13 @@ class RunRecord:
     tensors: tuple[TensorRecord, ...] = field(repr=False)
     schema_version: int = SCHEMA_VERSION
 
+    @property
+    def weights_are_equal(self) -> bool:
+        """Whether every sub-model was as likely to be drawn as any other."""
+        common = (self.recipe.get("parameters") or {}).get("weight", 1.0)
+        weights = {(model.get("parameters") or {}).get("weight", common) for model in self.recipe["models"]}
+        return len(weights) == 1
+
     def to_json(self) -> bytes:
         """The content of `paramosaic.json`: one line a tensor."""
         head = {"schema_version": self.schema_version} | {

@@ -18,6 +18,7 @@ __all__ = [
     "LayerMap",
     "Position",
     "ResamplingCurve",
+    "axes_of",
     "expected_on_zero_delta",
     "position_of",
     "resampling_curve",
@@ -25,6 +26,11 @@ __all__ = [
     "zero_delta_share",
 ]
 
+_EXPERT = re.compile(r"\bexperts\.\d+\b")
+_ORDER = re.compile(
+    r"(?P<q>q_proj|query)|(?P<k>k_proj|key)|(?P<v>v_proj|value)|(?P<o>o_proj|out_proj)|(?P<attention>attn|attention)"
+    r"|(?P<gate>gate)|(?P<up>up_proj|w1|fc1)|(?P<down>down_proj|w2|fc2)|(?P<mlp>mlp|experts|feed_forward)"
+)
 _LAYER = re.compile(r"^(?:.*?\.)?(?:layers?|h|blocks?|block_list)\.(\d+)\.(.+)$")
 
 Floats = NDArray[np.float64]
@@ -93,12 +99,27 @@ class ResamplingCurve:
 def position_of(name: str) -> Position:
     """The layer and module of the tensor `name`: "model.layers.3.mlp.up_proj.weight" is (3, "mlp.up_proj").
 
-    Names of another form are kept as they are, outside the layers.
+    The experts of a layer are one module. Names of another form are kept as they are, outside the layers.
     """
     found = _LAYER.match(name)
     if found is None:
         return Position(None, name.removesuffix(".weight").removeprefix("model."))
-    return Position(int(found[1]), found[2].removesuffix(".weight"))
+    return Position(int(found[1]), _EXPERT.sub("experts", found[2].removesuffix(".weight")))
+
+
+def axes_of(positions: Iterable[Position]) -> tuple[tuple[int, ...], tuple[str, ...]]:
+    """The layers and modules of a map: attention first, in the order of the computation, norms last."""
+    inside = [position for position in positions if position.layer is not None]
+    layers = sorted({position.layer for position in inside if position.layer is not None})
+    modules = sorted(dict.fromkeys(position.module for position in inside), key=_rank)
+    return tuple(layers), tuple(modules)
+
+
+def _rank(module: str) -> int:
+    if "norm" in module or "ln_" in module:
+        return 99
+    found = _ORDER.search(module.rpartition(".")[2]) or _ORDER.search(module)
+    return list(_ORDER.groupindex).index(found.lastgroup) if found and found.lastgroup else 50
 
 
 def zero_delta_share(tensors: Iterable[DeltaCounts], model: int | None = None) -> float | None:
@@ -118,8 +139,9 @@ def zero_delta_map(tensors: Iterable[DeltaCounts], model: int | None = None) -> 
     for tensor in tensors:
         if tensor.zero_delta is not None and tensor.elements:
             groups.setdefault(position_of(tensor.name), []).append(tensor)
-    layers = tuple(sorted({position.layer for position in groups if position.layer is not None}))
-    modules = tuple(dict.fromkeys(position.module for position in groups if position.layer is not None))
+    layers, modules = axes_of(groups)
+    row_of = {layer: row for row, layer in enumerate(layers)}
+    column_of = {module: column for column, module in enumerate(modules)}
     share = np.full((len(layers), len(modules)), np.nan)
     elements = np.zeros(share.shape, np.int64)
     outside = []
@@ -130,7 +152,7 @@ def zero_delta_map(tensors: Iterable[DeltaCounts], model: int | None = None) -> 
         if position.layer is None:
             outside.append((position.module, value))
         else:
-            cell = layers.index(position.layer), modules.index(position.module)
+            cell = row_of[position.layer], column_of[position.module]
             share[cell] = value
             elements[cell] = sum(tensor.elements for tensor in group)
     return LayerMap(layers, modules, share, elements, tuple(outside))

@@ -31,7 +31,9 @@ def count_text(count: float) -> str:
 
 
 def duration_text(seconds: float) -> str:
-    """ "0.8 s", "42 s", "3 min 20 s", "2 h 5 min"."""
+    """ "40 ms", "0.8 s", "42 s", "3 min 20 s", "2 h 5 min"."""
+    if seconds < 0.0995:
+        return f"{1000 * seconds:.0f} ms"
     if seconds < 9.95:
         return f"{seconds:.1f} s"
     whole = round(seconds)
@@ -43,8 +45,10 @@ def duration_text(seconds: float) -> str:
 
 
 def share_text(share: float) -> str:
-    """ "68.1 %"."""
-    return f"{100 * share:.1f} %"
+    """ "68.1 %"; small shares keep their digits, as the tail of a curve needs them."""
+    percent = 100 * share
+    decimals = 1 if percent >= 1 or percent == 0 else 2 if percent >= 0.01 else 4
+    return f"{percent:.{decimals}f} %"
 
 
 def parse_size(text: str) -> int:

@@ -122,5 +122,5 @@ def allow_open_files(count: int) -> None:
 
 def _without_memory_error(error: BaseException) -> BaseException:
     if isinstance(error, MemoryError):
-        return MergeError("there is not enough memory", hint="use fewer threads: --threads 1")
+        return MergeError("there is not enough memory", hint="use fewer threads")
     return error

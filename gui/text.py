@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["grouped", "number_from_text", "percent_text", "plural", "weight_text"]
+__all__ = ["grouped", "number_from_text", "plural", "weight_text"]
 
 _THIN = "\u202f"  # a narrow space at which no line breaks
 
@@ -10,13 +10,6 @@ _THIN = "\u202f"  # a narrow space at which no line breaks
 def grouped(count: int) -> str:
     """ "12 345 678", with thin spaces."""
     return f"{count:,}".replace(",", _THIN)
-
-
-def percent_text(share: float) -> str:
-    """ "68.1 %" for 0.681; small shares keep their digits, as the tail of a curve needs them."""
-    percent = 100 * share
-    decimals = 1 if percent >= 1 or percent == 0 else 2 if percent >= 0.01 else 4
-    return f"{percent:.{decimals}f}{_THIN}%"
 
 
 def plural(count: int, noun: str) -> str:

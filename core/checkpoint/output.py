@@ -78,7 +78,7 @@ def check_output(out: Path, inputs: Iterable[Path], *, overwrite: bool) -> None:
         if not overwrite:
             raise OutputError(
                 f"the output folder {out} exists already",
-                hint="choose another name, or overwrite it with --overwrite",
+                hint="choose another name, or ask for it to be overwritten",
                 path=out,
             )
         if not _is_an_output(out):

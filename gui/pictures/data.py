@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
@@ -12,13 +11,14 @@ from core import MergePlan, RunRecord, TensorRecord
 from core.statistics import (
     LayerMap,
     ResamplingCurve,
+    axes_of,
     position_of,
     resampling_curve,
     zero_delta_map,
     zero_delta_share,
 )
 
-__all__ = ["Pictures", "draws_equally", "empty_pictures", "pictures_of", "pictures_of_record"]
+__all__ = ["Pictures", "empty_pictures", "pictures_of", "pictures_of_record"]
 
 
 @dataclass(frozen=True)
@@ -48,9 +48,7 @@ def empty_pictures(plan: MergePlan) -> Pictures | None:
     ]
     if not merged:
         return None
-    positions = [position_of(tensor.output.name) for tensor in merged if tensor.elements]
-    layers = tuple(sorted({position.layer for position in positions if position.layer is not None}))
-    modules = tuple(dict.fromkeys(position.module for position in positions if position.layer is not None))
+    layers, modules = axes_of(position_of(tensor.output.name) for tensor in merged if tensor.elements)
     shape = (len(layers), len(modules))
     frame = LayerMap(layers, modules, np.full(shape, np.nan), np.zeros(shape, np.int64), ())
     return Pictures(frame, None, None, plan.recipe.resamples + 1)
@@ -74,18 +72,10 @@ def pictures_of_record(record: RunRecord) -> Pictures | None:
         return None
     return Pictures(
         layer_map=zero_delta_map(counted),
-        curve=resampling_curve(counted, equal_weights=draws_equally(record.recipe)),
+        curve=resampling_curve(counted, equal_weights=record.weights_are_equal),
         share=zero_delta_share(counted),
         draws=len(counted[0].zero_after_draw),
     )
-
-
-def draws_equally(recipe: Mapping[str, Any]) -> bool:
-    """Whether every sub-model of a recipe has the same weight."""
-    common = (recipe.get("parameters") or {}).get("weight", 1.0)
-    models: Iterable[Mapping[str, Any]] = recipe.get("models") or ()
-    weights = {float((model.get("parameters") or {}).get("weight", common)) for model in models}
-    return len(weights) <= 1
 
 
 def _filled(frame: LayerMap, partial: LayerMap) -> LayerMap:

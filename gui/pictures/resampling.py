@@ -9,9 +9,9 @@ from PySide6.QtCore import Qt
 from PySide6.QtGui import QPalette
 from PySide6.QtWidgets import QWidget
 
+from core.units import share_text
 from gui.pictures.data import Pictures
 from gui.pictures.plot import Picture, text_colour
-from gui.text import percent_text
 from gui.theme import accent_of
 
 __all__ = ["ResamplingPicture"]
@@ -82,7 +82,7 @@ class ResamplingPicture(Picture):
             return
         for draw, percent in enumerate(observed):
             value = pg.TextItem(
-                percent_text(percent / 100), color=text_colour(self.palette()), anchor=(0.5, 1.35)
+                share_text(percent / 100), color=text_colour(self.palette()), anchor=(0.5, 1.35)
             )
             value.setFont(self.font())
             value.setPos(draw, percent)
@@ -96,11 +96,9 @@ class ResamplingPicture(Picture):
             return
         first, last = curve.observed[0], curve.observed[-1]
         if len(curve.observed) == 1:
-            text = f"After the selection {percent_text(first)} are on a zero delta, and n = 0 draws no more."
+            text = f"After the selection {share_text(first)} are on a zero delta, and n = 0 draws no more."
         else:
-            text = (
-                f"From {percent_text(first)} after the selection to {percent_text(last)} after the last draw."
-            )
+            text = f"From {share_text(first)} after the selection to {share_text(last)} after the last draw."
         if curve.expected is None:
             text += " With unequal weights there is no expected curve."
         self.note.setText(text)

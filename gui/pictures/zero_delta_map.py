@@ -12,9 +12,10 @@ from PySide6.QtGui import QPalette
 from PySide6.QtWidgets import QLabel, QWidget
 
 from core.statistics import LayerMap
+from core.units import share_text
 from gui.pictures.data import Pictures
 from gui.pictures.plot import Picture, text_colour
-from gui.text import grouped, percent_text
+from gui.text import grouped
 
 __all__ = ["ZeroDeltaMapPicture"]
 
@@ -85,7 +86,7 @@ class ZeroDeltaMapPicture(Picture):
         self.note.setText(_outside_text(layer_map.outside))
         self.note.setVisible(bool(layer_map.outside))
         self.setAccessibleDescription(
-            f"{percent_text(pictures.share)} of all deltas are zero." if pictures.share is not None else ""
+            f"{share_text(pictures.share)} of all deltas are zero." if pictures.share is not None else ""
         )
         self._share = pictures.share
         self._say_total()
@@ -110,7 +111,7 @@ class ZeroDeltaMapPicture(Picture):
         place = f"Layer {self._map.layers[column]} · {self._map.modules[row]}:"
         if not elements:
             return f"{place} nothing counted"
-        return f"{place} {percent_text(share)} zero deltas, {grouped(elements)} parameters"
+        return f"{place} {share_text(share)} zero deltas, {grouped(elements)} parameters"
 
     def _lay_out(self, layer_map: LayerMap) -> None:
         """Make room for the cells and the names of `layer_map`."""
@@ -165,12 +166,12 @@ class ZeroDeltaMapPicture(Picture):
         if self._share is None:
             self.read_out.setText(" ")
         else:
-            self.read_out.setText(f"All modules: {percent_text(self._share)} zero deltas")
+            self.read_out.setText(f"All modules: {share_text(self._share)} zero deltas")
 
 
 def _outside_text(outside: Sequence[tuple[str, float]]) -> str:
     """The tensors outside the layers; of a model whose names say nothing of layers, that is every one."""
-    shown = [f"{module} {percent_text(share)}" for module, share in outside[:_MOST_OUTSIDE]]
+    shown = [f"{module} {share_text(share)}" for module, share in outside[:_MOST_OUTSIDE]]
     if len(outside) > _MOST_OUTSIDE:
         shown.append(f"and {len(outside) - _MOST_OUTSIDE} more")
     return "Outside the layers:   " + "   ".join(shown)

@@ -30,16 +30,13 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 from transformers.utils.logging import disable_progress_bar
 
 VOCABULARY = 1024
-BLOCK = 128
-"""Tokens in one training example."""
-HELD_OUT_EVERY = 8
-"""One block in so many of the fine-tuning text is kept for the validation loss."""
+BLOCK = 128  # tokens in one training example
+HELD_OUT_EVERY = 8  # one block in eight of the fine-tuning text is kept for the validation loss
 
-PRETRAIN_STEPS, PRETRAIN_BATCH, PRETRAIN_LR = 1200, 16, 4e-3
-NOISE = 0.15
-"""Share of the input tokens made random in pre-training, or so little text would be learnt by heart."""
+PRETRAIN_STEPS, PRETRAIN_BATCH, PRETRAIN_LR = 1000, 16, 4e-3
+NOISE = 0.15  # share of the input tokens made random in pre-training, or the text would be learnt by heart
 SUB_MODELS = 8
-FINE_TUNE_EPOCHS, FINE_TUNE_BATCH, FINE_TUNE_LR = 2, 8, 2e-5
+FINE_TUNE_EPOCHS, FINE_TUNE_BATCH, FINE_TUNE_LR = 2, 10, 2e-5
 
 FINE_TUNING_TOPICS = (
     "debugger",
@@ -54,13 +51,11 @@ FINE_TUNING_TOPICS = (
 )
 
 CHAT_TEMPLATE = (
-    "{{ bos_token }}"
-    "{% for message in messages %}{{ message['role'] + ': ' + message['content'] + '\\n\\n' }}{% endfor %}"
+    "{{ bos_token }}{% for turn in messages %}{{ turn['role'] + ': ' + turn['content'] + '\\n\\n' }}{% endfor %}"
     "{% if add_generation_prompt %}{{ 'assistant:' }}{% endif %}"
 )
 
-Batches = Iterator[tuple[Tensor, Tensor]]
-"""Inputs and labels, each int64 [batch, BLOCK]."""
+Batches = Iterator[tuple[Tensor, Tensor]]  # inputs and labels, each int64 [batch, BLOCK]
 
 
 def read_text() -> tuple[list[str], list[str]]:
@@ -210,8 +205,7 @@ def sample(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, prompt: 
 def main() -> None:
     """Train the base and the sub-models, write their folders and print the figures that README.md quotes."""
     parser = argparse.ArgumentParser(description="Train the demo models.")
-    beside = Path(__file__).resolve().parent
-    parser.add_argument("--out", type=Path, default=beside, help="where to write; default: beside the script")
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent, help="default: beside the script")
     out: Path = parser.parse_args().out
     disable_progress_bar()
     torch.manual_seed(0)
@@ -225,8 +219,7 @@ def main() -> None:
     blocks = to_tokens(tokenizer, fine_tuning).view(-1, BLOCK)
     is_held_out = torch.arange(len(blocks)) % HELD_OUT_EVERY == HELD_OUT_EVERY // 2
     blocks, held_out = blocks[~is_held_out], blocks[is_held_out]
-    sizes = [f"{part.numel():,}" for part in (tokens, blocks, held_out)]
-    print("tokens: {} pre-training, {} fine-tuning, {} held out".format(*sizes))
+    print(f"{len(tokens):,} pre-training tokens, {blocks.numel():,} fine-tuning, {held_out.numel():,} held out")
 
     base = new_model()
     print(f"base: {base.num_parameters():,} parameters, untrained loss {validation_loss(base, held_out):.4f}")

@@ -295,7 +295,7 @@ def test_average_equals_the_oracle(case) -> None:
 
 
 @pytest.mark.parametrize("workspace", [CpuWorkspace, ReferenceWorkspace])
-@pytest.mark.parametrize("count", [1, 2, 16, 17, 33, 50, 64, 65, 130])
+@pytest.mark.parametrize("count", [1, 2, 15, 16, 17, 32, 33, 50, 64, 65, 130])
 def test_every_width_of_the_change_mask_equals_the_oracle(count, workspace) -> None:
     bf16 = DTYPES["BF16"]
     weights = tuple(float(i % 3) for i in range(1, count + 1))

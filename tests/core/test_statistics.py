@@ -8,6 +8,7 @@ import pytest
 from core.record import TensorRecord
 from core.statistics import (
     Position,
+    axes_of,
     expected_on_zero_delta,
     position_of,
     resampling_curve,
@@ -32,7 +33,7 @@ def record(
         ("model.layers.11.self_attn.q_proj.bias", 11, "self_attn.q_proj.bias"),
         ("transformer.h.0.attn.c_attn.weight", 0, "attn.c_attn"),
         ("bert.encoder.layer.7.output.dense.weight", 7, "output.dense"),
-        ("model.layers.2.mlp.experts.5.w1.weight", 2, "mlp.experts.5.w1"),
+        ("model.layers.2.mlp.experts.5.w1.weight", 2, "mlp.experts.w1"),
         ("model.embed_tokens.weight", None, "embed_tokens"),
         ("lm_head.weight", None, "lm_head"),
         ("something", None, "something"),
@@ -60,10 +61,35 @@ def test_the_map_has_a_cell_for_each_layer_and_module() -> None:
         ]
     )
     assert result.layers == (0, 1)
-    assert result.modules == ("mlp.up_proj", "self_attn.q_proj")
-    np.testing.assert_array_equal(result.share, [[0.25, 1.0], [0.5, math.nan]])
-    np.testing.assert_array_equal(result.elements, [[4, 10], [4, 0]])
+    assert result.modules == ("self_attn.q_proj", "mlp.up_proj")
+    np.testing.assert_array_equal(result.share, [[1.0, 0.25], [math.nan, 0.5]])
+    np.testing.assert_array_equal(result.elements, [[10, 4], [0, 4]])
     assert result.outside == (("norm", 0.75),)
+
+
+def test_modules_stand_in_the_order_of_the_computation() -> None:
+    names = ["input_layernorm", "mlp.down_proj", "mlp.gate_proj", "mlp.up_proj", "post_attention_layernorm"]
+    names += [
+        "self_attn.k_proj",
+        "self_attn.k_norm",
+        "self_attn.o_proj",
+        "self_attn.q_proj",
+        "self_attn.v_proj",
+    ]
+    _, modules = axes_of(Position(0, name) for name in [*names, "router"])
+    assert modules == (
+        "self_attn.q_proj",
+        "self_attn.k_proj",
+        "self_attn.v_proj",
+        "self_attn.o_proj",
+        "mlp.gate_proj",
+        "mlp.up_proj",
+        "mlp.down_proj",
+        "router",
+        "input_layernorm",
+        "post_attention_layernorm",
+        "self_attn.k_norm",
+    )
 
 
 def test_the_map_of_one_sub_model() -> None:

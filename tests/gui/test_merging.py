@@ -46,7 +46,7 @@ def test_a_merge_writes_a_model_and_fills_the_pictures(
     cells = ready.pictures.zero_delta_map
     assert cells._image.image.shape == (2, 3)  # modules from top to bottom, layers from left to right
     assert 60 < np.nanmean(cells._image.image) < 90
-    assert "Layer 1 · self_attn.q_proj: " in cells.text_of_cell(1, 1)
+    assert "Layer 1 · self_attn.q_proj: " in cells.text_of_cell(1, 0)
     assert "embed_tokens" in cells.note.text()
     assert len(ready.pictures.resampling._observed.getData()[0]) == 5
 
