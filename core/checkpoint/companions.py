@@ -7,6 +7,7 @@ machine are taken out of the JSON files that carry them.
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -39,15 +40,9 @@ _NAMES = (
     "processor_config.json",
     "video_preprocessor_config.json",
 )
-_PATH_KEYS = {
-    "_name_or_path",
-    "name_or_path",
-    "vocab_file",
-    "tokenizer_file",
-    "merges_file",
-    "special_tokens_map_file",
-}
-_ABSOLUTE = re.compile(r"^(/|~|[A-Za-z]:[\\/]|\\\\)")
+_TOKEN_FILES = {"tokenizer.json", "vocab.json", "added_tokens.json", "special_tokens_map.json"}
+_TOKEN_KEYS = {"chat_template", "added_tokens_decoder", "additional_special_tokens", "extra_special_tokens"}
+_PATH = re.compile(r"(/[^/\s]+){2,}/?|(?:file://|~[/\\]|[A-Za-z]:[\\/]|\\\\).*")
 
 
 def companion_files(
@@ -70,7 +65,7 @@ def companion_files(
     Raises:
         CheckpointError: a file cannot be read.
     """
-    places = [str(folder.absolute()) for folder in inputs]
+    places = _places(inputs)
     files: dict[str, bytes] = {}
     patterns = list(_NAMES)
     if (config_source / CONFIG_NAME).exists():
@@ -111,7 +106,7 @@ def _clean_copy(path: Path, places: list[str]) -> bytes:
         data = path.read_bytes()
     except OSError as error:
         raise CheckpointError(f"cannot read {path}: {os_error_text(error)}", path=path) from error
-    if path.name in {"tokenizer.json", "vocab.json"} or path.suffix != ".json":
+    if path.name in _TOKEN_FILES or path.suffix != ".json":
         return data
     try:
         value = json.loads(data)
@@ -123,20 +118,37 @@ def _clean_copy(path: Path, places: list[str]) -> bytes:
         raise CheckpointError(f"{path} is nested too deeply", path=path) from error
 
 
+def _places(inputs: Iterable[Path]) -> list[str]:
+    """The input folders in every way in which a file may name them."""
+    places: dict[str, None] = {}
+    for folder in inputs:
+        absolute = folder.absolute()
+        for place in (absolute, Path(os.path.normpath(absolute)), absolute.resolve()):
+            if len(place.parts) > 1:
+                places[str(place)] = None
+    return list(places)
+
+
 def _without_paths(value: Any, places: list[str]) -> Any:
+    """`value` without the entries and items that are, or name, a path of this machine.
+
+    Tokens and templates are left alone: a token may well look like a path.
+    """
     if isinstance(value, dict):
         return {
-            key: _without_paths(item, places)
+            key: item if key in _TOKEN_KEYS or key.endswith("_token") else _without_paths(item, places)
             for key, item in value.items()
-            if not (isinstance(item, str) and _is_private(key, item, places))
+            if key in _TOKEN_KEYS or not (_is_private(key, places) or _is_private(item, places))
         }
     if isinstance(value, list):
-        return [_without_paths(item, places) for item in value]
+        return [_without_paths(item, places) for item in value if not _is_private(item, places)]
     return value
 
 
-def _is_private(key: str, text: str, places: list[str]) -> bool:
-    return (key in _PATH_KEYS and bool(_ABSOLUTE.match(text))) or any(place in text for place in places)
+def _is_private(value: Any, places: list[str]) -> bool:
+    return isinstance(value, str) and (
+        _PATH.fullmatch(value) is not None or any(place in value for place in places)
+    )
 
 
 def _json_bytes(value: Any) -> bytes:

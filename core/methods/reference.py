@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from core.dtypes import DType
 from core.kernels.chunk import Counts, MapJob
 from core.methods import METHODS, arithmetic
 from core.methods.parameter_selection import count_deltas
@@ -31,7 +32,7 @@ class ReferenceWorkspace:
         job = self._job
         assert job is not None
         stored = [
-            torch.from_numpy(row).to(self._device).view(arithmetic.torch_dtype(dtype))
+            _values(row, dtype).to(self._device)
             for row, dtype in zip(self._rows, job.input_dtypes, strict=True)
         ]
         converted = [arithmetic.convert(values, job.merge_dtype) for values in stored]
@@ -45,3 +46,9 @@ class ReferenceWorkspace:
 
     def output(self) -> memoryview:
         return self._output.data
+
+
+def _values(row: NDArray[np.uint8], dtype: DType) -> torch.Tensor:
+    """The bytes of `row` as values of `dtype`; torch cannot view no bytes as anything."""
+    torch_dtype = arithmetic.torch_dtype(dtype)
+    return torch.from_numpy(row).view(torch_dtype) if row.size else torch.empty(0, dtype=torch_dtype)

@@ -1,0 +1,265 @@
+"""How long merges take beside the floor: the same reads and writes with no arithmetic, same threads.
+
+    python tests/bench/bench.py --parameters 468M --models 10 --runs 3
+
+Makes Llama-shaped bf16 checkpoints (two thirds of the deltas are zero), reads them once so that they
+are in the page cache, then runs every line in turn, each in a process of its own, `--runs` times. The
+table holds medians. Seconds go from the first weight read to the last byte synced to disk; memory is
+anonymous memory above what the imports take.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import shutil
+import statistics
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from checkpoints import make_checkpoints
+
+from core import load_recipe, plan_merge, run_merge
+from core.checkpoint.files import ReadFile, WriteFile
+from core.jobs import CancelToken
+from core.plan import CHUNK_BYTES, MEMORY_BUDGET_BYTES, MergePlan, TensorPlan, chunk_elements
+from core.recipe import Recipe
+from core.workers import default_threads, run_workers
+
+LINES = ("floor", "linear", "n=0", "n=1", "n=4", "n=9", "torch")
+
+
+@dataclass(frozen=True)
+class Result:
+    """One run: seconds, bytes read and written, anonymous bytes above the imports."""
+
+    seconds: float
+    bytes: int
+    memory_bytes: int
+
+
+def main() -> None:
+    options = _options()
+    if options.line:
+        print(json.dumps(vars(_measure(options.line, options.folder, options.threads))))
+        return
+    recipe = options.folder / "recipe.yaml"
+    if not recipe.exists():
+        print(
+            f"making {options.models} + 1 checkpoints of {options.parameters:,} parameters", file=sys.stderr
+        )
+        make_checkpoints(options.folder, options.parameters, options.models)
+    results: dict[str, list[Result]] = {}
+    for run in range(options.runs):
+        for line in options.lines.split(","):
+            if line == "torch" and run > 0:
+                continue  # it takes minutes, and nobody doubts it
+            _warm(options.folder)
+            results.setdefault(line, []).append(_in_a_process(line, options))
+            print(f"run {run + 1}, {line}: {results[line][-1].seconds:.2f} s", file=sys.stderr)
+    _print_table(results, options)
+
+
+def _options() -> Any:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--parameters", type=_count, default=468_000_000, help="of each model, e.g. 468M")
+    parser.add_argument("--models", type=int, default=10, help="K")
+    parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--threads", type=int, default=default_threads())
+    parser.add_argument("--lines", default=",".join(LINES), help=f"some of {','.join(LINES)}")
+    parser.add_argument("--folder", type=Path, default=Path("build/bench"), help="where the models are")
+    parser.add_argument("--line", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    options.folder = (
+        options.folder / f"{options.parameters}x{options.models}" if not options.line else options.folder
+    )
+    return options
+
+
+def _count(text: str) -> int:
+    return int(float(text.rstrip("MB")) * {"M": 1e6, "B": 1e9}.get(text[-1], 1))
+
+
+def _in_a_process(line: str, options: Any) -> Result:
+    command = [sys.executable, __file__, "--line", line, "--folder", str(options.folder)]
+    command += ["--threads", str(options.threads)]
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parent.parent.parent)}
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=environment)
+    return Result(**json.loads(done.stdout))
+
+
+def _measure(line: str, folder: Path, threads: int) -> Result:
+    """Run one line in this process."""
+    recipe = load_recipe(folder / "recipe.yaml")
+    out = folder / "out"
+    shutil.rmtree(out, ignore_errors=True)
+    shutil.rmtree(out.with_name("out.partial"), ignore_errors=True)
+    work = {"floor": _floor, "torch": _naive_torch}.get(line, _merge)
+    plan = plan_merge(_recipe_for(line, recipe, folder))
+    if work is _merge:
+        from core.dtypes import FLOATS
+        from core.kernels.cpu import warm_up
+
+        warm_up(FLOATS["BF16"])
+    elif work is _naive_torch:
+        import safetensors.torch  # noqa: F401
+    with _MemoryWatch() as watch:
+        seconds = work(plan, out, threads)
+    shutil.rmtree(out, ignore_errors=True)
+    return Result(seconds, plan.bytes_to_read + plan.bytes_to_write, watch.peak - watch.before)
+
+
+def _recipe_for(line: str, recipe: Recipe, folder: Path) -> Recipe:
+    if line == "linear":
+        text = (folder / "recipe.yaml").read_text().replace("parameter_selection", "linear")
+        (folder / "linear.yaml").write_text(text.replace("parameters: {resamples: 4}\n", ""))
+        return load_recipe(folder / "linear.yaml")
+    resamples = int(line.removeprefix("n=")) if line.startswith("n=") else 4
+    return replace(recipe, parameters={"resamples": resamples})
+
+
+def _merge(plan: MergePlan, out: Path, threads: int) -> float:
+    return run_merge(plan, out, threads=threads).seconds
+
+
+def _floor(plan: MergePlan, out: Path, threads: int) -> float:
+    """The same chunks read and written by as many threads, and nothing done with them."""
+    out.mkdir()
+    shards = [WriteFile(out / shard.file_name, shard.size_bytes) for shard in plan.shards]
+
+    class Mover:
+        def __init__(self) -> None:
+            self._buffer = memoryview(bytearray(64 * 1024**2))
+            self._files: dict[Path, ReadFile] = {}
+
+        def handle(self, chunk: tuple[TensorPlan, int, int]) -> None:
+            tensor, first, elements = chunk
+            position = 0
+            for stored in tensor.inputs:
+                file = self._files.setdefault(stored.path, None) or ReadFile(stored.path)
+                self._files[stored.path] = file
+                size = elements * stored.dtype.itemsize
+                part = self._buffer[position : position + size]
+                file.read_into(part, stored.offset + first * stored.dtype.itemsize)
+                position += size
+            itemsize = tensor.output.dtype.itemsize
+            place = tensor.placement
+            shards[place.shard].write_at(self._buffer[: elements * itemsize], place.offset + first * itemsize)
+
+        def close(self) -> None:
+            for file in self._files.values():
+                file.close()
+
+    def chunks() -> Iterator[tuple[TensorPlan, int, int]]:
+        for tensor in plan.tensors:
+            size = chunk_elements(tensor, threads, MEMORY_BUDGET_BYTES, CHUNK_BYTES)
+            for first in range(0, tensor.elements, size):
+                yield tensor, first, min(size, tensor.elements - first)
+
+    started = time.perf_counter()
+    run_workers(chunks(), Mover, threads=threads, token=CancelToken(), poll=lambda: None)
+    for shard in shards:
+        shard.sync()
+        shard.close()
+    return time.perf_counter() - started
+
+
+def _naive_torch(plan: MergePlan, out: Path, threads: int) -> float:
+    """Parameter selection as one writes it at first: stack, randint, gather, whole tensors."""
+    import torch
+    from safetensors import safe_open
+    from safetensors.torch import save_file
+
+    torch.set_num_threads(threads)
+    started = time.perf_counter()
+    merged = {}
+    for tensor in plan.tensors:
+        name = tensor.output.name
+        loaded = [safe_open(stored.path, "pt").get_tensor(name) for stored in tensor.inputs]
+        stacked, base = torch.stack(loaded[:-1]), loaded[-1]
+        pick = torch.randint(len(loaded) - 1, base.shape)
+        value = stacked.gather(0, pick[None])[0]
+        for _ in range(plan.recipe.resamples):
+            again = torch.randint(len(loaded) - 1, base.shape)
+            value = torch.where(value == base, stacked.gather(0, again[None])[0], value)
+        merged[name] = value
+    out.mkdir()
+    save_file(merged, out / "model.safetensors")
+    os.sync()
+    return time.perf_counter() - started
+
+
+class _MemoryWatch:
+    """The peak of this process's anonymous memory while it is entered (Linux; 0 elsewhere)."""
+
+    def __enter__(self) -> _MemoryWatch:
+        self.before = self.peak = _anonymous_bytes()
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._watch)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._done.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        while not self._done.wait(0.02):
+            self.peak = max(self.peak, _anonymous_bytes())
+
+
+def _anonymous_bytes() -> int:
+    try:
+        lines = Path("/proc/self/status").read_text().splitlines()
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("RssAnon:")), 0)
+
+
+def _warm(folder: Path) -> None:
+    """Read every file once, so that all lines find them in the page cache."""
+    buffer = memoryview(bytearray(8 * 1024**2))
+    for path in folder.glob("*/*.safetensors"):
+        with path.open("rb", buffering=0) as file:
+            while file.readinto(buffer):
+                pass
+
+
+def _print_table(results: dict[str, list[Result]], options: Any) -> None:
+    median: Callable[[str], float] = lambda line: statistics.median(r.seconds for r in results[line])  # noqa: E731
+    floor = median("floor") if "floor" in results else None
+    print(
+        f"\n{options.models} sub-models of {options.parameters / 1e6:.0f} M bf16 parameters and their base, "
+        f"{options.threads} threads, {_processor()}, {platform.system()}, warm files, "
+        f"medians of {options.runs} interleaved runs\n"
+    )
+    print("| | seconds | GB/s | × floor | memory, MiB |\n|---|--:|--:|--:|--:|")
+    for line, runs in results.items():
+        seconds = median(line)
+        rate = runs[0].bytes / seconds / 1e9
+        ratio = f"{seconds / floor:.2f}" if floor else ""
+        memory = max(run.memory_bytes for run in runs) / 2**20
+        title = {"floor": "floor: reads and writes alone", "torch": "n=4 in plain torch, whole tensors"}.get(
+            line, line
+        )
+        print(f"| {title} | {seconds:.2f} | {rate:.2f} | {ratio} | {memory:.0f} |")
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
+
+
+if __name__ == "__main__":
+    main()
