@@ -380,7 +380,7 @@ class TestDevice:
         monkeypatch.setattr("core.execute._may_have_cuda", lambda: False)
         said = workshop.refuse("merge", recipe, "--out", workshop.folder / "out", "--device", device)
         assert f"the device {device} is not there" in said
-        assert "--device cpu" in said
+        assert "use the CPU" in said
 
 
 def _failing(name: str, call: Callable[..., Any], after: int, number: int) -> Callable[..., Any]:
