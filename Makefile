@@ -7,12 +7,13 @@ VENV := .venv
 READY := $(VENV)/.ready
 NEW_ENOUGH := -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null
 
-.PHONY: help demo test test-slow check clean python system-libraries
+.PHONY: help demo test test-slow bench check clean python system-libraries
 
 help:
 	@echo 'make demo       open the window on the demo models'
 	@echo 'make test       run the tests'
 	@echo 'make test-slow  run the slow tests'
+	@echo 'make bench      measure merges beside the same reads and writes alone'
 	@echo 'make check      look at style and types'
 	@echo 'make clean      remove .venv, caches and build output'
 	@echo
@@ -26,6 +27,9 @@ test: system-libraries $(READY)
 
 test-slow: system-libraries $(READY)
 	@$(VENV)/bin/python -m pytest -m slow
+
+bench: $(READY)
+	@$(VENV)/bin/python tests/bench/bench.py
 
 check: $(READY)
 	@$(VENV)/bin/ruff check

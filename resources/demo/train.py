@@ -51,7 +51,7 @@ FINE_TUNING_TOPICS = (
 )
 
 CHAT_TEMPLATE = (
-    "{{ bos_token }}{% for turn in messages %}{{ turn['role'] + ': ' + turn['content'] + '\\n\\n' }}{% endfor %}"
+    "{{ bos_token }}{% for turn in messages %}{{ turn.role + ': ' + turn.content + '\\n\\n' }}{% endfor %}"
     "{% if add_generation_prompt %}{{ 'assistant:' }}{% endif %}"
 )
 
@@ -90,16 +90,15 @@ def train_tokenizer(documents: list[str]) -> PreTrainedTokenizerFast:
         show_progress=False,
     )
     tokenizer.train_from_iterator(documents, trainer)
-    fast = PreTrainedTokenizerFast(
+    return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
         bos_token="<s>",
         eos_token="</s>",
         pad_token="<pad>",
         model_max_length=256,
         clean_up_tokenization_spaces=False,
+        chat_template=CHAT_TEMPLATE,
     )
-    fast.chat_template = CHAT_TEMPLATE
-    return fast
 
 
 def to_tokens(tokenizer: PreTrainedTokenizerFast, documents: list[str]) -> Tensor:
@@ -219,7 +218,7 @@ def main() -> None:
     blocks = to_tokens(tokenizer, fine_tuning).view(-1, BLOCK)
     is_held_out = torch.arange(len(blocks)) % HELD_OUT_EVERY == HELD_OUT_EVERY // 2
     blocks, held_out = blocks[~is_held_out], blocks[is_held_out]
-    print(f"{len(tokens):,} pre-training tokens, {blocks.numel():,} fine-tuning, {held_out.numel():,} held out")
+    print(f"base {len(tokens):,} tokens, fine-tuning {blocks.numel():,}, held out {held_out.numel():,}")
 
     base = new_model()
     print(f"base: {base.num_parameters():,} parameters, untrained loss {validation_loss(base, held_out):.4f}")
