@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from core.dtypes import DTYPES, DType
 
-__all__ = ["WORDS", "bits_of_float32", "convert_words", "float32_of_bits", "from_computing", "to_computing"]
+__all__ = ["WORDS", "convert_words", "float32_of_bits", "from_computing", "round_to_bfloat16", "to_computing"]
 
 WORDS: dict[int, Any] = {1: np.uint8, 2: np.uint16, 4: np.uint32, 8: np.uint64}
 """The unsigned integer type of each element size."""
@@ -61,7 +61,7 @@ def from_computing(values: Array, target: DType) -> Array:
             words.dtype.type(target.nan),
         )
     elif target.name == "BF16" and values.dtype == np.float32:
-        _round_to_bfloat16(values.view(np.uint32), words)
+        round_to_bfloat16(values.view(np.uint32), words)
     else:
         with np.errstate(invalid="ignore"):
             exact = values.astype(np.float64)
@@ -87,16 +87,6 @@ def float32_of_bits(typing_context: Any, bits: Any) -> Any:
     return types.float32(types.uint32), generate
 
 
-@intrinsic
-def bits_of_float32(typing_context: Any, value: Any) -> Any:
-    """The bits of a float32 as uint32."""
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return builder.bitcast(arguments[0], ir.IntType(32))
-
-    return types.uint32(types.float32), generate
-
-
 @njit(nogil=True, cache=True)
 def _widen_bfloat16(words: Array, bits: Array) -> None:
     for at in range(words.size):
@@ -104,7 +94,8 @@ def _widen_bfloat16(words: Array, bits: Array) -> None:
 
 
 @njit(nogil=True, cache=True)
-def _round_to_bfloat16(bits: Array, words: Array) -> None:
+def round_to_bfloat16(bits: Array, words: Array) -> None:
+    """The bits of float32 values to those of bfloat16, to nearest even, into `words`."""
     for at in range(bits.size):
         value = bits[at]
         rounded = (value + np.uint32(0x7FFF) + ((value >> np.uint32(16)) & np.uint32(1))) >> np.uint32(16)

@@ -17,7 +17,14 @@ from numpy.typing import NDArray
 from core.draws import BLOCK, SELECTION_STREAM, selection_thresholds
 from core.dtypes import DTYPES, DType
 from core.kernels.chunk import Counts, MapJob
-from core.kernels.convert import WORDS, convert_words, float32_of_bits, from_computing, to_computing
+from core.kernels.convert import (
+    WORDS,
+    convert_words,
+    float32_of_bits,
+    from_computing,
+    round_to_bfloat16,
+    to_computing,
+)
 
 __all__ = ["CPU_METHODS", "CpuWorkspace", "compile_for", "warm_up"]
 
@@ -41,6 +48,7 @@ class CpuWorkspace:
         self._stored: list[Array] = []
         self._models: Array = np.empty((0, 0), np.uint8)
         self._output: Array = np.empty(0, np.uint8)
+        self._merged = np.empty(0, np.uint8)
 
     def begin(self, job: MapJob, elements: int) -> list[memoryview]:
         """Lay the inputs out one behind the other; models of one dtype form a matrix [K, elements]."""
@@ -84,16 +92,26 @@ class CpuWorkspace:
     def output(self) -> memoryview:
         return self._output.view(np.uint8).data
 
+    def _space(self, elements: int, dtype: np.dtype[Any]) -> Array:
+        """Memory for the merged words of a chunk, the same for every chunk: fresh pages cost time."""
+        size = elements * dtype.itemsize
+        if self._merged.size < size:
+            self._merged = np.empty(size, np.uint8)
+        return self._merged[:size].view(dtype)
+
     def _average(self, job: MapJob) -> Array:
         from core.methods.linear import normalised
 
         computing = DTYPES[job.merge_dtype.computing_name]
-        accumulator = np.empty(self._elements, np.float64 if computing.name == "F64" else np.float32)
+        computing_type = np.float64 if computing.name == "F64" else np.float32
         with np.errstate(over="ignore"):
-            weights = np.array(normalised(job.weights)).astype(accumulator.dtype)
-        if job.merge_dtype.name == "BF16":
-            _average_bfloat16(self._models, weights, accumulator)
-        elif job.merge_dtype == computing:
+            weights = np.array(normalised(job.weights)).astype(computing_type)
+        if job.merge_dtype.name == job.out_dtype.name == "BF16":
+            merged = self._space(self._elements, np.dtype(np.uint16))
+            _average_bfloat16(self._models, weights, merged)
+            return merged
+        accumulator = np.empty(self._elements, computing_type)
+        if job.merge_dtype == computing:
             _average(self._models.view(accumulator.dtype), weights, accumulator)
         else:
             accumulator[:] = 0
@@ -119,7 +137,7 @@ class CpuWorkspace:
                 values = to_computing(models[at], merge)
                 _mark_beyond(values, base_values, tolerance, at, mask, counts.zero_delta)
         merging = job.method != "count_deltas"
-        merged = np.empty(self._elements if merging else 0, models.dtype)
+        merged = self._space(self._elements if merging else 0, models.dtype)
         equal = all(weight == job.weights[0] for weight in job.weights)
         limits, always = (np.empty(0, np.uint32), 0) if equal else _limits(job.weights)
         _select(
@@ -481,15 +499,17 @@ def _average(models: Array, weights: Array, accumulator: Array) -> None:
 
 
 @njit(nogil=True, cache=True)
-def _average_bfloat16(models: Array, weights: Array, accumulator: Array) -> None:
-    """As _average, for the bits of bfloat16 values."""
-    for start in range(0, accumulator.size, BLOCK):
-        stop = min(start + BLOCK, accumulator.size)
-        block = accumulator[start:stop]
-        block[:] = 0
+def _average_bfloat16(models: Array, weights: Array, merged: Array) -> None:
+    """The same from and to the bits of bfloat16 values; the sums stay in the nearest cache."""
+    accumulator = np.empty(BLOCK, np.float32)
+    for start in range(0, merged.size, BLOCK):
+        size = min(BLOCK, merged.size - start)
+        accumulator[:] = 0
         for model in range(models.shape[0]):
-            words = models[model, start:stop]
-            for at in range(block.size):
-                bits = np.uint32(words[at]) << np.uint32(16)
-                product = weights[model] * float32_of_bits(np.uint32(bits))  # type: ignore[call-arg]
-                block[at] = block[at] + product
+            words = models[model, start : start + size]
+            weight = weights[model]
+            for at in range(size):
+                bits = np.uint32(np.uint32(words[at]) << np.uint32(16))
+                product = weight * float32_of_bits(bits)  # type: ignore[call-arg]
+                accumulator[at] = accumulator[at] + product
+        round_to_bfloat16(accumulator.view(np.uint32)[:size], merged[start : start + size])
