@@ -13,6 +13,7 @@ import os
 import threading
 from pathlib import Path
 
+from core.checkpoint import page_cache
 from core.errors import CheckpointError, MergeError, OutputError, os_error_text
 
 __all__ = ["ReadFile", "WriteFile", "sync_folder", "write_small_file"]
@@ -63,6 +64,18 @@ class ReadFile:
             raise CheckpointError(
                 f"cannot read {self.path}: {os_error_text(error)}", path=self.path
             ) from error
+
+    def will_need(self, offset: int, size: int) -> None:
+        """Have the system begin reading a range that is wanted soon."""
+        page_cache.will_need(self._fd, offset, size)
+
+    def is_cold(self, offset: int, size: int) -> bool:
+        """Whether nothing of a range is in the page cache; False where that is not known."""
+        return page_cache.is_cold(self._fd, offset, size)
+
+    def drop(self, offset: int, size: int) -> None:
+        """Let the system forget a range."""
+        page_cache.drop(self._fd, offset, size)
 
     def _seek_and_read(self, buffer: memoryview, offset: int) -> int:
         with self._lock:
@@ -134,6 +147,10 @@ class WriteFile:
             os.fsync(self._fd)
         except OSError as error:
             raise _write_error(error, self.path) from error
+
+    def drop(self) -> None:
+        """Let the system forget what was written and synced."""
+        page_cache.drop(self._fd, 0, 0)
 
     def close(self) -> None:
         if self._fd >= 0:

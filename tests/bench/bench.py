@@ -29,6 +29,7 @@ from checkpoints import make_checkpoints
 
 from core import load_recipe, plan_merge, run_merge
 from core.checkpoint.files import ReadFile, WriteFile
+from core.checkpoint.page_cache import drop
 from core.jobs import CancelToken
 from core.plan import CHUNK_BYTES, MEMORY_BUDGET_BYTES, MergePlan, TensorPlan, chunk_elements
 from core.recipe import Recipe
@@ -62,7 +63,7 @@ def main() -> None:
         for line in options.lines.split(","):
             if line == "torch" and run > 0:
                 continue  # it takes minutes, and nobody doubts it
-            _warm(options.folder)
+            _prepare(options.folder, cold=options.cold)
             results.setdefault(line, []).append(_in_a_process(line, options))
             print(f"run {run + 1}, {line}: {results[line][-1].seconds:.2f} s", file=sys.stderr)
     _print_table(results, options)
@@ -76,6 +77,9 @@ def _options() -> Any:
     parser.add_argument("--threads", type=int, default=default_threads())
     parser.add_argument("--lines", default=",".join(LINES), help=f"some of {','.join(LINES)}")
     parser.add_argument("--folder", type=Path, default=Path("build/bench"), help="where the models are")
+    parser.add_argument(
+        "--cold", action="store_true", help="drop the files from the page cache before each run"
+    )
     parser.add_argument("--line", help=argparse.SUPPRESS)
     options = parser.parse_args()
     options.folder = (
@@ -224,13 +228,16 @@ def _anonymous_bytes() -> int:
     return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("RssAnon:")), 0)
 
 
-def _warm(folder: Path) -> None:
-    """Read every file once, so that all lines find them in the page cache."""
+def _prepare(folder: Path, *, cold: bool) -> None:
+    """Have all lines find the files in the page cache, or none of them."""
     buffer = memoryview(bytearray(8 * 1024**2))
     for path in folder.glob("*/*.safetensors"):
         with path.open("rb", buffering=0) as file:
-            while file.readinto(buffer):
-                pass
+            if cold:
+                drop(file.fileno(), 0, 0)
+            else:
+                while file.readinto(buffer):
+                    pass
 
 
 def _print_table(results: dict[str, list[Result]], options: Any) -> None:
@@ -238,7 +245,7 @@ def _print_table(results: dict[str, list[Result]], options: Any) -> None:
     floor = median("floor") if "floor" in results else None
     print(
         f"\n{options.models} sub-models of {options.parameters / 1e6:.0f} M bf16 parameters and their base, "
-        f"{options.threads} threads, {_processor()}, {platform.system()}, warm files, "
+        f"{options.threads} threads, {_processor()}, {platform.system()}, {'cold' if options.cold else 'warm'} files, "
         f"medians of {options.runs} interleaved runs\n"
     )
     print("| | seconds | GB/s | × floor | memory, MiB |\n|---|--:|--:|--:|--:|")
