@@ -104,9 +104,9 @@ def _merge(
     if seed is not None:
         asked = replace(asked, seed=seed)
     plan = plan_merge(asked, shard_size_bytes=shard_size)
+    record = _run(plan, out, device=device, threads=threads, overwrite=overwrite)
     for warning in plan.warnings:
         click.echo(f"warning: {one_line(warning)}", err=True)
-    record = _run(plan, out, device=device, threads=threads, overwrite=overwrite)
     click.echo(_to_json(json.loads(record.to_json())) if as_json else _merge_summary(plan, record, out))
 
 
@@ -128,8 +128,8 @@ def _plan(recipe: Path, as_json: bool) -> None:
 def _inspect(base: Path, models: tuple[Path, ...], sample: float, as_json: bool) -> None:
     """Count what fine-tuning changed in MODELS, compared with BASE. Merges nothing."""
     token = CancelToken()
-    with _signals_cancel(token):
-        inspection = inspect_models(base, models, sample=sample, cancel=token)
+    with _signals_cancel(token), _ProgressDisplay() as display:
+        inspection = inspect_models(base, models, sample=sample, cancel=token, progress=display.show)
     click.echo(_to_json(_inspection_document(inspection)) if as_json else _inspection_summary(inspection))
 
 
@@ -138,8 +138,8 @@ def _inspect(base: Path, models: tuple[Path, ...], sample: float, as_json: bool)
 def _verify(folder: Path) -> None:
     """Check the output in DIR against its run record."""
     token = CancelToken()
-    with _signals_cancel(token):
-        report = verify_output(folder, cancel=token)
+    with _signals_cancel(token), _ProgressDisplay() as display:
+        report = verify_output(folder, cancel=token, progress=display.show)
     tensors = f"{report.tensors:,} tensors, {bytes_text(report.bytes_checked)}"
     click.echo(f"{one_line(str(folder))}: {tensors}, all as written")
 
@@ -256,9 +256,8 @@ class _ProgressDisplay:
             self._bar = Bar(
                 BarColumn(),
                 TaskProgressColumn(),
-                TextColumn(
-                    "{task.fields[speed]}  {task.fields[left]}  [dim]{task.fields[tensor]}", markup=True
-                ),
+                TextColumn("{task.fields[done]}  {task.fields[speed]}  {task.fields[left]}"),
+                TextColumn("[dim]{task.fields[tensor]}", markup=True),
                 console=Console(stderr=True),
                 transient=True,
             )
@@ -273,13 +272,18 @@ class _ProgressDisplay:
         speed = f"{bytes_text(progress.bytes_per_s)}/s"
         left = "" if progress.remaining_s is None else f"{duration_text(progress.remaining_s)} left"
         if self._bar is not None:
-            fields = {"speed": speed, "left": left, "tensor": one_line(progress.tensor).replace("[", r"\[")}
+            fields = {
+                "done": f"{bytes_text(progress.bytes_done)}, {progress.tensors_done:,} tensors",
+                "speed": speed,
+                "left": left,
+                "tensor": one_line(progress.tensor).replace("[", r"\["),
+            }
             if self._task is None:
                 self._task = self._bar.add_task("merge", total=1.0, **fields)
             self._bar.update(self._task, completed=progress.fraction, **fields)
             return
         tenths = int(10 * progress.fraction)
-        if tenths > self._tenths:
+        if tenths > self._tenths and (progress.elapsed_s > 1 or tenths == 10):
             self._tenths = tenths
             click.echo(f"{10 * tenths} %  {speed}  {left}", err=True)
 

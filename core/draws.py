@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from fractions import Fraction
 from hashlib import blake2b
 from math import ceil
+from typing import Any
 
 __all__ = [
     "BLOCK",
@@ -36,8 +37,10 @@ _WEYL = (0x9E3779B9, 0xBB67AE85)
 _WORD = 0xFFFFFFFF
 
 
-def philox4x32(counter: tuple[int, int, int, int], key: tuple[int, int]) -> tuple[int, int, int, int]:
+def philox4x32(counter: tuple[Any, Any, Any, Any], key: tuple[int, int]) -> tuple[Any, Any, Any, Any]:
     """Philox4x32-10: four random 32-bit words from a 128-bit counter and a 64-bit key.
+
+    The counter's words are ints, or arrays of uint64 for as many calls as they have elements.
 
     Source: Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011 (Random123).
     """

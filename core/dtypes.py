@@ -91,10 +91,10 @@ def dtype_from_recipe_name(name: str) -> DType | None:
 
 
 def promote(dtypes: Iterable[DType]) -> DType | None:
-    """The type that holds every value of `dtypes` as torch.promote_types has it.
+    """The type that holds every value of `dtypes` as torch.promote_types has it; all are floating point.
 
-    All of `dtypes` are floating point. None when two different 8-bit types meet, which torch
-    does not promote either.
+    An 8-bit type beside a wider one gives the wider one, which torch has no opinion on. None where
+    two different 8-bit types meet.
     """
     kinds = set(dtypes)
     if len({kind for kind in kinds if kind.itemsize == 1}) > 1:

@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
+
 from core.card import model_card
 from core.checkpoint.companions import companion_files
 from core.checkpoint.files import WriteFile
@@ -74,15 +76,15 @@ def run_merge(
     """
     out = Path(out)
     token = cancel or CancelToken()
-    restore_interrupted(out.absolute())
+    restore_interrupted(out.absolute(), plan.input_folders, overwrite=overwrite)
     check_destination(plan, out, overwrite=overwrite)
-    make_workspace, device_name = _workspaces(plan, device)
     companions = _companions(plan, out.absolute().name)
     token.raise_if_cancelled()
     staging = Staging(out)
     try:
         for name, data in companions.items():
             staging.add_file(name, data)
+        make_workspace, device_name = _workspaces(plan, device)  # imports and compiles: after every refusal
         workers = usable_threads(plan, threads or default_threads(), memory_budget_bytes)
         allow_open_files(workers * (len(plan.models) + 1) + len(plan.shards) + 256)
         run = _Run(plan, staging)
@@ -109,10 +111,10 @@ def run_merge(
         )
         staging.add_file(RECORD_NAME, record.to_json())
         token.raise_if_cancelled()
-        staging.finish(overwrite=overwrite)
     except BaseException:
         staging.abandon()
         raise
+    staging.finish(overwrite=overwrite)  # whatever happens here, the finished work stays
     return record
 
 
@@ -233,7 +235,7 @@ class _Run:
         tensor = self.tensors[number]
         plan, models = tensor.plan, len(self.plan.models)
         counts = tensor.counts
-        if counts is None:  # copied, or empty
+        if counts is None:  # empty
             draws = plan.job is not None and plan.job.base_dtype is not None
             counts = Counts.zeros(
                 len(plan.inputs), models, plan.job.resamples if plan.job and draws else None
@@ -289,7 +291,13 @@ class _MergeWorker:
             copies.append(copy)
         source = copies[-1] if plan.base is not None else copies[0]
         differs = {at for at in range(len(plan.models)) if copies[at] != source}
-        self._run.add(chunk, memoryview(source), None, differs)
+        counts = Counts.zeros(len(copies), len(plan.models), None)
+        if plan.output.dtype.name == "C64":
+            for at, copy in enumerate(copies):
+                counts.nonfinite[at] = np.count_nonzero(~np.isfinite(np.frombuffer(copy, np.complex64)))
+            if self._run.plan.recipe.nonfinite == "error":
+                _refuse_nonfinite(plan, counts)
+        self._run.add(chunk, memoryview(source), counts, differs)
 
 
 def _refuse_nonfinite(plan: TensorPlan, counts: Counts) -> None:

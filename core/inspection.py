@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+import time
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+
+import numpy as np
 
 from core.checkpoint.inputs import OpenInputs
 from core.draws import SAMPLING_STREAM, philox4x32, philox_key
 from core.errors import MergeError
-from core.jobs import CancelToken
+from core.jobs import CancelToken, Progress, ProgressCallback
 from core.kernels.chunk import Counts, MapJob, Workspace
 from core.plan import MEMORY_BUDGET_BYTES, MergePlan, TensorPlan, plan_merge, usable_threads
 from core.recipe import parse_recipe
@@ -108,7 +111,7 @@ def inspect_models(
     sample: float = 1.0,
     threads: int | None = None,
     cancel: CancelToken | None = None,
-    progress: Callable[[], None] | None = None,
+    progress: ProgressCallback | None = None,
 ) -> Inspection:
     """Count the zero deltas of `models` beside `base`, and how they overlap.
 
@@ -141,12 +144,26 @@ def inspect_models(
     allow_open_files(workers * (len(plan.models) + 1) + 256)
     totals: dict[int, tuple[int, Counts]] = {}
     lock = threading.Lock()
+    started = time.perf_counter()
+    bytes_total = round(sample * plan.bytes_to_read)
+
+    def report() -> None:
+        if progress is None:
+            return
+        with lock:
+            seen = {number: elements for number, (elements, _) in totals.items()}
+        done = sum(elements * _bytes_per_element(plan.tensors[number]) for number, elements in seen.items())
+        whole = sum(elements == plan.tensors[number].elements for number, elements in seen.items())
+        last = plan.tensors[max(seen)].output.name if seen else ""
+        elapsed = time.perf_counter() - started
+        progress(Progress(min(done, bytes_total), bytes_total, whole, len(plan.tensors), elapsed, last))
+
     run_workers(
         _blocks(plan, sample),
         lambda: _InspectWorker(plan, jobs, totals, lock),
         threads=workers,
         token=cancel or CancelToken(),
-        poll=progress or (lambda: None),
+        poll=report,
     )
     assert plan.base is not None
     return Inspection(
@@ -167,11 +184,11 @@ def sampled_blocks(name: str, elements: int, sample: float) -> list[int]:
     if sample >= 1:
         return list(range(blocks))
     key = philox_key(0, name)
-    words = [
-        philox4x32((block & 0xFFFFFFFF, block >> 32, 0, SAMPLING_STREAM), key)[0] for block in range(blocks)
-    ]
-    chosen = [block for block, word in enumerate(words) if word < sample * 2**32]
-    return chosen or [words.index(min(words))] if words else []
+    numbers = np.arange(blocks, dtype=np.uint64)
+    zeros = np.zeros_like(numbers)
+    words = philox4x32((numbers & 0xFFFFFFFF, numbers >> 32, zeros, zeros + SAMPLING_STREAM), key)[0]
+    chosen: list[int] = np.flatnonzero(words < sample * 2**32).tolist()
+    return chosen or [int(words.argmin())] if blocks else []
 
 
 def _blocks(plan: MergePlan, sample: float) -> Iterator[_Block]:
@@ -181,6 +198,10 @@ def _blocks(plan: MergePlan, sample: float) -> Iterator[_Block]:
         for block in sampled_blocks(tensor.output.name, tensor.elements, sample):
             first = block * SAMPLE_BLOCK
             yield _Block(number, first, min(SAMPLE_BLOCK, tensor.elements - first))
+
+
+def _bytes_per_element(tensor: TensorPlan) -> int:
+    return sum(stored.dtype.itemsize for stored in tensor.inputs)
 
 
 def _inspection(tensor: TensorPlan, elements: int, counts: Counts) -> TensorInspection:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from core.checkpoint.headers import ShardHeader, StoredTensor
 from core.checkpoint.layout import OutputTensor, Placement, ShardLayout, index_json, lay_out
-from core.checkpoint.model import Checkpoint, model_names, open_checkpoint
+from core.checkpoint.model import CONFIG_NAME, Checkpoint, model_names, open_checkpoint, read_json
 from core.checkpoint.names import find_embedding, tied_heads
 from core.checkpoint.output import check_output, free_disk_bytes
 from core.digest import PIECE_BYTES
@@ -192,6 +192,8 @@ def plan_merge(
     if recipe.tokenizer_source is not None and recipe.tokenizer_source not in names:
         names = {**names, recipe.tokenizer_source: model_names([recipe.tokenizer_source])[0]}
     _refuse_undecodable(names)
+    if recipe.tokenizer_source is not None:
+        _check_tokenizer_source(recipe.tokenizer_source, models[0])
     omitted = _omitted_heads(models, base)
     ledger = [LedgerEntry(name, "omitted", reason) for name, reason in omitted.items()]
     reference = base or models[0]
@@ -225,7 +227,7 @@ def plan_merge(
         ),
         shards=shards,
         ledger=tuple(ledger),
-        warnings=tuple(_warnings(models)),
+        warnings=tuple(_warnings(models, recipe.tokenizer_source or models[0].folder)),
         vocabulary=reference.tensors[embedding].shape[0] if embedding else None,
     )
 
@@ -433,10 +435,27 @@ def _refuse_extra_tensors(
                 )
 
 
-def _warnings(models: Sequence[Checkpoint]) -> list[str]:
+def _check_tokenizer_source(source: Path, model: Checkpoint) -> None:
+    """Its config.json goes into the output, so that it must describe the same architecture."""
+    config = read_json(source / CONFIG_NAME) if (source / CONFIG_NAME).exists() else {}
+    kind = config.get("model_type", model.architecture)
+    if model.architecture is not None and kind != model.architecture:
+        raise IncompatibleError(
+            f"the tokenizer_source {source} is a {kind} model, and the sub-models are not: "
+            f"they are {model.architecture} models",
+            hint="take the tokenizer of a model of the same architecture",
+            path=source,
+        )
+
+
+def _warnings(models: Sequence[Checkpoint], source: Path) -> list[str]:
+    warnings = []
     if models[0].config is None:
-        return [f"{models[0].name} has no config.json, so transformers cannot load the result as it is"]
-    return []
+        warnings.append(f"{models[0].name} has no config.json, so transformers cannot load the result")
+    patterns = ("token*", "vocab*", "*.model", "tekken.json")
+    if not any(any(source.glob(pattern)) for pattern in patterns):
+        warnings.append(f"{source.name} has no tokenizer, so the result has none either")
+    return warnings
 
 
 def _shape(shape: tuple[int, ...]) -> str:

@@ -307,8 +307,10 @@ def _parameters(
 
 
 def _path(value: Any, folder: Path, where: str) -> Path:
-    if isinstance(value, dict) and isinstance(value.get("model"), dict):
-        value = value["model"].get("path", value)  # mergekit's long form of a reference
+    if isinstance(value, dict) and isinstance(value.get("model"), dict):  # mergekit's long form
+        _refuse_unknown(value, ("model",), f"{where}: ", unsupported=("lora", "override_architecture"))
+        _refuse_unknown(value["model"], ("path",), f"{where}: ", unsupported=("revision",))
+        value = value["model"].get("path")
     if not isinstance(value, str) or not value:
         raise RecipeError(f"{where} must be the path of a model folder, not {shown(value)}")
     if not is_text(value):
@@ -327,8 +329,8 @@ def _path(value: Any, folder: Path, where: str) -> Path:
 
 def _same_folder(one: Path, other: Path) -> bool:
     try:
-        return one.resolve() == other.resolve()
-    except (OSError, RuntimeError):  # RuntimeError: links that lead in a circle
+        return one.samefile(other)  # whatever the spelling, on disks that ignore case as well
+    except (OSError, ValueError):
         return one == other
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from core.checkpoint.headers import StoredTensor
 from core.checkpoint.model import open_checkpoint
 from core.digest import PIECE_BYTES, TensorDigest
 from core.errors import VerificationError
-from core.jobs import CancelToken
+from core.jobs import CancelToken, Progress, ProgressCallback
 from core.record import TensorRecord, read_record
 
 __all__ = ["VerificationReport", "verify_output"]
@@ -32,21 +33,21 @@ def verify_output(
     folder: str | Path,
     *,
     cancel: CancelToken | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: ProgressCallback | None = None,
 ) -> VerificationReport:
     """Check that the files in `folder` hold exactly what its run record says.
 
     Args:
         folder: an output folder.
         cancel: looked at between reads.
-        progress: called with (bytes checked, bytes in all) after each tensor.
+        progress: called after each tensor.
 
     Raises:
         VerificationError: the first tensor that differs, or no record.
         CheckpointError: a file is missing or damaged.
     """
     folder = Path(folder)
-    token = cancel or CancelToken()
+    stop = CancelToken()  # the caller's own is the caller's: a failure here must not set it
     if not folder.is_dir():
         what = "is not a folder" if folder.exists() else "does not exist"
         raise VerificationError(f"{folder} {what}", hint="name the output folder of a merge", path=folder)
@@ -64,23 +65,32 @@ def verify_output(
                 f"tensor {name!r} of the run record is missing in {folder}", path=folder, tensor=name
             )
 
+    def go_on() -> None:
+        stop.raise_if_cancelled()
+        if cancel is not None:
+            cancel.raise_if_cancelled()
+
     def check(tensor: TensorRecord) -> int:
-        return _check_tensor(tensor, checkpoint.tensors[tensor.name], token)
+        return _check_tensor(tensor, checkpoint.tensors[tensor.name], go_on)
 
     done = 0
+    started = time.perf_counter()
     with ThreadPoolExecutor(max_workers=4) as pool:
         try:
-            for size in pool.map(check, record.tensors):
+            sizes = pool.map(check, record.tensors)
+            for number, (tensor, size) in enumerate(zip(record.tensors, sizes, strict=True), start=1):
                 done += size
                 if progress is not None:
-                    progress(done, checkpoint.size_bytes)
+                    elapsed = time.perf_counter() - started
+                    total = checkpoint.size_bytes
+                    progress(Progress(done, total, number, len(recorded), elapsed, tensor.name))
         except BaseException:
-            token.cancel()
+            stop.cancel()
             raise
     return VerificationReport(len(recorded), done)
 
 
-def _check_tensor(recorded: TensorRecord, stored: StoredTensor, token: CancelToken) -> int:
+def _check_tensor(recorded: TensorRecord, stored: StoredTensor, go_on: Callable[[], None]) -> int:
     if (stored.dtype.name, stored.shape) != (recorded.dtype, tuple(recorded.shape)):
         raise VerificationError(
             f"tensor {stored.name!r} of {stored.path} is {stored.dtype} {list(stored.shape)}, "
@@ -92,7 +102,7 @@ def _check_tensor(recorded: TensorRecord, stored: StoredTensor, token: CancelTok
     buffer = memoryview(bytearray(min(_READ_BYTES, stored.size_bytes)))
     with ReadFile(stored.path) as file:
         for offset in range(0, stored.size_bytes, _READ_BYTES):
-            token.raise_if_cancelled()
+            go_on()
             part = buffer[: min(_READ_BYTES, stored.size_bytes - offset)]
             file.read_into(part, stored.offset + offset)
             digest.add(part, offset)

@@ -73,7 +73,9 @@ def _show_faults(window: MainWindow) -> None:
 
 
 class _Interrupts:
-    """Closes the window on Ctrl-C: the signal arrives as a byte that wakes Qt's event loop."""
+    """Closes the window on Ctrl-C or a polite kill, which arrives as a byte that wakes Qt's event loop."""
+
+    _NAMES = ("SIGINT", "SIGTERM", "SIGHUP")
 
     def __init__(self, window: MainWindow) -> None:
         self._reader, self._writer = socket.socketpair()
@@ -83,10 +85,15 @@ class _Interrupts:
         self._notifier.activated.connect(self._on_woken)
         self._window = window
         self._old_descriptor = signal.set_wakeup_fd(self._writer.fileno())
-        self._old_handler = signal.signal(signal.SIGINT, lambda *_: None)
+        self._old_handlers = {
+            number: signal.signal(number, lambda *_: None)
+            for number in (getattr(signal, name) for name in self._NAMES if hasattr(signal, name))
+            if signal.getsignal(number) is not signal.SIG_IGN  # nohup means it
+        }
 
     def stop(self) -> None:
-        signal.signal(signal.SIGINT, self._old_handler)
+        for number, handler in self._old_handlers.items():
+            signal.signal(number, handler)
         signal.set_wakeup_fd(self._old_descriptor)
         self._notifier.setEnabled(False)
         self._reader.close()
@@ -97,5 +104,5 @@ class _Interrupts:
             received = self._reader.recv(64)
         except BlockingIOError:
             return
-        if signal.SIGINT in received:
+        if any(number in received for number in self._old_handlers):
             self._window.close_at_once()

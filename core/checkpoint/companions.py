@@ -40,10 +40,12 @@ _NAMES = (
     "processor_config.json",
     "video_preprocessor_config.json",
 )
-_PATH_KEYS = {"_name_or_path", "name_or_path", "vocab_file", "tokenizer_file", "merges_file"}
 _TOKEN_FILES = {"tokenizer.json", "vocab.json", "added_tokens.json", "special_tokens_map.json"}
 _TOKEN_KEYS = {"chat_template", "added_tokens_decoder", "additional_special_tokens", "extra_special_tokens"}
-_PATH = re.compile(r"(/[^/\s]+){2,}/?|(?:file://|~[/\\]|[A-Za-z]:[\\/]|\\\\).*")
+_PATH = re.compile(
+    r"^/\S|"  # an absolute path, or one anywhere in a sentence:
+    r"(?:^|[\s\"'=(\[,;:])(?:/[^/\s]+/|~\w*[/\\]|[A-Za-z]:[\\/](?!/)|\\\\\w|file://)"
+)
 
 
 def companion_files(
@@ -139,18 +141,16 @@ def _without_paths(value: Any, places: list[str]) -> Any:
         return {
             key: item if key in _TOKEN_KEYS or key.endswith("_token") else _without_paths(item, places)
             for key, item in value.items()
-            if key in _TOKEN_KEYS or not (_is_private(key, places) or _is_private(item, places, key))
+            if key in _TOKEN_KEYS or not (_is_private(key, places) or _is_private(item, places))
         }
     if isinstance(value, list):
         return [_without_paths(item, places) for item in value if not _is_private(item, places)]
     return value
 
 
-def _is_private(value: Any, places: list[str], key: str = "") -> bool:
+def _is_private(value: Any, places: list[str]) -> bool:
     return isinstance(value, str) and (
-        (key in _PATH_KEYS and value.startswith("/"))
-        or _PATH.fullmatch(value) is not None
-        or any(place in value for place in places)
+        _PATH.search(value) is not None or any(place in value for place in places)
     )
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import stat
 import threading
 from pathlib import Path
 
@@ -20,6 +21,8 @@ __all__ = ["ReadFile", "WriteFile", "sync_folder", "write_small_file"]
 
 _POSITIONAL = hasattr(os, "preadv") and hasattr(os, "pwrite")
 _BINARY: int = getattr(os, "O_BINARY", 0)
+_NO_WAITING: int = getattr(os, "O_NONBLOCK", 0)
+"""Nobody may ever write to a named pipe; a file is not affected."""
 _DISK_FULL = {errno.ENOSPC, errno.EDQUOT}
 
 
@@ -37,10 +40,13 @@ class ReadFile:
         self._lock = threading.Lock()
         self._fd = -1
         try:
-            self._fd = os.open(path, os.O_RDONLY | _BINARY)
+            self._fd = os.open(path, os.O_RDONLY | _BINARY | _NO_WAITING)
             status = os.fstat(self._fd)
         except OSError as error:
             raise CheckpointError(f"cannot read {path}: {os_error_text(error)}", path=path) from error
+        if not stat.S_ISREG(status.st_mode):
+            self.close()
+            raise CheckpointError(f"{path} is not a file", path=path)
         self.size_bytes = status.st_size
         self.modified_ns = status.st_mtime_ns
 

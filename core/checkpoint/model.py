@@ -95,19 +95,24 @@ def open_checkpoint(folder: Path, name: str | None = None) -> Checkpoint:
 def model_names(folders: Sequence[Path]) -> list[str]:
     """A short name for each folder: its own name, or the Hub id of a folder in the Hub's cache.
 
-    Different folders of the same name are told apart by the names of the folders they are in.
+    Different folders of the same name are told apart by the name of the folder they are in, or else
+    by numbers: more of the path is nobody's business.
     """
     places = [folder.absolute() for folder in folders]
     names = [hub_id(place) or place.name or place.resolve().name for place in places]
-    depth = 1
-    while len(set(names)) < len(set(places)) and depth < 16:
-        depth += 1
-        taken = [name for name, _ in set(zip(names, places, strict=True))]
-        names = [
-            name if taken.count(name) == 1 else "/".join(place.parts[1:][-depth:])
-            for name, place in zip(names, places, strict=True)
-        ]
-    return names
+    taken = [name for name, _ in dict.fromkeys(zip(names, places, strict=True))]
+    names = [
+        name if taken.count(name) == 1 else f"{place.parent.name}/{place.name}".strip("/")
+        for name, place in zip(names, places, strict=True)
+    ]
+    numbers: dict[str, list[Path]] = {}
+    for name, place in zip(names, places, strict=True):
+        if place not in numbers.setdefault(name, []):
+            numbers[name].append(place)
+    return [
+        name if (number := numbers[name].index(place) + 1) == 1 else f"{name} ({number})"
+        for name, place in zip(names, places, strict=True)
+    ]
 
 
 def hub_id(folder: Path) -> str | None:

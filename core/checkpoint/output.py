@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import secrets
 import shutil
 from collections.abc import Iterable
@@ -28,21 +29,27 @@ def staging_path(out: Path) -> Path:
     return out.with_name(f"{out.name}.partial")
 
 
-def restore_interrupted(out: Path) -> Path | None:
-    """Put back an old output that an interrupted overwrite had set aside.
+def restore_interrupted(out: Path, inputs: Iterable[Path], *, overwrite: bool) -> None:
+    """Put back an old output that an interrupted overwrite had set aside as `<out>.old-<id>`.
 
-    Returns what was put back, or None where `out` exists or there is nothing.
+    Nothing happens where `out` exists, or where there is no such folder.
+
+    Raises:
+        OutputError: it cannot be put back; or it is to be overwritten at once, although it does not
+            look like what an overwrite of ours sets aside.
     """
     if os.path.lexists(out) or not out.name:
-        return None
+        return
     beginning = f"{out.name}.old-"
     try:
         aside = [path for path in out.parent.iterdir() if path.name.startswith(beginning) and path.is_dir()]
         newest = max(aside, key=lambda path: path.stat().st_mtime_ns, default=None)
     except OSError:  # check_output says what is wrong with the parent
-        return None
+        return
     if newest is None:
-        return None
+        return
+    _refuse_input_folders(newest, inputs)
+    ours = re.fullmatch(r"[0-9a-f]{8}", newest.name.removeprefix(beginning)) and _is_an_output(newest)
     try:
         newest.rename(out)
         sync_folder(out.parent)
@@ -51,7 +58,12 @@ def restore_interrupted(out: Path) -> Path | None:
             f"cannot put back {out}, which an interrupted overwrite set aside: {os_error_text(error)}",
             path=out,
         ) from error
-    return newest
+    if overwrite and not ours:
+        raise OutputError(
+            f"{newest} looked like an output that an interrupted overwrite set aside, and is {out} again",
+            hint="look at it, and ask once more if it is to be overwritten",
+            path=out,
+        )
 
 
 def check_output(out: Path, inputs: Iterable[Path], *, overwrite: bool) -> None:
@@ -83,7 +95,7 @@ def check_output(out: Path, inputs: Iterable[Path], *, overwrite: bool) -> None:
             )
         if not _is_an_output(out):
             raise OutputError(
-                f"{out} is not a model folder, and will not be overwritten",
+                f"{out} is not the result of a merge, and will not be overwritten",
                 hint="choose another output folder, or move that one away yourself",
                 path=out,
             )
@@ -154,8 +166,8 @@ class Staging:
             if os.path.lexists(self.out):
                 if not overwrite:
                     raise OutputError(
-                        f"the output folder {self.out} appeared while the merge ran",
-                        hint="choose another output folder",
+                        f"the merge is done, but the output folder {self.out} appeared while it ran",
+                        hint=f"the whole checkpoint is in {self.folder}: rename that folder yourself",
                         path=self.out,
                     )
                 aside = self.out.with_name(f"{self.out.name}.old-{secrets.token_hex(4)}")
@@ -166,11 +178,13 @@ class Staging:
                 with contextlib.suppress(OSError):
                     aside.rename(self.out)
             raise OutputError(
-                f"cannot rename {self.folder} to {self.out}: {os_error_text(error)}", path=self.out
+                f"the merge is done, but cannot rename {self.folder} to {self.out}: {os_error_text(error)}",
+                hint=f"the whole checkpoint is in {self.folder}: rename that folder yourself",
+                path=self.out,
             ) from error
         sync_folder(self.out.parent)
         if aside is not None:
-            _delete(aside)
+            _delete(aside, self.out.with_name(f"{self.out.name}.deleted-{secrets.token_hex(4)}"))
 
     def abandon(self) -> None:
         """Delete the staging folder, and the parents made for it, after a failure or a cancellation."""
@@ -187,14 +201,14 @@ def _refuse_input_folders(out: Path, inputs: Iterable[Path]) -> None:
     target = _followed(out)
     for folder in inputs:
         source = _followed(folder)
-        if target == source or source in target.parents:
+        if _same(target, source) or any(_same(parent, source) for parent in target.parents):
             raise OutputError(
                 f"the output folder {out} is {'' if target == source else 'inside '}the input {folder}, "
                 "and inputs are never written to",
                 hint="choose an output folder elsewhere",
                 path=out,
             )
-        if target in source.parents:
+        if any(_same(parent, target) for parent in source.parents):
             raise OutputError(
                 f"the output folder {out} holds the input {folder}",
                 hint="choose an output folder elsewhere",
@@ -203,14 +217,18 @@ def _refuse_input_folders(out: Path, inputs: Iterable[Path]) -> None:
 
 
 def _is_an_output(out: Path) -> bool:
-    """Whether overwriting `out` replaces a model, or nothing at all, and no other data.
-
-    A config.json alone is no sign of a model: many programs keep one beside a user's work.
-    """
+    """Whether overwriting `out` replaces the result of a merge, or nothing at all, and no other data."""
     if not out.is_dir():
         return False
-    names = {path.name for path in out.iterdir()}
-    return not names or RECORD_NAME in names or any(name.endswith(".safetensors") for name in names)
+    return (out / RECORD_NAME).exists() or not any(out.iterdir())
+
+
+def _same(one: Path, other: Path) -> bool:
+    """Whether both are the same folder, whatever the spelling on a disk that ignores case."""
+    try:
+        return one == other or one.samefile(other)
+    except OSError:
+        return False
 
 
 def _followed(path: Path) -> Path:
@@ -229,8 +247,11 @@ def _existing_parent(out: Path) -> Path:
     return parent
 
 
-def _delete(folder: Path) -> None:
+def _delete(folder: Path, doomed: Path) -> None:
+    """Delete `folder` by way of the name `doomed`, so that half of it is never taken for the whole."""
     if folder.is_symlink():
         folder.unlink(missing_ok=True)
-    else:
-        shutil.rmtree(folder, ignore_errors=True)
+        return
+    with contextlib.suppress(OSError):
+        folder.rename(doomed)
+        shutil.rmtree(doomed, ignore_errors=True)

@@ -11,20 +11,14 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
-from core.draws import BLOCK, SELECTION_STREAM, selection_thresholds
+from core.draws import BLOCK, selection_thresholds
 from core.dtypes import DTYPES, DType
 from core.kernels.chunk import Counts, MapJob
-from core.kernels.convert import (
-    WORDS,
-    convert_words,
-    float32_of_bits,
-    from_computing,
-    round_to_bfloat16,
-    to_computing,
-)
+from core.kernels.convert import WORDS, convert_words, from_computing, to_computing
+from core.kernels.loops import accumulate, average, average_bfloat16, count_nonfinite, mark_beyond, select
+from core.weights import normalised
 
 __all__ = ["CPU_METHODS", "CpuWorkspace", "compile_for", "warm_up"]
 
@@ -32,10 +26,6 @@ Array = NDArray[Any]
 
 CPU_METHODS = frozenset({"linear", "parameter_selection", "count_deltas"})
 """What the CPU kernels can do; count_deltas counts and merges nothing."""
-
-_QUADS = BLOCK // 4
-_FEW = 32
-"""Up to so many sub-models a pass over the block for each is faster than a look-up an element."""
 
 
 class CpuWorkspace:
@@ -74,6 +64,8 @@ class CpuWorkspace:
             self._models = np.empty((job.models, self._elements), WORDS[job.merge_dtype.itemsize])
             for at, dtype in enumerate(job.model_dtypes):
                 self._models[at] = convert_words(self._stored[at], dtype, job.merge_dtype)
+        if job.method not in CPU_METHODS:
+            raise ValueError(f"there is no CPU kernel for {job.method}")
         if job.method == "linear":
             counts = Counts.zeros(len(job.input_dtypes), job.models, None)
             self._output = self._average(job)
@@ -81,10 +73,10 @@ class CpuWorkspace:
             counts = Counts.zeros(len(job.input_dtypes), job.models, job.resamples)
             self._output = self._select(job, first_element, counts)
             if job.zero_tolerance is None and all(dtype == job.merge_dtype for dtype in job.input_dtypes):
-                return counts  # _select saw all inputs as they are stored
+                return counts  # select saw all inputs as they are stored
         for at, (row, dtype) in enumerate(zip(self._stored, job.input_dtypes, strict=True)):
             word = row.dtype.type
-            counts.nonfinite[at] = _count_nonfinite(
+            counts.nonfinite[at] = count_nonfinite(
                 row, word(dtype.magnitude_mask), word(dtype.first_nonfinite)
             )
         return counts
@@ -100,23 +92,21 @@ class CpuWorkspace:
         return self._merged[:size].view(dtype)
 
     def _average(self, job: MapJob) -> Array:
-        from core.methods.linear import normalised
-
         computing = DTYPES[job.merge_dtype.computing_name]
         computing_type = np.float64 if computing.name == "F64" else np.float32
         with np.errstate(over="ignore"):
             weights = np.array(normalised(job.weights)).astype(computing_type)
         if job.merge_dtype.name == job.out_dtype.name == "BF16":
             merged = self._space(self._elements, np.dtype(np.uint16))
-            _average_bfloat16(self._models, weights, merged)
+            average_bfloat16(self._models, weights, merged)
             return merged
         accumulator = np.empty(self._elements, computing_type)
         if job.merge_dtype == computing:
-            _average(self._models.view(accumulator.dtype), weights, accumulator)
+            average(self._models.view(accumulator.dtype), weights, accumulator)
         else:
             accumulator[:] = 0
             for weight, words in zip(weights, self._models, strict=True):
-                _accumulate(to_computing(words, job.merge_dtype), weight, accumulator)
+                accumulate(to_computing(words, job.merge_dtype), weight, accumulator)
         return from_computing(accumulator, job.out_dtype)
 
     def _select(self, job: MapJob, first_element: int, counts: Counts) -> Array:
@@ -135,12 +125,12 @@ class CpuWorkspace:
                 tolerance = base_values.dtype.type(job.zero_tolerance)
             for at in range(job.models):
                 values = to_computing(models[at], merge)
-                _mark_beyond(values, base_values, tolerance, at, mask, counts.zero_delta)
+                mark_beyond(values, base_values, tolerance, at, mask, counts.zero_delta)
         merging = job.method != "count_deltas"
         merged = self._space(self._elements if merging else 0, models.dtype)
         equal = all(weight == job.weights[0] for weight in job.weights)
         limits, always = (np.empty(0, np.uint32), 0) if equal else _limits(job.weights)
-        _select(
+        select(
             models,
             base,
             word(merge.magnitude_mask),
@@ -190,326 +180,3 @@ def _limits(weights: tuple[float, ...]) -> tuple[Array, int]:
     thresholds = selection_thresholds(weights)
     limits = [threshold - 1 for threshold in thresholds if threshold > 0]
     return np.array(limits, np.uint32), len(thresholds) - len(limits)
-
-
-@njit(nogil=True, cache=True)
-def _count_nonfinite(words: Array, magnitude_mask: Any, first_nonfinite: Any) -> Any:
-    total = np.int64(0)
-    for start in range(0, words.size, BLOCK):
-        block = words[start : min(start + BLOCK, words.size)]
-        found = np.uint16(0)
-        for at in range(block.size):
-            found = np.uint16(found + np.uint16((block[at] & magnitude_mask) >= first_nonfinite))
-        total += found
-    return total
-
-
-@njit(nogil=True, cache=True)
-def _select(
-    models: Array,
-    base: Array,
-    magnitude_mask: Any,
-    infinity: Any,
-    first_nonfinite: Any,
-    premarked: bool,
-    mask: Array,
-    merging: bool,
-    merged: Array,
-    first_block: int,
-    k0: Any,
-    k1: Any,
-    equal: bool,
-    limits: Array,
-    always: int,
-    resamples: int,
-    nonfinite: Array,
-    zero_delta: Array,
-    changed_by: Array,
-    zero_after_draw: Array,
-    selected: Array,
-) -> None:
-    """Parameter selection of a chunk: mark, count, draw, take, block by block.
-
-    Args:
-        models: [K, elements] words. base: [elements].
-        magnitude_mask, infinity, first_nonfinite: of the type, as words; see DType.
-        premarked: whether `mask` holds the marks of the whole chunk; otherwise it is scratch space of
-            one block. [masks, elements] or [masks, BLOCK]
-        merging: whether to draw and to fill `merged` [elements]; otherwise it only counts.
-        first_block: the number of the chunk's first block in the tensor.
-        k0, k1: the Philox key.
-        equal: whether all weights are. limits, always: the thresholds otherwise; see `_limits`.
-        resamples: n.
-        nonfinite, zero_delta, changed_by, zero_after_draw, selected: are added to; see Counts.
-    """
-    elements = base.size
-    scratch = np.empty(BLOCK, np.uint16)
-    words = np.empty(BLOCK, np.uint32)
-    picks = np.empty(BLOCK, np.uint16)
-    chosen = np.empty(BLOCK, np.uint16)
-    pending = np.empty(BLOCK, np.uint16)
-    for start in range(0, elements, BLOCK):
-        stop = min(start + BLOCK, elements)
-        size = stop - start
-        mask_start = start if premarked else 0
-        if not premarked:
-            _mark_block(
-                models,
-                base,
-                start,
-                stop,
-                magnitude_mask,
-                infinity,
-                first_nonfinite,
-                mask,
-                zero_delta,
-                nonfinite,
-            )
-        _count_overlap(mask, mask_start, size, scratch, changed_by)
-        if not merging:
-            continue
-        chosen[:] = 0
-        pending[:] = 1
-        for draw in range(resamples + 1):
-            if equal:
-                _pick_equal(first_block + start // BLOCK, draw, k0, k1, models.shape[0], picks)
-            else:
-                _philox(first_block + start // BLOCK, draw, k0, k1, words)
-                _pick_by_limits(words, limits, always, picks)
-            left = _apply_draw(mask, mask_start, size, picks, chosen, pending, scratch)
-            zero_after_draw[draw] += left
-            if left == 0:
-                break
-        _take(models, start, stop, chosen, merged, selected)
-
-
-@njit(nogil=True, cache=True)
-def _mark_block(
-    models: Array,
-    base: Array,
-    start: int,
-    stop: int,
-    magnitude_mask: Any,
-    infinity: Any,
-    first_nonfinite: Any,
-    mask: Array,
-    zero_delta: Array,
-    nonfinite: Array,
-) -> None:
-    """Set bit i where sub-model i differs from the base as a number, and count where it does not.
-
-    On raw words: changed = (a != b and ((a | b) & magnitude) != 0) or isnan(a) or isnan(b). The
-    first loop leaves NaNs out, which the second one sees to where there is anything not finite.
-    """
-    word = models.dtype.type
-    size = stop - start
-    base_block = base[start:stop]
-    base_nonfinite = _count_nonfinite(base_block, magnitude_mask, first_nonfinite)
-    nonfinite[models.shape[0]] += base_nonfinite
-    mask[:, :size] = 0
-    for model in range(models.shape[0]):
-        block = models[model, start:stop]
-        row = mask[model >> 4, :size]
-        bit = np.uint16(np.uint16(1) << np.uint16(model & 15))
-        changed = np.uint16(0)  # at most BLOCK; narrow sums keep the loop narrow, and so fast
-        found = np.uint16(0)
-        for at in range(size):
-            a = block[at]
-            b = base_block[at]
-            flag = np.uint16((a != b) & (word(word(a | b) & magnitude_mask) != word(0)))
-            found = np.uint16(found + np.uint16(word(a & magnitude_mask) >= first_nonfinite))
-            row[at] = np.uint16(row[at] | np.uint16(flag * bit))
-            changed = np.uint16(changed + flag)
-        if found or base_nonfinite:
-            changed = np.uint16(0)
-            for at in range(size):
-                a_is_nan = word(block[at] & magnitude_mask) > infinity
-                b_is_nan = word(base_block[at] & magnitude_mask) > infinity
-                if a_is_nan or b_is_nan:
-                    row[at] |= bit
-                changed += np.uint16((row[at] & bit) != 0)
-        zero_delta[model] += size - changed
-        nonfinite[model] += found
-
-
-@njit(nogil=True, cache=True)
-def _mark_beyond(
-    values: Array, base: Array, tolerance: Any, model: int, mask: Array, zero_delta: Array
-) -> None:
-    """As _mark_block for a chunk of one sub-model, with deltas up to `tolerance` counted as zero."""
-    bit = np.uint16(np.uint16(1) << np.uint16(model & 15))
-    row = mask[model >> 4]
-    for at in range(values.size):
-        zero = values[at] == base[at] or abs(values[at] - base[at]) <= tolerance
-        if zero:
-            zero_delta[model] += 1
-        else:
-            row[at] |= bit
-
-
-@njit(nogil=True, cache=True)
-def _count_overlap(mask: Array, mask_start: int, size: int, scratch: Array, changed_by: Array) -> None:
-    """Add to the histogram of the number of bits set, over one block."""
-    u16 = np.uint16
-    scratch[:size] = 0
-    for number in range(mask.shape[0]):
-        row = mask[number, mask_start : mask_start + size]
-        for at in range(size):
-            bits = row[at]
-            bits = u16(bits - u16(u16(bits >> u16(1)) & u16(0x5555)))
-            bits = u16(u16(bits & u16(0x3333)) + u16(u16(bits >> u16(2)) & u16(0x3333)))
-            bits = u16(u16(bits + u16(bits >> u16(4))) & u16(0x0F0F))
-            scratch[at] = u16(scratch[at] + u16(u16(bits * u16(0x0101)) >> u16(8)))
-    if changed_by.size <= _FEW + 1:
-        for changed in range(changed_by.size):
-            found = u16(0)
-            for at in range(size):
-                found = u16(found + u16(scratch[at] == u16(changed)))
-            changed_by[changed] += found
-    else:
-        for at in range(size):
-            changed_by[scratch[at]] += 1
-
-
-@njit(nogil=True, cache=True, inline="always")
-def _philox_rounds(quad: Any, draw: int, k0: Any, k1: Any) -> Any:
-    """The four words of one Philox call, in the low halves of uint64."""
-    low = np.uint64(0xFFFFFFFF)
-    c0 = quad & low
-    c1 = quad >> np.uint64(32)
-    c2 = np.uint64(draw)
-    c3 = np.uint64(SELECTION_STREAM)
-    for _ in range(10):
-        product0 = np.uint64(0xD2511F53) * c0
-        product1 = np.uint64(0xCD9E8D57) * c2
-        c0 = (product1 >> np.uint64(32)) ^ c1 ^ k0
-        c1 = product1 & low
-        c2 = (product0 >> np.uint64(32)) ^ c3 ^ k1
-        c3 = product0 & low
-        k0 = (k0 + np.uint64(0x9E3779B9)) & low
-        k1 = (k1 + np.uint64(0xBB67AE85)) & low
-    return c0, c1, c2, c3
-
-
-@njit(nogil=True, cache=True)
-def _philox(block: int, draw: int, k0: Any, k1: Any, words: Array) -> None:
-    """The words of draw `draw` of the elements of block `block`, by element."""
-    first_quad = np.uint64(block) * np.uint64(_QUADS)
-    for at in range(_QUADS):
-        c0, c1, c2, c3 = _philox_rounds(first_quad | np.uint64(at), draw, k0, k1)
-        words[at] = c0
-        words[_QUADS + at] = c1
-        words[2 * _QUADS + at] = c2
-        words[3 * _QUADS + at] = c3
-
-
-@njit(nogil=True, cache=True)
-def _pick_equal(block: int, draw: int, k0: Any, k1: Any, models: int, picks: Array) -> None:
-    """The drawn sub-models of a block for equal weights: (word * K) >> 32."""
-    first_quad = np.uint64(block) * np.uint64(_QUADS)
-    count = np.uint64(models)
-    for at in range(_QUADS):
-        c0, c1, c2, c3 = _philox_rounds(first_quad | np.uint64(at), draw, k0, k1)
-        picks[at] = (c0 * count) >> np.uint64(32)
-        picks[_QUADS + at] = (c1 * count) >> np.uint64(32)
-        picks[2 * _QUADS + at] = (c2 * count) >> np.uint64(32)
-        picks[3 * _QUADS + at] = (c3 * count) >> np.uint64(32)
-
-
-@njit(nogil=True, cache=True)
-def _pick_by_limits(words: Array, limits: Array, always: int, picks: Array) -> None:
-    """The drawn sub-models of a block for unequal weights: the number of thresholds <= word."""
-    picks[:] = always
-    for limit in limits:
-        for at in range(BLOCK):
-            picks[at] = np.uint16(picks[at] + np.uint16(words[at] > limit))
-
-
-@njit(nogil=True, cache=True)
-def _apply_draw(
-    mask: Array, mask_start: int, size: int, picks: Array, chosen: Array, pending: Array, scratch: Array
-) -> Any:
-    """Let pending elements take their picks; they stay pending where the mask bit is clear.
-
-    Returns how many of the block's first `size` elements are still pending. Without branches: a
-    value of all ones or of zeros lets one or the other through.
-    """
-    u16 = np.uint16
-    for at in range(size):
-        old = chosen[at]
-        chosen[at] = u16(old ^ u16(u16(old ^ picks[at]) & u16(-pending[at])))
-    if mask.shape[0] == 1:
-        bits = mask[0, mask_start : mask_start + size]
-    else:
-        bits = scratch[:size]
-        bits[:] = 0
-        for number in range(mask.shape[0]):
-            row = mask[number, mask_start : mask_start + size]
-            for at in range(size):
-                through = u16(-u16(u16(chosen[at] >> u16(4)) == u16(number)))
-                bits[at] = u16(bits[at] | u16(row[at] & through))
-    left = u16(0)
-    for at in range(size):
-        changed = u16(u16(bits[at] >> u16(chosen[at] & u16(15))) & u16(1))
-        pending[at] = u16(pending[at] & u16(changed ^ u16(1)))
-        left = u16(left + pending[at])
-    return left
-
-
-@njit(nogil=True, cache=True)
-def _take(models: Array, start: int, stop: int, chosen: Array, merged: Array, selected: Array) -> None:
-    """Copy each element of a block from its chosen sub-model, and count the choices."""
-    size = stop - start
-    word = models.dtype.type
-    block = merged[start:stop]
-    if models.shape[0] <= _FEW:
-        for model in range(models.shape[0]):
-            values = models[model, start:stop]
-            found = np.uint16(0)
-            for at in range(size):
-                take = np.uint16(chosen[at] == np.uint16(model))
-                old = block[at]
-                through = word(-word(take))
-                block[at] = word(old ^ word(word(old ^ values[at]) & through))
-                found = np.uint16(found + take)
-            selected[model] += found
-    else:
-        for at in range(size):
-            block[at] = models[chosen[at], start + at]
-            selected[chosen[at]] += 1
-
-
-@njit(nogil=True, cache=True)
-def _accumulate(values: Array, weight: Any, accumulator: Array) -> None:
-    """accumulator += weight * values, product and sum each rounded."""
-    for at in range(accumulator.size):
-        product = weight * values[at]
-        accumulator[at] = accumulator[at] + product
-
-
-@njit(nogil=True, cache=True)
-def _average(models: Array, weights: Array, accumulator: Array) -> None:
-    """accumulator = +0, then += weight * values for each sub-model, product and sum each rounded."""
-    for start in range(0, accumulator.size, BLOCK):
-        stop = min(start + BLOCK, accumulator.size)
-        block = accumulator[start:stop]
-        block[:] = 0
-        for model in range(models.shape[0]):
-            _accumulate(models[model, start:stop], weights[model], block)
-
-
-@njit(nogil=True, cache=True)
-def _average_bfloat16(models: Array, weights: Array, merged: Array) -> None:
-    """The same from and to the bits of bfloat16 values; the sums stay in the nearest cache."""
-    accumulator = np.empty(BLOCK, np.float32)
-    for start in range(0, merged.size, BLOCK):
-        size = min(BLOCK, merged.size - start)
-        accumulator[:] = 0
-        for model in range(models.shape[0]):
-            words = models[model, start : start + size]
-            weight = weights[model]
-            for at in range(size):
-                bits = np.uint32(np.uint32(words[at]) << np.uint32(16))
-                product = weight * float32_of_bits(bits)  # type: ignore[call-arg]
-                accumulator[at] = accumulator[at] + product
-        round_to_bfloat16(accumulator.view(np.uint32)[:size], merged[start : start + size])

@@ -6,33 +6,17 @@ Source: Wortsman et al., "Model soups", arXiv:2203.05482; equation 1 of arXiv:24
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from math import fsum, isfinite
 from typing import TYPE_CHECKING, Any
 
 from core.errors import RecipeError
 from core.kernels.chunk import Counts, MapJob
 from core.methods.spec import MethodSpec, ParameterSpec
+from core.weights import normalised
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["SPEC", "average", "normalised"]
-
-
-def normalised(weights: Sequence[float]) -> list[float]:
-    """w_i = weight_i / fsum(weights), in float64. Raises RecipeError when that is not finite."""
-    try:
-        total = fsum(weights)
-        shares = [weight / total for weight in weights]
-    except (ZeroDivisionError, OverflowError):
-        shares = [float("nan")]
-    if not all(isfinite(share) for share in shares):
-        raise RecipeError(
-            f"the weights of the sub-models ({', '.join(f'{weight:g}' for weight in weights)}) "
-            "cannot be normalised, because their sum is zero or out of range",
-            hint="give weights whose sum is not zero",
-        )
-    return shares
+__all__ = ["SPEC", "average"]
 
 
 def average(

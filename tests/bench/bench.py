@@ -245,7 +245,8 @@ def _print_table(results: dict[str, list[Result]], options: Any) -> None:
     floor = median("floor") if "floor" in results else None
     print(
         f"\n{options.models} sub-models of {options.parameters / 1e6:.0f} M bf16 parameters and their base, "
-        f"{options.threads} threads, {_processor()}, {platform.system()}, {'cold' if options.cold else 'warm'} files, "
+        f"{options.threads} threads, {_processor()}, {platform.system()}, "
+        f"{'cold' if options.cold else 'warm'} files, "
         f"medians of {options.runs} interleaved runs\n"
     )
     print("| | seconds | GB/s | × floor | memory, MiB |\n|---|--:|--:|--:|--:|")

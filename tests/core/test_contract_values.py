@@ -20,8 +20,8 @@ from core.kernels.chunk import MapJob
 from core.kernels.convert import convert_words
 from core.kernels.cpu import CpuWorkspace
 from core.methods import arithmetic
-from core.methods.linear import normalised
 from core.methods.reference import ReferenceWorkspace
+from core.weights import normalised
 
 NARROW = ["F16", "BF16", "F8_E4M3", "F8_E5M2"]
 WIDER_PAIRS = [

@@ -18,8 +18,8 @@ def test_folders_of_the_same_name_are_told_apart() -> None:
     folders = [Path("/x/run-1/last"), Path("/x/run-2/last"), Path("/x/other")]
     assert model_names(folders) == ["run-1/last", "run-2/last", "other"]
     deeper = [Path("/x/a/run/last"), Path("/x/b/run/last")]
-    assert model_names(deeper) == ["a/run/last", "b/run/last"]
-    assert not any(Path(name).is_absolute() for name in model_names([Path("/m/x"), Path("/n/x"), Path("/x")]))
+    assert model_names(deeper) == ["run/last", "run/last (2)"]
+    assert model_names([Path("/m/x"), Path("/n/x"), Path("/x"), Path("/m/x")]) == ["m/x", "n/x", "x", "m/x"]
 
 
 def test_one_folder_named_twice_is_one_model() -> None:

@@ -82,9 +82,13 @@ class TestStaging:
     def test_an_output_that_appeared_meanwhile(self, tmp_path: Path) -> None:
         staging = Staging(tmp_path / "out")
         _output(tmp_path / "out", "other")
-        with pytest.raises(OutputError, match="appeared while the merge ran"):
+        with pytest.raises(OutputError, match="appeared while it ran"):
             staging.finish(overwrite=False)
         assert (tmp_path / "out" / RECORD_NAME).read_text() == "other"
+
+
+def _restore(out: Path) -> None:
+    restore_interrupted(out, [], overwrite=False)
 
 
 class TestPuttingBack:
@@ -92,29 +96,48 @@ class TestPuttingBack:
         for at, name in enumerate(("out.old-00000001", "out.old-00000002")):
             folder = _output(tmp_path / name, str(at))
             os.utime(folder, ns=(at, at))
-        assert restore_interrupted(tmp_path / "out") == tmp_path / "out.old-00000002"
+        _restore(tmp_path / "out")
         assert (tmp_path / "out" / RECORD_NAME).read_text() == "1"
         assert (tmp_path / "out.old-00000001").exists()
 
     def test_not_beside_an_output(self, tmp_path: Path) -> None:
         _output(tmp_path / "out")
         _output(tmp_path / "out.old-0123abcd")
-        assert restore_interrupted(tmp_path / "out") is None
+        _restore(tmp_path / "out")
+        assert (tmp_path / "out.old-0123abcd").exists()
 
     @pytest.mark.parametrize("name", ["xout.old-0123abcd", "out.older", "out2.old-0123abcd"])
     def test_not_what_has_another_name(self, tmp_path: Path, name: str) -> None:
         _output(tmp_path / name)
-        assert restore_interrupted(tmp_path / "out") is None
+        _restore(tmp_path / "out")
         assert (tmp_path / name).exists()
 
     def test_not_a_file(self, tmp_path: Path) -> None:
         (tmp_path / "out.old-0123abcd").write_text("a file")
-        assert restore_interrupted(tmp_path / "out") is None
+        _restore(tmp_path / "out")
+        assert not (tmp_path / "out").exists()
+
+    def test_not_an_input(self, tmp_path: Path) -> None:
+        _output(tmp_path / "out.old-0123abcd")
+        with pytest.raises(OutputError, match="input"):
+            restore_interrupted(tmp_path / "out", [tmp_path / "out.old-0123abcd"], overwrite=True)
+        assert (tmp_path / "out.old-0123abcd").exists()
+
+    def test_what_someone_else_set_aside_is_not_overwritten_at_once(self, tmp_path: Path) -> None:
+        (_output(tmp_path / "out.old-backup") / "mine.txt").write_text("mine")
+        with pytest.raises(OutputError, match="interrupted overwrite"):
+            restore_interrupted(tmp_path / "out", [], overwrite=True)
+        assert (tmp_path / "out" / "mine.txt").read_text() == "mine"
+
+    def test_our_own_may_be_overwritten_at_once(self, tmp_path: Path) -> None:
+        _output(tmp_path / "out.old-0123abcd")
+        restore_interrupted(tmp_path / "out", [], overwrite=True)
+        assert (tmp_path / "out").exists()
 
     def test_where_there_is_no_parent(self, tmp_path: Path) -> None:
         (tmp_path / "file").write_text("")
-        assert restore_interrupted(tmp_path / "gone" / "out") is None
-        assert restore_interrupted(tmp_path / "file" / "out") is None
+        _restore(tmp_path / "gone" / "out")
+        _restore(tmp_path / "file" / "out")
 
 
 class TestRefusals:
@@ -136,7 +159,7 @@ class TestRefusals:
         (tmp_path / "model").mkdir()
         check_output(tmp_path / "model2", [tmp_path / "model"], overwrite=False)
 
-    @pytest.mark.parametrize("names", [[], [RECORD_NAME], ["model.safetensors", "config.json"]])
+    @pytest.mark.parametrize("names", [[], [RECORD_NAME], ["model.safetensors", RECORD_NAME]])
     def test_what_may_be_overwritten(self, tmp_path: Path, names: list[str]) -> None:
         (tmp_path / "out").mkdir()
         for name in names:
@@ -145,12 +168,21 @@ class TestRefusals:
         with pytest.raises(OutputError, match="exists already"):
             check_output(tmp_path / "out", [], overwrite=False)
 
-    @pytest.mark.parametrize("names", [["config.json"], ["thesis.tex"], ["x.safetensors.txt"], [".git"]])
+    @pytest.mark.parametrize(
+        "names",
+        [
+            ["config.json"],
+            ["thesis.tex"],
+            ["model.safetensors", "config.json"],
+            ["x.safetensors.txt"],
+            [".git"],
+        ],
+    )
     def test_what_may_not(self, tmp_path: Path, names: list[str]) -> None:
         (tmp_path / "out").mkdir()
         for name in names:
             (tmp_path / "out" / name).write_text("")
-        with pytest.raises(OutputError, match="is not a model folder"):
+        with pytest.raises(OutputError, match="is not the result of a merge"):
             check_output(tmp_path / "out", [], overwrite=True)
 
     @pytest.mark.parametrize("kind", ["folder", "file", "broken link"])

@@ -19,6 +19,7 @@ from core.errors import CheckpointError, MergeError, OutputError
 from core.execute import run_merge
 from core.plan import plan_merge
 from core.recipe import load_recipe
+from core.verify import verify_output
 
 NORM = "model.norm.weight"
 UP = "model.layers.0.mlp.up_proj.weight"
@@ -334,11 +335,13 @@ class TestOutputFolder:
         (workshop.folder / "mine").mkdir()
         (workshop.folder / "mine" / name).write_text("{}")
         said = workshop.refuse("merge", recipe, "--out", workshop.folder / "mine", "--overwrite")
-        assert "is not a model folder" in said
+        assert "is not the result of a merge" in said
 
     def test_overwrite_refuses_a_file(self, workshop: Any) -> None:
         recipe = workshop.trio()
-        assert "is not a model folder" in workshop.refuse("merge", recipe, "--out", recipe, "--overwrite")
+        assert "is not the result of a merge" in workshop.refuse(
+            "merge", recipe, "--out", recipe, "--overwrite"
+        )
 
     @pytest.mark.parametrize("overwrite", [[], ["--overwrite"]])
     def test_what_a_crash_left_is_reported(self, workshop: Any, overwrite: list[str]) -> None:
@@ -497,9 +500,12 @@ class TestFailuresDuringTheMerge:
             return rename(path, target)
 
         monkeypatch.setattr(Path, "rename", fails_for_staging)
-        with pytest.raises(OutputError, match="cannot rename"):
+        with pytest.raises(OutputError, match="cannot rename") as caught:
             run_merge(plan_merge(load_recipe(recipe)), out, overwrite=True)
-        assert workshop.snapshot() == before
+        after = workshop.snapshot()
+        assert {path: after[path] for path in before} == before
+        assert "out.partial" in str(caught.value.hint)  # hours of work are not thrown away
+        assert verify_output(workshop.folder / "out.partial").tensors > 0
 
     def test_too_little_memory(self, workshop: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         plan = plan_merge(load_recipe(workshop.trio()))

@@ -85,14 +85,6 @@ def test_inspect_counts_what_the_merge_counts(record: RunRecord) -> None:
         assert by_name[tensor.name].elements == tensor.elements
 
 
-def test_a_sample_estimates_the_whole() -> None:
-    models = [DEMO_FOLDER / "order-1", DEMO_FOLDER / "order-2"]
-    whole = inspect_models(DEMO_FOLDER / "base", models)
-    part = inspect_models(DEMO_FOLDER / "base", models, sample=0.3)
-    assert {tensor.name for tensor in part.tensors} == {tensor.name for tensor in whole.tensors}
-    assert sum(t.elements for t in part.tensors) <= sum(t.elements for t in whole.tensors)
-
-
 def test_the_demo_command_writes_checkpoint_and_pictures(
     tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
