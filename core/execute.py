@@ -13,9 +13,10 @@ from pathlib import Path
 import numpy as np
 
 from core.card import model_card
+from core.checkpoint import page_cache
 from core.checkpoint.companions import companion_files
 from core.checkpoint.files import WriteFile
-from core.checkpoint.inputs import OpenInputs
+from core.checkpoint.inputs import ColdPages, OpenInputs
 from core.checkpoint.model import INDEX_NAME
 from core.checkpoint.output import RECORD_NAME, Staging, restore_interrupted
 from core.digest import TensorDigest
@@ -145,12 +146,17 @@ class _Run:
         plan: what is done.
         shards: the output files.
         tensors: the state of each tensor.
+        cold_pages: for a merge so large that it would push everything else out of the system's page
+            cache, and so leaves it as it was; None for any other.
         started: when the first weights were about to be read (time.perf_counter).
         bytes_read: weights read so far.
     """
 
     def __init__(self, plan: MergePlan, staging: Staging) -> None:
         self.plan = plan
+        memory = page_cache.physical_memory_bytes()
+        very_large = memory is not None and plan.bytes_to_read > memory // 2
+        self.cold_pages = ColdPages() if very_large else None
         self.shards = _open_shards(plan, staging)
         self.tensors = [_Tensor(tensor) for tensor in plan.tensors]
         self.started = time.perf_counter()
@@ -226,6 +232,8 @@ class _Run:
         """Return when every shard is on the disk."""
         for shard in self.shards:
             shard.sync()
+            if self.cold_pages is not None:
+                shard.drop()
 
     def close(self) -> None:
         for shard in self.shards:
@@ -265,7 +273,7 @@ class _MergeWorker:
     def __init__(self, run: _Run, workspace: Workspace) -> None:
         self._run = run
         self._workspace = workspace
-        self._inputs = OpenInputs(run.plan.headers)
+        self._inputs = OpenInputs(run.plan.headers, run.cold_pages)
 
     def handle(self, chunk: _Chunk) -> None:
         plan = self._run.begin(chunk)

@@ -76,7 +76,7 @@ class ReadFile:
         page_cache.will_need(self._fd, offset, size)
 
     def is_cold(self, offset: int, size: int) -> bool:
-        """Whether nothing of a range is in the page cache; False where that is not known."""
+        """Whether hardly anything of a range is in the page cache; False where that is not known."""
         return page_cache.is_cold(self._fd, offset, size)
 
     def drop(self, offset: int, size: int) -> None:

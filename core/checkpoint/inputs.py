@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import sys
-from collections import deque
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -11,23 +10,45 @@ from core.checkpoint.files import ReadFile
 from core.checkpoint.headers import ShardHeader, StoredTensor
 from core.errors import CheckpointError
 
-__all__ = ["OpenInputs"]
+__all__ = ["ColdPages", "OpenInputs"]
 
 _WINDOW_BYTES = 4 * 1024**2
+
+
+class ColdPages:
+    """Which parts of the input files were not in the page cache before anything was read of them.
+
+    Shared by all workers. A shard is looked at when the first of them opens it: later, what they
+    and the system's own read-ahead bring in could not be told from what was there.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._windows: dict[Path, frozenset[int]] = {}
+
+    def of(self, file: ReadFile) -> frozenset[int]:
+        """The numbers of the cold windows of `file`."""
+        with self._lock:
+            if file.path not in self._windows:
+                numbers = range(-(-file.size_bytes // _WINDOW_BYTES))
+                self._windows[file.path] = frozenset(
+                    number for number in numbers if file.is_cold(number * _WINDOW_BYTES, _WINDOW_BYTES)
+                )
+            return self._windows[file.path]
 
 
 class OpenInputs:
     """For every input model the one shard that is read now; used by one thread."""
 
-    def __init__(self, headers: Mapping[Path, ShardHeader], *, spare_cache: bool = False) -> None:
+    def __init__(self, headers: Mapping[Path, ShardHeader], cold_pages: ColdPages | None = None) -> None:
         """Nothing is opened yet.
 
         Args:
             headers: of every shard, as they were when the work was planned.
-            spare_cache: whether to drop behind us what we brought into the page cache.
+            cold_pages: to have what was cold dropped from the page cache again; None to leave it there.
         """
         self._headers = headers
-        self._spare_cache = spare_cache
+        self._cold_pages = cold_pages
         self._open: dict[int, _OpenShard] = {}
 
     def read(self, number: int, stored: StoredTensor, first_element: int, buffer: memoryview) -> None:
@@ -40,7 +61,7 @@ class OpenInputs:
         if shard is None or shard.file.path != stored.path:
             if shard is not None:
                 shard.close()
-            shard = self._open[number] = _OpenShard(self._headers[stored.path], self._spare_cache)
+            shard = self._open[number] = _OpenShard(self._headers[stored.path], self._cold_pages)
         shard.read_into(buffer, stored.offset + first_element * stored.dtype.itemsize)
 
     def close(self) -> None:
@@ -49,17 +70,16 @@ class OpenInputs:
 
 
 class _OpenShard:
-    """A shard that is read more or less from its beginning to its end, a window ahead of the reads.
+    """A shard that is read more or less from its beginning to its end, fetched a window ahead.
 
-    Several workers read a shard side by side, each with an `_OpenShard` of its own. The first to come
-    to a window finds it cold, and lets go of it again two windows later.
+    Several workers read a shard side by side, each with an `_OpenShard` of its own.
     """
 
-    def __init__(self, planned: ShardHeader, spare_cache: bool) -> None:
+    def __init__(self, planned: ShardHeader, cold_pages: ColdPages | None) -> None:
         self.file = ReadFile(planned.path)
-        self._spare_cache = spare_cache
-        self._window = -1
-        self._brought: deque[int] = deque()
+        self._cold = cold_pages.of(self.file) if cold_pages is not None else frozenset()
+        self._fetched = -1
+        self._kept_from = 0
         if (self.file.size_bytes, self.file.modified_ns) != (planned.size_bytes, planned.modified_ns):
             self.file.close()
             raise CheckpointError(
@@ -69,23 +89,23 @@ class _OpenShard:
             )
 
     def read_into(self, buffer: memoryview, offset: int) -> None:
-        ahead = (offset + len(buffer)) // _WINDOW_BYTES + 1
-        if ahead > self._window:
-            self._fetch(range(max(self._window + 1, offset // _WINDOW_BYTES), ahead + 1))
-            self._window = ahead
+        first, ahead = offset // _WINDOW_BYTES, (offset + len(buffer)) // _WINDOW_BYTES + 1
+        if ahead > self._fetched:
+            start = max(self._fetched + 1, first)
+            self.file.will_need(start * _WINDOW_BYTES, (ahead + 1 - start) * _WINDOW_BYTES)
+            self._fetched = ahead
+            self._drop(self._kept_from, first - 1)
         self.file.read_into(buffer, offset)
 
     def close(self) -> None:
-        self._drop_before(sys.maxsize)
+        self._drop(0, self._fetched + 2)
         self.file.close()
 
-    def _fetch(self, windows: range) -> None:
-        for window in windows:
-            if self._spare_cache and self.file.is_cold(window * _WINDOW_BYTES, _WINDOW_BYTES):
-                self._brought.append(window)
-        self.file.will_need(windows.start * _WINDOW_BYTES, len(windows) * _WINDOW_BYTES)
-        self._drop_before(windows.start - 2)
-
-    def _drop_before(self, window: int) -> None:
-        while self._brought and self._brought[0] < window:
-            self.file.drop(self._brought.popleft() * _WINDOW_BYTES, _WINDOW_BYTES)
+    def _drop(self, start: int, stop: int) -> None:
+        """Let go of the windows from `start` to before `stop`, as far as they were cold."""
+        if not self._cold:
+            return
+        for window in range(start, stop):
+            if window in self._cold:
+                self.file.drop(window * _WINDOW_BYTES, _WINDOW_BYTES)
+        self._kept_from = max(self._kept_from, stop)

@@ -36,12 +36,12 @@ def llama_shapes(parameters: int, hidden: int = 2048) -> Iterator[tuple[str, tup
 
 
 def make_checkpoints(
-    root: Path, parameters: int, models: int, *, shard_bytes: int = 10**9, method: str = "parameter_selection"
+    root: Path, parameters: int, models: int, *, shard_bytes: int = 10**9, hidden: int = 2048
 ) -> Path:
     """Write `base` and `model-1` .. `model-K` below `root`, and a recipe, whose path is returned."""
     shards: list[list[tuple[str, tuple[int, ...]]]] = [[]]
     filled = 0
-    for name, shape in llama_shapes(parameters):
+    for name, shape in llama_shapes(parameters, hidden):
         size = 2 * int(np.prod(shape))
         if shards[-1] and filled + size > shard_bytes:
             shards.append([])
@@ -72,8 +72,8 @@ def make_checkpoints(
             save_file(tensors, file, metadata={"format": "pt"})
     recipe = root / "recipe.yaml"
     entries = "".join(f"  - model: {folder}\n" for folder in folders[1:])
-    draws = "parameters: {resamples: 4}\n" if method == "parameter_selection" else ""
-    recipe.write_text(f"merge_method: {method}\nbase_model: base\nmodels:\n{entries}{draws}seed: 1\n")
+    head = "merge_method: parameter_selection\nbase_model: base\nmodels:\n"
+    recipe.write_text(f"{head}{entries}parameters: {{resamples: 4}}\nseed: 1\n")
     return recipe
 
 
