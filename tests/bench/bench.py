@@ -35,6 +35,7 @@ from core.plan import CHUNK_BYTES, MEMORY_BUDGET_BYTES, MergePlan, TensorPlan, c
 from core.recipe import Recipe
 from core.workers import default_threads, run_workers
 
+MERGEKIT = ("linear", "dare_linear")
 LINES = ("floor", "linear", "n=0", "n=1", "n=4", "n=9", "torch")
 
 
@@ -58,11 +59,12 @@ def main() -> None:
             f"making {options.models} + 1 checkpoints of {options.parameters:,} parameters", file=sys.stderr
         )
         make_checkpoints(options.folder, options.parameters, options.models)
+    lines = options.lines.split(",") + ([f"mergekit {m}" for m in MERGEKIT] if options.mergekit else [])
     results: dict[str, list[Result]] = {}
     for run in range(options.runs):
-        for line in options.lines.split(","):
-            if line == "torch" and run > 0:
-                continue  # it takes minutes, and nobody doubts it
+        for line in lines:
+            if run > 0 and line not in LINES[:-1]:
+                continue  # the others take minutes, and nobody doubts them
             _prepare(options.folder, cold=options.cold)
             results.setdefault(line, []).append(_in_a_process(line, options))
             print(f"run {run + 1}, {line}: {results[line][-1].seconds:.2f} s", file=sys.stderr)
@@ -80,6 +82,7 @@ def _options() -> Any:
     parser.add_argument(
         "--cold", action="store_true", help="drop the files from the page cache before each run"
     )
+    parser.add_argument("--mergekit", metavar="PATH", help="a mergekit-yaml to compare with (adds two lines)")
     parser.add_argument("--line", help=argparse.SUPPRESS)
     options = parser.parse_args()
     options.folder = (
@@ -93,11 +96,37 @@ def _count(text: str) -> int:
 
 
 def _in_a_process(line: str, options: Any) -> Result:
+    if line.startswith("mergekit"):
+        return _mergekit(line.removeprefix("mergekit "), options)
     command = [sys.executable, __file__, "--line", line, "--folder", str(options.folder)]
     command += ["--threads", str(options.threads)]
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).parent.parent.parent)}
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=environment)
     return Result(**json.loads(done.stdout))
+
+
+def _mergekit(method: str, options: Any) -> Result:
+    """The whole process, imports included, with the flags that are best on a CPU."""
+    config, out = options.folder / f"mergekit-{method}.yaml", options.folder / "out"
+    folders = [options.folder / f"model-{number}" for number in range(1, options.models + 1)]
+    share = {"parameters": {"weight": 1 / options.models} | ({"density": 0.5} if method != "linear" else {})}
+    recipe = {
+        "merge_method": method,
+        **({} if method == "linear" else {"base_model": str(options.folder / "base")}),
+        "models": [{"model": str(folder)} | share for folder in folders],
+        "dtype": "bfloat16",
+    }
+    config.write_text(json.dumps(recipe))  # JSON is YAML
+    flags = ["--no-copy-tokenizer", "--lazy-unpickle", "--low-cpu-memory", "--async-write", "--quiet"]
+    started = time.perf_counter()
+    process = subprocess.Popen([options.mergekit, str(config), str(out), *flags], stdout=subprocess.DEVNULL)
+    _, status, usage = os.wait4(process.pid, 0)
+    seconds = time.perf_counter() - started
+    shutil.rmtree(out, ignore_errors=True)
+    if status:
+        raise SystemExit("mergekit failed")
+    size = sum(path.stat().st_size for folder in folders for path in folder.glob("*.safetensors"))
+    return Result(seconds, size + size // options.models, usage.ru_maxrss * 1024)
 
 
 def _measure(line: str, folder: Path, threads: int) -> Result:

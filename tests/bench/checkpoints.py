@@ -51,8 +51,7 @@ def make_checkpoints(
     folders = ["base", *(f"model-{number}" for number in range(1, models + 1))]
     for folder in folders:
         (root / folder).mkdir(parents=True, exist_ok=True)
-        config = {"model_type": "llama", "architectures": ["LlamaForCausalLM"], "torch_dtype": "bfloat16"}
-        (root / folder / "config.json").write_text(json.dumps(config))
+        (root / folder / "config.json").write_text(json.dumps(_config(parameters, hidden)))
         files = {
             name: f"model-{at + 1:05d}-of-{len(shards):05d}.safetensors"
             for at, shard in enumerate(shards)
@@ -75,6 +74,22 @@ def make_checkpoints(
     head = "merge_method: parameter_selection\nbase_model: base\nmodels:\n"
     recipe.write_text(f"{head}{entries}parameters: {{resamples: 4}}\nseed: 1\n")
     return recipe
+
+
+def _config(parameters: int, hidden: int) -> dict[str, object]:
+    layers = sum("q_proj" in name for name, _ in llama_shapes(parameters, hidden))
+    return {
+        "model_type": "llama",
+        "architectures": ["LlamaForCausalLM"],
+        "torch_dtype": "bfloat16",
+        "vocab_size": 32_000,
+        "hidden_size": hidden,
+        "intermediate_size": hidden * 11 // 4,
+        "num_hidden_layers": layers,
+        "num_attention_heads": hidden // 64,
+        "num_key_value_heads": hidden // 64,
+        "tie_word_embeddings": False,
+    }
 
 
 def hash_of(name: str) -> int:
