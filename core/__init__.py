@@ -21,7 +21,8 @@ from core.errors import (
 from core.execute import run_merge
 from core.inspection import Inspection, TensorInspection, inspect_models
 from core.jobs import CancelToken, Progress
-from core.plan import MergePlan, plan_merge
+from core.merge_plan import MergePlan
+from core.plan import plan_merge
 from core.recipe import Recipe, load_recipe, parse_recipe
 from core.record import RunRecord, TensorRecord, read_record
 from core.verify import VerificationReport, verify_output

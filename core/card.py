@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 
 from core.checkpoint.model import hub_id
-from core.plan import MergePlan
+from core.merge_plan import MergePlan
 from core.recipe import recipe_as_dict
 
 __all__ = ["model_card"]

@@ -11,26 +11,32 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import click
 
 from core.checkpoint.output import free_disk_bytes
+from core.cli_output import (
+    inspection_document,
+    inspection_summary,
+    merge_summary,
+    plan_document,
+    plan_summary,
+)
 from core.draws import MAX_SEED
 from core.errors import Cancelled, MergeError, os_error_text
 from core.execute import run_merge
-from core.inspection import Inspection, inspect_models
+from core.inspection import inspect_models
 from core.jobs import CancelToken, Progress
-from core.plan import DEFAULT_SHARD_SIZE_BYTES, MergePlan, plan_merge
-from core.recipe import load_recipe, recipe_as_dict
+from core.merge_plan import MergePlan
+from core.plan import DEFAULT_SHARD_SIZE_BYTES, plan_merge
+from core.recipe import load_recipe
 from core.record import RunRecord
-from core.statistics import expected_on_zero_delta, resampling_curve, zero_delta_share
 from core.text import one_line
-from core.units import bytes_text, count_text, duration_text, parse_size, share_text
+from core.units import bytes_text, duration_text, parse_size
 from core.verify import verify_output
-from core.workers import default_threads
 
 __all__ = ["Desktop", "main"]
 
@@ -107,7 +113,7 @@ def _merge(
     record = _run(plan, out, device=device, threads=threads, overwrite=overwrite)
     for warning in plan.warnings:
         click.echo(f"warning: {one_line(warning)}", err=True)
-    click.echo(_to_json(json.loads(record.to_json())) if as_json else _merge_summary(plan, record, out))
+    click.echo(_to_json(json.loads(record.to_json())) if as_json else merge_summary(plan, record, out))
 
 
 @_paramosaic.command("plan")
@@ -117,7 +123,7 @@ def _plan(recipe: Path, as_json: bool) -> None:
     """Say what merging RECIPE would do. Reads headers only."""
     plan = plan_merge(load_recipe(recipe))
     free = free_disk_bytes(recipe)
-    click.echo(_to_json(_plan_document(plan, free)) if as_json else _plan_summary(plan, free))
+    click.echo(_to_json(plan_document(plan, free)) if as_json else plan_summary(plan, free))
 
 
 @_paramosaic.command("inspect")
@@ -130,7 +136,7 @@ def _inspect(base: Path, models: tuple[Path, ...], sample: float, as_json: bool)
     token = CancelToken()
     with _signals_cancel(token), _ProgressDisplay() as display:
         inspection = inspect_models(base, models, sample=sample, cancel=token, progress=display.show)
-    click.echo(_to_json(_inspection_document(inspection)) if as_json else _inspection_summary(inspection))
+    click.echo(_to_json(inspection_document(inspection)) if as_json else inspection_summary(inspection))
 
 
 @_paramosaic.command("verify")
@@ -159,7 +165,7 @@ def _demo(desktop: Desktop, headless: bool, out: Path | None) -> None:
     plan = plan_merge(load_recipe(DEMO_FOLDER / "recipe.yaml"))
     target = out or _DEMO_OUT
     record = _run(plan, target, device="auto", threads=None, overwrite=out is None)
-    click.echo(_merge_summary(plan, record, target))
+    click.echo(merge_summary(plan, record, target))
     for picture in desktop.write_pictures(record, target / "pictures"):
         click.echo(f"picture     {picture.absolute()}")
 
@@ -296,121 +302,3 @@ def _print_error(message: str, hint: str | None) -> None:
 
 def _to_json(value: Any) -> str:
     return json.dumps(value, indent=2)  # escapes only: stdout may not be UTF-8
-
-
-def _method_line(plan: MergePlan) -> str:
-    recipe = plan.recipe
-    parts = [recipe.method.name, f"K = {len(plan.models)}"]
-    if recipe.method.parameter("resamples"):
-        parts += [f"n = {recipe.resamples}", f"seed {recipe.seed}"]
-    return ", ".join(parts)
-
-
-def _merge_summary(plan: MergePlan, record: RunRecord, out: Path) -> str:
-    lines = [
-        f"checkpoint  {out.absolute()}",
-        f"method      {_method_line(plan)}",
-        f"read        {bytes_text(record.bytes_read)}, wrote {bytes_text(record.bytes_written)}, "
-        f"in {duration_text(record.seconds)}",
-    ]
-    share = zero_delta_share(record.tensors)
-    curve = resampling_curve(record.tensors, equal_weights=record.weights_are_equal)
-    if share is not None and curve is not None:
-        lines.append(
-            f"zero deltas {share_text(share)} in the sub-models, {share_text(curve.observed[-1])} "
-            f"in the result after {len(curve.observed) - 1} resamples"
-        )
-    lines += [
-        f"note        {tensor.name} was copied from the {'base' if plan.base else 'first sub-model'}; "
-        f"it is another in {', '.join(tensor.differs_in)}"
-        for tensor in record.tensors
-        if tensor.differs_in
-    ]
-    nonfinite = sum(count or 0 for tensor in record.tensors for count in tensor.nonfinite)
-    if nonfinite:
-        lines.append(f"note        the inputs hold {nonfinite:,} NaN or infinite values")
-    return "\n".join(one_line(line) for line in lines)
-
-
-def _plan_document(plan: MergePlan, free: int) -> dict[str, Any]:
-    by_name = {tensor.output.name: tensor for tensor in plan.tensors}
-    ledger = []
-    for entry in plan.ledger:
-        tensor = by_name.get(entry.name)
-        row: dict[str, Any] = asdict(entry)
-        if tensor is not None:
-            row |= {
-                "shape": tensor.output.shape,
-                "dtype": tensor.output.dtype.name,
-                "elements": tensor.elements,
-                "file": plan.shards[tensor.placement.shard].file_name,
-            }
-        ledger.append(row)
-    return {
-        "recipe": recipe_as_dict(plan.recipe, plan.names),
-        "models": [
-            {"name": model.name, "bytes": model.size_bytes, "tensors": len(model.tensors)}
-            for model in [*plan.models, *([plan.base] if plan.base else [])]
-        ],
-        "parameters": plan.parameters,
-        "bytes_to_read": plan.bytes_to_read,
-        "bytes_to_write": plan.bytes_to_write,
-        "peak_memory_bytes": plan.peak_memory_bytes(default_threads()),
-        "free_disk_bytes": free,
-        "files": [{"name": shard.file_name, "bytes": shard.size_bytes} for shard in plan.shards],
-        "warnings": list(plan.warnings),
-        "ledger": ledger,
-    }
-
-
-def _plan_summary(plan: MergePlan, free: int) -> str:
-    actions = [entry.action for entry in plan.ledger]
-    counts = ", ".join(f"{actions.count(action):,} {action}" for action in dict.fromkeys(actions))
-    lines = [
-        f"method   {_method_line(plan)}",
-        f"models   {', '.join(model.name for model in plan.models)}",
-        f"base     {plan.base.name if plan.base else 'none'}",
-        f"tensors  {counts}; {count_text(plan.parameters)} parameters",
-        f"reads    {bytes_text(plan.bytes_to_read)}",
-        f"writes   {bytes_text(plan.bytes_to_write)} in {len(plan.shards)} "
-        f"file{'s' if len(plan.shards) > 1 else ''}; {bytes_text(free)} free here",
-        f"memory   {bytes_text(plan.peak_memory_bytes(default_threads()))} for buffers",
-    ]
-    lines += [f"{entry.action:8} {entry.name}: {entry.reason}" for entry in plan.ledger if entry.reason]
-    lines += [f"warning  {warning}" for warning in plan.warnings]
-    return "\n".join(one_line(line) for line in lines)
-
-
-def _inspection_document(inspection: Inspection) -> dict[str, Any]:
-    return {"zero_delta_share": zero_delta_share(inspection.tensors)} | asdict(inspection)
-
-
-def _inspection_summary(inspection: Inspection) -> str:
-    tensors = inspection.tensors
-    total = sum(tensor.parameters for tensor in tensors)
-    seen = sum(tensor.elements for tensor in tensors)
-    lines = [
-        f"base {inspection.base}, {count_text(total)} parameters; "
-        f"{share_text(seen / total if total else 0)} looked at",
-        "",
-        "zero deltas",
-    ]
-    width = max(len(name) for name in inspection.models)
-    for at, name in enumerate(inspection.models):
-        share = zero_delta_share(tensors, at)
-        lines.append(f"  {name:{width}}  {share_text(share or 0):>7}")
-    overlap = [sum(column) for column in zip(*(tensor.changed_by for tensor in tensors), strict=True)]
-    lines += ["", f"changed by m of {len(inspection.models)} sub-models"]
-    lines += [
-        f"  {models:{width}}  {share_text(count / seen if seen else 0):>7}"
-        for models, count in enumerate(overlap)
-    ]
-    lines += ["", "share left on a zero delta with n resamples and equal weights"]
-    lines += [
-        f"  n = {draw:<{max(1, width - 4)}}  {share_text(left / seen if seen else 0):>7}"
-        for draw, left in enumerate(expected_on_zero_delta(overlap, 10))
-    ]
-    nonfinite = sum(sum(tensor.nonfinite) for tensor in tensors)
-    if nonfinite:
-        lines += ["", f"{nonfinite:,} NaN or infinite values"]
-    return "\n".join(one_line(line) for line in lines)

@@ -23,15 +23,15 @@ from core.digest import TensorDigest
 from core.errors import CheckpointError, DeviceError
 from core.jobs import CancelToken, Progress, ProgressCallback
 from core.kernels.chunk import Counts, Int64s, MapJob, Workspace
-from core.plan import (
+from core.merge_plan import (
     CHUNK_BYTES,
     MEMORY_BUDGET_BYTES,
     MergePlan,
     TensorPlan,
-    check_destination,
     chunk_elements,
     usable_threads,
 )
+from core.plan import check_destination
 from core.recipe import recipe_as_dict
 from core.record import InputRecord, RunRecord, TensorRecord, software_versions
 from core.workers import allow_open_files, default_threads, run_workers

@@ -15,7 +15,8 @@ from core.draws import SAMPLING_STREAM, philox4x32, philox_key
 from core.errors import MergeError
 from core.jobs import CancelToken, Progress, ProgressCallback
 from core.kernels.chunk import Counts, MapJob, Workspace
-from core.plan import MEMORY_BUDGET_BYTES, MergePlan, TensorPlan, plan_merge, usable_threads
+from core.merge_plan import MEMORY_BUDGET_BYTES, MergePlan, TensorPlan, usable_threads
+from core.plan import plan_merge
 from core.recipe import parse_recipe
 from core.workers import allow_open_files, default_threads, run_workers
 

@@ -11,7 +11,7 @@ from PySide6.QtCore import QCoreApplication, QSocketNotifier, QTimer
 from PySide6.QtGui import QIcon
 from PySide6.QtWidgets import QApplication
 
-from gui.entry import has_display
+from gui.display import has_display
 from gui.jobs import WarmUpJob
 from gui.messages import DetailsDialog
 from gui.reports import Failure

@@ -12,7 +12,7 @@ from PySide6.QtWidgets import QApplication
 
 from core import RunRecord
 from core.errors import OutputError
-from gui.entry import has_display
+from gui.display import has_display
 from gui.pictures.data import Pictures, pictures_of_record
 from gui.theme import apply_theme, palette
 

@@ -31,7 +31,7 @@ from core import load_recipe, plan_merge, run_merge
 from core.checkpoint.files import ReadFile, WriteFile
 from core.checkpoint.page_cache import drop
 from core.jobs import CancelToken
-from core.plan import CHUNK_BYTES, MEMORY_BUDGET_BYTES, MergePlan, TensorPlan, chunk_elements
+from core.merge_plan import CHUNK_BYTES, MEMORY_BUDGET_BYTES, MergePlan, TensorPlan, chunk_elements
 from core.recipe import Recipe
 from core.workers import default_threads, run_workers
 

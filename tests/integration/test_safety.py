@@ -25,7 +25,7 @@ from core import (
     verify_output,
 )
 from core.errors import CheckpointError, IncompatibleError, RecipeError
-from gui.entry import has_display
+from gui.display import has_display
 from resources import DEMO_FOLDER
 
 ROOT = Path(__file__).parent.parent.parent
