@@ -22,6 +22,7 @@ __all__ = [
     "canonicalise",
     "count_nonfinite",
     "mark_beyond",
+    "philox_block",
     "round_bits",
     "round_to_bfloat16",
     "select",
@@ -186,7 +187,7 @@ def select(
             if equal:
                 _pick_equal(first_block + start // BLOCK, draw, k0, k1, models.shape[0], picks)
             else:
-                _philox(first_block + start // BLOCK, draw, k0, k1, words)
+                philox_block(first_block + start // BLOCK, draw, k0, k1, words)
                 _pick_by_limits(words, limits, always, picks)
             left = _apply_draw(mask, mask_start, size, picks, chosen, pending, scratch)
             zero_after_draw[draw] += left
@@ -304,7 +305,7 @@ def _philox_rounds(quad: Any, draw: int, k0: Any, k1: Any) -> Any:
 
 
 @njit(nogil=True, cache=True)
-def _philox(block: int, draw: int, k0: Any, k1: Any, words: Array) -> None:
+def philox_block(block: int, draw: int, k0: Any, k1: Any, words: Array) -> None:
     """The words of draw `draw` of the elements of block `block`, by element."""
     first_quad = np.uint64(block) * np.uint64(_QUADS)
     for at in range(_QUADS):

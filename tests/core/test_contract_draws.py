@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from fractions import Fraction
-from functools import cache
 
-import numpy as np
 import oracle
 import pytest
 import torch
@@ -126,61 +123,3 @@ def test_equal_weights_equal_a_multiplication(count, weight, words) -> None:
     limits = draws.selection_thresholds([weight] * count)
     for word in [*words, 0, 2**32 - 1, *(limit for limit in limits if limit < 2**32)]:
         assert oracle.pick(word, limits) == (word * count) >> 32
-
-
-# -- do they look random? ------------------------------------------------------------------------------------
-
-SAMPLE = 1 << 20
-
-
-@cache
-def _sample(draw: int = 0, seed: int = 7, name: str = "model.layers.0.mlp.up_proj.weight") -> np.ndarray:
-    key = draws.philox_key(seed, name)
-    return arithmetic.draw_words(0, SAMPLE, draw, key, 0, torch.device("cpu")).numpy()
-
-
-def _chi_squared_deviates(counts: np.ndarray) -> float:
-    """How many standard deviations chi-squared lies off its mean, for equally likely cells."""
-    expected = counts.sum() / counts.size
-    statistic = float(((counts - expected) ** 2).sum() / expected)
-    freedom = counts.size - 1
-    return (statistic - freedom) / math.sqrt(2 * freedom)
-
-
-@pytest.mark.parametrize("draw", [0, 1, 9])
-@pytest.mark.parametrize("shift", [0, 12, 24])
-def test_words_are_uniform(draw, shift) -> None:
-    counts = np.bincount((_sample(draw) >> shift) & 0xFF, minlength=256)
-    assert abs(_chi_squared_deviates(counts)) < 4
-
-
-@pytest.mark.parametrize("count", [2, 3, 7, 10, 50])
-def test_every_sub_model_is_drawn_equally_often(count) -> None:
-    picks = (_sample() * count) >> 32
-    assert abs(_chi_squared_deviates(np.bincount(picks, minlength=count))) < 4.5
-
-
-@pytest.mark.parametrize("lag", [1, 2, 64, 1023, 1024, 2048, 4096, 65536])
-def test_words_of_different_elements_do_not_correlate(lag) -> None:
-    values = _sample() / 2**32 - 0.5
-    correlation = float((values[:-lag] * values[lag:]).mean() * 12)
-    assert abs(correlation) * math.sqrt(SAMPLE - lag) < 4
-
-
-@pytest.mark.parametrize(
-    "other",
-    [
-        {"draw": 1},
-        {"draw": 2},
-        {"seed": 8},
-        {"seed": 7 + 2**32},
-        {"name": "model.layers.1.mlp.up_proj.weight"},
-    ],
-    ids=str,
-)
-def test_words_of_other_draws_seeds_and_tensors_do_not_correlate(other) -> None:
-    one, two = _sample(), _sample(**other)
-    correlation = float(((one / 2**32 - 0.5) * (two / 2**32 - 0.5)).mean() * 12)
-    assert abs(correlation) * math.sqrt(SAMPLE) < 4
-    pairs = np.bincount((one >> 28) * 16 + (two >> 28), minlength=256)  # 16 × 16 cells
-    assert abs(_chi_squared_deviates(pairs)) < 4
