@@ -32,6 +32,7 @@ from core.checkpoint.files import ReadFile, WriteFile
 from core.checkpoint.page_cache import drop
 from core.jobs import CancelToken
 from core.merge_plan import CHUNK_BYTES, MEMORY_BUDGET_BYTES, MergePlan, TensorPlan, chunk_elements
+from core.methods import METHODS
 from core.recipe import Recipe
 from core.workers import default_threads, run_workers
 
@@ -51,14 +52,18 @@ class Result:
 def main() -> None:
     options = _options()
     if options.line:
-        print(json.dumps(vars(_measure(options.line, options.folder, options.threads))))
+        print(json.dumps(vars(_measure(options.line, options.folder, options.models, options.threads))))
         return
     recipe = options.folder / "recipe.yaml"
     if not recipe.exists():
         print(
             f"making {options.models} + 1 checkpoints of {options.parameters:,} parameters", file=sys.stderr
         )
-        make_checkpoints(options.folder, options.parameters, options.models)
+        hidden = 2048 if options.parameters >= 300_000_000 else 1024
+        make_checkpoints(options.folder, options.parameters, options.models, hidden=hidden)
+    if options.curves:
+        _print_curves(options)
+        return
     lines = options.lines.split(",") + ([f"mergekit {m}" for m in MERGEKIT] if options.mergekit else [])
     results: dict[str, list[Result]] = {}
     for run in range(options.runs):
@@ -82,6 +87,7 @@ def _options() -> Any:
     parser.add_argument(
         "--cold", action="store_true", help="drop the files from the page cache before each run"
     )
+    parser.add_argument("--curves", action="store_true", help="time a byte over K, n and threads instead")
     parser.add_argument("--mergekit", metavar="PATH", help="a mergekit-yaml to compare with (adds two lines)")
     parser.add_argument("--line", help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -99,7 +105,7 @@ def _in_a_process(line: str, options: Any) -> Result:
     if line.startswith("mergekit"):
         return _mergekit(line.removeprefix("mergekit "), options)
     command = [sys.executable, __file__, "--line", line, "--folder", str(options.folder)]
-    command += ["--threads", str(options.threads)]
+    command += ["--threads", str(options.threads), "--models", str(options.models)]
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).parent.parent.parent)}
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=environment)
     return Result(**json.loads(done.stdout))
@@ -129,14 +135,15 @@ def _mergekit(method: str, options: Any) -> Result:
     return Result(seconds, size + size // options.models, usage.ru_maxrss * 1024)
 
 
-def _measure(line: str, folder: Path, threads: int) -> Result:
-    """Run one line in this process."""
+def _measure(line: str, folder: Path, models: int, threads: int) -> Result:
+    """Run one line on the first `models` sub-models, in this process."""
     recipe = load_recipe(folder / "recipe.yaml")
+    recipe = replace(recipe, models=recipe.models[:models])
     out = folder / "out"
     shutil.rmtree(out, ignore_errors=True)
     shutil.rmtree(out.with_name("out.partial"), ignore_errors=True)
     work = {"floor": _floor, "torch": _naive_torch}.get(line, _merge)
-    plan = plan_merge(_recipe_for(line, recipe, folder))
+    plan = plan_merge(_recipe_for(line, recipe))
     if work is _merge:
         from core.dtypes import FLOATS
         from core.kernels.cpu import warm_up
@@ -150,11 +157,9 @@ def _measure(line: str, folder: Path, threads: int) -> Result:
     return Result(seconds, plan.bytes_to_read + plan.bytes_to_write, watch.peak - watch.before)
 
 
-def _recipe_for(line: str, recipe: Recipe, folder: Path) -> Recipe:
+def _recipe_for(line: str, recipe: Recipe) -> Recipe:
     if line == "linear":
-        text = (folder / "recipe.yaml").read_text().replace("parameter_selection", "linear")
-        (folder / "linear.yaml").write_text(text.replace("parameters: {resamples: 4}\n", ""))
-        return load_recipe(folder / "linear.yaml")
+        return replace(recipe, method=METHODS["linear"], parameters={})
     resamples = int(line.removeprefix("n=")) if line.startswith("n=") else 4
     return replace(recipe, parameters={"resamples": resamples})
 
@@ -288,6 +293,29 @@ def _print_table(results: dict[str, list[Result]], options: Any) -> None:
             line, line
         )
         print(f"| {title} | {seconds:.2f} | {rate:.2f} | {ratio} | {memory:.0f} |")
+
+
+def _print_curves(options: Any) -> None:
+    """Nanoseconds per byte read, over one thing at a time: K up to --models, n, and threads."""
+    ks = [k for k in (2, 5, 10, 20, 50) if k <= options.models]
+    usual = min(10, options.models)
+    threads = sorted({1, options.threads, max(1, options.threads // 2)})
+    points = [("K", k, "n=4", k, options.threads) for k in ks]
+    points += [("n", n, f"n={n}", usual, options.threads) for n in (0, 1, 2, 4, 9)]
+    points += [("threads", count, "n=4", usual, count) for count in threads]
+    times: dict[tuple[str, int, str], list[float]] = {}
+    for _ in range(options.runs):
+        for name, value, line, models, count in points:
+            for measured in ("floor", line):
+                _prepare(options.folder, cold=options.cold)
+                used = argparse.Namespace(**vars(options) | {"models": models, "threads": count})
+                result = _in_a_process(measured, used)
+                part = "floor" if measured == "floor" else "merge"
+                times.setdefault((name, value, part), []).append(1e9 * result.seconds / result.bytes)
+    print("| | | floor, ns/byte | merge, ns/byte | × floor |\n|---|--:|--:|--:|--:|")
+    for name, value, *_ in points:
+        floor, merge = (statistics.median(times[name, value, part]) for part in ("floor", "merge"))
+        print(f"| {name} | {value} | {floor:.3f} | {merge:.3f} | {merge / floor:.2f} |")
 
 
 def _processor() -> str:
