@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import re
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -20,9 +18,10 @@ from core.checkpoint.inputs import ColdPages, OpenInputs
 from core.checkpoint.model import INDEX_NAME
 from core.checkpoint.output import RECORD_NAME, Staging, restore_interrupted
 from core.digest import TensorDigest
-from core.errors import CheckpointError, DeviceError
+from core.errors import CheckpointError
 from core.jobs import CancelToken, Progress, ProgressCallback
-from core.kernels.chunk import Counts, Int64s, MapJob, Workspace
+from core.kernels import devices
+from core.kernels.chunk import Counts, Int64s, Workspace
 from core.merge_plan import (
     CHUNK_BYTES,
     MEMORY_BUDGET_BYTES,
@@ -80,19 +79,23 @@ def run_merge(
     restore_interrupted(out.absolute(), plan.input_folders, overwrite=overwrite)
     check_destination(plan, out, overwrite=overwrite)
     companions = _companions(plan, out.absolute().name)
+    chosen = devices.choose_devices(device)
     token.raise_if_cancelled()
     staging = Staging(out)
     try:
         for name, data in companions.items():
             staging.add_file(name, data)
-        make_workspace, device_name = _workspaces(plan, device)  # imports and compiles: after every refusal
-        workers = usable_threads(plan, threads or default_threads(), memory_budget_bytes)
+        # This imports and compiles, and so comes after every refusal.
+        devices.compile_for(chosen, (tensor.job for tensor in plan.tensors if tensor.job))
+        wanted = max(threads or default_threads(), devices.least_workers(chosen))
+        workers = usable_threads(plan, wanted, memory_budget_bytes)
+        factories = iter(devices.workspace_factories(chosen, workers, plan.recipe.method.name))
         allow_open_files(workers * (len(plan.models) + 1) + len(plan.shards) + 256)
         run = _Run(plan, staging)
         try:
             run_workers(
                 run.chunks(workers, memory_budget_bytes, chunk_bytes),
-                lambda: _MergeWorker(run, make_workspace()),
+                lambda: _MergeWorker(run, next(factories)()),
                 threads=workers,
                 token=token,
                 poll=lambda: run.report(progress, on_tensor),
@@ -104,7 +107,7 @@ def run_merge(
             recipe=recipe_as_dict(plan.recipe, plan.names),
             inputs=_inputs(plan),
             software=software_versions(),
-            device=device_name,
+            device=devices.describe(chosen),
             seconds=round(time.perf_counter() - run.started, 3),
             bytes_read=run.bytes_read,
             bytes_written=plan.bytes_to_write,
@@ -332,49 +335,6 @@ def _open_shards(plan: MergePlan, staging: Staging) -> list[WriteFile]:
             shard.close()
         raise
     return shards
-
-
-def _workspaces(plan: MergePlan, device: str) -> tuple[Callable[[], Workspace], str]:
-    """A maker of workspaces for `device`, and what the record calls it.
-
-    "auto" is the CPU: its kernels are faster than the reference arithmetic on a GPU.
-    """
-    if device in {"auto", "cpu"}:
-        from core.kernels.cpu import CpuWorkspace, compile_for
-
-        # One tensor of each kind, so that compilation counts as no part of the merge.
-        for job in {_kind(tensor.job): tensor.job for tensor in plan.tensors if tensor.job}.values():
-            compile_for(job)
-        return CpuWorkspace, "cpu"
-    _, _, number = device.partition(":")
-    if not re.fullmatch(r"cuda(:[0-9]{1,4})?", device):
-        raise DeviceError(f"the device {device!r} is not known", hint="one of: auto, cpu, cuda, cuda:N")
-    available = 0
-    if _may_have_cuda():
-        import torch
-
-        available = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    if int(number or 0) >= available:
-        raise DeviceError(
-            f"the device {device} is not there: this machine has {available} CUDA devices",
-            hint="use the CPU",
-        )
-    from core.methods.reference import ReferenceWorkspace
-
-    name = f"{device} ({torch.cuda.get_device_name(int(number or 0))})"
-    return lambda: ReferenceWorkspace(device), name
-
-
-def _kind(job: MapJob) -> MapJob:
-    """What the kernels are compiled for: the job without what differs from tensor to tensor."""
-    return replace(job, key=(0, 0))
-
-
-def _may_have_cuda() -> bool:
-    """Whether it is worth the seconds of importing torch to look for a CUDA (or ROCm) device."""
-    if not sys.platform.startswith("linux"):
-        return True
-    return any(Path(place).exists() for place in ("/dev/nvidia0", "/dev/nvidiactl", "/dev/dxg", "/dev/kfd"))
 
 
 def _companions(plan: MergePlan, title: str) -> dict[str, bytes]:

@@ -1,0 +1,211 @@
+"""How fast the GPU kernels are beside a copy on the same card.
+
+    python tests/bench/bench_gpu.py --elements 128M --models 10
+
+First the kernels merge small chunks of every kind and must give the CPU kernels' bytes and counts.
+Then each line of the table is the median of many launches on data that lies on the card: bf16, two
+thirds of the deltas zero. Bytes are those of every input and of the output, once each; a copy's are
+those read and those written. The last lines go through the workspaces: pinned buffers, copies both
+ways, three threads, with buffers that are filled beforehand.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import sys
+import threading
+import time
+from collections.abc import Callable
+
+import numpy as np
+import torch
+
+from core.dtypes import DTYPES
+from core.kernels.chunk import Counts, MapJob, Workspace
+from core.kernels.cpu import CpuWorkspace
+
+_SUFFIXES = {"K": 10**3, "M": 10**6, "G": 10**9}
+_WARM_UPS = 3
+_IN_FLIGHT = 3
+_CHUNK_BYTES = 32 * 1024**2
+
+
+def main() -> None:
+    options = _options()
+    if not torch.cuda.is_available():
+        print("There is no CUDA device here that torch can use.", file=sys.stderr)
+        raise SystemExit(1)
+    device = torch.device(options.device)
+    torch.cuda.set_device(device)
+    checked = _check(options.device)
+    print(f"{torch.cuda.get_device_name(device)}: the bytes and counts of {checked} chunks are the CPU's")
+    print(f"{options.models} models of {options.elements:,} bf16 elements")
+    print(f"{'':<24}{'ms':>10}{'GB/s':>10}{'of copy':>10}")
+    copied = _copy(options.elements * (options.models + 2), options.runs)
+    rows = _fine_tuned(options.elements, options.models, device)
+    size = options.elements * 2 * (options.models + 2)
+    _line("copy", copied, size, copied / size)
+    _line(
+        "linear",
+        _time(_launcher(_job("linear", options.models), rows[:-1]), options.runs),
+        size - 2 * options.elements,
+        copied / size,
+    )
+    for resamples in (0, 1, 4, 9):
+        job = _job("parameter_selection", options.models, resamples)
+        _line(f"n={resamples}", _time(_launcher(job, rows), options.runs), size, copied / size)
+    unequal = _job("parameter_selection", options.models, 4, unequal=True)
+    _line("n=4, unequal weights", _time(_launcher(unequal, rows), options.runs), size, copied / size)
+    del rows
+    for name, job in {
+        "linear, host to host": _job("linear", options.models),
+        "n=4, host to host": _job("parameter_selection", options.models, 4),
+    }.items():
+        seconds, moved = _through_workspaces(job, options.device)
+        _line(name, seconds, moved, copied / size)
+
+
+def _job(
+    method: str, models: int, resamples: int = 0, *, unequal: bool = False, dtype: str = "BF16"
+) -> MapJob:
+    kind = DTYPES[dtype]
+    weights = tuple(float(model % 3) + 0.5 for model in range(models)) if unequal else (1.0,) * models
+    base = None if method == "linear" else kind
+    return MapJob(method, (kind,) * models, base, kind, kind, weights, resamples, key=(11, 2**32 - 12))
+
+
+def _check(device: str) -> int:
+    """Compare chunks with the CPU kernels'; returns how many. Exits where anything differs."""
+    from core.kernels.gpu_workspace import GpuWorkspace
+
+    gpu, cpu = GpuWorkspace(device), CpuWorkspace()
+    generator = np.random.default_rng(5)
+    jobs = [
+        _job(method, models, resamples, unequal=unequal, dtype=dtype)
+        for dtype in ("BF16", "F16", "F32", "F64", "F8_E4M3", "F8_E5M2")
+        for method, models, resamples in (
+            ("linear", 10, 0),
+            ("parameter_selection", 10, 0),
+            ("parameter_selection", 3, 4),
+            ("parameter_selection", 50, 9),
+            ("parameter_selection", 70, 100),
+        )
+        for unequal in (False, True)
+    ]
+    for number, job in enumerate(jobs):
+        elements = (1, 4096, 9 * 4096 + 1237, 70000)[number % 4]
+        width = job.merge_dtype.itemsize
+        base = generator.bytes(elements * width)  # any bits: NaNs, infinities and subnormals among them
+        rows = []
+        for _ in job.input_dtypes:
+            row = np.frombuffer(base, np.uint8).copy().reshape(elements, width)
+            row[generator.random(elements) < 0.3, 0] ^= 1
+            rows.append(row.tobytes())
+        rows[-1] = base
+        first_element = (0, 2**34 - 4096)[number % 2]
+        if _run(gpu, job, rows, first_element) != _run(cpu, job, rows, first_element):
+            print(f"The GPU's result is not the CPU's for {job}", file=sys.stderr)
+            raise SystemExit(1)
+    return len(jobs)
+
+
+def _run(workspace: Workspace, job: MapJob, rows: list[bytes], first_element: int) -> tuple[bytes, str]:
+    for buffer, row in zip(workspace.begin(job, len(rows[0]) // job.merge_dtype.itemsize), rows, strict=True):
+        buffer[:] = row
+    counts: Counts = workspace.run(first_element)
+    found = {name: None if count is None else count.tolist() for name, count in vars(counts).items()}
+    return bytes(workspace.output()), str(found)
+
+
+def _fine_tuned(elements: int, models: int, device: torch.device) -> list[torch.Tensor]:
+    """Sub-models of which a third is changed, then the base, one behind the other. [elements] bf16."""
+    generator = torch.Generator(device).manual_seed(1)
+    stored = torch.empty((models + 1, elements), dtype=torch.int16, device=device)
+    base = torch.randn(elements, generator=generator, device=device).mul_(0.02).bfloat16().view(torch.int16)
+    for row in stored:
+        changed = torch.rand(elements, generator=generator, device=device) < 1 / 3
+        row.copy_(base + changed)
+    stored[-1] = base
+    return list(stored.view(torch.bfloat16))
+
+
+def _launcher(job: MapJob, rows: list[torch.Tensor]) -> Callable[[], object]:
+    from core.kernels import gpu_launch
+
+    elements = rows[0].numel()
+    if job.method == "linear":
+        return lambda: gpu_launch.average(job, rows, elements)
+    return lambda: gpu_launch.select(job, 0, rows, elements)
+
+
+def _copy(elements: int, runs: int) -> float:
+    """Seconds of a device-to-device copy that reads and writes `elements` bf16 elements together."""
+    source = torch.randn(elements // 2, device="cuda").bfloat16()
+    target = torch.empty_like(source)
+    return _time(lambda: target.copy_(source), runs)
+
+
+def _time(work: Callable[[], object], runs: int) -> float:
+    """The median seconds of `work`, by the device's own clock."""
+    for _ in range(_WARM_UPS):
+        work()
+    times = []
+    for _ in range(runs):
+        start, stop = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
+        start.record()
+        work()
+        stop.record()
+        stop.synchronize()
+        times.append(start.elapsed_time(stop) / 1000)
+    return statistics.median(times)
+
+
+def _through_workspaces(job: MapJob, device: str, chunks: int = 60) -> tuple[float, int]:
+    """Seconds and bytes of `chunks` chunks, from and to host memory, by several threads."""
+    from core.kernels.gpu_workspace import GpuWorkspace
+
+    elements = _CHUNK_BYTES // (2 * job.models) // 4096 * 4096
+    generator = np.random.default_rng(2)
+    workspaces = [GpuWorkspace(device) for _ in range(_IN_FLIGHT)]
+    for workspace in workspaces:
+        for buffer in workspace.begin(job, elements):
+            buffer[:] = generator.integers(0, 2**14, elements, dtype=np.uint16).tobytes()
+        workspace.run(0)
+
+    def work(workspace: GpuWorkspace) -> None:
+        for chunk in range(chunks // _IN_FLIGHT):
+            workspace.run(chunk * elements)
+
+    threads = [threading.Thread(target=work, args=(workspace,)) for workspace in workspaces]
+    started = time.perf_counter()
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    seconds = time.perf_counter() - started
+    return seconds, chunks * elements * 2 * (len(job.input_dtypes) + 1)
+
+
+def _line(name: str, seconds: float, size: int, copy_seconds_per_byte: float) -> None:
+    rate = size / seconds
+    print(f"{name:<24}{seconds * 1000:>10.3f}{rate / 1e9:>10.1f}{rate * copy_seconds_per_byte:>10.0%}")
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--device", default="cuda:0")
+    parser.add_argument("--elements", type=_count, default=128 * 10**6, help="of each model, e.g. 128M")
+    parser.add_argument("--models", type=int, default=10, help="K")
+    parser.add_argument("--runs", type=int, default=30)
+    return parser.parse_args()
+
+
+def _count(text: str) -> int:
+    """A number of elements, in whole draw blocks."""
+    value = int(float(text.rstrip("KMG")) * _SUFFIXES.get(text[-1], 1))
+    return max(1, value // 4096) * 4096
+
+
+if __name__ == "__main__":
+    main()
