@@ -284,8 +284,7 @@ class _MergeWorker:
             self._copy(chunk, plan)
             return
         buffers = self._workspace.begin(plan.job, chunk.elements)
-        for at, (buffer, stored) in enumerate(zip(buffers, plan.inputs, strict=True)):
-            self._inputs.read(at, stored, chunk.first, buffer)
+        self._inputs.read(plan.inputs, chunk.first, buffers)
         counts = self._workspace.run(chunk.first)
         if self._run.plan.recipe.nonfinite == "error":
             _refuse_nonfinite(plan, counts)
@@ -295,11 +294,8 @@ class _MergeWorker:
         self._inputs.close()
 
     def _copy(self, chunk: _Chunk, plan: TensorPlan) -> None:
-        copies = []
-        for at, stored in enumerate(plan.inputs):
-            copy = bytearray(chunk.elements * stored.dtype.itemsize)
-            self._inputs.read(at, stored, chunk.first, memoryview(copy))
-            copies.append(copy)
+        copies = [bytearray(chunk.elements * stored.dtype.itemsize) for stored in plan.inputs]
+        self._inputs.read(plan.inputs, chunk.first, [memoryview(copy) for copy in copies])
         source = copies[-1] if plan.base is not None else copies[0]
         differs = {at for at in range(len(plan.models)) if copies[at] != source}
         counts = Counts.zeros(len(copies), len(plan.models), None)

@@ -90,10 +90,7 @@ class _InspectWorker:
         job = self._jobs[block.tensor]
         assert job is not None
         buffers = self._workspace.begin(job, block.elements)
-        for at, (buffer, stored) in enumerate(
-            zip(buffers, self._plan.tensors[block.tensor].inputs, strict=True)
-        ):
-            self._inputs.read(at, stored, block.first, buffer)
+        self._inputs.read(self._plan.tensors[block.tensor].inputs, block.first, buffers)
         counts = self._workspace.run(block.first)
         with self._lock:
             elements, total = self._totals.get(block.tensor, (0, None))

@@ -29,7 +29,7 @@ __all__ = [
 MEMORY_BUDGET_BYTES = 256 * 1024**2
 """For the buffers of all workers together."""
 
-CHUNK_BYTES = 4 * 1024**2
+CHUNK_BYTES = 6 * 1024**2
 """Input bytes of one chunk that are worth aiming at: large enough for the disk, small for the cache."""
 
 

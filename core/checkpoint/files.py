@@ -12,12 +12,15 @@ import errno
 import os
 import stat
 import threading
+from collections.abc import Sequence
 from pathlib import Path
+
+import numpy as np
 
 from core.checkpoint import page_cache
 from core.errors import CheckpointError, MergeError, OutputError, os_error_text
 
-__all__ = ["ReadFile", "WriteFile", "sync_folder", "write_small_file"]
+__all__ = ["ReadFile", "WriteFile", "read_rows", "sync_folder", "write_small_file"]
 
 _POSITIONAL = hasattr(os, "preadv") and hasattr(os, "pwrite")
 _BINARY: int = getattr(os, "O_BINARY", 0)
@@ -83,6 +86,11 @@ class ReadFile:
         """Let the system forget a range."""
         page_cache.drop(self._fd, offset, size)
 
+    @property
+    def descriptor(self) -> int:
+        """The system's number for the open file."""
+        return self._fd
+
     def _seek_and_read(self, buffer: memoryview, offset: int) -> int:
         with self._lock:
             os.lseek(self._fd, offset, os.SEEK_SET)
@@ -100,6 +108,25 @@ class ReadFile:
 
     def __exit__(self, *exc: object) -> None:
         self.close()
+
+
+def read_rows(rows: Sequence[tuple[ReadFile, int, memoryview]]) -> None:
+    """Fill the buffer of each row from its offset in its file.
+
+    Where the system can, all of them in one call: threads that take and give back the interpreter's
+    lock for every row wait for each other. Raises as ReadFile.read_into.
+    """
+    done = 0
+    if _POSITIONAL:
+        from core.kernels import loops  # imports numba
+
+        table = np.empty((len(rows), 4), np.int64)
+        for at, (file, offset, buffer) in enumerate(rows):
+            address = np.frombuffer(buffer, np.uint8).ctypes.data if buffer else 0
+            table[at] = file.descriptor, address, len(buffer), offset
+        done = loops.read_rows(table)
+    for file, offset, buffer in rows[done:]:
+        file.read_into(buffer, offset)
 
 
 class WriteFile:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from core.checkpoint.files import ReadFile
+from core.checkpoint.files import ReadFile, read_rows
 from core.checkpoint.headers import ShardHeader, StoredTensor
 from core.errors import CheckpointError
 
@@ -51,18 +51,23 @@ class OpenInputs:
         self._cold_pages = cold_pages
         self._open: dict[int, _OpenShard] = {}
 
-    def read(self, number: int, stored: StoredTensor, first_element: int, buffer: memoryview) -> None:
-        """Fill `buffer` from element `first_element` of `stored`, the tensor of input `number`.
+    def read(self, inputs: Sequence[StoredTensor], first_element: int, buffers: Sequence[memoryview]) -> None:
+        """Fill a buffer from element `first_element` on of the tensor of each input, in their order.
 
         Raises:
-            CheckpointError: the file cannot be read, or is not the one that was planned with.
+            CheckpointError: a file cannot be read, or is not the one that was planned with.
         """
-        shard = self._open.get(number)
-        if shard is None or shard.file.path != stored.path:
-            if shard is not None:
-                shard.close()
-            shard = self._open[number] = _OpenShard(self._headers[stored.path], self._cold_pages)
-        shard.read_into(buffer, stored.offset + first_element * stored.dtype.itemsize)
+        rows = []
+        for number, (stored, buffer) in enumerate(zip(inputs, buffers, strict=True)):
+            shard = self._open.get(number)
+            if shard is None or shard.file.path != stored.path:
+                if shard is not None:
+                    shard.close()
+                shard = self._open[number] = _OpenShard(self._headers[stored.path], self._cold_pages)
+            offset = stored.offset + first_element * stored.dtype.itemsize
+            shard.expect(offset, len(buffer))
+            rows.append((shard.file, offset, buffer))
+        read_rows(rows)
 
     def close(self) -> None:
         for shard in self._open.values():
@@ -88,14 +93,14 @@ class _OpenShard:
                 path=planned.path,
             )
 
-    def read_into(self, buffer: memoryview, offset: int) -> None:
-        first, ahead = offset // _WINDOW_BYTES, (offset + len(buffer)) // _WINDOW_BYTES + 1
+    def expect(self, offset: int, size: int) -> None:
+        """Have a range that is about to be read, and what comes after it, fetched."""
+        first, ahead = offset // _WINDOW_BYTES, (offset + size) // _WINDOW_BYTES + 1
         if ahead > self._fetched:
             start = max(self._fetched + 1, first)
             self.file.will_need(start * _WINDOW_BYTES, (ahead + 1 - start) * _WINDOW_BYTES)
             self._fetched = ahead
             self._drop(self._kept_from, first - 1)
-        self.file.read_into(buffer, offset)
 
     def close(self) -> None:
         self._drop(0, self._fetched + 2)

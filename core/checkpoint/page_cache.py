@@ -30,7 +30,7 @@ class _Pages(ctypes.Structure):
 
 def will_need(fd: int, offset: int, size: int) -> None:
     """Tell the system to begin reading a range that is wanted soon; returns at once."""
-    if _HINTS:
+    if _HINTS and _cached_bytes(fd, offset, size) < size:  # looking is cheaper than telling
         with contextlib.suppress(OSError):
             os.posix_fadvise(fd, offset, size, os.POSIX_FADV_WILLNEED)
 
@@ -47,12 +47,7 @@ def is_cold(fd: int, offset: int, size: int) -> bool:
 
     A few pages are nobody's choice: the system reads on a little behind every read.
     """
-    if _syscall is None:
-        return False
-    pages = _Pages()
-    wanted = _Range(offset, size)
-    failed = _syscall(_CACHESTAT, fd, ctypes.byref(wanted), ctypes.byref(pages), 0)
-    return bool(failed == 0 and pages.cached * mmap.PAGESIZE < size // 8)
+    return 0 <= _cached_bytes(fd, offset, size) < size // 8
 
 
 def physical_memory_bytes() -> int | None:
@@ -61,6 +56,16 @@ def physical_memory_bytes() -> int | None:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, ValueError, OSError):
         return None
+
+
+def _cached_bytes(fd: int, offset: int, size: int) -> int:
+    """How much of a range is in the cache, in whole pages; -1 where the system does not say."""
+    if _syscall is None:
+        return -1
+    pages = _Pages()
+    wanted = _Range(offset, size)
+    failed = _syscall(_CACHESTAT, fd, ctypes.byref(wanted), ctypes.byref(pages), 0)
+    return -1 if failed else pages.cached * mmap.PAGESIZE
 
 
 _syscall = ctypes.CDLL(None, use_errno=True).syscall if sys.platform.startswith("linux") else None

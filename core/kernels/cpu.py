@@ -68,7 +68,9 @@ class CpuWorkspace:
             raise ValueError(f"there is no CPU kernel for {job.method}")
         if job.method == "linear":
             counts = Counts.zeros(len(job.input_dtypes), job.models, None)
-            self._output = self._average(job)
+            self._output = self._average(job, counts)
+            if _is_plain_bfloat16(job):
+                return counts  # counted on the way
         else:
             counts = Counts.zeros(len(job.input_dtypes), job.models, job.resamples)
             self._output = self._select(job, first_element, counts)
@@ -91,14 +93,14 @@ class CpuWorkspace:
             self._merged = np.empty(size, np.uint8)
         return self._merged[:size].view(dtype)
 
-    def _average(self, job: MapJob) -> Array:
+    def _average(self, job: MapJob, counts: Counts) -> Array:
         computing = DTYPES[job.merge_dtype.computing_name]
         computing_type = np.float64 if computing.name == "F64" else np.float32
         with np.errstate(over="ignore"):
             weights = np.array(normalised(job.weights)).astype(computing_type)
-        if job.merge_dtype.name == job.out_dtype.name == "BF16":
+        if _is_plain_bfloat16(job):
             merged = self._space(self._elements, np.dtype(np.uint16))
-            average_bfloat16(self._models, weights, merged)
+            average_bfloat16(self._models, weights, merged, counts.nonfinite)
             return merged
         accumulator = np.empty(self._elements, computing_type)
         if job.merge_dtype == computing:
@@ -173,6 +175,10 @@ def compile_for(job: MapJob) -> None:
 
 def _needs_no_conversion(job: MapJob) -> bool:
     return all(dtype == job.merge_dtype for dtype in job.model_dtypes)
+
+
+def _is_plain_bfloat16(job: MapJob) -> bool:
+    return {dtype.name for dtype in (*job.input_dtypes, job.merge_dtype, job.out_dtype)} == {"BF16"}
 
 
 def _limits(weights: tuple[float, ...]) -> tuple[Array, int]:

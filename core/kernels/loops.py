@@ -23,6 +23,7 @@ __all__ = [
     "count_nonfinite",
     "mark_beyond",
     "philox_block",
+    "read_rows",
     "round_bits",
     "round_to_bfloat16",
     "select",
@@ -44,6 +45,34 @@ def float32_of_bits(typing_context: Any, bits: Any) -> Any:
         return builder.bitcast(arguments[0], ir.FloatType())
 
     return types.float32(types.uint32), generate
+
+
+_pread: Any = types.ExternalFunction(
+    "pread",
+    types.intp(types.int32, types.intp, types.uintp, types.int64),
+)
+
+
+@njit("int64(int64[:, ::1])", nogil=True, cache=True)
+def read_rows(rows: Array) -> Any:
+    """Read files at offsets without ever waiting for the interpreter's lock; POSIX systems only.
+
+    Args:
+        rows: [rows, 4] int64: a file descriptor, the address to read to, the bytes, the offset.
+
+    Returns:
+        How many rows were filled; the next one met an error, an interruption or the file's end.
+    """
+    for at in range(rows.shape[0]):
+        descriptor, address, size, offset = rows[at, 0], rows[at, 1], rows[at, 2], rows[at, 3]
+        while size > 0:
+            count = _pread(np.int32(descriptor), address, np.uint64(size), offset)
+            if count <= 0:
+                return at
+            address += count
+            size -= count
+            offset += count
+    return rows.shape[0]
 
 
 @njit(nogil=True, cache=True)
@@ -178,12 +207,17 @@ def select(
                 zero_delta,
                 nonfinite,
             )
+        untouched_before = changed_by[0]
         _count_overlap(mask, mask_start, size, scratch, changed_by)
         if not merging:
             continue
         chosen[:] = 0
         pending[:] = 1
-        for draw in range(resamples + 1):
+        first_draw = 0
+        if changed_by[0] - untouched_before == size:  # nothing to find: the last draw decides
+            first_draw = resamples
+            zero_after_draw[:resamples] += size
+        for draw in range(first_draw, resamples + 1):
             if equal:
                 _pick_equal(first_block + start // BLOCK, draw, k0, k1, models.shape[0], picks)
             else:
@@ -412,8 +446,13 @@ def average(models: Array, weights: Array, accumulator: Array) -> None:
 
 
 @njit(nogil=True, cache=True)
-def average_bfloat16(models: Array, weights: Array, merged: Array) -> None:
-    """The same from and to the bits of bfloat16 values; the sums stay in the nearest cache."""
+def average_bfloat16(models: Array, weights: Array, merged: Array, nonfinite: Array) -> None:
+    """The same from and to the bits of bfloat16 values; the sums stay in the nearest cache.
+
+    Adds to `nonfinite` [K] the NaN and infinite elements of each sub-model. They are looked for only
+    where a sum is not finite: whatever the weight, no sum gets rid of one.
+    """
+    magnitude, infinity = np.uint16(0x7FFF), np.uint16(0x7F80)
     accumulator = np.empty(BLOCK, np.float32)
     for start in range(0, merged.size, BLOCK):
         size = min(BLOCK, merged.size - start)
@@ -425,4 +464,8 @@ def average_bfloat16(models: Array, weights: Array, merged: Array) -> None:
                 bits = np.uint32(np.uint32(words[at]) << np.uint32(16))
                 product = weight * float32_of_bits(bits)  # type: ignore[call-arg]
                 accumulator[at] = accumulator[at] + product
-        round_to_bfloat16(accumulator.view(np.uint32)[:size], merged[start : start + size])
+        rounded = merged[start : start + size]
+        round_to_bfloat16(accumulator.view(np.uint32)[:size], rounded)
+        if count_nonfinite(rounded, magnitude, infinity):
+            for model in range(models.shape[0]):
+                nonfinite[model] += count_nonfinite(models[model, start : start + size], magnitude, infinity)

@@ -20,7 +20,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,8 @@ from typing import Any
 from checkpoints import make_checkpoints
 
 from core import load_recipe, plan_merge, run_merge
-from core.checkpoint.files import ReadFile, WriteFile
+from core.checkpoint.files import WriteFile
+from core.checkpoint.inputs import OpenInputs
 from core.checkpoint.page_cache import drop
 from core.jobs import CancelToken
 from core.merge_plan import CHUNK_BYTES, MEMORY_BUDGET_BYTES, MergePlan, TensorPlan, chunk_elements
@@ -144,13 +145,13 @@ def _measure(line: str, folder: Path, models: int, threads: int) -> Result:
     shutil.rmtree(out.with_name("out.partial"), ignore_errors=True)
     work = {"floor": _floor, "torch": _naive_torch}.get(line, _merge)
     plan = plan_merge(_recipe_for(line, recipe))
-    if work is _merge:
+    if work is _naive_torch:
+        import safetensors.torch  # noqa: F401
+    else:
         from core.dtypes import FLOATS
         from core.kernels.cpu import warm_up
 
         warm_up(FLOATS["BF16"])
-    elif work is _naive_torch:
-        import safetensors.torch  # noqa: F401
     with _MemoryWatch() as watch:
         seconds = work(plan, out, threads)
     shutil.rmtree(out, ignore_errors=True)
@@ -170,40 +171,38 @@ def _merge(plan: MergePlan, out: Path, threads: int) -> float:
 
 def _floor(plan: MergePlan, out: Path, threads: int) -> float:
     """The same chunks read and written by as many threads, and nothing done with them."""
+    chunks = [
+        (tensor, first, min(size, tensor.elements - first))
+        for tensor in plan.tensors
+        for size in [chunk_elements(tensor, threads, MEMORY_BUDGET_BYTES, CHUNK_BYTES)]
+        for first in range(0, tensor.elements, size)
+    ]
+    largest = max(elements * sum(s.dtype.itemsize for s in tensor.inputs) for tensor, _, elements in chunks)
     out.mkdir()
     shards = [WriteFile(out / shard.file_name, shard.size_bytes) for shard in plan.shards]
 
     class Mover:
         def __init__(self) -> None:
-            self._buffer = memoryview(bytearray(64 * 1024**2))
-            self._files: dict[Path, ReadFile] = {}
+            self._buffer = memoryview(bytearray(largest))
+            self._inputs = OpenInputs(plan.headers)
 
         def handle(self, chunk: tuple[TensorPlan, int, int]) -> None:
             tensor, first, elements = chunk
-            position = 0
+            buffers, position = [], 0
             for stored in tensor.inputs:
-                file = self._files.setdefault(stored.path, None) or ReadFile(stored.path)
-                self._files[stored.path] = file
                 size = elements * stored.dtype.itemsize
-                part = self._buffer[position : position + size]
-                file.read_into(part, stored.offset + first * stored.dtype.itemsize)
+                buffers.append(self._buffer[position : position + size])
                 position += size
+            self._inputs.read(tensor.inputs, first, buffers)
             itemsize = tensor.output.dtype.itemsize
             place = tensor.placement
             shards[place.shard].write_at(self._buffer[: elements * itemsize], place.offset + first * itemsize)
 
         def close(self) -> None:
-            for file in self._files.values():
-                file.close()
-
-    def chunks() -> Iterator[tuple[TensorPlan, int, int]]:
-        for tensor in plan.tensors:
-            size = chunk_elements(tensor, threads, MEMORY_BUDGET_BYTES, CHUNK_BYTES)
-            for first in range(0, tensor.elements, size):
-                yield tensor, first, min(size, tensor.elements - first)
+            self._inputs.close()
 
     started = time.perf_counter()
-    run_workers(chunks(), Mover, threads=threads, token=CancelToken(), poll=lambda: None)
+    run_workers(iter(chunks), Mover, threads=threads, token=CancelToken(), poll=lambda: None)
     for shard in shards:
         shard.sync()
         shard.close()

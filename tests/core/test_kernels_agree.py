@@ -122,6 +122,7 @@ def make_inputs(
     """Inputs of a chunk, the base last.
 
     "fine-tuned": sub-models mostly equal to the base, in the rest a step or a few away. "bits": any words.
+    "untouched": fine-tuned, but for every other block, where nothing but signs of zeros differs.
     "mixed": fine-tuned, with special words and words of the base strewn in.
     """
     if elements == 0:
@@ -132,6 +133,9 @@ def make_inputs(
     stored = arithmetic.torch_dtype(DTYPES[base_dtype])
     values = torch.from_numpy(base.copy()).view(stored).to(torch.float64)  # what fine-tuning began with
     share = generator.random()
+    if kind == "untouched":
+        untouched = (np.arange(elements) // 4096 + seed) % 2 == 0
+        base[untouched & (generator.random(elements) < 0.1)] = 0
     inputs = []
     for dtype in (*model_dtypes, base_dtype):
         form = FORMATS[dtype]
@@ -139,11 +143,16 @@ def make_inputs(
             words = np.frombuffer(generator.bytes(elements * form.bytes), UNSIGNED[form.bits]).copy()
         else:
             words = words_like(values, dtype)
-            if len(inputs) < len(model_dtypes):
+            if len(inputs) == len(model_dtypes):
+                words = base
+            else:
                 where = generator.random(elements) < share
                 words[where] ^= generator.integers(0, 8, elements).astype(words.dtype)[where]
                 where = generator.random(elements) < 0.02
                 words[where] ^= words.dtype.type(form.sign_bit)
+                if kind == "untouched" and dtype == base_dtype:
+                    words[untouched] = base[untouched]
+                    words[untouched & (base == 0) & (generator.random(elements) < 0.5)] = form.sign_bit
         if kind == "mixed":
             where = generator.random(elements) < generator.choice([0.02, 0.5])
             words[where] = generator.choice(special_words(dtype), elements)[where]
@@ -197,7 +206,7 @@ def selections(draw: st.DrawFn, largest: int | None = None) -> Case:
     model_dtypes = [same] * count if uniform else draw(st.lists(dtypes, min_size=count, max_size=count))
     base_dtype = draw(st.one_of(st.just(same), dtypes))
     elements = draw(element_counts if largest is None else st.integers(1, largest))
-    kind = draw(st.sampled_from(["fine-tuned", "fine-tuned", "mixed", "bits"]))
+    kind = draw(st.sampled_from(["fine-tuned", "untouched", "mixed", "bits"]))
     job = MapJob(
         "parameter_selection",
         tuple(DTYPES[dtype] for dtype in model_dtypes),
@@ -260,6 +269,18 @@ def test_average_kernel_equals_the_reference(case) -> None:
     expected, expected_counts = run(ReferenceWorkspace(), case)
     assert counts == expected_counts
     assert merged == expected
+
+
+@pytest.mark.parametrize("weights", [(1.0, 1.0, 1.0), (1.0, 0.0, -0.5), (1.0, 1e-30, 1e20)])
+@pytest.mark.parametrize("kind", ["fine-tuned", "mixed", "bits"])
+def test_averages_of_bfloat16_count_what_is_not_finite(kind, weights) -> None:
+    """They look for it in the result; the reference looks at the inputs."""
+    bf16 = DTYPES["BF16"]
+    inputs = make_inputs(kind, ["BF16"] * 3, "BF16", 3 * 4096 + 5, seed=1)[:-1]
+    if kind == "fine-tuned":
+        inputs[1][5000] = 0x7F80  # alone in its block, and of weight 0 in one case
+    case = Case(MapJob("linear", (bf16,) * 3, None, bf16, bf16, weights), inputs)
+    assert run(CpuWorkspace(), case) == run(ReferenceWorkspace(), case)
 
 
 @settings(max_examples=40)

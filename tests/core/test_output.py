@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from core.checkpoint.files import ReadFile, WriteFile, write_small_file
+from core.checkpoint.files import ReadFile, WriteFile, read_rows, write_small_file
 from core.checkpoint.output import RECORD_NAME, Staging, check_output, free_disk_bytes, restore_interrupted
 from core.errors import CheckpointError, OutputError
 
@@ -243,6 +243,23 @@ class TestFiles:
             assert buffer == b"world"
             with pytest.raises(CheckpointError, match="ended before byte"):
                 read.read_into(memoryview(bytearray(5)), 10)
+
+    @pytest.mark.parametrize("positional", [True, False])
+    def test_rows_of_several_files(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, positional: bool
+    ) -> None:
+        if not positional:
+            monkeypatch.setattr("core.checkpoint.files._POSITIONAL", False)
+        (tmp_path / "x").write_bytes(b"hello world!")
+        (tmp_path / "y").write_bytes(b"0123456789")
+        with ReadFile(tmp_path / "x") as x, ReadFile(tmp_path / "y") as y:
+            memory = bytearray(12)
+            parts = memoryview(memory)[:5], memoryview(memory)[5:5], memoryview(memory)[5:12]
+            read_rows([(x, 6, parts[0]), (x, 12, parts[1]), (y, 3, parts[2])])
+            assert memory == b"world3456789"
+            read_rows([])
+            with pytest.raises(CheckpointError, match=r"y ended before byte 11"):
+                read_rows([(x, 0, parts[0]), (y, 4, parts[2]), (x, 0, parts[0])])
 
     def test_a_file_that_is_not_there(self, tmp_path: Path) -> None:
         with pytest.raises(CheckpointError, match=r"cannot read .*gone: No such file"):
