@@ -23,7 +23,8 @@ from core.inspection import Inspection, TensorInspection, inspect_models
 from core.jobs import CancelToken, Progress
 from core.merge_plan import MergePlan
 from core.plan import plan_merge
-from core.recipe import Recipe, load_recipe, parse_recipe
+from core.recipe import Recipe, parse_recipe, recipe_as_dict
+from core.recipe_file import load_recipe
 from core.record import RunRecord, TensorRecord, read_record
 from core.verify import VerificationReport, verify_output
 
@@ -50,6 +51,7 @@ __all__ = [
     "parse_recipe",
     "plan_merge",
     "read_record",
+    "recipe_as_dict",
     "run_merge",
     "verify_output",
 ]

@@ -47,8 +47,11 @@ merged and how; `paramosaic verify` checks the files against it.
 
 
 def _weight(plan: MergePlan, at: int) -> str:
-    weights = plan.recipe.weights
-    return "" if len(set(weights)) == 1 else f", weight {weights[at]:g}"
+    if plan.equal_weights:
+        return ""
+    weights = [tensor.job.weights[at] for tensor in plan.tensors if tensor.job]
+    least, largest = min(weights), max(weights)
+    return f", weight {least:g}" if least == largest else f", weight {least:g} to {largest:g}"
 
 
 def _yaml(value: Mapping[str, Any]) -> str:

@@ -32,7 +32,7 @@ from core.inspection import inspect_models
 from core.jobs import CancelToken, Progress
 from core.merge_plan import MergePlan
 from core.plan import DEFAULT_SHARD_SIZE_BYTES, plan_merge
-from core.recipe import load_recipe
+from core.recipe_file import load_recipe
 from core.record import RunRecord
 from core.text import one_line
 from core.units import bytes_text, duration_text, parse_size

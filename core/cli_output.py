@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from core.inspection import Inspection
-from core.merge_plan import MergePlan
+from core.merge_plan import LedgerEntry, MergePlan
+from core.methods import ParameterValue
 from core.recipe import recipe_as_dict
 from core.record import RunRecord
+from core.rules import ListedValues
 from core.statistics import expected_on_zero_delta, resampling_curve, zero_delta_share
 from core.text import one_line
 from core.units import bytes_text, count_text, duration_text, share_text
@@ -23,12 +25,17 @@ __all__ = [
     "plan_summary",
 ]
 
+_MOST_GROUPS = 8
+_MOST_NUMBERS = 8
+"""What a person reads of values that differ between tensors; documents hold them all."""
+
 
 def method_line(plan: MergePlan) -> str:
     recipe = plan.recipe
     parts = [recipe.method.name, f"K = {len(plan.models)}"]
     if recipe.method.parameter("resamples"):
-        parts += [f"n = {recipe.resamples}", f"seed {recipe.seed}"]
+        least, most = plan.resamples
+        parts += [f"n = {most}" if least == most else f"n = {least} to {most}", f"seed {recipe.seed}"]
     return ", ".join(parts)
 
 
@@ -42,9 +49,10 @@ def merge_summary(plan: MergePlan, record: RunRecord, out: Path) -> str:
     share = zero_delta_share(record.tensors)
     curve = resampling_curve(record.tensors, equal_weights=record.weights_are_equal)
     if share is not None and curve is not None:
+        least, most = plan.resamples
         lines.append(
             f"zero deltas {share_text(share)} in the sub-models, {share_text(curve.observed[-1])} "
-            f"in the result after {len(curve.observed) - 1} resamples"
+            f"in the result after {'' if least == most else 'up to '}{most} resamples"
         )
     lines += [
         f"note        {tensor.name} was copied from the {'base' if plan.base else 'first sub-model'}; "
@@ -64,6 +72,7 @@ def plan_document(plan: MergePlan, free: int) -> dict[str, Any]:
     for entry in plan.ledger:
         tensor = by_name.get(entry.name)
         row: dict[str, Any] = asdict(entry)
+        row["values"] = dict(_ruled(plan, entry))
         if tensor is not None:
             row |= {
                 "shape": tensor.output.shape,
@@ -102,9 +111,38 @@ def plan_summary(plan: MergePlan, free: int) -> str:
         f"file{'s' if len(plan.shards) > 1 else ''}; {bytes_text(free)} free here",
         f"memory   {bytes_text(plan.peak_memory_bytes(default_threads()))} for buffers",
     ]
+    lines += _value_lines(plan)
     lines += [f"{entry.action:8} {entry.name}: {entry.reason}" for entry in plan.ledger if entry.reason]
     lines += [f"warning  {warning}" for warning in plan.warnings]
     return "\n".join(one_line(line) for line in lines)
+
+
+def _value_lines(plan: MergePlan) -> list[str]:
+    """What the recipe's rules give, a line for each different set of values."""
+    groups: dict[ListedValues, list[str]] = {}
+    for entry in plan.ledger:
+        if entry.values and plan.recipe.ruled:
+            groups.setdefault(_ruled(plan, entry), []).append(entry.name)
+    lines = []
+    for values, names in groups.items():
+        said = ", ".join(f"{name} {_value_text(value)}" for name, value in values)
+        more = f" and {len(names) - 1:,} more" if len(names) > 1 else ""
+        lines.append(f"values   {said}: {names[0]}{more}")
+    if len(lines) > _MOST_GROUPS:
+        rest = len(lines) - _MOST_GROUPS + 1
+        lines[_MOST_GROUPS - 1 :] = [f"values   … and {rest} other sets of values; --json shows them all"]
+    return lines
+
+
+def _ruled(plan: MergePlan, entry: LedgerEntry) -> ListedValues:
+    """The values of `entry` that may differ between tensors."""
+    return tuple((name, value) for name, value in entry.values if name in plan.recipe.ruled)
+
+
+def _value_text(value: ParameterValue | tuple[ParameterValue, ...]) -> str:
+    values = value if isinstance(value, tuple) else (value,)
+    more = " …" if len(values) > _MOST_NUMBERS else ""
+    return " ".join(f"{number:.4g}" for number in values[:_MOST_NUMBERS]) + more
 
 
 def inspection_document(inspection: Inspection) -> dict[str, Any]:

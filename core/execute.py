@@ -162,6 +162,7 @@ class _Run:
         self.cold_pages = ColdPages() if very_large else None
         self.shards = _open_shards(plan, staging)
         self.tensors = [_Tensor(tensor) for tensor in plan.tensors]
+        self._weights_are_ruled = "weight" in plan.recipe.ruled
         self.started = time.perf_counter()
         self.bytes_read = 0
         self._bytes_done = 0
@@ -266,6 +267,7 @@ class _Run:
             nonfinite=tuple(nonfinite),
             digest=tensor.digest.hexdigest(),
             differs_in=tuple(self.plan.models[at].name for at in sorted(tensor.differs)),
+            weights=plan.job.weights if plan.job and self._weights_are_ruled else None,
         )
         self._finished.append((number, record))
 

@@ -15,6 +15,7 @@ from core.digest import PIECE_BYTES
 from core.dtypes import DType
 from core.kernels.chunk import MapJob
 from core.recipe import Recipe
+from core.rules import ListedValues
 
 __all__ = [
     "CHUNK_BYTES",
@@ -41,11 +42,14 @@ class LedgerEntry:
         name: of the tensor.
         action: "merged", "copied" or "omitted".
         reason: why it is not simply merged; "" otherwise.
+        values: (name, value) of each parameter of the method for this tensor; a tuple of K values where
+            each sub-model has its own. Empty where it is not merged.
     """
 
     name: str
     action: str
     reason: str = ""
+    values: ListedValues = ()
 
 
 @dataclass(frozen=True)
@@ -117,6 +121,17 @@ class MergePlan:
     @property
     def bytes_to_write(self) -> int:
         return sum(shard.size_bytes for shard in self.shards)
+
+    @property
+    def equal_weights(self) -> bool:
+        """Whether every sub-model has the same weight as any other, in every tensor that is merged."""
+        return all(len(set(tensor.job.weights)) == 1 for tensor in self.tensors if tensor.job)
+
+    @property
+    def resamples(self) -> tuple[int, int]:
+        """The least and the largest n of any tensor that is merged; 0 where there is none."""
+        every = {tensor.job.resamples for tensor in self.tensors if tensor.job} or {0}
+        return min(every), max(every)
 
     @property
     def out_dtype(self) -> DType | None:

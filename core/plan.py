@@ -20,7 +20,9 @@ from core.dtypes import DType, promote
 from core.errors import CheckpointError, IncompatibleError, OutputError
 from core.kernels.chunk import MapJob
 from core.merge_plan import LedgerEntry, MergePlan, TensorPlan
+from core.plan_values import idle_rules, plan_values
 from core.recipe import Recipe
+from core.rules import TensorValues
 from core.text import is_text
 
 __all__ = ["DEFAULT_SHARD_SIZE_BYTES", "check_destination", "common_dtype", "open_models", "plan_merge"]
@@ -42,6 +44,7 @@ def plan_merge(
     Raises:
         CheckpointError: a model is missing or damaged.
         IncompatibleError: the models cannot be merged with one another.
+        RecipeError: the values that a tensor gets by the recipe's rules make no sense together.
     """
     if shard_size_bytes < 1:
         raise OutputError(f"the shard size of {shard_size_bytes} bytes is not positive")
@@ -60,14 +63,16 @@ def plan_merge(
     reference = base or models[0]
     outputs: list[tuple[OutputTensor, tuple[StoredTensor, ...], StoredTensor | None, MapJob | None]] = []
     tied = _tied_names(models, base)
+    values = plan_values(recipe, reference, tied)
     for name, stored in reference.tensors.items():
         if name in omitted:
             continue
         everywhere = _everywhere(name, models, base)
         if stored.dtype.is_float:
-            job = _job(recipe, name, tied.get(name, name), everywhere, stored if base else None)
+            job = _job(recipe, name, tied.get(name, name), values[name], everywhere, stored if base else None)
             out_dtype = job.out_dtype
-            ledger.append(LedgerEntry(name, "merged", f"draws as {tied[name]}" if name in tied else ""))
+            reason = f"draws as {tied[name]}" if name in tied else ""
+            ledger.append(LedgerEntry(name, "merged", reason, values[name].listed))
         else:
             job, out_dtype = None, stored.dtype
             ledger.append(LedgerEntry(name, "copied", f"{stored.dtype} is not a floating-point type"))
@@ -88,7 +93,10 @@ def plan_merge(
         ),
         shards=shards,
         ledger=tuple(ledger),
-        warnings=tuple(_warnings(models, recipe.tokenizer_source or models[0].folder)),
+        warnings=(
+            *_warnings(models, recipe.tokenizer_source or models[0].folder),
+            *idle_rules(recipe, names, values.keys() - tied.keys()),
+        ),
         vocabulary=reference.tensors[embedding].shape[0] if embedding else None,
     )
 
@@ -194,6 +202,7 @@ def _job(
     recipe: Recipe,
     name: str,
     draw_name: str,
+    values: TensorValues,
     stored: tuple[StoredTensor, ...],
     base: StoredTensor | None,
 ) -> MapJob:
@@ -204,8 +213,8 @@ def _job(
         base_dtype=base.dtype if base is not None and recipe.method.needs_base else None,
         merge_dtype=merge_dtype,
         out_dtype=recipe.out_dtype or merge_dtype,
-        weights=recipe.weights,
-        resamples=recipe.resamples,
+        weights=values.weights,
+        resamples=values.resamples,
         key=philox_key(recipe.seed, draw_name),
         zero_tolerance=recipe.zero_tolerance,
     )

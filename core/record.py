@@ -35,6 +35,7 @@ class TensorRecord:
             base that is not there or was not read.
         digest: hex XXH3-128 of the XXH3-128 digests of its 256 KiB pieces.
         differs_in: for a copied tensor, the sub-models whose copy is another.
+        weights: [K] of this tensor, where the recipe's rules may make them differ between tensors.
 
     A count that does not apply is None.
     """
@@ -51,6 +52,7 @@ class TensorRecord:
     nonfinite: tuple[int | None, ...]
     digest: str
     differs_in: tuple[str, ...] = ()
+    weights: tuple[float, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -89,10 +91,14 @@ class RunRecord:
 
     @property
     def weights_are_equal(self) -> bool:
-        """Whether every sub-model was as likely to be drawn as any other."""
+        """Whether every sub-model was as likely to be drawn as any other, in every tensor."""
         common = (self.recipe.get("parameters") or {}).get("weight", 1.0)
-        weights = {(model.get("parameters") or {}).get("weight", common) for model in self.recipe["models"]}
-        return len(weights) == 1
+        given = [(model.get("parameters") or {}).get("weight", common) for model in self.recipe["models"]]
+        return all(weight == given[0] for weight in given) or all(
+            tensor.weights is not None and len(set(tensor.weights)) == 1
+            for tensor in self.tensors
+            if tensor.action == "merged"
+        )
 
     def to_json(self) -> bytes:
         """The content of `paramosaic.json`: one line a tensor."""
@@ -104,7 +110,7 @@ class RunRecord:
         head["inputs"] = [asdict(entry) for entry in self.inputs]
         text = json.dumps(head, indent=2, ensure_ascii=False).removesuffix("\n}")
         lines = ",\n".join(
-            "    " + json.dumps(asdict(tensor), ensure_ascii=False, separators=(", ", ": "))
+            "    " + json.dumps(_tensor_data(tensor), ensure_ascii=False, separators=(", ", ": "))
             for tensor in self.tensors
         )
         return f'{text},\n  "tensors": [\n{lines}\n  ]\n}}\n'.encode()
@@ -180,6 +186,13 @@ def _input(entry: Any) -> InputRecord:
     return InputRecord(_checked(entry, "name", str), _checked(entry, "role", str), files)
 
 
+def _tensor_data(tensor: TensorRecord) -> dict[str, Any]:
+    data = asdict(tensor)
+    if tensor.weights is None:  # the recipe says them
+        del data["weights"]
+    return data
+
+
 def _tensor(entry: Any) -> TensorRecord:
     if not isinstance(entry, dict):
         raise ValueError(f"{shown(entry)} is no tensor")
@@ -196,6 +209,7 @@ def _tensor(entry: Any) -> TensorRecord:
         nonfinite=_numbers(entry, "nonfinite", int, type(None)),
         digest=_checked(entry, "digest", str),
         differs_in=tuple(str(name) for name in entry.get("differs_in", ())),
+        weights=_numbers(entry, "weights", float) if "weights" in entry else None,
     )
 
 

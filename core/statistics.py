@@ -8,10 +8,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+from core.checkpoint.names import layer_of
 
 __all__ = [
     "DeltaCounts",
@@ -31,7 +33,6 @@ _ORDER = re.compile(
     r"(?P<q>q_proj|query)|(?P<k>k_proj|key)|(?P<v>v_proj|value)|(?P<o>o_proj|out_proj)|(?P<attention>attn|attention)"
     r"|(?P<gate>gate)|(?P<up>up_proj|w1|fc1)|(?P<down>down_proj|w2|fc2)|(?P<mlp>mlp|experts|feed_forward)"
 )
-_LAYER = re.compile(r"^(?:.*?\.)?(?:layers?|h|blocks?|block_list)\.(\d+)\.(.+)$")
 
 Floats = NDArray[np.float64]
 
@@ -88,7 +89,7 @@ class ResamplingCurve:
     """The share of parameters on a zero delta after each draw.
 
     Attributes:
-        observed: after draw 0..n. [n+1]
+        observed: after draw 0..n; n is the largest of any tensor. [n+1]
         expected: what `changed_by` predicts; None where the weights were not equal. [n+1]
     """
 
@@ -101,10 +102,11 @@ def position_of(name: str) -> Position:
 
     The experts of a layer are one module. Names of another form are kept as they are, outside the layers.
     """
-    found = _LAYER.match(name)
+    found = layer_of(name)
     if found is None:
         return Position(None, name.removesuffix(".weight").removeprefix("model."))
-    return Position(int(found[1]), _EXPERT.sub("experts", found[2].removesuffix(".weight")))
+    _, layer, rest = found
+    return Position(layer, _EXPERT.sub("experts", rest.removesuffix(".weight")))
 
 
 def axes_of(positions: Iterable[Position]) -> tuple[tuple[int, ...], tuple[str, ...]]:
@@ -171,20 +173,36 @@ def expected_on_zero_delta(changed_by: Sequence[int], draws: int) -> Floats:
 
 
 def resampling_curve(tensors: Iterable[DrawCounts], *, equal_weights: bool) -> ResamplingCurve | None:
-    """The share of parameters on a zero delta after each draw, over `tensors`; None where none was drawn."""
-    observed: NDArray[np.int64] | None = None
-    overlap: NDArray[np.int64] | None = None
+    """The share of parameters on a zero delta after each draw, over `tensors`; None where none was drawn.
+
+    A tensor that has fewer draws than others stays as it is after its last one.
+
+    Args:
+        tensors: the tensors of a merge; those that were not drawn are passed over.
+        equal_weights: whether every sub-model was as likely as any other, in every tensor.
+    """
+    observed: dict[int, NDArray[np.int64]] = {}  # by the number of draws
+    overlap: dict[int, NDArray[np.int64]] = {}
     elements = 0
     for tensor in tensors:
         if tensor.zero_after_draw is None or tensor.changed_by is None:
             continue
         left, changed = np.array(tensor.zero_after_draw, np.int64), np.array(tensor.changed_by, np.int64)
-        observed = left if observed is None else observed + left
-        overlap = changed if overlap is None else overlap + changed
+        draws = len(left)
+        observed[draws] = observed[draws] + left if draws in observed else left
+        overlap[draws] = overlap[draws] + changed if draws in overlap else changed
         elements += tensor.elements
-    if observed is None or overlap is None or not elements:
+    if not elements:
         return None
-    expected = expected_on_zero_delta(overlap.tolist(), len(observed)) / elements if equal_weights else None
+    most = max(observed)
+    expected = {draws: expected_on_zero_delta(counts.tolist(), draws) for draws, counts in overlap.items()}
     return ResamplingCurve(
-        tuple((observed / elements).tolist()), None if expected is None else tuple(expected.tolist())
+        _share_of(observed.values(), most, elements),
+        _share_of(expected.values(), most, elements) if equal_weights else None,
     )
+
+
+def _share_of(counts: Iterable[NDArray[Any]], draws: int, elements: int) -> tuple[float, ...]:
+    """The sum of `counts`, each going on with its last value to `draws` draws, as shares of `elements`."""
+    padded = [np.pad(count, (0, draws - len(count)), mode="edge") for count in counts]
+    return tuple((np.sum(padded, axis=0) / elements).tolist())

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 import reprlib
+from collections.abc import Iterable
 from typing import Any
 
-__all__ = ["is_text", "one_line", "shown"]
+__all__ = ["is_text", "nearest", "one_line", "shown"]
 
 _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
@@ -23,6 +25,14 @@ def is_text(name: str) -> bool:
 def one_line(text: str) -> str:
     """`text` with its line ends, control characters and undecodable bytes written as escapes."""
     return _UNPRINTABLE.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+
+
+def nearest(name: Any, known: Iterable[str]) -> str | None:
+    """The question whether the known name most like `name` was meant; None where there is none like it."""
+    if not isinstance(name, str):
+        return None
+    found = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
+    return f"did you mean {found[0]!r}?" if found else None
 
 
 def shown(value: Any) -> str:

@@ -75,6 +75,16 @@ class Checkpoint:
             and text.get("tie_word_embeddings") is True
         )
 
+    @property
+    def hidden_layers(self) -> int | None:
+        """How many layers config.json says there are, or None."""
+        config = self.config or {}
+        for part in (config, config.get("text_config")):
+            layers = part.get("num_hidden_layers") if isinstance(part, dict) else None
+            if type(layers) is int and layers > 0:
+                return layers
+        return None
+
 
 def open_checkpoint(folder: Path, name: str | None = None) -> Checkpoint:
     """Read the headers and the config of the model in `folder`; no weights are read.

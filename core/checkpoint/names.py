@@ -1,10 +1,13 @@
-"""What tensor names say: which tensor is the input embedding, which one the output head."""
+"""What tensor names say: which layer a tensor is in, which one is the input embedding or the output head."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 
-__all__ = ["find_embedding", "tied_heads"]
+__all__ = ["find_embedding", "layer_of", "layer_positions", "tied_heads"]
+
+_LAYER = re.compile(r"^((?:.*?\.)?(?:layers?|h|blocks?|block_list))\.([0-9]{1,9})\.(.+)$")
 
 _EMBEDDINGS = (
     "embed_tokens.weight",
@@ -39,6 +42,38 @@ def tied_heads(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, str]:
         for name, shape in shapes.items()
         if any(_ends_with(name, suffix) for suffix in _HEADS) and shape == shapes[embedding]
     }
+
+
+def layer_of(name: str) -> tuple[str, int, str] | None:
+    """The stack, the layer and the rest: ("model.layers", 3, "mlp.up_proj.weight"); None outside."""
+    found = _LAYER.match(name)
+    return (found[1], int(found[2]), found[3]) if found else None
+
+
+def layer_positions(names: Iterable[str], hidden_layers: int | None = None) -> dict[str, float]:
+    """How deep in its stack of layers each tensor is: 0 in the first layer, 1 in the last, 0 outside.
+
+    As in mergekit: layer / (layers - 1), and 1 where there is a single layer. An encoder and a decoder,
+    or the towers of a multimodal model, are stacks of their own.
+
+    Args:
+        names: every tensor of a model.
+        hidden_layers: how many layers its config says it has. It counts where there is one stack, which
+            may hold more, such as the layers that predict further tokens; these are at 1. Without it, and
+            of several stacks each, the highest layer is the last.
+    """
+    places = {name: layer_of(name) for name in names}
+    last: dict[str, int] = {}
+    for place in places.values():
+        if place is not None:
+            last[place[0]] = max(last.get(place[0], 0), place[1])
+    if len(last) == 1 and hidden_layers is not None:
+        last = dict.fromkeys(last, hidden_layers - 1)
+    return {name: _position(place[1], last[place[0]]) if place else 0.0 for name, place in places.items()}
+
+
+def _position(layer: int, last: int) -> float:
+    return min(layer / last, 1.0) if last > 0 else 1.0
 
 
 def _ends_with(name: str, suffix: str) -> bool:

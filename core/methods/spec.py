@@ -39,10 +39,7 @@ class ParameterSpec:
     def check(self, value: Any, where: str) -> ParameterValue:
         """`value` as this parameter's type. Raises RecipeError that names the field `where`."""
         if isinstance(value, list | dict):
-            raise RecipeError(
-                f"{where} is not one number, and values that change by layer are not supported",
-                hint="give one number",
-            )
+            raise RecipeError(f"{where} must be one value, not {shown(value)}")
         if self.kind == "flag":
             if not isinstance(value, bool):
                 raise RecipeError(f"{where} must be true or false, not {shown(value)}")

@@ -29,7 +29,7 @@ class Pictures:
         layer_map: the share of zero deltas by layer and module.
         curve: the share on a zero delta after each draw; None before the first tensor.
         share: of zero deltas over everything; None before the first tensor.
-        draws: n + 1, where the curve ends.
+        draws: n + 1, where the curve ends; n is the largest of any tensor.
     """
 
     layer_map: LayerMap
@@ -51,7 +51,7 @@ def empty_pictures(plan: MergePlan) -> Pictures | None:
     layers, modules = axes_of(position_of(tensor.output.name) for tensor in merged if tensor.elements)
     shape = (len(layers), len(modules))
     frame = LayerMap(layers, modules, np.full(shape, np.nan), np.zeros(shape, np.int64), ())
-    return Pictures(frame, None, None, plan.recipe.resamples + 1)
+    return Pictures(frame, None, None, plan.resamples[1] + 1)
 
 
 def pictures_of(frame: Pictures, tensors: Sequence[TensorRecord], *, equal_weights: bool) -> Pictures:
@@ -74,7 +74,7 @@ def pictures_of_record(record: RunRecord) -> Pictures | None:
         layer_map=zero_delta_map(counted),
         curve=resampling_curve(counted, equal_weights=record.weights_are_equal),
         share=zero_delta_share(counted),
-        draws=len(counted[0].zero_after_draw),
+        draws=max(len(tensor.zero_after_draw or ()) for tensor in counted),
     )
 
 

@@ -19,7 +19,7 @@ from core.dtypes import DTYPES
 from core.errors import CheckpointError, MergeError, OutputError
 from core.execute import run_merge
 from core.plan import plan_merge
-from core.recipe import load_recipe
+from core.recipe_file import load_recipe
 from core.verify import verify_output
 
 NORM = "model.norm.weight"
@@ -468,7 +468,7 @@ class TestFailuresDuringTheMerge:
 
         monkeypatch.setattr(_OpenShard, "expect", cut_short)
         with pytest.raises(CheckpointError, match=r"b/model\.safetensors ended before byte"):
-            run_merge(plan, workshop.folder / "out")
+            run_merge(plan, workshop.folder / "out", threads=1)
         assert not (workshop.folder / "out.partial").exists()
 
     @pytest.mark.parametrize("change", ["cut short", "rewritten", "deleted"])
