@@ -11,15 +11,16 @@ from PySide6.QtCore import QCoreApplication, QSocketNotifier, QTimer
 from PySide6.QtGui import QIcon
 from PySide6.QtWidgets import QApplication
 
+from core.history import History, default_history_folder
 from gui.display import has_display
-from gui.jobs import WarmUpJob
 from gui.messages import DetailsDialog
 from gui.reports import Failure
+from gui.settings import Settings
 from gui.theme import follow_system
 from gui.window import MainWindow
 from resources import DEMO_FOLDER
 
-__all__ = ["make_application", "run_window"]
+__all__ = ["make_application", "make_window", "run_window"]
 
 _ICON = DEMO_FOLDER.parent / "icons" / "paramosaic.svg"
 
@@ -35,14 +36,14 @@ def run_window(demo: bool) -> int:
         print("hint: on a machine without a screen, use `paramosaic merge RECIPE --out DIR`", file=sys.stderr)
         return 1
     application = make_application()
-    window = MainWindow()
+    window = make_window()
     if demo:
         window.open_demo()
     window.show()
     _show_faults(window)
     interrupts = _Interrupts(window)
-    # torch and numba are imported only now that there is something to look at.
-    QTimer.singleShot(0, window, lambda: window.start_job(WarmUpJob()))
+    # numba is imported only now that there is something to look at.
+    QTimer.singleShot(0, window.warm_up)
     try:
         return application.exec()
     finally:
@@ -59,6 +60,11 @@ def make_application() -> QApplication:
     application.setWindowIcon(QIcon(str(_ICON)))
     follow_system(application)
     return application
+
+
+def make_window() -> MainWindow:
+    """A window with the user's settings and history."""
+    return MainWindow(Settings(), History(default_history_folder()))
 
 
 def _show_faults(window: MainWindow) -> None:

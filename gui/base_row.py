@@ -4,20 +4,29 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from PySide6.QtCore import QSize, Qt, Signal
-from PySide6.QtGui import QDragEnterEvent, QDropEvent, QPalette
-from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QSizePolicy, QWidget
+from PySide6.QtCore import Qt, Signal
+from PySide6.QtGui import QColor, QDragEnterEvent, QDropEvent, QPalette
+from PySide6.QtWidgets import (
+    QFrame,
+    QHBoxLayout,
+    QLabel,
+    QPushButton,
+    QSizePolicy,
+    QToolButton,
+    QVBoxLayout,
+    QWidget,
+)
 
-from core.units import bytes_text, count_text
+from core.checkpoint.model import model_names
 from gui.dropped import dropped_paths, sort_dropped
+from gui.known_models import KnownModels, State
 from gui.messages import ElidedLabel
-from gui.reports import ModelSummary
-from gui.sub_models_model import types_text
-from gui.theme import GRID, secondary
+from gui.theme import ERROR, GRID, SUCCESS, secondary
 
 __all__ = ["BaseRow"]
 
-_INVITATION = "Choose the base, or drop its folder here"
+_INVITATION = ("No base yet", "Choose it, or drop it here")
+_HELP = "Choose the model that all were fine-tuned from, or drop it here"
 
 
 class BaseRow(QFrame):
@@ -25,20 +34,21 @@ class BaseRow(QFrame):
 
     Attributes:
         folder: of the base, or None.
-        summary: what its headers say; None while there is no base or they are read.
+        choose_button, clear_button: ask for another, and for none.
 
     Signals:
-        choose_requested(): the button was pressed.
+        choose_requested(), clear_requested(): a button was pressed.
         dropped(object): a Path to be the base.
     """
 
     choose_requested = Signal()
+    clear_requested = Signal()
     dropped = Signal(object)
 
-    def __init__(self, parent: QWidget | None = None) -> None:
+    def __init__(self, known: KnownModels, parent: QWidget | None = None) -> None:
         super().__init__(parent)
+        self._known = known
         self.folder: Path | None = None
-        self.summary: ModelSummary | None = None
         self.setAcceptDrops(True)
         self.setFrameShape(QFrame.Shape.StyledPanel)
         self.setAutoFillBackground(True)
@@ -46,63 +56,80 @@ class BaseRow(QFrame):
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self._chip = QLabel("◆")
         self._name = ElidedLabel()
-        self._facts = QLabel()
+        self._facts = ElidedLabel()
         secondary(self._facts)
-        choose = QPushButton("Choose…")
-        choose.setAccessibleName("Choose the base model")
-        choose.clicked.connect(self.choose_requested)
+        for label in (self._name, self._facts):
+            label.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)  # the row has the tool tip
+        self._state = QLabel()
+        self.choose_button = QPushButton("Choose…")
+        self.choose_button.setAccessibleName("Choose the base model")
+        self.choose_button.setToolTip(_HELP)
+        self.choose_button.clicked.connect(self.choose_requested)
+        self.clear_button = QToolButton()
+        self.clear_button.setText("×")
+        self.clear_button.setAutoRaise(True)
+        self.clear_button.setAccessibleName("No base model")
+        self.clear_button.setToolTip("Take the base out")
+        self.clear_button.clicked.connect(self.clear_requested)
+        texts = QVBoxLayout()
+        texts.setSpacing(0)
+        texts.addWidget(self._name)
+        texts.addWidget(self._facts)
         layout = QHBoxLayout(self)
         layout.setContentsMargins(GRID, GRID // 2, GRID // 2, GRID // 2)
         layout.setSpacing(GRID)
         layout.addWidget(self._chip)
-        layout.addWidget(self._name, 1)
-        layout.addWidget(self._facts)
-        layout.addWidget(choose)
-        self._show()
-
-    def sizeHint(self) -> QSize:
-        return super().sizeHint().expandedTo(QSize(0, 5 * GRID))
+        layout.addLayout(texts, 1)
+        layout.addWidget(self._state)
+        layout.addWidget(self.choose_button)
+        layout.addWidget(self.clear_button)
+        self.show_known()
 
     def set_folder(self, folder: Path | None) -> None:
-        self.folder, self.summary = folder, None
-        self._show()
+        self.folder = folder
+        self.show_known()
 
-    def set_summary(self, summary: ModelSummary) -> None:
-        if summary.folder == self.folder:
-            self.summary = summary
-            self._show()
+    def show_known(self) -> None:
+        """Show what is known of the base."""
+        role = QPalette.ColorRole.Text if self.folder else QPalette.ColorRole.PlaceholderText
+        self._name.setForegroundRole(role)
+        self._chip.setForegroundRole(role)
+        self.clear_button.setVisible(self.folder is not None)
+        if self.folder is None:
+            self._tell(*_INVITATION, State.UNCHECKED, _HELP)
+            return
+        state, problem = self._known.state(self.folder), self._known.problem(self.folder)
+        if state is State.UNCHECKED:
+            state = State.FITS  # the others are measured by it
+        words = problem.message if problem else state.words
+        facts = self._known.facts_text(self.folder)
+        short = facts.replace(" parameters", "")
+        tip = "\n".join(filter(None, (str(self.folder), facts, words)))
+        self._tell(model_names([self.folder])[0], short or words, state, tip)
+
+    def _tell(self, name: str, facts: str, state: State, tip: str) -> None:
+        self._name.set_full_text(name)
+        self._facts.set_full_text(facts)
+        self._state.setText(state.value)
+        colours = QPalette()
+        if state in _COLOURS:
+            colours.setColor(self._state.foregroundRole(), _COLOURS[state])
+        self._state.setPalette(colours)
+        self.setToolTip(tip)
+        self.setAccessibleName(f"Base model: {name}, {facts}")
+        self.setAccessibleDescription(state.words if self.folder else "")
 
     def dragEnterEvent(self, event: QDragEnterEvent) -> None:
         if sort_dropped(dropped_paths(event.mimeData())).folders:
-            event.acceptProposedAction()
+            event.setDropAction(Qt.DropAction.CopyAction)
+            event.accept()
 
     def dropEvent(self, event: QDropEvent) -> None:
         folders = sort_dropped(dropped_paths(event.mimeData())).folders
         if folders:
-            event.acceptProposedAction()
+            event.setDropAction(Qt.DropAction.CopyAction)  # nobody is to delete the files now
+            event.accept()
             self.dropped.emit(folders[0])
 
-    def _show(self) -> None:
-        role = QPalette.ColorRole.Text if self.folder else QPalette.ColorRole.PlaceholderText
-        self._name.setForegroundRole(role)
-        self._chip.setForegroundRole(role)
-        self.setToolTip(str(self.folder) if self.folder else "")
-        if self.folder is None:
-            name, facts = _INVITATION, ""
-        elif self.summary is None:
-            name, facts = self.folder.name or str(self.folder), "…"
-        elif self.summary.problem is not None:
-            name, facts = self.summary.name, "no model"
-        else:
-            name = self.summary.name
-            facts = "   ".join(
-                (
-                    count_text(self.summary.parameters),
-                    types_text(self.summary.dtypes),
-                    bytes_text(self.summary.size_bytes),
-                )
-            )
-        self._name.set_full_text(name)
-        self._facts.setText(facts)
-        self._facts.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
-        self.setAccessibleName(f"Base model: {name} {facts}")
+
+_COLOURS: dict[State, QColor] = {State.FITS: SUCCESS, State.PROBLEM: ERROR}

@@ -5,18 +5,21 @@ from __future__ import annotations
 import sys
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable
 from math import prod
 from pathlib import Path
 
 from PySide6.QtCore import QObject, QThread, Signal, Slot
 
-from core import Cancelled, CancelToken, MergePlan, Progress, TensorRecord, plan_merge, run_merge
+from core import Cancelled, CancelToken, MergeError, MergePlan, Progress, TensorRecord, plan_merge, run_merge
+from core.estimate import work_of
+from core.history import History, HistoryEntry
+from core.kernels.devices import choose_devices
 from gui.merge_setup import MergeSetup
 from gui.pictures.data import Pictures, empty_pictures, pictures_of
 from gui.reports import Failure, MergeResult, ModelSummary, PlanSummary
 
-__all__ = ["Job", "JobKeeper", "MergeJob", "ReadModelsJob", "WarmUpJob", "read_summary"]
+__all__ = ["Job", "JobKeeper", "MergeJob", "WarmUpJob", "read_summary"]
 
 _STACK_BYTES = 16 * 1024**2
 """numba's compiler needs more than the 512 KiB that macOS gives a thread."""
@@ -62,30 +65,6 @@ class JobKeeper(QObject):
             self._jobs.discard(job)
 
 
-class ReadModelsJob(Job):
-    """Reads the headers of model folders.
-
-    Signals:
-        read(object): a ModelSummary for each folder, in order.
-    """
-
-    read = Signal(object)
-
-    def __init__(self, folders: Sequence[Path]) -> None:
-        super().__init__()
-        self._folders = tuple(folders)
-        self._token = CancelToken()
-
-    def cancel(self) -> None:
-        self._token.cancel()
-
-    def run(self) -> None:
-        for folder in self._folders:
-            if self._token.cancelled:
-                return
-            self.read.emit(read_summary(folder))
-
-
 class WarmUpJob(Job):
     """Imports and compiles what a merge needs, so that the first click does not have to."""
 
@@ -105,6 +84,7 @@ class MergeJob(Job):
 
     Signals:
         planned(object): a PlanSummary; the models fit together.
+        noted(object): a Failure that does not stop the merge.
         progressed(object): a core.Progress, about ten times a second.
         pictures_changed(object): Pictures of the tensors finished so far.
         succeeded(object): a MergeResult.
@@ -114,6 +94,7 @@ class MergeJob(Job):
     """
 
     planned = Signal(object)
+    noted = Signal(object)
     progressed = Signal(object)
     pictures_changed = Signal(object)
     succeeded = Signal(object)
@@ -121,9 +102,11 @@ class MergeJob(Job):
     cancelled = Signal()
     ended = Signal()
 
-    def __init__(self, setup: MergeSetup) -> None:
+    def __init__(self, setup: MergeSetup, history: History) -> None:
         super().__init__()
         self._setup = setup
+        self._history = history
+        self._entry: HistoryEntry | None = None
         self._token = CancelToken()
         self._finished_tensors: list[TensorRecord] = []
         self._frame: Pictures | None = None
@@ -138,23 +121,34 @@ class MergeJob(Job):
         try:
             result = self._merge()
         except Cancelled:
+            self._note(lambda entry: entry.cancelled())
             self.cancelled.emit()
         except BaseException as error:
-            self.failed.emit(Failure.of(error))
+            failure = Failure.of(error)
+            self._note(lambda entry: entry.failed(failure.message))
+            self.failed.emit(failure)
         else:
+            self._note(lambda entry: entry.done(result.record))
             self.succeeded.emit(result)
         self.ended.emit()
 
     def _merge(self) -> MergeResult:
-        out = Path(self._setup.out).expanduser().absolute()
-        plan = plan_merge(self._setup.recipe())
+        setup = self._setup
+        out = Path(setup.out).expanduser().absolute()
+        recipe = setup.recipe()
+        self._entry = HistoryEntry.begin(recipe, out, setup.device)
+        self._note(lambda entry: entry)
+        plan = plan_merge(recipe, shard_size_bytes=setup.shard_size_bytes)
         self._token.raise_if_cancelled()
         self._frame = empty_pictures(plan)
-        self._equal_weights = len(set(plan.recipe.weights)) == 1
+        self._equal_weights = plan.equal_weights
         self.planned.emit(_plan_summary(plan, self._frame))
+        measured = work_of(plan, choose_devices(setup.device), setup.threads)
         record = run_merge(
             plan,
             out,
+            device=setup.device,
+            threads=setup.threads,
             progress=self._on_progress,
             on_tensor=self._finished_tensors.append,
             cancel=self._token,
@@ -162,7 +156,15 @@ class MergeJob(Job):
         pictures = None
         if self._frame is not None:
             pictures = pictures_of(self._frame, record.tensors, equal_weights=self._equal_weights)
-        return MergeResult(record, out, plan.warnings, pictures)
+        return MergeResult(record, out, plan.warnings, pictures, measured)
+
+    def _note(self, of: Callable[[HistoryEntry], HistoryEntry]) -> None:
+        """Write the run into the history; a merge is worth more than its entry, and goes on without."""
+        if self._entry is not None:
+            try:
+                self._history.add(of(self._entry))
+            except MergeError as error:
+                self.noted.emit(Failure.of(error))
 
     def _on_progress(self, progress: Progress) -> None:
         self.progressed.emit(progress)

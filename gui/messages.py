@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import QEvent, QRect, Qt, Signal
-from PySide6.QtGui import QColor, QGuiApplication, QIcon, QPainter, QPaintEvent, QPalette
+from collections.abc import Sequence
+
+from PySide6.QtCore import QEvent, QRect, Qt, Signal, Slot
+from PySide6.QtGui import QColor, QGuiApplication, QIcon, QPainter, QPaintEvent, QPalette, QResizeEvent
 from PySide6.QtWidgets import (
+    QBoxLayout,
     QDialog,
     QDialogButtonBox,
     QFrame,
@@ -23,14 +26,18 @@ from gui.theme import ERROR, GRID, SUCCESS, accent_of
 __all__ = ["DetailsDialog", "ElidedLabel", "MessagePanel", "without_icons"]
 
 
+_ACTIONS_SHARE = 0.4
+"""How much of a message's width its buttons may take."""
+
+
 class MessagePanel(QFrame):
-    """A message with a hint and perhaps a button, marked by a coloured edge; hidden while it has none.
+    """A message with a hint and perhaps buttons, marked by a coloured edge; hidden while it has none.
 
     Signals:
-        action_requested(): its button was pressed.
+        action_requested(str): the button with these words was pressed.
     """
 
-    action_requested = Signal()
+    action_requested = Signal(str)
 
     def __init__(self, parent: QWidget | None = None, *, closable: bool = True) -> None:
         super().__init__(parent)
@@ -40,8 +47,10 @@ class MessagePanel(QFrame):
         self._message = _text_label()
         self._hint = _text_label()
         self._hint.setForegroundRole(QPalette.ColorRole.PlaceholderText)
-        self._action = QPushButton()
-        self._action.clicked.connect(self.action_requested)
+        self._actions = QHBoxLayout()
+        self._actions.setSpacing(GRID)
+        self._actions.addStretch(1)
+        self._buttons: list[QPushButton] = []
         self._close = QToolButton()
         self._close.setText("×")
         self._close.setAutoRaise(True)
@@ -53,11 +62,14 @@ class MessagePanel(QFrame):
         texts.setSpacing(GRID // 2)
         texts.addWidget(self._message)
         texts.addWidget(self._hint)
+        self._content = QBoxLayout(QBoxLayout.Direction.LeftToRight)
+        self._content.setSpacing(GRID)
+        self._content.addLayout(texts, 1)
+        self._content.addLayout(self._actions)
         layout = QHBoxLayout(self)
         layout.setContentsMargins(2 * GRID, GRID, GRID, GRID)
         layout.setSpacing(GRID)
-        layout.addLayout(texts, 1)
-        layout.addWidget(self._action, 0, Qt.AlignmentFlag.AlignVCenter)
+        layout.addLayout(self._content, 1)
         layout.addWidget(self._close, 0, Qt.AlignmentFlag.AlignTop)
         self.hide()
 
@@ -66,33 +78,58 @@ class MessagePanel(QFrame):
         """The message and the hint; "" while there is none."""
         return "" if self.isHidden() else f"{self._message.text()} {self._hint.text()}".strip()
 
-    def show_failure(self, failure: Failure) -> None:
-        self._show(ERROR, failure.message, failure.hint)
+    def show_failure(self, failure: Failure, actions: Sequence[str] = ()) -> None:
+        self._show(ERROR, failure.message, failure.hint, actions)
 
-    def show_success(self, message: str, details: str | None = None, action: str | None = None) -> None:
-        self._show(SUCCESS, message, details, action)
+    def show_success(self, message: str, details: str | None = None, actions: Sequence[str] = ()) -> None:
+        self._show(SUCCESS, message, details, actions)
 
-    def show_note(self, message: str, details: str | None = None) -> None:
-        self._show(accent_of(self.palette()), message, details)
+    def show_note(self, message: str, details: str | None = None, actions: Sequence[str] = ()) -> None:
+        self._show(accent_of(self.palette()), message, details, actions)
 
     def clear(self) -> None:
         self.hide()
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        self._place_actions()
 
     def paintEvent(self, event: QPaintEvent) -> None:
         super().paintEvent(event)
         painter = QPainter(self)
         painter.fillRect(QRect(0, 0, GRID // 2, self.height()), self._colour)
 
-    def _show(self, colour: QColor, message: str, hint: str | None, action: str | None = None) -> None:
+    def _show(self, colour: QColor, message: str, hint: str | None, actions: Sequence[str]) -> None:
         self._colour = colour
         self._message.setText(message)
         self._hint.setText(hint or "")
         self._hint.setVisible(bool(hint))
-        self._action.setText(action or "")
-        self._action.setVisible(bool(action))
+        self._offer(actions)
         self.setAccessibleName(f"{message} {hint or ''}")
         self.show()
         self.update()
+
+    def _offer(self, actions: Sequence[str]) -> None:
+        for button in self._buttons:
+            button.hide()
+            button.deleteLater()  # it may be the one whose click led here
+        self._buttons = [QPushButton(words) for words in actions]
+        for button in self._buttons:
+            button.clicked.connect(self._on_clicked)
+            self._actions.addWidget(button, 0, Qt.AlignmentFlag.AlignVCenter)
+        self._place_actions()
+
+    def _place_actions(self) -> None:
+        """Beside the text, or below it where they would leave it too little room."""
+        beside = self._actions.sizeHint().width() < _ACTIONS_SHARE * self.width()
+        directions = QBoxLayout.Direction
+        self._content.setDirection(directions.LeftToRight if beside else directions.TopToBottom)
+
+    @Slot()
+    def _on_clicked(self) -> None:
+        button = self.sender()
+        assert isinstance(button, QPushButton)
+        self.action_requested.emit(button.text())
 
 
 class DetailsDialog(QDialog):

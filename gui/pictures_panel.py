@@ -9,8 +9,8 @@ from PySide6.QtWidgets import (
     QHBoxLayout,
     QLabel,
     QPushButton,
-    QSplitter,
     QStackedWidget,
+    QTabWidget,
     QVBoxLayout,
     QWidget,
 )
@@ -24,7 +24,7 @@ __all__ = ["PicturesPanel"]
 
 
 class PicturesPanel(QStackedWidget):
-    """Shows both pictures one above the other, or says what to do first.
+    """Shows the pictures, one at a time, or says what to do first.
 
     Attributes:
         zero_delta_map, resampling: the pictures.
@@ -42,13 +42,11 @@ class PicturesPanel(QStackedWidget):
         self._sentence.button.clicked.connect(self.demo_requested)
         self.zero_delta_map = ZeroDeltaMapPicture()
         self.resampling = ResamplingPicture()
-        self._pictures = QSplitter(Qt.Orientation.Vertical)
-        self._pictures.setChildrenCollapsible(False)
-        self._pictures.addWidget(self.zero_delta_map)
-        self._pictures.addWidget(self.resampling)
-        self._pictures.setStretchFactor(0, 3)
-        self._pictures.setStretchFactor(1, 2)
-        self._pictures.setSizes([600, 400])
+        self._pictures = QTabWidget()
+        self._pictures.setDocumentMode(True)
+        self._pictures.setAccessibleName("Pictures")
+        self._pictures.addTab(self.zero_delta_map, "&Zero deltas")
+        self._pictures.addTab(self.resampling, "Resam&pling")
         self.addWidget(self._sentence)
         self.addWidget(self._pictures)
         self.say_what_to_do()

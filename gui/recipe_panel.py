@@ -1,40 +1,40 @@
-"""The recipe: method, its parameters, the seed, and where the result goes."""
+"""The recipe: method, its parameters, the seed, where the result goes, and how it is computed."""
 
 from __future__ import annotations
 
-import os
-import secrets
-from collections.abc import Mapping
+import html
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
-from PySide6.QtCore import QObject, Qt, Signal, Slot
-from PySide6.QtGui import QDragEnterEvent, QDropEvent, QValidator
+from PySide6.QtCore import QEvent, Qt, QUrl, Signal, Slot
+from PySide6.QtGui import QDesktopServices, QFocusEvent
 from PySide6.QtWidgets import (
     QComboBox,
-    QDoubleSpinBox,
-    QFormLayout,
     QHBoxLayout,
     QLabel,
     QLineEdit,
     QPushButton,
-    QSpinBox,
     QToolButton,
     QVBoxLayout,
     QWidget,
 )
 
-from core.draws import MAX_SEED
-from core.methods import METHODS, MethodSpec, ParameterSpec, ParameterValue
-from gui.choosing import choose_folder
-from gui.dropped import dropped_paths, sort_dropped
-from gui.merge_setup import free_name
+from core.methods import METHODS, MethodSpec
+from gui.fields import align_labels, form_layout, name_field, tame
+from gui.jobs import JobKeeper
+from gui.merge_setup import MergeSetup, Rule
+from gui.output_field import OutputField
+from gui.parameter_form import ParameterForm
+from gui.precision_form import PrecisionForm
+from gui.seed_field import SeedField
+from gui.settings import Settings
+from gui.text import plural
 from gui.theme import GRID, heading, secondary
 
 __all__ = ["RecipePanel"]
 
-_HELP_LINES = 3
+_HELP_LINES = 4
 """Reserved below the method, so that choosing another moves nothing."""
 
 
@@ -42,8 +42,12 @@ class RecipePanel(QWidget):
     """Where a merge is described.
 
     Attributes:
-        method_box, seed_field, output_field: the fields.
-        parameter_boxes: the fields of the method's own parameters, by name.
+        method_box: the merge methods.
+        parameters: the form of the chosen one.
+        seed, output: the fields.
+        others_label, forget_button: what was opened with a recipe and has no field.
+        fold_button, precision: what most people leave alone, and what opens it.
+        summary_label: what is unusual in there, while it is folded.
 
     Signals:
         changed(): any field is another.
@@ -51,66 +55,56 @@ class RecipePanel(QWidget):
 
     changed = Signal()
 
-    def __init__(self, parent: QWidget | None = None) -> None:
+    def __init__(self, jobs: JobKeeper, settings: Settings, parent: QWidget | None = None) -> None:
         super().__init__(parent)
+        self._settings = settings
+        self._applying = False
+        self._rules: tuple[Rule, ...] = ()
+        self._vocab = "union"
+        self._tokenizer: Path | None = None
         self.method_box = QComboBox()
-        self.method_box.setAccessibleName("Merge method")
+        self.method_box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+        tame(self.method_box)
+        name_field(self.method_box, "Merge method", "How the values of the models become one.")
         for spec in METHODS.values():
             self.method_box.addItem(spec.title, spec.name)
-        self._help = QLabel()
-        self._help.setWordWrap(True)
-        self._help.setAlignment(Qt.AlignmentFlag.AlignTop)
-        self._help.setMinimumHeight(_HELP_LINES * self._help.fontMetrics().lineSpacing())
-        secondary(self._help)
-        self.parameter_boxes: dict[str, QSpinBox | QDoubleSpinBox] = {}
-        self.seed_field = QLineEdit("0")
-        self.seed_field.setValidator(_SeedValidator(self))
-        self.seed_field.setAcceptDrops(False)  # they are for the window
-        self.seed_field.setAccessibleName("Seed of the random draws")
-        self.seed_field.setToolTip(f"The same seed gives the same bytes; 0 to {MAX_SEED}")
-        dice = QToolButton()
-        dice.setText("⚄")
-        dice.setAccessibleName("Random seed")
-        dice.setToolTip("Another seed, at random")
-        dice.clicked.connect(self._on_dice)
-        self.output_field = _OutputField()
-        self.output_field.setAccessibleName("Output folder")
-        self.output_field.setPlaceholderText("A folder that does not exist yet")
-        browse = QPushButton("Choose…")
-        browse.setAccessibleName("Choose where the output folder goes")
-        browse.clicked.connect(self._on_browse)
-        self._rest: dict[str, Any] = {}
-        self._rest_label = QLabel()
-        self._rest_label.setWordWrap(True)
-        secondary(self._rest_label)
-        self._forget = QPushButton("Forget")
-        self._forget.setToolTip("Use the defaults in their place")
-        self._forget.clicked.connect(lambda: self.set_rest({}))
-        self._form = QFormLayout()
-        self._form.setHorizontalSpacing(2 * GRID)
-        self._form.setVerticalSpacing(GRID)
-        self._form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
-        method = QVBoxLayout()
-        method.setSpacing(GRID // 2)
-        method.addWidget(self.method_box)
-        method.addWidget(self._help)
-        label = _label("Met&hod", self.method_box)
-        label.setMinimumWidth(_widest_title(label))
-        self._form.addRow(label, method)
-        self._form.addRow(_label("&Seed", self.seed_field), _row(self.seed_field, dice))
-        self._form.addRow(_label("&Output", self.output_field), _row(self.output_field, browse))
-        self._form.addRow("Also", self._rest_row())
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.setSpacing(GRID)
-        layout.addWidget(heading("Recipe"))
-        layout.addLayout(self._form)
-        self._suggested = ""
+        self.help_label = _HelpLabel()
+        self.parameters = ParameterForm()
+        self.seed = SeedField()
+        self.output = OutputField(jobs)
+        self.others_label = QLabel()
+        self.others_label.setWordWrap(True)
+        secondary(self.others_label)
+        self.forget_button = QPushButton("Forget")
+        self.forget_button.setToolTip("Use the defaults in their place")
+        self.fold_button = QToolButton()
+        self.fold_button.setText("Precision and device")
+        self.fold_button.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
+        self.fold_button.setAutoRaise(True)
+        self.fold_button.setToolTip("Show or hide zero tolerance, types, device, threads and file size")
+        self.summary_label = QLabel()
+        self.summary_label.setWordWrap(True)
+        self.summary_label.setIndent(3 * GRID)
+        secondary(self.summary_label)
+        self.precision = PrecisionForm(jobs)
+        self._lay_out()
+        self._show_method()
+        self.precision.apply(
+            replace(
+                MergeSetup(self.method.name, None, (), 0),
+                device=settings.device,
+                threads=settings.threads,
+                shard_size_bytes=settings.shard_size_bytes,
+            )
+        )
+        self._show_others()
+        self._unfold(settings.recipe_unfolded)
         self.method_box.currentIndexChanged.connect(self._on_method_changed)
-        self.seed_field.textChanged.connect(self.changed)
-        self.output_field.textChanged.connect(self.changed)
-        self._on_method_changed()
-        self.set_rest({})
+        self.help_label.linkActivated.connect(_open_link)
+        self.forget_button.clicked.connect(self._on_forget)
+        self.fold_button.clicked.connect(self._on_fold)
+        for part in (self.parameters, self.seed, self.output, self.precision):
+            part.changed.connect(self._on_changed)
 
     # -- values
 
@@ -119,153 +113,220 @@ class RecipePanel(QWidget):
         return METHODS[self.method_box.currentData()]
 
     @property
-    def parameters(self) -> dict[str, ParameterValue]:
-        return {name: box.value() for name, box in self.parameter_boxes.items()}
+    def output_field(self) -> QLineEdit:
+        return self.output.edit
 
-    @property
-    def seed(self) -> int | None:
-        """None while the field holds no number."""
-        return int(self.seed_field.text()) if self.seed_field.hasAcceptableInput() else None
+    def read_into(self, setup: MergeSetup) -> MergeSetup:
+        """`setup` with what the fields say."""
+        return replace(
+            self.precision.read_into(setup),
+            method=self.method.name,
+            parameters=self.parameters.values(),
+            rules=self._rules,
+            seed=self.seed.seed,
+            vocab=self._vocab,
+            tokenizer_source=self._tokenizer,
+            out=self.output.folder,
+        )
 
-    @property
-    def output(self) -> str:
-        """The output folder, absolute; "" for none."""
-        text = self.output_field.text().strip()
-        return str(Path(text).expanduser().absolute()) if text else ""
+    def apply(self, setup: MergeSetup) -> None:
+        """Set every field; `changed` is emitted once, at the end."""
+        self._applying = True
+        self.method_box.setCurrentIndex(self.method_box.findData(setup.method))
+        self.parameters.set_values(setup.parameters)
+        self._rules, self._vocab, self._tokenizer = setup.rules, setup.vocab, setup.tokenizer_source
+        self.seed.set_seed(setup.seed)
+        self.output.set_folder(setup.out)
+        self.precision.apply(setup)
+        self._show_others()
+        self._applying = False
+        self._on_changed()
 
-    @property
-    def rest(self) -> Mapping[str, Any]:
-        """What an opened recipe says beyond these fields."""
-        return self._rest
-
-    def set_method(self, spec: MethodSpec, parameters: Mapping[str, ParameterValue]) -> None:
-        """Choose a method and fill in its parameters; those not given take their defaults."""
-        self.method_box.setCurrentIndex(self.method_box.findData(spec.name))
-        for name, box in self.parameter_boxes.items():
-            parameter = spec.parameter(name)
-            if parameter is not None:
-                box.setValue(parameters.get(name, parameter.default))  # type: ignore[arg-type]
-
-    def set_rest(self, rest: Mapping[str, Any]) -> None:
-        self._rest = dict(rest)
-        self._rest_label.setText(", ".join(f"{key}: {value}" for key, value in rest.items()))
-        self._form.setRowVisible(self._form.rowCount() - 1, bool(rest))
-        self.changed.emit()
+    def set_seed(self, seed: int) -> None:
+        self.seed.set_seed(seed)
 
     def suggest_output(self, out: Path, *, insist: bool = False) -> None:
         """Fill in an output folder, unless the user has typed one (`insist`: even then)."""
-        if insist or self.output_field.text() in {"", self._suggested}:
-            self._suggested = str(out)
-            self.output_field.setText(self._suggested)
-            self.output_field.setCursorPosition(len(self._suggested))
+        self.output.suggest(out, insist=insist)
+
+    def show_field(self, target: str) -> bool:
+        """Give the focus to the field named `target` as in MergeSetup or the method. Whether there is one."""
+        if target in self.precision.fields:
+            self._unfold(True)
+        fields: dict[str, QWidget] = {
+            "method": self.method_box,
+            "seed": self.seed.edit,
+            "out": self.output.edit,
+            "rules": self.forget_button,
+            "vocab": self.forget_button,
+            "tokenizer_source": self.forget_button,
+            **self.parameters.fields,
+            **self.precision.fields,
+        }
+        if target not in fields:
+            return False
+        fields[target].setFocus(Qt.FocusReason.OtherFocusReason)
+        return True
 
     # -- inside
 
-    def _rest_row(self) -> QWidget:
-        row = QWidget()
-        layout = QHBoxLayout(row)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.setSpacing(GRID)
-        layout.addWidget(self._rest_label, 1)
-        layout.addWidget(self._forget)
-        return row
+    def _show_method(self) -> None:
+        self.parameters.set_method(self.method)
+        self.help_label.show_method(self.method)
+        self._align()
+        self._set_order_of_tabs()
+
+    def _show_others(self) -> None:
+        """What was opened with a recipe and has no field."""
+        parts = []
+        if self._rules:
+            parts.append(plural(len(self._rules), "rule"))
+        if self._vocab != "union":
+            parts.append(f"vocabulary of the {self._vocab}")
+        if self._tokenizer is not None:
+            parts.append(f"tokenizer of {self._tokenizer.name}")
+        self.others_label.setText(", ".join(parts))
+        self._below.setRowVisible(self._below.rowCount() - 1, bool(parts))
 
     @Slot()
-    def _on_method_changed(self) -> None:
-        for box in self.parameter_boxes.values():
-            self._form.removeRow(box)
-        self.parameter_boxes = {}
-        for spec in self.method.parameters:
-            if spec.scope == "merge" and spec.kind != "flag":
-                box = _parameter_box(spec)
-                box.valueChanged.connect(self.changed)
-                self._form.insertRow(1 + len(self.parameter_boxes), spec.title, box)
-                self.parameter_boxes[spec.name] = box
-        for before, after in pairwise([self.method_box, *self.parameter_boxes.values(), self.seed_field]):
-            QWidget.setTabOrder(before, after)
-        self._help.setText(self.method.help)
+    def _on_changed(self) -> None:
+        if self._applying:
+            return
+        machine = self.precision.read_into(MergeSetup("", None, (), 0))
+        self._settings.device = machine.device
+        self._settings.threads = machine.threads
+        self._settings.shard_size_bytes = machine.shard_size_bytes
+        self._show_summary()
         self.changed.emit()
 
     @Slot()
-    def _on_dice(self) -> None:
-        self.seed_field.setText(str(secrets.randbelow(2**32)))
+    def _on_method_changed(self) -> None:
+        self._show_method()
+        self._on_changed()
 
     @Slot()
-    def _on_browse(self) -> None:
-        current = Path(self.output or Path.cwd() / "merged")
-        start = current.parent if current.parent.is_dir() else Path.cwd()
-        parent = choose_folder(self, "Choose the folder in which the output folder will be made", start)
-        if parent is not None:
-            name = current.name or "merged"
-            self.output_field.setText(str(free_name(parent / name)))
+    def _on_forget(self) -> None:
+        self._rules, self._vocab, self._tokenizer = (), "union", None
+        self._show_others()
+        self._on_changed()
+
+    @Slot()
+    def _on_fold(self) -> None:
+        self._unfold(self.precision.isHidden())
+
+    def _unfold(self, unfolded: bool) -> None:
+        self.fold_button.setArrowType(Qt.ArrowType.DownArrow if unfolded else Qt.ArrowType.RightArrow)
+        self.precision.setVisible(unfolded)
+        self._settings.recipe_unfolded = unfolded
+        self._show_summary()
+
+    def _show_summary(self) -> None:
+        text = self.precision.summary()
+        self.summary_label.setText(text)
+        self.summary_label.setVisible(bool(text) and self.precision.isHidden())
+
+    # -- layout
+
+    def _lay_out(self) -> None:
+        above, below = QWidget(), QWidget()
+        self._above, self._below = form_layout(above), form_layout(below)
+        method = QVBoxLayout()
+        method.setSpacing(GRID // 2)
+        method.addWidget(self.method_box)
+        method.addWidget(self.help_label)
+        self._above.addRow(_label("Met&hod", self.method_box), method)
+        self._below.addRow(_label("&Seed", self.seed), self.seed)
+        self._below.addRow(_label("&Output", self.output), self.output)
+        others = QWidget()
+        row = QHBoxLayout(others)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.setSpacing(GRID)
+        row.addWidget(self.others_label, 1)
+        row.addWidget(self.forget_button)
+        self._below.addRow(QLabel("Also"), others)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(GRID)
+        for widget in (heading("Recipe"), above, self.parameters, below, self.fold_button):
+            layout.addWidget(widget)
+        layout.addWidget(self.summary_label)
+        layout.addWidget(self.precision)
+        layout.addStretch(1)
+
+    def _align(self) -> None:
+        align_labels([self._above, self.parameters.form, self._below, self.precision.form])
+
+    def _set_order_of_tabs(self) -> None:
+        order: list[QWidget] = [
+            self.method_box,
+            self.help_label,
+            *self.parameters.fields.values(),
+            self.seed.edit,
+            self.seed.dice_button,
+            self.seed.copy_button,
+            self.output.edit,
+            self.output.choose_button,
+            self.forget_button,
+            self.fold_button,
+            *self.precision.fields.values(),
+        ]
+        for before, after in pairwise(order):
+            QWidget.setTabOrder(before, after)
+
+    def changeEvent(self, event: QEvent) -> None:
+        super().changeEvent(event)
+        if event.type() == QEvent.Type.FontChange:
+            self._align()
 
 
-class _SeedValidator(QValidator):
-    """Whole numbers from 0 to 2^64 - 1, which no spin box holds."""
+class _HelpLabel(QLabel):
+    """What a method does, in a sentence, and where it was described."""
 
-    def __init__(self, parent: QObject) -> None:
-        super().__init__(parent)
+    def __init__(self) -> None:
+        super().__init__()
+        self._text = ""
+        self.setWordWrap(True)
+        self.setAlignment(Qt.AlignmentFlag.AlignTop)
+        self.setTextFormat(Qt.TextFormat.RichText)
+        self.setTextInteractionFlags(
+            Qt.TextInteractionFlag.LinksAccessibleByMouse | Qt.TextInteractionFlag.LinksAccessibleByKeyboard
+        )
+        self._reserve()
+        secondary(self)
 
-    def validate(self, text: str, position: int) -> tuple[QValidator.State, str, int]:
-        if not text:
-            return QValidator.State.Intermediate, text, position
-        if text.isascii() and text.isdigit() and int(text) <= MAX_SEED:
-            return QValidator.State.Acceptable, text, position
-        return QValidator.State.Invalid, text, position
+    def show_method(self, method: MethodSpec) -> None:
+        self._text = f"{html.escape(method.help)} {_source_link(method.source)}"
+        self.setText(self._text)
+        self.setAccessibleName(method.help)
 
+    def focusInEvent(self, event: QFocusEvent) -> None:
+        super().focusInEvent(event)
+        if event.reason() == Qt.FocusReason.TabFocusReason:
+            self.focusNextPrevChild(True)  # to the link, which is all that there is to reach
 
-class _OutputField(QLineEdit):
-    """A path; a folder dropped onto it is where the output folder is to be made."""
+    def changeEvent(self, event: QEvent) -> None:
+        super().changeEvent(event)
+        if event.type() == QEvent.Type.FontChange:
+            self._reserve()
+        elif event.type() == QEvent.Type.PaletteChange:
+            self.setText("")  # the link keeps its colour unless the text is another
+            self.setText(self._text)
 
-    def dragEnterEvent(self, event: QDragEnterEvent) -> None:
-        if sort_dropped(dropped_paths(event.mimeData())).folders:
-            event.acceptProposedAction()
-        else:
-            super().dragEnterEvent(event)
-
-    def dropEvent(self, event: QDropEvent) -> None:
-        folders = sort_dropped(dropped_paths(event.mimeData())).folders
-        if not folders:
-            super().dropEvent(event)
-            return
-        event.acceptProposedAction()
-        self.setText(str(free_name(folders[0] / (os.path.basename(self.text()) or "merged"))))
-
-
-def _parameter_box(spec: ParameterSpec) -> QSpinBox | QDoubleSpinBox:
-    box: QSpinBox | QDoubleSpinBox
-    if spec.kind == "int":
-        box = QSpinBox()
-        box.setRange(int(spec.minimum or 0), int(spec.maximum if spec.maximum is not None else 2**31 - 1))
-        box.setValue(int(spec.default))
-    else:
-        box = QDoubleSpinBox()
-        box.setDecimals(6)
-        box.setSingleStep(0.05)
-        low, high = spec.minimum, spec.maximum
-        box.setRange(-1e9 if low is None else low, 1e9 if high is None else high)
-        box.setValue(float(spec.default))
-    box.lineEdit().setAcceptDrops(False)
-    box.setToolTip(spec.help)
-    box.setAccessibleName(spec.title)
-    box.setAccessibleDescription(spec.help)
-    return box
+    def _reserve(self) -> None:
+        self.setMinimumHeight(_HELP_LINES * self.fontMetrics().lineSpacing())
 
 
-def _row(field: QWidget, button: QWidget) -> QHBoxLayout:
-    layout = QHBoxLayout()
-    layout.setSpacing(GRID)
-    layout.addWidget(field, 1)
-    layout.addWidget(button)
-    return layout
+def _source_link(source: str) -> str:
+    """The source of a method ("arXiv:2410.03743") as a link, where it is one."""
+    number = source.removeprefix("arXiv:")
+    if number == source:
+        return html.escape(source)
+    return f'<a href="https://arxiv.org/abs/{html.escape(number)}">{html.escape(source)}</a>'
 
 
-def _widest_title(label: QLabel) -> int:
-    """Pixels of the longest label that any method brings along."""
-    titles = [
-        spec.title for method in METHODS.values() for spec in method.parameters if spec.scope == "merge"
-    ]
-    return max((label.fontMetrics().horizontalAdvance(title) for title in titles), default=0)
+@Slot(str)
+def _open_link(address: str) -> None:
+    QDesktopServices.openUrl(QUrl(address))
 
 
 def _label(text: str, field: QWidget) -> QLabel:

@@ -2,198 +2,389 @@
 
 from __future__ import annotations
 
+import secrets
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
-from PySide6.QtCore import QEvent, Qt, Slot
-from PySide6.QtGui import QCloseEvent, QDragEnterEvent, QDropEvent
-from PySide6.QtWidgets import (
-    QFrame,
-    QHBoxLayout,
-    QLabel,
-    QMainWindow,
-    QMessageBox,
-    QPushButton,
-    QScrollArea,
-    QSplitter,
-    QVBoxLayout,
-    QWidget,
-)
+from PySide6.QtCore import QEvent, QTimer, QUrl, Slot
+from PySide6.QtGui import QCloseEvent, QDesktopServices, QDragEnterEvent, QDropEvent
+from PySide6.QtWidgets import QMainWindow, QPushButton
 
-from core import MergeError, load_recipe
-from core.units import bytes_text
+from core import MergeError, Progress
+from core.estimate import Throughput
+from core.history import History, HistoryEntry
+from core.units import bytes_text, duration_text
 from gui.actions import Actions
 from gui.choosing import choose_folder, choose_recipe, choose_recipe_to_save
+from gui.document import Document
 from gui.dropped import dropped_paths, sort_dropped
 from gui.export import write_pictures
-from gui.jobs import Job, JobKeeper, MergeJob
-from gui.merge_setup import MergeSetup, free_name, output_beside, rest_of_recipe, why_not_ready
+from gui.history_panel import HistoryPanel
+from gui.jobs import Job, JobKeeper, MergeJob, WarmUpJob
+from gui.layout import WindowLayout
+from gui.log_panel import LogPanel
+from gui.merge_setup import MergeSetup, free_name, output_beside
 from gui.messages import DetailsDialog
 from gui.models_panel import ModelsPanel
 from gui.pictures_panel import PicturesPanel
-from gui.recipe_files import save_recipe
+from gui.plan_job import CalibrateJob, PlanJob
+from gui.preflight_panel import PreflightPanel
+from gui.questions import ask_to_cancel_the_merge, ask_to_save
 from gui.recipe_panel import RecipePanel
-from gui.reports import Failure, MergeResult, PlanSummary
-from gui.run_panel import RunPanel
-from gui.text import plural
-from gui.theme import GRID, accent_button, secondary
+from gui.reports import Failure, MergeResult, PlanReport, PlanSummary, Problem
+from gui.run_panel import RunPanel, title_text
+from gui.settings import Settings
 from resources import DEMO_FOLDER
 
 __all__ = ["MainWindow"]
+
+_CHECK_AFTER_MS = 150
+"""A pause in typing, after which the plan is made again."""
+
+_NOTE_MS = 5000
 
 
 class MainWindow(QMainWindow):
     """The whole workbench.
 
     Attributes:
-        models, recipe, pictures, run: its four parts.
-        merge_button, cancel_button: start and stop.
+        models, recipe, preflight: what you do.
+        pictures, run: what you see.
+        history, log: what happened.
+        document: the recipe as a document.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, settings: Settings, history: History) -> None:
         super().__init__()
-        self.setWindowTitle("Paramosaic")
         self.setAcceptDrops(True)
+        self.setDockNestingEnabled(True)
+        self.settings = settings
+        self.document = Document(settings, self)
         self._jobs = JobKeeper(self)
+        self._plan: PlanJob | None = None
         self._merge: MergeJob | None = None
         self._result: MergeResult | None = None
+        self._history = history
+        self._progress: Progress | None = None
         self._closing = False
-        self._recipe_folder = Path.cwd()
+        self._applying = False
+        self._throughput = Throughput.from_json(settings.throughput)
         self.models = ModelsPanel(self._jobs)
-        self.recipe = RecipePanel()
+        self.recipe = RecipePanel(self._jobs, settings)
+        self.preflight = PreflightPanel()
         self.pictures = PicturesPanel()
         self.run = RunPanel()
-        self.merge_button = QPushButton("&Merge")
-        self.merge_button.setMinimumHeight(4 * GRID)
-        self.merge_button.setDefault(True)
-        self.cancel_button = QPushButton("Cancel")
-        self.cancel_button.setMinimumHeight(4 * GRID)
-        self._ready = QLabel()
-        self._ready.setWordWrap(True)
-        secondary(self._ready)
-        self.setCentralWidget(self._lay_out())
+        self.history = HistoryPanel(history, self._jobs)
+        self.log = LogPanel()
+        self._check = QTimer(self)
+        self._check.setSingleShot(True)
+        self._check.setInterval(_CHECK_AFTER_MS)
+        self._check.timeout.connect(self._start_check)
+        self.statusBar().setSizeGripEnabled(False)  # there from the beginning: nothing moves when it speaks
+        self.layout_ = WindowLayout(self)
         self.actions_ = Actions(self)
-        accent_button(self.merge_button)
-        self.merge_button.clicked.connect(self.start_merge)
-        self.cancel_button.clicked.connect(self.cancel_merge)
+        self._connect()
+        self._setup = self.setup()
+        self.document.begin(self._setup)
+        self.layout_.restore(settings)
+        self.history.refresh()
+        self._start_check()
+        self._update()
+
+    def _connect(self) -> None:
         self.models.changed.connect(self._on_changed)
-        self.models.note_given.connect(lambda note: self.statusBar().showMessage(note, 5000))
+        self.models.note_given.connect(self._note)
         self.recipe.changed.connect(self._on_changed)
+        self.preflight.merge_requested.connect(self._begin_merge)
+        self.preflight.cancel_requested.connect(self.cancel_merge)
+        self.preflight.show_requested.connect(self.show_problem)
         self.pictures.demo_requested.connect(self.open_demo)
-        self.resize(1280, 800)
-        self._on_changed()
+        self.run.again_requested.connect(self.merge_again)
+        self.history.reopen_requested.connect(self.reopen)
+        self.history.open_folder_requested.connect(_open_folder)
+        self.document.changed.connect(self._update)
+        self.document.restored.connect(self._apply)
 
     @property
     def merging(self) -> bool:
         return self._merge is not None
 
+    @property
+    def merge_button(self) -> QPushButton:
+        return self.preflight.merge_button
+
+    @property
+    def has_pictures(self) -> bool:
+        return self._result is not None and self._result.pictures is not None
+
     def setup(self) -> MergeSetup:
         """What the fields say."""
-        return MergeSetup(
+        before = MergeSetup(
             method=self.recipe.method.name,
-            base=self.models.base.folder,
-            models=self.models.taking_part(),
-            parameters=self.recipe.parameters,
-            seed=self.recipe.seed,
-            out=self.recipe.output,
-            rest=self.recipe.rest,
+            base=self.models.base_folder,
+            models=self.models.choices(),
+            k=self.models.k,
+            parameters={},
         )
+        return self.recipe.read_into(before)
 
     def start_job(self, job: Job) -> None:
         """Run `job` and keep it until its thread has ended."""
         self._jobs.start(job)
 
+    @Slot()
+    def warm_up(self) -> None:
+        """Import, compile and, at a first start, measure the kernels, before they are needed."""
+        job = WarmUpJob()
+        if not self.settings.throughput:
+            job.finished.connect(self._calibrate)
+        self.start_job(job)
+
+    @Slot()
+    def _calibrate(self) -> None:
+        if not self._closing and not self.merging:
+            job = CalibrateJob(self._throughput)
+            job.calibrated.connect(self._on_calibrated)
+            self.start_job(job)
+
+    @Slot(object)
+    def _on_calibrated(self, throughput: Throughput) -> None:
+        self._throughput = throughput
+        if not self.merging:
+            self._start_check()
+
     # -- recipes
 
-    def open_recipe(self, path: Path, out: Path | None = None) -> bool:
-        """Load `path` into the fields; says why not where it cannot.
+    @Slot()
+    def new_recipe(self) -> None:
+        self._unless_unsaved(lambda: self._begin(MergeSetup.empty(self.setup())))
+
+    @Slot()
+    def ask_for_recipe(self) -> None:
+        path = choose_recipe(self, self._recipe_folder())
+        if path is not None:
+            self.open_recipe(path)
+
+    def open_recipe(self, path: Path) -> None:
+        """Load `path` into the fields, after asking where something would be lost."""
+        self._unless_unsaved(lambda: self.load_recipe(path))
+
+    def load_recipe(self, path: Path, out: Path | None = None) -> bool:
+        """Load `path` into the fields without asking; says why not where it cannot be read.
 
         Args:
             path: the recipe.
             out: the output folder to suggest; None for one beside the recipe.
         """
         try:
-            recipe = load_recipe(path)
+            setup = self.document.load(path, self.setup())
         except MergeError as error:
-            self.run.show_failure(Failure.of(error))
+            self._show_failure(Failure.of(error))
             return False
-        self._recipe_folder = path.absolute().parent
-        self.run.message.clear()
-        self._forget_result()
-        self.models.replace_all(
-            recipe.base, list(zip((entry.path for entry in recipe.models), recipe.weights, strict=True))
-        )
-        self.recipe.set_method(recipe.method, recipe.parameters)
-        self.recipe.seed_field.setText(str(recipe.seed))
-        self.recipe.set_rest(rest_of_recipe(recipe))
-        self.recipe.suggest_output(out or output_beside(path), insist=True)
+        self._begin(replace(setup, out=str(out or output_beside(path))), path)
         return True
 
     @Slot()
     def open_demo(self) -> None:
         """The demo models, to be merged into a folder of the current directory."""
-        self.open_recipe(DEMO_FOLDER / "recipe.yaml", free_name(Path.cwd() / "paramosaic-demo"))
+
+        def load() -> None:
+            path = DEMO_FOLDER / "recipe.yaml"
+            setup = self.document.load(path, self.setup())
+            self._begin(replace(setup, out=str(free_name(Path.cwd() / "paramosaic-demo"))))
+
+        self._unless_unsaved(load)
+
+    def reopen(self, entry: HistoryEntry) -> None:
+        """Put the recipe of an earlier run into the fields."""
+
+        def load() -> None:
+            try:
+                setup = self.document.load_entry(entry, self.setup())
+            except MergeError as error:
+                self._show_failure(Failure.of(error))
+                return
+            self._begin(replace(setup, out=str(free_name(Path(entry.out)))))
+
+        self._unless_unsaved(load)
 
     @Slot()
-    def ask_for_recipe(self) -> None:
-        path = choose_recipe(self, self._recipe_folder)
-        if path is not None:
-            self.open_recipe(path)
+    def save_recipe(self) -> bool:
+        """Save to the recipe's file, or ask for one. Whether it was saved."""
+        return self._save_to(self.document.path) if self.document.path is not None else self.save_recipe_as()
 
     @Slot()
-    def ask_where_to_save_recipe(self) -> None:
+    def save_recipe_as(self) -> bool:
+        path = choose_recipe_to_save(self, self._recipe_folder())
+        return path is not None and self._save_to(path)
+
+    def _save_to(self, path: Path) -> bool:
         try:
-            recipe = self.setup().recipe()
-            path = choose_recipe_to_save(self, self._recipe_folder)
-            if path is not None:
-                save_recipe(recipe, path)
-                self.statusBar().showMessage(f"Saved {path.name}", 5000)
+            self.document.save(self.setup(), path)
         except MergeError as error:
-            self.run.show_failure(Failure.of(error))
+            self._show_failure(Failure.of(error))
+            return False
+        self._note(f"Saved {path.name}")
+        return True
 
     @Slot()
     def ask_where_to_save_pictures(self) -> None:
-        folder = choose_folder(self, "Choose a folder for the pictures", self._recipe_folder)
+        folder = choose_folder(self, "Choose a folder for the pictures", self._recipe_folder())
         if folder is None or self._result is None:
             return
         try:
             written = write_pictures(self._result.record, folder)
-            self.statusBar().showMessage(f"Saved {' and '.join(path.name for path in written)}", 5000)
+            self._note(f"Saved {' and '.join(path.name for path in written)}")
         except MergeError as error:
-            self.run.show_failure(Failure.of(error))
+            self._show_failure(Failure.of(error))
+
+    def _begin(self, setup: MergeSetup, path: Path | None = None) -> None:
+        """Show `setup` as a new document."""
+        self.run.message.clear()
+        self._forget_result()
+        self._apply(setup)
+        self.document.begin(self._setup, path)
+
+    def _unless_unsaved(self, then: Callable[[], object]) -> None:
+        """Do `then`, after asking what becomes of changes that would be lost."""
+        if self.merging:
+            return
+        if self.document.would_be_lost(self._setup):
+            ask_to_save(self, self.save_recipe, then)
+        else:
+            then()
+
+    def _recipe_folder(self) -> Path:
+        if self.document.path is not None:
+            return self.document.path.parent
+        return self._setup.base.parent if self._setup.base is not None else Path.cwd()
+
+    # -- the set-up
+
+    @Slot(object)
+    def _apply(self, setup: MergeSetup) -> None:
+        """Set every field from `setup`."""
+        self._applying = True
+        self.models.apply(setup.base, setup.models, setup.k)
+        self.recipe.apply(setup)
+        self._applying = False
+        self._on_changed()
+
+    @Slot()
+    def _on_changed(self) -> None:
+        """A field is another."""
+        if self._applying:
+            return
+        setup = self.setup()
+        if setup.models and not setup.out and not self.recipe.output_field.hasFocus():
+            self._applying = True
+            self.recipe.suggest_output(output_beside(setup.models[0].folder))
+            self._applying = False
+            setup = self.setup()
+        if setup == self._setup:
+            return
+        self._setup = setup
+        self.document.undo.note(setup)
+        self.preflight.setup_changed()
+        self._check.start()
+        self._update()
+
+    @Slot()
+    def _start_check(self) -> None:
+        if self._plan is not None:
+            self._plan.cancel()
+        if self.merging:
+            return
+        self._plan = PlanJob(self._setup, self._throughput)
+        self._plan.reported.connect(self._on_report)
+        self.preflight.show_checking()
+        self.start_job(self._plan)
+
+    @Slot(object)
+    def _on_report(self, report: PlanReport) -> None:
+        if self.sender() is not self._plan or report.setup != self._setup or self.merging:
+            return  # of a check that was overtaken
+        self.models.set_states(report.states)
+        self.preflight.show_report(report)
+        self._update()
+
+    @Slot()
+    def refresh_models(self) -> None:
+        """Read the models again: they may have changed on the disk."""
+        self.models.refresh()
+        self.preflight.setup_changed()
+        self._start_check()
+
+    @Slot(object)
+    def show_problem(self, problem: Problem) -> None:
+        """Go to the field or the model that `problem` is about."""
+        self.layout_.show_setup()
+        if problem.path is not None and problem.path in {choice.folder for choice in self._setup.models}:
+            self.models.show_model(problem.path)
+        elif problem.target == "base":
+            self.models.show_base()
+        elif problem.target == "models":
+            self.models.table.setFocus()
+        else:
+            self.recipe.show_field(problem.target)
 
     # -- merging
 
     @Slot()
     def start_merge(self) -> None:
-        if self.merging or not self.merge_button.isEnabled():
+        """As pressing Merge."""
+        self.merge_button.click()
+
+    @Slot()
+    def merge_again(self) -> None:
+        """The same merge with another seed, at random, as soon as it has been checked."""
+        if not self.merging:
+            self.recipe.set_seed(secrets.randbelow(2**32))
+            self.preflight.wish_merge()
+
+    @Slot()
+    def _begin_merge(self) -> None:
+        if self.merging:
             return
         self._forget_result()
-        self._merge = MergeJob(self.setup())
-        self._merge.planned.connect(self._on_planned)
-        self._merge.progressed.connect(self.run.show_progress)
-        self._merge.pictures_changed.connect(self.pictures.show_pictures)
-        self._merge.succeeded.connect(self._on_succeeded)
-        self._merge.failed.connect(self._on_failed)
-        self._merge.cancelled.connect(self._on_cancelled)
-        self._merge.ended.connect(self._on_ended)
+        job = self._merge = MergeJob(self._setup, self._history)
+        job.planned.connect(self._on_planned)
+        job.noted.connect(self._on_noted)
+        job.progressed.connect(self._on_progress)
+        job.pictures_changed.connect(self.pictures.show_pictures)
+        job.succeeded.connect(self._on_succeeded)
+        job.failed.connect(self._on_failed)
+        job.cancelled.connect(self._on_cancelled)
+        job.ended.connect(self._on_ended)
         self.run.begin()
-        self._on_changed()
-        self.start_job(self._merge)
+        self.log.add(f"Merging into {self._setup.out}")
+        self._update()
+        self.start_job(job)
 
     @Slot()
     def cancel_merge(self) -> None:
         if self._merge is not None:
             self.run.show_cancelling()
-            self.cancel_button.setEnabled(False)
             self._merge.cancel()
+            self._update()
 
     @Slot(object)
     def _on_planned(self, plan: PlanSummary) -> None:
+        self.history.refresh()
         self.run.show_plan(plan)
+        for warning in plan.warnings:
+            self.log.add(warning, "warning")
         if plan.pictures is not None:
             self.pictures.show_pictures(plan.pictures)
         else:
             self.pictures.say_no_deltas(self.recipe.method.title)
+
+    @Slot(object)
+    def _on_progress(self, progress: Progress) -> None:
+        self._progress = progress
+        self.run.show_progress(progress)
+        self._update_title()
 
     @Slot(object)
     def _on_succeeded(self, result: MergeResult) -> None:
@@ -201,22 +392,36 @@ class MainWindow(QMainWindow):
         if result.pictures is not None:
             self.pictures.show_pictures(result.pictures)
         self.run.show_result(result)
-        self.recipe.suggest_output(free_name(result.out), insist=True)
+        took = duration_text(result.record.seconds)
+        self.log.add(f"Merged in {took}: {bytes_text(result.record.bytes_written)} written to {result.out}")
+        self.document.keep(self._setup)
+        self._throughput = self._throughput.updated(result.record, result.measured)
+        self.settings.throughput = self._throughput.to_json()
 
     @Slot(object)
     def _on_failed(self, failure: Failure) -> None:
-        self.run.show_failure(failure)
+        self._show_failure(failure)
         if failure.details is not None and not self._closing:
             DetailsDialog(failure, self).open()
+
+    @Slot(object)
+    def _on_noted(self, failure: Failure) -> None:
+        self.log.add(failure.message, "warning")
 
     @Slot()
     def _on_cancelled(self) -> None:
         self.run.show_cancelled()
+        self.log.add("Cancelled; nothing was written")
 
     @Slot()
     def _on_ended(self) -> None:
         self._merge = None
-        self._on_changed()
+        self._progress = None
+        self.history.refresh()
+        if self._result is not None:
+            self.recipe.suggest_output(free_name(self._result.out), insist=True)
+        self._start_check()
+        self._update()
         if self._closing:
             self.close()
 
@@ -227,76 +432,31 @@ class MainWindow(QMainWindow):
     # -- state
 
     @Slot()
-    def _on_changed(self) -> None:
-        """Bring everything that depends on the fields up to date."""
-        setup = self.setup()
-        if setup.models and not setup.out and not self.recipe.output_field.hasFocus():
-            self.recipe.suggest_output(output_beside(setup.models[0][0]))
-            setup = self.setup()
-        summaries = self.models.summaries()
-        reason = why_not_ready(setup, self.models.base.summary, summaries)
-        if self.merging:
-            self._ready.setText("Merging…")
-        elif reason is not None:
-            self._ready.setText(reason)
-        else:
-            read = [
-                s
-                for s in ([self.models.base.summary] if self.recipe.method.needs_base else []) + summaries
-                if s
-            ]
-            total = bytes_text(sum(summary.size_bytes for summary in read))
-            self._ready.setText(f"Ready: reads {total} from {plural(len(read), 'model')}.")
-        self.merge_button.setEnabled(reason is None and not self.merging)
-        self.merge_button.setToolTip(reason or "")
-        self.cancel_button.setEnabled(self.merging)
+    def _update(self) -> None:
+        """Bring everything that depends on the state up to date."""
         self.models.setEnabled(not self.merging)
         self.recipe.setEnabled(not self.merging)
-        self.actions_.update(merging=self.merging, ready=reason is None, has_pictures=self._has_pictures())
+        self.preflight.set_merging(self.merging)
+        self.actions_.update()
+        self._update_title()
         if self._result is None and not self.merging:
-            if self.models.base.folder is None and not setup.models:
+            if self._setup.base is None and not self._setup.models:
                 self.pictures.say_what_to_do()
             else:
-                self.pictures.say_next(reason)
+                self.pictures.say_next(self.preflight.reason)
 
-    def _has_pictures(self) -> bool:
-        return self._result is not None and self._result.pictures is not None
+    def _update_title(self) -> None:
+        progress = f"{title_text(self._progress)} – " if self._progress is not None else ""
+        self.setWindowTitle(f"{progress}{self.document.title} – Paramosaic")
+        self.setWindowModified(self.document.modified)
 
-    # -- layout
+    def _show_failure(self, failure: Failure) -> None:
+        self.run.show_failure(failure)
+        self.log.add(f"{failure.message} {failure.hint or ''}".strip(), "error")
 
-    def _lay_out(self) -> QWidget:
-        doing = QWidget()
-        column = QVBoxLayout(doing)
-        column.setContentsMargins(2 * GRID, 2 * GRID, GRID, 2 * GRID)
-        column.setSpacing(2 * GRID)
-        column.addWidget(self.models, 1)
-        column.addWidget(self.recipe)
-        column.addWidget(self._ready)
-        buttons = QHBoxLayout()
-        buttons.setSpacing(GRID)
-        buttons.addWidget(self.merge_button, 1)
-        buttons.addWidget(self.cancel_button)
-        column.addLayout(buttons)
-        scrolled = QScrollArea()
-        scrolled.setWidget(doing)
-        scrolled.setWidgetResizable(True)
-        scrolled.setFrameShape(QFrame.Shape.NoFrame)
-        scrolled.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        scrolled.setMinimumWidth(48 * GRID)
-        seeing = QWidget()
-        right = QVBoxLayout(seeing)
-        right.setContentsMargins(GRID, 2 * GRID, 2 * GRID, 2 * GRID)
-        right.setSpacing(0)
-        right.addWidget(self.pictures, 1)
-        right.addWidget(self.run)
-        splitter = QSplitter(Qt.Orientation.Horizontal)
-        splitter.setChildrenCollapsible(False)
-        splitter.addWidget(scrolled)
-        splitter.addWidget(seeing)
-        splitter.setStretchFactor(0, 0)
-        splitter.setStretchFactor(1, 1)
-        splitter.setSizes([54 * GRID, 106 * GRID])
-        return splitter
+    @Slot(str)
+    def _note(self, text: str) -> None:
+        self.statusBar().showMessage(text, _NOTE_MS)
 
     # -- Qt
 
@@ -312,22 +472,29 @@ class MainWindow(QMainWindow):
         event.acceptProposedAction()
         if dropped.recipe is not None:
             self.open_recipe(dropped.recipe)
-        self.models.add_sub_models(dropped.folders)
+        self.models.add_from(dropped.folders)
         if dropped.unusable:
-            self.statusBar().showMessage(f"{dropped.unusable[0].name} is neither a model nor a recipe", 5000)
+            self._note(f"{dropped.unusable[0].name} is neither a model nor a recipe")
 
     def changeEvent(self, event: QEvent) -> None:
         super().changeEvent(event)
         if event.type() == QEvent.Type.ApplicationPaletteChange:
-            accent_button(self.merge_button)
+            self.preflight.update_accent()
 
     def closeEvent(self, event: QCloseEvent) -> None:
-        if self._merge is not None:
+        if not self._closing and (self.merging or self.document.would_be_lost(self._setup)):
             event.ignore()
-            if not self._closing:
-                self._ask_to_close()
+            if self.merging:
+                ask_to_cancel_the_merge(self, self.close_at_once)
+            else:
+                ask_to_save(self, self.save_recipe, self.close_at_once)
             return
+        if self.merging:
+            event.ignore()
+            return
+        self.layout_.save(self.settings)
         self.hide()
+        self._check.stop()
         self._jobs.stop_all()
         event.accept()
 
@@ -337,16 +504,7 @@ class MainWindow(QMainWindow):
         self.cancel_merge()
         self.close()
 
-    def _ask_to_close(self) -> None:
-        box = QMessageBox(self)
-        box.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        box.setIcon(QMessageBox.Icon.Question)
-        box.setWindowTitle("Paramosaic")
-        box.setText("A merge is running.")
-        box.setInformativeText("Cancel it and close? Nothing of it will be left.")
-        stop = box.addButton("Cancel the merge and close", QMessageBox.ButtonRole.AcceptRole)
-        keep = box.addButton("Go on merging", QMessageBox.ButtonRole.RejectRole)
-        box.setDefaultButton(keep)
-        box.setEscapeButton(keep)
-        stop.clicked.connect(self.close_at_once)
-        box.open()
+
+@Slot(object)
+def _open_folder(folder: Path) -> None:
+    QDesktopServices.openUrl(QUrl.fromLocalFile(str(folder)))

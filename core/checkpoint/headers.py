@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from dataclasses import dataclass
+from functools import lru_cache
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,9 @@ __all__ = ["MAX_HEADER_BYTES", "ShardHeader", "StoredTensor", "encode_header", "
 
 _MAX_DIMENSIONS = 64  # as torch has it
 _LFS_POINTER = b"version https://git-lfs"
+
+_REMEMBERED = 16_384
+"""Headers: of fifty models of two hundred files each, and more."""
 
 MAX_HEADER_BYTES = 100_000_000
 """The bound that the safetensors library sets itself."""
@@ -72,9 +76,20 @@ class ShardHeader:
 def read_header(path: Path) -> ShardHeader:
     """Parse and check the header of `path`; no weights are read.
 
+    A file whose size and modification time are those of before is not read again.
+
     Raises:
         CheckpointError: the file cannot be read, or is damaged in any way.
     """
+    try:
+        status = path.stat()
+    except (OSError, ValueError):
+        return _read_header.__wrapped__(path, 0, 0)  # which says what is wrong
+    return _read_header(path, status.st_size, status.st_mtime_ns)
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _read_header(path: Path, size_bytes: int, modified_ns: int) -> ShardHeader:
     with ReadFile(path) as file:
         if file.size_bytes < 8:
             raise _damaged(path, f"it has only {file.size_bytes} bytes")

@@ -79,7 +79,7 @@ def main() -> None:
 
 def _options() -> Any:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--parameters", type=_count, default=468_000_000, help="of each model, e.g. 468M")
+    parser.add_argument("--parameters", type=count, default=468_000_000, help="of each model, e.g. 468M")
     parser.add_argument("--models", type=int, default=10, help="K")
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--threads", type=int, default=default_threads())
@@ -98,7 +98,7 @@ def _options() -> Any:
     return options
 
 
-def _count(text: str) -> int:
+def count(text: str) -> int:
     return int(float(text.rstrip("MB")) * {"M": 1e6, "B": 1e9}.get(text[-1], 1))
 
 

@@ -21,7 +21,9 @@ from pytestqt.qtbot import QtBot
 from safetensors.torch import save_file
 
 import core.execute
+from core.history import History
 from gui.jobs import Job
+from gui.settings import Settings
 from gui.window import MainWindow
 
 LAYERS = 3
@@ -56,10 +58,22 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def window(qtbot: QtBot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[MainWindow]:
-    """A window whose current directory is an empty folder."""
+def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    """Those of a first start."""
+    return Settings(tmp_path_factory.mktemp("settings") / "settings.ini")
+
+
+@pytest.fixture
+def window(
+    qtbot: QtBot,
+    settings: Settings,
+    tmp_path: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[MainWindow]:
+    """A window without a history, whose current directory is an empty folder."""
     monkeypatch.chdir(tmp_path)
-    window = MainWindow()
+    window = MainWindow(settings, History(tmp_path_factory.mktemp("history")))
     qtbot.addWidget(window)
     window.show()
     yield window

@@ -65,10 +65,9 @@ def test_a_window_without_a_display_is_refused_in_one_line(tmp_path: Path) -> No
 def test_the_window_comes_before_torch_and_numba(tmp_path: Path) -> None:
     code = (
         "import sys\n"
-        "from gui.app import make_application\n"
-        "from gui.window import MainWindow\n"
+        "from gui.app import make_application, make_window\n"
         "application = make_application()\n"
-        "window = MainWindow()\n"
+        "window = make_window()\n"
         "window.show()\n"
         "application.processEvents()\n"
         "print(sorted({'torch', 'numba', 'transformers'} & set(sys.modules)))\n"
@@ -97,6 +96,7 @@ def run_without_display(code: str, folder: Path, **extra: str) -> subprocess.Com
     hidden = {"DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM"}
     environment = {name: value for name, value in os.environ.items() if name not in hidden}
     environment["PYTHONPATH"] = str(Path(__file__).parents[2])
+    environment |= {"PARAMOSAIC_DATA_DIR": str(folder), "XDG_CONFIG_HOME": str(folder)}
     return subprocess.run(
         [sys.executable, "-c", code],
         cwd=folder,

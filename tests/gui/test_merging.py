@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from PySide6.QtWidgets import QMessageBox, QPushButton
+from PySide6.QtWidgets import QAbstractButton, QMessageBox, QPushButton
 from pytestqt.qtbot import QtBot
+from safetensors.torch import load_file, save_file
 
 import gui.jobs
 from core import load_recipe, plan_merge, read_record, run_merge
+from core.errors import OutputError
+from core.history import History
 from gui.jobs import MergeJob
 from gui.messages import DetailsDialog
 from gui.theme import is_dark, palette
@@ -21,14 +26,20 @@ from gui.window import MainWindow
 
 @pytest.fixture
 def ready(qtbot: QtBot, window: MainWindow, models: Path, tmp_path: Path) -> MainWindow:
-    """A window with a recipe whose models have been read; the output is tmp_path/out."""
-    assert window.open_recipe(models / "recipe.yaml", tmp_path / "out")
-    qtbot.waitUntil(window.merge_button.isEnabled)
+    """A window with a recipe that was checked; the output is tmp_path/out."""
+    assert window.load_recipe(models / "recipe.yaml", tmp_path / "out")
+    wait_for_check(qtbot, window)
     return window
 
 
+def wait_for_check(qtbot: QtBot, window: MainWindow) -> None:
+    qtbot.waitUntil(lambda: window.preflight.checked)
+
+
 def merge(qtbot: QtBot, window: MainWindow) -> None:
+    runs = len(window.log.text.splitlines())
     window.merge_button.click()
+    qtbot.waitUntil(lambda: len(window.log.text.splitlines()) > runs)
     qtbot.waitUntil(lambda: not window.merging, timeout=30_000)
 
 
@@ -41,7 +52,7 @@ def test_a_merge_writes_a_model_and_fills_the_pictures(
     assert [tensor.digest for tensor in record.tensors] == [tensor.digest for tensor in same.tensors]
     assert "Merged in" in ready.run.message.text
     assert str(tmp_path / "out") in ready.run.message.text
-    assert ready.recipe.output == str(tmp_path / "out-2")
+    assert ready.setup().out == str(tmp_path / "out-2")
     assert ready.pictures.sentence == ""
     cells = ready.pictures.zero_delta_map
     assert cells._image.image.shape == (2, 3)  # modules from top to bottom, layers from left to right
@@ -53,13 +64,13 @@ def test_a_merge_writes_a_model_and_fills_the_pictures(
 
 def test_merging_again_needs_no_new_name(qtbot: QtBot, ready: MainWindow, tmp_path: Path) -> None:
     merge(qtbot, ready)
-    merge(qtbot, ready)
+    merge(qtbot, ready)  # at once, while the new output folder is checked
     first, second = read_record(tmp_path / "out"), read_record(tmp_path / "out-2")
     assert [tensor.digest for tensor in first.tensors] == [tensor.digest for tensor in second.tensors]
 
 
 def test_an_average_has_no_pictures_and_says_why(qtbot: QtBot, ready: MainWindow, tmp_path: Path) -> None:
-    ready.recipe.method_box.setCurrentIndex(ready.recipe.method_box.findData("linear"))
+    choose_method(ready, "linear")
     merge(qtbot, ready)
     assert (tmp_path / "out" / "paramosaic.json").exists()
     assert "no deltas" in ready.pictures.sentence
@@ -83,7 +94,7 @@ def test_cancelling_half_way_leaves_nothing(
     qtbot.waitUntil(held_merge.reached.is_set)
     assert (tmp_path / "out.partial").exists()
     assert not ready.models.isEnabled()
-    ready.cancel_button.click()
+    ready.preflight.cancel_button.click()
     held_merge.released.set()
     qtbot.waitUntil(lambda: not ready.merging)
     assert list(tmp_path.iterdir()) == []
@@ -140,13 +151,16 @@ def test_closing_can_be_thought_better_of(
 
 
 def test_an_error_of_the_engine_is_told_inline(
-    qtbot: QtBot, ready: MainWindow, models: Path, tmp_path: Path
+    qtbot: QtBot, ready: MainWindow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ready.recipe.output_field.setText(str(models / "run-1" / "out"))
+    def fail(*arguments: object, **options: object) -> None:
+        raise OutputError("the disk is gone", hint="plug it in")
+
+    monkeypatch.setattr(gui.jobs, "run_merge", fail)
     merge(qtbot, ready)
-    assert "inside the input" in ready.run.message.text
+    assert ready.run.message.text == "The disk is gone. Plug it in."
+    assert "The disk is gone" in ready.log.text
     assert ready.findChild(DetailsDialog) is None
-    assert ready.merge_button.isEnabled()
 
 
 def test_a_fault_of_the_program_comes_with_details(
@@ -164,10 +178,14 @@ def test_a_fault_of_the_program_comes_with_details(
 
 
 @pytest.mark.parametrize("outcome", ["succeeded", "failed", "cancelled"])
-def test_a_job_ends_once_and_in_one_way(qtbot: QtBot, ready: MainWindow, models: Path, outcome: str) -> None:
+def test_a_job_ends_once_and_in_one_way(
+    qtbot: QtBot, ready: MainWindow, models: Path, tmp_path: Path, outcome: str
+) -> None:
+    setup = ready.setup()
     if outcome == "failed":
-        ready.recipe.output_field.setText(str(models / "run-1" / "out"))
-    job = MergeJob(ready.setup())
+        setup = replace(setup, out=str(models / "run-1" / "out"))
+    history = History(tmp_path / "history")
+    job = MergeJob(setup, history)
     told: list[str] = []
     note: Callable[[str], Callable[..., None]] = lambda name: lambda *_: told.append(name)  # noqa: E731
     for name in ("succeeded", "failed", "cancelled", "ended"):
@@ -178,3 +196,101 @@ def test_a_job_ends_once_and_in_one_way(qtbot: QtBot, ready: MainWindow, models:
     qtbot.waitUntil(lambda: "ended" in told)
     job.wait()
     assert told == [outcome, "ended"]
+    assert [entry.status for entry in history.entries()] == [outcome.replace("succeeded", "done")]
+
+
+def choose_method(window: MainWindow, name: str) -> None:
+    box = window.recipe.method_box
+    box.setCurrentIndex(box.findData(name))
+
+
+# -- before
+
+
+def test_merge_says_what_is_missing(qtbot: QtBot, window: MainWindow, models: Path, tmp_path: Path) -> None:
+    def reason() -> str | None:
+        wait_for_check(qtbot, window)
+        assert window.merge_button.isEnabled() == (window.preflight.reason is None)
+        return window.preflight.reason
+
+    assert "base" in (reason() or "")
+    window.models.set_base(models / "base")
+    assert "sub-model" in (reason() or "")
+    window.models.add_sub_models([models / "run-1"])
+    assert reason() is None
+    (tmp_path / "there").mkdir()
+    window.recipe.output_field.setText(str(tmp_path / "there"))
+    assert "exists" in (reason() or "")
+    window.recipe.output_field.setText(str(models / "run-1" / "out"))
+    assert "inside the input" in (reason() or "")
+    window.recipe.output_field.setText("")  # and not in the middle of typing: one is suggested
+    assert reason() is None
+    assert window.setup().out
+
+
+def test_an_average_needs_no_base(qtbot: QtBot, window: MainWindow, models: Path) -> None:
+    window.models.add_sub_models([models / "run-1"])
+    wait_for_check(qtbot, window)
+    assert not window.merge_button.isEnabled()
+    choose_method(window, "linear")
+    wait_for_check(qtbot, window)
+    assert window.merge_button.isEnabled()
+
+
+def test_a_model_that_does_not_fit_is_shown(
+    qtbot: QtBot, ready: MainWindow, models: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(models / "run-1", tmp_path / "other")
+    tensors = load_file(models / "run-1" / "model.safetensors")
+    tensors["model.norm.weight"] = tensors["model.norm.weight"][:3].clone()
+    save_file(tensors, tmp_path / "other" / "model.safetensors", metadata={"format": "pt"})
+    ready.models.add_sub_models([tmp_path / "other"])
+    wait_for_check(qtbot, ready)
+    assert not ready.merge_button.isEnabled()
+    links = [link for link in ready.preflight.problems.findChildren(QAbstractButton) if link.isVisible()]
+    links[0].click()
+    assert ready.models.table.selectionModel().selectedRows()[0].row() == 3
+    assert "model.norm.weight" in ready.models.message.text
+
+
+# -- after
+
+
+def test_a_wish_to_merge_again_is_granted_with_another_seed(
+    qtbot: QtBot, ready: MainWindow, models: Path, tmp_path: Path
+) -> None:
+    merge(qtbot, ready)
+    again = next(button for button in ready.run.findChildren(QPushButton) if "again" in button.text())
+    again.click()
+    qtbot.waitUntil(lambda: (tmp_path / "out-2").exists() and not ready.merging, timeout=30_000)
+    first, second = read_record(tmp_path / "out"), read_record(tmp_path / "out-2")
+    assert first.recipe["seed"] == 7 != second.recipe["seed"]
+    changed = [one.digest != other.digest for one, other in zip(first.tensors, second.tensors, strict=True)]
+    assert any(changed)
+
+
+def test_the_history_opens_a_recipe_again(qtbot: QtBot, ready: MainWindow, tmp_path: Path) -> None:
+    merge(qtbot, ready)
+    setup = ready.setup()
+    ready.recipe.set_seed(99)
+    choose_method(ready, "linear")
+    merge(qtbot, ready)
+    qtbot.waitUntil(lambda: ready.history.table.model().rowCount() == 2)
+    ready.history.table.selectRow(1)
+    entry = ready.history.selected()
+    assert entry is not None
+    assert entry.seed == 7
+    ready.history.reopen_requested.emit(entry)
+    assert ready.setup().described == replace(setup, out=ready.setup().out).described
+    assert ready.setup().out == str(tmp_path / "out-3")
+    merge(qtbot, ready)
+    first, third = read_record(tmp_path / "out"), read_record(tmp_path / "out-3")
+    assert [tensor.digest for tensor in first.tensors] == [tensor.digest for tensor in third.tensors]
+
+
+def test_the_title_shows_how_far_it_is(qtbot: QtBot, ready: MainWindow, held_merge: SimpleNamespace) -> None:
+    ready.merge_button.click()
+    qtbot.waitUntil(lambda: "%" in ready.windowTitle())
+    held_merge.released.set()
+    qtbot.waitUntil(lambda: not ready.merging)
+    assert ready.windowTitle() == "recipe.yaml[*] – Paramosaic"

@@ -1,0 +1,117 @@
+"""Where the parts of the window stand: docks that move and are remembered."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from PySide6.QtCore import QByteArray, QSize, Qt, Slot
+from PySide6.QtGui import QAction
+from PySide6.QtWidgets import QDockWidget, QFrame, QScrollArea, QSplitter, QTabWidget, QVBoxLayout, QWidget
+
+from gui.settings import Settings
+from gui.theme import GRID
+
+if TYPE_CHECKING:
+    from gui.window import MainWindow
+
+__all__ = ["WindowLayout"]
+
+_VERSION = 1
+"""Of the docks: a state that was saved with others is not restored."""
+
+_SIZE = QSize(1280, 800)
+
+
+class WindowLayout:
+    """Places the panels of a window: the set-up on the left, the log below, the pictures in the middle.
+
+    Attributes:
+        docks: the docks, in the order of the View menu.
+    """
+
+    def __init__(self, window: MainWindow) -> None:
+        self._window = window
+        window.setCentralWidget(_seeing(window.pictures, window.run))
+        window.setCorner(Qt.Corner.BottomLeftCorner, Qt.DockWidgetArea.LeftDockWidgetArea)
+        window.setTabPosition(Qt.DockWidgetArea.AllDockWidgetAreas, QTabWidget.TabPosition.North)
+        self._setup = _dock(window, "Set-up", _doing(window.models, window.recipe, window.preflight))
+        self._history = _dock(window, "History", window.history)
+        self._log = _dock(window, "Log", window.log)
+        self.docks = (self._setup, self._history, self._log)
+        self.reset()
+
+    def actions(self) -> list[QAction]:
+        """Show and hide each dock."""
+        return [dock.toggleViewAction() for dock in self.docks]
+
+    @Slot()
+    def reset(self) -> None:
+        """Put everything where it is at a first start."""
+        window = self._window
+        for dock in self.docks:
+            dock.setFloating(False)
+            window.removeDockWidget(dock)
+        window.addDockWidget(Qt.DockWidgetArea.LeftDockWidgetArea, self._setup)
+        window.addDockWidget(Qt.DockWidgetArea.BottomDockWidgetArea, self._history)
+        window.tabifyDockWidget(self._history, self._log)
+        for dock in self.docks:
+            dock.show()
+        self._history.raise_()
+        window.resizeDocks([self._setup], [54 * GRID], Qt.Orientation.Horizontal)
+        window.resizeDocks([self._history], [18 * GRID], Qt.Orientation.Vertical)
+
+    def restore(self, settings: Settings) -> None:
+        """As it was when the window was last closed."""
+        window = self._window
+        if not settings.geometry or not window.restoreGeometry(QByteArray(settings.geometry)):
+            window.resize(_SIZE)
+        if settings.window_state:
+            window.restoreState(QByteArray(settings.window_state), _VERSION)
+
+    def save(self, settings: Settings) -> None:
+        settings.geometry = bytes(self._window.saveGeometry().data())
+        settings.window_state = bytes(self._window.saveState(_VERSION).data())
+
+    def show_setup(self) -> None:
+        self._setup.show()
+        self._setup.raise_()
+
+
+def _dock(window: MainWindow, title: str, widget: QWidget) -> QDockWidget:
+    dock = QDockWidget(title, window)
+    dock.setObjectName(title.lower())
+    dock.setWidget(widget)
+    return dock
+
+
+def _doing(models: QWidget, recipe: QWidget, preflight: QWidget) -> QWidget:
+    """The order of work, from top to bottom; the last step is always in sight."""
+    scrolled = QScrollArea()
+    scrolled.setWidget(recipe)
+    scrolled.setWidgetResizable(True)
+    scrolled.setFrameShape(QFrame.Shape.NoFrame)
+    scrolled.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+    splitter = QSplitter(Qt.Orientation.Vertical)
+    splitter.setChildrenCollapsible(False)
+    splitter.setHandleWidth(2 * GRID)
+    splitter.addWidget(models)
+    splitter.addWidget(scrolled)
+    splitter.setSizes([300, 260])
+    splitter.setStretchFactor(0, 1)
+    doing = QWidget()
+    column = QVBoxLayout(doing)
+    column.setContentsMargins(2 * GRID, GRID, GRID, 2 * GRID)
+    column.setSpacing(2 * GRID)
+    column.addWidget(splitter, 1)
+    column.addWidget(preflight)
+    return doing
+
+
+def _seeing(pictures: QWidget, run: QWidget) -> QWidget:
+    seeing = QWidget()
+    column = QVBoxLayout(seeing)
+    column.setContentsMargins(GRID, GRID, 2 * GRID, GRID)
+    column.setSpacing(0)
+    column.addWidget(pictures, 1)
+    column.addWidget(run)
+    return seeing
