@@ -12,6 +12,7 @@ from PySide6.QtWidgets import QLabel, QPushButton, QToolButton, QVBoxLayout, QWi
 from pytestqt.qtbot import QtBot
 
 from core import Progress, RunRecord
+from core.estimate import Work
 from gui.messages import MessagePanel
 from gui.reports import Failure, MergeResult
 from gui.run_panel import RunPanel, title_text
@@ -43,7 +44,7 @@ def result(out: Path, method: str = "parameter_selection", *warnings: str) -> Me
         bytes_written=1_500_000_000,
         tensors=(),
     )
-    return MergeResult(record, out, warnings, None)
+    return MergeResult(record, out, warnings, None, Work("linear", 1.0, 0.0, 1, 0.0, 0, 0))
 
 
 def shown(panel: RunPanel) -> list[str]:
