@@ -7,7 +7,7 @@ VENV := .venv
 READY := $(VENV)/.ready
 NEW_ENOUGH := -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null
 
-.PHONY: help demo test test-slow bench bench-gpu check clean python system-libraries
+.PHONY: help demo test test-slow bench bench-gpu bench-window check clean python system-libraries
 
 help:
 	@echo 'make demo       open the window on the demo models'
@@ -15,6 +15,7 @@ help:
 	@echo 'make test-slow  run the slow tests'
 	@echo 'make bench      measure merges beside the same reads and writes alone'
 	@echo 'make bench-gpu  measure the GPU kernels beside a copy on the card'
+	@echo 'make bench-window  measure how quickly the window answers'
 	@echo 'make check      look at style and types'
 	@echo 'make clean      remove .venv, caches and build output'
 	@echo
@@ -34,6 +35,9 @@ bench: $(READY)
 
 bench-gpu: $(READY)
 	@$(VENV)/bin/python tests/bench/bench_gpu.py
+
+bench-window: $(READY)
+	@$(VENV)/bin/python tests/bench/bench_window.py
 
 check: $(READY)
 	@$(VENV)/bin/ruff check
