@@ -10,14 +10,14 @@ NEW_ENOUGH := -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null
 .PHONY: help demo test test-slow bench bench-gpu bench-window check clean python system-libraries
 
 help:
-	@echo 'make demo       open the window on the demo models'
-	@echo 'make test       run the tests'
-	@echo 'make test-slow  run the slow tests'
-	@echo 'make bench      measure merges beside the same reads and writes alone'
-	@echo 'make bench-gpu  measure the GPU kernels beside a copy on the card'
-	@echo 'make bench-window  measure how quickly the window answers'
-	@echo 'make check      look at style and types'
-	@echo 'make clean      remove .venv, caches and build output'
+	@echo 'make demo         open the window on the demo models'
+	@echo 'make test         run the tests'
+	@echo 'make test-slow    run the slow tests'
+	@echo 'make bench        measure merges beside the same reads and writes alone'
+	@echo 'make bench-gpu    measure the GPU kernels beside a copy on the card'
+	@echo 'make bench-window measure how quickly the window answers'
+	@echo 'make check        look at style and types'
+	@echo 'make clean        remove .venv, caches and build output'
 	@echo
 	@echo 'The first run sets up .venv with Python 3.11 or newer; to name one: make demo PYTHON=python3.12'
 

@@ -18,11 +18,11 @@ from gui.reports import Failure
 from gui.settings import Settings
 from gui.theme import follow_system
 from gui.window import MainWindow
-from resources import DEMO_FOLDER
+from resources import ICONS_FOLDER
 
 __all__ = ["make_application", "make_window", "run_window"]
 
-_ICON = DEMO_FOLDER.parent / "icons" / "paramosaic.svg"
+_ICON = ICONS_FOLDER / "paramosaic.svg"
 
 
 def run_window(demo: bool) -> int:

@@ -10,6 +10,7 @@ from PySide6.QtWidgets import QDockWidget, QFrame, QScrollArea, QSplitter, QTabW
 
 from gui.settings import Settings
 from gui.theme import GRID
+from resources import ICONS_FOLDER
 
 if TYPE_CHECKING:
     from gui.window import MainWindow
@@ -18,6 +19,12 @@ __all__ = ["WindowLayout"]
 
 _VERSION = 1
 """Of the docks: a state that was saved with others is not restored."""
+
+# Qt's own are hard to see on a dark ground.
+_DOCK_ICONS = (
+    "QDockWidget {{ titlebar-close-icon: url({0}/close.svg); titlebar-normal-icon: url({0}/float.svg); }}"
+)
+_DOCK_ICONS = _DOCK_ICONS.format(ICONS_FOLDER.as_posix())
 
 _SIZE = QSize(1280, 800)
 
@@ -80,6 +87,7 @@ class WindowLayout:
 def _dock(window: MainWindow, title: str, widget: QWidget) -> QDockWidget:
     dock = QDockWidget(title, window)
     dock.setObjectName(title.lower())
+    dock.setStyleSheet(_DOCK_ICONS)
     dock.setWidget(widget)
     return dock
 

@@ -3,3 +3,4 @@
 from pathlib import Path
 
 DEMO_FOLDER: Path = Path(__file__).resolve().parent / "demo"
+ICONS_FOLDER: Path = Path(__file__).resolve().parent / "icons"
