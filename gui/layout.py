@@ -64,7 +64,8 @@ class WindowLayout:
         for dock in self.docks:
             dock.show()
         self._history.raise_()
-        window.resizeDocks([self._setup], [54 * GRID], Qt.Orientation.Horizontal)
+        width = max(54 * GRID, 72 * window.fontMetrics().averageCharWidth())
+        window.resizeDocks([self._setup], [width], Qt.Orientation.Horizontal)
         window.resizeDocks([self._history], [18 * GRID], Qt.Orientation.Vertical)
 
     def restore(self, settings: Settings) -> None:

@@ -118,6 +118,7 @@ class ZeroDeltaMapPicture(Picture):
         columns, rows = max(1, len(layer_map.layers)), max(1, len(layer_map.modules))
         widest = max((self.text_width(module) for module in layer_map.modules), default=0)
         self.plot.getPlotItem().getAxis("left").setWidth(widest + 16)
+        self._bar.axis.setWidth(self.text_width("100") + self.fontMetrics().height() + 16)
         self.plot.setRange(xRange=(-0.5, columns - 0.5), yRange=(-0.5, rows - 0.5), padding=0)
         self._map = layer_map
         self._on_resized()
