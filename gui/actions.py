@@ -35,7 +35,7 @@ class Actions(QObject):
         models, undo = window.models, window.document.undo
         self._recent = QMenu("Open &recent", window)
         self._recent.aboutToShow.connect(self._fill_recent)
-        self._pictures = _action(window, "Save &pictures…", None, window.ask_where_to_save_pictures)
+        self._pictures = _action(window, "Save &pictures…", "Ctrl+Shift+P", window.ask_where_to_save_pictures)
         leave = _action(window, "&Quit", _Keys.Quit, window.close)
         leave.setMenuRole(QAction.MenuRole.QuitRole)
         if leave.shortcut().isEmpty():
@@ -48,6 +48,7 @@ class Actions(QObject):
         self._again = _action(
             window, "Merge again with another &seed", "Ctrl+Shift+Return", window.merge_again
         )
+        ledger = _action(window, "Show every &tensor…", "Ctrl+T", window.preflight.show_ledger)
         about = _action(window, "&About Paramosaic", None, self._on_about)
         about.setMenuRole(QAction.MenuRole.AboutRole)
         recipes: list[QAction | QMenu] = [
@@ -56,9 +57,16 @@ class Actions(QObject):
             self._recent,
             _action(window, "&Save recipe", _Keys.Save, window.save_recipe),
             save_as,
-            _action(window, "Open the &demo", None, window.open_demo),
+            _action(window, "Open the &demo", "Ctrl+D", window.open_demo),
         ]
-        edits = [undo.undo_action(window), undo.redo_action(window)]
+        seed = window.recipe.seed
+        edits = [
+            undo.undo_action(window),
+            undo.redo_action(window),
+            None,
+            _action(window, "Random &seed", "Ctrl+R", seed.dice_button.click),
+            _action(window, "&Copy the seed", "Ctrl+Shift+C", seed.copy_button.click),
+        ]
         selected = models.actions_
         chosen: list[QAction | None] = [
             _action(window, "Choose the &base…", "Ctrl+B", models.ask_for_base),
@@ -78,8 +86,8 @@ class Actions(QObject):
             ("&File", [*recipes, None, self._pictures, None, leave]),
             ("&Edit", edits),
             ("M&odels", chosen),
-            ("Me&rge", [self._merge, self._cancel, None, self._again]),
-            ("&View", [*window.layout_.actions(), None, reset]),
+            ("Me&rge", [self._merge, self._cancel, None, self._again, None, ledger]),
+            ("&View", [*window.layout_.actions(), None, *window.history.actions_, None, reset]),
             ("&Help", [about]),
         ):
             menu = bar.addMenu(title)
@@ -102,7 +110,7 @@ class Actions(QObject):
         self._pictures.setEnabled(self._window.has_pictures and not merging)
         self._merge.setEnabled(self._window.merge_button.isEnabled())
         self._cancel.setEnabled(merging)
-        self._again.setEnabled(not merging and bool(self._window.models.choices()))
+        self._again.setEnabled(not merging and self._window.can_merge_again)
 
     @Slot()
     def _fill_recent(self) -> None:

@@ -44,6 +44,7 @@ class HistoryPanel(QWidget):
         search_field: what to look for.
         note: the details of the selected run, or what just happened here.
         undo_button: there after a run was removed; brings it back.
+        actions_: what can be done with the selected run, for menus.
 
     Signals:
         reopen_requested(object): the recipe of a HistoryEntry is wanted in the fields.
@@ -88,6 +89,7 @@ class HistoryPanel(QWidget):
             "The run leaves this list; its files stay where they are",
             _DELETE,
         )
+        self.actions_ = (self._reopen, self._open, self._remove)
         tools = QHBoxLayout()
         tools.setSpacing(GRID)
         tools.addWidget(self.search_field)
@@ -123,6 +125,11 @@ class HistoryPanel(QWidget):
         self._job.loaded.connect(self._on_loaded)
         self._job.finished.connect(self._on_finished)
         self._jobs.start(self._job)
+
+    def flush(self) -> None:
+        """Carry out what was still to be done; for when no job is started any more."""
+        while self._changes:
+            self._changes.popleft()()
 
     def selected(self) -> HistoryEntry | None:
         return self._selected

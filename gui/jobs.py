@@ -44,14 +44,19 @@ class JobKeeper(QObject):
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._jobs: set[Job] = set()
+        self._stopped = False
 
     def start(self, job: Job) -> None:
+        """Start `job`; not any more once all were stopped: signals of ended jobs may yet ask for others."""
+        if self._stopped:
+            return
         self._jobs.add(job)
         job.finished.connect(self._on_finished)
         job.start()
 
     def stop_all(self) -> None:
-        """Cancel what can be cancelled, and return when every thread has ended."""
+        """Cancel what can be cancelled, and return when all threads have ended; none is started later."""
+        self._stopped = True
         for job in self._jobs:
             job.cancel()
         for job in list(self._jobs):

@@ -13,6 +13,7 @@ from gui.theme import GRID
 from resources import ICONS_FOLDER
 
 if TYPE_CHECKING:
+    from gui.recipe_panel import RecipePanel
     from gui.window import MainWindow
 
 __all__ = ["WindowLayout"]
@@ -49,7 +50,10 @@ class WindowLayout:
 
     def actions(self) -> list[QAction]:
         """Show and hide each dock."""
-        return [dock.toggleViewAction() for dock in self.docks]
+        actions = [dock.toggleViewAction() for dock in self.docks]
+        for number, action in enumerate(actions, start=1):
+            action.setShortcut(f"Ctrl+{number}")
+        return actions
 
     @Slot()
     def reset(self) -> None:
@@ -93,13 +97,14 @@ def _dock(window: MainWindow, title: str, widget: QWidget) -> QDockWidget:
     return dock
 
 
-def _doing(models: QWidget, recipe: QWidget, preflight: QWidget) -> QWidget:
+def _doing(models: QWidget, recipe: RecipePanel, preflight: QWidget) -> QWidget:
     """The order of work, from top to bottom; the last step is always in sight."""
     scrolled = QScrollArea()
     scrolled.setWidget(recipe)
     scrolled.setWidgetResizable(True)
     scrolled.setFrameShape(QFrame.Shape.NoFrame)
     scrolled.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+    recipe.unfolded.connect(lambda part: scrolled.ensureWidgetVisible(part))
     splitter = QSplitter(Qt.Orientation.Vertical)
     splitter.setChildrenCollapsible(False)
     splitter.setHandleWidth(2 * GRID)

@@ -132,7 +132,7 @@ class LedgerModel(QAbstractTableModel):
 def _texts(row: LedgerRow) -> tuple[str, ...]:
     """What each column shows."""
     shape = " × ".join(str(size) for size in row.shape)
-    return row.name, shape, row.dtype.lower(), row.action, row.reason, row.values
+    return row.name, shape, row.dtype.lower(), row.action, row.values, row.reason
 
 
 def _alignment(column: Column) -> Qt.AlignmentFlag:

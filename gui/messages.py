@@ -33,14 +33,22 @@ _ACTIONS_SHARE = 0.4
 class MessagePanel(QFrame):
     """A message with a hint and perhaps buttons, marked by a coloured edge; hidden while it has none.
 
+    Args:
+        closable: whether it can be dismissed.
+        insists: whether it takes the height that its text needs where the layout around it does not ask,
+            as a splitter does not.
+
     Signals:
         action_requested(str): the button with these words was pressed.
     """
 
     action_requested = Signal(str)
 
-    def __init__(self, parent: QWidget | None = None, *, closable: bool = True) -> None:
+    def __init__(
+        self, parent: QWidget | None = None, *, closable: bool = True, insists: bool = False
+    ) -> None:
         super().__init__(parent)
+        self._insists = insists
         self._colour = ERROR
         self.setAutoFillBackground(True)
         self.setBackgroundRole(QPalette.ColorRole.Base)
@@ -93,6 +101,12 @@ class MessagePanel(QFrame):
     def resizeEvent(self, event: QResizeEvent) -> None:
         super().resizeEvent(event)
         self._place_actions()
+        self._reserve()
+
+    def _reserve(self) -> None:
+        layout = self.layout()
+        if self._insists and layout is not None:
+            self.setMinimumHeight(layout.totalHeightForWidth(self.width()))
 
     def paintEvent(self, event: QPaintEvent) -> None:
         super().paintEvent(event)
@@ -107,6 +121,7 @@ class MessagePanel(QFrame):
         self._offer(actions)
         self.setAccessibleName(f"{message} {hint or ''}")
         self.show()
+        self._reserve()
         self.update()
 
     def _offer(self, actions: Sequence[str]) -> None:

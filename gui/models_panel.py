@@ -11,6 +11,7 @@ from PySide6.QtWidgets import QHBoxLayout, QLabel, QMenu, QSpinBox, QToolButton,
 
 from gui.base_row import BaseRow
 from gui.choosing import choose_folder, choose_folders
+from gui.fields import tame
 from gui.jobs import JobKeeper
 from gui.known_models import KnownModels
 from gui.merge_setup import ModelChoice
@@ -57,11 +58,11 @@ class ModelsPanel(QWidget):
         self.base = BaseRow(self._known)
         self.sub_models_model = SubModelsModel(self._known, self)
         self.table = SubModelsView(self.sub_models_model)
-        self.message = MessagePanel(closable=False)
+        self.message = MessagePanel(closable=False, insists=True)
         self.k_box = QSpinBox()
         self.k_box.setRange(0, 0)
         self.k_box.setKeyboardTracking(False)
-        self.k_box.lineEdit().setAcceptDrops(False)
+        tame(self.k_box)
         self.k_box.setAccessibleName("K, the number of sub-models that take part")
         self.k_box.setToolTip("The first K ticked sub-models of the list take part")
         self.actions_ = ModelActions(self)
@@ -272,6 +273,11 @@ class ModelsPanel(QWidget):
     def open_selected_folder(self) -> None:
         for choice in self._selected_choices():
             QDesktopServices.openUrl(QUrl.fromLocalFile(str(choice.folder)))
+
+    def commit_edits(self) -> None:
+        """Take over what is being typed."""
+        self.k_box.interpretText()
+        self.table.commit_edit()
 
     # -- inside
 

@@ -65,9 +65,10 @@ class PicturesPanel(QStackedWidget):
             offer_demo=True,
         )
 
-    def say_next(self, missing: str | None = None) -> None:
-        """Nothing has run yet: what is `missing` before it can, or that it can."""
-        self._say(missing or "Press Merge", "The pictures fill in while the merge runs.")
+    def say_next(self, *, ready: bool) -> None:
+        """Nothing has run yet."""
+        title = "Press Merge" if ready else "Nothing has been merged yet"
+        self._say(title, "The pictures fill in while the merge runs.")
 
     def say_no_deltas(self, method: str) -> None:
         """The method looks at no deltas, so there is nothing to draw."""

@@ -50,7 +50,8 @@ def look_ahead(setup: MergeSetup, throughput: Throughput, token: CancelToken) ->
         Cancelled: after `token.cancel()`.
     """
     missing = first_missing(setup)
-    lacking = (Problem(missing[0], None, missing[1], missing=True),) if missing is not None else ()
+    base = setup.base if any(choice.folder == setup.base for choice in setup.taking_part) else None
+    lacking = (Problem(missing[0], None, missing[1], base, missing=True),) if missing is not None else ()
     if missing is not None and missing[1] != "out":  # without an output folder there is much to say already
         return PlanReport(setup, errors=lacking)
     try:
@@ -241,10 +242,9 @@ def _warnings(setup: MergeSetup, plan: MergePlan) -> Iterator[Problem]:
             again.append(Problem(f"{same}, and so counts twice.", None, "models", folder))
         seen.setdefault(followed, name)
     if len(again) > _MOST_ALIKE:
-        text = (
-            f"{len(again)} sub-models are others again, {again[0].message.partition(' is ')[0]} among them."
-        )
-        yield Problem(text, "What is listed twice counts twice.", "models", again[0].path)
+        name = again[0].message.partition(" is ")[0]
+        text = f"{len(again)} sub-models are copies of others in the list, {name} among them."
+        yield Problem(text, "What is in the list twice counts twice.", "models", again[0].path)
     else:
         yield from again
     if len(plan.models) == 1 and plan.recipe.method.name in _COPIES_WITH_ONE_MODEL:

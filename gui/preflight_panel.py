@@ -52,11 +52,13 @@ class PreflightPanel(QWidget):
         merge_requested(): start the merge that the last report is about.
         cancel_requested(): stop the merge that runs.
         show_requested(object): go to what a Problem is about.
+        wish_dropped(str): why a merge that waited for a check does not begin.
     """
 
     merge_requested = Signal()
     cancel_requested = Signal()
     show_requested = Signal(object)
+    wish_dropped = Signal(str)
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -107,7 +109,9 @@ class PreflightPanel(QWidget):
     def setup_changed(self) -> None:
         """The last report is out of date, and so is a wish to merge what it was about."""
         self._stale = True
-        self._wish = False
+        if self._wish:
+            self._wish = False
+            self.wish_dropped.emit("Not merged: the recipe was changed meanwhile")
         self._update()
 
     def show_checking(self) -> None:
@@ -131,11 +135,18 @@ class PreflightPanel(QWidget):
         self._update()
         if wished and not report.errors:
             self.merge_requested.emit()
+        elif wished:
+            self.wish_dropped.emit(f"Not merged: {report.errors[0].message}")
 
     def set_merging(self, merging: bool) -> None:
         """Whether a merge runs; there is one at a time."""
         if merging != self._merging:
+            had_focus = self.merge_button.hasFocus() or self.cancel_button.hasFocus()
             self._merging, self._cancelling, self._wish = merging, False, False
+            self.cancel_button.setEnabled(True)  # a button that is disabled hands its focus to anybody
+            self.merge_button.setEnabled(True)
+            if had_focus:
+                (self.cancel_button if merging else self.merge_button).setFocus()
             self._update()
 
     @Slot()

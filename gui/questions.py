@@ -12,8 +12,8 @@ from gui.messages import without_icons
 __all__ = ["ask_to_cancel_the_merge", "ask_to_save"]
 
 
-def ask_to_cancel_the_merge(parent: QWidget, then: Callable[[], object]) -> None:
-    """Do `then` if the merge that runs may be cancelled."""
+def ask_to_cancel_the_merge(parent: QWidget, then: Callable[[], object]) -> QMessageBox:
+    """Do `then` if the merge that runs may be cancelled. Returns the question: the merge may end first."""
     box = _box(parent, "A merge is running.", "Cancel it and close? Nothing of it will be left.")
     stop = box.addButton("Cancel the merge and close", QMessageBox.ButtonRole.AcceptRole)
     keep = box.addButton("Go on merging", QMessageBox.ButtonRole.RejectRole)
@@ -21,6 +21,7 @@ def ask_to_cancel_the_merge(parent: QWidget, then: Callable[[], object]) -> None
     box.setEscapeButton(keep)
     stop.clicked.connect(lambda: then())
     box.open()
+    return box
 
 
 def ask_to_save(parent: QWidget, save: Callable[[], bool], then: Callable[[], object]) -> None:

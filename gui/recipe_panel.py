@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import html
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
-from PySide6.QtCore import QEvent, Qt, QUrl, Signal, Slot
+from PySide6.QtCore import QEvent, Qt, QTimer, QUrl, Signal, Slot
 from PySide6.QtGui import QDesktopServices, QFocusEvent
 from PySide6.QtWidgets import (
     QComboBox,
@@ -15,21 +16,21 @@ from PySide6.QtWidgets import (
     QLabel,
     QLineEdit,
     QPushButton,
-    QToolButton,
     QVBoxLayout,
     QWidget,
 )
 
 from core.methods import METHODS, MethodSpec
 from gui.fields import align_labels, form_layout, name_field, tame
+from gui.fold import Fold
 from gui.jobs import JobKeeper
-from gui.merge_setup import MergeSetup, Rule
+from gui.merge_setup import MergeSetup
 from gui.output_field import OutputField
 from gui.parameter_form import ParameterForm
 from gui.precision_form import PrecisionForm
+from gui.rules_panel import RulesPanel
 from gui.seed_field import SeedField
 from gui.settings import Settings
-from gui.text import plural
 from gui.theme import GRID, heading, secondary
 
 __all__ = ["RecipePanel"]
@@ -46,20 +47,24 @@ class RecipePanel(QWidget):
         parameters: the form of the chosen one.
         seed, output: the fields.
         others_label, forget_button: what was opened with a recipe and has no field.
-        fold_button, precision: what most people leave alone, and what opens it.
-        summary_label: what is unusual in there, while it is folded.
+        rules_fold, rules: values for some tensors only, and what opens them.
+        precision_fold, precision: what most people leave alone, and what opens it.
 
     Signals:
         changed(): any field is another.
+        unfolded(object): a part was unfolded by the user or by `show_field`; the widget that came into
+            sight, once it has its place.
     """
 
     changed = Signal()
+    unfolded = Signal(object)
 
     def __init__(self, jobs: JobKeeper, settings: Settings, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._settings = settings
         self._applying = False
-        self._rules: tuple[Rule, ...] = ()
+        self._reference: Path | None = None
+        self._rules_wanted = False
         self._vocab = "union"
         self._tokenizer: Path | None = None
         self.method_box = QComboBox()
@@ -77,16 +82,16 @@ class RecipePanel(QWidget):
         secondary(self.others_label)
         self.forget_button = QPushButton("Forget")
         self.forget_button.setToolTip("Use the defaults in their place")
-        self.fold_button = QToolButton()
-        self.fold_button.setText("Precision and device")
-        self.fold_button.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
-        self.fold_button.setAutoRaise(True)
-        self.fold_button.setToolTip("Show or hide zero tolerance, types, device, threads and file size")
-        self.summary_label = QLabel()
-        self.summary_label.setWordWrap(True)
-        self.summary_label.setIndent(3 * GRID)
-        secondary(self.summary_label)
+        self.rules = RulesPanel(self.method, self.parameters.values)
+        self.rules_fold = Fold(
+            "Rules by layer", "Show or hide values that only some tensors have", self.rules
+        )
         self.precision = PrecisionForm(jobs)
+        self.precision_fold = Fold(
+            "Precision and device",
+            "Show or hide zero tolerance, types, device, threads and file size",
+            self.precision,
+        )
         self._lay_out()
         self._show_method()
         self.precision.apply(
@@ -98,12 +103,15 @@ class RecipePanel(QWidget):
             )
         )
         self._show_others()
-        self._unfold(settings.recipe_unfolded)
+        self._show_summaries()
+        self.precision_fold.unfold(settings.recipe_unfolded)
         self.method_box.currentIndexChanged.connect(self._on_method_changed)
         self.help_label.linkActivated.connect(_open_link)
         self.forget_button.clicked.connect(self._on_forget)
-        self.fold_button.clicked.connect(self._on_fold)
-        for part in (self.parameters, self.seed, self.output, self.precision):
+        self.precision_fold.toggled.connect(self._on_precision_toggled)
+        self.rules_fold.toggled.connect(self._on_rules_toggled)
+        self.rules.found.connect(self._show_summaries)
+        for part in (self.parameters, self.seed, self.output, self.rules, self.precision):
             part.changed.connect(self._on_changed)
 
     # -- values
@@ -119,10 +127,9 @@ class RecipePanel(QWidget):
     def read_into(self, setup: MergeSetup) -> MergeSetup:
         """`setup` with what the fields say."""
         return replace(
-            self.precision.read_into(setup),
+            self.rules.read_into(self.precision.read_into(setup)),
             method=self.method.name,
             parameters=self.parameters.values(),
-            rules=self._rules,
             seed=self.seed.seed,
             vocab=self._vocab,
             tokenizer_source=self._tokenizer,
@@ -130,17 +137,35 @@ class RecipePanel(QWidget):
         )
 
     def apply(self, setup: MergeSetup) -> None:
-        """Set every field; `changed` is emitted once, at the end."""
+        """Set every field; `changed` is emitted once, at the end. Rules that come with a recipe are shown."""
         self._applying = True
         self.method_box.setCurrentIndex(self.method_box.findData(setup.method))
         self.parameters.set_values(setup.parameters)
-        self._rules, self._vocab, self._tokenizer = setup.rules, setup.vocab, setup.tokenizer_source
+        self.show_models(setup)
+        had_rules = bool(self.rules.model.rows)
+        self.rules.apply(setup)
+        if bool(self.rules.model.rows) != had_rules and not self._rules_wanted:
+            self.rules_fold.unfold(not had_rules)
+        self._vocab, self._tokenizer = setup.vocab, setup.tokenizer_source
         self.seed.set_seed(setup.seed)
         self.output.set_folder(setup.out)
         self.precision.apply(setup)
         self._show_others()
         self._applying = False
         self._on_changed()
+
+    def show_models(self, setup: MergeSetup) -> None:
+        """Which sub-models there are; to be called whenever the base or their list is another."""
+        if (reference := _reference(setup)) != self._reference:
+            self._reference = reference
+            self.rules.show_tensors(())
+        self.rules.show_models(setup)
+
+    def show_tensors(self, names: Sequence[str]) -> None:
+        """Which tensors are merged, by name, for the rules. None where that was not found out this time:
+        what was told last counts until the base is another."""
+        if names:
+            self.rules.show_tensors(names)
 
     def set_seed(self, seed: int) -> None:
         self.seed.set_seed(seed)
@@ -151,13 +176,19 @@ class RecipePanel(QWidget):
 
     def show_field(self, target: str) -> bool:
         """Give the focus to the field named `target` as in MergeSetup or the method. Whether there is one."""
-        if target in self.precision.fields:
-            self._unfold(True)
+        if target == "rules":
+            if not self.rules_fold.unfolded:
+                self.rules_fold.unfold(True)
+                self._on_rules_toggled(True)
+            self.rules.focus()
+            return True
+        if target in self.precision.fields and not self.precision_fold.unfolded:
+            self.precision_fold.unfold(True)
+            self._on_precision_toggled(True)
         fields: dict[str, QWidget] = {
             "method": self.method_box,
             "seed": self.seed.edit,
             "out": self.output.edit,
-            "rules": self.forget_button,
             "vocab": self.forget_button,
             "tokenizer_source": self.forget_button,
             **self.parameters.fields,
@@ -173,14 +204,13 @@ class RecipePanel(QWidget):
     def _show_method(self) -> None:
         self.parameters.set_method(self.method)
         self.help_label.show_method(self.method)
+        self.rules.set_method(self.method)
         self._align()
         self._set_order_of_tabs()
 
     def _show_others(self) -> None:
         """What was opened with a recipe and has no field."""
         parts = []
-        if self._rules:
-            parts.append(plural(len(self._rules), "rule"))
         if self._vocab != "union":
             parts.append(f"vocabulary of the {self._vocab}")
         if self._tokenizer is not None:
@@ -196,7 +226,7 @@ class RecipePanel(QWidget):
         self._settings.device = machine.device
         self._settings.threads = machine.threads
         self._settings.shard_size_bytes = machine.shard_size_bytes
-        self._show_summary()
+        self._show_summaries()
         self.changed.emit()
 
     @Slot()
@@ -206,24 +236,30 @@ class RecipePanel(QWidget):
 
     @Slot()
     def _on_forget(self) -> None:
-        self._rules, self._vocab, self._tokenizer = (), "union", None
+        self._vocab, self._tokenizer = "union", None
         self._show_others()
         self._on_changed()
 
-    @Slot()
-    def _on_fold(self) -> None:
-        self._unfold(self.precision.isHidden())
-
-    def _unfold(self, unfolded: bool) -> None:
-        self.fold_button.setArrowType(Qt.ArrowType.DownArrow if unfolded else Qt.ArrowType.RightArrow)
-        self.precision.setVisible(unfolded)
+    @Slot(bool)
+    def _on_precision_toggled(self, unfolded: bool) -> None:
         self._settings.recipe_unfolded = unfolded
-        self._show_summary()
+        if unfolded:
+            self._tell_unfolded(self.precision)
 
-    def _show_summary(self) -> None:
-        text = self.precision.summary()
-        self.summary_label.setText(text)
-        self.summary_label.setVisible(bool(text) and self.precision.isHidden())
+    @Slot(bool)
+    def _on_rules_toggled(self, unfolded: bool) -> None:
+        self._rules_wanted = unfolded
+        if unfolded:
+            self._tell_unfolded(self.rules)
+
+    def _tell_unfolded(self, part: QWidget) -> None:
+        # Qt lays out what has become visible when it comes back to its events.
+        QTimer.singleShot(0, part, lambda: self.unfolded.emit(part))
+
+    @Slot()
+    def _show_summaries(self) -> None:
+        self.rules_fold.set_summary(self.rules.summary())
+        self.precision_fold.set_summary(self.precision.summary())
 
     # -- layout
 
@@ -234,9 +270,9 @@ class RecipePanel(QWidget):
         method.setSpacing(GRID // 2)
         method.addWidget(self.method_box)
         method.addWidget(self.help_label)
-        self._above.addRow(_label("Met&hod", self.method_box), method)
+        self._above.addRow(_label("Me&thod", self.method_box), method)
         self._below.addRow(_label("&Seed", self.seed), self.seed)
-        self._below.addRow(_label("&Output", self.output), self.output)
+        self._below.addRow(_label("O&utput", self.output), self.output)
         others = QWidget()
         row = QHBoxLayout(others)
         row.setContentsMargins(0, 0, 0, 0)
@@ -247,10 +283,15 @@ class RecipePanel(QWidget):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(GRID)
-        for widget in (heading("Recipe"), above, self.parameters, below, self.fold_button):
+        for widget in (
+            heading("Recipe"),
+            above,
+            self.parameters,
+            below,
+            self.rules_fold,
+            self.precision_fold,
+        ):
             layout.addWidget(widget)
-        layout.addWidget(self.summary_label)
-        layout.addWidget(self.precision)
         layout.addStretch(1)
 
     def _align(self) -> None:
@@ -267,7 +308,9 @@ class RecipePanel(QWidget):
             self.output.edit,
             self.output.choose_button,
             self.forget_button,
-            self.fold_button,
+            self.rules_fold.button,
+            *self.rules.fields,
+            self.precision_fold.button,
             *self.precision.fields.values(),
         ]
         for before, after in pairwise(order):
@@ -277,6 +320,13 @@ class RecipePanel(QWidget):
         super().changeEvent(event)
         if event.type() == QEvent.Type.FontChange:
             self._align()
+
+
+def _reference(setup: MergeSetup) -> Path | None:
+    """The model whose tensors are the result's."""
+    if setup.base is not None:
+        return setup.base
+    return setup.taking_part[0].folder if setup.taking_part else None
 
 
 class _HelpLabel(QLabel):

@@ -67,14 +67,10 @@ class Settings:
 
     @property
     def recent_recipes(self) -> list[Path]:
-        """The files that were opened or saved last and are still there, the latest first."""
+        """The files that were opened or saved last, the latest first. They are not looked for here."""
         value = self._store.value("recipes/recent")
         texts = value if isinstance(value, list) else [value]
-        return [
-            path
-            for path in (Path(text) for text in texts if isinstance(text, str) and text)
-            if path.is_file()
-        ]
+        return [Path(text) for text in texts if isinstance(text, str) and text]
 
     def add_recent_recipe(self, path: Path) -> None:
         path = path.absolute()

@@ -22,6 +22,7 @@ from PySide6.QtGui import (
     QResizeEvent,
 )
 from PySide6.QtWidgets import (
+    QAbstractItemDelegate,
     QAbstractItemView,
     QHeaderView,
     QLineEdit,
@@ -118,6 +119,13 @@ class SubModelsView(QTableView):
         self.selectionModel().setCurrentIndex(index, QItemSelectionModel.SelectionFlag.NoUpdate)
         self.edit(index)
 
+    def commit_edit(self) -> None:
+        """Take over the weight that is being typed."""
+        editor = self.findChild(QLineEdit)
+        if editor is not None:
+            self.commitData(editor)
+            self.closeEditor(editor, QAbstractItemDelegate.EndEditHint.NoHint)
+
     # -- events
 
     def sizeHint(self) -> QSize:
@@ -175,7 +183,7 @@ class SubModelsView(QTableView):
             width = max(metrics.horizontalAdvance(text) for text in (widest, title))
             self._widths[column] = width + GRID + GRID // 2
             header.resizeSection(column, self._widths[column])
-        self.setMinimumHeight(header.sizeHint().height() + 4 * self.verticalHeader().defaultSectionSize())
+        self.setMinimumHeight(header.sizeHint().height() + 3 * self.verticalHeader().defaultSectionSize())
         self._hide_what_has_no_room()
 
     def _hide_what_has_no_room(self) -> None:

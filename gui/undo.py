@@ -65,15 +65,16 @@ class UndoHistory(QObject):
         self._saved = self._now
         self._tell()
 
-    def note(self, setup: MergeSetup, label: str | None = None) -> None:
+    def note(self, setup: MergeSetup, label: str | None = None, *, by_user: bool = True) -> None:
         """The fields say `setup` now.
 
         Args:
             setup: what they say.
             label: what was done, where that is more than can be told from what has changed.
+            by_user: whether that is a step to be undone, and not something that the window filled in.
         """
         before, self._now = self._now, setup
-        if before is not None and setup != before and not self._restoring:
+        if before is not None and setup != before and by_user and not self._restoring:
             label = (label or describe_change(before, setup)).replace("&", "&&")
             self._stack.push(_Edit(self, before, setup, label, joins=self._may_grow))
             self._may_grow = True

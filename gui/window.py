@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 from collections.abc import Callable
 from dataclasses import replace
@@ -9,7 +10,7 @@ from pathlib import Path
 
 from PySide6.QtCore import QEvent, QTimer, QUrl, Slot
 from PySide6.QtGui import QCloseEvent, QDesktopServices, QDragEnterEvent, QDropEvent
-from PySide6.QtWidgets import QMainWindow, QPushButton
+from PySide6.QtWidgets import QMainWindow, QMessageBox, QPushButton
 
 from core import MergeError, Progress
 from core.estimate import Throughput
@@ -24,7 +25,7 @@ from gui.history_panel import HistoryPanel
 from gui.jobs import Job, JobKeeper, MergeJob, WarmUpJob
 from gui.layout import WindowLayout
 from gui.log_panel import LogPanel
-from gui.merge_setup import MergeSetup, free_name, output_beside
+from gui.merge_setup import MergeSetup, first_missing, free_name, output_beside
 from gui.messages import DetailsDialog
 from gui.models_panel import ModelsPanel
 from gui.pictures_panel import PicturesPanel
@@ -35,6 +36,7 @@ from gui.recipe_panel import RecipePanel
 from gui.reports import Failure, MergeResult, PlanReport, PlanSummary, Problem
 from gui.run_panel import RunPanel, title_text
 from gui.settings import Settings
+from gui.text import plural
 from resources import DEMO_FOLDER
 
 __all__ = ["MainWindow"]
@@ -67,6 +69,9 @@ class MainWindow(QMainWindow):
         self._result: MergeResult | None = None
         self._history = history
         self._progress: Progress | None = None
+        self._merged: MergeSetup | None = None
+        self._question: QMessageBox | None = None
+        self._close_after = False
         self._closing = False
         self._applying = False
         self._throughput = Throughput.from_json(settings.throughput)
@@ -99,12 +104,13 @@ class MainWindow(QMainWindow):
         self.preflight.merge_requested.connect(self._begin_merge)
         self.preflight.cancel_requested.connect(self.cancel_merge)
         self.preflight.show_requested.connect(self.show_problem)
+        self.preflight.wish_dropped.connect(self._note)
         self.pictures.demo_requested.connect(self.open_demo)
         self.run.again_requested.connect(self.merge_again)
         self.history.reopen_requested.connect(self.reopen)
         self.history.open_folder_requested.connect(_open_folder)
         self.document.changed.connect(self._update)
-        self.document.restored.connect(self._apply)
+        self.document.restored.connect(self._on_restored)
 
     @property
     def merging(self) -> bool:
@@ -117,6 +123,11 @@ class MainWindow(QMainWindow):
     @property
     def has_pictures(self) -> bool:
         return self._result is not None and self._result.pictures is not None
+
+    @property
+    def can_merge_again(self) -> bool:
+        """Whether there is a result that another seed would make another."""
+        return self._result is not None and self.recipe.method.parameter("resamples") is not None
 
     def setup(self) -> MergeSetup:
         """What the fields say."""
@@ -151,6 +162,7 @@ class MainWindow(QMainWindow):
     @Slot(object)
     def _on_calibrated(self, throughput: Throughput) -> None:
         self._throughput = throughput
+        self.settings.throughput = throughput.to_json()
         if not self.merging:
             self._start_check()
 
@@ -192,7 +204,8 @@ class MainWindow(QMainWindow):
         def load() -> None:
             path = DEMO_FOLDER / "recipe.yaml"
             setup = self.document.load(path, self.setup())
-            self._begin(replace(setup, out=str(free_name(Path.cwd() / "paramosaic-demo"))))
+            place = Path.cwd() if os.access(Path.cwd(), os.W_OK) else Path.home()
+            self._begin(replace(setup, out=str(free_name(place / "paramosaic-demo"))))
 
         self._unless_unsaved(load)
 
@@ -220,12 +233,20 @@ class MainWindow(QMainWindow):
         return path is not None and self._save_to(path)
 
     def _save_to(self, path: Path) -> bool:
+        self.models.commit_edits()
+        setup = self.setup()
+        missing = first_missing(setup)
+        if missing is not None and missing[1] != "out":
+            self._show_failure(Failure("The recipe cannot be saved before it is complete.", missing[0]))
+            return False
         try:
-            self.document.save(self.setup(), path)
+            self.document.save(setup, path)
         except MergeError as error:
             self._show_failure(Failure.of(error))
             return False
-        self._note(f"Saved {path.name}")
+        idle = len(setup.models) - len(setup.taking_part)
+        left = f"; {plural(idle, 'sub-model')} that took no part left out" if idle else ""
+        self._note(f"Saved {path.name}{left}")
         return True
 
     @Slot()
@@ -263,6 +284,10 @@ class MainWindow(QMainWindow):
     # -- the set-up
 
     @Slot(object)
+    def _on_restored(self, setup: MergeSetup) -> None:
+        """After undo or redo; an output folder that was written meanwhile is not suggested again."""
+        self._apply(replace(setup, out=str(free_name(Path(setup.out)))) if setup.out else setup)
+
     def _apply(self, setup: MergeSetup) -> None:
         """Set every field from `setup`."""
         self._applying = True
@@ -278,14 +303,23 @@ class MainWindow(QMainWindow):
             return
         setup = self.setup()
         if setup.models and not setup.out and not self.recipe.output_field.hasFocus():
-            self._applying = True
-            self.recipe.suggest_output(output_beside(setup.models[0].folder))
-            self._applying = False
+            self._suggest(output_beside(setup.models[0].folder))
             setup = self.setup()
+        self._take(setup, by_user=True)
+
+    def _suggest(self, out: Path, *, insist: bool = False) -> None:
+        """Fill in an output folder; `insist` even where the user has typed one."""
+        self._applying = True
+        self.recipe.suggest_output(out, insist=insist)
+        self._applying = False
+
+    def _take(self, setup: MergeSetup, *, by_user: bool) -> None:
+        """Go by `setup`, which is what the fields say, from now on."""
         if setup == self._setup:
             return
         self._setup = setup
-        self.document.undo.note(setup)
+        self.recipe.show_models(setup)
+        self.document.undo.note(setup, by_user=by_user)
         self.preflight.setup_changed()
         self._check.start()
         self._update()
@@ -307,6 +341,7 @@ class MainWindow(QMainWindow):
             return  # of a check that was overtaken
         self.models.set_states(report.states)
         self.preflight.show_report(report)
+        self.recipe.show_tensors([row.name for row in report.ledger if row.action != "omitted"])
         self._update()
 
     @Slot()
@@ -334,12 +369,14 @@ class MainWindow(QMainWindow):
     @Slot()
     def start_merge(self) -> None:
         """As pressing Merge."""
-        self.merge_button.click()
+        self.models.commit_edits()
+        self.preflight.wish_merge()
 
     @Slot()
     def merge_again(self) -> None:
         """The same merge with another seed, at random, as soon as it has been checked."""
         if not self.merging:
+            self.models.commit_edits()
             self.recipe.set_seed(secrets.randbelow(2**32))
             self.preflight.wish_merge()
 
@@ -348,7 +385,8 @@ class MainWindow(QMainWindow):
         if self.merging:
             return
         self._forget_result()
-        job = self._merge = MergeJob(self._setup, self._history)
+        self._merged = self._setup
+        job = self._merge = MergeJob(self._merged, self._history)
         job.planned.connect(self._on_planned)
         job.noted.connect(self._on_noted)
         job.progressed.connect(self._on_progress)
@@ -394,7 +432,8 @@ class MainWindow(QMainWindow):
         self.run.show_result(result)
         took = duration_text(result.record.seconds)
         self.log.add(f"Merged in {took}: {bytes_text(result.record.bytes_written)} written to {result.out}")
-        self.document.keep(self._setup)
+        if self._merged is not None:
+            self.document.keep(self._merged)
         self._throughput = self._throughput.updated(result.record, result.measured)
         self.settings.throughput = self._throughput.to_json()
 
@@ -419,15 +458,19 @@ class MainWindow(QMainWindow):
         self._progress = None
         self.history.refresh()
         if self._result is not None:
-            self.recipe.suggest_output(free_name(self._result.out), insist=True)
+            self._suggest(free_name(self._result.out), insist=True)
+            self._take(self.setup(), by_user=False)
         self._start_check()
         self._update()
-        if self._closing:
+        if self._question is not None:
+            self._question.close()
+        if self._closing or self._close_after:
+            self._close_after = False
             self.close()
 
     def _forget_result(self) -> None:
         self._result = None
-        self.pictures.say_next()
+        self.pictures.say_next(ready=True)
 
     # -- state
 
@@ -443,7 +486,7 @@ class MainWindow(QMainWindow):
             if self._setup.base is None and not self._setup.models:
                 self.pictures.say_what_to_do()
             else:
-                self.pictures.say_next(self.preflight.reason)
+                self.pictures.say_next(ready=self.preflight.reason is None)
 
     def _update_title(self) -> None:
         progress = f"{title_text(self._progress)} – " if self._progress is not None else ""
@@ -470,9 +513,11 @@ class MainWindow(QMainWindow):
         if self.merging:
             return
         event.acceptProposedAction()
-        if dropped.recipe is not None:
-            self.open_recipe(dropped.recipe)
-        self.models.add_from(dropped.folders)
+        recipe = dropped.recipe
+        if recipe is None:
+            self.models.add_from(dropped.folders)
+        else:
+            self._unless_unsaved(lambda: self.load_recipe(recipe) and self.models.add_from(dropped.folders))
         if dropped.unusable:
             self._note(f"{dropped.unusable[0].name} is neither a model nor a recipe")
 
@@ -482,10 +527,12 @@ class MainWindow(QMainWindow):
             self.preflight.update_accent()
 
     def closeEvent(self, event: QCloseEvent) -> None:
+        self.models.commit_edits()
         if not self._closing and (self.merging or self.document.would_be_lost(self._setup)):
             event.ignore()
             if self.merging:
-                ask_to_cancel_the_merge(self, self.close_at_once)
+                self._question = ask_to_cancel_the_merge(self, self._cancel_and_close)
+                self._question.finished.connect(self._on_answered)
             else:
                 ask_to_save(self, self.save_recipe, self.close_at_once)
             return
@@ -496,7 +543,16 @@ class MainWindow(QMainWindow):
         self.hide()
         self._check.stop()
         self._jobs.stop_all()
+        self.history.flush()
         event.accept()
+
+    @Slot()
+    def _on_answered(self) -> None:
+        self._question = None
+
+    def _cancel_and_close(self) -> None:
+        self._close_after = True
+        self.cancel_merge()
 
     def close_at_once(self) -> None:
         """Close without asking; a running merge is cancelled first."""

@@ -183,8 +183,8 @@ def test_many_models_that_are_there_twice_are_one_warning(
         link.symlink_to(models / "run-1")
     choices = tuple(ModelChoice(folder) for folder in (models / "run-1", *links))
     warnings = report_on(make_setup(models=choices, k=6)).warnings
-    (found,) = [warning for warning in warnings if "again" in warning.message]
-    assert found.message == "5 sub-models are others again, link-0 among them."
+    (found,) = [warning for warning in warnings if "copies" in warning.message]
+    assert found.message == "5 sub-models are copies of others in the list, link-0 among them."
     assert found.path == links[0]
 
 

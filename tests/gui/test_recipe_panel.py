@@ -265,21 +265,55 @@ def test_the_folded_part_remembers_whether_it_was_open(
     qtbot: QtBot, panel: RecipePanel, jobs: JobKeeper, settings: Settings
 ) -> None:
     assert not panel.precision.isVisible()
-    qtbot.mouseClick(panel.fold_button, Qt.MouseButton.LeftButton)
+    qtbot.mouseClick(panel.precision_fold.button, Qt.MouseButton.LeftButton)
     assert panel.precision.isVisible()
     assert make_panel(qtbot, jobs, settings).precision.isVisible()
-    qtbot.keyClick(panel.fold_button, Qt.Key.Key_Space)
+    qtbot.keyClick(panel.precision_fold.button, Qt.Key.Key_Space)
     assert not panel.precision.isVisible()
     assert not make_panel(qtbot, jobs, settings).precision.isVisible()
 
 
+@pytest.mark.parametrize("part", ["rules", "precision"])
+@pytest.mark.parametrize("by", ["button", "name"])
+def test_what_is_unfolded_can_be_scrolled_to(
+    qtbot: QtBot, jobs: JobKeeper, settings: Settings, part: str, by: str
+) -> None:
+    panel = RecipePanel(jobs, settings)
+    column = QScrollArea()
+    qtbot.addWidget(column)
+    column.setWidget(panel)
+    column.setWidgetResizable(True)
+    column.resize(420, 300)
+    column.show()
+    told: list[QWidget] = []
+    panel.unfolded.connect(told.append)
+    panel.unfolded.connect(column.ensureWidgetVisible)
+    content, fold = getattr(panel, part), getattr(panel, f"{part}_fold")
+    with qtbot.waitSignal(panel.unfolded):
+        if by == "button":
+            qtbot.mouseClick(fold.button, Qt.MouseButton.LeftButton)
+        else:
+            panel.show_field("rules" if part == "rules" else "device")
+    assert content.visibleRegion().boundingRect().height() == content.height()
+    panel.show_field("rules" if part == "rules" else "device")
+    qtbot.mouseClick(fold.button, Qt.MouseButton.LeftButton)
+    QApplication.processEvents()
+    assert told == [content]
+
+
+def test_a_recipe_that_is_opened_scrolls_nothing(qtbot: QtBot, panel: RecipePanel) -> None:
+    with qtbot.assertNotEmitted(panel.unfolded, wait=50):
+        panel.apply(FULL)
+    assert panel.rules_fold.unfolded
+
+
 def test_while_it_is_folded_it_says_what_is_unusual(qtbot: QtBot, panel: RecipePanel) -> None:
-    assert not panel.summary_label.isVisible()
+    assert not panel.precision_fold.summary_label.isVisible()
     panel.apply(replace(BEFORE, dtype="float32", threads=1))
-    assert panel.summary_label.isVisible()
-    assert panel.summary_label.text() == "merged as float32, 1 thread"
-    qtbot.mouseClick(panel.fold_button, Qt.MouseButton.LeftButton)
-    assert not panel.summary_label.isVisible()
+    assert panel.precision_fold.summary_label.isVisible()
+    assert panel.precision_fold.summary_label.text() == "merged as float32, 1 thread"
+    qtbot.mouseClick(panel.precision_fold.button, Qt.MouseButton.LeftButton)
+    assert not panel.precision_fold.summary_label.isVisible()
 
 
 @pytest.mark.parametrize(
@@ -312,7 +346,7 @@ def test_devices_are_looked_up_when_they_come_into_sight(
         Device("cuda:0", "Fast Card", "cuda", 80 * 10**9, 70 * 10**9),
         Device("cuda:1", "Old Card", "cuda", 8 * 10**9, 7 * 10**9),
     ]
-    qtbot.mouseClick(panel.fold_button, Qt.MouseButton.LeftButton)
+    qtbot.mouseClick(panel.precision_fold.button, Qt.MouseButton.LeftButton)
     box = panel.precision.device
     qtbot.waitUntil(lambda: box.findText("Fast Card (cuda:0), 70 GB free") >= 0)
     assert box.currentText() == "Old Card (cuda:1), 7 GB free"
@@ -328,7 +362,7 @@ def test_a_lookup_that_fails_leaves_the_cpu(
         raise RuntimeError("no driver")
 
     monkeypatch.setattr(core.kernels.devices, "usable_devices", broken)
-    qtbot.mouseClick(panel.fold_button, Qt.MouseButton.LeftButton)
+    qtbot.mouseClick(panel.precision_fold.button, Qt.MouseButton.LeftButton)
     qtbot.waitUntil(lambda: "no driver" in capsys.readouterr().err)
     assert panel.precision.device.count() == 2
 
@@ -347,10 +381,10 @@ def test_where_it_runs_is_remembered(
 def test_what_has_no_field_is_shown_and_can_be_forgotten(qtbot: QtBot, panel: RecipePanel) -> None:
     assert not panel.forget_button.isVisible()
     panel.apply(FULL)
-    assert panel.others_label.text() == "1 rule, vocabulary of the base, tokenizer of run-1"
+    assert panel.others_label.text() == "vocabulary of the base, tokenizer of run-1"
     qtbot.mouseClick(panel.forget_button, Qt.MouseButton.LeftButton)
     setup = read(panel)
-    assert (setup.rules, setup.vocab, setup.tokenizer_source) == ((), "union", None)
+    assert (setup.rules, setup.vocab, setup.tokenizer_source) == (FULL.rules, "union", None)
     assert not panel.forget_button.isVisible()
 
 
@@ -409,7 +443,12 @@ def test_undo_is_the_windows_while_a_field_has_the_focus(qtbot: QtBot, panel: Re
 def test_every_field_has_a_name_and_a_tip(panel: RecipePanel) -> None:
     panel.apply(FULL)
     panel.show_field("device")
-    buttons = [panel.seed.dice_button, panel.seed.copy_button, panel.output.choose_button, panel.fold_button]
+    buttons = [
+        panel.seed.dice_button,
+        panel.seed.copy_button,
+        panel.output.choose_button,
+        panel.precision_fold.button,
+    ]
     fields = [panel.method_box, panel.seed.edit, panel.output.edit, *panel.precision.fields.values()]
     for widget in [*buttons, *fields, *panel.parameters.fields.values(), panel.forget_button]:
         assert widget.accessibleName() or widget.text()  # type: ignore[attr-defined]
