@@ -53,19 +53,22 @@ def look_ahead(setup: MergeSetup, throughput: Throughput, token: CancelToken) ->
     base = setup.base if any(choice.folder == setup.base for choice in setup.taking_part) else None
     lacking = (Problem(missing[0], None, missing[1], base, missing=True),) if missing is not None else ()
     if missing is not None and missing[1] != "out":  # without an output folder there is much to say already
-        return PlanReport(setup, errors=lacking)
+        return PlanReport(setup, errors=lacking, states=_states(setup, {}, token))
     try:
         recipe = setup.recipe()
     except RecipeError as error:
-        return PlanReport(setup, errors=(problem_of(error, setup), *lacking))
+        errors = (problem_of(error, setup), *lacking)
+        return PlanReport(setup, errors=errors, states=_states(setup, {}, token))
     token.raise_if_cancelled()
     try:
         plan = plan_merge(recipe, shard_size_bytes=setup.shard_size_bytes)
     except MergeError as error:
-        errors, states = _misfits(setup, recipe, error, token)
-        return PlanReport(setup, errors=(*errors, *lacking), states=states)
+        problems, states = _misfits(setup, recipe, error, token)
+        states = _states(setup, states, token)
+        return PlanReport(setup, errors=(*problems, *lacking), states=states)
     token.raise_if_cancelled()
-    return _report(setup, plan, throughput, lacking)
+    fitting: dict[Path, str | None] = dict.fromkeys((choice.folder for choice in setup.taking_part), None)
+    return _report(setup, plan, throughput, lacking, _states(setup, fitting, token))
 
 
 def problem_of(error: MergeError, setup: MergeSetup) -> Problem:
@@ -76,7 +79,11 @@ def problem_of(error: MergeError, setup: MergeSetup) -> Problem:
 
 
 def _report(
-    setup: MergeSetup, plan: MergePlan, throughput: Throughput, lacking: Sequence[Problem]
+    setup: MergeSetup,
+    plan: MergePlan,
+    throughput: Throughput,
+    lacking: Sequence[Problem],
+    states: Mapping[Path, str | None],
 ) -> PlanReport:
     errors = list(lacking)
     warnings = list(_warnings(setup, plan))
@@ -108,7 +115,7 @@ def _report(
         ledger=_ledger(plan),
         warnings=tuple(warnings),
         errors=tuple(errors),
-        states=dict.fromkeys((choice.folder for choice in setup.taking_part), None),
+        states=states,
     )
 
 
@@ -176,6 +183,39 @@ def _misfits(
             if recipe.base is None and not reference:
                 reference = (entry,)
     return problems or [problem_of(error, setup)], states
+
+
+def _states(
+    setup: MergeSetup, known: Mapping[Path, str | None], token: CancelToken
+) -> Mapping[Path, str | None]:
+    """`known`, and of every other sub-model whether it fits: the same base, or else one that takes part."""
+    others = tuple(choice for choice in setup.models if choice.folder not in known)
+    first = next((choice for choice in setup.taking_part if known.get(choice.folder, "") is None), None)
+    states = dict(known)
+    if setup.base is None and METHODS[setup.method].needs_base:
+        return states
+    for choice in others:
+        token.raise_if_cancelled()
+        pair = (choice,) if first is None or setup.base is not None else (first, choice)
+        alone = replace(
+            setup,
+            models=tuple(replace(one, weight=1.0, enabled=True) for one in pair),
+            k=len(pair),
+            seed=0,
+            rules=(),
+            tokenizer_source=None,
+        )
+        try:
+            plan_merge(alone.recipe())
+            states[choice.folder] = None
+        except RecipeError:  # it is the base
+            continue
+        except MergeError as misfit:
+            problem = problem_of(misfit, setup)
+            if problem.target == "base":  # then it says nothing of the sub-models
+                return dict(known)
+            states[choice.folder] = problem.message
+    return states
 
 
 def _folders(setup: MergeSetup) -> dict[Path, Path]:

@@ -168,8 +168,8 @@ class PlanReport:
         tensors, parameters: of the output.
         ledger: a row for each tensor.
         warnings, errors: what to know, and what has to be done first.
-        states: of the sub-models that take part: why a model does not fit, or None where it does; one that
-            is missing was not looked at.
+        states: of the sub-models: why a model does not fit, or None where it does; one that is missing was
+            not looked at.
     """
 
     setup: MergeSetup

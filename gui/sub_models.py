@@ -15,16 +15,18 @@ __all__ = ["SubModels"]
 class SubModels:
     """The list of sub-models, and how many of them take part.
 
-    The first `k` enabled ones take part. As long as all enabled ones do, K follows their number; otherwise
-    a change of the list leaves K as it is, as far as there are enough of them.
+    The first `k` enabled ones take part: all of them, until a smaller number is set, which then holds as
+    long as there are enough.
 
     Attributes:
         choices: in the order of the list.
         k: 1 <= k <= `enabled`, or 0 where none is enabled.
+        wanted: the K that was set; None for all.
     """
 
     choices: tuple[ModelChoice, ...] = ()
     k: int = 0
+    wanted: int | None = None
 
     @property
     def enabled(self) -> int:
@@ -43,12 +45,13 @@ class SubModels:
 
     def put(self, choices: Iterable[ModelChoice]) -> None:
         """Put `choices` in the place of all."""
-        follows = self.k == self.enabled
         self.choices = tuple(choices)
-        self.set_k(self.enabled if follows else self.k)
+        self.k = self.enabled if self.wanted is None else min(self.wanted, self.enabled)
 
     def set_k(self, k: int) -> None:
-        self.k = min(max(k, 1), self.enabled)
+        """Let the first `k` ticked ones take part; as many as there are means all, whatever is added."""
+        self.wanted = max(k, 1) if k < self.enabled else None
+        self.k = self.enabled if self.wanted is None else self.wanted
 
     def remove(self, rows: Iterable[int]) -> None:
         gone = set(rows)

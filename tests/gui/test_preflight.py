@@ -175,6 +175,26 @@ def test_a_model_that_is_there_twice_is_worth_a_warning(
     assert found["run-1 is in the list twice, and so counts twice."] == models / "run-1"
 
 
+@pytest.mark.parametrize("changes", [{"k": 1}, {"k": 1, "seed": None}, {"k": 1, "out": ""}])
+def test_every_model_in_the_list_is_known_to_fit_or_not(
+    make_setup: MakeSetup, models: Path, tmp_path: Path, changes: dict[str, object]
+) -> None:
+    """Whether it takes part or not, and whatever else is missing."""
+    choices = (
+        ModelChoice(models / "run-1"),
+        ModelChoice(models / "run-2", enabled=False),
+        ModelChoice(tmp_path / "nothing"),
+        ModelChoice(models / "run-3"),
+    )
+    states = report_on(make_setup(models=choices, **changes)).states
+    assert {folder.name: state is None for folder, state in states.items()} == {
+        "run-1": True,
+        "run-2": True,
+        "nothing": False,
+        "run-3": True,
+    }
+
+
 def test_many_models_that_are_there_twice_are_one_warning(
     make_setup: MakeSetup, models: Path, tmp_path: Path
 ) -> None:

@@ -183,3 +183,18 @@ def test_the_list_keeps_the_rules_of_item_models(qtmodeltester: ModelTester) -> 
     assert letters(model) == "bzfg"
     model.replace_all(choices("xy"), 1)
     qtmodeltester.check(model)
+
+
+def test_a_k_that_was_set_comes_back_when_there_are_enough_again() -> None:
+    sub_models = SubModels()
+    sub_models.put(ModelChoice(Path(f"/run-{number}")) for number in range(8))
+    assert sub_models.k == 8
+    sub_models.set_k(4)
+    sub_models.enable(range(8), enabled=False)
+    assert sub_models.k == 0
+    sub_models.enable(range(8), enabled=True)
+    assert sub_models.k == 4
+    sub_models.set_k(8)
+    sub_models.enable([0], enabled=False)
+    sub_models.enable([0], enabled=True)
+    assert sub_models.k == 8
