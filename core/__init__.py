@@ -8,6 +8,7 @@ record = run_merge(plan, "merged", progress=lambda progress: print(f"{progress.f
 
 from __future__ import annotations
 
+from core.delta_statistics import DeltaStatistics, Estimate, roll_up
 from core.errors import (
     Cancelled,
     CheckpointError,
@@ -19,7 +20,7 @@ from core.errors import (
     VerificationError,
 )
 from core.execute import run_merge
-from core.inspection import Inspection, TensorInspection, inspect_models
+from core.inspection import Inspection, TensorInspection, inspect_models, preview_models
 from core.jobs import CancelToken, Progress
 from core.merge_plan import MergePlan
 from core.plan import plan_merge
@@ -32,7 +33,9 @@ __all__ = [
     "CancelToken",
     "Cancelled",
     "CheckpointError",
+    "DeltaStatistics",
     "DeviceError",
+    "Estimate",
     "IncompatibleError",
     "Inspection",
     "MergeError",
@@ -50,8 +53,10 @@ __all__ = [
     "load_recipe",
     "parse_recipe",
     "plan_merge",
+    "preview_models",
     "read_record",
     "recipe_as_dict",
+    "roll_up",
     "run_merge",
     "verify_output",
 ]

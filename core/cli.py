@@ -18,17 +18,12 @@ from typing import Any
 import click
 
 from core.checkpoint.output import free_disk_bytes
-from core.cli_output import (
-    inspection_document,
-    inspection_summary,
-    merge_summary,
-    plan_document,
-    plan_summary,
-)
+from core.cli_output import merge_summary, plan_document, plan_summary
 from core.draws import MAX_SEED
 from core.errors import Cancelled, MergeError, os_error_text
 from core.execute import run_merge
 from core.inspection import inspect_models
+from core.inspection_output import inspection_document, inspection_summary
 from core.jobs import CancelToken, Progress
 from core.merge_plan import MergePlan
 from core.plan import DEFAULT_SHARD_SIZE_BYTES, plan_merge
@@ -130,12 +125,15 @@ def _plan(recipe: Path, as_json: bool) -> None:
 @click.argument("base", type=_path)
 @click.argument("models", type=_path, nargs=-1, required=True)
 @click.option("--sample", type=float, default=1.0, help="Fraction of the weights to read; 1 unless given.")
+@click.option("--details", is_flag=True, help="Measure norms, cosines, signs and magnitudes too; slower.")
 @_json_option
-def _inspect(base: Path, models: tuple[Path, ...], sample: float, as_json: bool) -> None:
+def _inspect(base: Path, models: tuple[Path, ...], sample: float, details: bool, as_json: bool) -> None:
     """Count what fine-tuning changed in MODELS, compared with BASE. Merges nothing."""
     token = CancelToken()
     with _signals_cancel(token), _ProgressDisplay() as display:
-        inspection = inspect_models(base, models, sample=sample, cancel=token, progress=display.show)
+        inspection = inspect_models(
+            base, models, sample=sample, details=details, cancel=token, progress=display.show
+        )
     click.echo(_to_json(inspection_document(inspection)) if as_json else inspection_summary(inspection))
 
 

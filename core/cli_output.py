@@ -6,24 +6,17 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from core.inspection import Inspection
 from core.merge_plan import LedgerEntry, MergePlan
 from core.methods import ParameterValue
 from core.recipe import recipe_as_dict
 from core.record import RunRecord
 from core.rules import ListedValues
-from core.statistics import expected_on_zero_delta, resampling_curve, zero_delta_share
+from core.statistics import resampling_curve, zero_delta_share
 from core.text import one_line
 from core.units import bytes_text, count_text, duration_text, share_text
 from core.workers import default_threads
 
-__all__ = [
-    "inspection_document",
-    "inspection_summary",
-    "merge_summary",
-    "plan_document",
-    "plan_summary",
-]
+__all__ = ["merge_summary", "plan_document", "plan_summary"]
 
 _MOST_GROUPS = 8
 _MOST_NUMBERS = 8
@@ -143,38 +136,3 @@ def _value_text(value: ParameterValue | tuple[ParameterValue, ...]) -> str:
     values = value if isinstance(value, tuple) else (value,)
     more = " …" if len(values) > _MOST_NUMBERS else ""
     return " ".join(f"{number:.4g}" for number in values[:_MOST_NUMBERS]) + more
-
-
-def inspection_document(inspection: Inspection) -> dict[str, Any]:
-    return {"zero_delta_share": zero_delta_share(inspection.tensors)} | asdict(inspection)
-
-
-def inspection_summary(inspection: Inspection) -> str:
-    tensors = inspection.tensors
-    total = sum(tensor.parameters for tensor in tensors)
-    seen = sum(tensor.elements for tensor in tensors)
-    lines = [
-        f"base {inspection.base}, {count_text(total)} parameters; "
-        f"{share_text(seen / total if total else 0)} looked at",
-        "",
-        "zero deltas",
-    ]
-    width = max(len(name) for name in inspection.models)
-    for at, name in enumerate(inspection.models):
-        share = zero_delta_share(tensors, at)
-        lines.append(f"  {name:{width}}  {share_text(share or 0):>7}")
-    overlap = [sum(column) for column in zip(*(tensor.changed_by for tensor in tensors), strict=True)]
-    lines += ["", f"changed by m of {len(inspection.models)} sub-models"]
-    lines += [
-        f"  {models:{width}}  {share_text(count / seen if seen else 0):>7}"
-        for models, count in enumerate(overlap)
-    ]
-    lines += ["", "share left on a zero delta with n resamples and equal weights"]
-    lines += [
-        f"  n = {draw:<{max(1, width - 4)}}  {share_text(left / seen if seen else 0):>7}"
-        for draw, left in enumerate(expected_on_zero_delta(overlap, 10))
-    ]
-    nonfinite = sum(sum(tensor.nonfinite) for tensor in tensors)
-    if nonfinite:
-        lines += ["", f"{nonfinite:,} NaN or infinite values"]
-    return "\n".join(one_line(line) for line in lines)

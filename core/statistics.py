@@ -22,8 +22,10 @@ __all__ = [
     "ResamplingCurve",
     "axes_of",
     "expected_on_zero_delta",
+    "layer_number",
     "position_of",
     "resampling_curve",
+    "stays_on_zero_delta",
     "zero_delta_map",
     "zero_delta_share",
 ]
@@ -31,7 +33,7 @@ __all__ = [
 _EXPERT = re.compile(r"\bexperts\.\d+\b")
 _ORDER = re.compile(
     r"(?P<q>q_proj|query)|(?P<k>k_proj|key)|(?P<v>v_proj|value)|(?P<o>o_proj|out_proj)|(?P<attention>attn|attention)"
-    r"|(?P<gate>gate)|(?P<up>up_proj|w1|fc1)|(?P<down>down_proj|w2|fc2)|(?P<mlp>mlp|experts|feed_forward)"
+    r"|(?P<gate>gate|w1)|(?P<up>up_proj|w3|fc1)|(?P<down>down_proj|w2|fc2)|(?P<mlp>mlp|experts|feed_forward)"
 )
 
 Floats = NDArray[np.float64]
@@ -109,6 +111,11 @@ def position_of(name: str) -> Position:
     return Position(layer, _EXPERT.sub("experts", rest.removesuffix(".weight")))
 
 
+def layer_number(name: str) -> int | None:
+    """The layer of the tensor `name`; None outside the layers."""
+    return position_of(name).layer
+
+
 def axes_of(positions: Iterable[Position]) -> tuple[tuple[int, ...], tuple[str, ...]]:
     """The layers and modules of a map: attention first, in the order of the computation, norms last."""
     inside = [position for position in positions if position.layer is not None]
@@ -165,11 +172,18 @@ def expected_on_zero_delta(changed_by: Sequence[int], draws: int) -> Floats:
 
     After draw d: sum over m of H_m (1 - m/K)^(d+1), with H = `changed_by`, m = 0..K.
     """
-    models = len(changed_by) - 1
-    stays = 1.0 - np.arange(models + 1) / models
-    powers = stays[None, :] ** np.arange(1, draws + 1)[:, None]
-    result: Floats = powers @ np.asarray(changed_by, np.float64)
+    result: Floats = stays_on_zero_delta(len(changed_by) - 1, draws) @ np.asarray(changed_by, np.float64)
     return result
+
+
+def stays_on_zero_delta(models: int, draws: int) -> Floats:
+    """The chance to be on a zero delta after draw d, changed by m sub-models. [draws, models + 1]
+
+    (1 - m/K)^(d+1) with K = `models`, for equal weights.
+    """
+    stays = 1.0 - np.arange(models + 1) / models
+    powers: Floats = stays[None, :] ** np.arange(1, draws + 1)[:, None]
+    return powers
 
 
 def resampling_curve(tensors: Iterable[DrawCounts], *, equal_weights: bool) -> ResamplingCurve | None:

@@ -10,7 +10,6 @@ from PySide6.QtWidgets import QDockWidget, QFrame, QScrollArea, QSplitter, QTabW
 
 from gui.settings import Settings
 from gui.theme import GRID
-from resources import ICONS_FOLDER
 
 if TYPE_CHECKING:
     from gui.recipe_panel import RecipePanel
@@ -20,12 +19,6 @@ __all__ = ["WindowLayout"]
 
 _VERSION = 1
 """Of the docks: a state that was saved with others is not restored."""
-
-# Qt's own are hard to see on a dark ground.
-_DOCK_ICONS = (
-    "QDockWidget {{ titlebar-close-icon: url({0}/close.svg); titlebar-normal-icon: url({0}/float.svg); }}"
-)
-_DOCK_ICONS = _DOCK_ICONS.format(ICONS_FOLDER.as_posix())
 
 _SIZE = QSize(1280, 800)
 
@@ -92,7 +85,6 @@ class WindowLayout:
 def _dock(window: MainWindow, title: str, widget: QWidget) -> QDockWidget:
     dock = QDockWidget(title, window)
     dock.setObjectName(title.lower())
-    dock.setStyleSheet(_DOCK_ICONS)
     dock.setWidget(widget)
     return dock
 
@@ -111,7 +103,8 @@ def _doing(models: QWidget, recipe: RecipePanel, preflight: QWidget) -> QWidget:
     splitter.addWidget(models)
     splitter.addWidget(scrolled)
     splitter.setSizes([300, 260])
-    splitter.setStretchFactor(0, 1)
+    splitter.setStretchFactor(0, 2)
+    splitter.setStretchFactor(1, 1)
     doing = QWidget()
     column = QVBoxLayout(doing)
     column.setContentsMargins(2 * GRID, GRID, GRID, 2 * GRID)

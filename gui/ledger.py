@@ -29,7 +29,7 @@ _WIDEST = {
     Column.SHAPE: "128256 × 16384",
     Column.TYPE: "f8_e4m3",
     Column.ACTION: "omitted",
-    Column.VALUES: "weight 0.25, n 10",
+    Column.VALUES: "weight 0.25; resamples 10",
 }
 
 

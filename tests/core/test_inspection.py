@@ -1,15 +1,21 @@
 from __future__ import annotations
 
+import json
+import threading
+import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import oracle
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
-from core import MergeError, Progress, inspect_models
-from core.inspection import SAMPLE_BLOCK, sampled_blocks
+from core import Cancelled, CancelToken, CheckpointError, MergeError, Progress, inspect_models
+from core.inspection import PREVIEW_BLOCK, SAMPLE_BLOCK, Inspection, preview_models, sampled_blocks
+from core.inspection_output import inspection_document, inspection_summary
+from core.sampling import spread_blocks
 
 BLOCKS = 40
 
@@ -79,3 +85,228 @@ def test_progress_ends_with_everything(models: Path) -> None:
 def test_what_is_no_fraction_is_refused(models: Path, sample: float) -> None:
     with pytest.raises(MergeError, match="not a fraction"):
         inspect_models(models / "base", [models / "model"], sample=sample)
+
+
+# -- details -------------------------------------------------------------------------------------------------
+
+DTYPES = [torch.bfloat16, torch.float16, torch.float32, torch.float64, torch.float8_e4m3fn, torch.float8_e5m2]
+
+
+def make(folder: Path, tensors: Mapping[str, torch.Tensor]) -> Path:
+    folder.mkdir()
+    save_file(dict(tensors), folder / "model.safetensors")
+    return folder
+
+
+def make_family(folder: Path, dtype: torch.dtype, models: int, size: int = 200_000) -> list[Path]:
+    """A base and sub-models with one tensor of many blocks, a small one, an empty one and a single number."""
+    generator = torch.Generator().manual_seed(models)
+    base = torch.randn(size, generator=generator) * 0.02
+    paths = []
+    for number in range(models + 1):
+        step = torch.randn(size, generator=generator) * 1e-3 * (torch.rand(size, generator=generator) < 0.4)
+        values = (base + step if number else base).to(dtype)
+        small = values[:6].clone().reshape(2, 3)
+        tensors = {"big": values, "small": small, "empty": values[:0].clone(), "scalar": values[7].clone()}
+        paths.append(make(folder / f"m{number}", tensors))
+    return paths
+
+
+def arrays_of(inspection: Inspection) -> list[np.ndarray]:
+    every = [tensor.statistics for tensor in inspection.tensors]
+    return [array for s in every for array in (s.totals, s.covariances, s.largest)]
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+def test_details_of_files_are_those_of_their_values(tmp_path: Path, dtype: torch.dtype) -> None:
+    base, *models = make_family(tmp_path, dtype, 3)
+    inspection = inspect_models(base, models, details=True)
+    found = {tensor.name: tensor.statistics for tensor in inspection.tensors}
+    assert set(found) == {"big", "small", "empty", "scalar"}
+    assert found["empty"].parameters == 0
+    for name in ("big", "small", "scalar"):
+        stored = [load_file(path / "model.safetensors")[name].double().flatten() for path in (base, *models)]
+        tau = torch.stack([model - stored[0] for model in stored[1:]]).numpy()
+        np.testing.assert_allclose(found[name].norm.value, np.sqrt((tau**2).sum(axis=1)), rtol=1e-6)
+        np.testing.assert_allclose(found[name].mean_magnitude.value, np.abs(tau).mean(axis=1), rtol=1e-6)
+        np.testing.assert_allclose(found[name].largest, np.abs(tau).max(axis=1), rtol=1e-6)
+        np.testing.assert_array_equal(found[name].zero_delta.value, (tau == 0).mean(axis=1))
+        np.testing.assert_allclose(found[name].total("dots"), tau @ tau.T, rtol=1e-5, atol=1e-12)
+    assert inspection.statistics is not None
+    assert inspection.statistics.parameters == 200_007
+
+
+@pytest.mark.parametrize("sample", [1.0, 0.5])
+def test_the_number_of_threads_changes_no_bit(tmp_path: Path, sample: float) -> None:
+    base, *models = make_family(tmp_path, torch.bfloat16, 5, size=1_500_000)
+    options = {"sample": sample, "details": True, "weights": [1, 2, 3, 4, 5.5]}
+    first, *others = (
+        arrays_of(inspect_models(base, models, threads=threads, **options)) for threads in (1, 2, 7)
+    )
+    for other in others:
+        for left, right in zip(first, other, strict=True):
+            np.testing.assert_array_equal(left, right)
+
+
+def test_a_sample_estimates_the_whole(tmp_path: Path) -> None:
+    base, *models = make_family(tmp_path, torch.bfloat16, 2, size=4_000_000)
+    whole = inspect_models(base, models, details=True).tensors[0].statistics
+    assert whole.parameters == 4_000_000
+    for seed in range(3):
+        tensor = inspect_models(base, models, sample=0.3, details=True, seed=seed).tensors[0]
+        assert tensor.elements < 4_000_000
+        for name in ("zero_delta", "norm", "mean_magnitude", "cosine"):
+            estimate, true = getattr(tensor.statistics, name), getattr(whole, name).value
+            assert (np.abs(estimate.value - true) <= 4 * estimate.error + 1e-12).all(), name
+            assert (estimate.error[0] > 0).any(), name
+    small = inspect_models(base, models, sample=0.3, details=True).tensors[-1].statistics
+    assert (small.zero_delta.error == 0).all()
+
+
+def test_weights_change_the_prediction_alone(tmp_path: Path) -> None:
+    base, *models = make_family(tmp_path, torch.bfloat16, 2)
+    plain, equal, unequal = (
+        inspect_models(base, models, weights=weights).tensors[0] for weights in (None, [2, 2], [3, 1])
+    )
+    np.testing.assert_array_equal(
+        plain.statistics.zero_after_draw.value, equal.statistics.zero_after_draw.value
+    )
+    assert plain.changed_by == unequal.changed_by
+    zero = [count / 200_000 for count in plain.zero_delta]
+    expected = 0.75 * zero[0] + 0.25 * zero[1]
+    assert unequal.statistics.zero_after_draw.value[0] == pytest.approx(expected, abs=1e-12)
+
+
+@pytest.mark.parametrize("weights", [[1], [1, -1], [0, 0], [1, float("nan")], [1, float("inf")]])
+def test_weights_that_are_no_chances_are_refused(tmp_path: Path, weights: list[float]) -> None:
+    base, *models = make_family(tmp_path, torch.bfloat16, 2, size=10)
+    with pytest.raises(MergeError, match="weights"):
+        inspect_models(base, models, weights=weights)
+
+
+def test_tensors_are_told_of_as_they_finish_in_the_calling_thread(tmp_path: Path) -> None:
+    base, *models = make_family(tmp_path, torch.bfloat16, 1)
+    told: list[tuple[str, threading.Thread]] = []
+    inspection = inspect_models(
+        base, models, on_tensor=lambda tensor: told.append((tensor.name, threading.current_thread()))
+    )
+    assert sorted(name for name, _ in told) == sorted(tensor.name for tensor in inspection.tensors)
+    assert {thread for _, thread in told} == {threading.current_thread()}
+
+
+def test_numbers_that_are_none_are_null(tmp_path: Path) -> None:
+    base, *models = make_family(tmp_path, torch.bfloat16, 2)
+    document = json.loads(json.dumps(inspection_document(inspect_models(base, models)), allow_nan=False))
+    tensors = {tensor["name"]: tensor for tensor in document["tensors"]}
+    assert tensors["empty"]["zero_delta_share"] == [None, None]
+    assert "norm" not in document["all"]
+    assert "zero_delta_share_error" not in document["all"]
+    sampled = inspect_models(base, models, sample=0.5, details=True)
+    document = json.loads(json.dumps(inspection_document(sampled), allow_nan=False))
+    assert document["all"]["norm_error"][0] > 0
+    assert len(document["all"]["cosine"][1]) == 2
+    assert [row["module"] for row in document["modules"]] == ["big", "empty", "scalar", "small"]
+
+
+def test_what_people_read_is_short(tmp_path: Path) -> None:
+    base, *models = make_family(tmp_path, torch.bfloat16, 2)
+    assert "mean |τ|" not in inspection_summary(inspect_models(base, models))
+    said = inspection_summary(inspect_models(base, models, details=True))
+    assert "mean |τ|" in said
+    assert "signs differ in" in said
+    assert len(said.splitlines()) < 30
+    assert " ± " in inspection_summary(inspect_models(base, models, sample=0.5))
+
+
+# -- previews ------------------------------------------------------------------------------------------------
+
+
+def test_blocks_are_spread_and_more_of_them_begin_with_the_same() -> None:
+    ten, forty = spread_blocks("w", 1000, 10), spread_blocks("w", 1000, 40)
+    assert forty[:10] == ten
+    assert len(set(forty)) == 40
+    assert sorted(spread_blocks("w", 7, 100)) == list(range(7))
+    assert spread_blocks("w", 1000, 10, seed=1) != ten
+    key = oracle.key_for(0, "w")
+    words = [oracle.philox4x32_10((at, 0, 1, 1), key)[0] for at in range(10)]
+    assert ten == [word * 1000 >> 32 for word in words]
+    firsts = [spread_blocks(f"t{number}", 10, 1)[0] for number in range(2000)]
+    assert (abs(np.bincount(firsts) - 200) < 5 * np.sqrt(180)).all()
+
+
+def test_a_preview_is_refined_round_by_round_until_all_is_read(tmp_path: Path) -> None:
+    base, *models = make_family(tmp_path, torch.bfloat16, 2, size=11 * PREVIEW_BLOCK + 5)
+    rounds = list(preview_models(base, models, rounds=20, details=True))
+    read = [inspection.tensors[0].elements for inspection in rounds]
+    assert [-(-elements // PREVIEW_BLOCK) for elements in read] == [1, 2, 4, 8, 12]
+    assert np.isnan(rounds[0].tensors[0].statistics.zero_delta.error).all()
+    assert (rounds[1].tensors[0].statistics.zero_delta.error > 0).all()
+    whole = inspect_models(base, models, details=True)
+    assert rounds[-1].sample == 1
+    for last, once in zip(rounds[-1].tensors, whole.tensors, strict=True):
+        assert (last.zero_delta, last.changed_by) == (once.zero_delta, once.changed_by)
+        np.testing.assert_allclose(last.statistics.norm.value, once.statistics.norm.value, rtol=1e-12)
+        assert (last.statistics.norm.error == 0).all()
+
+
+def test_a_preview_ends_after_its_rounds_and_when_it_is_cancelled(tmp_path: Path) -> None:
+    base, *models = make_family(tmp_path, torch.bfloat16, 1)
+    assert len(list(preview_models(base, models, rounds=2))) == 2
+    token = CancelToken()
+    rounds = preview_models(base, models, cancel=token)
+    next(rounds)
+    token.cancel()
+    with pytest.raises(Cancelled):
+        next(rounds)
+
+
+def test_files_that_change_under_a_preview_are_noticed(tmp_path: Path) -> None:
+    base, *models = make_family(tmp_path, torch.bfloat16, 1)
+    rounds = preview_models(base, models)
+    next(rounds)
+    with (models[0] / "model.safetensors").open("ab") as file:
+        file.write(b"\0")
+    with pytest.raises(CheckpointError, match="has changed"):
+        next(rounds)
+
+
+def make_70b(folder: Path) -> Path:
+    """A model of the shapes of Llama-2-70B in 15 files of zeros that take no space on the disk."""
+    hidden, vocabulary, intermediate, narrow = 8192, 32_000, 28_672, 1024
+    shapes = {"model.embed_tokens.weight": [vocabulary, hidden], "lm_head.weight": [vocabulary, hidden]}
+    for layer in range(80):
+        prefix = f"model.layers.{layer}."
+        shapes |= {f"{prefix}self_attn.{name}_proj.weight": [hidden, hidden] for name in "qo"}
+        shapes |= {f"{prefix}self_attn.{name}_proj.weight": [narrow, hidden] for name in "kv"}
+        shapes |= {f"{prefix}mlp.{name}_proj.weight": [intermediate, hidden] for name in ("gate", "up")}
+        shapes[f"{prefix}mlp.down_proj.weight"] = [hidden, intermediate]
+        shapes |= {f"{prefix}{name}_layernorm.weight": [hidden] for name in ("input", "post_attention")}
+    folder.mkdir()
+    names = {}
+    for shard in range(15):
+        file, entries, end = f"model-{shard + 1:05}-of-00015.safetensors", {}, 0
+        for name in list(shapes)[shard::15]:
+            size = 2 * int(np.prod(shapes[name]))
+            entries[name] = {"dtype": "BF16", "shape": shapes[name], "data_offsets": [end, end + size]}
+            names[name], end = file, end + size
+        header = json.dumps(entries).encode()
+        with (folder / file).open("wb") as out:
+            out.write(len(header).to_bytes(8, "little") + header)
+            out.truncate(8 + len(header) + end)
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": names}))
+    return folder
+
+
+def test_a_preview_of_70b_is_there_within_a_second(tmp_path: Path) -> None:
+    base, *models = [make_70b(tmp_path / f"m{number}") for number in range(5)]
+    list(preview_models(base, models, rounds=1, details=True))  # compiles
+    seconds = []
+    for _ in range(3):
+        started = time.perf_counter()
+        first = next(preview_models(base, models, details=True))
+        seconds.append(time.perf_counter() - started)
+    assert first.statistics is not None
+    assert first.statistics.parameters > 68e9
+    assert len(first.tensors) == 80 * 9 + 2
+    assert all(tensor.elements > 0 for tensor in first.tensors)
+    assert min(seconds) < 1, seconds

@@ -1,0 +1,388 @@
+"""What fine-tuning changed, in numbers: of a tensor, of a layer or a kind of module, of a whole model.
+
+Everything is made of totals over elements, which add up from tensor to tensor; shares, norms and
+cosines are formed last, so that a roll-up is exact. Of a sample the totals are estimates, and their
+covariances add up too.
+
+With K sub-models, τ_i = θ_i − θ_pre as core.kernels.deltas.DeltaSums has it, N elements, and H_m of
+them changed by exactly m sub-models:
+
+| number | formula |
+|---|---|
+| zero_delta | (elements with zero delta) / N |
+| changed_by | H_m / N |
+| zero_after_draw | sum over m of H_m / N (1 − m/K)^(d+1); of unequal weights the mean of u^(d+1) |
+| mean_magnitude | sum of abs(τ_i) / (elements with a finite τ_i) |
+| norm, base_norm | sqrt(sum of τ_i²), sqrt(sum of θ_pre²) |
+| relative_norm | norm / base_norm |
+| cosine | sum of τ_i τ_j / (norm_i norm_j) |
+| sign_disagreement | (elements in which τ_i and τ_j have different signs) / (elements that both changed) |
+
+Here u is the share of the weights that belongs to the sub-models that did not change an element.
+Elements with a τ_i that is not finite count as changed, or not, as in a merge, and are left out of the
+last five.
+
+**Samples.** A sample of a tensor is n of its B blocks; block b has s_b elements and the sum y_b of some
+quantity. The total over the tensor's M elements is estimated by the ratio estimator
+Y = M sum(y_b) / sum(s_b), with r = Y / M and e_b = y_b − r s_b, and two totals have the covariance
+B² (1 − n/B) / (n (n − 1)) sum(e_b e'_b), with the finite population correction 1 − n/B. Tensors are
+strata: their totals and covariances add up. A ratio R = Y / Z of two totals has the variance
+(var Y − 2 R cov(Y, Z) + R² var Z) / Z², and a root or a cosine that of its linear approximation.
+Source: Cochran, Sampling Techniques, 3rd edition (1977), chapters 6 (ratio estimator, strata) and 9A
+(clusters of unequal size). The error is 0 where all was read, and NaN, not known, after one block of several.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+from math import prod
+from typing import Any, Protocol, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.kernels.delta_sums import MAGNITUDE_BINS, DeltaSums
+from core.statistics import stays_on_zero_delta
+
+__all__ = [
+    "PREDICTED_DRAWS",
+    "DeltaStatistics",
+    "Estimate",
+    "SumsOfBlocks",
+    "roll_up",
+    "total_of",
+]
+
+PREDICTED_DRAWS = 21
+"""Draws 0 to 20: the shares left with n = 0..20 resamples."""
+
+Floats = NDArray[np.float64]
+Key = TypeVar("Key", bound=Hashable)
+
+
+@dataclass(frozen=True, eq=False)
+class Estimate:
+    """Numbers and their standard errors, of one shape; an error of 0 is exact and NaN is unknown."""
+
+    value: Floats
+    error: Floats
+
+
+class HasStatistics(Protocol):
+    """A TensorInspection, or what is like it."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def statistics(self) -> DeltaStatistics: ...
+
+
+class _Layout:
+    """Where each quantity lies in a flat array of all of them, and which pairs have a covariance."""
+
+    def __init__(self, models: int, details: bool, draws: int) -> None:
+        square = (models, models)
+        shapes: dict[str, tuple[int, ...]] = {
+            "nonfinite": (models + 1,),
+            "zero_delta": (models,),
+            "changed_by": (models + 1,),
+            "unchanged_powers": (draws,),
+        }
+        if details:
+            shapes |= {
+                "left_out": (models,),
+                "magnitudes": (models,),
+                "squares": (models + 1,),  # the base last
+                "dots": square,
+                "both_changed": square,
+                "signs_differ": square,
+                "histogram": (models, MAGNITUDE_BINS),
+            }
+        self.places: dict[str, tuple[slice, tuple[int, ...]]] = {}
+        self.size = 0
+        for name, shape in shapes.items():
+            self.places[name] = slice(self.size, self.size + prod(shape)), shape
+            self.size += prod(shape)
+        at = {
+            name: np.arange(self.size)[place].reshape(shape) for name, (place, shape) in self.places.items()
+        }
+        pairs = {name: (at[name], at[name]) for name in ("zero_delta", "unchanged_powers")}
+        pairs["changed_by"] = np.meshgrid(at["changed_by"], at["changed_by"], indexing="ij")
+        if details:
+            for name in ("left_out", "magnitudes", "dots", "both_changed", "signs_differ"):
+                pairs[name] = at[name], at[name]
+            pairs["magnitudes, left_out"] = at["magnitudes"], at["left_out"]
+            pairs["signs_differ, both_changed"] = at["signs_differ"], at["both_changed"]
+            pairs["squares"] = np.meshgrid(at["squares"], at["squares"], indexing="ij")
+            rows = np.broadcast_to(at["squares"][:models, None], square)
+            pairs["dots, squares"] = at["dots"], rows  # of τ_i τ_j with τ_i²
+        self.pairs: dict[str, tuple[slice, tuple[int, ...]]] = {}
+        start = 0
+        for name, (left, _) in pairs.items():
+            self.pairs[name] = slice(start, start + left.size), left.shape
+            start += left.size
+        self.left = np.concatenate([left.ravel() for left, _ in pairs.values()])
+        self.right = np.concatenate([right.ravel() for _, right in pairs.values()])
+
+
+_layout = lru_cache(_Layout)
+
+
+@dataclass(frozen=True, eq=False)
+class DeltaStatistics:
+    """What is known of the deltas of one tensor or of several.
+
+    The numbers that need `details` raise KeyError without.
+
+    Attributes:
+        models: K.
+        tensors: how many.
+        parameters: their elements.
+        elements: those that were looked at; fewer in a sample.
+        details: whether more was measured than counts.
+        draws: of `unchanged_powers`; 0 where the weights are equal.
+        totals, covariances: estimates over all `parameters`, flat; see `total` and `covariance`.
+        largest: [K] the largest |τ_i| that was seen; zeros without `details`.
+    """
+
+    models: int
+    tensors: int
+    parameters: int
+    elements: int
+    details: bool
+    draws: int
+    totals: Floats
+    covariances: Floats
+    largest: Floats
+
+    def total(self, name: str) -> Floats:
+        """The total over all parameters of a quantity of DeltaSums; estimated in a sample.
+
+        One of nonfinite, zero_delta, changed_by, unchanged_powers, and with `details` left_out, magnitudes,
+        squares [K+1] (of the τ_i, the base last), dots [K, K] (of τ_i τ_j), both_changed, signs_differ,
+        histogram.
+        """
+        place, shape = _layout(self.models, self.details, self.draws).places[name]
+        return self.totals[place].reshape(shape)
+
+    def covariance(self, name: str) -> Floats:
+        """Of the totals of a pair of quantities: "magnitudes, left_out"; one name is its variance, or its
+        covariance matrix for changed_by and squares."""
+        place, shape = _layout(self.models, self.details, self.draws).pairs[name]
+        return self.covariances[place].reshape(shape)
+
+    @property
+    def zero_delta(self) -> Estimate:
+        """Of each sub-model, the share of zero deltas. [K]"""
+        return self._share(self.total("zero_delta"), self.covariance("zero_delta"))
+
+    @property
+    def changed_by(self) -> Estimate:
+        """The share of elements that exactly m sub-models changed, m = 0..K. [K+1]"""
+        return self._share(self.total("changed_by"), np.diagonal(self.covariance("changed_by")))
+
+    @property
+    def zero_after_draw(self) -> Estimate:
+        """The share expected to be on a zero delta after draw d, that is with n = d resamples. [21]"""
+        if self.draws:
+            return self._share(self.total("unchanged_powers"), self.covariance("unchanged_powers"))
+        stays = stays_on_zero_delta(self.models, PREDICTED_DRAWS)
+        variance = np.einsum("dm,mk,dk->d", stays, self.covariance("changed_by"), stays)
+        return self._share(stays @ self.total("changed_by"), variance)
+
+    @property
+    def left_out(self) -> Floats:
+        """Elements with a τ_i that is not finite. [K]"""
+        return self.total("left_out")
+
+    @property
+    def mean_magnitude(self) -> Estimate:
+        """Of each sub-model, the mean |τ_i|. [K]"""
+        return _ratio(
+            self.total("magnitudes"),
+            self.parameters - self.left_out,
+            self.covariance("magnitudes"),
+            -self.covariance("magnitudes, left_out"),
+            self.covariance("left_out"),
+        )
+
+    @property
+    def norm(self) -> Estimate:
+        """Of each sub-model, the Euclidean norm of τ_i. [K]"""
+        variance = np.diagonal(self.covariance("squares"))[:-1]
+        return _root(Estimate(self.total("squares")[:-1], _root_of_variance(variance)))
+
+    @property
+    def base_norm(self) -> Estimate:
+        """The Euclidean norm of θ_pre. []"""
+        variance = self.covariance("squares")[-1, -1]
+        return _root(Estimate(self.total("squares")[-1], _root_of_variance(variance)))
+
+    @property
+    def relative_norm(self) -> Estimate:
+        """Of each sub-model, the norm of τ_i beside that of θ_pre. [K]"""
+        squares, covariance = self.total("squares"), self.covariance("squares")
+        own = np.diagonal(covariance)[:-1]
+        return _root(_ratio(squares[:-1], squares[-1], own, covariance[:-1, -1], covariance[-1, -1]))
+
+    @property
+    def histogram(self) -> Floats:
+        """Elements by floor(log2 |τ_i|), those with zero delta or left out not among them. [K, 64]"""
+        return self.total("histogram")
+
+    @property
+    def cosine(self) -> Estimate:
+        """The cosine similarity of τ_i and τ_j; NaN where one of them is all zeros. [K, K]"""
+        squares = self.total("squares")[:-1]
+        norms = np.sqrt(squares)
+        with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+            scale = norms[:, None] * norms[None, :]
+            cosine = np.clip(self.total("dots") / scale, -1, 1)
+            # d cosine = dD / scale − cosine / 2 (dA_i / A_i + dA_j / A_j), with D = dots, A = squares
+            relative = self.covariance("squares")[:-1, :-1] / (squares[:, None] * squares[None, :])
+            own = np.diagonal(relative)
+            with_row = self.covariance("dots, squares") / squares[:, None] / scale
+            variance = (
+                self.covariance("dots") / scale**2
+                + cosine**2 / 4 * (own[:, None] + own[None, :] + 2 * relative)
+                - cosine * (with_row + with_row.T)
+            )
+        return Estimate(cosine, _root_of_variance(variance))
+
+    @property
+    def sign_disagreement(self) -> Estimate:
+        """Of the elements that both i and j changed, the share in which the signs differ. [K, K]
+
+        Numerator and denominator are `total("signs_differ")` and `total("both_changed")`.
+        """
+        return _ratio(
+            self.total("signs_differ"),
+            self.total("both_changed"),
+            self.covariance("signs_differ"),
+            self.covariance("signs_differ, both_changed"),
+            self.covariance("both_changed"),
+        )
+
+    def _share(self, total: Floats, variance: Floats) -> Estimate:
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return Estimate(
+                total / np.float64(self.parameters),
+                _root_of_variance(variance) / np.float64(self.parameters),
+            )
+
+
+class SumsOfBlocks:
+    """The sums of one tensor, growing block by block, in the order in which they are added."""
+
+    def __init__(self, models: int, *, details: bool, draws: int, sampling: bool) -> None:
+        """Nothing is added yet; `sampling` says whether covariances are wanted."""
+        self._layout = _layout(models, details, draws)
+        self._models, self._details, self._draws, self._sampling = models, details, draws, sampling
+        self.elements = self.blocks = 0
+        self._size_squares = 0.0
+        self._sums = np.zeros(self._layout.size)
+        self._by_size = np.zeros(self._layout.size if sampling else 0)
+        self._products = np.zeros(self._layout.left.size if sampling else 0)
+        self._largest = np.zeros(models)
+
+    def add(self, block: DeltaSums) -> None:
+        """Add the sums of one block."""
+        flat = np.concatenate(
+            [getattr(block, name).ravel() for name in self._layout.places], dtype=np.float64
+        )
+        self.elements += block.elements
+        self.blocks += 1
+        self._sums += flat
+        if block.largest is not None:
+            np.maximum(self._largest, block.largest, out=self._largest)
+        if self._sampling:
+            self._size_squares += float(block.elements) ** 2
+            self._by_size += flat * block.elements
+            self._products += flat[self._layout.left] * flat[self._layout.right]
+
+    def count(self, name: str) -> tuple[int, ...]:
+        """What was counted so far, without regard to what was not read."""
+        place, _ = self._layout.places[name]
+        return tuple(self._sums[place].astype(np.int64).tolist())
+
+    def statistics(self, parameters: int, blocks: int) -> DeltaStatistics:
+        """What the sums say of a tensor of so many elements in so many blocks."""
+        whole = self.elements == parameters
+        return DeltaStatistics(
+            models=self._models,
+            tensors=1,
+            parameters=parameters,
+            elements=self.elements,
+            details=self._details,
+            draws=self._draws,
+            totals=self._sums.copy() if whole else self._sums * (parameters / self.elements),
+            covariances=np.zeros(self._layout.left.size) if whole else self._covariances(blocks),
+            largest=self._largest.copy(),
+        )
+
+    def _covariances(self, blocks: int) -> Floats:
+        read = self.blocks
+        if read < 2:
+            return np.full(self._layout.left.size, np.nan)
+        left, right = self._layout.left, self._layout.right
+        rate = self._sums / self.elements
+        residuals = (
+            self._products
+            - rate[left] * self._by_size[right]
+            - rate[right] * self._by_size[left]
+            + rate[left] * rate[right] * self._size_squares
+        )
+        result: Floats = residuals * (blocks**2 * (1 - read / blocks) / (read * (read - 1)))
+        return result
+
+
+def total_of(parts: Iterable[DeltaStatistics]) -> DeltaStatistics:
+    """The statistics of several tensors of the same models together; there is at least one."""
+    every = list(parts)
+    return DeltaStatistics(
+        models=every[0].models,
+        tensors=sum(part.tensors for part in every),
+        parameters=sum(part.parameters for part in every),
+        elements=sum(part.elements for part in every),
+        details=every[0].details,
+        draws=every[0].draws,
+        totals=np.sum([part.totals for part in every], axis=0),
+        covariances=np.sum([part.covariances for part in every], axis=0),
+        largest=np.max([part.largest for part in every], axis=0),
+    )
+
+
+def roll_up(tensors: Iterable[HasStatistics], by: Callable[[str], Key]) -> dict[Key, DeltaStatistics]:
+    """The statistics of tensors in groups, in the order in which groups first appear.
+
+    Args:
+        tensors: of an Inspection.
+        by: gives the group of a tensor's name: statistics.layer_number, module_kinds.module_kind,
+            statistics.position_of.
+    """
+    groups: dict[Key, list[DeltaStatistics]] = {}
+    for tensor in tensors:
+        groups.setdefault(by(tensor.name), []).append(tensor.statistics)
+    return {key: total_of(group) for key, group in groups.items()}
+
+
+def _ratio(above: Floats, below: Any, var_above: Floats, covariance: Floats, var_below: Floats) -> Estimate:
+    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+        value = above / below
+        variance = (var_above - 2 * value * covariance + value**2 * var_below) / below**2
+    return Estimate(value, _root_of_variance(variance))
+
+
+def _root(square: Estimate) -> Estimate:
+    value = np.sqrt(square.value)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        error = np.where(square.error == 0, 0.0, square.error / (2 * value))
+    return Estimate(value, error)
+
+
+def _root_of_variance(variance: Any) -> Floats:
+    """Rounding can leave a variance of zero a little below it."""
+    result: Floats = np.sqrt(np.maximum(variance, 0.0))
+    return result

@@ -1,0 +1,164 @@
+"""What `inspect` prints: a short table for people, all numbers for programs."""
+
+from __future__ import annotations
+
+from math import isfinite
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.delta_statistics import DeltaStatistics, Estimate, roll_up
+from core.inspection import Inspection
+from core.kernels.delta_sums import LOWEST_EXPONENT
+from core.module_kinds import module_kind
+from core.statistics import layer_number
+from core.text import one_line
+from core.units import count_text, share_text
+
+__all__ = ["inspection_document", "inspection_summary"]
+
+
+def inspection_document(inspection: Inspection) -> dict[str, Any]:
+    """Every number, null where it is none; standard errors in a sample only."""
+    tensors, sampled = inspection.tensors, inspection.sample < 1
+    everything = inspection.statistics
+    layers, modules = roll_up(tensors, layer_number), roll_up(tensors, module_kind)
+    return {
+        "models": inspection.models,
+        "base": inspection.base,
+        "sample": inspection.sample,
+        "seed": inspection.seed,
+        "weights": inspection.weights,
+        "details": inspection.details,
+        "histogram_lowest_exponent": LOWEST_EXPONENT,
+        "zero_delta_share": None if everything is None else _number(everything.zero_delta.value.mean()),
+        "all": None if everything is None else _statistics_document(everything, sampled),
+        "layers": [{"layer": layer} | _statistics_document(of, sampled) for layer, of in layers.items()],
+        "modules": [{"module": kind} | _statistics_document(of, sampled) for kind, of in modules.items()],
+        "tensors": [
+            {
+                "name": tensor.name,
+                "shape": tensor.shape,
+                "zero_delta": tensor.zero_delta,
+                "changed_by": tensor.changed_by,
+                "nonfinite": tensor.nonfinite,
+            }
+            | _statistics_document(tensor.statistics, sampled)
+            for tensor in tensors
+        ],
+    }
+
+
+def _statistics_document(statistics: DeltaStatistics, sampled: bool) -> dict[str, Any]:
+    estimates = {
+        "zero_delta_share": statistics.zero_delta,
+        "changed_by_share": statistics.changed_by,
+        "zero_after_draw": statistics.zero_after_draw,
+    }
+    exact: dict[str, Any] = {}
+    if statistics.details:
+        estimates |= {
+            "mean_magnitude": statistics.mean_magnitude,
+            "norm": statistics.norm,
+            "base_norm": statistics.base_norm,
+            "relative_norm": statistics.relative_norm,
+            "cosine": statistics.cosine,
+            "sign_disagreement": statistics.sign_disagreement,
+        }
+        exact = {
+            "largest_magnitude": statistics.largest,
+            "left_out": statistics.left_out,
+            "dots": statistics.total("dots"),
+            "both_changed": statistics.total("both_changed"),
+            "signs_differ": statistics.total("signs_differ"),
+            "histogram": statistics.histogram,
+        }
+    document: dict[str, Any] = {"parameters": statistics.parameters, "elements": statistics.elements}
+    for name, estimate in estimates.items():
+        document[name] = _numbers(estimate.value)
+        if sampled:
+            document[f"{name}_error"] = _numbers(estimate.error)
+    return document | {name: _numbers(values) for name, values in exact.items()}
+
+
+def _numbers(values: NDArray[np.float64]) -> Any:
+    """As JSON has them: nested lists, whole numbers as such."""
+    if values.ndim == 0:
+        return _number(float(values))
+    return [_numbers(row) for row in values] if values.ndim > 1 else [_number(v) for v in values.tolist()]
+
+
+def _number(value: float) -> float | int | None:
+    if not isfinite(value):
+        return None
+    return int(value) if value == int(value) and abs(value) < 2**53 else value
+
+
+def inspection_summary(inspection: Inspection) -> str:
+    statistics = inspection.statistics
+    if statistics is None:
+        return f"base {one_line(inspection.base)} has no floating-point tensors"
+    seen = statistics.elements / statistics.parameters if statistics.parameters else 0
+    lines = [
+        f"base {inspection.base}, {count_text(statistics.parameters)} parameters; "
+        f"{share_text(seen)} looked at",
+        "",
+    ]
+    width = max(8, *(len(name) for name in inspection.models))
+    shares = _shares(statistics.zero_delta)
+    column = max(11, *(len(share) for share in shares))
+    heading = f"  {'':{width}}  {'zero deltas':>{column}}"
+    if inspection.details:
+        heading += f"  {'|τ| / |θ|':>10}  {'mean |τ|':>10}  {'largest':>10}"
+    lines.append(heading)
+    for at, (name, share) in enumerate(zip(inspection.models, shares, strict=True)):
+        line = f"  {name:{width}}  {share:>{column}}"
+        if inspection.details:
+            values = (statistics.relative_norm.value, statistics.mean_magnitude.value, statistics.largest)
+            line += "".join(f"  {value[at]:>10.3g}" for value in values)
+        lines.append(line)
+    if inspection.details and len(inspection.models) > 1:
+        lines += ["", *_agreement_lines(statistics)]
+    lines += ["", f"changed by m of {len(inspection.models)} sub-models"]
+    lines += [
+        f"  {changed:{width}}  {share:>{column}}"
+        for changed, share in enumerate(_shares(statistics.changed_by))
+    ]
+    lines += ["", "share left on a zero delta with n resamples and equal weights"]
+    lines += [
+        f"  n = {draw:<{width - 4}}  {share:>{column}}"
+        for draw, share in enumerate(_shares(statistics.zero_after_draw)[:10])
+    ]
+    nonfinite = sum(sum(tensor.nonfinite) for tensor in inspection.tensors)
+    if nonfinite:
+        lines += ["", f"{nonfinite:,} NaN or infinite values"]
+    return "\n".join(one_line(line) for line in lines)
+
+
+def _shares(estimate: Estimate) -> list[str]:
+    """With twice the standard error where there is one."""
+    return [
+        share_text(value if isfinite(value) else 0) + (f" ± {share_text(2 * error)}" if error > 0 else "")
+        for value, error in zip(estimate.value.tolist(), estimate.error.tolist(), strict=True)
+    ]
+
+
+def _agreement_lines(statistics: DeltaStatistics) -> list[str]:
+    pairs = np.triu_indices(statistics.models, 1)
+    cosines = statistics.cosine.value[pairs]
+    both, differ = (
+        statistics.total("both_changed")[pairs].sum(),
+        statistics.total("signs_differ")[pairs].sum(),
+    )
+    lines = []
+    if np.isfinite(cosines).any():
+        low, high = np.nanmin(cosines), np.nanmax(cosines)
+        lines.append(
+            f"cosine of two sub-models' deltas: {low:.3f} to {high:.3f}, mean {np.nanmean(cosines):.3f}"
+        )
+    if both:
+        lines.append(
+            f"signs differ in {share_text(differ / both)} of the elements that two sub-models changed"
+        )
+    return lines

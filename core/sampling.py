@@ -1,0 +1,113 @@
+"""Which blocks of a tensor a sample holds, and reading them without what lies between them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.checkpoint.files import ReadFile, read_rows
+from core.checkpoint.headers import ShardHeader, StoredTensor
+from core.draws import SAMPLING_STREAM, philox4x32, philox_key
+from core.errors import CheckpointError
+
+__all__ = ["SAMPLE_BLOCK", "ScatteredInputs", "sampled_blocks", "spread_blocks"]
+
+SAMPLE_BLOCK = 65_536
+"""Elements of a block: the unit of reading of an inspection, and what a sample is made of."""
+
+_CHOOSES, _ORDERS = 0, 1
+"""The draw in the counter of stream 1: of the word of each block, and of the words of `spread_blocks`."""
+
+
+def sampled_blocks(name: str, elements: int, sample: float, *, seed: int = 0) -> list[int]:
+    """The numbers of the blocks of tensor `name` that a sample holds; the same on every machine.
+
+    Each block is in it with the chance `sample`, whatever the others are; one of them always is. A larger
+    sample holds the smaller ones.
+    """
+    blocks = -(-elements // SAMPLE_BLOCK)
+    if sample >= 1:
+        return list(range(blocks))
+    words = _words(name, blocks, _CHOOSES, seed)
+    chosen: list[int] = np.flatnonzero(words < sample * 2**32).tolist()
+    return chosen or [int(words.argmin())] if blocks else []
+
+
+def spread_blocks(name: str, blocks: int, count: int, *, seed: int = 0) -> list[int]:
+    """`count` of the `blocks` blocks of tensor `name` in random order; more of them begin with the same.
+
+    Block (word * blocks) >> 32 of every word in turn, the ones that came before left out.
+    """
+    words = 2 * count
+    while True:
+        drawn = _words(name, words, _ORDERS, seed) * np.uint64(blocks) >> np.uint64(32)
+        _, first = np.unique(drawn, return_index=True)
+        if len(first) >= min(count, blocks):
+            found: list[int] = drawn[np.sort(first)[:count]].tolist()
+            return found
+        words *= 2
+
+
+def _words(name: str, count: int, draw: int, seed: int) -> NDArray[np.uint64]:
+    numbers = np.arange(count, dtype=np.uint64)
+    zeros = np.zeros_like(numbers)
+    counter = (
+        numbers & np.uint64(0xFFFFFFFF),
+        numbers >> np.uint64(32),
+        zeros + draw,
+        zeros + SAMPLING_STREAM,
+    )
+    words: NDArray[np.uint64] = philox4x32(counter, philox_key(seed, name))[0]
+    return words
+
+
+class ScatteredInputs:
+    """The input files of one worker, as OpenInputs, for reads that leave gaps: nothing is fetched ahead."""
+
+    def __init__(self, headers: Mapping[Path, ShardHeader]) -> None:
+        """Nothing is opened yet.
+
+        Args:
+            headers: of every shard, as they were when the work was planned.
+        """
+        self._headers = headers
+        self._open: dict[int, ReadFile] = {}
+
+    def read(self, inputs: Sequence[StoredTensor], first_element: int, buffers: Sequence[memoryview]) -> None:
+        """Fill a buffer from element `first_element` on of the tensor of each input, in their order.
+
+        Raises:
+            CheckpointError: a file cannot be read, or is not the one that was planned with.
+        """
+        rows = []
+        for number, (stored, buffer) in enumerate(zip(inputs, buffers, strict=True)):
+            file = self._open.get(number)
+            if file is None or file.path != stored.path:
+                if file is not None:
+                    file.close()
+                file = self._open[number] = self._opened(self._headers[stored.path])
+            rows.append((file, stored.offset + first_element * stored.dtype.itemsize, buffer))
+        read_rows(rows)
+
+    def close(self) -> None:
+        for file in self._open.values():
+            file.close()
+
+    def _opened(self, planned: ShardHeader) -> ReadFile:
+        file = ReadFile(planned.path)
+        if (file.size_bytes, file.modified_ns) != (planned.size_bytes, planned.modified_ns):
+            file.close()
+            raise CheckpointError(
+                f"{planned.path} has changed since it was opened",
+                hint="wait until it is written, then start again",
+                path=planned.path,
+            )
+        advise: Any = getattr(os, "posix_fadvise", None)
+        if advise is not None:
+            advise(file.descriptor, 0, 0, os.POSIX_FADV_RANDOM)
+        return file
