@@ -7,17 +7,15 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
 
-from PySide6.QtCore import QAbstractTableModel, QModelIndex, QObject, QPersistentModelIndex, Qt
+from PySide6.QtCore import QObject, Qt
 from PySide6.QtGui import QColor, QFont, QGuiApplication, QPalette
 
 from core.history import HistoryEntry
 from core.units import bytes_text, duration_text
+from gui.table_model import Index, TableModel
 from gui.theme import ERROR, SUCCESS, accent_of
 
 __all__ = ["Column", "HistoryModel", "HistoryRow", "details_text"]
-
-Index = QModelIndex | QPersistentModelIndex
-_ROOT = QModelIndex()
 
 
 class Column(IntEnum):
@@ -74,8 +72,17 @@ class HistoryRow:
     gone: bool = False
 
 
-class HistoryModel(QAbstractTableModel):
+def _alignment(column: Column) -> Qt.AlignmentFlag:
+    side = Qt.AlignmentFlag.AlignRight if column in _NUMBERS else Qt.AlignmentFlag.AlignLeft
+    return side | Qt.AlignmentFlag.AlignVCenter
+
+
+class HistoryModel(TableModel):
     """The runs that match a search, in the order of a column; runs that are equal there, newest first."""
+
+    titles = _TITLES
+    help = _HELP
+    alignment = staticmethod(_alignment)
 
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
@@ -120,24 +127,8 @@ class HistoryModel(QAbstractTableModel):
 
     # -- what Qt asks
 
-    def rowCount(self, parent: Index = _ROOT) -> int:
-        return 0 if parent.isValid() else len(self._shown)
-
-    def columnCount(self, parent: Index = _ROOT) -> int:
-        return 0 if parent.isValid() else len(Column)
-
-    def headerData(
-        self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole
-    ) -> Any:
-        if orientation is not Qt.Orientation.Horizontal or not 0 <= section < len(Column):
-            return None
-        if role == Qt.ItemDataRole.DisplayRole:
-            return _TITLES[Column(section)]
-        if role == Qt.ItemDataRole.ToolTipRole:
-            return _HELP[Column(section)]
-        if role == Qt.ItemDataRole.TextAlignmentRole:
-            return _alignment(Column(section))
-        return None
+    def count(self) -> int:
+        return len(self._shown)
 
     def data(self, index: Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
         if not index.isValid() or index.row() >= len(self._shown):
@@ -237,8 +228,3 @@ _KEYS: dict[Column, Callable[[HistoryEntry], Any]] = {
     Column.SEED: lambda entry: entry.seed if entry.draws else -1,
     Column.TIME: lambda entry: entry.seconds,
 }
-
-
-def _alignment(column: Column) -> Qt.AlignmentFlag:
-    side = Qt.AlignmentFlag.AlignRight if column in _NUMBERS else Qt.AlignmentFlag.AlignLeft
-    return side | Qt.AlignmentFlag.AlignVCenter

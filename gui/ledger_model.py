@@ -6,14 +6,12 @@ from collections.abc import Callable, Sequence
 from enum import IntEnum
 from typing import Any
 
-from PySide6.QtCore import QAbstractTableModel, QModelIndex, QObject, QPersistentModelIndex, Qt
+from PySide6.QtCore import QObject, Qt
 
 from gui.reports import LedgerRow
+from gui.table_model import Index, TableModel
 
 __all__ = ["Column", "LedgerModel"]
-
-Index = QModelIndex | QPersistentModelIndex
-_ROOT = QModelIndex()
 
 
 class Column(IntEnum):
@@ -51,8 +49,17 @@ _KEYS: dict[Column, Callable[[LedgerRow], Any]] = {
 }
 
 
-class LedgerModel(QAbstractTableModel):
+def _alignment(column: Column) -> Qt.AlignmentFlag:
+    sides = {Column.SHAPE: Qt.AlignmentFlag.AlignRight, Column.TYPE: Qt.AlignmentFlag.AlignHCenter}
+    return sides.get(column, Qt.AlignmentFlag.AlignLeft) | Qt.AlignmentFlag.AlignVCenter
+
+
+class LedgerModel(TableModel):
     """The tensors that match a search, in the order of a column, or in that of the files."""
+
+    titles = _TITLES
+    help = _HELP
+    alignment = staticmethod(_alignment)
 
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
@@ -86,24 +93,8 @@ class LedgerModel(QAbstractTableModel):
 
     # -- what Qt asks
 
-    def rowCount(self, parent: Index = _ROOT) -> int:
-        return 0 if parent.isValid() else len(self._shown)
-
-    def columnCount(self, parent: Index = _ROOT) -> int:
-        return 0 if parent.isValid() else len(Column)
-
-    def headerData(
-        self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole
-    ) -> Any:
-        if orientation is not Qt.Orientation.Horizontal or not 0 <= section < len(Column):
-            return None
-        if role == Qt.ItemDataRole.DisplayRole:
-            return _TITLES[Column(section)]
-        if role == Qt.ItemDataRole.ToolTipRole:
-            return _HELP[Column(section)]
-        if role == Qt.ItemDataRole.TextAlignmentRole:
-            return _alignment(Column(section))
-        return None
+    def count(self) -> int:
+        return len(self._shown)
 
     def data(self, index: Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
         if not index.isValid() or index.row() >= len(self._shown):
@@ -133,8 +124,3 @@ def _texts(row: LedgerRow) -> tuple[str, ...]:
     """What each column shows."""
     shape = " × ".join(str(size) for size in row.shape)
     return row.name, shape, row.dtype.lower(), row.action, row.values, row.reason
-
-
-def _alignment(column: Column) -> Qt.AlignmentFlag:
-    sides = {Column.SHAPE: Qt.AlignmentFlag.AlignRight, Column.TYPE: Qt.AlignmentFlag.AlignHCenter}
-    return sides.get(column, Qt.AlignmentFlag.AlignLeft) | Qt.AlignmentFlag.AlignVCenter

@@ -8,7 +8,7 @@ from enum import IntEnum
 from pathlib import Path
 from typing import Any
 
-from PySide6.QtCore import QAbstractTableModel, QModelIndex, QObject, QPersistentModelIndex, Qt, Signal
+from PySide6.QtCore import QObject, Qt, Signal
 from PySide6.QtGui import QFont, QGuiApplication, QPalette
 
 from core.checkpoint.model import model_names
@@ -18,13 +18,12 @@ from gui.merge_setup import MergeSetup, Rule
 from gui.rule_checks import Finding, check_rows
 from gui.rule_rows import RuleRow, TensorNames, parameter_title, rows_of, ruled_parameters, rules_of
 from gui.rule_text import Refused, value_text, values_from_text, where_from_text, where_text
+from gui.table_model import ROOT, Index, TableModel
 from gui.text import grouped, plural
 from gui.theme import ERROR
 
 __all__ = ["Column", "RulesModel"]
 
-Index = QModelIndex | QPersistentModelIndex
-_ROOT = QModelIndex()
 
 _MOST_NAMES = 10
 """Of tensors in a tool tip."""
@@ -56,7 +55,13 @@ _HELP = {
 }
 
 
-class RulesModel(QAbstractTableModel):
+def _alignment(column: Column) -> Qt.AlignmentFlag:
+    right = column in (Column.VALUE, Column.TENSORS)
+    side = Qt.AlignmentFlag.AlignRight if right else Qt.AlignmentFlag.AlignLeft
+    return side | Qt.AlignmentFlag.AlignVCenter
+
+
+class RulesModel(TableModel):
     """Translates the rules for the table; every change of them goes through here.
 
     Shown are the rules for parameters of the method. Those for others are kept as they are.
@@ -79,6 +84,10 @@ class RulesModel(QAbstractTableModel):
     changed = Signal()
     found = Signal()
     refused = Signal(str)
+
+    titles = _TITLES
+    help = _HELP
+    alignment = staticmethod(_alignment)
 
     def __init__(
         self,
@@ -157,14 +166,14 @@ class RulesModel(QAbstractTableModel):
         """Append a rule for all tensors that changes nothing yet, as far as there is one."""
         spec = self.parameters()[0]
         at = len(self.rows)
-        self.beginInsertRows(_ROOT, at, at)
+        self.beginInsertRows(ROOT, at, at)
         self.rows = (*self.rows, RuleRow(spec.name, None, "", (self._plain_value(spec),)))
         self.findings = (*self.findings, Finding())
         self.endInsertRows()
         self._tell_changed()
 
     def remove(self, row: int) -> None:
-        self.beginRemoveRows(_ROOT, row, row)
+        self.beginRemoveRows(ROOT, row, row)
         self.rows = self.rows[:row] + self.rows[row + 1 :]
         self.findings = self.findings[:row] + self.findings[row + 1 :]
         self.endRemoveRows()
@@ -217,24 +226,8 @@ class RulesModel(QAbstractTableModel):
 
     # -- what Qt asks
 
-    def rowCount(self, parent: Index = _ROOT) -> int:
-        return 0 if parent.isValid() else len(self.rows)
-
-    def columnCount(self, parent: Index = _ROOT) -> int:
-        return 0 if parent.isValid() else len(Column)
-
-    def headerData(
-        self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole
-    ) -> Any:
-        if orientation is not Qt.Orientation.Horizontal or not 0 <= section < len(Column):
-            return None
-        if role == Qt.ItemDataRole.DisplayRole:
-            return _TITLES[Column(section)]
-        if role == Qt.ItemDataRole.ToolTipRole:
-            return _HELP[Column(section)]
-        if role == Qt.ItemDataRole.TextAlignmentRole:
-            return _alignment(Column(section))
-        return None
+    def count(self) -> int:
+        return len(self.rows)
 
     def flags(self, index: Index) -> Qt.ItemFlag:
         flags = super().flags(index)
@@ -358,7 +351,7 @@ class RulesModel(QAbstractTableModel):
     def _move(self, row: int, to: int) -> None:
         if row == to:
             return
-        self.beginMoveRows(_ROOT, row, row, _ROOT, to if to < row else to + 1)
+        self.beginMoveRows(ROOT, row, row, ROOT, to if to < row else to + 1)
         order = [at for at in range(len(self.rows)) if at != row]
         order.insert(to, row)
         self.rows = tuple(self.rows[at] for at in order)
@@ -389,9 +382,3 @@ def _bold() -> QFont:
     font = QFont()
     font.setBold(True)
     return font
-
-
-def _alignment(column: Column) -> Qt.AlignmentFlag:
-    right = column in (Column.VALUE, Column.TENSORS)
-    side = Qt.AlignmentFlag.AlignRight if right else Qt.AlignmentFlag.AlignLeft
-    return side | Qt.AlignmentFlag.AlignVCenter

@@ -9,11 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from PySide6.QtCore import (
-    QAbstractTableModel,
     QMimeData,
     QModelIndex,
     QObject,
-    QPersistentModelIndex,
     Qt,
     Signal,
 )
@@ -25,13 +23,12 @@ from gui.dropped import dropped_paths, sort_dropped
 from gui.known_models import KnownModels, State
 from gui.merge_setup import ModelChoice
 from gui.sub_models import SubModels
+from gui.table_model import ROOT, Index, TableModel
 from gui.text import number_from_text, weight_text
 from gui.theme import ERROR, SUCCESS
 
 __all__ = ["ROWS_MIME_TYPE", "Column", "SubModelsModel"]
 
-Index = QModelIndex | QPersistentModelIndex
-_ROOT = QModelIndex()
 
 ROWS_MIME_TYPE = "application/x-paramosaic-rows"
 """Rows of the list that are being dragged: their numbers as text, "3 4 5"."""
@@ -66,7 +63,14 @@ _HELP = {
 }
 
 
-class SubModelsModel(QAbstractTableModel):
+def _alignment(column: Column) -> Qt.AlignmentFlag:
+    if column is Column.STATE:
+        return Qt.AlignmentFlag.AlignCenter
+    side = Qt.AlignmentFlag.AlignLeft if column is Column.NAME else Qt.AlignmentFlag.AlignRight
+    return side | Qt.AlignmentFlag.AlignVCenter
+
+
+class SubModelsModel(TableModel):
     """Translates `SubModels` for the table; every change of the list goes through here.
 
     The chip of a row has the colour of the model's number among those that take part, which is its number in
@@ -84,6 +88,10 @@ class SubModelsModel(QAbstractTableModel):
     changed = Signal()
     folders_dropped = Signal(object)
 
+    titles = _TITLES
+    help = _HELP
+    alignment = staticmethod(_alignment)
+
     def __init__(self, known: KnownModels, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self.sub_models = SubModels()
@@ -100,7 +108,7 @@ class SubModelsModel(QAbstractTableModel):
     def add(self, choices: Sequence[ModelChoice]) -> None:
         if choices:
             before = self.choices
-            self.beginInsertRows(_ROOT, len(before), len(before) + len(choices) - 1)
+            self.beginInsertRows(ROOT, len(before), len(before) + len(choices) - 1)
             self.sub_models.put((*before, *choices))
             self._find_names()
             self.endInsertRows()
@@ -122,7 +130,7 @@ class SubModelsModel(QAbstractTableModel):
 
     def remove(self, rows: Iterable[int]) -> None:
         for first, last in reversed(_ranges(rows)):
-            self.beginRemoveRows(_ROOT, first, last)
+            self.beginRemoveRows(ROOT, first, last)
             self.sub_models.remove(range(first, last + 1))
             self._numbers = self.sub_models.numbers()
             del self.names[first : last + 1]
@@ -173,24 +181,8 @@ class SubModelsModel(QAbstractTableModel):
 
     # -- what Qt asks
 
-    def rowCount(self, parent: Index = _ROOT) -> int:
-        return 0 if parent.isValid() else len(self.choices)
-
-    def columnCount(self, parent: Index = _ROOT) -> int:
-        return 0 if parent.isValid() else len(Column)
-
-    def headerData(
-        self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole
-    ) -> Any:
-        if orientation is not Qt.Orientation.Horizontal or not 0 <= section < len(Column):
-            return None
-        if role == Qt.ItemDataRole.DisplayRole:
-            return _TITLES[Column(section)]
-        if role == Qt.ItemDataRole.ToolTipRole:
-            return _HELP[Column(section)]
-        if role == Qt.ItemDataRole.TextAlignmentRole:
-            return _alignment(Column(section))
-        return None
+    def count(self) -> int:
+        return len(self.choices)
 
     def flags(self, index: Index) -> Qt.ItemFlag:
         if not index.isValid():
@@ -333,10 +325,3 @@ def _bold() -> QFont:
     font = QFont()
     font.setBold(True)
     return font
-
-
-def _alignment(column: Column) -> Qt.AlignmentFlag:
-    if column is Column.STATE:
-        return Qt.AlignmentFlag.AlignCenter
-    side = Qt.AlignmentFlag.AlignLeft if column is Column.NAME else Qt.AlignmentFlag.AlignRight
-    return side | Qt.AlignmentFlag.AlignVCenter
