@@ -43,7 +43,7 @@ def run_window(demo: bool) -> int:
     _show_faults(window)
     interrupts = _Interrupts(window)
     # numba is imported only now that there is something to look at.
-    QTimer.singleShot(0, window.warm_up)
+    QTimer.singleShot(0, window.checker.warm_up)
     try:
         return application.exec()
     finally:

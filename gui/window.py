@@ -8,28 +8,27 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from PySide6.QtCore import QEvent, QTimer, QUrl, Slot
+from PySide6.QtCore import QEvent, QUrl, Slot
 from PySide6.QtGui import QCloseEvent, QDesktopServices, QDragEnterEvent, QDropEvent
 from PySide6.QtWidgets import QMainWindow, QMessageBox, QPushButton
 
 from core import MergeError, Progress
-from core.estimate import Throughput
 from core.history import History, HistoryEntry
 from core.units import bytes_text, duration_text
 from gui.actions import Actions
+from gui.checker import Checker
 from gui.choosing import choose_folder, choose_recipe, choose_recipe_to_save
 from gui.document import Document
 from gui.dropped import dropped_paths, sort_dropped
 from gui.export import write_pictures
 from gui.history_panel import HistoryPanel
-from gui.jobs import Job, JobKeeper, MergeJob, WarmUpJob
+from gui.jobs import Job, JobKeeper, MergeJob
 from gui.layout import WindowLayout
 from gui.log_panel import LogPanel
 from gui.merge_setup import MergeSetup, first_missing, free_name, output_beside
 from gui.messages import DetailsDialog
 from gui.models_panel import ModelsPanel
 from gui.pictures_panel import PicturesPanel
-from gui.plan_job import CalibrateJob, PlanJob
 from gui.preflight_panel import PreflightPanel
 from gui.questions import ask_to_cancel_the_merge, ask_to_save
 from gui.recipe_panel import RecipePanel
@@ -40,9 +39,6 @@ from gui.text import plural
 from resources import DEMO_FOLDER
 
 __all__ = ["MainWindow"]
-
-_CHECK_AFTER_MS = 150
-"""A pause in typing, after which the plan is made again."""
 
 _NOTE_MS = 5000
 
@@ -55,6 +51,7 @@ class MainWindow(QMainWindow):
         pictures, run: what you see.
         history, log: what happened.
         document: the recipe as a document.
+        checker: what keeps the report before the merge up to date.
     """
 
     def __init__(self, settings: Settings, history: History) -> None:
@@ -64,7 +61,6 @@ class MainWindow(QMainWindow):
         self.settings = settings
         self.document = Document(settings, self)
         self._jobs = JobKeeper(self)
-        self._plan: PlanJob | None = None
         self._merge: MergeJob | None = None
         self._result: MergeResult | None = None
         self._history = history
@@ -74,7 +70,6 @@ class MainWindow(QMainWindow):
         self._close_after = False
         self._closing = False
         self._applying = False
-        self._throughput = Throughput.from_json(settings.throughput)
         self.models = ModelsPanel(self._jobs)
         self.recipe = RecipePanel(self._jobs, settings)
         self.preflight = PreflightPanel()
@@ -82,10 +77,7 @@ class MainWindow(QMainWindow):
         self.run = RunPanel()
         self.history = HistoryPanel(history, self._jobs)
         self.log = LogPanel()
-        self._check = QTimer(self)
-        self._check.setSingleShot(True)
-        self._check.setInterval(_CHECK_AFTER_MS)
-        self._check.timeout.connect(self._start_check)
+        self.checker = Checker(self._jobs, settings, self)
         self.statusBar().setSizeGripEnabled(False)  # there from the beginning: nothing moves when it speaks
         self.layout_ = WindowLayout(self)
         self.actions_ = Actions(self)
@@ -94,13 +86,15 @@ class MainWindow(QMainWindow):
         self.document.begin(self._setup)
         self.layout_.restore(settings)
         self.history.refresh()
-        self._start_check()
+        self.checker.check_now(self._setup)
         self._update()
 
     def _connect(self) -> None:
         self.models.changed.connect(self._on_changed)
         self.models.note_given.connect(self._note)
         self.recipe.changed.connect(self._on_changed)
+        self.checker.began.connect(self.preflight.show_checking)
+        self.checker.reported.connect(self._on_report)
         self.preflight.merge_requested.connect(self._begin_merge)
         self.preflight.cancel_requested.connect(self.cancel_merge)
         self.preflight.show_requested.connect(self.show_problem)
@@ -143,28 +137,6 @@ class MainWindow(QMainWindow):
     def start_job(self, job: Job) -> None:
         """Run `job` and keep it until its thread has ended."""
         self._jobs.start(job)
-
-    @Slot()
-    def warm_up(self) -> None:
-        """Import, compile and, at a first start, measure the kernels, before they are needed."""
-        job = WarmUpJob()
-        if not self.settings.throughput:
-            job.finished.connect(self._calibrate)
-        self.start_job(job)
-
-    @Slot()
-    def _calibrate(self) -> None:
-        if not self._closing and not self.merging:
-            job = CalibrateJob(self._throughput)
-            job.calibrated.connect(self._on_calibrated)
-            self.start_job(job)
-
-    @Slot(object)
-    def _on_calibrated(self, throughput: Throughput) -> None:
-        self._throughput = throughput
-        self.settings.throughput = throughput.to_json()
-        if not self.merging:
-            self._start_check()
 
     # -- recipes
 
@@ -321,24 +293,11 @@ class MainWindow(QMainWindow):
         self.recipe.show_models(setup)
         self.document.undo.note(setup, by_user=by_user)
         self.preflight.setup_changed()
-        self._check.start()
+        self.checker.check_soon(setup)
         self._update()
-
-    @Slot()
-    def _start_check(self) -> None:
-        if self._plan is not None:
-            self._plan.cancel()
-        if self.merging:
-            return
-        self._plan = PlanJob(self._setup, self._throughput)
-        self._plan.reported.connect(self._on_report)
-        self.preflight.show_checking()
-        self.start_job(self._plan)
 
     @Slot(object)
     def _on_report(self, report: PlanReport) -> None:
-        if self.sender() is not self._plan or report.setup != self._setup or self.merging:
-            return  # of a check that was overtaken
         self.models.set_states(report.states)
         self.preflight.show_report(report)
         self.recipe.show_tensors([row.name for row in report.ledger if row.action != "omitted"])
@@ -349,7 +308,7 @@ class MainWindow(QMainWindow):
         """Read the models again: they may have changed on the disk."""
         self.models.refresh()
         self.preflight.setup_changed()
-        self._start_check()
+        self.checker.check_now(self._setup)
 
     @Slot(object)
     def show_problem(self, problem: Problem) -> None:
@@ -385,6 +344,7 @@ class MainWindow(QMainWindow):
         if self.merging:
             return
         self._forget_result()
+        self.checker.stop()
         self._merged = self._setup
         job = self._merge = MergeJob(self._merged, self._history)
         job.planned.connect(self._on_planned)
@@ -434,8 +394,7 @@ class MainWindow(QMainWindow):
         self.log.add(f"Merged in {took}: {bytes_text(result.record.bytes_written)} written to {result.out}")
         if self._merged is not None:
             self.document.keep(self._merged)
-        self._throughput = self._throughput.updated(result.record, result.measured)
-        self.settings.throughput = self._throughput.to_json()
+        self.checker.learn(result)
 
     @Slot(object)
     def _on_failed(self, failure: Failure) -> None:
@@ -460,7 +419,7 @@ class MainWindow(QMainWindow):
         if self._result is not None:
             self._suggest(free_name(self._result.out), insist=True)
             self._take(self.setup(), by_user=False)
-        self._start_check()
+        self.checker.check_now(self._setup)
         self._update()
         if self._question is not None:
             self._question.close()
@@ -541,7 +500,7 @@ class MainWindow(QMainWindow):
             return
         self.layout_.save(self.settings)
         self.hide()
-        self._check.stop()
+        self.checker.stop()
         self._jobs.stop_all()
         self.history.flush()
         event.accept()
