@@ -107,11 +107,12 @@ def _print_latencies(recipe: Path, runs: int) -> None:
     _print("imports and compilation", late)
     with tempfile.TemporaryDirectory(dir=recipe.parent) as out:
         for run in range(runs):
-            window.load_recipe(recipe, Path(out) / f"merged-{run}")
-            run_until(window.merge_button.isEnabled)
+            merged = Path(out) / f"merged-{run}"
+            window.load_recipe(recipe, merged)
+            run_until(lambda: window.preflight.checked)
             _print(f"run {run + 1}, opening and checking", late)
             window.start_merge()
-            run_until(lambda: not window.merging)
+            run_until(lambda merged=merged: merged.exists() and not window.merging)
             _print(f"run {run + 1}, merging", late)
     window.close_at_once()
 
