@@ -64,9 +64,9 @@ _HELP = {
 
 
 def _alignment(column: Column) -> Qt.AlignmentFlag:
-    if column is Column.STATE:
+    if column == Column.STATE:
         return Qt.AlignmentFlag.AlignCenter
-    side = Qt.AlignmentFlag.AlignLeft if column is Column.NAME else Qt.AlignmentFlag.AlignRight
+    side = Qt.AlignmentFlag.AlignLeft if column == Column.NAME else Qt.AlignmentFlag.AlignRight
     return side | Qt.AlignmentFlag.AlignVCenter
 
 

@@ -198,3 +198,13 @@ def test_a_k_that_was_set_comes_back_when_there_are_enough_again() -> None:
     sub_models.enable([0], enabled=False)
     sub_models.enable([0], enabled=True)
     assert sub_models.k == 8
+
+
+def test_headings_stand_as_their_columns_do(qapp: object) -> None:
+    model = SubModelsModel(KnownModels())
+    model.add([ModelChoice(Path("/run-1"))])
+    role = Qt.ItemDataRole.TextAlignmentRole
+    for column in Column:
+        heading = model.headerData(column.value, Qt.Orientation.Horizontal, role)
+        assert heading == model.index(0, column).data(role)
+    assert model.headerData(0, Qt.Orientation.Horizontal, role) & Qt.AlignmentFlag.AlignLeft
