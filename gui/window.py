@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from PySide6.QtCore import QEvent, QUrl, Slot
+from PySide6.QtCore import QEvent, QTimer, QUrl, Slot
 from PySide6.QtGui import QCloseEvent, QDesktopServices, QDragEnterEvent, QDropEvent
 from PySide6.QtWidgets import QMainWindow, QMessageBox, QPushButton
 
@@ -102,7 +102,7 @@ class MainWindow(QMainWindow):
         self.pictures.demo_requested.connect(self.open_demo)
         self.run.again_requested.connect(self.merge_again)
         self.history.reopen_requested.connect(self.reopen)
-        self.history.open_folder_requested.connect(_open_folder)
+        self.history.open_folder_requested.connect(self._open_folder)
         self.document.changed.connect(self._update)
         self.document.restored.connect(self._on_restored)
 
@@ -503,6 +503,8 @@ class MainWindow(QMainWindow):
         self.checker.stop()
         self._jobs.stop_all()
         self.history.flush()
+        for timer in self.findChildren(QTimer):
+            timer.stop()
         event.accept()
 
     @Slot()
@@ -519,7 +521,7 @@ class MainWindow(QMainWindow):
         self.cancel_merge()
         self.close()
 
-
-@Slot(object)
-def _open_folder(folder: Path) -> None:
-    QDesktopServices.openUrl(QUrl.fromLocalFile(str(folder)))
+    @Slot(object)
+    def _open_folder(self, folder: Path) -> None:
+        if not QDesktopServices.openUrl(QUrl.fromLocalFile(str(folder))):
+            self._note(f"{folder} cannot be opened")

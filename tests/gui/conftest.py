@@ -14,7 +14,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from PySide6.QtCore import QMimeData, QPoint, QPointF, Qt, QThread, QUrl
+from PySide6.QtCore import QMimeData, QPoint, QPointF, Qt, QThread, QTimer, QUrl
 from PySide6.QtGui import QDragEnterEvent, QDropEvent
 from PySide6.QtWidgets import QWidget
 from pytestqt.qtbot import QtBot
@@ -79,6 +79,7 @@ def window(
     yield window
     window.close_at_once()
     qtbot.waitUntil(lambda: not window.merging and not window.isVisible())
+    assert not [timer for timer in window.findChildren(QTimer) if timer.isActive()]
 
 
 @pytest.fixture(autouse=True)
