@@ -49,7 +49,7 @@ class Actions(QObject):
             window, "Merge again with another &seed", "Ctrl+Shift+Return", window.merge_again
         )
         ledger = _action(window, "Show every &tensor…", "Ctrl+T", window.preflight.show_ledger)
-        about = _action(window, "&About Paramosaic", None, self._on_about)
+        about = _action(window, "&About Paramosaic", "F1", self._on_about)
         about.setMenuRole(QAction.MenuRole.AboutRole)
         recipes: list[QAction | QMenu] = [
             _action(window, "&New recipe", _Keys.New, window.new_recipe),
@@ -79,7 +79,11 @@ class Actions(QObject):
             None,
             _action(window, "Read the models a&gain", "F5", window.refresh_models),
         ]
-        reset = _action(window, "&Reset the layout", None, window.layout_.reset)
+        log = [
+            _action(window, "&Copy the log", "Ctrl+Shift+L", window.log.copy),
+            _action(window, "&Save the log…", "Ctrl+Alt+S", window.log.ask_where_to_save),
+        ]
+        reset = _action(window, "&Reset the layout", "Ctrl+0", window.layout_.reset)
         self._while_idle: list[QAction | QMenu] = []
         bar = window.menuBar()
         for title, entries in (
@@ -87,7 +91,7 @@ class Actions(QObject):
             ("&Edit", edits),
             ("M&odels", chosen),
             ("Me&rge", [self._merge, self._cancel, None, self._again, None, ledger]),
-            ("&View", [*window.layout_.actions(), None, *window.history.actions_, None, reset]),
+            ("&View", [*window.layout_.actions(), None, *window.history.actions_, None, *log, None, reset]),
             ("&Help", [about]),
         ):
             menu = bar.addMenu(title)

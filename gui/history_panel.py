@@ -83,7 +83,7 @@ class HistoryPanel(QWidget):
         self.undo_button.setToolTip("Put the run back into the history")
         self.undo_button.hide()
         self._reopen = self._action("Reopen recipe", "Put its recipe into the fields", _ENTER)
-        self._open = self._action("Open folder", "Show the output folder")
+        self._open = self._action("Open folder", "Show the output folder", ("Ctrl+Shift+O",))
         self._remove = self._action(
             "Remove from history",
             "The run leaves this list; its files stay where they are",

@@ -51,7 +51,7 @@ class LogPanel(QWidget):
         layout.setSpacing(GRID // 2)
         layout.addLayout(buttons)
         layout.addWidget(self.view, 1)
-        self._copy.clicked.connect(lambda: QGuiApplication.clipboard().setText(self.text))
+        self._copy.clicked.connect(self.copy)
         self._save.clicked.connect(self.ask_where_to_save)
         self._clear.clicked.connect(self.view.clear)
         self.view.textChanged.connect(self._on_changed)
@@ -69,6 +69,11 @@ class LogPanel(QWidget):
         colour = f"color: {ERROR.name()}" if kind == "error" else ""
         for line in lines:
             self.view.appendHtml(f'<span style="white-space: pre-wrap; {colour}">{escape(line)}</span>')
+
+    @Slot()
+    def copy(self) -> None:
+        """Copy all lines."""
+        QGuiApplication.clipboard().setText(self.text)
 
     @Slot()
     def ask_where_to_save(self) -> None:

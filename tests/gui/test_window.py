@@ -154,3 +154,10 @@ def test_what_can_be_reached_has_a_name(window: MainWindow, kind: type[QWidget])
         and not widget.objectName().startswith("qt_")
     ]
     assert nameless == []
+
+
+def test_every_entry_of_a_menu_has_a_key(window: MainWindow) -> None:
+    menus = [action.menu() for action in window.menuBar().actions()]
+    entries = [entry for menu in menus for entry in menu.actions() if not entry.isSeparator()]
+    keyless = [entry.text() for entry in entries if entry.menu() is None and not entry.shortcuts()]
+    assert keyless == []
