@@ -53,7 +53,7 @@ class PlanJob(Job):
             failure = Failure.of(error)
             return PlanReport(
                 self._setup,
-                errors=(Problem(failure.message, f"{type(error).__name__}: {error}", target=""),),
+                errors=(Problem(failure.message, f"{type(error).__name__}: {error}", "", failure=failure),),
             )
 
 

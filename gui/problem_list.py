@@ -122,7 +122,8 @@ class _Row(QFrame):
     def __init__(self, problem: Problem, *, wrong: bool) -> None:
         super().__init__()
         self._wrong = wrong
-        self.link = _link("Show me") if problem.target else None
+        words = "Details…" if problem.failure is not None else "Show me"
+        self.link = _link(words) if problem.target or problem.failure is not None else None
         self.text = f"{problem.message} {problem.hint or ''}".strip()
         self._message = _text_label(problem.message)
         texts = QVBoxLayout()
@@ -137,7 +138,7 @@ class _Row(QFrame):
         layout.setSpacing(GRID)
         layout.addLayout(texts, 1)
         if self.link is not None:
-            self.link.setAccessibleName(f"Show me: {problem.message}")
+            self.link.setAccessibleName(f"{words}: {problem.message}")
             self.link.clicked.connect(lambda: self.show_requested.emit(problem))
             layout.addWidget(self.link, 0, Qt.AlignmentFlag.AlignTop)
 

@@ -122,6 +122,7 @@ class Problem:
             MergeSetup such as "seed", "out" and "tokenizer_source".
         path: the folder of the model that it is about, as the set-up names it; None where it is about none.
         missing: whether nothing is wrong, and something only has not been chosen yet.
+        failure: a fault of the program, with its details; None for anything that the user can mend.
     """
 
     message: str
@@ -129,6 +130,7 @@ class Problem:
     target: str
     path: Path | None = None
     missing: bool = False
+    failure: Failure | None = None
 
 
 @dataclass(frozen=True)

@@ -313,6 +313,9 @@ class MainWindow(QMainWindow):
     @Slot(object)
     def show_problem(self, problem: Problem) -> None:
         """Go to the field or the model that `problem` is about."""
+        if problem.failure is not None:
+            DetailsDialog(problem.failure, self).open()
+            return
         self.layout_.show_setup()
         if problem.path is not None and problem.path in {choice.folder for choice in self._setup.models}:
             self.models.show_model(problem.path)

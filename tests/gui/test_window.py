@@ -12,8 +12,10 @@ from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QAbstractButton, QLabel, QLineEdit, QMessageBox, QPushButton, QWidget
 from pytestqt.qtbot import QtBot
 
+import gui.plan_job
 from core import read_record
 from gui.jobs import Job, JobKeeper
+from gui.messages import DetailsDialog
 from gui.sub_models_model import Column
 from gui.window import MainWindow
 
@@ -161,3 +163,20 @@ def test_every_entry_of_a_menu_has_a_key(window: MainWindow) -> None:
     entries = [entry for menu in menus for entry in menu.actions() if not entry.isSeparator()]
     keyless = [entry.text() for entry in entries if entry.menu() is None and not entry.shortcuts()]
     assert keyless == []
+
+
+def test_a_fault_of_the_check_comes_with_details(
+    qtbot: QtBot, window: MainWindow, models: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*arguments: object) -> None:
+        raise ZeroDivisionError("a fault")
+
+    monkeypatch.setattr(gui.plan_job, "look_ahead", fail)
+    window.models.set_base(models / "base")
+    qtbot.waitUntil(lambda: any(link.text() == "Details…" for link in window.preflight.problems.links))
+    assert not window.merge_button.isEnabled()
+    window.preflight.problems.links[0].click()
+    dialog = window.findChild(DetailsDialog)
+    assert dialog is not None
+    assert "ZeroDivisionError: a fault" in dialog.details
+    dialog.close()
