@@ -12,8 +12,9 @@ from core.draws import BLOCK
 from core.dtypes import DType
 from core.kernels.chunk import MapJob
 from core.kernels.convert import WORDS, convert_words, to_computing
+from core.kernels.delta_loops import TILE, measure_deltas
 from core.kernels.delta_sums import MAGNITUDE_BINS, DeltaSums
-from core.kernels.loops import TILE, count_nonfinite, measure_deltas
+from core.kernels.loops import count_nonfinite
 
 __all__ = ["DeltaWorkspace", "compile_measures"]
 

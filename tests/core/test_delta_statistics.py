@@ -18,9 +18,9 @@ from core.delta_statistics import PREDICTED_DRAWS, DeltaStatistics, SumsOfBlocks
 from core.dtypes import DTYPES
 from core.kernels.chunk import MapJob
 from core.kernels.cpu import CpuWorkspace
+from core.kernels.delta_loops import measure_deltas
 from core.kernels.delta_sums import LOWEST_EXPONENT, MAGNITUDE_BINS, DeltaSums
 from core.kernels.deltas import DeltaWorkspace, compile_measures
-from core.kernels.loops import measure_deltas
 from core.statistics import layer_number
 
 UNSIGNED = {8: np.uint8, 16: np.uint16, 32: np.uint32, 64: np.uint64}
