@@ -20,10 +20,12 @@ from core.errors import (
     VerificationError,
 )
 from core.execute import run_merge
-from core.inspection import Inspection, TensorInspection, inspect_models, preview_models
+from core.findings import Findings, Part, findings_of_record
+from core.inspection import Inspection, TensorInspection, inspect_models, plan_inspection
 from core.jobs import CancelToken, Progress
 from core.merge_plan import MergePlan
 from core.plan import plan_merge
+from core.preview import measure_plan, preview_plan
 from core.recipe import Recipe, parse_recipe, recipe_as_dict
 from core.recipe_file import load_recipe
 from core.record import RunRecord, TensorRecord, read_record
@@ -36,11 +38,13 @@ __all__ = [
     "DeltaStatistics",
     "DeviceError",
     "Estimate",
+    "Findings",
     "IncompatibleError",
     "Inspection",
     "MergeError",
     "MergePlan",
     "OutputError",
+    "Part",
     "Progress",
     "Recipe",
     "RecipeError",
@@ -49,11 +53,14 @@ __all__ = [
     "TensorRecord",
     "VerificationError",
     "VerificationReport",
+    "findings_of_record",
     "inspect_models",
     "load_recipe",
+    "measure_plan",
     "parse_recipe",
+    "plan_inspection",
     "plan_merge",
-    "preview_models",
+    "preview_plan",
     "read_record",
     "recipe_as_dict",
     "roll_up",

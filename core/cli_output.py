@@ -6,12 +6,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from core.findings import findings_of_record
 from core.merge_plan import LedgerEntry, MergePlan
 from core.methods import ParameterValue
 from core.recipe import recipe_as_dict
 from core.record import RunRecord
 from core.rules import ListedValues
-from core.statistics import resampling_curve, zero_delta_share
 from core.text import one_line
 from core.units import bytes_text, count_text, duration_text, share_text
 from core.workers import default_threads
@@ -39,12 +39,13 @@ def merge_summary(plan: MergePlan, record: RunRecord, out: Path) -> str:
         f"read        {bytes_text(record.bytes_read)}, wrote {bytes_text(record.bytes_written)}, "
         f"in {duration_text(record.seconds)}",
     ]
-    share = zero_delta_share(record.tensors)
-    curve = resampling_curve(record.tensors, equal_weights=record.weights_are_equal)
-    if share is not None and curve is not None:
+    findings = findings_of_record(record)
+    everything = None if findings is None else findings.part()
+    if everything is not None and everything.counts is not None and everything.drawn is not None:
+        share, left = float(everything.counts.mean_zero_delta.value), float(everything.drawn.left[-1])
         least, most = plan.resamples
         lines.append(
-            f"zero deltas {share_text(share)} in the sub-models, {share_text(curve.observed[-1])} "
+            f"zero deltas {share_text(share)} in the sub-models, {share_text(left)} "
             f"in the result after {'' if least == most else 'up to '}{most} resamples"
         )
     lines += [

@@ -34,23 +34,22 @@ Source: Cochran, Sampling Techniques, 3rd edition (1977), chapters 6 (ratio esti
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
-from math import prod
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from core.kernels.delta_sums import MAGNITUDE_BINS, DeltaSums
+from core.delta_layout import layout_of
 from core.statistics import stays_on_zero_delta
 
 __all__ = [
     "PREDICTED_DRAWS",
     "DeltaStatistics",
     "Estimate",
-    "SumsOfBlocks",
+    "no_covariances",
     "roll_up",
     "total_of",
 ]
@@ -77,57 +76,6 @@ class HasStatistics(Protocol):
     def name(self) -> str: ...
     @property
     def statistics(self) -> DeltaStatistics: ...
-
-
-class _Layout:
-    """Where each quantity lies in a flat array of all of them, and which pairs have a covariance."""
-
-    def __init__(self, models: int, details: bool, draws: int) -> None:
-        square = (models, models)
-        shapes: dict[str, tuple[int, ...]] = {
-            "nonfinite": (models + 1,),
-            "zero_delta": (models,),
-            "changed_by": (models + 1,),
-            "unchanged_powers": (draws,),
-        }
-        if details:
-            shapes |= {
-                "left_out": (models,),
-                "magnitudes": (models,),
-                "squares": (models + 1,),  # the base last
-                "dots": square,
-                "both_changed": square,
-                "signs_differ": square,
-                "histogram": (models, MAGNITUDE_BINS),
-            }
-        self.places: dict[str, tuple[slice, tuple[int, ...]]] = {}
-        self.size = 0
-        for name, shape in shapes.items():
-            self.places[name] = slice(self.size, self.size + prod(shape)), shape
-            self.size += prod(shape)
-        at = {
-            name: np.arange(self.size)[place].reshape(shape) for name, (place, shape) in self.places.items()
-        }
-        pairs = {name: (at[name], at[name]) for name in ("zero_delta", "unchanged_powers")}
-        pairs["changed_by"] = np.meshgrid(at["changed_by"], at["changed_by"], indexing="ij")
-        if details:
-            for name in ("left_out", "magnitudes", "dots", "both_changed", "signs_differ"):
-                pairs[name] = at[name], at[name]
-            pairs["magnitudes, left_out"] = at["magnitudes"], at["left_out"]
-            pairs["signs_differ, both_changed"] = at["signs_differ"], at["both_changed"]
-            pairs["squares"] = np.meshgrid(at["squares"], at["squares"], indexing="ij")
-            rows = np.broadcast_to(at["squares"][:models, None], square)
-            pairs["dots, squares"] = at["dots"], rows  # of τ_i τ_j with τ_i²
-        self.pairs: dict[str, tuple[slice, tuple[int, ...]]] = {}
-        start = 0
-        for name, (left, _) in pairs.items():
-            self.pairs[name] = slice(start, start + left.size), left.shape
-            start += left.size
-        self.left = np.concatenate([left.ravel() for left, _ in pairs.values()])
-        self.right = np.concatenate([right.ravel() for _, right in pairs.values()])
-
-
-_layout = lru_cache(_Layout)
 
 
 @dataclass(frozen=True, eq=False)
@@ -157,6 +105,42 @@ class DeltaStatistics:
     covariances: Floats
     largest: Floats
 
+    @classmethod
+    def of_counts(
+        cls,
+        elements: int,
+        zero_delta: Sequence[int],
+        changed_by: Sequence[int],
+        nonfinite: Sequence[int | None],
+    ) -> DeltaStatistics:
+        """The exact statistics of a tensor whose elements a merge counted; see TensorRecord."""
+        models = len(zero_delta)
+        layout = layout_of(models, False, 0)
+        counts = [[count or 0 for count in nonfinite], zero_delta, changed_by]
+        return cls(
+            models=models,
+            tensors=1,
+            parameters=elements,
+            elements=elements,
+            details=False,
+            draws=0,
+            totals=np.concatenate(counts, dtype=np.float64),
+            covariances=no_covariances(layout.left.size),
+            largest=np.zeros(models),
+        )
+
+    @property
+    def counts(self) -> DeltaStatistics:
+        """The same without details and `unchanged_powers`."""
+        layout = layout_of(self.models, False, 0)
+        return replace(
+            self,
+            details=False,
+            draws=0,
+            totals=self.totals[: layout.size],
+            covariances=self.covariances[: layout.left.size],
+        )
+
     def total(self, name: str) -> Floats:
         """The total over all parameters of a quantity of DeltaSums; estimated in a sample.
 
@@ -164,19 +148,26 @@ class DeltaStatistics:
         squares [K+1] (of the τ_i, the base last), dots [K, K] (of τ_i τ_j), both_changed, signs_differ,
         histogram.
         """
-        place, shape = _layout(self.models, self.details, self.draws).places[name]
+        place, shape = layout_of(self.models, self.details, self.draws).places[name]
         return self.totals[place].reshape(shape)
 
     def covariance(self, name: str) -> Floats:
         """Of the totals of a pair of quantities: "magnitudes, left_out"; one name is its variance, or its
         covariance matrix for changed_by and squares."""
-        place, shape = _layout(self.models, self.details, self.draws).pairs[name]
+        place, shape = layout_of(self.models, self.details, self.draws).pairs[name]
         return self.covariances[place].reshape(shape)
 
     @property
     def zero_delta(self) -> Estimate:
         """Of each sub-model, the share of zero deltas. [K]"""
         return self._share(self.total("zero_delta"), self.covariance("zero_delta"))
+
+    @property
+    def mean_zero_delta(self) -> Estimate:
+        """The share of zero deltas over all sub-models. []"""
+        stays = stays_on_zero_delta(self.models, 1)[0]
+        variance = stays @ self.covariance("changed_by") @ stays
+        return self._share(stays @ self.total("changed_by"), variance)
 
     @property
     def changed_by(self) -> Estimate:
@@ -273,74 +264,19 @@ class DeltaStatistics:
             )
 
 
-class SumsOfBlocks:
-    """The sums of one tensor, growing block by block, in the order in which they are added."""
-
-    def __init__(self, models: int, *, details: bool, draws: int, sampling: bool) -> None:
-        """Nothing is added yet; `sampling` says whether covariances are wanted."""
-        self._layout = _layout(models, details, draws)
-        self._models, self._details, self._draws, self._sampling = models, details, draws, sampling
-        self.elements = self.blocks = 0
-        self._size_squares = 0.0
-        self._sums = np.zeros(self._layout.size)
-        self._by_size = np.zeros(self._layout.size if sampling else 0)
-        self._products = np.zeros(self._layout.left.size if sampling else 0)
-        self._largest = np.zeros(models)
-
-    def add(self, block: DeltaSums) -> None:
-        """Add the sums of one block."""
-        flat = np.concatenate(
-            [getattr(block, name).ravel() for name in self._layout.places], dtype=np.float64
-        )
-        self.elements += block.elements
-        self.blocks += 1
-        self._sums += flat
-        if block.largest is not None:
-            np.maximum(self._largest, block.largest, out=self._largest)
-        if self._sampling:
-            self._size_squares += float(block.elements) ** 2
-            self._by_size += flat * block.elements
-            self._products += flat[self._layout.left] * flat[self._layout.right]
-
-    def count(self, name: str) -> tuple[int, ...]:
-        """What was counted so far, without regard to what was not read."""
-        place, _ = self._layout.places[name]
-        return tuple(self._sums[place].astype(np.int64).tolist())
-
-    def statistics(self, parameters: int, blocks: int) -> DeltaStatistics:
-        """What the sums say of a tensor of so many elements in so many blocks."""
-        whole = self.elements == parameters
-        return DeltaStatistics(
-            models=self._models,
-            tensors=1,
-            parameters=parameters,
-            elements=self.elements,
-            details=self._details,
-            draws=self._draws,
-            totals=self._sums.copy() if whole else self._sums * (parameters / self.elements),
-            covariances=np.zeros(self._layout.left.size) if whole else self._covariances(blocks),
-            largest=self._largest.copy(),
-        )
-
-    def _covariances(self, blocks: int) -> Floats:
-        read = self.blocks
-        if read < 2:
-            return np.full(self._layout.left.size, np.nan)
-        left, right = self._layout.left, self._layout.right
-        rate = self._sums / self.elements
-        residuals = (
-            self._products
-            - rate[left] * self._by_size[right]
-            - rate[right] * self._by_size[left]
-            + rate[left] * rate[right] * self._size_squares
-        )
-        result: Floats = residuals * (blocks**2 * (1 - read / blocks) / (read * (read - 1)))
-        return result
+@lru_cache(maxsize=64)
+def no_covariances(size: int) -> Floats:
+    """Those of statistics that are exact."""
+    zeros = np.zeros(size)
+    zeros.flags.writeable = False
+    return zeros
 
 
 def total_of(parts: Iterable[DeltaStatistics]) -> DeltaStatistics:
     """The statistics of several tensors of the same models together; there is at least one."""
     every = list(parts)
+    if len(every) == 1:
+        return every[0]
     return DeltaStatistics(
         models=every[0].models,
         tensors=sum(part.tensors for part in every),
@@ -359,8 +295,7 @@ def roll_up(tensors: Iterable[HasStatistics], by: Callable[[str], Key]) -> dict[
 
     Args:
         tensors: of an Inspection.
-        by: gives the group of a tensor's name: statistics.layer_number, module_kinds.module_kind,
-            statistics.position_of.
+        by: gives the group of a tensor's name, as module_kinds.module_kind does.
     """
     groups: dict[Key, list[DeltaStatistics]] = {}
     for tensor in tensors:

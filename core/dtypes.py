@@ -96,7 +96,10 @@ def promote(dtypes: Iterable[DType]) -> DType | None:
     An 8-bit type beside a wider one gives the wider one, which torch has no opinion on. None where
     two different 8-bit types meet.
     """
-    kinds = set(dtypes)
+    every = list(dtypes)
+    if all(kind is every[0] for kind in every):  # hashing them takes its time where tensors are many
+        return every[0]
+    kinds = set(every)
     if len({kind for kind in kinds if kind.itemsize == 1}) > 1:
         return None
     widest = max(kinds, key=lambda kind: kind.itemsize)

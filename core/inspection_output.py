@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from core.delta_statistics import DeltaStatistics, Estimate, roll_up
 from core.inspection import Inspection
 from core.kernels.delta_sums import LOWEST_EXPONENT
-from core.module_kinds import module_kind
-from core.statistics import layer_number
+from core.layer_grid import LayerGrid
+from core.statistics import flattens_at
 from core.text import one_line
 from core.units import count_text, share_text
 
@@ -23,7 +23,9 @@ def inspection_document(inspection: Inspection) -> dict[str, Any]:
     """Every number, null where it is none; standard errors in a sample only."""
     tensors, sampled = inspection.tensors, inspection.sample < 1
     everything = inspection.statistics
-    layers, modules = roll_up(tensors, layer_number), roll_up(tensors, module_kind)
+    grid = LayerGrid.of(tensor.name for tensor in tensors)
+    layers = roll_up(tensors, lambda name: grid.cell_of[name][0])
+    modules = roll_up(tensors, lambda name: grid.cell_of[name][1])
     return {
         "models": inspection.models,
         "base": inspection.base,
@@ -33,9 +35,17 @@ def inspection_document(inspection: Inspection) -> dict[str, Any]:
         "details": inspection.details,
         "histogram_lowest_exponent": LOWEST_EXPONENT,
         "zero_delta_share": None if everything is None else _number(everything.zero_delta.value.mean()),
+        "flattens_at_n": None if everything is None else flattens_at(everything.zero_after_draw.value),
         "all": None if everything is None else _statistics_document(everything, sampled),
-        "layers": [{"layer": layer} | _statistics_document(of, sampled) for layer, of in layers.items()],
-        "modules": [{"module": kind} | _statistics_document(of, sampled) for kind, of in modules.items()],
+        "layers": [
+            {"label": column.label, "stack": column.stack, "layer": column.layer}
+            | _statistics_document(layers[number], sampled)
+            for number, column in enumerate(grid.columns)
+        ],
+        "modules": [
+            {"module": kind} | _statistics_document(modules[number], sampled)
+            for number, kind in enumerate(grid.kinds)
+        ],
         "tensors": [
             {
                 "name": tensor.name,
@@ -130,6 +140,12 @@ def inspection_summary(inspection: Inspection) -> str:
         f"  n = {draw:<{width - 4}}  {share:>{column}}"
         for draw, share in enumerate(_shares(statistics.zero_after_draw)[:10])
     ]
+    flat = flattens_at(statistics.zero_after_draw.value)
+    lines.append(
+        "  with n = 20 each further one still moves more than 0.5 % of the parameters"
+        if flat is None
+        else f"  from n = {flat} on each further one moves less than 0.5 % of the parameters"
+    )
     nonfinite = sum(sum(tensor.nonfinite) for tensor in inspection.tensors)
     if nonfinite:
         lines += ["", f"{nonfinite:,} NaN or infinite values"]

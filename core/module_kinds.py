@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
 
-from core.statistics import position_of
+from core.checkpoint.names import layer_of
 
-__all__ = ["MODULE_KINDS", "module_kind"]
+__all__ = ["MODULE_KINDS", "Position", "kind_rank", "module_kind", "position_of"]
 
 MODULE_KINDS = (
     "embeddings",
@@ -31,6 +33,9 @@ MODULE_KINDS = (
 )
 """The kinds that are known, in the order of the computation."""
 
+_NORMS = MODULE_KINDS.index("norms")
+
+_EXPERT = re.compile(r"\bexperts\.\d+\b")
 _EXPERTS = re.compile(r"experts?\b")
 _MLP_PARTS = (
     ("gate and up", r"gate_up_proj"),
@@ -66,16 +71,55 @@ _MLP_NAMES = [(part, _last(names)) for part, names in _MLP_PARTS]
 _SUFFIX = re.compile(r"(?:\.weight|\.bias|_bias|\.gamma|\.beta)$")
 
 
+@dataclass(frozen=True)
+class Position:
+    """Where a tensor is in the network.
+
+    Attributes:
+        stack: the layers that it belongs to, as "model.layers"; None outside of all.
+        layer: its number there; None outside.
+        module: what it is there.
+    """
+
+    stack: str | None
+    layer: int | None
+    module: str
+
+
+@lru_cache(maxsize=2**17)
+def position_of(name: str) -> Position:
+    """Where the tensor `name` is: "model.layers.3.mlp.up_proj.weight" is ("model.layers", 3, "mlp.up_proj").
+
+    The experts of a layer are one module. Names of another form are kept as they are, outside the layers.
+    """
+    found = layer_of(name)
+    if found is None:
+        return Position(None, None, name.removesuffix(".weight").removeprefix("model."))
+    stack, layer, rest = found
+    return Position(stack, layer, _EXPERT.sub("experts", rest.removesuffix(".weight")))
+
+
+def kind_rank(kind: str) -> int:
+    """Sorts kinds in the order of the computation; those that are not known come before the norms."""
+    known = MODULE_KINDS.index(kind) if kind in MODULE_KINDS else _NORMS
+    return known + (kind in MODULE_KINDS and known >= _NORMS)
+
+
 def module_kind(name: str) -> str:
     """The kind of the tensor `name`: one of MODULE_KINDS, or what position_of calls it.
 
     A bias has the kind of its weight. The norms of queries and keys are norms.
     """
     position = position_of(name)
-    module = _SUFFIX.sub("", position.module)
+    return _kind(position.module, position.layer is not None)
+
+
+@lru_cache(maxsize=4096)
+def _kind(named: str, in_layer: bool) -> str:
+    module = _SUFFIX.sub("", named)
     if _NORM.search(module.rpartition(".")[2]):
         return "norms"
-    if position.layer is None:
+    if not in_layer:
         kind = "embeddings" if _EMBEDDING.search(module) else "head" if _HEAD.search(module) else None
     elif _ATTENTION.search(module):
         kind = _part("attention", _ATTENTION_NAMES, module)
@@ -83,7 +127,7 @@ def module_kind(name: str) -> str:
         kind = "router"
     else:
         kind = _part("experts" if _EXPERTS.search(module) else "mlp", _MLP_NAMES, module)
-    return kind or position.module
+    return kind or named
 
 
 def _part(of: str, parts: Sequence[tuple[str, re.Pattern[str]]], module: str) -> str | None:

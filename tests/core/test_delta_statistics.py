@@ -14,14 +14,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracle import FORMATS
 
-from core.delta_statistics import PREDICTED_DRAWS, DeltaStatistics, SumsOfBlocks, roll_up, total_of
+from core.block_sums import SumsOfBlocks
+from core.delta_statistics import PREDICTED_DRAWS, DeltaStatistics, roll_up, total_of
 from core.dtypes import DTYPES
 from core.kernels.chunk import MapJob
 from core.kernels.cpu import CpuWorkspace
 from core.kernels.delta_loops import measure_deltas
 from core.kernels.delta_sums import LOWEST_EXPONENT, MAGNITUDE_BINS, DeltaSums
 from core.kernels.deltas import DeltaWorkspace, compile_measures
-from core.statistics import layer_number
+from core.module_kinds import position_of
 
 UNSIGNED = {8: np.uint8, 16: np.uint16, 32: np.uint32, 64: np.uint64}
 
@@ -372,7 +373,7 @@ def test_a_roll_up_equals_one_pass_over_all_elements(inputs) -> None:
         part = [words[start:stop] for words in inputs]
         tensors.append(Named(name, sums_of(part, block=4096).statistics(stop - start, 9)))
         start = stop
-    layers = roll_up(tensors, layer_number)
+    layers = roll_up(tensors, lambda name: position_of(name).layer)
     assert list(layers) == [0, 1]
     assert layers[0].parameters == 9000
     assert layers[0].tensors == 2

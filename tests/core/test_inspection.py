@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import json
 import threading
-import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -12,10 +11,10 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from core import Cancelled, CancelToken, CheckpointError, MergeError, Progress, inspect_models
-from core.inspection import PREVIEW_BLOCK, SAMPLE_BLOCK, Inspection, preview_models, sampled_blocks
+from core import MergeError, Progress, inspect_models
+from core.inspection import Inspection
 from core.inspection_output import inspection_document, inspection_summary
-from core.sampling import spread_blocks
+from core.sampling import SAMPLE_BLOCK, sampled_blocks
 
 BLOCKS = 40
 
@@ -216,97 +215,3 @@ def test_what_people_read_is_short(tmp_path: Path) -> None:
     assert "signs differ in" in said
     assert len(said.splitlines()) < 30
     assert " ± " in inspection_summary(inspect_models(base, models, sample=0.5))
-
-
-# -- previews ------------------------------------------------------------------------------------------------
-
-
-def test_blocks_are_spread_and_more_of_them_begin_with_the_same() -> None:
-    ten, forty = spread_blocks("w", 1000, 10), spread_blocks("w", 1000, 40)
-    assert forty[:10] == ten
-    assert len(set(forty)) == 40
-    assert sorted(spread_blocks("w", 7, 100)) == list(range(7))
-    assert spread_blocks("w", 1000, 10, seed=1) != ten
-    key = oracle.key_for(0, "w")
-    words = [oracle.philox4x32_10((at, 0, 1, 1), key)[0] for at in range(10)]
-    assert ten == [word * 1000 >> 32 for word in words]
-    firsts = [spread_blocks(f"t{number}", 10, 1)[0] for number in range(2000)]
-    assert (abs(np.bincount(firsts) - 200) < 5 * np.sqrt(180)).all()
-
-
-def test_a_preview_is_refined_round_by_round_until_all_is_read(tmp_path: Path) -> None:
-    base, *models = make_family(tmp_path, torch.bfloat16, 2, size=11 * PREVIEW_BLOCK + 5)
-    rounds = list(preview_models(base, models, rounds=20, details=True))
-    read = [inspection.tensors[0].elements for inspection in rounds]
-    assert [-(-elements // PREVIEW_BLOCK) for elements in read] == [1, 2, 4, 8, 12]
-    assert np.isnan(rounds[0].tensors[0].statistics.zero_delta.error).all()
-    assert (rounds[1].tensors[0].statistics.zero_delta.error > 0).all()
-    whole = inspect_models(base, models, details=True)
-    assert rounds[-1].sample == 1
-    for last, once in zip(rounds[-1].tensors, whole.tensors, strict=True):
-        assert (last.zero_delta, last.changed_by) == (once.zero_delta, once.changed_by)
-        np.testing.assert_allclose(last.statistics.norm.value, once.statistics.norm.value, rtol=1e-12)
-        assert (last.statistics.norm.error == 0).all()
-
-
-def test_a_preview_ends_after_its_rounds_and_when_it_is_cancelled(tmp_path: Path) -> None:
-    base, *models = make_family(tmp_path, torch.bfloat16, 1)
-    assert len(list(preview_models(base, models, rounds=2))) == 2
-    token = CancelToken()
-    rounds = preview_models(base, models, cancel=token)
-    next(rounds)
-    token.cancel()
-    with pytest.raises(Cancelled):
-        next(rounds)
-
-
-def test_files_that_change_under_a_preview_are_noticed(tmp_path: Path) -> None:
-    base, *models = make_family(tmp_path, torch.bfloat16, 1)
-    rounds = preview_models(base, models)
-    next(rounds)
-    with (models[0] / "model.safetensors").open("ab") as file:
-        file.write(b"\0")
-    with pytest.raises(CheckpointError, match="has changed"):
-        next(rounds)
-
-
-def make_70b(folder: Path) -> Path:
-    """A model of the shapes of Llama-2-70B in 15 files of zeros that take no space on the disk."""
-    hidden, vocabulary, intermediate, narrow = 8192, 32_000, 28_672, 1024
-    shapes = {"model.embed_tokens.weight": [vocabulary, hidden], "lm_head.weight": [vocabulary, hidden]}
-    for layer in range(80):
-        prefix = f"model.layers.{layer}."
-        shapes |= {f"{prefix}self_attn.{name}_proj.weight": [hidden, hidden] for name in "qo"}
-        shapes |= {f"{prefix}self_attn.{name}_proj.weight": [narrow, hidden] for name in "kv"}
-        shapes |= {f"{prefix}mlp.{name}_proj.weight": [intermediate, hidden] for name in ("gate", "up")}
-        shapes[f"{prefix}mlp.down_proj.weight"] = [hidden, intermediate]
-        shapes |= {f"{prefix}{name}_layernorm.weight": [hidden] for name in ("input", "post_attention")}
-    folder.mkdir()
-    names = {}
-    for shard in range(15):
-        file, entries, end = f"model-{shard + 1:05}-of-00015.safetensors", {}, 0
-        for name in list(shapes)[shard::15]:
-            size = 2 * int(np.prod(shapes[name]))
-            entries[name] = {"dtype": "BF16", "shape": shapes[name], "data_offsets": [end, end + size]}
-            names[name], end = file, end + size
-        header = json.dumps(entries).encode()
-        with (folder / file).open("wb") as out:
-            out.write(len(header).to_bytes(8, "little") + header)
-            out.truncate(8 + len(header) + end)
-    (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": names}))
-    return folder
-
-
-def test_a_preview_of_70b_is_there_within_a_second(tmp_path: Path) -> None:
-    base, *models = [make_70b(tmp_path / f"m{number}") for number in range(5)]
-    list(preview_models(base, models, rounds=1, details=True))  # compiles
-    seconds = []
-    for _ in range(3):
-        started = time.perf_counter()
-        first = next(preview_models(base, models, details=True))
-        seconds.append(time.perf_counter() - started)
-    assert first.statistics is not None
-    assert first.statistics.parameters > 68e9
-    assert len(first.tensors) == 80 * 9 + 2
-    assert all(tensor.elements > 0 for tensor in first.tensors)
-    assert min(seconds) < 1, seconds

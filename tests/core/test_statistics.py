@@ -1,100 +1,18 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
 
-from core.record import TensorRecord
 from core.statistics import (
-    Position,
-    axes_of,
     expected_on_zero_delta,
-    position_of,
-    resampling_curve,
-    zero_delta_map,
-    zero_delta_share,
+    flattens_at,
+    order_by_similarity,
+    stays_on_zero_delta,
+    straying,
 )
-
-
-def record(
-    name: str, elements: int, zero_delta: tuple[int, ...] | None, **counts: tuple[int, ...]
-) -> TensorRecord:
-    values = {"changed_by": None, "zero_after_draw": None, "selected": None} | counts
-    return TensorRecord(
-        name, (elements,), "BF16", "merged", elements, zero_delta, nonfinite=(), digest="", **values
-    )
-
-
-@pytest.mark.parametrize(
-    ("name", "layer", "module"),
-    [
-        ("model.layers.3.mlp.up_proj.weight", 3, "mlp.up_proj"),
-        ("model.layers.11.self_attn.q_proj.bias", 11, "self_attn.q_proj.bias"),
-        ("transformer.h.0.attn.c_attn.weight", 0, "attn.c_attn"),
-        ("bert.encoder.layer.7.output.dense.weight", 7, "output.dense"),
-        ("model.layers.2.mlp.experts.5.w1.weight", 2, "mlp.experts.w1"),
-        ("model.embed_tokens.weight", None, "embed_tokens"),
-        ("lm_head.weight", None, "lm_head"),
-        ("something", None, "something"),
-    ],
-)
-def test_names_say_where_a_tensor_is(name: str, layer: int | None, module: str) -> None:
-    assert position_of(name) == Position(layer, module)
-
-
-def test_shares_are_sums_of_counts_and_not_means_of_shares() -> None:
-    tensors = [record("a", 10, (10, 0)), record("b", 90, (0, 45)), record("copied", 7, None)]
-    assert zero_delta_share(tensors) == (10 + 45) / 200
-    assert zero_delta_share(tensors, 0) == 10 / 100
-    assert zero_delta_share(tensors, 1) == 45 / 100
-    assert zero_delta_share([tensors[2]]) is None
-
-
-def test_the_map_has_a_cell_for_each_layer_and_module() -> None:
-    result = zero_delta_map(
-        [
-            record("model.layers.1.mlp.up_proj.weight", 4, (1, 3)),
-            record("model.layers.0.self_attn.q_proj.weight", 10, (10, 10)),
-            record("model.layers.0.mlp.up_proj.weight", 4, (0, 2)),
-            record("model.norm.weight", 2, (2, 1)),
-        ]
-    )
-    assert result.layers == (0, 1)
-    assert result.modules == ("self_attn.q_proj", "mlp.up_proj")
-    np.testing.assert_array_equal(result.share, [[1.0, 0.25], [math.nan, 0.5]])
-    np.testing.assert_array_equal(result.elements, [[10, 4], [0, 4]])
-    assert result.outside == (("norm", 0.75),)
-
-
-def test_modules_stand_in_the_order_of_the_computation() -> None:
-    names = ["input_layernorm", "mlp.down_proj", "mlp.gate_proj", "mlp.up_proj", "post_attention_layernorm"]
-    names += [
-        "self_attn.k_proj",
-        "self_attn.k_norm",
-        "self_attn.o_proj",
-        "self_attn.q_proj",
-        "self_attn.v_proj",
-    ]
-    _, modules = axes_of(Position(0, name) for name in [*names, "router"])
-    assert modules == (
-        "self_attn.q_proj",
-        "self_attn.k_proj",
-        "self_attn.v_proj",
-        "self_attn.o_proj",
-        "mlp.gate_proj",
-        "mlp.up_proj",
-        "mlp.down_proj",
-        "router",
-        "input_layernorm",
-        "post_attention_layernorm",
-        "self_attn.k_norm",
-    )
-
-
-def test_the_map_of_one_sub_model() -> None:
-    result = zero_delta_map([record("model.layers.0.mlp.up_proj.weight", 4, (1, 3))], model=1)
-    np.testing.assert_array_equal(result.share, [[0.75]])
 
 
 def test_expected_elements_on_a_zero_delta_by_hand() -> None:
@@ -102,17 +20,69 @@ def test_expected_elements_on_a_zero_delta_by_hand() -> None:
     np.testing.assert_allclose(expected_on_zero_delta((8, 4, 2), 3), [10.0, 9.0, 8.5])
 
 
-def test_the_resampling_curve_adds_up_tensors() -> None:
-    tensors = [
-        record("a", 14, (10, 10), changed_by=(8, 4, 2), zero_after_draw=(10, 9)),
-        record("b", 6, (0, 0), changed_by=(0, 0, 6), zero_after_draw=(0, 0)),
-        record("copied", 5, None),
-    ]
-    curve = resampling_curve(tensors, equal_weights=True)
-    assert curve is not None
-    assert curve.observed == (0.5, 0.45)
-    assert curve.expected == pytest.approx((0.5, 0.45))
-    unequal = resampling_curve(tensors, equal_weights=False)
-    assert unequal is not None
-    assert unequal.expected is None
-    assert resampling_curve([tensors[2]], equal_weights=True) is None
+def test_chances_to_stay_by_hand() -> None:
+    np.testing.assert_allclose(
+        stays_on_zero_delta(4, 2), [[1, 0.75, 0.5, 0.25, 0], [1, 0.5625, 0.25, 0.0625, 0]]
+    )
+
+
+@pytest.mark.parametrize(
+    ("left", "n"),
+    [
+        ([0.5, 0.4, 0.396, 0.395], 1),  # from n = 1 to 2 less than half a percent
+        ([0.5, 0.498, 0.497], 0),
+        ([0.9, 0.8, 0.7, 0.6], None),
+        ([0.0, 0.0], 0),
+        ([math.nan, math.nan], None),
+        ([0.3], None),
+    ],
+)
+def test_a_curve_is_flat_where_one_more_resample_moves_half_a_percent(
+    left: list[float], n: int | None
+) -> None:
+    assert flattens_at(np.array(left)) == n
+
+
+@pytest.mark.parametrize(
+    ("norms", "who"),
+    [
+        ([1.0, 1.1, 0.9, 1.05], []),
+        ([1.0, 1.1, 0.9, 5.0], [3]),
+        ([1.0, 1.1, 0.1, 1.05], [2]),
+        ([1.0, 1.0, 1.0, 1.4], []),  # far beyond the others' spread, but not by much
+        ([1.0, 3.0, 9.0, 27.0], []),  # all of them differ
+        ([1.0, 9.0], []),
+        ([0.0, 1.0, 1.1, 0.9], [0]),
+        ([0.0, 0.0, 0.0], []),
+        ([0.0, 0.0, 0.0, 1.0], [3]),
+        ([1.0, math.nan, 1.1, 0.9, 8.0], [4]),
+        ([math.nan] * 4, []),
+    ],
+)
+def test_who_strays(norms: list[float], who: list[int]) -> None:
+    assert np.flatnonzero(straying(np.array(norms))).tolist() == who
+
+
+def test_those_that_are_alike_become_neighbours() -> None:
+    generator = np.random.default_rng(3)
+    groups = [0, 1, 2, 0, 1, 2, 2, 0]
+    centres = generator.standard_normal((3, 400))
+    vectors = centres[groups] + 0.5 * generator.standard_normal((8, 400))
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    order = order_by_similarity(vectors @ vectors.T)
+    assert sorted(order) == list(range(8))
+    found = [groups[number] for number in order]
+    assert len([1 for one, other in pairwise(found) if one != other]) == 2
+
+
+def test_a_chain_comes_out_as_a_chain() -> None:
+    hidden = [3, 0, 4, 1, 2]  # who stands where
+    cosines = np.array([[0.9 ** abs(a - b) for b in hidden] for a in hidden])
+    found = [hidden[number] for number in order_by_similarity(cosines)]
+    assert found in ([0, 1, 2, 3, 4], [4, 3, 2, 1, 0])
+
+
+def test_an_order_needs_three() -> None:
+    assert order_by_similarity(np.eye(1)) == [0]
+    assert order_by_similarity(np.array([[1.0, math.nan], [math.nan, 1.0]])) == [0, 1]
+    assert sorted(order_by_similarity(np.full((4, 4), math.nan))) == [0, 1, 2, 3]

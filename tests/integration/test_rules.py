@@ -9,8 +9,8 @@ import pytest
 from safetensors.torch import load_file
 
 from core import RecipeError, parse_recipe, plan_merge, read_record, run_merge, verify_output
-from core.statistics import expected_on_zero_delta, resampling_curve
-from gui.pictures.data import empty_pictures, pictures_of_record
+from core.findings import findings_of_record
+from core.statistics import expected_on_zero_delta
 
 EMBEDDING, NORM, HEAD = "model.embed_tokens.weight", "model.norm.weight", "lm_head.weight"
 SHAPES = {
@@ -86,28 +86,26 @@ def test_the_curve_goes_on_where_a_tensor_has_no_more_draws(workshop: Any) -> No
     make_models(workshop)
     recipe = data("parameter_selection", None, None, resamples=[{"filter": "mlp", "value": 4}, {"value": 1}])
     record, _ = merged(workshop, recipe, "ruled")
-    curve = resampling_curve(record.tensors, equal_weights=record.weights_are_equal)
+    findings = findings_of_record(record)
+    assert findings is not None
+    curve = findings.part().drawn
     assert curve is not None
-    assert curve.expected is not None
+    assert curve.expected_left is not None
     elements = sum(tensor.elements for tensor in record.tensors)
     for draw in range(5):
         left = sum(
             tensor.zero_after_draw[min(draw, len(tensor.zero_after_draw) - 1)] for tensor in record.tensors
         )
-        assert curve.observed[draw] == left / elements
+        assert curve.left[draw] == left / elements
         expected = sum(
             expected_on_zero_delta(tensor.changed_by, draws := len(tensor.zero_after_draw))[
                 min(draw, draws - 1)
             ]
             for tensor in record.tensors
         )
-        assert curve.expected[draw] == pytest.approx(expected / elements, rel=1e-12)
-        assert curve.observed[draw] == pytest.approx(curve.expected[draw], abs=0.02)
-    pictures = pictures_of_record(record)
-    frame = empty_pictures(plan_merge(parse_recipe(recipe, workshop.folder)))
-    assert pictures is not None
-    assert frame is not None
-    assert (pictures.draws, frame.draws) == (5, 5)
+        assert curve.expected_left[draw] == pytest.approx(expected / elements, rel=1e-12)
+        assert curve.left[draw] == pytest.approx(curve.expected_left[draw], abs=0.02)
+    assert len(curve.left) == 5
 
 
 @pytest.mark.parametrize(
@@ -128,10 +126,11 @@ def test_weights_are_equal_when_they_are_in_every_tensor(workshop: Any, weights:
     assert plan_merge(parse_recipe(recipe, workshop.folder)).equal_weights is equal
     record, _ = merged(workshop, recipe, "out")
     assert record.weights_are_equal is equal
-    pictures = pictures_of_record(record)
-    assert pictures is not None
-    assert pictures.curve is not None
-    assert (pictures.curve.expected is not None) is equal
+    findings = findings_of_record(record)
+    assert findings is not None
+    drawn = findings.part().drawn
+    assert drawn is not None
+    assert (drawn.expected_left is not None) is equal
 
 
 def test_the_plan_says_what_each_tensor_gets(workshop: Any) -> None:

@@ -1,0 +1,297 @@
+"""What is known of the deltas of K sub-models and of their merge, layer by layer and kind by kind.
+
+Two sources come together here: an inspection, of a sample or of everything, and the counts of a merge, as
+far as it is. Of each cell the best is taken: what a merge has counted is exact.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.delta_statistics import DeltaStatistics, Estimate, total_of
+from core.layer_grid import Cell, LayerGrid
+from core.record import RunRecord, TensorRecord
+from core.statistics import expected_on_zero_delta
+
+__all__ = ["Drawn", "Findings", "MergeTally", "MergedCell", "Part", "findings_of_record"]
+
+Floats = NDArray[np.float64]
+Int64s = NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class Drawn:
+    """What a merge drew in some tensors, as sums over their elements.
+
+    Attributes:
+        elements: how many were drawn.
+        zero_after_draw: those still on a zero delta after draw d, d = 0..n, where n is the largest of any of
+            the tensors; one with fewer draws stays as it is after its last. [n+1]
+        expected: what `changed_by` predicts for the same; None where the weights are not equal. [n+1]
+        selected: those whose value came from sub-model i. [K]
+    """
+
+    elements: int
+    zero_after_draw: Int64s
+    expected: Floats | None
+    selected: Int64s
+
+    @property
+    def left(self) -> Floats:
+        """The share on a zero delta after each draw. [n+1]"""
+        return _share(self.zero_after_draw, self.elements)
+
+    @property
+    def expected_left(self) -> Floats | None:
+        """The share that was to be expected. [n+1]"""
+        return None if self.expected is None else _share(self.expected, self.elements)
+
+    @property
+    def provenance(self) -> Floats:
+        """The share of the result that came from each sub-model. [K]"""
+        return _share(self.selected, self.elements)
+
+
+@dataclass(frozen=True, eq=False)
+class MergedCell:
+    """What a merge counted in the tensors of a cell that it has finished.
+
+    Attributes:
+        statistics: their counts; exact.
+        drawn: what was drawn.
+    """
+
+    statistics: DeltaStatistics
+    drawn: Drawn
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """What is known of some cells together.
+
+    Attributes:
+        place: what to call them.
+        tensors: their names.
+        counts: the best that is known of zero deltas and overlap; None for nothing.
+        details: norms, cosines and the rest, from an inspection; None for nothing.
+        predicted: the share on a zero delta with n = 0..20 resamples; None where it is not known. [21]
+        drawn: of the tensors that a merge has finished; None where there is none.
+    """
+
+    place: str
+    tensors: tuple[str, ...]
+    counts: DeltaStatistics | None
+    details: DeltaStatistics | None
+    predicted: Estimate | None
+    drawn: Drawn | None
+
+
+@dataclass(frozen=True, eq=False)
+class Findings:
+    """Everything that the pictures show, at one moment.
+
+    Attributes:
+        models: the names of the sub-models. [K]
+        base: that of the base.
+        grid: what there is to be known.
+        equal_weights: whether every sub-model is as likely to be drawn as any other, in every tensor.
+        inspected: what an inspection found in each cell. Only cells with elements are there.
+        sample: the share of all elements that it looked at.
+        merged: what a merge counted.
+        records: of the tensors that it has finished, by name.
+    """
+
+    models: tuple[str, ...]
+    base: str
+    grid: LayerGrid
+    equal_weights: bool
+    inspected: Mapping[Cell, DeltaStatistics] = field(default_factory=dict)
+    sample: float = 0.0
+    merged: Mapping[Cell, MergedCell] = field(default_factory=dict)
+    records: Mapping[str, TensorRecord] = field(default_factory=dict, repr=False)
+    _parts: dict[tuple[int | None, int | None], Part] = field(default_factory=dict, init=False, repr=False)
+
+    @cached_property
+    def counts(self) -> Mapping[Cell, DeltaStatistics]:
+        """The best that is known of each cell: exact where a merge has finished all of its tensors."""
+        best = {cell: statistics.counts for cell, statistics in self.inspected.items()}
+        for cell, merged in self.merged.items():
+            if cell not in best or merged.statistics.tensors == len(self.grid.tensors[cell]):
+                best[cell] = merged.statistics
+        return best
+
+    @cached_property
+    def zero_delta(self) -> Estimate:
+        """The share of zero deltas of each sub-model, NaN where nothing is known. [C, M, K]"""
+        return self._map(len(self.models), lambda counts: counts.zero_delta)
+
+    @cached_property
+    def mean_zero_delta(self) -> Estimate:
+        """The share of zero deltas over all sub-models, NaN where nothing is known. [C, M]"""
+        found = self._map(1, lambda counts: counts.mean_zero_delta)
+        return Estimate(found.value[..., 0], found.error[..., 0])
+
+    @cached_property
+    def parameters(self) -> Int64s:
+        """How many stand behind each cell of which something is known. [C, M]"""
+        result = np.zeros(self.shape, np.int64)
+        for cell, counts in self.counts.items():
+            result[cell] = counts.parameters
+        return result
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(C, M)"""
+        return len(self.grid.columns), len(self.grid.kinds)
+
+    @property
+    def exact(self) -> bool:
+        """Whether every number of deltas was counted and none is estimated."""
+        return all(counts.elements == counts.parameters for counts in self.counts.values())
+
+    def prepare(self) -> None:
+        """Compute what pictures show first, so that a window need not."""
+        for estimate in (self.zero_delta, self.mean_zero_delta):
+            assert estimate.value.shape[:2] == self.shape
+        for part in (self.part(), *self.columns()):
+            assert part.place
+        assert self.parameters.shape == self.shape
+
+    def part(self, column: int | None = None, kind: int | None = None) -> Part:
+        """What is known of a column, of a kind, of one cell or, for None and None, of everything."""
+        if (column, kind) not in self._parts:
+            self._parts[column, kind] = self._part(column, kind)
+        return self._parts[column, kind]
+
+    def part_of_tensor(self, name: str) -> Part:
+        """What is known of one tensor by itself; of one that shares its cell, what a merge has counted."""
+        cell = self.grid.cell_of[name]
+        if len(self.grid.tensors[cell]) == 1:
+            return replace(self.part(*cell), place=name)
+        record = self.records.get(name)
+        merged = None if record is None else _merged(record, self.equal_weights)
+        counts = None if merged is None else merged.statistics
+        return Part(
+            place=name,
+            tensors=(name,),
+            counts=counts,
+            details=None,
+            predicted=counts.zero_after_draw if counts is not None and self.equal_weights else None,
+            drawn=None if merged is None else merged.drawn,
+        )
+
+    def columns(self, kind: int | None = None) -> tuple[Part, ...]:
+        """The parts of all columns, of one kind or of all. [C]"""
+        return tuple(self.part(column, kind) for column in range(len(self.grid.columns)))
+
+    def _part(self, column: int | None, kind: int | None) -> Part:
+        cells = self.grid.cells(column, kind)
+        counts = [self.counts[cell] for cell in cells if cell in self.counts]
+        inspected = [self.inspected[cell] for cell in cells if cell in self.inspected]
+        merged = [self.merged[cell].drawn for cell in cells if cell in self.merged]
+        total = total_of(counts) if counts else None
+        details = total_of(inspected) if inspected else None
+        predicting = total if self.equal_weights else details
+        return Part(
+            place=self.grid.place(column, kind),
+            tensors=tuple(name for cell in cells for name in self.grid.tensors[cell]),
+            counts=total,
+            details=details if details is not None and details.details else None,
+            predicted=None if predicting is None else predicting.zero_after_draw,
+            drawn=_sum_of(merged) if merged else None,
+        )
+
+    def _map(self, last: int, of: Callable[[DeltaStatistics], Estimate]) -> Estimate:
+        value, error = np.full((*self.shape, last), np.nan), np.full((*self.shape, last), np.nan)
+        for cell, counts in self.counts.items():
+            if counts.parameters:
+                estimate = of(counts)
+                value[cell], error[cell] = estimate.value, estimate.error
+        return Estimate(value, error)
+
+
+class MergeTally:
+    """Gathers the tensors of a merge by cells as they are finished. Used by one thread."""
+
+    def __init__(self, grid: LayerGrid, *, equal_weights: bool) -> None:
+        self._grid, self._equal_weights = grid, equal_weights
+        self._cells: dict[Cell, MergedCell] = {}
+        self._records: dict[str, TensorRecord] = {}
+
+    def add(self, tensor: TensorRecord) -> None:
+        """Count a finished tensor in; one that was not drawn says nothing of deltas."""
+        cell = self._grid.cell_of.get(tensor.name)
+        merged = _merged(tensor, self._equal_weights)
+        if cell is None or merged is None:
+            return
+        self._records[tensor.name] = tensor
+        before = self._cells.get(cell)
+        if before is not None:
+            merged = MergedCell(
+                total_of([before.statistics, merged.statistics]), _sum_of([before.drawn, merged.drawn])
+            )
+        self._cells[cell] = merged
+
+    def added_to(self, findings: Findings) -> Findings:
+        """`findings` of the same grid with what was counted so far."""
+        return replace(findings, merged=dict(self._cells), records=dict(self._records))
+
+
+def findings_of_record(record: RunRecord) -> Findings | None:
+    """What a finished merge found out; None where its method looks at no deltas."""
+    drawn = [tensor for tensor in record.tensors if tensor.zero_after_draw is not None]
+    if not drawn:
+        return None
+    grid = LayerGrid.of(tensor.name for tensor in drawn)
+    equal = record.weights_are_equal
+    tally = MergeTally(grid, equal_weights=equal)
+    for tensor in drawn:
+        tally.add(tensor)
+    base = next((entry.name for entry in record.inputs if entry.role == "base"), "")
+    models = tuple(entry.name for entry in record.inputs if entry.role == "sub-model")
+    return tally.added_to(Findings(models, base, grid, equal))
+
+
+def _merged(tensor: TensorRecord, equal_weights: bool) -> MergedCell | None:
+    if tensor.zero_delta is None or tensor.changed_by is None:
+        return None
+    if tensor.zero_after_draw is None or tensor.selected is None:
+        return None
+    left = np.array(tensor.zero_after_draw, np.int64)
+    return MergedCell(
+        DeltaStatistics.of_counts(tensor.elements, tensor.zero_delta, tensor.changed_by, tensor.nonfinite),
+        Drawn(
+            elements=tensor.elements,
+            zero_after_draw=left,
+            expected=expected_on_zero_delta(tensor.changed_by, len(left)) if equal_weights else None,
+            selected=np.array(tensor.selected, np.int64),
+        ),
+    )
+
+
+def _sum_of(parts: Sequence[Drawn]) -> Drawn:
+    draws = max(len(part.zero_after_draw) for part in parts)
+    expected = [_padded(part.expected, draws) for part in parts if part.expected is not None]
+    return Drawn(
+        elements=sum(part.elements for part in parts),
+        zero_after_draw=np.sum([_padded(part.zero_after_draw, draws) for part in parts], axis=0),
+        expected=np.sum(expected, axis=0) if len(expected) == len(parts) else None,
+        selected=np.sum([part.selected for part in parts], axis=0),
+    )
+
+
+def _padded(counts: NDArray[Any], draws: int) -> NDArray[Any]:
+    """`counts`, going on with the last one to `draws` draws."""
+    return np.pad(counts, (0, draws - len(counts)), mode="edge")
+
+
+def _share(counts: NDArray[Any], elements: int) -> Floats:
+    with np.errstate(invalid="ignore"):
+        result: Floats = counts / np.float64(elements)
+    return result

@@ -1,0 +1,157 @@
+"""A first look at K sub-models, refined in rounds, and then the exact one: what the pictures begin with."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+
+from core.delta_statistics import DeltaStatistics
+from core.findings import Findings
+from core.jobs import CancelToken, ProgressCallback
+from core.layer_grid import Cell, LayerGrid
+from core.merge_plan import MergePlan
+from core.sampling import SAMPLE_BLOCK, spread_blocks
+from core.survey import Survey
+
+__all__ = ["PREVIEW_BLOCK", "PREVIEW_ROUNDS", "measure_plan", "nothing_found", "preview_plan"]
+
+PREVIEW_BLOCK = 8_192
+"""Elements of a block of a preview: small, so that one of each cell of any model is read at once."""
+
+PREVIEW_ROUNDS = 8
+"""The last one ends with 128 blocks of each cell, a million elements."""
+
+_DETAILS_BYTES = 256 * 1024**2
+"""More than so much is not held for norms and cosines; beyond it there are counts only."""
+
+FindingsCallback = Callable[[Findings], None]
+"""Called in the thread that called the job."""
+
+
+def nothing_found(plan: MergePlan) -> Findings:
+    """The frame of the pictures of `plan`: every layer and kind of module, and no numbers."""
+    return Findings(
+        models=tuple(model.name for model in plan.models),
+        base="" if plan.base is None else plan.base.name,
+        grid=LayerGrid.of(tensor.output.name for tensor in plan.tensors if tensor.job is not None),
+        equal_weights=plan.equal_weights,
+    )
+
+
+def preview_plan(
+    plan: MergePlan,
+    *,
+    rounds: int = PREVIEW_ROUNDS,
+    details: bool = True,
+    seed: int = 0,
+    threads: int | None = None,
+    cancel: CancelToken | None = None,
+) -> Iterator[Findings]:
+    """Look at one small block of each cell, then at twice as many in every round.
+
+    Each round adds to the ones before and gives whole Findings, with standard errors that are NaN as long
+    as one block of several was read. It ends after `rounds`, or when all was read. The blocks of a cell are
+    the first ones of `spread_blocks` under the name of its first tensor, of PREVIEW_BLOCK elements each.
+
+    Args:
+        plan: of a method that reads the base.
+        rounds: at most so many.
+        details: whether to measure norms, cosines and the like too; they are left out of models that are too
+            many and too large for the memory that takes.
+        seed: of the choice of blocks.
+        threads: workers; None for one a core.
+        cancel: looked at between blocks.
+
+    Raises:
+        CheckpointError: a file cannot be read, or has changed since it was planned with.
+        Cancelled: after `cancel.cancel()`.
+    """
+    survey, frame, cells = _begin(plan, details, threads, PREVIEW_BLOCK, sampling=True)
+    token = cancel or CancelToken()
+    before = 0
+    most = max((group.blocks for group in survey.groups), default=0)
+    for step in range(rounds):
+        wanted = 2**step
+        chosen = [
+            spread_blocks(group.tensors[0].output.name, group.blocks, wanted, seed=seed)[before:]
+            if group.blocks > before
+            else []
+            for group in survey.groups
+        ]
+        survey.read(chosen, token, lambda: None)
+        found = {cell: survey.statistics(number) for number, cell in enumerate(cells)}
+        yield replace(frame, inspected=found, sample=_share_read(survey, found.values()))
+        before = wanted
+        if before >= most:
+            return
+
+
+def measure_plan(
+    plan: MergePlan,
+    begun: Findings | None = None,
+    *,
+    threads: int | None = None,
+    cancel: CancelToken | None = None,
+    progress: ProgressCallback | None = None,
+    on_findings: FindingsCallback | None = None,
+) -> Findings:
+    """Measure everything: each cell in place of what was estimated of it.
+
+    Args:
+        plan: of a method that reads the base.
+        begun: what is shown of cells that are not read yet; None for nothing.
+        threads, cancel: as for `preview_plan`.
+        progress: called about ten times a second in this thread.
+        on_findings: called in this thread with what is known so far, when cells were finished.
+
+    Raises:
+        As preview_plan.
+    """
+    survey, frame, cells = _begin(plan, True, threads, SAMPLE_BLOCK, sampling=False)
+    found = dict(begun.inspected) if begun is not None else {}
+    bytes_total = sum(stored.size_bytes for t in plan.tensors if t.job for stored in t.inputs)
+    started = time.perf_counter()
+    done = 0
+
+    def findings() -> Findings:
+        return replace(frame, inspected=dict(found), sample=_share_read(survey, found.values()))
+
+    def report() -> None:
+        nonlocal done
+        finished = survey.finished()
+        for number in finished:
+            found[cells[number]] = survey.statistics(number)
+        done += len(finished)
+        if finished and on_findings is not None:
+            on_findings(findings())
+        if progress is not None:
+            progress(survey.progress(bytes_total, done, time.perf_counter() - started))
+
+    chosen = [range(group.blocks) for group in survey.groups]
+    survey.read(chosen, cancel or CancelToken(), report)
+    return findings()
+
+
+def _begin(
+    plan: MergePlan, details: bool, threads: int | None, block: int, *, sampling: bool
+) -> tuple[Survey, Findings, list[Cell]]:
+    frame = nothing_found(plan)
+    tensor_of = {tensor.output.name: tensor for tensor in plan.tensors}
+    cells = [
+        cell for cell, names in frame.grid.tensors.items() if any(tensor_of[name].elements for name in names)
+    ]
+    groups = [[tensor_of[name] for name in frame.grid.tensors[cell]] for cell in cells]
+    fits = len(cells) * _bytes_of_details(len(plan.models)) <= _DETAILS_BYTES
+    survey = Survey(plan, groups, details=details and fits, threads=threads, block=block, sampling=sampling)
+    return survey, frame, cells
+
+
+def _share_read(survey: Survey, found: Iterable[DeltaStatistics]) -> float:
+    parameters = sum(group.parameters for group in survey.groups)
+    return sum(statistics.elements for statistics in found) / parameters if parameters else 1.0
+
+
+def _bytes_of_details(models: int) -> int:
+    """Of the totals and covariances of one cell, roughly."""
+    return 8 * (10 * models**2 + 80 * models)

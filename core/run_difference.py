@@ -1,0 +1,106 @@
+"""The maps of two runs, one minus the other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.comparison import TensorDifference
+from core.findings import Findings, MergedCell, findings_of_record
+from core.layer_grid import LayerGrid
+from core.record import RunRecord
+
+__all__ = ["RunDifference", "difference_of_runs"]
+
+Floats = NDArray[np.float64]
+_Value = Callable[[MergedCell], float]
+Int64s = NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class RunDifference:
+    """Two runs, layer by layer and kind by kind.
+
+    Attributes:
+        grid: of the tensors of both.
+        maps: what can be compared, by what to call it: left minus right, in shares, NaN where one of them
+            has nothing. [C, M] each
+        elements, differ: of the tensors of which the elements were compared, how many there are and how many
+            differ; None before they were counted. [C, M]
+        not_compared: the other tensors, and why.
+    """
+
+    grid: LayerGrid
+    maps: Mapping[str, Floats]
+    elements: Int64s | None = None
+    differ: Int64s | None = None
+    not_compared: tuple[TensorDifference, ...] = ()
+
+    @property
+    def share(self) -> Floats:
+        """The share of elements that differ; NaN where none was compared. [C, M]"""
+        if self.elements is None or self.differ is None:
+            return np.full((len(self.grid.columns), len(self.grid.kinds)), np.nan)
+        with np.errstate(invalid="ignore"):
+            result: Floats = self.differ / np.where(self.elements, self.elements, np.nan)
+        return result
+
+
+def difference_of_runs(
+    left: RunRecord, right: RunRecord, tensors: tuple[TensorDifference, ...] | None = None
+) -> RunDifference:
+    """Compare the counts of two runs and, where `tensors` says, the elements of their outputs."""
+    names = dict.fromkeys(tensor.name for record in (left, right) for tensor in record.tensors)
+    grid = LayerGrid.of(names)
+    maps = _maps(findings_of_record(left), findings_of_record(right), grid)
+    if tensors is None:
+        return RunDifference(grid, maps)
+    elements, differ = (np.zeros((len(grid.columns), len(grid.kinds)), np.int64) for _ in range(2))
+    for tensor in tensors:
+        if tensor.differ is not None:
+            elements[grid.cell_of[tensor.name]] += tensor.elements
+            differ[grid.cell_of[tensor.name]] += tensor.differ
+    not_compared = tuple(tensor for tensor in tensors if tensor.differ is None)
+    return RunDifference(grid, maps, elements, differ, not_compared)
+
+
+def _maps(left: Findings | None, right: Findings | None, grid: LayerGrid) -> dict[str, Floats]:
+    if left is None or right is None:  # of a method that looks at no deltas
+        return {}
+    both = [model for model in left.models if model in right.models]
+    found = {
+        "Left as in the base": _minus(_left, left, right, grid),
+        "Zero deltas, mean": _minus(_zero, left, right, grid),
+    }
+    for model in both:
+        at = left.models.index(model), right.models.index(model)
+        found[f"Taken from {model}"] = _taken(left, at[0], grid) - _taken(right, at[1], grid)
+    return found
+
+
+def _minus(of: _Value, left: Findings, right: Findings, grid: LayerGrid) -> Floats:
+    return _map_of(left, of, grid) - _map_of(right, of, grid)
+
+
+def _taken(findings: Findings, model: int, grid: LayerGrid) -> Floats:
+    return _map_of(findings, lambda cell: float(cell.drawn.provenance[model]), grid)
+
+
+def _left(cell: MergedCell) -> float:
+    return float(cell.drawn.left[-1])
+
+
+def _zero(cell: MergedCell) -> float:
+    return float(cell.statistics.mean_zero_delta.value)
+
+
+def _map_of(findings: Findings, of: _Value, grid: LayerGrid) -> Floats:
+    """A value of each cell that was merged, where it stands in `grid`."""
+    values = np.full((len(grid.columns), len(grid.kinds)), np.nan)
+    for cell, merged in findings.merged.items():
+        if merged.drawn.elements:
+            values[grid.cell_of[findings.grid.tensors[cell][0]]] = of(merged)
+    return values

@@ -1,0 +1,117 @@
+"""Where the tensors of a network stand in the maps."""
+
+from __future__ import annotations
+
+import pytest
+
+from core.layer_grid import LayerGrid
+from core.module_kinds import Position, position_of
+
+
+@pytest.mark.parametrize(
+    ("name", "position"),
+    [
+        ("model.layers.3.mlp.up_proj.weight", Position("model.layers", 3, "mlp.up_proj")),
+        ("model.layers.11.self_attn.q_proj.bias", Position("model.layers", 11, "self_attn.q_proj.bias")),
+        ("transformer.h.0.attn.c_attn.weight", Position("transformer.h", 0, "attn.c_attn")),
+        ("bert.encoder.layer.7.output.dense.weight", Position("bert.encoder.layer", 7, "output.dense")),
+        ("model.layers.2.mlp.experts.5.w1.weight", Position("model.layers", 2, "mlp.experts.w1")),
+        ("model.embed_tokens.weight", Position(None, None, "embed_tokens")),
+        ("lm_head.weight", Position(None, None, "lm_head")),
+        ("something", Position(None, None, "something")),
+    ],
+)
+def test_names_say_where_a_tensor_is(name: str, position: Position) -> None:
+    assert position_of(name) == position
+
+
+def llama(layers: int) -> list[str]:
+    names = ["model.embed_tokens.weight"]
+    for layer in range(layers):
+        names += [
+            f"model.layers.{layer}.{module}.weight"
+            for module in ("input_layernorm", "mlp.down_proj", "mlp.up_proj", "self_attn.q_proj", "odd.one")
+        ]
+        names.append(f"model.layers.{layer}.post_attention_layernorm.weight")
+    return [*names, "model.norm.weight", "lm_head.weight"]
+
+
+def test_layers_stand_between_what_lies_before_and_behind_them() -> None:
+    grid = LayerGrid.of(llama(11))
+    assert [column.label for column in grid.columns] == ["in", *map(str, range(11)), "out"]
+    assert grid.kinds == (
+        "embeddings",
+        "attention q",
+        "mlp up",
+        "mlp down",
+        "odd.one",
+        "norms",
+        "head",
+    )
+    assert grid.tensors[0, 0] == ("model.embed_tokens.weight",)
+    assert grid.tensors[4, 5] == (
+        "model.layers.3.input_layernorm.weight",
+        "model.layers.3.post_attention_layernorm.weight",
+    )
+    assert grid.tensors[12, 5] == ("model.norm.weight",)
+    assert (0, 1) not in grid.tensors
+
+
+def test_every_tensor_has_one_cell() -> None:
+    names = llama(4)
+    grid = LayerGrid.of(names)
+    assert sorted(name for cell in grid.tensors.values() for name in cell) == sorted(names)
+    assert all(name in grid.tensors[grid.cell_of[name]] for name in names)
+
+
+def test_stacks_have_columns_of_their_own() -> None:
+    names = [
+        f"{stack}.block.{layer}.layer.0.SelfAttention.q.weight"
+        for stack in ("encoder", "decoder")
+        for layer in range(2)
+    ]
+    grid = LayerGrid.of(["shared.weight", *names])
+    assert [column.label for column in grid.columns] == [
+        "in",
+        "encoder 0",
+        "encoder 1",
+        "decoder 0",
+        "decoder 1",
+    ]
+    assert grid.place(3) == "decoder layer 0"
+    assert grid.kinds == ("embeddings", "attention q")
+
+
+def test_towers_are_told_apart_by_the_first_part_that_differs() -> None:
+    grid = LayerGrid.of(
+        [
+            "model.vision_tower.encoder.layers.0.mlp.fc1.weight",
+            "model.language_model.layers.0.mlp.up_proj.weight",
+        ]
+    )
+    assert [column.label for column in grid.columns] == ["vision_tower 0", "language_model 0"]
+
+
+def test_a_network_whose_names_say_nothing_of_layers_is_one_column() -> None:
+    grid = LayerGrid.of(["b", "a"])
+    assert [column.label for column in grid.columns] == ["all"]
+    assert grid.kinds == ("b", "a")
+    assert grid.place(0, 1) == "a"
+    assert LayerGrid.of([]).columns == ()
+
+
+def test_places_have_names() -> None:
+    grid = LayerGrid.of(llama(3))
+    assert grid.place() == "all modules"
+    assert grid.place(2) == "layer 1"
+    assert grid.place(2, 2) == "layer 1 · mlp up"
+    assert grid.place(None, 2) == "mlp up"
+    assert grid.place(0, 0) == "before the layers · embeddings"
+
+
+def test_cells_are_those_of_a_column_and_a_kind() -> None:
+    grid = LayerGrid.of(llama(2))
+    assert grid.cells(1, 2) == [(1, 2)]
+    assert grid.cells(0) == [(0, 0)]
+    assert grid.cells(None, 5) == [(1, 5), (2, 5), (3, 5)]
+    assert len(grid.cells()) == len(grid.tensors)
