@@ -35,7 +35,9 @@ class Actions(QObject):
         models, undo = window.models, window.document.undo
         self._recent = QMenu("Open &recent", window)
         self._recent.aboutToShow.connect(self._fill_recent)
-        self._pictures = _action(window, "Save &pictures…", "Ctrl+Shift+P", window.ask_where_to_save_pictures)
+        self._pictures = _action(
+            window, "Save all &pictures…", "Ctrl+Shift+P", window.ask_where_to_save_pictures
+        )
         leave = _action(window, "&Quit", _Keys.Quit, window.close)
         leave.setMenuRole(QAction.MenuRole.QuitRole)
         if leave.shortcut().isEmpty():
@@ -87,10 +89,11 @@ class Actions(QObject):
         self._while_idle: list[QAction | QMenu] = []
         bar = window.menuBar()
         for title, entries in (
-            ("&File", [*recipes, None, self._pictures, None, leave]),
+            ("&File", [*recipes, None, leave]),
             ("&Edit", edits),
             ("M&odels", chosen),
             ("Me&rge", [self._merge, self._cancel, None, self._again, None, ledger]),
+            ("P&ictures", [*window.pictures.actions_, None, self._pictures]),
             ("&View", [*window.layout_.actions(), None, *window.history.actions_, None, *log, None, reset]),
             ("&Help", [about]),
         ):

@@ -6,7 +6,13 @@ from pathlib import Path
 
 from PySide6.QtWidgets import QAbstractItemView, QFileDialog, QListView, QTreeView, QWidget
 
-__all__ = ["choose_folder", "choose_folders", "choose_recipe", "choose_recipe_to_save"]
+__all__ = [
+    "choose_folder",
+    "choose_folders",
+    "choose_picture_to_save",
+    "choose_recipe",
+    "choose_recipe_to_save",
+]
 
 _RECIPES = "Recipes (*.yaml *.yml)"
 
@@ -29,6 +35,18 @@ def choose_folders(parent: QWidget, title: str, start: Path) -> list[Path]:
     chosen = [Path(folder) for folder in dialog.selectedFiles()] if accepted else []
     dialog.deleteLater()
     return chosen
+
+
+def choose_picture_to_save(parent: QWidget, start: Path) -> Path | None:
+    """A file for a picture or its numbers, with the suffix of what was chosen; `start` suggests a name."""
+    filters = {"PNG picture (*.png)": ".png", "SVG drawing (*.svg)": ".svg", "Numbers as CSV (*.csv)": ".csv"}
+    chosen, kind = QFileDialog.getSaveFileName(parent, "Save the picture", str(start), ";;".join(filters))
+    if not chosen:
+        return None
+    path, suffix = Path(chosen), filters.get(kind, ".png")
+    if path == start or not path.suffix:  # the suggested name takes the suffix of the kind that was chosen
+        return path.with_suffix(suffix)
+    return path
 
 
 def choose_recipe(parent: QWidget, start: Path) -> Path | None:

@@ -30,9 +30,11 @@ def _open_window(demo: bool) -> int:
 
 
 def _write_pictures(record: RunRecord, folder: Path) -> list[Path]:
+    from core.findings import findings_of_record
     from gui.export import write_pictures
 
-    return write_pictures(record, folder)
+    findings = findings_of_record(record)
+    return [] if findings is None else write_pictures(findings, folder)
 
 
 if __name__ == "__main__":

@@ -1,74 +1,79 @@
-"""The pictures of a run as PNG files, with or without a display."""
+"""The pictures of a run as files, with or without a display."""
 
 from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 from PySide6.QtCore import QCoreApplication, QEvent, QSize
-from PySide6.QtGui import QGuiApplication, QPixmap
+from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QApplication
 
-from core import RunRecord
-from core.errors import OutputError
+from core.errors import OutputError, os_error_text
+from core.findings import Findings
 from gui.display import has_display
-from gui.pictures.data import Pictures, pictures_of_record
 from gui.theme import apply_theme, palette
 
 __all__ = ["write_pictures"]
 
 _SIZE = QSize(1120, 720)
-_SCALE = 2.5
-"""Together 2800×1800 pixels, with letters that can still be read when that is made smaller."""
+"""Files have 2800×1800 pixels, with letters that can still be read when that is made smaller."""
 
 
-def write_pictures(record: RunRecord, folder: str | Path) -> list[Path]:
-    """Write both pictures of `record` into `folder`, which is made where it does not exist.
+def write_pictures(findings: Findings, folder: str | Path, suffixes: Iterable[str] = ("png",)) -> list[Path]:
+    """Write every picture of which something is known into `folder`, which is made where it does not exist.
 
-    Returns what was written: `zero-delta-map.png` and `resampling.png`, or nothing where the method
-    looked at no deltas.
+    Args:
+        findings: what is known.
+        folder: where the files go: `zero-deltas.png`, `resampling.png`, …
+        suffixes: of gui.pictures.export.FORMATS.
+
+    Returns what was written.
 
     Raises:
         OutputError: the folder cannot be written.
     """
-    pictures = pictures_of_record(record)
-    if pictures is None:
-        return []
     application = _application()  # alive until the pictures are written
     folder = Path(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise OutputError(f"cannot make the folder {folder}: {error.strerror}", path=folder) from error
-    written = _write(pictures, folder)
+        raise OutputError(f"cannot make the folder {folder}: {os_error_text(error)}", path=folder) from error
+    written = _write(findings, folder, list(suffixes))
     del application
     return written
 
 
-def _write(pictures: Pictures, folder: Path) -> list[Path]:
+def _write(findings: Findings, folder: Path, suffixes: list[str]) -> list[Path]:
+    from gui.pictures.agreement import AgreementPicture
+    from gui.pictures.export import save_picture
+    from gui.pictures.magnitude import MagnitudePicture
+    from gui.pictures.provenance import ProvenancePicture
     from gui.pictures.resampling import ResamplingPicture
-    from gui.pictures.zero_delta_map import ZeroDeltaMapPicture
+    from gui.pictures.selection import Selection
+    from gui.pictures.zero_deltas import ZeroDeltasPicture
 
+    selection = Selection()
     written = []
-    for kind, name in ((ZeroDeltaMapPicture, "zero-delta-map.png"), (ResamplingPicture, "resampling.png")):
-        picture = kind()
+    for kind in (
+        ZeroDeltasPicture,
+        ResamplingPicture,
+        ProvenancePicture,
+        AgreementPicture,
+        MagnitudePicture,
+    ):
+        picture = kind(selection)
         picture.setPalette(palette(dark=False))  # on paper and in model cards the ground is white
         picture.resize(_SIZE)
-        picture.show_pictures(pictures)
-        path = folder / name
-        pixmap = QPixmap(_SIZE * _SCALE)
-        pixmap.setDevicePixelRatio(_SCALE)
-        # Axes learn how large their labels are when they are painted, and move on the next occasion.
-        for _ in range(2):
-            QCoreApplication.sendPostedEvents()
-            picture.render(pixmap)
-        saved = pixmap.save(str(path))
+        picture.show_findings(findings)
+        picture.draw_now()
+        if not picture.sentence:
+            for suffix in suffixes:
+                written += save_picture(picture, folder / f"{picture.file_name}.{suffix}")
         picture.deleteLater()
         QCoreApplication.sendPostedEvents(picture, QEvent.Type.DeferredDelete)
-        if not saved:
-            raise OutputError(f"cannot write {path}", path=path)
-        written.append(path)
     return written
 
 

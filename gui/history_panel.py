@@ -49,12 +49,16 @@ class HistoryPanel(QWidget):
     Signals:
         reopen_requested(object): the recipe of a HistoryEntry is wanted in the fields.
         open_folder_requested(object): an output folder, a Path, is to be shown.
+        compare_requested(object): a HistoryEntry that is done is to be compared with another.
         selected_changed(object): another HistoryEntry is selected, or None.
+        loaded(object): the HistoryEntries of finished runs whose output is there, newest first.
     """
 
     reopen_requested = Signal(object)
     open_folder_requested = Signal(object)
+    compare_requested = Signal(object)
     selected_changed = Signal(object)
+    loaded = Signal(object)
 
     def __init__(self, history: History, jobs: JobKeeper, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -84,17 +88,18 @@ class HistoryPanel(QWidget):
         self.undo_button.hide()
         self._reopen = self._action("Reopen recipe", "Put its recipe into the fields", _ENTER)
         self._open = self._action("Open folder", "Show the output folder", ("Ctrl+Shift+O",))
+        self._compare = self._action("Compare…", "See what is different in another run", ("Ctrl+Shift+K",))
         self._remove = self._action(
             "Remove from history",
             "The run leaves this list; its files stay where they are",
             _DELETE,
         )
-        self.actions_ = (self._reopen, self._open, self._remove)
+        self.actions_ = (self._reopen, self._open, self._compare, self._remove)
         tools = QHBoxLayout()
         tools.setSpacing(GRID)
         tools.addWidget(self.search_field)
         self._remove.setIconText("Remove")
-        for action in (self._reopen, self._open, self._remove):
+        for action in self.actions_:
             tools.addWidget(_button(action))
         tools.addWidget(self.note, 1)
         tools.addWidget(self.undo_button)
@@ -109,6 +114,7 @@ class HistoryPanel(QWidget):
         self.table.doubleClicked.connect(self._on_reopen)
         self._reopen.triggered.connect(self._on_reopen)
         self._open.triggered.connect(self._on_open)
+        self._compare.triggered.connect(self._on_compare)
         self._remove.triggered.connect(self._on_remove)
         self.undo_button.clicked.connect(self._on_undo)
         self._update()
@@ -149,6 +155,8 @@ class HistoryPanel(QWidget):
         self.table.loaded = True
         self.model.set_rows(history.rows)
         self._to_select = None
+        done = [row.entry for row in history.rows if row.entry.status == "done" and not row.gone]
+        self.loaded.emit(tuple(done))
 
     @Slot()
     def _on_finished(self) -> None:
@@ -196,6 +204,11 @@ class HistoryPanel(QWidget):
             self.open_folder_requested.emit(self._selected.out)
 
     @Slot()
+    def _on_compare(self) -> None:
+        if self._selected is not None:
+            self.compare_requested.emit(self._selected)
+
+    @Slot()
     def _on_remove(self) -> None:
         entry = self._selected
         number = self.model.number_of(entry.id) if entry is not None else None
@@ -221,7 +234,9 @@ class HistoryPanel(QWidget):
     def _update(self) -> None:
         row = self._selected_row()
         self._reopen.setEnabled(row is not None)
-        self._open.setEnabled(row is not None and row.entry.status == "done" and not row.gone)
+        there = row is not None and row.entry.status == "done" and not row.gone
+        self._open.setEnabled(there)
+        self._compare.setEnabled(there)
         self._remove.setEnabled(row is not None)
         self.undo_button.setVisible(self._removed is not None)
         self.note.set_full_text(self._note(row))

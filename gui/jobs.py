@@ -13,10 +13,11 @@ from PySide6.QtCore import QObject, QThread, Signal, Slot
 
 from core import Cancelled, CancelToken, MergeError, MergePlan, Progress, TensorRecord, plan_merge, run_merge
 from core.estimate import work_of
+from core.findings import Findings, MergeTally
 from core.history import History, HistoryEntry
 from core.kernels.devices import choose_devices
+from core.preview import nothing_found
 from gui.merge_setup import MergeSetup
-from gui.pictures.data import Pictures, empty_pictures, pictures_of
 from gui.reports import Failure, MergeResult, ModelSummary, PlanSummary
 
 __all__ = ["Job", "JobKeeper", "MergeJob", "WarmUpJob", "read_summary"]
@@ -24,7 +25,7 @@ __all__ = ["Job", "JobKeeper", "MergeJob", "WarmUpJob", "read_summary"]
 _STACK_BYTES = 16 * 1024**2
 """numba's compiler needs more than the 512 KiB that macOS gives a thread."""
 
-_PICTURES_EVERY_S = 0.25
+_FINDINGS_EVERY_S = 0.25
 
 
 class Job(QThread):
@@ -77,7 +78,9 @@ class WarmUpJob(Job):
         try:
             from core.dtypes import FLOATS
             from core.kernels.cpu import warm_up
+            from core.kernels.deltas import compile_measures
 
+            compile_measures(FLOATS["BF16"])  # first: a preview wants them at once
             warm_up(FLOATS["BF16"])
         except Exception as error:
             # Whatever is wrong here will be wrong in a merge, too, and be told there.
@@ -91,7 +94,7 @@ class MergeJob(Job):
         planned(object): a PlanSummary; the models fit together.
         noted(object): a Failure that does not stop the merge.
         progressed(object): a core.Progress, about ten times a second.
-        pictures_changed(object): Pictures of the tensors finished so far.
+        findings_changed(object): Findings with the tensors finished so far.
         succeeded(object): a MergeResult.
         failed(object): a Failure.
         cancelled(): it was stopped, and nothing is left of it.
@@ -101,23 +104,28 @@ class MergeJob(Job):
     planned = Signal(object)
     noted = Signal(object)
     progressed = Signal(object)
-    pictures_changed = Signal(object)
+    findings_changed = Signal(object)
     succeeded = Signal(object)
     failed = Signal(object)
     cancelled = Signal()
     ended = Signal()
 
-    def __init__(self, setup: MergeSetup, history: History) -> None:
+    def __init__(self, setup: MergeSetup, history: History, begun: Findings | None = None) -> None:
+        """Args:
+        setup: what to merge.
+        history: where the run is written down.
+        begun: what is known of the same models from looking at them.
+        """
         super().__init__()
+        self._begun = begun
         self._setup = setup
         self._history = history
         self._entry: HistoryEntry | None = None
         self._token = CancelToken()
-        self._finished_tensors: list[TensorRecord] = []
-        self._frame: Pictures | None = None
-        self._equal_weights = True
-        self._shown_tensors = 0
-        self._next_pictures_s = 0.0
+        self._findings: Findings | None = None
+        self._tally: MergeTally | None = None
+        self._news = False
+        self._next_findings_s = 0.0
 
     def cancel(self) -> None:
         self._token.cancel()
@@ -145,9 +153,10 @@ class MergeJob(Job):
         self._note(lambda entry: entry)
         plan = plan_merge(recipe, shard_size_bytes=setup.shard_size_bytes)
         self._token.raise_if_cancelled()
-        self._frame = empty_pictures(plan)
-        self._equal_weights = plan.equal_weights
-        self.planned.emit(_plan_summary(plan, self._frame))
+        self.planned.emit(_plan_summary(plan))
+        self._findings = self._begun or nothing_found(plan)
+        self._tally = MergeTally(self._findings.grid, equal_weights=plan.equal_weights)
+        draws = recipe.method.needs_base
         measured = work_of(plan, choose_devices(setup.device), setup.threads)
         record = run_merge(
             plan,
@@ -155,13 +164,10 @@ class MergeJob(Job):
             device=setup.device,
             threads=setup.threads,
             progress=self._on_progress,
-            on_tensor=self._finished_tensors.append,
+            on_tensor=self._on_tensor if draws else None,
             cancel=self._token,
         )
-        pictures = None
-        if self._frame is not None:
-            pictures = pictures_of(self._frame, record.tensors, equal_weights=self._equal_weights)
-        return MergeResult(record, out, plan.warnings, pictures, measured)
+        return MergeResult(record, out, plan.warnings, self._findings_so_far() if draws else None, measured)
 
     def _note(self, of: Callable[[HistoryEntry], HistoryEntry]) -> None:
         """Write the run into the history; a merge is worth more than its entry, and goes on without."""
@@ -171,19 +177,28 @@ class MergeJob(Job):
             except MergeError as error:
                 self.noted.emit(Failure.of(error))
 
+    def _on_tensor(self, tensor: TensorRecord) -> None:
+        if self._tally is not None:
+            self._tally.add(tensor)
+            self._news = True
+
     def _on_progress(self, progress: Progress) -> None:
         self.progressed.emit(progress)
         started = time.monotonic()
-        news = len(self._finished_tensors) > self._shown_tensors
-        if self._frame is None or not news or started < self._next_pictures_s:
+        if not self._news or started < self._next_findings_s:
             return
-        self._shown_tensors = len(self._finished_tensors)
-        self.pictures_changed.emit(
-            pictures_of(self._frame, self._finished_tensors, equal_weights=self._equal_weights)
-        )
-        # Summing up tens of thousands of tensors takes a while: spend a tenth of the time on it at most.
+        self._news = False
+        self.findings_changed.emit(self._findings_so_far())
+        # Summing up takes a while: spend a tenth of the time on it at most.
         ended = time.monotonic()
-        self._next_pictures_s = ended + max(_PICTURES_EVERY_S, 9 * (ended - started))
+        self._next_findings_s = ended + max(_FINDINGS_EVERY_S, 9 * (ended - started))
+
+    def _findings_so_far(self) -> Findings:
+        assert self._findings is not None
+        assert self._tally is not None
+        findings = self._tally.added_to(self._findings)
+        findings.prepare()
+        return findings
 
 
 def read_summary(folder: Path) -> ModelSummary:
@@ -211,12 +226,11 @@ def _summary(folder: Path) -> ModelSummary:
     )
 
 
-def _plan_summary(plan: MergePlan, frame: Pictures | None) -> PlanSummary:
+def _plan_summary(plan: MergePlan) -> PlanSummary:
     return PlanSummary(
         bytes_to_read=plan.bytes_to_read,
         bytes_to_write=plan.bytes_to_write,
         tensors=len(plan.tensors),
         models=len(plan.models),
         warnings=plan.warnings,
-        pictures=frame,
     )

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["WindowLayout"]
 
-_VERSION = 1
+_VERSION = 2
 """Of the docks: a state that was saved with others is not restored."""
 
 _SIZE = QSize(1280, 800)
@@ -38,7 +38,9 @@ class WindowLayout:
         self._setup = _dock(window, "Set-up", _doing(window.models, window.recipe, window.preflight))
         self._history = _dock(window, "History", window.history)
         self._log = _dock(window, "Log", window.log)
-        self.docks = (self._setup, self._history, self._log)
+        self._detail = _dock(window, "Detail", window.pictures.detail)
+        self._detail.visibilityChanged.connect(window.pictures.detail.set_in_front)
+        self.docks = (self._setup, self._history, self._log, self._detail)
         self.reset()
 
     def actions(self) -> list[QAction]:
@@ -58,12 +60,13 @@ class WindowLayout:
         window.addDockWidget(Qt.DockWidgetArea.LeftDockWidgetArea, self._setup)
         window.addDockWidget(Qt.DockWidgetArea.BottomDockWidgetArea, self._history)
         window.tabifyDockWidget(self._history, self._log)
+        window.tabifyDockWidget(self._log, self._detail)
         for dock in self.docks:
             dock.show()
         self._history.raise_()
         width = max(54 * GRID, 72 * window.fontMetrics().averageCharWidth())
         window.resizeDocks([self._setup], [width], Qt.Orientation.Horizontal)
-        window.resizeDocks([self._history], [18 * GRID], Qt.Orientation.Vertical)
+        window.resizeDocks([self._history], [27 * GRID], Qt.Orientation.Vertical)
 
     def restore(self, settings: Settings) -> None:
         """As it was when the window was last closed."""
@@ -80,6 +83,12 @@ class WindowLayout:
     def show_setup(self) -> None:
         self._setup.show()
         self._setup.raise_()
+
+    @Slot()
+    def show_detail(self) -> None:
+        """Bring the detail to the front, where it was not closed."""
+        if not self._detail.isHidden():
+            self._detail.raise_()
 
 
 def _dock(window: MainWindow, title: str, widget: QWidget) -> QDockWidget:

@@ -95,18 +95,27 @@ class MessagePanel(QFrame):
     def show_note(self, message: str, details: str | None = None, actions: Sequence[str] = ()) -> None:
         self._show(accent_of(self.palette()), message, details, actions)
 
+    def height_of_success(self, message: str, details: str, actions: Sequence[str], width: int) -> int:
+        """The pixels that `show_success` of the same would take; nothing is shown."""
+        self._fill(SUCCESS, message, details, actions)
+        self._place_actions(width)
+        layout = self.layout()
+        assert layout is not None
+        layout.invalidate()
+        return layout.totalHeightForWidth(width)
+
     def clear(self) -> None:
         self.hide()
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         super().resizeEvent(event)
-        self._place_actions()
+        self._place_actions(self.width())
         self._reserve()
 
     def _reserve(self) -> None:
         layout = self.layout()
         if self._insists and layout is not None:
-            self.setMinimumHeight(layout.totalHeightForWidth(self.width()))
+            self.setMinimumHeight(max(0, layout.totalHeightForWidth(self.width())))
 
     def paintEvent(self, event: QPaintEvent) -> None:
         super().paintEvent(event)
@@ -114,15 +123,18 @@ class MessagePanel(QFrame):
         painter.fillRect(QRect(0, 0, GRID // 2, self.height()), self._colour)
 
     def _show(self, colour: QColor, message: str, hint: str | None, actions: Sequence[str]) -> None:
+        self._fill(colour, message, hint, actions)
+        self.show()
+        self._reserve()
+        self.update()
+
+    def _fill(self, colour: QColor, message: str, hint: str | None, actions: Sequence[str]) -> None:
         self._colour = colour
         self._message.setText(message)
         self._hint.setText(hint or "")
         self._hint.setVisible(bool(hint))
         self._offer(actions)
         self.setAccessibleName(f"{message} {hint or ''}")
-        self.show()
-        self._reserve()
-        self.update()
 
     def _offer(self, actions: Sequence[str]) -> None:
         for button in self._buttons:
@@ -132,11 +144,13 @@ class MessagePanel(QFrame):
         for button in self._buttons:
             button.clicked.connect(self._on_clicked)
             self._actions.addWidget(button, 0, Qt.AlignmentFlag.AlignVCenter)
-        self._place_actions()
+        above = self.parentWidget()
+        hidden = self.isHidden() and above is not None  # its own width is of no account then
+        self._place_actions(above.width() if hidden and above is not None else self.width())
 
-    def _place_actions(self) -> None:
+    def _place_actions(self, width: int) -> None:
         """Beside the text, or below it where they would leave it too little room."""
-        beside = self._actions.sizeHint().width() < _ACTIONS_SHARE * self.width()
+        beside = self._actions.sizeHint().width() < _ACTIONS_SHARE * width
         directions = QBoxLayout.Direction
         self._content.setDirection(directions.LeftToRight if beside else directions.TopToBottom)
 

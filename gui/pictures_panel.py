@@ -2,22 +2,34 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import Qt, Signal
-from PySide6.QtGui import QPalette
+from PySide6.QtCore import QPoint, Qt, Signal, Slot
+from PySide6.QtGui import QAction, QPalette
 from PySide6.QtWidgets import (
+    QApplication,
     QFrame,
     QHBoxLayout,
     QLabel,
+    QMenu,
     QPushButton,
     QStackedWidget,
     QTabWidget,
+    QToolButton,
     QVBoxLayout,
     QWidget,
 )
 
-from gui.pictures.data import Pictures
+from core.findings import Findings
+from gui.pictures.agreement import AgreementPicture
+from gui.pictures.comparison import ComparisonPicture
+from gui.pictures.detail import DetailPicture
+from gui.pictures.export import copy_numbers, copy_picture
+from gui.pictures.magnitude import MagnitudePicture
+from gui.pictures.picture import Picture
+from gui.pictures.provenance import ProvenancePicture
 from gui.pictures.resampling import ResamplingPicture
-from gui.pictures.zero_delta_map import ZeroDeltaMapPicture
+from gui.pictures.selection import Selected, Selection
+from gui.pictures.source_line import SourceLine
+from gui.pictures.zero_deltas import ZeroDeltasPicture
 from gui.theme import GRID, heading, secondary
 
 __all__ = ["PicturesPanel"]
@@ -27,29 +39,83 @@ class PicturesPanel(QStackedWidget):
     """Shows the pictures, one at a time, or says what to do first.
 
     Attributes:
-        zero_delta_map, resampling: the pictures.
+        selection: what is selected, in all of them.
+        zero_deltas, resampling, provenance, agreement, magnitude, comparison: the
+            pictures.
+        detail: what is selected in them; it has a place of its own in the window.
+        source: the line that says where the numbers come from.
+        actions_: what can be done with the current picture, for menus.
 
     Signals:
         demo_requested(): the button of the empty state was pressed.
+        save_requested(object): a Picture is to be saved.
+        detail_requested(): something was selected in a picture.
     """
 
     demo_requested = Signal()
+    save_requested = Signal(object)
+    detail_requested = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setFrameShape(QFrame.Shape.StyledPanel)
+        self._findings: Findings | None = None
         self._sentence = _Sentence()
         self._sentence.button.clicked.connect(self.demo_requested)
-        self.zero_delta_map = ZeroDeltaMapPicture()
-        self.resampling = ResamplingPicture()
-        self._pictures = QTabWidget()
-        self._pictures.setDocumentMode(True)
-        self._pictures.setAccessibleName("Pictures")
-        self._pictures.addTab(self.zero_delta_map, "&Zero deltas")
-        self._pictures.addTab(self.resampling, "Resam&pling")
+        self.selection = Selection(self)
+        self.zero_deltas = ZeroDeltasPicture(self.selection)
+        self.resampling = ResamplingPicture(self.selection)
+        self.provenance = ProvenancePicture(self.selection)
+        self.agreement = AgreementPicture(self.selection)
+        self.magnitude = MagnitudePicture(self.selection)
+        self.detail = DetailPicture(self.selection)
+        self.comparison = ComparisonPicture(self.selection)
+        self.source = SourceLine()
+        self.tabs = QTabWidget()
+        self.tabs.setDocumentMode(True)
+        self.tabs.setAccessibleName("Pictures")
+        titled: tuple[tuple[Picture, str], ...] = (
+            (self.zero_deltas, "&Zero deltas"),
+            (self.resampling, "Resam&pling"),
+            (self.provenance, "Prove&nance"),
+            (self.agreement, "A&greement"),
+            (self.magnitude, "Magnitu&de"),
+            (self.comparison, "&Compare"),
+        )
+        for picture, title in titled:
+            self.tabs.addTab(picture, title)
+        for picture in self.pictures:
+            picture.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
+            picture.customContextMenuRequested.connect(self._on_menu_requested)
+        self.actions_ = self._make_actions()
+        self.tabs.setCornerWidget(self._corner())
+        self._pictures = QWidget()
+        column = QVBoxLayout(self._pictures)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(0)
+        column.addWidget(self.tabs, 1)
+        column.addWidget(self.source)
         self.addWidget(self._sentence)
         self.addWidget(self._pictures)
+        self.selection.changed.connect(self._on_selected)
+        self.tabs.currentChanged.connect(self._on_tab_changed)
         self.say_what_to_do()
+
+    @property
+    def pictures(self) -> tuple[Picture, ...]:
+        """Every picture, in the order of the tabs, and the detail."""
+        found = (self.tabs.widget(at) for at in range(self.tabs.count()))
+        return (*(picture for picture in found if isinstance(picture, Picture)), self.detail)
+
+    @property
+    def current(self) -> Picture:
+        """The picture that the focus is in, or else the tab that is shown."""
+        focus = QApplication.focusWidget()
+        if focus is not None and self.detail.isAncestorOf(focus):
+            return self.detail
+        picture = self.tabs.currentWidget()
+        assert isinstance(picture, Picture)
+        return picture
 
     @property
     def sentence(self) -> str:
@@ -60,31 +126,90 @@ class PicturesPanel(QStackedWidget):
         """The empty state: nothing is loaded yet."""
         self._say(
             "Choose a base model and add the models that were fine-tuned from it",
-            "Drop their folders anywhere on this window. While a merge runs, pictures of what "
-            "fine-tuning left as it was fill in here.",
+            "Drop their folders anywhere on this window. Pictures of what fine-tuning changed appear here "
+            "by themselves, before anything is merged.",
             offer_demo=True,
         )
 
-    def say_next(self, *, ready: bool) -> None:
-        """Nothing has run yet."""
-        title = "Press Merge" if ready else "Nothing has been merged yet"
-        self._say(title, "The pictures fill in while the merge runs.")
+    def say_next(self, title: str, text: str) -> None:
+        """There is nothing to draw yet, and why."""
+        self._say(title, text)
 
-    def say_no_deltas(self, method: str) -> None:
-        """The method looks at no deltas, so there is nothing to draw."""
-        self._say(
-            f"No pictures for “{method}”",
-            "This method looks at no deltas: it reads the sub-models without comparing them with the base.",
-        )
+    def show_findings(self, findings: Findings) -> None:
+        """Show what is known; what is selected stays where it is the same network."""
+        before, self._findings = self._findings, findings
+        if before is None or before.grid.tensors != findings.grid.tensors or before.models != findings.models:
+            self.selection.clear()
+        for picture in self.pictures:
+            picture.show_findings(findings)
+        self.setCurrentWidget(self._pictures)
 
-    def show_pictures(self, pictures: Pictures) -> None:
-        self.zero_delta_map.show_pictures(pictures)
-        self.resampling.show_pictures(pictures)
+    def _make_actions(self) -> list[QAction]:
+        actions = []
+        for text, keys, slot in (
+            ("Show &all of the picture", "Ctrl+Alt+0", lambda: self.current.reset_view()),
+            ("Select &nothing in the pictures", "Ctrl+Alt+N", self.selection.clear),
+            ("&Copy the picture", "Ctrl+Alt+C", lambda: copy_picture(self.current)),
+            ("Copy its n&umbers", "Ctrl+Alt+U", lambda: copy_numbers(self.current)),
+            ("Sa&ve the picture…", "Ctrl+E", lambda: self.save_requested.emit(self.current)),
+        ):
+            action = QAction(text, self)
+            action.setShortcut(keys)
+            action.triggered.connect(slot)
+            actions.append(action)
+        return actions
+
+    def _corner(self) -> QWidget:
+        corner = QWidget()
+        row = QHBoxLayout(corner)
+        row.setContentsMargins(0, 0, GRID // 2, GRID // 2)
+        row.setSpacing(GRID // 2)
+        menu = QMenu(corner)
+        menu.addActions(self.actions_)
+        button = QToolButton()
+        button.setText("Picture")
+        button.setAutoRaise(True)
+        button.setToolTip("Show all of it, copy it, save it")
+        button.setAccessibleName("What can be done with the picture")
+        button.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
+        button.setMenu(menu)
+        row.addWidget(button)
+        return corner
+
+    @Slot()
+    def _on_tab_changed(self) -> None:
+        """What runs counted needs no words on where it comes from."""
+        self.source.setVisible(self.tabs.currentWidget() is not self.comparison)
+
+    @Slot()
+    def _on_selected(self) -> None:
+        if self.selection.value != Selected():
+            self.detail_requested.emit()
+
+    @Slot(QPoint)
+    def _on_menu_requested(self, position: QPoint) -> None:
+        menu = QMenu(self)
+        menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        picture = self.sender()
+        assert isinstance(picture, Picture)
+        if picture is self.detail:
+            self.detail.table.setFocus(Qt.FocusReason.MouseFocusReason)
+        menu.addActions(self.actions_)
+        menu.popup(picture.mapToGlobal(position))
+
+    def show_comparison(self) -> None:
+        """Go to the comparison of runs, which needs no models."""
+        self.tabs.setCurrentWidget(self.comparison)
         self.setCurrentWidget(self._pictures)
 
     def _say(self, title: str, text: str, *, offer_demo: bool = False) -> None:
+        self._findings = None
         self._sentence.say(title, text, offer_demo=offer_demo)
-        self.setCurrentWidget(self._sentence)
+        for picture in self.pictures:
+            picture.show_findings(None)
+        comparing = self.tabs.currentWidget() is self.comparison and self.comparison.in_use
+        if not comparing:
+            self.setCurrentWidget(self._sentence)
 
 
 class _Sentence(QWidget):

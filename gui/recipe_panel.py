@@ -170,6 +170,12 @@ class RecipePanel(QWidget):
     def set_seed(self, seed: int) -> None:
         self.seed.set_seed(seed)
 
+    @Slot(int)
+    def set_resamples(self, n: int) -> None:
+        """Put another n into the form, where it has one."""
+        if "resamples" in self.parameters.fields:
+            self.parameters.set_values(self.parameters.values() | {"resamples": n})
+
     def suggest_output(self, out: Path, *, insist: bool = False) -> None:
         """Fill in an output folder, unless the user has typed one (`insist`: even then)."""
         self.output.suggest(out, insist=insist)

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from core import MergeError, MergePlan, RunRecord
 from core.estimate import Estimate, Work
+from core.findings import Findings
 from gui.merge_setup import MergeSetup
-from gui.pictures.data import Pictures
 
 __all__ = [
     "Failure",
@@ -81,7 +81,6 @@ class PlanSummary:
         tensors: of the output.
         models: K.
         warnings: sentences for the user.
-        pictures: the empty pictures; None for a method that looks at no deltas.
     """
 
     bytes_to_read: int
@@ -89,7 +88,6 @@ class PlanSummary:
     tensors: int
     models: int
     warnings: tuple[str, ...]
-    pictures: Pictures | None
 
 
 @dataclass(frozen=True)
@@ -100,14 +98,14 @@ class MergeResult:
         record: what it did.
         out: where it was written.
         warnings: the plan's.
-        pictures: complete; None for a method that looks at no deltas.
+        findings: what it counted; None for a method that looks at no deltas.
         measured: what the merge had to do, for `Throughput.updated`.
     """
 
     record: RunRecord
     out: Path
     warnings: tuple[str, ...]
-    pictures: Pictures | None
+    findings: Findings | None
     measured: Work
 
 

@@ -58,8 +58,6 @@ class RunPanel(QWidget):
             facts.addWidget(label)
         facts.addWidget(self._tensor, 1)
         self._progress = QWidget()
-        # As high as a result of two lines, so that nothing above moves when the merge ends.
-        self._progress.setMinimumHeight(2 * self.fontMetrics().height() + GRID // 2 + 2 * GRID)
         progress = QVBoxLayout(self._progress)
         progress.setContentsMargins(0, 0, 0, 0)
         progress.setSpacing(GRID // 2)
@@ -80,6 +78,9 @@ class RunPanel(QWidget):
         self.message.clear()
         self.bar.setValue(0)
         self._say("0 %", "", "", "", "Checking the models")
+        # As high as a result of two lines, so that nothing above moves when the merge ends.
+        result = self.message.height_of_success("Merged", "One line", [_OPEN, _AGAIN], self.width())
+        self._progress.setMinimumHeight(result)
         self._progress.show()
 
     def show_plan(self, plan: PlanSummary) -> None:

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
-__all__ = ["grouped", "number_from_text", "plural", "weight_text"]
+from gui.merge_setup import MergeSetup
+
+__all__ = ["draws_text", "grouped", "number_from_text", "plural", "weight_text"]
 
 _THIN = "\u202f"  # a narrow space at which no line breaks
+
+
+def draws_text(setup: MergeSetup) -> str:
+    """ "n = 4, seed 7", of a set-up whose method draws."""
+    n = "several n" if any(rule.parameter == "resamples" for rule in setup.rules) else None
+    return f"{n or 'n = ' + str(setup.parameters.get('resamples'))}, seed {setup.seed}"
 
 
 def grouped(count: int) -> str:

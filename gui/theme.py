@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import cos, radians, sin
+
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QColor, QFont, QGuiApplication, QPalette
 from PySide6.QtWidgets import QApplication, QLabel, QPushButton, QWidget
@@ -18,6 +20,7 @@ __all__ = [
     "is_dark",
     "model_colour",
     "palette",
+    "readable_on",
     "secondary",
 ]
 
@@ -132,7 +135,26 @@ def model_colour(number: int) -> QColor:
     """The colour of sub-model `number` (0-based), the same everywhere."""
     if number < len(_OKABE_ITO):
         return QColor(_OKABE_ITO[number])
-    return QColor.fromHsvF((number * _GOLDEN_ANGLE % 360) / 360, 0.55, 0.75)
+    return _equally_light(number * _GOLDEN_ANGLE % 360)
+
+
+def _equally_light(hue: float) -> QColor:
+    """The colour of this hue, in degrees, at OKLCH lightness 0.68 and chroma 0.11; all are in sRGB.
+
+    Source: Björn Ottosson, "A perceptual color space for image processing", 2020.
+    """
+    lightness, chroma = 0.68, 0.11
+    a, b = chroma * cos(radians(hue)), chroma * sin(radians(hue))
+    long = (lightness + 0.3963377774 * a + 0.2158037573 * b) ** 3
+    medium = (lightness - 0.1055613458 * a - 0.0638541728 * b) ** 3
+    short = (lightness - 0.0894841775 * a - 1.2914855480 * b) ** 3
+    linear = (
+        4.0767416621 * long - 3.3077115913 * medium + 0.2309699292 * short,
+        -1.2684380046 * long + 2.6097574011 * medium - 0.3413193965 * short,
+        -0.0041960863 * long - 0.7034186147 * medium + 1.7076147010 * short,
+    )
+    encoded = (1.055 * max(part, 0.0) ** (1 / 2.4) - 0.055 for part in linear)
+    return QColor.fromRgbF(*(min(max(part, 0.0), 1.0) for part in encoded))
 
 
 def heading(text: str) -> QLabel:
@@ -143,6 +165,16 @@ def heading(text: str) -> QLabel:
     font.setWeight(QFont.Weight.DemiBold)
     label.setFont(font)
     return label
+
+
+def readable_on(ground: QColor) -> QColor:
+    """White or nearly black, whichever stands out more on `ground`, by the relative luminance of WCAG 2.2."""
+    red, green, blue = (
+        part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4
+        for part in (ground.redF(), ground.greenF(), ground.blueF())
+    )
+    light = 0.2126 * red + 0.7152 * green + 0.0722 * blue
+    return QColor("#1C2128" if light > 0.2 else "#FFFFFF")
 
 
 def secondary(widget: QWidget) -> None:

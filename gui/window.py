@@ -13,11 +13,18 @@ from PySide6.QtGui import QCloseEvent, QDesktopServices, QDragEnterEvent, QDropE
 from PySide6.QtWidgets import QMainWindow, QMessageBox, QPushButton
 
 from core import MergeError, Progress
+from core.findings import Findings
 from core.history import History, HistoryEntry
 from core.units import bytes_text, duration_text
 from gui.actions import Actions
 from gui.checker import Checker
-from gui.choosing import choose_folder, choose_recipe, choose_recipe_to_save
+from gui.choosing import (
+    choose_folder,
+    choose_picture_to_save,
+    choose_recipe,
+    choose_recipe_to_save,
+)
+from gui.comparison_job import ComparisonJob
 from gui.document import Document
 from gui.dropped import dropped_paths, sort_dropped
 from gui.export import write_pictures
@@ -28,6 +35,9 @@ from gui.log_panel import LogPanel
 from gui.merge_setup import MergeSetup, first_missing, free_name, output_beside
 from gui.messages import DetailsDialog
 from gui.models_panel import ModelsPanel
+from gui.observer import Observer
+from gui.pictures.export import FORMATS, save_picture
+from gui.pictures.picture import Picture
 from gui.pictures_panel import PicturesPanel
 from gui.preflight_panel import PreflightPanel
 from gui.questions import ask_to_cancel_the_merge, ask_to_save
@@ -35,7 +45,8 @@ from gui.recipe_panel import RecipePanel
 from gui.reports import Failure, MergeResult, PlanReport, PlanSummary, Problem
 from gui.run_panel import RunPanel, title_text
 from gui.settings import Settings
-from gui.text import plural
+from gui.tensor_viewer import TensorViewer
+from gui.text import draws_text, plural
 from resources import DEMO_FOLDER
 
 __all__ = ["MainWindow"]
@@ -52,6 +63,7 @@ class MainWindow(QMainWindow):
         history, log: what happened.
         document: the recipe as a document.
         checker: what keeps the report before the merge up to date.
+        observer, viewer: what looks at the models, and at single tensors.
     """
 
     def __init__(self, settings: Settings, history: History) -> None:
@@ -62,6 +74,7 @@ class MainWindow(QMainWindow):
         self.document = Document(settings, self)
         self._jobs = JobKeeper(self)
         self._merge: MergeJob | None = None
+        self._comparing: ComparisonJob | None = None
         self._result: MergeResult | None = None
         self._history = history
         self._progress: Progress | None = None
@@ -78,6 +91,8 @@ class MainWindow(QMainWindow):
         self.history = HistoryPanel(history, self._jobs)
         self.log = LogPanel()
         self.checker = Checker(self._jobs, settings, self)
+        self.observer = Observer(self._jobs, self)
+        self.viewer = TensorViewer(self._jobs, self)
         self.statusBar().setSizeGripEnabled(False)  # there from the beginning: nothing moves when it speaks
         self.layout_ = WindowLayout(self)
         self.actions_ = Actions(self)
@@ -100,8 +115,26 @@ class MainWindow(QMainWindow):
         self.preflight.show_requested.connect(self.show_problem)
         self.preflight.wish_dropped.connect(self._note)
         self.pictures.demo_requested.connect(self.open_demo)
+        self.pictures.save_requested.connect(self.ask_where_to_save_picture)
+        self.pictures.resampling.resamples_requested.connect(self.recipe.set_resamples)
+        self.pictures.source.measure_requested.connect(self.observer.measure)
+        self.pictures.source.stop_requested.connect(self.observer.stop_measuring)
+        self.observer.found.connect(self.pictures.show_findings)
+        self.observer.subject_changed.connect(self.viewer.set_subject)
+        self.pictures.detail_requested.connect(self.layout_.show_detail)
+        self.pictures.detail.view_wanted.connect(self.viewer.want)
+        self.pictures.detail.view_insisted.connect(self.viewer.insist)
+        self.viewer.viewed.connect(self.pictures.detail.show_view)
+        self.viewer.offered.connect(self.pictures.detail.offer_to_look)
+        self.viewer.told.connect(self.pictures.detail.tell)
+        self.observer.lost.connect(self._say_what_is_missing)
+        self.observer.source_changed.connect(self._on_source_changed)
         self.run.again_requested.connect(self.merge_again)
         self.history.reopen_requested.connect(self.reopen)
+        self.history.loaded.connect(self.pictures.comparison.set_runs)
+        self.history.compare_requested.connect(self.show_comparison)
+        self.pictures.comparison.compare_requested.connect(self.compare)
+        self.pictures.comparison.stop_requested.connect(self.stop_comparing)
         self.history.open_folder_requested.connect(self._open_folder)
         self.document.changed.connect(self._update)
         self.document.restored.connect(self._on_restored)
@@ -116,7 +149,7 @@ class MainWindow(QMainWindow):
 
     @property
     def has_pictures(self) -> bool:
-        return self._result is not None and self._result.pictures is not None
+        return self.observer.findings is not None
 
     @property
     def can_merge_again(self) -> bool:
@@ -224,11 +257,47 @@ class MainWindow(QMainWindow):
     @Slot()
     def ask_where_to_save_pictures(self) -> None:
         folder = choose_folder(self, "Choose a folder for the pictures", self._recipe_folder())
-        if folder is None or self._result is None:
+        findings = self.observer.findings
+        if folder is None or findings is None:
             return
         try:
-            written = write_pictures(self._result.record, folder)
-            self._note(f"Saved {' and '.join(path.name for path in written)}")
+            written = write_pictures(findings, folder, FORMATS)
+            self._note(f"Saved {plural(len(written), 'file')} to {folder}")
+        except MergeError as error:
+            self._show_failure(Failure.of(error))
+
+    @Slot(object)
+    def show_comparison(self, entry: HistoryEntry) -> None:
+        """Go to the comparison of runs, with `entry` as the first."""
+        self.pictures.comparison.choose(entry)
+        self.pictures.show_comparison()
+
+    @Slot(object, object)
+    def compare(self, left: HistoryEntry, right: HistoryEntry) -> None:
+        """Compare two finished runs."""
+        job = self._comparing = ComparisonJob(left.out, right.out)
+        picture = self.pictures.comparison
+        job.found.connect(picture.show_difference)
+        job.progressed.connect(picture.show_progress)
+        job.failed.connect(picture.show_failure)
+        job.ended.connect(picture.show_end)
+        self.start_job(job)
+
+    @Slot()
+    def stop_comparing(self) -> None:
+        if self._comparing is not None:
+            self._comparing.cancel()
+
+    @Slot(object)
+    def ask_where_to_save_picture(self, picture: Picture) -> None:
+        path = choose_picture_to_save(self, self._recipe_folder() / f"{picture.file_name}.png")
+        if path is None:
+            return
+        try:
+            written = save_picture(picture, path)
+            self._note(
+                f"Saved {' and '.join(file.name for file in written) or 'nothing: there are no numbers'}"
+            )
         except MergeError as error:
             self._show_failure(Failure.of(error))
 
@@ -299,7 +368,10 @@ class MainWindow(QMainWindow):
     @Slot(object)
     def _on_report(self, report: PlanReport) -> None:
         self.models.set_states(report.states)
-        self.preflight.show_report(report)
+        self.observer.look_at(report)
+        self.preflight.show_report(report)  # a merge may begin here
+        if self.observer.findings is None:
+            self._say_what_is_missing()
         self.recipe.show_tensors([row.name for row in report.ledger if row.action != "omitted"])
         self._update()
 
@@ -307,6 +379,7 @@ class MainWindow(QMainWindow):
     def refresh_models(self) -> None:
         """Read the models again: they may have changed on the disk."""
         self.models.refresh()
+        self.observer.read_again()
         self.preflight.setup_changed()
         self.checker.check_now(self._setup)
 
@@ -349,11 +422,13 @@ class MainWindow(QMainWindow):
         self._forget_result()
         self.checker.stop()
         self._merged = self._setup
-        job = self._merge = MergeJob(self._merged, self._history)
+        self.viewer.hold(True)
+        begun = self.observer.begin_merge(self._merged)
+        job = self._merge = MergeJob(self._merged, self._history, begun)
         job.planned.connect(self._on_planned)
         job.noted.connect(self._on_noted)
         job.progressed.connect(self._on_progress)
-        job.pictures_changed.connect(self.pictures.show_pictures)
+        job.findings_changed.connect(self._on_findings)
         job.succeeded.connect(self._on_succeeded)
         job.failed.connect(self._on_failed)
         job.cancelled.connect(self._on_cancelled)
@@ -376,10 +451,12 @@ class MainWindow(QMainWindow):
         self.run.show_plan(plan)
         for warning in plan.warnings:
             self.log.add(warning, "warning")
-        if plan.pictures is not None:
-            self.pictures.show_pictures(plan.pictures)
-        else:
-            self.pictures.say_no_deltas(self.recipe.method.title)
+
+    @Slot(object)
+    def _on_findings(self, findings: Findings) -> None:
+        """What the merge has counted so far."""
+        assert self._merged is not None
+        self.observer.show_merge(findings, draws_text(self._merged))
 
     @Slot(object)
     def _on_progress(self, progress: Progress) -> None:
@@ -390,8 +467,8 @@ class MainWindow(QMainWindow):
     @Slot(object)
     def _on_succeeded(self, result: MergeResult) -> None:
         self._result = result
-        if result.pictures is not None:
-            self.pictures.show_pictures(result.pictures)
+        if result.findings is not None:
+            self._on_findings(result.findings)
         self.run.show_result(result)
         took = duration_text(result.record.seconds)
         self.log.add(f"Merged in {took}: {bytes_text(result.record.bytes_written)} written to {result.out}")
@@ -418,6 +495,8 @@ class MainWindow(QMainWindow):
     def _on_ended(self) -> None:
         self._merge = None
         self._progress = None
+        self.observer.end_merge(keep=self._result is not None)
+        self.viewer.hold(False)
         self.history.refresh()
         if self._result is not None:
             self._suggest(free_name(self._result.out), insist=True)
@@ -432,7 +511,7 @@ class MainWindow(QMainWindow):
 
     def _forget_result(self) -> None:
         self._result = None
-        self.pictures.say_next(ready=True)
+        self.observer.forget_merge()
 
     # -- state
 
@@ -444,11 +523,44 @@ class MainWindow(QMainWindow):
         self.preflight.set_merging(self.merging)
         self.actions_.update()
         self._update_title()
-        if self._result is None and not self.merging:
-            if self._setup.base is None and not self._setup.models:
-                self.pictures.say_what_to_do()
-            else:
-                self.pictures.say_next(ready=self.preflight.reason is None)
+        method = self.recipe.method
+        spec = method.parameter("resamples")
+        self.pictures.provenance.set_method(method.title, draws=spec is not None)
+        ruled = any(rule.parameter == "resamples" for rule in self._setup.rules)
+        n = self._setup.parameters.get("resamples") if spec is not None and not ruled else None
+        self.pictures.resampling.set_resamples(None if n is None else int(n), fixed=self.merging)
+
+    @Slot()
+    def _on_source_changed(self) -> None:
+        source = self.observer.source
+        self.pictures.source.show_source(
+            source.text, can_measure=source.can_measure, measuring=source.measuring
+        )
+
+    @Slot()
+    def _say_what_is_missing(self) -> None:
+        """There are no pictures: say why."""
+        setup = self._setup
+        if setup.base is None and not setup.models:
+            self.pictures.say_what_to_do()
+        elif setup.base is None:
+            self.pictures.say_next(
+                "Choose the base to see what fine-tuning changed",
+                "The pictures compare every sub-model with the model that it was fine-tuned from.",
+            )
+        elif not setup.taking_part:
+            self.pictures.say_next(
+                "Add the models that were fine-tuned from this base", "The pictures appear by themselves."
+            )
+        elif self.preflight.checked and self.observer.findings is None and self.preflight.reason is not None:
+            self.pictures.say_next("These models cannot be looked at yet", self.preflight.reason)
+        elif self.observer.failure is not None:
+            failure = self.observer.failure
+            self.pictures.say_next(
+                "The models could not be looked at", f"{failure.message} {failure.hint or ''}"
+            )
+        else:
+            self.pictures.say_next("Looking at the models…", "The first pictures are there in a moment.")
 
     def _update_title(self) -> None:
         progress = f"{title_text(self._progress)} – " if self._progress is not None else ""

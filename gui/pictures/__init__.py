@@ -1,1 +1,1 @@
-"""The pictures: what a merge found out about the task vectors."""
+"""The pictures: what is known of the task vectors, and what a merge makes of them."""

@@ -6,13 +6,20 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
-from PySide6.QtGui import QImage
+from PySide6.QtGui import QGuiApplication, QImage
 from pytestqt.qtbot import QtBot
 
 from core import RunRecord, load_recipe, plan_merge, run_merge
+from core.errors import OutputError
+from core.findings import Findings, findings_of_record
+from core.preview import measure_plan
 from gui.export import write_pictures
+from gui.pictures.export import FORMATS, copy_numbers, copy_picture, save_picture
+from gui.pictures.selection import Selection
+from gui.pictures.zero_deltas import ZeroDeltasPicture
 
 
 @pytest.fixture(scope="module")
@@ -22,35 +29,84 @@ def record(models: Path, tmp_path_factory: pytest.TempPathFactory) -> RunRecord:
     )
 
 
-def test_both_pictures_are_written(qtbot: QtBot, record: RunRecord, tmp_path: Path) -> None:
-    written = write_pictures(record, tmp_path / "new")
-    assert [path.name for path in written] == ["zero-delta-map.png", "resampling.png"]
+@pytest.fixture(scope="module")
+def measured(models: Path) -> Findings:
+    return measure_plan(plan_merge(load_recipe(models / "recipe.yaml")))
+
+
+def findings_of(record: RunRecord) -> Findings:
+    findings = findings_of_record(record)
+    assert findings is not None
+    return findings
+
+
+def test_a_merge_has_pictures_of_what_it_counted(qtbot: QtBot, record: RunRecord, tmp_path: Path) -> None:
+    written = write_pictures(findings_of(record), tmp_path / "new")
+    assert [path.name for path in written] == ["zero-deltas.png", "resampling.png", "provenance.png"]
     for path in written:
-        image = QImage(str(path))
-        assert (image.width(), image.height()) == (2800, 1800)
-        colours = {image.pixel(x, y) for x in range(0, 2800, 40) for y in range(0, 1800, 40)}
-        assert len(colours) > 3
+        assert_is_drawn(path)
 
 
-def test_an_average_has_no_pictures(qtbot: QtBot, models: Path, tmp_path: Path) -> None:
-    recipe = tmp_path / "linear.yaml"
-    recipe.write_text(
-        f"merge_method: linear\nmodels:\n  - model: {models / 'run-1'}\n  - model: {models / 'run-2'}\n"
-    )
-    record = run_merge(plan_merge(load_recipe(recipe)), tmp_path / "out")
-    assert write_pictures(record, tmp_path / "pictures") == []
-    assert not (tmp_path / "pictures").exists()
+def assert_is_drawn(path: Path) -> None:
+    image = QImage(str(path))
+    assert (image.width(), image.height()) == (2800, 1800)
+    colours = {image.pixel(x, y) for x in range(0, 2800, 40) for y in range(0, 1800, 40)}
+    assert len(colours) > 3
+
+
+def test_models_that_were_looked_at_have_the_others(qtbot: QtBot, measured: Findings, tmp_path: Path) -> None:
+    written = write_pictures(measured, tmp_path, FORMATS)
+    names = ("zero-deltas", "resampling", "agreement", "magnitude")
+    expected = [f"{name}.{suffix}" for name in names for suffix in ("png", "svg", "csv")]
+    assert [path.name for path in written] == [*expected, "magnitude-histogram.csv"]
+    for path in written:
+        if path.suffix == ".png":
+            assert_is_drawn(path)
+
+
+def test_a_drawing_has_its_words_as_text(qtbot: QtBot, measured: Findings, tmp_path: Path) -> None:
+    write_pictures(measured, tmp_path, ["svg"])
+    texts = "".join(ElementTree.parse(tmp_path / "zero-deltas.svg").getroot().itertext())
+    for word in ("What fine-tuning left as it was", "attention q", "mlp up", "Layer", "% zero deltas"):
+        assert word in texts
+    assert "Mean of all" not in texts  # the field is of use on a screen only
+    everyone = "".join(ElementTree.parse(tmp_path / "magnitude.svg").getroot().itertext())
+    assert all(name.replace("-", "\u2011") in everyone for name in measured.models)
+
+
+def test_a_picture_is_saved_and_copied_as_it_is_shown(
+    qtbot: QtBot, measured: Findings, tmp_path: Path
+) -> None:
+    picture = ZeroDeltasPicture(Selection())
+    qtbot.addWidget(picture)
+    picture.resize(700, 400)
+    picture.show_findings(measured)
+    picture.show()
+    picture.selection.select(model=1)
+    assert save_picture(picture, tmp_path / "mine.PNG") == [tmp_path / "mine.PNG"]
+    assert (QImage(str(tmp_path / "mine.PNG")).width(), picture.show_field.isVisible()) == (1750, True)
+    copy_numbers(picture)
+    lines = QGuiApplication.clipboard().text().splitlines()
+    assert lines[0].split("\t")[:3] == ["layer", "kind", "parameters"]
+    assert len(lines) == 9
+    copy_picture(picture)
+    assert QGuiApplication.clipboard().image().width() == 1750
+    with pytest.raises(OutputError, match="no kind of file for pictures"):
+        save_picture(picture, tmp_path / "mine.jpg")
+    for suffix in FORMATS:
+        with pytest.raises(OutputError, match="cannot write"):
+            save_picture(picture, tmp_path / "nowhere" / f"mine.{suffix}")
 
 
 def test_pictures_need_no_display(record: RunRecord, tmp_path: Path) -> None:
     (tmp_path / "paramosaic.json").write_bytes(record.to_json())
     code = (
         "import pathlib, core, gui.export\n"
-        "record = core.read_record(pathlib.Path('.'))\n"
-        "print(*(path.name for path in gui.export.write_pictures(record, pathlib.Path('.'))))\n"
+        "findings = core.findings_of_record(core.read_record(pathlib.Path('.')))\n"
+        "print(*(path.name for path in gui.export.write_pictures(findings, pathlib.Path('.'))))\n"
     )
     done = run_without_display(code, tmp_path)
-    assert done.stdout.split() == ["zero-delta-map.png", "resampling.png"], done.stderr
+    assert done.stdout.split() == ["zero-deltas.png", "resampling.png", "provenance.png"], done.stderr
     assert done.stderr == ""
     assert (tmp_path / "resampling.png").stat().st_size > 10_000
 

@@ -20,7 +20,6 @@ from core.errors import OutputError
 from core.history import History
 from gui.jobs import MergeJob
 from gui.messages import DetailsDialog
-from gui.theme import is_dark, palette
 from gui.window import MainWindow
 
 
@@ -54,12 +53,17 @@ def test_a_merge_writes_a_model_and_fills_the_pictures(
     assert str(tmp_path / "out") in ready.run.message.text
     assert ready.setup().out == str(tmp_path / "out-2")
     assert ready.pictures.sentence == ""
-    cells = ready.pictures.zero_delta_map
-    assert cells._image.image.shape == (2, 3)  # modules from top to bottom, layers from left to right
-    assert 60 < np.nanmean(cells._image.image) < 90
-    assert "Layer 1 · self_attn.q_proj: " in cells.text_of_cell(1, 0)
-    assert "embed_tokens" in cells.note.text()
-    assert len(ready.pictures.resampling._observed.getData()[0]) == 5
+    findings = ready.observer.findings
+    assert findings is not None
+    assert ready.pictures.zero_deltas.plot.values.shape == (5, 4)
+    zero = np.sum([tensor.zero_delta for tensor in record.tensors])
+    elements = sum(tensor.elements for tensor in record.tensors)
+    everything = findings.part()
+    assert everything.counts is not None
+    assert float(everything.counts.mean_zero_delta.value) == pytest.approx(zero / elements / 3)
+    ready.pictures.tabs.setCurrentWidget(ready.pictures.resampling)
+    assert len(ready.pictures.resampling._counted.getData()[0]) == 5
+    assert "Counted by the merge with n = 4, seed 7" in ready.pictures.source.text
 
 
 def test_merging_again_needs_no_new_name(qtbot: QtBot, ready: MainWindow, tmp_path: Path) -> None:
@@ -69,22 +73,17 @@ def test_merging_again_needs_no_new_name(qtbot: QtBot, ready: MainWindow, tmp_pa
     assert [tensor.digest for tensor in first.tensors] == [tensor.digest for tensor in second.tensors]
 
 
-def test_an_average_has_no_pictures_and_says_why(qtbot: QtBot, ready: MainWindow, tmp_path: Path) -> None:
+def test_an_average_leaves_the_pictures_of_its_models(
+    qtbot: QtBot, ready: MainWindow, tmp_path: Path
+) -> None:
     choose_method(ready, "linear")
+    qtbot.waitUntil(lambda: ready.pictures.source.text == "Measured on every parameter")
     merge(qtbot, ready)
     assert (tmp_path / "out" / "paramosaic.json").exists()
-    assert "no deltas" in ready.pictures.sentence
-
-
-def test_pictures_follow_the_palette(qtbot: QtBot, ready: MainWindow) -> None:
-    merge(qtbot, ready)
-    picture = ready.pictures.zero_delta_map
-    for dark in (True, False):
-        ready.setPalette(palette(dark=dark))
-        assert is_dark(picture.palette()) == dark
-        ground = picture.plot.backgroundBrush().color()
-        ink = picture.plot.getPlotItem().getAxis("left").textPen().color()
-        assert (ground.lightness() < ink.lightness()) == dark
+    assert ready.pictures.sentence == ""
+    assert np.isfinite(ready.pictures.zero_deltas.plot.values).any()
+    ready.pictures.tabs.setCurrentWidget(ready.pictures.provenance)
+    assert "of all sub-models" in ready.pictures.provenance.sentence
 
 
 def test_cancelling_half_way_leaves_nothing(
@@ -105,14 +104,17 @@ def test_cancelling_half_way_leaves_nothing(
 def test_pictures_fill_in_while_a_merge_runs(
     qtbot: QtBot, ready: MainWindow, held_merge: SimpleNamespace
 ) -> None:
+    bars = ready.pictures.provenance
+    ready.pictures.tabs.setCurrentWidget(bars)
+    qtbot.waitUntil(lambda: "Press Merge" in bars.sentence)
     ready.merge_button.click()
-    qtbot.waitUntil(lambda: "embed_tokens" in ready.pictures.zero_delta_map.note.text())
-    shown = ready.pictures.zero_delta_map._image.image
-    assert shown.shape == (2, 3)
-    assert np.isnan(shown).all()
+    qtbot.waitUntil(held_merge.reached.is_set)
+    qtbot.waitUntil(lambda: bars.sentence == "")
+    assert ready.pictures.source.text.startswith("Being counted by the merge")
+    assert 0 < np.isfinite(bars._left.getData()[1]).sum() < 5
     held_merge.released.set()
     qtbot.waitUntil(lambda: not ready.merging)
-    assert not np.isnan(ready.pictures.zero_delta_map._image.image).any()
+    assert np.isfinite(bars._left.getData()[1]).sum() == 5
 
 
 def test_closing_while_merging_asks_cancels_and_waits(

@@ -119,14 +119,14 @@ def test_a_merged_recipe_may_go(qtbot: QtBot, window: MainWindow, models: Path, 
 
 
 def test_the_window_comes_back_as_it_was_left(qtbot: QtBot, window: MainWindow, settings: Settings) -> None:
-    history, log = window.layout_.docks[1:]
+    history, log, _ = window.layout_.docks[1:]
     window.addDockWidget(Qt.DockWidgetArea.RightDockWidgetArea, history)
     log.close()
     window.close()
     again = MainWindow(settings, window._history)
     qtbot.addWidget(again)
     again.show()
-    history, log = again.layout_.docks[1:]
+    history, log, _ = again.layout_.docks[1:]
     assert again.dockWidgetArea(history) == Qt.DockWidgetArea.RightDockWidgetArea
     assert not log.isVisible()
     again.layout_.reset()

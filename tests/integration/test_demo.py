@@ -92,10 +92,10 @@ def test_the_demo_command_writes_checkpoint_and_pictures(
     assert main(desktop(), ["demo", "--headless", "--out", str(out)]) == 0
     verify_output(out)
     pictures = sorted(path.name for path in out.rglob("*.png"))
-    assert pictures == ["resampling.png", "zero-delta-map.png"]
+    assert pictures == ["provenance.png", "resampling.png", "zero-deltas.png"]
     printed = capsys.readouterr().out
     assert str(out) in printed
-    assert "zero-delta-map.png" in printed
+    assert "zero-deltas.png" in printed
 
 
 def test_one_seed_gives_one_result_and_another_seed_another(

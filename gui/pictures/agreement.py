@@ -1,0 +1,204 @@
+"""Whether the sub-models agree: cosines and signs of their task vectors, pair by pair."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from PySide6.QtCore import Slot
+from PySide6.QtWidgets import QToolButton, QVBoxLayout, QWidget
+
+from core.delta_statistics import DeltaStatistics
+from core.findings import Part
+from core.statistics import order_by_similarity
+from core.units import share_text
+from gui.pictures.heat_map import HeatMap
+from gui.pictures.picture import Picture, choice, quieten
+from gui.pictures.scales import cosine_scale, share_scale
+from gui.pictures.selection import Selection
+from gui.pictures.table import Table
+from gui.text import grouped
+from gui.theme import model_colour
+
+__all__ = ["AgreementPicture", "too_many_text"]
+
+_COSINE, _SIGNS = range(2)
+_MOST_WRITTEN = 24
+
+
+class AgreementPicture(Picture):
+    """Sub-models by sub-models; the colour is how alike their task vectors are.
+
+    Attributes:
+        measure_field: cosines or signs. order_button: whether neighbours are alike.
+        plot: the map; its diagonal shows the colours of the sub-models.
+    """
+
+    file_name = "agreement"
+    title = "Whether the sub-models agree"
+
+    def __init__(self, selection: Selection, parent: QWidget | None = None) -> None:
+        super().__init__(selection, parent)
+        self._order: list[int] = []
+        self.measure_field = choice("What is compared", ["Cosine similarity", "Sign disagreement"])
+        self.order_button = QToolButton()
+        self.order_button.setText("Order b&y similarity")
+        self.order_button.setCheckable(True)
+        self.order_button.setToolTip("Sub-models that are alike become neighbours")
+        self.controls.addWidget(self.order_button)
+        self.controls.addWidget(self.measure_field)
+        self.plot = HeatMap("Sub-model")
+        quieten(self.plot)
+        body = QVBoxLayout(self.body)
+        body.setContentsMargins(0, 0, 0, 0)
+        body.addWidget(self.plot)
+        self.measure_field.activated.connect(self.refresh)
+        self.order_button.toggled.connect(self.refresh)
+        self.plot.pointed.connect(self._on_pointed)
+        self.plot.chosen.connect(self._on_chosen)
+        self.plot.cleared.connect(selection.clear)
+
+    def draw(self) -> None:
+        part = self._part
+        if part is None or self.findings is None or not self.findings.inspected:
+            self.say("Pairs are compared as soon as the models were looked at.")
+            return
+        if part.details is None:
+            self.say(too_many_text(len(self.findings.models)))
+            return
+        models = self.findings.models
+        if len(models) < 2:
+            self.say("There is one sub-model only: nothing to agree with.")
+            return
+        self.say("")
+        cosines = self.findings.part().details.cosine.value  # type: ignore[union-attr]
+        self._order = (
+            order_by_similarity(cosines) if self.order_button.isChecked() else list(range(len(models)))
+        )
+        values = _without_diagonal(self._values(part.details))[np.ix_(self._order, self._order)]
+        signs = self.measure_field.currentIndex() == _SIGNS
+        self.plot.show_cells(
+            100 * values if signs else values,
+            [str(number + 1) for number in self._order],
+            [f"{models[number]}  {number + 1}" for number in self._order],
+            share_scale(100 * values, "% of signs differ") if signs else cosine_scale(values),
+            write=len(models) <= _MOST_WRITTEN,
+            discs=[model_colour(number) for number in self._order],
+        )
+        model = self.selection.value.model
+        self.plot.select(None, None if model is None or model >= len(models) else self._order.index(model))
+        where = f" in {part.place}" if part is not self.findings.part() else ""
+        self.explanation.setText(
+            f"Share of different signs among the parameters that two sub-models both changed{where}."
+            if signs
+            else f"Cosine of the task vectors{where}: 1 the same direction, 0 unrelated, −1 opposite."
+        )
+        self._on_pointed(None)
+
+    def tables(self) -> Sequence[Table]:
+        part = self._part
+        if part is None or part.details is None or self.findings is None:
+            return []
+        cosine, signs = part.details.cosine, part.details.sign_disagreement
+        both = part.details.total("both_changed")
+        rows = [
+            [
+                part.place,
+                one,
+                other,
+                cosine.value[i, j],
+                cosine.error[i, j],
+                signs.value[i, j],
+                signs.error[i, j],
+                both[i, j],
+            ]
+            for i, one in enumerate(self.findings.models)
+            for j, other in enumerate(self.findings.models)
+            if i < j
+        ]
+        headings = [
+            "where",
+            "sub-model",
+            "other",
+            "cosine",
+            "cosine error",
+            "signs differ",
+            "signs differ error",
+        ]
+        return [Table(self.file_name, [*headings, "changed by both"], rows)]
+
+    def reset_view(self) -> None:
+        self.plot.reset_view()
+
+    def recolour(self) -> None:
+        self.plot.recolour()
+
+    @property
+    def _part(self) -> Part | None:
+        if self.findings is None:
+            return None
+        return self.findings.part(self.selection.value.column, self.selection.value.kind)
+
+    def _values(self, details: DeltaStatistics) -> NDArray[np.float64]:
+        if self.measure_field.currentIndex() == _SIGNS:
+            return details.sign_disagreement.value
+        return details.cosine.value
+
+    @Slot(object)
+    def _on_pointed(self, cell: tuple[int, int] | None) -> None:
+        part = self._part
+        if part is None or part.details is None or self.findings is None or self.sentence:
+            return
+        self.read_out.setText(self._summary(part) if cell is None else self._text_of(part, cell))
+        self.setAccessibleDescription(self.read_out.text())
+
+    def _text_of(self, part: Part, cell: tuple[int, int]) -> str:
+        assert self.findings is not None
+        assert part.details is not None
+        one, other = self._order[cell[1]], self._order[cell[0]]
+        models = self.findings.models
+        if one == other:
+            return models[one]
+        cosine = part.details.cosine
+        signs = float(part.details.sign_disagreement.value[one, other])
+        both = int(part.details.total("both_changed")[one, other])
+        error = float(cosine.error[one, other])
+        text = f"{models[one]} and {models[other]}: cosine {_cosine_text(float(cosine.value[one, other]))}"
+        text += f" ± {2 * error:.2g}" if error > 0 else ""
+        return f"{text}; signs differ in {share_text(signs)} of {grouped(both)}" if both else text
+
+    def _summary(self, part: Part) -> str:
+        assert part.details is not None
+        pairs = np.triu_indices(part.details.models, 1)
+        cosines = part.details.cosine.value[pairs]
+        known = cosines[np.isfinite(cosines)]
+        if not known.size:
+            return "No two of them changed anything here."
+        low, high = _cosine_text(float(known.min())), _cosine_text(float(known.max()))
+        both = float(part.details.total("both_changed")[pairs].sum())
+        differ = float(part.details.total("signs_differ")[pairs].sum())
+        text = f"Cosines from {low} to {high}, mean {_cosine_text(float(known.mean()))}"
+        return f"{text}; signs differ in {share_text(differ / both)} of what two changed" if both else text
+
+    @Slot(object)
+    def _on_chosen(self, cell: tuple[int, int]) -> None:
+        self.selection.select(model=self._order[cell[1]])
+
+
+def too_many_text(models: int) -> str:
+    """Why there are no norms and cosines."""
+    return (
+        f"Norms and cosines of {models} sub-models in every layer would take too much memory. "
+        "Take fewer at a time to see them."
+    )
+
+
+def _without_diagonal(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    shown = values.copy()
+    np.fill_diagonal(shown, np.nan)
+    return shown
+
+
+def _cosine_text(value: float) -> str:
+    return f"{value:.3f}".replace("-", "−")

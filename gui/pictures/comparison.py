@@ -1,0 +1,319 @@
+"""Two runs beside each other: the difference of their maps, and how many elements of their outputs differ."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from PySide6.QtCore import Signal, Slot
+from PySide6.QtWidgets import QComboBox, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
+
+from core import Progress
+from core.history import HistoryEntry
+from core.run_difference import RunDifference
+from core.units import share_text
+from gui.pictures.heat_map import HeatMap
+from gui.pictures.picture import Picture, choice, quieten
+from gui.pictures.scales import difference_scale, share_scale
+from gui.pictures.selection import Selection
+from gui.pictures.table import Table
+from gui.reports import Failure
+from gui.text import grouped
+from gui.theme import GRID
+
+__all__ = ["ComparisonPicture"]
+
+_ELEMENTS = "Elements that differ"
+_NEEDS_TWO = "Merge twice, with another n or seed: here you see what that changed."
+_CHOOSE = "Choose two runs and press Compare."
+
+
+class ComparisonPicture(Picture):
+    """Two runs of the history, and a map of what is different.
+
+    Attributes:
+        left_field, right_field: the runs. compare_button: begins, or stops counting elements.
+        map_field: what is compared.
+        plot: the map.
+
+    Signals:
+        compare_requested(object, object): two HistoryEntries are to be compared.
+        stop_requested(): the elements are not to be counted any more.
+    """
+
+    file_name = "comparison"
+    title = "What another run changed"
+
+    compare_requested = Signal(object, object)
+    stop_requested = Signal()
+
+    def __init__(self, selection: Selection, parent: QWidget | None = None) -> None:
+        super().__init__(selection, parent)
+        self._entries: tuple[HistoryEntry, ...] = ()
+        self._names = ("", "")
+        self._difference: RunDifference | None = None
+        self._state = ""
+        self._running = False
+        self._picked = False
+        self.map_field = choice("What is compared", [_ELEMENTS])
+        self.controls.addWidget(self.map_field)
+        self.left_field, self.right_field = (_run_field(name) for name in ("First run", "Second run"))
+        self.compare_button = QPushButton("Compare")
+        runs = QHBoxLayout()
+        runs.setSpacing(GRID)
+        runs.addWidget(self.left_field, 1)
+        runs.addWidget(QLabel("minus"))
+        runs.addWidget(self.right_field, 1)
+        runs.addWidget(self.compare_button)
+        layout = self.layout()
+        assert isinstance(layout, QVBoxLayout)
+        layout.insertLayout(1, runs)
+        self.plot = HeatMap("Layer")
+        quieten(self.plot)
+        body = QVBoxLayout(self.body)
+        body.setContentsMargins(0, 0, 0, 0)
+        body.addWidget(self.plot)
+        self.map_field.activated.connect(self.refresh)
+        for field in self._fields:
+            field.activated.connect(self._on_picked)
+        self.compare_button.clicked.connect(self._on_compare)
+        self.plot.pointed.connect(self._on_pointed)
+        self.plot.chosen.connect(self._on_chosen)
+        self.plot.cleared.connect(selection.clear)
+
+    @property
+    def in_use(self) -> bool:
+        """Whether runs are being compared, or were."""
+        return self._running or self._difference is not None
+
+    # -- what the window tells
+
+    def set_runs(self, entries: Sequence[HistoryEntry]) -> None:
+        """Offer other runs: finished ones whose output is still there, newest first."""
+        chosen = [field.currentData() if self._picked else None for field in self._fields]
+        self._entries = tuple(entries)
+        for field in self._fields:
+            field.clear()
+            for entry in entries:
+                field.addItem(_run_text(entry), entry.id)
+        for field, wanted, usual in zip(self._fields, chosen, (0, 1), strict=True):
+            at = field.findData(wanted)
+            field.setCurrentIndex(at if at >= 0 else min(usual, len(entries) - 1))
+        self._update_button()
+        self.refresh()
+
+    def choose(self, entry: HistoryEntry) -> None:
+        """Make `entry` the first run."""
+        self._picked = True
+        at = self.left_field.findData(entry.id)
+        if at >= 0:
+            self.left_field.setCurrentIndex(at)
+        if self.right_field.currentData() == entry.id and self.right_field.count() > 1:
+            self.right_field.setCurrentIndex(1 if self.right_field.currentIndex() == 0 else 0)
+
+    @Slot(object)
+    def show_difference(self, difference: RunDifference) -> None:
+        self._difference = difference
+        self._state = "Counting elements…" if difference.elements is None else ""
+        maps = [_ELEMENTS, *difference.maps]
+        if [self.map_field.itemText(at) for at in range(self.map_field.count())] != maps:
+            self.map_field.clear()
+            self.map_field.addItems(maps)
+        self.refresh()
+
+    @Slot(object)
+    def show_progress(self, progress: Progress) -> None:
+        self._state = f"Counting elements: {int(100 * progress.fraction)} %"
+        self._on_pointed(None)
+
+    @Slot(object)
+    def show_failure(self, failure: Failure) -> None:
+        self._state = f"{failure.message} {failure.hint or ''}".strip()
+        self.refresh()
+
+    @Slot()
+    def show_end(self) -> None:
+        self._running = False
+        if self._state.startswith("Counting"):
+            self._state = "The elements were not counted."
+        self._update_button()
+        self._on_pointed(None)
+
+    # -- the picture
+
+    def draw(self) -> None:
+        self._update_button()
+        difference = self._difference
+        if difference is None:
+            self.say(self._state or (_NEEDS_TWO if len(self._entries) < 2 else _CHOOSE))
+            return
+        self.say("")
+        values, shares = self._values(difference)
+        shown = np.full(difference.share.shape, np.nan) if values is None else 100 * values
+        scale = share_scale(shown, "% differ") if shares else difference_scale(shown, "percentage points")
+        grid = difference.grid
+        self.plot.show_cells(shown, [column.label for column in grid.columns], grid.kinds, scale)
+        self.plot.select(*self._selected(difference))
+        one, other = self._names
+        self.explanation.setText(
+            f"Share of elements that differ between {one} and {other}."
+            if shares
+            else f"{self.map_field.currentText()}: {one} minus {other}. Orange: more in {one}."
+        )
+        self._on_pointed(None)
+
+    def tables(self) -> Sequence[Table]:
+        difference = self._difference
+        if difference is None:
+            return []
+        grid = difference.grid
+        rows = [
+            [
+                grid.columns[column].label,
+                grid.kinds[kind],
+                None if difference.elements is None else difference.elements[column, kind],
+                None if difference.differ is None else difference.differ[column, kind],
+                *(values[column, kind] for values in difference.maps.values()),
+            ]
+            for column, kind in grid.tensors
+        ]
+        headings = ["layer", "kind", "elements compared", "elements that differ"]
+        return [Table(self.file_name, [*headings, *difference.maps], rows)]
+
+    def reset_view(self) -> None:
+        self.plot.reset_view()
+
+    def recolour(self) -> None:
+        self.plot.recolour()
+
+    # -- inside
+
+    def _values(self, difference: RunDifference) -> tuple[NDArray[np.float64] | None, bool]:
+        """The map that is chosen, None while it is not known, and whether it is one of shares."""
+        name = self.map_field.currentText()
+        if name in difference.maps:
+            return difference.maps[name], False
+        return (None if difference.elements is None else difference.share), True
+
+    def _selected(self, difference: RunDifference) -> tuple[int | None, int | None]:
+        """Where what is selected in the other pictures stands here; they may be of other models."""
+        findings, selected = self.findings, self.selection.value
+        if findings is None:
+            return None, None
+        column = kind = None
+        if selected.column is not None:
+            wanted = findings.grid.columns[selected.column]
+            column = next((at for at, one in enumerate(difference.grid.columns) if one == wanted), None)
+        if selected.kind is not None and findings.grid.kinds[selected.kind] in difference.grid.kinds:
+            kind = difference.grid.kinds.index(findings.grid.kinds[selected.kind])
+        return column, kind
+
+    @Slot(object)
+    def _on_chosen(self, cell: tuple[int, int]) -> None:
+        findings, difference = self.findings, self._difference
+        if difference is None:
+            return
+        if findings is None:
+            self.plot.select(*cell)
+            return
+        column, kind = difference.grid.columns[cell[0]], difference.grid.kinds[cell[1]]
+        if column in findings.grid.columns and kind in findings.grid.kinds:
+            self.selection.select(
+                column=findings.grid.columns.index(column), kind=findings.grid.kinds.index(kind)
+            )
+
+    @Slot(object)
+    def _on_pointed(self, cell: tuple[int, int] | None) -> None:
+        difference = self._difference
+        if difference is None or self.sentence:
+            return
+        if cell is None:
+            self.read_out.setText(self._state or _total_text(difference))
+        else:
+            self.read_out.setText(self._text_of(difference, *cell))
+        self.setAccessibleDescription(self.read_out.text())
+
+    def _text_of(self, difference: RunDifference, column: int, kind: int) -> str:
+        place = difference.grid.place(column, kind)
+        place = f"{place[:1].upper()}{place[1:]}"
+        texts = []
+        name = self.map_field.currentText()
+        if name in difference.maps and np.isfinite(difference.maps[name][column, kind]):
+            points = f"{100 * difference.maps[name][column, kind]:+.2f}".replace("-", "−")
+            texts.append(f"{points} percentage points")
+        if difference.elements is not None and difference.differ is not None:
+            elements, differ = int(difference.elements[column, kind]), int(difference.differ[column, kind])
+            layer = int(difference.differ[column].sum()), int(difference.elements[column].sum())
+            if elements:
+                texts.append(f"{_of_text(differ, elements)} elements differ")
+                texts.append(f"{_of_text(*layer)} in this layer")
+        return f"{place}: {', '.join(texts)}" if texts else f"{place}: nothing compared"
+
+    @property
+    def _fields(self) -> tuple[QComboBox, QComboBox]:
+        return self.left_field, self.right_field
+
+    @Slot()
+    def _on_picked(self) -> None:
+        """From now on newer runs do not take the place of those that are chosen."""
+        self._picked = True
+
+    @Slot()
+    def _on_compare(self) -> None:
+        if self._running:
+            self.stop_requested.emit()
+            return
+        by_id = {entry.id: entry for entry in self._entries}
+        left, right = by_id.get(self.left_field.currentData()), by_id.get(self.right_field.currentData())
+        if left is None or right is None:
+            return
+        self._names = _short_names(left, right)
+        self._picked = True
+        self._difference, self._running, self._state = None, True, "Reading the records…"
+        self._update_button()
+        self.refresh()
+        self.compare_requested.emit(left, right)
+
+    def _update_button(self) -> None:
+        self.compare_button.setText("Stop" if self._running else "Compare")
+        self.compare_button.setEnabled(self._running or len(self._entries) > 1)
+
+
+def _run_field(name: str) -> QComboBox:
+    field = choice(name, [])
+    field.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+    field.setMinimumContentsLength(16)
+    return field
+
+
+def _run_text(entry: HistoryEntry) -> str:
+    return f"{entry.out.name}  ·  {_what_text(entry)}  ·  {entry.local_date}"
+
+
+def _what_text(entry: HistoryEntry) -> str:
+    if not entry.draws:
+        return entry.title
+    return f"{'several n' if entry.n is None else f'n = {entry.n}'}, seed {entry.seed}"
+
+
+def _short_names(left: HistoryEntry, right: HistoryEntry) -> tuple[str, str]:
+    if left.out.name != right.out.name:
+        return left.out.name, right.out.name
+    return str(left.out), str(right.out)
+
+
+def _of_text(part: int, whole: int) -> str:
+    share = share_text(part / whole) if whole else "none"
+    return f"{grouped(part)} of {grouped(whole)} ({share})"
+
+
+def _total_text(difference: RunDifference) -> str:
+    if difference.elements is None or difference.differ is None:
+        return " "
+    text = f"{_of_text(int(difference.differ.sum()), int(difference.elements.sum()))} elements differ"
+    if difference.not_compared:
+        first = difference.not_compared[0]
+        more = f" and {len(difference.not_compared) - 1} more" if len(difference.not_compared) > 1 else ""
+        text += f"; not compared: {first.name} ({first.why}){more}"
+    return text

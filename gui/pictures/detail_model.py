@@ -1,0 +1,157 @@
+"""What is known of each sub-model in some cells, as a Qt item model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from math import isfinite
+from typing import Any
+
+from PySide6.QtCore import Qt
+from PySide6.QtGui import QStandardItem, QStandardItemModel
+
+from core.findings import Part
+from core.units import share_text
+from gui.chips import model_chip
+from gui.text import grouped
+
+__all__ = ["Column", "DetailModel", "DetailRow", "rows_of"]
+
+
+class Column(IntEnum):
+    NAME = 0
+    ZERO = 1
+    TAKEN = 2
+    RELATIVE = 3
+    NORM = 4
+    MEAN = 5
+    LARGEST = 6
+    NONFINITE = 7
+
+
+_TITLES = {
+    Column.NAME: "Sub-model",
+    Column.ZERO: "Zero deltas",
+    Column.TAKEN: "Taken",
+    Column.RELATIVE: "‖τ‖ / ‖base‖",
+    Column.NORM: "‖τ‖",
+    Column.MEAN: "Mean |τ|",
+    Column.LARGEST: "Largest |τ|",
+    Column.NONFINITE: "NaN, Inf",
+}
+_HELP = {
+    Column.NAME: "In the colours of the list of models",
+    Column.ZERO: "The share of parameters that fine-tuning left as they were",
+    Column.TAKEN: "The share of the merged parameters that came from this sub-model",
+    Column.RELATIVE: "The norm of the task vector beside that of the base",
+    Column.NORM: "The Euclidean norm of the task vector",
+    Column.MEAN: "The mean magnitude of a delta",
+    Column.LARGEST: "The largest magnitude of a delta that was seen",
+    Column.NONFINITE: "Values that are not finite numbers, as stored",
+}
+
+_TOOL_TIP, _ALIGNMENT = Qt.ItemDataRole.ToolTipRole, Qt.ItemDataRole.TextAlignmentRole
+
+
+@dataclass(frozen=True)
+class DetailRow:
+    """What is known of one sub-model; None for what is not.
+
+    Attributes:
+        name: of the sub-model.
+        zero, taken, relative: shares.
+        norm, mean, largest: of the task vector.
+        nonfinite: a count.
+    """
+
+    name: str
+    zero: float | None = None
+    taken: float | None = None
+    relative: float | None = None
+    norm: float | None = None
+    mean: float | None = None
+    largest: float | None = None
+    nonfinite: int | None = None
+
+
+def rows_of(models: Sequence[str], part: Part) -> list[DetailRow]:
+    """A row for each sub-model."""
+    counts, details, drawn = part.counts, part.details, part.drawn
+    rows = []
+    for at, name in enumerate(models):
+        rows.append(
+            DetailRow(
+                name=name,
+                zero=None if counts is None else _number(counts.zero_delta.value[at]),
+                taken=None if drawn is None else _number(drawn.provenance[at]),
+                relative=None if details is None else _number(details.relative_norm.value[at]),
+                norm=None if details is None else _number(details.norm.value[at]),
+                mean=None if details is None else _number(details.mean_magnitude.value[at]),
+                largest=None if details is None else _number(details.largest[at]),
+                nonfinite=None if counts is None else round(float(counts.total("nonfinite")[at])),
+            )
+        )
+    return rows
+
+
+class DetailModel(QStandardItemModel):
+    """A row for each sub-model. Cells of what is not known are empty.
+
+    Its items hold what is shown: asking Python for each of them takes long while other threads are busy.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(0, len(Column))
+        self._names: list[str] = []
+        for column in Column:
+            self.setHeaderData(column, Qt.Orientation.Horizontal, _TITLES[column])
+            self.setHeaderData(column, Qt.Orientation.Horizontal, _HELP[column], _TOOL_TIP)
+            self.setHeaderData(column, Qt.Orientation.Horizontal, _alignment(column), _ALIGNMENT)
+
+    def show_rows(self, rows: Sequence[DetailRow]) -> bool:
+        """Show `rows`; returns whether they are of other sub-models than before."""
+        names = [row.name for row in rows]
+        others = names != self._names
+        if others:
+            self._names = names
+            self.setRowCount(0)
+            for number in range(len(rows)):
+                self.appendRow([_item(number, column) for column in Column])
+        for number, row in enumerate(rows):
+            for column in Column:
+                item = self.item(number, column)
+                text = _text(row, column)
+                if item.text() != text:
+                    item.setText(text)
+        return others
+
+
+def _item(number: int, column: Column) -> QStandardItem:
+    item = QStandardItem()
+    item.setEditable(False)
+    item.setTextAlignment(_alignment(column))
+    if column is Column.NAME:
+        item.setIcon(model_chip(number))
+    return item
+
+
+def _alignment(column: Column) -> Qt.AlignmentFlag:
+    side = Qt.AlignmentFlag.AlignLeft if column == Column.NAME else Qt.AlignmentFlag.AlignRight
+    return side | Qt.AlignmentFlag.AlignVCenter
+
+
+def _text(row: DetailRow, column: Column) -> str:
+    if column is Column.NAME:
+        return row.name
+    if column in (Column.ZERO, Column.TAKEN, Column.RELATIVE):
+        share = {Column.ZERO: row.zero, Column.TAKEN: row.taken, Column.RELATIVE: row.relative}[column]
+        return "" if share is None else share_text(share)
+    if column is Column.NONFINITE:
+        return "" if row.nonfinite is None else grouped(row.nonfinite)
+    number = {Column.NORM: row.norm, Column.MEAN: row.mean, Column.LARGEST: row.largest}[column]
+    return "" if number is None else f"{number:.3g}".replace("-", "−")
+
+
+def _number(value: Any) -> float | None:
+    return float(value) if isfinite(value) else None

@@ -1,0 +1,125 @@
+"""Pictures and their numbers as files, and on the clipboard."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from PySide6.QtCore import QBuffer, QCoreApplication, QIODevice, QPoint, QRect
+from PySide6.QtGui import QGuiApplication, QPainter, QPixmap
+from PySide6.QtSvg import QSvgGenerator
+
+from core.errors import OutputError, os_error_text
+from gui.pictures.picture import Picture
+
+__all__ = ["FORMATS", "copy_numbers", "copy_picture", "save_picture"]
+
+FORMATS = {"png": "PNG picture", "svg": "SVG drawing", "csv": "CSV table"}
+"""What a picture can be saved as."""
+
+_SCALE = 2.5
+"""Pixels of a file for one on the screen, so that letters can still be read when it is made smaller."""
+
+
+def save_picture(picture: Picture, path: Path) -> list[Path]:
+    """Write `picture` as it is on the screen, or its numbers, as the suffix of `path` says.
+
+    Returns what was written: numbers of several kinds go into files of their own.
+
+    Raises:
+        OutputError: a file cannot be written, or the suffix means nothing.
+    """
+    kind = path.suffix.lower().removeprefix(".")
+    if kind not in FORMATS:
+        raise OutputError(
+            f"{path.name} is no kind of file for pictures", hint="end it in .png, .svg or .csv", path=path
+        )
+    return _WRITERS[kind](picture, path)
+
+
+def copy_picture(picture: Picture) -> None:
+    """Put `picture` on the clipboard."""
+    QGuiApplication.clipboard().setPixmap(_pixmap(picture))
+
+
+def copy_numbers(picture: Picture) -> None:
+    """Put the numbers of `picture` on the clipboard, as spreadsheets take them."""
+    QGuiApplication.clipboard().setText("\n".join(table.text("\t") for table in picture.tables()))
+
+
+def _write_png(picture: Picture, path: Path) -> list[Path]:
+    buffer = _buffer()
+    _pixmap(picture).save(buffer, "PNG")
+    return _write(path, buffer)
+
+
+def _write_svg(picture: Picture, path: Path) -> list[Path]:
+    buffer, size = _buffer(), picture.size()
+    generator = QSvgGenerator()
+    generator.setOutputDevice(buffer)
+    generator.setSize(size)
+    generator.setViewBox(QRect(QPoint(0, 0), size))
+    generator.setTitle(picture.title)
+    with _printing(picture):
+        painter = QPainter(generator)
+        picture.render(painter, QPoint(0, 0))
+        painter.end()
+    return _write(path, buffer)
+
+
+def _write_csv(picture: Picture, path: Path) -> list[Path]:
+    written = []
+    for number, table in enumerate(picture.tables()):
+        rest = "" if number == 0 else _rest(picture, table.name)
+        written += _write(path.with_name(f"{path.stem}{rest}{path.suffix}"), table.text().encode())
+    return written
+
+
+def _buffer() -> QBuffer:
+    buffer = QBuffer()
+    buffer.open(QIODevice.OpenModeFlag.WriteOnly)
+    return buffer
+
+
+def _write(path: Path, content: QBuffer | bytes) -> list[Path]:
+    try:
+        path.write_bytes(content if isinstance(content, bytes) else content.data().data())
+    except OSError as error:
+        raise OutputError(
+            f"cannot write {path}: {os_error_text(error)}", hint="choose another folder", path=path
+        ) from error
+    return [path]
+
+
+def _rest(picture: Picture, name: str) -> str:
+    """What tells a second table from the first: "-histogram"."""
+    return name.removeprefix(picture.file_name) or "-2"
+
+
+def _pixmap(picture: Picture) -> QPixmap:
+    pixmap = QPixmap(picture.size() * _SCALE)
+    pixmap.setDevicePixelRatio(_SCALE)
+    with _printing(picture):
+        # Axes learn how large their labels are when they are painted, and move on the next occasion.
+        for _ in range(2):
+            QCoreApplication.sendPostedEvents()
+            picture.render(pixmap)
+    return pixmap
+
+
+@contextmanager
+def _printing(picture: Picture) -> Iterator[None]:
+    picture.draw_now()
+    picture.set_printing(True)
+    try:
+        yield
+    finally:
+        picture.set_printing(False)
+
+
+_WRITERS: dict[str, Callable[[Picture, Path], list[Path]]] = {
+    "png": _write_png,
+    "svg": _write_svg,
+    "csv": _write_csv,
+}

@@ -1,0 +1,281 @@
+"""What all pictures share: a heading, controls, a sentence that says how to read it, and a line below."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence, Set
+
+import pyqtgraph as pg
+from PySide6.QtCore import QEvent, Qt
+from PySide6.QtGui import QColor, QPalette, QShowEvent
+from PySide6.QtWidgets import (
+    QComboBox,
+    QHBoxLayout,
+    QLabel,
+    QSizePolicy,
+    QStackedLayout,
+    QVBoxLayout,
+    QWidget,
+)
+
+from core.findings import Findings
+from gui.fields import tame
+from gui.pictures.selection import Selection
+from gui.pictures.table import Table
+from gui.theme import GRID, heading, model_colour, secondary
+
+__all__ = [
+    "Legend",
+    "Picture",
+    "calm_plot",
+    "choice",
+    "quieten",
+    "recolour_plot",
+    "show_label_where_it_fits",
+    "text_colour",
+]
+
+_MOST_IN_LEGEND = 60
+_MOST_ON_SCREEN = 10
+
+
+class Picture(QWidget):
+    """One picture of what is known, and of what is selected in it.
+
+    A subclass fills `body`, and implements `draw`, `tables` and `reset_view`.
+
+    Attributes:
+        file_name: what it is called when it is saved, without a suffix.
+        selection: what is selected in all pictures.
+        findings: what there is to be shown; None for nothing yet.
+        controls: the layout to the right of the heading.
+        body: where the plots are.
+        read_out: the line below them, for what is pointed at or selected.
+    """
+
+    file_name = ""
+    title = ""
+
+    def __init__(self, selection: Selection, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.selection = selection
+        self.findings: Findings | None = None
+        self._stale = True
+        self.setAutoFillBackground(True)
+        self.setBackgroundRole(QPalette.ColorRole.Base)
+        self.setAccessibleName(self.title)
+        self._heading = heading(self.title)
+        self._controls = QWidget()
+        self.controls = QHBoxLayout(self._controls)
+        self.controls.setContentsMargins(0, 0, 0, 0)
+        self.controls.setSpacing(GRID)
+        self.explanation = _line("")
+        secondary(self.explanation)
+        self.body = QWidget()
+        self._sentence = _line("")
+        self._sentence.setAlignment(Qt.AlignmentFlag.AlignCenter)
+        secondary(self._sentence)
+        self._stack = QStackedLayout()
+        self._stack.addWidget(self.body)
+        self._stack.addWidget(self._sentence)
+        self.read_out = _line(" ")
+        top = QHBoxLayout()
+        top.setSpacing(GRID)
+        top.addWidget(self._heading, 1)
+        top.addWidget(self._controls)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(2 * GRID, GRID, 2 * GRID, GRID)
+        layout.setSpacing(GRID // 2)
+        layout.addLayout(top)
+        layout.addWidget(self.explanation)
+        layout.addLayout(self._stack, 1)
+        layout.addWidget(self.read_out)
+        selection.changed.connect(self.refresh)
+
+    # -- what a subclass does
+
+    def draw(self) -> None:
+        """Show `findings` and the selection; called when either is another and the picture can be seen."""
+        raise NotImplementedError
+
+    def tables(self) -> Sequence[Table]:
+        """The numbers that are shown; none where there are none."""
+        raise NotImplementedError
+
+    def reset_view(self) -> None:
+        """Undo zooming and moving."""
+        raise NotImplementedError
+
+    def recolour(self) -> None:
+        """Take the colours of the palette; called again whenever it changes."""
+
+    # -- what the window does
+
+    def show_findings(self, findings: Findings | None) -> None:
+        """Show something else, at once or as soon as the picture can be seen."""
+        self.findings = findings
+        self.refresh()
+
+    def refresh(self) -> None:
+        self._stale = True
+        if self.can_be_seen:
+            self.draw_now()
+
+    @property
+    def can_be_seen(self) -> bool:
+        return self.isVisible()
+
+    def draw_now(self) -> None:
+        """Draw, seen or not."""
+        self.ensurePolished()
+        if self._stale:
+            self._stale = False
+            self.draw()
+
+    @property
+    def sentence(self) -> str:
+        """What is said in the place of the plots; "" while they are there."""
+        return self._sentence.text() if self._stack.currentWidget() is self._sentence else ""
+
+    def set_printing(self, printing: bool) -> None:
+        """Leave out what only makes sense on a screen, and put in what only does on paper."""
+        self._controls.setVisible(not printing)
+        for part in self.findChildren(Legend):
+            part.set_printing(printing)
+        layout = self.layout()
+        if layout is not None:
+            layout.activate()
+
+    # -- what subclasses use
+
+    def set_title(self, title: str) -> None:
+        """Another heading."""
+        self._heading.setText(title)
+        self.setAccessibleName(title)
+
+    def say(self, text: str) -> None:
+        """Show a sentence in the place of the plots; "" for the plots."""
+        self._sentence.setText(text)
+        self._stack.setCurrentWidget(self._sentence if text else self.body)
+        if text:
+            self.read_out.setText(" ")
+
+    def showEvent(self, event: QShowEvent) -> None:
+        super().showEvent(event)
+        if self.can_be_seen:
+            self.draw_now()
+
+    def changeEvent(self, event: QEvent) -> None:
+        super().changeEvent(event)
+        if event.type() == QEvent.Type.PaletteChange and self.testAttribute(
+            Qt.WidgetAttribute.WA_WState_Polished
+        ):
+            self.recolour()
+            self.refresh()
+
+    def event(self, event: QEvent) -> bool:
+        if event.type() == QEvent.Type.Polish:
+            self.recolour()
+        return super().event(event)
+
+
+def calm_plot() -> pg.PlotWidget:
+    """A plot without menus and frames, in the colours of the palette."""
+    plot = pg.PlotWidget()
+    quieten(plot)
+    return plot
+
+
+def quieten(plot: pg.PlotWidget) -> None:
+    """Take away what pyqtgraph offers and the window does in its own way."""
+    plot.setFrameShape(pg.PlotWidget.Shape.NoFrame)
+    plot.setMenuEnabled(False)
+    plot.hideButtons()
+    plot.viewport().setAcceptDrops(False)  # they are for the window
+    plot.setAcceptDrops(False)
+    plot.setContextMenuPolicy(Qt.ContextMenuPolicy.NoContextMenu)  # the picture has one
+    plot.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
+    plot.setMinimumHeight(10 * GRID)
+    # Room for the upper half of the topmost label, and below the axis.
+    plot.getPlotItem().layout.setContentsMargins(0, GRID, 0, GRID // 2)
+    for side in ("left", "bottom"):
+        plot.getPlotItem().getAxis(side).enableAutoSIPrefix(False)  # no "(x0.001)" beside a label
+    view = plot.getPlotItem().getViewBox()
+
+    def fit_labels() -> None:
+        for side in ("left", "bottom"):
+            show_label_where_it_fits(plot.getPlotItem().getAxis(side), view)
+
+    view.sigResized.connect(fit_labels)
+
+
+def show_label_where_it_fits(axis: pg.AxisItem, view: pg.ViewBox) -> None:
+    """Leave out the label of an axis rather than cut it off."""
+    upright = axis.orientation in ("left", "right")
+    room = view.size().height() if upright else view.size().width()
+    fits = axis.label.boundingRect().width() <= room
+    if axis.label.isVisible() != fits and axis.labelText:
+        axis.showLabel(fits)
+
+
+def recolour_plot(plot: pg.PlotWidget, colours: QPalette) -> None:
+    """Ground, axes and names in the colours of the palette."""
+    plot.setBackground(colours.color(QPalette.ColorRole.Base))
+    for side in ("left", "bottom", "right", "top"):
+        axis = plot.getPlotItem().getAxis(side)
+        axis.setPen(pg.mkPen(colours.color(QPalette.ColorRole.Mid)))
+        axis.setTextPen(pg.mkPen(text_colour(colours)))
+
+
+def choice(name: str, texts: Sequence[str]) -> QComboBox:
+    """A field to choose one of a few things with."""
+    field = QComboBox()
+    field.addItems(list(texts))
+    field.setAccessibleName(name)
+    field.setToolTip(name)
+    field.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToContents)
+    tame(field)
+    return field
+
+
+class Legend(QLabel):
+    """The sub-models with their colours. Many of them take their room only on paper: the list of models has
+    the same colours."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._many = False
+        self.setTextFormat(Qt.TextFormat.RichText)
+        self.setWordWrap(True)
+        secondary(self)
+
+    def show_models(self, models: Sequence[str], marked: Set[int] = frozenset()) -> None:
+        """Name `models`; those that are `marked` stand out."""
+        shown = []
+        for number, name in enumerate(models[:_MOST_IN_LEGEND]):
+            text = f"<b>{_escaped(name)}&nbsp;!</b>" if number in marked else _escaped(name)
+            shown.append(f'<span style="color:{model_colour(number).name()}">■</span>&nbsp;{text}')
+        if len(models) > _MOST_IN_LEGEND:
+            shown.append(f"and {len(models) - _MOST_IN_LEGEND} more")
+        self.setText("&ensp; ".join(shown))
+        self._many = len(models) > _MOST_ON_SCREEN
+        self.set_printing(False)
+
+    def set_printing(self, printing: bool) -> None:
+        self.setVisible(printing or not self._many)
+
+
+def text_colour(colours: QPalette) -> QColor:
+    return colours.color(QPalette.ColorRole.Text)
+
+
+def _escaped(name: str) -> str:
+    """For rich text, on one line."""
+    for plain, entity in (("&", "&amp;"), ("<", "&lt;"), (" ", "&nbsp;"), ("-", "&#8209;")):
+        name = name.replace(plain, entity)
+    return name
+
+
+def _line(text: str) -> QLabel:
+    label = QLabel(text)
+    label.setWordWrap(True)
+    return label

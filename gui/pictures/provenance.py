@@ -1,0 +1,183 @@
+"""What the merged model is made of: the share of each sub-model, layer by layer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pyqtgraph as pg
+from PySide6.QtCore import Slot
+from PySide6.QtGui import QPalette
+from PySide6.QtWidgets import QVBoxLayout, QWidget
+
+from core.units import share_text
+from gui.pictures.columns_plot import ColumnsPlot
+from gui.pictures.picture import Legend, Picture
+from gui.pictures.selection import Selection
+from gui.pictures.table import Table
+from gui.theme import model_colour
+
+__all__ = ["ProvenancePicture"]
+
+_MOST_WITH_GAPS = 40
+
+_FAINT = 70
+"""Of 255: how much of the colour of sub-models that are not selected is left."""
+
+
+class ProvenancePicture(Picture):
+    """A bar for each layer, stacked of the sub-models' shares; a line for what is left at the base.
+
+    Attributes:
+        plot: the bars.
+    """
+
+    file_name = "provenance"
+    title = "What the result is made of"
+
+    def __init__(self, selection: Selection, parent: QWidget | None = None) -> None:
+        super().__init__(selection, parent)
+        self.plot = ColumnsPlot("% of the parameters")
+        self._before = "Nothing has been merged yet."
+        self._bars: list[pg.BarGraphItem] = []
+        self._under = self.plot.plot([], [], antialias=True)
+        self._left = self.plot.plot([], [], symbol="o", symbolSize=6, antialias=True)
+        self._legend = Legend()
+        body = QVBoxLayout(self.body)
+        body.setContentsMargins(0, 0, 0, 0)
+        body.addWidget(self.plot, 1)
+        body.addWidget(self._legend)
+        self.plot.pointed.connect(self._on_pointed)
+        self.plot.chosen.connect(self._on_chosen)
+        self.plot.cleared.connect(selection.clear)
+
+    def set_method(self, title: str, *, draws: bool) -> None:
+        """The method of the recipe; one that does not draw takes of every sub-model."""
+        sentence = "Press Merge: the bars fill in while it runs."
+        if not draws:
+            sentence = f"“{title}” makes every parameter of all sub-models, in the shares of their weights."
+        if sentence != self._before:
+            self._before = sentence
+            self.refresh()
+
+    def draw(self) -> None:
+        findings = self.findings
+        if findings is None or not findings.merged:
+            self.say(self._before)
+            return
+        self.say("")
+        kind, model = self.selection.value.kind, self.selection.value.model
+        named = findings.grid.columns
+        self.plot.show_columns([column.label for column in named], [column.stack for column in named])
+        columns = np.arange(len(named))
+        shares, left = self._shares()
+        for bar in self._bars:
+            self.plot.removeItem(bar)
+        self._bars = []
+        below = np.zeros(len(columns))
+        known = np.isfinite(left)
+        width = 0.86 if len(columns) <= _MOST_WITH_GAPS else 1.0
+        for number in range(len(findings.models)):
+            colour = model_colour(number)
+            if model not in (None, number):
+                colour.setAlpha(_FAINT)
+            height = shares[:, number]
+            bar = pg.BarGraphItem(
+                x=columns[known], y0=below[known], height=height[known], width=width, brush=colour, pen=None
+            )
+            bar.setZValue(-1)
+            self.plot.addItem(bar)
+            self._bars.append(bar)
+            below = below + height
+        for line in (self._under, self._left):
+            line.setData(columns, left, connect=self.plot.joined(left))
+        self.plot.fit(100.0)
+        self.plot.select(self.selection.value.column)
+        of = "" if kind is None else f" of {findings.grid.kinds[kind]}"
+        self.explanation.setText(
+            f"Share{of} that came from each sub-model. Line: the share that is as it was in the base."
+        )
+        self._legend.show_models(findings.models)
+        self._on_pointed(None)
+
+    def tables(self) -> Sequence[Table]:
+        findings = self.findings
+        if findings is None or not findings.merged:
+            return []
+        rows = []
+        labels = ["all", *(column.label for column in findings.grid.columns)]
+        for label, part in zip(labels, (findings.part(), *findings.columns()), strict=True):
+            if part.drawn is not None:
+                rows.append([label, part.drawn.elements, part.drawn.left[-1], *part.drawn.provenance])
+        return [Table(self.file_name, ["layer", "parameters", "left at the base", *findings.models], rows)]
+
+    def reset_view(self) -> None:
+        self.plot.fit(100.0)
+
+    def recolour(self) -> None:
+        self.plot.recolour()
+        colours = self.palette()
+        text, ground = colours.color(QPalette.ColorRole.Text), colours.color(QPalette.ColorRole.Base)
+        self._under.setPen(pg.mkPen(ground, width=4))
+        self._left.setPen(pg.mkPen(text, width=1))
+        self._left.setSymbolBrush(text)
+        self._left.setSymbolPen(pg.mkPen(ground))
+
+    def _shares(self) -> tuple[np.ndarray, np.ndarray]:
+        """In percent; NaN where nothing is merged yet. [C, K] and [C]"""
+        assert self.findings is not None
+        parts = self.findings.columns(self.selection.value.kind)
+        shares = np.full((len(parts), len(self.findings.models)), np.nan)
+        left = np.full(len(parts), np.nan)
+        for number, part in enumerate(parts):
+            if part.drawn is not None and part.drawn.elements:
+                shares[number] = 100 * part.drawn.provenance
+                left[number] = 100 * part.drawn.left[-1]
+        return shares, left
+
+    @Slot(object)
+    def _on_pointed(self, point: tuple[int, float] | None) -> None:
+        findings = self.findings
+        if findings is None or not findings.merged:
+            return
+        selected = self.selection.value
+        column = selected.column if point is None else point[0]
+        part = findings.part(column, selected.kind)
+        if part.drawn is None:
+            self.read_out.setText(f"{part.place}: not merged yet")
+            return
+        model = self._model_at(point) if point is not None else selected.model
+        shares = part.drawn.provenance
+        left = share_text(float(part.drawn.left[-1]))
+        text = f"{part.place[:1].upper()}{part.place[1:]}: {left} as in the base"
+        if model is not None:
+            text += f", {share_text(float(shares[model]))} from {findings.models[model]}"
+        else:
+            low, high = int(shares.argmin()), int(shares.argmax())
+            text += (
+                f", from {share_text(float(shares[low]))} ({findings.models[low]}) "
+                f"to {share_text(float(shares[high]))} ({findings.models[high]})"
+            )
+        self.read_out.setText(text)
+        self.setAccessibleDescription(text)
+
+    @Slot(object)
+    def _on_chosen(self, point: tuple[int, float]) -> None:
+        model = self._model_at(point)
+        if model is None:
+            self.selection.select(column=point[0])
+        else:
+            self.selection.select(column=point[0], model=model)
+
+    def _model_at(self, point: tuple[int, float]) -> int | None:
+        """The sub-model whose part of a bar is at a height."""
+        assert self.findings is not None
+        column, height = point
+        drawn = self.findings.part(column, self.selection.value.kind).drawn
+        if drawn is None or not 0 <= height < 100:
+            return None
+        return int(
+            np.searchsorted(np.cumsum(100 * drawn.provenance), height, side="right").clip(
+                0, len(drawn.selected) - 1
+            )
+        )

@@ -1,0 +1,108 @@
+"""Colours and round numbers of the scales beside the maps."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+import pyqtgraph as pg
+from numpy.typing import NDArray
+from PySide6.QtGui import QColor, QPalette
+
+from gui.theme import is_dark
+
+__all__ = ["Scale", "cosine_scale", "difference_scale", "share_scale", "ticks_between"]
+
+Floats = NDArray[np.float64]
+
+_STEPS = (1, 2, 2.5, 5, 10)
+_BLUE, _ORANGE = "#0072B2", "#D55E00"
+"""Okabe and Ito's: told apart by everybody."""
+
+
+@dataclass(frozen=True)
+class Scale:
+    """What colours mean.
+
+    Attributes:
+        low, high: the values at its ends, in the units of the map.
+        colours: "viridis" or "cividis" for amounts, "difference" for what may be negative.
+        label: what the values are.
+        ticks: (value, text)
+    """
+
+    low: float
+    high: float
+    colours: str
+    label: str
+    ticks: Sequence[tuple[float, str]]
+
+    def colour_map(self, palette: QPalette) -> pg.ColorMap:
+        """Evenly graded for the eye, and told apart by the colour-blind."""
+        if self.colours == "difference":
+            return _difference_map(is_dark(palette))
+        return pg.colormap.get(self.colours)
+
+
+def share_scale(percent: Floats, label: str, colours: str = "viridis") -> Scale:
+    """From and to round numbers around `percent`; between 0 and 100."""
+    known = percent[np.isfinite(percent)]
+    if not known.size:
+        return _scale(0, 100, colours, label)
+    low, high = float(known.min()), float(known.max())
+    step = _step(max(high - low, min(1.0, high) or 1.0), 4)
+    low = max(0.0, step * math.floor(low / step + 1e-9))
+    high = min(100.0, max(step * math.ceil(high / step - 1e-9), low + step))
+    return _scale(low if low < high else high - step, high, colours, label)
+
+
+def difference_scale(values: Floats, label: str, *, least: float = 1.0) -> Scale:
+    """As far to one side of zero as to the other, and at least to `least`: small differences stay pale."""
+    known = np.abs(values[np.isfinite(values)])
+    most = max(float(known.max()) if known.size else 0.0, least)
+    step = _step(most, 2)
+    high = max(step, step * math.ceil(most / step - 1e-9))
+    return _scale(-high, high, "difference", label)
+
+
+def cosine_scale(cosines: Floats) -> Scale:
+    """Around zero, as far as cosines other than those of a model with itself go."""
+    found = difference_scale(cosines, "cosine", least=0.2)
+    return _scale(-1, 1, "difference", "cosine") if found.high > 1 else found
+
+
+def ticks_between(low: float, high: float) -> list[tuple[float, str]]:
+    """Round numbers, at most seven."""
+    step = _step(high - low, 6)
+    first = math.ceil(low / step - 1e-9)
+    decimals = max(
+        0, -math.floor(math.log10(step) + 1e-9) + (step / 10 ** math.floor(math.log10(step)) == 2.5)
+    )
+    count = math.floor(high / step + 1e-9) - first + 1
+    return [
+        (value, f"{value:.{decimals}f}".replace("-", "−"))
+        for value in (step * (first + at) + 0.0 for at in range(count))
+    ]
+
+
+def _scale(low: float, high: float, colours: str, label: str) -> Scale:
+    return Scale(low, high, colours, label, ticks_between(low, high))
+
+
+def _step(span: float, parts: int) -> float:
+    """The smallest round number of which `span` has at most `parts`."""
+    power = 10.0 ** math.floor(math.log10(span / parts))
+    return next(step * power for step in _STEPS if span / (step * power) <= parts + 1e-9)
+
+
+@cache
+def _difference_map(dark: bool) -> pg.ColorMap:
+    """Blue below zero, orange above, and the ground between them."""
+    middle = QColor("#2F353D" if dark else "#F1F2F4")
+    low, high = QColor(_BLUE), QColor(_ORANGE)
+    if dark:
+        low, high = low.lighter(135), high.lighter(115)
+    return pg.ColorMap([0.0, 0.5, 1.0], [low, middle, high])

@@ -1,0 +1,72 @@
+"""Where the numbers of the pictures come from, and the way to exact ones."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import Signal
+from PySide6.QtGui import QPalette
+from PySide6.QtWidgets import QHBoxLayout, QPushButton, QSizePolicy, QWidget
+
+from gui.messages import ElidedLabel
+from gui.theme import GRID, secondary
+
+__all__ = ["SourceLine"]
+
+
+class SourceLine(QWidget):
+    """A line of text, and a button that measures everything, or stops that.
+
+    Attributes:
+        button: "Measure exactly" or "Stop".
+
+    Signals:
+        measure_requested(): exact numbers are wanted.
+        stop_requested(): they are not wanted any more.
+    """
+
+    measure_requested = Signal()
+    stop_requested = Signal()
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setAutoFillBackground(True)
+        self.setBackgroundRole(QPalette.ColorRole.Base)
+        self._measuring = False
+        self._text = ElidedLabel()
+        secondary(self._text)
+        self.button = QPushButton()
+        self.button.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
+        self.button.clicked.connect(self._on_clicked)
+        keeps = self.button.sizePolicy()
+        keeps.setRetainSizeWhenHidden(True)  # nothing moves when it comes and goes
+        self.button.setSizePolicy(keeps)
+        row = QHBoxLayout(self)
+        row.setContentsMargins(2 * GRID, 0, 2 * GRID, GRID)
+        row.setSpacing(GRID)
+        row.addWidget(self._text, 1)
+        row.addWidget(self.button)
+        self.show_source("", can_measure=False)
+
+    @property
+    def text(self) -> str:
+        return self._text.toolTip() or self._text.text()
+
+    def show_source(self, text: str, *, can_measure: bool, measuring: bool = False) -> None:
+        """Say where the numbers come from.
+
+        Args:
+            text: one sentence.
+            can_measure: whether exact numbers can be had.
+            measuring: whether they are on their way.
+        """
+        self._measuring = measuring
+        self._text.set_full_text(text)
+        self.button.setText("Stop" if measuring else "Measure exactly")
+        self.button.setToolTip(
+            "Leave the rest estimated"
+            if measuring
+            else "Read every weight of every model, in place of a sample"
+        )
+        self.button.setVisible(can_measure or measuring)
+
+    def _on_clicked(self) -> None:
+        (self.stop_requested if self._measuring else self.measure_requested).emit()

@@ -1,0 +1,192 @@
+"""The map of layers and kinds of modules, coloured by the share of zero deltas."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from PySide6.QtCore import Slot
+from PySide6.QtWidgets import QVBoxLayout, QWidget
+
+from core.findings import Findings
+from core.units import share_text
+from gui.chips import model_chip
+from gui.pictures.heat_map import HeatMap
+from gui.pictures.picture import Picture, choice, quieten
+from gui.pictures.scales import share_scale
+from gui.pictures.selection import Selection
+from gui.pictures.table import Table
+from gui.text import grouped
+
+__all__ = ["ZeroDeltasPicture"]
+
+_MEAN, _SPREAD = range(2)
+_FIRST_MODEL = 2
+
+Cell = tuple[int, int]
+
+
+class ZeroDeltasPicture(Picture):
+    """Layers from left to right, kinds of modules from top to bottom; the colour is the share of zero deltas.
+
+    Attributes:
+        plot: the map.
+        show_field: the mean over the sub-models, their spread, or one of them.
+    """
+
+    file_name = "zero-deltas"
+    title = "What fine-tuning left as it was"
+
+    def __init__(self, selection: Selection, parent: QWidget | None = None) -> None:
+        super().__init__(selection, parent)
+        self.plot = HeatMap("Layer")
+        quieten(self.plot)
+        body = QVBoxLayout(self.body)
+        body.setContentsMargins(0, 0, 0, 0)
+        body.addWidget(self.plot)
+        self._overview = _MEAN
+        self.show_field = choice("Which sub-models are shown", ["Mean of all", "Spread"])
+        self.controls.addWidget(self.show_field)
+        self.show_field.activated.connect(self._on_show_chosen)
+        self.plot.pointed.connect(self._on_pointed)
+        self.plot.chosen.connect(lambda cell: selection.select(column=cell[0], kind=cell[1]))
+        self.plot.cleared.connect(selection.clear)
+
+    def draw(self) -> None:
+        findings = self.findings
+        if findings is None or not findings.grid.columns:
+            self.say("There are no models to look at yet.")
+            return
+        self.say("")
+        self._offer_models(findings)
+        percent = self._percent(findings)
+        scale = share_scale(percent, self._unit(), "cividis" if self._shows_spread else "viridis")
+        grid = findings.grid
+        self.plot.show_cells(percent, [column.label for column in grid.columns], grid.kinds, scale)
+        self.plot.select(self.selection.value.column, self.selection.value.kind)
+        self.explanation.setText(self._explanation(findings))
+        self._on_pointed(None)
+
+    def tables(self) -> Sequence[Table]:
+        findings = self.findings
+        if findings is None or not findings.counts:
+            return []
+        headings = ["layer", "kind", "parameters", "mean", "mean error", *findings.models]
+        rows = [
+            [
+                findings.grid.columns[column].label,
+                findings.grid.kinds[kind],
+                findings.parameters[column, kind],
+                findings.mean_zero_delta.value[column, kind],
+                findings.mean_zero_delta.error[column, kind],
+                *findings.zero_delta.value[column, kind],
+            ]
+            for column, kind in sorted(findings.counts)
+        ]
+        return [Table(self.file_name, headings, rows)]
+
+    def reset_view(self) -> None:
+        self.plot.reset_view()
+
+    def recolour(self) -> None:
+        self.plot.recolour()
+
+    def text_of_cell(self, column: int, kind: int) -> str:
+        """What is known of a cell, in a sentence."""
+        findings = self.findings
+        assert findings is not None
+        place = _capital(findings.grid.place(column, kind))
+        counts = findings.counts.get((column, kind))
+        if counts is None or not counts.parameters:
+            return (
+                f"{place}: nothing there" if not findings.grid.tensors.get((column, kind)) else f"{place}: …"
+            )
+        mean = counts.mean_zero_delta
+        shares = counts.zero_delta.value
+        text = f"{place}: {estimate_text(float(mean.value), float(mean.error))} zero deltas"
+        model = self.selection.value.model
+        if model is not None:
+            text += f", {share_text(float(shares[model]))} in {findings.models[model]}"
+        if len(shares) > 1:
+            text += (
+                f", {share_text(float(shares.min()))} to {share_text(float(shares.max()))} in the sub-models"
+            )
+        return f"{text}; {grouped(counts.parameters)} parameters"
+
+    # -- inside
+
+    @property
+    def _shows_spread(self) -> bool:
+        return self.selection.value.model is None and self._overview == _SPREAD
+
+    def _percent(self, findings: Findings) -> NDArray[np.float64]:
+        model = self.selection.value.model
+        each = 100 * findings.zero_delta.value
+        if model is not None:
+            shown: NDArray[np.float64] = each[..., model]
+        elif self._overview == _SPREAD:
+            shown = each.max(axis=-1) - each.min(axis=-1)
+        else:
+            shown = 100 * findings.mean_zero_delta.value
+        return shown
+
+    def _unit(self) -> str:
+        return "percentage points" if self._shows_spread else "% zero deltas"
+
+    def _explanation(self, findings: Findings) -> str:
+        model = self.selection.value.model
+        if model is not None:
+            return f"Share of zero deltas of {findings.models[model]}. Dark is where training happened."
+        if self._overview == _SPREAD:
+            return "How far apart the sub-models with the most and the fewest zero deltas are. Bright: far."
+        return "Share of zero deltas, mean of all sub-models. Dark is where training happened."
+
+    def _offer_models(self, findings: Findings) -> None:
+        field = self.show_field
+        offered = [field.itemText(at) for at in range(_FIRST_MODEL, field.count())]
+        if offered != list(findings.models):
+            while field.count() > _FIRST_MODEL:
+                field.removeItem(field.count() - 1)
+            for number, name in enumerate(findings.models):
+                field.addItem(model_chip(number), name)
+        model = self.selection.value.model
+        field.setCurrentIndex(self._overview if model is None else _FIRST_MODEL + model)
+
+    @Slot(int)
+    def _on_show_chosen(self, index: int) -> None:
+        if index < _FIRST_MODEL:
+            self._overview = index
+        self.selection.select(model=None if index < _FIRST_MODEL else index - _FIRST_MODEL)
+        self.refresh()
+
+    @Slot(object)
+    def _on_pointed(self, cell: Cell | None) -> None:
+        """Say what is under the pointer, or else what is selected, or else the total."""
+        findings, selected = self.findings, self.selection.value
+        if findings is None or not findings.grid.columns:
+            return
+        if cell is None and selected.column is not None and selected.kind is not None:
+            cell = selected.column, selected.kind
+        if cell is not None:
+            self.read_out.setText(self.text_of_cell(*cell))
+            return
+        part = findings.part(selected.column, selected.kind)
+        if part.counts is None:
+            self.read_out.setText(" ")
+            return
+        mean = part.counts.mean_zero_delta
+        share = estimate_text(float(mean.value), float(mean.error))
+        self.read_out.setText(
+            f"{_capital(part.place)}: {share} zero deltas; {grouped(part.counts.parameters)} parameters"
+        )
+        self.setAccessibleDescription(self.read_out.text())
+
+
+def estimate_text(share: float, error: float) -> str:
+    """ "68.1 %", with twice the standard error where there is one: "68.1 % ± 0.2 %"."""
+    return f"{share_text(share)} ± {share_text(2 * error)}" if error > 0 else share_text(share)
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]

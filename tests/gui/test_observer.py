@@ -1,0 +1,305 @@
+"""Models are looked at by themselves, as soon as they are there, and never in the way of a merge."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from PySide6.QtCore import Qt
+from PySide6.QtTest import QTest
+from pytestqt.qtbot import QtBot
+from safetensors.torch import load_file, save_file
+
+import gui.look_jobs
+from core import CancelToken, MergePlan
+from core.findings import Findings
+from core.preview import preview_plan
+from gui.look_jobs import MeasureJob, PreviewJob
+from gui.merge_setup import ModelChoice
+from gui.window import MainWindow
+
+
+@pytest.fixture
+def looks(monkeypatch: pytest.MonkeyPatch) -> list[MergePlan]:
+    """The plans of all previews that were begun."""
+    begun: list[MergePlan] = []
+
+    def look(plan: MergePlan, **options: object) -> Iterator[Findings]:
+        begun.append(plan)
+        return preview_plan(plan, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(gui.look_jobs, "preview_plan", look)
+    return begun
+
+
+@pytest.fixture
+def held_look(monkeypatch: pytest.MonkeyPatch) -> Iterator[SimpleNamespace]:
+    """Previews stop after their first round, which sets `reached`, until they are released or cancelled."""
+    held = SimpleNamespace(reached=threading.Event(), released=threading.Event(), tokens=[])
+
+    def look(plan: MergePlan, *, cancel: CancelToken) -> Iterator[Findings]:
+        held.tokens.append(cancel)
+        for number, findings in enumerate(preview_plan(plan, cancel=cancel, rounds=4)):
+            yield findings
+            if number == 0:
+                held.reached.set()
+                while not held.released.wait(0.01):
+                    cancel.raise_if_cancelled()
+
+    monkeypatch.setattr(gui.look_jobs, "preview_plan", look)
+    yield held
+    held.released.set()
+
+
+def open_recipe(qtbot: QtBot, window: MainWindow, models: Path, out: Path) -> None:
+    assert window.load_recipe(models / "recipe.yaml", out)
+    qtbot.waitUntil(lambda: window.preflight.checked)
+
+
+def wait_until_looked(qtbot: QtBot, window: MainWindow) -> None:
+    qtbot.waitUntil(lambda: window.pictures.source.text == "Measured on every parameter", timeout=30_000)
+
+
+def test_pictures_are_there_as_soon_as_there_are_a_base_and_a_model(
+    qtbot: QtBot, window: MainWindow, models: Path, looks: list[MergePlan]
+) -> None:
+    assert "Choose a base model" in window.pictures.sentence
+    window.models.set_base(models / "base")
+    qtbot.waitUntil(lambda: "Add the models" in window.pictures.sentence)
+    window.models.add_sub_models([models / "run-1"])
+    wait_until_looked(qtbot, window)
+    assert window.pictures.sentence == ""
+    assert len(looks) == 1
+    window.models.add_sub_models([models / "run-2"])
+    qtbot.waitUntil(lambda: window.pictures.zero_deltas.show_field.count() == 4)
+    wait_until_looked(qtbot, window)
+    assert [len(plan.models) for plan in looks] == [1, 2]
+
+
+def test_without_a_base_it_is_said_what_is_missing(qtbot: QtBot, window: MainWindow, models: Path) -> None:
+    window.models.add_sub_models([models / "run-1"])
+    qtbot.waitUntil(lambda: "Choose the base" in window.pictures.sentence)
+
+
+def test_models_that_do_not_fit_are_not_looked_at_and_it_is_said_why(
+    qtbot: QtBot, window: MainWindow, models: Path, tmp_path: Path, looks: list[MergePlan]
+) -> None:
+    open_recipe(qtbot, window, models, tmp_path / "out")
+    wait_until_looked(qtbot, window)
+    odd = tmp_path / "odd"
+    odd.mkdir()
+    tensors = load_file(models / "run-1" / "model.safetensors")
+    del tensors["model.norm.weight"]
+    save_file(tensors, odd / "model.safetensors")
+    window.models.add_sub_models([odd])
+    qtbot.waitUntil(lambda: "cannot be looked at" in window.pictures.sentence)
+    window.models.sub_models_model.remove([3])
+    qtbot.waitUntil(lambda: window.pictures.sentence == "")
+
+
+def test_what_changes_no_delta_begins_no_new_look(
+    qtbot: QtBot, window: MainWindow, models: Path, tmp_path: Path, looks: list[MergePlan]
+) -> None:
+    open_recipe(qtbot, window, models, tmp_path / "out")
+    wait_until_looked(qtbot, window)
+    window.recipe.set_seed(99)
+    window.recipe.set_resamples(9)
+    qtbot.waitUntil(lambda: window.preflight.checked)
+    window.recipe.seed.edit.setText("")  # a moment without a seed
+    qtbot.wait(300)
+    assert window.pictures.sentence == ""
+    window.recipe.set_seed(5)
+    qtbot.waitUntil(lambda: window.preflight.checked)
+    assert len(looks) == 1
+
+
+def test_weights_and_precision_are_looked_at_anew(
+    qtbot: QtBot, window: MainWindow, models: Path, tmp_path: Path, looks: list[MergePlan]
+) -> None:
+    open_recipe(qtbot, window, models, tmp_path / "out")
+    wait_until_looked(qtbot, window)
+    folders = [models / f"run-{number}" for number in (1, 2, 3)]
+    window.models.apply(
+        models / "base", [ModelChoice(f, float(w)) for f, w in zip(folders, (1, 2, 3), strict=True)], 3
+    )
+    window._on_changed()
+    qtbot.waitUntil(lambda: len(looks) == 2)
+    wait_until_looked(qtbot, window)
+    findings = window.observer.findings
+    assert findings is not None
+    zero = findings.part().counts.zero_delta.value  # type: ignore[union-attr]
+    predicted = findings.part().predicted
+    assert predicted is not None
+    assert predicted.value[0] == pytest.approx((zero[0] + 2 * zero[1] + 3 * zero[2]) / 6)
+
+
+def test_models_that_were_written_again_are_looked_at_again(
+    qtbot: QtBot, window: MainWindow, models: Path, tmp_path: Path, looks: list[MergePlan]
+) -> None:
+    for name in ("base", "run-1"):
+        (tmp_path / name).mkdir()
+        save_file(load_file(models / name / "model.safetensors"), tmp_path / name / "model.safetensors")
+    window.models.set_base(tmp_path / "base")
+    window.models.add_sub_models([tmp_path / "run-1"])
+    wait_until_looked(qtbot, window)
+    save_file(load_file(models / "base" / "model.safetensors"), tmp_path / "run-1" / "model.safetensors")
+    window.refresh_models()
+    qtbot.waitUntil(lambda: len(looks) == 2)
+    qtbot.waitUntil(lambda: bool((window.pictures.zero_deltas.plot.values[1, 1:3] == 100).all()))
+
+
+def test_a_look_is_overtaken_by_the_next_one(
+    qtbot: QtBot, window: MainWindow, models: Path, tmp_path: Path, held_look: SimpleNamespace
+) -> None:
+    open_recipe(qtbot, window, models, tmp_path / "out")
+    qtbot.waitUntil(held_look.reached.is_set)
+    window.models.k_box.setValue(2)
+    qtbot.waitUntil(lambda: len(held_look.tokens) == 2)
+    assert held_look.tokens[0].cancelled
+    qtbot.waitUntil(lambda: window.pictures.zero_deltas.show_field.count() == 4)
+    assert not held_look.tokens[1].cancelled
+
+
+def test_a_merge_ends_the_look_and_goes_on_with_what_it_found(
+    qtbot: QtBot,
+    window: MainWindow,
+    models: Path,
+    tmp_path: Path,
+    held_look: SimpleNamespace,
+    held_merge: SimpleNamespace,
+) -> None:
+    open_recipe(qtbot, window, models, tmp_path / "out")
+    qtbot.waitUntil(held_look.reached.is_set)
+    qtbot.waitUntil(lambda: window.observer.findings is not None)
+    window.start_merge()
+    qtbot.waitUntil(held_merge.reached.is_set)
+    assert held_look.tokens[0].cancelled
+    window.checker.check_now(window.setup())  # a report while it merges begins no look
+    qtbot.wait(300)
+    assert len(held_look.tokens) == 1
+    assert np.isfinite(window.pictures.zero_deltas.plot.values).sum() == 8
+    held_merge.released.set()
+    held_look.released.set()
+    qtbot.waitUntil(lambda: not window.merging)
+    qtbot.waitUntil(lambda: len(held_look.tokens) == 2)  # it begins again afterwards
+
+
+def test_what_a_merge_counted_stays_while_the_models_do(
+    qtbot: QtBot, window: MainWindow, models: Path, tmp_path: Path
+) -> None:
+    open_recipe(qtbot, window, models, tmp_path / "out")
+    window.start_merge()
+    qtbot.waitUntil(lambda: "Merged in" in window.run.message.text, timeout=30_000)
+    qtbot.waitUntil(lambda: window.pictures.source.text.endswith("measured on every parameter"))
+    window.recipe.set_resamples(2)
+    qtbot.waitUntil(lambda: window.preflight.checked)
+    assert window.observer.findings is not None
+    assert window.observer.findings.merged
+    assert "n = 4, seed 7" in window.pictures.source.text
+    window.models.k_box.setValue(2)
+    wait_until_looked(qtbot, window)
+    assert not window.observer.findings.merged
+
+
+def test_a_cancelled_merge_leaves_nothing_in_the_pictures(
+    qtbot: QtBot, window: MainWindow, models: Path, tmp_path: Path, held_merge: SimpleNamespace
+) -> None:
+    open_recipe(qtbot, window, models, tmp_path / "out")
+    wait_until_looked(qtbot, window)
+    window.start_merge()
+    qtbot.waitUntil(held_merge.reached.is_set)
+    window.cancel_merge()
+    held_merge.released.set()
+    qtbot.waitUntil(lambda: not window.merging)
+    assert window.observer.findings is not None
+    assert not window.observer.findings.merged
+    assert "merge" not in window.pictures.source.text
+
+
+def test_everything_is_measured_on_request(
+    qtbot: QtBot, window: MainWindow, models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("core.preview.PREVIEW_BLOCK", 64)
+    monkeypatch.setattr(
+        gui.look_jobs, "preview_plan", lambda plan, cancel: preview_plan(plan, cancel=cancel, rounds=2)
+    )
+    open_recipe(qtbot, window, models, tmp_path / "out")
+    button = window.pictures.source.button
+    qtbot.waitUntil(button.isVisible)
+    assert window.pictures.source.text.startswith("Estimated from ")
+    assert window.observer.findings is not None
+    assert not window.observer.findings.exact
+    QTest.mouseClick(button, Qt.MouseButton.LeftButton)
+    wait_until_looked(qtbot, window)
+    assert window.observer.findings.exact
+    assert not button.isVisible()
+
+
+def test_measuring_can_be_stopped(
+    qtbot: QtBot, window: MainWindow, models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("core.preview.PREVIEW_BLOCK", 64)
+    monkeypatch.setattr(
+        gui.look_jobs, "preview_plan", lambda plan, cancel: preview_plan(plan, cancel=cancel, rounds=2)
+    )
+    begun = threading.Event()
+
+    def measure(plan: MergePlan, begun_with: object, *, cancel: CancelToken, **options: object) -> Findings:
+        begun.set()
+        while True:
+            cancel.raise_if_cancelled()
+
+    monkeypatch.setattr(gui.look_jobs, "measure_plan", measure)
+    open_recipe(qtbot, window, models, tmp_path / "out")
+    button = window.pictures.source.button
+    qtbot.waitUntil(button.isVisible)
+    button.click()
+    qtbot.waitUntil(begun.is_set)
+    assert (button.text(), window.pictures.source.text) == ("Stop", "Measuring every parameter…")
+    button.click()
+    assert window.pictures.source.text.startswith("Estimated from ")
+    assert button.text() == "Measure exactly"
+
+
+def test_a_look_that_fails_is_told(
+    qtbot: QtBot, window: MainWindow, models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from core.errors import CheckpointError
+
+    def fail(plan: MergePlan, **options: object) -> Iterator[Findings]:
+        raise CheckpointError("the disk is gone", hint="plug it in")
+
+    monkeypatch.setattr(gui.look_jobs, "preview_plan", fail)
+    open_recipe(qtbot, window, models, tmp_path / "out")
+    qtbot.waitUntil(lambda: "The disk is gone. Plug it in." in window.pictures.sentence)
+
+
+def test_an_average_is_looked_at_as_a_selection_would_be(
+    qtbot: QtBot, window: MainWindow, models: Path, tmp_path: Path, looks: list[MergePlan]
+) -> None:
+    window.recipe.method_box.setCurrentIndex(window.recipe.method_box.findData("linear"))
+    folders = [models / f"run-{number}" for number in (1, 2, 3)]
+    window.models.apply(models / "base", [ModelChoice(folder, -2.0) for folder in folders], 3)
+    window._on_changed()
+    wait_until_looked(qtbot, window)
+    assert [plan.recipe.method.name for plan in looks] == ["parameter_selection"]
+    assert looks[0].equal_weights
+
+
+def test_jobs_tell_nothing_once_they_are_cancelled(qtbot: QtBot, models: Path) -> None:
+    from core import load_recipe, plan_merge
+    from gui.merge_setup import MergeSetup, setup_of_recipe
+
+    recipe = load_recipe(models / "recipe.yaml")
+    setup = setup_of_recipe(recipe, MergeSetup("parameter_selection", None, (), 0))
+    for job in (PreviewJob(setup, plan_merge(recipe)), MeasureJob(setup, None, None)):
+        told: list[object] = []
+        for signal in (job.found, job.failed):
+            signal.connect(told.append, Qt.ConnectionType.DirectConnection)
+        job.cancel()
+        job.run()
+        assert told == []
