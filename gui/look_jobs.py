@@ -6,14 +6,15 @@ import time
 
 from PySide6.QtCore import Signal
 
-from core import Cancelled, CancelToken, MergePlan, Progress, plan_merge
-from core.findings import Findings
+from core import Cancelled, CancelToken, MergeError, MergePlan, Progress, plan_merge, read_record
+from core.findings import Findings, findings_of_record
+from core.history import HistoryEntry
 from core.preview import measure_plan, preview_plan
 from gui.jobs import Job
 from gui.merge_setup import MergeSetup
 from gui.reports import Failure
 
-__all__ = ["LookJob", "MeasureJob", "PreviewJob"]
+__all__ = ["LookJob", "MeasureJob", "PreviewJob", "RecallJob"]
 
 _EVERY_S = 0.25
 
@@ -70,6 +71,33 @@ class LookJob(Job):
         """Emit `findings`, with all computed that the pictures show first."""
         findings.prepare()
         if not self.token.cancelled:
+            self.found.emit(findings)
+
+
+class RecallJob(Job):
+    """Reads what an earlier merge counted.
+
+    Signals:
+        found(object): its Findings; not where its method looks at no deltas, or there is nothing to read.
+    """
+
+    found = Signal(object)
+
+    def __init__(self, entry: HistoryEntry, setup: MergeSetup) -> None:
+        """Args:
+        entry: the merge, which is done.
+        setup: what it merged.
+        """
+        super().__init__()
+        self.entry, self.setup = entry, setup
+
+    def run(self) -> None:
+        try:
+            findings = findings_of_record(read_record(self.entry.out))
+        except MergeError:  # the folder was changed, or is gone: there is nothing to be shown of it
+            return
+        if findings is not None:
+            findings.prepare()
             self.found.emit(findings)
 
 

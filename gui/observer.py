@@ -42,6 +42,7 @@ class _Subject:
         setup: of a method that reads the base.
         plan: of it; None where it is still to be made.
         models: says whether two subjects have the same deltas.
+        modified_s: when the newest of their files was written, seconds since 1970.
         weights: says whether two have the same draws to be predicted.
     """
 
@@ -49,6 +50,23 @@ class _Subject:
     plan: MergePlan | None
     models: Hashable
     weights: Hashable
+    modified_s: float
+
+
+@dataclass(frozen=True)
+class _Recalled:
+    """An earlier merge, to be shown when its models are looked at.
+
+    Attributes:
+        setup: what was merged.
+        findings, text: as for `Observer.show_merge`.
+        began_s: when, seconds since 1970.
+    """
+
+    setup: MergeSetup
+    findings: Findings
+    text: str
+    began_s: float
 
 
 class Observer(QObject):
@@ -81,6 +99,7 @@ class Observer(QObject):
         self._job: LookJob | None = None
         self._inspected: Findings | None = None
         self._merge: tuple[Hashable, Findings, str] | None = None
+        self._recalled: _Recalled | None = None
         self._complete = False
         self._outdated = False
         self._merging = False
@@ -99,6 +118,11 @@ class Observer(QObject):
                 return self._inspected
             return replace(self._inspected, merged=merged.merged, records=merged.records)
         return merged
+
+    @property
+    def looking(self) -> bool:
+        """Whether a job is at it."""
+        return self._job is not None
 
     # -- what the window tells
 
@@ -122,12 +146,24 @@ class Observer(QObject):
                 return
         else:
             self._set_subject(subject)
+            self._show_recalled()
             self._complete, self._outdated, self.failure = False, True, None
             if before is None or before.models != subject.models:
                 self._inspected = None
                 if self._merge_of_subject is None:
                     self.lost.emit()
         self._start(PreviewJob(subject.setup, subject.plan))
+
+    def recall(self, setup: MergeSetup, findings: Findings, text: str, began_s: float) -> None:
+        """Show what an earlier merge counted, once these models are looked at, if they are as they were.
+
+        Args:
+            setup: what was merged.
+            findings, text: as for `show_merge`.
+            began_s: when it was merged; models that were written later are others.
+        """
+        self._recalled = _Recalled(setup, findings, text, began_s)
+        self._show_recalled()
 
     def begin_merge(self, setup: MergeSetup) -> Findings | None:
         """Keep still from now on: a merge needs the machine. Returns what is known of its models."""
@@ -158,7 +194,7 @@ class Observer(QObject):
 
     def forget_merge(self) -> None:
         """Show what is known without a merge."""
-        had, self._merge = self._merge, None
+        had, self._merge, self._recalled = self._merge, None, None
         if had is not None:
             self._tell_found()
             self._tell_source()
@@ -201,6 +237,17 @@ class Observer(QObject):
         job.ended.connect(self._on_ended)
         self._tell_source()
         self._jobs.start(job)
+
+    def _show_recalled(self) -> None:
+        recalled, subject = self._recalled, self._subject
+        if recalled is None or subject is None or not _same_deltas(recalled.setup, subject.setup):
+            return
+        self._recalled = None
+        fits = self._inspected is None or self._inspected.grid.tensors == recalled.findings.grid.tensors
+        if subject.modified_s < recalled.began_s and fits and not self._merging:
+            self._merge = subject.models, recalled.findings, recalled.text
+            self._tell_found()
+            self._tell_source()
 
     def _stop_job(self) -> None:
         if self._job is not None:
@@ -308,12 +355,18 @@ def _subject_of(report: PlanReport) -> _Subject | None:
     folders = tuple(choice.folder for choice in taking_part)
     models = (setup.base, folders, setup.dtype, setup.zero_tolerance, setup.vocab, files)
     rules = tuple(rule for rule in setup.rules if rule.parameter == "weight")
-    return _Subject(setup, plan, models, (tuple(choice.weight for choice in taking_part), rules))
+    weights = tuple(choice.weight for choice in taking_part), rules
+    return _Subject(setup, plan, models, weights, max((file[2] for file in files), default=0) / 1e9)
 
 
 def _same_models(one: MergeSetup, other: MergeSetup) -> bool:
     folders = ([choice.folder for choice in setup.taking_part] for setup in (one, other))
     return one.base == other.base and next(folders) == next(folders)
+
+
+def _same_deltas(one: MergeSetup, other: MergeSetup) -> bool:
+    precision = ((setup.dtype, setup.zero_tolerance, setup.vocab) for setup in (one, other))
+    return _same_models(one, other) and next(precision) == next(precision)
 
 
 def _as_selection(setup: MergeSetup) -> MergeSetup:

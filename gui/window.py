@@ -32,6 +32,7 @@ from gui.history_panel import HistoryPanel
 from gui.jobs import Job, JobKeeper, MergeJob
 from gui.layout import WindowLayout
 from gui.log_panel import LogPanel
+from gui.look_jobs import RecallJob
 from gui.merge_setup import MergeSetup, first_missing, free_name, output_beside
 from gui.messages import DetailsDialog
 from gui.models_panel import ModelsPanel
@@ -224,8 +225,22 @@ class MainWindow(QMainWindow):
                 self._show_failure(Failure.of(error))
                 return
             self._begin(replace(setup, out=str(free_name(Path(entry.out)))))
+            if entry.status == "done":
+                self._recall(entry)
 
         self._unless_unsaved(load)
+
+    def _recall(self, entry: HistoryEntry) -> None:
+        """Show what an earlier run counted, where its models are as they were."""
+        job = RecallJob(entry, self._setup)
+        job.found.connect(self._on_recalled)
+        self.start_job(job)
+
+    @Slot(object)
+    def _on_recalled(self, findings: Findings) -> None:
+        job = self.sender()
+        assert isinstance(job, RecallJob)
+        self.observer.recall(job.setup, findings, draws_text(job.setup), job.entry.when.timestamp())
 
     @Slot()
     def save_recipe(self) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +17,7 @@ from pytestqt.qtbot import QtBot
 from safetensors.torch import load_file, save_file
 
 import gui.look_jobs
-from core import CancelToken, MergePlan
+from core import CancelToken, MergePlan, read_record
 from core.findings import Findings
 from core.preview import preview_plan
 from gui.look_jobs import MeasureJob, PreviewJob
@@ -303,3 +305,51 @@ def test_jobs_tell_nothing_once_they_are_cancelled(qtbot: QtBot, models: Path) -
         job.cancel()
         job.run()
         assert told == []
+
+
+def merge(qtbot: QtBot, window: MainWindow) -> None:
+    window.start_merge()
+    qtbot.waitUntil(lambda: "Merged in" in window.run.message.text, timeout=30_000)
+    qtbot.waitUntil(lambda: not window.merging and window.history.table.model().rowCount() == 1)
+
+
+def copy_of(models: Path, folder: Path) -> Path:
+    """The models again, to be written to."""
+    shutil.copytree(models, folder)
+    return folder
+
+
+def test_a_run_that_is_opened_again_brings_what_it_counted(
+    qtbot: QtBot, window: MainWindow, models: Path, tmp_path: Path
+) -> None:
+    family = copy_of(models, tmp_path / "family")
+    open_recipe(qtbot, window, family, tmp_path / "out")
+    merge(qtbot, window)
+    record = read_record(tmp_path / "out")
+    entry = window.history.model.row(0).entry
+    window.new_recipe()
+    qtbot.waitUntil(lambda: window.observer.findings is None)
+    window.reopen(entry)
+    qtbot.waitUntil(lambda: "Counted by the merge with n = 4, seed 7" in window.pictures.source.text)
+    qtbot.waitUntil(lambda: window.pictures.source.text.endswith("measured on every parameter"))
+    assert window.observer.findings is not None
+    drawn = window.observer.findings.part().drawn
+    assert drawn is not None
+    assert drawn.selected.tolist() == np.sum([tensor.selected for tensor in record.tensors], axis=0).tolist()
+
+
+def test_a_run_whose_models_were_written_since_brings_nothing(
+    qtbot: QtBot, window: MainWindow, models: Path, tmp_path: Path
+) -> None:
+    family = copy_of(models, tmp_path / "family")
+    open_recipe(qtbot, window, family, tmp_path / "out")
+    merge(qtbot, window)
+    entry = window.history.model.row(0).entry
+    os.utime(family / "run-2" / "model.safetensors")
+    window.new_recipe()
+    qtbot.waitUntil(lambda: window.observer.findings is None)
+    window.reopen(entry)
+    wait_until_looked(qtbot, window)
+    qtbot.wait(200)
+    assert window.observer.findings is not None
+    assert not window.observer.findings.merged
