@@ -7,13 +7,14 @@ VENV := .venv
 READY := $(VENV)/.ready
 NEW_ENOUGH := -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null
 
-.PHONY: help demo test test-slow bench bench-gpu bench-window check clean python system-libraries
+.PHONY: help demo test test-slow bench bench-inspect bench-gpu bench-window check clean python system-libraries
 
 help:
 	@echo 'make demo         open the window on the demo models'
 	@echo 'make test         run the tests'
 	@echo 'make test-slow    run the slow tests'
 	@echo 'make bench        measure merges beside the same reads and writes alone'
+	@echo 'make bench-inspect measure inspections beside the same reads alone'
 	@echo 'make bench-gpu    measure the GPU kernels beside a copy on the card'
 	@echo 'make bench-window measure how quickly the window answers'
 	@echo 'make check        look at style and types'
@@ -32,6 +33,9 @@ test-slow: system-libraries $(READY)
 
 bench: $(READY)
 	@$(VENV)/bin/python tests/bench/bench.py
+
+bench-inspect: $(READY)
+	@$(VENV)/bin/python tests/bench/bench_inspect.py
 
 bench-gpu: $(READY)
 	@$(VENV)/bin/python tests/bench/bench_gpu.py

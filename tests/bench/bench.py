@@ -263,14 +263,21 @@ def _anonymous_bytes() -> int:
 
 def _prepare(folder: Path, *, cold: bool) -> None:
     """Have all lines find the files in the page cache, or none of them."""
+    if not cold:
+        in_page_cache(folder)
+        return
+    for path in folder.glob("*/*.safetensors"):
+        with path.open("rb", buffering=0) as file:
+            drop(file.fileno(), 0, 0)
+
+
+def in_page_cache(folder: Path) -> None:
+    """Read every checkpoint below `folder` once."""
     buffer = memoryview(bytearray(8 * 1024**2))
     for path in folder.glob("*/*.safetensors"):
         with path.open("rb", buffering=0) as file:
-            if cold:
-                drop(file.fileno(), 0, 0)
-            else:
-                while file.readinto(buffer):
-                    pass
+            while file.readinto(buffer):
+                pass
 
 
 def _print_table(results: dict[str, list[Result]], options: Any) -> None:
@@ -278,7 +285,7 @@ def _print_table(results: dict[str, list[Result]], options: Any) -> None:
     floor = median("floor") if "floor" in results else None
     print(
         f"\n{options.models} sub-models of {options.parameters / 1e6:.0f} M bf16 parameters and their base, "
-        f"{options.threads} threads, {_processor()}, {platform.system()}, "
+        f"{options.threads} threads, {processor()}, {platform.system()}, "
         f"{'cold' if options.cold else 'warm'} files, "
         f"medians of {options.runs} interleaved runs\n"
     )
@@ -317,7 +324,7 @@ def _print_curves(options: Any) -> None:
         print(f"| {name} | {value} | {floor:.3f} | {merge:.3f} | {merge / floor:.2f} |")
 
 
-def _processor() -> str:
+def processor() -> str:
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
