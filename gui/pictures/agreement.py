@@ -14,7 +14,7 @@ from core.findings import Part
 from core.statistics import order_by_similarity
 from core.units import share_text
 from gui.pictures.heat_map import HeatMap
-from gui.pictures.picture import Picture, choice, quieten
+from gui.pictures.picture import Picture, choice
 from gui.pictures.scales import cosine_scale, share_scale
 from gui.pictures.selection import Selection
 from gui.pictures.table import Table
@@ -49,7 +49,6 @@ class AgreementPicture(Picture):
         self.controls.addWidget(self.order_button)
         self.controls.addWidget(self.measure_field)
         self.plot = HeatMap("Sub-model")
-        quieten(self.plot)
         body = QVBoxLayout(self.body)
         body.setContentsMargins(0, 0, 0, 0)
         body.addWidget(self.plot)

@@ -14,7 +14,7 @@ from core.history import HistoryEntry
 from core.run_difference import RunDifference
 from core.units import share_text
 from gui.pictures.heat_map import HeatMap
-from gui.pictures.picture import Picture, choice, quieten
+from gui.pictures.picture import Picture, choice
 from gui.pictures.scales import difference_scale, share_scale
 from gui.pictures.selection import Selection
 from gui.pictures.table import Table
@@ -70,7 +70,6 @@ class ComparisonPicture(Picture):
         assert isinstance(layout, QVBoxLayout)
         layout.insertLayout(1, runs)
         self.plot = HeatMap("Layer")
-        quieten(self.plot)
         body = QVBoxLayout(self.body)
         body.setContentsMargins(0, 0, 0, 0)
         body.addWidget(self.plot)

@@ -7,14 +7,12 @@ from dataclasses import astuple
 
 import numpy as np
 import pyqtgraph as pg
-from PySide6.QtCore import QSize, Qt, Signal, Slot
+from PySide6.QtCore import Qt, Signal, Slot
 from PySide6.QtWidgets import (
-    QAbstractItemView,
     QLabel,
     QPushButton,
     QSplitter,
     QStackedLayout,
-    QTableView,
     QVBoxLayout,
     QWidget,
 )
@@ -24,9 +22,10 @@ from core.tensor_view import TensorView
 from core.units import bytes_text, share_text
 from gui.messages import ElidedLabel
 from gui.pictures.columns_plot import ColumnsPlot
-from gui.pictures.detail_model import Column, DetailModel, rows_of
+from gui.pictures.detail_model import Column, DetailModel, DetailView, rows_of
+from gui.pictures.detail_text import summary_of, tiles_table
 from gui.pictures.heat_map import HeatMap
-from gui.pictures.picture import Picture, choice, quieten
+from gui.pictures.picture import Picture, choice
 from gui.pictures.scales import share_scale
 from gui.pictures.selection import Selection
 from gui.pictures.table import Table
@@ -34,9 +33,6 @@ from gui.text import grouped
 from gui.theme import GRID, accent_of, secondary
 
 __all__ = ["DetailPicture"]
-
-_WIDEST = "1.23e−05"
-"""Of the numbers in the table."""
 
 _CHOOSE = "Choose one tensor to see where its deltas are."
 
@@ -75,14 +71,11 @@ class DetailPicture(Picture):
         self.tensor_field.setMinimumContentsLength(28)
         self.controls.addWidget(self.tensor_field)
         self._model = DetailModel()
-        self.table = _table(self._model)
-        self.overlap_plot = ColumnsPlot("%")
-        self.overlap_plot.setLabel("bottom", "Changed by m of K")
+        self.table = DetailView(self._model)
+        self.overlap_plot = ColumnsPlot("Changed by m of K", "%")
         self._bars = pg.BarGraphItem(x=[], height=[], width=0.8)
         self.overlap_plot.addItem(self._bars)
-        self.map_plot = HeatMap("Column")
-        self.map_plot.setLabel("left", "Row")
-        quieten(self.map_plot)
+        self.map_plot = HeatMap("Column", "Row")
         self._offer = QLabel()
         self._offer.setWordWrap(True)
         self._offer.setAlignment(Qt.AlignmentFlag.AlignCenter)
@@ -142,7 +135,7 @@ class DetailPicture(Picture):
             self.table.clearSelection()
         else:
             self.table.selectRow(selected.model)
-        self._said = _summary(shown, self._view_of_wanted)
+        self._said = summary_of(shown, self._view_of_wanted)
         self._say("")
         self._draw_overlap(shown)
         self._draw_map()
@@ -172,7 +165,7 @@ class DetailPicture(Picture):
             )
         view = self._view_of_wanted
         if view is not None:
-            tables.append(_tiles_table(f"{self.file_name}-tiles", view, findings.models))
+            tables.append(tiles_table(f"{self.file_name}-tiles", view, findings.models))
         return tables
 
     def reset_view(self) -> None:
@@ -317,61 +310,3 @@ class DetailPicture(Picture):
             f"Rows {grouped(int(rows[0]))} to {grouped(int(rows[1]) - 1)}, "
             f"columns {grouped(int(columns[0]))} to {grouped(int(columns[1]) - 1)}: {known}"
         )
-
-
-def _table(model: DetailModel) -> QTableView:
-    table = QTableView()
-    table.setModel(model)
-    table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
-    table.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
-    table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
-    table.setShowGrid(False)
-    table.setAlternatingRowColors(True)
-    table.setTabKeyNavigation(False)
-    table.setAccessibleName("Numbers of each sub-model")
-    table.verticalHeader().hide()
-    table.setIconSize(QSize(GRID, GRID))
-    table.verticalHeader().setDefaultSectionSize(table.fontMetrics().height() + GRID // 2)
-    header = table.horizontalHeader()
-    header.setHighlightSections(False)
-    for column in Column:
-        texts = (model.headerData(column, Qt.Orientation.Horizontal), _WIDEST)
-        widest = max(table.fontMetrics().horizontalAdvance(text) for text in texts)
-        header.resizeSection(column, widest + 2 * GRID)
-    return table
-
-
-def _summary(part: Part, view: TensorView | None) -> str:
-    texts = []
-    if len(part.tensors) == 1:
-        texts.append(part.tensors[0])
-    else:
-        texts.append(f"{grouped(len(part.tensors))} tensors")
-    if view is not None:
-        texts.append(" × ".join(grouped(size) for size in view.shape) or "one number")
-    if part.counts is not None:
-        texts.append(f"{grouped(part.counts.parameters)} parameters")
-        texts.append(f"{share_text(float(part.counts.mean_zero_delta.value))} zero deltas")
-    if part.drawn is not None and part.drawn.elements:
-        texts.append(f"{share_text(float(part.drawn.left[-1]))} of the result as in the base")
-    details = part.details
-    if details is not None and details.models > 1:
-        cosines = details.cosine.value[np.triu_indices(details.models, 1)]
-        known = cosines[np.isfinite(cosines)]
-        if known.size:
-            texts.append(f"cosines {known.min():.2f} to {known.max():.2f}".replace("-", "−"))
-        both = float(np.triu(details.total("both_changed"), 1).sum())
-        if both:
-            differ = float(np.triu(details.total("signs_differ"), 1).sum())
-            texts.append(f"signs differ in {share_text(differ / both)}")
-    return " · ".join(texts)
-
-
-def _tiles_table(name: str, view: TensorView, models: Sequence[str]) -> Table:
-    share = view.share
-    rows = [
-        [view.name, int(view.rows[r]), int(view.columns[c]), *(1 - share[:, r, c])]
-        for r in range(share.shape[1])
-        for c in range(share.shape[2])
-    ]
-    return Table(name, ["tensor", "first row", "first column", *models], rows)

@@ -8,15 +8,17 @@ from enum import IntEnum
 from math import isfinite
 from typing import Any
 
-from PySide6.QtCore import Qt
+from PySide6.QtCore import QSize, Qt
 from PySide6.QtGui import QStandardItem, QStandardItemModel
+from PySide6.QtWidgets import QAbstractItemView, QTableView
 
 from core.findings import Part
 from core.units import share_text
 from gui.chips import model_chip
 from gui.text import grouped
+from gui.theme import GRID
 
-__all__ = ["Column", "DetailModel", "DetailRow", "rows_of"]
+__all__ = ["Column", "DetailModel", "DetailRow", "DetailView", "rows_of"]
 
 
 class Column(IntEnum):
@@ -50,6 +52,9 @@ _HELP = {
     Column.LARGEST: "The largest magnitude of a delta that was seen",
     Column.NONFINITE: "Values that are not finite numbers, as stored",
 }
+
+_WIDEST = "1.23e−05"
+"""Of the numbers."""
 
 _TOOL_TIP, _ALIGNMENT = Qt.ItemDataRole.ToolTipRole, Qt.ItemDataRole.TextAlignmentRole
 
@@ -125,6 +130,30 @@ class DetailModel(QStandardItemModel):
                 if item.text() != text:
                     item.setText(text)
         return others
+
+
+class DetailView(QTableView):
+    """Shows a DetailModel."""
+
+    def __init__(self, model: DetailModel) -> None:
+        super().__init__()
+        self.setModel(model)
+        self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
+        self.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
+        self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
+        self.setShowGrid(False)
+        self.setAlternatingRowColors(True)
+        self.setTabKeyNavigation(False)
+        self.setAccessibleName("Numbers of each sub-model")
+        self.verticalHeader().hide()
+        self.setIconSize(QSize(GRID, GRID))
+        self.verticalHeader().setDefaultSectionSize(self.fontMetrics().height() + GRID // 2)
+        header = self.horizontalHeader()
+        header.setHighlightSections(False)
+        for column in Column:
+            texts = (model.headerData(column, Qt.Orientation.Horizontal), _WIDEST)
+            widest = max(self.fontMetrics().horizontalAdvance(text) for text in texts)
+            header.resizeSection(column, widest + 2 * GRID)
 
 
 def _item(number: int, column: Column) -> QStandardItem:

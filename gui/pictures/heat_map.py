@@ -8,11 +8,11 @@ from collections.abc import Sequence
 import numpy as np
 import pyqtgraph as pg
 from numpy.typing import NDArray
-from PySide6.QtCore import QEvent, QObject, QPointF, QRectF, Qt, Signal, Slot
-from PySide6.QtGui import QColor, QFocusEvent, QFontMetricsF, QKeyEvent, QPalette
+from PySide6.QtCore import QRectF, Qt, Slot
+from PySide6.QtGui import QColor, QFontMetricsF, QKeyEvent, QPalette
 from PySide6.QtWidgets import QGraphicsRectItem
 
-from gui.pictures.picture import show_label_where_it_fits
+from gui.pictures.plot import Plot
 from gui.pictures.scales import Scale
 from gui.theme import GRID, accent_of, readable_on
 
@@ -23,49 +23,28 @@ _SMALLEST_WITH_GAPS = 12
 
 _WIDEST_NAME = 22 * GRID
 
-_ZOOM = 0.8
-
-_ARROWS = {
-    Qt.Key.Key_Left: (-1, 0),
-    Qt.Key.Key_Right: (1, 0),
-    Qt.Key.Key_Up: (0, -1),
-    Qt.Key.Key_Down: (0, 1),
-}
-
 Cell = tuple[int, int]
 
 
-class HeatMap(pg.PlotWidget):
+class HeatMap(Plot):
     """Columns from left to right, rows from top to bottom, a colour for each cell and a bar that explains it.
 
-    The wheel zooms, dragging moves; the arrow keys go from cell to cell.
+    What is pointed at and chosen are cells: (column, row). The arrow keys go from cell to cell, Home and End
+    to the first and the last one of a row.
 
     Attributes:
         values: what is shown, NaN for nothing. [columns, rows]
-
-    Signals:
-        pointed(object): the cell under the pointer, (column, row), or None.
-        chosen(object): the cell that was clicked or gone to.
-        cleared(): Escape was pressed.
+        bar: the colour bar.
     """
 
-    pointed = Signal(object)
-    chosen = Signal(object)
-    cleared = Signal()
-
-    _finished = False
-    """Whether the constructor is done: the palette changes in the middle of it."""
-
-    def __init__(self, x_label: str) -> None:
-        super().__init__()
+    def __init__(self, x_label: str, y_label: str = "") -> None:
+        super().__init__(x_label, y_label)
         self.values: NDArray[np.float64] = np.zeros((0, 0))
         self._names: tuple[Sequence[str], Sequence[str]] = ((), ())
         self._scale: Scale | None = None
         self._selected: tuple[int | None, int | None] = (None, None)
         self._texts: list[pg.TextItem] = []
         self._write = False
-        item = self.getPlotItem()
-        self._view = item.getViewBox()
         self._image = pg.ImageItem(axisOrder="row-major")
         self._gaps = pg.PlotCurveItem(connect="pairs")
         self._frames = [QGraphicsRectItem(), QGraphicsRectItem()]
@@ -73,21 +52,15 @@ class HeatMap(pg.PlotWidget):
         for part in (self._image, self._gaps, self._discs, *self._frames):
             self.addItem(part, ignoreBounds=True)
         self.invertY(True)
-        self.setLabel("bottom", x_label)
-        for side in ("left", "bottom"):
-            item.getAxis(side).setStyle(tickLength=0, hideOverlappingLabels=False)
-        self._bar = pg.ColorBarItem(
+        for axis in super().axes():
+            axis.setStyle(tickLength=0, hideOverlappingLabels=False)
+        self.bar = pg.ColorBarItem(
             values=(0, 1), colorMap=pg.colormap.get("viridis"), width=14, interactive=False
         )
-        self._bar.setImageItem(self._image, insert_in=item)
-        self._bar.axis.enableAutoSIPrefix(False)
-        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
-        self._view.sigResized.connect(self._on_moved)
-        self._view.sigRangeChanged.connect(self._on_moved)
-        self.scene().sigMouseMoved.connect(self._on_mouse_moved)
-        self.scene().sigMouseClicked.connect(self._on_mouse_clicked)
-        self.viewport().installEventFilter(self)
-        self._finished = True
+        self.bar.setImageItem(self._image, insert_in=self.getPlotItem())
+        self.bar.axis.enableAutoSIPrefix(False)
+        self.view.sigResized.connect(self._on_moved)
+        self.view.sigRangeChanged.connect(self._on_moved)
 
     # -- what is shown
 
@@ -121,10 +94,10 @@ class HeatMap(pg.PlotWidget):
             self._image.setRect(QRectF(-0.5, -0.5, len(columns), len(rows)))
         else:
             self._image.clear()
-        self._bar.setLevels((scale.low, scale.high))
-        self._bar.setColorMap(scale.colour_map(self.palette()))
-        self._bar.axis.setLabel(scale.label)
-        self._bar.axis.setWidth(
+        self.bar.setLevels((scale.low, scale.high))
+        self.bar.setColorMap(scale.colour_map(self.palette()))
+        self.bar.axis.setLabel(scale.label)
+        self.bar.axis.setWidth(
             max((self._text_width(text) for _, text in scale.ticks), default=0)
             + self.fontMetrics().height()
             + 16
@@ -132,7 +105,7 @@ class HeatMap(pg.PlotWidget):
         if others:
             widest = max((self._text_width(self._elided(row)) for row in rows), default=0)
             self.getPlotItem().getAxis("left").setWidth(widest + 16)
-            self._view.setLimits(
+            self.view.setLimits(
                 xMin=-0.5,
                 xMax=max(1, len(columns)) - 0.5,
                 yMin=-0.5,
@@ -160,70 +133,40 @@ class HeatMap(pg.PlotWidget):
             xRange=(-0.5, max(1, columns) - 0.5), yRange=(-0.5, max(1, rows) - 0.5), padding=0, update=True
         )
 
+    def axes(self) -> list[pg.AxisItem]:
+        own = super().axes()
+        return [*own, self.bar.axis] if hasattr(self, "bar") else own  # the constructor asks, too
+
     def recolour(self) -> None:
-        """Take the colours of the palette."""
+        super().recolour()
         colours = self.palette()
         ground, accent = colours.color(QPalette.ColorRole.Base), accent_of(colours)
-        self.setBackground(ground)
-        for axis in (*(self.getPlotItem().getAxis(side) for side in ("left", "bottom")), self._bar.axis):
-            axis.setPen(pg.mkPen(colours.color(QPalette.ColorRole.Mid)))
-            axis.setTextPen(pg.mkPen(colours.color(QPalette.ColorRole.Text)))
         self._gaps.setPen(pg.mkPen(ground, width=1))
         for frame, colour, width in zip(self._frames, (ground, accent), (5, 2.5), strict=True):
             pen = pg.mkPen(colour, width=width)
             pen.setJoinStyle(Qt.PenJoinStyle.MiterJoin)
             frame.setPen(pen)
-        self._show_border()
         if self._scale is not None:
-            self._bar.setColorMap(self._scale.colour_map(colours))
+            self.bar.setColorMap(self._scale.colour_map(colours))
             self._on_moved()
 
     # -- keys and pointer
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
+        ends = {Qt.Key.Key_Home: 0, Qt.Key.Key_End: -1}
         key = Qt.Key(event.key())
-        if key in _ARROWS:
-            self._go(*_ARROWS[key])
-        elif key in (Qt.Key.Key_Plus, Qt.Key.Key_Equal):
-            self.zoom(_ZOOM)
-        elif key == Qt.Key.Key_Minus:
-            self.zoom(1 / _ZOOM)
-        elif key == Qt.Key.Key_0:
-            self.reset_view()
-        elif key == Qt.Key.Key_Home:
-            self._choose_end(0)
-        elif key == Qt.Key.Key_End:
-            self._choose_end(-1)
-        elif key == Qt.Key.Key_Escape:
-            self.cleared.emit()
+        if key in ends:
+            self._choose_end(ends[key])
+            event.accept()
         else:
             super().keyPressEvent(event)
-            return
-        event.accept()
 
-    def zoom(self, factor: float) -> None:
-        """Show `factor` times as many cells, around the middle."""
-        self._view.scaleBy((factor, factor))
+    def thing_at(self, x: float, y: float) -> Cell | None:
+        column, row = math.floor(x + 0.5), math.floor(y + 0.5)
+        columns, rows = self.size_in_cells
+        return (column, row) if 0 <= column < columns and 0 <= row < rows else None
 
-    def focusInEvent(self, event: QFocusEvent) -> None:
-        super().focusInEvent(event)
-        self._show_border()
-
-    def focusOutEvent(self, event: QFocusEvent) -> None:
-        super().focusOutEvent(event)
-        self._show_border()
-
-    def changeEvent(self, event: QEvent) -> None:
-        super().changeEvent(event)
-        if event.type() == QEvent.Type.PaletteChange and self._finished:
-            self.recolour()
-
-    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
-        if event.type() == QEvent.Type.Leave:
-            self.pointed.emit(None)
-        return super().eventFilter(watched, event)
-
-    def _go(self, right: int, down: int) -> None:
+    def go(self, right: int, down: int) -> None:
         """To the next cell in this direction that holds something."""
         columns, rows = self.size_in_cells
         column, row = self._selected
@@ -251,24 +194,6 @@ class HeatMap(pg.PlotWidget):
             nearest = known[np.abs(known - (column, row)).sum(axis=1).argmin()]
             self.chosen.emit((int(nearest[0]), int(nearest[1])))
 
-    def _cell_at(self, position: QPointF) -> Cell | None:
-        if not self._view.sceneBoundingRect().contains(position):
-            return None
-        point = self._view.mapSceneToView(position)
-        column, row = math.floor(point.x() + 0.5), math.floor(point.y() + 0.5)
-        columns, rows = self.size_in_cells
-        return (column, row) if 0 <= column < columns and 0 <= row < rows else None
-
-    def _on_mouse_moved(self, position: QPointF) -> None:
-        self.pointed.emit(self._cell_at(position))
-
-    def _on_mouse_clicked(self, event: object) -> None:
-        if event.button() == Qt.MouseButton.LeftButton:  # type: ignore[attr-defined]
-            cell = self._cell_at(event.scenePos())  # type: ignore[attr-defined]
-            if cell is not None:
-                self.setFocus(Qt.FocusReason.MouseFocusReason)
-                self.chosen.emit(cell)
-
     # -- how it is drawn
 
     @Slot()
@@ -278,8 +203,8 @@ class HeatMap(pg.PlotWidget):
         columns, rows = self.size_in_cells
         if not columns or not rows or self._scale is None:
             return
-        (left, right), (top, bottom) = self._view.viewRange()
-        size = self._view.size()
+        (left, right), (top, bottom) = self.view.viewRange()
+        size = self.view.size()
         width = size.width() / max(right - left, 1e-9)
         height = size.height() / max(bottom - top, 1e-9)
         lines = self.fontMetrics().height()
@@ -292,12 +217,11 @@ class HeatMap(pg.PlotWidget):
 
     def _fit_bar(self) -> None:
         """As many figures beside the bar as there is room for."""
-        show_label_where_it_fits(self._bar.axis, self._view)
         if self._scale is not None:
             ticks = list(self._scale.ticks)
-            most = max(2, int(self._view.size().height() / (1.2 * self.fontMetrics().height())))
+            most = max(2, int(self.view.size().height() / (1.2 * self.fontMetrics().height())))
             step = max(1, math.ceil((len(ticks) - 1) / max(1, most - 1)))
-            self._bar.axis.setTicks([ticks[::step]])
+            self.bar.axis.setTicks([ticks[::step]])
 
     def _write_names(self, side: str, names: Sequence[str], step: int) -> None:
         ticks = [(at, self._elided(names[at])) for at in range(0, len(names), step)]
@@ -346,11 +270,6 @@ class HeatMap(pg.PlotWidget):
         for frame in self._frames:
             frame.setVisible(shown)
             frame.setRect(rectangle)
-
-    def _show_border(self) -> None:
-        colours = self.palette()
-        colour = accent_of(colours) if self.hasFocus() else colours.color(QPalette.ColorRole.Mid)
-        self._view.setBorder(pg.mkPen(colour))
 
     def _elided(self, name: str) -> str:
         return self.fontMetrics().elidedText(name, Qt.TextElideMode.ElideMiddle, _WIDEST_NAME)

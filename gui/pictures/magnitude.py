@@ -16,7 +16,8 @@ from core.statistics import straying
 from core.units import share_text
 from gui.pictures.agreement import too_many_text
 from gui.pictures.columns_plot import ColumnsPlot
-from gui.pictures.picture import Legend, Picture, calm_plot, choice, recolour_plot
+from gui.pictures.picture import Legend, Picture, choice
+from gui.pictures.plot import Plot
 from gui.pictures.selection import Selection
 from gui.pictures.table import Table
 from gui.theme import GRID, model_colour
@@ -44,10 +45,8 @@ class MagnitudePicture(Picture):
         super().__init__(selection, parent)
         self.norm_field = choice("Which norm is shown", ["‖τ‖ / ‖base‖", "‖τ‖"])
         self.controls.addWidget(self.norm_field)
-        self.plot = ColumnsPlot("")
-        self.histogram_plot = calm_plot()
-        self.histogram_plot.setLabel("left", "% of the parameters")
-        self.histogram_plot.setLabel("bottom", "|τ|, powers of two")
+        self.plot = ColumnsPlot("Layer", "‖τ‖")
+        self.histogram_plot = Plot("|τ|, powers of two", "% of the parameters")
         self._lines: list[pg.PlotDataItem] = []
         self._steps: list[pg.PlotDataItem] = []
         self._legend = Legend()
@@ -127,11 +126,11 @@ class MagnitudePicture(Picture):
 
     def reset_view(self) -> None:
         self.plot.reset_view()
-        self.histogram_plot.autoRange(padding=0.02)
+        self.histogram_plot.reset_view()
 
     def recolour(self) -> None:
         self.plot.recolour()
-        recolour_plot(self.histogram_plot, self.palette())
+        self.histogram_plot.recolour()
 
     # -- inside
 

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence, Set
 
-import pyqtgraph as pg
 from PySide6.QtCore import QEvent, Qt
-from PySide6.QtGui import QColor, QPalette, QShowEvent
+from PySide6.QtGui import QPalette, QShowEvent
 from PySide6.QtWidgets import (
     QComboBox,
     QHBoxLayout,
     QLabel,
-    QSizePolicy,
     QStackedLayout,
     QVBoxLayout,
     QWidget,
@@ -26,12 +24,7 @@ from gui.theme import GRID, heading, model_colour, secondary
 __all__ = [
     "Legend",
     "Picture",
-    "calm_plot",
     "choice",
-    "quieten",
-    "recolour_plot",
-    "show_label_where_it_fits",
-    "text_colour",
 ]
 
 _MOST_IN_LEGEND = 60
@@ -178,54 +171,6 @@ class Picture(QWidget):
         return super().event(event)
 
 
-def calm_plot() -> pg.PlotWidget:
-    """A plot without menus and frames, in the colours of the palette."""
-    plot = pg.PlotWidget()
-    quieten(plot)
-    return plot
-
-
-def quieten(plot: pg.PlotWidget) -> None:
-    """Take away what pyqtgraph offers and the window does in its own way."""
-    plot.setFrameShape(pg.PlotWidget.Shape.NoFrame)
-    plot.setMenuEnabled(False)
-    plot.hideButtons()
-    plot.viewport().setAcceptDrops(False)  # they are for the window
-    plot.setAcceptDrops(False)
-    plot.setContextMenuPolicy(Qt.ContextMenuPolicy.NoContextMenu)  # the picture has one
-    plot.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
-    plot.setMinimumHeight(10 * GRID)
-    # Room for the upper half of the topmost label, and below the axis.
-    plot.getPlotItem().layout.setContentsMargins(0, GRID, 0, GRID // 2)
-    for side in ("left", "bottom"):
-        plot.getPlotItem().getAxis(side).enableAutoSIPrefix(False)  # no "(x0.001)" beside a label
-    view = plot.getPlotItem().getViewBox()
-
-    def fit_labels() -> None:
-        for side in ("left", "bottom"):
-            show_label_where_it_fits(plot.getPlotItem().getAxis(side), view)
-
-    view.sigResized.connect(fit_labels)
-
-
-def show_label_where_it_fits(axis: pg.AxisItem, view: pg.ViewBox) -> None:
-    """Leave out the label of an axis rather than cut it off."""
-    upright = axis.orientation in ("left", "right")
-    room = view.size().height() if upright else view.size().width()
-    fits = axis.label.boundingRect().width() <= room
-    if axis.label.isVisible() != fits and axis.labelText:
-        axis.showLabel(fits)
-
-
-def recolour_plot(plot: pg.PlotWidget, colours: QPalette) -> None:
-    """Ground, axes and names in the colours of the palette."""
-    plot.setBackground(colours.color(QPalette.ColorRole.Base))
-    for side in ("left", "bottom", "right", "top"):
-        axis = plot.getPlotItem().getAxis(side)
-        axis.setPen(pg.mkPen(colours.color(QPalette.ColorRole.Mid)))
-        axis.setTextPen(pg.mkPen(text_colour(colours)))
-
-
 def choice(name: str, texts: Sequence[str]) -> QComboBox:
     """A field to choose one of a few things with."""
     field = QComboBox()
@@ -262,10 +207,6 @@ class Legend(QLabel):
 
     def set_printing(self, printing: bool) -> None:
         self.setVisible(printing or not self._many)
-
-
-def text_colour(colours: QPalette) -> QColor:
-    return colours.color(QPalette.ColorRole.Text)
 
 
 def _escaped(name: str) -> str:

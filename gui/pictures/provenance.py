@@ -37,7 +37,7 @@ class ProvenancePicture(Picture):
 
     def __init__(self, selection: Selection, parent: QWidget | None = None) -> None:
         super().__init__(selection, parent)
-        self.plot = ColumnsPlot("% of the parameters")
+        self.plot = ColumnsPlot("Layer", "% of the parameters")
         self._before = "Nothing has been merged yet."
         self._bars: list[pg.BarGraphItem] = []
         self._under = self.plot.plot([], [], antialias=True)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pyqtgraph as pg
 from numpy.typing import NDArray
-from PySide6.QtCore import QEvent, QObject, QPointF, Qt, Signal, Slot
+from PySide6.QtCore import Qt, Signal, Slot
 from PySide6.QtGui import QPalette
 from PySide6.QtWidgets import QHBoxLayout, QPushButton, QStackedLayout, QVBoxLayout, QWidget
 
@@ -15,7 +15,8 @@ from core.findings import Findings, Part
 from core.statistics import flattens_at
 from core.units import share_text
 from gui.pictures.heat_map import HeatMap
-from gui.pictures.picture import Picture, calm_plot, choice, quieten, recolour_plot, text_colour
+from gui.pictures.picture import Picture, choice
+from gui.pictures.plot import Plot
 from gui.pictures.scales import difference_scale, share_scale
 from gui.pictures.selection import Selection
 from gui.pictures.table import Table
@@ -53,9 +54,7 @@ class ResamplingPicture(Picture):
         self.use_button = QPushButton("Use this n")
         self.use_button.hide()
         self.controls.addWidget(self.view_field)
-        self.plot = calm_plot()
-        self.plot.setLabel("bottom", "n, the resamples")
-        self.plot.setLabel("left", "% left on a zero delta")
+        self.plot = _DrawsPlot("n, the resamples", "% left on a zero delta")
         self._whole = self.plot.plot([], [], antialias=True)
         self._expected = self.plot.plot([], [], symbol="o", symbolSize=9, antialias=True)
         self._counted = self.plot.plot([], [], symbol="o", symbolSize=7, antialias=True)
@@ -68,7 +67,6 @@ class ResamplingPicture(Picture):
         for line in (self._flat_line, self._n_line):
             self.plot.addItem(line, ignoreBounds=True)
         self.layers_plot = HeatMap("Layer")
-        quieten(self.layers_plot)
         curve = QWidget()
         column = QVBoxLayout(curve)
         column.setContentsMargins(0, 0, 0, 0)
@@ -85,8 +83,8 @@ class ResamplingPicture(Picture):
         layout.addLayout(advice)
         self.view_field.activated.connect(self.refresh)
         self.use_button.clicked.connect(self._on_use)
-        self.plot.scene().sigMouseMoved.connect(self._on_mouse_moved)
-        self.plot.viewport().installEventFilter(self)
+        self.plot.pointed.connect(self._on_draw_pointed)
+        self.plot.cleared.connect(selection.clear)
         self.layers_plot.pointed.connect(self._on_pointed)
         self.layers_plot.chosen.connect(lambda cell: selection.select(column=cell[0]))
         self.layers_plot.cleared.connect(selection.clear)
@@ -143,7 +141,7 @@ class ResamplingPicture(Picture):
 
     def recolour(self) -> None:
         colours = self.palette()
-        recolour_plot(self.plot, colours)
+        self.plot.recolour()
         self.layers_plot.recolour()
         accent = accent_of(colours)
         ground = colours.color(QPalette.ColorRole.Base)
@@ -157,7 +155,7 @@ class ResamplingPicture(Picture):
         self._counted.setSymbolPen(pg.mkPen(accent))
         for line, colour in ((self._flat_line, quiet), (self._n_line, accent)):
             line.setPen(pg.mkPen(colour, style=Qt.PenStyle.DashLine))
-            line.label.setColor(text_colour(colours))
+            line.label.setColor(colours.color(QPalette.ColorRole.Text))
             line.label.fill = pg.mkBrush(ground)
 
     # -- the curve
@@ -220,15 +218,13 @@ class ResamplingPicture(Picture):
             [[(n, str(n)) for n in range(0, draws, 2 if draws > 12 else 1)]]
         )
 
-    def _on_mouse_moved(self, position: QPointF) -> None:
+    @Slot(object)
+    def _on_draw_pointed(self, n: int | None) -> None:
         part = self._part
-        view = self.plot.getPlotItem().getViewBox()
-        if part is None or not view.sceneBoundingRect().contains(position):
+        if part is None or self.sentence:
             return
-        n = round(view.mapSceneToView(position).x())
-        text = self._text_of(part, n)
-        if text:
-            self._say(text)
+        text = self._text_of(part, n) if n is not None else ""
+        self._say(text or self._advice(part))
 
     def _text_of(self, part: Part, n: int) -> str:
         parts = []
@@ -240,11 +236,6 @@ class ResamplingPicture(Picture):
         if part.drawn is not None and 0 <= n < len(part.drawn.left):
             parts.insert(0, f"{share_text(float(part.drawn.left[n]))} counted")
         return f"n = {n}: {', '.join(parts)}" if parts else ""
-
-    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
-        if event.type() == QEvent.Type.Leave and self._part is not None and not self.sentence:
-            self._say(self._advice(self._part))
-        return super().eventFilter(watched, event)
 
     @Slot()
     def _on_use(self) -> None:
@@ -290,6 +281,13 @@ class ResamplingPicture(Picture):
     def _say(self, text: str) -> None:
         self.read_out.setText(text)
         self.setAccessibleDescription(text)
+
+
+class _DrawsPlot(Plot):
+    """What is pointed at is n."""
+
+    def thing_at(self, x: float, y: float) -> int:
+        return round(x)
 
 
 def _explanation(difference: bool, counted: bool, of: str) -> str:

@@ -13,7 +13,7 @@ from core.findings import Findings
 from core.units import share_text
 from gui.chips import model_chip
 from gui.pictures.heat_map import HeatMap
-from gui.pictures.picture import Picture, choice, quieten
+from gui.pictures.picture import Picture, choice
 from gui.pictures.scales import share_scale
 from gui.pictures.selection import Selection
 from gui.pictures.table import Table
@@ -41,7 +41,6 @@ class ZeroDeltasPicture(Picture):
     def __init__(self, selection: Selection, parent: QWidget | None = None) -> None:
         super().__init__(selection, parent)
         self.plot = HeatMap("Layer")
-        quieten(self.plot)
         body = QVBoxLayout(self.body)
         body.setContentsMargins(0, 0, 0, 0)
         body.addWidget(self.plot)

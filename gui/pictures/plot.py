@@ -1,0 +1,170 @@
+"""A calm plot in the colours of the palette, for the pointer and for the keyboard."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pyqtgraph as pg
+from PySide6.QtCore import QEvent, QObject, QPointF, Qt, Signal, Slot
+from PySide6.QtGui import QFocusEvent, QKeyEvent, QPalette
+from PySide6.QtWidgets import QSizePolicy
+
+from gui.theme import GRID, accent_of
+
+__all__ = ["Plot"]
+
+_ZOOM = 0.8
+
+_ARROWS = {
+    Qt.Key.Key_Left: (-1, 0),
+    Qt.Key.Key_Right: (1, 0),
+    Qt.Key.Key_Up: (0, -1),
+    Qt.Key.Key_Down: (0, 1),
+}
+
+
+class Plot(pg.PlotWidget):
+    """The wheel and the keys + and − zoom, dragging moves, 0 shows everything again.
+
+    A subclass says what is at a point (`thing_at`), and where the arrow keys lead (`go`).
+
+    Attributes:
+        view: pyqtgraph's view box.
+
+    Signals:
+        pointed(object): the thing under the pointer, or None.
+        chosen(object): the thing that was clicked or gone to.
+        cleared(): Escape was pressed.
+    """
+
+    pointed = Signal(object)
+    chosen = Signal(object)
+    cleared = Signal()
+
+    _finished = False
+    """Whether the constructor is done: the palette changes in the middle of it."""
+
+    def __init__(self, x_label: str, y_label: str = "") -> None:
+        super().__init__()
+        item = self.getPlotItem()
+        self.view = item.getViewBox()
+        self.setFrameShape(pg.PlotWidget.Shape.NoFrame)
+        self.setMenuEnabled(False)
+        self.hideButtons()
+        self.viewport().setAcceptDrops(False)  # they are for the window
+        self.setAcceptDrops(False)
+        self.setContextMenuPolicy(Qt.ContextMenuPolicy.NoContextMenu)  # the picture has one
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
+        self.setMinimumHeight(10 * GRID)
+        # Room for the upper half of the topmost label, and below the axis.
+        item.layout.setContentsMargins(0, GRID, 0, GRID // 2)
+        self.setLabel("bottom", x_label)
+        if y_label:
+            self.setLabel("left", y_label)
+        for axis in self.axes():
+            axis.enableAutoSIPrefix(False)  # no "(x0.001)" beside a label
+        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+        self.view.sigResized.connect(self._fit_labels)
+        self.scene().sigMouseMoved.connect(self._on_mouse_moved)
+        self.scene().sigMouseClicked.connect(self._on_mouse_clicked)
+        self.viewport().installEventFilter(self)
+        self._finished = True
+
+    # -- what a subclass does
+
+    def thing_at(self, x: float, y: float) -> Any:
+        """What is at a point of the plot; None where there is nothing to be pointed at."""
+        return None
+
+    def go(self, right: int, down: int) -> None:
+        """Choose the next thing in this direction: −1, 0 or 1 each."""
+
+    def reset_view(self) -> None:
+        """Show everything."""
+        self.view.autoRange(padding=0.02)
+
+    def axes(self) -> list[pg.AxisItem]:
+        return [self.getPlotItem().getAxis(side) for side in ("left", "bottom")]
+
+    def recolour(self) -> None:
+        """Take the colours of the palette."""
+        colours = self.palette()
+        self.setBackground(colours.color(QPalette.ColorRole.Base))
+        for axis in self.axes():
+            axis.setPen(pg.mkPen(colours.color(QPalette.ColorRole.Mid)))
+            axis.setTextPen(pg.mkPen(colours.color(QPalette.ColorRole.Text)))
+        self._show_border()
+
+    # -- keys and pointer
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        key = Qt.Key(event.key())
+        if key in _ARROWS:
+            self.go(*_ARROWS[key])
+        elif key in (Qt.Key.Key_Plus, Qt.Key.Key_Equal):
+            self.zoom(_ZOOM)
+        elif key == Qt.Key.Key_Minus:
+            self.zoom(1 / _ZOOM)
+        elif key == Qt.Key.Key_0:
+            self.reset_view()
+        elif key == Qt.Key.Key_Escape:
+            self.cleared.emit()
+        else:
+            super().keyPressEvent(event)
+            return
+        event.accept()
+
+    def zoom(self, factor: float) -> None:
+        """Show `factor` times as much in each direction, around the middle."""
+        self.view.scaleBy((factor, factor))
+
+    def focusInEvent(self, event: QFocusEvent) -> None:
+        super().focusInEvent(event)
+        self._show_border()
+
+    def focusOutEvent(self, event: QFocusEvent) -> None:
+        super().focusOutEvent(event)
+        self._show_border()
+
+    def changeEvent(self, event: QEvent) -> None:
+        super().changeEvent(event)
+        if event.type() == QEvent.Type.PaletteChange and self._finished:
+            self.recolour()
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        if event.type() == QEvent.Type.Leave:
+            self.pointed.emit(None)
+        return super().eventFilter(watched, event)
+
+    def _on_mouse_moved(self, position: QPointF) -> None:
+        self.pointed.emit(self._thing_at_scene(position))
+
+    def _on_mouse_clicked(self, event: Any) -> None:
+        if event.button() == Qt.MouseButton.LeftButton:
+            thing = self._thing_at_scene(event.scenePos())
+            if thing is not None:
+                self.setFocus(Qt.FocusReason.MouseFocusReason)
+                self.chosen.emit(thing)
+
+    def _thing_at_scene(self, position: QPointF) -> Any:
+        if not self.view.sceneBoundingRect().contains(position):
+            return None
+        point = self.view.mapSceneToView(position)
+        return self.thing_at(point.x(), point.y())
+
+    # -- how it looks
+
+    def _show_border(self) -> None:
+        colours = self.palette()
+        colour = accent_of(colours) if self.hasFocus() else colours.color(QPalette.ColorRole.Mid)
+        self.view.setBorder(pg.mkPen(colour))
+
+    @Slot()
+    def _fit_labels(self) -> None:
+        """Leave out the label of an axis rather than cut it off."""
+        size = self.view.size()
+        for axis in self.axes():
+            room = size.height() if axis.orientation in ("left", "right") else size.width()
+            fits = axis.label.boundingRect().width() <= room
+            if axis.labelText and axis.label.isVisible() != fits:
+                axis.showLabel(fits)
