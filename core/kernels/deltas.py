@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from core.draws import BLOCK
-from core.dtypes import DType
+from core.dtypes import DTYPES, DType
 from core.kernels.chunk import MapJob
 from core.kernels.convert import WORDS, convert_words, to_computing
-from core.kernels.delta_loops import TILE, measure_deltas
+from core.kernels.delta_loops import STEP, TILE, WORD, mark_deltas, measure_deltas
 from core.kernels.delta_sums import MAGNITUDE_BINS, DeltaSums
 from core.kernels.loops import count_nonfinite
 
@@ -35,90 +36,71 @@ class DeltaWorkspace:
         self._details = details
         self._shares = np.array(shares, np.float64)
         self._draws = draws if len(shares) else 0
-        self._memory = np.empty(0, np.uint8)
-        self._deltas: Array = np.zeros((0, BLOCK), np.float32)
+        self._chunk: _Chunk | None = None
 
     def begin(self, job: MapJob, elements: int) -> list[memoryview]:
         """Buffers for `elements` elements of each input, the base last, to be filled by the caller."""
-        sizes = [elements * dtype.itemsize for dtype in job.input_dtypes]
-        if self._memory.size < sum(sizes):
-            self._memory = np.empty(sum(sizes), np.uint8)
-        ends = np.cumsum(sizes)
-        self._job, self._elements = job, elements
-        self._rows = [self._memory[end - size : end] for size, end in zip(sizes, ends, strict=True)]
-        return [row.data for row in self._rows]
+        chunk = self._chunk
+        if chunk is None or job != chunk.job or elements != chunk.elements:
+            memory = np.empty(0, np.uint8) if chunk is None else chunk.memory
+            self._chunk = chunk = _Chunk(job, elements, self._details, memory)
+        return chunk.buffers
 
     def run(self) -> DeltaSums:
         """Measure what the buffers hold."""
-        job, count = self._job, self._job.models
-        assert job.base_dtype is not None
-        merge, word = job.merge_dtype, WORDS[job.merge_dtype.itemsize]
-        stored = [
-            row.view(WORDS[dtype.itemsize]) for row, dtype in zip(self._rows, job.input_dtypes, strict=True)
-        ]
-        if all(dtype == merge for dtype in job.model_dtypes):
-            size = count * self._elements * merge.itemsize
-            models = self._memory[:size].view(word).reshape(count, self._elements)
-        else:
-            models = np.empty((count, self._elements), word)
-            for row, words, dtype in zip(models, stored, job.model_dtypes, strict=False):
-                row[:] = convert_words(words, dtype, merge)
-        base = convert_words(stored[-1], job.base_dtype, merge)
-        float_type: Any = np.float64 if merge.name == "F64" else np.float32
-        square = (count, count) if self._details else (0, 0)
-        rows = -(-(count + 1) // TILE) * TILE
-        sums = DeltaSums(
-            elements=self._elements,
-            nonfinite=np.zeros(count + 1, np.int64),
-            zero_delta=np.zeros(count, np.int64),
-            changed_by=np.zeros(count + 1, np.int64),
-            unchanged_powers=np.zeros(self._draws),
-        )
-        left_out, magnitudes = np.zeros(square[0], np.int64), np.zeros(square[0])
-        largest = np.zeros(square[0], float_type)
-        histogram = np.zeros((square[0], MAGNITUDE_BINS), np.int64)
-        products = np.zeros((rows, rows) if self._details else (0, 0))
-        both_changed, signs_differ = np.zeros(square, np.int64), np.zeros(square, np.int64)
-        measure_deltas(
-            models,
-            base,
-            word(merge.magnitude_mask),
-            word(merge.infinity),
-            word(merge.first_nonfinite),
-            self._values(models, merge),
-            self._values(base, merge),
-            merge.name == "F16",
-            self._scratch(rows if self._details else 0, np.dtype(float_type)),
+        chunk = self._chunk
+        assert chunk is not None
+        count = chunk.job.models
+        inputs = chunk.inputs()
+        nonfinite, zero_delta = np.zeros(count + 1, np.int64), np.zeros(count, np.int64)
+        changed_by, unchanged_powers = np.zeros(count + 1, np.int64), np.zeros(self._draws)
+        mark_deltas(
+            inputs.models,
+            inputs.base,
+            chunk.elements,
+            *chunk.word_limits,
             self._shares,
-            self._details,
-            sums.nonfinite,
-            sums.zero_delta,
-            sums.changed_by,
-            sums.unchanged_powers,
+            chunk.marks,
+            nonfinite,
+            zero_delta,
+            changed_by,
+            unchanged_powers,
+        )
+        if chunk.is_mixed:
+            nonfinite = chunk.nonfinite_as_stored()
+        if not self._details:
+            return DeltaSums(chunk.elements, nonfinite, zero_delta, changed_by, unchanged_powers)
+        left_out, magnitudes = np.zeros(count, np.int64), np.zeros(count + 1)
+        largest = np.zeros(count, chunk.rows.dtype)
+        histogram = np.zeros((count, MAGNITUDE_BINS), np.int64)
+        products = np.zeros((len(chunk.wide), len(chunk.wide)))
+        both_changed, signs_differ = np.zeros((2, count, count), np.int64)
+        measure_deltas(
+            inputs.values,
+            inputs.base_values,
+            chunk.elements,
+            chunk.is_float16,
+            chunk.marks,
+            chunk.rows,
+            chunk.words,
+            *chunk.row_limits,
+            chunk.wide,
             left_out,
             magnitudes,
-            largest.view(WORDS[largest.itemsize]),
+            largest.view(chunk.words.dtype),
             histogram,
             products,
             both_changed,
             signs_differ,
         )
-        if not all(dtype == merge for dtype in job.input_dtypes):
-            for at, (words, dtype) in enumerate(zip(stored, job.input_dtypes, strict=True)):
-                of_type = words.dtype.type
-                sums.nonfinite[at] = count_nonfinite(
-                    words, of_type(dtype.magnitude_mask), of_type(dtype.first_nonfinite)
-                )
-        if not self._details:
-            return sums
         return DeltaSums(
-            sums.elements,
-            sums.nonfinite,
-            sums.zero_delta,
-            sums.changed_by,
-            sums.unchanged_powers,
+            chunk.elements,
+            nonfinite,
+            zero_delta,
+            changed_by,
+            unchanged_powers,
             left_out,
-            magnitudes,
+            magnitudes[:count],
             largest.astype(np.float64),
             histogram,
             products[: count + 1, : count + 1],
@@ -126,18 +108,96 @@ class DeltaWorkspace:
             signs_differ,
         )
 
-    def _values(self, words: Array, merge: DType) -> Array:
-        """What is subtracted: numbers, or words of 16 bits, which the loop widens as it goes."""
-        if not self._details:
-            words = words[..., :0]
-        if merge.itemsize == 2:
-            return words
-        return to_computing(words, merge)
 
-    def _scratch(self, rows: int, float_type: np.dtype[Any]) -> Array:
-        if self._deltas.dtype != float_type or len(self._deltas) != rows:
-            self._deltas = np.zeros((rows, BLOCK), float_type)
-        return self._deltas
+@dataclass(frozen=True)
+class _Inputs:
+    """What a chunk's buffers hold, in the merge dtype.
+
+    Attributes:
+        models, base: [K, stride] and [stride] words.
+        values, base_values: the same as numbers, or words of 16 bits, which the loops widen as they go;
+            without elements where only words are looked at.
+    """
+
+    models: Array
+    base: Array
+    values: Array
+    base_values: Array
+
+
+class _Chunk:
+    """The memory for chunks of one layout, and what they have in common.
+
+    Attributes:
+        job, elements: the layout.
+        memory: of the buffers.
+        buffers: of each input, for the caller.
+        marks: [K, stride / WORD] of the deltas that are not zero.
+        rows, words, wide: scratch space; see delta_loops.measure_deltas.
+        word_limits: magnitude mask, infinity and the largest finite word of the merge dtype.
+        row_limits: magnitude mask and infinity of the computing type.
+        is_float16: whether the merge dtype is.
+        is_mixed: whether some input is of another type.
+    """
+
+    def __init__(self, job: MapJob, elements: int, details: bool, memory: Array) -> None:
+        """`memory` is used again if it is large enough."""
+        assert job.base_dtype is not None
+        merge, computing = job.merge_dtype, DTYPES[job.merge_dtype.computing_name]
+        self.job, self.elements = job, elements
+        self.is_float16 = merge.name == "F16"
+        self.is_mixed = any(dtype != merge for dtype in job.input_dtypes)
+        # A word more than is needed: rows a power of two apart would crowd into a few lines of the caches.
+        words = -(-elements // WORD) + 1
+        self._stride = WORD * words
+        ends = np.cumsum([self._stride * dtype.itemsize for dtype in job.input_dtypes]).tolist()
+        self.memory = memory if memory.size >= ends[-1] else _aligned(ends[-1], np.uint8)
+        self._stored = [
+            self.memory[start:end].view(WORDS[dtype.itemsize])
+            for start, end, dtype in zip([0, *ends], ends, job.input_dtypes, strict=False)
+        ]
+        for stored in self._stored:
+            stored[elements:] = 0
+        self.buffers = [stored[:elements].view(np.uint8).data for stored in self._stored]
+        self.marks = np.zeros((job.models, words), np.uint64)
+
+        self._with_numbers = details
+        word, row_word = WORDS[merge.itemsize], WORDS[computing.itemsize]
+        rows = -(-(job.models + 1) // TILE) * TILE if self._with_numbers else 0
+        self.words = _aligned(rows * BLOCK, row_word).reshape(rows, BLOCK)
+        self.rows: Array = self.words.view(f"f{computing.itemsize}")
+        self.wide = _aligned(rows * STEP, np.float64).reshape(rows, STEP)
+        self.word_limits = word(merge.magnitude_mask), word(merge.infinity), word(merge.first_nonfinite - 1)
+        self.row_limits = row_word(computing.magnitude_mask), row_word(computing.infinity)
+        self._views = None if self.is_mixed or merge.itemsize == 1 else self._read()
+
+    def inputs(self) -> _Inputs:
+        """What the buffers hold now."""
+        return self._views or self._read()
+
+    def _read(self) -> _Inputs:
+        job, merge = self.job, self.job.merge_dtype
+        word = WORDS[merge.itemsize]
+        if self.is_mixed:
+            models = np.empty((job.models, self._stride), word)
+            for row, words, dtype in zip(models, self._stored, job.model_dtypes, strict=False):
+                row[:] = convert_words(words, dtype, merge)
+        else:
+            size = job.models * self._stride * merge.itemsize
+            models = self.memory[:size].view(word).reshape(job.models, self._stride)
+        assert job.base_dtype is not None
+        base = convert_words(self._stored[-1], job.base_dtype, merge)
+        if not self._with_numbers:
+            return _Inputs(models, base, _values(models[:, :0], merge), _values(base[:0], merge))
+        return _Inputs(models, base, _values(models, merge), _values(base, merge))
+
+    def nonfinite_as_stored(self) -> Array:
+        """NaN and infinite elements of each input before conversion. [K + 1]"""
+        counts = np.zeros(len(self._stored), np.int64)
+        for at, (words, dtype) in enumerate(zip(self._stored, self.job.input_dtypes, strict=True)):
+            word = words.dtype.type
+            counts[at] = count_nonfinite(words, word(dtype.magnitude_mask), word(dtype.first_nonfinite))
+        return counts
 
 
 def compile_measures(dtype: DType) -> None:
@@ -148,3 +208,15 @@ def compile_measures(dtype: DType) -> None:
         for row in workspace.begin(job, 2):
             row[:] = bytes(len(row))
         workspace.run()
+
+
+def _aligned(size: int, dtype: Any) -> Array:
+    """Memory for so many numbers that begins with a cache line: what lies across two takes longer to load."""
+    size_bytes = size * np.dtype(dtype).itemsize
+    memory = np.empty(size_bytes + 64, np.uint8)
+    start = -memory.ctypes.data % 64
+    return memory[start : start + size_bytes].view(dtype)
+
+
+def _values(words: Array, dtype: DType) -> Array:
+    return words if dtype.itemsize == 2 else to_computing(words, dtype)

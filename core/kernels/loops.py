@@ -21,10 +21,8 @@ __all__ = [
     "average_bfloat16",
     "canonicalise",
     "count_nonfinite",
-    "count_overlap",
     "float32_of_bits",
     "mark_beyond",
-    "mark_block",
     "philox_block",
     "read_rows",
     "round_bits",
@@ -198,7 +196,7 @@ def select(
         size = stop - start
         mask_start = start if premarked else 0
         if not premarked:
-            mark_block(
+            _mark_block(
                 models,
                 base,
                 start,
@@ -211,7 +209,7 @@ def select(
                 nonfinite,
             )
         untouched_before = changed_by[0]
-        count_overlap(mask, mask_start, size, scratch, changed_by)
+        _count_overlap(mask, mask_start, size, scratch, changed_by)
         if not merging:
             continue
         chosen[:] = 0
@@ -234,7 +232,7 @@ def select(
 
 
 @njit(nogil=True, cache=True)
-def mark_block(
+def _mark_block(
     models: Array,
     base: Array,
     start: int,
@@ -286,7 +284,7 @@ def mark_block(
 def mark_beyond(
     values: Array, base: Array, tolerance: Any, model: int, mask: Array, zero_delta: Array
 ) -> None:
-    """As mark_block for a chunk of one sub-model, with deltas up to `tolerance` counted as zero."""
+    """As _mark_block for a chunk of one sub-model, with deltas up to `tolerance` counted as zero."""
     bit = np.uint16(np.uint16(1) << np.uint16(model & 15))
     row = mask[model >> 4]
     for at in range(values.size):
@@ -298,7 +296,7 @@ def mark_beyond(
 
 
 @njit(nogil=True, cache=True)
-def count_overlap(mask: Array, mask_start: int, size: int, scratch: Array, changed_by: Array) -> None:
+def _count_overlap(mask: Array, mask_start: int, size: int, scratch: Array, changed_by: Array) -> None:
     """Add to the histogram of the number of bits set, over one block."""
     u16 = np.uint16
     scratch[:size] = 0

@@ -8,48 +8,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 
 import numpy as np
-import oracle
 import pytest
+from delta_inputs import job_of, measure, random_words, values_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from oracle import FORMATS
 
 from core.block_sums import SumsOfBlocks
 from core.delta_statistics import PREDICTED_DRAWS, DeltaStatistics, roll_up, total_of
 from core.dtypes import DTYPES
-from core.kernels.chunk import MapJob
 from core.kernels.cpu import CpuWorkspace
-from core.kernels.delta_loops import measure_deltas
+from core.kernels.delta_loops import mark_deltas, measure_deltas
 from core.kernels.delta_sums import LOWEST_EXPONENT, MAGNITUDE_BINS, DeltaSums
 from core.kernels.deltas import DeltaWorkspace, compile_measures
 from core.module_kinds import position_of
 
-UNSIGNED = {8: np.uint8, 16: np.uint16, 32: np.uint32, 64: np.uint64}
-
 # -- plain computations --------------------------------------------------------------------------------------
-
-
-def values_of(words: np.ndarray, dtype: str, merge: str) -> np.ndarray:
-    """The numbers of `words` in the computing type of `merge`, to which they are converted first."""
-    converted = words
-    if dtype != merge:
-        converted = np.array([oracle.convert(int(word), dtype, merge) for word in words], np.uint64)
-    converted = converted.astype(UNSIGNED[FORMATS[merge].bits])
-    if merge in ("F32", "F64"):
-        return converted.view(f"f{FORMATS[merge].bytes}")
-    if merge == "F16":
-        return converted.view(np.float16).astype(np.float32)
-    if merge == "BF16":
-        return (converted.astype(np.uint32) << 16).view(np.float32)
-    numbers = {word: as_number(word, merge) for word in range(256)}
-    return np.array([numbers[int(word)] for word in converted], np.float32)
-
-
-def as_number(word: int, dtype: str) -> float:
-    value = oracle.decode(word, dtype)
-    if value.kind != oracle.NUMBER:
-        return math.nan if value.kind == oracle.NAN else -math.inf if value.negative else math.inf
-    return float(value.signed)
 
 
 def plain(values: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
@@ -92,55 +65,6 @@ def plain(values: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
     }
 
 
-def measure(
-    inputs: Sequence[np.ndarray],
-    dtypes: Sequence[str],
-    merge: str,
-    *,
-    details: bool = True,
-    shares: Sequence[float] = (),
-    workspace: DeltaWorkspace | None = None,
-) -> DeltaSums:
-    workspace = workspace or DeltaWorkspace(details=details, shares=shares, draws=PREDICTED_DRAWS)
-    for buffer, words in zip(workspace.begin(job_of(dtypes, merge), len(inputs[0])), inputs, strict=True):
-        buffer[:] = words.tobytes()
-    return workspace.run()
-
-
-def job_of(dtypes: Sequence[str], merge: str) -> MapJob:
-    *models, base = (DTYPES[dtype] for dtype in dtypes)
-    return MapJob("count_deltas", tuple(models), base, DTYPES[merge], DTYPES[merge], (1.0,) * len(models))
-
-
-def random_words(kind: str, dtypes: Sequence[str], elements: int, seed: int) -> list[np.ndarray]:
-    """Inputs of a chunk, the base last: "bits" are any words; "fine-tuned" a few steps away from the base in
-    some places, where the types agree; "mixed" that with special words and negated ones."""
-    generator = np.random.default_rng(seed)
-    small = generator.standard_normal(elements).astype(np.float32) * 0.02
-    result = []
-    for dtype in dtypes:
-        form = FORMATS[dtype]
-        kind_of_word = UNSIGNED[form.bits]
-        words = np.frombuffer(generator.bytes(elements * form.bytes), kind_of_word).copy()
-        if kind != "bits":
-            words = {
-                "F64": small.astype(np.float64).view(np.uint64),
-                "F32": small.view(np.uint32),
-                "F16": small.astype(np.float16).view(np.uint16),
-                "BF16": (small.view(np.uint32) >> 16).astype(np.uint16),
-            }.get(dtype, (40 + (small * 1000).astype(np.int64) % 20).astype(np.uint8)).copy()
-            if len(result) < len(dtypes) - 1:
-                where = generator.random(elements) < generator.random()
-                words[where] ^= generator.integers(0, 8, elements).astype(kind_of_word)[where]
-        if kind == "mixed" and elements:
-            ends = [0, 1, (1 << form.mantissa_bits) - 1, form.largest, form.largest + 1, form.sign_bit - 1]
-            special = np.array([*ends, *(word | form.sign_bit for word in ends)], kind_of_word)
-            where = generator.random(elements) < generator.choice([0.02, 0.5])
-            words[where] = generator.choice(special, elements)[where]
-        result.append(words)
-    return result
-
-
 def check(sums: DeltaSums, expected: dict[str, np.ndarray], elements: int) -> None:
     for name in (
         "zero_delta",
@@ -170,7 +94,7 @@ dtype_names = st.sampled_from(["BF16", "BF16", "F16", "F32", "F64", "F8_E4M3", "
     dtype_names,
     st.one_of(st.integers(1, 5), st.sampled_from([11, 16, 17, 33])),
     st.one_of(st.integers(0, 40), st.sampled_from([4095, 4096, 4097, 9000])),
-    st.sampled_from(["fine-tuned", "mixed", "bits"]),
+    st.sampled_from(["fine-tuned", "mixed", "frozen", "bits"]),
     st.integers(0, 2**32),
 )
 def test_sums_equal_a_plain_computation(dtype, models, elements, kind, seed) -> None:
@@ -239,6 +163,14 @@ def test_zeros_of_either_sign_are_no_change_and_have_no_sign() -> None:
     assert sums.histogram[:, -LOWEST_EXPONENT].tolist() == [1, 1]
 
 
+def test_infinities_that_nothing_changed_are_left_out() -> None:
+    base = np.array([0x3F800000, 0x7F800000, 0xFF800000, 0], np.uint32)
+    sums = measure([base, base], ["F32"] * 2, "F32")
+    assert sums.zero_delta.tolist() == [4]
+    assert sums.left_out.tolist() == [2]
+    assert sums.products.tolist() == [[0, 0], [0, 1]]
+
+
 def test_a_workspace_remembers_nothing_of_the_chunk_before() -> None:
     workspace = DeltaWorkspace(details=True)
     for seed, (dtype, models, elements) in enumerate(
@@ -254,10 +186,11 @@ def test_a_workspace_remembers_nothing_of_the_chunk_before() -> None:
 
 @pytest.mark.parametrize("dtype", ["BF16", "F16", "F32", "F64", "F8_E5M2"])
 def test_what_is_compiled_beforehand_is_what_measuring_takes(dtype) -> None:
+    kernels = (mark_deltas, measure_deltas)
     compile_measures(DTYPES[dtype])
-    before = len(measure_deltas.signatures)
+    before = [len(kernel.signatures) for kernel in kernels]
     measure(random_words("mixed", [dtype] * 4, 100, seed=0), [dtype] * 4, dtype)
-    assert len(measure_deltas.signatures) == before
+    assert [len(kernel.signatures) for kernel in kernels] == before
 
 
 # -- statistics ----------------------------------------------------------------------------------------------
