@@ -121,6 +121,14 @@ def mark_deltas(
     infinity: Any,
     last_finite: Any,
     shares: Array,
+    with_tolerance: bool,
+    tolerance: Any,
+    values: Array,
+    base_values: Array,
+    is_float16: bool,
+    rows: Array,
+    words: Array,
+    row_mask: Any,
     marks: Array,
     nonfinite: Array,
     zero_delta: Array,
@@ -134,12 +142,16 @@ def mark_deltas(
         elements: of the chunk.
         magnitude_mask, infinity, last_finite: of the words' type; see DType.
         shares: [K] of the weights; [0] where they are equal or do not matter.
+        with_tolerance: whether there is one. tolerance: its bits in the computing type.
+        values, base_values, is_float16, rows, words, row_mask: as for measure_deltas; only looked at where
+            there is a tolerance.
         marks: [K, stride / WORD] set.
         nonfinite, zero_delta, changed_by, unchanged_powers: are added to; see DeltaSums.
     """
     count, padded = models.shape[0], -(-elements // WORD) * WORD
     sums = np.empty((count + 3, BLOCK // WORD), np.uint64)
     unchanged = np.empty((2, BLOCK if shares.size else 0))
+    codes = np.empty(BLOCK, np.uint16)
     for start in range(0, padded, BLOCK):
         stop = min(start + BLOCK, padded)
         first, last = start // WORD, stop // WORD
@@ -147,6 +159,8 @@ def mark_deltas(
         base_block = base[start:stop]
         if _largest(base_block, magnitude_mask) > last_finite:
             nonfinite[count] += _count_above(base_block, magnitude_mask, last_finite)
+        if with_tolerance:
+            _widen(base_values[start:stop], is_float16, rows[0])
         for model in range(count):
             block, bits = models[model, start:stop], marks[model, first:last]
             for at in range(bits.size):
@@ -157,6 +171,10 @@ def mark_deltas(
             if largest > infinity:  # a NaN differs from everything, itself included
                 for at in range(bits.size):
                     bits[at] |= above_of_64(block, WORD * at, magnitude_mask, infinity)
+            if with_tolerance:  # the bits of a NaN are above those of any number
+                _subtract(values[model, start:stop], is_float16, rows[0], rows[1], codes)
+                for at in range(bits.size):
+                    bits[at] &= above_of_64(words[1], WORD * at, row_mask, tolerance)
             zero_delta[model] += size - _count(bits)
         _count_overlap(marks, first, last, sums, changed_by)
         changed_by[0] -= stop - start - size
@@ -264,6 +282,7 @@ def measure_deltas(
     elements: int,
     is_float16: bool,
     marks: Array,
+    all_marked: bool,
     rows: Array,
     words: Array,
     magnitude_mask: Any,
@@ -284,6 +303,7 @@ def measure_deltas(
             where `is_float16`, float16; zeros behind the chunk's own.
         elements: of the chunk.
         marks: [K, stride / WORD].
+        all_marked: whether all deltas that are not zero have a mark, and no others.
         rows: [K + 1 or more, BLOCK] scratch space of the computing type, as many rows as a multiple of TILE.
         words: the same memory as bits.
         magnitude_mask, infinity: of the computing type, as words; see DType.
@@ -308,12 +328,12 @@ def measure_deltas(
         base_is_finite = _largest(base_words, magnitude_mask) < infinity
         present[0], used = count, 1
         for model in range(count):
-            if base_is_finite and _count(marks[model, first:last]) == 0:
+            if all_marked and base_is_finite and _count(marks[model, first:last]) == 0:
                 continue
             row, row_words = rows[used, :size], words[used, :size]
             bits, signs = moved[used, : last - first], negative[used, : last - first]
             most = _subtract(values[model, start:stop], is_float16, base_row, row, codes)
-            if most < infinity:
+            if all_marked and most < infinity:
                 bits[:] = marks[model, first:last]
             else:
                 left_out[model] += _clear_not_finite(row_words, magnitude_mask, infinity)

@@ -28,6 +28,10 @@ class DeltaSums:
     type: float64 for F64, float32 for all others. Where it is not finite, because θ_i or θ_pre is not or
     their difference overflows, the element is left out of all that follows `left_out`, as if τ_i were 0.
 
+    With a zero_tolerance, `zero_delta`, `changed_by` and `unchanged_powers` are those of a merge with it:
+    deltas up to it count as zero. All that follows `left_out` is of τ_i itself, so that both_changed[i, i]
+    and the histogram hold deltas that the tolerance makes zeros.
+
     A sum of N products or magnitudes errs by at most N 2**-53 of the sum of their absolute values: they
     are exact themselves unless the type is F64, whose products overflow beyond 1e154.
 

@@ -60,6 +60,14 @@ class DeltaWorkspace:
             chunk.elements,
             *chunk.word_limits,
             self._shares,
+            chunk.with_tolerance,
+            chunk.tolerance,
+            inputs.values,
+            inputs.base_values,
+            chunk.is_float16,
+            chunk.rows,
+            chunk.words,
+            chunk.row_limits[0],
             chunk.marks,
             nonfinite,
             zero_delta,
@@ -81,6 +89,7 @@ class DeltaWorkspace:
             chunk.elements,
             chunk.is_float16,
             chunk.marks,
+            not chunk.with_tolerance,
             chunk.rows,
             chunk.words,
             *chunk.row_limits,
@@ -136,6 +145,7 @@ class _Chunk:
         rows, words, wide: scratch space; see delta_loops.measure_deltas.
         word_limits: magnitude mask, infinity and the largest finite word of the merge dtype.
         row_limits: magnitude mask and infinity of the computing type.
+        with_tolerance, tolerance: whether there is one, and its bits in the computing type.
         is_float16: whether the merge dtype is.
         is_mixed: whether some input is of another type.
     """
@@ -161,7 +171,8 @@ class _Chunk:
         self.buffers = [stored[:elements].view(np.uint8).data for stored in self._stored]
         self.marks = np.zeros((job.models, words), np.uint64)
 
-        self._with_numbers = details
+        self.with_tolerance = job.zero_tolerance is not None
+        self._with_numbers = details or self.with_tolerance
         word, row_word = WORDS[merge.itemsize], WORDS[computing.itemsize]
         rows = -(-(job.models + 1) // TILE) * TILE if self._with_numbers else 0
         self.words = _aligned(rows * BLOCK, row_word).reshape(rows, BLOCK)
@@ -169,6 +180,9 @@ class _Chunk:
         self.wide = _aligned(rows * STEP, np.float64).reshape(rows, STEP)
         self.word_limits = word(merge.magnitude_mask), word(merge.infinity), word(merge.first_nonfinite - 1)
         self.row_limits = row_word(computing.magnitude_mask), row_word(computing.infinity)
+        with np.errstate(over="ignore"):
+            tolerance = np.array([job.zero_tolerance or 0.0]).astype(self.rows.dtype)
+        self.tolerance = tolerance.view(row_word)[0]
         self._views = None if self.is_mixed or merge.itemsize == 1 else self._read()
 
     def inputs(self) -> _Inputs:

@@ -51,16 +51,19 @@ def measure(
     *,
     details: bool = True,
     shares: Sequence[float] = (),
+    zero_tolerance: float | None = None,
     workspace: DeltaWorkspace | None = None,
 ) -> DeltaSums:
     """What a workspace finds in `inputs`, the base last: a new one, or one that has seen other chunks."""
     workspace = workspace or DeltaWorkspace(details=details, shares=shares, draws=PREDICTED_DRAWS)
-    for buffer, words in zip(workspace.begin(job_of(dtypes, merge), len(inputs[0])), inputs, strict=True):
+    for buffer, words in zip(
+        workspace.begin(job_of(dtypes, merge, zero_tolerance), len(inputs[0])), inputs, strict=True
+    ):
         buffer[:] = words.tobytes()
     return workspace.run()
 
 
-def job_of(dtypes: Sequence[str], merge: str) -> MapJob:
+def job_of(dtypes: Sequence[str], merge: str, zero_tolerance: float | None = None) -> MapJob:
     *models, base = (DTYPES[dtype] for dtype in dtypes)
     return MapJob(
         "count_deltas",
@@ -69,6 +72,7 @@ def job_of(dtypes: Sequence[str], merge: str) -> MapJob:
         DTYPES[merge],
         DTYPES[merge],
         (1.0,) * len(models),
+        zero_tolerance=zero_tolerance,
     )
 
 
