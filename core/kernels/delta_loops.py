@@ -1,7 +1,7 @@
 """The loops that measure the deltas of a chunk; see core.kernels.deltas.
 
 Which elements a sub-model changed is one bit an element: bit i of word w is element 64 w + i. Counting 64
-of them takes one instruction. So arrays of elements hold a
+of them takes one instruction, whether over sub-models or over places. So arrays of elements hold a
 multiple of 64 of them, zeros behind the chunk's own.
 
 numba's disk cache goes by the age of the caller's file alone: nothing compiled is imported here but a cast.
@@ -21,7 +21,7 @@ from core.draws import BLOCK
 from core.kernels.delta_sums import LOWEST_EXPONENT, MAGNITUDE_BINS
 from core.kernels.loops import float32_of_bits
 
-__all__ = ["STEP", "TILE", "WORD", "mark_deltas", "measure_deltas"]
+__all__ = ["STEP", "TILE", "WORD", "count_tiles", "mark_deltas", "measure_deltas"]
 
 Array = NDArray[Any]
 
@@ -270,6 +270,37 @@ def _add_unchanged_powers(
                 powers[at] *= part[at]
                 total += powers[at]
             sums[draw] += total
+
+
+@njit(nogil=True, cache=True)
+def count_tiles(marks: Array, width: int, rows: int, bounds: Array, counts: Array) -> None:
+    """Add up the marks of a matrix of `rows` rows of `width` elements by columns.
+
+    Args:
+        marks: [K, more than rows * width / WORD].
+        bounds: [C + 1] ascending, within 0..width.
+        counts: [K, C] added to.
+    """
+    before = np.empty(marks.shape[1], np.int64)  # marks before each word
+    for model in range(marks.shape[0]):
+        bits, found = marks[model], counts[model]
+        total = np.int64(0)
+        for word in range(bits.size):
+            before[word] = total
+            total += np.int64(ones_of(bits[word]))
+        for row in range(rows):
+            left = _marks_before(bits, before, row * width + bounds[0])
+            for tile in range(found.size):
+                right = _marks_before(bits, before, row * width + bounds[tile + 1])
+                found[tile] += right - left
+                left = right
+
+
+@njit(nogil=True, cache=True, inline="always")
+def _marks_before(bits: Array, before: Array, element: int) -> Any:
+    word = np.uint64(element) >> np.uint64(6)
+    lower = (np.uint64(1) << (np.uint64(element) & np.uint64(63))) - np.uint64(1)
+    return before[word] + np.int64(ones_of(bits[word] & lower))
 
 
 # -- how large they are --------------------------------------------------------------------------------------

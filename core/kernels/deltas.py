@@ -13,7 +13,7 @@ from core.draws import BLOCK
 from core.dtypes import DTYPES, DType
 from core.kernels.chunk import MapJob
 from core.kernels.convert import WORDS, convert_words, to_computing
-from core.kernels.delta_loops import STEP, TILE, WORD, mark_deltas, measure_deltas
+from core.kernels.delta_loops import STEP, TILE, WORD, count_tiles, mark_deltas, measure_deltas
 from core.kernels.delta_sums import MAGNITUDE_BINS, DeltaSums
 from core.kernels.loops import count_nonfinite
 
@@ -116,6 +116,28 @@ class DeltaWorkspace:
             both_changed,
             signs_differ,
         )
+
+    def tiles(self, width: int, column_bounds: Sequence[int] | Array) -> Array:
+        """Where in a matrix the deltas of the last run are that are not zero.
+
+        Args:
+            width: the columns of the row-major matrix of which the chunk holds whole rows.
+            column_bounds: [C + 1] ascending, within 0..width: tile c is the columns from
+                column_bounds[c] to before column_bounds[c + 1].
+
+        Returns:
+            [K, C] int64: how many elements of each tile each sub-model changed, over all rows of the chunk.
+        """
+        chunk = self._chunk
+        assert chunk is not None
+        bounds = np.array(column_bounds, np.int64)
+        if width < 1 or chunk.elements % width:
+            raise ValueError(f"{chunk.elements} elements are not rows of {width}")
+        if bounds.size == 0 or bounds[0] < 0 or bounds[-1] > width or (np.diff(bounds) < 0).any():
+            raise ValueError(f"{column_bounds} are not bounds of tiles of {width} columns")
+        counts = np.zeros((chunk.job.models, bounds.size - 1), np.int64)
+        count_tiles(chunk.marks, width, chunk.elements // width, bounds, counts)
+        return counts
 
 
 @dataclass(frozen=True)
@@ -222,6 +244,7 @@ def compile_measures(dtype: DType) -> None:
         for row in workspace.begin(job, 2):
             row[:] = bytes(len(row))
         workspace.run()
+        workspace.tiles(1, (0, 1))
 
 
 def _aligned(size: int, dtype: Any) -> Array:

@@ -1,7 +1,8 @@
-"""Which deltas count as zero with a tolerance."""
+"""Which deltas count as zero, with a tolerance and without, and where in a matrix the others are."""
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import fields
 
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 from core.delta_statistics import PREDICTED_DRAWS
 from core.kernels.cpu import CpuWorkspace
 from core.kernels.delta_sums import DeltaSums
+from core.kernels.deltas import DeltaWorkspace
 
 COUNTS = ("zero_delta", "changed_by", "unchanged_powers")
 
@@ -99,3 +101,50 @@ def test_a_tolerance_leaves_all_other_measures_as_they_are(dtype, kind) -> None:
             np.testing.assert_array_equal(
                 getattr(tolerant, field.name), getattr(exact, field.name), field.name
             )
+
+
+@settings(max_examples=150)
+@given(
+    st.data(),
+    dtype_names,
+    st.one_of(st.integers(1, 5), st.sampled_from([17, 40])),
+    st.one_of(st.integers(1, 200), st.integers(200, 5000)),
+    st.one_of(st.none(), st.sampled_from([0.0, 3e-5, 1e-3])),
+    st.booleans(),
+)
+def test_tiles_count_the_deltas_that_are_not_zero(data, dtype, models, width, tolerance, details) -> None:
+    rows = data.draw(st.integers(0, max(1, 9000 // width)))
+    bounds = sorted(data.draw(st.lists(st.integers(0, width), min_size=1, max_size=70)))
+    dtypes, seed = [dtype] * (models + 1), data.draw(st.integers(0, 2**32))
+    inputs = random_words("mixed", dtypes, rows * width, seed)
+    workspace = DeltaWorkspace(details=details)
+    sums = measure(inputs, dtypes, dtype, zero_tolerance=tolerance, workspace=workspace)
+    changed = changed_elements([values_of(words, dtype, dtype) for words in inputs], tolerance)
+    matrix = changed.reshape(models, rows, width)
+    expected = [matrix[:, :, a:b].sum(axis=(1, 2)) for a, b in itertools.pairwise(bounds)]
+    tiles = workspace.tiles(width, bounds)
+    assert tiles.dtype == np.int64
+    np.testing.assert_array_equal(tiles, np.array(expected, np.int64).reshape(-1, models).T)
+    np.testing.assert_array_equal(
+        workspace.tiles(width, [0, width])[:, 0], rows * width - sums.zero_delta, "one tile holds all"
+    )
+
+
+def test_tiles_are_those_of_the_last_run() -> None:
+    workspace = DeltaWorkspace(details=False)
+    for seed, elements in enumerate([600, 600, 6000, 60]):
+        inputs = random_words("mixed", ["BF16"] * 4, elements, seed)
+        measure(inputs, ["BF16"] * 4, "BF16", workspace=workspace)
+        changed = changed_elements([values_of(words, "BF16", "BF16") for words in inputs], None)
+        expected = changed.reshape(3, -1, 20)[:, :, 5:].sum(axis=(1, 2))
+        np.testing.assert_array_equal(workspace.tiles(20, [5, 20])[:, 0], expected)
+
+
+@pytest.mark.parametrize(
+    ("width", "bounds"), [(7, [0, 7]), (0, [0]), (6, [0, 7]), (6, [-1, 6]), (6, [0, 4, 3, 6]), (6, [])]
+)
+def test_tiles_of_another_matrix_are_refused(width, bounds) -> None:
+    workspace = DeltaWorkspace(details=False)
+    measure(random_words("mixed", ["F32"] * 2, 60, seed=0), ["F32"] * 2, "F32", workspace=workspace)
+    with pytest.raises(ValueError, match="are not"):
+        workspace.tiles(width, bounds)

@@ -17,7 +17,7 @@ from core.block_sums import SumsOfBlocks
 from core.delta_statistics import PREDICTED_DRAWS, DeltaStatistics, roll_up, total_of
 from core.dtypes import DTYPES
 from core.kernels.cpu import CpuWorkspace
-from core.kernels.delta_loops import mark_deltas, measure_deltas
+from core.kernels.delta_loops import count_tiles, mark_deltas, measure_deltas
 from core.kernels.delta_sums import LOWEST_EXPONENT, MAGNITUDE_BINS, DeltaSums
 from core.kernels.deltas import DeltaWorkspace, compile_measures
 from core.module_kinds import position_of
@@ -186,10 +186,12 @@ def test_a_workspace_remembers_nothing_of_the_chunk_before() -> None:
 
 @pytest.mark.parametrize("dtype", ["BF16", "F16", "F32", "F64", "F8_E5M2"])
 def test_what_is_compiled_beforehand_is_what_measuring_takes(dtype) -> None:
-    kernels = (mark_deltas, measure_deltas)
+    kernels = (mark_deltas, measure_deltas, count_tiles)
     compile_measures(DTYPES[dtype])
     before = [len(kernel.signatures) for kernel in kernels]
-    measure(random_words("mixed", [dtype] * 4, 100, seed=0), [dtype] * 4, dtype)
+    workspace = DeltaWorkspace(details=True)
+    measure(random_words("mixed", [dtype] * 4, 100, seed=0), [dtype] * 4, dtype, workspace=workspace)
+    workspace.tiles(10, [0, 3, 10])
     assert [len(kernel.signatures) for kernel in kernels] == before
 
 
