@@ -227,7 +227,8 @@ def _count_overlap(marks: Array, first: int, last: int, sums: Array, changed_by:
         if (model + 1) >> digits:  # the number can have one more digit
             sums[digits, :words] = 0
             digits += 1
-        carry[:words] = marks[model, first:last]
+        for at in range(words):  # an assignment of slices would take seconds to compile
+            carry[at] = marks[model, first + at]
         for digit in range(digits):
             row = sums[digit]
             for at in range(words):
@@ -365,7 +366,8 @@ def measure_deltas(
             bits, signs = moved[used, : last - first], negative[used, : last - first]
             most = _subtract(values[model, start:stop], is_float16, base_row, row, codes)
             if all_marked and most < infinity:
-                bits[:] = marks[model, first:last]
+                for at in range(bits.size):
+                    bits[at] = marks[model, first + at]
             else:
                 left_out[model] += _clear_not_finite(row_words, magnitude_mask, infinity)
                 most = _encode(row, codes)
