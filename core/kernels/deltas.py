@@ -41,9 +41,8 @@ class DeltaWorkspace:
     def begin(self, job: MapJob, elements: int) -> list[memoryview]:
         """Buffers for `elements` elements of each input, the base last, to be filled by the caller."""
         chunk = self._chunk
-        if chunk is None or job != chunk.job or elements != chunk.elements:
-            memory = np.empty(0, np.uint8) if chunk is None else chunk.memory
-            self._chunk = chunk = _Chunk(job, elements, self._details, memory)
+        if chunk is None or not chunk.suits(job, elements):
+            self._chunk = chunk = _Chunk(job, elements, self._details, chunk)
         return chunk.buffers
 
     def run(self) -> DeltaSums:
@@ -160,7 +159,8 @@ class _Chunk:
     """The memory for chunks of one layout, and what they have in common.
 
     Attributes:
-        job, elements: the layout.
+        job: of one of them.
+        elements: of each of them.
         memory: of the buffers.
         buffers: of each input, for the caller.
         marks: [K, stride / WORD] of the deltas that are not zero.
@@ -172,8 +172,12 @@ class _Chunk:
         is_mixed: whether some input is of another type.
     """
 
-    def __init__(self, job: MapJob, elements: int, details: bool, memory: Array) -> None:
-        """`memory` is used again if it is large enough."""
+    memory: Array
+    words: Array
+    wide: Array
+
+    def __init__(self, job: MapJob, elements: int, details: bool, before: _Chunk | None) -> None:
+        """The memory of the chunk before is used again where it is large enough: fresh pages cost time."""
         assert job.base_dtype is not None
         merge, computing = job.merge_dtype, DTYPES[job.merge_dtype.computing_name]
         self.job, self.elements = job, elements
@@ -183,7 +187,10 @@ class _Chunk:
         words = -(-elements // WORD) + 1
         self._stride = WORD * words
         ends = np.cumsum([self._stride * dtype.itemsize for dtype in job.input_dtypes]).tolist()
-        self.memory = memory if memory.size >= ends[-1] else _aligned(ends[-1], np.uint8)
+        if before is not None and before.memory.size >= ends[-1]:
+            self.memory = before.memory
+        else:
+            self.memory = _aligned(ends[-1], np.uint8)
         self._stored = [
             self.memory[start:end].view(WORDS[dtype.itemsize])
             for start, end, dtype in zip([0, *ends], ends, job.input_dtypes, strict=False)
@@ -197,15 +204,27 @@ class _Chunk:
         self._with_numbers = details or self.with_tolerance
         word, row_word = WORDS[merge.itemsize], WORDS[computing.itemsize]
         rows = -(-(job.models + 1) // TILE) * TILE if self._with_numbers else 0
-        self.words = _aligned(rows * BLOCK, row_word).reshape(rows, BLOCK)
+        if before is not None and before.words.shape[0] == rows and before.words.dtype == row_word:
+            self.words, self.wide = before.words, before.wide
+        else:
+            self.words = _aligned(rows * BLOCK, row_word).reshape(rows, BLOCK)
+            self.wide = _aligned(rows * STEP, np.float64).reshape(rows, STEP)
         self.rows: Array = self.words.view(f"f{computing.itemsize}")
-        self.wide = _aligned(rows * STEP, np.float64).reshape(rows, STEP)
         self.word_limits = word(merge.magnitude_mask), word(merge.infinity), word(merge.first_nonfinite - 1)
         self.row_limits = row_word(computing.magnitude_mask), row_word(computing.infinity)
         with np.errstate(over="ignore"):
             tolerance = np.array([job.zero_tolerance or 0.0]).astype(self.rows.dtype)
         self.tolerance = tolerance.view(row_word)[0]
         self._views = None if self.is_mixed or merge.itemsize == 1 else self._read()
+
+    def suits(self, job: MapJob, elements: int) -> bool:
+        """Whether a chunk of `elements` elements of a tensor of this job has the same layout."""
+        mine = self.job
+        return elements == self.elements and (
+            job is mine
+            or (job.input_dtypes, job.merge_dtype, job.zero_tolerance)
+            == (mine.input_dtypes, mine.merge_dtype, mine.zero_tolerance)
+        )
 
     def inputs(self) -> _Inputs:
         """What the buffers hold now."""

@@ -130,6 +130,15 @@ def test_tiles_count_the_deltas_that_are_not_zero(data, dtype, models, width, to
     )
 
 
+def test_a_workspace_tells_tolerances_and_types_apart() -> None:
+    workspace = DeltaWorkspace(details=True)
+    inputs = random_words("fine-tuned", ["BF16"] * 4, 700, seed=1)
+    for merge, tolerance in [("BF16", None), ("BF16", 1e-3), ("F32", 1e-3), ("F32", 0.0), ("BF16", None)]:
+        sums = measure(inputs, ["BF16"] * 4, merge, zero_tolerance=tolerance, workspace=workspace)
+        changed = changed_elements([values_of(words, "BF16", merge) for words in inputs], tolerance)
+        np.testing.assert_array_equal(sums.zero_delta, (~changed).sum(axis=1))
+
+
 def test_tiles_are_those_of_the_last_run() -> None:
     workspace = DeltaWorkspace(details=False)
     for seed, elements in enumerate([600, 600, 6000, 60]):
