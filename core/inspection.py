@@ -15,7 +15,7 @@ from core.merge_plan import MergePlan
 from core.plan import plan_merge
 from core.recipe import parse_recipe
 from core.sampling import SAMPLE_BLOCK, sampled_blocks
-from core.survey import Survey
+from core.survey import WHOLE_BLOCK, Survey
 
 __all__ = ["Inspection", "TensorInspection", "inspect_models", "plan_inspection"]
 
@@ -121,10 +121,14 @@ def inspect_models(
         [[tensor] for tensor in measured],
         details=details,
         threads=threads,
-        block=SAMPLE_BLOCK,
+        block=SAMPLE_BLOCK if sample < 1 else WHOLE_BLOCK,
         sampling=sample < 1,
     )
-    chosen = [sampled_blocks(tensor.output.name, tensor.elements, sample, seed=seed) for tensor in measured]
+    chosen: list[Sequence[int]] = [range(group.blocks) for group in survey.groups]
+    if sample < 1:
+        chosen = [
+            sampled_blocks(tensor.output.name, tensor.elements, sample, seed=seed) for tensor in measured
+        ]
     bytes_total = round(sample * sum(stored.size_bytes for tensor in measured for stored in tensor.inputs))
     started = time.perf_counter()
     found: dict[int, TensorInspection] = {}

@@ -11,8 +11,8 @@ from core.findings import Findings
 from core.jobs import CancelToken, ProgressCallback
 from core.layer_grid import Cell, LayerGrid
 from core.merge_plan import MergePlan
-from core.sampling import SAMPLE_BLOCK, spread_blocks
-from core.survey import Survey
+from core.sampling import spread_blocks
+from core.survey import WHOLE_BLOCK, Survey
 
 __all__ = ["PREVIEW_BLOCK", "PREVIEW_ROUNDS", "measure_plan", "nothing_found", "preview_plan"]
 
@@ -108,7 +108,7 @@ def measure_plan(
     Raises:
         As preview_plan.
     """
-    survey, frame, cells = _begin(plan, True, threads, SAMPLE_BLOCK, sampling=False)
+    survey, frame, cells = _begin(plan, True, threads, WHOLE_BLOCK, sampling=False)
     found = dict(begun.inspected) if begun is not None else {}
     bytes_total = sum(stored.size_bytes for t in plan.tensors if t.job for stored in t.inputs)
     started = time.perf_counter()

@@ -22,7 +22,10 @@ from core.workers import allow_open_files, default_threads, run_workers
 if TYPE_CHECKING:
     from core.kernels.deltas import DeltaWorkspace
 
-__all__ = ["Survey"]
+__all__ = ["WHOLE_BLOCK", "Survey"]
+
+WHOLE_BLOCK = 131_072
+"""Elements of a block where everything is read: large enough for the disk, small enough for the cache."""
 
 _MOST_SORTED = 200_000
 """Blocks of a sample that are held in memory to be read in the order of the files."""

@@ -27,7 +27,7 @@ from core.dtypes import DTYPES
 from core.jobs import CancelToken
 from core.kernels.deltas import compile_measures
 from core.merge_plan import MergePlan, TensorPlan
-from core.sampling import SAMPLE_BLOCK
+from core.survey import WHOLE_BLOCK
 from core.workers import default_threads, run_workers
 
 LINES = {"floor": "floor: reads alone", "counts": "counts alone", "details": "details"}
@@ -82,15 +82,15 @@ def _inspect(options: Any, *, details: bool) -> None:
 def _floor(plan: MergePlan, threads: int) -> None:
     """The same blocks read by as many threads, and nothing done with them."""
     blocks = (
-        (tensor, first, min(SAMPLE_BLOCK, tensor.elements - first))
+        (tensor, first, min(WHOLE_BLOCK, tensor.elements - first))
         for tensor in plan.tensors
-        for first in range(0, tensor.elements, SAMPLE_BLOCK)
+        for first in range(0, tensor.elements, WHOLE_BLOCK)
     )
 
     class Reader:
         def __init__(self) -> None:
             self._inputs = OpenInputs(plan.headers)
-            self._buffer = memoryview(bytearray(SAMPLE_BLOCK * (len(plan.models) + 1) * 8))
+            self._buffer = memoryview(bytearray(WHOLE_BLOCK * (len(plan.models) + 1) * 8))
 
         def handle(self, block: tuple[TensorPlan, int, int]) -> None:
             tensor, first, elements = block
