@@ -8,7 +8,10 @@ record = run_merge(plan, "merged", progress=lambda progress: print(f"{progress.f
 
 from __future__ import annotations
 
-from core.delta_statistics import DeltaStatistics, Estimate, roll_up
+from core.deltas.findings import Findings, Part, findings_of_record
+from core.deltas.inspection import Inspection, TensorInspection, inspect_models, plan_inspection
+from core.deltas.preview import measure_plan, preview_plan
+from core.deltas.statistics import DeltaStatistics, Estimate, roll_up
 from core.errors import (
     Cancelled,
     CheckpointError,
@@ -20,12 +23,9 @@ from core.errors import (
     VerificationError,
 )
 from core.execute import run_merge
-from core.findings import Findings, Part, findings_of_record
-from core.inspection import Inspection, TensorInspection, inspect_models, plan_inspection
 from core.jobs import CancelToken, Progress
 from core.merge_plan import MergePlan
 from core.plan import plan_merge
-from core.preview import measure_plan, preview_plan
 from core.recipe import Recipe, parse_recipe, recipe_as_dict
 from core.recipe_file import load_recipe
 from core.record import RunRecord, TensorRecord, read_record

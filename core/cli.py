@@ -19,10 +19,10 @@ import click
 
 from core.checkpoint.output import free_disk_bytes
 from core.cli_output import merge_summary, plan_document, plan_summary
+from core.deltas.inspection import inspect_models
 from core.draws import MAX_SEED
 from core.errors import Cancelled, MergeError, os_error_text
 from core.execute import run_merge
-from core.inspection import inspect_models
 from core.inspection_output import inspection_document, inspection_summary
 from core.jobs import CancelToken, Progress
 from core.merge_plan import MergePlan

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from core.findings import findings_of_record
+from core.deltas.findings import findings_of_record
 from core.merge_plan import LedgerEntry, MergePlan
 from core.methods import ParameterValue
 from core.recipe import recipe_as_dict

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from core.delta_statistics import DeltaStatistics, Estimate, roll_up
-from core.inspection import Inspection
+from core.deltas.inspection import Inspection
+from core.deltas.layer_grid import LayerGrid
+from core.deltas.measures import flattens_at
+from core.deltas.statistics import DeltaStatistics, Estimate, roll_up
 from core.kernels.delta_sums import LOWEST_EXPONENT
-from core.layer_grid import LayerGrid
-from core.statistics import flattens_at
 from core.text import one_line
 from core.units import count_text, share_text
 

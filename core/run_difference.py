@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.comparison import TensorDifference
-from core.findings import Findings, MergedCell, findings_of_record
-from core.layer_grid import LayerGrid
+from core.deltas.findings import Findings, MergedCell, findings_of_record
+from core.deltas.layer_grid import LayerGrid
 from core.record import RunRecord
 
 __all__ = ["RunDifference", "difference_of_runs"]

@@ -30,7 +30,7 @@ def _open_window(demo: bool) -> int:
 
 
 def _write_pictures(record: RunRecord, folder: Path) -> list[Path]:
-    from core.findings import findings_of_record
+    from core.deltas.findings import findings_of_record
     from gui.export import write_pictures
 
     findings = findings_of_record(record)

@@ -11,8 +11,8 @@ from PySide6.QtCore import QCoreApplication, QEvent, QSize
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QApplication
 
+from core.deltas.findings import Findings
 from core.errors import OutputError, os_error_text
-from core.findings import Findings
 from gui.display import has_display
 from gui.theme import apply_theme, palette
 

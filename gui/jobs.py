@@ -12,11 +12,11 @@ from pathlib import Path
 from PySide6.QtCore import QObject, QThread, Signal, Slot
 
 from core import Cancelled, CancelToken, MergeError, MergePlan, Progress, TensorRecord, plan_merge, run_merge
+from core.deltas.findings import Findings, MergeTally
+from core.deltas.preview import nothing_found
 from core.estimate import work_of
-from core.findings import Findings, MergeTally
 from core.history import History, HistoryEntry
 from core.kernels.devices import choose_devices
-from core.preview import nothing_found
 from gui.merge_setup import MergeSetup
 from gui.reports import Failure, MergeResult, ModelSummary, PlanSummary
 

@@ -7,9 +7,9 @@ import time
 from PySide6.QtCore import Signal
 
 from core import Cancelled, CancelToken, MergeError, MergePlan, Progress, plan_merge, read_record
-from core.findings import Findings, findings_of_record
+from core.deltas.findings import Findings, findings_of_record
+from core.deltas.preview import measure_plan, preview_plan
 from core.history import HistoryEntry
-from core.preview import measure_plan, preview_plan
 from gui.jobs import Job
 from gui.merge_setup import MergeSetup
 from gui.reports import Failure

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from PySide6.QtCore import QObject, Signal, Slot
 
 from core import MergePlan, Progress
-from core.findings import Findings
+from core.deltas.findings import Findings
 from core.methods import METHODS
 from core.units import duration_text, share_text
 from gui.jobs import JobKeeper

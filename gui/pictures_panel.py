@@ -18,7 +18,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from core.findings import Findings
+from core.deltas.findings import Findings
 from gui.pictures.agreement import AgreementPicture
 from gui.pictures.comparison import ComparisonPicture
 from gui.pictures.detail import DetailPicture

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from core import MergeError, MergePlan, RunRecord
+from core.deltas.findings import Findings
 from core.estimate import Estimate, Work
-from core.findings import Findings
 from gui.merge_setup import MergeSetup
 
 __all__ = [

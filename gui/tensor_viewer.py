@@ -5,7 +5,7 @@ from __future__ import annotations
 from PySide6.QtCore import QObject, QTimer, Signal, Slot
 
 from core import MergePlan
-from core.tensor_view import TensorView, view_tensor
+from core.deltas.tensor_view import TensorView, view_tensor
 from gui.jobs import JobKeeper
 from gui.look_jobs import LookJob
 from gui.merge_setup import MergeSetup

@@ -13,7 +13,7 @@ from PySide6.QtGui import QCloseEvent, QDesktopServices, QDragEnterEvent, QDropE
 from PySide6.QtWidgets import QMainWindow, QMessageBox, QPushButton
 
 from core import MergeError, Progress
-from core.findings import Findings
+from core.deltas.findings import Findings
 from core.history import History, HistoryEntry
 from core.units import bytes_text, duration_text
 from gui.actions import Actions

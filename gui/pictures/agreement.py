@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 from PySide6.QtCore import Slot
 from PySide6.QtWidgets import QToolButton, QVBoxLayout, QWidget
 
-from core.delta_statistics import DeltaStatistics
-from core.findings import Part
-from core.statistics import order_by_similarity
+from core.deltas.findings import Part
+from core.deltas.measures import order_by_similarity
+from core.deltas.statistics import DeltaStatistics
 from core.units import share_text
 from gui.pictures.heat_map import HeatMap
 from gui.pictures.picture import Picture, choice

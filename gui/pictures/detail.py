@@ -17,8 +17,8 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from core.findings import Findings, Part
-from core.tensor_view import TensorView
+from core.deltas.findings import Findings, Part
+from core.deltas.tensor_view import TensorView
 from core.units import bytes_text, share_text
 from gui.messages import ElidedLabel
 from gui.pictures.columns_plot import ColumnsPlot

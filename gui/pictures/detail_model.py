@@ -12,7 +12,7 @@ from PySide6.QtCore import QSize, Qt
 from PySide6.QtGui import QStandardItem, QStandardItemModel
 from PySide6.QtWidgets import QAbstractItemView, QTableView
 
-from core.findings import Part
+from core.deltas.findings import Part
 from core.units import share_text
 from gui.chips import model_chip
 from gui.text import grouped

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from core.findings import Part
-from core.tensor_view import TensorView
+from core.deltas.findings import Part
+from core.deltas.tensor_view import TensorView
 from core.units import share_text
 from gui.pictures.table import Table
 from gui.text import grouped

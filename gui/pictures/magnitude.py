@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from PySide6.QtCore import Qt, Slot
 from PySide6.QtWidgets import QSplitter, QVBoxLayout, QWidget
 
-from core.findings import Findings, Part
+from core.deltas.findings import Findings, Part
+from core.deltas.measures import straying
 from core.kernels.delta_sums import LOWEST_EXPONENT, MAGNITUDE_BINS
-from core.statistics import straying
 from core.units import share_text
 from gui.pictures.agreement import too_many_text
 from gui.pictures.columns_plot import ColumnsPlot

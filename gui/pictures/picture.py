@@ -15,7 +15,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from core.findings import Findings
+from core.deltas.findings import Findings
 from gui.fields import tame
 from gui.pictures.selection import Selection
 from gui.pictures.table import Table

@@ -11,8 +11,8 @@ from PySide6.QtCore import Qt, Signal, Slot
 from PySide6.QtGui import QPalette
 from PySide6.QtWidgets import QHBoxLayout, QPushButton, QStackedLayout, QVBoxLayout, QWidget
 
-from core.findings import Findings, Part
-from core.statistics import flattens_at
+from core.deltas.findings import Findings, Part
+from core.deltas.measures import flattens_at
 from core.units import share_text
 from gui.pictures.heat_map import HeatMap
 from gui.pictures.picture import Picture, choice

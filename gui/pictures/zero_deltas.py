@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from PySide6.QtCore import Slot
 from PySide6.QtWidgets import QVBoxLayout, QWidget
 
-from core.findings import Findings
+from core.deltas.findings import Findings
 from core.units import share_text
 from gui.chips import model_chip
 from gui.pictures.heat_map import HeatMap

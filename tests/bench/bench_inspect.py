@@ -23,11 +23,11 @@ from checkpoints import make_checkpoints
 
 from core import inspect_models, load_recipe, plan_merge
 from core.checkpoint.inputs import OpenInputs
+from core.deltas.survey import WHOLE_BLOCK
 from core.dtypes import DTYPES
 from core.jobs import CancelToken
 from core.kernels.deltas import compile_measures
 from core.merge_plan import MergePlan, TensorPlan
-from core.survey import WHOLE_BLOCK
 from core.workers import default_threads, run_workers
 
 LINES = {"floor": "floor: reads alone", "counts": "counts alone", "details": "details"}

@@ -9,7 +9,7 @@ import numpy as np
 import oracle
 from oracle import FORMATS
 
-from core.delta_statistics import PREDICTED_DRAWS
+from core.deltas.statistics import PREDICTED_DRAWS
 from core.draws import BLOCK
 from core.dtypes import DTYPES
 from core.kernels.chunk import MapJob

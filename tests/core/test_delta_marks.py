@@ -12,7 +12,7 @@ from delta_inputs import job_of, measure, random_words, values_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from core.delta_statistics import PREDICTED_DRAWS
+from core.deltas.statistics import PREDICTED_DRAWS
 from core.kernels.cpu import CpuWorkspace
 from core.kernels.delta_sums import DeltaSums
 from core.kernels.deltas import DeltaWorkspace

@@ -13,14 +13,14 @@ from delta_inputs import job_of, measure, random_words, values_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from core.block_sums import SumsOfBlocks
-from core.delta_statistics import PREDICTED_DRAWS, DeltaStatistics, roll_up, total_of
+from core.deltas.block_sums import SumsOfBlocks
+from core.deltas.module_kinds import position_of
+from core.deltas.statistics import PREDICTED_DRAWS, DeltaStatistics, roll_up, total_of
 from core.dtypes import DTYPES
 from core.kernels.cpu import CpuWorkspace
 from core.kernels.delta_loops import count_tiles, mark_deltas, measure_deltas
 from core.kernels.delta_sums import LOWEST_EXPONENT, MAGNITUDE_BINS, DeltaSums
 from core.kernels.deltas import DeltaWorkspace, compile_measures
-from core.module_kinds import position_of
 
 # -- plain computations --------------------------------------------------------------------------------------
 
@@ -357,7 +357,7 @@ def estimated(blocks: Sequence[DeltaSums], chosen: Sequence[int]) -> DeltaStatis
 
 
 def test_errors_are_those_of_the_textbook(uneven) -> None:
-    """Computed block by block from the residuals, as core.delta_statistics has them."""
+    """Computed block by block from the residuals, as core.deltas.statistics has them."""
     _, blocks = uneven
     chosen = [3, 8, 17, 40, 41, 77, 101, BLOCKS - 1]
     found = estimated(blocks, chosen)
@@ -393,7 +393,7 @@ def test_errors_are_those_of_the_textbook(uneven) -> None:
 
 
 def test_a_thousand_samples_find_the_truth(uneven, monkeypatch) -> None:
-    from core import sampling
+    from core.deltas import sampling
 
     monkeypatch.setattr(sampling, "SAMPLE_BLOCK", BLOCK)
     _, blocks = uneven

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from core import load_recipe, plan_inspection, plan_merge, read_record, run_merge
-from core.delta_statistics import DeltaStatistics
-from core.findings import Findings, MergeTally, findings_of_record
-from core.layer_grid import LayerGrid
-from core.preview import measure_plan, nothing_found, preview_plan
+from core.deltas.findings import Findings, MergeTally, findings_of_record
+from core.deltas.layer_grid import LayerGrid
+from core.deltas.preview import measure_plan, nothing_found, preview_plan
+from core.deltas.statistics import DeltaStatistics
 from core.record import TensorRecord
 from resources import DEMO_FOLDER
 

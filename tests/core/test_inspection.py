@@ -12,9 +12,9 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from core import MergeError, Progress, inspect_models
-from core.inspection import Inspection
+from core.deltas.inspection import Inspection
+from core.deltas.sampling import SAMPLE_BLOCK, sampled_blocks
 from core.inspection_output import inspection_document, inspection_summary
-from core.sampling import SAMPLE_BLOCK, sampled_blocks
 
 BLOCKS = 40
 

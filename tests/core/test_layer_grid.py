@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from core.layer_grid import LayerGrid
-from core.module_kinds import Position, position_of
+from core.deltas.layer_grid import LayerGrid
+from core.deltas.module_kinds import Position, position_of
 
 
 @pytest.mark.parametrize(

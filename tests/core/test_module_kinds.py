@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from core.module_kinds import MODULE_KINDS, module_kind
+from core.deltas.module_kinds import MODULE_KINDS, module_kind
 
 NAMES = {
     "embeddings": [

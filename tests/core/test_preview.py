@@ -25,9 +25,9 @@ from core import (
     plan_inspection,
     plan_merge,
 )
-from core.findings import Findings
-from core.preview import PREVIEW_BLOCK, measure_plan, nothing_found, preview_plan
-from core.sampling import spread_blocks
+from core.deltas.findings import Findings
+from core.deltas.preview import PREVIEW_BLOCK, measure_plan, nothing_found, preview_plan
+from core.deltas.sampling import spread_blocks
 
 BIG = 11 * PREVIEW_BLOCK + 5
 SHAPES = {
@@ -226,7 +226,7 @@ def test_a_sampled_cell_lies_within_its_error(family: list[Path]) -> None:
 def test_norms_are_left_out_where_they_would_take_too_much_memory(
     family: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("core.preview._DETAILS_BYTES", 100)
+    monkeypatch.setattr("core.deltas.preview._DETAILS_BYTES", 100)
     findings = next(preview_plan(plan_of(family)))
     assert findings.part().details is None
     assert findings.part().counts is not None

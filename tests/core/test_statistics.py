@@ -6,7 +6,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from core.statistics import (
+from core.deltas.measures import (
     expected_on_zero_delta,
     flattens_at,
     order_by_similarity,

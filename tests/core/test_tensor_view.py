@@ -12,8 +12,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from core import Cancelled, CancelToken, CheckpointError, MergePlan, Progress, parse_recipe, plan_merge
-from core.inspection import inspect_models, plan_inspection
-from core.tensor_view import MOST_COLUMNS, MOST_ROWS, TensorView, view_tensor
+from core.deltas.inspection import inspect_models, plan_inspection
+from core.deltas.tensor_view import MOST_COLUMNS, MOST_ROWS, TensorView, view_tensor
 
 SHAPES = {
     "wide": (3, 2000),
@@ -96,7 +96,7 @@ def test_a_tensor_without_elements_has_no_tiles(family: list[Path]) -> None:
 
 
 def test_rows_come_in_from_all_over_the_tensor(family: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("core.tensor_view._BLOCK", 257)
+    monkeypatch.setattr("core.deltas.tensor_view._BLOCK", 257)
     views: list[tuple[TensorView, threading.Thread]] = []
     seen: list[Progress] = []
     last = view_tensor(

@@ -13,9 +13,9 @@ from PySide6.QtGui import QGuiApplication, QImage
 from pytestqt.qtbot import QtBot
 
 from core import RunRecord, load_recipe, plan_merge, run_merge
+from core.deltas.findings import Findings, findings_of_record
+from core.deltas.preview import measure_plan
 from core.errors import OutputError
-from core.findings import Findings, findings_of_record
-from core.preview import measure_plan
 from gui.export import write_pictures
 from gui.pictures.export import FORMATS, copy_numbers, copy_picture, save_picture
 from gui.pictures.selection import Selection

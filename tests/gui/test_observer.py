@@ -18,8 +18,8 @@ from safetensors.torch import load_file, save_file
 
 import gui.look_jobs
 from core import CancelToken, MergePlan, read_record
-from core.findings import Findings
-from core.preview import preview_plan
+from core.deltas.findings import Findings
+from core.deltas.preview import preview_plan
 from gui.look_jobs import MeasureJob, PreviewJob
 from gui.merge_setup import ModelChoice
 from gui.window import MainWindow
@@ -225,7 +225,7 @@ def test_a_cancelled_merge_leaves_nothing_in_the_pictures(
 def test_everything_is_measured_on_request(
     qtbot: QtBot, window: MainWindow, models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("core.preview.PREVIEW_BLOCK", 64)
+    monkeypatch.setattr("core.deltas.preview.PREVIEW_BLOCK", 64)
     monkeypatch.setattr(
         gui.look_jobs, "preview_plan", lambda plan, cancel: preview_plan(plan, cancel=cancel, rounds=2)
     )
@@ -244,7 +244,7 @@ def test_everything_is_measured_on_request(
 def test_measuring_can_be_stopped(
     qtbot: QtBot, window: MainWindow, models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("core.preview.PREVIEW_BLOCK", 64)
+    monkeypatch.setattr("core.deltas.preview.PREVIEW_BLOCK", 64)
     monkeypatch.setattr(
         gui.look_jobs, "preview_plan", lambda plan, cancel: preview_plan(plan, cancel=cancel, rounds=2)
     )

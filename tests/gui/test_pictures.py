@@ -18,8 +18,8 @@ from pytestqt.qtbot import QtBot
 from safetensors.torch import load_file
 
 from core import RunRecord, load_recipe, plan_merge, read_record, run_merge
-from core.findings import Findings, MergeTally
-from core.preview import measure_plan, nothing_found
+from core.deltas.findings import Findings, MergeTally
+from core.deltas.preview import measure_plan, nothing_found
 from gui.pictures.agreement import AgreementPicture
 from gui.pictures.heat_map import HeatMap
 from gui.pictures.magnitude import MagnitudePicture

@@ -9,8 +9,8 @@ import pytest
 from safetensors.torch import load_file
 
 from core import RecipeError, parse_recipe, plan_merge, read_record, run_merge, verify_output
-from core.findings import findings_of_record
-from core.statistics import expected_on_zero_delta
+from core.deltas.findings import findings_of_record
+from core.deltas.measures import expected_on_zero_delta
 
 EMBEDDING, NORM, HEAD = "model.embed_tokens.weight", "model.norm.weight", "lm_head.weight"
 SHAPES = {

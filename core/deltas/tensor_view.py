@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from core.delta_statistics import DeltaStatistics
+from core.deltas.statistics import DeltaStatistics
+from core.deltas.survey import Survey
 from core.jobs import CancelToken, ProgressCallback
 from core.merge_plan import MergePlan
-from core.survey import Survey
 
 if TYPE_CHECKING:
     from core.kernels.deltas import DeltaWorkspace

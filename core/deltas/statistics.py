@@ -42,8 +42,8 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from core.delta_layout import layout_of
-from core.statistics import stays_on_zero_delta
+from core.deltas.layout import layout_of
+from core.deltas.measures import stays_on_zero_delta
 
 __all__ = [
     "PREDICTED_DRAWS",

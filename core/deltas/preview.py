@@ -6,13 +6,13 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
-from core.delta_statistics import DeltaStatistics
-from core.findings import Findings
+from core.deltas.findings import Findings
+from core.deltas.layer_grid import Cell, LayerGrid
+from core.deltas.sampling import spread_blocks
+from core.deltas.statistics import DeltaStatistics
+from core.deltas.survey import WHOLE_BLOCK, Survey
 from core.jobs import CancelToken, ProgressCallback
-from core.layer_grid import Cell, LayerGrid
 from core.merge_plan import MergePlan
-from core.sampling import spread_blocks
-from core.survey import WHOLE_BLOCK, Survey
 
 __all__ = ["PREVIEW_BLOCK", "PREVIEW_ROUNDS", "measure_plan", "nothing_found", "preview_plan"]
 

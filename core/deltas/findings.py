@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from core.delta_statistics import DeltaStatistics, Estimate, total_of
-from core.layer_grid import Cell, LayerGrid
+from core.deltas.layer_grid import Cell, LayerGrid
+from core.deltas.measures import expected_on_zero_delta
+from core.deltas.statistics import DeltaStatistics, Estimate, total_of
 from core.record import RunRecord, TensorRecord
-from core.statistics import expected_on_zero_delta
 
 __all__ = ["Drawn", "Findings", "MergeTally", "MergedCell", "Part", "findings_of_record"]
 

@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
-from core.block_sums import SumsOfBlocks
 from core.checkpoint.inputs import OpenInputs
-from core.delta_statistics import PREDICTED_DRAWS, DeltaStatistics
+from core.deltas.block_sums import SumsOfBlocks
+from core.deltas.sampling import ScatteredInputs
+from core.deltas.statistics import PREDICTED_DRAWS, DeltaStatistics
 from core.jobs import CancelToken, Progress
 from core.kernels.delta_sums import DeltaSums
 from core.merge_plan import MEMORY_BUDGET_BYTES, MergePlan, TensorPlan, usable_threads
-from core.sampling import ScatteredInputs
 from core.weights import normalised
 from core.workers import allow_open_files, default_threads, run_workers
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from core.module_kinds import Position, kind_rank, module_kind, position_of
+from core.deltas.module_kinds import Position, kind_rank, module_kind, position_of
 
 __all__ = ["Cell", "Column", "LayerGrid"]
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from core.delta_layout import layout_of
-from core.delta_statistics import DeltaStatistics, Floats, no_covariances
+from core.deltas.layout import layout_of
+from core.deltas.statistics import DeltaStatistics, Floats, no_covariances
 from core.kernels.delta_sums import DeltaSums
 
 __all__ = ["SumsOfBlocks"]

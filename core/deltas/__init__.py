@@ -1,0 +1,1 @@
+"""What fine-tuning changed: read, measured, sampled, and brought together by layers and kinds of modules."""
