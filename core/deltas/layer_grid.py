@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,7 +14,12 @@ __all__ = ["Cell", "Column", "LayerGrid"]
 Cell = tuple[int, int]
 """A column of a grid and a kind of module, by their numbers."""
 
-_IN, _OUT, _ALL = "in", "out", "all"
+_IN, _OUT, _OTHER, _ALL = "in", "out", "other", "all"
+_OUTSIDE = {_OUT: "behind the layers", _OTHER: "outside the layers"}
+
+_FIRST = re.compile(r"embed|patch|(?:^|\.)(?:stem|conv\d)|(?:^|\.)w[tp]e$", re.IGNORECASE)
+_LAST = re.compile(r"norm|(?:^|\.)ln_f|pooler|predictions", re.IGNORECASE)
+_EARLY_STACK = re.compile(r"encoder|vision|visual|audio", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -21,7 +27,8 @@ class Column:
     """One layer, or what lies before or behind all layers.
 
     Attributes:
-        label: "3", or "in" and "out" for what lies outside; with the stack in front where there are several.
+        label: "3", or "in", "out" and "other" for what lies outside; with the stack in front where there are
+            several.
         name: the same for a sentence: "layer 3", "before the layers"; "" for a column of everything.
         stack, layer: as Position has them; None outside.
     """
@@ -36,9 +43,10 @@ class Column:
 class LayerGrid:
     """Columns are layers, in the order of the computation; rows are kinds of modules.
 
-    Embeddings stand in a first column of their own, what else lies outside the layers in a last one. An
-    encoder and a decoder, or the towers of a multimodal model, have columns of their own. A network whose
-    names say nothing of layers is one column.
+    Embeddings and the like stand in a first column of their own, the last norm and the head in one behind the
+    layers, and what else lies outside them, such as a projector between two towers, in a last one. An encoder
+    and a decoder, or the towers of a multimodal model, have columns of their own, encoders first. A network
+    whose names say nothing of layers is one column.
 
     Attributes:
         columns: [C]
@@ -93,7 +101,12 @@ def _side(name: str, position: Position) -> str | None:
     """Where a tensor outside the layers stands; None for one inside."""
     if position.layer is not None:
         return None
-    return _IN if module_kind(name) == "embeddings" or "embed" in name.lower() else _OUT
+    kind = module_kind(name)
+    if kind == "head":
+        return _OUT
+    if kind == "embeddings" or _FIRST.search(position.module):
+        return _IN
+    return _OUT if _LAST.search(position.module) else _OTHER
 
 
 def _columns(positions: Iterable[Position], sides: set[str | None]) -> list[Column]:
@@ -107,12 +120,12 @@ def _columns(positions: Iterable[Position], sides: set[str | None]) -> list[Colu
     if len(layers) > 1:
         prefixes = {stack: f"{short} " for stack, short in zip(layers, _short(list(layers)), strict=True)}
     columns = [Column(_IN, "before the layers", None, None)] if _IN in sides else []
-    for stack, numbers in layers.items():
+    for stack, numbers in sorted(layers.items(), key=lambda item: not _EARLY_STACK.search(item[0])):
         columns += [
             Column(f"{prefixes[stack]}{number}", f"{prefixes[stack]}layer {number}", stack, number)
             for number in sorted(numbers)
         ]
-    return [*columns, Column(_OUT, "behind the layers", None, None)] if _OUT in sides else columns
+    return [*columns, *(Column(side, name, None, None) for side, name in _OUTSIDE.items() if side in sides)]
 
 
 def _short(stacks: Sequence[str]) -> list[str]:

@@ -67,7 +67,7 @@ def test_every_tensor_has_one_cell() -> None:
 def test_stacks_have_columns_of_their_own() -> None:
     names = [
         f"{stack}.block.{layer}.layer.0.SelfAttention.q.weight"
-        for stack in ("encoder", "decoder")
+        for stack in ("decoder", "encoder")  # as files have them
         for layer in range(2)
     ]
     grid = LayerGrid.of(["shared.weight", *names])
@@ -80,6 +80,27 @@ def test_stacks_have_columns_of_their_own() -> None:
     ]
     assert grid.place(3) == "decoder layer 0"
     assert grid.kinds == ("embeddings", "attention q")
+
+
+@pytest.mark.parametrize(
+    ("name", "column"),
+    [
+        ("gpt_neox.embed_in.weight", "in"),
+        ("embed_out.weight", "out"),
+        ("transformer.wpe.weight", "in"),
+        ("model.encoder.conv1.weight", "in"),
+        ("vision_model.embeddings.patch_embedding.weight", "in"),
+        ("bert.embeddings.LayerNorm.weight", "in"),
+        ("bert.pooler.dense.weight", "out"),
+        ("transformer.ln_f.weight", "out"),
+        ("model.norm.weight", "out"),
+        ("lm_head.weight", "out"),
+        ("multi_modal_projector.linear_1.weight", "other"),
+    ],
+)
+def test_what_lies_outside_stands_where_it_is_computed(name: str, column: str) -> None:
+    grid = LayerGrid.of([name, "model.layers.0.mlp.up_proj.weight"])
+    assert grid.columns[grid.cell_of[name][0]].label == column
 
 
 def test_towers_are_told_apart_by_the_first_part_that_differs() -> None:
