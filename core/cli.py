@@ -19,6 +19,7 @@ import click
 
 from core.checkpoint.output import free_disk_bytes
 from core.cli_output import merge_summary, plan_document, plan_summary
+from core.cli_types import Size, Weights
 from core.deltas.inspection import inspect_models
 from core.draws import MAX_SEED
 from core.errors import Cancelled, MergeError, os_error_text
@@ -30,7 +31,7 @@ from core.plan import DEFAULT_SHARD_SIZE_BYTES, plan_merge
 from core.recipe_file import load_recipe
 from core.record import RunRecord
 from core.text import one_line
-from core.units import bytes_text, duration_text, parse_size
+from core.units import bytes_text, duration_text
 from core.verify import verify_output
 
 __all__ = ["Desktop", "main"]
@@ -51,18 +52,6 @@ class Desktop:
     has_display: Callable[[], bool]
     open_window: Callable[[bool], int]
     write_pictures: Callable[[RunRecord, Path], list[Path]]
-
-
-class _Size(click.ParamType[int]):
-    name = "size"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        if isinstance(value, int):
-            return value
-        try:
-            return parse_size(value)
-        except MergeError as error:
-            self.fail(f"{error.message}; {error.hint}", param, ctx)
 
 
 _json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
@@ -86,7 +75,7 @@ def _paramosaic(context: click.Context) -> None:
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
 @click.option("--threads", type=click.IntRange(min=1), help="Workers; one a core unless given.")
 @click.option(
-    "--shard-size", type=_Size(), default=DEFAULT_SHARD_SIZE_BYTES, help="Of one file; 5GB unless given."
+    "--shard-size", type=Size(), default=DEFAULT_SHARD_SIZE_BYTES, help="Of one file; 5GB unless given."
 )
 @click.option("--overwrite", is_flag=True, help="Replace the folder if it exists, when the merge is done.")
 @_json_option
@@ -126,13 +115,29 @@ def _plan(recipe: Path, as_json: bool) -> None:
 @click.argument("models", type=_path, nargs=-1, required=True)
 @click.option("--sample", type=float, default=1.0, help="Fraction of the weights to read; 1 unless given.")
 @click.option("--details", is_flag=True, help="Measure norms, cosines, signs and magnitudes too; slower.")
+@click.option(
+    "--weights", type=Weights(), help="Of the draws that are predicted, as 1,1,2.5; equal unless given."
+)
 @_json_option
-def _inspect(base: Path, models: tuple[Path, ...], sample: float, details: bool, as_json: bool) -> None:
+def _inspect(
+    base: Path,
+    models: tuple[Path, ...],
+    sample: float,
+    details: bool,
+    weights: tuple[float, ...] | None,
+    as_json: bool,
+) -> None:
     """Count what fine-tuning changed in MODELS, compared with BASE. Merges nothing."""
     token = CancelToken()
     with _signals_cancel(token), _ProgressDisplay() as display:
         inspection = inspect_models(
-            base, models, sample=sample, details=details, cancel=token, progress=display.show
+            base,
+            models,
+            sample=sample,
+            details=details,
+            weights=weights,
+            cancel=token,
+            progress=display.show,
         )
     click.echo(_to_json(inspection_document(inspection)) if as_json else inspection_summary(inspection))
 

@@ -135,7 +135,10 @@ def inspection_summary(inspection: Inspection) -> str:
         f"  {changed:{width}}  {share:>{column}}"
         for changed, share in enumerate(_shares(statistics.changed_by))
     ]
-    lines += ["", "share left on a zero delta with n resamples and equal weights"]
+    weights = "equal weights"
+    if inspection.weights is not None:
+        weights = f"the weights {', '.join(f'{weight:g}' for weight in inspection.weights)}"
+    lines += ["", f"share left on a zero delta with n resamples and {weights}"]
     lines += [
         f"  n = {draw:<{width - 4}}  {share:>{column}}"
         for draw, share in enumerate(_shares(statistics.zero_after_draw)[:10])
@@ -153,11 +156,14 @@ def inspection_summary(inspection: Inspection) -> str:
 
 
 def _shares(estimate: Estimate) -> list[str]:
-    """With twice the standard error where there is one."""
-    return [
-        share_text(value if isfinite(value) else 0) + (f" ± {share_text(2 * error)}" if error > 0 else "")
-        for value, error in zip(estimate.value.tolist(), estimate.error.tolist(), strict=True)
-    ]
+    """With twice the standard error where there is one; "about" where it is not known."""
+    texts = []
+    for value, error in zip(estimate.value.tolist(), estimate.error.tolist(), strict=True):
+        text = share_text(value if isfinite(value) else 0)
+        if isfinite(value) and not isfinite(error):
+            text = f"about {text}"
+        texts.append(f"{text} ± {share_text(2 * error)}" if error > 0 else text)
+    return texts
 
 
 def _agreement_lines(statistics: DeltaStatistics) -> list[str]:

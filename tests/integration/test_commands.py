@@ -57,6 +57,7 @@ class TestStatus:
             ["verify"],
             ["inspect", "base"],
             ["inspect", "base", "a", "--sample", "x"],
+            *(["inspect", "base", "a", "--weights", weights] for weights in ("", "x", "1,,2", "1;2")),
         ],
         ids=lambda arguments: " ".join(arguments)[-40:],
     )
@@ -112,6 +113,7 @@ class TestRefusalsAreQuick:
             (1, ["merge", recipe, "--out", out, "--device", "xyz"]),
             (1, ["inspect", workshop.folder / "base", workshop.folder / "gone"]),
             (1, ["inspect", workshop.folder / "base", workshop.folder / "a", "--sample", "2"]),
+            (1, ["inspect", workshop.folder / "base", workshop.folder / "a", "--weights", "1,2"]),
             (1, ["verify", workshop.folder / "a"]),
             (2, ["merge", recipe]),
         ]
@@ -164,6 +166,16 @@ class TestStreams:
             assert "größer\n模型 😀" in json.dumps(document, ensure_ascii=False).replace("\\n", "\n")
             assert result.stdout.isascii()  # whatever the encoding of stdout
         assert json.loads((out / "paramosaic.json").read_bytes())["schema_version"] == 1
+
+    def test_weights_say_what_draws_would_leave(self, workshop: Any) -> None:
+        workshop.trio()
+        models = [workshop.folder / name for name in ("base", "a", "b")]
+        said = workshop.run("inspect", *models, "--weights", "3,1")
+        assert said.status == 0, said.stderr
+        assert "n resamples and the weights 3, 1" in said.stdout
+        found = json.loads(workshop.run("inspect", *models, "--weights", "3,1", "--json").stdout)["all"]
+        zero = found["zero_delta_share"]
+        assert found["zero_after_draw"][0] == pytest.approx(0.75 * zero[0] + 0.25 * zero[1])
 
     def test_progress_and_warnings_go_to_stderr(self, workshop: Any) -> None:
         workshop.trio()
