@@ -127,6 +127,11 @@ class HistoryEntry:
 
     # -- what it says
 
+    def wrote(self, record: RunRecord) -> bool:
+        """Whether `record` is that of this run, and not of a later one into the same folder."""
+        same = self.seconds == record.seconds and self.seed == record.recipe.get("seed", 0)
+        return same and (self.bytes_read, self.bytes_written) == (record.bytes_read, record.bytes_written)
+
     def recipe(self) -> Recipe:
         """The recipe, to be opened again. Raises RecipeError where this version cannot read it."""
         return parse_recipe(dict(self.recipe_data), Path.cwd())
