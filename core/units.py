@@ -45,9 +45,18 @@ def duration_text(seconds: float) -> str:
 
 
 def share_text(share: float) -> str:
-    """ "68.1 %"; small shares keep their digits, as the tail of a curve needs them."""
+    """ "68.1 %"; what is nearly nothing or nearly all keeps the digits that tell it from that."""
     percent = 100 * share
-    decimals = 1 if percent >= 1 or percent == 0 else 2 if percent >= 0.01 else 4
+    if 0 < percent < 0.00005:
+        return "<0.0001 %"
+    if 99.99995 < percent < 100:
+        return ">99.9999 %"
+    if 0 < percent < 1:
+        decimals = 2 if percent >= 0.01 else 4
+    elif 99.95 <= percent < 100:
+        decimals = 2 if percent < 99.995 else 4
+    else:
+        decimals = 1
     return f"{percent:.{decimals}f} %"
 
 

@@ -55,6 +55,7 @@ class SumsOfBlocks:
             elements=self.elements,
             details=self._details,
             draws=self._draws,
+            freedom=0 if whole else max(0, self.blocks - 1),
             totals=self._sums.copy() if whole else self._sums * (parameters / self.elements),
             covariances=no_covariances(self._layout.left.size) if whole else self._covariances(blocks),
             largest=self._largest.copy(),

@@ -91,6 +91,13 @@ class Part:
     predicted: Estimate | None
     drawn: Drawn | None
 
+    @property
+    def merged_share(self) -> float:
+        """The share of the parameters that a merge has finished, as far as these are known."""
+        if self.drawn is None:
+            return 0.0
+        return self.drawn.elements / max(1, self.counts.parameters) if self.counts is not None else 1.0
+
 
 @dataclass(frozen=True, eq=False)
 class Findings:
@@ -101,8 +108,11 @@ class Findings:
         base: that of the base.
         grid: what there is to be known.
         equal_weights: whether every sub-model is as likely to be drawn as any other, in every tensor.
-        inspected: what an inspection found in each cell. Only cells with elements are there.
-        sample: the share of all elements that it looked at.
+        inspected: what an inspection found in each cell, but for what depends on weights. Only cells with
+            elements are there.
+        predicting: the same for unequal weights, with what depends on them; empty for equal ones.
+        sample: the share of all elements that the inspection looked at.
+        zero_tolerance: |delta| up to which a delta counts as zero; None for exact equality.
         merged: what a merge counted.
         records: of the tensors that it has finished, by name.
     """
@@ -112,7 +122,9 @@ class Findings:
     grid: LayerGrid
     equal_weights: bool
     inspected: Mapping[Cell, DeltaStatistics] = field(default_factory=dict)
+    predicting: Mapping[Cell, DeltaStatistics] = field(default_factory=dict)
     sample: float = 0.0
+    zero_tolerance: float | None = None
     merged: Mapping[Cell, MergedCell] = field(default_factory=dict)
     records: Mapping[str, TensorRecord] = field(default_factory=dict, repr=False)
     _parts: dict[tuple[int | None, int | None], Part] = field(default_factory=dict, init=False, repr=False)
@@ -150,18 +162,29 @@ class Findings:
         """(C, M)"""
         return len(self.grid.columns), len(self.grid.kinds)
 
-    @property
-    def exact(self) -> bool:
-        """Whether every number of deltas was counted and none is estimated."""
-        return all(counts.elements == counts.parameters for counts in self.counts.values())
+    def prepare(self) -> Findings:
+        """Compute what pictures show first, so that a window need not; returns itself."""
+        _ = self.zero_delta, self.mean_zero_delta, self.parameters, self.part(), self.columns()
+        return self
 
-    def prepare(self) -> None:
-        """Compute what pictures show first, so that a window need not."""
-        for estimate in (self.zero_delta, self.mean_zero_delta):
-            assert estimate.value.shape[:2] == self.shape
-        for part in (self.part(), *self.columns()):
-            assert part.place
-        assert self.parameters.shape == self.shape
+    def inspected_as(self, found: Mapping[Cell, DeltaStatistics]) -> Findings:
+        """The same after another inspection; of each cell the one stays that has looked at more.
+
+        Args:
+            found: of cells of this grid, with what depends on the weights where these are unequal.
+        """
+        inspected = dict(self.inspected)
+        for cell, statistics in found.items():
+            if cell not in inspected or inspected[cell].elements <= statistics.elements:
+                inspected[cell] = statistics.without_draws
+        parameters = sum(statistics.parameters for statistics in inspected.values())
+        elements = sum(statistics.elements for statistics in inspected.values())
+        return replace(
+            self,
+            inspected=inspected,
+            predicting={} if self.equal_weights else {**self.predicting, **found},
+            sample=elements / parameters if parameters else 1.0,
+        )
 
     def part(self, column: int | None = None, kind: int | None = None) -> Part:
         """What is known of a column, of a kind, of one cell or, for None and None, of everything."""
@@ -197,7 +220,8 @@ class Findings:
         merged = [self.merged[cell].drawn for cell in cells if cell in self.merged]
         total = total_of(counts) if counts else None
         details = total_of(inspected) if inspected else None
-        predicting = total if self.equal_weights else details
+        weighted = [self.predicting[cell] for cell in cells if cell in self.predicting]
+        predicting = total if self.equal_weights else total_of(weighted) if weighted else None
         return Part(
             place=self.grid.place(column, kind),
             tensors=tuple(name for cell in cells for name in self.grid.tensors[cell]),
@@ -255,7 +279,8 @@ def findings_of_record(record: RunRecord) -> Findings | None:
         tally.add(tensor)
     base = next((entry.name for entry in record.inputs if entry.role == "base"), "")
     models = tuple(entry.name for entry in record.inputs if entry.role == "sub-model")
-    return tally.added_to(Findings(models, base, grid, equal))
+    tolerance = record.recipe.get("zero_tolerance")
+    return tally.added_to(Findings(models, base, grid, equal, zero_tolerance=tolerance))
 
 
 def _merged(tensor: TensorRecord, equal_weights: bool) -> MergedCell | None:

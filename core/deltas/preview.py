@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from core.deltas.findings import Findings
 from core.deltas.layer_grid import Cell, LayerGrid
 from core.deltas.sampling import spread_blocks
-from core.deltas.statistics import DeltaStatistics
 from core.deltas.survey import WHOLE_BLOCK, Survey
 from core.jobs import CancelToken, ProgressCallback
 from core.merge_plan import MergePlan
@@ -36,6 +35,7 @@ def nothing_found(plan: MergePlan) -> Findings:
         base="" if plan.base is None else plan.base.name,
         grid=LayerGrid.of(tensor.output.name for tensor in plan.tensors if tensor.job is not None),
         equal_weights=plan.equal_weights,
+        zero_tolerance=plan.recipe.zero_tolerance,
     )
 
 
@@ -80,8 +80,7 @@ def preview_plan(
             for group in survey.groups
         ]
         survey.read(chosen, token, lambda: None)
-        found = {cell: survey.statistics(number) for number, cell in enumerate(cells)}
-        yield replace(frame, inspected=found, sample=_share_read(survey, found.values()))
+        yield frame.inspected_as({cell: survey.statistics(number) for number, cell in enumerate(cells)})
         before = wanted
         if before >= most:
             return
@@ -100,7 +99,7 @@ def measure_plan(
 
     Args:
         plan: of a method that reads the base.
-        begun: what is shown of cells that are not read yet; None for nothing.
+        begun: what is shown of cells that are not read yet, without a merge; None for nothing.
         threads, cancel: as for `preview_plan`.
         progress: called about ten times a second in this thread.
         on_findings: called in this thread with what is known so far, when cells were finished.
@@ -109,28 +108,25 @@ def measure_plan(
         As preview_plan.
     """
     survey, frame, cells = _begin(plan, True, threads, WHOLE_BLOCK, sampling=False)
-    found = dict(begun.inspected) if begun is not None else {}
+    known = frame if begun is None else replace(begun, equal_weights=frame.equal_weights)
     bytes_total = sum(stored.size_bytes for t in plan.tensors if t.job for stored in t.inputs)
     started = time.perf_counter()
     done = 0
 
-    def findings() -> Findings:
-        return replace(frame, inspected=dict(found), sample=_share_read(survey, found.values()))
-
     def report() -> None:
-        nonlocal done
+        nonlocal done, known
         finished = survey.finished()
-        for number in finished:
-            found[cells[number]] = survey.statistics(number)
+        if finished:
+            known = known.inspected_as({cells[number]: survey.statistics(number) for number in finished})
         done += len(finished)
         if finished and on_findings is not None:
-            on_findings(findings())
+            on_findings(known)
         if progress is not None:
             progress(survey.progress(bytes_total, done, time.perf_counter() - started))
 
     chosen = [range(group.blocks) for group in survey.groups]
     survey.read(chosen, cancel or CancelToken(), report)
-    return findings()
+    return known if cells else known.inspected_as({})
 
 
 def _begin(
@@ -145,11 +141,6 @@ def _begin(
     fits = len(cells) * _bytes_of_details(len(plan.models)) <= _DETAILS_BYTES
     survey = Survey(plan, groups, details=details and fits, threads=threads, block=block, sampling=sampling)
     return survey, frame, cells
-
-
-def _share_read(survey: Survey, found: Iterable[DeltaStatistics]) -> float:
-    parameters = sum(group.parameters for group in survey.groups)
-    return sum(statistics.elements for statistics in found) / parameters if parameters else 1.0
 
 
 def _bytes_of_details(models: int) -> int:

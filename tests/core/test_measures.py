@@ -12,6 +12,7 @@ from core.deltas.measures import (
     order_by_similarity,
     stays_on_zero_delta,
     straying,
+    widening,
 )
 
 
@@ -86,3 +87,15 @@ def test_an_order_needs_three() -> None:
     assert order_by_similarity(np.eye(1)) == [0]
     assert order_by_similarity(np.array([[1.0, math.nan], [math.nan, 1.0]])) == [0, 1]
     assert sorted(order_by_similarity(np.full((4, 4), math.nan))) == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    ("freedom", "quantile"),
+    [(1, 235.8015), (3, 9.21894), (7, 4.52997), (11, 3.84994), (30, 3.27033), (1000, 3.00752)],
+)
+def test_errors_are_widened_as_students_distribution_says(freedom: int, quantile: float) -> None:
+    assert widening(freedom) == pytest.approx(quantile / 3, rel=1e-3)
+
+
+def test_what_was_read_as_a_whole_needs_no_widening() -> None:
+    assert widening(0) == 1.0

@@ -39,10 +39,20 @@ def test_maps_are_left_minus_right_by_hand() -> None:
     difference = difference_of_runs(left, right)
     assert [column.label for column in difference.grid.columns] == ["0", "1"]
     assert difference.grid.kinds == ("attention q", "mlp up")
-    assert list(difference.maps) == ["Left as in the base", "Zero deltas, mean", "Taken from b"]
+    assert list(difference.maps) == [
+        "Left as in the base",
+        "Zero deltas, mean",
+        "Zero deltas, spread",
+        "Taken from b",
+        "Zero deltas of b",
+    ]
     nan = math.nan
     np.testing.assert_allclose(difference.maps["Left as in the base"], [[nan, 0.4 - 0.1], [nan, nan]])
     np.testing.assert_allclose(difference.maps["Taken from b"], [[nan, 0.3 - 0.2], [nan, nan]])
+    np.testing.assert_allclose(difference.maps["Zero deltas of b"], [[nan, 0.6 - 0.4], [nan, nan]])
+    np.testing.assert_allclose(difference.maps["Zero deltas, spread"], [[nan, 0.2 - 0.0], [nan, nan]])
+    assert difference.draws is not None
+    np.testing.assert_allclose(difference.draws, [[0.0, 0.4 - 0.5, nan], [nan] * 3], atol=1e-15)
     assert difference.elements is None
     assert np.isnan(difference.share).all()
 

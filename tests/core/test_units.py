@@ -45,4 +45,22 @@ def test_numbers_as_people_read_them() -> None:
         "3 min 20 s",
         "2 h 5 min",
     ]
-    assert share_text(0.6814) == "68.1 %"
+
+
+@pytest.mark.parametrize(
+    ("share", "text"),
+    [
+        (0.6814, "68.1 %"),
+        (0.0, "0.0 %"),
+        (1.0, "100.0 %"),
+        (0.0068, "0.68 %"),
+        (0.000012, "0.0012 %"),
+        (1e-9, "<0.0001 %"),
+        (0.998, "99.8 %"),
+        (0.9996, "99.96 %"),
+        (0.99997, "99.9970 %"),
+        (1 - 1e-9, ">99.9999 %"),
+    ],
+)
+def test_shares_that_are_nearly_nothing_or_all_do_not_read_so(share: float, text: str) -> None:
+    assert share_text(share) == text
