@@ -144,6 +144,13 @@ class PicturesPanel(QStackedWidget):
             picture.show_findings(findings)
         self.setCurrentWidget(self._pictures)
 
+    def show_source(self, text: str, *, can_measure: bool, measuring: bool) -> None:
+        """Say where the numbers come from; also on what is printed of them."""
+        self.source.show_source(text, can_measure=can_measure, measuring=measuring)
+        for picture in self.pictures:
+            if picture is not self.comparison:
+                picture.set_source(text)
+
     def _make_actions(self) -> list[QAction]:
         actions = []
         for text, keys, slot in (

@@ -14,7 +14,7 @@ from core.deltas.measures import order_by_similarity
 from core.deltas.statistics import DeltaStatistics
 from core.units import share_text
 from gui.pictures.heat_map import HeatMap
-from gui.pictures.picture import Picture, choice
+from gui.pictures.picture import Picture, capital, choice, nothing_there
 from gui.pictures.scales import cosine_scale, share_scale
 from gui.pictures.selection import Selection
 from gui.pictures.table import Table
@@ -41,6 +41,7 @@ class AgreementPicture(Picture):
     def __init__(self, selection: Selection, parent: QWidget | None = None) -> None:
         super().__init__(selection, parent)
         self._order: list[int] = []
+        self._pair: tuple[int, int] | None = None
         self.measure_field = choice("What is compared", ["Cosine similarity", "Sign disagreement"])
         self.order_button = QToolButton()
         self.order_button.setText("Order b&y similarity")
@@ -48,7 +49,7 @@ class AgreementPicture(Picture):
         self.order_button.setToolTip("Sub-models that are alike become neighbours")
         self.controls.addWidget(self.order_button)
         self.controls.addWidget(self.measure_field)
-        self.plot = HeatMap("Sub-model")
+        self.plot = HeatMap("Likeness of the sub-models, pair by pair", "Sub-model")
         body = QVBoxLayout(self.body)
         body.setContentsMargins(0, 0, 0, 0)
         body.addWidget(self.plot)
@@ -56,22 +57,25 @@ class AgreementPicture(Picture):
         self.order_button.toggled.connect(self.refresh)
         self.plot.pointed.connect(self._on_pointed)
         self.plot.chosen.connect(self._on_chosen)
-        self.plot.cleared.connect(selection.clear)
+        self.plot.cleared.connect(self._on_cleared)
 
     def draw(self) -> None:
         part = self._part
         if part is None or self.findings is None or not self.findings.inspected:
             self.say("Pairs are compared as soon as the models were looked at.")
             return
-        if part.details is None:
-            self.say(too_many_text(len(self.findings.models)))
-            return
-        models = self.findings.models
+        models, whole = self.findings.models, self.findings.part().details
         if len(models) < 2:
             self.say("There is one sub-model only: nothing to agree with.")
             return
+        if whole is None:
+            self.say(too_many_text(len(models)))
+            return
+        if part.details is None:
+            self.say(nothing_there(part))
+            return
         self.say("")
-        cosines = self.findings.part().details.cosine.value  # type: ignore[union-attr]
+        cosines = whole.cosine.value
         self._order = (
             order_by_similarity(cosines) if self.order_button.isChecked() else list(range(len(models)))
         )
@@ -85,15 +89,13 @@ class AgreementPicture(Picture):
             write=len(models) <= _MOST_WRITTEN,
             discs=[model_colour(number) for number in self._order],
         )
-        model = self.selection.value.model
-        self.plot.select(None, None if model is None or model >= len(models) else self._order.index(model))
+        self._show_place()
         where = f" in {part.place}" if part is not self.findings.part() else ""
         self.explanation.setText(
             f"Share of different signs among the parameters that two sub-models both changed{where}."
             if signs
             else f"Cosine of the task vectors{where}: 1 the same direction, 0 unrelated, −1 opposite."
         )
-        self._on_pointed(None)
 
     def tables(self) -> Sequence[Table]:
         part = self._part
@@ -144,18 +146,29 @@ class AgreementPicture(Picture):
             return details.sign_disagreement.value
         return details.cosine.value
 
+    def _show_place(self) -> None:
+        """Frame the pair that was gone to, or the row of the selected sub-model, and read it out."""
+        model = self.selection.value.model
+        if self._pair is not None and (self._pair[0] != model or max(self._pair) >= len(self._order)):
+            self._pair = None
+        if self._pair is not None:
+            row, column = (self._order.index(number) for number in self._pair)
+            self.plot.select(column, row)
+        else:
+            self.plot.select(None, None if model is None else self._order.index(model))
+        self._on_pointed(None)
+
     @Slot(object)
     def _on_pointed(self, cell: tuple[int, int] | None) -> None:
         part = self._part
-        if part is None or part.details is None or self.findings is None or self.sentence:
+        if part is None or part.details is None or self.sentence:
             return
-        self.read_out.setText(self._summary(part) if cell is None else self._text_of(part, cell))
-        self.setAccessibleDescription(self.read_out.text())
+        pair = self._pair if cell is None else (self._order[cell[1]], self._order[cell[0]])
+        self.read(self._summary(part) if pair is None else self._text_of(part, *pair))
 
-    def _text_of(self, part: Part, cell: tuple[int, int]) -> str:
+    def _text_of(self, part: Part, one: int, other: int) -> str:
         assert self.findings is not None
         assert part.details is not None
-        one, other = self._order[cell[1]], self._order[cell[0]]
         models = self.findings.models
         if one == other:
             return models[one]
@@ -173,8 +186,10 @@ class AgreementPicture(Picture):
         cosines = part.details.cosine.value[pairs]
         known = cosines[np.isfinite(cosines)]
         if not known.size:
-            return "No two of them changed anything here."
+            return f"{capital(part.place)}: no two sub-models changed anything."
         low, high = _cosine_text(float(known.min())), _cosine_text(float(known.max()))
+        if known.size == 1:
+            return self._text_of(part, *(int(at[np.isfinite(cosines)][0]) for at in pairs))
         both = float(part.details.total("both_changed")[pairs].sum())
         differ = float(part.details.total("signs_differ")[pairs].sum())
         text = f"Cosines from {low} to {high}, mean {_cosine_text(float(known.mean()))}"
@@ -182,7 +197,16 @@ class AgreementPicture(Picture):
 
     @Slot(object)
     def _on_chosen(self, cell: tuple[int, int]) -> None:
-        self.selection.select(model=self._order[cell[1]])
+        row, column = self._order[cell[1]], self._order[cell[0]]
+        self._pair = (row, column) if row != column else None
+        self.selection.select(model=row)
+        self._show_place()
+
+    @Slot()
+    def _on_cleared(self) -> None:
+        self._pair = None
+        self.selection.clear()
+        self.refresh()
 
 
 def too_many_text(models: int) -> str:

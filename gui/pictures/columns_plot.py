@@ -23,11 +23,11 @@ class ColumnsPlot(Plot):
     What is pointed at and chosen is (column, height); the height is −1 where the column was gone to.
     """
 
-    def __init__(self, x_label: str, y_label: str) -> None:
-        super().__init__(x_label, y_label)
+    def __init__(self, name: str, x_label: str, y_label: str) -> None:
+        super().__init__(name, x_label, y_label)
         self._labels: Sequence[str] = ()
         self._stacks: Sequence[str | None] = ()
-        self._top = 1.0
+        self._others = True
         self._selected: int | None = None
         self._band = pg.LinearRegionItem(movable=False)
         self._band.setZValue(5)
@@ -42,7 +42,7 @@ class ColumnsPlot(Plot):
         self._stacks = tuple(stacks)
         if tuple(labels) != self._labels:
             self._labels = tuple(labels)
-            self._top = -1.0
+            self._others = True
         self._write_labels()
 
     def joined(self, values: NDArray[np.float64]) -> NDArray[np.bool_]:
@@ -53,23 +53,10 @@ class ColumnsPlot(Plot):
         return joined[: len(values)]
 
     def fit(self, top: float) -> None:
-        """Show everything from 0 to `top`; a view that was zoomed stays until `top` is another."""
+        """Show the columns from 0 to `top`; a view that was zoomed stays, unless the columns are others."""
         columns = max(1, len(self._labels))
-        self.view.setLimits(
-            xMin=-0.5,
-            xMax=columns - 0.5,
-            yMin=-0.02 * top,
-            yMax=1.05 * top,
-            minXRange=1,
-            minYRange=1e-3 * top,
-        )
-        if top != self._top:
-            self._top = top
-            self.reset_view()
-
-    def reset_view(self) -> None:
-        columns = max(1, len(self._labels))
-        self.setRange(xRange=(-0.5, columns - 0.5), yRange=(0, self._top), padding=0)
+        self.set_home((-0.5, columns - 0.5), (0.0, top), anew=self._others)
+        self._others = False
 
     def select(self, column: int | None) -> None:
         """Mark a column; None for none."""

@@ -14,7 +14,7 @@ from core.history import HistoryEntry
 from core.run_difference import RunDifference
 from core.units import share_text
 from gui.pictures.heat_map import HeatMap
-from gui.pictures.picture import Picture, choice
+from gui.pictures.picture import Picture, capital, choice
 from gui.pictures.scales import difference_scale, share_scale
 from gui.pictures.selection import Selection
 from gui.pictures.table import Table
@@ -24,9 +24,11 @@ from gui.theme import GRID
 
 __all__ = ["ComparisonPicture"]
 
-_ELEMENTS = "Elements that differ"
+_ELEMENTS, _DRAWS = "Elements that differ", "Resampling, by layer"
 _NEEDS_TWO = "Merge twice, with another n or seed: here you see what that changed."
 _CHOOSE = "Choose two runs and press Compare."
+_READING = "Reading the records…"
+_SAME = "Choose two different runs."
 
 
 class ComparisonPicture(Picture):
@@ -51,11 +53,12 @@ class ComparisonPicture(Picture):
     def __init__(self, selection: Selection, parent: QWidget | None = None) -> None:
         super().__init__(selection, parent)
         self._entries: tuple[HistoryEntry, ...] = ()
-        self._names = ("", "")
+        self._compared: tuple[HistoryEntry, HistoryEntry] | None = None
         self._difference: RunDifference | None = None
         self._state = ""
         self._running = False
         self._picked = False
+        self._merging = False
         self.map_field = choice("What is compared", [_ELEMENTS])
         self.controls.addWidget(self.map_field)
         self.left_field, self.right_field = (_run_field(name) for name in ("First run", "Second run"))
@@ -69,7 +72,7 @@ class ComparisonPicture(Picture):
         layout = self.layout()
         assert isinstance(layout, QVBoxLayout)
         layout.insertLayout(1, runs)
-        self.plot = HeatMap("Layer")
+        self.plot = HeatMap("Difference of two runs by layer and kind of module", "Layer")
         body = QVBoxLayout(self.body)
         body.setContentsMargins(0, 0, 0, 0)
         body.addWidget(self.plot)
@@ -99,8 +102,7 @@ class ComparisonPicture(Picture):
         for field, wanted, usual in zip(self._fields, chosen, (0, 1), strict=True):
             at = field.findData(wanted)
             field.setCurrentIndex(at if at >= 0 else min(usual, len(entries) - 1))
-        self._update_button()
-        self.refresh()
+        self._on_other_runs()
 
     def choose(self, entry: HistoryEntry) -> None:
         """Make `entry` the first run."""
@@ -110,24 +112,38 @@ class ComparisonPicture(Picture):
             self.left_field.setCurrentIndex(at)
         if self.right_field.currentData() == entry.id and self.right_field.count() > 1:
             self.right_field.setCurrentIndex(1 if self.right_field.currentIndex() == 0 else 0)
+        self._on_other_runs()
+
+    def set_merging(self, merging: bool) -> None:
+        """While a merge runs nothing else reads the disk."""
+        self._merging = merging
+        self._update_button()
 
     @Slot(object)
     def show_difference(self, difference: RunDifference) -> None:
+        if self._compared is None:  # other runs were chosen meanwhile
+            return
         self._difference = difference
         self._state = "Counting elements…" if difference.elements is None else ""
-        maps = [_ELEMENTS, *difference.maps]
+        maps = [_ELEMENTS, *difference.maps, *([_DRAWS] if difference.draws is not None else [])]
         if [self.map_field.itemText(at) for at in range(self.map_field.count())] != maps:
+            chosen = self.map_field.currentText()
             self.map_field.clear()
             self.map_field.addItems(maps)
+            self.map_field.setCurrentIndex(maps.index(chosen) if chosen in maps else 0)
         self.refresh()
 
     @Slot(object)
     def show_progress(self, progress: Progress) -> None:
+        if self._compared is None:
+            return
         self._state = f"Counting elements: {int(100 * progress.fraction)} %"
         self._on_pointed(None)
 
     @Slot(object)
     def show_failure(self, failure: Failure) -> None:
+        if self._compared is None:
+            return
         self._state = f"{failure.message} {failure.hint or ''}".strip()
         self.refresh()
 
@@ -136,25 +152,29 @@ class ComparisonPicture(Picture):
         self._running = False
         if self._state.startswith("Counting"):
             self._state = "The elements were not counted."
+        elif self._difference is None and self._state == _READING:
+            self._state = ""
         self._update_button()
-        self._on_pointed(None)
+        self.refresh()
 
     # -- the picture
 
     def draw(self) -> None:
         self._update_button()
         difference = self._difference
-        if difference is None:
-            self.say(self._state or (_NEEDS_TWO if len(self._entries) < 2 else _CHOOSE))
+        if difference is None or self._compared is None:
+            same = self.left_field.currentData() == self.right_field.currentData()
+            self.say(self._state or (_NEEDS_TWO if len(self._entries) < 2 else _SAME if same else _CHOOSE))
             return
         self.say("")
         values, shares = self._values(difference)
-        shown = np.full(difference.share.shape, np.nan) if values is None else 100 * values
+        shown = 100 * values
         scale = share_scale(shown, "% differ") if shares else difference_scale(shown, "percentage points")
-        grid = difference.grid
-        self.plot.show_cells(shown, [column.label for column in grid.columns], grid.kinds, scale)
-        self.plot.select(*self._selected(difference))
-        one, other = self._names
+        labels = [column.label for column in difference.grid.columns]
+        self.plot.show_cells(shown, labels, self._rows(difference), scale)
+        column, kind = self._selected(difference)
+        self.plot.select(column, None if self._shows_draws else kind)
+        one, other = _short_names(*self._compared)
         self.explanation.setText(
             f"Share of elements that differ between {one} and {other}."
             if shares
@@ -178,7 +198,21 @@ class ComparisonPicture(Picture):
             for column, kind in grid.tensors
         ]
         headings = ["layer", "kind", "elements compared", "elements that differ"]
-        return [Table(self.file_name, [*headings, *difference.maps], rows)]
+        tables = [Table(self.file_name, [*headings, *difference.maps], rows)]
+        if difference.draws is not None:
+            labels = (column.label for column in grid.columns)
+            tables.append(
+                Table(
+                    f"{self.file_name}-resampling",
+                    ["layer", "n", "left on a zero delta"],
+                    [
+                        [label, n, left]
+                        for label, lefts in zip(labels, difference.draws, strict=True)
+                        for n, left in enumerate(lefts)
+                    ],
+                )
+            )
+        return tables
 
     def reset_view(self) -> None:
         self.plot.reset_view()
@@ -188,12 +222,23 @@ class ComparisonPicture(Picture):
 
     # -- inside
 
-    def _values(self, difference: RunDifference) -> tuple[NDArray[np.float64] | None, bool]:
-        """The map that is chosen, None while it is not known, and whether it is one of shares."""
+    @property
+    def _shows_draws(self) -> bool:
+        return self.map_field.currentText() == _DRAWS
+
+    def _values(self, difference: RunDifference) -> tuple[NDArray[np.float64], bool]:
+        """The map that is chosen, NaN where it is not known, and whether it is one of shares."""
         name = self.map_field.currentText()
+        if self._shows_draws and difference.draws is not None:
+            return difference.draws, False
         if name in difference.maps:
             return difference.maps[name], False
-        return (None if difference.elements is None else difference.share), True
+        return difference.share, True
+
+    def _rows(self, difference: RunDifference) -> Sequence[str]:
+        if self._shows_draws and difference.draws is not None:
+            return [f"n = {n}" for n in range(difference.draws.shape[1])]
+        return difference.grid.kinds
 
     def _selected(self, difference: RunDifference) -> tuple[int | None, int | None]:
         """Where what is selected in the other pictures stands here; they may be of other models."""
@@ -213,70 +258,90 @@ class ComparisonPicture(Picture):
         findings, difference = self.findings, self._difference
         if difference is None:
             return
-        if findings is None:
-            self.plot.select(*cell)
-            return
-        column, kind = difference.grid.columns[cell[0]], difference.grid.kinds[cell[1]]
-        if column in findings.grid.columns and kind in findings.grid.kinds:
-            self.selection.select(
-                column=findings.grid.columns.index(column), kind=findings.grid.kinds.index(kind)
-            )
+        column = difference.grid.columns[cell[0]]
+        chosen = {}
+        if findings is not None and column in findings.grid.columns:
+            chosen["column"] = findings.grid.columns.index(column)
+        if findings is not None and not self._shows_draws:
+            kind = difference.grid.kinds[cell[1]]
+            if kind in findings.grid.kinds:
+                chosen["kind"] = findings.grid.kinds.index(kind)
+        self.selection.select(**chosen)
+        self.plot.select(*cell)  # also where it is no part of the models that are open
+        self._on_pointed(cell)
 
     @Slot(object)
     def _on_pointed(self, cell: tuple[int, int] | None) -> None:
         difference = self._difference
         if difference is None or self.sentence:
             return
-        if cell is None:
-            self.read_out.setText(self._state or _total_text(difference))
-        else:
-            self.read_out.setText(self._text_of(difference, *cell))
-        self.setAccessibleDescription(self.read_out.text())
+        self.read(self._text_of(difference, *cell) if cell else self._state or _total_text(difference))
 
-    def _text_of(self, difference: RunDifference, column: int, kind: int) -> str:
-        place = difference.grid.place(column, kind)
-        place = f"{place[:1].upper()}{place[1:]}"
-        texts = []
-        name = self.map_field.currentText()
-        if name in difference.maps and np.isfinite(difference.maps[name][column, kind]):
-            points = f"{100 * difference.maps[name][column, kind]:+.2f}".replace("-", "−")
-            texts.append(f"{points} percentage points")
+    def _text_of(self, difference: RunDifference, column: int, row: int) -> str:
+        values, shares = self._values(difference)
+        points = f"{100 * values[column, row]:+.2f} percentage points".replace("-", "−")
+        if self._shows_draws:
+            place = f"{capital(difference.grid.place(column, None))}, n = {row}"
+            return f"{place}: {points if np.isfinite(values[column, row]) else 'nothing compared'}"
+        texts = [] if shares or not np.isfinite(values[column, row]) else [points]
         if difference.elements is not None and difference.differ is not None:
-            elements, differ = int(difference.elements[column, kind]), int(difference.differ[column, kind])
+            elements, differ = int(difference.elements[column, row]), int(difference.differ[column, row])
             layer = int(difference.differ[column].sum()), int(difference.elements[column].sum())
             if elements:
                 texts.append(f"{_of_text(differ, elements)} elements differ")
                 texts.append(f"{_of_text(*layer)} in this layer")
-        return f"{place}: {', '.join(texts)}" if texts else f"{place}: nothing compared"
+        return f"{capital(difference.grid.place(column, row))}: {', '.join(texts) or 'nothing compared'}"
 
     @property
     def _fields(self) -> tuple[QComboBox, QComboBox]:
         return self.left_field, self.right_field
 
+    @property
+    def _chosen(self) -> tuple[HistoryEntry, HistoryEntry] | None:
+        """Two different runs; None where there are none."""
+        by_id = {entry.id: entry for entry in self._entries}
+        left, right = (by_id.get(field.currentData()) for field in self._fields)
+        return (left, right) if left is not None and right is not None and left.id != right.id else None
+
     @Slot()
     def _on_picked(self) -> None:
         """From now on newer runs do not take the place of those that are chosen."""
         self._picked = True
+        self._on_other_runs()
+
+    def _on_other_runs(self) -> None:
+        """A picture of runs that are not chosen any more goes."""
+        chosen, compared = self._chosen, self._compared
+        if compared is not None and (
+            chosen is None or [run.id for run in chosen] != [run.id for run in compared]
+        ):
+            self._compared = self._difference = None
+            self._state = ""
+            if self._running:
+                self.stop_requested.emit()
+        self._update_button()
+        self.refresh()
 
     @Slot()
     def _on_compare(self) -> None:
         if self._running:
             self.stop_requested.emit()
             return
-        by_id = {entry.id: entry for entry in self._entries}
-        left, right = by_id.get(self.left_field.currentData()), by_id.get(self.right_field.currentData())
-        if left is None or right is None:
+        chosen = self._chosen
+        if chosen is None:
             return
-        self._names = _short_names(left, right)
-        self._picked = True
-        self._difference, self._running, self._state = None, True, "Reading the records…"
+        self._compared, self._picked = chosen, True
+        self._difference, self._running, self._state = None, True, _READING
         self._update_button()
         self.refresh()
-        self.compare_requested.emit(left, right)
+        self.compare_requested.emit(*chosen)
 
     def _update_button(self) -> None:
         self.compare_button.setText("Stop" if self._running else "Compare")
-        self.compare_button.setEnabled(self._running or len(self._entries) > 1)
+        self.compare_button.setEnabled(self._running or (self._chosen is not None and not self._merging))
+        self.compare_button.setToolTip(
+            "As soon as the merge is done" if self._merging else "Show what differs between the two runs"
+        )
 
 
 def _run_field(name: str) -> QComboBox:
@@ -299,7 +364,8 @@ def _what_text(entry: HistoryEntry) -> str:
 def _short_names(left: HistoryEntry, right: HistoryEntry) -> tuple[str, str]:
     if left.out.name != right.out.name:
         return left.out.name, right.out.name
-    return str(left.out), str(right.out)
+    one, other = (f"{run.out.name} of {run.when.astimezone():%Y-%m-%d %H:%M:%S}" for run in (left, right))
+    return one, other
 
 
 def _of_text(part: int, whole: int) -> str:
@@ -309,7 +375,7 @@ def _of_text(part: int, whole: int) -> str:
 
 def _total_text(difference: RunDifference) -> str:
     if difference.elements is None or difference.differ is None:
-        return " "
+        return ""
     text = f"{_of_text(int(difference.differ.sum()), int(difference.elements.sum()))} elements differ"
     if difference.not_compared:
         first = difference.not_compared[0]

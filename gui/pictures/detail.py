@@ -1,36 +1,24 @@
-"""Everything that is known of what is selected: numbers, overlap, and where in the matrix the deltas are."""
+"""Everything that is known of what is selected: numbers, pictures, and where in the matrix the deltas are."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import astuple
 
-import numpy as np
-import pyqtgraph as pg
 from PySide6.QtCore import Qt, Signal, Slot
-from PySide6.QtWidgets import (
-    QLabel,
-    QPushButton,
-    QSplitter,
-    QStackedLayout,
-    QVBoxLayout,
-    QWidget,
-)
+from PySide6.QtWidgets import QSplitter, QVBoxLayout, QWidget
 
 from core.deltas.findings import Findings, Part
 from core.deltas.tensor_view import TensorView
-from core.units import bytes_text, share_text
 from gui.messages import ElidedLabel
-from gui.pictures.columns_plot import ColumnsPlot
-from gui.pictures.detail_model import Column, DetailModel, DetailView, rows_of
-from gui.pictures.detail_text import summary_of, tiles_table
-from gui.pictures.heat_map import HeatMap
-from gui.pictures.picture import Picture, choice
-from gui.pictures.scales import share_scale
+from gui.pictures.detail_model import DetailModel, DetailView, rows_of
+from gui.pictures.detail_text import summary_of, tables_of
+from gui.pictures.part_plots import PART_PLOTS, PartPlots
+from gui.pictures.picture import Picture, capital, choice, nothing_there
 from gui.pictures.selection import Selection
 from gui.pictures.table import Table
+from gui.pictures.tensor_map import TensorMap
 from gui.text import grouped
-from gui.theme import GRID, accent_of, secondary
+from gui.theme import GRID, secondary
 
 __all__ = ["DetailPicture"]
 
@@ -39,13 +27,17 @@ _CHOOSE = "Choose one tensor to see where its deltas are."
 _MOST_TENSORS = 1000
 """More are not offered one by one: select a layer or a cell first."""
 
+_WIDTHS = 400, 210, 250
+_PRINTED_PLOT = 380
+_PRINTED_HEIGHT = 480
+
 
 class DetailPicture(Picture):
     """The selected cells, or everything; one tensor of them where it is chosen.
 
     Attributes:
-        tensor_field: the tensors of the selected cells.
-        table: numbers of each sub-model. overlap_plot: changed by m of K. map_plot: where the deltas are.
+        tensor_field: the tensors of the selected cells. plot_field: which of the plots is shown.
+        table: numbers of each sub-model. plots: the pictures of them. map: where the deltas are.
 
     Signals:
         view_wanted(str): every element of the tensor with this name is to be looked at; "" for none.
@@ -69,29 +61,14 @@ class DetailPicture(Picture):
             self.tensor_field.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
         )
         self.tensor_field.setMinimumContentsLength(28)
+        self.plot_field = choice("Which picture is shown", PART_PLOTS)
         self.controls.addWidget(self.tensor_field)
+        self.controls.addWidget(self.plot_field)
         self._model = DetailModel()
         self.table = DetailView(self._model)
-        self.overlap_plot = ColumnsPlot("Changed by m of K", "%")
-        self._bars = pg.BarGraphItem(x=[], height=[], width=0.8)
-        self.overlap_plot.addItem(self._bars)
-        self.map_plot = HeatMap("Column", "Row")
-        self._offer = QLabel()
-        self._offer.setWordWrap(True)
-        self._offer.setAlignment(Qt.AlignmentFlag.AlignCenter)
-        secondary(self._offer)
-        self.look_button = QPushButton("Look at every element")
-        self.tell(_CHOOSE)
-        offer = QWidget()
-        column = QVBoxLayout(offer)
-        column.addStretch(1)
-        column.addWidget(self._offer)
-        column.addWidget(self.look_button, 0, Qt.AlignmentFlag.AlignHCenter)
-        column.addStretch(1)
-        where = QWidget()
-        self._where = QStackedLayout(where)
-        self._where.addWidget(offer)
-        self._where.addWidget(self.map_plot)
+        self.plots = PartPlots()
+        self.map = TensorMap()
+        self.map.say(_CHOOSE)
         self._summary = ElidedLabel()
         secondary(self._summary)
         layout = self.layout()
@@ -102,43 +79,48 @@ class DetailPicture(Picture):
         splitter = QSplitter(Qt.Orientation.Horizontal)
         splitter.setChildrenCollapsible(False)
         splitter.setHandleWidth(GRID)
-        for part, width in ((self.table, 400), (self.overlap_plot, 190), (where, 250)):
+        for part, width in zip((self.table, self.plots, self.map), _WIDTHS, strict=True):
             splitter.addWidget(part)
             part.setMinimumWidth(width // 2)
-        splitter.setSizes([400, 190, 250])
+        splitter.setSizes(list(_WIDTHS))
         body = QVBoxLayout(self.body)
         body.setContentsMargins(0, 0, 0, 0)
         body.addWidget(splitter)
-        self.tensor_field.activated.connect(self._on_tensor_chosen)
-        self.look_button.clicked.connect(lambda: self.view_insisted.emit(self._wanted))
-        self.overlap_plot.pointed.connect(self._on_overlap_pointed)
-        self.map_plot.pointed.connect(self._on_tile_pointed)
-        for plot in (self.overlap_plot, self.map_plot):
-            plot.cleared.connect(selection.clear)
-        self.table.clicked.connect(lambda index: selection.select(model=index.row()))
+        self.tensor_field.activated.connect(self.refresh)
+        self.plot_field.currentIndexChanged.connect(self.plots.setCurrentIndex)
+        self.table.selectionModel().selectionChanged.connect(self._on_row_selected)
+        self.plots.told.connect(self.read)
+        self.plots.cleared.connect(selection.clear)
+        self.map.told.connect(self.read)
+        self.map.insisted.connect(lambda: self.view_insisted.emit(self._wanted))
+        self.map.plot.cleared.connect(self._on_map_cleared)
 
     def draw(self) -> None:
         findings = self.findings
         if findings is None or not findings.grid.columns:
             self.say("Nothing is known yet.")
             return
-        self.say("")
         selected = self.selection.value
         part = findings.part(selected.column, selected.kind)
+        self.set_title(capital(part.place))
         self._offer_tensors(part)
         self._want()
+        if not part.tensors:
+            self.say(nothing_there(part))
+            return
+        self.say("")
         shown = self._shown(findings, part)
-        self.set_title(f"{part.place[:1].upper()}{part.place[1:]}")
         if self._model.show_rows(rows_of(findings.models, shown)):
-            self.table.resizeColumnToContents(Column.NAME)
+            self.table.fit_columns()
         if selected.model is None:
             self.table.clearSelection()
-        else:
+        elif self.table.selected_row != selected.model:
             self.table.selectRow(selected.model)
-        self._said = summary_of(shown, self._view_of_wanted)
-        self._say("")
-        self._draw_overlap(shown)
-        self._draw_map()
+        view = self._view_of_wanted
+        self._said = summary_of(shown, view)
+        self.plots.show_part(shown, findings.models, selected.model)
+        self.map.show_view(view, selected.model)
+        self.read("")
 
     def tables(self) -> Sequence[Table]:
         findings = self.findings
@@ -146,40 +128,50 @@ class DetailPicture(Picture):
             return []
         selected = self.selection.value
         shown = self._shown(findings, findings.part(selected.column, selected.kind))
-        headings = ["sub-model", "zero deltas", "taken", "relative norm", "norm", "mean |τ|", "largest |τ|"]
-        tables = [
-            Table(
-                self.file_name,
-                ["where", *headings, "not finite"],
-                [[shown.place, *astuple(row)] for row in rows_of(findings.models, shown)],
-            )
-        ]
-        if shown.counts is not None:
-            overlap = zip(shown.counts.changed_by.value, shown.counts.changed_by.error, strict=True)
-            tables.append(
-                Table(
-                    f"{self.file_name}-overlap",
-                    ["where", "changed by", "share", "error"],
-                    [[shown.place, m, share, error] for m, (share, error) in enumerate(overlap)],
-                )
-            )
-        view = self._view_of_wanted
-        if view is not None:
-            tables.append(tiles_table(f"{self.file_name}-tiles", view, findings.models))
-        return tables
+        return tables_of(self.file_name, shown, findings.models, self._view_of_wanted)
 
     def reset_view(self) -> None:
-        self.map_plot.reset_view()
-        self.overlap_plot.reset_view()
+        self.map.plot.reset_view()
+        self.plots.reset_view()
 
     def recolour(self) -> None:
-        self.overlap_plot.recolour()
-        self.map_plot.recolour()
-        self._bars.setOpts(brush=accent_of(self.palette()), pen=None)
+        self.plots.recolour()
+        self.map.plot.recolour()
+
+    def read(self, text: str) -> None:
+        """Say what is pointed at, or else the summary."""
+        self._summary.set_full_text(text or self._said)
+        self.setAccessibleDescription(text or self._said)
 
     @property
     def can_be_seen(self) -> bool:
         return self._in_front and self.isVisible()
+
+    def to_print(self) -> DetailPicture:
+        """A copy in which all rows and columns have room."""
+        copy = DetailPicture(self.selection)
+        copy.setPalette(self.palette())
+        copy.set_source(self.source)
+        copy.findings = self.findings
+        copy.draw_now()
+        copy.tensor_field.setCurrentText(self.tensor_field.currentText())
+        copy._want()
+        copy._view = self._view
+        copy.plot_field.setCurrentIndex(self.plot_field.currentIndex())
+        size = copy.table.size_of_all
+        plots: list[QWidget] = [copy.plots]
+        if self.map.sentence:
+            copy.map.hide()
+        else:
+            plots.append(copy.map)
+        copy.table.setMinimumSize(size)
+        for plot in plots:
+            plot.setMinimumWidth(_PRINTED_PLOT)
+        width = size.width() + len(plots) * (_PRINTED_PLOT + GRID) + 4 * GRID
+        copy.resize(width, max(size.height() + 12 * GRID, _PRINTED_HEIGHT))
+        copy.refresh()
+        copy.draw_now()
+        return copy
 
     # -- what the window tells
 
@@ -196,29 +188,34 @@ class DetailPicture(Picture):
         self._view = view
         self.refresh()
 
+    @Slot()
+    def forget_view(self) -> None:
+        """The models are others: what is known of a tensor is not true of them."""
+        self._view = None
+        self.refresh()
+
     @Slot(str)
     def tell(self, text: str) -> None:
         """There is no map, and why."""
-        self._offer.setText(text)
-        self.look_button.hide()
+        self.map.say(text)
 
     @Slot(object)
     def offer_to_look(self, size_bytes: int) -> None:
         """It takes a while to read so much: ask first."""
-        self._offer.setText(f"Where its deltas are is found by reading {bytes_text(size_bytes)}.")
-        self.look_button.show()
+        self.map.offer(size_bytes)
 
     # -- which tensor
 
     def _offer_tensors(self, part: Part) -> None:
         field = self.tensor_field
         names = list(part.tensors)
-        if len(names) != 1:
+        if len(names) > 1:
             names = [f"all {grouped(len(names))} tensors", *(names if len(names) <= _MOST_TENSORS else ())]
         if [field.itemText(at) for at in range(field.count())] != names:
             field.clear()
             field.addItems(names)
             field.setToolTip("Which tensor is shown")
+        field.setEnabled(len(names) > 1)
 
     def _want(self) -> None:
         """Ask for the tensor that is chosen now."""
@@ -227,12 +224,16 @@ class DetailPicture(Picture):
         if wanted != self._wanted:
             self._wanted = wanted
             self._view = None
-            self.tell("" if wanted else _CHOOSE)
+            self.map.say("" if wanted else _CHOOSE)
             self.view_wanted.emit(wanted)
 
     @property
     def _view_of_wanted(self) -> TensorView | None:
-        return self._view if self._view is not None and self._view.name == self._wanted else None
+        """What was seen of the chosen tensor of these models."""
+        view, findings = self._view, self.findings
+        if view is None or findings is None or view.name != self._wanted:
+            return None
+        return view if len(view.changed) == len(findings.models) else None
 
     def _shown(self, findings: Findings, part: Part) -> Part:
         """The best that is known of the chosen tensor, or of all."""
@@ -246,67 +247,16 @@ class DetailPicture(Picture):
         predicted = exact.zero_after_draw if findings.equal_weights else known.predicted
         return Part(known.place, known.tensors, exact.counts, exact, predicted, known.drawn)
 
+    # -- keys and pointer
+
     @Slot()
-    def _on_tensor_chosen(self) -> None:
-        self.refresh()
+    def _on_row_selected(self) -> None:
+        row = self.table.selected_row
+        if row is not None:
+            self.selection.select(model=row)
 
-    # -- how it looks
-
-    def _draw_overlap(self, part: Part) -> None:
-        if part.counts is None:
-            self._bars.setOpts(x=[], height=[])
-            return
-        shares = np.nan_to_num(100 * part.counts.changed_by.value)
-        self.overlap_plot.show_columns([str(m) for m in range(len(shares))])
-        self._bars.setOpts(x=np.arange(len(shares)), height=shares)
-        self.overlap_plot.fit(max(1.0, 1.1 * float(shares.max())))
-
-    def _draw_map(self) -> None:
-        view = self._view_of_wanted
-        if view is None or not view.changed.size:
-            self._where.setCurrentIndex(0)
-            return
-        self._where.setCurrentIndex(1)
-        model = self.selection.value.model
-        changed = view.share.mean(axis=0) if model is None else view.share[model]
-        zero = 100 * (1 - changed.T)
-        self.map_plot.show_cells(
-            zero,
-            [str(column) for column in view.columns[:-1]],
-            [str(row) for row in view.rows[:-1]],
-            share_scale(zero, "% zero"),
-        )
-
-    def _say(self, text: str) -> None:
-        """Read out what is pointed at, or else the summary."""
-        self._summary.set_full_text(text or self._said)
-        self.setAccessibleDescription(text or self._said)
-
-    @Slot(object)
-    def _on_overlap_pointed(self, point: tuple[int, float] | None) -> None:
-        findings = self.findings
-        if findings is None or point is None:
-            self._say("")
-            return
-        selected = self.selection.value
-        counts = self._shown(findings, findings.part(selected.column, selected.kind)).counts
-        if counts is not None:
-            m = point[0]
-            share = share_text(float(counts.changed_by.value[m]))
-            who = "by no sub-model" if m == 0 else f"by exactly {m} of {counts.models}"
-            self._say(f"{share} of the parameters were changed {who}")
-
-    @Slot(object)
-    def _on_tile_pointed(self, tile: tuple[int, int] | None) -> None:
-        view = self._view_of_wanted
-        if view is None or tile is None:
-            self._say("")
-            return
-        column, row = tile
-        rows, columns = view.rows[row : row + 2], view.columns[column : column + 2]
-        share = float(self.map_plot.values[column, row]) / 100
-        known = f"{share_text(share)} zero deltas" if np.isfinite(share) else "not read yet"
-        self._say(
-            f"Rows {grouped(int(rows[0]))} to {grouped(int(rows[1]) - 1)}, "
-            f"columns {grouped(int(columns[0]))} to {grouped(int(columns[1]) - 1)}: {known}"
-        )
+    @Slot()
+    def _on_map_cleared(self) -> None:
+        self.map.leave()
+        self.read("")
+        self.selection.clear()

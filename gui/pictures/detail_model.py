@@ -53,8 +53,16 @@ _HELP = {
     Column.NONFINITE: "Values that are not finite numbers, as stored",
 }
 
-_WIDEST = "1.23e−05"
-"""Of the numbers."""
+_WIDEST_NUMBER = "1.23e−05"
+_WIDEST = {
+    Column.NAME: "sub-model",
+    Column.ZERO: "100.0 %",
+    Column.TAKEN: "100.0 %",
+    Column.RELATIVE: "100.00 %",
+    Column.NONFINITE: "none seen",
+}
+_ROOM = 14
+"""Pixels beside the words of a cell."""
 
 _TOOL_TIP, _ALIGNMENT = Qt.ItemDataRole.ToolTipRole, Qt.ItemDataRole.TextAlignmentRole
 
@@ -67,7 +75,8 @@ class DetailRow:
         name: of the sub-model.
         zero, taken, relative: shares.
         norm, mean, largest: of the task vector.
-        nonfinite: a count.
+        nonfinite: a count; of those that were seen where not all were.
+        exact: whether all were.
     """
 
     name: str
@@ -78,6 +87,7 @@ class DetailRow:
     mean: float | None = None
     largest: float | None = None
     nonfinite: int | None = None
+    exact: bool = True
 
 
 def rows_of(models: Sequence[str], part: Part) -> list[DetailRow]:
@@ -95,6 +105,7 @@ def rows_of(models: Sequence[str], part: Part) -> list[DetailRow]:
                 mean=None if details is None else _number(details.mean_magnitude.value[at]),
                 largest=None if details is None else _number(details.largest[at]),
                 nonfinite=None if counts is None else round(float(counts.total("nonfinite")[at])),
+                exact=counts is None or counts.exact,
             )
         )
     return rows
@@ -150,10 +161,29 @@ class DetailView(QTableView):
         self.verticalHeader().setDefaultSectionSize(self.fontMetrics().height() + GRID // 2)
         header = self.horizontalHeader()
         header.setHighlightSections(False)
+        header.setMinimumSectionSize(0)
+        self.fit_columns()
+
+    @property
+    def selected_row(self) -> int | None:
+        rows = self.selectionModel().selectedRows()
+        return rows[0].row() if rows else None
+
+    @property
+    def size_of_all(self) -> QSize:
+        """What it takes to show every row and column."""
+        header, rows = self.horizontalHeader(), self.verticalHeader()
+        frame = 2 * self.frameWidth() + GRID
+        return QSize(header.length() + frame, header.height() + rows.length() + frame)
+
+    def fit_columns(self) -> None:
+        """As wide as names and numbers need."""
+        model, measure = self.model(), self.fontMetrics()
         for column in Column:
-            texts = (model.headerData(column, Qt.Orientation.Horizontal), _WIDEST)
-            widest = max(self.fontMetrics().horizontalAdvance(text) for text in texts)
-            header.resizeSection(column, widest + 2 * GRID)
+            title = measure.horizontalAdvance(model.headerData(column, Qt.Orientation.Horizontal))
+            widest = measure.horizontalAdvance(_WIDEST.get(column, _WIDEST_NUMBER))
+            self.horizontalHeader().resizeSection(column, max(title, widest) + _ROOM)
+        self.resizeColumnToContents(Column.NAME)
 
 
 def _item(number: int, column: Column) -> QStandardItem:
@@ -177,9 +207,16 @@ def _text(row: DetailRow, column: Column) -> str:
         share = {Column.ZERO: row.zero, Column.TAKEN: row.taken, Column.RELATIVE: row.relative}[column]
         return "" if share is None else share_text(share)
     if column is Column.NONFINITE:
-        return "" if row.nonfinite is None else grouped(row.nonfinite)
+        return "" if row.nonfinite is None else _count_text(row.nonfinite, row.exact)
     number = {Column.NORM: row.norm, Column.MEAN: row.mean, Column.LARGEST: row.largest}[column]
-    return "" if number is None else f"{number:.3g}".replace("-", "−")
+    return "" if number is None else f"{number:#.3g}".rstrip(".").replace("-", "−")
+
+
+def _count_text(count: int, exact: bool) -> str:
+    """ "12"; of a sample "about 12", or "none seen"."""
+    if exact:
+        return grouped(count)
+    return f"about {grouped(count)}" if count else "none seen"
 
 
 def _number(value: Any) -> float | None:

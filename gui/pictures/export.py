@@ -55,15 +55,15 @@ def _write_png(picture: Picture, path: Path) -> list[Path]:
 
 
 def _write_svg(picture: Picture, path: Path) -> list[Path]:
-    buffer, size = _buffer(), picture.size()
+    buffer = _buffer()
     generator = QSvgGenerator()
     generator.setOutputDevice(buffer)
-    generator.setSize(size)
-    generator.setViewBox(QRect(QPoint(0, 0), size))
     generator.setTitle(picture.title)
-    with _printing(picture):
+    with _printed(picture) as printed:
+        generator.setSize(printed.size())
+        generator.setViewBox(QRect(QPoint(0, 0), printed.size()))
         painter = QPainter(generator)
-        picture.render(painter, QPoint(0, 0))
+        printed.render(painter, QPoint(0, 0))
         painter.end()
     return _write(path, buffer)
 
@@ -98,24 +98,28 @@ def _rest(picture: Picture, name: str) -> str:
 
 
 def _pixmap(picture: Picture) -> QPixmap:
-    pixmap = QPixmap(picture.size() * _SCALE)
-    pixmap.setDevicePixelRatio(_SCALE)
-    with _printing(picture):
-        # Axes learn how large their labels are when they are painted, and move on the next occasion.
-        for _ in range(2):
-            QCoreApplication.sendPostedEvents()
-            picture.render(pixmap)
+    with _printed(picture) as printed:
+        pixmap = QPixmap(printed.size() * _SCALE)
+        pixmap.setDevicePixelRatio(_SCALE)
+        printed.render(pixmap)
     return pixmap
 
 
 @contextmanager
-def _printing(picture: Picture) -> Iterator[None]:
+def _printed(picture: Picture) -> Iterator[Picture]:
+    """What to print of a picture, ready to be rendered."""
     picture.draw_now()
-    picture.set_printing(True)
+    printed = picture.to_print()
+    printed.set_printing(True)
+    # Axes learn how large their labels are when they are painted, and move on the next occasion.
+    printed.render(QPixmap(printed.size()))
+    QCoreApplication.sendPostedEvents()
     try:
-        yield
+        yield printed
     finally:
-        picture.set_printing(False)
+        printed.set_printing(False)
+        if printed is not picture:
+            printed.deleteLater()
 
 
 _WRITERS: dict[str, Callable[[Picture, Path], list[Path]]] = {

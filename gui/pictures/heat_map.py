@@ -9,9 +9,10 @@ import numpy as np
 import pyqtgraph as pg
 from numpy.typing import NDArray
 from PySide6.QtCore import QRectF, Qt, Slot
-from PySide6.QtGui import QColor, QFontMetricsF, QKeyEvent, QPalette
+from PySide6.QtGui import QColor, QFont, QFontMetricsF, QKeyEvent, QPalette
 from PySide6.QtWidgets import QGraphicsRectItem
 
+from gui.pictures.marks import CellTexts, Discs
 from gui.pictures.plot import Plot
 from gui.pictures.scales import Scale
 from gui.theme import GRID, accent_of, readable_on
@@ -22,6 +23,9 @@ _SMALLEST_WITH_GAPS = 12
 """Pixels of a cell; between smaller ones, gaps would be in the way."""
 
 _WIDEST_NAME = 22 * GRID
+
+_SMALLEST_FONT = 0.7
+"""Of the usual size, for the names of rows."""
 
 Cell = tuple[int, int]
 
@@ -34,22 +38,21 @@ class HeatMap(Plot):
 
     Attributes:
         values: what is shown, NaN for nothing. [columns, rows]
-        bar: the colour bar.
+        bar: the colour bar. discs: those on the diagonal. texts: the values in the cells.
     """
 
-    def __init__(self, x_label: str, y_label: str = "") -> None:
-        super().__init__(x_label, y_label)
+    def __init__(self, name: str, x_label: str, y_label: str = "") -> None:
+        super().__init__(name, x_label, y_label)
         self.values: NDArray[np.float64] = np.zeros((0, 0))
         self._names: tuple[Sequence[str], Sequence[str]] = ((), ())
         self._scale: Scale | None = None
         self._selected: tuple[int | None, int | None] = (None, None)
-        self._texts: list[pg.TextItem] = []
         self._write = False
         self._image = pg.ImageItem(axisOrder="row-major")
         self._gaps = pg.PlotCurveItem(connect="pairs")
         self._frames = [QGraphicsRectItem(), QGraphicsRectItem()]
-        self._discs = pg.ScatterPlotItem(symbol="o", size=12, pen=None)
-        for part in (self._image, self._gaps, self._discs, *self._frames):
+        self.discs, self.texts = Discs(12), CellTexts()
+        for part in (self._image, self._gaps, self.texts, self.discs, *self._frames):
             self.addItem(part, ignoreBounds=True)
         self.invertY(True)
         for axis in super().axes():
@@ -86,9 +89,7 @@ class HeatMap(Plot):
         others = (tuple(columns), tuple(rows)) != self._names
         self.values, self._names, self._scale = values, (tuple(columns), tuple(rows)), scale
         self._write = write
-        self._discs.setData(
-            pos=[(at, at) for at in range(len(discs))], brush=[pg.mkBrush(colour) for colour in discs]
-        )
+        self.discs.show_discs([(at, at) for at in range(len(discs))], discs)
         if values.size:
             self._image.setImage(values.T, levels=(scale.low, scale.high))
             self._image.setRect(QRectF(-0.5, -0.5, len(columns), len(rows)))
@@ -104,16 +105,10 @@ class HeatMap(Plot):
         )
         if others:
             widest = max((self._text_width(self._elided(row)) for row in rows), default=0)
-            self.getPlotItem().getAxis("left").setWidth(widest + 16)
-            self.view.setLimits(
-                xMin=-0.5,
-                xMax=max(1, len(columns)) - 0.5,
-                yMin=-0.5,
-                yMax=max(1, len(rows)) - 0.5,
-                minXRange=1,
-                minYRange=1,
-            )
-            self.reset_view()
+            label = self.fontMetrics().height() if self.getPlotItem().getAxis("left").labelText else 0
+            self.getPlotItem().getAxis("left").setWidth(widest + 16 + label)
+            x_range, y_range = (-0.5, max(1, len(columns)) - 0.5), (-0.5, max(1, len(rows)) - 0.5)
+            self.set_home(x_range, y_range, anew=True)
         self._on_moved()
         self._show_frame()
 
@@ -125,13 +120,6 @@ class HeatMap(Plot):
     @property
     def size_in_cells(self) -> Cell:
         return len(self._names[0]), len(self._names[1])
-
-    def reset_view(self) -> None:
-        """Show everything."""
-        columns, rows = self.size_in_cells
-        self.setRange(
-            xRange=(-0.5, max(1, columns) - 0.5), yRange=(-0.5, max(1, rows) - 0.5), padding=0, update=True
-        )
 
     def axes(self) -> list[pg.AxisItem]:
         own = super().axes()
@@ -207,7 +195,7 @@ class HeatMap(Plot):
         size = self.view.size()
         width = size.width() / max(right - left, 1e-9)
         height = size.height() / max(bottom - top, 1e-9)
-        lines = self.fontMetrics().height()
+        lines = self._fit_font(height)
         widest = max(self._text_width(self._elided(name)) for name in self._names[0])
         self._write_names("left", self._names[1], math.ceil(lines / max(height, 1)))
         self._write_names("bottom", self._names[0], math.ceil((widest + 12) / max(width, 1)))
@@ -222,6 +210,15 @@ class HeatMap(Plot):
             most = max(2, int(self.view.size().height() / (1.2 * self.fontMetrics().height())))
             step = max(1, math.ceil((len(ticks) - 1) / max(1, most - 1)))
             self.bar.axis.setTicks([ticks[::step]])
+
+    def _fit_font(self, height: float) -> float:
+        """Smaller row names where that lets each row have one; returns the height of a line."""
+        font = QFont(self.font())
+        usual = self.fontMetrics().height()
+        if _SMALLEST_FONT * usual <= height < usual:
+            font.setPointSizeF(font.pointSizeF() * height / usual)
+        self.getPlotItem().getAxis("left").setTickFont(font)
+        return float(QFontMetricsF(font).height())
 
     def _write_names(self, side: str, names: Sequence[str], step: int) -> None:
         ticks = [(at, self._elided(names[at])) for at in range(0, len(names), step)]
@@ -239,22 +236,16 @@ class HeatMap(Plot):
         self._gaps.setData(xs, ys)
 
     def _write_values(self, width: float, height: float) -> None:
-        for text in self._texts:
-            self.removeItem(text)
-        self._texts = []
         scale = self._scale
         room = width > self._text_width("−0.00") + 8 and height > self.fontMetrics().height() + 2
-        if not self._write or not room or scale is None:
-            return
-        colour_map = scale.colour_map(self.palette())
-        for column, row in np.argwhere(np.isfinite(self.values)).tolist():
-            value = float(self.values[column, row])
-            ground = colour_map.map((value - scale.low) / (scale.high - scale.low), mode="qcolor")
-            text = pg.TextItem(f"{value:.2f}".replace("-", "−"), color=readable_on(ground), anchor=(0.5, 0.5))
-            text.setFont(self.font())
-            text.setPos(column, row)
-            self.addItem(text, ignoreBounds=True)
-            self._texts.append(text)
+        cells = np.argwhere(np.isfinite(self.values)) if self._write and room and scale is not None else ()
+        colours = []
+        if scale is not None and len(cells):
+            colour_map = scale.colour_map(self.palette())
+            places = [(self.values[c, r] - scale.low) / (scale.high - scale.low) for c, r in cells]
+            colours = [readable_on(ground) for ground in colour_map.map(np.array(places), mode="qcolor")]
+        texts = [f"{round(float(self.values[c, r]), 2) + 0.0:.2f}".replace("-", "−") for c, r in cells]
+        self.texts.show_texts([(int(c), int(r)) for c, r in cells], texts, colours, self.font())
 
     def _show_frame(self) -> None:
         columns, rows = self.size_in_cells

@@ -8,6 +8,7 @@ import numpy as np
 import pyqtgraph as pg
 from numpy.typing import NDArray
 from PySide6.QtCore import Qt, Slot
+from PySide6.QtGui import QColor, QPalette
 from PySide6.QtWidgets import QSplitter, QVBoxLayout, QWidget
 
 from core.deltas.findings import Findings, Part
@@ -16,8 +17,9 @@ from core.kernels.delta_sums import LOWEST_EXPONENT, MAGNITUDE_BINS
 from core.units import share_text
 from gui.pictures.agreement import too_many_text
 from gui.pictures.columns_plot import ColumnsPlot
-from gui.pictures.picture import Legend, Picture, choice
-from gui.pictures.plot import Plot
+from gui.pictures.histogram_plot import HistogramPlot
+from gui.pictures.marks import Discs
+from gui.pictures.picture import Legend, Picture, capital, choice, nothing_there
 from gui.pictures.selection import Selection
 from gui.pictures.table import Table
 from gui.theme import GRID, model_colour
@@ -27,6 +29,12 @@ __all__ = ["MagnitudePicture"]
 _RELATIVE, _ABSOLUTE = range(2)
 _FAINT = 60
 
+_MOST_DISCS = 400
+"""With more of them only layers that no line reaches are marked."""
+
+_MOST_NAMED = 4
+"""Straying sub-models whose lines are named."""
+
 Floats = NDArray[np.float64]
 
 
@@ -35,7 +43,8 @@ class MagnitudePicture(Picture):
 
     Attributes:
         norm_field: beside the norm of the base, or by itself.
-        plot: the norms. histogram_plot: the histogram.
+        plot: the norms. lines: one for each sub-model. names: of those that stray.
+        histogram_plot: the histogram.
     """
 
     file_name = "magnitude"
@@ -45,10 +54,12 @@ class MagnitudePicture(Picture):
         super().__init__(selection, parent)
         self.norm_field = choice("Which norm is shown", ["‖τ‖ / ‖base‖", "‖τ‖"])
         self.controls.addWidget(self.norm_field)
-        self.plot = ColumnsPlot("Layer", "‖τ‖")
-        self.histogram_plot = Plot("|τ|, powers of two", "% of the parameters")
-        self._lines: list[pg.PlotDataItem] = []
-        self._steps: list[pg.PlotDataItem] = []
+        self.plot = ColumnsPlot("Norms of the task vectors by layer", "Layer", "norm of τ")
+        self.histogram_plot = HistogramPlot()
+        self.lines: list[pg.PlotCurveItem] = []
+        self.names: list[pg.TextItem] = []
+        self._discs = Discs(5)
+        self.plot.addItem(self._discs, ignoreBounds=True)
         self._legend = Legend()
         splitter = QSplitter(Qt.Orientation.Horizontal)
         splitter.setChildrenCollapsible(False)
@@ -60,10 +71,13 @@ class MagnitudePicture(Picture):
         body.setContentsMargins(0, 0, 0, 0)
         body.addWidget(splitter, 1)
         body.addWidget(self._legend)
-        self.norm_field.activated.connect(self.refresh)
+        self.norm_field.activated.connect(self._on_norm_chosen)
         self.plot.pointed.connect(self._on_pointed)
         self.plot.chosen.connect(self._on_chosen)
         self.plot.cleared.connect(selection.clear)
+        self.histogram_plot.pointed.connect(self._on_step_pointed)
+        self.histogram_plot.chosen.connect(self._on_step_pointed)
+        self.histogram_plot.cleared.connect(self._on_cleared)
 
     def draw(self) -> None:
         findings = self.findings
@@ -73,16 +87,17 @@ class MagnitudePicture(Picture):
         if findings.part().details is None:
             self.say(too_many_text(len(findings.models)))
             return
+        kind = self.selection.value.kind
+        part = findings.part(self.selection.value.column, kind)
         self.say("")
         self._draw_norms(findings)
-        self._draw_histogram(findings)
-        kind = self.selection.value.kind
+        colours = [self._colour(number) for number in range(len(findings.models))]
+        self.histogram_plot.show_histogram(part.details, colours)
         of = "" if kind is None else f" of {findings.grid.kinds[kind]}"
-        part = findings.part(self.selection.value.column, kind)
         self.explanation.setText(
             f"Left: size of the task vectors{of}, by layer. Right: sizes of deltas, {part.place}."
         )
-        self._legend.show_models(findings.models, _strays(findings.part()))
+        self._legend.show_models(findings.models, _strays(findings.part(None, kind)))
         self._on_pointed(None)
 
     def tables(self) -> Sequence[Table]:
@@ -90,6 +105,7 @@ class MagnitudePicture(Picture):
         if findings is None or findings.part().details is None:
             return []
         kind = self.selection.value.kind
+        named = "all" if kind is None else findings.grid.kinds[kind]
         labels = ["all", *(column.label for column in findings.grid.columns)]
         parts = [findings.part(None, kind), *findings.columns(kind)]
         norms: list[Sequence[object]] = []
@@ -107,7 +123,7 @@ class MagnitudePicture(Picture):
                 details.largest,
             )
             norms += [
-                [label, model, *(values[at] for values in columns)]
+                [label, named, model, *(values[at] for values in columns)]
                 for at, model in enumerate(findings.models)
             ]
         headings = ["norm", "norm error", "relative norm", "relative norm error"]
@@ -120,7 +136,7 @@ class MagnitudePicture(Picture):
                 if counts.any():
                     steps.append([chosen.place, at + LOWEST_EXPONENT, *counts])
         return [
-            Table(self.file_name, ["layer", "sub-model", *headings], norms),
+            Table(self.file_name, ["layer", "kind", "sub-model", *headings], norms),
             Table(f"{self.file_name}-histogram", ["where", "floor(log2 |τ|)", *findings.models], steps),
         ]
 
@@ -151,41 +167,56 @@ class MagnitudePicture(Picture):
         columns = findings.grid.columns
         self.plot.show_columns([column.label for column in columns], [column.stack for column in columns])
         relative = self.norm_field.currentIndex() == _RELATIVE
-        self.plot.setLabel("left", "‖τ‖ in % of ‖base‖" if relative else "‖τ‖")
-        self._lines = _drawn(self.plot, self._lines, len(findings.models))
-        for number, line in enumerate(self._lines):
-            colour = self._colour(number)
-            values = norms[:, number]
-            line.setPen(pg.mkPen(colour, width=1))
-            line.setSymbolBrush(colour)
-            line.setData(np.arange(len(values)), values, connect=self.plot.joined(values))
+        self.plot.setLabel("left", "norm of τ, % of the base" if relative else "norm of τ")
+        self._draw_lines(norms)
+        self._name_strays(findings, norms)
         known = norms[np.isfinite(norms)]
         self.plot.fit(1.08 * float(known.max()) if known.size and known.max() > 0 else 1.0)
         self.plot.select(self.selection.value.column)
 
-    def _draw_histogram(self, findings: Findings) -> None:
-        part = findings.part(self.selection.value.column, self.selection.value.kind)
-        self._steps = _drawn(self.histogram_plot, self._steps, len(findings.models))
-        details = part.details
-        if details is None or not details.parameters:
-            for step in self._steps:
-                step.setData([], [])
-            return
-        shares = 100 * details.histogram / details.parameters
-        filled = np.flatnonzero(shares.any(axis=0))
-        first, last = (int(filled[0]), int(filled[-1]) + 1) if filled.size else (0, 1)
-        edges = np.arange(first, last + 1) + LOWEST_EXPONENT
-        for number, step in enumerate(self._steps):
-            step.setPen(pg.mkPen(self._colour(number), width=1))
-            step.setData(edges, shares[number, first:last], stepMode="center")
-        self.histogram_plot.getPlotItem().getAxis("bottom").setTicks([_powers(int(edges[0]), int(edges[-1]))])
-        top = 1.08 * float(shares.max()) or 1.0
-        self.histogram_plot.setLimits(
-            xMin=edges[0] - 1, xMax=edges[-1] + 1, yMin=-0.02 * top, yMax=1.05 * top, minXRange=2
-        )
-        self.histogram_plot.setRange(xRange=(edges[0] - 0.3, edges[-1] + 0.3), yRange=(0, top), padding=0)
+    def _draw_lines(self, norms: Floats) -> None:
+        """A line for each sub-model, and discs where there is room for them or no line. [C, K]"""
+        while len(self.lines) > norms.shape[1]:
+            self.plot.removeItem(self.lines.pop())
+        while len(self.lines) < norms.shape[1]:
+            self.lines.append(pg.PlotCurveItem(antialias=True))
+            self.plot.addItem(self.lines[-1], ignoreBounds=True)
+        points, colours = [], []
+        for number, line in enumerate(self.lines):
+            colour = self._colour(number)
+            values = norms[:, number]
+            joined = self.plot.joined(values)
+            line.setPen(pg.mkPen(colour, width=1))
+            line.setData(np.arange(len(values)), values, connect=joined)
+            alone = np.isfinite(values)
+            if norms.size > _MOST_DISCS:
+                alone &= ~(joined | np.append(False, joined[:-1]))
+            points += [(at, float(values[at])) for at in np.flatnonzero(alone).tolist()]
+            colours += [colour] * int(alone.sum())
+        self._discs.show_discs(points, colours)
 
-    def _colour(self, number: int) -> object:
+    def _name_strays(self, findings: Findings, norms: Floats) -> None:
+        """Write the name of a sub-model that strays to where its line is furthest from the others."""
+        for name in self.names:
+            self.plot.removeItem(name)
+        self.names = []
+        strays = _strays(findings.part(None, self.selection.value.kind))
+        for number in sorted(strays)[:_MOST_NAMED]:
+            away = np.abs(norms[:, number] - np.nanmedian(np.nan_to_num(norms), axis=1))
+            if not np.isfinite(away).any():
+                continue
+            at = int(np.nanargmax(away))
+            left = at < len(norms) / 2
+            name = pg.TextItem(
+                f"{findings.models[number]} strays",
+                color=self.palette().color(QPalette.ColorRole.Text),
+                anchor=(-0.05 if left else 1.05, 0.5),
+            )
+            name.setPos(at, norms[at, number])
+            self.plot.addItem(name, ignoreBounds=True)
+            self.names.append(name)
+
+    def _colour(self, number: int) -> QColor:
         colour = model_colour(number)
         if self.selection.value.model not in (None, number):
             colour.setAlpha(_FAINT)
@@ -199,27 +230,33 @@ class MagnitudePicture(Picture):
         selected = self.selection.value
         column = selected.column if point is None else point[0]
         part = findings.part(column, selected.kind)
-        details = part.details
-        if details is None:
-            self.read_out.setText(" ")
+        if part.details is None:
+            self.read(nothing_there(part))
             return
-        relative = details.relative_norm.value
-        place = f"{part.place[:1].upper()}{part.place[1:]}"
         model = selected.model if point is None else self._nearest(part, point[1])
-        if model is not None:
-            share = share_text(float(relative[model]))
-            text = (
-                f"{place}, {findings.models[model]}: ‖τ‖ = {details.norm.value[model]:.3g}, {share} of ‖base‖"
-            )
-            text += f"; mean |τ| {details.mean_magnitude.value[model]:.2g}"
-        else:
-            text = (
-                f"{place}: ‖τ‖ / ‖base‖ from {share_text(float(relative.min()))} "
-                f"to {share_text(float(relative.max()))}"
-            )
-            text += _strays_text(findings.models, part)
-        self.read_out.setText(text)
-        self.setAccessibleDescription(text)
+        self.read(_text_of(findings.models, part, model))
+
+    @Slot()
+    def _on_norm_chosen(self) -> None:
+        self.refresh()
+        self.plot.reset_view()
+
+    @Slot(object)
+    def _on_step_pointed(self, exponent: int | None) -> None:
+        findings = self.findings
+        if findings is None or self.sentence:
+            return
+        if exponent is None:
+            self._on_pointed(None)
+            return
+        part = findings.part(self.selection.value.column, self.selection.value.kind)
+        self.read(f"{capital(part.place)}: {self.histogram_plot.text_of(exponent)}")
+
+    @Slot()
+    def _on_cleared(self) -> None:
+        self.histogram_plot.leave()
+        self.selection.clear()
+        self._on_pointed(None)
 
     def _nearest(self, part: Part, height: float) -> int | None:
         norms = self._norms(part)
@@ -237,14 +274,28 @@ class MagnitudePicture(Picture):
         self.selection.select(column=column, model=self._nearest(part, height))
 
 
-def _drawn(plot: pg.PlotWidget, lines: list[pg.PlotDataItem], count: int) -> list[pg.PlotDataItem]:
-    """As many lines as there are sub-models."""
-    while len(lines) > count:
-        plot.removeItem(lines.pop())
-    while len(lines) < count:
-        symbol = {"symbol": "o", "symbolSize": 5, "symbolPen": None} if isinstance(plot, ColumnsPlot) else {}
-        lines.append(plot.plot([], [], **symbol))
-    return lines
+def _text_of(models: Sequence[str], part: Part, model: int | None) -> str:
+    """The norm of one sub-model, or the span of all."""
+    details = part.details
+    assert details is not None
+    relative = details.relative_norm.value
+    place = capital(part.place)
+    if model is None and len(models) == 1:
+        model = 0
+    if model is not None:
+        return (
+            f"{place}, {models[model]}: ‖τ‖ = {details.norm.value[model]:.3g}, "
+            f"{_share_text(float(relative[model]))} of ‖base‖; "
+            f"mean |τ| {details.mean_magnitude.value[model]:.2g}"
+        ).replace("e-", "e−")
+    if not np.isfinite(relative).any():
+        return f"{place}: the norm of the base is zero"
+    low, high = _share_text(float(np.nanmin(relative))), _share_text(float(np.nanmax(relative)))
+    return f"{place}: ‖τ‖ / ‖base‖ from {low} to {high}{_strays_text(models, part)}"
+
+
+def _share_text(value: float) -> str:
+    return share_text(value) if np.isfinite(value) else "no share"
 
 
 def _strays(part: Part) -> set[int]:
@@ -259,12 +310,3 @@ def _strays_text(models: Sequence[str], part: Part) -> str:
     middle = float(np.nanmedian(norms)) if np.isfinite(norms).any() else 0.0
     texts = [f"{models[at]} strays: {norms[at] / middle:.2g} × the median" for at in sorted(_strays(part))]
     return f". {'; '.join(texts)}" if texts else ""
-
-
-def _powers(first: int, last: int) -> list[tuple[float, str]]:
-    """Some of 2⁻⁴⁸ … 2¹⁵."""
-    step = max(1, -(-(last - first) // 6))
-    return [(power, f"2{str(power).translate(_SUPERSCRIPTS)}") for power in range(first, last + 1, step)]
-
-
-_SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")

@@ -15,16 +15,24 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from core.deltas.findings import Findings
+from core.deltas.findings import Findings, Part
+from core.units import share_text
 from gui.fields import tame
 from gui.pictures.selection import Selection
 from gui.pictures.table import Table
+from gui.text import plural
 from gui.theme import GRID, heading, model_colour, secondary
 
 __all__ = [
     "Legend",
     "Picture",
+    "base_text",
+    "capital",
     "choice",
+    "estimate_text",
+    "merged_text",
+    "nothing_there",
+    "parameters_text",
 ]
 
 _MOST_IN_LEGEND = 60
@@ -71,6 +79,9 @@ class Picture(QWidget):
         self._stack.addWidget(self.body)
         self._stack.addWidget(self._sentence)
         self.read_out = _line(" ")
+        self._source = _line("")
+        secondary(self._source)
+        self._source.hide()
         top = QHBoxLayout()
         top.setSpacing(GRID)
         top.addWidget(self._heading, 1)
@@ -82,6 +93,7 @@ class Picture(QWidget):
         layout.addWidget(self.explanation)
         layout.addLayout(self._stack, 1)
         layout.addWidget(self.read_out)
+        layout.addWidget(self._source)
         selection.changed.connect(self.refresh)
 
     # -- what a subclass does
@@ -132,13 +144,31 @@ class Picture(QWidget):
     def set_printing(self, printing: bool) -> None:
         """Leave out what only makes sense on a screen, and put in what only does on paper."""
         self._controls.setVisible(not printing)
+        self._source.setVisible(printing and bool(self._source.text()))
         for part in self.findChildren(Legend):
             part.set_printing(printing)
         layout = self.layout()
         if layout is not None:
             layout.activate()
 
+    def to_print(self) -> Picture:
+        """What to print in its place: itself, or a copy that has room for everything."""
+        return self
+
+    @property
+    def source(self) -> str:
+        """Where the numbers come from; said on paper, where the window does not say it."""
+        return self._source.text()
+
+    def set_source(self, text: str) -> None:
+        self._source.setText(text)
+
     # -- what subclasses use
+
+    def read(self, text: str) -> None:
+        """Say what is pointed at or selected, also to those who do not see it."""
+        self.read_out.setText(text or " ")
+        self.setAccessibleDescription(text)
 
     def set_title(self, title: str) -> None:
         """Another heading."""
@@ -150,7 +180,8 @@ class Picture(QWidget):
         self._sentence.setText(text)
         self._stack.setCurrentWidget(self._sentence if text else self.body)
         if text:
-            self.read_out.setText(" ")
+            self.explanation.setText("")
+            self.read("")
 
     def showEvent(self, event: QShowEvent) -> None:
         super().showEvent(event)
@@ -220,3 +251,41 @@ def _line(text: str) -> QLabel:
     label = QLabel(text)
     label.setWordWrap(True)
     return label
+
+
+def capital(text: str) -> str:
+    """With a capital, to begin a sentence."""
+    return text[:1].upper() + text[1:]
+
+
+def estimate_text(share: float, error: float, *, exact: bool) -> str:
+    """ "68.1 %" where all was counted, "68.1 % ± 0.2 %" with twice the error of an estimate, "about 68.1 %"
+    where that is not known."""
+    if exact:
+        return share_text(share)
+    return f"{share_text(share)} ± {share_text(2 * error)}" if error > 0 else f"about {share_text(share)}"
+
+
+def merged_text(part: Part, words: str) -> str:
+    """`words` with the share that a merge has finished in the place of {}; "" where that is all of it."""
+    share = part.merged_share
+    return words.format(share_text(share)) if part.drawn is not None and share < 1 else ""
+
+
+def nothing_there(part: Part) -> str:
+    """Why there is nothing to be seen of `part`."""
+    if not part.tensors:
+        return f"{capital(part.place)}: there is no such tensor."
+    return f"{capital(part.place)}: nothing is known yet."
+
+
+def parameters_text(count: int) -> str:
+    """ "1 parameter", "2 048 parameters"."""
+    return plural(count, "parameter")
+
+
+def base_text(findings: Findings) -> str:
+    """What a parameter of the result is like that is on a zero delta."""
+    if findings.zero_tolerance is None:
+        return "as in the base"
+    return f"within {findings.zero_tolerance:g} of the base"

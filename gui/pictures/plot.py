@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pyqtgraph as pg
 from PySide6.QtCore import QEvent, QObject, QPointF, Qt, Signal, Slot
 from PySide6.QtGui import QFocusEvent, QKeyEvent, QPalette
@@ -12,6 +13,8 @@ from PySide6.QtWidgets import QSizePolicy
 from gui.theme import GRID, accent_of
 
 __all__ = ["Plot"]
+
+_Range = tuple[float, float]
 
 _ZOOM = 0.8
 
@@ -30,6 +33,7 @@ class Plot(pg.PlotWidget):
 
     Attributes:
         view: pyqtgraph's view box.
+        home: the x and y ranges in which everything is seen.
 
     Signals:
         pointed(object): the thing under the pointer, or None.
@@ -44,10 +48,13 @@ class Plot(pg.PlotWidget):
     _finished = False
     """Whether the constructor is done: the palette changes in the middle of it."""
 
-    def __init__(self, x_label: str, y_label: str = "") -> None:
+    def __init__(self, name: str, x_label: str, y_label: str = "") -> None:
+        """`name` is for those who do not see it."""
         super().__init__()
+        self.setAccessibleName(name)
         item = self.getPlotItem()
         self.view = item.getViewBox()
+        self.home: tuple[_Range, _Range] = ((0.0, 1.0), (0.0, 1.0))
         self.setFrameShape(pg.PlotWidget.Shape.NoFrame)
         self.setMenuEnabled(False)
         self.hideButtons()
@@ -57,7 +64,7 @@ class Plot(pg.PlotWidget):
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
         self.setMinimumHeight(10 * GRID)
         # Room for the upper half of the topmost label, and below the axis.
-        item.layout.setContentsMargins(0, GRID, 0, GRID // 2)
+        item.layout.setContentsMargins(0, GRID, GRID, GRID // 2)
         self.setLabel("bottom", x_label)
         if y_label:
             self.setLabel("left", y_label)
@@ -81,7 +88,23 @@ class Plot(pg.PlotWidget):
 
     def reset_view(self) -> None:
         """Show everything."""
-        self.view.autoRange(padding=0.02)
+        self.setRange(xRange=self.home[0], yRange=self.home[1], padding=0)
+
+    def set_home(self, x_range: _Range, y_range: _Range, *, anew: bool = False) -> None:
+        """Where everything is seen from now on. A view that was zoomed or moved stays, unless `anew`."""
+        at_home = np.allclose(self.view.viewRange(), self.home)
+        self.home = x_range, y_range
+        (left, right), (bottom, top) = self.home
+        self.view.setLimits(
+            xMin=left,
+            xMax=right,
+            yMin=bottom,
+            yMax=top,
+            minXRange=min(1.0, right - left),
+            minYRange=1e-3 * (top - bottom),
+        )
+        if anew or at_home:
+            self.reset_view()
 
     def axes(self) -> list[pg.AxisItem]:
         return [self.getPlotItem().getAxis(side) for side in ("left", "bottom")]

@@ -12,7 +12,8 @@ from PySide6.QtWidgets import QVBoxLayout, QWidget
 
 from core.units import share_text
 from gui.pictures.columns_plot import ColumnsPlot
-from gui.pictures.picture import Legend, Picture
+from gui.pictures.marks import Discs
+from gui.pictures.picture import Legend, Picture, base_text, capital, merged_text, nothing_there
 from gui.pictures.selection import Selection
 from gui.pictures.table import Table
 from gui.theme import model_colour
@@ -37,11 +38,14 @@ class ProvenancePicture(Picture):
 
     def __init__(self, selection: Selection, parent: QWidget | None = None) -> None:
         super().__init__(selection, parent)
-        self.plot = ColumnsPlot("Layer", "% of the parameters")
+        self.plot = ColumnsPlot("Share of each sub-model by layer", "Layer", "% of the parameters")
+        self._left_share = np.zeros(0)
         self._before = "Nothing has been merged yet."
         self._bars: list[pg.BarGraphItem] = []
-        self._under = self.plot.plot([], [], antialias=True)
-        self._left = self.plot.plot([], [], symbol="o", symbolSize=6, antialias=True)
+        self._under, self._left = (pg.PlotCurveItem(antialias=True) for _ in range(2))
+        self._dots = Discs(6)
+        for item in (self._under, self._left, self._dots):
+            self.plot.addItem(item, ignoreBounds=True)
         self._legend = Legend()
         body = QVBoxLayout(self.body)
         body.setContentsMargins(0, 0, 0, 0)
@@ -90,12 +94,14 @@ class ProvenancePicture(Picture):
             self._bars.append(bar)
             below = below + height
         for line in (self._under, self._left):
-            line.setData(columns, left, connect=self.plot.joined(left))
+            line.setData(columns[known], left[known], connect=self.plot.joined(left)[known])
+        self._left_share = left
+        self._draw_dots()
         self.plot.fit(100.0)
         self.plot.select(self.selection.value.column)
         of = "" if kind is None else f" of {findings.grid.kinds[kind]}"
         self.explanation.setText(
-            f"Share{of} that came from each sub-model. Line: the share that is as it was in the base."
+            f"Share{of} that came from each sub-model. Line: the share that is {base_text(findings)}."
         )
         self._legend.show_models(findings.models)
         self._on_pointed(None)
@@ -104,24 +110,32 @@ class ProvenancePicture(Picture):
         findings = self.findings
         if findings is None or not findings.merged:
             return []
+        kind = self.selection.value.kind
+        named = "all" if kind is None else findings.grid.kinds[kind]
         rows = []
         labels = ["all", *(column.label for column in findings.grid.columns)]
-        for label, part in zip(labels, (findings.part(), *findings.columns()), strict=True):
+        for label, part in zip(labels, (findings.part(None, kind), *findings.columns(kind)), strict=True):
             if part.drawn is not None:
-                rows.append([label, part.drawn.elements, part.drawn.left[-1], *part.drawn.provenance])
-        return [Table(self.file_name, ["layer", "parameters", "left at the base", *findings.models], rows)]
+                shares = part.drawn.provenance
+                rows.append([label, named, part.drawn.elements, part.drawn.left[-1], *shares])
+        headings = ["layer", "kind", "parameters merged", f"left {base_text(findings)}", *findings.models]
+        return [Table(self.file_name, headings, rows)]
 
     def reset_view(self) -> None:
-        self.plot.fit(100.0)
+        self.plot.reset_view()
 
     def recolour(self) -> None:
         self.plot.recolour()
         colours = self.palette()
+        self._under.setPen(pg.mkPen(colours.color(QPalette.ColorRole.Base), width=4))
+        self._left.setPen(pg.mkPen(colours.color(QPalette.ColorRole.Text), width=1))
+        self._draw_dots()
+
+    def _draw_dots(self) -> None:
+        colours = self.palette()
+        points = [(at, share) for at, share in enumerate(self._left_share.tolist()) if np.isfinite(share)]
         text, ground = colours.color(QPalette.ColorRole.Text), colours.color(QPalette.ColorRole.Base)
-        self._under.setPen(pg.mkPen(ground, width=4))
-        self._left.setPen(pg.mkPen(text, width=1))
-        self._left.setSymbolBrush(text)
-        self._left.setSymbolPen(pg.mkPen(ground))
+        self._dots.show_discs(points, [text] * len(points), ground)
 
     def _shares(self) -> tuple[np.ndarray, np.ndarray]:
         """In percent; NaN where nothing is merged yet. [C, K] and [C]"""
@@ -144,22 +158,22 @@ class ProvenancePicture(Picture):
         column = selected.column if point is None else point[0]
         part = findings.part(column, selected.kind)
         if part.drawn is None:
-            self.read_out.setText(f"{part.place}: not merged yet")
+            self.read(nothing_there(part) if not part.tensors else f"{capital(part.place)}: not merged yet")
             return
         model = self._model_at(point) if point is not None else selected.model
         shares = part.drawn.provenance
         left = share_text(float(part.drawn.left[-1]))
-        text = f"{part.place[:1].upper()}{part.place[1:]}: {left} as in the base"
+        so_far = merged_text(part, ", of the {} merged so far")
+        text = f"{capital(part.place)}: {left} {base_text(findings)}"
         if model is not None:
             text += f", {share_text(float(shares[model]))} from {findings.models[model]}"
-        else:
+        elif len(shares) > 1:
             low, high = int(shares.argmin()), int(shares.argmax())
             text += (
-                f", from {share_text(float(shares[low]))} ({findings.models[low]}) "
+                f"; the sub-models' shares are {share_text(float(shares[low]))} ({findings.models[low]}) "
                 f"to {share_text(float(shares[high]))} ({findings.models[high]})"
             )
-        self.read_out.setText(text)
-        self.setAccessibleDescription(text)
+        self.read(text + so_far)
 
     @Slot(object)
     def _on_chosen(self, point: tuple[int, float]) -> None:

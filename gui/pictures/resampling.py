@@ -5,22 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import pyqtgraph as pg
 from numpy.typing import NDArray
-from PySide6.QtCore import Qt, Signal, Slot
-from PySide6.QtGui import QPalette
+from PySide6.QtCore import Signal, Slot
 from PySide6.QtWidgets import QHBoxLayout, QPushButton, QStackedLayout, QVBoxLayout, QWidget
 
 from core.deltas.findings import Findings, Part
 from core.deltas.measures import flattens_at
 from core.units import share_text
+from gui.pictures.draws_plot import DrawsPlot, text_of_draw
 from gui.pictures.heat_map import HeatMap
-from gui.pictures.picture import Picture, choice
-from gui.pictures.plot import Plot
+from gui.pictures.picture import Picture, capital, choice, merged_text, nothing_there
 from gui.pictures.scales import difference_scale, share_scale
 from gui.pictures.selection import Selection
 from gui.pictures.table import Table
-from gui.theme import accent_of
 
 __all__ = ["ResamplingPicture"]
 
@@ -50,29 +47,15 @@ class ResamplingPicture(Picture):
         super().__init__(selection, parent)
         self._n: int | None = None
         self._flat: int | None = None
+        self._at: int | None = None
         self.view_field = choice("How it is shown", ["Curve", "By layer", "Counted − expected"])
         self.use_button = QPushButton("Use this n")
         self.use_button.hide()
         self.controls.addWidget(self.view_field)
-        self.plot = _DrawsPlot("n, the resamples", "% left on a zero delta")
-        self._whole = self.plot.plot([], [], antialias=True)
-        self._expected = self.plot.plot([], [], symbol="o", symbolSize=9, antialias=True)
-        self._counted = self.plot.plot([], [], symbol="o", symbolSize=7, antialias=True)
-        self._flat_line = pg.InfiniteLine(
-            angle=90, label="", labelOpts={"position": 0.92, "anchors": [(0, 0)] * 2}
-        )
-        self._n_line = pg.InfiniteLine(
-            angle=90, label="", labelOpts={"position": 0.8, "anchors": [(0, 0)] * 2}
-        )
-        for line in (self._flat_line, self._n_line):
-            self.plot.addItem(line, ignoreBounds=True)
-        self.layers_plot = HeatMap("Layer")
-        curve = QWidget()
-        column = QVBoxLayout(curve)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.addWidget(self.plot)
+        self.plot = DrawsPlot()
+        self.layers_plot = HeatMap("Share left on a zero delta by layer and n", "Layer")
         self._views = QStackedLayout(self.body)
-        self._views.addWidget(curve)
+        self._views.addWidget(self.plot)
         self._views.addWidget(self.layers_plot)
         advice = QHBoxLayout()
         layout = self.layout()
@@ -84,10 +67,11 @@ class ResamplingPicture(Picture):
         self.view_field.activated.connect(self.refresh)
         self.use_button.clicked.connect(self._on_use)
         self.plot.pointed.connect(self._on_draw_pointed)
-        self.plot.cleared.connect(selection.clear)
+        self.plot.chosen.connect(self._on_draw_pointed)
+        self.plot.cleared.connect(self._on_cleared)
         self.layers_plot.pointed.connect(self._on_pointed)
-        self.layers_plot.chosen.connect(lambda cell: selection.select(column=cell[0]))
-        self.layers_plot.cleared.connect(selection.clear)
+        self.layers_plot.chosen.connect(self._on_chosen)
+        self.layers_plot.cleared.connect(self._on_cleared)
 
     def set_resamples(self, n: int | None, *, fixed: bool = False) -> None:
         """Mark the recipe's n; None where it has none, or several. `fixed` where it cannot be changed now."""
@@ -99,25 +83,39 @@ class ResamplingPicture(Picture):
     def draw(self) -> None:
         findings = self.findings
         part = self._part
-        if findings is None or part is None or (part.predicted is None and part.drawn is None):
+        if findings is None or part is None:
             self.say("The curve is there as soon as the models were looked at.")
-            return
-        self.say("")
-        if self.view_field.currentIndex() == _CURVE:
-            self._views.setCurrentIndex(0)
+        elif not part.tensors:
+            self.say(nothing_there(part))
+        elif part.predicted is None and part.drawn is None:
+            self.say("The curve is there as soon as the models were looked at.")
+        elif self.view_field.currentIndex() == _CURVE:
+            self.say("")
+            self._views.setCurrentWidget(self.plot)
             self._draw_curve(findings, part)
         else:
-            self._views.setCurrentIndex(1)
+            self.say("")
+            self._views.setCurrentWidget(self.layers_plot)
             self._draw_layers(findings)
 
     def tables(self) -> Sequence[Table]:
         findings = self.findings
         if findings is None:
             return []
-        headings = ["layer", "n", "expected", "expected error", "counted", "expected of what was counted"]
+        kind = self.selection.value.kind
+        named = "all" if kind is None else findings.grid.kinds[kind]
+        headings = [
+            "layer",
+            "kind",
+            "n",
+            "expected",
+            "expected error",
+            "counted",
+            "expected of what was counted",
+        ]
         rows: list[Sequence[object]] = []
         labels = ["all", *(column.label for column in findings.grid.columns)]
-        for label, part in zip(labels, (findings.part(), *findings.columns()), strict=True):
+        for label, part in zip(labels, (findings.part(None, kind), *findings.columns(kind)), strict=True):
             drawn = part.drawn
             counted = drawn.left if drawn is not None else np.zeros(0)
             expected = drawn.expected_left if drawn is not None else None
@@ -125,6 +123,7 @@ class ResamplingPicture(Picture):
             rows += [
                 [
                     label,
+                    named,
                     n,
                     None if part.predicted is None else _at(part.predicted.value, n),
                     None if part.predicted is None else _at(part.predicted.error, n),
@@ -137,26 +136,18 @@ class ResamplingPicture(Picture):
 
     def reset_view(self) -> None:
         self.layers_plot.reset_view()
-        self._fit()
+        self.plot.reset_view()
 
     def recolour(self) -> None:
-        colours = self.palette()
         self.plot.recolour()
         self.layers_plot.recolour()
-        accent = accent_of(colours)
-        ground = colours.color(QPalette.ColorRole.Base)
-        quiet = colours.color(QPalette.ColorRole.PlaceholderText)
-        self._whole.setPen(pg.mkPen(colours.color(QPalette.ColorRole.Dark), width=1))
-        self._expected.setPen(pg.mkPen(quiet, style=Qt.PenStyle.DotLine))
-        self._expected.setSymbolBrush(ground)
-        self._expected.setSymbolPen(pg.mkPen(quiet))
-        self._counted.setPen(pg.mkPen(accent))
-        self._counted.setSymbolBrush(accent)
-        self._counted.setSymbolPen(pg.mkPen(accent))
-        for line, colour in ((self._flat_line, quiet), (self._n_line, accent)):
-            line.setPen(pg.mkPen(colour, style=Qt.PenStyle.DashLine))
-            line.label.setColor(colours.color(QPalette.ColorRole.Text))
-            line.label.fill = pg.mkBrush(ground)
+
+    def set_printing(self, printing: bool) -> None:
+        super().set_printing(printing)
+        if printing:
+            self.use_button.hide()
+        else:
+            self._offer_n()
 
     # -- the curve
 
@@ -170,34 +161,46 @@ class ResamplingPicture(Picture):
         predicted = np.zeros(0) if part.predicted is None else part.predicted.value
         counted = np.zeros(0) if part.drawn is None else part.drawn.left
         whole = findings.part().predicted
-        show_whole = part is not findings.part() and whole is not None
-        _set(self._expected, predicted)
-        _set(self._counted, counted)
-        _set(self._whole, whole.value if show_whole and whole is not None else np.zeros(0))
-        self._flat = flattens_at(predicted) if len(predicted) else None
-        level = self._n is not None and self._n == self._flat
-        _mark(self._flat_line, None if level else self._flat, f"levels off at n = {self._flat}")
-        _mark(self._n_line, self._n, f"n = {self._n}, levels off" if level else f"n = {self._n}")
-        self._fit()
-        place = "" if part is findings.part() else f" in {part.place}"
-        more = " Line: all modules." if show_whole else ""
-        self.explanation.setText(
-            f"Share of parameters left on a zero delta{place}. Rings: expected. Dots: counted.{more}"
+        beside = part is not findings.part() and whole is not None
+        self.plot.show_curves(
+            predicted, counted, whole.value if beside and whole is not None else np.zeros(0)
         )
-        self.use_button.setVisible(self._flat is not None and self._n is not None and self._n != self._flat)
+        self._flat = flattens_at(predicted) if len(predicted) else None
+        self.plot.mark(self._n, self._flat)
+        place = "" if part is findings.part() else f" in {part.place}"
+        dots = (
+            f" Dots: counted{merged_text(part, ' in the {} merged so far')}."
+            if part.drawn is not None
+            else ""
+        )
+        more = " Line: all modules." if beside else ""
+        self.explanation.setText(
+            f"Share of parameters left on a zero delta{place}. Rings: expected.{dots}{more}"
+        )
+        self._offer_n()
+        self.read(self._advice(part))
+
+    def _offer_n(self) -> None:
+        shown = self.view_field.currentIndex() == _CURVE and not self.sentence
+        wanted = self._flat is not None and self._n is not None and self._n != self._flat
+        self.use_button.setVisible(shown and wanted)
         self.use_button.setText(f"Use n = {self._flat}")
-        self._say(self._advice(part))
 
     def _advice(self, part: Part) -> str:
         if part.predicted is None:
             drawn = part.drawn
             if drawn is None:
-                return " "
-            return f"From {share_text(float(drawn.left[0]))} at n = 0 to {share_text(float(drawn.left[-1]))}."
+                return ""
+            first, last = share_text(float(drawn.left[0])), share_text(float(drawn.left[-1]))
+            return f"{first} counted with n = 0, {last} with n = {len(drawn.left) - 1}."
         left = part.predicted.value
         if not np.isfinite(left).all():
-            return " "
+            return ""
         first, last = share_text(float(left[0])), share_text(float(left[-1]))
+        if self._flat == 0:
+            return (
+                f"{first} whatever n is: already the first resample moves less than 0.5 % of the parameters."
+            )
         if self._flat is None:
             return f"{first} with n = 0, {last} with n = 20, and each resample still moves more than 0.5 %."
         at = share_text(float(left[self._flat]))
@@ -206,41 +209,23 @@ class ResamplingPicture(Picture):
             f"From n = {self._flat} on, each resample moves less than 0.5 % of the parameters."
         )
 
-    def _fit(self) -> None:
-        curves = [item.getData()[1] for item in (self._expected, self._counted, self._whole)]
-        values = np.concatenate([curve for curve in curves if curve is not None] or [np.zeros(1)])
-        known = values[np.isfinite(values)]
-        top = float(known.max()) if known.size else 1.0
-        draws = max(*(0 if curve is None else len(curve) for curve in curves), 2)
-        self.plot.setLimits(xMin=-1, xMax=draws, yMin=-5, yMax=110, minXRange=1, minYRange=0.1)
-        self.plot.setRange(xRange=(-0.4, draws - 0.6), yRange=(0, 1.15 * max(top, 0.1)), padding=0)
-        self.plot.getPlotItem().getAxis("bottom").setTicks(
-            [[(n, str(n)) for n in range(0, draws, 2 if draws > 12 else 1)]]
-        )
-
     @Slot(object)
     def _on_draw_pointed(self, n: int | None) -> None:
         part = self._part
-        if part is None or self.sentence:
-            return
-        text = self._text_of(part, n) if n is not None else ""
-        self._say(text or self._advice(part))
-
-    def _text_of(self, part: Part, n: int) -> str:
-        parts = []
-        if part.predicted is not None and 0 <= n < len(part.predicted.value):
-            left = part.predicted.value
-            parts.append(f"{share_text(float(left[n]))} expected")
-            if n + 1 < len(left):
-                parts.append(f"one more would move {share_text(float(left[n] - left[n + 1]))}")
-        if part.drawn is not None and 0 <= n < len(part.drawn.left):
-            parts.insert(0, f"{share_text(float(part.drawn.left[n]))} counted")
-        return f"n = {n}: {', '.join(parts)}" if parts else ""
+        if part is not None and not self.sentence:
+            self.read((text_of_draw(part, n) if n is not None else "") or self._advice(part))
 
     @Slot()
     def _on_use(self) -> None:
         if self._flat is not None:
             self.resamples_requested.emit(self._flat)
+
+    @Slot()
+    def _on_cleared(self) -> None:
+        self._at = None
+        self.plot.leave()
+        self.selection.clear()
+        self.refresh()
 
     # -- layer by layer
 
@@ -258,36 +243,39 @@ class ResamplingPicture(Picture):
         scale = difference_scale(values, label) if difference else share_scale(values, label)
         labels = [column.label for column in findings.grid.columns]
         self.layers_plot.show_cells(values, labels, [f"n = {n}" for n in range(draws)], scale)
-        self.layers_plot.select(self.selection.value.column, None)
-        of = "" if kind is None else f" of {findings.grid.kinds[kind]}"
-        self.explanation.setText(_explanation(difference, counted, of))
-        self.use_button.hide()
-        self._say(" ")
+        self._offer_n()
         if difference and not np.isfinite(values).any():
             self.say(
                 "What was counted is there when a merge has run, and what was expected for equal weights."
             )
+            return
+        of = "" if kind is None else f" of {findings.grid.kinds[kind]}"
+        self.explanation.setText(_explanation(difference, counted, of))
+        self._show_place()
+
+    def _show_place(self) -> None:
+        """Frame the cell that was gone to, or the column that is selected, and read it out."""
+        column = self.selection.value.column
+        self.layers_plot.select(column, self._at)
+        self._on_pointed(None)
+
+    @Slot(object)
+    def _on_chosen(self, cell: tuple[int, int]) -> None:
+        self._at = cell[1]
+        self.selection.select(column=cell[0])
+        self._show_place()
 
     @Slot(object)
     def _on_pointed(self, cell: tuple[int, int] | None) -> None:
+        column, at = self.selection.value.column, self._at
+        if cell is None and column is not None and at is not None:
+            cell = column, at
         if cell is None or self.findings is None:
-            self._say(" ")
+            self.read("")
             return
-        column, n = cell
-        part = self.findings.part(column, self.selection.value.kind)
-        text = self._text_of(part, n)
-        self._say(f"{part.place[:1].upper()}{part.place[1:]}, {text}" if text else " ")
-
-    def _say(self, text: str) -> None:
-        self.read_out.setText(text)
-        self.setAccessibleDescription(text)
-
-
-class _DrawsPlot(Plot):
-    """What is pointed at is n."""
-
-    def thing_at(self, x: float, y: float) -> int:
-        return round(x)
+        part = self.findings.part(cell[0], self.selection.value.kind)
+        text = text_of_draw(part, cell[1])
+        self.read(f"{capital(part.place)}, {text}" if text else nothing_there(part))
 
 
 def _explanation(difference: bool, counted: bool, of: str) -> str:
@@ -308,18 +296,6 @@ def _difference_of(part: Part) -> Floats:
     if drawn is None or drawn.expected_left is None:
         return np.zeros(0)
     return drawn.left - drawn.expected_left
-
-
-def _set(curve: pg.PlotDataItem, shares: Floats) -> None:
-    known = np.flatnonzero(np.isfinite(shares))
-    curve.setData(known, 100 * shares[known])
-
-
-def _mark(line: pg.InfiniteLine, at: int | None, text: str) -> None:
-    line.setVisible(at is not None)
-    if at is not None:
-        line.setPos(at)
-        line.label.setText(text)
 
 
 def _at(values: Floats, n: int) -> float | None:

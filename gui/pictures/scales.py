@@ -47,12 +47,15 @@ class Scale:
         return pg.colormap.get(self.colours)
 
 
-def share_scale(percent: Floats, label: str, colours: str = "viridis") -> Scale:
-    """From and to round numbers around `percent`; between 0 and 100."""
+def share_scale(percent: Floats, label: str, colours: str = "viridis", *, least: float = 0.0) -> Scale:
+    """From and to round numbers around `percent`; between 0 and 100, and at least `least` apart."""
     known = percent[np.isfinite(percent)]
     if not known.size:
         return _scale(0, 100, colours, label)
     low, high = float(known.min()), float(known.max())
+    if high - low < least:  # as much to either side, between 0 and 100
+        low = min(max((low + high - least) / 2, 0.0), 100.0 - least)
+        high = low + least
     step = _step(max(high - low, min(1.0, high) or 1.0), 4)
     low = max(0.0, step * math.floor(low / step + 1e-9))
     high = min(100.0, max(step * math.ceil(high / step - 1e-9), low + step))

@@ -13,16 +13,25 @@ from core.deltas.findings import Findings
 from core.units import share_text
 from gui.chips import model_chip
 from gui.pictures.heat_map import HeatMap
-from gui.pictures.picture import Picture, choice
+from gui.pictures.picture import (
+    Picture,
+    capital,
+    choice,
+    estimate_text,
+    nothing_there,
+    parameters_text,
+)
 from gui.pictures.scales import share_scale
 from gui.pictures.selection import Selection
 from gui.pictures.table import Table
-from gui.text import grouped
 
 __all__ = ["ZeroDeltasPicture"]
 
 _MEAN, _SPREAD = range(2)
 _FIRST_MODEL = 2
+
+_LEAST_SPAN = 5.0
+"""Percentage points between the ends of the scale: smaller differences stay pale."""
 
 Cell = tuple[int, int]
 
@@ -40,7 +49,7 @@ class ZeroDeltasPicture(Picture):
 
     def __init__(self, selection: Selection, parent: QWidget | None = None) -> None:
         super().__init__(selection, parent)
-        self.plot = HeatMap("Layer")
+        self.plot = HeatMap("Share of zero deltas by layer and kind of module", "Layer")
         body = QVBoxLayout(self.body)
         body.setContentsMargins(0, 0, 0, 0)
         body.addWidget(self.plot)
@@ -49,7 +58,7 @@ class ZeroDeltasPicture(Picture):
         self.controls.addWidget(self.show_field)
         self.show_field.activated.connect(self._on_show_chosen)
         self.plot.pointed.connect(self._on_pointed)
-        self.plot.chosen.connect(lambda cell: selection.select(column=cell[0], kind=cell[1]))
+        self.plot.chosen.connect(self._on_chosen)
         self.plot.cleared.connect(selection.clear)
 
     def draw(self) -> None:
@@ -60,7 +69,8 @@ class ZeroDeltasPicture(Picture):
         self.say("")
         self._offer_models(findings)
         percent = self._percent(findings)
-        scale = share_scale(percent, self._unit(), "cividis" if self._shows_spread else "viridis")
+        colours = "cividis" if self._shows_spread else "viridis"
+        scale = share_scale(percent, self._unit(), colours, least=_LEAST_SPAN)
         grid = findings.grid
         self.plot.show_cells(percent, [column.label for column in grid.columns], grid.kinds, scale)
         self.plot.select(self.selection.value.column, self.selection.value.kind)
@@ -71,18 +81,24 @@ class ZeroDeltasPicture(Picture):
         findings = self.findings
         if findings is None or not findings.counts:
             return []
-        headings = ["layer", "kind", "parameters", "mean", "mean error", *findings.models]
-        rows = [
-            [
-                findings.grid.columns[column].label,
-                findings.grid.kinds[kind],
-                findings.parameters[column, kind],
-                findings.mean_zero_delta.value[column, kind],
-                findings.mean_zero_delta.error[column, kind],
-                *findings.zero_delta.value[column, kind],
-            ]
-            for column, kind in sorted(findings.counts)
-        ]
+        models = [text for model in findings.models for text in (model, f"{model} error")]
+        headings = ["layer", "kind", "parameters", "looked at", "mean", "mean error", *models]
+        rows = []
+        for column, kind in sorted(findings.counts):
+            each = zip(
+                findings.zero_delta.value[column, kind], findings.zero_delta.error[column, kind], strict=True
+            )
+            rows.append(
+                [
+                    findings.grid.columns[column].label,
+                    findings.grid.kinds[kind],
+                    findings.parameters[column, kind],
+                    findings.counts[column, kind].elements,
+                    findings.mean_zero_delta.value[column, kind],
+                    findings.mean_zero_delta.error[column, kind],
+                    *(number for pair in each for number in pair),
+                ]
+            )
         return [Table(self.file_name, headings, rows)]
 
     def reset_view(self) -> None:
@@ -95,23 +111,21 @@ class ZeroDeltasPicture(Picture):
         """What is known of a cell, in a sentence."""
         findings = self.findings
         assert findings is not None
-        place = _capital(findings.grid.place(column, kind))
+        place = capital(findings.grid.place(column, kind))
         counts = findings.counts.get((column, kind))
         if counts is None or not counts.parameters:
-            return (
-                f"{place}: nothing there" if not findings.grid.tensors.get((column, kind)) else f"{place}: …"
-            )
-        mean = counts.mean_zero_delta
-        shares = counts.zero_delta.value
-        text = f"{place}: {estimate_text(float(mean.value), float(mean.error))} zero deltas"
+            return nothing_there(findings.part(column, kind))
+        mean, each = counts.mean_zero_delta, counts.zero_delta
+        share = estimate_text(float(mean.value), float(mean.error), exact=counts.exact)
+        text = f"{place}: {share} zero deltas"
         model = self.selection.value.model
         if model is not None:
-            text += f", {share_text(float(shares[model]))} in {findings.models[model]}"
-        if len(shares) > 1:
-            text += (
-                f", {share_text(float(shares.min()))} to {share_text(float(shares.max()))} in the sub-models"
-            )
-        return f"{text}; {grouped(counts.parameters)} parameters"
+            own = estimate_text(float(each.value[model]), float(each.error[model]), exact=counts.exact)
+            text += f", {own} in {findings.models[model]}"
+        if len(each.value) > 1:
+            low, high = share_text(float(each.value.min())), share_text(float(each.value.max()))
+            text += f", {low} to {high} in the sub-models"
+        return f"{text}; {parameters_text(counts.parameters)}"
 
     # -- inside
 
@@ -168,24 +182,18 @@ class ZeroDeltasPicture(Picture):
         if cell is None and selected.column is not None and selected.kind is not None:
             cell = selected.column, selected.kind
         if cell is not None:
-            self.read_out.setText(self.text_of_cell(*cell))
+            self.read(self.text_of_cell(*cell))
             return
         part = findings.part(selected.column, selected.kind)
         if part.counts is None:
-            self.read_out.setText(" ")
+            self.read("")
             return
         mean = part.counts.mean_zero_delta
-        share = estimate_text(float(mean.value), float(mean.error))
-        self.read_out.setText(
-            f"{_capital(part.place)}: {share} zero deltas; {grouped(part.counts.parameters)} parameters"
-        )
-        self.setAccessibleDescription(self.read_out.text())
+        share = estimate_text(float(mean.value), float(mean.error), exact=part.counts.exact)
+        self.read(f"{capital(part.place)}: {share} zero deltas; {parameters_text(part.counts.parameters)}")
 
-
-def estimate_text(share: float, error: float) -> str:
-    """ "68.1 %", with twice the standard error where there is one: "68.1 % ± 0.2 %"."""
-    return f"{share_text(share)} ± {share_text(2 * error)}" if error > 0 else share_text(share)
-
-
-def _capital(text: str) -> str:
-    return text[:1].upper() + text[1:]
+    @Slot(object)
+    def _on_chosen(self, cell: Cell) -> None:
+        findings = self.findings
+        if findings is not None and cell in findings.grid.tensors:
+            self.selection.select(column=cell[0], kind=cell[1])

@@ -14,7 +14,7 @@ from pytestqt.qtbot import QtBot
 from safetensors.torch import load_file
 
 import gui.comparison_job
-from core import CancelToken
+from core import CancelToken, read_record
 from core.comparison import RunComparison, compare_runs
 from gui.window import MainWindow
 
@@ -65,15 +65,16 @@ def test_the_elements_that_differ_are_those_of_the_files(
 
 
 def test_maps_are_subtracted(qtbot: QtBot, merged_twice: MainWindow, tmp_path: Path) -> None:
-    from core import read_record
-
     picture = merged_twice.pictures.comparison
     compare(qtbot, merged_twice)
     maps = [picture.map_field.itemText(at) for at in range(picture.map_field.count())]
     assert maps[:3] == ["Elements that differ", "Left as in the base", "Zero deltas, mean"]
-    assert maps[3:] == [f"Taken from run-{number}" for number in (1, 2, 3)]
-    picture.map_field.setCurrentIndex(4)
-    picture.map_field.activated.emit(4)
+    runs = (1, 2, 3)
+    assert maps[3] == "Zero deltas, spread"
+    assert maps[4:7] == [f"Taken from run-{number}" for number in runs]
+    assert maps[7:] == [*(f"Zero deltas of run-{number}" for number in runs), "Resampling, by layer"]
+    picture.map_field.setCurrentIndex(5)
+    picture.map_field.activated.emit(5)
     name = "model.layers.0.self_attn.q_proj.weight"
     shares = []
     for out in ("out-2", "out"):
@@ -83,6 +84,55 @@ def test_maps_are_subtracted(qtbot: QtBot, merged_twice: MainWindow, tmp_path: P
     table = picture.tables()[0].text().splitlines()
     assert table[0].startswith("layer,kind,elements compared,elements that differ,Left as in the base")
     assert len(table) == 9
+
+
+def test_what_was_left_after_each_draw_is_subtracted(
+    qtbot: QtBot, merged_twice: MainWindow, tmp_path: Path
+) -> None:
+    picture = merged_twice.pictures.comparison
+    compare(qtbot, merged_twice)
+    picture.map_field.setCurrentText("Resampling, by layer")
+    picture.map_field.activated.emit(picture.map_field.currentIndex())
+    shares = []
+    for out in ("out-2", "out"):
+        layer = [
+            tensor
+            for tensor in read_record(tmp_path / out).tensors
+            if tensor.name.startswith("model.layers.2.")
+        ]
+        left = sum(np.array(tensor.zero_after_draw) for tensor in layer)
+        shares.append(left / sum(tensor.elements for tensor in layer))
+    np.testing.assert_allclose(picture.plot.values[3], 100 * (shares[0] - shares[1]))
+    picture.plot.chosen.emit((3, 2))
+    assert picture.read_out.text().startswith("Layer 2, n = 2: ")
+    assert merged_twice.pictures.selection.value.column == 3
+    rows = [row.split(",") for row in picture.tables()[1].text().splitlines()]
+    found = [float(row[2]) for row in rows if row[0] == "2"]
+    np.testing.assert_allclose(found, shares[0] - shares[1])
+
+
+def test_other_runs_take_the_picture_away(qtbot: QtBot, merged_twice: MainWindow) -> None:
+    picture = merged_twice.pictures.comparison
+    compare(qtbot, merged_twice)
+    assert picture.sentence == ""
+    picture.right_field.setCurrentIndex(0)
+    picture.right_field.activated.emit(0)
+    assert "two different runs" in picture.sentence
+    assert not picture.compare_button.isEnabled()
+    assert picture.tables() == []
+    picture.left_field.setCurrentIndex(1)
+    picture.left_field.activated.emit(1)
+    assert "press Compare" in picture.sentence
+    compare(qtbot, merged_twice)
+    assert "between out and out-2" in picture.explanation.text()
+
+
+def test_nothing_is_compared_while_a_merge_runs(qtbot: QtBot, merged_twice: MainWindow) -> None:
+    picture = merged_twice.pictures.comparison
+    picture.set_merging(True)
+    assert not picture.compare_button.isEnabled()
+    picture.set_merging(False)
+    assert picture.compare_button.isEnabled()
 
 
 def test_the_selection_is_that_of_the_other_pictures(qtbot: QtBot, merged_twice: MainWindow) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -51,7 +53,7 @@ def test_everything_is_shown_until_something_is_selected(looked: MainWindow, mod
     assert cell(looked, 1, Column.ZERO) == f"{100 * zero / parameters:.1f} %"
     assert cell(looked, 1, Column.TAKEN) == ""
     assert detail.accessibleDescription().startswith("8 tensors · ")
-    assert "Choose one tensor" in detail._offer.text()
+    assert "Choose one tensor" in detail.map.sentence
     tensors = [detail.tensor_field.itemText(at) for at in range(detail.tensor_field.count())]
     assert (tensors[0], len(tensors)) == ("all 8 tensors", 9)
 
@@ -74,13 +76,17 @@ def test_where_the_deltas_are_is_counted_by_itself(qtbot: QtBot, looked: MainWin
         load_file(models / name / "model.safetensors")[UP] for name in ("base", "run-1", "run-2", "run-3")
     )
     changed = np.mean([(run != base).numpy() for run in runs], axis=0)  # 48 rows, 16 columns: a tile each
-    np.testing.assert_allclose(detail.map_plot.values, 100 * (1 - changed.T))
+    np.testing.assert_allclose(detail.map.plot.values, 100 * (1 - changed.T))
     assert "48 × 16" in detail.accessibleDescription()
     looked.pictures.selection.select(model=0)
-    np.testing.assert_allclose(detail.map_plot.values, 100 * (runs[0] == base).numpy().T)
+    np.testing.assert_allclose(detail.map.plot.values, 100 * (runs[0] == base).numpy().T)
     assert detail.table.selectionModel().selectedRows()[0].row() == 0
-    detail.map_plot.pointed.emit((3, 5))
-    assert detail.accessibleDescription().startswith("Rows 5 to 5, columns 3 to 3: ")
+    detail.map.plot.pointed.emit((3, 5))
+    assert detail.accessibleDescription().startswith("Row 5, column 3: ")
+    detail.map.plot.setFocus()
+    QTest.keyClick(detail.map.plot, Qt.Key.Key_Right)
+    QTest.keyClick(detail.map.plot, Qt.Key.Key_Down)
+    assert detail.accessibleDescription().startswith("Row 1, column 0: ")
 
 
 def test_overlap_is_drawn_and_read_out(looked: MainWindow, models: Path) -> None:
@@ -91,8 +97,8 @@ def test_overlap_is_drawn_and_read_out(looked: MainWindow, models: Path) -> None
     )
     times = np.sum([(run != base).numpy() for run in runs], axis=0)
     expected = np.bincount(times.ravel(), minlength=4) / times.size
-    np.testing.assert_allclose(detail._bars.opts["height"], 100 * expected)
-    detail.overlap_plot.pointed.emit((1, 10.0))
+    np.testing.assert_allclose(detail.plots._bars.opts["height"], 100 * expected)
+    detail.plots.overlap.pointed.emit((1, 10.0))
     assert "were changed by exactly 1 of 3" in detail.accessibleDescription()
 
 
@@ -113,10 +119,10 @@ def test_large_tensors_are_read_on_request(
     monkeypatch.setattr(gui.tensor_viewer, "_UNASKED_BYTES", 1000)
     detail = looked.pictures.detail
     select(looked, 1, "mlp up")
-    qtbot.waitUntil(detail.look_button.isVisible)
-    assert "is found by reading 6.14 kB" in detail._offer.text()
+    qtbot.waitUntil(detail.map.look_button.isVisible)
+    assert "is found by reading 6.14 kB" in detail.map.sentence
     assert detail._view_of_wanted is None
-    QTest.mouseClick(detail.look_button, Qt.MouseButton.LeftButton)
+    QTest.mouseClick(detail.map.look_button, Qt.MouseButton.LeftButton)
     qtbot.waitUntil(lambda: detail._view_of_wanted is not None)
 
 
@@ -128,7 +134,7 @@ def test_nothing_is_read_while_a_merge_runs(
     qtbot.waitUntil(held_merge.reached.is_set)
     looked.layout_.show_detail()
     select(looked, 1, "mlp up")
-    qtbot.waitUntil(lambda: "when the merge is done" in detail._offer.text())
+    qtbot.waitUntil(lambda: "when the merge is done" in detail.map.sentence)
     held_merge.released.set()
     qtbot.waitUntil(lambda: not looked.merging)
     qtbot.waitUntil(lambda: detail._view_of_wanted is not None)
@@ -152,15 +158,92 @@ def test_going_from_cell_to_cell_reads_the_last_one_only(qtbot: QtBot, looked: M
     assert begun == [UP.replace(".1.", ".2.")]
 
 
-def test_its_numbers_are_tables(qtbot: QtBot, looked: MainWindow) -> None:
+def test_its_numbers_are_tables(qtbot: QtBot, looked: MainWindow, models: Path) -> None:
     detail = looked.pictures.detail
     select(looked, 1, "mlp up")
-    qtbot.waitUntil(lambda: len(detail.tables()) == 3)
-    numbers, overlap, tiles = (table.text().splitlines() for table in detail.tables())
-    assert len(numbers) == 4
-    assert len(overlap) == 5
-    assert len(tiles) == 1 + 48 * 16
-    assert tiles[0] == "tensor,first row,first column,run-1,run-2,run-3"
+    names = ["detail"] + [f"detail-{rest}" for rest in ("overlap", "resampling", "agreement", "histogram")]
+    qtbot.waitUntil(lambda: [table.name for table in detail.tables()] == [*names, "detail-tiles"])
+    numbers, overlap, draws, pairs, histogram, tiles = (
+        list(csv.DictReader(io.StringIO(table.text()))) for table in detail.tables()
+    )
+    base, *runs = (
+        load_file(models / name / "model.safetensors")[UP].double()
+        for name in ("base", "run-1", "run-2", "run-3")
+    )
+    deltas = [run - base for run in runs]
+    assert [row["sub-model"] for row in numbers] == ["run-1", "run-2", "run-3"]
+    for row, delta in zip(numbers, deltas, strict=True):
+        assert float(row["norm"]) == pytest.approx(float(delta.norm()))
+        assert float(row["zero deltas"]) == float((delta == 0).double().mean())
+        assert float(row["zero deltas error"]) == 0
+    unchanged = np.mean([(delta == 0).numpy() for delta in deltas], axis=0)
+    assert len(overlap) == 4
+    assert float(draws[6]["expected"]) == pytest.approx((unchanged**7).mean())
+    one, other = deltas[0].flatten(), deltas[2].flatten()
+    assert float(pairs[1]["cosine"]) == pytest.approx(
+        float(one @ other / one.norm() / other.norm()), abs=1e-6
+    )
+    assert sum(float(row["run-2"]) for row in histogram) == int((deltas[1] != 0).sum())
+    assert len(tiles) == 48 * 16
+    assert [*tiles[0]] == ["tensor", "first row", "first column", "run-1", "run-2", "run-3"]
+
+
+def test_each_of_its_plots_follows_the_selection(looked: MainWindow, models: Path) -> None:
+    detail = looked.pictures.detail
+    select(looked, 1, "mlp up")
+    base, *runs = (
+        load_file(models / name / "model.safetensors")[UP].double()
+        for name in ("base", "run-1", "run-2", "run-3")
+    )
+    unchanged = np.mean([(run == base).numpy() for run in runs], axis=0)
+    detail.plot_field.setCurrentIndex(1)
+    np.testing.assert_allclose(detail.plots.draws.expected.getData()[1][3], 100 * (unchanged**4).mean())
+    detail.plots.draws.pointed.emit(3)
+    assert detail.accessibleDescription().startswith("n = 3: ")
+    detail.plot_field.setCurrentIndex(2)
+    shares = detail.plots.sizes.steps[0].getData()[1]
+    assert shares.sum() == pytest.approx(100 * float((runs[0] != base).double().mean()))
+    detail.plot_field.setCurrentIndex(3)
+    one, other = ((run - base).flatten() for run in runs[:2])
+    expected = float(one @ other / one.norm() / other.norm())
+    assert detail.plots.pairs.values[0, 1] == pytest.approx(expected, abs=1e-6)
+    detail.plots.pairs.chosen.emit((0, 1))
+    assert detail.accessibleDescription().startswith("run-2 and run-1: cosine ")
+
+
+def test_a_row_of_numbers_is_gone_to_by_key(looked: MainWindow) -> None:
+    table = looked.pictures.detail.table
+    table.setFocus()
+    assert looked.pictures.selection.value.model is None
+    QTest.keyClick(table, Qt.Key.Key_Down)
+    QTest.keyClick(table, Qt.Key.Key_Down)
+    assert looked.pictures.selection.value.model == table.selected_row
+    assert table.selected_row is not None
+    looked.pictures.selection.select(model=0)
+    assert table.selected_row == 0
+
+
+def test_what_is_printed_shows_every_row_and_column(looked: MainWindow, tmp_path: Path) -> None:
+    detail = looked.pictures.detail
+    detail.plot_field.setCurrentIndex(3)
+    printed = detail.to_print()
+    assert printed is not detail
+    printed.set_printing(True)
+    printed.grab()
+    assert printed.table.horizontalScrollBar().maximum() == 0
+    assert printed.table.verticalScrollBar().maximum() == 0
+    assert printed.plots.currentIndex() == 3
+    assert "Measured on every parameter" in printed.source
+    printed.deleteLater()
+
+
+def test_another_family_forgets_where_the_deltas_were(qtbot: QtBot, looked: MainWindow) -> None:
+    detail = looked.pictures.detail
+    select(looked, 1, "mlp up")
+    qtbot.waitUntil(lambda: detail._view_of_wanted is not None)
+    detail.forget_view()
+    assert detail._view_of_wanted is None
+    assert detail.map.currentWidget() is not detail.map.plot
 
 
 def test_the_focus_says_which_picture_is_meant(qtbot: QtBot, looked: MainWindow) -> None:

@@ -249,10 +249,10 @@ def expected_left(deltas: dict[str, Tensors], names: list[str], draws: int) -> n
 
 def test_the_curve_is_what_the_overlap_predicts_and_the_merge_counted(shown, deltas, record) -> None:
     picture = shown(ResamplingPicture)
-    x, y = picture._expected.getData()
+    x, y = picture.plot.expected.getData()
     assert x.tolist() == list(range(21))
     np.testing.assert_allclose(y, 100 * expected_left(deltas, list(deltas["run-1"]), 21))
-    x, y = picture._counted.getData()
+    x, y = picture.plot.counted.getData()
     assert x.tolist() == [0, 1, 2, 3, 4]
     left = np.sum([tensor.zero_after_draw for tensor in record.tensors], axis=0)
     np.testing.assert_allclose(y, 100 * left / sum(tensor.elements for tensor in record.tensors))
@@ -260,13 +260,13 @@ def test_the_curve_is_what_the_overlap_predicts_and_the_merge_counted(shown, del
 
 def test_the_curve_follows_the_selection_with_the_whole_beside_it(shown, deltas) -> None:
     picture = shown(ResamplingPicture)
-    assert picture._whole.getData()[0] is None or len(picture._whole.getData()[0]) == 0
+    assert len(picture.plot.beside.getData()[0]) == 0
     picture.selection.select(column=2, kind=1)
     np.testing.assert_allclose(
-        picture._expected.getData()[1], 100 * expected_left(deltas, [QUERY.format(1)], 21)
+        picture.plot.expected.getData()[1], 100 * expected_left(deltas, [QUERY.format(1)], 21)
     )
     np.testing.assert_allclose(
-        picture._whole.getData()[1], 100 * expected_left(deltas, list(deltas["run-1"]), 21)
+        picture.plot.beside.getData()[1], 100 * expected_left(deltas, list(deltas["run-1"]), 21)
     )
     assert "layer 1 · attention q" in picture.explanation.text()
 
@@ -291,11 +291,20 @@ def test_n_is_advised_and_taken_over(qtbot: QtBot, shown, deltas) -> None:
 def test_each_n_is_read_out(qtbot: QtBot, shown, deltas) -> None:
     picture = shown(ResamplingPicture)
     left = expected_left(deltas, list(deltas["run-1"]), 21)
-    point(picture.plot, 7, 20)
-    text = f"n = 7: {100 * left[7]:.2f} % expected".replace(".00", ".0")
-    qtbot.waitUntil(lambda: picture.read_out.text().startswith("n = 7: "))
-    assert text.split(":")[0] in picture.read_out.text()
-    assert "one more would move" in picture.read_out.text()
+    counted = picture.plot.counted.getData()[1][2]
+    text = (
+        f"n = 2: {counted:.1f} % counted, {100 * left[2]:.1f} % expected, "
+        f"one more would move {100 * (left[2] - left[3]):.1f} %"
+    )
+    point(picture.plot, 2, 20)
+    qtbot.waitUntil(lambda: picture.read_out.text() == text)
+    assert picture.accessibleDescription() == text
+    picture.plot.setFocus()
+    for _ in range(4):
+        QTest.keyClick(picture.plot, Qt.Key.Key_Right)
+    assert picture.read_out.text().startswith("n = 3: ")
+    QTest.keyClick(picture.plot, Qt.Key.Key_Escape)
+    assert "with n = 0" in picture.read_out.text()
 
 
 def test_layers_and_draws_are_a_map(shown, record) -> None:
@@ -357,7 +366,7 @@ def test_bars_are_the_shares_of_the_sub_models(shown, record) -> None:
     np.testing.assert_allclose(heights, expected)
     np.testing.assert_allclose([bar.opts["y0"][2] for bar in picture._bars], [0, *np.cumsum(expected)[:-1]])
     left = sum(tensor.zero_after_draw[-1] for tensor in record.tensors if tensor.name in names)
-    assert picture._left.getData()[1][2] == pytest.approx(100 * left / 1024)
+    assert picture._dots.points[2] == (2, pytest.approx(100 * left / 1024))
     picture.selection.select(kind=2)
     heights = [bar.opts["height"][2 - 1] for bar in picture._bars]  # embeddings have no such module
     np.testing.assert_allclose(heights, 100 * selected(record, [UP.format(1)]) / 768)
@@ -390,7 +399,8 @@ def test_the_numbers_of_the_bars_are_a_table(shown, record) -> None:
     names = [tensor.name for tensor in record.tensors]
     total = sum(tensor.elements for tensor in record.tensors)
     assert float(rows["all"]["run-3"]) == selected(record, names)[2] / total
-    assert int(rows["out"]["parameters"]) == 16
+    assert int(rows["out"]["parameters merged"]) == 16
+    assert rows["out"]["kind"] == "all"
 
 
 # -- agreement -----------------------------------------------------------------------------------------------
@@ -432,8 +442,23 @@ def test_a_row_selects_a_sub_model_in_any_order(shown, monkeypatch: pytest.Monke
     assert picture._order == [2, 0, 1]
     click(picture.plot, 2, 0)
     assert picture.selection.value.model == 2
-    point(picture.plot, 2, 0)
-    assert picture._text_of(picture._part, (2, 0)).startswith("run-3 and run-2: cosine ")
+    assert picture.read_out.text().startswith("run-3 and run-2: cosine ")
+
+
+def test_pairs_are_gone_to_by_key(shown) -> None:
+    picture = shown(AgreementPicture)
+    click(picture.plot, 1, 0)
+    assert picture.read_out.text().startswith("run-1 and run-2: cosine ")
+    QTest.keyClick(picture.plot, Qt.Key.Key_Right)
+    assert picture.read_out.text().startswith("run-1 and run-3: cosine ")
+    QTest.keyClick(picture.plot, Qt.Key.Key_Down)
+    assert picture.read_out.text().startswith("run-2 and run-3: cosine ")
+    assert picture.selection.value.model == 1
+    assert picture.accessibleDescription() == picture.read_out.text()
+    picture.selection.select(model=2)  # in another picture
+    assert picture.read_out.text().startswith("Cosines from ")
+    QTest.keyClick(picture.plot, Qt.Key.Key_Escape)
+    assert picture.selection.value == Selected()
 
 
 def test_the_numbers_of_pairs_are_a_table(shown, deltas) -> None:
@@ -466,10 +491,10 @@ def test_lines_are_the_norms_by_layer(shown, deltas, models: Path) -> None:
     names = [QUERY.format(2), UP.format(2)]
     tau = torch.cat([deltas["run-2"][name].flatten() for name in names])
     theta = torch.cat([base[name].double().flatten() for name in names])
-    assert picture._lines[1].getData()[1][3] == pytest.approx(float(100 * tau.norm() / theta.norm()))
+    assert picture.lines[1].getData()[1][3] == pytest.approx(float(100 * tau.norm() / theta.norm()))
     picture.norm_field.setCurrentIndex(1)
     picture.norm_field.activated.emit(1)
-    assert picture._lines[1].getData()[1][3] == pytest.approx(float(tau.norm()))
+    assert picture.lines[1].getData()[1][3] == pytest.approx(float(tau.norm()))
 
 
 def test_the_histogram_is_that_of_what_is_selected(shown, deltas) -> None:
@@ -477,7 +502,7 @@ def test_the_histogram_is_that_of_what_is_selected(shown, deltas) -> None:
     picture.selection.select(column=1, kind=2)
     tau = deltas["run-3"][UP.format(0)].flatten()
     exponents = torch.frexp(tau[tau != 0])[1] - 1
-    edges, shares = picture._steps[2].getData()
+    edges, shares = picture.histogram_plot.steps[2].getData()
     found = {int(edge): share for edge, share in zip(edges, shares, strict=False) if share}
     expected = {
         int(power): pytest.approx(100 * float(count) / tau.numel())
@@ -499,11 +524,16 @@ def test_a_sub_model_that_strays_is_marked(shown, findings: Findings) -> None:
     picture.show_findings(replace(findings, inspected=whole))
     assert "run&#8209;2&nbsp;!" in picture._legend.text()
     assert "run-2 strays" in picture.read_out.text()
+    assert [name.toPlainText() for name in picture.names] == ["run-2 strays"]
+    x, y = picture.names[0].pos().x(), picture.names[0].pos().y()
+    assert picture.lines[1].getData()[1][int(x)] == pytest.approx(y)
+    picture.show_findings(findings)
+    assert picture.names == []
 
 
 def test_a_point_selects_layer_and_sub_model(shown) -> None:
     picture = shown(MagnitudePicture)
-    height = picture._lines[2].getData()[1][2]
+    height = picture.lines[2].getData()[1][2]
     click(picture.plot, 2, height)
     assert picture.selection.value == Selected(column=2, model=2)
     assert picture.read_out.text().startswith("Layer 1, run-3: ‖τ‖ = ")
@@ -517,6 +547,23 @@ def test_norms_and_histograms_are_tables(shown, deltas) -> None:
     assert float(row["largest |τ| seen"]) == float(tau.abs().max())
     counted = sum(float(row["run-1"]) for row in rows_of(picture, 1))
     assert counted == int((tau != 0).sum())
+
+
+def test_the_histogram_is_read_out_by_key(shown, deltas) -> None:
+    picture = shown(MagnitudePicture)
+    picture.selection.select(column=1, kind=2)
+    picture.histogram_plot.setFocus()
+    QTest.keyClick(picture.histogram_plot, Qt.Key.Key_Right)
+    first = picture.histogram_plot._at
+    shares = []
+    for run in RUNS:
+        tau = deltas[run][UP.format(0)]
+        shares.append(float(((torch.frexp(tau)[1] - 1 == first) & (tau != 0)).double().mean()))
+    text = picture.read_out.text()
+    assert text.startswith("Layer 0 · mlp up: ")
+    assert f"{100 * max(shares):.2f}"[:4] in text
+    QTest.keyClick(picture.histogram_plot, Qt.Key.Key_Escape)
+    assert picture.selection.value == Selected()
 
 
 # -- all of them ---------------------------------------------------------------------------------------------
@@ -540,6 +587,16 @@ def test_what_is_selected_in_one_is_selected_in_all(qtbot: QtBot, findings: Find
     agreement.plot.chosen.emit((0, 1))
     assert zero.show_field.currentText() == "run-2"
     assert zero.plot._selected == (3, 2)
+
+
+def test_cells_without_tensors_are_told_of(shown) -> None:
+    for kind in (ResamplingPicture, ProvenancePicture, AgreementPicture, MagnitudePicture):
+        picture = shown(kind)
+        picture.selection.set(Selected(column=0, kind=1))  # no attention before the layers
+        said = picture.sentence or picture.read_out.text()
+        assert "there is no such tensor" in said, kind
+        picture.selection.clear()
+        assert picture.sentence == ""
 
 
 def test_the_palette_of_the_window_is_that_of_the_pictures(qtbot: QtBot, shown) -> None:
@@ -566,7 +623,7 @@ def test_pictures_that_cannot_be_seen_are_not_drawn(qtbot: QtBot, findings: Find
 def test_long_names_of_modules_are_shortened(qtbot: QtBot) -> None:
     from gui.pictures.scales import share_scale
 
-    plot = HeatMap("Layer")
+    plot = HeatMap("Map", "Layer")
     qtbot.addWidget(plot)
     plot.resize(600, 400)
     values = np.array([[1.0, 2.0]])

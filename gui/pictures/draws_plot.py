@@ -1,0 +1,148 @@
+"""The curve over n: what is left on a zero delta, expected and counted."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyqtgraph as pg
+from numpy.typing import NDArray
+from PySide6.QtCore import Qt
+from PySide6.QtGui import QPalette
+
+from core.deltas.findings import Part
+from core.units import share_text
+from gui.pictures.marks import Discs
+from gui.pictures.plot import Plot
+from gui.theme import accent_of
+
+__all__ = ["DrawsPlot", "text_of_draw"]
+
+Floats = NDArray[np.float64]
+
+_NONE = np.zeros(0)
+
+
+class DrawsPlot(Plot):
+    """From left to right n, the resamples; upwards the share of parameters on a zero delta.
+
+    Rings are expected, dots were counted by a merge, and a line without marks is something to compare with.
+    What is pointed at and chosen is n; the arrow keys go from one to the next.
+    """
+
+    def __init__(self) -> None:
+        super().__init__("Share left on a zero delta by n", "n, the resamples", "% left on a zero delta")
+        self._at: int | None = None
+        self._draws = 2
+        self._shown: tuple[Floats, Floats, Floats] = (_NONE, _NONE, _NONE)
+        self.beside, self.expected, self.counted = (pg.PlotCurveItem(antialias=True) for _ in range(3))
+        self.rings, self.dots = Discs(8), Discs(7)
+        options = {"anchors": [(0, 0)] * 2}
+        self.flat_line, self.n_line = (
+            pg.InfiniteLine(angle=90, label="", labelOpts=options) for _ in range(2)
+        )
+        self._here = pg.InfiniteLine(angle=90)
+        for item in (
+            self._here,
+            self.beside,
+            self.expected,
+            self.counted,
+            self.rings,
+            self.dots,
+            self.flat_line,
+            self.n_line,
+        ):
+            self.addItem(item, ignoreBounds=True)
+        for line in (self.flat_line, self.n_line, self._here):
+            line.hide()
+
+    def show_curves(self, expected: Floats, counted: Floats, beside: Floats = _NONE) -> None:
+        """Show other curves, each of shares for n = 0, 1, … [n+1]; [0] for none."""
+        self._shown = expected, counted, beside
+        for item, shares in ((self.expected, expected), (self.counted, counted), (self.beside, beside)):
+            known = np.flatnonzero(np.isfinite(shares))
+            item.setData(known, 100 * shares[known])
+        self._draw_marks()
+        most = max(
+            (float(np.nanmax(curve)) for curve in self._shown if np.isfinite(curve).any()), default=1.0
+        )
+        top = 115 * max(most, 0.001)
+        draws = max(*(len(curve) for curve in self._shown), 2)
+        self.set_home((-0.4, draws - 0.6), (0.0, top), anew=draws != self._draws)
+        self._draws = draws
+        step = 2 if draws > 12 else 1
+        self.getPlotItem().getAxis("bottom").setTicks([[(n, str(n)) for n in range(0, draws, step)]])
+
+    def mark(self, n: int | None, flat: int | None) -> None:
+        """Mark the n of the recipe, and where the curve levels off; None for neither."""
+        level = n is not None and n == flat
+        first = min((at for at in (n, flat) if at is not None), default=0)
+        high, low = (0.24, 0.12) if self._is_high(first) else (0.92, 0.8)  # where the curves are not
+        _put(self.flat_line, None if level else flat, f"levels off at n = {flat}", high)
+        _put(self.n_line, n, f"n = {n}, levels off" if level else f"n = {n}", low)
+
+    def thing_at(self, x: float, y: float) -> int:
+        return min(max(round(x), 0), self._draws - 1)
+
+    def go(self, right: int, down: int) -> None:
+        if right:
+            self._at = 0 if self._at is None else min(max(self._at + right, 0), self._draws - 1)
+            self._here.setPos(self._at)
+            self._here.show()
+            self.chosen.emit(self._at)
+
+    def leave(self) -> None:
+        """Go nowhere any more."""
+        self._at = None
+        self._here.hide()
+
+    def recolour(self) -> None:
+        super().recolour()
+        colours = self.palette()
+        accent, ground = accent_of(colours), colours.color(QPalette.ColorRole.Base)
+        quiet = colours.color(QPalette.ColorRole.PlaceholderText)
+        self.beside.setPen(pg.mkPen(colours.color(QPalette.ColorRole.Dark), width=1))
+        self.expected.setPen(pg.mkPen(quiet, style=Qt.PenStyle.DotLine))
+        self.counted.setPen(pg.mkPen(accent))
+        self._here.setPen(pg.mkPen(colours.color(QPalette.ColorRole.Mid)))
+        for line, colour in ((self.flat_line, quiet), (self.n_line, accent)):
+            line.setPen(pg.mkPen(colour, style=Qt.PenStyle.DashLine))
+            line.label.setColor(colours.color(QPalette.ColorRole.Text))
+            line.label.fill = pg.mkBrush(ground)
+        self._draw_marks()
+
+    def _is_high(self, n: int) -> bool:
+        """Whether the curves pass the upper half of the plot at n, and go on there."""
+        _, (bottom, top) = self.home
+        rest = [100 * curve[n:] for curve in self._shown if len(curve) > n]
+        return all(float(np.nan_to_num(curve, nan=top).min()) > (bottom + top) / 2.5 for curve in rest)
+
+    def _draw_marks(self) -> None:
+        colours = self.palette()
+        ground = colours.color(QPalette.ColorRole.Base)
+        quiet = colours.color(QPalette.ColorRole.PlaceholderText)
+        for discs, shares, fill, edge in (
+            (self.rings, self._shown[0], ground, quiet),
+            (self.dots, self._shown[1], accent_of(colours), None),
+        ):
+            points = [(n, 100 * share) for n, share in enumerate(shares.tolist()) if np.isfinite(share)]
+            discs.show_discs(points, [fill] * len(points), edge)
+
+
+def text_of_draw(part: Part, n: int) -> str:
+    """What is known of n in `part`, in words; "" for nothing."""
+    parts = []
+    if part.drawn is not None and 0 <= n < len(part.drawn.left):
+        parts.append(f"{share_text(float(part.drawn.left[n]))} counted")
+    if part.predicted is not None and 0 <= n < len(part.predicted.value):
+        left = part.predicted.value
+        parts.append(f"{share_text(float(left[n]))} expected")
+        if n + 1 < len(left):
+            parts.append(f"one more would move {share_text(max(0.0, float(left[n] - left[n + 1])))}")
+    return f"n = {n}: {', '.join(parts)}" if parts else ""
+
+
+def _put(line: pg.InfiniteLine, at: int | None, text: str, height: float) -> None:
+    line.setVisible(at is not None)
+    if at is not None:
+        line.setPos(at)
+        line.label.setText(text)
+        line.label.setPosition(height)

@@ -1,0 +1,118 @@
+"""What is drawn into plots at a size in pixels: discs, and words in cells.
+
+pyqtgraph's own scatter plots draw from a sheet of symbols, which drawings (SVG) show whole, and its texts
+are slow where there are hundreds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pyqtgraph as pg
+from PySide6.QtCore import QPointF, QRectF, Qt
+from PySide6.QtGui import QBrush, QColor, QFont, QPainter, QPen
+from PySide6.QtWidgets import QStyleOptionGraphicsItem, QWidget
+
+__all__ = ["CellTexts", "Discs"]
+
+
+class _Marks(pg.GraphicsObject):
+    """Something at points of a plot, drawn upright and at its size in pixels whatever the zoom."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._points: Sequence[tuple[float, float]] = ()
+
+    def boundingRect(self) -> QRectF:
+        view = self.getViewBox()
+        return QRectF() if view is None else view.viewRect()
+
+    def viewRangeChanged(self) -> None:
+        self.prepareGeometryChange()
+
+    def paint(
+        self, painter: QPainter, option: QStyleOptionGraphicsItem, widget: QWidget | None = None
+    ) -> None:
+        view = self.getViewBox()
+        if view is None or not self._points:
+            return
+        width, height = view.viewPixelSize()
+        seen = view.viewRect()
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        for number, (x, y) in enumerate(self._points):
+            if seen.left() <= x <= seen.right() and seen.top() <= y <= seen.bottom():
+                painter.save()
+                painter.translate(x, y)
+                painter.scale(width, height if view.yInverted() else -height)
+                self.draw(painter, number)
+                painter.restore()
+
+    def draw(self, painter: QPainter, number: int) -> None:
+        """Draw one of them around the origin, in pixels."""
+        raise NotImplementedError
+
+
+class Discs(_Marks):
+    """Discs, each in a colour of its own."""
+
+    def __init__(self, size: float) -> None:
+        """`size` is the diameter, in pixels."""
+        super().__init__()
+        self._radius = size / 2
+        self._brushes: Sequence[QBrush] = ()
+        self._pen = QPen(Qt.PenStyle.NoPen)
+
+    def show_discs(
+        self, points: Sequence[tuple[float, float]], colours: Sequence[QColor], edge: QColor | None = None
+    ) -> None:
+        """Show other discs.
+
+        Args:
+            points: their middles.
+            colours: one each.
+            edge: of all of them; None for none.
+        """
+        self._points = list(points)
+        self._brushes = [QBrush(colour) for colour in colours]
+        self._pen = QPen(Qt.PenStyle.NoPen) if edge is None else QPen(edge)
+        self.update()
+
+    @property
+    def points(self) -> list[tuple[float, float]]:
+        return list(self._points)
+
+    def draw(self, painter: QPainter, number: int) -> None:
+        painter.setPen(self._pen)
+        painter.setBrush(self._brushes[number])
+        painter.drawEllipse(QPointF(0, 0), self._radius, self._radius)
+
+
+class CellTexts(_Marks):
+    """Words in the middle of cells."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._texts: Sequence[str] = ()
+        self._colours: Sequence[QColor] = ()
+        self._font = QFont()
+
+    def show_texts(
+        self,
+        points: Sequence[tuple[float, float]],
+        texts: Sequence[str],
+        colours: Sequence[QColor],
+        font: QFont,
+    ) -> None:
+        """Show other words, one at each point."""
+        self._points, self._texts, self._colours, self._font = list(points), texts, colours, font
+        self.update()
+
+    @property
+    def texts(self) -> list[str]:
+        return list(self._texts)
+
+    def draw(self, painter: QPainter, number: int) -> None:
+        painter.setFont(self._font)
+        painter.setPen(self._colours[number])
+        room = QRectF(-100, -50, 200, 100)
+        painter.drawText(room, Qt.AlignmentFlag.AlignCenter, self._texts[number])

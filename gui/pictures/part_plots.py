@@ -1,0 +1,166 @@
+"""One plot at a time of what is known of some cells together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pyqtgraph as pg
+from PySide6.QtCore import Signal, Slot
+from PySide6.QtWidgets import QStackedWidget, QWidget
+
+from core.deltas.findings import Part
+from core.units import share_text
+from gui.pictures.columns_plot import ColumnsPlot
+from gui.pictures.draws_plot import DrawsPlot, text_of_draw
+from gui.pictures.heat_map import HeatMap
+from gui.pictures.histogram_plot import HistogramPlot
+from gui.pictures.plot import Plot
+from gui.pictures.scales import cosine_scale
+from gui.text import grouped
+from gui.theme import accent_of, model_colour
+
+__all__ = ["PART_PLOTS", "PartPlots"]
+
+PART_PLOTS = ("Changed by m of K", "Left by n", "Sizes of deltas", "Cosines")
+
+_FAINT = 60
+
+
+class PartPlots(QStackedWidget):
+    """The overlap, the curve over n, the histogram or the cosines of a Part; `setCurrentIndex` chooses.
+
+    Attributes:
+        overlap: changed by m of K. draws: left by n. sizes: the histogram of |τ|. pairs: the cosines.
+
+    Signals:
+        told(str): what is pointed at, in words; "" for nothing.
+        cleared(): Escape was pressed in one of them.
+    """
+
+    told = Signal(str)
+    cleared = Signal()
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._part: Part | None = None
+        self._models: Sequence[str] = ()
+        self._model: int | None = None
+        self.overlap = ColumnsPlot("Share of parameters by how many changed them", "Changed by m of K", "%")
+        self._bars = pg.BarGraphItem(x=[], height=[], width=0.8)
+        self.overlap.addItem(self._bars)
+        self.draws = DrawsPlot()
+        self.sizes = HistogramPlot()
+        self.pairs = HeatMap("Cosines of the task vectors, pair by pair", "Sub-model")
+        for plot, words in (
+            (self.overlap, self._overlap_text),
+            (self.draws, self._draw_text),
+            (self.sizes, self._size_text),
+            (self.pairs, self._pair_text),
+        ):
+            self.addWidget(plot)
+            plot.pointed.connect(lambda thing, words=words: self._tell(thing, words))
+            plot.chosen.connect(lambda thing, words=words: self._tell(thing, words))
+            plot.cleared.connect(self._on_cleared)
+        self.currentChanged.connect(self._show_current)
+
+    @property
+    def plots(self) -> tuple[Plot, ...]:
+        return self.overlap, self.draws, self.sizes, self.pairs
+
+    def show_part(self, part: Part, models: Sequence[str], model: int | None) -> None:
+        """Show another part.
+
+        Args:
+            part: what is known.
+            models: the names of the sub-models.
+            model: the one that is selected; None for none.
+        """
+        self._part, self._models, self._model = part, models, model
+        self._show_current()
+
+    def reset_view(self) -> None:
+        for plot in self.plots:
+            plot.reset_view()
+
+    def recolour(self) -> None:
+        for plot in self.plots:
+            plot.recolour()
+        self._bars.setOpts(brush=accent_of(self.palette()), pen=None)
+
+    # -- inside
+
+    @Slot()
+    def _show_current(self) -> None:
+        shows = (self._show_overlap, self._show_draws, self._show_sizes, self._show_pairs)
+        if self._part is not None:
+            shows[self.currentIndex()](self._part)
+
+    def _show_overlap(self, part: Part) -> None:
+        if part.counts is None:
+            self._bars.setOpts(x=[], height=[])
+            return
+        shares = np.nan_to_num(100 * part.counts.changed_by.value)
+        self.overlap.show_columns([str(m) for m in range(len(shares))])
+        self._bars.setOpts(x=np.arange(len(shares)), height=shares)
+        self.overlap.fit(max(1.0, 1.1 * float(shares.max())))
+
+    def _show_draws(self, part: Part) -> None:
+        nothing = np.zeros(0)
+        self.draws.show_curves(
+            nothing if part.predicted is None else part.predicted.value,
+            nothing if part.drawn is None else part.drawn.left,
+        )
+
+    def _show_sizes(self, part: Part) -> None:
+        colours = [model_colour(number) for number in range(len(self._models))]
+        for number, colour in enumerate(colours):
+            if self._model not in (None, number):
+                colour.setAlpha(_FAINT)
+        self.sizes.show_histogram(part.details, colours)
+
+    def _show_pairs(self, part: Part) -> None:
+        models = len(self._models)
+        cosines = np.full((models, models), np.nan)
+        if part.details is not None:
+            cosines = part.details.cosine.value.copy()
+            np.fill_diagonal(cosines, np.nan)
+        numbers = [str(number + 1) for number in range(models)]
+        colours = [model_colour(number) for number in range(models)]
+        self.pairs.show_cells(cosines, numbers, numbers, cosine_scale(cosines), discs=colours)
+        self.pairs.select(None, self._model)
+
+    def _tell(self, thing: object, words: object) -> None:
+        known = self._part is not None and thing is not None
+        self.told.emit(words(self._part, thing) if known and callable(words) else "")
+
+    @Slot()
+    def _on_cleared(self) -> None:
+        self.overlap.select(None)
+        self.draws.leave()
+        self.sizes.leave()
+        self.cleared.emit()
+
+    def _overlap_text(self, part: Part, point: tuple[int, float]) -> str:
+        if part.counts is None:
+            return ""
+        m = point[0]
+        share = share_text(float(part.counts.changed_by.value[m]))
+        who = "by no sub-model" if m == 0 else f"by exactly {m} of {part.counts.models}"
+        return f"{share} of the parameters were changed {who}"
+
+    def _draw_text(self, part: Part, n: int) -> str:
+        return text_of_draw(part, n)
+
+    def _size_text(self, part: Part, exponent: int) -> str:
+        return self.sizes.text_of(exponent)
+
+    def _pair_text(self, part: Part, cell: tuple[int, int]) -> str:
+        column, row = cell
+        if part.details is None or column == row:
+            return self._models[row] if row < len(self._models) else ""
+        cosine = f"{part.details.cosine.value[row, column]:.3f}".replace("-", "−")
+        both = int(part.details.total("both_changed")[row, column])
+        signs = share_text(float(part.details.sign_disagreement.value[row, column])) if both else ""
+        differ = f"; signs differ in {signs} of {grouped(both)}" if both else ""
+        return f"{self._models[row]} and {self._models[column]}: cosine {cosine}{differ}"
