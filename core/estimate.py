@@ -264,9 +264,10 @@ def _cold(plan: MergePlan) -> tuple[float, float | None]:
     """
     samples = Counter[Path]()
     cold: dict[Path, list[int]] = {}
-    places = list(_places(plan))
-    for path in dict.fromkeys(path for path, _ in places):
-        offsets = [offset for place, offset in places if place == path]
+    places: dict[Path, list[int]] = {}
+    for path, offset in _places(plan):
+        places.setdefault(path, []).append(offset)
+    for path, offsets in places.items():
         try:
             with ReadFile(path) as file:
                 # Of what lies behind its end nothing can be in memory.

@@ -6,7 +6,7 @@ far as it is. Of each cell the best is taken: what a merge has counted is exact.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from core.deltas.layer_grid import Cell, LayerGrid
 from core.deltas.measures import expected_on_zero_delta
-from core.deltas.statistics import DeltaStatistics, Estimate, total_of
+from core.deltas.statistics import DeltaStatistics, Estimate, total_of, zero_deltas_of
 from core.record import RunRecord, TensorRecord
 
 __all__ = ["Drawn", "Findings", "MergeTally", "MergedCell", "Part", "findings_of_record"]
@@ -141,13 +141,12 @@ class Findings:
     @cached_property
     def zero_delta(self) -> Estimate:
         """The share of zero deltas of each sub-model, NaN where nothing is known. [C, M, K]"""
-        return self._map(len(self.models), lambda counts: counts.zero_delta)
+        return self._zero_deltas[0]
 
     @cached_property
     def mean_zero_delta(self) -> Estimate:
         """The share of zero deltas over all sub-models, NaN where nothing is known. [C, M]"""
-        found = self._map(1, lambda counts: counts.mean_zero_delta)
-        return Estimate(found.value[..., 0], found.error[..., 0])
+        return self._zero_deltas[1]
 
     @cached_property
     def parameters(self) -> Int64s:
@@ -231,13 +230,18 @@ class Findings:
             drawn=_sum_of(merged) if merged else None,
         )
 
-    def _map(self, last: int, of: Callable[[DeltaStatistics], Estimate]) -> Estimate:
-        value, error = np.full((*self.shape, last), np.nan), np.full((*self.shape, last), np.nan)
-        for cell, counts in self.counts.items():
-            if counts.parameters:
-                estimate = of(counts)
-                value[cell], error[cell] = estimate.value, estimate.error
-        return Estimate(value, error)
+    @cached_property
+    def _zero_deltas(self) -> tuple[Estimate, Estimate]:
+        """Of each sub-model and over all, NaN where nothing is known. [C, M, K] and [C, M]"""
+        shapes = (*self.shape, len(self.models)), self.shape
+        each, mean = (Estimate(np.full(shape, np.nan), np.full(shape, np.nan)) for shape in shapes)
+        known = [(cell, counts) for cell, counts in self.counts.items() if counts.parameters]
+        if known:
+            cells = tuple(np.array([cell for cell, _ in known]).T)
+            found = zero_deltas_of([counts for _, counts in known])
+            for whole, of_cells in zip((each, mean), found, strict=True):
+                whole.value[cells], whole.error[cells] = of_cells.value, of_cells.error
+        return each, mean
 
 
 class MergeTally:

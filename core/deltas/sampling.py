@@ -20,6 +20,9 @@ __all__ = ["SAMPLE_BLOCK", "ScatteredInputs", "sampled_blocks", "spread_blocks"]
 SAMPLE_BLOCK = 65_536
 """Elements of a block: the unit of reading of an inspection, and what a sample is made of."""
 
+_FEW = 12
+"""So many words are drawn faster one by one than as an array."""
+
 _CHOOSES, _ORDERS = 0, 1
 """The draw in the counter of stream 1: of the word of each block, and of the words of `spread_blocks`."""
 
@@ -54,6 +57,10 @@ def spread_blocks(name: str, blocks: int, count: int, *, seed: int = 0) -> list[
 
 
 def _words(name: str, count: int, draw: int, seed: int) -> NDArray[np.uint64]:
+    key = philox_key(seed, name)
+    if count <= _FEW:
+        few = [philox4x32((number, 0, draw, SAMPLING_STREAM), key)[0] for number in range(count)]
+        return np.array(few, np.uint64)
     numbers = np.arange(count, dtype=np.uint64)
     zeros = np.zeros_like(numbers)
     counter = (
@@ -62,7 +69,7 @@ def _words(name: str, count: int, draw: int, seed: int) -> NDArray[np.uint64]:
         zeros + draw,
         zeros + SAMPLING_STREAM,
     )
-    words: NDArray[np.uint64] = philox4x32(counter, philox_key(seed, name))[0]
+    words: NDArray[np.uint64] = philox4x32(counter, key)[0]
     return words
 
 

@@ -58,6 +58,7 @@ __all__ = [
     "no_covariances",
     "roll_up",
     "total_of",
+    "zero_deltas_of",
 ]
 
 PREDICTED_DRAWS = 21
@@ -336,6 +337,32 @@ def total_of(parts: Iterable[DeltaStatistics]) -> DeltaStatistics:
         covariances=np.sum([part.covariances for part in every], axis=0),
         largest=np.max([part.largest for part in every], axis=0),
     )
+
+
+def zero_deltas_of(parts: Sequence[DeltaStatistics]) -> tuple[Estimate, Estimate]:
+    """`zero_delta` and `mean_zero_delta` of many statistics of the same models, without details, at once.
+
+    Returns estimates of shapes [N, K] and [N].
+    """
+    models = parts[0].models
+    layout = layout_of(models, False, 0)
+    totals, covariances = (np.stack([getattr(p, name) for p in parts]) for name in ("totals", "covariances"))
+    parameters = np.array([part.parameters for part in parts], np.float64)
+    factors = np.array([1.0 if part.exact else widening(part.freedom) for part in parts]) / parameters
+    exact = np.array([part.exact for part in parts])
+    stays = stays_on_zero_delta(models, 1)[0]
+    overlap = covariances[:, layout.pairs["changed_by"][0]].reshape(-1, models + 1, models + 1)
+    each = totals[:, layout.places["zero_delta"][0]], covariances[:, layout.pairs["zero_delta"][0]]
+    mean = (
+        totals[:, layout.places["changed_by"][0]] @ stays,
+        np.einsum("m,nmk,k->n", stays, overlap, stays),
+    )
+    found = []
+    for total, variance in (each, mean):
+        error = (_root_of_variance(variance).T * factors).T
+        unknown = (error.T == 0) & ~exact
+        found.append(Estimate((total.T / parameters).T, np.where(unknown.T, np.nan, error)))
+    return found[0], found[1]
 
 
 def roll_up(tensors: Iterable[HasStatistics], by: Callable[[str], Key]) -> dict[Key, DeltaStatistics]:

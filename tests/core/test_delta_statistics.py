@@ -17,7 +17,7 @@ from core.deltas.block_sums import SumsOfBlocks
 from core.deltas.measures import widening
 from core.deltas.module_kinds import position_of
 from core.deltas.sampling import spread_blocks
-from core.deltas.statistics import PREDICTED_DRAWS, DeltaStatistics, roll_up, total_of
+from core.deltas.statistics import PREDICTED_DRAWS, DeltaStatistics, roll_up, total_of, zero_deltas_of
 from core.dtypes import DTYPES
 from core.kernels.cpu import CpuWorkspace
 from core.kernels.delta_loops import count_tiles, mark_deltas, measure_deltas
@@ -449,6 +449,18 @@ def test_blocks_that_are_all_alike_tell_no_error(uneven) -> None:
     assert np.isnan(found.zero_delta.error).all()
     assert np.isnan(found.norm.error).all()
     assert np.diagonal(found.cosine.error).tolist() == [0, 0, 0]  # with itself it is 1
+
+
+def test_many_are_computed_at_once_as_one_by_one(uneven) -> None:
+    _, blocks = uneven
+    parts = [estimated(blocks, chosen).counts for chosen in (range(len(blocks)), [0, 3, 5], [2], [1, 4])]
+    found = zero_deltas_of(parts)
+    for estimate, name in zip(found, ("zero_delta", "mean_zero_delta"), strict=True):
+        one_by_one = [getattr(part, name) for part in parts]
+        np.testing.assert_allclose(estimate.value, [one.value for one in one_by_one], rtol=1e-14)
+        np.testing.assert_allclose(estimate.error, [one.error for one in one_by_one], rtol=1e-12)
+    assert (found[0].error[0] == 0).all()
+    assert np.isnan(found[1].error[2])
 
 
 def test_what_depends_on_weights_can_be_taken_away() -> None:
