@@ -129,8 +129,9 @@ class HistoryEntry:
 
     def wrote(self, record: RunRecord) -> bool:
         """Whether `record` is that of this run, and not of a later one into the same folder."""
-        same = self.seconds == record.seconds and self.seed == record.recipe.get("seed", 0)
-        return same and (self.bytes_read, self.bytes_written) == (record.bytes_read, record.bytes_written)
+        ours = self.seconds, self.bytes_read, self.bytes_written
+        theirs = record.seconds, record.bytes_read, record.bytes_written
+        return ours == theirs and _choices(self.recipe_data) == _choices(record.recipe)
 
     def recipe(self) -> Recipe:
         """The recipe, to be opened again. Raises RecipeError where this version cannot read it."""
@@ -272,6 +273,13 @@ def default_history_folder() -> Path:
         return home / "Library" / "Application Support" / "Paramosaic" / "history"
     data = Path(os.environ.get("XDG_DATA_HOME", ""))  # to be ignored where it is not absolute
     return (data if data.is_absolute() else home / ".local" / "share") / "paramosaic" / "history"
+
+
+def _choices(recipe: Mapping[str, Any]) -> str:
+    """What a recipe says but for the folders."""
+    said = {key: value for key, value in recipe.items() if key not in ("base_model", "tokenizer_source")}
+    said["models"] = [model.get("parameters") for model in recipe.get("models", ())]
+    return json.dumps(said, sort_keys=True)
 
 
 # -- one file

@@ -289,6 +289,22 @@ def test_what_a_newer_version_wrote_is_left_out(history: History, begun: History
     assert (contents.entries, contents.damaged, contents.newer) == ((begun,), 0, 1)
 
 
+def test_a_record_in_the_folder_may_be_that_of_a_later_run(tmp_path: Path) -> None:
+    recipe = make_recipe(tmp_path)
+    names = {path: path.name for path in (tmp_path / name for name in ("base", "run-1", "run-2", "tokens"))}
+    record = replace(RECORD, recipe=json.loads(json.dumps(recipe_as_dict(recipe, names))))
+    entry = HistoryEntry.begin(recipe, tmp_path / "out").done(record)
+    assert entry.wrote(record)
+    for changes in (
+        {"seconds": 3.26},
+        {"bytes_read": 11},
+        {"recipe": {**record.recipe, "seed": 1}},
+        {"recipe": {**record.recipe, "parameters": {"resamples": 5}}},
+        {"recipe": {**record.recipe, "models": [{"model": "run-1"}, {"model": "run-2"}]}},
+    ):
+        assert not entry.wrote(replace(record, **changes))  # type: ignore[arg-type]
+
+
 # -- runs that a crash cut off
 
 
