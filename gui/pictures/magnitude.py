@@ -283,11 +283,10 @@ def _text_of(models: Sequence[str], part: Part, model: int | None) -> str:
     if model is None and len(models) == 1:
         model = 0
     if model is not None:
-        return (
-            f"{place}, {models[model]}: ‖τ‖ = {details.norm.value[model]:.3g}, "
-            f"{_share_text(float(relative[model]))} of ‖base‖; "
-            f"mean |τ| {details.mean_magnitude.value[model]:.2g}"
-        ).replace("e-", "e−")
+        norm = f"{details.norm.value[model]:.3g}".replace("-", "−")
+        mean = f"{details.mean_magnitude.value[model]:.2g}".replace("-", "−")
+        share = _share_text(float(relative[model]))
+        return f"{place}, {models[model]}: ‖τ‖ = {norm}, {share} of ‖base‖; mean |τ| {mean}"
     if not np.isfinite(relative).any():
         return f"{place}: the norm of the base is zero"
     low, high = _share_text(float(np.nanmin(relative))), _share_text(float(np.nanmax(relative)))

@@ -197,16 +197,17 @@ class ResamplingPicture(Picture):
         if not np.isfinite(left).all():
             return ""
         first, last = share_text(float(left[0])), share_text(float(left[-1]))
-        if self._flat == 0:
+        flat = flattens_at(left)
+        if flat == 0:
             return (
                 f"{first} whatever n is: already the first resample moves less than 0.5 % of the parameters."
             )
-        if self._flat is None:
+        if flat is None:
             return f"{first} with n = 0, {last} with n = 20, and each resample still moves more than 0.5 %."
-        at = share_text(float(left[self._flat]))
+        at = share_text(float(left[flat]))
         return (
-            f"{first} with n = 0, {at} with n = {self._flat}, {last} with n = 20. "
-            f"From n = {self._flat} on, each resample moves less than 0.5 % of the parameters."
+            f"{first} with n = 0, {at} with n = {flat}, {last} with n = 20. "
+            f"From n = {flat} on, each resample moves less than 0.5 % of the parameters."
         )
 
     @Slot(object)
@@ -270,8 +271,11 @@ class ResamplingPicture(Picture):
         column, at = self.selection.value.column, self._at
         if cell is None and column is not None and at is not None:
             cell = column, at
-        if cell is None or self.findings is None:
-            self.read("")
+        if self.findings is None:
+            return
+        if cell is None:
+            part = self.findings.part(column, self.selection.value.kind)
+            self.read(f"{capital(part.place)}: {self._advice(part)}" if part.tensors else nothing_there(part))
             return
         part = self.findings.part(cell[0], self.selection.value.kind)
         text = text_of_draw(part, cell[1])

@@ -318,6 +318,9 @@ def test_layers_and_draws_are_a_map(shown, record) -> None:
     assert picture.layers_plot.values[3, 3] == pytest.approx(100 * expected)
     picture.selection.select(kind=1)
     assert picture.layers_plot.values[3, 3] == pytest.approx(100 * query.zero_after_draw[3] / query.elements)
+    picture.selection.select(column=3)
+    assert picture.read_out.text().startswith("Layer 2 · attention q: ")
+    assert " with n = 20" in picture.read_out.text()
 
 
 def test_what_was_counted_beyond_the_expected_is_a_map(shown, record, deltas) -> None:
