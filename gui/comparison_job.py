@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from PySide6.QtCore import Signal
 
-from core import Cancelled, CancelToken, Progress, read_record
+from core import Cancelled, CancelToken, Progress, RunRecord, read_record
 from core.comparison import compare_runs
+from core.errors import VerificationError
+from core.history import HistoryEntry
 from core.run_difference import difference_of_runs
 from gui.jobs import Job
 from gui.reports import Failure
@@ -30,9 +30,9 @@ class ComparisonJob(Job):
     failed = Signal(object)
     ended = Signal()
 
-    def __init__(self, left: Path, right: Path) -> None:
+    def __init__(self, left: HistoryEntry, right: HistoryEntry) -> None:
         """Args:
-        left, right: the output folders.
+        left, right: the runs, which are done.
         """
         super().__init__()
         self._left, self._right = left, right
@@ -43,14 +43,37 @@ class ComparisonJob(Job):
 
     def run(self) -> None:
         try:
-            self.found.emit(difference_of_runs(read_record(self._left), read_record(self._right)))
-            compared = compare_runs(self._left, self._right, cancel=self._token, progress=self._on_progress)
-            self.found.emit(difference_of_runs(compared.left, compared.right, compared.tensors))
+            self._compare()
         except Cancelled:
             pass
         except Exception as error:
             self.failed.emit(Failure.of(error))
         self.ended.emit()
 
+    def _compare(self) -> None:
+        left, right = (self._own_record(entry) for entry in (self._left, self._right))
+        self.found.emit(difference_of_runs(left, right))
+        compared = compare_runs(
+            self._left.out, self._right.out, cancel=self._token, progress=self._on_progress
+        )
+        _check_that_it_wrote(self._left, compared.left)
+        _check_that_it_wrote(self._right, compared.right)
+        self.found.emit(difference_of_runs(compared.left, compared.right, compared.tensors))
+
+    def _own_record(self, entry: HistoryEntry) -> RunRecord:
+        self._token.raise_if_cancelled()
+        record = read_record(entry.out)
+        _check_that_it_wrote(entry, record)
+        return record
+
     def _on_progress(self, progress: Progress) -> None:
         self.progressed.emit(progress)
+
+
+def _check_that_it_wrote(entry: HistoryEntry, record: RunRecord) -> None:
+    if not entry.wrote(record):
+        raise VerificationError(
+            f"the folder {entry.out.name} holds the output of a later merge",
+            hint="choose that run instead, or another one",
+            path=entry.out,
+        )

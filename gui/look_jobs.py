@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 
 from PySide6.QtCore import Signal
 
@@ -13,8 +14,9 @@ from core.history import HistoryEntry
 from gui.jobs import Job
 from gui.merge_setup import MergeSetup
 from gui.reports import Failure
+from gui.text import draws_text
 
-__all__ = ["LookJob", "MeasureJob", "PreviewJob", "RecallJob"]
+__all__ = ["LookJob", "MeasureJob", "PreviewJob", "RecallJob", "Recalled", "ReweighJob"]
 
 _EVERY_S = 0.25
 
@@ -36,13 +38,15 @@ class LookJob(Job):
     failed = Signal(object)
     ended = Signal()
 
-    def __init__(self, setup: MergeSetup, plan: MergePlan | None) -> None:
+    def __init__(self, setup: MergeSetup, plan: MergePlan | None, begun: Findings | None = None) -> None:
         """Args:
         setup: of a method that reads the base.
         plan: of that set-up; None to make it first.
+        begun: what is known of the same models, with the weights of `setup`; None for nothing.
         """
         super().__init__()
         self._setup, self._given = setup, plan
+        self._begun = begun
         self.token = CancelToken()
 
     def cancel(self) -> None:
@@ -74,51 +78,28 @@ class LookJob(Job):
             self.found.emit(findings)
 
 
-class RecallJob(Job):
-    """Reads what an earlier merge counted.
-
-    Signals:
-        found(object): its Findings; not where its method looks at no deltas, or there is nothing to read.
-    """
-
-    found = Signal(object)
-
-    def __init__(self, entry: HistoryEntry, setup: MergeSetup) -> None:
-        """Args:
-        entry: the merge, which is done.
-        setup: what it merged.
-        """
-        super().__init__()
-        self.entry, self.setup = entry, setup
-
-    def run(self) -> None:
-        try:
-            findings = findings_of_record(read_record(self.entry.out))
-        except MergeError:  # the folder was changed, or is gone: there is nothing to be shown of it
-            return
-        if findings is not None:
-            findings.prepare()
-            self.found.emit(findings)
-
-
-class PreviewJob(LookJob):
-    """A first look, refined in rounds."""
+class ReweighJob(LookJob):
+    """Tells what is known already, where the weights are others now."""
 
     def look(self, plan: MergePlan) -> None:
+        if self._begun is not None:
+            self.tell(self._begun)
+
+
+class PreviewJob(ReweighJob):
+    """The same, and then a first look, refined in rounds."""
+
+    def look(self, plan: MergePlan) -> None:
+        super().look(plan)
         for findings in preview_plan(plan, cancel=self.token):
-            self.tell(findings)
+            self.tell(_with_look(self._begun, findings))
 
 
 class MeasureJob(LookJob):
-    """Measures everything."""
+    """Measures everything, in place of what is known, cell by cell."""
 
-    def __init__(self, setup: MergeSetup, plan: MergePlan | None, begun: Findings | None) -> None:
-        """Args:
-        setup, plan: as for a LookJob.
-        begun: what was estimated, to be replaced cell by cell.
-        """
-        super().__init__(setup, plan)
-        self._begun = begun
+    def __init__(self, setup: MergeSetup, plan: MergePlan | None, begun: Findings | None = None) -> None:
+        super().__init__(setup, plan, begun)
         self._next_s = 0.0
 
     def look(self, plan: MergePlan) -> None:
@@ -136,3 +117,70 @@ class MeasureJob(LookJob):
             self.tell(findings)
             # Summing up takes a while: spend a tenth of the time on it at most.
             self._next_s = time.monotonic() + max(_EVERY_S, 9 * (time.monotonic() - started))
+
+
+@dataclass(frozen=True)
+class Recalled:
+    """What an earlier merge counted.
+
+    Attributes:
+        entry: the merge.
+        setup: what it merged.
+        findings: with the cells that were merged.
+    """
+
+    entry: HistoryEntry
+    setup: MergeSetup
+    findings: Findings
+
+    @property
+    def text(self) -> str:
+        """What to call the merge: "n = 4, seed 7"."""
+        return draws_text(self.setup)
+
+    @property
+    def began_s(self) -> float:
+        """When it was merged, in seconds since 1970."""
+        return self.entry.when.timestamp()
+
+
+class RecallJob(Job):
+    """Reads what an earlier merge counted.
+
+    Signals:
+        found(object): it, Recalled; not where its method looks at no deltas, or its output is not there any
+            more.
+    """
+
+    found = Signal(object)
+
+    def __init__(self, entry: HistoryEntry, setup: MergeSetup) -> None:
+        """Args:
+        entry: the merge, which is done.
+        setup: what it merged.
+        """
+        super().__init__()
+        self._entry, self._setup = entry, setup
+
+    def run(self) -> None:
+        try:
+            record = read_record(self._entry.out)
+        except MergeError:  # the folder was changed, or is gone: there is nothing to be shown of it
+            return
+        findings = findings_of_record(record) if self._entry.wrote(record) else None
+        if findings is not None:
+            self.found.emit(Recalled(self._entry, self._setup, findings.prepare()))
+
+
+def _with_look(begun: Findings | None, found: Findings) -> Findings:
+    """What was known of the same models, and what another look found: of each cell what is known better."""
+    if begun is None or begun.grid.tensors != found.grid.tensors:
+        return found
+    known = begun.predicting
+    return begun.inspected_as(
+        {
+            cell: statistics
+            for cell, statistics in (found.predicting or found.inspected).items()
+            if cell not in known or known[cell].elements <= statistics.elements
+        }
+    )

@@ -99,10 +99,7 @@ class MessagePanel(QFrame):
         """The pixels that `show_success` of the same would take; nothing is shown."""
         self._fill(SUCCESS, message, details, actions)
         self._place_actions(width)
-        layout = self.layout()
-        assert layout is not None
-        layout.invalidate()
-        return layout.totalHeightForWidth(width)
+        return self._height_for(width)
 
     def clear(self) -> None:
         self.hide()
@@ -113,9 +110,16 @@ class MessagePanel(QFrame):
         self._reserve()
 
     def _reserve(self) -> None:
+        if self._insists:
+            self.setMinimumHeight(self._height_for(self.width()))
+
+    def _height_for(self, width: int) -> int:
+        """What the text and the buttons take; none is counted for one that wraps no line."""
         layout = self.layout()
-        if self._insists and layout is not None:
-            self.setMinimumHeight(max(0, layout.totalHeightForWidth(self.width())))
+        assert layout is not None
+        layout.invalidate()
+        layout.activate()  # or else the layouts in it go by what was said before
+        return max(layout.totalHeightForWidth(width), layout.totalMinimumSize().height())
 
     def paintEvent(self, event: QPaintEvent) -> None:
         super().paintEvent(event)

@@ -9,85 +9,50 @@ from PySide6.QtCore import QObject, Signal, Slot
 
 from core import MergePlan, Progress
 from core.deltas.findings import Findings
-from core.methods import METHODS
-from core.units import duration_text, share_text
 from gui.jobs import JobKeeper
-from gui.look_jobs import LookJob, MeasureJob, PreviewJob
+from gui.look_jobs import LookJob, MeasureJob, PreviewJob, Recalled, ReweighJob
 from gui.merge_setup import MergeSetup
 from gui.reports import Failure, PlanReport
+from gui.source import Known, Source
+from gui.subject import Subject, same_models
 
-__all__ = ["Observer", "Source"]
-
-
-@dataclass(frozen=True)
-class Source:
-    """Where the numbers of the pictures come from.
-
-    Attributes:
-        text: one sentence.
-        can_measure: whether exact numbers can be had.
-        measuring: whether they are on their way.
-    """
-
-    text: str = ""
-    can_measure: bool = False
-    measuring: bool = False
+__all__ = ["Observer"]
 
 
 @dataclass(frozen=True)
-class _Subject:
-    """What is looked at.
+class _Merge:
+    """What a merge has counted.
 
     Attributes:
-        setup: of a method that reads the base.
-        plan: of it; None where it is still to be made.
-        models: says whether two subjects have the same deltas.
-        modified_s: when the newest of their files was written, seconds since 1970.
-        weights: says whether two have the same draws to be predicted.
+        draws: those of the Subject that was merged.
+        findings: with the cells that it has finished.
+        text: what to call it: "n = 4, seed 7".
     """
 
-    setup: MergeSetup
-    plan: MergePlan | None
-    models: Hashable
-    weights: Hashable
-    modified_s: float
-
-
-@dataclass(frozen=True)
-class _Recalled:
-    """An earlier merge, to be shown when its models are looked at.
-
-    Attributes:
-        setup: what was merged.
-        findings, text: as for `Observer.show_merge`.
-        began_s: when, seconds since 1970.
-    """
-
-    setup: MergeSetup
+    draws: Hashable
     findings: Findings
     text: str
-    began_s: float
 
 
 class Observer(QObject):
     """Looks at the models that were planned with last, in jobs, unless a merge runs.
 
-    A preview begins by itself when the models, their weights or the precision are others. What a merge counts
-    comes to it, and stays as long as the models are the same.
+    A preview begins by itself when the models or the precision are others. With other weights all that
+    does not depend on them stays. What a merge counts comes to it, and is shown for the same models with the
+    same weights.
 
     Attributes:
         failure: why the last look failed; None where it did not.
         source: where the numbers come from.
 
     Signals:
-        subject_changed(object, object): the set-up that is looked at, of a method that reads the base, and
-            its plan, None while it has none; None and None for nothing.
+        subject_changed(object): the Subject that is looked at; None for nothing.
         found(object): Findings about the models that are looked at.
         lost(): nothing is known of the models that are in the set-up now.
         source_changed(): `source` is another.
     """
 
-    subject_changed = Signal(object, object)
+    subject_changed = Signal(object)
     found = Signal(object)
     lost = Signal()
     source_changed = Signal()
@@ -95,13 +60,12 @@ class Observer(QObject):
     def __init__(self, jobs: JobKeeper, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._jobs = jobs
-        self._subject: _Subject | None = None
+        self._subject: Subject | None = None
         self._job: LookJob | None = None
-        self._inspected: Findings | None = None
-        self._merge: tuple[Hashable, Findings, str] | None = None
-        self._recalled: _Recalled | None = None
+        self._known: Findings | None = None
+        self._merge: _Merge | None = None
+        self._recalled: Recalled | None = None
         self._complete = False
-        self._outdated = False
         self._merging = False
         self._progress: Progress | None = None
         self.failure: Failure | None = None
@@ -112,12 +76,12 @@ class Observer(QObject):
     @property
     def findings(self) -> Findings | None:
         """What is known; None where nothing is."""
-        merged = self._merge_of_subject
-        if self._inspected is not None:
-            if merged is None:
-                return self._inspected
-            return replace(self._inspected, merged=merged.merged, records=merged.records)
-        return merged
+        merge, known = self._merge_of_subject, self._known
+        if merge is None:
+            return known
+        if known is None:
+            return merge.findings
+        return replace(known, merged=merge.findings.merged, records=merge.findings.records)
 
     @property
     def looking(self) -> bool:
@@ -130,39 +94,23 @@ class Observer(QObject):
         """Look at the models of a set-up that was checked, unless that was done, or a merge runs."""
         if self._merging:
             return
-        subject = _subject_of(report)
-        if subject is None and self._subject is not None and _same_models(self._subject.setup, report.setup):
-            return  # something else is missing, such as the seed
+        subject, before = Subject.of(report), self._subject
         if subject is None:
-            self._stop_job()
-            self._inspected, self._complete, self.failure = None, False, None
-            self._set_subject(None)
-            self.lost.emit()
-            self._tell_source()
-            return
-        before = self._subject
-        if before is not None and (before.models, before.weights) == (subject.models, subject.weights):
-            if self._job is not None or self._complete:
-                return
+            if before is None or not same_models(before.setup, report.setup):
+                self._look_at_nothing()  # and else something is missing that is not looked at, as the seed
+        elif before is None or before.models != subject.models:
+            self._look_at_others(subject)
+        elif before.draws != subject.draws:
+            self._reweigh(subject)
         else:
-            self._set_subject(subject)
+            self._subject = replace(subject, plan=subject.plan or before.plan)
             self._show_recalled()
-            self._complete, self._outdated, self.failure = False, True, None
-            if before is None or before.models != subject.models:
-                self._inspected = None
-                if self._merge_of_subject is None:
-                    self.lost.emit()
-        self._start(PreviewJob(subject.setup, subject.plan))
+            if self._job is None and not self._complete:
+                self._start(PreviewJob(subject.setup, self._subject.plan, self._known))
 
-    def recall(self, setup: MergeSetup, findings: Findings, text: str, began_s: float) -> None:
-        """Show what an earlier merge counted, once these models are looked at, if they are as they were.
-
-        Args:
-            setup: what was merged.
-            findings, text: as for `show_merge`.
-            began_s: when it was merged; models that were written later are others.
-        """
-        self._recalled = _Recalled(setup, findings, text, began_s)
+    def recall(self, recalled: Recalled) -> None:
+        """Show what an earlier merge counted, once its models are looked at, if they are as they were."""
+        self._recalled = recalled
         self._show_recalled()
 
     def begin_merge(self, setup: MergeSetup) -> Findings | None:
@@ -171,7 +119,7 @@ class Observer(QObject):
         self._merging = True
         self._merge = None
         self._tell_source()
-        return self._inspected
+        return self._known if self._subject is not None and self._subject.draws_as(setup) else None
 
     def show_merge(self, findings: Findings, text: str) -> None:
         """What a merge has counted so far of the models that are looked at.
@@ -181,7 +129,7 @@ class Observer(QObject):
             text: what to call the merge: "n = 4, seed 7".
         """
         if self._subject is not None:
-            self._merge = self._subject.models, findings, text
+            self._merge = _Merge(self._subject.draws, findings, text)
         self.found.emit(findings)
         self._tell_source()
 
@@ -209,7 +157,7 @@ class Observer(QObject):
     def measure(self) -> None:
         """Measure everything, in place of what was estimated."""
         if self._subject is not None and not self._merging:
-            self._start(MeasureJob(self._subject.setup, self._subject.plan, self._inspected))
+            self._start(MeasureJob(self._subject.setup, self._subject.plan, self._known))
 
     @Slot()
     def stop_measuring(self) -> None:
@@ -218,18 +166,61 @@ class Observer(QObject):
         self._complete = True
         self._tell_source()
 
-    # -- jobs
+    # -- what is looked at
 
-    def _set_subject(self, subject: _Subject | None) -> None:
+    def _look_at_nothing(self) -> None:
+        self._stop_job()
+        self._known, self._complete, self.failure = None, False, None
+        self._set_subject(None)
+        self.lost.emit()
+        self._tell_source()
+
+    def _look_at_others(self, subject: Subject) -> None:
+        self._stop_job()
+        self._known, self._complete = None, False
+        self._set_subject(subject)
+        self._take_recalled()
+        self._start(PreviewJob(subject.setup, subject.plan))
+        self._tell_found()
+
+    def _reweigh(self, subject: Subject) -> None:
+        """Go on with the same models and other weights."""
+        self._stop_job()
+        self._complete = subject.equal_weights and self._complete and self.failure is None
+        if self._known is not None:
+            self._known = replace(self._known, equal_weights=subject.equal_weights, predicting={})
+        self._set_subject(subject)
+        self._take_recalled()
+        kind = ReweighJob if self._complete else PreviewJob
+        self._start(kind(subject.setup, subject.plan, self._known))
+        if self._known is None:  # or else the job tells it
+            self._tell_found()
+
+    def _set_subject(self, subject: Subject | None) -> None:
         self._subject = subject
-        if subject is None:
-            self.subject_changed.emit(None, None)
-        else:
-            self.subject_changed.emit(subject.setup, subject.plan)
+        self.subject_changed.emit(subject)
+
+    def _show_recalled(self) -> None:
+        if self._take_recalled():
+            self._tell_found()
+            self._tell_source()
+
+    def _take_recalled(self) -> bool:
+        """Keep the merge that was recalled where it is one of the subject. Whether it is."""
+        recalled, subject = self._recalled, self._subject
+        if recalled is None or subject is None or not subject.draws_as(recalled.setup):
+            return False
+        self._recalled = None
+        if self._merging or subject.modified_s >= recalled.began_s:  # the models were written since
+            return False
+        self._merge = _Merge(subject.draws, recalled.findings, recalled.text)
+        return True
+
+    # -- jobs
 
     def _start(self, job: LookJob) -> None:
         self._stop_job()
-        self._job, self._progress = job, None
+        self._job, self._progress, self.failure = job, None, None
         job.planned.connect(self._on_planned)
         job.found.connect(self._on_found)
         job.progressed.connect(self._on_progressed)
@@ -237,17 +228,6 @@ class Observer(QObject):
         job.ended.connect(self._on_ended)
         self._tell_source()
         self._jobs.start(job)
-
-    def _show_recalled(self) -> None:
-        recalled, subject = self._recalled, self._subject
-        if recalled is None or subject is None or not _same_deltas(recalled.setup, subject.setup):
-            return
-        self._recalled = None
-        fits = self._inspected is None or self._inspected.grid.tensors == recalled.findings.grid.tensors
-        if subject.modified_s < recalled.began_s and fits and not self._merging:
-            self._merge = subject.models, recalled.findings, recalled.text
-            self._tell_found()
-            self._tell_source()
 
     def _stop_job(self) -> None:
         if self._job is not None:
@@ -262,7 +242,7 @@ class Observer(QObject):
     @Slot(object)
     def _on_found(self, findings: Findings) -> None:
         if self.sender() is self._job:  # and not one that was overtaken
-            self._inspected, self._outdated = findings, False
+            self._known = findings
             self._tell_found()
             self._tell_source()
 
@@ -289,10 +269,12 @@ class Observer(QObject):
     # -- what is told
 
     @property
-    def _merge_of_subject(self) -> Findings | None:
-        if self._merge is None or self._subject is None or self._merge[0] != self._subject.models:
+    def _merge_of_subject(self) -> _Merge | None:
+        """The merge that is kept, where it is one of the models and weights that are looked at."""
+        merge, known = self._merge, self._known
+        if merge is None or self._subject is None or merge.draws != self._subject.draws:
             return None
-        return self._merge[1]
+        return merge if known is None or known.grid.tensors == merge.findings.grid.tensors else None
 
     def _tell_found(self) -> None:
         findings = self.findings
@@ -309,73 +291,14 @@ class Observer(QObject):
 
     def _source(self) -> Source:
         if isinstance(self._job, MeasureJob):
-            return Source(_progress_text(self._progress), measuring=True)
-        merged = self._merge_of_subject
-        sample = self._inspected.sample if self._inspected is not None else 0.0
-        can_measure = self._subject is not None and not self._merging and self._job is None and sample < 1
-        if self.failure is not None:
-            return Source(f"{self.failure.message} {self.failure.hint or ''}".strip(), can_measure)
-        estimated = f"estimated from {share_text(sample)} of the parameters"
-        if sample >= 1:
-            estimated = "measured on every parameter"
-        elif self._job is not None:
-            estimated += " so far" if sample else ""
-        if merged is not None:
-            how = f"Counted by the merge with {self._merge_text}"
-            if self._merging:
-                how = "Being counted by the merge"
-            rest = f"; norms and cosines {estimated}" if sample else ""
-            return Source(f"{how}{rest}", can_measure and bool(sample))
-        if not sample or (self._outdated and merged is None):
-            return Source("Looking at the models…" if self._job is not None else "", can_measure)
-        return Source(f"{estimated[:1].upper()}{estimated[1:]}", can_measure)
-
-    @property
-    def _merge_text(self) -> str:
-        return self._merge[2] if self._merge is not None else ""
-
-
-def _progress_text(progress: Progress | None) -> str:
-    if progress is None:
-        return "Measuring every parameter…"
-    left = progress.remaining_s
-    rest = f", {duration_text(left)} left" if left is not None else ""
-    return f"Measuring every parameter: {int(100 * progress.fraction)} %{rest}"
-
-
-def _subject_of(report: PlanReport) -> _Subject | None:
-    """What there is to be looked at; None where there is no base, or the models do not fit."""
-    setup, plan = report.setup, report.plan
-    if setup.base is None or plan is None:
-        return None
-    files = tuple((shard.path, shard.size_bytes, shard.modified_ns) for shard in plan.headers.values())
-    if not METHODS[setup.method].needs_base:
-        setup, plan = _as_selection(setup), None
-    taking_part = setup.taking_part
-    folders = tuple(choice.folder for choice in taking_part)
-    models = (setup.base, folders, setup.dtype, setup.zero_tolerance, setup.vocab, files)
-    rules = tuple(rule for rule in setup.rules if rule.parameter == "weight")
-    weights = tuple(choice.weight for choice in taking_part), rules
-    return _Subject(setup, plan, models, weights, max((file[2] for file in files), default=0) / 1e9)
-
-
-def _same_models(one: MergeSetup, other: MergeSetup) -> bool:
-    folders = ([choice.folder for choice in setup.taking_part] for setup in (one, other))
-    return one.base == other.base and next(folders) == next(folders)
-
-
-def _same_deltas(one: MergeSetup, other: MergeSetup) -> bool:
-    precision = ((setup.dtype, setup.zero_tolerance, setup.vocab) for setup in (one, other))
-    return _same_models(one, other) and next(precision) == next(precision)
-
-
-def _as_selection(setup: MergeSetup) -> MergeSetup:
-    """The same models for a method that reads the base and draws with equal weights."""
-    return replace(
-        setup,
-        method="parameter_selection",
-        models=tuple(replace(choice, weight=1.0) for choice in setup.models),
-        parameters={},
-        rules=(),
-        seed=0,
-    )
+            return Source.measured(self._progress)
+        merge = self._merge_of_subject
+        known = replace(
+            Known.of(self._known),
+            looking=self._job is not None,
+            merge=merge.text if merge is not None else "",
+            merging=self._merging,
+            failure=self.failure,
+        )
+        idle = self._subject is not None and not self._merging and self._job is None
+        return known.source(can_measure=idle)

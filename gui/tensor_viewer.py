@@ -10,6 +10,7 @@ from gui.jobs import JobKeeper
 from gui.look_jobs import LookJob
 from gui.merge_setup import MergeSetup
 from gui.reports import Failure
+from gui.subject import Subject
 
 __all__ = ["TensorViewer"]
 
@@ -24,11 +25,13 @@ class TensorViewer(QObject):
     """Reads the tensor that is wanted, again whenever the models are others.
 
     Signals:
+        forgotten(): what was viewed is of other models.
         viewed(object): a TensorView, better ones as the reading goes on.
         offered(object): so many bytes, an int, would have to be read; insist where that is wanted.
         told(str): there is no view, and why.
     """
 
+    forgotten = Signal()
     viewed = Signal(object)
     offered = Signal(object)
     told = Signal(str)
@@ -36,7 +39,7 @@ class TensorViewer(QObject):
     def __init__(self, jobs: JobKeeper, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._jobs = jobs
-        self._subject: tuple[MergeSetup, MergePlan | None] | None = None
+        self._subject: Subject | None = None
         self._name = ""
         self._job: ViewJob | None = None
         self._held = False
@@ -45,10 +48,13 @@ class TensorViewer(QObject):
         self._pause.setInterval(_AFTER_MS)
         self._pause.timeout.connect(self._on_pause)
 
-    def set_subject(self, setup: MergeSetup | None, plan: MergePlan | None) -> None:
-        """The models; a set-up of a method that reads the base, and its plan where there is one."""
+    @Slot(object)
+    def set_subject(self, subject: Subject | None) -> None:
+        """The models; None for none."""
         self._stop()
-        self._subject = None if setup is None else (setup, plan)
+        before, self._subject = self._subject, subject
+        if before is not None and (subject is None or subject.models != before.models):
+            self.forgotten.emit()
         self.want(self._name)
 
     def hold(self, held: bool) -> None:
@@ -85,7 +91,7 @@ class TensorViewer(QObject):
     @Slot()
     def _on_pause(self) -> None:
         assert self._subject is not None
-        _, plan = self._subject
+        plan = self._subject.plan
         size = 0 if plan is None else _bytes_of(plan, self._name)
         if size > _UNASKED_BYTES:
             self.offered.emit(size)
@@ -94,7 +100,7 @@ class TensorViewer(QObject):
 
     def _start(self) -> None:
         assert self._subject is not None
-        self._job = ViewJob(*self._subject, self._name)
+        self._job = ViewJob(self._subject.setup, self._subject.plan, self._name)
         self._job.found.connect(self._on_found)
         self._job.failed.connect(self._on_failed)
         self.told.emit("Looking at every element…")

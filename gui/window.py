@@ -12,42 +12,34 @@ from PySide6.QtCore import QEvent, QTimer, QUrl, Slot
 from PySide6.QtGui import QCloseEvent, QDesktopServices, QDragEnterEvent, QDropEvent
 from PySide6.QtWidgets import QMainWindow, QMessageBox, QPushButton
 
-from core import MergeError, Progress
-from core.deltas.findings import Findings
+from core import MergeError
 from core.history import History, HistoryEntry
-from core.units import bytes_text, duration_text
 from gui.actions import Actions
 from gui.checker import Checker
-from gui.choosing import (
-    choose_folder,
-    choose_picture_to_save,
-    choose_recipe,
-    choose_recipe_to_save,
-)
-from gui.comparison_job import ComparisonJob
+from gui.choosing import choose_recipe, choose_recipe_to_save
+from gui.comparing import Comparing
 from gui.document import Document
 from gui.dropped import dropped_paths, sort_dropped
-from gui.export import write_pictures
 from gui.history_panel import HistoryPanel
-from gui.jobs import Job, JobKeeper, MergeJob
+from gui.jobs import Job, JobKeeper
 from gui.layout import WindowLayout
 from gui.log_panel import LogPanel
-from gui.look_jobs import RecallJob
+from gui.looking import Looking
 from gui.merge_setup import MergeSetup, first_missing, free_name, output_beside
+from gui.merger import Merger
 from gui.messages import DetailsDialog
 from gui.models_panel import ModelsPanel
 from gui.observer import Observer
-from gui.pictures.export import FORMATS, save_picture
+from gui.picture_saver import PictureSaver
 from gui.pictures.picture import Picture
 from gui.pictures_panel import PicturesPanel
 from gui.preflight_panel import PreflightPanel
 from gui.questions import ask_to_cancel_the_merge, ask_to_save
 from gui.recipe_panel import RecipePanel
-from gui.reports import Failure, MergeResult, PlanReport, PlanSummary, Problem
+from gui.reports import Failure, MergeResult, PlanReport, Problem
 from gui.run_panel import RunPanel, title_text
 from gui.settings import Settings
-from gui.tensor_viewer import TensorViewer
-from gui.text import draws_text, plural
+from gui.text import plural
 from resources import DEMO_FOLDER
 
 __all__ = ["MainWindow"]
@@ -64,7 +56,7 @@ class MainWindow(QMainWindow):
         history, log: what happened.
         document: the recipe as a document.
         checker: what keeps the report before the merge up to date.
-        observer, viewer: what looks at the models, and at single tensors.
+        looking, comparing, merger: what fills the pictures.
     """
 
     def __init__(self, settings: Settings, history: History) -> None:
@@ -74,12 +66,7 @@ class MainWindow(QMainWindow):
         self.settings = settings
         self.document = Document(settings, self)
         self._jobs = JobKeeper(self)
-        self._merge: MergeJob | None = None
-        self._comparing: ComparisonJob | None = None
-        self._result: MergeResult | None = None
         self._history = history
-        self._progress: Progress | None = None
-        self._merged: MergeSetup | None = None
         self._question: QMessageBox | None = None
         self._close_after = False
         self._closing = False
@@ -92,8 +79,10 @@ class MainWindow(QMainWindow):
         self.history = HistoryPanel(history, self._jobs)
         self.log = LogPanel()
         self.checker = Checker(self._jobs, settings, self)
-        self.observer = Observer(self._jobs, self)
-        self.viewer = TensorViewer(self._jobs, self)
+        self.looking = Looking(self.pictures, self._jobs, self)
+        self.comparing = Comparing(self.pictures, self._jobs, self)
+        self.merger = Merger(history, self._jobs, self.looking, self.comparing, self.run, self.log, self)
+        self._saver = PictureSaver(self)
         self.statusBar().setSizeGripEnabled(False)  # there from the beginning: nothing moves when it speaks
         self.layout_ = WindowLayout(self)
         self.actions_ = Actions(self)
@@ -118,35 +107,34 @@ class MainWindow(QMainWindow):
         self.pictures.demo_requested.connect(self.open_demo)
         self.pictures.save_requested.connect(self.ask_where_to_save_picture)
         self.pictures.resampling.resamples_requested.connect(self.recipe.set_resamples)
-        self.pictures.source.measure_requested.connect(self.observer.measure)
-        self.pictures.source.stop_requested.connect(self.observer.stop_measuring)
-        self.observer.found.connect(self.pictures.show_findings)
-        self.observer.subject_changed.connect(self.viewer.set_subject)
         self.pictures.detail_requested.connect(self.layout_.show_detail)
-        self.pictures.detail.view_wanted.connect(self.viewer.want)
-        self.pictures.detail.view_insisted.connect(self.viewer.insist)
-        self.viewer.viewed.connect(self.pictures.detail.show_view)
-        self.viewer.offered.connect(self.pictures.detail.offer_to_look)
-        self.viewer.told.connect(self.pictures.detail.tell)
-        self.observer.lost.connect(self._say_what_is_missing)
-        self.observer.source_changed.connect(self._on_source_changed)
+        self.merger.planned.connect(self.history.refresh)
+        self.merger.progressed.connect(self._update_title)
+        self.merger.succeeded.connect(self._on_succeeded)
+        self.merger.failed.connect(self._on_failed)
+        self.merger.ended.connect(self._on_ended)
+        self._saver.saved.connect(self._note)
+        self._saver.failed.connect(self._show_failure)
         self.run.again_requested.connect(self.merge_again)
         self.history.reopen_requested.connect(self.reopen)
         self.history.loaded.connect(self.pictures.comparison.set_runs)
-        self.history.compare_requested.connect(self.show_comparison)
-        self.pictures.comparison.compare_requested.connect(self.compare)
-        self.pictures.comparison.stop_requested.connect(self.stop_comparing)
+        self.history.compare_requested.connect(self.comparing.show)
         self.history.open_folder_requested.connect(self._open_folder)
         self.document.changed.connect(self._update)
         self.document.restored.connect(self._on_restored)
 
     @property
     def merging(self) -> bool:
-        return self._merge is not None
+        return self.merger.job is not None
 
     @property
     def merge_button(self) -> QPushButton:
         return self.preflight.merge_button
+
+    @property
+    def observer(self) -> Observer:
+        """What looks at the models."""
+        return self.looking.observer
 
     @property
     def has_pictures(self) -> bool:
@@ -155,7 +143,7 @@ class MainWindow(QMainWindow):
     @property
     def can_merge_again(self) -> bool:
         """Whether there is a result that another seed would make another."""
-        return self._result is not None and self.recipe.method.parameter("resamples") is not None
+        return self.merger.result is not None and self.recipe.method.parameter("resamples") is not None
 
     def setup(self) -> MergeSetup:
         """What the fields say."""
@@ -226,21 +214,9 @@ class MainWindow(QMainWindow):
                 return
             self._begin(replace(setup, out=str(free_name(Path(entry.out)))))
             if entry.status == "done":
-                self._recall(entry)
+                self.looking.recall(entry, self._setup)
 
         self._unless_unsaved(load)
-
-    def _recall(self, entry: HistoryEntry) -> None:
-        """Show what an earlier run counted, where its models are as they were."""
-        job = RecallJob(entry, self._setup)
-        job.found.connect(self._on_recalled)
-        self.start_job(job)
-
-    @Slot(object)
-    def _on_recalled(self, findings: Findings) -> None:
-        job = self.sender()
-        assert isinstance(job, RecallJob)
-        self.observer.recall(job.setup, findings, draws_text(job.setup), job.entry.when.timestamp())
 
     @Slot()
     def save_recipe(self) -> bool:
@@ -269,57 +245,20 @@ class MainWindow(QMainWindow):
         self._note(f"Saved {path.name}{left}")
         return True
 
-    @Slot()
-    def ask_where_to_save_pictures(self) -> None:
-        folder = choose_folder(self, "Choose a folder for the pictures", self._recipe_folder())
-        findings = self.observer.findings
-        if folder is None or findings is None:
-            return
-        try:
-            written = write_pictures(findings, folder, FORMATS)
-            self._note(f"Saved {plural(len(written), 'file')} to {folder}")
-        except MergeError as error:
-            self._show_failure(Failure.of(error))
-
-    @Slot(object)
-    def show_comparison(self, entry: HistoryEntry) -> None:
-        """Go to the comparison of runs, with `entry` as the first."""
-        self.pictures.comparison.choose(entry)
-        self.pictures.show_comparison()
-
-    @Slot(object, object)
-    def compare(self, left: HistoryEntry, right: HistoryEntry) -> None:
-        """Compare two finished runs."""
-        job = self._comparing = ComparisonJob(left.out, right.out)
-        picture = self.pictures.comparison
-        job.found.connect(picture.show_difference)
-        job.progressed.connect(picture.show_progress)
-        job.failed.connect(picture.show_failure)
-        job.ended.connect(picture.show_end)
-        self.start_job(job)
-
-    @Slot()
-    def stop_comparing(self) -> None:
-        if self._comparing is not None:
-            self._comparing.cancel()
-
     @Slot(object)
     def ask_where_to_save_picture(self, picture: Picture) -> None:
-        path = choose_picture_to_save(self, self._recipe_folder() / f"{picture.file_name}.png")
-        if path is None:
-            return
-        try:
-            written = save_picture(picture, path)
-            self._note(
-                f"Saved {' and '.join(file.name for file in written) or 'nothing: there are no numbers'}"
-            )
-        except MergeError as error:
-            self._show_failure(Failure.of(error))
+        self._saver.ask_for_one(picture, self._recipe_folder())
+
+    @Slot()
+    def ask_where_to_save_pictures(self) -> None:
+        findings = self.observer.findings
+        if findings is not None:
+            self._saver.ask_for_all(findings, self._recipe_folder())
 
     def _begin(self, setup: MergeSetup, path: Path | None = None) -> None:
         """Show `setup` as a new document."""
         self.run.message.clear()
-        self._forget_result()
+        self.merger.forget_result()
         self._apply(setup)
         self.document.begin(self._setup, path)
 
@@ -383,10 +322,8 @@ class MainWindow(QMainWindow):
     @Slot(object)
     def _on_report(self, report: PlanReport) -> None:
         self.models.set_states(report.states)
-        self.observer.look_at(report)
+        self.looking.look_at(report)
         self.preflight.show_report(report)  # a merge may begin here
-        if self.observer.findings is None:
-            self._say_what_is_missing()
         self.recipe.show_tensors([row.name for row in report.ledger if row.action != "omitted"])
         self._update()
 
@@ -431,64 +368,20 @@ class MainWindow(QMainWindow):
             self.preflight.wish_merge()
 
     @Slot()
-    def _begin_merge(self) -> None:
-        if self.merging:
-            return
-        self._forget_result()
-        self.checker.stop()
-        self._merged = self._setup
-        self.viewer.hold(True)
-        begun = self.observer.begin_merge(self._merged)
-        job = self._merge = MergeJob(self._merged, self._history, begun)
-        job.planned.connect(self._on_planned)
-        job.noted.connect(self._on_noted)
-        job.progressed.connect(self._on_progress)
-        job.findings_changed.connect(self._on_findings)
-        job.succeeded.connect(self._on_succeeded)
-        job.failed.connect(self._on_failed)
-        job.cancelled.connect(self._on_cancelled)
-        job.ended.connect(self._on_ended)
-        self.run.begin()
-        self.log.add(f"Merging into {self._setup.out}")
+    def cancel_merge(self) -> None:
+        self.merger.cancel()
         self._update()
-        self.start_job(job)
 
     @Slot()
-    def cancel_merge(self) -> None:
-        if self._merge is not None:
-            self.run.show_cancelling()
-            self._merge.cancel()
+    def _begin_merge(self) -> None:
+        if not self.merging:
+            self.checker.stop()
+            self.merger.begin(self._setup)
             self._update()
 
-    @Slot(object)
-    def _on_planned(self, plan: PlanSummary) -> None:
-        self.history.refresh()
-        self.run.show_plan(plan)
-        for warning in plan.warnings:
-            self.log.add(warning, "warning")
-
-    @Slot(object)
-    def _on_findings(self, findings: Findings) -> None:
-        """What the merge has counted so far."""
-        assert self._merged is not None
-        self.observer.show_merge(findings, draws_text(self._merged))
-
-    @Slot(object)
-    def _on_progress(self, progress: Progress) -> None:
-        self._progress = progress
-        self.run.show_progress(progress)
-        self._update_title()
-
-    @Slot(object)
-    def _on_succeeded(self, result: MergeResult) -> None:
-        self._result = result
-        if result.findings is not None:
-            self._on_findings(result.findings)
-        self.run.show_result(result)
-        took = duration_text(result.record.seconds)
-        self.log.add(f"Merged in {took}: {bytes_text(result.record.bytes_written)} written to {result.out}")
-        if self._merged is not None:
-            self.document.keep(self._merged)
+    @Slot(object, object)
+    def _on_succeeded(self, setup: MergeSetup, result: MergeResult) -> None:
+        self.document.keep(setup)
         self.checker.learn(result)
 
     @Slot(object)
@@ -497,24 +390,12 @@ class MainWindow(QMainWindow):
         if failure.details is not None and not self._closing:
             DetailsDialog(failure, self).open()
 
-    @Slot(object)
-    def _on_noted(self, failure: Failure) -> None:
-        self.log.add(failure.message, "warning")
-
-    @Slot()
-    def _on_cancelled(self) -> None:
-        self.run.show_cancelled()
-        self.log.add("Cancelled; nothing was written")
-
     @Slot()
     def _on_ended(self) -> None:
-        self._merge = None
-        self._progress = None
-        self.observer.end_merge(keep=self._result is not None)
-        self.viewer.hold(False)
         self.history.refresh()
-        if self._result is not None:
-            self._suggest(free_name(self._result.out), insist=True)
+        result = self.merger.result
+        if result is not None:
+            self._suggest(free_name(result.out), insist=True)
             self._take(self.setup(), by_user=False)
         self.checker.check_now(self._setup)
         self._update()
@@ -523,10 +404,6 @@ class MainWindow(QMainWindow):
         if self._closing or self._close_after:
             self._close_after = False
             self.close()
-
-    def _forget_result(self) -> None:
-        self._result = None
-        self.observer.forget_merge()
 
     # -- state
 
@@ -538,50 +415,16 @@ class MainWindow(QMainWindow):
         self.preflight.set_merging(self.merging)
         self.actions_.update()
         self._update_title()
-        method = self.recipe.method
-        spec = method.parameter("resamples")
-        self.pictures.provenance.set_method(method.title, draws=spec is not None)
-        ruled = any(rule.parameter == "resamples" for rule in self._setup.rules)
-        n = self._setup.parameters.get("resamples") if spec is not None and not ruled else None
-        self.pictures.resampling.set_resamples(None if n is None else int(n), fixed=self.merging)
+        self.looking.show_setup(self._setup, merging=self.merging)
 
     @Slot()
-    def _on_source_changed(self) -> None:
-        source = self.observer.source
-        self.pictures.source.show_source(
-            source.text, can_measure=source.can_measure, measuring=source.measuring
-        )
-
-    @Slot()
-    def _say_what_is_missing(self) -> None:
-        """There are no pictures: say why."""
-        setup = self._setup
-        if setup.base is None and not setup.models:
-            self.pictures.say_what_to_do()
-        elif setup.base is None:
-            self.pictures.say_next(
-                "Choose the base to see what fine-tuning changed",
-                "The pictures compare every sub-model with the model that it was fine-tuned from.",
-            )
-        elif not setup.taking_part:
-            self.pictures.say_next(
-                "Add the models that were fine-tuned from this base", "The pictures appear by themselves."
-            )
-        elif self.preflight.checked and self.observer.findings is None and self.preflight.reason is not None:
-            self.pictures.say_next("These models cannot be looked at yet", self.preflight.reason)
-        elif self.observer.failure is not None:
-            failure = self.observer.failure
-            self.pictures.say_next(
-                "The models could not be looked at", f"{failure.message} {failure.hint or ''}"
-            )
-        else:
-            self.pictures.say_next("Looking at the models…", "The first pictures are there in a moment.")
-
     def _update_title(self) -> None:
-        progress = f"{title_text(self._progress)} – " if self._progress is not None else ""
-        self.setWindowTitle(f"{progress}{self.document.title} – Paramosaic")
+        progress = self.merger.progress
+        so_far = f"{title_text(progress)} – " if progress is not None else ""
+        self.setWindowTitle(f"{so_far}{self.document.title} – Paramosaic")
         self.setWindowModified(self.document.modified)
 
+    @Slot(object)
     def _show_failure(self, failure: Failure) -> None:
         self.run.show_failure(failure)
         self.log.add(f"{failure.message} {failure.hint or ''}".strip(), "error")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -14,8 +15,9 @@ from PySide6.QtWidgets import QAbstractButton, QMessageBox, QPushButton
 from pytestqt.qtbot import QtBot
 from safetensors.torch import load_file, save_file
 
+import gui.comparison_job
 import gui.jobs
-from core import load_recipe, plan_merge, read_record, run_merge
+from core import CancelToken, load_recipe, plan_merge, read_record, run_merge
 from core.errors import OutputError
 from core.history import History
 from gui.jobs import MergeJob
@@ -62,7 +64,7 @@ def test_a_merge_writes_a_model_and_fills_the_pictures(
     assert everything.counts is not None
     assert float(everything.counts.mean_zero_delta.value) == pytest.approx(zero / elements / 3)
     ready.pictures.tabs.setCurrentWidget(ready.pictures.resampling)
-    assert len(ready.pictures.resampling._counted.getData()[0]) == 5
+    assert len(ready.pictures.resampling.plot.counted.getData()[0]) == 5
     assert "Counted by the merge with n = 4, seed 7" in ready.pictures.source.text
 
 
@@ -117,12 +119,41 @@ def test_pictures_fill_in_while_a_merge_runs(
     assert np.isfinite(bars._left.getData()[1]).sum() == 5
 
 
+def test_nothing_is_compared_while_a_merge_runs(
+    qtbot: QtBot, ready: MainWindow, held_merge: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held_merge.released.set()
+    merge(qtbot, ready)
+    ready.recipe.set_seed(8)
+    merge(qtbot, ready)
+    picture = ready.pictures.comparison
+    qtbot.waitUntil(lambda: picture.compare_button.isEnabled() and picture.left_field.count() == 2)
+    comparing = threading.Event()
+
+    def compare(left: Path, right: Path, *, cancel: CancelToken, **options: object) -> None:
+        comparing.set()
+        while True:
+            cancel.raise_if_cancelled()
+
+    monkeypatch.setattr(gui.comparison_job, "compare_runs", compare)
+    picture.compare_button.click()
+    qtbot.waitUntil(comparing.is_set)
+    held_merge.released.clear()
+    wait_for_check(qtbot, ready)
+    ready.merge_button.click()
+    qtbot.waitUntil(lambda: ready.merging and picture.compare_button.text() == "Compare")
+    assert not picture.compare_button.isEnabled()
+    held_merge.released.set()
+    qtbot.waitUntil(lambda: not ready.merging)
+    assert picture.compare_button.isEnabled()
+
+
 def test_closing_while_merging_asks_cancels_and_waits(
     qtbot: QtBot, ready: MainWindow, tmp_path: Path, held_merge: SimpleNamespace
 ) -> None:
     ready.merge_button.click()
     qtbot.waitUntil(held_merge.reached.is_set)
-    job = ready._merge
+    job = ready.merger.job
     assert job is not None
     ready.close()
     assert ready.isVisible()

@@ -6,6 +6,7 @@ import os
 import shutil
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -17,11 +18,18 @@ from pytestqt.qtbot import QtBot
 from safetensors.torch import load_file, save_file
 
 import gui.look_jobs
-from core import CancelToken, MergePlan, read_record
-from core.deltas.findings import Findings
+from core import CancelToken, MergePlan, RunRecord, load_recipe, plan_merge, read_record, run_merge
+from core.deltas.findings import Findings, findings_of_record
 from core.deltas.preview import preview_plan
-from gui.look_jobs import MeasureJob, PreviewJob
-from gui.merge_setup import ModelChoice
+from core.errors import CheckpointError
+from core.estimate import Throughput
+from core.history import HistoryEntry
+from gui.jobs import JobKeeper
+from gui.look_jobs import MeasureJob, PreviewJob, Recalled, RecallJob
+from gui.merge_setup import MergeSetup, ModelChoice, setup_of_recipe
+from gui.observer import Observer
+from gui.preflight import look_ahead
+from gui.reports import PlanReport
 from gui.window import MainWindow
 
 
@@ -119,16 +127,45 @@ def test_what_changes_no_delta_begins_no_new_look(
     assert len(looks) == 1
 
 
-def test_weights_and_precision_are_looked_at_anew(
+def weigh(window: MainWindow, models: Path, *weights: float) -> None:
+    """Give the sub-models other weights."""
+    choices = [ModelChoice(models / f"run-{number}", w) for number, w in enumerate(weights, start=1)]
+    window.models.apply(models / "base", choices, len(choices))
+    window._on_changed()
+
+
+@pytest.fixture
+def sampled(
+    qtbot: QtBot, window: MainWindow, models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> MainWindow:
+    """A window that has looked at a part of every model."""
+    monkeypatch.setattr("core.deltas.preview.PREVIEW_BLOCK", 64)
+    monkeypatch.setattr(
+        gui.look_jobs, "preview_plan", lambda plan, cancel: preview_plan(plan, cancel=cancel, rounds=2)
+    )
+    open_recipe(qtbot, window, models, tmp_path / "out")
+    qtbot.waitUntil(lambda: window.observer.findings is not None and not window.observer.looking)
+    assert window.observer.findings is not None
+    assert window.observer.findings.sample < 1
+    return window
+
+
+def test_precision_is_looked_at_anew(
     qtbot: QtBot, window: MainWindow, models: Path, tmp_path: Path, looks: list[MergePlan]
 ) -> None:
     open_recipe(qtbot, window, models, tmp_path / "out")
     wait_until_looked(qtbot, window)
-    folders = [models / f"run-{number}" for number in (1, 2, 3)]
-    window.models.apply(
-        models / "base", [ModelChoice(f, float(w)) for f, w in zip(folders, (1, 2, 3), strict=True)], 3
-    )
-    window._on_changed()
+    window._apply(replace(window.setup(), dtype="float32"))
+    qtbot.waitUntil(lambda: len(looks) == 2)
+    wait_until_looked(qtbot, window)
+
+
+def test_weights_are_looked_at_anew(
+    qtbot: QtBot, window: MainWindow, models: Path, tmp_path: Path, looks: list[MergePlan]
+) -> None:
+    open_recipe(qtbot, window, models, tmp_path / "out")
+    wait_until_looked(qtbot, window)
+    weigh(window, models, 1, 2, 3)
     qtbot.waitUntil(lambda: len(looks) == 2)
     wait_until_looked(qtbot, window)
     findings = window.observer.findings
@@ -137,6 +174,120 @@ def test_weights_and_precision_are_looked_at_anew(
     predicted = findings.part().predicted
     assert predicted is not None
     assert predicted.value[0] == pytest.approx((zero[0] + 2 * zero[1] + 3 * zero[2]) / 6)
+
+
+def test_equal_weights_are_not_looked_at_anew(
+    qtbot: QtBot, window: MainWindow, models: Path, tmp_path: Path, looks: list[MergePlan]
+) -> None:
+    open_recipe(qtbot, window, models, tmp_path / "out")
+    wait_until_looked(qtbot, window)
+    before = window.observer.findings
+    weigh(window, models, 2, 2, 2)
+    qtbot.waitUntil(lambda: window.preflight.checked)
+    assert window.observer.findings is before
+    weigh(window, models, 1, 2, 3)
+    qtbot.waitUntil(lambda: len(looks) == 2)
+    wait_until_looked(qtbot, window)
+    weigh(window, models, 4, 4, 4)
+    qtbot.waitUntil(lambda: bool(window.observer.findings and window.observer.findings.equal_weights))
+    qtbot.waitUntil(lambda: not window.observer.looking)
+    assert len(looks) == 2
+    again, whole = window.observer.findings, before.part() if before is not None else None
+    assert again is not None
+    assert whole is not None
+    assert whole.predicted is not None
+    assert again.part().predicted is not None
+    np.testing.assert_array_equal(again.part().predicted.value, whole.predicted.value)  # type: ignore[union-attr]
+    assert window.pictures.source.text == "Measured on every parameter"
+
+
+def test_what_was_measured_stays_when_weights_change(qtbot: QtBot, sampled: MainWindow, models: Path) -> None:
+    sampled.pictures.source.button.click()
+    wait_until_looked(qtbot, sampled)
+    exact = sampled.observer.findings
+    assert exact is not None
+    weigh(sampled, models, 1, 2, 3)
+    qtbot.waitUntil(lambda: "expected curve estimated from" in sampled.pictures.source.text)
+    qtbot.waitUntil(lambda: not sampled.observer.looking)
+    found = sampled.observer.findings
+    assert found is not None
+    assert (found.sample, found.equal_weights) == (1, False)
+    np.testing.assert_array_equal(found.zero_delta.value, exact.zero_delta.value)
+    assert (found.zero_delta.error == 0)[np.isfinite(found.zero_delta.value)].all()
+    predicted = found.part().predicted
+    assert predicted is not None
+    assert not (predicted.error == 0).any()  # a sample stands behind it
+    assert sampled.pictures.source.text.startswith("Measured on every parameter; the expected curve ")
+    assert sampled.pictures.source.button.text() == "Measure exactly"
+    sampled.pictures.source.button.click()
+    wait_until_looked(qtbot, sampled)
+    found = sampled.observer.findings
+    assert found is not None
+    assert found.part().predicted is not None
+    assert (found.part().predicted.error == 0).all()  # type: ignore[union-attr]
+    weigh(sampled, models, 3, 2, 1)
+    weigh(sampled, models, 5, 5, 5)
+    qtbot.waitUntil(lambda: bool(sampled.observer.findings and sampled.observer.findings.equal_weights))
+    wait_until_looked(qtbot, sampled)
+
+
+def report_of(models: Path, out: Path, *weights: float) -> PlanReport:
+    """What the check says of as many sub-models, with these weights."""
+    before = MergeSetup("parameter_selection", None, (), 0)
+    setup = setup_of_recipe(load_recipe(models / "recipe.yaml"), before)
+    weighed = zip(setup.models, weights, strict=False)
+    setup = replace(
+        setup,
+        models=tuple(replace(choice, weight=weight) for choice, weight in weighed),
+        k=len(weights),
+        out=str(out),
+    )
+    return look_ahead(setup, Throughput(), CancelToken())
+
+
+@pytest.fixture
+def observer(qtbot: QtBot) -> Iterator[Observer]:
+    """One without a window."""
+    jobs = JobKeeper()
+    yield Observer(jobs)
+    jobs.stop_all()
+
+
+def test_a_merge_begins_with_what_is_known_for_its_weights(
+    qtbot: QtBot, observer: Observer, models: Path, tmp_path: Path
+) -> None:
+    for weights in ((1, 1, 1), (1, 2, 3)):
+        observer.look_at(report_of(models, tmp_path / "out", *weights))
+        qtbot.waitUntil(lambda: not observer.looking)
+    known = observer.findings
+    assert known is not None
+    assert known.predicting
+    other = report_of(models, tmp_path / "out", 3, 2, 1)
+    observer.look_at(other)
+    begun = observer.begin_merge(other.setup)  # before anything is known of these weights
+    assert begun is not None
+    assert (begun.sample, begun.equal_weights, begun.predicting) == (1, False, {})
+    assert begun.part().predicted is None
+    observer.end_merge(keep=False)
+    doubled = report_of(models, tmp_path / "out", 2, 2, 2)
+    observer.look_at(doubled)
+    qtbot.waitUntil(lambda: not observer.looking)
+    begun = observer.begin_merge(doubled.setup)
+    assert begun is observer.findings
+    assert begun is not None
+    assert begun.equal_weights
+    observer.end_merge(keep=False)
+    assert observer.begin_merge(report_of(models, tmp_path / "out", 1, 1).setup) is None
+    observer.end_merge(keep=False)
+
+
+def test_a_look_that_is_begun_again_forgets_nothing(qtbot: QtBot, sampled: MainWindow, models: Path) -> None:
+    sampled.observer.measure()
+    wait_until_looked(qtbot, sampled)
+    sampled.refresh_models()
+    qtbot.waitUntil(lambda: sampled.preflight.checked)
+    qtbot.waitUntil(lambda: not sampled.observer.looking)
+    assert sampled.pictures.source.text == "Measured on every parameter"
 
 
 def test_models_that_were_written_again_are_looked_at_again(
@@ -207,6 +358,22 @@ def test_what_a_merge_counted_stays_while_the_models_do(
     assert not window.observer.findings.merged
 
 
+def test_what_a_merge_counted_is_of_its_weights(
+    qtbot: QtBot, window: MainWindow, models: Path, tmp_path: Path
+) -> None:
+    open_recipe(qtbot, window, models, tmp_path / "out")
+    window.start_merge()
+    qtbot.waitUntil(lambda: "Merged in" in window.run.message.text, timeout=30_000)
+    qtbot.waitUntil(lambda: window.pictures.source.text.endswith("measured on every parameter"))
+    weigh(window, models, 1, 2, 3)
+    wait_until_looked(qtbot, window)
+    assert window.observer.findings is not None
+    assert not window.observer.findings.merged
+    weigh(window, models, 2, 2, 2)
+    qtbot.waitUntil(lambda: "Counted by the merge with n = 4, seed 7" in window.pictures.source.text)
+    assert window.observer.findings.merged
+
+
 def test_a_cancelled_merge_leaves_nothing_in_the_pictures(
     qtbot: QtBot, window: MainWindow, models: Path, tmp_path: Path, held_merge: SimpleNamespace
 ) -> None:
@@ -222,32 +389,18 @@ def test_a_cancelled_merge_leaves_nothing_in_the_pictures(
     assert "merge" not in window.pictures.source.text
 
 
-def test_everything_is_measured_on_request(
-    qtbot: QtBot, window: MainWindow, models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("core.deltas.preview.PREVIEW_BLOCK", 64)
-    monkeypatch.setattr(
-        gui.look_jobs, "preview_plan", lambda plan, cancel: preview_plan(plan, cancel=cancel, rounds=2)
-    )
-    open_recipe(qtbot, window, models, tmp_path / "out")
-    button = window.pictures.source.button
+def test_everything_is_measured_on_request(qtbot: QtBot, sampled: MainWindow) -> None:
+    button = sampled.pictures.source.button
     qtbot.waitUntil(button.isVisible)
-    assert window.pictures.source.text.startswith("Estimated from ")
-    assert window.observer.findings is not None
-    assert not window.observer.findings.exact
+    assert sampled.pictures.source.text.startswith("Estimated from ")
     QTest.mouseClick(button, Qt.MouseButton.LeftButton)
-    wait_until_looked(qtbot, window)
-    assert window.observer.findings.exact
+    wait_until_looked(qtbot, sampled)
+    assert sampled.observer.findings is not None
+    assert sampled.observer.findings.sample == 1
     assert not button.isVisible()
 
 
-def test_measuring_can_be_stopped(
-    qtbot: QtBot, window: MainWindow, models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("core.deltas.preview.PREVIEW_BLOCK", 64)
-    monkeypatch.setattr(
-        gui.look_jobs, "preview_plan", lambda plan, cancel: preview_plan(plan, cancel=cancel, rounds=2)
-    )
+def test_measuring_can_be_stopped(qtbot: QtBot, sampled: MainWindow, monkeypatch: pytest.MonkeyPatch) -> None:
     begun = threading.Event()
 
     def measure(plan: MergePlan, begun_with: object, *, cancel: CancelToken, **options: object) -> Findings:
@@ -256,28 +409,40 @@ def test_measuring_can_be_stopped(
             cancel.raise_if_cancelled()
 
     monkeypatch.setattr(gui.look_jobs, "measure_plan", measure)
-    open_recipe(qtbot, window, models, tmp_path / "out")
-    button = window.pictures.source.button
+    button = sampled.pictures.source.button
     qtbot.waitUntil(button.isVisible)
     button.click()
     qtbot.waitUntil(begun.is_set)
-    assert (button.text(), window.pictures.source.text) == ("Stop", "Measuring every parameter…")
+    assert (button.text(), sampled.pictures.source.text) == ("Stop", "Measuring every parameter…")
     button.click()
-    assert window.pictures.source.text.startswith("Estimated from ")
+    assert sampled.pictures.source.text.startswith("Estimated from ")
     assert button.text() == "Measure exactly"
 
 
 def test_a_look_that_fails_is_told(
     qtbot: QtBot, window: MainWindow, models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from core.errors import CheckpointError
-
     def fail(plan: MergePlan, **options: object) -> Iterator[Findings]:
         raise CheckpointError("the disk is gone", hint="plug it in")
 
     monkeypatch.setattr(gui.look_jobs, "preview_plan", fail)
     open_recipe(qtbot, window, models, tmp_path / "out")
     qtbot.waitUntil(lambda: "The disk is gone. Plug it in." in window.pictures.sentence)
+
+
+def test_a_look_that_failed_is_begun_again_on_request(
+    qtbot: QtBot, window: MainWindow, models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(plan: MergePlan, **options: object) -> Iterator[Findings]:
+        raise CheckpointError("the disk is gone")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(gui.look_jobs, "preview_plan", fail)
+        open_recipe(qtbot, window, models, tmp_path / "out")
+        qtbot.waitUntil(lambda: "The disk is gone." in window.pictures.sentence)
+    window.refresh_models()
+    wait_until_looked(qtbot, window)
+    assert window.pictures.sentence == ""
 
 
 def test_an_average_is_looked_at_as_a_selection_would_be(
@@ -293,9 +458,6 @@ def test_an_average_is_looked_at_as_a_selection_would_be(
 
 
 def test_jobs_tell_nothing_once_they_are_cancelled(qtbot: QtBot, models: Path) -> None:
-    from core import load_recipe, plan_merge
-    from gui.merge_setup import MergeSetup, setup_of_recipe
-
     recipe = load_recipe(models / "recipe.yaml")
     setup = setup_of_recipe(recipe, MergeSetup("parameter_selection", None, (), 0))
     for job in (PreviewJob(setup, plan_merge(recipe)), MeasureJob(setup, None, None)):
@@ -307,10 +469,14 @@ def test_jobs_tell_nothing_once_they_are_cancelled(qtbot: QtBot, models: Path) -
         assert told == []
 
 
-def merge(qtbot: QtBot, window: MainWindow) -> None:
+def merge(qtbot: QtBot, window: MainWindow) -> HistoryEntry:
+    """Merge what is in the fields; returns the run, as the history has it when it is done."""
     window.start_merge()
     qtbot.waitUntil(lambda: "Merged in" in window.run.message.text, timeout=30_000)
-    qtbot.waitUntil(lambda: not window.merging and window.history.table.model().rowCount() == 1)
+    rows = window.history.model
+    qtbot.waitUntil(lambda: not window.merging and rows.rowCount() == 1)
+    qtbot.waitUntil(lambda: rows.row(0).entry.status == "done", timeout=30_000)  # it stood there as running
+    return rows.row(0).entry
 
 
 def copy_of(models: Path, folder: Path) -> Path:
@@ -324,13 +490,14 @@ def test_a_run_that_is_opened_again_brings_what_it_counted(
 ) -> None:
     family = copy_of(models, tmp_path / "family")
     open_recipe(qtbot, window, family, tmp_path / "out")
-    merge(qtbot, window)
+    entry = merge(qtbot, window)
     record = read_record(tmp_path / "out")
-    entry = window.history.model.row(0).entry
     window.new_recipe()
     qtbot.waitUntil(lambda: window.observer.findings is None)
     window.reopen(entry)
-    qtbot.waitUntil(lambda: "Counted by the merge with n = 4, seed 7" in window.pictures.source.text)
+    qtbot.waitUntil(
+        lambda: "Counted by the merge with n = 4, seed 7" in window.pictures.source.text, timeout=30_000
+    )
     qtbot.waitUntil(lambda: window.pictures.source.text.endswith("measured on every parameter"))
     assert window.observer.findings is not None
     drawn = window.observer.findings.part().drawn
@@ -343,9 +510,22 @@ def test_a_run_whose_models_were_written_since_brings_nothing(
 ) -> None:
     family = copy_of(models, tmp_path / "family")
     open_recipe(qtbot, window, family, tmp_path / "out")
-    merge(qtbot, window)
-    entry = window.history.model.row(0).entry
+    entry = merge(qtbot, window)
     os.utime(family / "run-2" / "model.safetensors")
+    assert_nothing_is_brought(qtbot, window, entry)
+
+
+def test_a_run_whose_output_was_replaced_brings_nothing(
+    qtbot: QtBot, window: MainWindow, models: Path, tmp_path: Path
+) -> None:
+    open_recipe(qtbot, window, models, tmp_path / "out")
+    entry = merge(qtbot, window)
+    other = replace(load_recipe(models / "recipe.yaml"), seed=8)
+    run_merge(plan_merge(other), tmp_path / "out", overwrite=True)
+    assert_nothing_is_brought(qtbot, window, entry)
+
+
+def assert_nothing_is_brought(qtbot: QtBot, window: MainWindow, entry: HistoryEntry) -> None:
     window.new_recipe()
     qtbot.waitUntil(lambda: window.observer.findings is None)
     window.reopen(entry)
@@ -353,3 +533,65 @@ def test_a_run_whose_models_were_written_since_brings_nothing(
     qtbot.wait(200)
     assert window.observer.findings is not None
     assert not window.observer.findings.merged
+
+
+def test_what_a_run_counted_is_not_shown_once_something_else_is_worked_on(
+    qtbot: QtBot, window: MainWindow, models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    open_recipe(qtbot, window, models, tmp_path / "out")
+    entry = merge(qtbot, window)
+    reading, released = threading.Event(), threading.Event()
+
+    def read(folder: Path) -> RunRecord:
+        reading.set()
+        assert released.wait(30)
+        return read_record(folder)
+
+    monkeypatch.setattr(gui.look_jobs, "read_record", read)
+    window.reopen(entry)
+    qtbot.waitUntil(reading.is_set)
+    open_recipe(qtbot, window, models, tmp_path / "other")
+    released.set()
+    wait_until_looked(qtbot, window)
+    qtbot.wait(200)
+    assert window.observer.findings is not None
+    assert not window.observer.findings.merged
+
+
+def test_a_run_that_is_read_before_its_models_are_planned_is_not_mixed_with_others(
+    qtbot: QtBot, observer: Observer, models: Path, tmp_path: Path
+) -> None:
+    observer.look_at(report_of(models, tmp_path / "out", 1, 1))
+    qtbot.waitUntil(lambda: observer.findings is not None and not observer.looking)
+    three = report_of(models, tmp_path / "out", 1, 1, 1)
+    assert three.plan is not None
+    entry = HistoryEntry.begin(three.setup.recipe(), tmp_path / "out")
+    counted = findings_of_record(run_merge(three.plan, tmp_path / "out"))
+    assert counted is not None
+    told: list[Findings] = []
+    observer.found.connect(told.append)
+    observer.recall(Recalled(entry, three.setup, counted))
+    assert told == []
+    observer.look_at(three)
+    assert [findings.models for findings in told] == [counted.models]
+    assert not told[0].inspected
+    qtbot.waitUntil(lambda: not observer.looking)
+    assert told[-1].merged
+    assert observer.source.text.startswith("Counted by the merge with n = 4, seed 7; norms and cosines ")
+
+
+def test_another_runs_record_is_not_recalled(models: Path, tmp_path: Path) -> None:
+    recipe = load_recipe(models / "recipe.yaml")
+    entry = HistoryEntry.begin(recipe, tmp_path / "out")
+    done = entry.done(run_merge(plan_merge(recipe), tmp_path / "out"))
+    setup = setup_of_recipe(recipe, MergeSetup("parameter_selection", None, (), 0))
+    assert [recalled.entry for recalled in told_by(RecallJob(done, setup))] == [done]
+    run_merge(plan_merge(replace(recipe, seed=8)), tmp_path / "out", overwrite=True)
+    assert told_by(RecallJob(done, setup)) == []
+
+
+def told_by(job: RecallJob) -> list[Recalled]:
+    told: list[Recalled] = []
+    job.found.connect(told.append, Qt.ConnectionType.DirectConnection)
+    job.run()
+    return told

@@ -91,14 +91,25 @@ def test_the_facts_stay_where_they_are(panel: RunPanel, qtbot: QtBot) -> None:
     assert panel.width() == 860
 
 
-def test_what_is_above_stays_where_it_is_when_the_merge_ends(qtbot: QtBot) -> None:
+@pytest.mark.parametrize("size", [8, 10, 13])
+@pytest.mark.parametrize("width", [680, 860])
+@pytest.mark.parametrize("said", [False, True])
+def test_what_is_above_stays_where_it_is_when_the_merge_ends(
+    qtbot: QtBot, size: int, width: int, said: bool
+) -> None:
     window, panel = QWidget(), RunPanel()
     qtbot.addWidget(window)
+    font = window.font()
+    font.setPointSize(size)
+    window.setFont(font)
     column = QVBoxLayout(window)
     column.addWidget(QWidget(), 1)
     column.addWidget(panel)
-    window.resize(860, 400)
+    window.resize(width, 400)
     window.show()
+    if said:
+        panel.show_cancelled()  # which has one line, and no buttons
+        qtbot.wait(1)
     panel.begin()
     panel.show_progress(progress(5))
     qtbot.wait(1)
