@@ -8,9 +8,9 @@ from dataclasses import dataclass
 __all__ = ["DTYPES", "FLOATS", "DType", "dtype_from_recipe_name", "promote"]
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, repr=False, eq=False)
 class DType:
-    """One element type.
+    """One element type; there is one object for each, which equals itself alone.
 
     Attributes:
         name: as safetensors spells it ("BF16").

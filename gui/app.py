@@ -42,7 +42,8 @@ def run_window(demo: bool) -> int:
     window.show()
     _show_faults(window)
     interrupts = _Interrupts(window)
-    # numba is imported only now that there is something to look at.
+    # The plots are made, and numba is imported, only now that there is something to look at.
+    QTimer.singleShot(0, window.pictures.build_soon)
     QTimer.singleShot(0, window.checker.warm_up)
     try:
         return application.exec()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import QPoint, Qt, Signal, Slot
+from PySide6.QtCore import QPoint, Qt, QTimer, Signal, Slot
 from PySide6.QtGui import QAction, QPalette
 from PySide6.QtWidgets import (
     QApplication,
@@ -144,6 +144,14 @@ class PicturesPanel(QStackedWidget):
             picture.show_findings(findings)
         self.setCurrentWidget(self._pictures)
 
+    @Slot()
+    def build_soon(self) -> None:
+        """Make the plots of one picture after the other, whenever the window has nothing else to do."""
+        left = [picture for picture in self.pictures if not picture.built]
+        if left:
+            left[0].build_now()
+            QTimer.singleShot(0, self.build_soon)
+
     def show_source(self, text: str, *, can_measure: bool, measuring: bool) -> None:
         """Say where the numbers come from; also on what is printed of them."""
         self.source.show_source(text, can_measure=can_measure, measuring=measuring)
@@ -154,7 +162,7 @@ class PicturesPanel(QStackedWidget):
     def _make_actions(self) -> list[QAction]:
         actions = []
         for text, keys, slot in (
-            ("Show &all of the picture", "Ctrl+Alt+0", lambda: self.current.reset_view()),
+            ("Show &all of the picture", "Ctrl+Alt+0", self._show_all),
             ("Select &nothing in the pictures", "Ctrl+Alt+N", self.selection.clear),
             ("&Copy the picture", "Ctrl+Alt+C", lambda: copy_picture(self.current)),
             ("Copy its n&umbers", "Ctrl+Alt+U", lambda: copy_numbers(self.current)),
@@ -184,6 +192,11 @@ class PicturesPanel(QStackedWidget):
         return corner
 
     @Slot()
+    def _show_all(self) -> None:
+        if not self.current.sentence:
+            self.current.reset_view()
+
+    @Slot()
     def _on_tab_changed(self) -> None:
         """What runs counted needs no words on where it comes from."""
         self.source.setVisible(self.tabs.currentWidget() is not self.comparison)
@@ -199,7 +212,7 @@ class PicturesPanel(QStackedWidget):
         menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         picture = self.sender()
         assert isinstance(picture, Picture)
-        if picture is self.detail:
+        if picture is self.detail and not picture.sentence:
             self.detail.table.setFocus(Qt.FocusReason.MouseFocusReason)
         menu.addActions(self.actions_)
         menu.popup(picture.mapToGlobal(position))

@@ -39,6 +39,7 @@ from gui.recipe_panel import RecipePanel
 from gui.reports import Failure, MergeResult, PlanReport, Problem
 from gui.run_panel import RunPanel, title_text
 from gui.settings import Settings
+from gui.subject import same_models
 from gui.text import plural
 from resources import DEMO_FOLDER
 
@@ -312,11 +313,11 @@ class MainWindow(QMainWindow):
         """Go by `setup`, which is what the fields say, from now on."""
         if setup == self._setup:
             return
-        self._setup = setup
+        typing, self._setup = same_models(self._setup, setup), setup
         self.recipe.show_models(setup)
         self.document.undo.note(setup, by_user=by_user)
         self.preflight.setup_changed()
-        self.checker.check_soon(setup)
+        (self.checker.check_soon if typing else self.checker.check_now)(setup)
         self._update()
 
     @Slot(object)

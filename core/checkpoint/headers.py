@@ -8,6 +8,7 @@ inside it, without overlaps and without holes.
 from __future__ import annotations
 
 import json
+import threading
 from collections import Counter
 from dataclasses import dataclass
 from functools import lru_cache
@@ -85,7 +86,12 @@ def read_header(path: Path) -> ShardHeader:
         status = path.stat()
     except (OSError, ValueError):
         return _read_header.__wrapped__(path, 0, 0)  # which says what is wrong
-    return _read_header(path, status.st_size, status.st_mtime_ns)
+    with _LOCKS[hash(path) % len(_LOCKS)]:
+        return _read_header(path, status.st_size, status.st_mtime_ns)
+
+
+_LOCKS = tuple(threading.Lock() for _ in range(64))
+"""Two threads that want the same header at once do not both parse it."""
 
 
 @lru_cache(maxsize=_REMEMBERED)

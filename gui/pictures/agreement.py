@@ -49,12 +49,14 @@ class AgreementPicture(Picture):
         self.order_button.setToolTip("Sub-models that are alike become neighbours")
         self.controls.addWidget(self.order_button)
         self.controls.addWidget(self.measure_field)
+        self.measure_field.activated.connect(self.refresh)
+        self.order_button.toggled.connect(self.refresh)
+
+    def build(self) -> None:
         self.plot = HeatMap("Likeness of the sub-models, pair by pair", "Sub-model")
         body = QVBoxLayout(self.body)
         body.setContentsMargins(0, 0, 0, 0)
         body.addWidget(self.plot)
-        self.measure_field.activated.connect(self.refresh)
-        self.order_button.toggled.connect(self.refresh)
         self.plot.pointed.connect(self._on_pointed)
         self.plot.chosen.connect(self._on_chosen)
         self.plot.cleared.connect(self._on_cleared)

@@ -72,17 +72,19 @@ class ComparisonPicture(Picture):
         layout = self.layout()
         assert isinstance(layout, QVBoxLayout)
         layout.insertLayout(1, runs)
-        self.plot = HeatMap("Difference of two runs by layer and kind of module", "Layer")
-        body = QVBoxLayout(self.body)
-        body.setContentsMargins(0, 0, 0, 0)
-        body.addWidget(self.plot)
         self.map_field.activated.connect(self.refresh)
         for field in self._fields:
             field.activated.connect(self._on_picked)
         self.compare_button.clicked.connect(self._on_compare)
+
+    def build(self) -> None:
+        self.plot = HeatMap("Difference of two runs by layer and kind of module", "Layer")
+        body = QVBoxLayout(self.body)
+        body.setContentsMargins(0, 0, 0, 0)
+        body.addWidget(self.plot)
         self.plot.pointed.connect(self._on_pointed)
         self.plot.chosen.connect(self._on_chosen)
-        self.plot.cleared.connect(selection.clear)
+        self.plot.cleared.connect(self.selection.clear)
 
     @property
     def in_use(self) -> bool:

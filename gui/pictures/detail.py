@@ -64,11 +64,6 @@ class DetailPicture(Picture):
         self.plot_field = choice("Which picture is shown", PART_PLOTS)
         self.controls.addWidget(self.tensor_field)
         self.controls.addWidget(self.plot_field)
-        self._model = DetailModel()
-        self.table = DetailView(self._model)
-        self.plots = PartPlots()
-        self.map = TensorMap()
-        self.map.say(_CHOOSE)
         self._summary = ElidedLabel()
         secondary(self._summary)
         layout = self.layout()
@@ -76,6 +71,15 @@ class DetailPicture(Picture):
         layout.replaceWidget(self.explanation, self._summary)
         self.explanation.hide()
         self.read_out.hide()  # the summary gives way to it: a low dock has no room for both
+        self.tensor_field.activated.connect(self.refresh)
+
+    def build(self) -> None:
+        self._model = DetailModel()
+        self.table = DetailView(self._model)
+        self.plots = PartPlots()
+        self.plots.setCurrentIndex(self.plot_field.currentIndex())
+        self.map = TensorMap()
+        self.map.say(_CHOOSE)
         splitter = QSplitter(Qt.Orientation.Horizontal)
         splitter.setChildrenCollapsible(False)
         splitter.setHandleWidth(GRID)
@@ -86,11 +90,10 @@ class DetailPicture(Picture):
         body = QVBoxLayout(self.body)
         body.setContentsMargins(0, 0, 0, 0)
         body.addWidget(splitter)
-        self.tensor_field.activated.connect(self.refresh)
         self.plot_field.currentIndexChanged.connect(self.plots.setCurrentIndex)
         self.table.selectionModel().selectionChanged.connect(self._on_row_selected)
         self.plots.told.connect(self.read)
-        self.plots.cleared.connect(selection.clear)
+        self.plots.cleared.connect(self.selection.clear)
         self.map.told.connect(self.read)
         self.map.insisted.connect(lambda: self.view_insisted.emit(self._wanted))
         self.map.plot.cleared.connect(self._on_map_cleared)
@@ -100,6 +103,7 @@ class DetailPicture(Picture):
         if findings is None or not findings.grid.columns:
             self.say("Nothing is known yet.")
             return
+        self.say("")
         selected = self.selection.value
         part = findings.part(selected.column, selected.kind)
         self.set_title(capital(part.place))
@@ -108,7 +112,6 @@ class DetailPicture(Picture):
         if not part.tensors:
             self.say(nothing_there(part))
             return
-        self.say("")
         shown = self._shown(findings, part)
         if self._model.show_rows(rows_of(findings.models, shown)):
             self.table.fit_columns()
@@ -149,6 +152,8 @@ class DetailPicture(Picture):
 
     def to_print(self) -> DetailPicture:
         """A copy in which all rows and columns have room."""
+        if self.sentence:
+            return self
         copy = DetailPicture(self.selection)
         copy.setPalette(self.palette())
         copy.set_source(self.source)

@@ -54,10 +54,13 @@ class MagnitudePicture(Picture):
         super().__init__(selection, parent)
         self.norm_field = choice("Which norm is shown", ["‖τ‖ / ‖base‖", "‖τ‖"])
         self.controls.addWidget(self.norm_field)
-        self.plot = ColumnsPlot("Norms of the task vectors by layer", "Layer", "norm of τ")
-        self.histogram_plot = HistogramPlot()
+        self.norm_field.activated.connect(self._on_norm_chosen)
         self.lines: list[pg.PlotCurveItem] = []
         self.names: list[pg.TextItem] = []
+
+    def build(self) -> None:
+        self.plot = ColumnsPlot("Norms of the task vectors by layer", "Layer", "norm of τ")
+        self.histogram_plot = HistogramPlot()
         self._discs = Discs(5)
         self.plot.addItem(self._discs, ignoreBounds=True)
         self._legend = Legend()
@@ -71,10 +74,9 @@ class MagnitudePicture(Picture):
         body.setContentsMargins(0, 0, 0, 0)
         body.addWidget(splitter, 1)
         body.addWidget(self._legend)
-        self.norm_field.activated.connect(self._on_norm_chosen)
         self.plot.pointed.connect(self._on_pointed)
         self.plot.chosen.connect(self._on_chosen)
-        self.plot.cleared.connect(selection.clear)
+        self.plot.cleared.connect(self.selection.clear)
         self.histogram_plot.pointed.connect(self._on_step_pointed)
         self.histogram_plot.chosen.connect(self._on_step_pointed)
         self.histogram_plot.cleared.connect(self._on_cleared)
@@ -239,7 +241,8 @@ class MagnitudePicture(Picture):
     @Slot()
     def _on_norm_chosen(self) -> None:
         self.refresh()
-        self.plot.reset_view()
+        if not self.sentence:
+            self.plot.reset_view()
 
     @Slot(object)
     def _on_step_pointed(self, exponent: int | None) -> None:

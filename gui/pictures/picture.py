@@ -42,7 +42,8 @@ _MOST_ON_SCREEN = 10
 class Picture(QWidget):
     """One picture of what is known, and of what is selected in it.
 
-    A subclass fills `body`, and implements `draw`, `tables` and `reset_view`.
+    A subclass fills `body` in `build`, which takes a while and so waits until there is something to be seen,
+    and implements `draw`, `tables` and `reset_view`.
 
     Attributes:
         file_name: what it is called when it is saved, without a suffix.
@@ -50,6 +51,7 @@ class Picture(QWidget):
         findings: what there is to be shown; None for nothing yet.
         controls: the layout to the right of the heading.
         body: where the plots are.
+        built: whether they were made.
         read_out: the line below them, for what is pointed at or selected.
     """
 
@@ -60,7 +62,7 @@ class Picture(QWidget):
         super().__init__(parent)
         self.selection = selection
         self.findings: Findings | None = None
-        self._stale = True
+        self._stale, self.built = True, False
         self.setAutoFillBackground(True)
         self.setBackgroundRole(QPalette.ColorRole.Base)
         self.setAccessibleName(self.title)
@@ -98,6 +100,10 @@ class Picture(QWidget):
 
     # -- what a subclass does
 
+    def build(self) -> None:
+        """Make the plots and put them into `body`; called once, before they are shown."""
+        raise NotImplementedError
+
     def draw(self) -> None:
         """Show `findings` and the selection; called when either is another and the picture can be seen."""
         raise NotImplementedError
@@ -124,6 +130,13 @@ class Picture(QWidget):
         self._stale = True
         if self.can_be_seen:
             self.draw_now()
+
+    def build_now(self) -> None:
+        """Make the plots, unless that was done."""
+        if not self.built:
+            self.built = True
+            self.build()
+            self.recolour()
 
     @property
     def can_be_seen(self) -> bool:
@@ -176,7 +189,9 @@ class Picture(QWidget):
         self.setAccessibleName(title)
 
     def say(self, text: str) -> None:
-        """Show a sentence in the place of the plots; "" for the plots."""
+        """Show a sentence in the place of the plots; "" for the plots, which there are from then on."""
+        if not text:
+            self.build_now()
         self._sentence.setText(text)
         self._stack.setCurrentWidget(self._sentence if text else self.body)
         if text:
@@ -190,14 +205,12 @@ class Picture(QWidget):
 
     def changeEvent(self, event: QEvent) -> None:
         super().changeEvent(event)
-        if event.type() == QEvent.Type.PaletteChange and self.testAttribute(
-            Qt.WidgetAttribute.WA_WState_Polished
-        ):
+        if event.type() == QEvent.Type.PaletteChange and self.built:
             self.recolour()
             self.refresh()
 
     def event(self, event: QEvent) -> bool:
-        if event.type() == QEvent.Type.Polish:
+        if event.type() == QEvent.Type.Polish and self.built:
             self.recolour()
         return super().event(event)
 

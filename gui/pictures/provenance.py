@@ -38,10 +38,12 @@ class ProvenancePicture(Picture):
 
     def __init__(self, selection: Selection, parent: QWidget | None = None) -> None:
         super().__init__(selection, parent)
-        self.plot = ColumnsPlot("Share of each sub-model by layer", "Layer", "% of the parameters")
         self._left_share = np.zeros(0)
         self._before = "Nothing has been merged yet."
         self._bars: list[pg.BarGraphItem] = []
+
+    def build(self) -> None:
+        self.plot = ColumnsPlot("Share of each sub-model by layer", "Layer", "% of the parameters")
         self._under, self._left = (pg.PlotCurveItem(antialias=True) for _ in range(2))
         self._dots = Discs(6)
         for item in (self._under, self._left, self._dots):
@@ -53,7 +55,7 @@ class ProvenancePicture(Picture):
         body.addWidget(self._legend)
         self.plot.pointed.connect(self._on_pointed)
         self.plot.chosen.connect(self._on_chosen)
-        self.plot.cleared.connect(selection.clear)
+        self.plot.cleared.connect(self.selection.clear)
 
     def set_method(self, title: str, *, draws: bool) -> None:
         """The method of the recipe; one that does not draw takes of every sub-model."""

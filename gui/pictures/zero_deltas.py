@@ -49,17 +49,19 @@ class ZeroDeltasPicture(Picture):
 
     def __init__(self, selection: Selection, parent: QWidget | None = None) -> None:
         super().__init__(selection, parent)
-        self.plot = HeatMap("Share of zero deltas by layer and kind of module", "Layer")
-        body = QVBoxLayout(self.body)
-        body.setContentsMargins(0, 0, 0, 0)
-        body.addWidget(self.plot)
         self._overview = _MEAN
         self.show_field = choice("Which sub-models are shown", ["Mean of all", "Spread"])
         self.controls.addWidget(self.show_field)
         self.show_field.activated.connect(self._on_show_chosen)
+
+    def build(self) -> None:
+        self.plot = HeatMap("Share of zero deltas by layer and kind of module", "Layer")
+        body = QVBoxLayout(self.body)
+        body.setContentsMargins(0, 0, 0, 0)
+        body.addWidget(self.plot)
         self.plot.pointed.connect(self._on_pointed)
         self.plot.chosen.connect(self._on_chosen)
-        self.plot.cleared.connect(selection.clear)
+        self.plot.cleared.connect(self.selection.clear)
 
     def draw(self) -> None:
         findings = self.findings

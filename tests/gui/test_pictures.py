@@ -618,7 +618,7 @@ def test_pictures_that_cannot_be_seen_are_not_drawn(qtbot: QtBot, findings: Find
     picture = ZeroDeltasPicture(Selection())
     qtbot.addWidget(picture)
     picture.show_findings(findings)
-    assert picture.plot.values.size == 0
+    assert not picture.built
     picture.show()
     assert picture.plot.values.size
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from PySide6.QtCore import Qt
-from PySide6.QtGui import QAction
+from PySide6.QtGui import QAction, QPalette
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QAbstractButton, QLabel, QLineEdit, QMessageBox, QPushButton, QWidget
 from pytestqt.qtbot import QtBot
@@ -182,3 +182,11 @@ def test_a_fault_of_the_check_comes_with_details(
     assert dialog is not None
     assert "ZeroDivisionError: a fault" in dialog.details
     dialog.close()
+
+
+def test_plots_are_made_once_the_window_is_there(qtbot: QtBot, window: MainWindow) -> None:
+    assert not any(picture.built for picture in window.pictures.pictures)
+    window.pictures.build_soon()
+    qtbot.waitUntil(lambda: all(picture.built for picture in window.pictures.pictures))
+    ground = window.palette().color(QPalette.ColorRole.Base)
+    assert window.pictures.zero_deltas.plot.backgroundBrush().color() == ground
