@@ -107,9 +107,9 @@ def _number(value: float) -> float | int | None:
 
 def inspection_summary(inspection: Inspection) -> str:
     statistics = inspection.statistics
-    if statistics is None:
-        return f"base {one_line(inspection.base)} has no floating-point tensors"
-    seen = statistics.elements / statistics.parameters if statistics.parameters else 0
+    if statistics is None or not statistics.parameters:
+        return f"base {one_line(inspection.base)} has no floating-point parameters"
+    seen = statistics.elements / statistics.parameters
     lines = [
         f"base {inspection.base}, {count_text(statistics.parameters)} parameters; "
         f"{share_text(seen)} looked at",
@@ -128,8 +128,9 @@ def inspection_summary(inspection: Inspection) -> str:
             values = (statistics.relative_norm.value, statistics.mean_magnitude.value, statistics.largest)
             line += "".join(f"  {value[at]:>10.3g}" for value in values)
         lines.append(line)
-    if inspection.details and len(inspection.models) > 1:
-        lines += ["", *_agreement_lines(statistics)]
+    agreement = _agreement_lines(statistics) if inspection.details and len(inspection.models) > 1 else []
+    if agreement:
+        lines += ["", *agreement]
     lines += ["", f"changed by m of {len(inspection.models)} sub-models"]
     lines += [
         f"  {changed:{width}}  {share:>{column}}"

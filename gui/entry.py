@@ -34,7 +34,9 @@ def _write_pictures(record: RunRecord, folder: Path) -> list[Path]:
     from gui.export import write_pictures
 
     findings = findings_of_record(record)
-    return [] if findings is None else write_pictures(findings, folder)
+    if findings is None:
+        return []
+    return write_pictures(findings, folder, source=f"Counted by the merge with seed {record.recipe['seed']}")
 
 
 if __name__ == "__main__":

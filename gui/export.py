@@ -22,13 +22,16 @@ _SIZE = QSize(1120, 720)
 """Files have 2800×1800 pixels, with letters that can still be read when that is made smaller."""
 
 
-def write_pictures(findings: Findings, folder: str | Path, suffixes: Iterable[str] = ("png",)) -> list[Path]:
+def write_pictures(
+    findings: Findings, folder: str | Path, suffixes: Iterable[str] = ("png",), *, source: str = ""
+) -> list[Path]:
     """Write every picture of which something is known into `folder`, which is made where it does not exist.
 
     Args:
         findings: what is known.
         folder: where the files go: `zero-deltas.png`, `resampling.png`, …
         suffixes: of gui.pictures.export.FORMATS.
+        source: where the numbers come from, to be said below each picture.
 
     Returns what was written.
 
@@ -41,12 +44,12 @@ def write_pictures(findings: Findings, folder: str | Path, suffixes: Iterable[st
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(f"cannot make the folder {folder}: {os_error_text(error)}", path=folder) from error
-    written = _write(findings, folder, list(suffixes))
+    written = _write(findings, folder, list(suffixes), source)
     del application
     return written
 
 
-def _write(findings: Findings, folder: Path, suffixes: list[str]) -> list[Path]:
+def _write(findings: Findings, folder: Path, suffixes: list[str], source: str) -> list[Path]:
     from gui.pictures.agreement import AgreementPicture
     from gui.pictures.export import save_picture
     from gui.pictures.magnitude import MagnitudePicture
@@ -66,6 +69,7 @@ def _write(findings: Findings, folder: Path, suffixes: list[str]) -> list[Path]:
     ):
         picture = kind(selection)
         picture.setPalette(palette(dark=False))  # on paper and in model cards the ground is white
+        picture.set_source(source)
         picture.resize(_SIZE)
         picture.show_findings(findings)
         picture.draw_now()

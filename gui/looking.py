@@ -83,7 +83,7 @@ class Looking(QObject):
 
     def begin_merge(self, setup: MergeSetup) -> Findings | None:
         """Read nothing from now on. Returns what is known of the models of `setup`."""
-        self._merged = setup
+        self._merged, self._wanted = setup, None
         self.viewer.hold(True)
         return self.observer.begin_merge(setup)
 

@@ -67,7 +67,7 @@ class Merger(QObject):
 
     def begin(self, setup: MergeSetup) -> None:
         """Merge `setup`; nothing is to be merged at that moment."""
-        self.forget_result()
+        self.result = None
         self._setup = setup
         self._comparing.set_merging(True)
         job = self.job = MergeJob(setup, self._history, self._looking.begin_merge(setup))

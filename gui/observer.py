@@ -64,6 +64,8 @@ class Observer(QObject):
         self._job: LookJob | None = None
         self._known: Findings | None = None
         self._merge: _Merge | None = None
+        self._joined: tuple[Findings, _Merge, Findings] | None = None
+        self._earlier: _Merge | None = None
         self._recalled: Recalled | None = None
         self._complete = False
         self._merging = False
@@ -81,7 +83,10 @@ class Observer(QObject):
             return known
         if known is None:
             return merge.findings
-        return replace(known, merged=merge.findings.merged, records=merge.findings.records)
+        if self._joined is None or self._joined[0] is not known or self._joined[1] is not merge:
+            merged, records = merge.findings.merged, merge.findings.records
+            self._joined = known, merge, replace(known, merged=merged, records=records)
+        return self._joined[2]
 
     @property
     def looking(self) -> bool:
@@ -117,7 +122,7 @@ class Observer(QObject):
         """Keep still from now on: a merge needs the machine. Returns what is known of its models."""
         self._stop_job()
         self._merging = True
-        self._merge = None
+        self._earlier, self._merge, self._recalled = self._merge, None, None
         self._tell_source()
         return self._known if self._subject is not None and self._subject.draws_as(setup) else None
 
@@ -134,15 +139,18 @@ class Observer(QObject):
         self._tell_source()
 
     def end_merge(self, *, keep: bool) -> None:
-        """The merge is over; what it counted is kept, or not."""
+        """The merge is over; what it counted is kept, or else what was before it is shown again."""
         self._merging = False
         if not keep:
-            self.forget_merge()
+            counted, self._merge = self._merge, self._earlier
+            if counted is not None:
+                self._tell_found()
+        self._earlier = None
         self._tell_source()
 
     def forget_merge(self) -> None:
         """Show what is known without a merge."""
-        had, self._merge, self._recalled = self._merge, None, None
+        had, self._merge, self._earlier, self._recalled = self._merge, None, None, None
         if had is not None:
             self._tell_found()
             self._tell_source()

@@ -49,13 +49,19 @@ class PictureSaver(QObject):
             names = " and ".join(file.name for file in save_picture(picture, path))
             self.saved.emit(f"Saved {names or 'nothing: there are no numbers'}")
 
-    def ask_for_all(self, findings: Findings, folder: Path) -> None:
-        """Save every picture of `findings` where the user wants them; `folder` is where the search begins."""
+    def ask_for_all(self, findings: Findings, source: str, folder: Path) -> None:
+        """Save every picture of `findings` where the user wants them.
+
+        Args:
+            findings: what is known.
+            source: where the numbers come from, in words.
+            folder: where the search begins.
+        """
         chosen = choose_folder(self._window, "Choose a folder for the pictures", folder)
         if chosen is None:
             return
         with self._telling():
-            written = write_pictures(findings, chosen, FORMATS)
+            written = write_pictures(findings, chosen, FORMATS, source=source)
             self.saved.emit(f"Saved {plural(len(written), 'file')} to {chosen}")
 
     @contextmanager

@@ -193,7 +193,7 @@ class PicturesPanel(QStackedWidget):
 
     @Slot()
     def _show_all(self) -> None:
-        if not self.current.sentence:
+        if self.current.built:
             self.current.reset_view()
 
     @Slot()

@@ -22,7 +22,7 @@ _UNASKED_BYTES = 1_000_000_000
 
 
 class TensorViewer(QObject):
-    """Reads the tensor that is wanted, again whenever the models are others.
+    """Reads the tensor that is wanted, once for the same models.
 
     Signals:
         forgotten(): what was viewed is of other models.
@@ -41,6 +41,7 @@ class TensorViewer(QObject):
         self._jobs = jobs
         self._subject: Subject | None = None
         self._name = ""
+        self._seen = ""
         self._job: ViewJob | None = None
         self._held = False
         self._pause = QTimer(self)
@@ -54,6 +55,7 @@ class TensorViewer(QObject):
         self._stop()
         before, self._subject = self._subject, subject
         if before is not None and (subject is None or subject.models != before.models):
+            self._seen = ""
             self.forgotten.emit()
         self.want(self._name)
 
@@ -68,7 +70,10 @@ class TensorViewer(QObject):
     def want(self, name: str) -> None:
         """View the tensor `name`; "" for none."""
         self._stop()
-        self._name = name
+        if name != self._name:
+            self._name, self._seen = name, ""
+        if name == self._seen:
+            return
         if name and self._held:
             self.told.emit("Where its deltas are is looked at when the merge is done.")
         elif name and self._subject is not None:
@@ -109,6 +114,7 @@ class TensorViewer(QObject):
     @Slot(object)
     def _on_found(self, view: TensorView) -> None:
         if self.sender() is self._job:
+            self._seen = view.name if view.statistics is not None else ""
             self.viewed.emit(view)
 
     @Slot(object)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gui.merge_setup import MergeSetup
 
-__all__ = ["draws_text", "grouped", "number_from_text", "plural", "weight_text"]
+__all__ = ["draws_text", "grouped", "number_from_text", "plural", "signed_text", "weight_text"]
 
 _THIN = "\u202f"  # a narrow space at which no line breaks
 
@@ -18,6 +18,11 @@ def draws_text(setup: MergeSetup) -> str:
 def grouped(count: int) -> str:
     """ "12 345 678", with thin spaces."""
     return f"{count:,}".replace(",", _THIN)
+
+
+def signed_text(value: float, decimals: int) -> str:
+    """ "−0.25", "0.00", with a true minus and none before zero."""
+    return f"{round(float(value), decimals) + 0.0:.{decimals}f}".replace("-", "−")
 
 
 def plural(count: int, noun: str) -> str:

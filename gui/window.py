@@ -254,7 +254,7 @@ class MainWindow(QMainWindow):
     def ask_where_to_save_pictures(self) -> None:
         findings = self.observer.findings
         if findings is not None:
-            self._saver.ask_for_all(findings, self._recipe_folder())
+            self._saver.ask_for_all(findings, self.observer.source.text, self._recipe_folder())
 
     def _begin(self, setup: MergeSetup, path: Path | None = None) -> None:
         """Show `setup` as a new document."""

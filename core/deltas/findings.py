@@ -92,6 +92,11 @@ class Part:
     drawn: Drawn | None
 
     @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to be known of it: no tensor, or no parameter in them."""
+        return not self.tensors or (self.counts is not None and not self.counts.parameters)
+
+    @property
     def merged_share(self) -> float:
         """The share of the parameters that a merge has finished, as far as these are known."""
         if self.drawn is None:

@@ -18,7 +18,7 @@ from gui.pictures.picture import Picture, capital, choice, nothing_there
 from gui.pictures.scales import cosine_scale, share_scale
 from gui.pictures.selection import Selection
 from gui.pictures.table import Table
-from gui.text import grouped
+from gui.text import grouped, signed_text
 from gui.theme import model_colour
 
 __all__ = ["AgreementPicture", "too_many_text"]
@@ -178,7 +178,7 @@ class AgreementPicture(Picture):
         signs = float(part.details.sign_disagreement.value[one, other])
         both = int(part.details.total("both_changed")[one, other])
         error = float(cosine.error[one, other])
-        text = f"{models[one]} and {models[other]}: cosine {_cosine_text(float(cosine.value[one, other]))}"
+        text = f"{models[one]} and {models[other]}: cosine {signed_text(cosine.value[one, other], 3)}"
         text += f" ± {2 * error:.2g}" if error > 0 else ""
         return f"{text}; signs differ in {share_text(signs)} of {grouped(both)}" if both else text
 
@@ -189,12 +189,12 @@ class AgreementPicture(Picture):
         known = cosines[np.isfinite(cosines)]
         if not known.size:
             return f"{capital(part.place)}: no two sub-models changed anything."
-        low, high = _cosine_text(float(known.min())), _cosine_text(float(known.max()))
+        low, high = signed_text(known.min(), 3), signed_text(known.max(), 3)
         if known.size == 1:
             return self._text_of(part, *(int(at[np.isfinite(cosines)][0]) for at in pairs))
         both = float(part.details.total("both_changed")[pairs].sum())
         differ = float(part.details.total("signs_differ")[pairs].sum())
-        text = f"Cosines from {low} to {high}, mean {_cosine_text(float(known.mean()))}"
+        text = f"Cosines from {low} to {high}, mean {signed_text(known.mean(), 3)}"
         return f"{text}; signs differ in {share_text(differ / both)} of what two changed" if both else text
 
     @Slot(object)
@@ -223,7 +223,3 @@ def _without_diagonal(values: NDArray[np.float64]) -> NDArray[np.float64]:
     shown = values.copy()
     np.fill_diagonal(shown, np.nan)
     return shown
-
-
-def _cosine_text(value: float) -> str:
-    return f"{value:.3f}".replace("-", "−")

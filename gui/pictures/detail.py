@@ -165,10 +165,10 @@ class DetailPicture(Picture):
         copy.plot_field.setCurrentIndex(self.plot_field.currentIndex())
         size = copy.table.size_of_all
         plots: list[QWidget] = [copy.plots]
-        if self.map.sentence:
-            copy.map.hide()
-        else:
+        if self.map.shows_map:
             plots.append(copy.map)
+        else:
+            copy.map.hide()
         copy.table.setMinimumSize(size)
         for plot in plots:
             plot.setMinimumWidth(_PRINTED_PLOT)
@@ -249,7 +249,7 @@ class DetailPicture(Picture):
         if view is None or view.statistics is None:
             return known
         exact = view.statistics
-        predicted = exact.zero_after_draw if findings.equal_weights else known.predicted
+        predicted = exact.without_draws.zero_after_draw if findings.equal_weights else known.predicted
         return Part(known.place, known.tensors, exact.counts, exact, predicted, known.drawn)
 
     # -- keys and pointer

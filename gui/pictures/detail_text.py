@@ -13,7 +13,7 @@ from core.deltas.tensor_view import TensorView
 from core.kernels.delta_sums import LOWEST_EXPONENT
 from core.units import share_text
 from gui.pictures.table import Table
-from gui.text import grouped, plural
+from gui.text import grouped, plural, signed_text
 
 __all__ = ["summary_of", "tables_of"]
 
@@ -26,10 +26,11 @@ def summary_of(part: Part, view: TensorView | None) -> str:
     counts, details = part.counts, part.details
     if counts is not None:
         texts.append(plural(counts.parameters, "parameter"))
-        texts.append(f"{share_text(float(counts.mean_zero_delta.value))} zero deltas")
+        if counts.parameters:
+            texts.append(f"{share_text(float(counts.mean_zero_delta.value))} zero deltas")
     if part.drawn is not None and part.drawn.elements:
         texts.append(f"{share_text(float(part.drawn.left[-1]))} of the result as in the base")
-    if details is not None:
+    if details is not None and details.parameters:
         texts.append(f"‖base‖ {details.base_norm.value:.3g}")
         texts += _agreement(details)
     if counts is not None and counts.total("nonfinite")[-1]:
@@ -62,7 +63,7 @@ def _agreement(details: DeltaStatistics) -> list[str]:
     cosines = details.cosine.value[np.triu_indices(details.models, 1)]
     known = cosines[np.isfinite(cosines)]
     if known.size:
-        low, high = (f"{cosine:.2f}".replace("-", "−") for cosine in (known.min(), known.max()))
+        low, high = (signed_text(cosine, 2) for cosine in (known.min(), known.max()))
         texts.append(f"cosine {low}" if low == high else f"cosines {low} to {high}")
     both = float(np.triu(details.total("both_changed"), 1).sum())
     if both:

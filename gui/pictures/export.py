@@ -44,8 +44,12 @@ def copy_picture(picture: Picture) -> None:
 
 
 def copy_numbers(picture: Picture) -> None:
-    """Put the numbers of `picture` on the clipboard, as spreadsheets take them."""
-    QGuiApplication.clipboard().setText("\n".join(table.text("\t") for table in picture.tables()))
+    """Put the numbers of `picture` on the clipboard, as spreadsheets take them; say so if there are none."""
+    tables = picture.tables()
+    if not tables:
+        picture.read("There are no numbers to copy.")
+        return
+    QGuiApplication.clipboard().setText("\n".join(table.text("\t") for table in tables))
 
 
 def _write_png(picture: Picture, path: Path) -> list[Path]:
@@ -58,7 +62,7 @@ def _write_svg(picture: Picture, path: Path) -> list[Path]:
     buffer = _buffer()
     generator = QSvgGenerator()
     generator.setOutputDevice(buffer)
-    generator.setTitle(picture.title)
+    generator.setTitle(picture.accessibleName())
     with _printed(picture) as printed:
         generator.setSize(printed.size())
         generator.setViewBox(QRect(QPoint(0, 0), printed.size()))

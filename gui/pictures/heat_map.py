@@ -15,6 +15,7 @@ from PySide6.QtWidgets import QGraphicsRectItem
 from gui.pictures.marks import CellTexts, Discs
 from gui.pictures.plot import Plot
 from gui.pictures.scales import Scale
+from gui.text import signed_text
 from gui.theme import GRID, accent_of, readable_on
 
 __all__ = ["HeatMap"]
@@ -161,12 +162,17 @@ class HeatMap(Plot):
         if column is None and row is None:
             self._choose_nearest(0, 0)
             return
-        column, row = column or 0, row or 0
+        if column is None:  # a whole row: begin at its nearer end
+            column = -1 if right > 0 else columns if right < 0 else 0
+        if row is None:
+            row = -1 if down > 0 else rows if down < 0 else 0
         while 0 <= column + right < columns and 0 <= row + down < rows:
             column, row = column + right, row + down
             if np.isfinite(self.values[column, row]):
                 self.chosen.emit((column, row))
                 return
+        if None in self._selected:
+            self._choose_nearest(max(column, 0), max(row, 0))
 
     def _choose_end(self, which: int) -> None:
         """To the first (0) or the last (-1) cell of the row that holds something."""
@@ -244,7 +250,7 @@ class HeatMap(Plot):
             colour_map = scale.colour_map(self.palette())
             places = [(self.values[c, r] - scale.low) / (scale.high - scale.low) for c, r in cells]
             colours = [readable_on(ground) for ground in colour_map.map(np.array(places), mode="qcolor")]
-        texts = [f"{round(float(self.values[c, r]), 2) + 0.0:.2f}".replace("-", "−") for c, r in cells]
+        texts = [signed_text(self.values[c, r], 2) for c, r in cells]
         self.texts.show_texts([(int(c), int(r)) for c, r in cells], texts, colours, self.font())
 
     def _show_frame(self) -> None:

@@ -17,7 +17,7 @@ from gui.pictures.heat_map import HeatMap
 from gui.pictures.histogram_plot import HistogramPlot
 from gui.pictures.plot import Plot
 from gui.pictures.scales import cosine_scale
-from gui.text import grouped
+from gui.text import grouped, signed_text
 from gui.theme import accent_of, model_colour
 
 __all__ = ["PART_PLOTS", "PartPlots"]
@@ -159,7 +159,7 @@ class PartPlots(QStackedWidget):
         column, row = cell
         if part.details is None or column == row:
             return self._models[row] if row < len(self._models) else ""
-        cosine = f"{part.details.cosine.value[row, column]:.3f}".replace("-", "−")
+        cosine = signed_text(part.details.cosine.value[row, column], 3)
         both = int(part.details.total("both_changed")[row, column])
         signs = share_text(float(part.details.sign_disagreement.value[row, column])) if both else ""
         differ = f"; signs differ in {signs} of {grouped(both)}" if both else ""

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence, Set
 
 from PySide6.QtCore import QEvent, Qt
-from PySide6.QtGui import QPalette, QShowEvent
+from PySide6.QtGui import QPalette, QRegion, QShowEvent
 from PySide6.QtWidgets import (
     QComboBox,
     QHBoxLayout,
     QLabel,
+    QSplitter,
     QStackedLayout,
     QVBoxLayout,
     QWidget,
@@ -160,6 +161,10 @@ class Picture(QWidget):
         self._source.setVisible(printing and bool(self._source.text()))
         for part in self.findChildren(Legend):
             part.set_printing(printing)
+        for splitter in self.findChildren(QSplitter):
+            for number in range(1, splitter.count()):
+                handle = splitter.handle(number)  # which is of use on a screen only
+                handle.setMask(QRegion(-1, -1, 1, 1)) if printing else handle.clearMask()
         layout = self.layout()
         if layout is not None:
             layout.activate()
@@ -289,6 +294,8 @@ def nothing_there(part: Part) -> str:
     """Why there is nothing to be seen of `part`."""
     if not part.tensors:
         return f"{capital(part.place)}: there is no such tensor."
+    if part.counts is not None and not part.counts.parameters:
+        return f"{capital(part.place)}: there are no parameters."
     return f"{capital(part.place)}: nothing is known yet."
 
 

@@ -159,8 +159,8 @@ class ProvenancePicture(Picture):
         selected = self.selection.value
         column = selected.column if point is None else point[0]
         part = findings.part(column, selected.kind)
-        if part.drawn is None:
-            self.read(nothing_there(part) if not part.tensors else f"{capital(part.place)}: not merged yet")
+        if part.drawn is None or not part.drawn.elements:
+            self.read(nothing_there(part) if part.is_empty else f"{capital(part.place)}: not merged yet")
             return
         model = self._model_at(point) if point is not None else selected.model
         shares = part.drawn.provenance

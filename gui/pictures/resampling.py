@@ -85,6 +85,7 @@ class ResamplingPicture(Picture):
     def draw(self) -> None:
         findings = self.findings
         part = self._part
+        self._flat = None
         if findings is None or part is None:
             self.say("The curve is there as soon as the models were looked at.")
         elif not part.tensors:
@@ -99,6 +100,7 @@ class ResamplingPicture(Picture):
             self.say("")
             self._views.setCurrentWidget(self.layers_plot)
             self._draw_layers(findings)
+        self._offer_n()
 
     def tables(self) -> Sequence[Table]:
         findings = self.findings
@@ -179,7 +181,6 @@ class ResamplingPicture(Picture):
         self.explanation.setText(
             f"Share of parameters left on a zero delta{place}. Rings: expected.{dots}{more}"
         )
-        self._offer_n()
         self.read(self._advice(part))
 
     def _offer_n(self) -> None:
@@ -246,7 +247,6 @@ class ResamplingPicture(Picture):
         scale = difference_scale(values, label) if difference else share_scale(values, label)
         labels = [column.label for column in findings.grid.columns]
         self.layers_plot.show_cells(values, labels, [f"n = {n}" for n in range(draws)], scale)
-        self._offer_n()
         if difference and not np.isfinite(values).any():
             self.say(
                 "What was counted is there when a merge has run, and what was expected for equal weights."

@@ -55,7 +55,11 @@ class TensorMap(QStackedWidget):
     @property
     def sentence(self) -> str:
         """What is said in the place of the map; "" while it is there."""
-        return self._sentence.text() if self.currentWidget() is not self.plot else ""
+        return "" if self.shows_map else self._sentence.text()
+
+    @property
+    def shows_map(self) -> bool:
+        return self.currentWidget() is self.plot
 
     def say(self, text: str) -> None:
         """There is no map, and why."""

@@ -187,8 +187,8 @@ class ZeroDeltasPicture(Picture):
             self.read(self.text_of_cell(*cell))
             return
         part = findings.part(selected.column, selected.kind)
-        if part.counts is None:
-            self.read("")
+        if part.counts is None or not part.counts.parameters:
+            self.read(nothing_there(part))
             return
         mean = part.counts.mean_zero_delta
         share = estimate_text(float(mean.value), float(mean.error), exact=part.counts.exact)

@@ -52,9 +52,19 @@ def test_maps_are_left_minus_right_by_hand() -> None:
     np.testing.assert_allclose(difference.maps["Zero deltas of b"], [[nan, 0.6 - 0.4], [nan, nan]])
     np.testing.assert_allclose(difference.maps["Zero deltas, spread"], [[nan, 0.2 - 0.0], [nan, nan]])
     assert difference.draws is not None
-    np.testing.assert_allclose(difference.draws, [[0.0, 0.4 - 0.5, nan], [nan] * 3], atol=1e-15)
+    np.testing.assert_allclose(difference.draws, [[0.0, 0.4 - 0.5, 0.4 - 0.1], [nan] * 3], atol=1e-15)
     assert difference.elements is None
     assert np.isnan(difference.share).all()
+
+
+def test_what_only_one_run_has_is_not_compared() -> None:
+    left = record(("a", "b"), tensor("shared.weight", (4, 6), (5,), (7, 3)), tensor(UP, (4, 4), (5,), (7, 3)))
+    right = record(("a", "b"), tensor("model.embed_tokens.weight", (4, 6), (1,), (7, 3)))
+    right = replace(right, tensors=(*right.tensors, replace(tensor(UP, (4, 4), (1,), (7, 3)), elements=9)))
+    difference = difference_of_runs(left, right)
+    assert difference.draws is not None
+    assert np.isnan(difference.draws).all()
+    assert all(np.isnan(values).all() for values in difference.maps.values())
 
 
 def test_elements_are_summed_by_layer_and_kind() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -15,7 +16,8 @@ from pytestqt.qtbot import QtBot
 from safetensors.torch import load_file
 
 import gui.tensor_viewer
-from core import read_record
+from core import load_recipe, plan_merge, read_record
+from core.deltas.tensor_view import view_tensor
 from gui.pictures.detail_model import Column
 from gui.window import MainWindow
 
@@ -209,6 +211,29 @@ def test_each_of_its_plots_follows_the_selection(looked: MainWindow, models: Pat
     assert detail.plots.pairs.values[0, 1] == pytest.approx(expected, abs=1e-6)
     detail.plots.pairs.chosen.emit((0, 1))
     assert detail.accessibleDescription().startswith("run-2 and run-1: cosine ")
+
+
+def test_the_curve_of_a_viewed_tensor_is_that_of_the_weights_now(
+    qtbot: QtBot, looked: MainWindow, models: Path
+) -> None:
+    detail = looked.pictures.detail
+    plan = plan_merge(load_recipe(models / "recipe.yaml"))
+    heavy = tuple(
+        replace(tensor, job=None if tensor.job is None else replace(tensor.job, weights=(100.0, 1.0, 1.0)))
+        for tensor in plan.tensors
+    )
+    select(looked, 1, "mlp up")
+    qtbot.waitUntil(lambda: detail._view_of_wanted is not None)
+    findings = looked.observer.findings
+    assert findings is not None
+    expected = findings.part_of_tensor(UP).predicted
+    assert expected is not None
+    view = view_tensor(replace(plan, tensors=heavy), UP)
+    assert view.statistics is not None
+    assert view.statistics.draws
+    detail.show_view(view)
+    detail.plot_field.setCurrentIndex(1)
+    np.testing.assert_allclose(detail.plots.draws.expected.getData()[1], 100 * expected.value)
 
 
 def test_a_row_of_numbers_is_gone_to_by_key(looked: MainWindow) -> None:

@@ -74,6 +74,12 @@ def test_a_drawing_has_its_words_as_text(qtbot: QtBot, measured: Findings, tmp_p
     assert all(name.replace("-", "\u2011") in everyone for name in measured.models)
 
 
+def test_pictures_say_where_their_numbers_come_from(measured: Findings, tmp_path: Path) -> None:
+    write_pictures(measured, tmp_path, ("svg",), source="Estimated from 1 % of the parameters")
+    for path in tmp_path.iterdir():
+        assert "Estimated from 1 %" in "".join(ElementTree.parse(path).getroot().itertext())
+
+
 def test_a_picture_is_saved_and_copied_as_it_is_shown(
     qtbot: QtBot, measured: Findings, tmp_path: Path
 ) -> None:
@@ -135,7 +141,8 @@ def test_the_window_comes_before_torch_and_numba(tmp_path: Path) -> None:
 @pytest.mark.skipif(sys.platform == "win32", reason="there, a process cannot send itself Ctrl-C")
 def test_ctrl_c_closes_the_window(tmp_path: Path) -> None:
     code = (
-        "import os, signal, sys\n"
+        "import faulthandler, os, signal, sys\n"
+        "faulthandler.dump_traceback_later(45, exit=True)\n"
         "import gui.app\n"
         "class Window(gui.app.MainWindow):\n"
         "    def paintEvent(self, event):\n"

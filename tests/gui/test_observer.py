@@ -389,6 +389,27 @@ def test_a_cancelled_merge_leaves_nothing_in_the_pictures(
     assert "merge" not in window.pictures.source.text
 
 
+def test_a_cancelled_merge_leaves_what_was_counted_before(
+    qtbot: QtBot, window: MainWindow, models: Path, tmp_path: Path, held_merge: SimpleNamespace
+) -> None:
+    held_merge.released.set()
+    open_recipe(qtbot, window, models, tmp_path / "out")
+    wait_until_looked(qtbot, window)
+    window.start_merge()
+    qtbot.waitUntil(lambda: not window.merging and "Merged in" in window.run.message.text, timeout=30_000)
+    qtbot.waitUntil(lambda: window.preflight.checked and window.merge_button.isEnabled())
+    held_merge.released.clear()
+    held_merge.reached.clear()
+    window.start_merge()
+    qtbot.waitUntil(held_merge.reached.is_set)
+    window.cancel_merge()
+    held_merge.released.set()
+    qtbot.waitUntil(lambda: not window.merging)
+    assert window.pictures.source.text.startswith("Counted by the merge with n = 4, seed 7")
+    assert window.observer.findings is not None
+    assert window.observer.findings.merged
+
+
 def test_everything_is_measured_on_request(qtbot: QtBot, sampled: MainWindow) -> None:
     button = sampled.pictures.source.button
     qtbot.waitUntil(button.isVisible)

@@ -36,7 +36,8 @@ def test_all_pictures_are_saved_with_a_busy_cursor(
 ) -> None:
     shapes: list[Qt.CursorShape | None] = []
 
-    def write(findings: object, folder: Path, suffixes: object) -> list[Path]:
+    def write(findings: object, folder: Path, suffixes: object, *, source: str) -> list[Path]:
+        assert source == "Measured on every parameter"
         shapes.append(shape())
         return [folder / "one.png", folder / "two.png"]
 
@@ -50,7 +51,7 @@ def test_all_pictures_are_saved_with_a_busy_cursor(
 def test_pictures_that_cannot_be_saved_are_told(
     looked: MainWindow, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def write(*arguments: object) -> list[Path]:
+    def write(*arguments: object, **options: object) -> list[Path]:
         raise OutputError("the disk is full", hint="free some space")
 
     monkeypatch.setattr(gui.picture_saver, "choose_folder", chosen(tmp_path))

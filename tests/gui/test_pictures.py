@@ -13,14 +13,17 @@ import pyqtgraph as pg
 import pytest
 import torch
 from PySide6.QtCore import QPoint, QPointF, Qt
+from PySide6.QtGui import QGuiApplication
 from PySide6.QtTest import QTest
 from pytestqt.qtbot import QtBot
 from safetensors.torch import load_file
 
-from core import RunRecord, load_recipe, plan_merge, read_record, run_merge
+from core import RunRecord, TensorRecord, load_recipe, plan_merge, read_record, run_merge
 from core.deltas.findings import Findings, MergeTally
+from core.deltas.layer_grid import LayerGrid
 from core.deltas.preview import measure_plan, nothing_found
 from gui.pictures.agreement import AgreementPicture
+from gui.pictures.export import copy_numbers
 from gui.pictures.heat_map import HeatMap
 from gui.pictures.magnitude import MagnitudePicture
 from gui.pictures.picture import Picture
@@ -621,6 +624,50 @@ def test_pictures_that_cannot_be_seen_are_not_drawn(qtbot: QtBot, findings: Find
     assert not picture.built
     picture.show()
     assert picture.plot.values.size
+
+
+def test_arrow_keys_begin_at_the_end_of_a_layer_or_a_kind(shown) -> None:
+    picture = shown(ZeroDeltasPicture)
+    picture.selection.set(Selected(kind=3))
+    QTest.keyClick(picture.plot, Qt.Key.Key_Left)
+    assert picture.selection.value == Selected(column=4, kind=3)
+    picture.selection.set(Selected(column=2))
+    QTest.keyClick(picture.plot, Qt.Key.Key_Down)
+    assert picture.selection.value == Selected(column=2, kind=1)  # no embeddings in layer 1
+
+
+def test_n_is_not_offered_for_cells_without_tensors(shown) -> None:
+    picture = shown(ResamplingPicture)
+    picture.set_resamples(1)
+    assert picture.use_button.isVisible()
+    picture.selection.set(Selected(column=0, kind=1))
+    assert not picture.use_button.isVisible()
+
+
+def test_cells_without_parameters_are_told_of(qtbot: QtBot) -> None:
+    grid = LayerGrid.of([QUERY.format(0), "extra.empty"])
+    tally = MergeTally(grid, equal_weights=True)
+    for name, elements in ((QUERY.format(0), 4), ("extra.empty", 0)):
+        counts = (elements, elements), (elements, 0, 0), (elements,), (elements, 0)
+        tally.add(TensorRecord(name, (elements,), "BF16", "merged", elements, *counts, (0, 0, 0), ""))
+    found = tally.added_to(Findings(("a", "b"), "base", grid, True))
+    column, kind = grid.cell_of["extra.empty"]
+    for picture in (ZeroDeltasPicture(Selection()), ProvenancePicture(Selection())):
+        qtbot.addWidget(picture)
+        picture.show_findings(found)
+        picture.draw_now()
+        picture.selection.select(column=column, kind=kind)
+        picture.refresh()
+        picture.draw_now()
+        assert picture.read_out.text().endswith(": there are no parameters.")
+
+
+def test_numbers_that_are_not_there_leave_the_clipboard_alone(shown) -> None:
+    QGuiApplication.clipboard().setText("mine")
+    picture = shown(MagnitudePicture, None)
+    copy_numbers(picture)
+    assert QGuiApplication.clipboard().text() == "mine"
+    assert picture.read_out.text() == "There are no numbers to copy."
 
 
 def test_long_names_of_modules_are_shortened(qtbot: QtBot) -> None:

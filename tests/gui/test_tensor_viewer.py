@@ -53,8 +53,13 @@ def test_what_was_viewed_of_other_models_is_forgotten(
     viewer.set_subject(replace(three, plan=None))
     viewer.want(UP)
     qtbot.waitUntil(lambda: bool(views and views[-1].statistics))
+    seen = len(views)
     viewer.set_subject(three)  # the same, with its plan
+    viewer.hold(True)
+    viewer.hold(False)
+    qtbot.wait(400)
     assert forgotten == []
+    assert len(views) == seen  # all is known of it
     views.clear()
     viewer.set_subject(subject_of(models, 2))
     assert forgotten == [None]
