@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 from PySide6.QtCore import Slot
-from PySide6.QtWidgets import QToolButton, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QToolButton, QWidget
 
 from core.deltas.findings import Part
 from core.deltas.measures import order_by_similarity
@@ -54,9 +54,7 @@ class AgreementPicture(Picture):
 
     def build(self) -> None:
         self.plot = HeatMap("Likeness of the sub-models, pair by pair", "Sub-model")
-        body = QVBoxLayout(self.body)
-        body.setContentsMargins(0, 0, 0, 0)
-        body.addWidget(self.plot)
+        self.fill(self.plot)
         self.plot.pointed.connect(self._on_pointed)
         self.plot.chosen.connect(self._on_chosen)
         self.plot.cleared.connect(self._on_cleared)

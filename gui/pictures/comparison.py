@@ -79,9 +79,7 @@ class ComparisonPicture(Picture):
 
     def build(self) -> None:
         self.plot = HeatMap("Difference of two runs by layer and kind of module", "Layer")
-        body = QVBoxLayout(self.body)
-        body.setContentsMargins(0, 0, 0, 0)
-        body.addWidget(self.plot)
+        self.fill(self.plot)
         self.plot.pointed.connect(self._on_pointed)
         self.plot.chosen.connect(self._on_chosen)
         self.plot.cleared.connect(self.selection.clear)

@@ -9,7 +9,7 @@ import pyqtgraph as pg
 from numpy.typing import NDArray
 from PySide6.QtCore import Qt, Slot
 from PySide6.QtGui import QColor, QPalette
-from PySide6.QtWidgets import QSplitter, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QSplitter, QWidget
 
 from core.deltas.findings import Findings, Part
 from core.deltas.measures import straying
@@ -70,10 +70,7 @@ class MagnitudePicture(Picture):
         splitter.addWidget(self.plot)
         splitter.addWidget(self.histogram_plot)
         splitter.setSizes([560, 340])
-        body = QVBoxLayout(self.body)
-        body.setContentsMargins(0, 0, 0, 0)
-        body.addWidget(splitter, 1)
-        body.addWidget(self._legend)
+        self.fill(splitter, self._legend)
         self.plot.pointed.connect(self._on_pointed)
         self.plot.chosen.connect(self._on_chosen)
         self.plot.cleared.connect(self.selection.clear)

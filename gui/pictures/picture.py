@@ -183,6 +183,14 @@ class Picture(QWidget):
 
     # -- what subclasses use
 
+    def fill(self, main: QWidget, *below: QWidget) -> None:
+        """Put `main` into `body`, and what takes the room it needs below it."""
+        column = QVBoxLayout(self.body)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.addWidget(main, 1)
+        for widget in below:
+            column.addWidget(widget)
+
     def read(self, text: str) -> None:
         """Say what is pointed at or selected, also to those who do not see it."""
         self.read_out.setText(text or " ")

@@ -8,7 +8,7 @@ import numpy as np
 import pyqtgraph as pg
 from PySide6.QtCore import Slot
 from PySide6.QtGui import QPalette
-from PySide6.QtWidgets import QVBoxLayout, QWidget
+from PySide6.QtWidgets import QWidget
 
 from core.units import share_text
 from gui.pictures.columns_plot import ColumnsPlot
@@ -49,10 +49,7 @@ class ProvenancePicture(Picture):
         for item in (self._under, self._left, self._dots):
             self.plot.addItem(item, ignoreBounds=True)
         self._legend = Legend()
-        body = QVBoxLayout(self.body)
-        body.setContentsMargins(0, 0, 0, 0)
-        body.addWidget(self.plot, 1)
-        body.addWidget(self._legend)
+        self.fill(self.plot, self._legend)
         self.plot.pointed.connect(self._on_pointed)
         self.plot.chosen.connect(self._on_chosen)
         self.plot.cleared.connect(self.selection.clear)

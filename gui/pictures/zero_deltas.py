@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 from PySide6.QtCore import Slot
-from PySide6.QtWidgets import QVBoxLayout, QWidget
+from PySide6.QtWidgets import QWidget
 
 from core.deltas.findings import Findings
 from core.units import share_text
@@ -56,9 +56,7 @@ class ZeroDeltasPicture(Picture):
 
     def build(self) -> None:
         self.plot = HeatMap("Share of zero deltas by layer and kind of module", "Layer")
-        body = QVBoxLayout(self.body)
-        body.setContentsMargins(0, 0, 0, 0)
-        body.addWidget(self.plot)
+        self.fill(self.plot)
         self.plot.pointed.connect(self._on_pointed)
         self.plot.chosen.connect(self._on_chosen)
         self.plot.cleared.connect(self.selection.clear)
