@@ -42,9 +42,7 @@ def run_window(demo: bool) -> int:
     window.show()
     _show_faults(window)
     interrupts = _Interrupts(window)
-    # The plots are made, and numba is imported, only now that there is something to look at.
-    QTimer.singleShot(0, window.pictures.build_soon)
-    QTimer.singleShot(0, window.checker.warm_up)
+    QTimer.singleShot(0, window.warm_up)  # now that there is something to look at
     try:
         return application.exec()
     finally:

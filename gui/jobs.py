@@ -47,6 +47,11 @@ class JobKeeper(QObject):
         self._jobs: set[Job] = set()
         self._stopped = False
 
+    @property
+    def idle(self) -> bool:
+        """Whether no job runs."""
+        return not self._jobs
+
     def start(self, job: Job) -> None:
         """Start `job`; not any more once all were stopped: signals of ended jobs may yet ask for others."""
         if self._stopped:

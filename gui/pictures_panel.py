@@ -50,11 +50,13 @@ class PicturesPanel(QStackedWidget):
         demo_requested(): the button of the empty state was pressed.
         save_requested(object): a Picture is to be saved.
         detail_requested(): something was selected in a picture.
+        built(): all plots were made.
     """
 
     demo_requested = Signal()
     save_requested = Signal(object)
     detail_requested = Signal()
+    built = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -148,9 +150,11 @@ class PicturesPanel(QStackedWidget):
     def build_soon(self) -> None:
         """Make the plots of one picture after the other, whenever the window has nothing else to do."""
         left = [picture for picture in self.pictures if not picture.built]
-        if left:
-            left[0].build_now()
-            QTimer.singleShot(0, self.build_soon)
+        if not left:
+            self.built.emit()
+            return
+        left[0].build_now()
+        QTimer.singleShot(0, self.build_soon)
 
     def show_source(self, text: str, *, can_measure: bool, measuring: bool) -> None:
         """Say where the numbers come from; also on what is printed of them."""

@@ -21,7 +21,7 @@ from gui.comparing import Comparing
 from gui.document import Document
 from gui.dropped import dropped_paths, sort_dropped
 from gui.history_panel import HistoryPanel
-from gui.jobs import Job, JobKeeper
+from gui.jobs import JobKeeper
 from gui.layout import WindowLayout
 from gui.log_panel import LogPanel
 from gui.looking import Looking
@@ -105,6 +105,7 @@ class MainWindow(QMainWindow):
         self.preflight.cancel_requested.connect(self.cancel_merge)
         self.preflight.show_requested.connect(self.show_problem)
         self.preflight.wish_dropped.connect(self._note)
+        self.pictures.built.connect(self.checker.warm_up)
         self.pictures.demo_requested.connect(self.open_demo)
         self.pictures.save_requested.connect(self.ask_where_to_save_picture)
         self.pictures.resampling.resamples_requested.connect(self.recipe.set_resamples)
@@ -138,6 +139,11 @@ class MainWindow(QMainWindow):
         return self.looking.observer
 
     @property
+    def idle(self) -> bool:
+        """Whether nothing goes on behind it."""
+        return self._jobs.idle
+
+    @property
     def has_pictures(self) -> bool:
         return self.observer.findings is not None
 
@@ -157,9 +163,10 @@ class MainWindow(QMainWindow):
         )
         return self.recipe.read_into(before)
 
-    def start_job(self, job: Job) -> None:
-        """Run `job` and keep it until its thread has ended."""
-        self._jobs.start(job)
+    @Slot()
+    def warm_up(self) -> None:
+        """Make the plots, then import and compile what a merge needs, before they are wanted."""
+        self.pictures.build_soon()
 
     # -- recipes
 

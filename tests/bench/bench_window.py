@@ -73,7 +73,6 @@ def _print_latencies(recipe: Path, runs: int) -> None:
     from PySide6.QtCore import QCoreApplication, Qt, QTimer
 
     from gui.app import make_application, make_window
-    from gui.jobs import WarmUpJob
 
     make_application()
     window = make_window()
@@ -102,9 +101,12 @@ def _print_latencies(recipe: Path, runs: int) -> None:
             time.sleep(0.0002)
         timer.stop()
 
-    warm_up = WarmUpJob()
-    window.start_job(warm_up)
-    run_until(warm_up.isFinished)
+    built: list[bool] = []
+    window.pictures.built.connect(lambda: built.append(True))
+    window.warm_up()
+    run_until(lambda: built)
+    _print("making the plots", late)
+    run_until(lambda: window.idle)
     _print("imports and compilation", late)
     with tempfile.TemporaryDirectory(dir=recipe.parent) as out:
         for run in range(runs):
