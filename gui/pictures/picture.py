@@ -19,6 +19,7 @@ from PySide6.QtWidgets import (
 from core.deltas.findings import Findings, Part
 from core.units import share_text
 from gui.fields import tame
+from gui.pictures.plot import Plot
 from gui.pictures.selection import Selection
 from gui.pictures.table import Table
 from gui.text import plural
@@ -161,6 +162,8 @@ class Picture(QWidget):
         self._source.setVisible(printing and bool(self._source.text()))
         for part in self.findChildren(Legend):
             part.set_printing(printing)
+        for plot in self.findChildren(Plot):
+            plot.show_focus(not printing)
         for splitter in self.findChildren(QSplitter):
             for number in range(1, splitter.count()):
                 handle = splitter.handle(number)  # which is of use on a screen only

@@ -45,6 +45,8 @@ class Plot(pg.PlotWidget):
     chosen = Signal(object)
     cleared = Signal()
 
+    _shows_focus = True
+
     _finished = False
     """Whether the constructor is done: the palette changes in the middle of it."""
 
@@ -177,9 +179,18 @@ class Plot(pg.PlotWidget):
 
     # -- how it looks
 
+    def show_focus(self, shown: bool) -> None:
+        """Whether to mark it while it has the focus; on paper that means nothing."""
+        self._shows_focus = shown
+        self._show_border()
+
     def _show_border(self) -> None:
         colours = self.palette()
-        colour = accent_of(colours) if self.hasFocus() else colours.color(QPalette.ColorRole.Mid)
+        colour = (
+            accent_of(colours)
+            if self.hasFocus() and self._shows_focus
+            else colours.color(QPalette.ColorRole.Mid)
+        )
         self.view.setBorder(pg.mkPen(colour))
 
     @Slot()
