@@ -13,15 +13,16 @@ from core.deltas.findings import Part
 from core.deltas.measures import order_by_similarity
 from core.deltas.statistics import DeltaStatistics
 from core.units import share_text
-from gui.pictures.heat_map import HeatMap
-from gui.pictures.picture import Picture, capital, choice, nothing_there
+from gui.pictures.heat_map import HeatMap, without_diagonal
+from gui.pictures.picture import Picture, choice
 from gui.pictures.scales import cosine_scale, share_scale
 from gui.pictures.selection import Selection
 from gui.pictures.table import Table
-from gui.text import grouped, signed_text
+from gui.pictures.texts import capital, nothing_there, pair_text, too_many_text
+from gui.text import signed_text
 from gui.theme import model_colour
 
-__all__ = ["AgreementPicture", "too_many_text"]
+__all__ = ["AgreementPicture"]
 
 _COSINE, _SIGNS = range(2)
 _MOST_WRITTEN = 24
@@ -79,7 +80,7 @@ class AgreementPicture(Picture):
         self._order = (
             order_by_similarity(cosines) if self.order_button.isChecked() else list(range(len(models)))
         )
-        values = _without_diagonal(self._values(part.details))[np.ix_(self._order, self._order)]
+        values = without_diagonal(self._values(part.details))[np.ix_(self._order, self._order)]
         signs = self.measure_field.currentIndex() == _SIGNS
         self.plot.show_cells(
             100 * values if signs else values,
@@ -164,21 +165,11 @@ class AgreementPicture(Picture):
         if part is None or part.details is None or self.sentence:
             return
         pair = self._pair if cell is None else (self._order[cell[1]], self._order[cell[0]])
-        self.read(self._summary(part) if pair is None else self._text_of(part, *pair))
+        self.read(self._summary(part) if pair is None else pair_text(part.details, self._names, *pair))
 
-    def _text_of(self, part: Part, one: int, other: int) -> str:
-        assert self.findings is not None
-        assert part.details is not None
-        models = self.findings.models
-        if one == other:
-            return models[one]
-        cosine = part.details.cosine
-        signs = float(part.details.sign_disagreement.value[one, other])
-        both = int(part.details.total("both_changed")[one, other])
-        error = float(cosine.error[one, other])
-        text = f"{models[one]} and {models[other]}: cosine {signed_text(cosine.value[one, other], 3)}"
-        text += f" ± {2 * error:.2g}" if error > 0 else ""
-        return f"{text}; signs differ in {share_text(signs)} of {grouped(both)}" if both else text
+    @property
+    def _names(self) -> Sequence[str]:
+        return () if self.findings is None else self.findings.models
 
     def _summary(self, part: Part) -> str:
         assert part.details is not None
@@ -189,7 +180,7 @@ class AgreementPicture(Picture):
             return f"{capital(part.place)}: no two sub-models changed anything."
         low, high = signed_text(known.min(), 3), signed_text(known.max(), 3)
         if known.size == 1:
-            return self._text_of(part, *(int(at[np.isfinite(cosines)][0]) for at in pairs))
+            return pair_text(part.details, self._names, *(int(at[np.isfinite(cosines)][0]) for at in pairs))
         both = float(part.details.total("both_changed")[pairs].sum())
         differ = float(part.details.total("signs_differ")[pairs].sum())
         text = f"Cosines from {low} to {high}, mean {signed_text(known.mean(), 3)}"
@@ -207,17 +198,3 @@ class AgreementPicture(Picture):
         self._pair = None
         self.selection.clear()
         self.refresh()
-
-
-def too_many_text(models: int) -> str:
-    """Why there are no norms and cosines."""
-    return (
-        f"Norms and cosines of {models} sub-models in every layer would take too much memory. "
-        "Take fewer at a time to see them."
-    )
-
-
-def _without_diagonal(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    shown = values.copy()
-    np.fill_diagonal(shown, np.nan)
-    return shown

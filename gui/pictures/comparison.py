@@ -14,10 +14,11 @@ from core.history import HistoryEntry
 from core.run_difference import RunDifference
 from core.units import share_text
 from gui.pictures.heat_map import HeatMap
-from gui.pictures.picture import Picture, capital, choice
+from gui.pictures.picture import Picture, choice
 from gui.pictures.scales import difference_scale, share_scale
 from gui.pictures.selection import Selection
 from gui.pictures.table import Table
+from gui.pictures.texts import capital
 from gui.reports import Failure
 from gui.text import grouped
 from gui.theme import GRID
@@ -63,7 +64,9 @@ class ComparisonPicture(Picture):
         self.controls.addWidget(self.map_field)
         self.left_field, self.right_field = (_run_field(name) for name in ("First run", "Second run"))
         self.compare_button = QPushButton("Compare")
-        runs = QHBoxLayout()
+        self._runs = QWidget()
+        runs = QHBoxLayout(self._runs)
+        runs.setContentsMargins(0, 0, 0, 0)
         runs.setSpacing(GRID)
         runs.addWidget(self.left_field, 1)
         runs.addWidget(QLabel("minus"))
@@ -71,7 +74,7 @@ class ComparisonPicture(Picture):
         runs.addWidget(self.compare_button)
         layout = self.layout()
         assert isinstance(layout, QVBoxLayout)
-        layout.insertLayout(1, runs)
+        layout.insertWidget(1, self._runs)
         self.map_field.activated.connect(self.refresh)
         for field in self._fields:
             field.activated.connect(self._on_picked)
@@ -213,6 +216,10 @@ class ComparisonPicture(Picture):
                 )
             )
         return tables
+
+    def set_printing(self, printing: bool) -> None:
+        self._runs.setVisible(not printing)  # the explanation names them
+        super().set_printing(printing)
 
     def reset_view(self) -> None:
         self.plot.reset_view()

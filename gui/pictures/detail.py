@@ -13,10 +13,11 @@ from gui.messages import ElidedLabel
 from gui.pictures.detail_model import DetailModel, DetailView, rows_of
 from gui.pictures.detail_text import summary_of, tables_of
 from gui.pictures.part_plots import PART_PLOTS, PartPlots
-from gui.pictures.picture import Picture, capital, choice, nothing_there
+from gui.pictures.picture import Picture, choice
 from gui.pictures.selection import Selection
 from gui.pictures.table import Table
 from gui.pictures.tensor_map import TensorMap
+from gui.pictures.texts import capital, nothing_there
 from gui.text import grouped
 from gui.theme import GRID, secondary
 

@@ -18,7 +18,7 @@ from gui.pictures.scales import Scale
 from gui.text import signed_text
 from gui.theme import GRID, accent_of, readable_on
 
-__all__ = ["HeatMap"]
+__all__ = ["HeatMap", "without_diagonal"]
 
 _SMALLEST_WITH_GAPS = 12
 """Pixels of a cell; between smaller ones, gaps would be in the way."""
@@ -273,3 +273,10 @@ class HeatMap(Plot):
 
     def _text_width(self, text: str) -> float:
         return QFontMetricsF(self.font()).horizontalAdvance(text)
+
+
+def without_diagonal(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The values of pairs, NaN for what each has with itself."""
+    shown = values.copy()
+    np.fill_diagonal(shown, np.nan)
+    return shown

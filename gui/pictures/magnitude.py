@@ -15,13 +15,13 @@ from core.deltas.findings import Findings, Part
 from core.deltas.measures import straying
 from core.kernels.delta_sums import LOWEST_EXPONENT, MAGNITUDE_BINS
 from core.units import share_text
-from gui.pictures.agreement import too_many_text
 from gui.pictures.columns_plot import ColumnsPlot
 from gui.pictures.histogram_plot import HistogramPlot
 from gui.pictures.marks import Discs
-from gui.pictures.picture import Legend, Picture, capital, choice, nothing_there
+from gui.pictures.picture import Legend, Picture, choice
 from gui.pictures.selection import Selection
 from gui.pictures.table import Table
+from gui.pictures.texts import capital, nothing_there, too_many_text
 from gui.theme import GRID, model_colour
 
 __all__ = ["MagnitudePicture"]

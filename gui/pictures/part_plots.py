@@ -13,11 +13,11 @@ from core.deltas.findings import Part
 from core.units import share_text
 from gui.pictures.columns_plot import ColumnsPlot
 from gui.pictures.draws_plot import DrawsPlot, text_of_draw
-from gui.pictures.heat_map import HeatMap
+from gui.pictures.heat_map import HeatMap, without_diagonal
 from gui.pictures.histogram_plot import HistogramPlot
 from gui.pictures.plot import Plot
 from gui.pictures.scales import cosine_scale
-from gui.text import grouped, signed_text
+from gui.pictures.texts import pair_text
 from gui.theme import accent_of, model_colour
 
 __all__ = ["PART_PLOTS", "PartPlots"]
@@ -123,8 +123,7 @@ class PartPlots(QStackedWidget):
         models = len(self._models)
         cosines = np.full((models, models), np.nan)
         if part.details is not None:
-            cosines = part.details.cosine.value.copy()
-            np.fill_diagonal(cosines, np.nan)
+            cosines = without_diagonal(part.details.cosine.value)
         numbers = [str(number + 1) for number in range(models)]
         colours = [model_colour(number) for number in range(models)]
         self.pairs.show_cells(cosines, numbers, numbers, cosine_scale(cosines), discs=colours)
@@ -156,11 +155,4 @@ class PartPlots(QStackedWidget):
         return self.sizes.text_of(exponent)
 
     def _pair_text(self, part: Part, cell: tuple[int, int]) -> str:
-        column, row = cell
-        if part.details is None or column == row:
-            return self._models[row] if row < len(self._models) else ""
-        cosine = signed_text(part.details.cosine.value[row, column], 3)
-        both = int(part.details.total("both_changed")[row, column])
-        signs = share_text(float(part.details.sign_disagreement.value[row, column])) if both else ""
-        differ = f"; signs differ in {signs} of {grouped(both)}" if both else ""
-        return f"{self._models[row]} and {self._models[column]}: cosine {cosine}{differ}"
+        return "" if part.details is None else pair_text(part.details, self._models, cell[1], cell[0])

@@ -16,26 +16,14 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from core.deltas.findings import Findings, Part
-from core.units import share_text
+from core.deltas.findings import Findings
 from gui.fields import tame
 from gui.pictures.plot import Plot
 from gui.pictures.selection import Selection
 from gui.pictures.table import Table
-from gui.text import plural
 from gui.theme import GRID, heading, model_colour, secondary
 
-__all__ = [
-    "Legend",
-    "Picture",
-    "base_text",
-    "capital",
-    "choice",
-    "estimate_text",
-    "merged_text",
-    "nothing_there",
-    "parameters_text",
-]
+__all__ = ["Legend", "Picture", "choice"]
 
 _MOST_IN_LEGEND = 60
 _MOST_ON_SCREEN = 10
@@ -280,43 +268,3 @@ def _line(text: str) -> QLabel:
     label = QLabel(text)
     label.setWordWrap(True)
     return label
-
-
-def capital(text: str) -> str:
-    """With a capital, to begin a sentence."""
-    return text[:1].upper() + text[1:]
-
-
-def estimate_text(share: float, error: float, *, exact: bool) -> str:
-    """ "68.1 %" where all was counted, "68.1 % ± 0.2 %" with twice the error of an estimate, "about 68.1 %"
-    where that is not known."""
-    if exact:
-        return share_text(share)
-    return f"{share_text(share)} ± {share_text(2 * error)}" if error > 0 else f"about {share_text(share)}"
-
-
-def merged_text(part: Part, words: str) -> str:
-    """`words` with the share that a merge has finished in the place of {}; "" where that is all of it."""
-    share = part.merged_share
-    return words.format(share_text(share)) if part.drawn is not None and share < 1 else ""
-
-
-def nothing_there(part: Part) -> str:
-    """Why there is nothing to be seen of `part`."""
-    if not part.tensors:
-        return f"{capital(part.place)}: there is no such tensor."
-    if part.counts is not None and not part.counts.parameters:
-        return f"{capital(part.place)}: there are no parameters."
-    return f"{capital(part.place)}: nothing is known yet."
-
-
-def parameters_text(count: int) -> str:
-    """ "1 parameter", "2 048 parameters"."""
-    return plural(count, "parameter")
-
-
-def base_text(findings: Findings) -> str:
-    """What a parameter of the result is like that is on a zero delta."""
-    if findings.zero_tolerance is None:
-        return "as in the base"
-    return f"within {findings.zero_tolerance:g} of the base"

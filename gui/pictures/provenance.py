@@ -13,9 +13,10 @@ from PySide6.QtWidgets import QWidget
 from core.units import share_text
 from gui.pictures.columns_plot import ColumnsPlot
 from gui.pictures.marks import Discs
-from gui.pictures.picture import Legend, Picture, base_text, capital, merged_text, nothing_there
+from gui.pictures.picture import Legend, Picture
 from gui.pictures.selection import Selection
 from gui.pictures.table import Table
+from gui.pictures.texts import base_text, capital, merged_text, nothing_there
 from gui.theme import model_colour
 
 __all__ = ["ProvenancePicture"]

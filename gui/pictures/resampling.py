@@ -14,10 +14,11 @@ from core.deltas.measures import flattens_at
 from core.units import share_text
 from gui.pictures.draws_plot import DrawsPlot, text_of_draw
 from gui.pictures.heat_map import HeatMap
-from gui.pictures.picture import Picture, capital, choice, merged_text, nothing_there
+from gui.pictures.picture import Picture, choice
 from gui.pictures.scales import difference_scale, share_scale
 from gui.pictures.selection import Selection
 from gui.pictures.table import Table
+from gui.pictures.texts import capital, merged_text, nothing_there
 
 __all__ = ["ResamplingPicture"]
 

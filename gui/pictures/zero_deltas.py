@@ -13,17 +13,11 @@ from core.deltas.findings import Findings
 from core.units import share_text
 from gui.chips import model_chip
 from gui.pictures.heat_map import HeatMap
-from gui.pictures.picture import (
-    Picture,
-    capital,
-    choice,
-    estimate_text,
-    nothing_there,
-    parameters_text,
-)
+from gui.pictures.picture import Picture, choice
 from gui.pictures.scales import share_scale
 from gui.pictures.selection import Selection
 from gui.pictures.table import Table
+from gui.pictures.texts import capital, estimate_text, nothing_there, parameters_text
 
 __all__ = ["ZeroDeltasPicture"]
 

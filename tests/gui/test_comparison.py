@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import threading
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from safetensors.torch import load_file
 import gui.comparison_job
 from core import CancelToken, read_record
 from core.comparison import RunComparison, compare_runs
+from gui.pictures.export import save_picture
 from gui.window import MainWindow
 
 
@@ -125,6 +127,18 @@ def test_other_runs_take_the_picture_away(qtbot: QtBot, merged_twice: MainWindow
     assert "press Compare" in picture.sentence
     compare(qtbot, merged_twice)
     assert "between out and out-2" in picture.explanation.text()
+
+
+def test_what_is_printed_names_the_runs_without_their_fields(
+    qtbot: QtBot, merged_twice: MainWindow, tmp_path: Path
+) -> None:
+    picture = merged_twice.pictures.comparison
+    compare(qtbot, merged_twice)
+    save_picture(picture, tmp_path / "comparison.svg")
+    texts = [t.strip() for t in ElementTree.parse(tmp_path / "comparison.svg").getroot().itertext()]
+    assert any("between out-2 and out" in text for text in texts)
+    assert not {"Compare", "minus", "Elements that differ"} & set(texts)
+    assert picture.compare_button.isVisible()
 
 
 def test_nothing_is_compared_while_a_merge_runs(qtbot: QtBot, merged_twice: MainWindow) -> None:

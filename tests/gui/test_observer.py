@@ -345,8 +345,7 @@ def test_what_a_merge_counted_stays_while_the_models_do(
     qtbot: QtBot, window: MainWindow, models: Path, tmp_path: Path
 ) -> None:
     open_recipe(qtbot, window, models, tmp_path / "out")
-    window.start_merge()
-    qtbot.waitUntil(lambda: "Merged in" in window.run.message.text, timeout=30_000)
+    merge(qtbot, window)
     qtbot.waitUntil(lambda: window.pictures.source.text.endswith("measured on every parameter"))
     window.recipe.set_resamples(2)
     qtbot.waitUntil(lambda: window.preflight.checked)
@@ -362,8 +361,7 @@ def test_what_a_merge_counted_is_of_its_weights(
     qtbot: QtBot, window: MainWindow, models: Path, tmp_path: Path
 ) -> None:
     open_recipe(qtbot, window, models, tmp_path / "out")
-    window.start_merge()
-    qtbot.waitUntil(lambda: "Merged in" in window.run.message.text, timeout=30_000)
+    merge(qtbot, window)
     qtbot.waitUntil(lambda: window.pictures.source.text.endswith("measured on every parameter"))
     weigh(window, models, 1, 2, 3)
     wait_until_looked(qtbot, window)

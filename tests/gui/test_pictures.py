@@ -30,6 +30,7 @@ from gui.pictures.picture import Picture
 from gui.pictures.provenance import ProvenancePicture
 from gui.pictures.resampling import ResamplingPicture
 from gui.pictures.selection import Selected, Selection
+from gui.pictures.texts import pair_text
 from gui.pictures.zero_deltas import ZeroDeltasPicture
 
 Tensors = dict[str, torch.Tensor]
@@ -465,6 +466,15 @@ def test_pairs_are_gone_to_by_key(shown) -> None:
     assert picture.read_out.text().startswith("Cosines from ")
     QTest.keyClick(picture.plot, Qt.Key.Key_Escape)
     assert picture.selection.value == Selected()
+
+
+def test_pairs_of_a_sample_are_counted_about(findings: Findings) -> None:
+    whole = findings.part().details
+    assert whole is not None
+    both = round(float(whole.total("both_changed")[0, 1]))
+    assert pair_text(whole, RUNS, 0, 1).replace("\u202f", "").endswith(f" % of {both}")
+    sampled = replace(whole, elements=whole.parameters - 1)
+    assert pair_text(sampled, RUNS, 0, 1).replace("\u202f", "").endswith(f" % of about {both}")
 
 
 def test_the_numbers_of_pairs_are_a_table(shown, deltas) -> None:
