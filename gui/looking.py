@@ -134,4 +134,8 @@ class Looking(QObject):
         elif report.errors and not self.observer.looking:
             pictures.say_next("These models cannot be looked at yet", report.errors[0].message)
         else:
-            pictures.say_next("Looking at the models…", "The first pictures are there in a moment.")
+            pictures.say_next(
+                "Looking at the models…",
+                "The first pictures are there in a moment. At the very first start the arithmetic is "
+                "compiled before, which takes up to a minute.",
+            )
