@@ -8,6 +8,7 @@ record = run_merge(plan, "merged", progress=lambda progress: print(f"{progress.f
 
 from __future__ import annotations
 
+from core.cancel import CancelToken
 from core.deltas.findings import Findings, Part, findings_of_record
 from core.deltas.inspection import Inspection, TensorInspection, inspect_models, plan_inspection
 from core.deltas.preview import measure_plan, preview_plan
@@ -22,14 +23,14 @@ from core.errors import (
     RecipeError,
     VerificationError,
 )
-from core.execute import run_merge
-from core.jobs import CancelToken, Progress
-from core.merge_plan import MergePlan
-from core.plan import plan_merge
-from core.recipe import Recipe, parse_recipe, recipe_as_dict
-from core.recipe_file import load_recipe
-from core.record import RunRecord, TensorRecord, read_record
-from core.verify import VerificationReport, verify_output
+from core.plan.merge_plan import MergePlan
+from core.plan.planning import plan_merge
+from core.progress import Progress
+from core.recipe.file import load_recipe
+from core.recipe.recipe import Recipe, parse_recipe, recipe_as_dict
+from core.run.merge import run_merge
+from core.run.record import RunRecord, TensorRecord, read_record
+from core.run.verify import VerificationReport, verify_output
 
 __all__ = [
     "CancelToken",

@@ -11,13 +11,13 @@ from PySide6.QtCore import QCoreApplication, QSocketNotifier, QTimer
 from PySide6.QtGui import QIcon
 from PySide6.QtWidgets import QApplication
 
-from core.history import History, default_history_folder
+from core.runs.history import History, default_history_folder
 from gui.display import has_display
-from gui.messages import DetailsDialog
-from gui.reports import Failure
+from gui.failure import Failure
 from gui.settings import Settings
-from gui.theme import follow_system
-from gui.window import MainWindow
+from gui.widgets.messages import DetailsDialog
+from gui.widgets.theme import follow_system
+from gui.window.window import MainWindow
 from resources import ICONS_FOLDER
 
 __all__ = ["make_application", "make_window", "run_window"]

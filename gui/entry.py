@@ -5,9 +5,9 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from core.cli import Desktop
-from core.cli import main as run_command
-from core.record import RunRecord
+from core.cli.commands import Desktop
+from core.cli.commands import main as run_command
+from core.run.record import RunRecord
 from gui.display import has_display
 
 __all__ = ["desktop", "main"]
@@ -31,7 +31,7 @@ def _open_window(demo: bool) -> int:
 
 def _write_pictures(record: RunRecord, folder: Path) -> list[Path]:
     from core.deltas.findings import findings_of_record
-    from gui.export import write_pictures
+    from gui.pictures.headless import write_pictures
 
     findings = findings_of_record(record)
     if findings is None:

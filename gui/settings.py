@@ -6,7 +6,7 @@ from pathlib import Path
 
 from PySide6.QtCore import QByteArray, QSettings, QStandardPaths
 
-from core.plan import DEFAULT_SHARD_SIZE_BYTES
+from core.plan.planning import DEFAULT_SHARD_SIZE_BYTES
 
 __all__ = ["VERSION", "Settings"]
 

@@ -1,0 +1,1 @@
+"""What is on the disk: models that are read, and the output that is written."""

@@ -118,7 +118,7 @@ def read_rows(rows: Sequence[tuple[ReadFile, int, memoryview]]) -> None:
     """
     done = 0
     if _POSITIONAL:
-        from core.kernels import loops  # imports numba
+        from core.kernels.cpu import loops  # imports numba
 
         table = np.empty((len(rows), 4), np.int64)
         for at, (file, offset, buffer) in enumerate(rows):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from core.deltas.layout import layout_of
 from core.deltas.statistics import DeltaStatistics, Floats, no_covariances
-from core.kernels.delta_sums import DeltaSums
+from core.deltas.sum_layout import layout_of
+from core.kernels.deltas.sums import DeltaSums
 
 __all__ = ["SumsOfBlocks"]
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from core.deltas.layer_grid import Cell, LayerGrid
 from core.deltas.measures import expected_on_zero_delta
 from core.deltas.statistics import DeltaStatistics, Estimate, total_of, zero_deltas_of
-from core.record import RunRecord, TensorRecord
+from core.run.record import RunRecord, TensorRecord
 
 __all__ = ["Drawn", "Findings", "MergeTally", "MergedCell", "Part", "findings_of_record"]
 

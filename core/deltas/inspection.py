@@ -8,14 +8,15 @@ from dataclasses import dataclass
 from math import isfinite
 from pathlib import Path
 
+from core.cancel import CancelToken
 from core.deltas.sampling import SAMPLE_BLOCK, sampled_blocks
 from core.deltas.statistics import DeltaStatistics, total_of
 from core.deltas.survey import WHOLE_BLOCK, Survey
 from core.errors import MergeError
-from core.jobs import CancelToken, ProgressCallback
-from core.merge_plan import MergePlan
-from core.plan import plan_merge
-from core.recipe import parse_recipe
+from core.plan.merge_plan import MergePlan
+from core.plan.planning import plan_merge
+from core.progress import ProgressCallback
+from core.recipe.recipe import parse_recipe
 
 __all__ = ["Inspection", "TensorInspection", "inspect_models", "plan_inspection"]
 

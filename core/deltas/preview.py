@@ -6,12 +6,13 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
+from core.cancel import CancelToken
 from core.deltas.findings import Findings
 from core.deltas.layer_grid import Cell, LayerGrid
 from core.deltas.sampling import spread_blocks
 from core.deltas.survey import WHOLE_BLOCK, Survey
-from core.jobs import CancelToken, ProgressCallback
-from core.merge_plan import MergePlan
+from core.plan.merge_plan import MergePlan
+from core.progress import ProgressCallback
 
 __all__ = ["PREVIEW_BLOCK", "PREVIEW_ROUNDS", "measure_plan", "nothing_found", "preview_plan"]
 

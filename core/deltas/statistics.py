@@ -4,7 +4,7 @@ Everything is made of totals over elements, which add up from tensor to tensor; 
 cosines are formed last, so that a roll-up is exact. Of a sample the totals are estimates, and their
 covariances add up too.
 
-With K sub-models, τ_i = θ_i − θ_pre as core.kernels.deltas.DeltaSums has it, N elements, and H_m of
+With K sub-models, τ_i = θ_i − θ_pre as core.kernels.deltas.workspace.DeltaSums has it, N elements, and H_m of
 them changed by exactly m sub-models:
 
 | number | formula |
@@ -48,8 +48,8 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from core.deltas.layout import layout_of
 from core.deltas.measures import stays_on_zero_delta, widening
+from core.deltas.sum_layout import layout_of
 
 __all__ = [
     "PREDICTED_DRAWS",

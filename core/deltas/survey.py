@@ -9,18 +9,19 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
-from core.checkpoint.inputs import OpenInputs
+from core.cancel import CancelToken
 from core.deltas.block_sums import SumsOfBlocks
 from core.deltas.sampling import ScatteredInputs
 from core.deltas.statistics import PREDICTED_DRAWS, DeltaStatistics
-from core.jobs import CancelToken, Progress
-from core.kernels.delta_sums import DeltaSums
-from core.merge_plan import MEMORY_BUDGET_BYTES, MergePlan, TensorPlan, usable_threads
+from core.kernels.deltas.sums import DeltaSums
+from core.plan.merge_plan import MEMORY_BUDGET_BYTES, MergePlan, TensorPlan, usable_threads
+from core.progress import Progress
+from core.run.executors.threads import allow_open_files, default_threads, run_workers
+from core.sources.stored import OpenInputs
 from core.weights import normalised
-from core.workers import allow_open_files, default_threads, run_workers
 
 if TYPE_CHECKING:
-    from core.kernels.deltas import DeltaWorkspace
+    from core.kernels.deltas.workspace import DeltaWorkspace
 
 __all__ = ["WHOLE_BLOCK", "Survey"]
 
@@ -210,7 +211,7 @@ class _Worker:
     def __init__(
         self, survey: Survey, inputs: OpenInputs | ScatteredInputs, details: bool, draws: int
     ) -> None:
-        from core.kernels.deltas import DeltaWorkspace
+        from core.kernels.deltas.workspace import DeltaWorkspace
 
         self._survey, self._inputs = survey, inputs
         self._draws = draws

@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from core.cancel import CancelToken
 from core.deltas.statistics import DeltaStatistics
 from core.deltas.survey import Survey
-from core.jobs import CancelToken, ProgressCallback
-from core.merge_plan import MergePlan
+from core.plan.merge_plan import MergePlan
+from core.progress import ProgressCallback
 
 if TYPE_CHECKING:
-    from core.kernels.deltas import DeltaWorkspace
+    from core.kernels.deltas.workspace import DeltaWorkspace
 
 __all__ = ["MOST_COLUMNS", "MOST_ROWS", "TensorView", "view_tensor"]
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from core.draws import BLOCK
 from core.dtypes import DTYPES
 from core.errors import DeviceError
-from core.kernels.chunk import MapJob, Workspace
+from core.kernels.interface import MapJob, Workspace
 
 __all__ = [
     "CPU",
@@ -106,13 +106,13 @@ def compile_for(devices: Sequence[Device], jobs: Iterable[MapJob]) -> None:
     kinds = {replace(job, key=(0, 0)): job for job in jobs}
     for device in devices:
         if device.kind == "cpu":
-            from core.kernels import cpu
+            from core.kernels.cpu import workspace as cpu
 
             for job in kinds.values():
                 if job.method in cpu.CPU_METHODS:
                     cpu.compile_for(job)
         elif _runs_kernels(device.name):
-            from core.kernels import gpu_workspace
+            from core.kernels.gpu import workspace as gpu_workspace
 
             for job in kinds.values():
                 gpu_workspace.compile_for(job, device.name)
@@ -141,12 +141,12 @@ def _may_have_others() -> bool:
 
 def _factory(device: Device, method: str) -> Callable[[], Workspace]:
     if device.kind == "cpu":
-        from core.kernels.cpu import CPU_METHODS, CpuWorkspace
+        from core.kernels.cpu.workspace import CPU_METHODS, CpuWorkspace
 
         if method in CPU_METHODS:
             return CpuWorkspace
     elif _runs_kernels(device.name):
-        from core.kernels.gpu_workspace import GpuWorkspace
+        from core.kernels.gpu.workspace import GpuWorkspace
 
         return lambda: GpuWorkspace(device.name)
     from core.methods.reference import ReferenceWorkspace
@@ -171,7 +171,7 @@ def _runs_kernels(name: str) -> bool:
         MapJob("linear", (f32,) * 3, None, f32, f32, (1.0, -0.3, 0.5)),
     ]
     try:
-        from core.kernels.gpu_workspace import GpuWorkspace
+        from core.kernels.gpu.workspace import GpuWorkspace
         from core.methods.reference import ReferenceWorkspace
 
         tried, reference = GpuWorkspace(name), ReferenceWorkspace("cpu")

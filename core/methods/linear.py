@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from core.errors import RecipeError
-from core.kernels.chunk import Counts, MapJob
+from core.kernels.interface import Counts, MapJob
 from core.methods.spec import MethodSpec, ParameterSpec
 from core.weights import normalised
 

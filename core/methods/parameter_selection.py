@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from core.draws import SELECTION_STREAM, selection_thresholds
 from core.errors import RecipeError
-from core.kernels.chunk import Counts, MapJob
+from core.kernels.interface import Counts, MapJob
 from core.methods.spec import MethodSpec, ParameterSpec
 
 if TYPE_CHECKING:

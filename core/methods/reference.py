@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 
 from core.dtypes import DType
-from core.kernels.chunk import Counts, MapJob
+from core.kernels.interface import Counts, MapJob
 from core.methods import METHODS, arithmetic
 from core.methods.parameter_selection import count_deltas
 
@@ -15,7 +15,7 @@ __all__ = ["ReferenceWorkspace"]
 
 
 class ReferenceWorkspace:
-    """Runs the methods' own torch arithmetic on `device`; a core.kernels.chunk.Workspace."""
+    """Runs the methods' own torch arithmetic on `device`; a core.kernels.interface.Workspace."""
 
     def __init__(self, device: str = "cpu") -> None:
         self._device = torch.device(device)

@@ -19,8 +19,8 @@ from gui.pictures.scales import cosine_scale, share_scale
 from gui.pictures.selection import Selection
 from gui.pictures.table import Table
 from gui.pictures.texts import capital, nothing_there, pair_text, too_many_text
-from gui.text import signed_text
-from gui.theme import model_colour
+from gui.widgets.theme import model_colour
+from gui.words import signed_text
 
 __all__ = ["AgreementPicture"]
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PySide6.QtCore import Slot
 
 from gui.pictures.plot import Plot
-from gui.theme import accent_of
+from gui.widgets.theme import accent_of
 
 __all__ = ["ColumnsPlot"]
 

@@ -10,18 +10,18 @@ from PySide6.QtCore import Signal, Slot
 from PySide6.QtWidgets import QComboBox, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
 from core import Progress
-from core.history import HistoryEntry
-from core.run_difference import RunDifference
+from core.runs.difference import RunDifference
+from core.runs.history import HistoryEntry
 from core.units import share_text
+from gui.failure import Failure
 from gui.pictures.heat_map import HeatMap
 from gui.pictures.picture import Picture, choice
 from gui.pictures.scales import difference_scale, share_scale
 from gui.pictures.selection import Selection
 from gui.pictures.table import Table
 from gui.pictures.texts import capital
-from gui.reports import Failure
-from gui.text import grouped
-from gui.theme import GRID
+from gui.widgets.theme import GRID
+from gui.words import grouped
 
 __all__ = ["ComparisonPicture"]
 

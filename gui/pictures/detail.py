@@ -9,7 +9,6 @@ from PySide6.QtWidgets import QSplitter, QVBoxLayout, QWidget
 
 from core.deltas.findings import Findings, Part
 from core.deltas.tensor_view import TensorView
-from gui.messages import ElidedLabel
 from gui.pictures.detail_model import DetailModel, DetailView, rows_of
 from gui.pictures.detail_text import summary_of, tables_of
 from gui.pictures.part_plots import PART_PLOTS, PartPlots
@@ -18,8 +17,9 @@ from gui.pictures.selection import Selection
 from gui.pictures.table import Table
 from gui.pictures.tensor_map import TensorMap
 from gui.pictures.texts import capital, nothing_there
-from gui.text import grouped
-from gui.theme import GRID, secondary
+from gui.widgets.messages import ElidedLabel
+from gui.widgets.theme import GRID, secondary
+from gui.words import grouped
 
 __all__ = ["DetailPicture"]
 

@@ -14,9 +14,9 @@ from PySide6.QtWidgets import QAbstractItemView, QTableView
 
 from core.deltas.findings import Part
 from core.units import share_text
-from gui.chips import model_chip
-from gui.text import grouped
-from gui.theme import GRID
+from gui.widgets.chips import model_chip
+from gui.widgets.theme import GRID
+from gui.words import grouped
 
 __all__ = ["Column", "DetailModel", "DetailRow", "DetailView", "rows_of"]
 

@@ -10,10 +10,10 @@ import numpy as np
 from core.deltas.findings import Part
 from core.deltas.statistics import DeltaStatistics
 from core.deltas.tensor_view import TensorView
-from core.kernels.delta_sums import LOWEST_EXPONENT
+from core.kernels.deltas.sums import LOWEST_EXPONENT
 from core.units import share_text
 from gui.pictures.table import Table
-from gui.text import grouped, plural, signed_text
+from gui.words import grouped, plural, signed_text
 
 __all__ = ["summary_of", "tables_of"]
 

@@ -12,7 +12,7 @@ from core.deltas.findings import Part
 from core.units import share_text
 from gui.pictures.marks import Discs
 from gui.pictures.plot import Plot
-from gui.theme import accent_of
+from gui.widgets.theme import accent_of
 
 __all__ = ["DrawsPlot", "text_of_draw"]
 

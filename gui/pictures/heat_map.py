@@ -15,8 +15,8 @@ from PySide6.QtWidgets import QGraphicsRectItem
 from gui.pictures.marks import CellTexts, Discs
 from gui.pictures.plot import Plot
 from gui.pictures.scales import Scale
-from gui.text import signed_text
-from gui.theme import GRID, accent_of, readable_on
+from gui.widgets.theme import GRID, accent_of, readable_on
+from gui.words import signed_text
 
 __all__ = ["HeatMap", "without_diagonal"]
 

@@ -9,10 +9,10 @@ import pyqtgraph as pg
 from PySide6.QtGui import QColor
 
 from core.deltas.statistics import DeltaStatistics
-from core.kernels.delta_sums import LOWEST_EXPONENT
+from core.kernels.deltas.sums import LOWEST_EXPONENT
 from core.units import share_text
 from gui.pictures.plot import Plot
-from gui.theme import accent_of
+from gui.widgets.theme import accent_of
 
 __all__ = ["HistogramPlot"]
 

@@ -13,7 +13,7 @@ from PySide6.QtWidgets import QSplitter, QWidget
 
 from core.deltas.findings import Findings, Part
 from core.deltas.measures import straying
-from core.kernels.delta_sums import LOWEST_EXPONENT, MAGNITUDE_BINS
+from core.kernels.deltas.sums import LOWEST_EXPONENT, MAGNITUDE_BINS
 from core.units import share_text
 from gui.pictures.columns_plot import ColumnsPlot
 from gui.pictures.histogram_plot import HistogramPlot
@@ -22,7 +22,7 @@ from gui.pictures.picture import Legend, Picture, choice
 from gui.pictures.selection import Selection
 from gui.pictures.table import Table
 from gui.pictures.texts import capital, nothing_there, too_many_text
-from gui.theme import GRID, model_colour
+from gui.widgets.theme import GRID, model_colour
 
 __all__ = ["MagnitudePicture"]
 

@@ -18,7 +18,7 @@ from gui.pictures.histogram_plot import HistogramPlot
 from gui.pictures.plot import Plot
 from gui.pictures.scales import cosine_scale
 from gui.pictures.texts import pair_text
-from gui.theme import accent_of, model_colour
+from gui.widgets.theme import accent_of, model_colour
 
 __all__ = ["PART_PLOTS", "PartPlots"]
 

@@ -17,11 +17,11 @@ from PySide6.QtWidgets import (
 )
 
 from core.deltas.findings import Findings
-from gui.fields import tame
 from gui.pictures.plot import Plot
 from gui.pictures.selection import Selection
 from gui.pictures.table import Table
-from gui.theme import GRID, heading, model_colour, secondary
+from gui.widgets.fields import tame
+from gui.widgets.theme import GRID, heading, model_colour, secondary
 
 __all__ = ["Legend", "Picture", "choice"]
 

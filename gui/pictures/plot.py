@@ -10,7 +10,7 @@ from PySide6.QtCore import QEvent, QObject, QPointF, Qt, Signal, Slot
 from PySide6.QtGui import QFocusEvent, QKeyEvent, QPalette
 from PySide6.QtWidgets import QSizePolicy
 
-from gui.theme import GRID, accent_of
+from gui.widgets.theme import GRID, accent_of
 
 __all__ = ["Plot"]
 

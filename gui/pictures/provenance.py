@@ -17,7 +17,7 @@ from gui.pictures.picture import Legend, Picture
 from gui.pictures.selection import Selection
 from gui.pictures.table import Table
 from gui.pictures.texts import base_text, capital, merged_text, nothing_there
-from gui.theme import model_colour
+from gui.widgets.theme import model_colour
 
 __all__ = ["ProvenancePicture"]
 

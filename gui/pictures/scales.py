@@ -12,7 +12,7 @@ import pyqtgraph as pg
 from numpy.typing import NDArray
 from PySide6.QtGui import QColor, QPalette
 
-from gui.theme import is_dark
+from gui.widgets.theme import is_dark
 
 __all__ = ["Scale", "cosine_scale", "difference_scale", "share_scale", "ticks_between"]
 

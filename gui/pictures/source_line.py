@@ -6,8 +6,8 @@ from PySide6.QtCore import Signal
 from PySide6.QtGui import QPalette
 from PySide6.QtWidgets import QHBoxLayout, QPushButton, QSizePolicy, QWidget
 
-from gui.messages import ElidedLabel
-from gui.theme import GRID, secondary
+from gui.widgets.messages import ElidedLabel
+from gui.widgets.theme import GRID, secondary
 
 __all__ = ["SourceLine"]
 

@@ -10,8 +10,8 @@ from core.deltas.tensor_view import TensorView
 from core.units import bytes_text, share_text
 from gui.pictures.heat_map import HeatMap
 from gui.pictures.scales import share_scale
-from gui.text import grouped
-from gui.theme import secondary
+from gui.widgets.theme import secondary
+from gui.words import grouped
 
 __all__ = ["TensorMap"]
 

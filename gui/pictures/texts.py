@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from core.deltas.findings import Findings, Part
 from core.deltas.statistics import DeltaStatistics
 from core.units import share_text
-from gui.text import grouped, plural, signed_text
+from gui.words import grouped, plural, signed_text
 
 __all__ = [
     "base_text",

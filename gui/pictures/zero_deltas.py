@@ -11,13 +11,13 @@ from PySide6.QtWidgets import QWidget
 
 from core.deltas.findings import Findings
 from core.units import share_text
-from gui.chips import model_chip
 from gui.pictures.heat_map import HeatMap
 from gui.pictures.picture import Picture, choice
 from gui.pictures.scales import share_scale
 from gui.pictures.selection import Selection
 from gui.pictures.table import Table
 from gui.pictures.texts import capital, estimate_text, nothing_there, parameters_text
+from gui.widgets.chips import model_chip
 
 __all__ = ["ZeroDeltasPicture"]
 

@@ -28,14 +28,14 @@ from typing import Any
 from checkpoints import make_checkpoints
 
 from core import load_recipe, plan_merge, run_merge
+from core.cancel import CancelToken
 from core.checkpoint.files import WriteFile
-from core.checkpoint.inputs import OpenInputs
 from core.checkpoint.page_cache import drop
-from core.jobs import CancelToken
-from core.merge_plan import CHUNK_BYTES, MEMORY_BUDGET_BYTES, MergePlan, TensorPlan, chunk_elements
 from core.methods import METHODS
-from core.recipe import Recipe
-from core.workers import default_threads, run_workers
+from core.plan.merge_plan import CHUNK_BYTES, MEMORY_BUDGET_BYTES, MergePlan, TensorPlan, chunk_elements
+from core.recipe.recipe import Recipe
+from core.run.executors.threads import default_threads, run_workers
+from core.sources.stored import OpenInputs
 
 MERGEKIT = ("linear", "dare_linear")
 LINES = ("floor", "linear", "n=0", "n=1", "n=4", "n=9", "torch")
@@ -149,7 +149,7 @@ def _measure(line: str, folder: Path, models: int, threads: int) -> Result:
         import safetensors.torch  # noqa: F401
     else:
         from core.dtypes import FLOATS
-        from core.kernels.cpu import warm_up
+        from core.kernels.cpu.workspace import warm_up
 
         warm_up(FLOATS["BF16"])
     with _MemoryWatch() as watch:

@@ -22,8 +22,8 @@ import numpy as np
 import torch
 
 from core.dtypes import DTYPES
-from core.kernels.chunk import Counts, MapJob, Workspace
-from core.kernels.cpu import CpuWorkspace
+from core.kernels.cpu.workspace import CpuWorkspace
+from core.kernels.interface import Counts, MapJob, Workspace
 
 _SUFFIXES = {"K": 10**3, "M": 10**6, "G": 10**9}
 _WARM_UPS = 3
@@ -77,7 +77,7 @@ def _job(
 
 def _check(device: str) -> int:
     """Compare chunks with the CPU kernels'; returns how many. Exits where anything differs."""
-    from core.kernels.gpu_workspace import GpuWorkspace
+    from core.kernels.gpu.workspace import GpuWorkspace
 
     gpu, cpu = GpuWorkspace(device), CpuWorkspace()
     generator = np.random.default_rng(5)
@@ -131,7 +131,7 @@ def _fine_tuned(elements: int, models: int, device: torch.device) -> list[torch.
 
 
 def _launcher(job: MapJob, rows: list[torch.Tensor]) -> Callable[[], object]:
-    from core.kernels import gpu_launch
+    from core.kernels.gpu.select import launch as gpu_launch
 
     elements = rows[0].numel()
     if job.method == "linear":
@@ -163,7 +163,7 @@ def _time(work: Callable[[], object], runs: int) -> float:
 
 def _through_workspaces(job: MapJob, device: str, chunks: int = 60) -> tuple[float, int]:
     """Seconds and bytes of `chunks` chunks, from and to host memory, by several threads."""
-    from core.kernels.gpu_workspace import GpuWorkspace
+    from core.kernels.gpu.workspace import GpuWorkspace
 
     elements = _CHUNK_BYTES // (2 * job.models) // 4096 * 4096
     generator = np.random.default_rng(2)

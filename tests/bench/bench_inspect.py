@@ -22,13 +22,13 @@ from bench import count, in_page_cache, processor
 from checkpoints import make_checkpoints
 
 from core import inspect_models, load_recipe, plan_merge
-from core.checkpoint.inputs import OpenInputs
+from core.cancel import CancelToken
 from core.deltas.survey import WHOLE_BLOCK
 from core.dtypes import DTYPES
-from core.jobs import CancelToken
-from core.kernels.deltas import compile_measures
-from core.merge_plan import MergePlan, TensorPlan
-from core.workers import default_threads, run_workers
+from core.kernels.deltas.workspace import compile_measures
+from core.plan.merge_plan import MergePlan, TensorPlan
+from core.run.executors.threads import default_threads, run_workers
+from core.sources.stored import OpenInputs
 
 LINES = {"floor": "floor: reads alone", "counts": "counts alone", "details": "details"}
 

@@ -12,9 +12,9 @@ from oracle import FORMATS
 from core.deltas.statistics import PREDICTED_DRAWS
 from core.draws import BLOCK
 from core.dtypes import DTYPES
-from core.kernels.chunk import MapJob
-from core.kernels.delta_sums import DeltaSums
-from core.kernels.deltas import DeltaWorkspace
+from core.kernels.deltas.sums import DeltaSums
+from core.kernels.deltas.workspace import DeltaWorkspace
+from core.kernels.interface import MapJob
 
 __all__ = ["job_of", "measure", "random_words", "values_of"]
 

@@ -20,11 +20,11 @@ from PySide6.QtWidgets import QWidget
 from pytestqt.qtbot import QtBot
 from safetensors.torch import save_file
 
-import core.execute
-from core.history import History
+import core.run.merge
+from core.runs.history import History
 from gui.jobs import Job
 from gui.settings import Settings
-from gui.window import MainWindow
+from gui.window.window import MainWindow
 
 LAYERS = 3
 
@@ -100,17 +100,17 @@ def no_thread_left_running(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def held_merge(monkeypatch: pytest.MonkeyPatch) -> Iterator[SimpleNamespace]:
     """Merges stop at their second chunk, which sets `reached`, until `released` is set."""
     held = SimpleNamespace(reached=threading.Event(), released=threading.Event())
-    handle = core.execute._MergeWorker.handle
+    handle = core.run.merge._MergeWorker.handle
     begun: list[None] = []
 
-    def waiting_handle(self: core.execute._MergeWorker, chunk: core.execute._Chunk) -> None:
+    def waiting_handle(self: core.run.merge._MergeWorker, chunk: core.run.merge._Chunk) -> None:
         begun.append(None)
         if len(begun) > 1:
             held.reached.set()
             assert held.released.wait(30)
         handle(self, chunk)
 
-    monkeypatch.setattr(core.execute._MergeWorker, "handle", waiting_handle)
+    monkeypatch.setattr(core.run.merge._MergeWorker, "handle", waiting_handle)
     yield held
     held.released.set()
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from core.checkpoint.headers import encode_header
-from core.cli import Desktop, main
+from core.cli.commands import Desktop, main
 from core.dtypes import DTYPES
 
 SHAPES: dict[str, tuple[int, ...]] = {

@@ -12,15 +12,15 @@ from typing import Any
 
 import pytest
 
-import core.plan
+import core.plan.planning
 from core.checkpoint.headers import encode_header
-from core.checkpoint.inputs import _OpenShard
 from core.dtypes import DTYPES
 from core.errors import CheckpointError, MergeError, OutputError
-from core.execute import run_merge
-from core.plan import plan_merge
-from core.recipe_file import load_recipe
-from core.verify import verify_output
+from core.plan.planning import plan_merge
+from core.recipe.file import load_recipe
+from core.run.merge import run_merge
+from core.run.verify import verify_output
+from core.sources.stored import _OpenShard
 
 NORM = "model.norm.weight"
 UP = "model.layers.0.mlp.up_proj.weight"
@@ -363,7 +363,7 @@ class TestOutputFolder:
 
     def test_the_disk_is_too_full(self, workshop: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         recipe = workshop.trio()
-        monkeypatch.setattr(core.plan, "free_disk_bytes", lambda out: 1000)
+        monkeypatch.setattr(core.plan.planning, "free_disk_bytes", lambda out: 1000)
         said = workshop.refuse("merge", recipe, "--out", workshop.folder / "out")
         assert "bytes and the disk of" in said
         assert "has 1,000 free" in said
@@ -450,7 +450,7 @@ class TestFailuresDuringTheMerge:
     def test_reading(self, workshop: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         plan = plan_merge(load_recipe(workshop.trio()))
         before = workshop.snapshot()
-        monkeypatch.setattr("core.kernels.loops.read_rows", lambda rows: 1)  # so many without an error
+        monkeypatch.setattr("core.kernels.cpu.loops.read_rows", lambda rows: 1)  # so many without an error
         monkeypatch.setattr(os, "preadv", _failing("preadv", os.preadv, 3, errno.EIO))
         with pytest.raises(CheckpointError, match=r"cannot read .*model\.safetensors: Input/output error"):
             run_merge(plan, workshop.folder / "out")
@@ -522,7 +522,7 @@ class TestFailuresDuringTheMerge:
         def no_memory(*arguments: Any) -> Any:
             raise MemoryError
 
-        monkeypatch.setattr("core.execute.OpenInputs.read", no_memory)
+        monkeypatch.setattr("core.run.merge.OpenInputs.read", no_memory)
         with pytest.raises(MergeError, match="not enough memory"):
             run_merge(plan, workshop.folder / "out")
         assert not (workshop.folder / "out.partial").exists()

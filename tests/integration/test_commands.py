@@ -119,7 +119,7 @@ class TestRefusalsAreQuick:
         ]
         script = f"""
 import json, sys, time
-from core.cli import Desktop, main
+from core.cli.commands import Desktop, main
 desktop = Desktop(lambda: False, lambda demo: 0, lambda record, folder: [])
 for status, arguments in json.loads(sys.argv[1]):
     begun = time.perf_counter()
@@ -271,7 +271,7 @@ class TestOverwrite:
 _SLOW_MERGE = """
 import signal, sys, time
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job of a shell ignores it
-from core.execute import _MergeWorker
+from core.run.merge import _MergeWorker
 from gui.entry import main
 handle = _MergeWorker.handle
 def slowly(self, chunk):

@@ -21,13 +21,13 @@ from core import (
     CheckpointError,
     MergeError,
     VerificationError,
-    comparison,
     parse_recipe,
     plan_merge,
     read_record,
     run_merge,
 )
-from core.comparison import RunComparison, compare_runs
+from core.runs import comparison
+from core.runs.comparison import RunComparison, compare_runs
 
 ROOT = Path(__file__).parents[2]
 SHAPES = {
@@ -143,7 +143,7 @@ def test_equal_tensors_are_not_read(merge: Callable[..., Path]) -> None:
 def test_nothing_heavy_is_imported_where_nothing_is_read(merge: Callable[..., Path]) -> None:
     script = """
 import sys
-from core.comparison import compare_runs
+from core.runs.comparison import compare_runs
 assert compare_runs(sys.argv[1], sys.argv[2]).differ == 0
 assert not {"torch", "numba", "transformers"} & set(sys.modules)
 """

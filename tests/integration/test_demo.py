@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from core import inspect_models, load_recipe, read_record, verify_output
-from core.cli import main
-from core.record import RunRecord
+from core.cli.commands import main
+from core.run.record import RunRecord
 from gui.entry import desktop
 from resources import DEMO_FOLDER
 

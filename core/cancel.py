@@ -1,0 +1,29 @@
+"""A way to stop a long job from outside."""
+
+from __future__ import annotations
+
+import threading
+
+from core.errors import Cancelled
+
+__all__ = ["CancelToken"]
+
+
+class CancelToken:
+    """Asks a job to stop. Thread-safe; a job looks at it between chunks."""
+
+    def __init__(self) -> None:
+        self._event = threading.Event()
+
+    def cancel(self) -> None:
+        """Ask the job to stop; returns at once."""
+        self._event.set()
+
+    @property
+    def cancelled(self) -> bool:
+        return self._event.is_set()
+
+    def raise_if_cancelled(self) -> None:
+        """Raises Cancelled once `cancel` was called."""
+        if self._event.is_set():
+            raise Cancelled

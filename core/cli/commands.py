@@ -1,0 +1,308 @@
+"""The commands. Results go to stdout, progress and errors to stderr.
+
+Exit status: 0 done, 1 the request cannot be carried out, 2 usage, 130 cancelled.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import click
+
+from core.cancel import CancelToken
+from core.checkpoint.output import free_disk_bytes
+from core.cli.inspection_output import inspection_document, inspection_summary
+from core.cli.output import merge_summary, plan_document, plan_summary
+from core.cli.types import Size, Weights
+from core.deltas.inspection import inspect_models
+from core.draws import MAX_SEED
+from core.errors import Cancelled, MergeError, os_error_text
+from core.plan.merge_plan import MergePlan
+from core.plan.planning import DEFAULT_SHARD_SIZE_BYTES, plan_merge
+from core.progress import Progress
+from core.recipe.file import load_recipe
+from core.run.merge import run_merge
+from core.run.record import RunRecord
+from core.run.verify import verify_output
+from core.text import one_line
+from core.units import bytes_text, duration_text
+
+__all__ = ["Desktop", "main"]
+
+_DEMO_OUT = Path("paramosaic-demo")
+
+
+@dataclass(frozen=True)
+class Desktop:
+    """What the commands need of the window, which this package does not import.
+
+    Attributes:
+        has_display: whether a window can be shown.
+        open_window: shows the window, on the demo models if told so; returns the exit status.
+        write_pictures: draws a run's pictures into a folder and returns their paths.
+    """
+
+    has_display: Callable[[], bool]
+    open_window: Callable[[bool], int]
+    write_pictures: Callable[[RunRecord, Path], list[Path]]
+
+
+_json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+_path = click.Path(path_type=Path, readable=False)  # the engine says what it cannot read, and why
+
+
+@click.group(invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="paramosaic")
+@click.pass_context
+def _paramosaic(context: click.Context) -> None:
+    """Merge fine-tuned language models. Without a command, open the window."""
+    if context.invoked_subcommand is None:
+        desktop: Desktop = context.obj
+        context.exit(desktop.open_window(False))
+
+
+@_paramosaic.command("merge")
+@click.argument("recipe", type=_path)
+@click.option("--out", type=_path, required=True, help="The folder to make.")
+@click.option("--seed", type=click.IntRange(0, MAX_SEED), help="Instead of the recipe's seed.")
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
+@click.option("--threads", type=click.IntRange(min=1), help="Workers; one a core unless given.")
+@click.option(
+    "--shard-size", type=Size(), default=DEFAULT_SHARD_SIZE_BYTES, help="Of one file; 5GB unless given."
+)
+@click.option("--overwrite", is_flag=True, help="Replace the folder if it exists, when the merge is done.")
+@_json_option
+def _merge(
+    recipe: Path,
+    out: Path,
+    seed: int | None,
+    device: str,
+    threads: int | None,
+    shard_size: int,
+    overwrite: bool,
+    as_json: bool,
+) -> None:
+    """Merge as RECIPE says."""
+    asked = load_recipe(recipe)
+    if seed is not None:
+        asked = replace(asked, seed=seed)
+    plan = plan_merge(asked, shard_size_bytes=shard_size)
+    record = _run(plan, out, device=device, threads=threads, overwrite=overwrite)
+    for warning in plan.warnings:
+        click.echo(f"warning: {one_line(warning)}", err=True)
+    click.echo(_to_json(json.loads(record.to_json())) if as_json else merge_summary(plan, record, out))
+
+
+@_paramosaic.command("plan")
+@click.argument("recipe", type=_path)
+@_json_option
+def _plan(recipe: Path, as_json: bool) -> None:
+    """Say what merging RECIPE would do. Reads headers only."""
+    plan = plan_merge(load_recipe(recipe))
+    free = free_disk_bytes(recipe)
+    click.echo(_to_json(plan_document(plan, free)) if as_json else plan_summary(plan, free))
+
+
+@_paramosaic.command("inspect")
+@click.argument("base", type=_path)
+@click.argument("models", type=_path, nargs=-1, required=True)
+@click.option("--sample", type=float, default=1.0, help="Fraction of the weights to read; 1 unless given.")
+@click.option("--details", is_flag=True, help="Measure norms, cosines, signs and magnitudes too; slower.")
+@click.option(
+    "--weights", type=Weights(), help="Of the draws that are predicted, as 1,1,2.5; equal unless given."
+)
+@_json_option
+def _inspect(
+    base: Path,
+    models: tuple[Path, ...],
+    sample: float,
+    details: bool,
+    weights: tuple[float, ...] | None,
+    as_json: bool,
+) -> None:
+    """Count what fine-tuning changed in MODELS, compared with BASE. Merges nothing."""
+    token = CancelToken()
+    with _signals_cancel(token), _ProgressDisplay() as display:
+        inspection = inspect_models(
+            base,
+            models,
+            sample=sample,
+            details=details,
+            weights=weights,
+            cancel=token,
+            progress=display.show,
+        )
+    click.echo(_to_json(inspection_document(inspection)) if as_json else inspection_summary(inspection))
+
+
+@_paramosaic.command("verify")
+@click.argument("folder", type=_path, metavar="DIR")
+def _verify(folder: Path) -> None:
+    """Check the output in DIR against its run record."""
+    token = CancelToken()
+    with _signals_cancel(token), _ProgressDisplay() as display:
+        report = verify_output(folder, cancel=token, progress=display.show)
+    tensors = f"{report.tensors:,} tensors, {bytes_text(report.bytes_checked)}"
+    click.echo(f"{one_line(str(folder))}: {tensors}, all as written")
+
+
+@_paramosaic.command("demo")
+@click.option("--headless", is_flag=True, help="Merge without a window.")
+@click.option("--out", type=_path, help=f"The folder to make without a window; {_DEMO_OUT} unless given.")
+@click.pass_obj
+def _demo(desktop: Desktop, headless: bool, out: Path | None) -> None:
+    """Open the window on the demo models, or merge them without one."""
+    from resources import DEMO_FOLDER
+
+    if not headless and out is None:
+        if desktop.has_display():
+            raise SystemExit(desktop.open_window(True))
+        click.echo("There is no display: merging the demo models without a window.", err=True)
+    plan = plan_merge(load_recipe(DEMO_FOLDER / "recipe.yaml"))
+    target = out or _DEMO_OUT
+    record = _run(plan, target, device="auto", threads=None, overwrite=out is None)
+    click.echo(merge_summary(plan, record, target))
+    for picture in desktop.write_pictures(record, target / "pictures"):
+        click.echo(f"picture     {picture.absolute()}")
+
+
+def main(desktop: Desktop, arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit status.
+
+    Args:
+        desktop: the window.
+        arguments: the command line; None for the process's own.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(AttributeError, ValueError):
+            stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    try:
+        result = _paramosaic.main(
+            args=None if arguments is None else list(arguments),
+            prog_name="paramosaic",
+            standalone_mode=False,
+            obj=desktop,
+        )
+    except click.UsageError as error:
+        error.show()
+        return 2
+    except (Cancelled, KeyboardInterrupt, click.Abort):
+        click.echo("cancelled", err=True)
+        return 130
+    except MergeError as error:
+        _print_error(error.message, error.hint)
+        return 1
+    except BrokenPipeError:
+        with contextlib.suppress(OSError):
+            sys.stdout.close()
+        return 1
+    except OSError as error:
+        _print_error(f"{error.filename or 'the system'}: {os_error_text(error)}", None)
+        return 1
+    except SystemExit as error:
+        return error.code if isinstance(error.code, int) else 0
+    return result if isinstance(result, int) else 0
+
+
+def _run(plan: MergePlan, out: Path, *, device: str, threads: int | None, overwrite: bool) -> RunRecord:
+    token = CancelToken()
+    with _signals_cancel(token), _ProgressDisplay() as display:
+        return run_merge(
+            plan,
+            out,
+            device=device,
+            threads=threads,
+            overwrite=overwrite,
+            progress=display.show,
+            cancel=token,
+        )
+
+
+@contextlib.contextmanager
+def _signals_cancel(token: CancelToken) -> Iterator[None]:
+    """Ctrl-C, a polite kill and a closed terminal cancel the job; a second Ctrl-C interrupts at once."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def cancel(number: int, frame: Any) -> None:
+        if token.cancelled:
+            raise KeyboardInterrupt
+        token.cancel()
+
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # nohup ignores it
+        numbers.append(signal.SIGHUP)
+    before = {number: signal.signal(number, cancel) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+class _ProgressDisplay:
+    """A bar on a terminal, a line for each tenth of the work elsewhere; on stderr."""
+
+    def __init__(self) -> None:
+        self._bar: Any = None
+        self._task: Any = None
+        self._tenths = 0
+
+    def __enter__(self) -> _ProgressDisplay:
+        if sys.stderr.isatty():
+            from rich.console import Console
+            from rich.progress import BarColumn, TaskProgressColumn, TextColumn
+            from rich.progress import Progress as Bar
+
+            self._bar = Bar(
+                BarColumn(),
+                TaskProgressColumn(),
+                TextColumn("{task.fields[done]}  {task.fields[speed]}  {task.fields[left]}"),
+                TextColumn("[dim]{task.fields[tensor]}", markup=True),
+                console=Console(stderr=True),
+                transient=True,
+            )
+            self._bar.start()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def show(self, progress: Progress) -> None:
+        speed = f"{bytes_text(progress.bytes_per_s)}/s"
+        left = "" if progress.remaining_s is None else f"{duration_text(progress.remaining_s)} left"
+        if self._bar is not None:
+            fields = {
+                "done": f"{bytes_text(progress.bytes_done)}, {progress.tensors_done:,} tensors",
+                "speed": speed,
+                "left": left,
+                "tensor": one_line(progress.tensor).replace("[", r"\["),
+            }
+            if self._task is None:
+                self._task = self._bar.add_task("merge", total=1.0, **fields)
+            self._bar.update(self._task, completed=progress.fraction, **fields)
+            return
+        tenths = int(10 * progress.fraction)
+        if tenths > self._tenths and (progress.elapsed_s > 1 or tenths == 10):
+            self._tenths = tenths
+            click.echo(f"{10 * tenths} %  {speed}  {left}", err=True)
+
+
+def _print_error(message: str, hint: str | None) -> None:
+    click.echo(f"error: {one_line(message)}", err=True)
+    if hint:
+        click.echo(f"hint: {one_line(hint)}", err=True)
+
+
+def _to_json(value: Any) -> str:
+    return json.dumps(value, indent=2)  # escapes only: stdout may not be UTF-8

@@ -1,0 +1,139 @@
+"""What the commands print: summaries for people, documents for programs."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from core.deltas.findings import findings_of_record
+from core.methods import ParameterValue
+from core.plan.merge_plan import LedgerEntry, MergePlan
+from core.recipe.recipe import recipe_as_dict
+from core.recipe.rules import ListedValues
+from core.run.executors.threads import default_threads
+from core.run.record import RunRecord
+from core.text import one_line
+from core.units import bytes_text, count_text, duration_text, share_text
+
+__all__ = ["merge_summary", "plan_document", "plan_summary"]
+
+_MOST_GROUPS = 8
+_MOST_NUMBERS = 8
+"""What a person reads of values that differ between tensors; documents hold them all."""
+
+
+def method_line(plan: MergePlan) -> str:
+    recipe = plan.recipe
+    parts = [recipe.method.name, f"K = {len(plan.models)}"]
+    if recipe.method.parameter("resamples"):
+        least, most = plan.resamples
+        parts += [f"n = {most}" if least == most else f"n = {least} to {most}", f"seed {recipe.seed}"]
+    return ", ".join(parts)
+
+
+def merge_summary(plan: MergePlan, record: RunRecord, out: Path) -> str:
+    lines = [
+        f"checkpoint  {out.absolute()}",
+        f"method      {method_line(plan)}",
+        f"read        {bytes_text(record.bytes_read)}, wrote {bytes_text(record.bytes_written)}, "
+        f"in {duration_text(record.seconds)}",
+    ]
+    findings = findings_of_record(record)
+    everything = None if findings is None else findings.part()
+    if everything is not None and everything.counts is not None and everything.drawn is not None:
+        share, left = float(everything.counts.mean_zero_delta.value), float(everything.drawn.left[-1])
+        least, most = plan.resamples
+        lines.append(
+            f"zero deltas {share_text(share)} in the sub-models, {share_text(left)} "
+            f"in the result after {'' if least == most else 'up to '}{most} resamples"
+        )
+    lines += [
+        f"note        {tensor.name} was copied from the {'base' if plan.base else 'first sub-model'}; "
+        f"it is another in {', '.join(tensor.differs_in)}"
+        for tensor in record.tensors
+        if tensor.differs_in
+    ]
+    nonfinite = sum(count or 0 for tensor in record.tensors for count in tensor.nonfinite)
+    if nonfinite:
+        lines.append(f"note        the inputs hold {nonfinite:,} NaN or infinite values")
+    return "\n".join(one_line(line) for line in lines)
+
+
+def plan_document(plan: MergePlan, free: int) -> dict[str, Any]:
+    by_name = {tensor.output.name: tensor for tensor in plan.tensors}
+    ledger = []
+    for entry in plan.ledger:
+        tensor = by_name.get(entry.name)
+        row: dict[str, Any] = asdict(entry)
+        row["values"] = dict(_ruled(plan, entry))
+        if tensor is not None:
+            row |= {
+                "shape": tensor.output.shape,
+                "dtype": tensor.output.dtype.name,
+                "elements": tensor.elements,
+                "file": plan.shards[tensor.placement.shard].file_name,
+            }
+        ledger.append(row)
+    return {
+        "recipe": recipe_as_dict(plan.recipe, plan.names),
+        "models": [
+            {"name": model.name, "bytes": model.size_bytes, "tensors": len(model.tensors)}
+            for model in [*plan.models, *([plan.base] if plan.base else [])]
+        ],
+        "parameters": plan.parameters,
+        "bytes_to_read": plan.bytes_to_read,
+        "bytes_to_write": plan.bytes_to_write,
+        "peak_memory_bytes": plan.peak_memory_bytes(default_threads()),
+        "free_disk_bytes": free,
+        "files": [{"name": shard.file_name, "bytes": shard.size_bytes} for shard in plan.shards],
+        "warnings": list(plan.warnings),
+        "ledger": ledger,
+    }
+
+
+def plan_summary(plan: MergePlan, free: int) -> str:
+    actions = [entry.action for entry in plan.ledger]
+    counts = ", ".join(f"{actions.count(action):,} {action}" for action in dict.fromkeys(actions))
+    lines = [
+        f"method   {method_line(plan)}",
+        f"models   {', '.join(model.name for model in plan.models)}",
+        f"base     {plan.base.name if plan.base else 'none'}",
+        f"tensors  {counts}; {count_text(plan.parameters)} parameters",
+        f"reads    {bytes_text(plan.bytes_to_read)}",
+        f"writes   {bytes_text(plan.bytes_to_write)} in {len(plan.shards)} "
+        f"file{'s' if len(plan.shards) > 1 else ''}; {bytes_text(free)} free here",
+        f"memory   {bytes_text(plan.peak_memory_bytes(default_threads()))} for buffers",
+    ]
+    lines += _value_lines(plan)
+    lines += [f"{entry.action:8} {entry.name}: {entry.reason}" for entry in plan.ledger if entry.reason]
+    lines += [f"warning  {warning}" for warning in plan.warnings]
+    return "\n".join(one_line(line) for line in lines)
+
+
+def _value_lines(plan: MergePlan) -> list[str]:
+    """What the recipe's rules give, a line for each different set of values."""
+    groups: dict[ListedValues, list[str]] = {}
+    for entry in plan.ledger:
+        if entry.values and plan.recipe.ruled:
+            groups.setdefault(_ruled(plan, entry), []).append(entry.name)
+    lines = []
+    for values, names in groups.items():
+        said = ", ".join(f"{name} {_value_text(value)}" for name, value in values)
+        more = f" and {len(names) - 1:,} more" if len(names) > 1 else ""
+        lines.append(f"values   {said}: {names[0]}{more}")
+    if len(lines) > _MOST_GROUPS:
+        rest = len(lines) - _MOST_GROUPS + 1
+        lines[_MOST_GROUPS - 1 :] = [f"values   … and {rest} other sets of values; --json shows them all"]
+    return lines
+
+
+def _ruled(plan: MergePlan, entry: LedgerEntry) -> ListedValues:
+    """The values of `entry` that may differ between tensors."""
+    return tuple((name, value) for name, value in entry.values if name in plan.recipe.ruled)
+
+
+def _value_text(value: ParameterValue | tuple[ParameterValue, ...]) -> str:
+    values = value if isinstance(value, tuple) else (value,)
+    more = " …" if len(values) > _MOST_NUMBERS else ""
+    return " ".join(f"{number:.4g}" for number in values[:_MOST_NUMBERS]) + more

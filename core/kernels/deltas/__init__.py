@@ -1,0 +1,1 @@
+"""Counts and sums of the deltas of one chunk (numba)."""

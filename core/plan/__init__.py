@@ -1,0 +1,1 @@
+"""Recipe and headers become a plan; no weights are read."""

@@ -1,0 +1,281 @@
+"""What the user asked for: a mergekit YAML config with a few keys of our own, as frozen values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from core.dtypes import DType
+from core.errors import RecipeError
+from core.methods import METHODS, MethodSpec, ParameterValue
+from core.recipe.fields import (
+    read_choice,
+    read_dtype,
+    read_path,
+    read_seed,
+    read_tokenizer_source,
+    read_zero_tolerance,
+    refuse_unknown,
+    same_folder,
+)
+from core.recipe.rules import ParameterSetting, Setting, TensorValues, read_setting, setting_data
+from core.text import nearest, shown
+
+__all__ = ["ModelEntry", "Recipe", "parse_recipe", "recipe_as_dict"]
+
+_KEYS = (
+    "merge_method",
+    "base_model",
+    "models",
+    "parameters",
+    "dtype",
+    "out_dtype",
+    "tokenizer_source",
+    "seed",
+    "zero_tolerance",
+    "nonfinite",
+    "vocab",
+)
+_MERGEKIT_KEYS = ("slices", "modules", "tokenizer", "chat_template", "metadata", "name")
+"""Keys of mergekit that mean something there and are not supported here."""
+
+
+@dataclass(frozen=True)
+class ModelEntry:
+    """A sub-model as the recipe names it.
+
+    Attributes:
+        path: its folder.
+        parameters: what is given for it alone, checked.
+    """
+
+    path: Path
+    parameters: Mapping[str, ParameterSetting] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What is to be merged, and how. Made by `load_recipe` or `parse_recipe`, which check it.
+
+    Attributes:
+        method: the merge method.
+        models: the sub-models in order; K of them.
+        base: the base's folder, or None.
+        parameters: what is given for the whole merge, checked.
+        seed: of the draws, 0 <= seed < 2**64.
+        dtype, out_dtype: merge and output type; None for the models' own.
+        zero_tolerance: |delta| that still counts as zero; None for exact equality.
+        nonfinite: "pass" or "error".
+        vocab: "union" or "base".
+        tokenizer_source: the folder whose config and tokenizer go into the output; None for the
+            first sub-model's.
+    """
+
+    method: MethodSpec
+    models: tuple[ModelEntry, ...]
+    base: Path | None = None
+    parameters: Mapping[str, ParameterSetting] = field(default_factory=dict)
+    seed: int = 0
+    dtype: DType | None = None
+    out_dtype: DType | None = None
+    zero_tolerance: float | None = None
+    nonfinite: str = "pass"
+    vocab: str = "union"
+    tokenizer_source: Path | None = None
+
+    @cached_property
+    def ruled(self) -> tuple[str, ...]:
+        """The parameters that a gradient or a condition may make differ between tensors."""
+        every = [self.parameters, *(entry.parameters for entry in self.models)]
+        found = {name for given in every for name, value in given.items() if isinstance(value, Setting)}
+        return tuple(spec.name for spec in self.method.parameters if spec.name in found)
+
+    def values_for(self, tensor: str, position: float) -> TensorValues:
+        """What each parameter is for one tensor.
+
+        A sub-model's own value comes first, then the recipe's, then the method's default; a setting that
+        has no condition for the tensor is passed over.
+
+        Args:
+            tensor: its name, which filters are compared with.
+            position: in its stack of layers; see `core.checkpoint.names.layer_positions`.
+        """
+        if not self.ruled:
+            return self._plain_values
+        return self._values(tensor, position)
+
+    @property
+    def weights(self) -> tuple[float, ...] | None:
+        """The weight of each sub-model as given; None where they may differ between tensors. [K]"""
+        return None if "weight" in self.ruled else self._plain_values.weights
+
+    @property
+    def resamples(self) -> int | None:
+        """n; 0 for a method that does not draw, None where it may differ between tensors."""
+        return None if "resamples" in self.ruled else self._plain_values.resamples
+
+    @cached_property
+    def _plain_values(self) -> TensorValues:
+        return self._values("", 0.0)
+
+    def _values(self, tensor: str, position: float) -> TensorValues:
+        per_model: dict[str, tuple[ParameterValue, ...]] = {}
+        merge_wide: dict[str, ParameterValue] = {}
+        for spec in self.method.parameters:
+            common = _value(self.parameters.get(spec.name), tensor, position)
+            if common is None:
+                common = spec.default
+            if spec.scope == "merge":
+                merge_wide[spec.name] = common
+                continue
+            own = (_value(entry.parameters.get(spec.name), tensor, position) for entry in self.models)
+            per_model[spec.name] = tuple(common if value is None else value for value in own)
+        return TensorValues(per_model, merge_wide)
+
+
+def parse_recipe(data: Any, folder: Path) -> Recipe:
+    """The recipe in `data`, a mapping with the keys of a recipe file.
+
+    Args:
+        data: what the YAML file holds.
+        folder: what relative paths are relative to.
+
+    Raises:
+        RecipeError: with one sentence that names the field.
+    """
+    if not isinstance(data, dict):
+        raise RecipeError(
+            "the recipe is not a mapping of keys to values",
+            hint="begin with a line such as merge_method: linear",
+        )
+    refuse_unknown(data, _KEYS, "", unsupported=_MERGEKIT_KEYS)
+    method = _method(data.get("merge_method"))
+    base = read_path(data["base_model"], folder, "base_model") if data.get("base_model") is not None else None
+    if method.needs_base and base is None:
+        raise RecipeError(
+            f"merge_method {method.name} needs a base_model", hint="add base_model: the folder of the base"
+        )
+    parameters = _parameters(data.get("parameters"), method, "parameters", scopes=("merge", "model"))
+    models = _models(data.get("models"), method, folder)
+    if method.needs_base and base is not None:
+        models = tuple(entry for entry in models if not same_folder(entry.path, base))
+    if not models:
+        raise RecipeError("there is no sub-model to merge (K = 0)", hint="list at least one under models")
+    recipe = Recipe(
+        method=method,
+        models=models,
+        base=base,
+        parameters=parameters,
+        seed=read_seed(data.get("seed")),
+        dtype=read_dtype(data, "dtype"),
+        out_dtype=read_dtype(data, "out_dtype"),
+        zero_tolerance=read_zero_tolerance(data.get("zero_tolerance")),
+        nonfinite=read_choice(data, "nonfinite", ("pass", "error")),
+        vocab=read_choice(data, "vocab", ("union", "base")),
+        tokenizer_source=read_tokenizer_source(data.get("tokenizer_source"), base, folder),
+    )
+    if not recipe.ruled:  # else the values of each tensor are checked when it is planned
+        values = recipe.values_for("", 0.0)
+        method.check(values.per_model, values.merge_wide)
+    return recipe
+
+
+def recipe_as_dict(recipe: Recipe, names: Mapping[Path, str] | None = None) -> dict[str, Any]:
+    """The recipe as plain values that `parse_recipe` and mergekit's YAML understand.
+
+    Args:
+        recipe: what to write down.
+        names: what to write in the place of each folder; None for the folders themselves.
+    """
+
+    def shown(path: Path) -> str:
+        return names[path] if names is not None else str(path)
+
+    result: dict[str, Any] = {"merge_method": recipe.method.name}
+    if recipe.base is not None:
+        result["base_model"] = shown(recipe.base)
+    result["models"] = [
+        {"model": shown(entry.path)}
+        | ({"parameters": _parameters_data(entry.parameters)} if entry.parameters else {})
+        for entry in recipe.models
+    ]
+    if recipe.parameters:
+        result["parameters"] = _parameters_data(recipe.parameters)
+    result["seed"] = recipe.seed
+    for key in ("dtype", "out_dtype"):
+        dtype = getattr(recipe, key)
+        if dtype is not None:
+            result[key] = dtype.torch_name
+    if recipe.zero_tolerance is not None:
+        result["zero_tolerance"] = recipe.zero_tolerance
+    result["nonfinite"] = recipe.nonfinite
+    result["vocab"] = recipe.vocab
+    if recipe.tokenizer_source is not None:
+        result["tokenizer_source"] = shown(recipe.tokenizer_source)
+    return result
+
+
+def _parameters_data(parameters: Mapping[str, ParameterSetting]) -> dict[str, Any]:
+    return {name: setting_data(setting) for name, setting in parameters.items()}
+
+
+def _value(setting: ParameterSetting | None, tensor: str, position: float) -> ParameterValue | None:
+    return setting.value_for(tensor, position) if isinstance(setting, Setting) else setting
+
+
+def _method(name: Any) -> MethodSpec:
+    if name is None:
+        raise RecipeError("merge_method is missing", hint=f"one of: {', '.join(METHODS)}")
+    if not isinstance(name, str) or name not in METHODS:
+        raise RecipeError(
+            f"merge_method {shown(name)} is not supported",
+            hint=nearest(name, METHODS) or f"one of: {', '.join(METHODS)}",
+        )
+    return METHODS[name]
+
+
+def _models(value: Any, method: MethodSpec, folder: Path) -> tuple[ModelEntry, ...]:
+    if value is None:
+        value = []
+    if not isinstance(value, list):
+        raise RecipeError("models is not a list", hint="write one line `- model: FOLDER` for each sub-model")
+    entries = []
+    for at, item in enumerate(value, start=1):
+        where = f"models, entry {at}"
+        if not isinstance(item, dict):
+            raise RecipeError(f"{where} is not a mapping", hint="write it as `- model: FOLDER`")
+        refuse_unknown(item, ("model", "parameters"), f"{where}: ")
+        if item.get("model") is None:
+            raise RecipeError(f"{where} names no model", hint="write it as `- model: FOLDER`")
+        path = read_path(item["model"], folder, f"{where}: model")
+        parameters = _parameters(item.get("parameters"), method, f"{where}: parameters", scopes=("model",))
+        entries.append(ModelEntry(path, parameters))
+    return tuple(entries)
+
+
+def _parameters(
+    value: Any, method: MethodSpec, where: str, scopes: tuple[str, ...]
+) -> dict[str, ParameterSetting]:
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise RecipeError(f"{where} is not a mapping of names to values")
+    known = [spec.name for spec in method.parameters if spec.scope in scopes]
+    result: dict[str, ParameterSetting] = {}
+    for name, given in value.items():
+        spec = method.parameter(name) if isinstance(name, str) else None
+        if spec is None:
+            raise RecipeError(
+                f"{where}: {method.name} has no parameter {shown(name)}",
+                hint=nearest(name, known) or f"it has: {', '.join(known)}",
+            )
+        if spec.scope not in scopes:
+            raise RecipeError(
+                f"{where}: {name} is one value for the whole merge",
+                hint="move it to the recipe's own parameters",
+            )
+        result[spec.name] = read_setting(given, spec, f"{where}.{name}")
+    return result

@@ -1,0 +1,213 @@
+"""Values that change from tensor to tensor: gradients over the layers, and rules for parts of the names.
+
+As in mergekit 0.1.5, a parameter's value in a recipe is one of
+
+- a number, for every tensor;
+- a list of numbers, a gradient: the first holds in the first layer, the last in the last one, and the
+  layers between are interpolated between the two numbers they lie between; a tensor outside the layers
+  (embedding, norm, head) has the first;
+- a list of conditions `{filter: TEXT, value: NUMBER OR GRADIENT}`. The first one whose text is part of the
+  tensor's name says the value; one without a filter, or with "*", is for every tensor. Where none is for
+  it, the value is looked for one place further out: a sub-model's parameters, the recipe's, the default.
+
+The value of a whole-number parameter between two numbers of a gradient is the nearest whole number, and
+the even one of two that are as near; mergekit refuses those.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from math import isfinite
+from typing import Any
+
+from core.errors import RecipeError
+from core.methods.spec import ParameterSpec, ParameterValue
+from core.recipe.fields import refuse_unknown
+from core.text import is_text, shown
+
+__all__ = [
+    "Condition",
+    "ListedValues",
+    "ParameterSetting",
+    "Setting",
+    "TensorValues",
+    "is_hit",
+    "read_setting",
+    "setting_data",
+    "tensors_hit",
+]
+
+
+@dataclass(frozen=True)
+class Condition:
+    """A value for the tensors that a filter hits.
+
+    Attributes:
+        filter: a part of their names; None, "" or "*" for every tensor.
+        values: one number, or the numbers of a gradient over the layers.
+    """
+
+    filter: str | None
+    values: tuple[float | int, ...]
+
+    def hits(self, tensor: str) -> bool:
+        """Whether it is for the tensor of that name."""
+        return is_hit(self.filter, tensor)
+
+    def value_at(self, position: float) -> float | int:
+        """The value at `position`: 0 in the first layer and outside the layers, 1 in the last."""
+        scaled = position * (len(self.values) - 1)
+        at = int(scaled)
+        share = scaled - at
+        low, high = self.values[at], self.values[min(at + 1, len(self.values) - 1)]
+        value = (1 - share) * low + share * high
+        if isinstance(low, int) and isinstance(high, int):
+            return round(value)
+        return value if isfinite(value) else low  # the sum of two shares of the largest number
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A parameter's value in a recipe where it is more than one number. Made by `read_setting`.
+
+    Attributes:
+        conditions: in the recipe's order; the first one that hits a tensor holds. A gradient for every
+            tensor is one condition without a filter.
+    """
+
+    conditions: tuple[Condition, ...]
+
+    def condition_for(self, tensor: str) -> Condition | None:
+        """The condition that holds for the tensor of that name; None where none does."""
+        return next((condition for condition in self.conditions if condition.hits(tensor)), None)
+
+    def value_for(self, tensor: str, position: float) -> float | int | None:
+        """The value of the tensor of that name at `position` (see `Condition.value_at`), or None."""
+        condition = self.condition_for(tensor)
+        return None if condition is None else condition.value_at(position)
+
+    def idle_filters(self, tensors: Iterable[str]) -> dict[str, bool]:
+        """The filters that decide about none of `tensors`, and whether they hit some all the same.
+
+        True for a filter whose tensors all fall to conditions before it.
+        """
+        names = tuple(tensors)
+        deciding = {id(self.condition_for(name)) for name in names}
+        return {
+            shown(condition.filter): any(condition.hits(name) for name in names)
+            for condition in self.conditions
+            if condition.filter is not None and id(condition) not in deciding
+        }
+
+
+ParameterSetting = ParameterValue | Setting
+"""What a recipe may say for a parameter."""
+
+
+ListedValues = tuple[tuple[str, ParameterValue | tuple[ParameterValue, ...]], ...]
+"""Values by parameter name, in an order and with equality and a hash."""
+
+
+@dataclass(frozen=True)
+class TensorValues:
+    """The value of every parameter of the method, for one tensor.
+
+    Attributes:
+        per_model: by parameter name, the value of each sub-model. [K]
+        merge_wide: by parameter name.
+    """
+
+    per_model: Mapping[str, tuple[ParameterValue, ...]]
+    merge_wide: Mapping[str, ParameterValue]
+
+    @property
+    def weights(self) -> tuple[float, ...]:
+        """The weight of each sub-model as given. [K]"""
+        return tuple(float(weight) for weight in self.per_model["weight"])
+
+    @property
+    def resamples(self) -> int:
+        """n; 0 for a method that does not draw."""
+        return int(self.merge_wide.get("resamples", 0))
+
+    @property
+    def listed(self) -> ListedValues:
+        """(name, value) of every parameter; a tuple of K values where each sub-model has its own."""
+        return (*self.per_model.items(), *self.merge_wide.items())
+
+
+def is_hit(filter: str | None, tensor: str) -> bool:
+    """Whether `filter` is for the tensor of that name."""
+    return filter is None or filter == "*" or filter in tensor
+
+
+def tensors_hit(filter: str | None, tensors: Iterable[str]) -> tuple[str, ...]:
+    """Those of the names `tensors` that `filter` hits."""
+    return tuple(name for name in tensors if is_hit(filter, name))
+
+
+def read_setting(value: Any, spec: ParameterSpec, where: str) -> ParameterSetting:
+    """What the recipe says for the parameter `spec`, checked; a plain number stays one.
+
+    Raises:
+        RecipeError: with one sentence that names the field, which is called `where`.
+    """
+    if not isinstance(value, list | dict):
+        return spec.check(value, where)
+    if spec.kind == "flag":
+        raise RecipeError(f"{where} is one value for every tensor", hint="give true or false")
+    if isinstance(value, dict):
+        conditions: tuple[Condition, ...] = (_condition(value, spec, where),)
+    elif any(isinstance(item, dict) for item in value):
+        conditions = tuple(
+            _condition(item, spec, f"{where}, entry {at}") for at, item in enumerate(value, start=1)
+        )
+    else:
+        conditions = (Condition(None, _gradient(value, spec, where)),)
+    first = conditions[0]
+    if len(conditions) == 1 and first.filter in (None, "", "*") and len(first.values) == 1:
+        return first.values[0]
+    return Setting(conditions)
+
+
+def setting_data(setting: ParameterSetting) -> Any:
+    """The plain values that `read_setting` reads as `setting`."""
+    if not isinstance(setting, Setting):
+        return setting
+    if len(setting.conditions) == 1 and setting.conditions[0].filter is None:
+        return list(setting.conditions[0].values)
+    return [
+        ({} if condition.filter is None else {"filter": condition.filter})
+        | {"value": list(condition.values) if len(condition.values) > 1 else condition.values[0]}
+        for condition in setting.conditions
+    ]
+
+
+def _condition(item: Any, spec: ParameterSpec, where: str) -> Condition:
+    if not isinstance(item, dict):
+        raise RecipeError(
+            f"{where} is {shown(item)} in a list of conditions",
+            hint=f"write it as {{value: {shown(item)}}}, for every tensor that no entry before it is for",
+        )
+    refuse_unknown(item, ("filter", "value"), f"{where}: ")
+    filter = item.get("filter")
+    if filter is not None and not isinstance(filter, str):
+        raise RecipeError(
+            f"{where}: filter must be a part of tensor names, not {shown(filter)}",
+            hint="put it in quotes" if isinstance(filter, int | float) else None,
+        )
+    if filter is not None and not is_text(filter):
+        raise RecipeError(f"{where}: filter {shown(filter)} is not valid text")
+    if "value" not in item:
+        raise RecipeError(f"{where} has no value", hint="write it as {filter: TEXT, value: NUMBER}")
+    value = item["value"]
+    if isinstance(value, list):
+        return Condition(filter, _gradient(value, spec, f"{where}: value"))
+    return Condition(filter, (spec.check(value, f"{where}: value"),))
+
+
+def _gradient(values: list[Any], spec: ParameterSpec, where: str) -> tuple[float | int, ...]:
+    if not values:
+        raise RecipeError(f"{where} is an empty list", hint="give one number, or several from layer to layer")
+    return tuple(spec.check(value, f"{where}, entry {at}") for at, value in enumerate(values, start=1))

@@ -1,0 +1,1 @@
+"""The runs of this machine: their history, and how two of them differ."""

@@ -1,0 +1,386 @@
+"""The history of runs on this machine: one small file a run, in the user's application data.
+
+Unlike the run record it keeps absolute paths, and it never leaves the machine. An entry is written when
+a merge begins and again when it ends, so that what a crash cut off can be told from what went well.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import secrets
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from datetime import UTC, datetime
+from functools import cached_property
+from math import isfinite
+from pathlib import Path
+from typing import Any
+
+from core.checkpoint.files import sync_folder, write_small_file
+from core.checkpoint.model import model_names
+from core.errors import MergeError, OutputError, os_error_text
+from core.recipe.recipe import Recipe, parse_recipe, recipe_as_dict
+from core.run.record import RunRecord
+
+__all__ = ["History", "HistoryContents", "HistoryEntry", "default_history_folder"]
+
+SCHEMA_VERSION = 1
+
+_KIND = "paramosaic run"
+_STATUSES = ("running", "done", "cancelled", "failed", "interrupted")
+_MAX_ENTRY_BYTES = 4 * 1024**2
+_MAX_COUNT = 2**64
+_MAX_PID = 2**31
+_PROGRAM_BEGAN = datetime.now(UTC)
+
+
+@dataclass(frozen=True)
+class HistoryEntry:
+    """One run: what was asked for, and what came of it.
+
+    Attributes:
+        id: unique; the name of its file without the suffix.
+        date: when it began, UTC, as ISO 8601 writes it.
+        method, title: the merge method's name in recipes, and for people.
+        models: the names of the sub-models. [K]
+        k: how many there are.
+        draws: whether the method does, so that n and the seed mean something.
+        n: resamples; None where rules give the tensors different ones.
+        seed: of the draws.
+        out: the output folder, absolute.
+        device: what was asked to do the arithmetic; what did it, once it is done.
+        recipe_data: as `core.recipe.recipe.recipe_as_dict` writes it, with absolute paths.
+        host, pid: where it ran, to tell a run that goes on from one that a crash cut off.
+        status: "running", "done", "cancelled", "failed", or "interrupted" for a run whose process is
+            no more.
+        message: why it failed; "" for any other.
+        seconds: from its beginning to its end, 0 while it runs.
+        bytes_read, bytes_written: of weights, 0 before it is done.
+    """
+
+    id: str
+    date: str
+    method: str
+    title: str
+    models: tuple[str, ...]
+    k: int
+    draws: bool
+    n: int | None
+    seed: int
+    out: Path
+    device: str
+    recipe_data: Mapping[str, Any]
+    host: str
+    pid: int
+    status: str = "running"
+    message: str = ""
+    seconds: float = 0.0
+    bytes_read: int = 0
+    bytes_written: int = 0
+
+    @classmethod
+    def begin(cls, recipe: Recipe, out: str | Path, device: str = "auto") -> HistoryEntry:
+        """The entry of a run of `recipe` into `out` that begins now, in this process."""
+        now = datetime.now(UTC)
+        sub_models = [entry.path for entry in recipe.models]
+        folders = [*sub_models, *(path for path in (recipe.base, recipe.tokenizer_source) if path)]
+        return cls(
+            id=f"{now:%Y%m%dT%H%M%S}-{secrets.token_hex(4)}",
+            date=now.isoformat(timespec="milliseconds"),
+            method=recipe.method.name,
+            title=recipe.method.title,
+            models=tuple(model_names(sub_models)),
+            k=len(sub_models),
+            draws=recipe.method.parameter("resamples") is not None,
+            n=recipe.resamples,
+            seed=recipe.seed,
+            out=Path(out).expanduser().absolute(),
+            device=device,
+            recipe_data=recipe_as_dict(recipe, {path: str(path.absolute()) for path in folders}),
+            host=platform.node(),
+            pid=os.getpid(),
+        )
+
+    # -- how it ends
+
+    def done(self, record: RunRecord) -> HistoryEntry:
+        """The same run, finished as `record` says."""
+        return replace(
+            self,
+            status="done",
+            device=record.device,
+            seconds=record.seconds,
+            bytes_read=record.bytes_read,
+            bytes_written=record.bytes_written,
+        )
+
+    def cancelled(self) -> HistoryEntry:
+        """The same run, stopped by the user now."""
+        return replace(self, status="cancelled", seconds=self._seconds_so_far())
+
+    def failed(self, message: str) -> HistoryEntry:
+        """The same run, failed now; `message` says why."""
+        return replace(self, status="failed", message=message, seconds=self._seconds_so_far())
+
+    # -- what it says
+
+    def wrote(self, record: RunRecord) -> bool:
+        """Whether `record` is that of this run, and not of a later one into the same folder."""
+        ours = self.seconds, self.bytes_read, self.bytes_written
+        theirs = record.seconds, record.bytes_read, record.bytes_written
+        return ours == theirs and _choices(self.recipe_data) == _choices(record.recipe)
+
+    def recipe(self) -> Recipe:
+        """The recipe, to be opened again. Raises RecipeError where this version cannot read it."""
+        return parse_recipe(dict(self.recipe_data), Path.cwd())
+
+    @cached_property
+    def when(self) -> datetime:
+        """`date` as a value."""
+        return datetime.fromisoformat(self.date)
+
+    @cached_property
+    def local_date(self) -> str:
+        """ "2025-01-31 14:03", in local time."""
+        return f"{self.when.astimezone():%Y-%m-%d %H:%M}"
+
+    def matches(self, text: str) -> bool:
+        """Whether every word of `text` stands in the method, a model's name, the seed, the output folder,
+        the local date or the status."""
+        return all(word in self._searched for word in text.casefold().split())
+
+    @cached_property
+    def _searched(self) -> str:
+        words = (self.method, self.title, *self.models, self.seed, self.out, self.local_date, self.status)
+        return "\n".join(map(str, words)).casefold()
+
+    def _seconds_so_far(self) -> float:
+        return round(max(0.0, (datetime.now(UTC) - self.when).total_seconds()), 3)
+
+
+@dataclass(frozen=True)
+class HistoryContents:
+    """What a history holds.
+
+    Attributes:
+        entries: newest first.
+        damaged: files that are no entries; they are left alone.
+        newer: entries that a newer version wrote.
+    """
+
+    entries: tuple[HistoryEntry, ...] = ()
+    damaged: int = 0
+    newer: int = 0
+
+
+class History:
+    """The runs whose entries lie in `folder`.
+
+    Any number of processes and threads may read and write it at once: every entry has a file of its
+    own, which is replaced as a whole.
+
+    Attributes:
+        folder: made when the first entry is written.
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = Path(folder)
+
+    def add(self, entry: HistoryEntry) -> None:
+        """Write `entry`, in the place of an earlier one with its id; on disk when this returns.
+
+        Raises:
+            OutputError: it cannot be written.
+        """
+        path = self._path(entry.id)
+        temporary = path.with_name(f"{path.name}.{secrets.token_hex(4)}.partial")
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            try:
+                write_small_file(temporary, _to_json(entry))
+                os.replace(temporary, path)
+            finally:
+                temporary.unlink(missing_ok=True)
+        except OSError as error:
+            raise OutputError(
+                f"cannot write to the history in {self.folder}: {os_error_text(error)}", path=self.folder
+            ) from error
+        sync_folder(self.folder)
+
+    def remove(self, entry_id: str) -> None:
+        """Forget an entry; what its run wrote stays. Raises OutputError."""
+        try:
+            self._path(entry_id).unlink(missing_ok=True)
+        except OSError as error:
+            raise OutputError(
+                f"cannot remove an entry of the history in {self.folder}: {os_error_text(error)}",
+                path=self.folder,
+            ) from error
+
+    def read(self) -> HistoryContents:
+        """All that is there. Raises MergeError when the folder cannot be read."""
+        entries: list[HistoryEntry] = []
+        damaged = newer = 0
+        for path in self._files():
+            try:
+                data = _read_json(path)
+                if _is_newer(data):
+                    newer += 1
+                else:
+                    entries.append(_entry(data, path.stem))
+            except FileNotFoundError:  # removed a moment ago
+                continue
+            except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
+                damaged += 1
+        entries.sort(key=lambda entry: (entry.when, entry.id), reverse=True)
+        return HistoryContents(tuple(entries), damaged, newer)
+
+    def entries(self) -> tuple[HistoryEntry, ...]:
+        """Every entry, newest first. Raises as `read`."""
+        return self.read().entries
+
+    def search(self, text: str) -> tuple[HistoryEntry, ...]:
+        """The entries that match `text`, newest first. Raises as `read`."""
+        return tuple(entry for entry in self.entries() if entry.matches(text))
+
+    def _files(self) -> list[Path]:
+        try:
+            with os.scandir(self.folder) as found:
+                return [Path(item.path) for item in found if item.name.endswith(".json") and item.is_file()]
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise MergeError(
+                f"cannot read the history in {self.folder}: {os_error_text(error)}", path=self.folder
+            ) from error
+
+    def _path(self, entry_id: str) -> Path:
+        return self.folder / f"{entry_id}.json"
+
+
+def default_history_folder() -> Path:
+    """Where this system keeps such data; $PARAMOSAIC_DATA_DIR/history where that is set."""
+    chosen = os.environ.get("PARAMOSAIC_DATA_DIR")
+    if chosen:
+        return Path(chosen).absolute() / "history"
+    home = Path(os.path.expanduser("~"))
+    if sys.platform == "win32":
+        return Path(os.environ.get("LOCALAPPDATA") or home / "AppData" / "Local", "Paramosaic", "history")
+    if sys.platform == "darwin":
+        return home / "Library" / "Application Support" / "Paramosaic" / "history"
+    data = Path(os.environ.get("XDG_DATA_HOME", ""))  # to be ignored where it is not absolute
+    return (data if data.is_absolute() else home / ".local" / "share") / "paramosaic" / "history"
+
+
+def _choices(recipe: Mapping[str, Any]) -> str:
+    """What a recipe says but for the folders."""
+    said = {key: value for key, value in recipe.items() if key not in ("base_model", "tokenizer_source")}
+    said["models"] = [model.get("parameters") for model in recipe.get("models", ())]
+    return json.dumps(said, sort_keys=True)
+
+
+# -- one file
+
+
+def _to_json(entry: HistoryEntry) -> bytes:
+    data: dict[str, Any] = {"kind": _KIND, "schema_version": SCHEMA_VERSION}
+    data |= {item.name: getattr(entry, item.name) for item in fields(entry)}
+    data["out"] = str(entry.out)
+    data["recipe"] = data.pop("recipe_data")
+    return json.dumps(data, indent=2).encode() + b"\n"  # ASCII, for folders whose names are no text
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    with path.open("rb") as file:
+        content = file.read(_MAX_ENTRY_BYTES + 1)
+    if len(content) > _MAX_ENTRY_BYTES:
+        raise ValueError("too large")
+    data = json.loads(content)
+    if data["kind"] != _KIND:
+        raise ValueError("something else")
+    return dict(data)
+
+
+def _is_newer(data: Mapping[str, Any]) -> bool:
+    return _whole(data, "schema_version") > SCHEMA_VERSION
+
+
+def _entry(data: Mapping[str, Any], file_stem: str) -> HistoryEntry:
+    """The entry in `data`; raises ValueError, KeyError, TypeError or OverflowError when there is none."""
+    out = _text(data, "out")
+    if "\0" in out or not Path(out).is_absolute():
+        raise ValueError("out is no absolute path")
+    entry = HistoryEntry(
+        id=_text(data, "id"),
+        date=_text(data, "date"),
+        method=_text(data, "method"),
+        title=_text(data, "title"),
+        models=tuple(str(name) for name in data["models"]),
+        k=_whole(data, "k"),
+        draws=data["draws"] is True,
+        n=None if data["n"] is None else _whole(data, "n"),
+        seed=_whole(data, "seed"),
+        out=Path(out),
+        device=_text(data, "device"),
+        recipe_data=dict(data["recipe"]),
+        host=_text(data, "host"),
+        pid=_whole(data, "pid"),
+        status=_text(data, "status"),
+        message=_text(data, "message"),
+        seconds=float(data["seconds"]),
+        bytes_read=_whole(data, "bytes_read"),
+        bytes_written=_whole(data, "bytes_written"),
+    )
+    if entry.id != file_stem or entry.status not in _STATUSES or not 0 < entry.pid < _MAX_PID:
+        raise ValueError("damaged")
+    if entry.when.tzinfo is None or not entry.local_date or not isfinite(entry.seconds) or entry.seconds < 0:
+        raise ValueError("damaged")  # some dates have no local time
+    return replace(entry, status="interrupted") if _was_interrupted(entry) else entry
+
+
+def _text(data: Mapping[str, Any], key: str) -> str:
+    if not isinstance(data[key], str):
+        raise ValueError(f"{key} is no text")
+    return str(data[key])
+
+
+def _whole(data: Mapping[str, Any], key: str) -> int:
+    value = data[key]
+    if type(value) is not int or not 0 <= value < _MAX_COUNT:
+        raise ValueError(f"{key} is no count")
+    return value
+
+
+# -- whether a run goes on
+
+
+def _was_interrupted(entry: HistoryEntry) -> bool:
+    """Whether its process ended before it did; of another machine's processes nothing is known here."""
+    if entry.status != "running" or entry.host != platform.node():
+        return False
+    if entry.pid == os.getpid():  # in a container the number is often the same each time
+        return entry.when < _PROGRAM_BEGAN
+    return not _is_alive(entry.pid)
+
+
+def _is_alive(pid: int) -> bool:
+    if sys.platform == "win32":  # os.kill would end the process there
+        import ctypes
+
+        synchronize, still_there = 0x0010_0000, 0x102
+        process = ctypes.windll.kernel32.OpenProcess(synchronize, False, pid)
+        if not process:
+            return False
+        waited = ctypes.windll.kernel32.WaitForSingleObject(process, 0)
+        ctypes.windll.kernel32.CloseHandle(process)
+        return bool(waited == still_there)
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

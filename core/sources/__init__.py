@@ -1,0 +1,1 @@
+"""What can fill a buffer with elements of a tensor."""

@@ -1,0 +1,87 @@
+"""What differs between two set-ups, in a word or two. No Qt."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from core.methods import METHODS
+from gui.document.merge_setup import MergeSetup, ModelChoice
+from gui.words import plural
+
+__all__ = ["changed_field", "describe_change"]
+
+_NAMES = {
+    "seed": "seed",
+    "rules": "rules",
+    "zero_tolerance": "zero tolerance",
+    "dtype": "merge type",
+    "out_dtype": "output type",
+    "nonfinite": "NaN and infinity",
+    "vocab": "vocabulary",
+    "tokenizer_source": "tokenizer",
+    "k": "K",
+    "out": "output folder",
+    "device": "device",
+    "threads": "threads",
+    "shard_size_bytes": "file size",
+}
+
+
+def describe_change(before: MergeSetup, after: MergeSetup) -> str:
+    """A short name for the change ("seed", "n", "remove run-3"): for the one that brings the others along."""
+    return next(_changes(before, after))[1]
+
+
+def changed_field(before: MergeSetup, after: MergeSetup) -> str | None:
+    """Which field of the window was edited; None where several were, or none can be told."""
+    fields = [field for field, _ in _changes(before, after)]
+    if fields and fields[0] == "method":
+        return "method"
+    return fields[0] if len(fields) == 1 and fields[0] != "models" else None
+
+
+def _changes(before: MergeSetup, after: MergeSetup) -> Iterator[tuple[str, str]]:
+    """(field, name) of each change, what brings others along first."""
+    if before.method != after.method:
+        yield "method", "method"
+    yield from _model_changes(before.models, after.models)
+    if before.base != after.base:
+        yield "base", "base"
+    for name in {**before.parameters, **after.parameters}:
+        if before.parameters.get(name) != after.parameters.get(name):
+            yield name, _parameter_name(after.method, name)
+    for field, name in _NAMES.items():
+        if getattr(before, field) != getattr(after, field):
+            yield field, name
+
+
+def _model_changes(
+    before: tuple[ModelChoice, ...], after: tuple[ModelChoice, ...]
+) -> Iterator[tuple[str, str]]:
+    was, now = [choice.folder for choice in before], [choice.folder for choice in after]
+    added = [folder for folder in now if folder not in was]
+    removed = [folder for folder in was if folder not in now]
+    if added and removed:
+        yield "models", "sub-models"
+    elif added or removed:
+        verb, folders = ("add", added) if added else ("remove", removed)
+        yield (
+            "models",
+            f"{verb} {folders[0].name if len(folders) == 1 else plural(len(folders), 'sub-model')}",
+        )
+    elif was != now:
+        yield "models", "order of the sub-models"
+    else:
+        for old, new in zip(before, after, strict=True):
+            if old.weight != new.weight:
+                yield f"weight of {new.folder}", f"weight of {new.folder.name}"
+            if old.enabled != new.enabled:
+                verb = "take" if new.enabled else "leave out"
+                yield "models", f"{verb} {new.folder.name}"
+
+
+def _parameter_name(method: str, name: str) -> str:
+    """The part of the parameter's title before its comma, as within a sentence."""
+    spec = METHODS[method].parameter(name)
+    title = (spec.title if spec is not None else name).split(",")[0]
+    return title[0].lower() + title[1:] if title[1:].islower() else title

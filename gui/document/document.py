@@ -1,0 +1,82 @@
+"""The recipe in the window as a document: its file, its undo history, and whether it is saved."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from PySide6.QtCore import QObject, Signal
+
+from core import load_recipe
+from core.runs.history import HistoryEntry
+from gui.document.merge_setup import MergeSetup, setup_of_recipe
+from gui.document.recipe_files import save_recipe
+from gui.document.undo import UndoHistory
+from gui.settings import Settings
+
+__all__ = ["Document"]
+
+
+class Document(QObject):
+    """What is being worked on, apart from how it is shown.
+
+    Attributes:
+        path: the recipe's file; None before it has one.
+        undo: the history of its changes.
+
+    Signals:
+        changed(): the file, or whether it is saved, is another.
+        restored(object): a MergeSetup to be shown, after undo or redo.
+    """
+
+    changed = Signal()
+    restored = Signal(object)
+
+    def __init__(self, settings: Settings, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self.path: Path | None = None
+        self.undo = UndoHistory(self)
+        self._settings = settings
+        self._kept: MergeSetup | None = None
+        self.undo.restored.connect(self.restored)
+        self.undo.clean_changed.connect(self.changed)
+
+    @property
+    def title(self) -> str:
+        """How the window calls it, with Qt's place for the mark of unsaved changes."""
+        return f"{self.path.name}[*]" if self.path is not None else "Untitled recipe[*]"
+
+    @property
+    def modified(self) -> bool:
+        return self.undo.is_modified
+
+    def begin(self, setup: MergeSetup, path: Path | None = None) -> None:
+        """Start anew with `setup`, which `path` holds."""
+        self.path, self._kept = path, None
+        self.undo.reset(setup)
+        if path is not None:
+            self._settings.add_recent_recipe(path)
+        self.changed.emit()
+
+    def load(self, path: Path, before: MergeSetup) -> MergeSetup:
+        """The set-up that the recipe in `path` describes. Raises MergeError."""
+        return setup_of_recipe(load_recipe(path), before)
+
+    def load_entry(self, entry: HistoryEntry, before: MergeSetup) -> MergeSetup:
+        """The set-up of an earlier run. Raises MergeError."""
+        return setup_of_recipe(entry.recipe(), before)
+
+    def save(self, setup: MergeSetup, path: Path) -> None:
+        """Write the recipe to `path`, which is its file from now on. Raises MergeError."""
+        save_recipe(setup.recipe(), path)
+        self.path = path
+        self.undo.mark_saved()
+        self._settings.add_recent_recipe(path)
+        self.changed.emit()
+
+    def keep(self, setup: MergeSetup) -> None:
+        """`setup` was merged, and so is in the history of runs."""
+        self._kept = setup.described
+
+    def would_be_lost(self, setup: MergeSetup) -> bool:
+        """Whether closing now would lose work that is neither in a file nor in the history."""
+        return self.modified and bool(setup.models) and setup.described != self._kept

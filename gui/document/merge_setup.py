@@ -1,0 +1,365 @@
+"""What the fields of the window say together, as one value, and how it becomes a recipe. No Qt."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from core import Recipe, RecipeError, parse_recipe
+from core.methods import METHODS, MethodSpec, ParameterSpec, ParameterValue
+from core.plan.planning import DEFAULT_SHARD_SIZE_BYTES
+from core.recipe.recipe import recipe_as_dict
+
+__all__ = [
+    "MergeSetup",
+    "ModelChoice",
+    "Rule",
+    "first_missing",
+    "form_parameters",
+    "free_name",
+    "output_beside",
+    "setup_of_recipe",
+]
+
+_WEIGHT = "weight"
+"""The one parameter that has a column in the list of sub-models."""
+
+
+@dataclass(frozen=True)
+class ModelChoice:
+    """One row of the list of sub-models.
+
+    Attributes:
+        folder: where it is.
+        weight: its weight in the merge.
+        enabled: whether it may take part.
+    """
+
+    folder: Path
+    weight: float = 1.0
+    enabled: bool = True
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A value of one parameter of the method that holds for some tensors only.
+
+    Attributes:
+        parameter: its name.
+        model: the sub-model that it is for; None for all, and for parameters of the whole merge.
+        filter: a part of the names of the tensors that it is for; "" for all.
+        value: one number, or the anchors of a gradient from the first layer to the last.
+    """
+
+    parameter: str
+    model: Path | None
+    filter: str
+    value: tuple[ParameterValue, ...]
+
+
+@dataclass(frozen=True)
+class MergeSetup:
+    """What is to be merged, as the fields say it. Undo keeps these.
+
+    Attributes:
+        method: the name of the merge method.
+        base: the base's folder, or None.
+        models: every row of the list of sub-models, also those that take no part.
+        k: the first k enabled rows take part.
+        parameters: the values of the method's form, by name.
+        rules: exceptions from them; the first one that is for a tensor holds.
+        seed: of the draws; None while the field holds no number.
+        dtype, out_dtype: merge and output type as torch spells them; None for the models' own.
+        zero_tolerance: |delta| that still counts as zero; None for exact equality.
+        nonfinite: "pass" or "error".
+        vocab: "union" or "base".
+        tokenizer_source: the folder of the output's tokenizer; None for the first sub-model's.
+        out: the output folder, "" for none.
+        device: "auto", "cpu", "cuda:0", … . This one and those below are no part of a recipe.
+        threads: None for one a core.
+        shard_size_bytes: of one output file.
+    """
+
+    method: str
+    base: Path | None
+    models: tuple[ModelChoice, ...]
+    k: int
+    parameters: Mapping[str, ParameterValue] = field(default_factory=dict)
+    rules: tuple[Rule, ...] = ()
+    seed: int | None = 0
+    dtype: str | None = None
+    out_dtype: str | None = None
+    zero_tolerance: float | None = None
+    nonfinite: str = "pass"
+    vocab: str = "union"
+    tokenizer_source: Path | None = None
+    out: str = ""
+    device: str = "auto"
+    threads: int | None = None
+    shard_size_bytes: int = DEFAULT_SHARD_SIZE_BYTES
+
+    @classmethod
+    def empty(cls, before: MergeSetup) -> MergeSetup:
+        """A new recipe, to be run where `before` was."""
+        return cls(
+            method=next(iter(METHODS)),
+            base=None,
+            models=(),
+            k=0,
+            device=before.device,
+            threads=before.threads,
+            shard_size_bytes=before.shard_size_bytes,
+        )
+
+    @property
+    def taking_part(self) -> tuple[ModelChoice, ...]:
+        """The rows that are merged."""
+        return tuple(choice for choice in self.models if choice.enabled)[: self.k]
+
+    @property
+    def described(self) -> MergeSetup:
+        """The part of it that describes the merge: equal for two that differ in where and how they run."""
+        return replace(self, out="", device="auto", threads=None, shard_size_bytes=DEFAULT_SHARD_SIZE_BYTES)
+
+    def recipe(self) -> Recipe:
+        """The same as a recipe, checked by the engine, which looks at the folders. Raises RecipeError."""
+        if self.seed is None:
+            raise RecipeError("there is no seed", hint="give a whole number")
+        merge_wide, by_model = self._parameters()
+        data: dict[str, Any] = {
+            "merge_method": self.method,
+            "models": [
+                {"model": str(choice.folder)} | ({"parameters": own} if own else {})
+                for choice, own in zip(self.taking_part, by_model, strict=True)
+            ],
+            "parameters": merge_wide,
+            "seed": self.seed,
+            "dtype": self.dtype,
+            "out_dtype": self.out_dtype,
+            "zero_tolerance": self.zero_tolerance,
+            "nonfinite": self.nonfinite,
+            "vocab": self.vocab,
+        }
+        for key, folder in (("base_model", self.base), ("tokenizer_source", self.tokenizer_source)):
+            if folder is not None:
+                data[key] = str(folder)
+        return parse_recipe(data, Path.cwd())
+
+    def _parameters(self) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+        """The values of the whole merge, and those of each sub-model that takes part."""
+        merge_wide: dict[str, Any] = {}
+        by_model: list[dict[str, Any]] = [{} for _ in self.taking_part]
+        for spec in METHODS[self.method].parameters:
+            if spec.scope == "merge":
+                written = [self._written(spec, None, self.parameters.get(spec.name))]
+            elif spec.name == _WEIGHT:
+                written = []
+                for own, choice in zip(by_model, self.taking_part, strict=True):
+                    own[spec.name] = self._written(spec, choice.folder, choice.weight)
+            else:
+                written = [
+                    self._written(spec, choice.folder, self.parameters.get(spec.name))
+                    for choice in self.taking_part
+                ]
+                if any(value != written[0] for value in written):
+                    for own, value in zip(by_model, written, strict=True):
+                        own[spec.name] = spec.default if value is None else value
+                    written = [self.parameters.get(spec.name)]
+            if written and written[0] is not None:
+                merge_wide[spec.name] = written[0]
+        return merge_wide, by_model
+
+    def _written(self, spec: ParameterSpec, model: Path | None, plain: ParameterValue | None) -> Any:
+        """How a recipe says it: a value, a gradient, or a list of conditions; None for not at all."""
+        conditions: list[dict[str, Any]] = []
+        for rule in self.rules:
+            if rule.parameter != spec.name or rule.model not in (None, model):
+                continue
+            value = list(rule.value) if len(rule.value) > 1 else rule.value[0]
+            if rule.filter:
+                conditions.append({"filter": rule.filter, "value": value})
+            else:
+                return [*conditions, {"value": value}] if conditions else value
+        if not conditions:
+            return plain
+        return [*conditions, {"value": spec.default if plain is None else plain}]
+
+
+def form_parameters(method: MethodSpec) -> tuple[ParameterSpec, ...]:
+    """The parameters of `method` that its form asks for; the weights stand in the list of sub-models."""
+    return tuple(
+        spec for spec in method.parameters if spec.name != _WEIGHT and not _has_one_value(method, spec)
+    )
+
+
+def _has_one_value(method: MethodSpec, flag: ParameterSpec) -> bool:
+    """Whether the parameter is a flag that the method takes only as it is by default."""
+    if flag.kind != "flag":
+        return False
+    others = [spec for spec in method.parameters if spec.scope == "model"]
+    merge_wide = {spec.name: spec.default for spec in method.parameters if spec.scope == "merge"}
+    try:
+        method.check(
+            {spec.name: [spec.default] * 2 for spec in others}, merge_wide | {flag.name: not flag.default}
+        )
+    except RecipeError:
+        return True
+    return False
+
+
+def setup_of_recipe(recipe: Recipe, before: MergeSetup) -> MergeSetup:
+    """The fields that say `recipe`; what no recipe says stays as it was `before`.
+
+    Rules that hold for every sub-model become one rule for all of them.
+    """
+    data = recipe_as_dict(recipe)
+    given = data.get("parameters", {})
+    own = [entry.get("parameters", {}) for entry in data["models"]]
+    fields = {spec.name for spec in form_parameters(recipe.method)}
+    parameters: dict[str, ParameterValue] = {}
+    rules: list[Rule] = []
+    weights = [1.0] * len(own)
+    for spec in recipe.method.parameters:
+        name = spec.name
+        conditions, plain = _split(_conditions(given.get(name)), spec)
+        if name in fields:
+            parameters[name] = spec.default if plain is None else plain
+        if spec.scope == "merge":
+            rules += (Rule(name, None, *condition) for condition in conditions)
+            continue
+        by_model = []
+        for at, values in enumerate(own):
+            mine, my_plain = _split(
+                _first([*_conditions(values.get(name)), *_conditions(given.get(name))]), spec
+            )
+            if name == _WEIGHT:
+                weights[at] = float(spec.default if my_plain is None else my_plain)
+            elif my_plain is not None and my_plain != plain:
+                mine.append(("", (my_plain,)))
+            by_model.append(mine)
+        rules += _rules(name, [entry.path for entry in recipe.models], by_model)
+    return replace(
+        before,
+        method=recipe.method.name,
+        base=recipe.base,
+        models=tuple(
+            ModelChoice(entry.path, weight) for entry, weight in zip(recipe.models, weights, strict=True)
+        ),
+        k=len(recipe.models),
+        parameters=parameters,
+        rules=tuple(rules),
+        seed=recipe.seed,
+        dtype=recipe.dtype.torch_name if recipe.dtype else None,
+        out_dtype=recipe.out_dtype.torch_name if recipe.out_dtype else None,
+        zero_tolerance=recipe.zero_tolerance,
+        nonfinite=recipe.nonfinite,
+        vocab=recipe.vocab,
+        tokenizer_source=recipe.tokenizer_source,
+    )
+
+
+_Condition = tuple[str, tuple[ParameterValue, ...]]
+"""A filter, and the value where it hits."""
+
+
+def _conditions(value: Any) -> list[_Condition]:
+    """What a recipe says of a parameter, as conditions in the order in which they are tried."""
+    if value is None:
+        return []
+    if not isinstance(value, list):
+        return [("", (value,))]
+    if not any(isinstance(item, Mapping) for item in value):
+        return [("", tuple(value))]
+    result = []
+    for item in value:
+        hits = item.get("filter")
+        number = item["value"]
+        result.append(
+            ("" if hits in (None, "*") else hits, tuple(number) if isinstance(number, list) else (number,))
+        )
+    return _first(result)
+
+
+def _first(conditions: list[_Condition]) -> list[_Condition]:
+    """Without those that are never reached."""
+    for at, (hits, _) in enumerate(conditions):
+        if not hits:
+            return conditions[: at + 1]
+    return conditions
+
+
+def _split(
+    conditions: list[_Condition], spec: ParameterSpec
+) -> tuple[list[_Condition], ParameterValue | None]:
+    """The conditions, and the one number that holds where none of them hits; None where one always does."""
+    if not conditions or conditions[-1][0]:
+        return conditions, spec.default
+    if len(conditions[-1][1]) == 1:
+        return conditions[:-1], conditions[-1][1][0]
+    return conditions, None
+
+
+def _rules(name: str, folders: Sequence[Path], by_model: Sequence[list[_Condition]]) -> list[Rule]:
+    """One rule for what all sub-models begin with, rules of each one's own, one for what all end with."""
+    first = _common(by_model)
+    rest = [conditions[first:] for conditions in by_model]
+    last = _common([conditions[::-1] for conditions in rest])
+    rules = [Rule(name, None, *condition) for condition in by_model[0][:first]]
+    for folder, conditions in zip(folders, rest, strict=True):
+        rules += (Rule(name, folder, *condition) for condition in conditions[: len(conditions) - last])
+    rules += (Rule(name, None, *condition) for condition in rest[0][len(rest[0]) - last :])
+    return rules
+
+
+def _common(lists: Sequence[list[_Condition]]) -> int:
+    """How many conditions all of `lists` begin with."""
+    count = 0
+    for conditions in zip(*lists, strict=False):
+        if any(condition != conditions[0] for condition in conditions):
+            break
+        count += 1
+    return count
+
+
+def first_missing(setup: MergeSetup) -> tuple[str, str] | None:
+    """The first thing without which there is no merge, as (sentence, name of the field); looks at no disk."""
+    if setup.base is None and METHODS[setup.method].needs_base:
+        return "Choose the base model.", "base"
+    if not setup.models:
+        return "Add at least one sub-model.", "models"
+    if not setup.taking_part:
+        return "Let at least one sub-model take part.", "models"
+    if METHODS[setup.method].needs_base and any(choice.folder == setup.base for choice in setup.taking_part):
+        return "The base is in the list of sub-models, too.", "models"
+    if setup.seed is None:
+        return "Give a seed.", "seed"
+    if not setup.out:
+        return "Choose an output folder.", "out"
+    return None
+
+
+def free_name(out: Path) -> Path:
+    """`out`, or `out-2`, `out-3`, … : the first that neither exists nor is being written."""
+    if not _taken(out):
+        return out
+    found = re.fullmatch(r"(.+)-(\d+)", out.name)
+    stem, number = (found[1], int(found[2]) + 1) if found and int(found[2]) >= 2 else (out.name, 2)
+    while _taken(candidate := out.with_name(f"{stem}-{number}")):
+        number += 1
+    return candidate
+
+
+def output_beside(model: Path) -> Path:
+    """Where a merge of `model` could go: beside it, or in the home folder where that cannot be written."""
+    parent = model.absolute().parent
+    if parent.name == "snapshots" or not os.access(parent, os.W_OK):  # the Hub's cache is no place for it
+        parent = Path.home()
+    return free_name(parent / "merged")
+
+
+def _taken(out: Path) -> bool:
+    return os.path.lexists(out) or os.path.lexists(out.with_name(f"{out.name}.partial"))

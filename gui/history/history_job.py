@@ -1,0 +1,92 @@
+"""Reading and changing the history of runs in a thread of its own."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from PySide6.QtCore import Signal
+
+from core import Cancelled, CancelToken
+from core.runs.history import History
+from gui.failure import Failure
+from gui.history.table_model import HistoryRow
+from gui.jobs import Job
+
+__all__ = ["HistoryJob", "HistoryRows"]
+
+
+@dataclass(frozen=True)
+class HistoryRows:
+    """What the history holds.
+
+    Attributes:
+        rows: newest first.
+        damaged: files that are no entries; they are left alone.
+        newer: runs that a newer version wrote down.
+        failure: why a change could not be made, or nothing could be read; None where all went well.
+    """
+
+    rows: tuple[HistoryRow, ...] = ()
+    damaged: int = 0
+    newer: int = 0
+    failure: Failure | None = None
+
+
+class HistoryJob(Job):
+    """Makes changes, reads everything, and looks which output folders are still there.
+
+    Signals:
+        loaded(object): the HistoryRows; once, unless it is cancelled.
+    """
+
+    loaded = Signal(object)
+
+    def __init__(self, history: History, changes: deque[Callable[[], None]]) -> None:
+        """Args:
+        history: what is read.
+        changes: made first, in order, and taken out; more may come in while the job runs.
+        """
+        super().__init__()
+        self._history = history
+        self._changes = changes
+        self._token = CancelToken()
+
+    def cancel(self) -> None:
+        """Make the changes that were asked for, and stop."""
+        self._token.cancel()
+
+    def run(self) -> None:
+        failure = None
+        rows = HistoryRows()
+        while True:
+            try:
+                self._make_changes()
+            except Exception as error:
+                failure = Failure.of(error)
+            try:
+                rows = self._read()
+            except Cancelled:
+                if not self._changes:
+                    return
+            except Exception as error:
+                failure = Failure.of(error)
+            if not self._changes:
+                break
+        self.loaded.emit(replace(rows, failure=failure))
+
+    def _make_changes(self) -> None:
+        while self._changes:
+            self._changes.popleft()()
+
+    def _read(self) -> HistoryRows:
+        self._token.raise_if_cancelled()
+        contents = self._history.read()
+        rows = []
+        for entry in contents.entries:
+            self._token.raise_if_cancelled()  # a folder on a disk that is not there can take its time
+            gone = entry.status == "done" and not os.path.lexists(entry.out)
+            rows.append(HistoryRow(entry, gone))
+        return HistoryRows(tuple(rows), contents.damaged, contents.newer)

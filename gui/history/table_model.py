@@ -1,0 +1,230 @@
+"""The history of runs as a Qt item model, which also sorts and searches it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Any
+
+from PySide6.QtCore import QObject, Qt
+from PySide6.QtGui import QColor, QFont, QGuiApplication, QPalette
+
+from core.runs.history import HistoryEntry
+from core.units import bytes_text, duration_text
+from gui.widgets.table_model import Index, TableModel
+from gui.widgets.theme import ERROR, SUCCESS, accent_of
+
+__all__ = ["Column", "HistoryModel", "HistoryRow", "details_text"]
+
+
+class Column(IntEnum):
+    DATE = 0
+    RESULT = 1
+    METHOD = 2
+    OUTPUT = 3
+    K = 4
+    N = 5
+    SEED = 6
+    TIME = 7
+
+
+_TITLES = {
+    Column.DATE: "Date",
+    Column.RESULT: "Result",
+    Column.METHOD: "Method",
+    Column.OUTPUT: "Output folder",
+    Column.K: "K",
+    Column.N: "n",
+    Column.SEED: "Seed",
+    Column.TIME: "Time",
+}
+_HELP = {
+    Column.DATE: "When the merge began",
+    Column.RESULT: "What came of it",
+    Column.METHOD: "The merge method",
+    Column.OUTPUT: "The folder that was written; struck through where it is gone",
+    Column.K: "How many sub-models took part",
+    Column.N: "How often was drawn again where a delta is zero",
+    Column.SEED: "The seed of the draws",
+    Column.TIME: "How long it took",
+}
+_RESULTS = {
+    "running": "Running",
+    "done": "Done",
+    "cancelled": "Cancelled",
+    "failed": "Failed",
+    "interrupted": "Interrupted",
+}
+_NUMBERS = {Column.K, Column.N, Column.SEED, Column.TIME}
+
+
+@dataclass(frozen=True)
+class HistoryRow:
+    """One line of the table.
+
+    Attributes:
+        entry: the run.
+        gone: whether the folder that it wrote is no more.
+    """
+
+    entry: HistoryEntry
+    gone: bool = False
+
+
+def _alignment(column: Column) -> Qt.AlignmentFlag:
+    side = Qt.AlignmentFlag.AlignRight if column in _NUMBERS else Qt.AlignmentFlag.AlignLeft
+    return side | Qt.AlignmentFlag.AlignVCenter
+
+
+class HistoryModel(TableModel):
+    """The runs that match a search, in the order of a column; runs that are equal there, newest first."""
+
+    titles = _TITLES
+    help = _HELP
+    alignment = staticmethod(_alignment)
+
+    def __init__(self, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._all: tuple[HistoryRow, ...] = ()
+        self._shown: list[HistoryRow] = []
+        self._search = ""
+        self._column, self._descending = Column.DATE, True
+
+    # -- changes
+
+    def set_rows(self, rows: Sequence[HistoryRow]) -> None:
+        """Show `rows`, newest first."""
+        self._all = tuple(rows)
+        self._arrange()
+
+    def remove(self, entry_id: str) -> None:
+        self.set_rows([row for row in self._all if row.entry.id != entry_id])
+
+    def set_search(self, text: str) -> None:
+        """Show the runs that match `text`; "" for all."""
+        self._search = text
+        self._arrange()
+
+    def sort(self, column: int, order: Qt.SortOrder = Qt.SortOrder.AscendingOrder) -> None:
+        self._column, self._descending = Column(column), order == Qt.SortOrder.DescendingOrder
+        self._arrange()
+
+    # -- what is there
+
+    @property
+    def total(self) -> int:
+        """How many runs there are, with those that the search leaves out."""
+        return len(self._all)
+
+    def row(self, number: int) -> HistoryRow:
+        return self._shown[number]
+
+    def number_of(self, entry_id: str) -> int | None:
+        """In which row a run is shown; None where it is not."""
+        ids = [row.entry.id for row in self._shown]
+        return ids.index(entry_id) if entry_id in ids else None
+
+    # -- what Qt asks
+
+    def count(self) -> int:
+        return len(self._shown)
+
+    def data(self, index: Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
+        if not index.isValid() or index.row() >= len(self._shown):
+            return None
+        row, column = self._shown[index.row()], Column(index.column())
+        if role == Qt.ItemDataRole.DisplayRole:
+            return _TEXTS[column](row.entry)
+        if role == Qt.ItemDataRole.TextAlignmentRole:
+            return _alignment(column)
+        if role == Qt.ItemDataRole.ToolTipRole:
+            return _tool_tip(row)
+        if role == Qt.ItemDataRole.DecorationRole and column is Column.RESULT:
+            return _chip(row.entry.status)
+        if column is Column.OUTPUT and row.gone:
+            if role == Qt.ItemDataRole.FontRole:
+                font = QFont()
+                font.setStrikeOut(True)
+                return font
+            if role == Qt.ItemDataRole.AccessibleTextRole:
+                return f"{_TEXTS[column](row.entry)} (gone)"
+        if column is Column.OUTPUT and role == Qt.ItemDataRole.ForegroundRole and _wrote_nothing(row):
+            return QGuiApplication.palette().brush(QPalette.ColorGroup.Disabled, QPalette.ColorRole.Text)
+        return None
+
+    # -- inside
+
+    def _arrange(self) -> None:
+        self.beginResetModel()
+        key = _KEYS[self._column]
+        found = [row for row in self._all if row.entry.matches(self._search)]
+        found.sort(key=lambda row: row.entry.when, reverse=True)
+        self._shown = sorted(found, key=lambda row: key(row.entry), reverse=self._descending)
+        self.endResetModel()
+
+
+def details_text(row: HistoryRow) -> str:
+    """What the table has no column for, on one line."""
+    entry = row.entry
+    if entry.status == "failed":
+        return entry.message
+    if entry.status == "interrupted":
+        return "The program ended before this merge did."
+    if entry.status == "done":
+        where = f"{entry.out} is gone" if row.gone else str(entry.out)
+        return f"{', '.join(entry.models)} → {where}"
+    return ", ".join(entry.models)
+
+
+def _tool_tip(row: HistoryRow) -> str:
+    entry = row.entry
+    lines = [f"{entry.title} of {', '.join(entry.models)}", f"{entry.out}{' (gone)' if row.gone else ''}"]
+    if entry.status == "done":
+        read, written = bytes_text(entry.bytes_read), bytes_text(entry.bytes_written)
+        lines.append(f"{read} read, {written} written, on {entry.device}")
+    elif entry.status in {"failed", "interrupted"}:
+        lines.append(details_text(row))
+    return "\n".join(lines)
+
+
+def _wrote_nothing(row: HistoryRow) -> bool:
+    return row.gone or row.entry.status not in {"done", "running"}
+
+
+def _chip(status: str) -> QColor:
+    if status == "running":
+        return accent_of(QGuiApplication.palette())
+    if status in {"done", "failed"}:
+        return SUCCESS if status == "done" else ERROR
+    return QGuiApplication.palette().color(QPalette.ColorRole.Mid)
+
+
+def _n_text(entry: HistoryEntry) -> str:
+    return "rules" if entry.n is None else str(entry.n)
+
+
+def _time_text(entry: HistoryEntry) -> str:
+    return duration_text(entry.seconds) if entry.seconds else "–"
+
+
+_TEXTS: dict[Column, Callable[[HistoryEntry], str]] = {
+    Column.DATE: lambda entry: entry.local_date,
+    Column.RESULT: lambda entry: _RESULTS[entry.status],
+    Column.METHOD: lambda entry: entry.title,
+    Column.OUTPUT: lambda entry: entry.out.name or str(entry.out),
+    Column.K: lambda entry: str(entry.k),
+    Column.N: lambda entry: _n_text(entry) if entry.draws else "–",
+    Column.SEED: lambda entry: str(entry.seed) if entry.draws else "–",
+    Column.TIME: _time_text,
+}
+_KEYS: dict[Column, Callable[[HistoryEntry], Any]] = {
+    Column.DATE: lambda entry: entry.when,
+    Column.RESULT: lambda entry: _RESULTS[entry.status],
+    Column.METHOD: lambda entry: entry.title.casefold(),
+    Column.OUTPUT: lambda entry: entry.out.name.casefold(),
+    Column.K: lambda entry: entry.k,
+    Column.N: lambda entry: -1 if entry.n is None or not entry.draws else entry.n,
+    Column.SEED: lambda entry: entry.seed if entry.draws else -1,
+    Column.TIME: lambda entry: entry.seconds,
+}

@@ -1,0 +1,141 @@
+"""Looking at the models of the set-up, with the pictures of what is found."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import QObject, Slot
+
+from core.deltas.findings import Findings
+from core.methods import METHODS
+from core.runs.history import HistoryEntry
+from gui.document.draws_text import draws_text
+from gui.document.merge_setup import MergeSetup
+from gui.jobs import JobKeeper
+from gui.looking.look_jobs import Recalled, RecallJob
+from gui.looking.observer import Observer
+from gui.looking.tensor_viewer import TensorViewer
+from gui.pictures.panel import PicturesPanel
+from gui.preflight.report import PlanReport
+
+__all__ = ["Looking"]
+
+
+class Looking(QObject):
+    """Has the models looked at, and the pictures show what is found, or say what is missing.
+
+    Attributes:
+        observer, viewer: what looks at the models, and at single tensors.
+    """
+
+    def __init__(self, pictures: PicturesPanel, jobs: JobKeeper, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._pictures, self._jobs = pictures, jobs
+        self._report: PlanReport | None = None
+        self._merged: MergeSetup | None = None
+        self._wanted: HistoryEntry | None = None
+        self.observer = Observer(jobs, self)
+        self.viewer = TensorViewer(jobs, self)
+        self._connect()
+
+    def _connect(self) -> None:
+        observer, viewer, detail = self.observer, self.viewer, self._pictures.detail
+        self._pictures.source.measure_requested.connect(observer.measure)
+        self._pictures.source.stop_requested.connect(observer.stop_measuring)
+        observer.found.connect(self._pictures.show_findings)
+        observer.lost.connect(self._say_what_is_missing)
+        observer.source_changed.connect(self._on_source_changed)
+        observer.subject_changed.connect(viewer.set_subject)
+        detail.view_wanted.connect(viewer.want)
+        detail.view_insisted.connect(viewer.insist)
+        viewer.forgotten.connect(detail.forget_view)
+        viewer.viewed.connect(detail.show_view)
+        viewer.offered.connect(detail.offer_to_look)
+        viewer.told.connect(detail.tell)
+
+    def look_at(self, report: PlanReport) -> None:
+        """Look at the models of a set-up that was checked."""
+        self._report = report
+        self.observer.look_at(report)
+        if self.observer.findings is None:
+            self._say_what_is_missing()
+
+    def show_setup(self, setup: MergeSetup, *, merging: bool) -> None:
+        """Say in the pictures how it would be merged, or is."""
+        method = METHODS[setup.method]
+        draws = method.parameter("resamples") is not None
+        self._pictures.provenance.set_method(method.title, draws=draws)
+        ruled = any(rule.parameter == "resamples" for rule in setup.rules)
+        n = setup.parameters.get("resamples") if draws and not ruled else None
+        self._pictures.resampling.set_resamples(None if n is None else int(n), fixed=merging)
+
+    # -- merges
+
+    def recall(self, entry: HistoryEntry, setup: MergeSetup) -> None:
+        """Show what an earlier run counted, once `setup`, which it merged, is looked at."""
+        self._wanted = entry
+        job = RecallJob(entry, setup)
+        job.found.connect(self._on_recalled)
+        self._jobs.start(job)
+
+    def forget_merge(self) -> None:
+        """Show what is known without a merge."""
+        self._wanted = None
+        self.observer.forget_merge()
+
+    def begin_merge(self, setup: MergeSetup) -> Findings | None:
+        """Read nothing from now on. Returns what is known of the models of `setup`."""
+        self._merged, self._wanted = setup, None
+        self.viewer.hold(True)
+        return self.observer.begin_merge(setup)
+
+    @Slot(object)
+    def show_merge(self, findings: Findings) -> None:
+        """Show what the merge has counted so far."""
+        assert self._merged is not None
+        self.observer.show_merge(findings, draws_text(self._merged))
+
+    def end_merge(self, *, keep: bool) -> None:
+        """The merge is over; what it counted is kept, or not."""
+        self.observer.end_merge(keep=keep)
+        self.viewer.hold(False)
+
+    # -- inside
+
+    @Slot(object)
+    def _on_recalled(self, recalled: Recalled) -> None:
+        if recalled.entry is self._wanted:  # and not one that was asked for before
+            self._wanted = None
+            self.observer.recall(recalled)
+
+    @Slot()
+    def _on_source_changed(self) -> None:
+        source = self.observer.source
+        self._pictures.show_source(source.text, can_measure=source.can_measure, measuring=source.measuring)
+
+    @Slot()
+    def _say_what_is_missing(self) -> None:
+        """There are no pictures: say why."""
+        report, pictures = self._report, self._pictures
+        failure = self.observer.failure
+        if report is None or (report.setup.base is None and not report.setup.models):
+            pictures.say_what_to_do()
+        elif report.setup.base is None:
+            pictures.say_next(
+                "Choose the base to see what fine-tuning changed",
+                "The pictures compare every sub-model with the model that it was fine-tuned from.",
+            )
+        elif not report.setup.taking_part:
+            pictures.say_next(
+                "Add the models that were fine-tuned from this base", "The pictures appear by themselves."
+            )
+        elif failure is not None:
+            pictures.say_next(
+                "The models could not be looked at", f"{failure.message} {failure.hint or ''}".strip()
+            )
+        elif report.errors and not self.observer.looking:
+            pictures.say_next("These models cannot be looked at yet", report.errors[0].message)
+        else:
+            pictures.say_next(
+                "Looking at the models…",
+                "The first pictures are there in a moment. At the very first start the arithmetic is "
+                "compiled before, which takes up to a minute.",
+            )

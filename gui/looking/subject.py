@@ -1,0 +1,93 @@
+"""What is looked at: models, and the weights with which they are to be drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+from core import MergePlan
+from core.methods import METHODS
+from gui.document.merge_setup import MergeSetup
+from gui.preflight.report import PlanReport
+
+__all__ = ["Subject", "same_models"]
+
+
+@dataclass(frozen=True)
+class Subject:
+    """The models of a set-up that was checked.
+
+    Attributes:
+        setup: of a method that reads the base.
+        plan: of it; None where it is still to be made.
+        equal_weights: whether every sub-model is as likely to be drawn as any other, in every tensor.
+        files: every file of the models: its path, its size in bytes and when it was written, in nanoseconds
+            since 1970.
+    """
+
+    setup: MergeSetup
+    plan: MergePlan | None
+    equal_weights: bool
+    files: tuple[tuple[Path, int, int], ...]
+
+    @classmethod
+    def of(cls, report: PlanReport) -> Subject | None:
+        """What there is to be looked at; None where there is no base, or the models do not fit."""
+        setup, plan = report.setup, report.plan
+        if setup.base is None or plan is None:
+            return None
+        files = tuple((shard.path, shard.size_bytes, shard.modified_ns) for shard in plan.headers.values())
+        if METHODS[setup.method].needs_base:
+            return cls(setup, plan, plan.equal_weights, files)
+        return cls(_as_selection(setup), None, True, files)
+
+    @cached_property
+    def models(self) -> Hashable:
+        """Equal for two that have the same deltas."""
+        return _deltas(self.setup), self.files
+
+    @cached_property
+    def draws(self) -> Hashable:
+        """Equal for two that have the same deltas and the same chances of being drawn."""
+        return self.models, None if self.equal_weights else _weights(self.setup)
+
+    @property
+    def modified_s(self) -> float:
+        """When the newest of the files was written, in seconds since 1970."""
+        return max((file[2] for file in self.files), default=0) / 1e9
+
+    def draws_as(self, setup: MergeSetup) -> bool:
+        """Whether `setup` is about the same models, as far as it says, with the same weights."""
+        return _deltas(setup) == _deltas(self.setup) and _weights(setup) == _weights(self.setup)
+
+
+def same_models(one: MergeSetup, other: MergeSetup) -> bool:
+    """Whether two set-ups name the same base and the same sub-models."""
+    return _folders(one) == _folders(other)
+
+
+def _folders(setup: MergeSetup) -> Hashable:
+    return setup.base, tuple(choice.folder for choice in setup.taking_part)
+
+
+def _deltas(setup: MergeSetup) -> Hashable:
+    return _folders(setup), setup.dtype, setup.zero_tolerance, setup.vocab
+
+
+def _weights(setup: MergeSetup) -> Hashable:
+    rules = tuple(rule for rule in setup.rules if rule.parameter == "weight")
+    return tuple(choice.weight for choice in setup.taking_part), rules
+
+
+def _as_selection(setup: MergeSetup) -> MergeSetup:
+    """The same models for a method that reads the base and draws with equal weights."""
+    return replace(
+        setup,
+        method="parameter_selection",
+        models=tuple(replace(choice, weight=1.0) for choice in setup.models),
+        parameters={},
+        rules=(),
+        seed=0,
+    )

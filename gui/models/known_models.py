@@ -1,0 +1,102 @@
+"""What is known of models: their headers, and whether they fit. Plain data, no Qt."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from enum import Enum
+from pathlib import Path
+
+from core.units import bytes_text, count_text
+from gui.failure import Failure
+from gui.models.summary import ModelSummary
+
+__all__ = ["KnownModels", "State", "types_text"]
+
+
+class State(Enum):
+    """How a model stands. The value is the sign that the window shows."""
+
+    READING = "…"
+    UNCHECKED = ""
+    FITS = "✓"
+    PROBLEM = "!"
+
+    @property
+    def words(self) -> str:
+        return _WORDS[self]
+
+
+_WORDS = {
+    State.READING: "Being read",
+    State.UNCHECKED: "Not checked",
+    State.FITS: "Compatible",
+    State.PROBLEM: "Not compatible",
+}
+
+
+class KnownModels:
+    """What the headers say of each folder, and what the plan says of it.
+
+    Attributes:
+        summaries: of the folders that were read.
+        reasons: why a model is not compatible, None where it is; nothing of those that were not checked.
+    """
+
+    def __init__(self) -> None:
+        self.summaries: dict[Path, ModelSummary] = {}
+        self.reasons: Mapping[Path, str | None] = {}
+
+    def add(self, summaries: Iterable[ModelSummary]) -> None:
+        self.summaries.update((summary.folder, summary) for summary in summaries)
+
+    def state(self, folder: Path) -> State:
+        if folder not in self.summaries:
+            return State.READING
+        if self.problem(folder) is not None:
+            return State.PROBLEM
+        return State.FITS if folder in self.reasons else State.UNCHECKED
+
+    def problem(self, folder: Path) -> Failure | None:
+        """Why the model cannot be merged: it cannot be read, or does not fit the others."""
+        summary = self.summaries.get(folder)
+        if summary is None:
+            return None
+        if summary.problem is not None:
+            return summary.problem
+        reason = self.reasons.get(folder)
+        return Failure(reason) if reason else None
+
+    def parameters_text(self, folder: Path) -> str:
+        """ "7.24 B"; "" while that is not known, as below."""
+        summary = self._readable(folder)
+        return count_text(summary.parameters) if summary else ""
+
+    def types_text(self, folder: Path) -> str:
+        summary = self._readable(folder)
+        return types_text(summary.dtypes) if summary else ""
+
+    def size_text(self, folder: Path) -> str:
+        summary = self._readable(folder)
+        return bytes_text(summary.size_bytes) if summary else ""
+
+    def facts_text(self, folder: Path) -> str:
+        """ "7.24 B parameters, bf16, 14.5 GB"."""
+        if self._readable(folder) is None:
+            return ""
+        facts = (
+            f"{self.parameters_text(folder)} parameters",
+            self.types_text(folder),
+            self.size_text(folder),
+        )
+        return ", ".join(facts)
+
+    def _readable(self, folder: Path) -> ModelSummary | None:
+        summary = self.summaries.get(folder)
+        return summary if summary is not None and summary.problem is None else None
+
+
+def types_text(dtypes: tuple[str, ...]) -> str:
+    """ "bf16", or "bf16 +1" where there are others."""
+    if not dtypes:
+        return "–"
+    return dtypes[0].lower() + (f" +{len(dtypes) - 1}" if len(dtypes) > 1 else "")

@@ -1,0 +1,89 @@
+"""The sub-models as the window holds them: plain data, no Qt."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from gui.document.merge_setup import ModelChoice
+
+__all__ = ["SubModels"]
+
+
+@dataclass
+class SubModels:
+    """The list of sub-models, and how many of them take part.
+
+    The first `k` enabled ones take part: all of them, until a smaller number is set, which then holds as
+    long as there are enough.
+
+    Attributes:
+        choices: in the order of the list.
+        k: 1 <= k <= `enabled`, or 0 where none is enabled.
+        wanted: the K that was set; None for all.
+    """
+
+    choices: tuple[ModelChoice, ...] = ()
+    k: int = 0
+    wanted: int | None = None
+
+    @property
+    def enabled(self) -> int:
+        """How many are enabled."""
+        return sum(choice.enabled for choice in self.choices)
+
+    def numbers(self) -> list[int | None]:
+        """For each row, its number among those that take part: 0 to k - 1, or None."""
+        numbers: list[int | None] = []
+        number = 0
+        for choice in self.choices:
+            takes_part = choice.enabled and number < self.k
+            numbers.append(number if takes_part else None)
+            number += takes_part
+        return numbers
+
+    def put(self, choices: Iterable[ModelChoice]) -> None:
+        """Put `choices` in the place of all."""
+        self.choices = tuple(choices)
+        self.k = self.enabled if self.wanted is None else min(self.wanted, self.enabled)
+
+    def set_k(self, k: int) -> None:
+        """Let the first `k` ticked ones take part; as many as there are means all, whatever is added."""
+        self.wanted = max(k, 1) if k < self.enabled else None
+        self.k = self.enabled if self.wanted is None else self.wanted
+
+    def remove(self, rows: Iterable[int]) -> None:
+        gone = set(rows)
+        self.put(choice for row, choice in enumerate(self.choices) if row not in gone)
+
+    def order_after_move(self, rows: Iterable[int], before: int) -> list[int]:
+        """The old rows in their new order, when `rows` are gathered in front of row `before`."""
+        moved = sorted(set(rows))
+        rest = [row for row in range(len(self.choices)) if row not in set(moved)]
+        at = sum(row < before for row in rest)
+        return [*rest[:at], *moved, *rest[at:]]
+
+    def reorder(self, order: Sequence[int]) -> None:
+        """Put the old rows in `order`; it names each of them once."""
+        self.put([self.choices[row] for row in order])
+
+    def enable(self, rows: Iterable[int], enabled: bool) -> None:
+        changed = set(rows)
+        self.put(
+            replace(choice, enabled=enabled) if row in changed else choice
+            for row, choice in enumerate(self.choices)
+        )
+
+    def set_weight(self, rows: Iterable[int], weight: float) -> None:
+        changed = set(rows)
+        self.put(
+            replace(choice, weight=weight) if row in changed else choice
+            for row, choice in enumerate(self.choices)
+        )
+
+    def set_folder(self, row: int, folder: Path) -> None:
+        """Put another model into row `row`, with the weight of the one before."""
+        choices = list(self.choices)
+        choices[row] = replace(choices[row], folder=folder)
+        self.put(choices)

@@ -1,0 +1,327 @@
+"""The list of sub-models as a Qt item model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from enum import IntEnum
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from PySide6.QtCore import (
+    QMimeData,
+    QModelIndex,
+    QObject,
+    Qt,
+    Signal,
+)
+from PySide6.QtGui import QFont, QGuiApplication, QPalette
+
+from core.checkpoint.model import model_names
+from gui.document.merge_setup import ModelChoice
+from gui.models.known_models import KnownModels, State
+from gui.models.sub_models import SubModels
+from gui.widgets.chips import model_chip
+from gui.widgets.dropped import dropped_paths, sort_dropped
+from gui.widgets.table_model import ROOT, Index, TableModel
+from gui.widgets.theme import ERROR, SUCCESS
+from gui.words import number_from_text, weight_text
+
+__all__ = ["ROWS_MIME_TYPE", "Column", "SubModelsModel"]
+
+
+ROWS_MIME_TYPE = "application/x-paramosaic-rows"
+"""Rows of the list that are being dragged: their numbers as text, "3 4 5"."""
+
+_URLS = "text/uri-list"
+
+
+class Column(IntEnum):
+    NAME = 0
+    WEIGHT = 1
+    PARAMETERS = 2
+    TYPE = 3
+    SIZE = 4
+    STATE = 5
+
+
+_TITLES = {
+    Column.NAME: "Sub-model",
+    Column.WEIGHT: "Weight",
+    Column.PARAMETERS: "Params",
+    Column.TYPE: "Type",
+    Column.SIZE: "Size",
+    Column.STATE: "",
+}
+_HELP = {
+    Column.NAME: "A checkpoint that was fine-tuned from the base",
+    Column.WEIGHT: "The share of this sub-model, relative to the others",
+    Column.PARAMETERS: "How many parameters it has",
+    Column.TYPE: "How its numbers are stored",
+    Column.SIZE: "What its weights take on the disk",
+    Column.STATE: "✓ compatible, ! not compatible, … being read",
+}
+
+
+def _alignment(column: Column) -> Qt.AlignmentFlag:
+    if column == Column.STATE:
+        return Qt.AlignmentFlag.AlignCenter
+    side = Qt.AlignmentFlag.AlignLeft if column == Column.NAME else Qt.AlignmentFlag.AlignRight
+    return side | Qt.AlignmentFlag.AlignVCenter
+
+
+class SubModelsModel(TableModel):
+    """Translates `SubModels` for the table; every change of the list goes through here.
+
+    The chip of a row has the colour of the model's number among those that take part, which is its number in
+    every picture; a row that takes no part has a ring.
+
+    Attributes:
+        sub_models: the list itself, to be read only.
+        names: what the rows are called; where folders have the same name, with the folder they are in.
+
+    Signals:
+        changed(): the list, a weight or K is another; once for each call.
+        folders_dropped(object): a tuple of Path, from a file manager.
+    """
+
+    changed = Signal()
+    folders_dropped = Signal(object)
+
+    titles = _TITLES
+    help = _HELP
+    alignment = staticmethod(_alignment)
+
+    def __init__(self, known: KnownModels, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self.sub_models = SubModels()
+        self.names: list[str] = []
+        self._numbers: list[int | None] = []
+        self._known = known
+
+    @property
+    def choices(self) -> tuple[ModelChoice, ...]:
+        return self.sub_models.choices
+
+    # -- changes
+
+    def add(self, choices: Sequence[ModelChoice]) -> None:
+        if choices:
+            before = self.choices
+            self.beginInsertRows(ROOT, len(before), len(before) + len(choices) - 1)
+            self.sub_models.put((*before, *choices))
+            self._find_names()
+            self.endInsertRows()
+            self._tell_changed()
+
+    def replace_all(self, choices: Iterable[ModelChoice], k: int) -> None:
+        """Put `choices` in the place of the list."""
+        after = tuple(choices)
+        if [choice.folder for choice in after] == [choice.folder for choice in self.choices]:
+            self.sub_models = SubModels(after)
+            self.sub_models.set_k(k)
+        else:
+            self.beginResetModel()
+            self.sub_models = SubModels(after)
+            self.sub_models.set_k(k)
+            self._find_names()
+            self.endResetModel()
+        self._tell_changed()
+
+    def remove(self, rows: Iterable[int]) -> None:
+        for first, last in reversed(_ranges(rows)):
+            self.beginRemoveRows(ROOT, first, last)
+            self.sub_models.remove(range(first, last + 1))
+            self._numbers = self.sub_models.numbers()
+            del self.names[first : last + 1]
+            self.endRemoveRows()
+        self._find_names()
+        self._tell_changed()
+
+    def move(self, rows: Iterable[int], before: int) -> None:
+        """Gather `rows` in front of row `before`; the number of rows for the end."""
+        order = self.sub_models.order_after_move(rows, before)
+        if order == sorted(order):
+            return
+        self.layoutAboutToBeChanged.emit()
+        self.sub_models.reorder(order)
+        self._find_names()
+        row_after = {old: new for new, old in enumerate(order)}
+        indexes = self.persistentIndexList()
+        self.changePersistentIndexList(
+            indexes, [self.index(row_after[index.row()], index.column()) for index in indexes]
+        )
+        self.layoutChanged.emit()
+        self._tell_changed()
+
+    def enable(self, rows: Iterable[int], enabled: bool) -> None:
+        self.sub_models.enable(rows, enabled)
+        self._tell_changed()
+
+    def set_weight(self, rows: Iterable[int], weight: float) -> None:
+        self.sub_models.set_weight(rows, weight)
+        self._tell_changed()
+
+    def set_folder(self, row: int, folder: Path) -> None:
+        """Put another model into `row`."""
+        self.sub_models.set_folder(row, folder)
+        self._find_names()
+        self._tell_changed()
+
+    def set_k(self, k: int) -> None:
+        if k != self.sub_models.k:
+            self.sub_models.set_k(k)
+            self._tell_changed()
+
+    def show_known(self) -> None:
+        """Show again what is known of the models."""
+        if self.choices:
+            last = self.index(len(self.choices) - 1, len(Column) - 1)
+            self.dataChanged.emit(self.index(0, 0), last)
+
+    # -- what Qt asks
+
+    def count(self) -> int:
+        return len(self.choices)
+
+    def flags(self, index: Index) -> Qt.ItemFlag:
+        if not index.isValid():
+            return Qt.ItemFlag.ItemIsDropEnabled  # between the rows
+        flags = super().flags(index) | Qt.ItemFlag.ItemIsDragEnabled
+        if index.column() == Column.NAME:
+            flags |= Qt.ItemFlag.ItemIsUserCheckable
+        elif index.column() == Column.WEIGHT:
+            flags |= Qt.ItemFlag.ItemIsEditable
+        return flags
+
+    def data(self, index: Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
+        if not index.isValid() or index.row() >= len(self.choices):
+            return None
+        row, column = index.row(), Column(index.column())
+        choice, number = self.choices[row], self._numbers[row]
+        if role == Qt.ItemDataRole.DisplayRole:
+            return self._shown(row, column)
+        if role == Qt.ItemDataRole.EditRole:
+            return weight_text(choice.weight) if column is Column.WEIGHT else self._shown(row, column)
+        if role == Qt.ItemDataRole.CheckStateRole and column is Column.NAME:
+            return Qt.CheckState.Checked if choice.enabled else Qt.CheckState.Unchecked
+        if role == Qt.ItemDataRole.DecorationRole and column is Column.NAME:
+            return model_chip(number)
+        if role == Qt.ItemDataRole.TextAlignmentRole:
+            return _alignment(column)
+        if role == Qt.ItemDataRole.FontRole and column is Column.STATE:
+            return _bold()
+        if role == Qt.ItemDataRole.ToolTipRole:
+            return self._tool_tip(row)
+        if role == Qt.ItemDataRole.AccessibleTextRole and column is Column.STATE:
+            return self._known.state(choice.folder).words
+        if role == Qt.ItemDataRole.AccessibleDescriptionRole and column is Column.NAME:
+            return self._part_text(row)
+        if role == Qt.ItemDataRole.ForegroundRole:
+            if number is None:
+                return QGuiApplication.palette().brush(QPalette.ColorGroup.Disabled, QPalette.ColorRole.Text)
+            if column is Column.STATE:
+                return _STATE_COLOURS.get(self._known.state(choice.folder))
+        return None
+
+    def setData(self, index: Index, value: Any, role: int = Qt.ItemDataRole.EditRole) -> bool:
+        if not index.isValid():
+            return False
+        if role == Qt.ItemDataRole.CheckStateRole and index.column() == Column.NAME:
+            self.enable([index.row()], Qt.CheckState(value) == Qt.CheckState.Checked)
+            return True
+        if role == Qt.ItemDataRole.EditRole and index.column() == Column.WEIGHT:
+            weight = number_from_text(str(value))
+            if weight is not None:
+                self.set_weight([index.row()], weight)
+            return weight is not None
+        return False
+
+    # -- dragging and dropping
+
+    def supportedDragActions(self) -> Qt.DropAction:
+        return Qt.DropAction.MoveAction
+
+    def supportedDropActions(self) -> Qt.DropAction:
+        return Qt.DropAction.MoveAction | Qt.DropAction.CopyAction | Qt.DropAction.LinkAction
+
+    def mimeTypes(self) -> list[str]:
+        return [ROWS_MIME_TYPE, _URLS]
+
+    def mimeData(self, indexes: Sequence[QModelIndex]) -> QMimeData:
+        mime = QMimeData()
+        rows = sorted({index.row() for index in indexes})
+        mime.setData(ROWS_MIME_TYPE, " ".join(map(str, rows)).encode())
+        return mime
+
+    def dropMimeData(
+        self, mime: QMimeData, action: Qt.DropAction, row: int, column: int, parent: Index
+    ) -> bool:
+        if mime.hasFormat(ROWS_MIME_TYPE):
+            rows = [int(part) for part in bytes(mime.data(ROWS_MIME_TYPE).data()).split()]
+            before = row if row >= 0 else parent.row() if parent.isValid() else len(self.choices)
+            self.move(rows, before)
+            return True
+        folders = sort_dropped(dropped_paths(mime)).folders
+        if folders:
+            self.folders_dropped.emit(folders)
+        return bool(folders)
+
+    # -- inside
+
+    def _shown(self, row: int, column: Column) -> str:
+        choice = self.choices[row]
+        if column is Column.NAME:
+            return self.names[row]
+        if column is Column.WEIGHT:
+            return weight_text(choice.weight)
+        if column is Column.PARAMETERS:
+            return self._known.parameters_text(choice.folder)
+        if column is Column.TYPE:
+            return self._known.types_text(choice.folder)
+        if column is Column.SIZE:
+            return self._known.size_text(choice.folder)
+        return self._known.state(choice.folder).value
+
+    def _tool_tip(self, row: int) -> str:
+        folder = self.choices[row].folder
+        problem = self._known.problem(folder)
+        lines = [str(folder), self._known.facts_text(folder)]
+        lines.append(problem.message if problem else self._known.state(folder).words)
+        lines.append(self._part_text(row))
+        return "\n".join(filter(None, lines))
+
+    def _part_text(self, row: int) -> str:
+        number = self._numbers[row]
+        if number is not None:
+            return f"Takes part, as number {number + 1} of {self.sub_models.k}"
+        if not self.choices[row].enabled:
+            return "Takes no part: it is not ticked"
+        return f"Takes no part: K is {self.sub_models.k}"
+
+    def _find_names(self) -> None:
+        self.names = model_names([choice.folder for choice in self.choices])
+        self._numbers = self.sub_models.numbers()
+
+    def _tell_changed(self) -> None:
+        self._numbers = self.sub_models.numbers()
+        self.show_known()
+        self.changed.emit()
+
+
+_STATE_COLOURS = {State.FITS: SUCCESS, State.PROBLEM: ERROR}
+
+
+def _ranges(rows: Iterable[int]) -> list[tuple[int, int]]:
+    """(first, last) of each run of neighbours among `rows`."""
+    ordered = sorted(set(rows))
+    breaks = [at for at, (row, after) in enumerate(pairwise(ordered), 1) if after != row + 1]
+    starts = [0, *breaks]
+    ends = [*breaks, len(ordered)]
+    return [(ordered[a], ordered[b - 1]) for a, b in zip(starts, ends, strict=True)] if ordered else []
+
+
+def _bold() -> QFont:
+    font = QFont()
+    font.setBold(True)
+    return font

@@ -1,0 +1,275 @@
+"""The right side of the window: the pictures, or a sentence where there are none."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import QPoint, Qt, QTimer, Signal, Slot
+from PySide6.QtGui import QAction, QPalette
+from PySide6.QtWidgets import (
+    QApplication,
+    QFrame,
+    QHBoxLayout,
+    QLabel,
+    QMenu,
+    QPushButton,
+    QStackedWidget,
+    QTabWidget,
+    QToolButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from core.deltas.findings import Findings
+from gui.pictures.agreement import AgreementPicture
+from gui.pictures.comparison import ComparisonPicture
+from gui.pictures.detail import DetailPicture
+from gui.pictures.export import copy_numbers, copy_picture
+from gui.pictures.magnitude import MagnitudePicture
+from gui.pictures.picture import Picture
+from gui.pictures.provenance import ProvenancePicture
+from gui.pictures.resampling import ResamplingPicture
+from gui.pictures.selection import Selected, Selection
+from gui.pictures.source_line import SourceLine
+from gui.pictures.zero_deltas import ZeroDeltasPicture
+from gui.widgets.theme import GRID, heading, secondary
+
+__all__ = ["PicturesPanel"]
+
+
+class PicturesPanel(QStackedWidget):
+    """Shows the pictures, one at a time, or says what to do first.
+
+    Attributes:
+        selection: what is selected, in all of them.
+        zero_deltas, resampling, provenance, agreement, magnitude, comparison: the
+            pictures.
+        detail: what is selected in them; it has a place of its own in the window.
+        source: the line that says where the numbers come from.
+        actions_: what can be done with the current picture, for menus.
+
+    Signals:
+        demo_requested(): the button of the empty state was pressed.
+        save_requested(object): a Picture is to be saved.
+        detail_requested(): something was selected in a picture.
+        built(): all plots were made.
+    """
+
+    demo_requested = Signal()
+    save_requested = Signal(object)
+    detail_requested = Signal()
+    built = Signal()
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setFrameShape(QFrame.Shape.StyledPanel)
+        self._findings: Findings | None = None
+        self._sentence = _Sentence()
+        self._sentence.button.clicked.connect(self.demo_requested)
+        self.selection = Selection(self)
+        self.zero_deltas = ZeroDeltasPicture(self.selection)
+        self.resampling = ResamplingPicture(self.selection)
+        self.provenance = ProvenancePicture(self.selection)
+        self.agreement = AgreementPicture(self.selection)
+        self.magnitude = MagnitudePicture(self.selection)
+        self.detail = DetailPicture(self.selection)
+        self.comparison = ComparisonPicture(self.selection)
+        self.source = SourceLine()
+        self.tabs = QTabWidget()
+        self.tabs.setDocumentMode(True)
+        self.tabs.setAccessibleName("Pictures")
+        titled: tuple[tuple[Picture, str], ...] = (
+            (self.zero_deltas, "&Zero deltas"),
+            (self.resampling, "Resam&pling"),
+            (self.provenance, "Prove&nance"),
+            (self.agreement, "A&greement"),
+            (self.magnitude, "Magnitu&de"),
+            (self.comparison, "&Compare"),
+        )
+        for picture, title in titled:
+            self.tabs.addTab(picture, title)
+        for picture in self.pictures:
+            picture.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
+            picture.customContextMenuRequested.connect(self._on_menu_requested)
+        self.actions_ = self._make_actions()
+        self.tabs.setCornerWidget(self._corner())
+        self._pictures = QWidget()
+        column = QVBoxLayout(self._pictures)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(0)
+        column.addWidget(self.tabs, 1)
+        column.addWidget(self.source)
+        self.addWidget(self._sentence)
+        self.addWidget(self._pictures)
+        self.selection.changed.connect(self._on_selected)
+        self.tabs.currentChanged.connect(self._on_tab_changed)
+        self.say_what_to_do()
+
+    @property
+    def pictures(self) -> tuple[Picture, ...]:
+        """Every picture, in the order of the tabs, and the detail."""
+        found = (self.tabs.widget(at) for at in range(self.tabs.count()))
+        return (*(picture for picture in found if isinstance(picture, Picture)), self.detail)
+
+    @property
+    def current(self) -> Picture:
+        """The picture that the focus is in, or else the tab that is shown."""
+        focus = QApplication.focusWidget()
+        if focus is not None and self.detail.isAncestorOf(focus):
+            return self.detail
+        picture = self.tabs.currentWidget()
+        assert isinstance(picture, Picture)
+        return picture
+
+    @property
+    def sentence(self) -> str:
+        """What is said in the place of pictures; "" while there are pictures."""
+        return self._sentence.text() if self.currentWidget() is self._sentence else ""
+
+    def say_what_to_do(self) -> None:
+        """The empty state: nothing is loaded yet."""
+        self._say(
+            "Choose a base model and add the models that were fine-tuned from it",
+            "Drop their folders anywhere on this window. Pictures of what fine-tuning changed appear here "
+            "by themselves, before anything is merged.",
+            offer_demo=True,
+        )
+
+    def say_next(self, title: str, text: str) -> None:
+        """There is nothing to draw yet, and why."""
+        self._say(title, text)
+
+    def show_findings(self, findings: Findings) -> None:
+        """Show what is known; what is selected stays where it is the same network."""
+        before, self._findings = self._findings, findings
+        if before is None or before.grid.tensors != findings.grid.tensors or before.models != findings.models:
+            self.selection.clear()
+        for picture in self.pictures:
+            picture.show_findings(findings)
+        self.setCurrentWidget(self._pictures)
+
+    @Slot()
+    def build_soon(self) -> None:
+        """Make the plots of one picture after the other, whenever the window has nothing else to do."""
+        left = [picture for picture in self.pictures if not picture.built]
+        if not left:
+            self.built.emit()
+            return
+        left[0].build_now()
+        QTimer.singleShot(0, self.build_soon)
+
+    def show_source(self, text: str, *, can_measure: bool, measuring: bool) -> None:
+        """Say where the numbers come from; also on what is printed of them."""
+        self.source.show_source(text, can_measure=can_measure, measuring=measuring)
+        for picture in self.pictures:
+            if picture is not self.comparison:
+                picture.set_source(text)
+
+    def _make_actions(self) -> list[QAction]:
+        actions = []
+        for text, keys, slot in (
+            ("Show &all of the picture", "Ctrl+Alt+0", self._show_all),
+            ("Select &nothing in the pictures", "Ctrl+Alt+N", self.selection.clear),
+            ("&Copy the picture", "Ctrl+Alt+C", lambda: copy_picture(self.current)),
+            ("Copy its n&umbers", "Ctrl+Alt+U", lambda: copy_numbers(self.current)),
+            ("Sa&ve the picture…", "Ctrl+E", lambda: self.save_requested.emit(self.current)),
+        ):
+            action = QAction(text, self)
+            action.setShortcut(keys)
+            action.triggered.connect(slot)
+            actions.append(action)
+        return actions
+
+    def _corner(self) -> QWidget:
+        corner = QWidget()
+        row = QHBoxLayout(corner)
+        row.setContentsMargins(0, 0, GRID // 2, GRID // 2)
+        row.setSpacing(GRID // 2)
+        menu = QMenu(corner)
+        menu.addActions(self.actions_)
+        button = QToolButton()
+        button.setText("Picture")
+        button.setAutoRaise(True)
+        button.setToolTip("Show all of it, copy it, save it")
+        button.setAccessibleName("What can be done with the picture")
+        button.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
+        button.setMenu(menu)
+        row.addWidget(button)
+        return corner
+
+    @Slot()
+    def _show_all(self) -> None:
+        if self.current.built:
+            self.current.reset_view()
+
+    @Slot()
+    def _on_tab_changed(self) -> None:
+        """What runs counted needs no words on where it comes from."""
+        self.source.setVisible(self.tabs.currentWidget() is not self.comparison)
+
+    @Slot()
+    def _on_selected(self) -> None:
+        if self.selection.value != Selected():
+            self.detail_requested.emit()
+
+    @Slot(QPoint)
+    def _on_menu_requested(self, position: QPoint) -> None:
+        menu = QMenu(self)
+        menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        picture = self.sender()
+        assert isinstance(picture, Picture)
+        if picture is self.detail and not picture.sentence:
+            self.detail.table.setFocus(Qt.FocusReason.MouseFocusReason)
+        menu.addActions(self.actions_)
+        menu.popup(picture.mapToGlobal(position))
+
+    def show_comparison(self) -> None:
+        """Go to the comparison of runs, which needs no models."""
+        self.tabs.setCurrentWidget(self.comparison)
+        self.setCurrentWidget(self._pictures)
+
+    def _say(self, title: str, text: str, *, offer_demo: bool = False) -> None:
+        self._findings = None
+        self._sentence.say(title, text, offer_demo=offer_demo)
+        for picture in self.pictures:
+            picture.show_findings(None)
+        comparing = self.tabs.currentWidget() is self.comparison and self.comparison.in_use
+        if not comparing:
+            self.setCurrentWidget(self._sentence)
+
+
+class _Sentence(QWidget):
+    """A heading, a sentence and perhaps the button that opens the demo, in the middle."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setAutoFillBackground(True)
+        self.setBackgroundRole(QPalette.ColorRole.Base)
+        self._title = heading("")
+        self._text = QLabel()
+        secondary(self._text)
+        for label in (self._title, self._text):
+            label.setWordWrap(True)
+            label.setAlignment(Qt.AlignmentFlag.AlignCenter)
+        self.button = QPushButton("Open the demo")
+        column = QWidget()
+        column.setFixedWidth(56 * GRID)
+        lines = QVBoxLayout(column)
+        lines.setSpacing(2 * GRID)
+        lines.addWidget(self._title)
+        lines.addWidget(self._text)
+        lines.addWidget(self.button, 0, Qt.AlignmentFlag.AlignHCenter)
+        row = QHBoxLayout()  # with an alignment in its place, wrapped lines would be cut off
+        row.addStretch(1)
+        row.addWidget(column)
+        row.addStretch(1)
+        layout = QVBoxLayout(self)
+        layout.addStretch(2)
+        layout.addLayout(row)
+        layout.addStretch(3)
+
+    def text(self) -> str:
+        return f"{self._title.text()}. {self._text.text()}"
+
+    def say(self, title: str, text: str, *, offer_demo: bool) -> None:
+        self._title.setText(title)
+        self._text.setText(text)
+        self.button.setVisible(offer_demo)

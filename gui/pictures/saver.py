@@ -1,0 +1,76 @@
+"""Saving pictures: one as it is shown, or all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from PySide6.QtCore import QObject, Qt, Signal
+from PySide6.QtGui import QGuiApplication
+from PySide6.QtWidgets import QWidget
+
+from core import MergeError
+from core.deltas.findings import Findings
+from gui.failure import Failure
+from gui.pictures.export import FORMATS, save_picture
+from gui.pictures.headless import write_pictures
+from gui.pictures.picture import Picture
+from gui.widgets.choosing import choose_folder, choose_picture_to_save
+from gui.words import plural
+
+__all__ = ["PictureSaver"]
+
+
+class PictureSaver(QObject):
+    """Asks where pictures go, and writes them there.
+
+    Signals:
+        saved(str): what was written, in words.
+        failed(object): a Failure.
+    """
+
+    saved = Signal(str)
+    failed = Signal(object)
+
+    def __init__(self, window: QWidget) -> None:
+        """Args:
+        window: the dialogs are before it.
+        """
+        super().__init__(window)
+        self._window = window
+
+    def ask_for_one(self, picture: Picture, folder: Path) -> None:
+        """Save `picture` where the user wants it; a file in `folder` is suggested."""
+        path = choose_picture_to_save(self._window, folder / f"{picture.file_name}.png")
+        if path is None:
+            return
+        with self._telling():
+            names = " and ".join(file.name for file in save_picture(picture, path))
+            self.saved.emit(f"Saved {names or 'nothing: there are no numbers'}")
+
+    def ask_for_all(self, findings: Findings, source: str, folder: Path) -> None:
+        """Save every picture of `findings` where the user wants them.
+
+        Args:
+            findings: what is known.
+            source: where the numbers come from, in words.
+            folder: where the search begins.
+        """
+        chosen = choose_folder(self._window, "Choose a folder for the pictures", folder)
+        if chosen is None:
+            return
+        with self._telling():
+            written = write_pictures(findings, chosen, FORMATS, source=source)
+            self.saved.emit(f"Saved {plural(len(written), 'file')} to {chosen}")
+
+    @contextmanager
+    def _telling(self) -> Iterator[None]:
+        """Show that the window is busy, and tell what goes wrong."""
+        QGuiApplication.setOverrideCursor(Qt.CursorShape.WaitCursor)
+        try:
+            yield
+        except MergeError as error:
+            self.failed.emit(Failure.of(error))
+        finally:
+            QGuiApplication.restoreOverrideCursor()

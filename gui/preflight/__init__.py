@@ -1,0 +1,1 @@
+"""What a merge would do, before it is started."""

@@ -1,0 +1,104 @@
+"""Keeps a report of what a merge would do up to date, and learns how fast this machine is."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import QObject, QTimer, Signal, Slot
+
+from core.plan.estimate import Throughput
+from gui.document.merge_setup import MergeSetup
+from gui.jobs import JobKeeper
+from gui.preflight.plan_job import CalibrateJob, PlanJob
+from gui.preflight.report import PlanReport
+from gui.run.result import MergeResult
+from gui.settings import Settings
+from gui.window.warm_up import WarmUpJob
+
+__all__ = ["Checker"]
+
+_AFTER_MS = 150
+"""A pause in typing, after which the plan is made again."""
+
+
+class Checker(QObject):
+    """Plans the merge of the set-up that it was given last, in a job.
+
+    Signals:
+        began(): a report is on its way.
+        reported(object): a PlanReport about the last set-up.
+    """
+
+    began = Signal()
+    reported = Signal(object)
+
+    def __init__(self, jobs: JobKeeper, settings: Settings, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._jobs, self._settings = jobs, settings
+        self._setup: MergeSetup | None = None
+        self._job: PlanJob | None = None
+        self._throughput = Throughput.from_json(settings.throughput)
+        self._pause = QTimer(self)
+        self._pause.setSingleShot(True)
+        self._pause.setInterval(_AFTER_MS)
+        self._pause.timeout.connect(self._start)
+
+    def check_soon(self, setup: MergeSetup) -> None:
+        """Report on `setup` after a pause; the reports of earlier ones are not wanted any more."""
+        self.stop()
+        self._setup = setup
+        self._pause.start()
+
+    def check_now(self, setup: MergeSetup) -> None:
+        """Report on `setup`."""
+        self.stop()
+        self._setup = setup
+        self._start()
+
+    def stop(self) -> None:
+        """Report on nothing until the next call."""
+        self._pause.stop()
+        if self._job is not None:
+            self._job.cancel()
+            self._job = None
+
+    def learn(self, result: MergeResult) -> None:
+        """Remember how fast a merge was."""
+        self._remember(self._throughput.updated(result.record, result.measured))
+
+    @Slot()
+    def warm_up(self) -> None:
+        """Import, compile and, at a first start, measure the kernels, before they are needed."""
+        job = WarmUpJob()
+        if not self._settings.throughput:
+            job.finished.connect(self._calibrate)
+        self._jobs.start(job)
+
+    @Slot()
+    def _start(self) -> None:
+        if self._setup is not None:
+            self._job = PlanJob(self._setup, self._throughput)
+            self._job.reported.connect(self._on_reported)
+            self.began.emit()
+            self._jobs.start(self._job)
+
+    @Slot(object)
+    def _on_reported(self, report: PlanReport) -> None:
+        if self.sender() is self._job:  # and not one that was overtaken
+            self.reported.emit(report)
+
+    @Slot()
+    def _calibrate(self) -> None:
+        if self._job is None:  # a merge runs, and needs the cores
+            return
+        job = CalibrateJob(self._throughput)
+        job.calibrated.connect(self._on_calibrated)
+        self._jobs.start(job)
+
+    @Slot(object)
+    def _on_calibrated(self, throughput: Throughput) -> None:
+        self._remember(throughput)
+        if self._job is not None and self._setup is not None:
+            self.check_now(self._setup)
+
+    def _remember(self, throughput: Throughput) -> None:
+        self._throughput = throughput
+        self._settings.throughput = throughput.to_json()

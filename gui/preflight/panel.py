@@ -1,0 +1,303 @@
+"""Before you merge: what it will read, write and take, what stands in the way, and the button."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+from PySide6.QtCore import Qt, QTimer, Signal, Slot
+from PySide6.QtGui import QPalette
+from PySide6.QtWidgets import QGridLayout, QHBoxLayout, QLabel, QPushButton, QToolButton, QVBoxLayout, QWidget
+
+from core.plan.estimate import Estimate
+from core.units import bytes_text, count_text, duration_text
+from gui.preflight.ledger import LedgerDialog
+from gui.preflight.problem_list import ProblemList
+from gui.preflight.report import PlanReport
+from gui.widgets.theme import GRID, accent_button, heading, secondary
+from gui.words import grouped
+
+__all__ = ["PreflightPanel", "about_text"]
+
+_SLOW_MS = 300
+"""A check that takes longer is worth a word."""
+
+_UNKNOWN = "–"
+
+_STEPS = ((9.5, 1), (57.5, 5), (295, 10), (3570, 60))
+"""Seconds, and to how many of them times below that are rounded."""
+
+_FACTS = (
+    ("Reads", "All weights of the base and the sub-models that take part"),
+    ("Writes", "The result's weights"),
+    ("Time", ""),
+    ("Memory", "For buffers, at most, whatever the size of the models"),
+    ("Disk", "Free space where the output goes"),
+    ("Params", "Parameters of the result"),
+)
+"""Titles and tool tips, by columns of three."""
+
+
+class PreflightPanel(QWidget):
+    """Shows a PlanReport. Merge can be pressed when the last report knows of no error.
+
+    Pressed while a newer set-up is checked, Merge waits for that report, and starts if it is without errors.
+
+    Attributes:
+        merge_button, cancel_button: start and stop.
+        ledger_button: opens the ledger.
+        problems: the errors and warnings.
+        ledger: the dialog; None until it was opened.
+
+    Signals:
+        merge_requested(): start the merge that the last report is about.
+        cancel_requested(): stop the merge that runs.
+        show_requested(object): go to what a Problem is about.
+        wish_dropped(str): why a merge that waited for a check does not begin.
+    """
+
+    merge_requested = Signal()
+    cancel_requested = Signal()
+    show_requested = Signal(object)
+    wish_dropped = Signal(str)
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._report: PlanReport | None = None
+        self._stale = True
+        self._wish = False
+        self._merging = False
+        self._cancelling = False
+        self._slow_check = False
+        self._slow = QTimer(self)
+        self._slow.setSingleShot(True)
+        self._slow.setInterval(_SLOW_MS)
+        self._slow.timeout.connect(self._on_slow)
+        self.ledger: LedgerDialog | None = None
+        self._doing = QLabel()
+        secondary(self._doing)
+        self._values = {title: QLabel(_UNKNOWN) for title, _ in _FACTS}
+        self._tensors = QLabel()
+        self.ledger_button = QToolButton()
+        self.ledger_button.setText("Show…")
+        self.ledger_button.setAccessibleName("Show what happens to each tensor")
+        self.ledger_button.setToolTip("What happens to each tensor")
+        self.problems = ProblemList()
+        self.merge_button = QPushButton("&Merge")
+        self.cancel_button = QPushButton("Cancel")
+        for button in (self.merge_button, self.cancel_button):
+            button.setMinimumHeight(max(4 * GRID, button.fontMetrics().height() + 2 * GRID))
+        accent_button(self.merge_button)
+        self._lay_out()
+        self.ledger_button.clicked.connect(self.show_ledger)
+        self.problems.show_requested.connect(self.show_requested)
+        self.merge_button.clicked.connect(self.wish_merge)
+        self.cancel_button.clicked.connect(self._on_cancel)
+        self._update()
+
+    @property
+    def reason(self) -> str | None:
+        """Why Merge cannot be pressed, as far as the last report says; None where nothing is in the way."""
+        return self._report.errors[0].message if self._report is not None and self._report.errors else None
+
+    @property
+    def checked(self) -> bool:
+        """Whether the last report is about what the fields say now."""
+        return not self._stale
+
+    # -- what the window tells
+
+    def setup_changed(self) -> None:
+        """The last report is out of date, and so is a wish to merge what it was about."""
+        self._stale = True
+        if self._wish:
+            self._wish = False
+            self.wish_dropped.emit("Not merged: the recipe was changed meanwhile")
+        self._update()
+
+    def show_checking(self) -> None:
+        """A report is on its way; said in words when it takes long."""
+        self._stale = True
+        if not self._slow.isActive():
+            self._slow.start()
+        self._update()
+
+    def show_report(self, report: PlanReport) -> None:
+        """Show what was found about the set-up in the fields; starts the merge that was wished for."""
+        self._slow.stop()
+        self._report, self._stale, self._slow_check = report, False, False
+        wished, self._wish = self._wish, False
+        self._show_facts(report)
+        self.problems.show_problems(report.errors, report.warnings, "Ready.")
+        self._order_tabs()
+        self._set_dimmed(False)
+        if self.ledger is not None:
+            self.ledger.set_rows(report.ledger)
+        self._update()
+        if wished and not report.errors:
+            self.merge_requested.emit()
+        elif wished:
+            self.wish_dropped.emit(f"Not merged: {report.errors[0].message}")
+
+    def set_merging(self, merging: bool) -> None:
+        """Whether a merge runs; there is one at a time."""
+        if merging != self._merging:
+            had_focus = self.merge_button.hasFocus() or self.cancel_button.hasFocus()
+            self._merging, self._cancelling, self._wish = merging, False, False
+            self.cancel_button.setEnabled(True)  # a button that is disabled hands its focus to anybody
+            self.merge_button.setEnabled(True)
+            if had_focus:
+                (self.cancel_button if merging else self.merge_button).setFocus()
+            self._update()
+
+    @Slot()
+    def wish_merge(self) -> None:
+        """Merge now, or as soon as the check of the set-up has come out well."""
+        if self._merging:
+            return
+        if self._stale:
+            self._wish = True
+            self._update()
+        elif self._report is not None and not self._report.errors:
+            self.merge_requested.emit()
+
+    @Slot()
+    def show_ledger(self) -> None:
+        """Open the ledger, or bring it to the front."""
+        if self.ledger is None:
+            self.ledger = LedgerDialog(self)
+            self.ledger.set_rows(self._report.ledger if self._report is not None else ())
+        self.ledger.show()
+        self.ledger.raise_()
+        self.ledger.activateWindow()
+
+    def update_accent(self) -> None:
+        """To be called when the palette changes."""
+        accent_button(self.merge_button)
+        self.problems.update_colours()
+        self._order_tabs()
+
+    # -- inside
+
+    @Slot()
+    def _on_slow(self) -> None:
+        self._slow_check = True
+        self._set_dimmed(True)
+        self._update()
+
+    @Slot()
+    def _on_cancel(self) -> None:
+        if self._wish:
+            self._wish = False
+        else:
+            self._cancelling = True
+            self.cancel_requested.emit()
+        self._update()
+
+    def _update(self) -> None:
+        ready = self._report is not None and not self._report.errors
+        self.merge_button.setEnabled(ready and not self._merging and not self._wish)
+        self.merge_button.setToolTip(self.reason or "")
+        self.cancel_button.setEnabled(self._wish or (self._merging and not self._cancelling))
+        self.ledger_button.setEnabled(self._report is not None and bool(self._report.ledger))
+        self._doing.setText(self._doing_text())
+
+    def _doing_text(self) -> str:
+        if self._merging:
+            return "Cancelling…" if self._cancelling else "Merging…"
+        if self._wish:
+            return "Waiting for the check…"
+        return "Checking…" if self._slow_check else ""
+
+    def _show_facts(self, report: PlanReport) -> None:
+        known = report.plan is not None
+        texts = {
+            "Reads": bytes_text(report.bytes_to_read),
+            "Writes": bytes_text(report.bytes_to_write),
+            "Time": about_text(report.estimate.seconds) if report.estimate is not None else _UNKNOWN,
+            "Memory": bytes_text(report.memory_bytes),
+            "Params": count_text(report.parameters),
+        }
+        for title, text in texts.items():
+            self._values[title].setText(text if known else _UNKNOWN)
+        free = report.free_disk_bytes
+        self._values["Disk"].setText(f"{bytes_text(free)} free" if free is not None else _UNKNOWN)
+        self._values["Time"].setToolTip(_basis(report.estimate) if report.estimate is not None else "")
+        self._tensors.setText(_ledger_text(report) if known else _UNKNOWN)
+
+    def _set_dimmed(self, dimmed: bool) -> None:
+        role = QPalette.ColorRole.PlaceholderText if dimmed else QPalette.ColorRole.WindowText
+        for label in (*self._values.values(), self._tensors):
+            label.setForegroundRole(role)
+        self.problems.set_dimmed(dimmed)
+
+    def _order_tabs(self) -> None:
+        """Rows that are new come last otherwise."""
+        buttons = [self.ledger_button, *self.problems.links, self.merge_button, self.cancel_button]
+        for before, after in pairwise(buttons):
+            QWidget.setTabOrder(before, after)
+
+    def _lay_out(self) -> None:
+        top = QHBoxLayout()
+        top.addWidget(heading("Before you merge"), 1)
+        top.addWidget(self._doing)
+        facts = QGridLayout()
+        facts.setHorizontalSpacing(GRID)
+        facts.setVerticalSpacing(GRID // 2)
+        facts.setColumnMinimumWidth(2, 2 * GRID)
+        for column in (1, 4):
+            facts.setColumnStretch(column, 1)
+        for at, (title, tip) in enumerate(_FACTS):
+            self._add_fact(facts, at % 3, 3 * (at // 3), title, tip)
+        tensors = QHBoxLayout()
+        tensors.setSpacing(GRID)
+        tensors.addWidget(_title("Tensors"))
+        tensors.addWidget(self._tensors, 1)
+        tensors.addWidget(self.ledger_button)
+        buttons = QHBoxLayout()
+        buttons.setSpacing(GRID)
+        buttons.addWidget(self.merge_button, 1)
+        buttons.addWidget(self.cancel_button)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(GRID)
+        layout.addLayout(top)
+        layout.addLayout(facts)
+        layout.addLayout(tensors)
+        layout.addWidget(self.problems)
+        layout.addLayout(buttons)
+
+    def _add_fact(self, facts: QGridLayout, row: int, column: int, title: str, tip: str) -> None:
+        label, value = _title(title), self._values[title]
+        value.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+        value.setAccessibleName(title)
+        for widget in (label, value):
+            widget.setToolTip(tip)
+        facts.addWidget(label, row, column)
+        facts.addWidget(value, row, column + 1)
+
+
+def about_text(seconds: float) -> str:
+    """ "under 1 s", "about 25 s", "about 4 min": no more digits than an estimate has."""
+    if seconds < 1:
+        return "under 1 s"
+    step = next((step for limit, step in _STEPS if seconds < limit), 600)
+    rounded = step * round(seconds / step)
+    text = f"{rounded} s" if rounded < 60 else duration_text(rounded)
+    return f"about {text.removesuffix(' 0 s').removesuffix(' 0 min')}"
+
+
+def _basis(estimate: Estimate) -> str:
+    """Where the number comes from, in words."""
+    source = "merges on this machine" if estimate.learned else "what other machines do, until one ran here"
+    return f"Most of it goes into {estimate.bound_by}. Estimated from {source}."
+
+
+def _ledger_text(report: PlanReport) -> str:
+    """ "73 merged, 1 copied"."""
+    return ", ".join(f"{grouped(count)} {action}" for action, count in report.actions.items())
+
+
+def _title(text: str) -> QLabel:
+    label = QLabel(text)
+    secondary(label)
+    return label

@@ -1,0 +1,81 @@
+"""Planning in a thread of its own, whenever the set-up is another."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+
+from PySide6.QtCore import Signal
+
+from core import Cancelled, CancelToken
+from core.plan.estimate import Throughput
+from gui.document.merge_setup import MergeSetup
+from gui.failure import Failure
+from gui.jobs import Job
+from gui.preflight.preflight import look_ahead
+from gui.preflight.report import PlanReport, Problem
+
+__all__ = ["CalibrateJob", "PlanJob"]
+
+
+class PlanJob(Job):
+    """Finds out what a merge would do, and whether anything stands in its way.
+
+    Signals:
+        reported(object): a PlanReport; not after it was cancelled.
+        ended(): after that.
+    """
+
+    reported = Signal(object)
+    ended = Signal()
+
+    def __init__(self, setup: MergeSetup, throughput: Throughput) -> None:
+        super().__init__()
+        self._setup = setup
+        self._throughput = throughput
+        self._token = CancelToken()
+
+    def cancel(self) -> None:
+        self._token.cancel()
+
+    def run(self) -> None:
+        report = self._report()
+        if report is not None and not self._token.cancelled:
+            self.reported.emit(report)
+        self.ended.emit()
+
+    def _report(self) -> PlanReport | None:
+        try:
+            return look_ahead(self._setup, self._throughput, self._token)
+        except Cancelled:
+            return None
+        except Exception as error:
+            traceback.print_exc()
+            failure = Failure.of(error)
+            return PlanReport(
+                self._setup,
+                errors=(Problem(failure.message, f"{type(error).__name__}: {error}", "", failure=failure),),
+            )
+
+
+class CalibrateJob(Job):
+    """Measures how fast the kernels are here. To be started when they have been warmed up.
+
+    Signals:
+        calibrated(object): the Throughput with what was measured.
+    """
+
+    calibrated = Signal(object)
+
+    def __init__(self, throughput: Throughput) -> None:
+        super().__init__()
+        self._throughput = throughput
+
+    def run(self) -> None:
+        try:
+            from core.plan.estimate import calibrated
+
+            self.calibrated.emit(calibrated(self._throughput))
+        except Exception as error:
+            # Estimates are less good without it, and that is all.
+            print(f"warning: the kernels could not be measured: {error}", file=sys.stderr)

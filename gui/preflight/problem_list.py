@@ -1,0 +1,178 @@
+"""Problems as rows: what is wrong, what to do about it, and a way to get there."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from PySide6.QtCore import QRect, Qt, Signal
+from PySide6.QtGui import QPainter, QPaintEvent, QPalette, QResizeEvent
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QScrollArea, QToolButton, QVBoxLayout, QWidget
+
+from gui.preflight.report import Problem
+from gui.widgets.theme import ERROR, GRID, accent_of
+
+__all__ = ["ProblemList"]
+
+_MOST_LINES = 5
+"""Of text that are in sight; beyond that the list scrolls."""
+
+_LEAST_LINES = 2
+
+
+class ProblemList(QScrollArea):
+    """Rows of problems, errors first, or a quiet note where there are none.
+
+    It takes the height of its rows, within bounds, so that the usual problem moves nothing around it.
+
+    Attributes:
+        links: the buttons of its rows, from top to bottom.
+
+    Signals:
+        show_requested(object): "Show me" of a Problem was pressed.
+    """
+
+    show_requested = Signal(object)
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setAccessibleName("Problems")
+        self.setWidgetResizable(True)
+        self.setFrameShape(QFrame.Shape.NoFrame)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.setFocusPolicy(Qt.FocusPolicy.NoFocus)  # the rows have buttons to go to
+        self.viewport().setAutoFillBackground(False)
+        self._shown: tuple[tuple[Problem, ...], tuple[Problem, ...], str] = ((), (), "")
+        self.links: list[QToolButton] = []
+        self._rows: list[_Row] = []
+        self._content = QWidget()
+        self._show(*self._shown)
+
+    @property
+    def texts(self) -> list[str]:
+        """What the rows say."""
+        return [row.text for row in self._rows]
+
+    def show_problems(self, errors: Sequence[Problem], warnings: Sequence[Problem], note: str) -> None:
+        """Show a row for each, or `note` where there are none."""
+        shown = (tuple(errors), tuple(warnings), note)
+        if shown != self._shown:
+            self._shown = shown
+            self._show(*shown)
+
+    def update_colours(self) -> None:
+        """To be called when the palette changes."""
+        self._show(*self._shown)
+
+    def set_dimmed(self, dimmed: bool) -> None:
+        for row in self._rows:
+            row.set_dimmed(dimmed)
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        self._fit()
+
+    def _show(self, errors: Sequence[Problem], warnings: Sequence[Problem], note: str) -> None:
+        self._rows = [_Row(problem, wrong=not problem.missing) for problem in errors]
+        self._rows += [_Row(problem, wrong=False) for problem in warnings]
+        self.links = [row.link for row in self._rows if row.link is not None]
+        self._content = QWidget()
+        self._content.setMinimumSize(1, 1)  # wrapped text has no idea of its least height
+        layout = QVBoxLayout(self._content)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(GRID // 2)
+        for row in self._rows:
+            row.show_requested.connect(self.show_requested)
+            layout.addWidget(row)
+        if not self._rows:
+            label = QLabel(note)
+            label.setWordWrap(True)
+            label.setForegroundRole(QPalette.ColorRole.PlaceholderText)
+            layout.addWidget(label)
+        layout.addStretch(1)
+        before = self.takeWidget()
+        if before is not None:
+            before.deleteLater()  # a button of it may have led here
+        self.setWidget(self._content)
+        self._content.setAutoFillBackground(False)
+        self._content.show()
+        self._fit()
+
+    def _fit(self) -> None:
+        lines = self.fontMetrics().lineSpacing()
+        least, most = _LEAST_LINES * lines + GRID, _MOST_LINES * lines + 2 * GRID
+        wanted = self._content.heightForWidth(self.width())
+        # Decided here: a scroll bar makes lines shorter, and so could be the only reason for itself.
+        policy = Qt.ScrollBarPolicy
+        self.setVerticalScrollBarPolicy(
+            policy.ScrollBarAlwaysOn if wanted > most else policy.ScrollBarAlwaysOff
+        )
+        self.setFixedHeight(min(max(wanted, least), most))
+
+
+class _Row(QFrame):
+    """One problem.
+
+    Signals:
+        show_requested(object): its button was pressed; carries the Problem.
+    """
+
+    show_requested = Signal(object)
+
+    def __init__(self, problem: Problem, *, wrong: bool) -> None:
+        super().__init__()
+        self._wrong = wrong
+        words = "Details…" if problem.failure is not None else "Show me"
+        self.link = _link(words) if problem.target or problem.failure is not None else None
+        self.text = f"{problem.message} {problem.hint or ''}".strip()
+        self._message = _text_label(problem.message)
+        texts = QVBoxLayout()
+        texts.setSpacing(0)
+        texts.addWidget(self._message)
+        if problem.hint:
+            hint = _text_label(problem.hint)
+            hint.setForegroundRole(QPalette.ColorRole.PlaceholderText)
+            texts.addWidget(hint)
+        layout = QHBoxLayout(self)
+        layout.setContentsMargins(GRID + GRID // 2, GRID // 2, 0, GRID // 2)
+        layout.setSpacing(GRID)
+        layout.addLayout(texts, 1)
+        if self.link is not None:
+            self.link.setAccessibleName(f"{words}: {problem.message}")
+            self.link.clicked.connect(lambda: self.show_requested.emit(problem))
+            layout.addWidget(self.link, 0, Qt.AlignmentFlag.AlignTop)
+
+    def set_dimmed(self, dimmed: bool) -> None:
+        role = QPalette.ColorRole.PlaceholderText if dimmed else QPalette.ColorRole.WindowText
+        self._message.setForegroundRole(role)
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        super().paintEvent(event)
+        painter = QPainter(self)
+        colour = ERROR if self._wrong else accent_of(self.palette())
+        painter.fillRect(QRect(0, 0, GRID // 2, self.height()), colour)
+
+
+def _text_label(text: str) -> QLabel:
+    label = QLabel(_breakable(text))
+    label.setWordWrap(True)
+    label.setTextFormat(Qt.TextFormat.PlainText)
+    return label
+
+
+def _breakable(text: str) -> str:
+    """`text` with places at which long paths and names can be broken."""
+    return re.sub(r"([/\\._])(?=\S)", "\\1\u200b", text)
+
+
+def _link(text: str) -> QToolButton:
+    """A button that looks like a link."""
+    button = QToolButton()
+    button.setText(text)
+    button.setAutoRaise(True)
+    button.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+    button.setCursor(Qt.CursorShape.PointingHandCursor)
+    colours = button.palette()
+    colours.setColor(QPalette.ColorRole.ButtonText, accent_of(colours))
+    button.setPalette(colours)
+    return button

@@ -1,0 +1,102 @@
+"""What a merge would do, and what stands in its way."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from core import MergePlan
+from core.plan.estimate import Estimate
+from gui.document.merge_setup import MergeSetup
+from gui.failure import Failure
+
+__all__ = [
+    "LedgerRow",
+    "PlanReport",
+    "Problem",
+]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Something that stands in the way of a merge, or that is good to know before it.
+
+    Attributes:
+        message: one sentence.
+        hint: what to do about it, or None.
+        target: the field that it is about: "base", "models", "method", a parameter's name, or a field of
+            MergeSetup such as "seed", "out" and "tokenizer_source".
+        path: the folder of the model that it is about, as the set-up names it; None where it is about none.
+        missing: whether nothing is wrong, and something only has not been chosen yet.
+        failure: a fault of the program, with its details; None for anything that the user can mend.
+    """
+
+    message: str
+    hint: str | None
+    target: str
+    path: Path | None = None
+    missing: bool = False
+    failure: Failure | None = None
+
+
+@dataclass(frozen=True)
+class LedgerRow:
+    """What happens to one tensor.
+
+    Attributes:
+        name: of the tensor.
+        shape, dtype: as it will be written; () and "" where it will not be.
+        elements: their number.
+        action: "merged", "copied" or "omitted".
+        reason: why it is not simply merged; "" otherwise.
+        values: the method's parameters for this tensor, as text.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    elements: int
+    action: str
+    reason: str = ""
+    values: str = ""
+
+
+@dataclass(frozen=True)
+class PlanReport:
+    """What would happen if Merge were pressed now.
+
+    Attributes:
+        setup: what the report is about.
+        plan: the merge, checked; None where there is none because of an error, and all numbers are zero
+            and the ledger is empty then.
+        bytes_to_read, bytes_to_write: of weights.
+        memory_bytes: what the buffers take at most.
+        free_disk_bytes: where the output goes; None where that is not known.
+        estimate: how long it takes.
+        tensors, parameters: of the output.
+        ledger: a row for each tensor.
+        warnings, errors: what to know, and what has to be done first.
+        states: of the sub-models: why a model does not fit, or None where it does; one that is missing was
+            not looked at.
+    """
+
+    setup: MergeSetup
+    plan: MergePlan | None = field(default=None, repr=False)
+    bytes_to_read: int = 0
+    bytes_to_write: int = 0
+    memory_bytes: int = 0
+    free_disk_bytes: int | None = None
+    estimate: Estimate | None = None
+    tensors: int = 0
+    parameters: int = 0
+    ledger: tuple[LedgerRow, ...] = field(default=(), repr=False)
+    warnings: tuple[Problem, ...] = ()
+    errors: tuple[Problem, ...] = ()
+    states: Mapping[Path, str | None] = field(default_factory=dict)
+
+    @property
+    def actions(self) -> Mapping[str, int]:
+        """How many tensors are merged, copied and omitted; an action that none takes is missing."""
+        return Counter(row.action for row in self.ledger)

@@ -1,0 +1,186 @@
+"""Where the result goes, and how much room is there."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import threading
+from pathlib import Path
+
+from PySide6.QtCore import QTimer, Signal, Slot
+from PySide6.QtGui import QDragEnterEvent, QDropEvent, QShowEvent
+from PySide6.QtWidgets import QLabel, QLineEdit, QPushButton, QVBoxLayout, QWidget
+
+from core.units import bytes_text
+from gui.document.merge_setup import free_name
+from gui.jobs import Job, JobKeeper
+from gui.widgets.choosing import choose_folder
+from gui.widgets.dropped import dropped_paths, sort_dropped
+from gui.widgets.fields import name_field, side_by_side, tame
+from gui.widgets.theme import GRID, secondary
+
+__all__ = ["FreeSpaceJob", "OutputField"]
+
+_PAUSE_MS = 300
+"""In typing, before the disk is asked."""
+
+
+class OutputField(QWidget):
+    """The output folder. A folder dropped onto it is where the output folder is to be made.
+
+    Attributes:
+        edit: the text.
+        choose_button: opens a dialog.
+        space_label: how much is free where the folder would be.
+
+    Signals:
+        changed(): the text is another.
+    """
+
+    changed = Signal()
+
+    def __init__(self, jobs: JobKeeper, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._jobs = jobs
+        self._job: FreeSpaceJob | None = None
+        self._suggested = ""
+        self.edit = _PathEdit()
+        self.edit.setPlaceholderText("A folder that does not exist yet")
+        name_field(
+            self.edit,
+            "Output folder",
+            "The merged model is written into this folder, which must not exist yet.",
+        )
+        self.choose_button = QPushButton("Choose…")
+        self.choose_button.setAccessibleName("Choose where the output folder goes")
+        self.choose_button.setToolTip("Choose the folder in which the output folder will be made")
+        self.space_label = QLabel(" ")
+        self.space_label.setAccessibleName("Free space")
+        secondary(self.space_label)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(GRID // 2)
+        layout.addLayout(side_by_side(self.edit, self.choose_button))
+        layout.addWidget(self.space_label)
+        self.setFocusProxy(self.edit)
+        self._timer = QTimer(self)
+        self._timer.setSingleShot(True)
+        self._timer.setInterval(_PAUSE_MS)
+        self._timer.timeout.connect(self.refresh_space)
+        self.choose_button.clicked.connect(self._on_choose)
+        self.edit.textChanged.connect(self._on_text_changed)
+
+    @property
+    def folder(self) -> str:
+        """The folder, absolute; "" for none."""
+        text = self.edit.text().strip()
+        return os.path.abspath(os.path.expanduser(text)) if text else ""
+
+    def set_folder(self, folder: str) -> None:
+        if folder != self.folder:
+            self.edit.setText(folder)
+            self.edit.setCursorPosition(len(folder))
+
+    def suggest(self, out: Path, *, insist: bool) -> None:
+        """Fill in a folder, unless the user has typed one (`insist`: even then)."""
+        if insist or self.edit.text() in {"", self._suggested}:
+            self._suggested = str(out)
+            self.set_folder(self._suggested)
+
+    @Slot()
+    def refresh_space(self) -> None:
+        """Ask the disk again how much is free on it, while the field is in sight."""
+        if self._job is not None:
+            self._job.cancel()
+            self._job = None
+        if self.folder and self.isVisible():
+            self._job = FreeSpaceJob(self.folder)
+            self._job.found.connect(self._on_found)
+            self._jobs.start(self._job)
+        else:
+            self.space_label.setText(" ")
+
+    def showEvent(self, event: QShowEvent) -> None:
+        super().showEvent(event)
+        self._timer.start()
+
+    @Slot(str, object)
+    def _on_found(self, folder: str, free_bytes: int | None) -> None:
+        if folder == self.folder:
+            self.space_label.setText(" " if free_bytes is None else f"{bytes_text(free_bytes)} free there")
+
+    @Slot()
+    def _on_text_changed(self) -> None:
+        self._timer.start()
+        self.changed.emit()
+
+    @Slot()
+    def _on_choose(self) -> None:
+        current = Path(self.folder or Path.cwd() / "merged")
+        start = current.parent if current.parent.is_dir() else Path.cwd()
+        parent = choose_folder(self, "Choose the folder in which the output folder will be made", start)
+        if parent is not None:
+            self.set_folder(str(free_name(parent / (current.name or "merged"))))
+
+
+class FreeSpaceJob(Job):
+    """Finds out how much room there is; can be cancelled even where the disk never answers.
+
+    Signals:
+        found(str, object): the folder, and bytes as an int; None where nobody knows.
+    """
+
+    found = Signal(str, object)
+
+    def __init__(self, folder: str) -> None:
+        super().__init__()
+        self._folder = folder
+        self._answered = threading.Event()
+        self._cancelled = False
+
+    def cancel(self) -> None:
+        self._cancelled = True
+        self._answered.set()
+
+    def run(self) -> None:
+        answers: list[int | None] = []
+
+        def ask() -> None:
+            answers.append(_free_bytes(Path(self._folder)))
+            self._answered.set()
+
+        # A dead network mount blocks its caller for good: let that be a thread that nobody waits for.
+        threading.Thread(target=ask, daemon=True).start()
+        self._answered.wait()
+        if not self._cancelled:
+            self.found.emit(self._folder, answers[0])
+
+
+def _free_bytes(out: Path) -> int | None:
+    for folder in (out, *out.parents):
+        try:
+            return shutil.disk_usage(folder).free
+        except (OSError, ValueError):
+            continue
+    return None
+
+
+class _PathEdit(QLineEdit):
+    def __init__(self) -> None:
+        super().__init__()
+        tame(self)
+        self.setAcceptDrops(True)
+
+    def dragEnterEvent(self, event: QDragEnterEvent) -> None:
+        if sort_dropped(dropped_paths(event.mimeData())).folders:
+            event.acceptProposedAction()
+        else:
+            super().dragEnterEvent(event)
+
+    def dropEvent(self, event: QDropEvent) -> None:
+        folders = sort_dropped(dropped_paths(event.mimeData())).folders
+        if not folders:
+            super().dropEvent(event)
+            return
+        event.acceptProposedAction()
+        self.setText(str(free_name(folders[0] / (os.path.basename(self.text()) or "merged"))))

@@ -1,0 +1,391 @@
+"""The recipe: method, its parameters, the seed, where the result goes, and how it is computed."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+
+from PySide6.QtCore import QEvent, Qt, QTimer, QUrl, Signal, Slot
+from PySide6.QtGui import QDesktopServices, QFocusEvent
+from PySide6.QtWidgets import (
+    QComboBox,
+    QHBoxLayout,
+    QLabel,
+    QLineEdit,
+    QPushButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from core.methods import METHODS, MethodSpec
+from gui.document.merge_setup import MergeSetup
+from gui.jobs import JobKeeper
+from gui.recipe.output_field import OutputField
+from gui.recipe.parameter_form import ParameterForm
+from gui.recipe.precision_form import PrecisionForm
+from gui.recipe.rules.panel import RulesPanel
+from gui.recipe.seed_field import SeedField
+from gui.recipe.unfolding import Fold
+from gui.settings import Settings
+from gui.widgets.fields import align_labels, form_layout, name_field, tame
+from gui.widgets.theme import GRID, heading, secondary
+
+__all__ = ["RecipePanel"]
+
+_HELP_LINES = 4
+"""Reserved below the method, so that choosing another moves nothing."""
+
+
+class RecipePanel(QWidget):
+    """Where a merge is described.
+
+    Attributes:
+        method_box: the merge methods.
+        parameters: the form of the chosen one.
+        seed, output: the fields.
+        others_label, forget_button: what was opened with a recipe and has no field.
+        rules_fold, rules: values for some tensors only, and what opens them.
+        precision_fold, precision: what most people leave alone, and what opens it.
+
+    Signals:
+        changed(): any field is another.
+        unfolded(object): a part was unfolded by the user or by `show_field`; the widget that came into
+            sight, once it has its place.
+    """
+
+    changed = Signal()
+    unfolded = Signal(object)
+
+    def __init__(self, jobs: JobKeeper, settings: Settings, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._settings = settings
+        self._applying = False
+        self._reference: Path | None = None
+        self._rules_wanted = False
+        self._vocab = "union"
+        self._tokenizer: Path | None = None
+        self.method_box = QComboBox()
+        self.method_box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+        tame(self.method_box)
+        name_field(self.method_box, "Merge method", "How the values of the models become one.")
+        for spec in METHODS.values():
+            self.method_box.addItem(spec.title, spec.name)
+        self.help_label = _HelpLabel()
+        self.parameters = ParameterForm()
+        self.seed = SeedField()
+        self.output = OutputField(jobs)
+        self.others_label = QLabel()
+        self.others_label.setWordWrap(True)
+        secondary(self.others_label)
+        self.forget_button = QPushButton("Forget")
+        self.forget_button.setToolTip("Use the defaults in their place")
+        self.rules = RulesPanel(self.method, self.parameters.values)
+        self.rules_fold = Fold(
+            "Rules by layer", "Show or hide values that only some tensors have", self.rules
+        )
+        self.precision = PrecisionForm(jobs)
+        self.precision_fold = Fold(
+            "Precision and device",
+            "Show or hide zero tolerance, types, device, threads and file size",
+            self.precision,
+        )
+        self._lay_out()
+        self._show_method()
+        self.precision.apply(
+            replace(
+                MergeSetup(self.method.name, None, (), 0),
+                device=settings.device,
+                threads=settings.threads,
+                shard_size_bytes=settings.shard_size_bytes,
+            )
+        )
+        self._show_others()
+        self._show_summaries()
+        self.precision_fold.unfold(settings.recipe_unfolded)
+        self.method_box.currentIndexChanged.connect(self._on_method_changed)
+        self.help_label.linkActivated.connect(_open_link)
+        self.forget_button.clicked.connect(self._on_forget)
+        self.precision_fold.toggled.connect(self._on_precision_toggled)
+        self.rules_fold.toggled.connect(self._on_rules_toggled)
+        self.rules.found.connect(self._show_summaries)
+        for part in (self.parameters, self.seed, self.output, self.rules, self.precision):
+            part.changed.connect(self._on_changed)
+
+    # -- values
+
+    @property
+    def method(self) -> MethodSpec:
+        return METHODS[self.method_box.currentData()]
+
+    @property
+    def output_field(self) -> QLineEdit:
+        return self.output.edit
+
+    def read_into(self, setup: MergeSetup) -> MergeSetup:
+        """`setup` with what the fields say."""
+        return replace(
+            self.rules.read_into(self.precision.read_into(setup)),
+            method=self.method.name,
+            parameters=self.parameters.values(),
+            seed=self.seed.seed,
+            vocab=self._vocab,
+            tokenizer_source=self._tokenizer,
+            out=self.output.folder,
+        )
+
+    def apply(self, setup: MergeSetup) -> None:
+        """Set every field; `changed` is emitted once, at the end. Rules that come with a recipe are shown."""
+        self._applying = True
+        self.method_box.setCurrentIndex(self.method_box.findData(setup.method))
+        self.parameters.set_values(setup.parameters)
+        self.show_models(setup)
+        had_rules = bool(self.rules.model.rows)
+        self.rules.apply(setup)
+        if bool(self.rules.model.rows) != had_rules and not self._rules_wanted:
+            self.rules_fold.unfold(not had_rules)
+        self._vocab, self._tokenizer = setup.vocab, setup.tokenizer_source
+        self.seed.set_seed(setup.seed)
+        self.output.set_folder(setup.out)
+        self.precision.apply(setup)
+        self._show_others()
+        self._applying = False
+        self._on_changed()
+
+    def show_models(self, setup: MergeSetup) -> None:
+        """Which sub-models there are; to be called whenever the base or their list is another."""
+        if (reference := _reference(setup)) != self._reference:
+            self._reference = reference
+            self.rules.show_tensors(())
+        self.rules.show_models(setup)
+
+    def show_tensors(self, names: Sequence[str]) -> None:
+        """Which tensors are merged, by name, for the rules. None where that was not found out this time:
+        what was told last counts until the base is another."""
+        if names:
+            self.rules.show_tensors(names)
+
+    def set_seed(self, seed: int) -> None:
+        self.seed.set_seed(seed)
+
+    @Slot(int)
+    def set_resamples(self, n: int) -> None:
+        """Put another n into the form, where it has one."""
+        if "resamples" in self.parameters.fields:
+            self.parameters.set_values(self.parameters.values() | {"resamples": n})
+
+    def suggest_output(self, out: Path, *, insist: bool = False) -> None:
+        """Fill in an output folder, unless the user has typed one (`insist`: even then)."""
+        self.output.suggest(out, insist=insist)
+
+    def show_field(self, target: str) -> bool:
+        """Give the focus to the field named `target` as in MergeSetup or the method. Whether there is one."""
+        if target == "rules":
+            if not self.rules_fold.unfolded:
+                self.rules_fold.unfold(True)
+                self._on_rules_toggled(True)
+            self.rules.focus()
+            return True
+        if target in self.precision.fields and not self.precision_fold.unfolded:
+            self.precision_fold.unfold(True)
+            self._on_precision_toggled(True)
+        fields: dict[str, QWidget] = {
+            "method": self.method_box,
+            "seed": self.seed.edit,
+            "out": self.output.edit,
+            "vocab": self.forget_button,
+            "tokenizer_source": self.forget_button,
+            **self.parameters.fields,
+            **self.precision.fields,
+        }
+        if target not in fields:
+            return False
+        fields[target].setFocus(Qt.FocusReason.OtherFocusReason)
+        return True
+
+    # -- inside
+
+    def _show_method(self) -> None:
+        self.parameters.set_method(self.method)
+        self.help_label.show_method(self.method)
+        self.rules.set_method(self.method)
+        self._align()
+        self._set_order_of_tabs()
+
+    def _show_others(self) -> None:
+        """What was opened with a recipe and has no field."""
+        parts = []
+        if self._vocab != "union":
+            parts.append(f"vocabulary of the {self._vocab}")
+        if self._tokenizer is not None:
+            parts.append(f"tokenizer of {self._tokenizer.name}")
+        self.others_label.setText(", ".join(parts))
+        self._below.setRowVisible(self._below.rowCount() - 1, bool(parts))
+
+    @Slot()
+    def _on_changed(self) -> None:
+        if self._applying:
+            return
+        machine = self.precision.read_into(MergeSetup("", None, (), 0))
+        self._settings.device = machine.device
+        self._settings.threads = machine.threads
+        self._settings.shard_size_bytes = machine.shard_size_bytes
+        self._show_summaries()
+        self.changed.emit()
+
+    @Slot()
+    def _on_method_changed(self) -> None:
+        self._show_method()
+        self._on_changed()
+
+    @Slot()
+    def _on_forget(self) -> None:
+        self._vocab, self._tokenizer = "union", None
+        self._show_others()
+        self._on_changed()
+
+    @Slot(bool)
+    def _on_precision_toggled(self, unfolded: bool) -> None:
+        self._settings.recipe_unfolded = unfolded
+        if unfolded:
+            self._tell_unfolded(self.precision)
+
+    @Slot(bool)
+    def _on_rules_toggled(self, unfolded: bool) -> None:
+        self._rules_wanted = unfolded
+        if unfolded:
+            self._tell_unfolded(self.rules)
+
+    def _tell_unfolded(self, part: QWidget) -> None:
+        # Qt lays out what has become visible when it comes back to its events.
+        QTimer.singleShot(0, part, lambda: self.unfolded.emit(part))
+
+    @Slot()
+    def _show_summaries(self) -> None:
+        self.rules_fold.set_summary(self.rules.summary())
+        self.precision_fold.set_summary(self.precision.summary())
+
+    # -- layout
+
+    def _lay_out(self) -> None:
+        above, below = QWidget(), QWidget()
+        self._above, self._below = form_layout(above), form_layout(below)
+        method = QVBoxLayout()
+        method.setSpacing(GRID // 2)
+        method.addWidget(self.method_box)
+        method.addWidget(self.help_label)
+        self._above.addRow(_label("Me&thod", self.method_box), method)
+        self._below.addRow(_label("&Seed", self.seed), self.seed)
+        self._below.addRow(_label("O&utput", self.output), self.output)
+        others = QWidget()
+        row = QHBoxLayout(others)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.setSpacing(GRID)
+        row.addWidget(self.others_label, 1)
+        row.addWidget(self.forget_button)
+        self._below.addRow(QLabel("Also"), others)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(GRID)
+        for widget in (
+            heading("Recipe"),
+            above,
+            self.parameters,
+            below,
+            self.rules_fold,
+            self.precision_fold,
+        ):
+            layout.addWidget(widget)
+        layout.addStretch(1)
+
+    def _align(self) -> None:
+        align_labels([self._above, self.parameters.form, self._below, self.precision.form])
+
+    def _set_order_of_tabs(self) -> None:
+        order: list[QWidget] = [
+            self.method_box,
+            self.help_label,
+            *self.parameters.fields.values(),
+            self.seed.edit,
+            self.seed.dice_button,
+            self.seed.copy_button,
+            self.output.edit,
+            self.output.choose_button,
+            self.forget_button,
+            self.rules_fold.button,
+            *self.rules.fields,
+            self.precision_fold.button,
+            *self.precision.fields.values(),
+        ]
+        for before, after in pairwise(order):
+            QWidget.setTabOrder(before, after)
+
+    def changeEvent(self, event: QEvent) -> None:
+        super().changeEvent(event)
+        if event.type() == QEvent.Type.FontChange:
+            self._align()
+
+
+def _reference(setup: MergeSetup) -> Path | None:
+    """The model whose tensors are the result's."""
+    if setup.base is not None:
+        return setup.base
+    return setup.taking_part[0].folder if setup.taking_part else None
+
+
+class _HelpLabel(QLabel):
+    """What a method does, in a sentence, and where it was described."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._text = ""
+        self.setWordWrap(True)
+        self.setAlignment(Qt.AlignmentFlag.AlignTop)
+        self.setTextFormat(Qt.TextFormat.RichText)
+        self.setTextInteractionFlags(
+            Qt.TextInteractionFlag.LinksAccessibleByMouse | Qt.TextInteractionFlag.LinksAccessibleByKeyboard
+        )
+        self._reserve()
+        secondary(self)
+
+    def show_method(self, method: MethodSpec) -> None:
+        self._text = f"{html.escape(method.help)} {_source_link(method.source)}"
+        self.setText(self._text)
+        self.setAccessibleName(method.help)
+
+    def focusInEvent(self, event: QFocusEvent) -> None:
+        super().focusInEvent(event)
+        if event.reason() == Qt.FocusReason.TabFocusReason:
+            self.focusNextPrevChild(True)  # to the link, which is all that there is to reach
+
+    def changeEvent(self, event: QEvent) -> None:
+        super().changeEvent(event)
+        if event.type() == QEvent.Type.FontChange:
+            self._reserve()
+        elif event.type() == QEvent.Type.PaletteChange:
+            self.setText("")  # the link keeps its colour unless the text is another
+            self.setText(self._text)
+
+    def _reserve(self) -> None:
+        self.setMinimumHeight(_HELP_LINES * self.fontMetrics().lineSpacing())
+
+
+def _source_link(source: str) -> str:
+    """The source of a method ("arXiv:2410.03743") as a link, where it is one."""
+    number = source.removeprefix("arXiv:")
+    if number == source:
+        return html.escape(source)
+    return f'<a href="https://arxiv.org/abs/{html.escape(number)}">{html.escape(source)}</a>'
+
+
+@Slot(str)
+def _open_link(address: str) -> None:
+    QDesktopServices.openUrl(QUrl(address))
+
+
+def _label(text: str, field: QWidget) -> QLabel:
+    label = QLabel(text)
+    label.setBuddy(field)
+    return label

@@ -1,0 +1,190 @@
+"""How exactly, and on what, a merge is computed: what most people leave alone."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from PySide6.QtCore import Signal, Slot
+from PySide6.QtGui import QShowEvent
+from PySide6.QtWidgets import QComboBox, QLabel, QSpinBox, QWidget
+
+from core.dtypes import FLOATS
+from core.units import bytes_text
+from gui.document.merge_setup import MergeSetup
+from gui.jobs import JobKeeper
+from gui.recipe.devices_job import DevicesJob
+from gui.widgets.fields import ExactSpinBox, NumberOrNothing, form_layout, name_field, tame
+from gui.words import plural, weight_text
+
+if TYPE_CHECKING:
+    from core.kernels.devices import Device
+
+__all__ = ["PrecisionForm"]
+
+_GB = 1e9
+_MAX_THREADS = 1024
+
+
+class PrecisionForm(QWidget):
+    """Zero tolerance, types, device, threads, and the size of the output's files.
+
+    Devices other than the CPU are looked up each time the form comes into sight.
+
+    Attributes:
+        fields: by the names that they have in a MergeSetup.
+        form: their layout.
+
+    Signals:
+        changed(): a field is another.
+    """
+
+    changed = Signal()
+
+    def __init__(self, jobs: JobKeeper, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._jobs = jobs
+        self._looking = False
+        self.zero_tolerance = NumberOrNothing()
+        self.zero_tolerance.setPlaceholderText("exact")
+        self.dtype = _choices(
+            [("As the models", None), *((d.torch_name, d.torch_name) for d in FLOATS.values())]
+        )
+        self.out_dtype = _choices(
+            [("As the merge type", None), *((d.torch_name, d.torch_name) for d in FLOATS.values())]
+        )
+        self.nonfinite = _choices([("Pass through", "pass"), ("Stop the merge", "error")])
+        self.device = _choices([("Automatic", "auto"), ("CPU", "cpu")])
+        self.threads = QSpinBox()
+        self.threads.setRange(0, _MAX_THREADS)
+        self.threads.setSpecialValueText(f"One a core ({os.cpu_count() or 1})")
+        self.shard_size = ExactSpinBox()
+        self.shard_size.setRange(0.001, 100_000)
+        self.shard_size.setSuffix(" GB")
+        self.fields: dict[str, QWidget] = {}
+        self.form = form_layout(self)
+        for name, title, field, tip in (
+            (
+                "zero_tolerance",
+                "Zero tolerance",
+                self.zero_tolerance,
+                "A parameter whose distance from the base is not larger than this counts as left as it was. "
+                "Empty: only one that is equal to the base's.",
+            ),
+            (
+                "dtype",
+                "Merge type",
+                self.dtype,
+                "The number type in which the models are compared and merged.",
+            ),
+            ("out_dtype", "Output type", self.out_dtype, "The number type of the merged model."),
+            (
+                "nonfinite",
+                "NaN, infinity",
+                self.nonfinite,
+                "What to do where a model holds a value that is no finite number.",
+            ),
+            (
+                "device",
+                "Device",
+                self.device,
+                "Where the merge is computed; the result is the same. Automatic: the GPUs that are fast at "
+                "it, or else the CPU.",
+            ),
+            ("threads", "Threads", self.threads, "How many chunks are worked on at the same time."),
+            (
+                "shard_size_bytes",
+                "File size",
+                self.shard_size,
+                "The largest size of one file of the merged model. Default 5 GB.",
+            ),
+        ):
+            label = QLabel(title)
+            label.setBuddy(field)
+            tame(field)
+            name_field(field, title, tip)
+            self.form.addRow(label, field)
+            self.fields[name] = field
+        for edit in (self.zero_tolerance,):
+            edit.textChanged.connect(self.changed)
+        for box in (self.dtype, self.out_dtype, self.nonfinite, self.device):
+            box.currentIndexChanged.connect(self.changed)
+        for spin in (self.threads, self.shard_size):
+            spin.valueChanged.connect(self.changed)
+
+    def read_into(self, setup: MergeSetup) -> MergeSetup:
+        return replace(
+            setup,
+            zero_tolerance=self.zero_tolerance.value,
+            dtype=self.dtype.currentData(),
+            out_dtype=self.out_dtype.currentData(),
+            nonfinite=self.nonfinite.currentData(),
+            device=self.device.currentData(),
+            threads=self.threads.value() or None,
+            shard_size_bytes=round(self.shard_size.value() * _GB),
+        )
+
+    def apply(self, setup: MergeSetup) -> None:
+        self.zero_tolerance.set_value(setup.zero_tolerance)
+        for box, data in (
+            (self.dtype, setup.dtype),
+            (self.out_dtype, setup.out_dtype),
+            (self.nonfinite, setup.nonfinite),
+        ):
+            box.setCurrentIndex(box.findData(data))
+        if self.device.findData(setup.device) < 0:
+            self.device.addItem(setup.device, setup.device)
+        self.device.setCurrentIndex(self.device.findData(setup.device))
+        self.threads.setValue(setup.threads or 0)
+        self.shard_size.setValue(setup.shard_size_bytes / _GB)
+
+    def summary(self) -> str:
+        """What differs from the defaults, for when the form is not in sight."""
+        default = MergeSetup("", None, (), 0)
+        setup = self.read_into(default)
+        parts = [
+            (setup.zero_tolerance, default.zero_tolerance, f"zero tolerance {self.zero_tolerance.text()}"),
+            (setup.dtype, default.dtype, f"merged as {setup.dtype}"),
+            (setup.out_dtype, default.out_dtype, f"written as {setup.out_dtype}"),
+            (setup.nonfinite, default.nonfinite, "stops at NaN"),
+            (setup.device, default.device, setup.device.upper() if setup.device == "cpu" else setup.device),
+            (setup.threads, default.threads, plural(setup.threads or 0, "thread")),
+            (
+                setup.shard_size_bytes,
+                default.shard_size_bytes,
+                f"files of {weight_text(setup.shard_size_bytes / _GB)} GB",
+            ),
+        ]
+        return ", ".join(text for value, usual, text in parts if value != usual)
+
+    def showEvent(self, event: QShowEvent) -> None:
+        super().showEvent(event)
+        if not event.spontaneous() and not self._looking:
+            self._looking = True
+            job = DevicesJob()
+            job.found.connect(self._on_found)
+            self._jobs.start(job)
+
+    @Slot(object)
+    def _on_found(self, devices: Sequence[Device]) -> None:
+        """Offer `devices`; the chosen one stays chosen, whether it is there or not."""
+        self._looking = False
+        for device in devices:
+            room = f", {bytes_text(device.free_bytes)} free" if device.free_bytes is not None else ""
+            text = f"{device.title}{room}" if len(devices) == 1 else f"{device.title} ({device.name}){room}"
+            at = self.device.findData(device.name)
+            if at < 0:
+                self.device.addItem(text, device.name)
+            else:
+                self.device.setItemText(at, text)
+
+
+def _choices(entries: Sequence[tuple[str, str | None]]) -> QComboBox:
+    box = QComboBox()
+    box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+    box.setMinimumContentsLength(12)
+    for text, data in entries:
+        box.addItem(text, data)
+    return box

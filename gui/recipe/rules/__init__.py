@@ -1,0 +1,1 @@
+"""The table of rules by layer and by name."""

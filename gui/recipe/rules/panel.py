@@ -1,0 +1,280 @@
+"""The rules by layer: a table, what can be done with it, and what is wrong in it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+
+from PySide6.QtCore import Qt, Signal, Slot
+from PySide6.QtGui import QAction, QPalette
+from PySide6.QtWidgets import QHBoxLayout, QLabel, QPushButton, QToolButton, QVBoxLayout, QWidget
+
+from core.methods import METHODS, MethodSpec, ParameterValue
+from gui.document.merge_setup import MergeSetup, Rule
+from gui.recipe.rules.rows import parameter_title, ruled_parameters
+from gui.recipe.rules.table_model import Column, RulesModel
+from gui.recipe.rules.table_view import RulesView
+from gui.widgets.theme import GRID, secondary
+from gui.words import grouped, plural
+
+__all__ = ["RulesPanel"]
+
+
+class RulesPanel(QWidget):
+    """Where a parameter gets another value for some tensors.
+
+    Attributes:
+        model: the rules.
+        table: shows them; hidden while there are none.
+        invitation: says what rules are for, while there are none.
+        message_label: why what was typed is not taken, or else what is wrong with a rule, or good to know.
+        others_label: that there are rules for parameters that the method does not have.
+        add_button: appends a rule.
+        add, edit, up, down, remove: the actions of the table.
+
+    Args:
+        method: says which parameters there are.
+        plain_values: says what the method's form says, by name.
+
+    Signals:
+        changed(): the rules are others; once for each act of the user.
+        found(): more, or something else, is known of what the rules do.
+    """
+
+    changed = Signal()
+    found = Signal()
+
+    def __init__(
+        self,
+        method: MethodSpec,
+        plain_values: Callable[[], Mapping[str, ParameterValue]],
+        parent: QWidget | None = None,
+    ) -> None:
+        super().__init__(parent)
+        self._refusal = ""
+        self.model = RulesModel(method, plain_values, self)
+        self.table = RulesView(self.model)
+        self.add = self._action("Add a rule", "Ins", self.add_rule)
+        self.edit = self._action("Edit", "F2", self._edit)
+        self.up = self._action("Move up", "Alt+Up", lambda: self._move(-1))
+        self.down = self._action("Move down", "Alt+Down", lambda: self._move(1))
+        self.remove = self._action("Remove", "Del", self._remove)
+        self.invitation = _quiet_label()
+        self.others_label = _quiet_label()
+        self.message_label = _quiet_label()
+        self.message_label.setForegroundRole(QPalette.ColorRole.WindowText)
+        self.add_button = QPushButton("Add a rule")
+        self.add_button.setToolTip("Give a parameter another value for some tensors")
+        self.add_button.clicked.connect(self.add_rule)
+        self._buttons = [
+            _button(self.remove),
+            _button(self.up, Qt.ArrowType.UpArrow),
+            _button(self.down, Qt.ArrowType.DownArrow),
+        ]
+        self._lay_out()
+        self.table.refused.connect(self._on_refused)
+        self.table.selectionModel().currentRowChanged.connect(lambda: self._on_refused(""))
+        self.model.changed.connect(self._on_changed)
+        self.model.found.connect(self._on_found)
+        self._update()
+
+    # -- values
+
+    def read_into(self, setup: MergeSetup) -> MergeSetup:
+        return replace(setup, rules=self.model.rules)
+
+    def apply(self, setup: MergeSetup) -> None:
+        """Show the rules of `setup`; `changed` is not emitted."""
+        self.model.set_models(setup)
+        self.model.set_rules(setup.rules)
+        self._on_refused("")
+
+    def set_method(self, method: MethodSpec) -> None:
+        self.model.set_method(method)
+
+    def show_models(self, setup: MergeSetup) -> None:
+        """Which sub-models there are."""
+        self.model.set_models(setup)
+
+    def show_tensors(self, names: Sequence[str]) -> None:
+        """Which tensors there are, by name; none where that is not known."""
+        self.model.set_tensors(names)
+
+    def summary(self) -> str:
+        """What is in there, for when it is not in sight: "2 rules"."""
+        wrong = sum(finding.problem is not None for finding in self.model.findings)
+        count = len(self.model.rows)
+        text = plural(count, "rule") if count else ""
+        return f"{text}, {grouped(wrong)} with a problem" if wrong else text
+
+    def focus(self) -> None:
+        """Give the focus to the first rule with a problem, or else to what begins one."""
+        if not self.model.rows:
+            self.add_button.setFocus(Qt.FocusReason.OtherFocusReason)
+            return
+        wrong = self._first_wrong()
+        if wrong is not None:
+            self.table.select_row(wrong)
+        self.table.setFocus(Qt.FocusReason.OtherFocusReason)
+
+    # -- what the user does
+
+    @Slot()
+    def add_rule(self) -> None:
+        """Append a rule, and ask where it holds."""
+        self.model.add()
+        self.table.setFocus(Qt.FocusReason.OtherFocusReason)
+        self.table.select_row(len(self.model.rows) - 1)
+        self.table.scrollToBottom()
+        self.table.edit(self.table.currentIndex())
+
+    @property
+    def _row(self) -> int | None:
+        index = self.table.currentIndex()
+        return index.row() if index.isValid() else None
+
+    def _edit(self) -> None:
+        index = self.table.currentIndex()
+        if index.flags() & Qt.ItemFlag.ItemIsEditable:
+            self.table.edit(index)
+
+    def _move(self, by: int) -> None:
+        if self._row is not None:
+            self.model.move(self._row, self._row + by)
+            self.table.scrollTo(self.table.currentIndex())
+
+    def _remove(self) -> None:
+        row = self._row
+        if row is None:
+            return
+        column = Column(self.table.currentIndex().column())
+        self.model.remove(row)
+        if self.model.rows:
+            self.table.select_row(min(row, len(self.model.rows) - 1), column)
+        else:
+            self.add_button.setFocus(Qt.FocusReason.OtherFocusReason)
+
+    # -- inside
+
+    @Slot()
+    def _on_changed(self) -> None:
+        self._refusal = ""
+        self._update()
+        self.changed.emit()
+
+    @Slot()
+    def _on_found(self) -> None:
+        self._update()
+        self.found.emit()
+
+    @Slot(str)
+    def _on_refused(self, refusal: str) -> None:
+        self._refusal = refusal
+        self._update()
+
+    def _update(self) -> None:
+        """Show what fits the rules and the current row."""
+        row, count = self._row, len(self.model.rows)
+        self.edit.setEnabled(row is not None)
+        self.remove.setEnabled(row is not None)
+        self.up.setEnabled(row is not None and row > 0)
+        self.down.setEnabled(row is not None and row < count - 1)
+        titles = [parameter_title(spec) for spec in ruled_parameters(self.model.method)]
+        self.invitation.setText(f"Give some tensors another {_listed(titles)} than the rest.")
+        self.invitation.setVisible(not count)
+        self.table.setVisible(bool(count))
+        for button in self._buttons:
+            button.setVisible(bool(count))
+        message = self._refusal or self._problem_text() or self._everywhere_text()
+        self.message_label.setText(message)
+        self.message_label.setVisible(bool(message))
+        others = self.model.others
+        self.others_label.setText(_others_text(others))
+        self.others_label.setVisible(bool(others))
+
+    def _problem_text(self) -> str:
+        """What is wrong with the current rule, or else with the first."""
+        row, findings = self._row, self.model.findings
+        if row is not None and row < len(findings) and (problem := findings[row].problem) is not None:
+            return f"! {problem}"
+        wrong = self._first_wrong()
+        return f"! Rule {wrong + 1}: {findings[wrong].problem}" if wrong is not None else ""
+
+    def _everywhere_text(self) -> str:
+        """That the value outside of the table has no effect, where a rule leaves it no tensor."""
+        for number, row in enumerate(self.model.rows, 1):
+            if row.where == "":
+                spec = self.model.method.parameter(row.parameter)
+                assert spec is not None
+                what = _listed([parameter_title(spec)])
+                what += f" of {self.model.name_of(row.model)}" if row.model is not None else ""
+                return f"Rule {number} is for all tensors: the {what} outside this table has no effect."
+        return ""
+
+    def _first_wrong(self) -> int | None:
+        return next((at for at, finding in enumerate(self.model.findings) if finding.problem), None)
+
+    def _action(self, text: str, keys: str, slot: Callable[[], None]) -> QAction:
+        action = QAction(text, self)
+        action.setShortcut(keys)
+        action.setShortcutContext(Qt.ShortcutContext.WidgetShortcut)
+        action.triggered.connect(lambda: slot())
+        self.table.addAction(action)
+        return action
+
+    def _lay_out(self) -> None:
+        buttons = QHBoxLayout()
+        buttons.setSpacing(GRID)
+        buttons.addWidget(self.add_button)
+        for button in self._buttons:
+            button.setMinimumHeight(self.add_button.sizeHint().height())
+            buttons.addWidget(button)
+        buttons.addStretch(1)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(GRID)
+        for widget in (self.invitation, self.table, self.message_label):
+            layout.addWidget(widget)
+        layout.addLayout(buttons)
+        layout.addWidget(self.others_label)
+
+    @property
+    def fields(self) -> list[QWidget]:
+        """What can have the focus, in the order of tabs."""
+        return [self.table, self.add_button, *self._buttons]
+
+
+def _others_text(rules: Sequence[Rule]) -> str:
+    """ "1 rule for n is kept for methods that have it."."""
+    if not rules:
+        return ""
+    titles = {
+        spec.name: parameter_title(spec) for method in METHODS.values() for spec in ruled_parameters(method)
+    }
+    names = dict.fromkeys(titles.get(rule.parameter, rule.parameter) for rule in rules)
+    many = f"{plural(len(rules), 'rule')} for {' and '.join(names)} {'is' if len(rules) == 1 else 'are'}"
+    return f"{many} kept for methods that have it." if len(names) == 1 else f"{many} kept for other methods."
+
+
+def _listed(titles: Sequence[str]) -> str:
+    """ "n or weight"."""
+    return " or ".join(title[0].lower() + title[1:] if title[1:].islower() else title for title in titles)
+
+
+def _quiet_label() -> QLabel:
+    label = QLabel()
+    label.setWordWrap(True)
+    label.setTextFormat(Qt.TextFormat.PlainText)
+    secondary(label)
+    return label
+
+
+def _button(action: QAction, arrow: Qt.ArrowType | None = None) -> QToolButton:
+    button = QToolButton()
+    button.setDefaultAction(action)
+    button.setAccessibleName(action.text())
+    button.setToolTip(f"{action.text()} ({action.shortcut().toString()})")
+    if arrow is not None:
+        button.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonIconOnly)
+        button.setArrowType(arrow)
+    return button

@@ -1,0 +1,1 @@
+"""Merging: starting a run, and its progress."""

@@ -1,0 +1,151 @@
+"""One merge in a thread of its own."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from PySide6.QtCore import Signal
+
+from core import Cancelled, CancelToken, MergeError, MergePlan, Progress, TensorRecord, plan_merge, run_merge
+from core.deltas.findings import Findings, MergeTally
+from core.deltas.preview import nothing_found
+from core.kernels.devices import choose_devices
+from core.plan.estimate import work_of
+from core.runs.history import History, HistoryEntry
+from gui.document.merge_setup import MergeSetup
+from gui.failure import Failure
+from gui.jobs import Job
+from gui.run.result import MergeResult, PlanSummary
+
+__all__ = [
+    "MergeJob",
+]
+
+
+_FINDINGS_EVERY_S = 0.25
+
+
+class MergeJob(Job):
+    """One merge: recipe, plan, execution.
+
+    Signals:
+        planned(object): a PlanSummary; the models fit together.
+        noted(object): a Failure that does not stop the merge.
+        progressed(object): a core.Progress, about ten times a second.
+        findings_changed(object): Findings with the tensors finished so far.
+        succeeded(object): a MergeResult.
+        failed(object): a Failure.
+        cancelled(): it was stopped, and nothing is left of it.
+        ended(): after exactly one of the three before.
+    """
+
+    planned = Signal(object)
+    noted = Signal(object)
+    progressed = Signal(object)
+    findings_changed = Signal(object)
+    succeeded = Signal(object)
+    failed = Signal(object)
+    cancelled = Signal()
+    ended = Signal()
+
+    def __init__(self, setup: MergeSetup, history: History, begun: Findings | None = None) -> None:
+        """Args:
+        setup: what to merge.
+        history: where the run is written down.
+        begun: what is known of the same models from looking at them.
+        """
+        super().__init__()
+        self._begun = begun
+        self._setup = setup
+        self._history = history
+        self._entry: HistoryEntry | None = None
+        self._token = CancelToken()
+        self._findings: Findings | None = None
+        self._tally: MergeTally | None = None
+        self._news = False
+        self._next_findings_s = 0.0
+
+    def cancel(self) -> None:
+        self._token.cancel()
+
+    def run(self) -> None:
+        try:
+            result = self._merge()
+        except Cancelled:
+            self._note(lambda entry: entry.cancelled())
+            self.cancelled.emit()
+        except BaseException as error:
+            failure = Failure.of(error)
+            self._note(lambda entry: entry.failed(failure.message))
+            self.failed.emit(failure)
+        else:
+            self._note(lambda entry: entry.done(result.record))
+            self.succeeded.emit(result)
+        self.ended.emit()
+
+    def _merge(self) -> MergeResult:
+        setup = self._setup
+        out = Path(setup.out).expanduser().absolute()
+        recipe = setup.recipe()
+        self._entry = HistoryEntry.begin(recipe, out, setup.device)
+        self._note(lambda entry: entry)
+        plan = plan_merge(recipe, shard_size_bytes=setup.shard_size_bytes)
+        self._token.raise_if_cancelled()
+        self.planned.emit(_plan_summary(plan))
+        self._findings = self._begun or nothing_found(plan)
+        self._tally = MergeTally(self._findings.grid, equal_weights=plan.equal_weights)
+        draws = recipe.method.needs_base
+        measured = work_of(plan, choose_devices(setup.device), setup.threads)
+        record = run_merge(
+            plan,
+            out,
+            device=setup.device,
+            threads=setup.threads,
+            progress=self._on_progress,
+            on_tensor=self._on_tensor if draws else None,
+            cancel=self._token,
+        )
+        return MergeResult(record, out, plan.warnings, self._findings_so_far() if draws else None, measured)
+
+    def _note(self, of: Callable[[HistoryEntry], HistoryEntry]) -> None:
+        """Write the run into the history; a merge is worth more than its entry, and goes on without."""
+        if self._entry is not None:
+            try:
+                self._history.add(of(self._entry))
+            except MergeError as error:
+                self.noted.emit(Failure.of(error))
+
+    def _on_tensor(self, tensor: TensorRecord) -> None:
+        if self._tally is not None:
+            self._tally.add(tensor)
+            self._news = True
+
+    def _on_progress(self, progress: Progress) -> None:
+        self.progressed.emit(progress)
+        started = time.monotonic()
+        if not self._news or started < self._next_findings_s:
+            return
+        self._news = False
+        self.findings_changed.emit(self._findings_so_far())
+        # Summing up takes a while: spend a tenth of the time on it at most.
+        ended = time.monotonic()
+        self._next_findings_s = ended + max(_FINDINGS_EVERY_S, 9 * (ended - started))
+
+    def _findings_so_far(self) -> Findings:
+        assert self._findings is not None
+        assert self._tally is not None
+        findings = self._tally.added_to(self._findings)
+        findings.prepare()
+        return findings
+
+
+def _plan_summary(plan: MergePlan) -> PlanSummary:
+    return PlanSummary(
+        bytes_to_read=plan.bytes_to_read,
+        bytes_to_write=plan.bytes_to_write,
+        tensors=len(plan.tensors),
+        models=len(plan.models),
+        warnings=plan.warnings,
+    )

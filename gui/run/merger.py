@@ -1,0 +1,136 @@
+"""Merging, as the window shows it: in the pictures, in the strip below them and in the log."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import QObject, Signal, Slot
+
+from core import Progress
+from core.runs.history import History
+from core.units import bytes_text, duration_text
+from gui.document.merge_setup import MergeSetup
+from gui.failure import Failure
+from gui.history.comparing import Comparing
+from gui.jobs import JobKeeper
+from gui.looking.looking import Looking
+from gui.run.merge_job import MergeJob
+from gui.run.panel import RunPanel
+from gui.run.result import MergeResult, PlanSummary
+from gui.window.log_panel import LogPanel
+
+__all__ = ["Merger"]
+
+
+class Merger(QObject):
+    """Runs merges, one at a time, and tells how they go.
+
+    Attributes:
+        job: the merge that runs; None while none does.
+        progress: how far it is; None before it has begun to read, and while none runs.
+        result: of the last merge; None where it did not end well, or something else is worked on since.
+
+    Signals:
+        planned(): it is in the history now.
+        progressed(): `progress` is another.
+        succeeded(object, object): the MergeSetup that was merged, and its MergeResult.
+        failed(object): a Failure, which is still to be told.
+        ended(): no merge runs any more.
+    """
+
+    planned = Signal()
+    progressed = Signal()
+    succeeded = Signal(object, object)
+    failed = Signal(object)
+    ended = Signal()
+
+    def __init__(
+        self,
+        history: History,
+        jobs: JobKeeper,
+        looking: Looking,
+        comparing: Comparing,
+        run: RunPanel,
+        log: LogPanel,
+        parent: QObject | None = None,
+    ) -> None:
+        """Args:
+        history: where the runs are written down.
+        jobs: keeps the job.
+        looking, comparing: keep still while a merge runs, which needs the machine.
+        run, log: tell how it goes.
+        """
+        super().__init__(parent)
+        self._history, self._jobs = history, jobs
+        self._looking, self._comparing = looking, comparing
+        self._run, self._log = run, log
+        self.job: MergeJob | None = None
+        self._setup: MergeSetup | None = None
+        self.progress: Progress | None = None
+        self.result: MergeResult | None = None
+
+    def begin(self, setup: MergeSetup) -> None:
+        """Merge `setup`; nothing is to be merged at that moment."""
+        self.result = None
+        self._setup = setup
+        self._comparing.set_merging(True)
+        job = self.job = MergeJob(setup, self._history, self._looking.begin_merge(setup))
+        job.planned.connect(self._on_planned)
+        job.noted.connect(self._on_noted)
+        job.progressed.connect(self._on_progressed)
+        job.findings_changed.connect(self._looking.show_merge)
+        job.succeeded.connect(self._on_succeeded)
+        job.failed.connect(self.failed)
+        job.cancelled.connect(self._on_cancelled)
+        job.ended.connect(self._on_ended)
+        self._run.begin()
+        self._log.add(f"Merging into {setup.out}")
+        self._jobs.start(job)
+
+    def cancel(self) -> None:
+        """Stop the merge that runs."""
+        if self.job is not None:
+            self._run.show_cancelling()
+            self.job.cancel()
+
+    def forget_result(self) -> None:
+        """Something else is worked on now."""
+        self.result = None
+        self._looking.forget_merge()
+
+    @Slot(object)
+    def _on_planned(self, plan: PlanSummary) -> None:
+        self._run.show_plan(plan)
+        for warning in plan.warnings:
+            self._log.add(warning, "warning")
+        self.planned.emit()
+
+    @Slot(object)
+    def _on_noted(self, failure: Failure) -> None:
+        self._log.add(failure.message, "warning")
+
+    @Slot(object)
+    def _on_progressed(self, progress: Progress) -> None:
+        self.progress = progress
+        self._run.show_progress(progress)
+        self.progressed.emit()
+
+    @Slot(object)
+    def _on_succeeded(self, result: MergeResult) -> None:
+        self.result = result
+        if result.findings is not None:
+            self._looking.show_merge(result.findings)
+        self._run.show_result(result)
+        took, written = duration_text(result.record.seconds), bytes_text(result.record.bytes_written)
+        self._log.add(f"Merged in {took}: {written} written to {result.out}")
+        self.succeeded.emit(self._setup, result)
+
+    @Slot()
+    def _on_cancelled(self) -> None:
+        self._run.show_cancelled()
+        self._log.add("Cancelled; nothing was written")
+
+    @Slot()
+    def _on_ended(self) -> None:
+        self.job = self.progress = None
+        self._looking.end_merge(keep=self.result is not None)
+        self._comparing.set_merging(False)
+        self.ended.emit()

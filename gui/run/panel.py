@@ -1,0 +1,158 @@
+"""What happens and what happened: progress, results, errors."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from PySide6.QtCore import QUrl, Signal, Slot
+from PySide6.QtGui import QDesktopServices
+from PySide6.QtWidgets import QHBoxLayout, QLabel, QProgressBar, QVBoxLayout, QWidget
+
+from core import Progress
+from core.methods import METHODS
+from core.units import bytes_text, duration_text
+from gui.failure import Failure
+from gui.run.result import MergeResult, PlanSummary
+from gui.widgets.messages import ElidedLabel, MessagePanel
+from gui.widgets.theme import GRID, secondary
+from gui.words import plural
+
+__all__ = ["RunPanel", "title_text"]
+
+_STEPS = 1000
+_OPEN, _AGAIN = "Open folder", "Merge again with another seed"
+
+
+class RunPanel(QWidget):
+    """The strip below the pictures; empty until something happens.
+
+    Attributes:
+        message: the last result or error.
+        bar: the progress bar, over the bytes read and written.
+
+    Signals:
+        again_requested(): the same merge is wanted with another seed.
+    """
+
+    again_requested = Signal()
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.message = MessagePanel()
+        self.message.action_requested.connect(self._on_action)
+        self._out = Path()
+        self.bar = QProgressBar()
+        self.bar.setRange(0, _STEPS)
+        self.bar.setTextVisible(False)
+        self.bar.setFixedHeight(GRID)
+        self.bar.setAccessibleName("Progress of the merge")
+        self._percent = _fact("100 %", "How much of all reading and writing is done")
+        self._bytes = _fact("99.9 MB of 99.9 MB", "Weights read and written, of all that are")
+        self._speed = _fact("99.9 MB/s", "The average speed of reading and writing so far")
+        self._left = _fact("59 min 59 s left", "At the average speed so far")
+        self._tensor = ElidedLabel()
+        self._tensor.setAccessibleName("The tensor in hand")
+        secondary(self._tensor)
+        facts = QHBoxLayout()
+        facts.setSpacing(2 * GRID)
+        for label in (self._percent, self._bytes, self._speed, self._left):
+            facts.addWidget(label)
+        facts.addWidget(self._tensor, 1)
+        self._progress = QWidget()
+        progress = QVBoxLayout(self._progress)
+        progress.setContentsMargins(0, 0, 0, 0)
+        progress.setSpacing(GRID // 2)
+        progress.addStretch(1)
+        progress.addWidget(self.bar)
+        progress.addLayout(facts)
+        progress.addStretch(1)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, GRID, 0, 0)
+        layout.setSpacing(GRID)
+        layout.addWidget(self.message)
+        layout.addWidget(self._progress)
+        self._progress.hide()
+
+    # -- while a merge runs
+
+    def begin(self) -> None:
+        self.message.clear()
+        self.bar.setValue(0)
+        self._say("0 %", "", "", "", "Checking the models")
+        # As high as a result of two lines, so that nothing above moves when the merge ends.
+        result = self.message.height_of_success("Merged", "One line", [_OPEN, _AGAIN], self.width())
+        self._progress.setMinimumHeight(result)
+        self._progress.show()
+
+    def show_plan(self, plan: PlanSummary) -> None:
+        reads, writes = bytes_text(plan.bytes_to_read), bytes_text(plan.bytes_to_write)
+        self._tensor.set_full_text(f"Reading {reads}, writing {writes}")
+
+    def show_progress(self, progress: Progress) -> None:
+        self.bar.setValue(int(_STEPS * progress.fraction))
+        left = progress.remaining_s
+        self._say(
+            title_text(progress),
+            f"{bytes_text(progress.bytes_done)} of {bytes_text(progress.bytes_total)}",
+            f"{bytes_text(progress.bytes_per_s)}/s" if progress.bytes_done else "",
+            f"{duration_text(left)} left" if left is not None else "",
+            progress.tensor,
+        )
+
+    def show_cancelling(self) -> None:
+        self._say(self._percent.text(), self._bytes.text(), "", "", "Cancelling")
+
+    # -- when it is over
+
+    def show_result(self, result: MergeResult) -> None:
+        self._progress.hide()
+        self._out = result.out
+        record = result.record
+        facts = [
+            f"{plural(len(record.tensors), 'tensor')}, {bytes_text(record.bytes_read)} read, "
+            f"{bytes_text(record.bytes_written)} written to {result.out}",
+            *result.warnings,
+        ]
+        draws = METHODS[record.recipe["merge_method"]].parameter("resamples") is not None
+        self.message.show_success(
+            f"Merged in {duration_text(record.seconds)}",
+            "\n".join(facts),
+            [_OPEN, _AGAIN] if draws else [_OPEN],
+        )
+
+    def show_cancelled(self) -> None:
+        self._progress.hide()
+        self.message.show_note("Cancelled. Nothing was written.")
+
+    def show_failure(self, failure: Failure) -> None:
+        self._progress.hide()
+        self.message.show_failure(failure)
+
+    # -- inside
+
+    def _say(self, percent: str, done: str, speed: str, left: str, tensor: str) -> None:
+        self._percent.setText(percent)
+        self._bytes.setText(done)
+        self._speed.setText(speed)
+        self._left.setText(left)
+        self._tensor.set_full_text(tensor)
+
+    @Slot(str)
+    def _on_action(self, words: str) -> None:
+        if words == _AGAIN:
+            self.again_requested.emit()
+        else:
+            QDesktopServices.openUrl(QUrl.fromLocalFile(str(self._out)))
+
+
+def title_text(progress: Progress) -> str:
+    """ "62 %", for the window's title; 100 % is said when nothing is left."""
+    return f"{int(100 * progress.fraction)} %"
+
+
+def _fact(widest: str, tool_tip: str) -> QLabel:
+    """A number whose changes move nothing beside it."""
+    label = QLabel()
+    label.setMinimumWidth(label.fontMetrics().horizontalAdvance(widest) + GRID)
+    label.setToolTip(tool_tip)
+    return label

@@ -1,0 +1,52 @@
+"""What a merge tells the window: what is about to happen, and what came of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from core import RunRecord
+from core.deltas.findings import Findings
+from core.plan.estimate import Work
+
+__all__ = [
+    "MergeResult",
+    "PlanSummary",
+]
+
+
+@dataclass(frozen=True)
+class PlanSummary:
+    """What is about to happen.
+
+    Attributes:
+        bytes_to_read, bytes_to_write: of weights.
+        tensors: of the output.
+        models: K.
+        warnings: sentences for the user.
+    """
+
+    bytes_to_read: int
+    bytes_to_write: int
+    tensors: int
+    models: int
+    warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class MergeResult:
+    """A finished merge.
+
+    Attributes:
+        record: what it did.
+        out: where it was written.
+        warnings: the plan's.
+        findings: what it counted; None for a method that looks at no deltas.
+        measured: what the merge had to do, for `Throughput.updated`.
+    """
+
+    record: RunRecord
+    out: Path
+    warnings: tuple[str, ...]
+    findings: Findings | None
+    measured: Work

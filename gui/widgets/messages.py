@@ -1,0 +1,234 @@
+"""Messages: inside the window where they can be, a dialog only for faults of the program."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from PySide6.QtCore import QEvent, QRect, Qt, Signal, Slot
+from PySide6.QtGui import QColor, QGuiApplication, QIcon, QPainter, QPaintEvent, QPalette, QResizeEvent
+from PySide6.QtWidgets import (
+    QBoxLayout,
+    QDialog,
+    QDialogButtonBox,
+    QFrame,
+    QHBoxLayout,
+    QLabel,
+    QPlainTextEdit,
+    QPushButton,
+    QToolButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from gui.failure import Failure
+from gui.widgets.theme import ERROR, GRID, SUCCESS, accent_of
+
+__all__ = ["DetailsDialog", "ElidedLabel", "MessagePanel", "without_icons"]
+
+
+_ACTIONS_SHARE = 0.4
+"""How much of a message's width its buttons may take."""
+
+
+class MessagePanel(QFrame):
+    """A message with a hint and perhaps buttons, marked by a coloured edge; hidden while it has none.
+
+    Args:
+        closable: whether it can be dismissed.
+        insists: whether it takes the height that its text needs where the layout around it does not ask,
+            as a splitter does not.
+
+    Signals:
+        action_requested(str): the button with these words was pressed.
+    """
+
+    action_requested = Signal(str)
+
+    def __init__(
+        self, parent: QWidget | None = None, *, closable: bool = True, insists: bool = False
+    ) -> None:
+        super().__init__(parent)
+        self._insists = insists
+        self._colour = ERROR
+        self.setAutoFillBackground(True)
+        self.setBackgroundRole(QPalette.ColorRole.Base)
+        self._message = _text_label()
+        self._hint = _text_label()
+        self._hint.setForegroundRole(QPalette.ColorRole.PlaceholderText)
+        self._actions = QHBoxLayout()
+        self._actions.setSpacing(GRID)
+        self._actions.addStretch(1)
+        self._buttons: list[QPushButton] = []
+        self._close = QToolButton()
+        self._close.setText("×")
+        self._close.setAutoRaise(True)
+        self._close.setAccessibleName("Dismiss the message")
+        self._close.setToolTip("Dismiss")
+        self._close.clicked.connect(self.clear)
+        self._close.setVisible(closable)
+        texts = QVBoxLayout()
+        texts.setSpacing(GRID // 2)
+        texts.addWidget(self._message)
+        texts.addWidget(self._hint)
+        self._content = QBoxLayout(QBoxLayout.Direction.LeftToRight)
+        self._content.setSpacing(GRID)
+        self._content.addLayout(texts, 1)
+        self._content.addLayout(self._actions)
+        layout = QHBoxLayout(self)
+        layout.setContentsMargins(2 * GRID, GRID, GRID, GRID)
+        layout.setSpacing(GRID)
+        layout.addLayout(self._content, 1)
+        layout.addWidget(self._close, 0, Qt.AlignmentFlag.AlignTop)
+        self.hide()
+
+    @property
+    def text(self) -> str:
+        """The message and the hint; "" while there is none."""
+        return "" if self.isHidden() else f"{self._message.text()} {self._hint.text()}".strip()
+
+    def show_failure(self, failure: Failure, actions: Sequence[str] = ()) -> None:
+        self._show(ERROR, failure.message, failure.hint, actions)
+
+    def show_success(self, message: str, details: str | None = None, actions: Sequence[str] = ()) -> None:
+        self._show(SUCCESS, message, details, actions)
+
+    def show_note(self, message: str, details: str | None = None, actions: Sequence[str] = ()) -> None:
+        self._show(accent_of(self.palette()), message, details, actions)
+
+    def height_of_success(self, message: str, details: str, actions: Sequence[str], width: int) -> int:
+        """The pixels that `show_success` of the same would take; nothing is shown."""
+        self._fill(SUCCESS, message, details, actions)
+        self._place_actions(width)
+        return self._height_for(width)
+
+    def clear(self) -> None:
+        self.hide()
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        self._place_actions(self.width())
+        self._reserve()
+
+    def _reserve(self) -> None:
+        if self._insists:
+            self.setMinimumHeight(self._height_for(self.width()))
+
+    def _height_for(self, width: int) -> int:
+        """What the text and the buttons take; none is counted for one that wraps no line."""
+        layout = self.layout()
+        assert layout is not None
+        layout.invalidate()
+        layout.activate()  # or else the layouts in it go by what was said before
+        return max(layout.totalHeightForWidth(width), layout.totalMinimumSize().height())
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        super().paintEvent(event)
+        painter = QPainter(self)
+        painter.fillRect(QRect(0, 0, GRID // 2, self.height()), self._colour)
+
+    def _show(self, colour: QColor, message: str, hint: str | None, actions: Sequence[str]) -> None:
+        self._fill(colour, message, hint, actions)
+        self.show()
+        self._reserve()
+        self.update()
+
+    def _fill(self, colour: QColor, message: str, hint: str | None, actions: Sequence[str]) -> None:
+        self._colour = colour
+        self._message.setText(message)
+        self._hint.setText(hint or "")
+        self._hint.setVisible(bool(hint))
+        self._offer(actions)
+        self.setAccessibleName(f"{message} {hint or ''}")
+
+    def _offer(self, actions: Sequence[str]) -> None:
+        for button in self._buttons:
+            button.hide()
+            button.deleteLater()  # it may be the one whose click led here
+        self._buttons = [QPushButton(words) for words in actions]
+        for button in self._buttons:
+            button.clicked.connect(self._on_clicked)
+            self._actions.addWidget(button, 0, Qt.AlignmentFlag.AlignVCenter)
+        above = self.parentWidget()
+        hidden = self.isHidden() and above is not None  # its own width is of no account then
+        self._place_actions(above.width() if hidden and above is not None else self.width())
+
+    def _place_actions(self, width: int) -> None:
+        """Beside the text, or below it where they would leave it too little room."""
+        beside = self._actions.sizeHint().width() < _ACTIONS_SHARE * width
+        directions = QBoxLayout.Direction
+        self._content.setDirection(directions.LeftToRight if beside else directions.TopToBottom)
+
+    @Slot()
+    def _on_clicked(self) -> None:
+        button = self.sender()
+        assert isinstance(button, QPushButton)
+        self.action_requested.emit(button.text())
+
+
+class DetailsDialog(QDialog):
+    """A fault of the program, with details that can be copied.
+
+    Attributes:
+        details: the traceback.
+    """
+
+    def __init__(self, failure: Failure, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setWindowTitle("Paramosaic")
+        self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        self.details = failure.details or ""
+        details = QPlainTextEdit(self.details)
+        details.setReadOnly(True)
+        details.setLineWrapMode(QPlainTextEdit.LineWrapMode.NoWrap)
+        details.setAccessibleName("Details")
+        buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)
+        copy = buttons.addButton("Copy the details", QDialogButtonBox.ButtonRole.ActionRole)
+        copy.clicked.connect(lambda: QGuiApplication.clipboard().setText(details.toPlainText()))
+        buttons.rejected.connect(self.reject)
+        without_icons(buttons)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(2 * GRID, 2 * GRID, 2 * GRID, 2 * GRID)
+        layout.setSpacing(GRID)
+        layout.addWidget(_text_label(failure.message))
+        if failure.hint:
+            layout.addWidget(_text_label(failure.hint))
+        layout.addWidget(details, 1)
+        layout.addWidget(buttons)
+        self.resize(80 * GRID, 50 * GRID)
+
+
+class ElidedLabel(QLabel):
+    """One line that is shortened in the middle where there is no room for it."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._full = ""
+        self.setMinimumWidth(8 * GRID)
+
+    def set_full_text(self, text: str) -> None:
+        self._full = text
+        self._elide()
+
+    def event(self, event: QEvent) -> bool:
+        if event.type() == QEvent.Type.Resize:
+            self._elide()
+        return super().event(event)
+
+    def _elide(self) -> None:
+        shown = self.fontMetrics().elidedText(self._full, Qt.TextElideMode.ElideMiddle, self.width())
+        self.setText(shown)
+        self.setToolTip(self._full if shown != self._full else "")
+
+
+def without_icons(dialog: QWidget) -> None:
+    """Take the icons off the buttons in `dialog`: words are enough."""
+    for button in dialog.findChildren(QPushButton):
+        button.setIcon(QIcon())
+
+
+def _text_label(text: str = "") -> QLabel:
+    label = QLabel(text)
+    label.setWordWrap(True)
+    label.setTextFormat(Qt.TextFormat.PlainText)
+    label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+    return label

@@ -1,0 +1,432 @@
+"""The CPU kernels, the torch reference and the oracle give the same bytes and the same counts."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import oracle
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from oracle import FORMATS, Stored
+
+from core.draws import selection_thresholds
+from core.dtypes import DTYPES
+from core.kernels.cpu.workspace import CpuWorkspace
+from core.kernels.interface import Counts, MapJob
+from core.methods import arithmetic
+from core.methods.reference import ReferenceWorkspace
+
+UNSIGNED = {8: np.uint8, 16: np.uint16, 32: np.uint32, 64: np.uint64}
+COUNTS = ("nonfinite", "zero_delta", "changed_by", "zero_after_draw", "selected")
+
+# -- running -------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Case:
+    """One chunk to be merged: the job, the inputs (the base last), where it lies in its tensor."""
+
+    job: MapJob
+    inputs: tuple[np.ndarray, ...]
+    first_element: int = 0
+
+    @property
+    def elements(self) -> int:
+        return len(self.inputs[0])
+
+    def cut(self, elements: int) -> Case:
+        return replace(self, inputs=tuple(words[:elements] for words in self.inputs))
+
+    @property
+    def stored(self) -> list[Stored]:
+        return [
+            Stored(dtype.name, words.tolist())
+            for dtype, words in zip(self.job.input_dtypes, self.inputs, strict=True)
+        ]
+
+
+def run(
+    workspace: CpuWorkspace | ReferenceWorkspace, case: Case
+) -> tuple[bytes, dict[str, list[int] | None]]:
+    buffers = workspace.begin(case.job, case.elements)
+    for buffer, words in zip(buffers, case.inputs, strict=True):
+        buffer[:] = words.tobytes()
+    counts = workspace.run(case.first_element)
+    return bytes(workspace.output()), as_lists(counts)
+
+
+def as_lists(counts: Counts) -> dict[str, list[int] | None]:
+    found = {name: getattr(counts, name) for name in COUNTS}
+    return {name: None if values is None else values.tolist() for name, values in found.items()}
+
+
+def by_oracle(case: Case) -> tuple[bytes, dict[str, list[int] | None]]:
+    job, stored = case.job, case.stored
+    merge, out = job.merge_dtype.name, job.out_dtype.name
+    if job.method == "linear":
+        words = oracle.average(stored, merge_dtype=merge, out_dtype=out, weights=job.weights)
+        counts = dict.fromkeys(COUNTS) | {"nonfinite": [model.count_nonfinite() for model in stored]}
+        return oracle.bytes_from_words(words, out), counts
+    found = oracle.select(
+        stored[-1],
+        stored[:-1],
+        merge_dtype=merge,
+        out_dtype=out,
+        weights=job.weights,
+        resamples=job.resamples,
+        key=job.key,
+        first_element=case.first_element,
+        zero_tolerance=job.zero_tolerance,
+    )
+    return oracle.bytes_from_words(found.words, out), {name: getattr(found, name) for name in COUNTS}
+
+
+def check_counts_are_sound(case: Case, counts: dict[str, list[int] | None]) -> None:
+    """What must hold whatever the inputs are."""
+    models, elements = case.job.models, case.elements
+    assert sum(counts["changed_by"]) == elements == sum(counts["selected"])
+    assert sum(counts["zero_delta"]) == sum((models - m) * n for m, n in enumerate(counts["changed_by"]))
+    after = counts["zero_after_draw"]
+    assert len(after) == case.job.resamples + 1
+    assert sorted(after, reverse=True) == after
+    assert all(counts["changed_by"][0] <= left <= elements for left in after)
+    assert all(weight > 0 or not n for weight, n in zip(case.job.weights, counts["selected"], strict=True))
+
+
+# -- making cases --------------------------------------------------------------------------------------------
+
+
+def special_words(dtype: str) -> np.ndarray:
+    """±0, subnormals, ends of the normal range, ±Inf, NaNs with payloads: what a format has of them."""
+    form = FORMATS[dtype]
+    small = [0, 1, 2, (1 << form.mantissa_bits) - 1, 1 << form.mantissa_bits]
+    large = [form.largest - 1, form.largest, form.largest + 1, form.largest + 2, form.nan, form.sign_bit - 1]
+    words = [word for word in small + large if word < form.sign_bit]
+    return np.array(words + [word | form.sign_bit for word in words], UNSIGNED[form.bits])
+
+
+def words_like(values: torch.Tensor, dtype: str) -> np.ndarray:
+    """The words of `values` in `dtype`, as a tool that saves models would make them."""
+    stored = values.to(arithmetic.torch_dtype(DTYPES[dtype])).contiguous()
+    return stored.view(torch.uint8).numpy().view(UNSIGNED[FORMATS[dtype].bits]).copy()
+
+
+def make_inputs(
+    kind: str, model_dtypes: Sequence[str], base_dtype: str, elements: int, seed: int
+) -> tuple[np.ndarray, ...]:
+    """Inputs of a chunk, the base last.
+
+    "fine-tuned": sub-models mostly equal to the base, in the rest a step or a few away. "bits": any words.
+    "untouched": fine-tuned, but for every other block, where nothing but signs of zeros differs.
+    "mixed": fine-tuned, with special words and words of the base strewn in.
+    """
+    if elements == 0:
+        return tuple(np.empty(0, UNSIGNED[FORMATS[dtype].bits]) for dtype in (*model_dtypes, base_dtype))
+    generator = np.random.default_rng(seed)
+    values = torch.from_numpy(generator.standard_normal(elements) * 0.02)
+    base = words_like(values, base_dtype)
+    stored = arithmetic.torch_dtype(DTYPES[base_dtype])
+    values = torch.from_numpy(base.copy()).view(stored).to(torch.float64)  # what fine-tuning began with
+    share = generator.random()
+    if kind == "untouched":
+        untouched = (np.arange(elements) // 4096 + seed) % 2 == 0
+        base[untouched & (generator.random(elements) < 0.1)] = 0
+    inputs = []
+    for dtype in (*model_dtypes, base_dtype):
+        form = FORMATS[dtype]
+        if kind == "bits":
+            words = np.frombuffer(generator.bytes(elements * form.bytes), UNSIGNED[form.bits]).copy()
+        else:
+            words = words_like(values, dtype)
+            if len(inputs) == len(model_dtypes):
+                words = base
+            else:
+                where = generator.random(elements) < share
+                words[where] ^= generator.integers(0, 8, elements).astype(words.dtype)[where]
+                where = generator.random(elements) < 0.02
+                words[where] ^= words.dtype.type(form.sign_bit)
+                if kind == "untouched" and dtype == base_dtype:
+                    words[untouched] = base[untouched]
+                    words[untouched & (base == 0) & (generator.random(elements) < 0.5)] = form.sign_bit
+        if kind == "mixed":
+            where = generator.random(elements) < generator.choice([0.02, 0.5])
+            words[where] = generator.choice(special_words(dtype), elements)[where]
+        inputs.append(words)
+    if kind == "mixed":  # special words must also meet their likes
+        for words, dtype in zip(inputs, model_dtypes, strict=False):
+            if dtype == base_dtype:
+                where = generator.random(elements) < 0.4
+                words[where] = inputs[-1][where]
+    return tuple(inputs)
+
+
+dtypes = st.sampled_from(["BF16", "BF16", "F16", "F32", "F64", "F8_E4M3", "F8_E5M2"])
+model_counts = st.one_of(
+    st.integers(1, 4), st.integers(1, 50), st.sampled_from([16, 17, 32, 33, 64, 65, 128, 130])
+)
+element_counts = st.one_of(
+    st.integers(1, 40), st.sampled_from([1, 1023, 1025, 2048, 4095, 4096, 4097, 8192, 10000])
+)
+first_elements = st.one_of(
+    st.just(0),
+    st.integers(0, 50).map(lambda block: 4096 * block),
+    st.sampled_from([2**34 - 4096, 2**34, 2**34 + 4096, 5 * 2**34 - 4096, 2**44]),  # around quad = 2^32
+    st.integers(0, 2**36).map(lambda block: 4096 * block),
+)
+tolerances = st.one_of(
+    st.none(), st.none(), st.sampled_from([0.0, 1e-45, 2.0**-12, 1e-4, 0.1, 1e300]), st.floats(0, 1e-3)
+)
+
+
+@st.composite
+def selection_weights(draw: st.DrawFn, count: int) -> tuple[float, ...]:
+    """Equal, or unequal with zeros first, between and last."""
+    if draw(st.booleans()):
+        return (draw(st.sampled_from([1.0, 0.1, 1e300])),) * count
+    choices = st.sampled_from([0.0, 0.0, 1.0, 1.0, 2.5, 0.1, 1 / 3, 1e-12, 1e300, 5e-324])
+    weights = draw(st.lists(choices, min_size=count, max_size=count))
+    for at in draw(st.sampled_from([(), (0,), (-1,), (0, -1), (count // 2,)])):
+        weights[at] = 0.0
+    if not any(weights):
+        weights[draw(st.integers(0, count - 1))] = 1.0
+    return tuple(weights)
+
+
+@st.composite
+def selections(draw: st.DrawFn, largest: int | None = None) -> Case:
+    count = draw(model_counts if largest is None else st.integers(1, 12))
+    same = draw(dtypes)
+    merge = draw(st.one_of(st.just(same), dtypes))
+    uniform = draw(st.booleans())
+    model_dtypes = [same] * count if uniform else draw(st.lists(dtypes, min_size=count, max_size=count))
+    base_dtype = draw(st.one_of(st.just(same), dtypes))
+    elements = draw(element_counts if largest is None else st.integers(1, largest))
+    kind = draw(st.sampled_from(["fine-tuned", "untouched", "mixed", "bits"]))
+    job = MapJob(
+        "parameter_selection",
+        tuple(DTYPES[dtype] for dtype in model_dtypes),
+        DTYPES[base_dtype],
+        DTYPES[merge],
+        DTYPES[draw(st.one_of(st.just(merge), dtypes))],
+        draw(selection_weights(count)),
+        resamples=draw(st.one_of(st.integers(0, 9), st.sampled_from([0, 1, 4]))),
+        key=draw(st.tuples(st.integers(0, 2**32 - 1), st.integers(0, 2**32 - 1))),
+        zero_tolerance=draw(tolerances),
+    )
+    inputs = make_inputs(kind, model_dtypes, base_dtype, elements, draw(st.integers(0, 2**32)))
+    return Case(job, inputs, draw(first_elements))
+
+
+average_weights = st.sampled_from([1.0, 1.0, 0.0, -1.0, 0.1, 1 / 3, 7.5, 1e-30, 1e20])
+
+
+@st.composite
+def averages(draw: st.DrawFn, largest: int | None = None) -> Case:
+    count = draw(st.integers(1, 50) if largest is None else st.integers(1, 8))
+    same = draw(dtypes)
+    merge = draw(st.one_of(st.just(same), dtypes))
+    uniform = draw(st.booleans())
+    model_dtypes = [same] * count if uniform else draw(st.lists(dtypes, min_size=count, max_size=count))
+    weights = draw(st.lists(average_weights, min_size=count, max_size=count))
+    if math.fsum(weights) == 0:
+        weights[0] = math.fsum(abs(weight) for weight in weights) + 1.0
+    job = MapJob(
+        "linear",
+        tuple(DTYPES[dtype] for dtype in model_dtypes),
+        None,
+        DTYPES[merge],
+        DTYPES[draw(st.one_of(st.just(merge), dtypes))],
+        tuple(weights),
+    )
+    elements = draw(element_counts if largest is None else st.integers(1, largest))
+    kind = draw(st.sampled_from(["fine-tuned", "mixed", "bits"]))
+    inputs = make_inputs(kind, model_dtypes, same, elements, draw(st.integers(0, 2**32)))
+    return Case(job, inputs[:-1])
+
+
+# -- kernels against the reference ---------------------------------------------------------------------------
+
+
+@settings(max_examples=250)
+@given(selections())
+def test_selection_kernel_equals_the_reference(case) -> None:
+    merged, counts = run(CpuWorkspace(), case)
+    expected, expected_counts = run(ReferenceWorkspace(), case)
+    assert counts == expected_counts
+    assert merged == expected
+    check_counts_are_sound(case, counts)
+
+
+@settings(max_examples=150)
+@given(averages())
+def test_average_kernel_equals_the_reference(case) -> None:
+    merged, counts = run(CpuWorkspace(), case)
+    expected, expected_counts = run(ReferenceWorkspace(), case)
+    assert counts == expected_counts
+    assert merged == expected
+
+
+@pytest.mark.parametrize("weights", [(1.0, 1.0, 1.0), (1.0, 0.0, -0.5), (1.0, 1e-30, 1e20)])
+@pytest.mark.parametrize("kind", ["fine-tuned", "mixed", "bits"])
+def test_averages_of_bfloat16_count_what_is_not_finite(kind, weights) -> None:
+    """They look for it in the result; the reference looks at the inputs."""
+    bf16 = DTYPES["BF16"]
+    inputs = make_inputs(kind, ["BF16"] * 3, "BF16", 3 * 4096 + 5, seed=1)[:-1]
+    if kind == "fine-tuned":
+        inputs[1][5000] = 0x7F80  # alone in its block, and of weight 0 in one case
+    case = Case(MapJob("linear", (bf16,) * 3, None, bf16, bf16, weights), inputs)
+    assert run(CpuWorkspace(), case) == run(ReferenceWorkspace(), case)
+
+
+@settings(max_examples=40)
+@given(selections())
+def test_counting_alone_gives_the_counts_of_a_merge(case) -> None:
+    _, counts = run(CpuWorkspace(), case)
+    alone = replace(case, job=replace(case.job, method="count_deltas"))
+    for workspace in (CpuWorkspace(), ReferenceWorkspace()):
+        merged, found = run(workspace, alone)
+        assert merged == b""
+        assert found["zero_delta"] == counts["zero_delta"]
+        assert found["changed_by"] == counts["changed_by"]
+        assert found["nonfinite"] == counts["nonfinite"]
+
+
+# -- both against the oracle ---------------------------------------------------------------------------------
+
+
+@settings(max_examples=150)
+@given(selections(largest=100))
+def test_selection_equals_the_oracle(case) -> None:
+    expected = by_oracle(case)
+    assert run(CpuWorkspace(), case) == expected
+    assert run(ReferenceWorkspace(), case) == expected
+
+
+@settings(max_examples=100)
+@given(averages(largest=100))
+def test_average_equals_the_oracle(case) -> None:
+    expected = by_oracle(case)
+    assert run(CpuWorkspace(), case) == expected
+    assert run(ReferenceWorkspace(), case) == expected
+
+
+@pytest.mark.parametrize("workspace", [CpuWorkspace, ReferenceWorkspace])
+@pytest.mark.parametrize("count", [1, 2, 15, 16, 17, 32, 33, 50, 64, 65, 130])
+def test_every_width_of_the_change_mask_equals_the_oracle(count, workspace) -> None:
+    bf16 = DTYPES["BF16"]
+    weights = tuple(float(i % 3) for i in range(1, count + 1))
+    for job_weights in ((1.0,) * count, weights):
+        job = MapJob(
+            "parameter_selection", (bf16,) * count, bf16, bf16, bf16, job_weights, resamples=3, key=(5, 6)
+        )
+        inputs = make_inputs("mixed", ["BF16"] * count, "BF16", 300, seed=count)
+        case = Case(job, inputs, 4096 * 11)
+        assert run(workspace(), case) == by_oracle(case)
+
+
+@pytest.mark.parametrize("workspace", [CpuWorkspace, ReferenceWorkspace])
+@pytest.mark.parametrize("element", [0, 1023, 1024, 2047, 2500, 3333, 4095, 4096])
+def test_a_word_equal_to_a_threshold_draws_the_sub_model_above_it(element, workspace) -> None:
+    key, bf16 = (8, 9), DTYPES["BF16"]
+    word = oracle.word_at(element, 0, key)
+    inputs = tuple(np.full(element + 1, value, np.uint16) for value in (0x3F80, 0x4000, 0))
+    for limit, drawn in ((word, 0x4000), (word + 1, 0x3F80)):
+        weights = (float(limit), float(2**32 - limit))
+        assert oracle.thresholds(weights) == [limit]
+        job = MapJob("parameter_selection", (bf16,) * 2, bf16, bf16, bf16, weights, key=key)
+        merged, _ = run(workspace(), Case(job, inputs))
+        assert oracle.words_from_bytes(merged, "BF16")[element] == drawn
+
+
+@pytest.mark.parametrize("workspace", [CpuWorkspace, ReferenceWorkspace])
+@pytest.mark.parametrize("method", ["parameter_selection", "linear"])
+@pytest.mark.parametrize("merge", ["BF16", "F32"])
+def test_an_empty_chunk_is_merged_too(merge, method, workspace) -> None:
+    bf16 = DTYPES["BF16"]
+    base = bf16 if method == "parameter_selection" else None
+    job = MapJob(method, (bf16,) * 2, base, DTYPES[merge], bf16, (1.0, 1.0), resamples=1)
+    case = Case(job, (np.empty(0, np.uint16),) * len(job.input_dtypes))
+    assert run(workspace(), case) == by_oracle(case)
+
+
+@pytest.mark.parametrize("workspace", [CpuWorkspace, ReferenceWorkspace])
+def test_lanes_and_blocks_equal_the_oracle(workspace) -> None:
+    """Every lane of three blocks, beyond quad 2^32, where most elements need several draws."""
+    bf16 = DTYPES["BF16"]
+    job = MapJob("parameter_selection", (bf16,) * 3, bf16, bf16, bf16, (1.0,) * 3, resamples=9, key=(1, 2))
+    inputs = make_inputs("fine-tuned", ["BF16"] * 3, "BF16", 2 * 4096 + 1100, seed=4)
+    case = Case(job, inputs, 2**34 - 4096)
+    assert run(workspace(), case) == by_oracle(case)
+
+
+@pytest.mark.parametrize("workspace", [CpuWorkspace, ReferenceWorkspace])
+def test_a_hundred_resamples_of_parameters_that_nobody_changed(workspace) -> None:
+    """The last draw is kept, though all values are the same number: −0 and +0 differ in their bits."""
+    f32 = DTYPES["F32"]
+    job = MapJob("parameter_selection", (f32,) * 2, f32, f32, f32, (1.0, 2.0), resamples=100, key=(3, 4))
+    zeros = np.zeros(200, np.uint32)
+    case = Case(job, (zeros, zeros | np.uint32(2**31), zeros), 4096)
+    merged, counts = run(workspace(), case)
+    assert (merged, counts) == by_oracle(case)
+    assert counts["zero_after_draw"] == [200] * 101
+    assert 0 < counts["selected"][0] < 200
+
+
+# -- how the work is cut -------------------------------------------------------------------------------------
+
+
+@settings(max_examples=30)
+@given(selections(), st.integers(1, 3))
+def test_chunks_of_any_size_give_the_same_bytes_and_sums(case, blocks) -> None:
+    whole, expected = run(CpuWorkspace(), case)
+    workspace = CpuWorkspace()  # one for all chunks, as a worker has it
+    merged = b""
+    total: Counts | None = None
+    for start in range(0, case.elements, 4096 * blocks):
+        inputs = tuple(words[start : start + 4096 * blocks] for words in case.inputs)
+        part = replace(case, inputs=inputs, first_element=case.first_element + start)
+        buffers = workspace.begin(part.job, part.elements)
+        for buffer, words in zip(buffers, part.inputs, strict=True):
+            buffer[:] = words.tobytes()
+        counts = workspace.run(part.first_element)
+        merged += bytes(workspace.output())
+        if total is None:
+            total = counts
+        else:
+            total.add(counts)
+    assert merged == whole
+    if total is not None:
+        assert as_lists(total) == expected
+
+
+@settings(max_examples=20)
+@given(st.lists(st.one_of(selections(largest=60), averages(largest=60)), min_size=2, max_size=5))
+def test_a_workspace_remembers_nothing_of_the_tensor_before(cases) -> None:
+    workspace = CpuWorkspace()
+    for case in cases:
+        assert run(workspace, case) == run(CpuWorkspace(), case)
+
+
+def test_selection_copies_the_bits_of_a_nan_that_needs_no_conversion() -> None:
+    """Beside a sub-model that is converted, whose NaNs become canonical."""
+    bf16, f32 = DTYPES["BF16"], DTYPES["F32"]
+    job = MapJob("parameter_selection", (bf16, f32), bf16, bf16, bf16, (1.0, 1.0), resamples=0, key=(1, 1))
+    payload, wide = 0xFFA5, 0xFFA51234
+    case = Case(
+        job,
+        (np.full(64, payload, np.uint16), np.full(64, wide, np.uint32), np.zeros(64, np.uint16)),
+    )
+    for workspace in (CpuWorkspace(), ReferenceWorkspace()):
+        merged, counts = run(workspace, case)
+        words = oracle.words_from_bytes(merged, "BF16")
+        limits = selection_thresholds(job.weights)
+        picks = [oracle.pick(oracle.word_at(i, 0, (1, 1)), limits) for i in range(64)]
+        assert words == [0x7FC0 if picked else payload for picked in picks]
+        assert set(picks) == {0, 1}
+        assert counts["changed_by"] == [0, 0, 64]
+        assert counts["nonfinite"] == [64, 64, 0]

@@ -1,0 +1,192 @@
+"""What holds for the window as a whole, whatever is done in it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from PySide6.QtCore import Qt
+from PySide6.QtGui import QAction, QPalette
+from PySide6.QtTest import QTest
+from PySide6.QtWidgets import QAbstractButton, QLabel, QLineEdit, QMessageBox, QPushButton, QWidget
+from pytestqt.qtbot import QtBot
+
+import gui.preflight.plan_job
+from core import read_record
+from gui.jobs import Job, JobKeeper
+from gui.models.table_model import Column
+from gui.widgets.messages import DetailsDialog
+from gui.window.window import MainWindow
+
+
+def open_recipe(qtbot: QtBot, window: MainWindow, models: Path, out: Path) -> None:
+    assert window.load_recipe(models / "recipe.yaml", out)
+    qtbot.waitUntil(lambda: window.preflight.checked)
+
+
+def wait_for_merge(qtbot: QtBot, window: MainWindow, out: Path) -> None:
+    qtbot.waitUntil(lambda: out.exists() and not window.merging, timeout=30_000)
+
+
+def test_no_job_is_started_once_all_were_stopped(qapp: object) -> None:
+    """An ended job's signal arrives after that, and may ask for the next one."""
+
+    class Nothing(Job):
+        def run(self) -> None:
+            pass
+
+    keeper, late = JobKeeper(), Nothing()
+    keeper.start(Nothing())
+    keeper.stop_all()
+    keeper.start(late)
+    assert not late.isRunning()
+    assert not late.isFinished()
+
+
+def test_what_is_being_typed_is_merged(
+    qtbot: QtBot, window: MainWindow, models: Path, tmp_path: Path
+) -> None:
+    open_recipe(qtbot, window, models, tmp_path / "out")
+    window.models.k_box.setFocus()
+    window.models.k_box.lineEdit().selectAll()
+    QTest.keyClicks(window.models.k_box, "2")
+    assert window.setup().k == 3
+    window.start_merge()
+    wait_for_merge(qtbot, window, tmp_path / "out")
+    assert len(read_record(tmp_path / "out").recipe["models"]) == 2
+
+
+def test_a_weight_that_is_being_typed_is_saved(qtbot: QtBot, window: MainWindow, models: Path) -> None:
+    open_recipe(qtbot, window, models, models / "out")
+    window.models.table.setCurrentIndex(window.models.sub_models_model.index(1, Column.WEIGHT))
+    window.models.table.edit_weight()
+    editor = window.models.table.findChild(QLineEdit)
+    assert editor is not None
+    editor.setText("2.5")
+    window.models.commit_edits()
+    assert window.setup().models[1].weight == 2.5
+
+
+def test_a_merge_is_no_step_to_be_undone(
+    qtbot: QtBot, window: MainWindow, models: Path, tmp_path: Path
+) -> None:
+    """It suggests another output folder, and that is all."""
+    open_recipe(qtbot, window, models, tmp_path / "out")
+    window.recipe.set_seed(8)
+    window.document.undo.undo()
+    window.start_merge()
+    wait_for_merge(qtbot, window, tmp_path / "out")
+    assert (window.document.undo.undo_label, window.document.undo.redo_label) == ("", "seed")
+    window.document.undo.redo()
+    assert (window.setup().seed, window.setup().out) == (8, str(tmp_path / "out-2"))
+
+
+def test_a_recipe_that_is_not_complete_is_not_saved_and_says_why(window: MainWindow, models: Path) -> None:
+    window.models.add_sub_models([models / "run-1"])
+    assert not window._save_to(models / "incomplete.yaml")
+    assert window.run.message.text.endswith("Choose the base model.")
+    assert not (models / "incomplete.yaml").exists()
+
+
+def test_a_merge_that_ends_by_itself_takes_its_question_along(
+    qtbot: QtBot, window: MainWindow, models: Path, tmp_path: Path, held_merge: object
+) -> None:
+    open_recipe(qtbot, window, models, tmp_path / "out")
+    window.start_merge()
+    qtbot.waitUntil(held_merge.reached.is_set)  # type: ignore[attr-defined]
+    window.close()
+    question = window.findChild(QMessageBox)
+    assert question is not None
+    held_merge.released.set()  # type: ignore[attr-defined]
+    wait_for_merge(qtbot, window, tmp_path / "out")
+    qtbot.waitUntil(lambda: window.findChild(QMessageBox) is None)
+    assert window.isVisible()
+
+
+def test_a_recipe_and_models_that_are_dropped_together(
+    qtbot: QtBot, window: MainWindow, models: Path, drop: object
+) -> None:
+    open_recipe(qtbot, window, models, models / "out")
+    window.recipe.set_seed(8)
+    drop(window, models / "recipe.yaml", models / "base")  # type: ignore[operator]
+    assert len(window.setup().models) == 3
+    question = window.findChild(QMessageBox)
+    assert question is not None
+    next(b for b in question.findChildren(QPushButton) if b.text() == "Do not save").click()
+    qtbot.waitUntil(lambda: len(window.setup().models) == 4)
+    assert window.setup().seed == 7
+
+
+def test_no_letter_opens_two_things(window: MainWindow) -> None:
+    """Alt and a letter: menus, labels with a field, buttons and tabs that are there at the same time."""
+    texts = [action.text() for action in window.menuBar().actions()]
+    for kind in (QAbstractButton, QLabel):
+        texts += [widget.text() for widget in window.findChildren(kind) if widget.isVisible()]
+    pictures = window.pictures
+    texts += [pictures.tabs.tabText(number) for number in range(pictures.tabs.count())]
+    texts.append(pictures.agreement.order_button.text())
+    letters = Counter(
+        text[text.index("&") + 1].casefold()
+        for text in texts
+        if "&" in text.replace("&&", "") and "<" not in text
+    )
+    assert not {letter: count for letter, count in letters.items() if count > 1}
+
+
+def test_no_two_actions_have_the_same_keys(window: MainWindow) -> None:
+    def wide(action: QAction) -> bool:
+        return action.shortcutContext() == Qt.ShortcutContext.WindowShortcut
+
+    keys = Counter(
+        key.toString()
+        for action in set(window.findChildren(QAction))
+        if wide(action)
+        for key in action.shortcuts()
+    )
+    assert not {key: count for key, count in keys.items() if count > 1}
+
+
+@pytest.mark.parametrize("kind", [QLineEdit, QAbstractButton])
+def test_what_can_be_reached_has_a_name(window: MainWindow, kind: type[QWidget]) -> None:
+    nameless = [
+        widget
+        for widget in window.findChildren(kind)
+        if widget.isVisible()
+        and widget.focusPolicy() & Qt.FocusPolicy.TabFocus
+        and not (widget.accessibleName() or (widget.text() if kind is QAbstractButton else ""))
+        and not widget.objectName().startswith("qt_")
+    ]
+    assert nameless == []
+
+
+def test_every_entry_of_a_menu_has_a_key(window: MainWindow) -> None:
+    menus = [action.menu() for action in window.menuBar().actions()]
+    entries = [entry for menu in menus for entry in menu.actions() if not entry.isSeparator()]
+    keyless = [entry.text() for entry in entries if entry.menu() is None and not entry.shortcuts()]
+    assert keyless == []
+
+
+def test_a_fault_of_the_check_comes_with_details(
+    qtbot: QtBot, window: MainWindow, models: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*arguments: object) -> None:
+        raise ZeroDivisionError("a fault")
+
+    monkeypatch.setattr(gui.preflight.plan_job, "look_ahead", fail)
+    window.models.set_base(models / "base")
+    qtbot.waitUntil(lambda: any(link.text() == "Details…" for link in window.preflight.problems.links))
+    assert not window.merge_button.isEnabled()
+    window.preflight.problems.links[0].click()
+    dialog = window.findChild(DetailsDialog)
+    assert dialog is not None
+    assert "ZeroDivisionError: a fault" in dialog.details
+    dialog.close()
+
+
+def test_plots_are_made_once_the_window_is_there(qtbot: QtBot, window: MainWindow) -> None:
+    assert not any(picture.built for picture in window.pictures.pictures)
+    window.pictures.build_soon()
+    qtbot.waitUntil(lambda: all(picture.built for picture in window.pictures.pictures))
+    ground = window.palette().color(QPalette.ColorRole.Base)
+    assert window.pictures.zero_deltas.plot.backgroundBrush().color() == ground
