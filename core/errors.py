@@ -9,9 +9,9 @@
     ├── VerificationError    an output does not match its run record
     └── Cancelled            the user stopped the job
 
-Each carries one sentence for the user (`message`), what to do about it (`hint`), and the file and
-tensor concerned, where there are any. Errors of other libraries are turned into these at the place
-where the library is called.
+Each carries one sentence for the user (`message`), what to do about it (`hint`), and an address: the file,
+the tensor, the recipe's field and the entry of its `models` concerned, where there are any. Errors of other
+libraries are turned into these at the place where the library is called.
 """
 
 from __future__ import annotations
@@ -39,6 +39,9 @@ class MergeError(Exception):
         hint: what the user can do, or None.
         path: the file or folder concerned, or None.
         tensor: the name of the tensor concerned, or None.
+        field: the recipe's key or the method's parameter concerned ("base_model", "seed", "weight"), or "out"
+            for the output folder; None where it is about none.
+        entry: the number of the entry of the recipe's `models` concerned, from 0, or None.
     """
 
     def __init__(
@@ -48,12 +51,16 @@ class MergeError(Exception):
         hint: str | None = None,
         path: Path | None = None,
         tensor: str | None = None,
+        field: str | None = None,
+        entry: int | None = None,
     ) -> None:
         super().__init__(message)
         self.message = message
         self.hint = hint
         self.path = path
         self.tensor = tensor
+        self.field = field
+        self.entry = entry
 
 
 class RecipeError(MergeError):

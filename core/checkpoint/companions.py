@@ -54,6 +54,7 @@ def companion_files(
     *,
     vocabulary: int | None,
     dtype_name: str,
+    unties: bool = False,
     inputs: Iterable[Path],
 ) -> dict[str, bytes]:
     """The small files of the output, by name.
@@ -63,6 +64,7 @@ def companion_files(
         config_source: the folder whose config.json is taken.
         vocabulary: rows of the input embedding that is written; None where it is not known.
         dtype_name: the type that is written, as torch spells it.
+        unties: whether a head is written that is not the input embedding, although the config may tie them.
         inputs: the input folders, whose paths must not appear.
 
     Raises:
@@ -75,7 +77,7 @@ def companion_files(
         config = read_json(config_source / CONFIG_NAME)
         if "auto_map" in config:
             patterns.append("*.py")  # a model with code of its own does not load without it
-        _describe_output(config, vocabulary, dtype_name)
+        _describe_output(config, vocabulary, dtype_name, unties)
         try:
             files[CONFIG_NAME] = _json_bytes(_without_paths(config, places))
         except RecursionError as error:
@@ -89,12 +91,16 @@ def companion_files(
     return files
 
 
-def _describe_output(config: dict[str, Any], vocabulary: int | None, dtype_name: str) -> None:
+def _describe_output(config: dict[str, Any], vocabulary: int | None, dtype_name: str, unties: bool) -> None:
     text = config.get("text_config")
     holders = [config, text] if isinstance(text, dict) else [config]
     if vocabulary is not None:
         holder = config if "vocab_size" in config or len(holders) == 1 else holders[-1]
         holder["vocab_size"] = vocabulary
+    if unties:
+        for holder in holders:
+            if holder is config or "tie_word_embeddings" in holder:
+                holder["tie_word_embeddings"] = False
     for holder in holders:
         for key in ("dtype", "torch_dtype"):
             if key in holder:

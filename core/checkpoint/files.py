@@ -118,13 +118,13 @@ def read_rows(rows: Sequence[tuple[ReadFile, int, memoryview]]) -> None:
     """
     done = 0
     if _POSITIONAL:
-        from core.kernels.cpu import loops  # imports numba
+        from core.checkpoint import native_read  # imports numba
 
         table = np.empty((len(rows), 4), np.int64)
         for at, (file, offset, buffer) in enumerate(rows):
             address = np.frombuffer(buffer, np.uint8).ctypes.data if buffer else 0
             table[at] = file.descriptor, address, len(buffer), offset
-        done = loops.read_rows(table)
+        done = native_read.read_rows(table)
     for file, offset, buffer in rows[done:]:
         file.read_into(buffer, offset)
 

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from core.deltas.findings import findings_of_record
+from core.kernels.interface import ListedValues
 from core.methods import ParameterValue
+from core.plan.chunking import default_threads, peak_memory_bytes
 from core.plan.merge_plan import LedgerEntry, MergePlan
 from core.recipe.recipe import recipe_as_dict
-from core.recipe.rules import ListedValues
-from core.run.executors.threads import default_threads
 from core.run.record import RunRecord
 from core.text import one_line
 from core.units import bytes_text, count_text, duration_text, share_text
@@ -26,9 +27,14 @@ _MOST_NUMBERS = 8
 def method_line(plan: MergePlan) -> str:
     recipe = plan.recipe
     parts = [recipe.method.name, f"K = {len(plan.models)}"]
-    if recipe.method.parameter("resamples"):
-        least, most = plan.resamples
-        parts += [f"n = {most}" if least == most else f"n = {least} to {most}", f"seed {recipe.seed}"]
+    for spec in recipe.method.parameters:
+        if spec.scope == "merge":
+            values = plan.values_of(spec.name)
+            shown = _range_text(values) if values else _value_text(spec.default)
+            if spec.kind != "flag" or values not in ((), (spec.default,)):
+                parts.append(f"{spec.short} = {shown}")
+    if recipe.method.draws is not None:
+        parts.append(f"seed {recipe.seed}")
     return ", ".join(parts)
 
 
@@ -43,10 +49,10 @@ def merge_summary(plan: MergePlan, record: RunRecord, out: Path) -> str:
     everything = None if findings is None else findings.part()
     if everything is not None and everything.counts is not None and everything.drawn is not None:
         share, left = float(everything.counts.mean_zero_delta.value), float(everything.drawn.left[-1])
-        least, most = plan.resamples
+        draws = {tensor.job.draws for tensor in plan.tensors if tensor.job}
         lines.append(
             f"zero deltas {share_text(share)} in the sub-models, {share_text(left)} "
-            f"in the result after {'' if least == most else 'up to '}{most} resamples"
+            f"in the result after {'' if len(draws) == 1 else 'up to '}{max(draws) - 1} resamples"
         )
     lines += [
         f"note        {tensor.name} was copied from the {'base' if plan.base else 'first sub-model'}; "
@@ -84,7 +90,7 @@ def plan_document(plan: MergePlan, free: int) -> dict[str, Any]:
         "parameters": plan.parameters,
         "bytes_to_read": plan.bytes_to_read,
         "bytes_to_write": plan.bytes_to_write,
-        "peak_memory_bytes": plan.peak_memory_bytes(default_threads()),
+        "peak_memory_bytes": peak_memory_bytes(plan, default_threads()),
         "free_disk_bytes": free,
         "files": [{"name": shard.file_name, "bytes": shard.size_bytes} for shard in plan.shards],
         "warnings": list(plan.warnings),
@@ -103,7 +109,7 @@ def plan_summary(plan: MergePlan, free: int) -> str:
         f"reads    {bytes_text(plan.bytes_to_read)}",
         f"writes   {bytes_text(plan.bytes_to_write)} in {len(plan.shards)} "
         f"file{'s' if len(plan.shards) > 1 else ''}; {bytes_text(free)} free here",
-        f"memory   {bytes_text(plan.peak_memory_bytes(default_threads()))} for buffers",
+        f"memory   {bytes_text(peak_memory_bytes(plan, default_threads()))} for buffers",
     ]
     lines += _value_lines(plan)
     lines += [f"{entry.action:8} {entry.name}: {entry.reason}" for entry in plan.ledger if entry.reason]
@@ -136,4 +142,19 @@ def _ruled(plan: MergePlan, entry: LedgerEntry) -> ListedValues:
 def _value_text(value: ParameterValue | tuple[ParameterValue, ...]) -> str:
     values = value if isinstance(value, tuple) else (value,)
     more = " …" if len(values) > _MOST_NUMBERS else ""
-    return " ".join(f"{number:.4g}" for number in values[:_MOST_NUMBERS]) + more
+    return " ".join(_one_text(one) for one in values[:_MOST_NUMBERS]) + more
+
+
+def _one_text(value: ParameterValue) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return value if isinstance(value, str) else f"{value:.4g}"
+
+
+def _range_text(values: Sequence[Any]) -> str:
+    """ "4", "1 to 4", "true, false"."""
+    if len(values) == 1:
+        return _value_text(values[0])
+    if all(isinstance(value, int | float) and not isinstance(value, bool) for value in values):
+        return f"{_value_text(min(values))} to {_value_text(max(values))}"
+    return ", ".join(map(_value_text, values))

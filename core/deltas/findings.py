@@ -282,7 +282,7 @@ def findings_of_record(record: RunRecord) -> Findings | None:
     if not drawn:
         return None
     grid = LayerGrid.of(tensor.name for tensor in drawn)
-    equal = record.weights_are_equal
+    equal = record.draws_equally
     tally = MergeTally(grid, equal_weights=equal)
     for tensor in drawn:
         tally.add(tensor)

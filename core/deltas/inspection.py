@@ -130,7 +130,7 @@ def inspect_models(
         chosen = [
             sampled_blocks(tensor.output.name, tensor.elements, sample, seed=seed) for tensor in measured
         ]
-    bytes_total = round(sample * sum(stored.size_bytes for tensor in measured for stored in tensor.inputs))
+    bytes_total = round(sample * sum(source.bytes_to_read for tensor in measured for source in tensor.inputs))
     started = time.perf_counter()
     found: dict[int, TensorInspection] = {}
 

@@ -1,21 +1,13 @@
-"""Which blocks of a tensor a sample holds, and reading them without what lies between them."""
+"""Which blocks of a tensor a sample holds."""
 
 from __future__ import annotations
-
-import os
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from core.checkpoint.files import ReadFile, read_rows
-from core.checkpoint.headers import ShardHeader, StoredTensor
 from core.draws import SAMPLING_STREAM, philox4x32, philox_key
-from core.errors import CheckpointError
 
-__all__ = ["SAMPLE_BLOCK", "ScatteredInputs", "sampled_blocks", "spread_blocks"]
+__all__ = ["SAMPLE_BLOCK", "sampled_blocks", "spread_blocks"]
 
 SAMPLE_BLOCK = 65_536
 """Elements of a block: the unit of reading of an inspection, and what a sample is made of."""
@@ -71,50 +63,3 @@ def _words(name: str, count: int, draw: int, seed: int) -> NDArray[np.uint64]:
     )
     words: NDArray[np.uint64] = philox4x32(counter, key)[0]
     return words
-
-
-class ScatteredInputs:
-    """The input files of one worker, as OpenInputs, for reads that leave gaps: nothing is fetched ahead."""
-
-    def __init__(self, headers: Mapping[Path, ShardHeader]) -> None:
-        """Nothing is opened yet.
-
-        Args:
-            headers: of every shard, as they were when the work was planned.
-        """
-        self._headers = headers
-        self._open: dict[int, ReadFile] = {}
-
-    def read(self, inputs: Sequence[StoredTensor], first_element: int, buffers: Sequence[memoryview]) -> None:
-        """Fill a buffer from element `first_element` on of the tensor of each input, in their order.
-
-        Raises:
-            CheckpointError: a file cannot be read, or is not the one that was planned with.
-        """
-        rows = []
-        for number, (stored, buffer) in enumerate(zip(inputs, buffers, strict=True)):
-            file = self._open.get(number)
-            if file is None or file.path != stored.path:
-                if file is not None:
-                    file.close()
-                file = self._open[number] = self._opened(self._headers[stored.path])
-            rows.append((file, stored.offset + first_element * stored.dtype.itemsize, buffer))
-        read_rows(rows)
-
-    def close(self) -> None:
-        for file in self._open.values():
-            file.close()
-
-    def _opened(self, planned: ShardHeader) -> ReadFile:
-        file = ReadFile(planned.path)
-        if (file.size_bytes, file.modified_ns) != (planned.size_bytes, planned.modified_ns):
-            file.close()
-            raise CheckpointError(
-                f"{planned.path} has changed since it was opened",
-                hint="wait until it is written, then start again",
-                path=planned.path,
-            )
-        advise: Any = getattr(os, "posix_fadvise", None)
-        if advise is not None:
-            advise(file.descriptor, 0, 0, os.POSIX_FADV_RANDOM)
-        return file

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import threading
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from core.cancel import CancelToken
 from core.deltas.block_sums import SumsOfBlocks
-from core.deltas.sampling import ScatteredInputs
 from core.deltas.statistics import PREDICTED_DRAWS, DeltaStatistics
 from core.kernels.deltas.sums import DeltaSums
-from core.plan.merge_plan import MEMORY_BUDGET_BYTES, MergePlan, TensorPlan, usable_threads
+from core.plan.chunking import MEMORY_BUDGET_BYTES, default_threads, usable_threads
+from core.plan.merge_plan import MergePlan, TensorPlan
 from core.progress import Progress
-from core.run.executors.threads import allow_open_files, default_threads, run_workers
-from core.sources.stored import OpenInputs
-from core.weights import normalised
+from core.run.executors.threads import ThreadExecutor, allow_open_files
+from core.run.work import IteratedWork
+from core.sources.files import Inputs, OpenInputs, ScatteredInputs
+from core.weights import shares
 
 if TYPE_CHECKING:
     from core.kernels.deltas.workspace import DeltaWorkspace
@@ -31,7 +31,8 @@ WHOLE_BLOCK = 131_072
 _MOST_SORTED = 200_000
 """Blocks of a sample that are held in memory to be read in the order of the files."""
 
-BlockCallback = Callable[["DeltaWorkspace", int], None]
+Look = Callable[["DeltaWorkspace"], Any]
+BlockCallback = Callable[[int, Any], None]
 
 
 class Survey:
@@ -54,6 +55,7 @@ class Survey:
         threads: int | None,
         block: int,
         sampling: bool,
+        look: Look | None = None,
         on_block: BlockCallback | None = None,
     ) -> None:
         """Nothing is read yet.
@@ -64,15 +66,17 @@ class Survey:
             threads: workers; None for one a core.
             block: elements of a block.
             sampling: whether some blocks are left out.
-            on_block: called in the worker's thread with the workspace that has just measured a block, and
-                with the block's first element in its tensor.
+            look: looks at a block beside measuring it; called in a worker's thread with the workspace that
+                has just measured it.
+            on_block: called in the caller's thread with a block's first element in its tensor, and with what
+                `look` returned.
         """
-        self.plan, self.on_block = plan, on_block
+        self.plan = plan
+        self._look, self._on_block = look, on_block
         self.groups = tuple(_Group(group, block) for group in groups)
         self._details, self._sampling = details, sampling
-        self._draws = 0 if plan.equal_weights else PREDICTED_DRAWS
+        self._draws = 0 if plan.draws_equally else PREDICTED_DRAWS
         self._threads = usable_threads(plan, threads or default_threads(), MEMORY_BUDGET_BYTES)
-        self._lock = threading.Lock()
         models = len(plan.models)
         self._found = [
             _InOrder(SumsOfBlocks(models, details=details, draws=self._draws, sampling=sampling))
@@ -103,18 +107,11 @@ class Survey:
         )
         if self._sampling and sum(len(chosen_blocks) for *_, chosen_blocks in work) <= _MOST_SORTED:
             blocks = sorted(blocks, key=_place_on_disk)  # so that each file is opened once
-        run_workers(
-            iter(blocks),
-            lambda: _Worker(self, self._inputs(), self._details, self._draws),
-            threads=self._threads,
-            token=token,
-            poll=poll,
-        )
+        ThreadExecutor().run(_Reading(self, iter(blocks)), slots=self._threads, token=token, poll=poll)
 
     def finished(self) -> list[int]:
         """The groups of which all chosen blocks were read since the last call."""
-        with self._lock:
-            numbers, self._finished = self._finished, []
+        numbers, self._finished = self._finished, []
         return numbers
 
     def sums(self, group: int) -> SumsOfBlocks:
@@ -129,18 +126,23 @@ class Survey:
         done = min(self._bytes_read, bytes_total)
         return Progress(done, bytes_total, groups_done, len(self.groups), elapsed_s, self._last)
 
-    def add(self, block: _Block, sums: DeltaSums) -> None:
-        """Take what a worker found; called from any thread."""
-        with self._lock:
-            found = self._found[block.group]
-            found.add(block.position, sums)
-            self._last = block.tensor.output.name
-            self._bytes_read += block.elements * sum(s.dtype.itemsize for s in block.tensor.inputs)
-            if found.complete:
-                self._finished.append(block.group)
+    def add(self, done: _Measured) -> None:
+        """Take what came of a block; called in the caller's thread."""
+        block = done.block
+        found = self._found[block.group]
+        found.add(block.position, done.sums)
+        self._last = block.tensor.output.name
+        self._bytes_read += sum(source.bytes_of(block.elements) for source in block.tensor.inputs)
+        if self._on_block is not None:
+            self._on_block(block.first, done.seen)
+        if found.complete:
+            self._finished.append(block.group)
 
-    def _inputs(self) -> OpenInputs | ScatteredInputs:
-        return ScatteredInputs(self.plan.headers) if self._sampling else OpenInputs(self.plan.headers)
+    def new_slot(self) -> _Slot:
+        """Buffers and files for one block at a time."""
+        headers = self.plan.headers
+        inputs = ScatteredInputs(headers) if self._sampling else OpenInputs(headers)
+        return _Slot(inputs, self.plan, self._details, self._draws, self._look)
 
 
 class _Group:
@@ -179,7 +181,7 @@ class _Block:
 
 
 def _place_on_disk(block: _Block) -> tuple[str, int]:
-    stored = block.tensor.inputs[-1]
+    stored = block.tensor.inputs[-1].stored[0]
     return str(stored.path), stored.offset + block.first * stored.dtype.itemsize
 
 
@@ -207,34 +209,61 @@ class _InOrder:
             self.sums.add(self._early.pop(self.sums.blocks))
 
 
-class _Worker:
-    def __init__(
-        self, survey: Survey, inputs: OpenInputs | ScatteredInputs, details: bool, draws: int
-    ) -> None:
+@dataclass(frozen=True, eq=False)
+class _Measured:
+    """What came of a block: its sums, and what `look` saw."""
+
+    block: _Block
+    sums: DeltaSums
+    seen: Any
+
+
+class _Reading(IteratedWork[_Block, _Measured]):
+    """The reading of chosen blocks: a core.run.work.Work."""
+
+    def __init__(self, survey: Survey, blocks: Iterator[_Block]) -> None:
+        super().__init__(blocks)
+        self._survey = survey
+
+    def slot(self) -> _Slot:
+        return self._survey.new_slot()
+
+    def collect(self, done: _Measured) -> None:
+        self._survey.add(done)
+
+
+class _Slot:
+    """Buffers and files for one block at a time: a core.run.work.Slot."""
+
+    def __init__(self, inputs: Inputs, plan: MergePlan, details: bool, draws: int, look: Look | None) -> None:
+        self._inputs, self._plan, self._look = inputs, plan, look
+        self._details, self._draws = details, draws
+        self._workspaces: dict[tuple[float, ...], DeltaWorkspace] = {}  # by the weights
+        self._workspace: DeltaWorkspace | None = None
+        self._sums: DeltaSums | None = None
+
+    def fill(self, block: _Block) -> None:
         from core.kernels.deltas.workspace import DeltaWorkspace
 
-        self._survey, self._inputs = survey, inputs
-        self._draws = draws
-        self._workspaces: dict[tuple[float, ...], DeltaWorkspace] = {}  # by the weights
-
-        def make(shares: tuple[float, ...]) -> DeltaWorkspace:
-            return DeltaWorkspace(details=details, shares=shares, draws=draws)
-
-        self._make = make
-
-    def handle(self, block: _Block) -> None:
-        job = block.tensor.job
+        job, weights = block.tensor.job, self._plan.draw_weights(block.tensor)
         assert job is not None
-        shares = tuple(normalised(job.weights)) if self._draws else ()
-        if shares not in self._workspaces:
-            self._workspaces[shares] = self._make(shares)
-        workspace = self._workspaces[shares]
-        buffers = workspace.begin(job, block.elements)
+        chances = shares(weights) if self._draws and weights is not None else ()
+        if chances not in self._workspaces:
+            self._workspaces[chances] = DeltaWorkspace(
+                details=self._details, shares=chances, draws=self._draws
+            )
+        self._workspace = self._workspaces[chances]
+        buffers = self._workspace.begin(job, block.elements)
         self._inputs.read(block.tensor.inputs, block.first, buffers)
-        sums = workspace.run()
-        if self._survey.on_block is not None:
-            self._survey.on_block(workspace, block.first)
-        self._survey.add(block, sums)
+
+    def compute(self, block: _Block) -> None:
+        assert self._workspace is not None
+        self._sums = self._workspace.run()
+
+    def finish(self, block: _Block) -> _Measured:
+        assert self._workspace is not None and self._sums is not None
+        seen = None if self._look is None else self._look(self._workspace)
+        return _Measured(block, self._sums, seen)
 
     def close(self) -> None:
         self._inputs.close()

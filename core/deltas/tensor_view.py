@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -105,10 +104,11 @@ def view_tensor(
         threads=threads,
         block=tiles.block,
         sampling=False,
+        look=tiles.count,
         on_block=tiles.add,
     )
     started = time.perf_counter()
-    bytes_total = sum(stored.size_bytes for stored in tensor.inputs)
+    bytes_total = sum(source.bytes_to_read for source in tensor.inputs)
 
     def view(statistics: DeltaStatistics | None = None) -> TensorView:
         changed, rows_read = tiles.counts()
@@ -127,7 +127,7 @@ def view_tensor(
 
 
 class _Tiles:
-    """Counts by tiles; blocks come from any thread.
+    """Counts by tiles.
 
     Attributes:
         block: elements of a block, whole rows of one row of tiles.
@@ -148,25 +148,24 @@ class _Tiles:
         self.rows = np.append(starts, height if len(starts) else 0).astype(np.int64)
         columns = 0 if empty else min(width, MOST_COLUMNS)
         self.columns = np.arange(columns + 1, dtype=np.int64) * width // max(1, columns)
-        self._lock = threading.Lock()
         self._changed = np.zeros((models, len(starts), columns), np.int64)
         self._rows_read = np.zeros(len(starts), np.int64)
 
-    def add(self, workspace: DeltaWorkspace, first: int) -> None:
-        """Count the block that `workspace` has just measured, from element `first` on."""
-        if not self._rows_read.size:
+    def count(self, workspace: DeltaWorkspace) -> Int64s | None:
+        """Count the block that `workspace` has just measured; called in any thread. [K, columns]"""
+        return workspace.tiles(self._width, self.columns) if self._rows_read.size else None
+
+    def add(self, first: int, counts: Int64s | None) -> None:
+        """Take the counts of the block from element `first` on."""
+        if counts is None:
             return
-        counts = workspace.tiles(self._width, self.columns)
         row = first // self._width
         tile = row // self._per_tile
-        read = min(self.block // self._width, int(self.rows[-1]) - row)
-        with self._lock:
-            self._changed[:, tile] += counts
-            self._rows_read[tile] += read
+        self._changed[:, tile] += counts
+        self._rows_read[tile] += min(self.block // self._width, int(self.rows[-1]) - row)
 
     def counts(self) -> tuple[Int64s, Int64s]:
-        with self._lock:
-            return self._changed.copy(), self._rows_read.copy()
+        return self._changed.copy(), self._rows_read.copy()
 
 
 def _spread(count: int) -> list[int]:

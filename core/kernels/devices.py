@@ -5,30 +5,22 @@ Torch is imported only where it may find a device, so that a refusal stays insta
 
 from __future__ import annotations
 
-import importlib.util
-import random
 import re
 import sys
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
-from functools import lru_cache
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from core.draws import BLOCK
-from core.dtypes import DTYPES
 from core.errors import DeviceError
-from core.kernels.interface import MapJob, Workspace
 
 __all__ = [
     "CPU",
     "Device",
     "choose_devices",
-    "compile_for",
     "describe",
     "least_workers",
     "may_have_cuda",
     "usable_devices",
-    "workspace_factories",
 ]
 
 _IN_FLIGHT = 3
@@ -66,16 +58,14 @@ def usable_devices() -> list[Device]:
 def choose_devices(device: str) -> list[Device]:
     """The devices that `device` asks for.
 
-    "auto" takes every CUDA device that the GPU kernels run on, or else the CPU, whose kernels are
-    faster than the reference arithmetic on a GPU. "cuda" is the first CUDA device.
+    "auto" is the CPU: one chunk at a time, a GPU waits for its host far longer than it computes. "cuda"
+    is the first CUDA device.
 
     Raises:
         DeviceError: it is not known, or not there.
     """
-    if device == "cpu":
+    if device in ("cpu", "auto"):
         return [CPU]
-    if device == "auto":
-        return [found for found in _cuda_devices() if _runs_kernels(found.name)] or [CPU]
     kind, _, number = device.partition(":")
     if not re.fullmatch(r"(cuda|xpu)(:[0-9]{1,4})?|mps", device):
         raise DeviceError(f"the device {device!r} is not known", hint="one of: auto, cpu, cuda, cuda:N")
@@ -101,33 +91,6 @@ def least_workers(devices: Sequence[Device]) -> int:
     return sum(_IN_FLIGHT for device in devices if device.kind != "cpu") or 1
 
 
-def compile_for(devices: Sequence[Device], jobs: Iterable[MapJob]) -> None:
-    """Compile what merging as `jobs` say needs, one of each kind, so that it is no part of the merge."""
-    kinds = {replace(job, key=(0, 0)): job for job in jobs}
-    for device in devices:
-        if device.kind == "cpu":
-            from core.kernels.cpu import workspace as cpu
-
-            for job in kinds.values():
-                if job.method in cpu.CPU_METHODS:
-                    cpu.compile_for(job)
-        elif _runs_kernels(device.name):
-            from core.kernels.gpu import workspace as gpu_workspace
-
-            for job in kinds.values():
-                gpu_workspace.compile_for(job, device.name)
-
-
-def workspace_factories(
-    devices: Sequence[Device], workers: int, method: str
-) -> list[Callable[[], Workspace]]:
-    """A maker of workspaces for each of `workers` workers, who take the devices in turn.
-
-    Where a device has no kernel for `method`, the method's own arithmetic serves.
-    """
-    return [_factory(devices[worker % len(devices)], method) for worker in range(workers)]
-
-
 def may_have_cuda() -> bool:
     """Whether it is worth the seconds of importing torch to look for a CUDA (or ROCm) device."""
     if not sys.platform.startswith("linux"):
@@ -137,60 +100,6 @@ def may_have_cuda() -> bool:
 
 def _may_have_others() -> bool:
     return sys.platform == "darwin" or any(Path("/dev").glob("dri/renderD*"))
-
-
-def _factory(device: Device, method: str) -> Callable[[], Workspace]:
-    if device.kind == "cpu":
-        from core.kernels.cpu.workspace import CPU_METHODS, CpuWorkspace
-
-        if method in CPU_METHODS:
-            return CpuWorkspace
-    elif _runs_kernels(device.name):
-        from core.kernels.gpu.workspace import GpuWorkspace
-
-        return lambda: GpuWorkspace(device.name)
-    from core.methods.reference import ReferenceWorkspace
-
-    return lambda: ReferenceWorkspace(device.name)
-
-
-@lru_cache(maxsize=64)
-def _runs_kernels(name: str) -> bool:
-    """Whether the GPU kernels run on the device and give what the reference gives.
-
-    Tried, because Triton needs a driver, a card and a C compiler that it can work with, and says so in
-    a different way each time; and because the bytes of a merge must not depend on any of these.
-    """
-    if not name.startswith("cuda") or importlib.util.find_spec("triton") is None:
-        return False
-    bf16, f32 = DTYPES["BF16"], DTYPES["F32"]
-    trials = [
-        MapJob("parameter_selection", (bf16,) * 3, bf16, bf16, bf16, (1.0,) * 3, resamples=2),
-        MapJob("parameter_selection", (f32,) * 3, f32, f32, f32, (0.5, 0.0, 2.0), resamples=2),
-        MapJob("linear", (bf16,) * 3, None, bf16, bf16, (1.0, 0.3, 0.5)),
-        MapJob("linear", (f32,) * 3, None, f32, f32, (1.0, -0.3, 0.5)),
-    ]
-    try:
-        from core.kernels.gpu.workspace import GpuWorkspace
-        from core.methods.reference import ReferenceWorkspace
-
-        tried, reference = GpuWorkspace(name), ReferenceWorkspace("cpu")
-        return all(_trial(tried, job) == _trial(reference, job) for job in trials)
-    except Exception:
-        return False
-
-
-def _trial(workspace: Workspace, job: MapJob) -> tuple[bytes, str]:
-    """The bytes and counts of a small merge, of any bits: NaNs and infinities are among them."""
-    buffers = workspace.begin(job, BLOCK + 100)
-    base = random.Random(1).randbytes(len(buffers[-1]))
-    for at, buffer in enumerate(buffers):
-        row = bytearray(base)
-        for position in range(at, len(row), at + 5):
-            row[position] ^= 1
-        buffer[:] = row
-    counts = workspace.run(BLOCK)
-    return bytes(workspace.output()), repr(vars(counts))
 
 
 def _cuda_devices() -> list[Device]:

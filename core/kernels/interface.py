@@ -1,18 +1,79 @@
-"""What the engine and an implementation of a method's map say to each other."""
+"""What the engine, the methods and the kernels say to each other: jobs, counts, buffers.
+
+A method's arithmetic on one tensor is a list of folds and one map. A fold reads a chunk and reduces it
+to a few numbers; the map turns a chunk of inputs into a chunk of output. A `Workspace` holds the buffers
+of one chunk and runs either on them.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from core.dtypes import DType
+from core.dtypes import DTYPES, DType
 
-__all__ = ["Counts", "MapJob", "Workspace"]
+__all__ = [
+    "COUNTS",
+    "Arithmetic",
+    "Counts",
+    "ListedValues",
+    "MapJob",
+    "Merged",
+    "ParameterValue",
+    "Values",
+    "Workspace",
+]
 
+Array = NDArray[Any]
 Int64s = NDArray[np.int64]
+
+ParameterValue = float | int | bool | str
+ListedValues = tuple[tuple[str, ParameterValue | tuple[ParameterValue, ...]], ...]
+"""Values by name, in an order and with equality and a hash."""
+
+
+@dataclass(frozen=True)
+class Values(Mapping[str, Any]):
+    """Values by name that do not change: a mapping with a hash.
+
+    A parameter of the whole merge has one value, one of each sub-model a tuple of K.
+    """
+
+    listed: ListedValues = ()
+
+    @classmethod
+    def of(cls, **values: ParameterValue | Sequence[ParameterValue]) -> Values:
+        """Values by keyword; a list becomes a tuple."""
+        return cls.from_mapping(values)
+
+    @classmethod
+    def from_mapping(cls, values: Mapping[str, ParameterValue | Sequence[ParameterValue]]) -> Values:
+        return cls(
+            tuple(
+                (name, value if isinstance(value, float | int | bool | str) else tuple(value))
+                for name, value in values.items()
+            )
+        )
+
+    def __getitem__(self, name: str) -> Any:
+        for key, value in self.listed:
+            if key == name:
+                return value
+        raise KeyError(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return (name for name, _ in self.listed)
+
+    def __len__(self) -> int:
+        return len(self.listed)
+
+
+COUNTS = ("zero_delta", "changed_by", "zero_after_draw", "selected")
+"""What a method may count beside `nonfinite`; see `Counts`."""
 
 
 @dataclass(frozen=True)
@@ -25,10 +86,13 @@ class MapJob:
         base_dtype: its storage type in the base; None where the method reads no base.
         merge_dtype: the type to which all are converted first.
         out_dtype: the type that is written.
-        weights: the K weights as the recipe gives them.
-        resamples: n, how often a zero delta is drawn again.
-        key: the Philox key of the tensor.
+        parameters: the method's parameters for this tensor by name; K values where each sub-model has its
+            own.
+        key: the Philox key of the tensor, where the method draws.
         zero_tolerance: |delta| up to which a delta counts as zero; None for exact equality.
+        counts: which of COUNTS the method yields.
+        draws: how often an element is drawn at most, n + 1; 0 for a method that does not draw.
+        found: what the folds before this pass found in the whole tensor, by name.
     """
 
     method: str
@@ -36,15 +100,23 @@ class MapJob:
     base_dtype: DType | None
     merge_dtype: DType
     out_dtype: DType
-    weights: tuple[float, ...]
-    resamples: int = 0
+    parameters: Values = field(default_factory=Values)
     key: tuple[int, int] = (0, 0)
     zero_tolerance: float | None = None
+    counts: tuple[str, ...] = ()
+    draws: int = 0
+    found: Values = field(default_factory=Values)
 
     @property
     def models(self) -> int:
         """K."""
         return len(self.model_dtypes)
+
+    @property
+    def computing(self) -> DType:
+        """The type of the arithmetic: F64 where the merge or output type is F32 or F64, else F32."""
+        wide = {self.merge_dtype.name, self.out_dtype.name} & {"F32", "F64"}
+        return DTYPES["F64" if wide else "F32"]
 
     @property
     def input_dtypes(self) -> tuple[DType, ...]:
@@ -64,7 +136,7 @@ class Counts:
         zero_after_draw: [n+1] elements that are still on a zero delta after draw d.
         selected: [K] elements whose value came from sub-model i.
 
-    All but `nonfinite` are None for a method that looks at no deltas.
+    All but `nonfinite` are None for a method that does not yield them.
     """
 
     nonfinite: Int64s
@@ -74,43 +146,65 @@ class Counts:
     selected: Int64s | None = None
 
     @classmethod
-    def zeros(cls, inputs: int, models: int, resamples: int | None) -> Counts:
-        """Nothing counted yet; `resamples` None for a method that looks at no deltas."""
-        nonfinite = np.zeros(inputs, np.int64)
-        if resamples is None:
-            return cls(nonfinite)
-        return cls(
-            nonfinite,
-            zero_delta=np.zeros(models, np.int64),
-            changed_by=np.zeros(models + 1, np.int64),
-            zero_after_draw=np.zeros(resamples + 1, np.int64),
-            selected=np.zeros(models, np.int64),
-        )
+    def zeros(cls, job: MapJob) -> Counts:
+        """Nothing counted yet of what `job` yields."""
+        sizes = {
+            "zero_delta": job.models,
+            "changed_by": job.models + 1,
+            "zero_after_draw": job.draws,
+            "selected": job.models,
+        }
+        counted = {name: np.zeros(sizes[name], np.int64) for name in job.counts}
+        return cls(np.zeros(len(job.input_dtypes), np.int64), **counted)
 
     def add(self, other: Counts) -> None:
         """Add the counts of another chunk of the same tensor."""
         self.nonfinite += other.nonfinite
-        for mine, theirs in (
-            (self.zero_delta, other.zero_delta),
-            (self.changed_by, other.changed_by),
-            (self.zero_after_draw, other.zero_after_draw),
-            (self.selected, other.selected),
-        ):
+        for name in COUNTS:
+            mine, theirs = getattr(self, name), getattr(other, name)
             if mine is not None and theirs is not None:
                 mine += theirs
 
 
-class Workspace(Protocol):
-    """The buffers of one worker and the arithmetic on them. Used by one thread at a time."""
+@dataclass(frozen=True)
+class Merged:
+    """What a map made of a chunk.
 
-    def begin(self, job: MapJob, elements: int) -> list[memoryview]:
+    Attributes:
+        data: the bytes of the output; valid until the workspace's next `begin`.
+        counts: what was counted.
+    """
+
+    data: memoryview
+    counts: Counts
+
+
+class Workspace(Protocol):
+    """The buffers of one chunk and the arithmetic on them. Used by one thread at a time."""
+
+    def begin(self, dtypes: Sequence[DType], elements: int) -> list[memoryview]:
         """Buffers for `elements` elements of each input, the base last, to be filled by the caller."""
         ...
 
-    def run(self, first_element: int) -> Counts:
-        """Merge what the buffers hold; `first_element` is a multiple of draws.BLOCK."""
+    def fold(self, job: MapJob, number: int, first_element: int) -> Array:
+        """What the job's fold number `number` finds in the buffers: see `core.methods.folds.Fold.read`."""
         ...
 
-    def output(self) -> memoryview:
-        """The merged bytes of the last run; valid until the next `begin`."""
+    def run(self, job: MapJob, first_element: int) -> Merged:
+        """Merge what the buffers hold; `first_element` is a multiple of draws.BLOCK.
+
+        Several jobs may be run on one filling of the buffers; each has an output of its own.
+        """
+        ...
+
+
+class Arithmetic(Protocol):
+    """What can merge any job, if slowly: what a workspace turns to where it has no kernel."""
+
+    def fold(self, job: MapJob, number: int, first_element: int, rows: Sequence[Array]) -> Array:
+        """What fold `number` finds; `rows` are the bytes of each input as stored, uint8, the base last."""
+        ...
+
+    def merge(self, job: MapJob, first_element: int, rows: Sequence[Array]) -> tuple[Array, Counts]:
+        """The merged bytes, uint8, and what was counted."""
         ...

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
-from core.methods import linear, parameter_selection
-from core.methods.spec import MethodSpec, ParameterSpec, ParameterValue
+from core.methods import linear, parameter_selection, slerp, task_arithmetic
+from core.methods.spec import Draws, MethodSpec, ParameterSpec, ParameterValue
 
-__all__ = ["METHODS", "MethodSpec", "ParameterSpec", "ParameterValue"]
+__all__ = ["METHODS", "Draws", "MethodSpec", "ParameterSpec", "ParameterValue"]
 
-METHODS: dict[str, MethodSpec] = {spec.name: spec for spec in (parameter_selection.SPEC, linear.SPEC)}
+METHODS: dict[str, MethodSpec] = {
+    spec.name: spec
+    for spec in (
+        parameter_selection.SPEC,
+        linear.SPEC,
+        task_arithmetic.SPEC,
+        slerp.SPEC,
+    )
+}
 """Every method by its name in recipes, in the order in which the window offers them."""

@@ -1,4 +1,4 @@
-"""Plain torch arithmetic that the methods share: conversions, deltas, draws.
+"""Plain torch arithmetic that the methods share: the computing type, draws, ordered sums.
 
 Written to be read. This is the reference on every device; the kernels must match it to the bit.
 """
@@ -6,80 +6,84 @@ Written to be read. This is the reference on every device; the kernels must matc
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from core.draws import BLOCK
-from core.dtypes import DTYPES, DType
+from core.kernels.interface import MapJob
+from core.torch_values import canonical, convert, torch_dtype
 
 __all__ = [
-    "canonical",
-    "changed",
-    "convert",
+    "dot_products",
     "draw_words",
-    "is_nonfinite",
+    "from_computing",
+    "ordered_sums",
     "pick_models",
-    "torch_dtype",
-    "words_of",
+    "scalar",
+    "to_computing",
 ]
 
-_SIGNED = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
+_LANES = 64
 
 
-def torch_dtype(dtype: DType) -> torch.dtype:
-    """The torch type of `dtype`."""
-    found = getattr(torch, dtype.torch_name)
-    assert isinstance(found, torch.dtype)
-    return found
+def to_computing(values: Tensor, job: MapJob) -> Tensor:
+    """`values` of the merge dtype in the type in which `job` computes: exact."""
+    return values.to(torch_dtype(job.computing))
 
 
-def words_of(values: Tensor) -> Tensor:
-    """The bits of `values` as integers of the same width and shape."""
-    return values.view(_SIGNED[values.element_size()])
+def scalar(value: float, job: MapJob, like: Tensor) -> Tensor:
+    """The float64 `value` rounded once to the computing type, on the device of `like`. Shape []."""
+    return torch.tensor(value, dtype=torch.float64).to(torch_dtype(job.computing)).to(like.device)
 
 
-def is_nonfinite(values: Tensor) -> Tensor:
-    """Where `values` are NaN or infinite."""
-    return ~torch.isfinite(_comparable(values))
+def from_computing(values: Tensor, job: MapJob) -> Tensor:
+    """`values` of the computing type rounded once to the output dtype, every NaN canonical."""
+    if job.out_dtype == job.computing:
+        return canonical(values, job.out_dtype)
+    return convert(values, job.out_dtype)
 
 
-def convert(values: Tensor, dtype: DType) -> Tensor:
-    """`values` in `dtype`: rounded once to nearest even, subnormals kept, every NaN canonical.
+def ordered_sums(values: Tensor) -> Tensor:
+    """The sums of the blocks of `values`, each in the one order that all machines keep to.
 
-    A conversion to the type that `values` have already returns them as they are, bit for bit.
+    Lane l of 64 adds elements l, l + 64, … of a block in order, beginning with +0; then the lanes are added
+    pairwise: 32, 16, …, 1.
+
+    Args:
+        values: [..., elements] float64.
+
+    Returns:
+        [blocks, ...] float64, of blocks of BLOCK elements.
     """
-    target = torch_dtype(dtype)
-    if values.dtype == target:
-        return values
-    source = values
-    if values.dtype == torch.float64:
-        if target != torch.float32:
-            source = _round_to_odd(values)
-    else:
-        source = values.to(torch.float32)  # exact
-    if dtype.name == "F8_E4M3":  # it has no infinity: larger values become the largest
-        source = source.clamp(-448.0, 448.0)
-    return _canonical_nan(source.to(target), _comparable(values).isnan(), dtype)
+    *shape, elements = values.shape
+    blocks = -(-elements // BLOCK)
+    padded = torch.nn.functional.pad(values, (0, blocks * BLOCK - elements))
+    steps = padded.reshape(*shape, blocks, BLOCK // _LANES, _LANES)
+    lanes = torch.zeros_like(steps[..., 0, :])
+    for step in range(BLOCK // _LANES):
+        lanes = lanes + steps[..., step, :]
+    while lanes.shape[-1] > 1:
+        half = lanes.shape[-1] // 2
+        lanes = lanes[..., :half] + lanes[..., half:]
+    return lanes.squeeze(-1).movedim(-1, 0)
 
 
-def canonical(values: Tensor, dtype: DType) -> Tensor:
-    """`values`, which are of `dtype`, with every NaN made canonical."""
-    return _canonical_nan(values.clone(), _comparable(values).isnan(), dtype)
+def dot_products(rows: Sequence[Tensor]) -> NDArray[Any]:
+    """The ordered sums of the products of every row with itself and those after it.
 
+    Args:
+        rows: I tensors [elements] of the merge dtype.
 
-def changed(model: Tensor, base: Tensor, zero_tolerance: float | None) -> Tensor:
-    """Where the delta of `model` is not zero; both are of the merge dtype.
-
-    Compared as numbers: -0 equals +0, and a NaN differs from everything.
+    Returns:
+        [blocks, I * (I + 1) / 2] float64; the products are rounded to float64, exact unless the type is F64.
     """
-    differs = _comparable(model).ne(_comparable(base))
-    if zero_tolerance is None:
-        return differs
-    computing = torch.float64 if model.dtype == torch.float64 else torch.float32
-    tolerance = torch.tensor(zero_tolerance, dtype=torch.float64).to(computing)
-    distance = (model.to(computing) - base.to(computing)).abs()
-    return differs & ~(distance <= tolerance.to(distance.device))
+    wide = [row.to(torch.float64) for row in rows]
+    sums = [ordered_sums(wide[i] * wide[j]) for i in range(len(wide)) for j in range(i, len(wide))]
+    result: NDArray[Any] = torch.stack(sums, dim=1).cpu().numpy()
+    return result
 
 
 def draw_words(
@@ -120,31 +124,3 @@ def _multiply(constant: int, values: Tensor) -> tuple[Tensor, Tensor]:
     """High and low words of constant * values; the product wraps as int64 and keeps its 64 bits."""
     product = values * constant
     return (product >> 32) & 0xFFFFFFFF, product & 0xFFFFFFFF
-
-
-def _comparable(values: Tensor) -> Tensor:
-    """Torch has no comparisons for 8-bit floats; float32 holds them exactly."""
-    return values.to(torch.float32) if values.element_size() == 1 else values
-
-
-def _round_to_odd(values: Tensor) -> Tensor:
-    """float64 to float32, inexact results to the neighbour whose last bit is odd.
-
-    Rounding that to a still narrower type gives what one rounding from float64 gives, because
-    float32 keeps at least two bits more than any of those types.
-    """
-    nearest = values.to(torch.float32)
-    back = nearest.to(torch.float64)
-    bits = words_of(nearest)
-    bits = torch.where(back.abs() > values.abs(), bits - 1, bits)  # toward zero
-    bits = torch.where(back != values, bits | 1, bits)
-    return torch.where(values.isnan(), nearest, bits.view(torch.float32))
-
-
-def _canonical_nan(values: Tensor, where: Tensor, dtype: DType) -> Tensor:
-    words = words_of(values)
-    words[where] = dtype.nan
-    return words.view(values.dtype)
-
-
-assert set(_SIGNED) == {dtype.itemsize for dtype in DTYPES.values()}

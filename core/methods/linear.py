@@ -1,17 +1,19 @@
-"""Weighted average: theta = sum_i w_i theta_i.
+"""Weighted average: theta = sum_i w_i theta_i / sum_i w_i.
 
-Source: Wortsman et al., "Model soups", arXiv:2203.05482; equation 1 of arXiv:2410.03743.
+Source: Wortsman et al., "Model soups", arXiv:2203.05482; equation 1 of arXiv:2410.03743. Deviations from
+mergekit: a base that is no sub-model is not averaged; products and sums are rounded each, never fused;
+equal weights are added as they are, and sub-models of weight 0 are left out.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from core.errors import RecipeError
+from core.dtypes import DTYPES, DType
 from core.kernels.interface import Counts, MapJob
-from core.methods.spec import MethodSpec, ParameterSpec
-from core.weights import normalised
+from core.methods.spec import Arithmetic, MethodSpec, ParameterSpec
+from core.weights import average_terms
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -22,10 +24,11 @@ __all__ = ["SPEC", "average"]
 def average(
     job: MapJob, first_element: int, models: list[Tensor], base: Tensor | None
 ) -> tuple[Tensor, Counts]:
-    """The weighted average of one chunk.
+    """The weighted average of one chunk, version 2.
 
-    acc = +0; acc = acc + (w_i * theta_i) in the recipe's order, product and sum each rounded to
-    float32 (float64 for F64), never fused; then one rounding to the output type.
+    acc = +0; acc = acc + v_i * theta_i in the recipe's order, product and sum each rounded to the computing
+    type, never fused; acc / divisor; then one rounding to the output type. `core.weights.average_terms`
+    says what the v_i and the divisor are, and which sub-models take part.
 
     Args:
         job: what is asked.
@@ -36,35 +39,25 @@ def average(
     Returns:
         [elements] of the output dtype, and empty counts.
     """
-    import torch
-
-    from core.dtypes import DTYPES
     from core.methods import arithmetic
 
-    computing = DTYPES[job.merge_dtype.computing_name]
-    computing_dtype = arithmetic.torch_dtype(computing)
-    accumulator = torch.zeros(models[0].shape, dtype=computing_dtype, device=models[0].device)
-    for share, model in zip(normalised(job.weights), models, strict=True):
-        weight = torch.tensor(share, dtype=torch.float64).to(computing_dtype).to(accumulator.device)
-        product = model.to(computing_dtype) * weight
-        accumulator = accumulator + product
-    if job.out_dtype == computing:
-        merged = arithmetic.canonical(accumulator, computing)
-    else:
-        merged = arithmetic.convert(accumulator, job.out_dtype)
-    return merged, Counts.zeros(len(job.input_dtypes), job.models, None)
+    terms = average_terms(job.parameters["weight"], job.parameters["normalize"], job.computing)
+    accumulator = arithmetic.to_computing(models[0], job).new_zeros(models[0].shape)
+    for position, at in enumerate(terms.models):
+        values = arithmetic.to_computing(models[at], job)
+        if terms.factors is not None:
+            values = arithmetic.scalar(terms.factors[position], job, values) * values
+        accumulator = accumulator + values
+    if terms.divisor is not None:
+        accumulator = accumulator / arithmetic.scalar(terms.divisor, job, accumulator)
+    return arithmetic.from_computing(accumulator, job), Counts.zeros(job)
 
 
-def _check(per_model: Mapping[str, Sequence[Any]], merge_wide: Mapping[str, Any]) -> None:
-    normalised(per_model["weight"])
-    if not merge_wide["normalize"]:
-        raise RecipeError(
-            "parameters.normalize is false, and weights that are not normalised are not supported",
-            hint="leave it out: the weights are divided by their sum",
-        )
+def _check(values: Mapping[str, Any], computing: DType | None) -> None:
+    average_terms(values["weight"], values["normalize"], computing or DTYPES["F64"])
 
 
-def _load_reference() -> Callable[..., Any]:
+def _load_arithmetic() -> Arithmetic:
     return average
 
 
@@ -78,10 +71,16 @@ SPEC = MethodSpec(
             "weight", "float", "model", 1.0, "Weight", "Share of this sub-model; divided by the sum of all."
         ),
         ParameterSpec(
-            "normalize", "flag", "merge", True, "Normalise", "Divide the weights by their sum. Always on."
+            "normalize",
+            "flag",
+            "merge",
+            True,
+            "Normalise",
+            "Divide by the sum of the weights. Without it the weights are factors as they are.",
         ),
     ),
-    needs_base=False,
+    base="ignored",
+    weight="share",
     check=_check,
-    load_reference=_load_reference,
+    load_arithmetic=_load_arithmetic,
 )

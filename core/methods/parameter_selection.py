@@ -2,23 +2,24 @@
 
 For every single parameter the value of one sub-model, picked at random; while the picked value
 equals the base's, pick again, up to n times. Source: arXiv:2410.03743, sections 2.2 and 2.3.
-Deviation: none; "equals" is defined for floating-point numbers in `arithmetic.changed`.
+Deviation: none; "equals" is defined for floating-point numbers in `core.torch_values.changed`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from core.draws import SELECTION_STREAM, selection_thresholds
+from core.dtypes import DType
 from core.errors import RecipeError
 from core.kernels.interface import Counts, MapJob
-from core.methods.spec import MethodSpec, ParameterSpec
+from core.methods.spec import Arithmetic, Draws, MethodSpec, ParameterSpec
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["MAX_RESAMPLES", "SPEC", "count_deltas", "select"]
+__all__ = ["MAX_RESAMPLES", "SPEC", "select"]
 
 MAX_RESAMPLES = 100
 
@@ -39,63 +40,44 @@ def select(
     """
     import torch
 
+    from core import torch_values
     from core.methods import arithmetic
 
-    counts, deltas = _count_deltas(job, models, base)
+    if base is None:
+        raise ValueError("parameter selection needs a base")
+    counts = Counts.zeros(job)
+    assert counts.zero_delta is not None and counts.changed_by is not None
     assert counts.zero_after_draw is not None and counts.selected is not None
-    elements = models[0].numel()
-    thresholds = selection_thresholds(job.weights)
-    chosen = torch.zeros(elements, dtype=torch.int64, device=models[0].device)
-    on_zero_delta = torch.ones(elements, dtype=torch.bool, device=models[0].device)
-    for draw in range(job.resamples + 1):
-        words = arithmetic.draw_words(
-            first_element, elements, draw, job.key, SELECTION_STREAM, models[0].device
-        )
+    deltas = torch.stack([torch_values.changed(model, base, job.zero_tolerance) for model in models])
+    counts.zero_delta[:] = (~deltas).sum(dim=1).cpu().numpy()
+    changed_by = torch.bincount(deltas.sum(dim=0), minlength=job.models + 1)
+    counts.changed_by[:] = changed_by.cpu().numpy()
+    elements, device = models[0].numel(), models[0].device
+    thresholds = selection_thresholds(job.parameters["weight"])
+    chosen = torch.zeros(elements, dtype=torch.int64, device=device)
+    on_zero_delta = torch.ones(elements, dtype=torch.bool, device=device)
+    for draw in range(job.draws):
+        words = arithmetic.draw_words(first_element, elements, draw, job.key, SELECTION_STREAM, device)
         picks = arithmetic.pick_models(words, thresholds)
         chosen = torch.where(on_zero_delta, picks, chosen)
         on_zero_delta = ~deltas.gather(0, chosen.unsqueeze(0)).squeeze(0)
         counts.zero_after_draw[draw] = int(on_zero_delta.sum())
     counts.selected[:] = torch.bincount(chosen, minlength=job.models).cpu().numpy()
-    stacked = torch.stack([arithmetic.words_of(model) for model in models])
+    stacked = torch.stack([torch_values.words_of(model) for model in models])
     values = stacked.gather(0, chosen.unsqueeze(0)).squeeze(0).view(models[0].dtype)
-    return arithmetic.convert(values, job.out_dtype), counts
+    return torch_values.convert(values, job.out_dtype), counts
 
 
-def count_deltas(
-    job: MapJob, first_element: int, models: list[Tensor], base: Tensor | None
-) -> tuple[Tensor, Counts]:
-    """The zero deltas and the overlap of one chunk, without a merge; the tensor returned is empty."""
-    counts, _ = _count_deltas(job, models, base)
-    return models[0][:0], counts
-
-
-def _count_deltas(job: MapJob, models: list[Tensor], base: Tensor | None) -> tuple[Counts, Tensor]:
-    """Counts with zero_delta and changed_by filled in, and where each model changed. [K, elements]."""
-    import torch
-
-    from core.methods import arithmetic
-
-    if base is None:
-        raise ValueError("parameter selection needs a base")
-    counts = Counts.zeros(len(job.input_dtypes), job.models, job.resamples)
-    assert counts.zero_delta is not None and counts.changed_by is not None
-    deltas = torch.stack([arithmetic.changed(model, base, job.zero_tolerance) for model in models])
-    counts.zero_delta[:] = (~deltas).sum(dim=1).cpu().numpy()
-    changed_by = torch.bincount(deltas.sum(dim=0), minlength=job.models + 1)
-    counts.changed_by[:] = changed_by.cpu().numpy()
-    return counts, deltas
-
-
-def _check(per_model: Mapping[str, Sequence[Any]], merge_wide: Mapping[str, Any]) -> None:
-    weights = per_model["weight"]
-    if not any(weight > 0 for weight in weights):
+def _check(values: Mapping[str, Any], computing: DType | None) -> None:
+    if not any(weight > 0 for weight in values["weight"]):
         raise RecipeError(
             "the weights of the sub-models are all zero, so none could ever be selected",
             hint="give at least one sub-model a weight above zero",
+            field="weight",
         )
 
 
-def _load_reference() -> Callable[..., Any]:
+def _load_arithmetic() -> Arithmetic:
     return select
 
 
@@ -122,11 +104,15 @@ SPEC = MethodSpec(
             1,
             "n, resamples",
             "How many further draws a parameter gets while its drawn delta is zero.",
+            symbol="n",
             minimum=0,
             maximum=MAX_RESAMPLES,
         ),
     ),
-    needs_base=True,
+    base="needed",
+    weight="share",
+    draws=Draws(resamples="resamples"),
+    counts=("zero_delta", "changed_by", "zero_after_draw", "selected"),
     check=_check,
-    load_reference=_load_reference,
+    load_arithmetic=_load_arithmetic,
 )

@@ -1,54 +1,81 @@
-"""The reference arithmetic as a workspace: any device that torch knows, nothing clever."""
+"""The methods' own torch arithmetic, on any device that torch knows: what every kernel must match."""
 
 from __future__ import annotations
 
-import numpy as np
-import torch
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
 from numpy.typing import NDArray
 
 from core.dtypes import DType
 from core.kernels.interface import Counts, MapJob
-from core.methods import METHODS, arithmetic
-from core.methods.parameter_selection import count_deltas
+from core.methods import METHODS
+from core.methods.spec import MethodSpec
 
-__all__ = ["ReferenceWorkspace"]
+if TYPE_CHECKING:
+    from torch import Tensor
+
+__all__ = ["Reference"]
+
+Array = NDArray[Any]
 
 
-class ReferenceWorkspace:
-    """Runs the methods' own torch arithmetic on `device`; a core.kernels.interface.Workspace."""
+class Reference:
+    """Runs methods' own arithmetic on `device`, one call a chunk; a core.kernels.interface.Arithmetic.
 
-    def __init__(self, device: str = "cpu") -> None:
-        self._device = torch.device(device)
-        self._job: MapJob | None = None
-        self._rows: list[NDArray[np.uint8]] = []
-        self._output = np.empty(0, np.uint8)
+    Used by one thread at a time. Torch is imported by the first call: most merges never make one.
+    """
 
-    def begin(self, job: MapJob, elements: int) -> list[memoryview]:
-        self._job = job
-        self._rows = [np.empty(elements * dtype.itemsize, np.uint8) for dtype in job.input_dtypes]
-        return [row.data for row in self._rows]
+    def __init__(self, device: str = "cpu", methods: Mapping[str, MethodSpec] = METHODS) -> None:
+        self._device = device
+        self._methods = methods
 
-    def run(self, first_element: int) -> Counts:
-        job = self._job
-        assert job is not None
-        stored = [
+    def fold(self, job: MapJob, number: int, first_element: int, rows: Sequence[Array]) -> Array:
+        """What the job's fold number `number` finds in a chunk. [blocks, ...]
+
+        Args:
+            job: what is asked.
+            number: of the method's folds.
+            first_element: of the chunk in its tensor.
+            rows: the bytes of each input as stored, the base last. [elements * itemsize] uint8
+        """
+        models, base = self._converted(job, self._stored(job, rows))
+        read = self._methods[job.method].folds[number].load_reading()
+        return read(job, first_element, models, base)
+
+    def merge(self, job: MapJob, first_element: int, rows: Sequence[Array]) -> tuple[Array, Counts]:
+        """The merged bytes of a chunk, and what was counted; the arguments are those of `fold`."""
+        import torch
+
+        from core.torch_values import is_nonfinite, torch_dtype
+
+        stored = self._stored(job, rows)
+        models, base = self._converted(job, stored)
+        merged, counts = self._methods[job.method].load_arithmetic()(job, first_element, models, base)
+        if merged.dtype != torch_dtype(job.out_dtype):
+            raise TypeError(f"{job.method} returned {merged.dtype}, and was asked for {job.out_dtype}")
+        counts.nonfinite[:] = [int(is_nonfinite(values).sum()) for values in stored]
+        output: Array = merged.contiguous().view(torch.uint8).cpu().numpy()
+        return output, counts
+
+    def _stored(self, job: MapJob, rows: Sequence[Array]) -> list[Tensor]:
+        return [
             _values(row, dtype).to(self._device)
-            for row, dtype in zip(self._rows, job.input_dtypes, strict=True)
+            for row, dtype in zip(rows, job.input_dtypes, strict=False)  # a base may be there unread
         ]
-        converted = [arithmetic.convert(values, job.merge_dtype) for values in stored]
-        base = converted.pop() if job.base_dtype is not None else None
-        reference = count_deltas if job.method == "count_deltas" else METHODS[job.method].load_reference()
-        merged, counts = reference(job, first_element, converted, base)
-        counts.nonfinite[:] = [int(arithmetic.is_nonfinite(values).sum()) for values in stored]
-        self._output = merged.contiguous().view(torch.uint8).cpu().numpy()
-        assert isinstance(counts, Counts)
-        return counts
 
-    def output(self) -> memoryview:
-        return self._output.data
+    def _converted(self, job: MapJob, stored: list[Tensor]) -> tuple[list[Tensor], Tensor | None]:
+        from core.torch_values import convert
+
+        converted = [convert(values, job.merge_dtype) for values in stored]
+        return converted, converted.pop() if job.base_dtype is not None else None
 
 
-def _values(row: NDArray[np.uint8], dtype: DType) -> torch.Tensor:
+def _values(row: Array, dtype: DType) -> Tensor:
     """The bytes of `row` as values of `dtype`; torch cannot view no bytes as anything."""
-    torch_dtype = arithmetic.torch_dtype(dtype)
-    return torch.from_numpy(row).view(torch_dtype) if row.size else torch.empty(0, dtype=torch_dtype)
+    import torch
+
+    from core.torch_values import torch_dtype
+
+    kind = torch_dtype(dtype)
+    return torch.from_numpy(row).view(kind) if row.size else torch.empty(0, dtype=kind)

@@ -1,17 +1,32 @@
-"""What a merge method is: its parameters as data, and its arithmetic."""
+"""What a merge method is: facts about it, its parameters as data, and its arithmetic.
+
+Whoever wants to know something of a method reads it here. Nothing goes by a method's name.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
+from core.dtypes import DType
 from core.errors import RecipeError
-from core.text import shown
+from core.kernels.interface import COUNTS, Counts, MapJob, ParameterValue
+from core.text import nearest, shown
 
-__all__ = ["MethodSpec", "ParameterSpec", "ParameterValue"]
+if TYPE_CHECKING:
+    from torch import Tensor
 
-ParameterValue = float | int | bool
+    from core.methods.folds import Fold
+
+__all__ = ["Draws", "MethodSpec", "ParameterSpec", "ParameterValue"]
+
+Arithmetic = Callable[[MapJob, int, "list[Tensor]", "Tensor | None"], "tuple[Tensor, Counts]"]
+"""A method's map in plain torch, of one chunk: (job, first_element, models, base) -> (merged, counts).
+
+`models` are K tensors [elements] of the merge dtype, `base` is another or None where the method reads no
+base, `first_element` is the chunk's first element in its tensor. `merged` is of the output dtype.
+"""
 
 
 @dataclass(frozen=True)
@@ -20,53 +35,91 @@ class ParameterSpec:
 
     Attributes:
         name: its key in a recipe.
-        kind: "float", "int" or "flag".
+        kind: "float", "int", "flag" or "choice".
         scope: "model" for one value a sub-model, "merge" for one value in all.
         default: the value where a recipe has none.
-        minimum, maximum: inclusive bounds; None where there is none.
         title, help: for people.
+        symbol: how one line of text calls it ("n", "λ"); the name where it is "".
+        minimum, maximum: inclusive bounds; None where there is none.
+        choices: the values of a "choice", the first the default's neighbours in a list.
     """
 
     name: str
-    kind: Literal["float", "int", "flag"]
+    kind: Literal["float", "int", "flag", "choice"]
     scope: Literal["model", "merge"]
     default: ParameterValue
     title: str
     help: str
+    symbol: str = ""
     minimum: float | None = None
     maximum: float | None = None
+    choices: tuple[str, ...] = ()
+
+    @property
+    def short(self) -> str:
+        """What a line of text calls it."""
+        return self.symbol or self.name
+
+    @property
+    def is_number(self) -> bool:
+        """Whether its values are numbers, so that they may change from layer to layer."""
+        return self.kind in ("float", "int")
 
     def check(self, value: Any, where: str) -> ParameterValue:
         """`value` as this parameter's type. Raises RecipeError that names the field `where`."""
         if isinstance(value, list | dict):
-            raise RecipeError(f"{where} must be one value, not {shown(value)}")
+            raise RecipeError(f"{where} must be one value, not {shown(value)}", field=self.name)
         if self.kind == "flag":
-            if not isinstance(value, bool):
-                raise RecipeError(f"{where} must be true or false, not {shown(value)}")
+            # 1.0 and 0.0 are what programs write that know numbers only.
+            if not isinstance(value, bool) and not (isinstance(value, int | float) and value in (0, 1)):
+                raise RecipeError(f"{where} must be true or false, not {shown(value)}", field=self.name)
+            return bool(value)
+        if self.kind == "choice":
+            if value not in self.choices or not isinstance(value, str):
+                raise RecipeError(
+                    f"{where} must be {' or '.join(self.choices)}, not {shown(value)}",
+                    hint=nearest(value, self.choices),
+                    field=self.name,
+                )
             return value
         if isinstance(value, bool) or not isinstance(value, int | float):
-            raise RecipeError(f"{where} must be a number, not {shown(value)}")
+            raise RecipeError(f"{where} must be a number, not {shown(value)}", field=self.name)
         number: float | int = value
         if self.kind == "int":
             if not isinstance(value, int):
-                raise RecipeError(f"{where} must be a whole number, not {shown(value)}")
+                raise RecipeError(f"{where} must be a whole number, not {shown(value)}", field=self.name)
         else:
             try:
                 number = float(value)
             except OverflowError:
                 number = float("inf")
             if not -float("inf") < number < float("inf"):
-                raise RecipeError(f"{where} must be a finite number, not {shown(value)}")
+                raise RecipeError(f"{where} must be a finite number, not {shown(value)}", field=self.name)
         if (self.minimum is not None and number < self.minimum) or (
             self.maximum is not None and number > self.maximum
         ):
-            raise RecipeError(f"{where} is {shown(value)}, and must be {self._range()}")
+            raise RecipeError(f"{where} is {shown(value)}, and must be {self._range()}", field=self.name)
         return number
 
     def _range(self) -> str:
         if self.minimum is not None and self.maximum is not None:
             return f"between {self.minimum:g} and {self.maximum:g}"
         return f"at least {self.minimum:g}" if self.minimum is not None else f"at most {self.maximum:g}"
+
+
+@dataclass(frozen=True)
+class Draws:
+    """That a method makes random choices, and so uses the seed.
+
+    Attributes:
+        resamples: the parameter that says how often a zero delta is drawn again; None where none does.
+    """
+
+    resamples: str | None = None
+
+
+def _anything_goes(values: Mapping[str, Any], computing: DType | None) -> None:
+    """Values that are right one by one are right together."""
 
 
 @dataclass(frozen=True)
@@ -77,11 +130,19 @@ class MethodSpec:
         name: its key in a recipe.
         title, help, source: for people.
         parameters: what it can be told.
-        needs_base: whether deltas, and so a base model, are part of it.
-        check: raises RecipeError when values that are right one by one make no sense together;
-            called with (per-model values, merge-wide values) by parameter name.
-        load_reference: imports torch and returns the arithmetic, a function of
-            (job, first_element, models, base) that core.methods.reference describes.
+        base: whether it needs a base, may use one, or does not read it ("ignored": a base only says then
+            what is copied, and may be left out).
+        load_arithmetic: imports torch and returns the method's map.
+        weight: what its parameter `weight` means: "share" of the whole, "coefficient" of a term, or None
+            where it has none.
+        draws: whether it makes random choices and needs a seed; None for a method that does not.
+        least_models, most_models: how many sub-models it takes, without the base; None for any number.
+        counts: which of COUNTS it yields.
+        granularity: what an element of the output depends on: the same "element" of the inputs, their "row",
+            or the whole "tensor", by way of its folds.
+        folds: what it finds out of a whole tensor before it maps it, in order.
+        check: raises RecipeError when values that are right one by one make no sense together; called with
+            the values by name and the type in which the method computes, None before that is known.
     """
 
     name: str
@@ -89,9 +150,60 @@ class MethodSpec:
     help: str
     source: str
     parameters: tuple[ParameterSpec, ...]
-    needs_base: bool
-    check: Callable[[Mapping[str, Sequence[Any]], Mapping[str, Any]], None]
-    load_reference: Callable[[], Callable[..., Any]]
+    base: Literal["needed", "allowed", "ignored"]
+    load_arithmetic: Callable[[], Arithmetic]
+    weight: Literal["share", "coefficient"] | None = None
+    draws: Draws | None = None
+    least_models: int = 1
+    most_models: int | None = None
+    counts: tuple[str, ...] = ()
+    granularity: Literal["element", "row", "tensor"] = "element"
+    folds: tuple[Fold, ...] = ()
+    check: Callable[[Mapping[str, Any], DType | None], None] = _anything_goes
+
+    def __post_init__(self) -> None:
+        """Raises ValueError where the facts contradict each other: a fault of the method's author."""
+        names = [parameter.name for parameter in self.parameters]
+        weight = self.parameter("weight")
+        if len(set(names)) != len(names):
+            raise ValueError(f"{self.name}: a parameter stands twice")
+        if (self.weight is None) != (weight is None) or (weight is not None and weight.scope != "model"):
+            raise ValueError(
+                f"{self.name}: a weight is a parameter of each sub-model, and `weight` its meaning"
+            )
+        if self.draws is not None and self.draws.resamples not in (None, *names):
+            raise ValueError(f"{self.name}: there is no parameter {self.draws.resamples}")
+        if not set(self.counts) <= set(COUNTS):
+            raise ValueError(f"{self.name}: counts are some of {', '.join(COUNTS)}")
+        if ("zero_after_draw" in self.counts or "selected" in self.counts) and self.draws is None:
+            raise ValueError(f"{self.name}: only what draws can count draws")
+        if (self.granularity == "tensor") != bool(self.folds):
+            raise ValueError(f"{self.name}: what depends on the whole tensor has folds, and nothing else")
+        for parameter in self.parameters:
+            parameter.check(parameter.default, parameter.name)
 
     def parameter(self, name: str) -> ParameterSpec | None:
         return next((parameter for parameter in self.parameters if parameter.name == name), None)
+
+    @property
+    def reads_base(self) -> bool:
+        """Whether a base takes part in the arithmetic where there is one."""
+        return self.base != "ignored"
+
+    def models_text(self) -> str:
+        """ "exactly 1 sub-model", "2 sub-models or more", "1 to 3 sub-models"."""
+        least, most = self.least_models, self.most_models
+        if most is None:
+            return f"{least} sub-model{'s' if least != 1 else ''} or more"
+        span = f"exactly {most}" if least == most else f"{least} to {most}"
+        return f"{span} sub-model{'s' if most != 1 else ''}"
+
+    def resamples(self, values: Mapping[str, Any]) -> int | None:
+        """n of these values; None for a method that does not draw again."""
+        if self.draws is None or self.draws.resamples is None:
+            return None
+        return int(values[self.draws.resamples])
+
+    def most_draws(self, values: Mapping[str, Any]) -> int:
+        """How often an element is drawn at most; 0 for a method that does not draw."""
+        return 0 if self.draws is None else 1 + (self.resamples(values) or 0)

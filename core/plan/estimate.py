@@ -20,12 +20,11 @@ from core.checkpoint.files import ReadFile
 from core.checkpoint.headers import StoredTensor
 from core.errors import MergeError
 from core.kernels.devices import CPU, Device, least_workers
-from core.kernels.interface import MapJob
-from core.plan.merge_plan import MergePlan, TensorPlan, chunk_elements, usable_threads
-from core.run.executors.threads import default_threads
-from core.run.record import RunRecord
+from core.plan.chunking import chunk_elements, default_threads, usable_threads
+from core.plan.merge_plan import MergePlan, TensorPlan
+from core.table import calibration_job, element_s, workspace
 
-__all__ = ["Estimate", "Throughput", "Work", "calibrated", "work_of"]
+__all__ = ["Throughput", "TimeEstimate", "Work", "calibrated", "work_of"]
 
 _FIXED_S = 0.02
 _CHUNK_S = 0.0001
@@ -39,9 +38,6 @@ _OUTPUT_MOVES = 4
 
 _GPU_S_PER_BYTE = 0.1e-9
 """A byte on its way to a GPU, the arithmetic included."""
-
-_UNKNOWN_METHOD_S = 7e-9
-"""An element of one sub-model, by torch's arithmetic."""
 
 _DIRTY_SHARE = 0.1
 """Of the memory: what the system lets wait in its cache before it begins to write."""
@@ -81,7 +77,7 @@ class Work:
 
 
 @dataclass(frozen=True)
-class Estimate:
+class TimeEstimate:
     """How long a merge will take.
 
     Attributes:
@@ -143,11 +139,11 @@ class Throughput:
     def to_json(self) -> str:
         return json.dumps(asdict(self))
 
-    def estimate(self, work: Work) -> Estimate:
+    def estimate(self, work: Work) -> TimeEstimate:
         """How long `work` takes."""
         pace = self.core * self.kinds.get(work.kind, 1.0)
         early = work.written_bytes - work.dirty_bytes
-        return Estimate(
+        return TimeEstimate(
             compute_s=pace * (work.thread_s / work.threads + work.serial_s),
             read_s=work.cold_bytes / (work.disk_read_bytes_per_s or self.disk_read_bytes_per_s),
             write_s=early / self.disk_write_bytes_per_s,
@@ -155,8 +151,8 @@ class Throughput:
             learned=work.kind in self.kinds,
         )
 
-    def updated(self, record: RunRecord, work: Work) -> Throughput:
-        """With what a finished merge, which was to do `work`, shows.
+    def updated(self, seconds: float, work: Work) -> Throughput:
+        """With what a finished merge, which was to do `work` and took so many seconds, shows.
 
         The parts that most of the expected time went into take most of the difference.
         """
@@ -166,7 +162,7 @@ class Throughput:
         blamed = {"compute": 0.0, "read": 0.0, "write": before.sync_s}
         blamed[slowest] += parts[slowest]
         most = max(_FIXED_S, *blamed.values())
-        ratio = min(max(record.seconds / before.seconds, 0.1), 10.0)
+        ratio = min(max(seconds / before.seconds, 0.1), 10.0)
         step = _LEARNING if before.learned else 1.0
 
         def factor(part: str) -> float:
@@ -196,7 +192,7 @@ def work_of(plan: MergePlan, devices: Sequence[Device] = (CPU,), threads: int | 
     thread_s = _MOVED_S_PER_BYTE * moved
     serial_s = _CHUNK_S * sum(_chunks(tensor, workers) for tensor in plan.tensors)
     if devices[0].kind == "cpu":
-        thread_s += sum(tensor.elements * _element_s(tensor.job) for tensor in plan.tensors if tensor.job)
+        thread_s += sum(tensor.elements * element_s(tensor.job) for tensor in plan.tensors if tensor.job)
     else:
         kind = f"{kind} on {devices[0].kind}"
         serial_s += _GPU_S_PER_BYTE * (plan.bytes_to_read + plan.bytes_to_write) / len(devices)
@@ -208,7 +204,7 @@ def work_of(plan: MergePlan, devices: Sequence[Device] = (CPU,), threads: int | 
         thread_s=thread_s,
         serial_s=serial_s,
         threads=min(workers, cores),
-        cold_bytes=share * plan.bytes_to_read,
+        cold_bytes=share * sum(stored.size_bytes for stored in _reads(plan)),  # a second pass finds it warm
         written_bytes=plan.bytes_to_write,
         dirty_bytes=min(plan.bytes_to_write, waiting),
         disk_read_bytes_per_s=speed,
@@ -216,45 +212,24 @@ def work_of(plan: MergePlan, devices: Sequence[Device] = (CPU,), threads: int | 
 
 
 def calibrated(throughput: Throughput) -> Throughput:
-    """With `core` measured by some 50 ms of the CPU kernels, once they are imported and compiled."""
-    from core.dtypes import DTYPES
-    from core.kernels.cpu.workspace import CpuWorkspace
-
-    bf16, elements = DTYPES["BF16"], 1 << 18
-    job = MapJob("parameter_selection", (bf16,) * 4, bf16, bf16, bf16, (1.0,) * 4, resamples=4)
-    workspace = CpuWorkspace()
-    for at, buffer in enumerate(workspace.begin(job, elements)):
+    """With `core` measured by some 50 ms of a method's kernel, once it is imported and compiled."""
+    elements = 1 << 18
+    job = calibration_job()
+    space = workspace()
+    for at, buffer in enumerate(space.begin(job.input_dtypes, elements)):
         pattern = bytes((0x80 + (at if place % 3 == 0 else 0), 0x3C)[place % 2] for place in range(6 * 256))
         buffer[:] = (pattern * (len(buffer) // len(pattern) + 1))[: len(buffer)]
     seconds: list[float] = []
     started = time.perf_counter()
     while not seconds or time.perf_counter() - started < 0.05:
         before = time.perf_counter()
-        workspace.run(0)
+        space.run(job, 0)
         seconds.append(time.perf_counter() - before)
-    return replace(throughput, core=min(seconds[1:] or seconds) / (elements * _element_s(job)))
-
-
-def _element_s(job: MapJob) -> float:
-    """Seconds of one thread an element, without reading and writing."""
-    models = len(job.model_dtypes)
-    converted = sum(_conversion_s(dtype.name) for dtype in job.model_dtypes if dtype != job.merge_dtype)
-    if job.method == "parameter_selection":
-        marking = 0.1e-9 if job.zero_tolerance is None else 4.6e-9
-        return 0.15e-9 + marking * models + 0.27e-9 * (1 + job.resamples) + converted
-    if job.method == "linear":
-        widened = _conversion_s(job.merge_dtype.name) if job.merge_dtype.name in {"F16", "F8_E4M3"} else 0.0
-        return (0.1e-9 * job.merge_dtype.itemsize / 2 + widened) * models + converted
-    return _UNKNOWN_METHOD_S * models
-
-
-def _conversion_s(name: str) -> float:
-    """Seconds to convert an element that is stored as `name`."""
-    return {"BF16": 0.35e-9, "F32": 0.2e-9, "F64": 0.3e-9, "F16": 2.6e-9}.get(name, 1.2e-9)
+    return replace(throughput, core=min(seconds[1:] or seconds) / (elements * element_s(job)))
 
 
 def _chunks(tensor: TensorPlan, threads: int) -> int:
-    return -(-tensor.elements // chunk_elements(tensor, threads))
+    return (tensor.folds + 1) * -(-tensor.elements // chunk_elements(tensor, threads))
 
 
 def _cold(plan: MergePlan) -> tuple[float, float | None]:
@@ -286,7 +261,7 @@ def _cold(plan: MergePlan) -> tuple[float, float | None]:
 
 def _places(plan: MergePlan) -> Iterator[tuple[Path, int]]:
     """Files and offsets of up to _SAMPLES places, evenly spread over the bytes that are read."""
-    step = max(plan.bytes_to_read / _SAMPLES, 1.0)
+    step = max(sum(stored.size_bytes for stored in _reads(plan)) / _SAMPLES, 1.0)
     due, passed = step / 2, 0
     for stored in _reads(plan):
         while due < passed + stored.size_bytes:
@@ -297,7 +272,8 @@ def _places(plan: MergePlan) -> Iterator[tuple[Path, int]]:
 
 def _reads(plan: MergePlan) -> Iterator[StoredTensor]:
     for tensor in plan.tensors:
-        yield from tensor.inputs
+        for source in tensor.inputs:
+            yield from source.stored
 
 
 _speeds: dict[int, float] = {}

@@ -1,4 +1,4 @@
-"""A plan as a value: every output tensor, where its bytes come from and go to, and how it is cut up."""
+"""A plan as a value: every output tensor, where its bytes come from and go to."""
 
 from __future__ import annotations
 
@@ -7,31 +7,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
+from typing import Any
 
-from core.checkpoint.headers import ShardHeader, StoredTensor
+from core.checkpoint.headers import ShardHeader
 from core.checkpoint.model import Checkpoint
 from core.checkpoint.shard_layout import OutputTensor, Placement, ShardLayout, index_json
-from core.digest import PIECE_BYTES
 from core.dtypes import DType
-from core.kernels.interface import MapJob
+from core.kernels.interface import ListedValues, MapJob
 from core.recipe.recipe import Recipe
-from core.recipe.rules import ListedValues
+from core.sources.source import Source
 
 __all__ = [
-    "CHUNK_BYTES",
-    "MEMORY_BUDGET_BYTES",
     "LedgerEntry",
     "MergePlan",
     "TensorPlan",
-    "chunk_elements",
-    "usable_threads",
 ]
-
-MEMORY_BUDGET_BYTES = 256 * 1024**2
-"""For the buffers of all workers together."""
-
-CHUNK_BYTES = 6 * 1024**2
-"""Input bytes of one chunk that are worth aiming at: large enough for the disk, small for the cache."""
 
 
 @dataclass(frozen=True)
@@ -58,30 +48,39 @@ class TensorPlan:
 
     Attributes:
         output: its name, type and shape.
-        models: where each sub-model stores it. [K]
-        base: where the base stores it; None where there is no base.
+        models: what fills the buffer of each sub-model. [K]
+        base: the same of the base; None where there is no base.
         job: how it is merged; None when it is copied from the base (or the first sub-model).
         placement: where it goes.
+        folds: how often it is read before it is mapped.
+        chunk_step: elements of which a chunk is a multiple, beside what digests need.
     """
 
     output: OutputTensor
-    models: tuple[StoredTensor, ...]
-    base: StoredTensor | None
+    models: tuple[Source, ...]
+    base: Source | None
     job: MapJob | None
     placement: Placement
+    folds: int = 0
+    chunk_step: int = 1
 
     @property
     def elements(self) -> int:
         return prod(self.output.shape)
 
     @property
-    def inputs(self) -> tuple[StoredTensor, ...]:
+    def inputs(self) -> tuple[Source, ...]:
         """What is read, in the order of a workspace's buffers: the sub-models, then the base.
 
         A tensor that is copied is read from everywhere too, to see whether the copies agree.
         """
         reads_base = self.base is not None and (self.job is None or self.job.base_dtype is not None)
         return (*self.models, self.base) if reads_base and self.base is not None else self.models
+
+    @property
+    def bytes_to_read(self) -> int:
+        """Of all passes."""
+        return (self.folds + 1) * sum(source.bytes_to_read for source in self.inputs)
 
 
 @dataclass(frozen=True)
@@ -97,6 +96,7 @@ class MergePlan:
         ledger: the account of every tensor.
         warnings: sentences for the user.
         vocabulary: rows of the input embedding; None where it was not recognised.
+        unties: whether a head is written that some input leaves out as tied.
     """
 
     recipe: Recipe
@@ -108,6 +108,7 @@ class MergePlan:
     ledger: tuple[LedgerEntry, ...]
     warnings: tuple[str, ...]
     vocabulary: int | None
+    unties: bool = False
 
     @property
     def parameters(self) -> int:
@@ -116,22 +117,29 @@ class MergePlan:
 
     @property
     def bytes_to_read(self) -> int:
-        return sum(stored.size_bytes for tensor in self.tensors for stored in tensor.inputs)
+        """Of weights, every pass counted."""
+        return sum(tensor.bytes_to_read for tensor in self.tensors)
 
     @property
     def bytes_to_write(self) -> int:
         return sum(shard.size_bytes for shard in self.shards)
 
-    @property
-    def equal_weights(self) -> bool:
-        """Whether every sub-model has the same weight as any other, in every tensor that is merged."""
-        return all(len(set(tensor.job.weights)) == 1 for tensor in self.tensors if tensor.job)
+    def values_of(self, parameter: str) -> tuple[Any, ...]:
+        """Every different value of the parameter in the tensors that are merged, in their order."""
+        return tuple(dict.fromkeys(t.job.parameters[parameter] for t in self.tensors if t.job))
+
+    def draw_weights(self, tensor: TensorPlan) -> tuple[float, ...] | None:
+        """With what weights the sub-models are drawn for `tensor`; None where none is drawn. [K]"""
+        method = self.recipe.method
+        if method.draws is None or method.weight != "share" or tensor.job is None:
+            return None
+        weights: tuple[float, ...] = tensor.job.parameters["weight"]
+        return weights
 
     @property
-    def resamples(self) -> tuple[int, int]:
-        """The least and the largest n of any tensor that is merged; 0 where there is none."""
-        every = {tensor.job.resamples for tensor in self.tensors if tensor.job} or {0}
-        return min(every), max(every)
+    def draws_equally(self) -> bool:
+        """Whether every sub-model is as likely to be drawn as any other, in every tensor that is drawn."""
+        return all(len(set(self.draw_weights(tensor) or (1.0,))) == 1 for tensor in self.tensors)
 
     @property
     def out_dtype(self) -> DType | None:
@@ -159,46 +167,3 @@ class MergePlan:
     def index(self) -> bytes | None:
         """The content of the output's index; None where there is a single file."""
         return index_json(self.shards) if len(self.shards) > 1 else None
-
-    def peak_memory_bytes(self, threads: int) -> int:
-        """What the buffers of `threads` workers take at most, beyond what the imports take."""
-        threads = usable_threads(self, threads)
-        largest = max((chunk_elements(t, threads) * _working_bytes(t) for t in self.tensors), default=0)
-        return threads * largest
-
-
-def usable_threads(plan: MergePlan, wanted: int, budget_bytes: int = MEMORY_BUDGET_BYTES) -> int:
-    """How many workers fit in the memory budget, each with the smallest chunk; at least one."""
-    smallest = max((_piece_elements(t) * _working_bytes(t) for t in plan.tensors), default=1)
-    return max(1, min(wanted, budget_bytes // max(1, smallest)))
-
-
-def chunk_elements(
-    tensor: TensorPlan,
-    threads: int,
-    budget_bytes: int = MEMORY_BUDGET_BYTES,
-    chunk_bytes: int = CHUNK_BYTES,
-) -> int:
-    """Elements of one chunk: whole pieces, of about `chunk_bytes` of input, within the budget."""
-    piece = _piece_elements(tensor)
-    input_bytes = piece * sum(stored.dtype.itemsize for stored in tensor.inputs)
-    pieces = max(
-        1, min(chunk_bytes // input_bytes, budget_bytes // (threads * piece * _working_bytes(tensor)))
-    )
-    return min(pieces * piece, max(1, tensor.elements))
-
-
-def _piece_elements(tensor: TensorPlan) -> int:
-    return PIECE_BYTES // tensor.output.dtype.itemsize
-
-
-def _working_bytes(tensor: TensorPlan) -> int:
-    """Bytes an element that a worker holds: inputs, conversions, masks, output and scratch."""
-    itemsizes = [stored.dtype.itemsize for stored in tensor.inputs]
-    if tensor.job is None:
-        return sum(itemsizes)
-    converted = 0
-    if any(dtype != tensor.job.merge_dtype for dtype in tensor.job.model_dtypes):
-        converted = tensor.job.merge_dtype.itemsize * len(tensor.models)
-    masks = max(2, len(tensor.models) // 8 + 8)
-    return sum(itemsizes) + converted + masks + tensor.output.dtype.itemsize + 32

@@ -12,17 +12,18 @@ from pathlib import Path
 
 from core.checkpoint.headers import StoredTensor
 from core.checkpoint.model import CONFIG_NAME, Checkpoint, model_names, open_checkpoint, read_json
-from core.checkpoint.names import find_embedding, tied_heads
+from core.checkpoint.names import find_embedding
 from core.checkpoint.output import check_output, free_disk_bytes
 from core.checkpoint.shard_layout import OutputTensor, lay_out
 from core.draws import philox_key
 from core.dtypes import DType, promote
-from core.errors import CheckpointError, IncompatibleError, OutputError
-from core.kernels.interface import MapJob
+from core.errors import CheckpointError, IncompatibleError, OutputError, RecipeError
+from core.kernels.interface import MapJob, Values
+from core.methods import MethodSpec
+from core.plan.correspond import TensorSources, correspond
 from core.plan.merge_plan import LedgerEntry, MergePlan, TensorPlan
 from core.plan.tensor_values import idle_rules, plan_values
 from core.recipe.recipe import Recipe
-from core.recipe.rules import TensorValues
 from core.text import is_text
 
 __all__ = ["DEFAULT_SHARD_SIZE_BYTES", "check_destination", "common_dtype", "open_models", "plan_merge"]
@@ -58,46 +59,54 @@ def plan_merge(
     _refuse_undecodable(names)
     if recipe.tokenizer_source is not None:
         _check_tokenizer_source(recipe.tokenizer_source, models[0])
-    omitted = _omitted_heads(models, base)
-    ledger = [LedgerEntry(name, "omitted", reason) for name, reason in omitted.items()]
-    reference = base or models[0]
-    outputs: list[tuple[OutputTensor, tuple[StoredTensor, ...], StoredTensor | None, MapJob | None]] = []
-    tied = _tied_names(models, base)
-    values = plan_values(recipe, reference, tied)
-    for name, stored in reference.tensors.items():
-        if name in omitted:
-            continue
-        everywhere = _everywhere(name, models, base)
+    sources = correspond(models, base)
+    ledger = [LedgerEntry(name, "omitted", reason) for name, reason in sources.omitted.items()]
+    outputs: list[tuple[OutputTensor, TensorSources, MapJob | None]] = []
+    values = plan_values(recipe, base or models[0], sources)
+    checked: set[tuple[Values, DType]] = set()
+    for tensor in sources.tensors:
+        name, stored = tensor.name, tensor.stored
         if stored.dtype.is_float:
-            job = _job(recipe, name, tied.get(name, name), values[name], everywhere, stored if base else None)
+            job = _job(recipe, tensor, sources.tied.get(name, name), values[name])
+            if (of_values := (job.parameters, job.computing)) not in checked:
+                checked.add(of_values)
+                _check_values(recipe, name, job)
             out_dtype = job.out_dtype
-            reason = f"draws as {tied[name]}" if name in tied else ""
+            reason = f"draws as {sources.tied[name]}" if name in sources.tied else tensor.note
             ledger.append(LedgerEntry(name, "merged", reason, values[name].listed))
         else:
             job, out_dtype = None, stored.dtype
             ledger.append(LedgerEntry(name, "copied", f"{stored.dtype} is not a floating-point type"))
         size = prod(stored.shape) * out_dtype.itemsize
-        output = OutputTensor(name, out_dtype, stored.shape, size)
-        outputs.append((output, everywhere, stored if base else None, job))
-    _refuse_extra_tensors(models, reference, omitted)
+        outputs.append((OutputTensor(name, out_dtype, stored.shape, size), tensor, job))
     shards, placements = lay_out([output for output, *_ in outputs], shard_size_bytes)
-    embedding = find_embedding({output.name: output.shape for output, *_ in outputs})
+    shapes = {output.name: output.shape for output, *_ in outputs}
+    embedding = find_embedding(shapes)
     return MergePlan(
         recipe=recipe,
         models=models,
         base=base,
         names=names,
         tensors=tuple(
-            TensorPlan(output, stored, base_stored, job, placements[output.name])
-            for output, stored, base_stored, job in outputs
+            TensorPlan(
+                output,
+                tensor.models,
+                tensor.base,
+                job,
+                placements[output.name],
+                folds=len(recipe.method.folds) if job else 0,
+                chunk_step=_chunk_step(recipe.method, output.shape),
+            )
+            for output, tensor, job in outputs
         ),
         shards=shards,
         ledger=tuple(ledger),
         warnings=(
             *_warnings(models, recipe.tokenizer_source or models[0].folder),
-            *idle_rules(recipe, names, values.keys() - tied.keys()),
+            *idle_rules(recipe, names, values.keys() - sources.tied.keys()),
         ),
-        vocabulary=reference.tensors[embedding].shape[0] if embedding else None,
+        vocabulary=shapes[embedding][0] if embedding else None,
+        unties=sources.unties,
     )
 
 
@@ -156,94 +165,42 @@ def common_dtype(name: str, stored: Sequence[StoredTensor]) -> DType:
     return dtype
 
 
-def _everywhere(name: str, models: Sequence[Checkpoint], base: Checkpoint | None) -> tuple[StoredTensor, ...]:
-    """The tensor `name` in each sub-model, checked to be the same kind of thing in all."""
-    reference = base or models[0]
-    expected = reference.tensors[name]
-    result = []
-    for model in models:
-        stored = model.tensors.get(name)
-        if stored is None:
-            raise IncompatibleError(
-                f"tensor {name!r} of {reference.folder} is missing in {model.folder}",
-                hint="take sub-models that were fine-tuned from this base, saved whole",
-                path=model.folder,
-                tensor=name,
-            )
-        if stored.shape != expected.shape:
-            raise IncompatibleError(
-                f"tensor {name!r} has shape {_shape(stored.shape)} in {model.folder} "
-                f"and {_shape(expected.shape)} in {reference.folder}",
-                hint="take sub-models that were fine-tuned from this base without changes of shape",
-                path=model.folder,
-                tensor=name,
-            )
-        if stored.dtype.is_float != expected.dtype.is_float:
-            raise IncompatibleError(
-                f"tensor {name!r} is stored as {stored.dtype} in {model.folder} "
-                f"and as {expected.dtype} in {reference.folder}",
-                hint="quantised checkpoints cannot be merged; take the original ones",
-                path=model.folder,
-                tensor=name,
-            )
-        if not stored.dtype.is_float and stored.dtype != expected.dtype:
-            raise IncompatibleError(
-                f"tensor {name!r}, which would be copied, is stored as {stored.dtype} in {model.folder} "
-                f"and as {expected.dtype} in {reference.folder}",
-                hint="store it in one type in all models",
-                path=model.folder,
-                tensor=name,
-            )
-        result.append(stored)
-    return tuple(result)
-
-
-def _job(
-    recipe: Recipe,
-    name: str,
-    draw_name: str,
-    values: TensorValues,
-    stored: tuple[StoredTensor, ...],
-    base: StoredTensor | None,
-) -> MapJob:
-    merge_dtype = recipe.dtype or common_dtype(name, stored)
+def _job(recipe: Recipe, tensor: TensorSources, draw_name: str, values: Values) -> MapJob:
+    method = recipe.method
+    merge_dtype = recipe.dtype or common_dtype(tensor.name, tensor.stored_in_models)
+    reads_base = tensor.base is not None and method.reads_base
     return MapJob(
-        method=recipe.method.name,
-        model_dtypes=tuple(tensor.dtype for tensor in stored),
-        base_dtype=base.dtype if base is not None and recipe.method.needs_base else None,
+        method=method.name,
+        model_dtypes=tuple(source.dtype for source in tensor.models),
+        base_dtype=tensor.base.dtype if tensor.base is not None and reads_base else None,
         merge_dtype=merge_dtype,
         out_dtype=recipe.out_dtype or merge_dtype,
-        weights=values.weights,
-        resamples=values.resamples,
+        parameters=values,
         key=philox_key(recipe.seed, draw_name),
         zero_tolerance=recipe.zero_tolerance,
+        counts=method.counts,
+        draws=method.most_draws(values),
     )
 
 
-def _shapes(model: Checkpoint) -> dict[str, tuple[int, ...]]:
-    return {name: tensor.shape for name, tensor in model.tensors.items()}
+def _check_values(recipe: Recipe, name: str, job: MapJob) -> None:
+    """Refuse values of a tensor that make no sense together."""
+    try:
+        recipe.method.check(job.parameters, job.computing)
+    except RecipeError as error:
+        if not recipe.ruled:
+            raise
+        fields = " and ".join(f"parameters.{parameter}" for parameter in recipe.ruled)
+        raise RecipeError(
+            f"tensor {name!r}, by the rules of {fields}: {error.message}",
+            hint=error.hint,
+            tensor=name,
+            field=error.field,
+        ) from error
 
 
-def _all_tie(models: Sequence[Checkpoint], base: Checkpoint | None) -> bool:
-    return all(model.ties_embeddings for model in [*models, *([base] if base else [])])
-
-
-def _tied_names(models: Sequence[Checkpoint], base: Checkpoint | None) -> dict[str, str]:
-    """Heads that draw under their embedding's name, so that the two stay equal."""
-    return tied_heads(_shapes(base or models[0])) if _all_tie(models, base) else {}
-
-
-def _omitted_heads(models: Sequence[Checkpoint], base: Checkpoint | None) -> dict[str, str]:
-    """Tied heads that some inputs store and others, rightly, do not: the embedding says it all."""
-    if not _all_tie(models, base):
-        return {}
-    every = [*models, *([base] if base else [])]
-    heads = {head: embedding for model in every for head, embedding in tied_heads(_shapes(model)).items()}
-    return {
-        head: f"tied to {embedding}, and not every input stores it"
-        for head, embedding in heads.items()
-        if not all(head in model.tensors for model in every)
-    }
+def _chunk_step(method: MethodSpec, shape: tuple[int, ...]) -> int:
+    return shape[-1] if method.granularity == "row" and shape and shape[-1] else 1
 
 
 def _refuse_undecodable(names: Mapping[Path, str]) -> None:
@@ -252,20 +209,6 @@ def _refuse_undecodable(names: Mapping[Path, str]) -> None:
             raise CheckpointError(
                 f"the name of the model folder {folder} is not valid text", hint="rename it", path=folder
             )
-
-
-def _refuse_extra_tensors(
-    models: Sequence[Checkpoint], reference: Checkpoint, omitted: Mapping[str, str]
-) -> None:
-    for model in models:
-        for name in model.tensors:
-            if name not in reference.tensors and name not in omitted:
-                raise IncompatibleError(
-                    f"tensor {name!r} of {model.folder} is missing in {reference.folder}",
-                    hint="take sub-models that were fine-tuned from this base",
-                    path=model.folder,
-                    tensor=name,
-                )
 
 
 def _check_tokenizer_source(source: Path, model: Checkpoint) -> None:
@@ -289,7 +232,3 @@ def _warnings(models: Sequence[Checkpoint], source: Path) -> list[str]:
     if not any(any(source.glob(pattern)) for pattern in patterns):
         warnings.append(f"{source.name} has no tokenizer, so the result has none either")
     return warnings
-
-
-def _shape(shape: tuple[int, ...]) -> str:
-    return "×".join(str(size) for size in shape) if shape else "scalar"

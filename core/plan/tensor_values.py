@@ -7,37 +7,22 @@ from pathlib import Path
 
 from core.checkpoint.model import Checkpoint
 from core.checkpoint.names import layer_positions
-from core.errors import RecipeError
+from core.kernels.interface import Values
+from core.plan.correspond import Correspondence
 from core.recipe.recipe import Recipe
-from core.recipe.rules import Setting, TensorValues
+from core.recipe.rules import Setting
 
 __all__ = ["idle_rules", "plan_values"]
 
 
-def plan_values(recipe: Recipe, reference: Checkpoint, tied: Mapping[str, str]) -> dict[str, TensorValues]:
-    """What the recipe's parameters are for each tensor that is merged; a tied head has its embedding's.
-
-    Raises:
-        RecipeError: the values of a tensor make no sense together.
-    """
+def plan_values(recipe: Recipe, reference: Checkpoint, sources: Correspondence) -> dict[str, Values]:
+    """What the recipe's parameters are for each tensor that is merged; a tied head has its embedding's."""
     positions = layer_positions(reference.tensors, reference.hidden_layers)
     result = {}
-    checked = set()
-    for name, stored in reference.tensors.items():
-        if not stored.dtype.is_float:
-            continue
-        ruled_as = tied.get(name, name)
-        result[name] = values = recipe.values_for(ruled_as, positions[ruled_as])
-        if (listed := values.listed) in checked:
-            continue
-        checked.add(listed)
-        try:
-            recipe.method.check(values.per_model, values.merge_wide)
-        except RecipeError as error:
-            fields = " and ".join(f"parameters.{parameter}" for parameter in recipe.ruled)
-            raise RecipeError(
-                f"tensor {name!r}, by the rules of {fields}: {error.message}", hint=error.hint
-            ) from error
+    for tensor in sources.tensors:
+        if tensor.stored.dtype.is_float:
+            ruled_as = sources.tied.get(tensor.name, tensor.name)
+            result[tensor.name] = recipe.values_for(ruled_as, positions.get(ruled_as, 0.0))
     return result
 
 

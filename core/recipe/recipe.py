@@ -10,6 +10,7 @@ from typing import Any
 
 from core.dtypes import DType
 from core.errors import RecipeError
+from core.kernels.interface import Values
 from core.methods import METHODS, MethodSpec, ParameterValue
 from core.recipe.fields import (
     read_choice,
@@ -21,7 +22,7 @@ from core.recipe.fields import (
     refuse_unknown,
     same_folder,
 )
-from core.recipe.rules import ParameterSetting, Setting, TensorValues, read_setting, setting_data
+from core.recipe.rules import ParameterSetting, Setting, read_setting, setting_data
 from core.text import nearest, shown
 
 __all__ = ["ModelEntry", "Recipe", "parse_recipe", "recipe_as_dict"]
@@ -93,8 +94,8 @@ class Recipe:
         found = {name for given in every for name, value in given.items() if isinstance(value, Setting)}
         return tuple(spec.name for spec in self.method.parameters if spec.name in found)
 
-    def values_for(self, tensor: str, position: float) -> TensorValues:
-        """What each parameter is for one tensor.
+    def values_for(self, tensor: str, position: float) -> Values:
+        """What each parameter is for one tensor, by name; of a sub-model's parameter K values.
 
         A sub-model's own value comes first, then the recipe's, then the method's default; a setting that
         has no condition for the tensor is passed over.
@@ -107,33 +108,34 @@ class Recipe:
             return self._plain_values
         return self._values(tensor, position)
 
-    @property
-    def weights(self) -> tuple[float, ...] | None:
-        """The weight of each sub-model as given; None where they may differ between tensors. [K]"""
-        return None if "weight" in self.ruled else self._plain_values.weights
+    def plain_value(self, parameter: str) -> Any:
+        """The value of `parameter` for every tensor ([K] of a sub-model's); None where tensors differ."""
+        return None if parameter in self.ruled else self._plain_values[parameter]
 
     @property
     def resamples(self) -> int | None:
-        """n; 0 for a method that does not draw, None where it may differ between tensors."""
-        return None if "resamples" in self.ruled else self._plain_values.resamples
+        """n; None for a method that does not draw again, and where it may differ between tensors."""
+        draws = self.method.draws
+        if draws is None or draws.resamples is None or draws.resamples in self.ruled:
+            return None
+        return self.method.resamples(self._plain_values)
 
     @cached_property
-    def _plain_values(self) -> TensorValues:
+    def _plain_values(self) -> Values:
         return self._values("", 0.0)
 
-    def _values(self, tensor: str, position: float) -> TensorValues:
-        per_model: dict[str, tuple[ParameterValue, ...]] = {}
-        merge_wide: dict[str, ParameterValue] = {}
+    def _values(self, tensor: str, position: float) -> Values:
+        found: dict[str, ParameterValue | tuple[ParameterValue, ...]] = {}
         for spec in self.method.parameters:
             common = _value(self.parameters.get(spec.name), tensor, position)
             if common is None:
                 common = spec.default
             if spec.scope == "merge":
-                merge_wide[spec.name] = common
+                found[spec.name] = common
                 continue
             own = (_value(entry.parameters.get(spec.name), tensor, position) for entry in self.models)
-            per_model[spec.name] = tuple(common if value is None else value for value in own)
-        return TensorValues(per_model, merge_wide)
+            found[spec.name] = tuple(common if value is None else value for value in own)
+        return Values.from_mapping(found)
 
 
 def parse_recipe(data: Any, folder: Path) -> Recipe:
@@ -154,16 +156,21 @@ def parse_recipe(data: Any, folder: Path) -> Recipe:
     refuse_unknown(data, _KEYS, "", unsupported=_MERGEKIT_KEYS)
     method = _method(data.get("merge_method"))
     base = read_path(data["base_model"], folder, "base_model") if data.get("base_model") is not None else None
-    if method.needs_base and base is None:
+    if method.base == "needed" and base is None:
         raise RecipeError(
-            f"merge_method {method.name} needs a base_model", hint="add base_model: the folder of the base"
+            f"merge_method {method.name} needs a base_model",
+            hint="add base_model: the folder of the base",
+            field="base_model",
         )
     parameters = _parameters(data.get("parameters"), method, "parameters", scopes=("merge", "model"))
     models = _models(data.get("models"), method, folder)
-    if method.needs_base and base is not None:
+    if method.reads_base and base is not None:
         models = tuple(entry for entry in models if not same_folder(entry.path, base))
     if not models:
-        raise RecipeError("there is no sub-model to merge (K = 0)", hint="list at least one under models")
+        raise RecipeError(
+            "there is no sub-model to merge (K = 0)", hint="list at least one under models", field="models"
+        )
+    _check_number(method, len(models))
     recipe = Recipe(
         method=method,
         models=models,
@@ -178,8 +185,7 @@ def parse_recipe(data: Any, folder: Path) -> Recipe:
         tokenizer_source=read_tokenizer_source(data.get("tokenizer_source"), base, folder),
     )
     if not recipe.ruled:  # else the values of each tensor are checked when it is planned
-        values = recipe.values_for("", 0.0)
-        method.check(values.per_model, values.merge_wide)
+        method.check(recipe.values_for("", 0.0), None)
     return recipe
 
 
@@ -216,6 +222,19 @@ def recipe_as_dict(recipe: Recipe, names: Mapping[Path, str] | None = None) -> d
     if recipe.tokenizer_source is not None:
         result["tokenizer_source"] = shown(recipe.tokenizer_source)
     return result
+
+
+def _check_number(method: MethodSpec, models: int) -> None:
+    if models < method.least_models or (method.most_models is not None and models > method.most_models):
+        raise RecipeError(
+            f"merge_method {method.name} takes {method.models_text()}, and there are {models}"
+            if models != 1
+            else f"merge_method {method.name} takes {method.models_text()}, and there is one",
+            hint="list as many under models; the base is none of them"
+            if method.reads_base
+            else "list as many under models",
+            field="models",
+        )
 
 
 def _parameters_data(parameters: Mapping[str, ParameterSetting]) -> dict[str, Any]:

@@ -16,7 +16,7 @@ the even one of two that are as near; mergekit refuses those.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from math import isfinite
 from typing import Any
@@ -28,10 +28,8 @@ from core.text import is_text, shown
 
 __all__ = [
     "Condition",
-    "ListedValues",
     "ParameterSetting",
     "Setting",
-    "TensorValues",
     "is_hit",
     "read_setting",
     "setting_data",
@@ -105,38 +103,6 @@ ParameterSetting = ParameterValue | Setting
 """What a recipe may say for a parameter."""
 
 
-ListedValues = tuple[tuple[str, ParameterValue | tuple[ParameterValue, ...]], ...]
-"""Values by parameter name, in an order and with equality and a hash."""
-
-
-@dataclass(frozen=True)
-class TensorValues:
-    """The value of every parameter of the method, for one tensor.
-
-    Attributes:
-        per_model: by parameter name, the value of each sub-model. [K]
-        merge_wide: by parameter name.
-    """
-
-    per_model: Mapping[str, tuple[ParameterValue, ...]]
-    merge_wide: Mapping[str, ParameterValue]
-
-    @property
-    def weights(self) -> tuple[float, ...]:
-        """The weight of each sub-model as given. [K]"""
-        return tuple(float(weight) for weight in self.per_model["weight"])
-
-    @property
-    def resamples(self) -> int:
-        """n; 0 for a method that does not draw."""
-        return int(self.merge_wide.get("resamples", 0))
-
-    @property
-    def listed(self) -> ListedValues:
-        """(name, value) of every parameter; a tuple of K values where each sub-model has its own."""
-        return (*self.per_model.items(), *self.merge_wide.items())
-
-
 def is_hit(filter: str | None, tensor: str) -> bool:
     """Whether `filter` is for the tensor of that name."""
     return filter is None or filter == "*" or filter in tensor
@@ -155,8 +121,9 @@ def read_setting(value: Any, spec: ParameterSpec, where: str) -> ParameterSettin
     """
     if not isinstance(value, list | dict):
         return spec.check(value, where)
-    if spec.kind == "flag":
-        raise RecipeError(f"{where} is one value for every tensor", hint="give true or false")
+    if not spec.is_number:
+        said = "true or false" if spec.kind == "flag" else " or ".join(spec.choices)
+        raise RecipeError(f"{where} is one value for every tensor", hint=f"give {said}", field=spec.name)
     if isinstance(value, dict):
         conditions: tuple[Condition, ...] = (_condition(value, spec, where),)
     elif any(isinstance(item, dict) for item in value):
@@ -204,10 +171,16 @@ def _condition(item: Any, spec: ParameterSpec, where: str) -> Condition:
     value = item["value"]
     if isinstance(value, list):
         return Condition(filter, _gradient(value, spec, f"{where}: value"))
-    return Condition(filter, (spec.check(value, f"{where}: value"),))
+    return Condition(filter, (_number(value, spec, f"{where}: value"),))
 
 
 def _gradient(values: list[Any], spec: ParameterSpec, where: str) -> tuple[float | int, ...]:
     if not values:
         raise RecipeError(f"{where} is an empty list", hint="give one number, or several from layer to layer")
-    return tuple(spec.check(value, f"{where}, entry {at}") for at, value in enumerate(values, start=1))
+    return tuple(_number(value, spec, f"{where}, entry {at}") for at, value in enumerate(values, start=1))
+
+
+def _number(value: Any, spec: ParameterSpec, where: str) -> float | int:
+    number = spec.check(value, where)
+    assert not isinstance(number, str)  # what is no number has no rules
+    return number

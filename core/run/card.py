@@ -47,10 +47,11 @@ merged and how; `paramosaic verify` checks the files against it.
 
 
 def _weight(plan: MergePlan, at: int) -> str:
-    if plan.equal_weights:
+    meaning = plan.recipe.method.weight
+    every = () if meaning is None else plan.values_of("weight")
+    if not every or (meaning == "share" and all(len(set(weights)) == 1 for weights in every)):
         return ""
-    weights = [tensor.job.weights[at] for tensor in plan.tensors if tensor.job]
-    least, largest = min(weights), max(weights)
+    least, largest = min(weights[at] for weights in every), max(weights[at] for weights in every)
     return f", weight {least:g}" if least == largest else f", weight {least:g} to {largest:g}"
 
 

@@ -12,11 +12,24 @@ from typing import Any
 
 from core.checkpoint.output import RECORD_NAME
 from core.errors import VerificationError, os_error_text
+from core.kernels.interface import Values
+from core.methods import METHODS
 from core.text import shown
 
-__all__ = ["SCHEMA_VERSION", "InputRecord", "RunRecord", "TensorRecord", "read_record", "software_versions"]
+__all__ = [
+    "CONTRACT",
+    "SCHEMA_VERSION",
+    "InputRecord",
+    "RunRecord",
+    "TensorRecord",
+    "read_record",
+    "software_versions",
+]
 
 SCHEMA_VERSION = 1
+
+CONTRACT = {"draws": 1, "average": 2}
+"""What a merge keeps to today. A record that does not say it was made by version 1 of both."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +49,7 @@ class TensorRecord:
         digest: hex XXH3-128 of the XXH3-128 digests of its 256 KiB pieces.
         differs_in: for a copied tensor, the sub-models whose copy is another.
         weights: [K] of this tensor, where the recipe's rules may make them differ between tensors.
+        parameters: the same of the other parameters, by name.
 
     A count that does not apply is None.
     """
@@ -53,6 +67,7 @@ class TensorRecord:
     digest: str
     differs_in: tuple[str, ...] = ()
     weights: tuple[float, ...] | None = None
+    parameters: Values = field(default_factory=Values)
 
 
 @dataclass(frozen=True)
@@ -77,6 +92,7 @@ class RunRecord:
         seconds: from the first weight read to the finished folder.
         bytes_read, bytes_written: of weights.
         tensors: every output tensor.
+        contract: the versions of the contracts of draws and averages by which it was made.
     """
 
     recipe: Mapping[str, Any]
@@ -87,11 +103,15 @@ class RunRecord:
     bytes_read: int
     bytes_written: int
     tensors: tuple[TensorRecord, ...] = field(repr=False)
+    contract: Mapping[str, int] = field(default_factory=lambda: dict(CONTRACT))
     schema_version: int = SCHEMA_VERSION
 
     @property
-    def weights_are_equal(self) -> bool:
-        """Whether every sub-model was as likely to be drawn as any other, in every tensor."""
+    def draws_equally(self) -> bool:
+        """Whether every sub-model was as likely to be drawn as any other, in every tensor that was drawn."""
+        method = METHODS.get(str(self.recipe.get("merge_method")))
+        if method is None or method.draws is None or method.weight != "share":
+            return True
         common = (self.recipe.get("parameters") or {}).get("weight", 1.0)
         given = [(model.get("parameters") or {}).get("weight", common) for model in self.recipe["models"]]
         return all(weight == given[0] for weight in given) or all(
@@ -144,6 +164,7 @@ def read_record(folder: str | Path) -> RunRecord:
             bytes_read=_checked(data, "bytes_read", int),
             bytes_written=_checked(data, "bytes_written", int),
             tensors=tensors,
+            contract=_checked(data, "contract", dict) if "contract" in data else {"draws": 1, "average": 1},
         )
     except FileNotFoundError as error:
         raise VerificationError(
@@ -190,6 +211,9 @@ def _tensor_data(tensor: TensorRecord) -> dict[str, Any]:
     data = asdict(tensor)
     if tensor.weights is None:  # the recipe says them
         del data["weights"]
+    data["parameters"] = dict(tensor.parameters)
+    if not tensor.parameters:
+        del data["parameters"]
     return data
 
 
@@ -210,6 +234,7 @@ def _tensor(entry: Any) -> TensorRecord:
         digest=_checked(entry, "digest", str),
         differs_in=tuple(str(name) for name in entry.get("differs_in", ())),
         weights=_numbers(entry, "weights", float) if "weights" in entry else None,
+        parameters=Values.from_mapping(_checked(entry, "parameters", dict) if "parameters" in entry else {}),
     )
 
 

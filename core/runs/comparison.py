@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import prod
 from pathlib import Path
@@ -18,11 +17,13 @@ from core.checkpoint.headers import ShardHeader, StoredTensor
 from core.checkpoint.model import model_names, open_checkpoint
 from core.dtypes import DType
 from core.errors import VerificationError, os_error_text
-from core.plan.merge_plan import MEMORY_BUDGET_BYTES
+from core.plan.chunking import MEMORY_BUDGET_BYTES, default_threads
 from core.progress import Progress, ProgressCallback
-from core.run.executors.threads import allow_open_files, default_threads, run_workers
+from core.run.executors.threads import ThreadExecutor, allow_open_files
 from core.run.record import RunRecord, TensorRecord, read_record
-from core.sources.stored import OpenInputs
+from core.run.work import Chunk, IteratedWork
+from core.sources.files import OpenInputs
+from core.sources.source import FileRange
 
 __all__ = ["RunComparison", "TensorDifference", "compare_runs"]
 
@@ -104,17 +105,11 @@ def compare_runs(
     """
     token = cancel or CancelToken()
     token.raise_if_cancelled()
-    counting = _Counting(_open_output(Path(left)), _open_output(Path(right)))
     workers = threads or default_threads()
     chunk = max(1, min(_CHUNK_ELEMENTS, MEMORY_BUDGET_BYTES // (workers * _WORKING_BYTES)))
+    counting = _Counting(_open_output(Path(left)), _open_output(Path(right)), chunk)
     allow_open_files(2 * workers + 256)
-    run_workers(
-        counting.chunks(chunk),
-        lambda: _Worker(counting, chunk),
-        threads=workers,
-        token=token,
-        poll=lambda: counting.report(progress),
-    )
+    ThreadExecutor().run(counting, slots=workers, token=token, poll=lambda: counting.report(progress))
     return counting.result()
 
 
@@ -164,29 +159,20 @@ def _changed(message: str, path: Path, tensor: str) -> VerificationError:
 
 
 @dataclass(frozen=True)
-class _Chunk:
-    """`elements` elements of the tensor `name`, from `first`, in both outputs."""
+class _Differing:
+    """What came of a chunk: how many of its elements differ."""
 
-    name: str
-    inputs: tuple[StoredTensor, StoredTensor]
-    first: int
-    elements: int
-
-    @property
-    def size_bytes(self) -> int:
-        return self.elements * sum(stored.dtype.itemsize for stored in self.inputs)
+    chunk: Chunk
+    differ: int
 
 
-class _Counting:
-    """What is known of every tensor so far, shared by the workers.
+class _Counting(IteratedWork[Chunk, _Differing]):
+    """Counts the elements that differ, and what is known of every tensor so far."""
 
-    Attributes:
-        headers: of every file of both outputs.
-    """
-
-    def __init__(self, left: _Output, right: _Output) -> None:
+    def __init__(self, left: _Output, right: _Output, chunk_elements: int) -> None:
         self._left, self._right = left, right
-        self.headers = {**left.headers, **right.headers}
+        self._headers = {**left.headers, **right.headers}
+        self._chunk_elements = chunk_elements
         self._names = model_names([left.folder, right.folder])
         self._known: dict[str, TensorDifference] = {}
         self._to_read: dict[str, tuple[StoredTensor, StoredTensor]] = {}
@@ -197,34 +183,36 @@ class _Counting:
         self._bytes_total = sum(stored.size_bytes for both in self._to_read.values() for stored in both)
         self._bytes_done = 0
         self._in_hand = ""
-        self._lock = threading.Lock()
         self._started = time.perf_counter()
+        self._numbered = list(self._to_read)
+        super().__init__(self._cut())
 
-    def chunks(self, size: int) -> Iterator[_Chunk]:
-        """Everything that has to be read, in the order of the left record, in chunks of `size` elements."""
-        for name, both in self._to_read.items():
-            elements = self._known[name].elements
-            for first in range(0, elements, size):
-                yield _Chunk(name, both, first, min(size, elements - first))
+    def slot(self) -> _CountingSlot:
+        sources = [tuple(map(FileRange, self._to_read[name])) for name in self._numbered]
+        return _CountingSlot(sources, OpenInputs(self._headers), self._chunk_elements)
 
-    def add(self, chunk: _Chunk, differ: int) -> None:
-        """Take what a worker counted; called from any thread."""
-        with self._lock:
-            self._differ[chunk.name] += differ
-            self._unread[chunk.name] -= chunk.elements
-            self._bytes_done += chunk.size_bytes
-            self._in_hand = chunk.name
+    def collect(self, done: _Differing) -> None:
+        name = self._numbered[done.chunk.tensor]
+        self._differ[name] += done.differ
+        self._unread[name] -= done.chunk.elements
+        self._bytes_done += done.chunk.elements * sum(s.dtype.itemsize for s in self._to_read[name])
+        self._in_hand = name
 
     def report(self, progress: ProgressCallback | None) -> None:
         """Tell how far it is; tensors that are not read are done from the beginning."""
         if progress is None:
             return
-        with self._lock:
-            total = len(self._known)
-            done = total - sum(1 for elements in self._unread.values() if elements)
-            elapsed = time.perf_counter() - self._started
-            now = Progress(self._bytes_done, self._bytes_total, done, total, elapsed, self._in_hand)
-        progress(now)
+        total = len(self._known)
+        done = total - sum(1 for elements in self._unread.values() if elements)
+        elapsed = time.perf_counter() - self._started
+        progress(Progress(self._bytes_done, self._bytes_total, done, total, elapsed, self._in_hand))
+
+    def _cut(self) -> Iterator[Chunk]:
+        """Everything that has to be read, in the order of the left record."""
+        for number, name in enumerate(self._numbered):
+            elements = self._known[name].elements
+            for first in range(0, elements, self._chunk_elements):
+                yield Chunk(number, first, min(self._chunk_elements, elements - first))
 
     def result(self) -> RunComparison:
         """When every chunk was added."""
@@ -259,25 +247,37 @@ class _Counting:
         return TensorDifference(name, elements, 0)
 
 
-class _Worker:
-    """One thread's part: reads a chunk of both outputs and counts."""
+class _CountingSlot:
+    """A core.run.work.Slot: both copies of a chunk."""
 
-    def __init__(self, counting: _Counting, chunk: int) -> None:
-        self._counting = counting
-        self._inputs = OpenInputs(counting.headers)
-        self._buffers = np.empty((2, chunk * 8), np.uint8)
+    def __init__(
+        self, sources: Sequence[tuple[FileRange, ...]], inputs: OpenInputs, chunk_elements: int
+    ) -> None:
+        self._sources, self._inputs = sources, inputs
+        self._buffers = np.empty((2, chunk_elements * 8), np.uint8)
+        self._differ = 0
 
-    def handle(self, chunk: _Chunk) -> None:
-        parts = [
-            buffer[: chunk.elements * stored.dtype.itemsize]
-            for buffer, stored in zip(self._buffers, chunk.inputs, strict=True)
-        ]
-        self._inputs.read(chunk.inputs, chunk.first, [part.data for part in parts])
-        left, right = (stored.dtype for stored in chunk.inputs)
-        self._counting.add(chunk, _count(parts[0], parts[1], left, right))
+    def fill(self, chunk: Chunk) -> None:
+        self._inputs.read(
+            self._sources[chunk.tensor], chunk.first, [part.data for part in self._parts(chunk)]
+        )
+
+    def compute(self, chunk: Chunk) -> None:
+        left, right = self._parts(chunk)
+        left_source, right_source = self._sources[chunk.tensor]
+        self._differ = _count(left, right, left_source.dtype, right_source.dtype)
+
+    def finish(self, chunk: Chunk) -> _Differing:
+        return _Differing(chunk, self._differ)
 
     def close(self) -> None:
         self._inputs.close()
+
+    def _parts(self, chunk: Chunk) -> list[Array]:
+        return [
+            buffer[: chunk.elements * source.dtype.itemsize]
+            for buffer, source in zip(self._buffers, self._sources[chunk.tensor], strict=True)
+        ]
 
 
 def _count(left: Array, right: Array, left_dtype: DType, right_dtype: DType) -> int:

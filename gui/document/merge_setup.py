@@ -191,24 +191,7 @@ class MergeSetup:
 
 def form_parameters(method: MethodSpec) -> tuple[ParameterSpec, ...]:
     """The parameters of `method` that its form asks for; the weights stand in the list of sub-models."""
-    return tuple(
-        spec for spec in method.parameters if spec.name != _WEIGHT and not _has_one_value(method, spec)
-    )
-
-
-def _has_one_value(method: MethodSpec, flag: ParameterSpec) -> bool:
-    """Whether the parameter is a flag that the method takes only as it is by default."""
-    if flag.kind != "flag":
-        return False
-    others = [spec for spec in method.parameters if spec.scope == "model"]
-    merge_wide = {spec.name: spec.default for spec in method.parameters if spec.scope == "merge"}
-    try:
-        method.check(
-            {spec.name: [spec.default] * 2 for spec in others}, merge_wide | {flag.name: not flag.default}
-        )
-    except RecipeError:
-        return True
-    return False
+    return tuple(spec for spec in method.parameters if spec.name != _WEIGHT)
 
 
 def setup_of_recipe(recipe: Recipe, before: MergeSetup) -> MergeSetup:
@@ -327,13 +310,15 @@ def _common(lists: Sequence[list[_Condition]]) -> int:
 
 def first_missing(setup: MergeSetup) -> tuple[str, str] | None:
     """The first thing without which there is no merge, as (sentence, name of the field); looks at no disk."""
-    if setup.base is None and METHODS[setup.method].needs_base:
+    if setup.base is None and METHODS[setup.method].base == "needed":
         return "Choose the base model.", "base"
     if not setup.models:
         return "Add at least one sub-model.", "models"
     if not setup.taking_part:
         return "Let at least one sub-model take part.", "models"
-    if METHODS[setup.method].needs_base and any(choice.folder == setup.base for choice in setup.taking_part):
+    if METHODS[setup.method].base == "needed" and any(
+        choice.folder == setup.base for choice in setup.taking_part
+    ):
         return "The base is in the list of sub-models, too.", "models"
     if setup.seed is None:
         return "Give a seed.", "seed"

@@ -39,8 +39,8 @@ class Subject:
         if setup.base is None or plan is None:
             return None
         files = tuple((shard.path, shard.size_bytes, shard.modified_ns) for shard in plan.headers.values())
-        if METHODS[setup.method].needs_base:
-            return cls(setup, plan, plan.equal_weights, files)
+        if METHODS[setup.method].reads_base:
+            return cls(setup, plan, plan.draws_equally, files)
         return cls(_as_selection(setup), None, True, files)
 
     @cached_property

@@ -140,5 +140,8 @@ class ViewJob(LookJob):
 
 def _bytes_of(plan: MergePlan, name: str) -> int:
     return sum(
-        stored.size_bytes for tensor in plan.tensors if tensor.output.name == name for stored in tensor.inputs
+        source.bytes_to_read
+        for tensor in plan.tensors
+        if tensor.output.name == name
+        for source in tensor.inputs
     )

@@ -62,7 +62,7 @@ class Checker(QObject):
 
     def learn(self, result: MergeResult) -> None:
         """Remember how fast a merge was."""
-        self._remember(self._throughput.updated(result.record, result.measured))
+        self._remember(self._throughput.updated(result.record.seconds, result.measured))
 
     @Slot()
     def warm_up(self) -> None:

@@ -8,7 +8,7 @@ from PySide6.QtCore import Qt, QTimer, Signal, Slot
 from PySide6.QtGui import QPalette
 from PySide6.QtWidgets import QGridLayout, QHBoxLayout, QLabel, QPushButton, QToolButton, QVBoxLayout, QWidget
 
-from core.plan.estimate import Estimate
+from core.plan.estimate import TimeEstimate
 from core.units import bytes_text, count_text, duration_text
 from gui.preflight.ledger import LedgerDialog
 from gui.preflight.problem_list import ProblemList
@@ -286,7 +286,7 @@ def about_text(seconds: float) -> str:
     return f"about {text.removesuffix(' 0 s').removesuffix(' 0 min')}"
 
 
-def _basis(estimate: Estimate) -> str:
+def _basis(estimate: TimeEstimate) -> str:
     """Where the number comes from, in words."""
     source = "merges on this machine" if estimate.learned else "what other machines do, until one ran here"
     return f"Most of it goes into {estimate.bound_by}. Estimated from {source}."

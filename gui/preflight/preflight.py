@@ -13,10 +13,10 @@ from core.checkpoint.model import open_checkpoint
 from core.checkpoint.output import free_disk_bytes
 from core.kernels.devices import CPU, choose_devices, least_workers
 from core.methods import METHODS, MethodSpec, ParameterValue
+from core.plan.chunking import default_threads, peak_memory_bytes
 from core.plan.estimate import Throughput, work_of
 from core.plan.planning import check_destination
 from core.recipe.recipe import ModelEntry
-from core.run.executors.threads import default_threads
 from core.units import bytes_text
 from gui.document.merge_setup import MergeSetup, first_missing
 from gui.failure import Failure, sentence
@@ -108,7 +108,7 @@ def _report(
         plan=plan,
         bytes_to_read=plan.bytes_to_read,
         bytes_to_write=plan.bytes_to_write,
-        memory_bytes=plan.peak_memory_bytes(threads),
+        memory_bytes=peak_memory_bytes(plan, threads),
         free_disk_bytes=free,
         estimate=throughput.estimate(work_of(plan, devices, threads)),
         tensors=len(plan.tensors),
@@ -151,7 +151,7 @@ def _values_text(
 def _value_text(value: ParameterValue) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return weight_text(value)
+    return value if isinstance(value, str) else weight_text(value)
 
 
 # -- what does not fit
@@ -193,7 +193,7 @@ def _states(
     others = tuple(choice for choice in setup.models if choice.folder not in known)
     first = next((choice for choice in setup.taking_part if known.get(choice.folder, "") is None), None)
     states = dict(known)
-    if setup.base is None and METHODS[setup.method].needs_base:
+    if setup.base is None and METHODS[setup.method].base == "needed":
         return states
     for choice in others:
         token.raise_if_cancelled()

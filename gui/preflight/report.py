@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from core import MergePlan
-from core.plan.estimate import Estimate
+from core.plan.estimate import TimeEstimate
 from gui.document.merge_setup import MergeSetup
 from gui.failure import Failure
 
@@ -88,7 +88,7 @@ class PlanReport:
     bytes_to_write: int = 0
     memory_bytes: int = 0
     free_disk_bytes: int | None = None
-    estimate: Estimate | None = None
+    estimate: TimeEstimate | None = None
     tensors: int = 0
     parameters: int = 0
     ledger: tuple[LedgerRow, ...] = field(default=(), repr=False)

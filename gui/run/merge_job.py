@@ -95,8 +95,8 @@ class MergeJob(Job):
         self._token.raise_if_cancelled()
         self.planned.emit(_plan_summary(plan))
         self._findings = self._begun or nothing_found(plan)
-        self._tally = MergeTally(self._findings.grid, equal_weights=plan.equal_weights)
-        draws = recipe.method.needs_base
+        self._tally = MergeTally(self._findings.grid, equal_weights=plan.draws_equally)
+        draws = bool(recipe.method.counts)
         measured = work_of(plan, choose_devices(setup.device), setup.threads)
         record = run_merge(
             plan,

@@ -17,8 +17,8 @@ class WarmUpJob(Job):
     def run(self) -> None:
         try:
             from core.dtypes import FLOATS
-            from core.kernels.cpu.workspace import warm_up
             from core.kernels.deltas.workspace import compile_measures
+            from core.table import warm_up
 
             compile_measures(FLOATS["BF16"])  # first: a preview wants them at once
             warm_up(FLOATS["BF16"])

@@ -32,10 +32,11 @@ from core.cancel import CancelToken
 from core.checkpoint.files import WriteFile
 from core.checkpoint.page_cache import drop
 from core.methods import METHODS
-from core.plan.merge_plan import CHUNK_BYTES, MEMORY_BUDGET_BYTES, MergePlan, TensorPlan, chunk_elements
+from core.plan.chunking import CHUNK_BYTES, MEMORY_BUDGET_BYTES, chunk_elements, default_threads
+from core.plan.merge_plan import MergePlan, TensorPlan
 from core.recipe.recipe import Recipe
-from core.run.executors.threads import default_threads, run_workers
-from core.sources.stored import OpenInputs
+from core.run.executors.threads import run_workers
+from core.sources.files import OpenInputs
 
 MERGEKIT = ("linear", "dare_linear")
 LINES = ("floor", "linear", "n=0", "n=1", "n=4", "n=9", "torch")
@@ -149,7 +150,7 @@ def _measure(line: str, folder: Path, models: int, threads: int) -> Result:
         import safetensors.torch  # noqa: F401
     else:
         from core.dtypes import FLOATS
-        from core.kernels.cpu.workspace import warm_up
+        from core.table import warm_up
 
         warm_up(FLOATS["BF16"])
     with _MemoryWatch() as watch:

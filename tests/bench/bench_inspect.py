@@ -26,9 +26,10 @@ from core.cancel import CancelToken
 from core.deltas.survey import WHOLE_BLOCK
 from core.dtypes import DTYPES
 from core.kernels.deltas.workspace import compile_measures
+from core.plan.chunking import default_threads
 from core.plan.merge_plan import MergePlan, TensorPlan
-from core.run.executors.threads import default_threads, run_workers
-from core.sources.stored import OpenInputs
+from core.run.executors.threads import run_workers
+from core.sources.files import OpenInputs
 
 LINES = {"floor": "floor: reads alone", "counts": "counts alone", "details": "details"}
 

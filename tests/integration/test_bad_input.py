@@ -20,7 +20,7 @@ from core.plan.planning import plan_merge
 from core.recipe.file import load_recipe
 from core.run.merge import run_merge
 from core.run.verify import verify_output
-from core.sources.stored import _OpenShard
+from core.sources.files import _OpenShard
 
 NORM = "model.norm.weight"
 UP = "model.layers.0.mlp.up_proj.weight"
@@ -450,7 +450,9 @@ class TestFailuresDuringTheMerge:
     def test_reading(self, workshop: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         plan = plan_merge(load_recipe(workshop.trio()))
         before = workshop.snapshot()
-        monkeypatch.setattr("core.kernels.cpu.loops.read_rows", lambda rows: 1)  # so many without an error
+        monkeypatch.setattr(
+            "core.checkpoint.native_read.read_rows", lambda rows: 1
+        )  # so many without an error
         monkeypatch.setattr(os, "preadv", _failing("preadv", os.preadv, 3, errno.EIO))
         with pytest.raises(CheckpointError, match=r"cannot read .*model\.safetensors: Input/output error"):
             run_merge(plan, workshop.folder / "out")
@@ -522,7 +524,7 @@ class TestFailuresDuringTheMerge:
         def no_memory(*arguments: Any) -> Any:
             raise MemoryError
 
-        monkeypatch.setattr("core.run.merge.OpenInputs.read", no_memory)
+        monkeypatch.setattr("core.run.merging.OpenInputs.read", no_memory)
         with pytest.raises(MergeError, match="not enough memory"):
             run_merge(plan, workshop.folder / "out")
         assert not (workshop.folder / "out.partial").exists()

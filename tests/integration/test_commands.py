@@ -271,13 +271,13 @@ class TestOverwrite:
 _SLOW_MERGE = """
 import signal, sys, time
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job of a shell ignores it
-from core.run.merge import _MergeWorker
+from core.sources.files import OpenInputs
 from gui.entry import main
-handle = _MergeWorker.handle
-def slowly(self, chunk):
+read = OpenInputs.read
+def slowly(self, *arguments):
     time.sleep(0.05)
-    handle(self, chunk)
-_MergeWorker.handle = slowly
+    read(self, *arguments)
+OpenInputs.read = slowly
 sys.argv[0] = "paramosaic"
 sys.exit(main())
 """

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from core import load_recipe, plan_merge, run_merge
 from core.dtypes import FLOATS
-from core.kernels.cpu.workspace import warm_up
+from core.table import warm_up
 
 def anonymous_bytes():
     for line in Path("/proc/self/status").read_text().splitlines():

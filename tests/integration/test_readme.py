@@ -32,7 +32,7 @@ def test_the_python_example_merges_the_demo(
 
 def test_the_recipe_example_is_a_recipe(tmp_path: Path) -> None:
     recipe = parse_recipe(yaml.safe_load(block("yaml")), tmp_path)
-    assert recipe.weights == (1.0, 1.0, 2.0)
+    assert recipe.plain_value("weight") == (1.0, 1.0, 2.0)
     assert recipe.resamples == 4
     assert recipe.models[2].path == tmp_path / "models" / "run-3"
 

@@ -123,9 +123,9 @@ def test_the_curve_goes_on_where_a_tensor_has_no_more_draws(workshop: Any) -> No
 def test_weights_are_equal_when_they_are_in_every_tensor(workshop: Any, weights: Any, equal: bool) -> None:
     make_models(workshop)
     recipe = data("parameter_selection", *weights)
-    assert plan_merge(parse_recipe(recipe, workshop.folder)).equal_weights is equal
+    assert plan_merge(parse_recipe(recipe, workshop.folder)).draws_equally is equal
     record, _ = merged(workshop, recipe, "out")
-    assert record.weights_are_equal is equal
+    assert record.draws_equally is equal
     findings = findings_of_record(record)
     assert findings is not None
     drawn = findings.part().drawn
@@ -199,7 +199,7 @@ def test_a_tied_head_follows_the_rules_of_its_embedding(workshop: Any) -> None:
     rules = [{"filter": "embed", "value": 5}, {"filter": "lm_head", "value": 2}, {"value": 1}]
     plan = plan_merge(parse_recipe(data("parameter_selection", None, None, resamples=rules), workshop.folder))
     jobs = {tensor.output.name: tensor.job for tensor in plan.tensors}
-    assert (jobs[EMBEDDING].resamples, jobs[HEAD].resamples) == (5, 5)
+    assert (jobs[EMBEDDING].parameters["resamples"], jobs[HEAD].parameters["resamples"]) == (5, 5)
     assert "the filter 'lm_head' of parameters.resamples hits no tensor" in plan.warnings
 
 
@@ -209,4 +209,8 @@ def test_the_configs_number_of_layers_counts(workshop: Any) -> None:
         parse_recipe(data("parameter_selection", None, None, resamples=[0, 10]), workshop.folder)
     )
     jobs = {tensor.output.name: tensor.job for tensor in plan.tensors}
-    assert [jobs[f"model.layers.{layer}.mlp.weight"].resamples for layer in range(3)] == [0, 10, 10]
+    assert [jobs[f"model.layers.{layer}.mlp.weight"].parameters["resamples"] for layer in range(3)] == [
+        0,
+        10,
+        10,
+    ]

@@ -16,15 +16,16 @@ from numpy.typing import NDArray
 from core.draws import BLOCK, SELECTION_STREAM
 
 __all__ = [
-    "accumulate",
+    "add_values",
     "average",
     "average_bfloat16",
+    "block_products",
     "canonicalise",
     "count_nonfinite",
+    "divide",
     "float32_of_bits",
     "mark_beyond",
     "philox_block",
-    "read_rows",
     "round_bits",
     "round_to_bfloat16",
     "select",
@@ -34,6 +35,7 @@ __all__ = [
 Array = NDArray[Any]
 
 _QUADS = BLOCK // 4
+_LANES = 64
 _FEW = 32
 """Up to so many sub-models a pass over the block for each is faster than a look-up an element."""
 
@@ -46,34 +48,6 @@ def float32_of_bits(typing_context: Any, bits: Any) -> Any:
         return builder.bitcast(arguments[0], ir.FloatType())
 
     return types.float32(types.uint32), generate
-
-
-_pread: Any = types.ExternalFunction(
-    "pread",
-    types.intp(types.int32, types.intp, types.uintp, types.int64),
-)
-
-
-@njit("int64(int64[:, ::1])", nogil=True, cache=True)
-def read_rows(rows: Array) -> Any:
-    """Read files at offsets without ever waiting for the interpreter's lock; POSIX systems only.
-
-    Args:
-        rows: [rows, 4] int64: a file descriptor, the address to read to, the bytes, the offset.
-
-    Returns:
-        How many rows were filled; the next one met an error, an interruption or the file's end.
-    """
-    for at in range(rows.shape[0]):
-        descriptor, address, size, offset = rows[at, 0], rows[at, 1], rows[at, 2], rows[at, 3]
-        while size > 0:
-            count = _pread(np.int32(descriptor), address, np.uint64(size), offset)
-            if count <= 0:
-                return at
-            address += count
-            size -= count
-            offset += count
-    return rows.shape[0]
 
 
 @njit(nogil=True, cache=True)
@@ -156,7 +130,6 @@ def select(
     first_nonfinite: Any,
     premarked: bool,
     mask: Array,
-    merging: bool,
     merged: Array,
     first_block: int,
     k0: Any,
@@ -164,7 +137,7 @@ def select(
     equal: bool,
     limits: Array,
     always: int,
-    resamples: int,
+    draws: int,
     nonfinite: Array,
     zero_delta: Array,
     changed_by: Array,
@@ -178,11 +151,11 @@ def select(
         magnitude_mask, infinity, first_nonfinite: of the type, as words; see DType.
         premarked: whether `mask` holds the marks of the whole chunk; otherwise it is scratch space of
             one block. [masks, elements] or [masks, BLOCK]
-        merging: whether to draw and to fill `merged` [elements]; otherwise it only counts.
+        merged: [elements] words, is filled.
         first_block: the number of the chunk's first block in the tensor.
         k0, k1: the Philox key.
         equal: whether all weights are. limits, always: the thresholds otherwise; see `_limits`.
-        resamples: n.
+        draws: n + 1.
         nonfinite, zero_delta, changed_by, zero_after_draw, selected: are added to; see Counts.
     """
     elements = base.size
@@ -210,15 +183,13 @@ def select(
             )
         untouched_before = changed_by[0]
         _count_overlap(mask, mask_start, size, scratch, changed_by)
-        if not merging:
-            continue
         chosen[:] = 0
         pending[:] = 1
         first_draw = 0
         if changed_by[0] - untouched_before == size:  # nothing to find: the last draw decides
-            first_draw = resamples
-            zero_after_draw[:resamples] += size
-        for draw in range(first_draw, resamples + 1):
+            first_draw = draws - 1
+            zero_after_draw[:first_draw] += size
+        for draw in range(first_draw, draws):
             if equal:
                 _pick_equal(first_block + start // BLOCK, draw, k0, k1, models.shape[0], picks)
             else:
@@ -428,45 +399,110 @@ def _take(models: Array, start: int, stop: int, chosen: Array, merged: Array, se
 
 
 @njit(nogil=True, cache=True)
-def accumulate(values: Array, weight: Any, accumulator: Array) -> None:
-    """accumulator += weight * values, product and sum each rounded."""
-    for at in range(accumulator.size):
-        product = weight * values[at]
-        accumulator[at] = accumulator[at] + product
+def add_values(values: Array, weighted: bool, factor: Any, accumulator: Array) -> None:
+    """accumulator += values, or += factor * values with product and sum each rounded to its type."""
+    kind = accumulator.dtype.type
+    if weighted:
+        for at in range(accumulator.size):
+            product = kind(factor * kind(values[at]))
+            accumulator[at] = accumulator[at] + product
+    else:
+        for at in range(accumulator.size):
+            accumulator[at] = accumulator[at] + kind(values[at])
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def divide(accumulator: Array, divisor: Any) -> None:
+    """accumulator /= divisor, which is not 0, each quotient rounded to its type."""
+    if divisor != 1:
+        for at in range(accumulator.size):
+            accumulator[at] = accumulator[at] / divisor
 
 
 @njit(nogil=True, cache=True)
-def average(models: Array, weights: Array, accumulator: Array) -> None:
-    """accumulator = +0, then += weight * values for each sub-model, product and sum each rounded."""
+def average(
+    values: Array, models: Array, weighted: bool, factors: Array, divisor: Any, accumulator: Array
+) -> None:
+    """The average of some of the rows of `values`, block by block; see core.weights.AverageTerms.
+
+    Args:
+        values: [K, elements].
+        models: [terms] the rows that take part.
+        weighted, factors: whether they are multiplied, and by what. [terms]
+        divisor: 1 for no division.
+        accumulator: [elements] of the computing type, is set.
+    """
     for start in range(0, accumulator.size, BLOCK):
         stop = min(start + BLOCK, accumulator.size)
         block = accumulator[start:stop]
         block[:] = 0
-        for model in range(models.shape[0]):
-            accumulate(models[model, start:stop], weights[model], block)
+        for term in range(models.size):
+            factor = factors[term] if weighted else divisor
+            add_values(values[models[term], start:stop], weighted, factor, block)
+        divide(block, divisor)
 
 
 @njit(nogil=True, cache=True)
-def average_bfloat16(models: Array, weights: Array, merged: Array, nonfinite: Array) -> None:
+def average_bfloat16(
+    words: Array,
+    models: Array,
+    weighted: bool,
+    factors: Array,
+    divisor: Any,
+    merged: Array,
+    nonfinite: Array,
+) -> None:
     """The same from and to the bits of bfloat16 values; the sums stay in the nearest cache.
 
-    Adds to `nonfinite` [K] the NaN and infinite elements of each sub-model. They are looked for only
-    where a sum is not finite: whatever the weight, no sum gets rid of one.
+    Adds to `nonfinite` [K] the NaN and infinite elements of each sub-model that takes part. They are looked
+    for only where a sum is not finite: as no factor is 0, no sum gets rid of one.
     """
     magnitude, infinity = np.uint16(0x7FFF), np.uint16(0x7F80)
     accumulator = np.empty(BLOCK, np.float32)
     for start in range(0, merged.size, BLOCK):
         size = min(BLOCK, merged.size - start)
         accumulator[:] = 0
-        for model in range(models.shape[0]):
-            words = models[model, start : start + size]
-            weight = weights[model]
-            for at in range(size):
-                bits = np.uint32(np.uint32(words[at]) << np.uint32(16))
-                product = weight * float32_of_bits(bits)  # type: ignore[call-arg]
-                accumulator[at] = accumulator[at] + product
+        for term in range(models.size):
+            row = words[models[term], start : start + size]
+            if weighted:
+                factor = factors[term]
+                for at in range(size):
+                    bits = np.uint32(np.uint32(row[at]) << np.uint32(16))
+                    product = factor * float32_of_bits(bits)  # type: ignore[call-arg]
+                    accumulator[at] = accumulator[at] + product
+            else:
+                for at in range(size):
+                    bits = np.uint32(np.uint32(row[at]) << np.uint32(16))
+                    accumulator[at] = accumulator[at] + float32_of_bits(bits)  # type: ignore[call-arg]
+        divide(accumulator, divisor)
         rounded = merged[start : start + size]
         round_to_bfloat16(accumulator.view(np.uint32)[:size], rounded)
         if count_nonfinite(rounded, magnitude, infinity):
-            for model in range(models.shape[0]):
-                nonfinite[model] += count_nonfinite(models[model, start : start + size], magnitude, infinity)
+            for term in range(models.size):
+                row = words[models[term], start : start + size]
+                nonfinite[models[term]] += count_nonfinite(row, magnitude, infinity)
+
+
+@njit(nogil=True, cache=True)
+def block_products(left: Array, right: Array, sums: Array) -> None:
+    """The sums of left * right over each block, in the order of core.methods.arithmetic.ordered_sums.
+
+    Args:
+        left, right: [elements] float32 or float64; products and sums are rounded to float64.
+        sums: [blocks] float64, is set.
+    """
+    lanes = np.empty(_LANES, np.float64)
+    for block in range(sums.size):
+        start = block * BLOCK
+        stop = min(start + BLOCK, left.size)
+        lanes[:] = 0
+        for first in range(start, stop, _LANES):
+            for lane in range(min(_LANES, stop - first)):
+                product = np.float64(left[first + lane]) * np.float64(right[first + lane])
+                lanes[lane] = lanes[lane] + product
+        width = _LANES
+        while width > 1:
+            width //= 2
+            for lane in range(width):
+                lanes[lane] = lanes[lane] + lanes[lane + width]
+        sums[block] = lanes[0]

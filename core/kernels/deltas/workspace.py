@@ -36,13 +36,13 @@ class DeltaWorkspace:
         self._details = details
         self._shares = np.array(shares, np.float64)
         self._draws = draws if len(shares) else 0
-        self._chunk: _Chunk | None = None
+        self._chunk: _ChunkLayout | None = None
 
     def begin(self, job: MapJob, elements: int) -> list[memoryview]:
         """Buffers for `elements` elements of each input, the base last, to be filled by the caller."""
         chunk = self._chunk
         if chunk is None or not chunk.suits(job, elements):
-            self._chunk = chunk = _Chunk(job, elements, self._details, chunk)
+            self._chunk = chunk = _ChunkLayout(job, elements, self._details, chunk)
         return chunk.buffers
 
     def run(self) -> DeltaSums:
@@ -155,7 +155,7 @@ class _Inputs:
     base_values: Array
 
 
-class _Chunk:
+class _ChunkLayout:
     """The memory for chunks of one layout, and what they have in common.
 
     Attributes:
@@ -176,7 +176,7 @@ class _Chunk:
     words: Array
     wide: Array
 
-    def __init__(self, job: MapJob, elements: int, details: bool, before: _Chunk | None) -> None:
+    def __init__(self, job: MapJob, elements: int, details: bool, before: _ChunkLayout | None) -> None:
         """The memory of the chunk before is used again where it is large enough: fresh pages cost time."""
         assert job.base_dtype is not None
         merge, computing = job.merge_dtype, DTYPES[job.merge_dtype.computing_name]
@@ -259,7 +259,7 @@ def compile_measures(dtype: DType) -> None:
     """Compile, or load from numba's cache, what inspecting models stored as `dtype` needs."""
     for details in (False, True):
         workspace = DeltaWorkspace(details=details)
-        job = MapJob("parameter_selection", (dtype,), dtype, dtype, dtype, (1.0,))
+        job = MapJob("", (dtype,), dtype, dtype, dtype)
         for row in workspace.begin(job, 2):
             row[:] = bytes(len(row))
         workspace.run()

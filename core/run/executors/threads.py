@@ -1,110 +1,105 @@
-"""A pool of threads that take pieces of work from one queue, and can be stopped between them."""
+"""Threads of this process, each with a slot of its own, that take chunks from one queue."""
 
 from __future__ import annotations
 
 import contextlib
-import os
+import queue
 import threading
-from collections.abc import Callable, Iterator
-from typing import Generic, Protocol, TypeVar
+import time
+from collections.abc import Callable
+from typing import TypeVar
 
 from core.cancel import CancelToken
 from core.errors import MergeError
+from core.run.work import LATER, Work
 
-__all__ = ["Worker", "allow_open_files", "default_threads", "run_workers"]
+__all__ = ["ThreadExecutor", "allow_open_files"]
 
-T = TypeVar("T")
-Work = TypeVar("Work", contravariant=True)
+C = TypeVar("C")
+D = TypeVar("D")
 
 _POLL_S = 0.1
 
 
-class Worker(Protocol, Generic[Work]):
-    """What one thread does, with buffers and files of its own."""
+class ThreadExecutor:
+    """A core.run.work.Executor: one thread a slot does all three steps of a chunk."""
 
-    def handle(self, work: Work) -> None:
-        """Do one piece of work."""
-        ...
+    def run(self, work: Work[C, D], *, slots: int, token: CancelToken, poll: Callable[[], None]) -> None:
+        turn = threading.Condition()
+        """Held while the work is asked for a chunk or told of one; notified when it was told."""
+        news = threading.Event()
+        stop = CancelToken()
+        results: queue.SimpleQueue[D] = queue.SimpleQueue()
+        failures: list[BaseException] = []
+        running = slots
 
-    def close(self) -> None:
-        """Called once, at the end, in the worker's thread."""
-        ...
-
-
-def run_workers(
-    queue: Iterator[T],
-    make_worker: Callable[[], Worker[T]],
-    *,
-    threads: int,
-    token: CancelToken,
-    poll: Callable[[], None],
-) -> None:
-    """Work off `queue` in `threads` threads.
-
-    Args:
-        queue: the pieces of work, in the order in which they are begun.
-        make_worker: called once in each thread.
-        threads: their number.
-        token: looked at before each piece.
-        poll: called in this thread about ten times a second and once at the end.
-
-    Raises:
-        Cancelled: after `token.cancel()`.
-        BaseException: what the first failing worker raised, or `poll`; no thread is left then.
-    """
-    lock = threading.Lock()
-    stop = CancelToken()
-    all_done = threading.Event()
-    failures: list[BaseException] = []
-    running = threads
-
-    def loop() -> None:
-        nonlocal running
-        try:
-            worker = make_worker()
-            try:
+        def take() -> C | None:
+            with turn:
                 while not (stop.cancelled or token.cancelled):
-                    with lock:
-                        work = next(queue, None)
-                    if work is None:
-                        break
-                    worker.handle(work)
+                    chunk = work.take()
+                    if chunk is not LATER:
+                        return chunk
+                    turn.wait(_POLL_S)
+            return None
+
+        def loop() -> None:
+            nonlocal running
+            try:
+                slot = work.slot()
+                try:
+                    while (chunk := take()) is not None:
+                        slot.fill(chunk)
+                        slot.compute(chunk)
+                        results.put(slot.finish(chunk))
+                        if work.eager:
+                            news.set()
+                finally:
+                    slot.close()
+            except BaseException as error:
+                failures.append(error)
+                stop.cancel()
             finally:
-                worker.close()
-        except BaseException as error:
-            failures.append(error)
-            stop.cancel()
+                with turn:
+                    running -= 1
+                    turn.notify_all()
+                    if running == 0:
+                        news.set()
+
+        def collect() -> None:
+            with contextlib.suppress(queue.Empty), turn:
+                try:
+                    while True:
+                        work.collect(results.get_nowait())
+                finally:
+                    turn.notify_all()
+
+        threads = [
+            threading.Thread(target=loop, name=f"worker-{number}", daemon=True) for number in range(slots)
+        ]
+        started: list[threading.Thread] = []
+        try:
+            for thread in threads:
+                thread.start()
+                started.append(thread)
+            next_poll = time.monotonic() + _POLL_S
+            while running:
+                news.wait(max(0.0, next_poll - time.monotonic()))
+                news.clear()
+                collect()
+                if time.monotonic() >= next_poll:
+                    poll()
+                    next_poll = time.monotonic() + _POLL_S
         finally:
-            with lock:
-                running -= 1
-                if running == 0:
-                    all_done.set()
-
-    workers = [
-        threading.Thread(target=loop, name=f"worker-{number}", daemon=True) for number in range(threads)
-    ]
-    started: list[threading.Thread] = []
-    try:
-        for worker in workers:
-            worker.start()
-            started.append(worker)
-        while not all_done.wait(_POLL_S):
-            poll()
-    finally:
-        stop.cancel()
-        for worker in started:
-            worker.join()
-    if failures:
-        raise _without_memory_error(failures[0])
-    token.raise_if_cancelled()
-    poll()
-
-
-def default_threads() -> int:
-    """One worker for each core that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+            stop.cancel()
+            with turn:
+                turn.notify_all()
+            for thread in started:
+                thread.join()
+        if failures:
+            raise _without_memory_error(failures[0])
+        token.raise_if_cancelled()
+        collect()
+        poll()
 
 
 def allow_open_files(count: int) -> None:

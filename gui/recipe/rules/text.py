@@ -94,7 +94,7 @@ def _check_layers(layers: Layers, tensors: TensorNames) -> None:
 
 def value_text(value: Sequence[ParameterValue], between: str = " … ") -> str:
     """ "4", "0.2 … 0.8"."""
-    return between.join(str(number) if isinstance(number, int) else weight_text(number) for number in value)
+    return between.join(str(one) if isinstance(one, int | str) else weight_text(one) for one in value)
 
 
 def values_from_text(text: str, spec: ParameterSpec) -> tuple[ParameterValue, ...]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import pytest
-from delta_inputs import job_of, measure, random_words, values_of
+from delta_inputs import measure, random_words, values_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -19,10 +19,11 @@ from core.deltas.module_kinds import position_of
 from core.deltas.sampling import spread_blocks
 from core.deltas.statistics import PREDICTED_DRAWS, DeltaStatistics, roll_up, total_of, zero_deltas_of
 from core.dtypes import DTYPES
-from core.kernels.cpu.workspace import CpuWorkspace
 from core.kernels.deltas.loops import count_tiles, mark_deltas, measure_deltas
 from core.kernels.deltas.sums import LOWEST_EXPONENT, MAGNITUDE_BINS, DeltaSums
 from core.kernels.deltas.workspace import DeltaWorkspace, compile_measures
+from core.methods import METHODS
+from core.table import trial_job, workspace
 
 # -- plain computations --------------------------------------------------------------------------------------
 
@@ -120,10 +121,13 @@ def test_sums_are_those_of_the_converted_values(data, merge, elements, kind) -> 
 def test_counts_are_those_of_a_merge(dtypes, elements, seed) -> None:
     inputs = random_words("mixed", dtypes, elements, seed)
     merge = "F32"
-    workspace = CpuWorkspace()
-    for buffer, words in zip(workspace.begin(job_of(dtypes, merge), elements), inputs, strict=True):
+    kinds = [DTYPES[name] for name in dtypes]
+    job = trial_job(METHODS["parameter_selection"], DTYPES[merge], len(dtypes) - 1)
+    job = replace(job, model_dtypes=tuple(kinds[:-1]), base_dtype=kinds[-1])
+    space = workspace()
+    for buffer, words in zip(space.begin(kinds, elements), inputs, strict=True):
         buffer[:] = words.tobytes()
-    counts = workspace.run(0)
+    counts = space.run(job, 0).counts
     for details in (False, True):
         sums = measure(inputs, dtypes, merge, details=details)
         for name in ("nonfinite", "zero_delta", "changed_by"):

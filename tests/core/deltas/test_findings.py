@@ -177,7 +177,7 @@ def test_an_inspection_alone_predicts_and_has_details() -> None:
 
 def test_findings_of_a_merge_are_those_of_its_record(tmp_path: Path) -> None:
     plan = plan_merge(load_recipe(DEMO_FOLDER / "recipe.yaml"))
-    live = MergeTally(nothing_found(plan).grid, equal_weights=plan.equal_weights)
+    live = MergeTally(nothing_found(plan).grid, equal_weights=plan.draws_equally)
     run_merge(plan, tmp_path / "out", on_tensor=live.add)
     begun = live.added_to(list(preview_plan(plan, rounds=2))[-1])
     findings = findings_of_record(read_record(tmp_path / "out"))

@@ -14,7 +14,7 @@ import pytest
 from safetensors.numpy import save_file
 
 import core.plan.estimate
-from core import MergePlan, RunRecord, parse_recipe, plan_merge
+from core import MergePlan, parse_recipe, plan_merge
 from core.checkpoint.files import ReadFile
 from core.kernels.devices import Device
 from core.plan.estimate import Throughput, Work, calibrated, work_of
@@ -24,10 +24,6 @@ BASICS = Work(
     "linear", thread_s=4, serial_s=0.5, threads=2, cold_bytes=3e9, written_bytes=2 * 10**9, dirty_bytes=10**9
 )
 MACHINE = Throughput(core=2, disk_read_bytes_per_s=1e9, disk_write_bytes_per_s=0.5e9)
-
-
-def finished(seconds: float) -> RunRecord:
-    return RunRecord({}, (), {}, "cpu", seconds, bytes_read=0, bytes_written=0, tensors=())
 
 
 def make_plan(folder: Path, **changes: Any) -> MergePlan:
@@ -63,7 +59,7 @@ def test_the_slowest_part_counts(work: Work, bound_by: str, seconds: float) -> N
 
 def test_the_first_merge_by_a_method_sets_its_pace() -> None:
     work = Work("linear", thread_s=1, serial_s=0, threads=1, cold_bytes=0, written_bytes=0, dirty_bytes=0)
-    learned = Throughput().updated(finished(2 * 1.02), work)
+    learned = Throughput().updated(2 * 1.02, work)
     assert learned.kinds == {"linear": pytest.approx(2)}
     assert learned.estimate(work).learned
     assert not learned.estimate(replace(work, kind="parameter_selection")).learned
@@ -72,14 +68,14 @@ def test_the_first_merge_by_a_method_sets_its_pace() -> None:
 def test_later_merges_move_the_pace_a_little_and_never_far() -> None:
     work = Work("linear", thread_s=1, serial_s=0, threads=1, cold_bytes=0, written_bytes=0, dirty_bytes=0)
     learned = Throughput(kinds={"linear": 2.0})
-    assert learned.updated(finished(3 * 2.02), work).kinds == {"linear": pytest.approx(2 * 3**0.4)}
-    assert learned.updated(finished(5000.0), work).kinds == {"linear": pytest.approx(2 * 10**0.4)}
+    assert learned.updated(3 * 2.02, work).kinds == {"linear": pytest.approx(2 * 3**0.4)}
+    assert learned.updated(5000.0, work).kinds == {"linear": pytest.approx(2 * 10**0.4)}
 
 
 def test_the_parts_that_took_longest_take_the_blame() -> None:
     work = Work("linear", 0.25, 0, 1, cold_bytes=0, written_bytes=10**9, dirty_bytes=10**9)
     before = Throughput(disk_write_bytes_per_s=1e9)
-    learned = before.updated(finished(16 * 1.27), work)
+    learned = before.updated(16 * 1.27, work)
     assert learned.disk_write_bytes_per_s == pytest.approx(1e9 / 10)  # 16, bounded
     assert learned.kinds["linear"] == pytest.approx(10**0.25)
     assert learned.disk_read_bytes_per_s == before.disk_read_bytes_per_s
@@ -87,8 +83,8 @@ def test_the_parts_that_took_longest_take_the_blame() -> None:
 
 def test_a_disk_that_was_measured_is_not_guessed_from_merges() -> None:
     work = Work("linear", 0.1, 0, 1, cold_bytes=1e9, written_bytes=0, dirty_bytes=0)
-    guessed = Throughput().updated(finished(3.0), work)
-    measured = Throughput().updated(finished(3.0), replace(work, disk_read_bytes_per_s=1e9))
+    guessed = Throughput().updated(3.0, work)
+    measured = Throughput().updated(3.0, replace(work, disk_read_bytes_per_s=1e9))
     assert guessed.disk_read_bytes_per_s < Throughput().disk_read_bytes_per_s / 4
     assert measured.disk_read_bytes_per_s == Throughput().disk_read_bytes_per_s
 
@@ -101,7 +97,7 @@ def test_one_merge_on_a_machine_three_times_as_slow_is_enough() -> None:
         replace(BASICS, thread_s=1),
     ):
         slow = 3 * (MACHINE.estimate(work).seconds - 0.02) + 0.02
-        assert 0.5 < MACHINE.updated(finished(slow), work).estimate(work).seconds / slow < 2
+        assert 0.5 < MACHINE.updated(slow, work).estimate(work).seconds / slow < 2
 
 
 def test_json_keeps_everything() -> None:

@@ -49,7 +49,7 @@ class TestWhatIsUnderstood:
         recipe = parse_recipe(SELECTION, HERE)
         assert recipe.base == HERE / "base"
         assert [entry.path for entry in recipe.models] == [HERE / "a", HERE / "b"]
-        assert (recipe.weights, recipe.resamples, recipe.seed) == ((1.0, 1.0), 1, 0)
+        assert (recipe.plain_value("weight"), recipe.resamples, recipe.seed) == ((1.0, 1.0), 1, 0)
         assert (recipe.dtype, recipe.out_dtype, recipe.zero_tolerance) == (None, None, None)
 
     def test_numbers_that_yaml_takes_for_text(self, tmp_path: Path) -> None:
@@ -59,7 +59,7 @@ class TestWhatIsUnderstood:
             "- {model: a, parameters: {weight: 1e-3}}\n- {model: b, parameters: {weight: 2E+1}}\n"
             "- {model: c, parameters: {weight: .5e1}}\n",
         )
-        assert recipe.weights == (0.001, 20.0, 5.0)
+        assert recipe.plain_value("weight") == (0.001, 20.0, 5.0)
         assert recipe.zero_tolerance == 0.001
 
     def test_anchors_and_merge_keys(self, tmp_path: Path) -> None:
@@ -69,7 +69,7 @@ class TestWhatIsUnderstood:
             "- {<<: *first, model: b}\n- *first\n",
         )
         assert [entry.path.name for entry in recipe.models] == ["a", "b", "a"]
-        assert recipe.weights == (2.0, 2.0, 2.0)
+        assert recipe.plain_value("weight") == (2.0, 2.0, 2.0)
 
     def test_mergekits_long_reference(self) -> None:
         recipe = parse_recipe({**LINEAR, "models": [{"model": {"model": {"path": "a"}}}]}, HERE)
@@ -239,18 +239,21 @@ class TestValues:
 
     def test_weights_all_zero(self) -> None:
         assert "all zero" in _refused(_weights(0, 0.0))
-        assert parse_recipe(_weights(0, 5e-324), HERE).weights == (0.0, 5e-324)
+        assert parse_recipe(_weights(0, 5e-324), HERE).plain_value("weight") == (0.0, 5e-324)
 
-    @pytest.mark.parametrize("weights", [(0, 0), (1, -1), (1e308, 1e308), (0.1, 0.2, -0.1, -0.2)])
+    @pytest.mark.parametrize("weights", [(0, 0), (1, -1), (1e308, -1e308), (0.1, 0.2, -0.1, -0.2)])
     def test_linear_weights_without_a_sum(self, weights: tuple[float, ...]) -> None:
         assert "cannot be normalised" in _refused(_weights(*weights, method=LINEAR))
 
     def test_linear_takes_negative_weights(self) -> None:
-        assert parse_recipe(_weights(2, -1, method=LINEAR), HERE).weights == (2.0, -1.0)
+        assert parse_recipe(_weights(2, -1, method=LINEAR), HERE).plain_value("weight") == (2.0, -1.0)
 
     def test_normalize(self) -> None:
         assert "true or false" in _refused({**LINEAR, "parameters": {"normalize": "yes"}})
-        assert "normalize is false" in _refused({**LINEAR, "parameters": {"normalize": False}})
+        for said, meant in ((False, False), (0.0, False), (1.0, True), (1, True)):
+            recipe = parse_recipe({**LINEAR, "parameters": {"normalize": said}}, HERE)
+            assert recipe.plain_value("normalize") is meant
+        assert "true or false" in _refused({**LINEAR, "parameters": {"normalize": 0.5}})
 
     def test_unknown_parameters(self) -> None:
         said = _refused({**SELECTION, "parameters": {"resample": 3}})

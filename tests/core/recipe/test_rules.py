@@ -56,11 +56,11 @@ def recipe(*weights: Any, **options: Any) -> Recipe:
 
 
 def weights_of(recipe: Recipe, name: str) -> tuple[float, ...]:
-    return recipe.values_for(name, POSITIONS[name]).weights
+    return recipe.values_for(name, POSITIONS[name])["weight"]
 
 
 def resamples_of(recipe: Recipe, name: str) -> int:
-    return recipe.values_for(name, POSITIONS[name]).resamples
+    return recipe.values_for(name, POSITIONS[name])["resamples"]
 
 
 class TestByHand:
@@ -79,7 +79,7 @@ class TestByHand:
         assert {weights_of(ruled, name) for name in (EMBEDDING, NORM, HEAD)} == {(2.0, 1.0)}
 
     def test_a_gradient_of_one_number_is_the_number(self) -> None:
-        assert recipe([0.5], 1.0).weights == (0.5, 1.0)
+        assert recipe([0.5], 1.0).plain_value("weight") == (0.5, 1.0)
         assert (
             recipe([{"filter": "*", "value": [0.5]}], 1.0)
             == recipe([{"value": 0.5}], 1.0)
@@ -135,7 +135,7 @@ class TestByHand:
         assert recipe(1, 2).ruled == ()
         assert recipe([1, 2], 1, resamples=[1, 2]).ruled == ("weight", "resamples")
         ruled = recipe([1, 2], 1)
-        assert (ruled.weights, ruled.resamples, ruled.ruled) == (None, 1, ("weight",))
+        assert (ruled.plain_value("weight"), ruled.resamples, ruled.ruled) == (None, 1, ("weight",))
 
     def test_filters_that_decide_nothing(self) -> None:
         setting = Setting(
@@ -236,5 +236,5 @@ def test_the_values_are_those_that_mergekit_plans() -> None:
 def check_values(recipe: Recipe, positions: dict[str, float], expected: dict[str, Any]) -> None:
     for name, (weights, resamples) in expected.items():
         values = recipe.values_for(name, positions[name])
-        assert values.weights == tuple(weights), name
-        assert values.resamples == round(resamples), name  # mergekit takes no gradient that needs rounding
+        assert values["weight"] == tuple(weights), name
+        assert values["resamples"] == round(resamples), name  # mergekit takes no gradient that needs rounding

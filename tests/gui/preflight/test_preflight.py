@@ -18,7 +18,7 @@ import gui.preflight.plan_job
 import gui.preflight.preflight
 from core import Cancelled, CancelToken
 from core.checkpoint import headers
-from core.plan.estimate import Estimate, Throughput
+from core.plan.estimate import Throughput, TimeEstimate
 from gui.document.merge_setup import MergeSetup, ModelChoice
 from gui.jobs import JobKeeper
 from gui.preflight.panel import PreflightPanel, about_text
@@ -345,7 +345,7 @@ def test_the_numbers_are_shown(panel: PreflightPanel, make_setup: MakeSetup) -> 
         memory_bytes=250_000_000,
         free_disk_bytes=63_000_000_000,
         parameters=468_000_000,
-        estimate=Estimate(8.2, 3, 1, 0.2, learned=True),
+        estimate=TimeEstimate(8.2, 3, 1, 0.2, learned=True),
     )
     panel.show_report(report)
     for text in ("10.3 GB", "936 MB", "250 MB", "63 GB free", "468 M", "about 8 s", "8 merged"):

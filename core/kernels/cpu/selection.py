@@ -1,0 +1,80 @@
+"""Parameter selection on the CPU: the map without a Python step an element.
+
+Work goes by blocks of `draws.BLOCK` elements, which stay in the nearest caches. For each block a bit mask an
+element says which sub-models changed it; draws test mask bits alone, and the values are taken once, at the
+end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.draws import BLOCK, selection_thresholds
+from core.kernels.cpu.buffers import ChunkBuffers
+from core.kernels.cpu.convert import convert_words, to_computing
+from core.kernels.cpu.loops import mark_beyond, select
+from core.kernels.interface import Counts, MapJob
+
+__all__ = ["selection"]
+
+Array = NDArray[Any]
+
+
+def selection(buffers: ChunkBuffers, job: MapJob, first_element: int) -> tuple[Array, Counts]:
+    """A core.kernels.cpu.workspace.MapKernel."""
+    counts = Counts.zeros(job)
+    assert counts.zero_delta is not None and counts.changed_by is not None
+    assert counts.zero_after_draw is not None and counts.selected is not None
+    models, base, merge = buffers.models(job), buffers.base(job), job.merge_dtype
+    word = models.dtype.type
+    premarked = job.zero_tolerance is not None
+    mask = np.zeros((-(-job.models // 16), buffers.elements if premarked else BLOCK), np.uint16)
+    if job.zero_tolerance is not None:
+        base_values = to_computing(base, merge)
+        with np.errstate(over="ignore"):
+            tolerance = base_values.dtype.type(job.zero_tolerance)
+        for at in range(job.models):
+            values = to_computing(models[at], merge)
+            mark_beyond(values, base_values, tolerance, at, mask, counts.zero_delta)
+    merged = buffers.output(buffers.elements, models.dtype)
+    weights: Sequence[float] = job.parameters["weight"]
+    equal = all(weight == weights[0] for weight in weights)
+    limits, always = (np.empty(0, np.uint32), 0) if equal else _limits(weights)
+    select(
+        models,
+        base,
+        word(merge.magnitude_mask),
+        word(merge.infinity),
+        word(merge.first_nonfinite),
+        premarked,
+        mask,
+        merged,
+        first_element // BLOCK,
+        np.uint64(job.key[0]),
+        np.uint64(job.key[1]),
+        equal,
+        limits,
+        always,
+        job.draws,
+        counts.nonfinite,
+        counts.zero_delta,
+        counts.changed_by,
+        counts.zero_after_draw,
+        counts.selected,
+    )
+    if premarked or any(
+        dtype != merge for dtype in job.input_dtypes
+    ):  # else select saw them as they are stored
+        counts.nonfinite[:] = [buffers.nonfinite(at) for at in range(job.models + 1)]
+    return convert_words(merged, merge, job.out_dtype), counts
+
+
+def _limits(weights: Sequence[float]) -> tuple[Array, int]:
+    """Thresholds T >= 1 as T - 1, which fits 32 bits (word >= T is word > T - 1), and how many T are 0."""
+    thresholds = selection_thresholds(weights)
+    limits = [threshold - 1 for threshold in thresholds if threshold > 0]
+    return np.array(limits, np.uint32), len(thresholds) - len(limits)

@@ -1,0 +1,96 @@
+"""A source fills a buffer with a run of elements of a tensor: as a file holds them, or made on the fly.
+
+The plan says which sources make an output tensor; nothing downstream knows which kind they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from core.checkpoint.headers import StoredTensor
+from core.dtypes import DType
+
+__all__ = ["FileRange", "ReadStored", "Source"]
+
+ReadStored = Callable[[StoredTensor, int, memoryview], None]
+"""Reads elements of a stored tensor, from a first one on, into a buffer of bytes."""
+
+
+class Source(Protocol):
+    """Elements of one tensor of one model. A frozen value."""
+
+    @property
+    def dtype(self) -> DType:
+        """The type of the elements that it delivers."""
+        ...
+
+    @property
+    def stored(self) -> tuple[StoredTensor, ...]:
+        """What it reads, the tensor that messages name first."""
+        ...
+
+    @property
+    def bytes_to_read(self) -> int:
+        """What reading all of its elements once costs, in bytes of files."""
+        ...
+
+    def bytes_of(self, elements: int) -> int:
+        """What reading so many of them costs."""
+        ...
+
+    @property
+    def granularity(self) -> Literal["element", "row"]:
+        """Whether any run of elements can be asked for, or whole rows of the last dimension only."""
+        ...
+
+    @property
+    def host_only(self) -> bool:
+        """Whether it fills the host's memory only, so that a device gets a copy."""
+        ...
+
+    def fill(self, read: ReadStored, first_element: int, buffer: memoryview) -> None:
+        """Fill `buffer` with the bytes of its elements from `first_element` on.
+
+        Raises:
+            CheckpointError: a file cannot be read.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class FileRange:
+    """A tensor as a file holds it.
+
+    Attributes:
+        tensor: where.
+    """
+
+    tensor: StoredTensor
+
+    @property
+    def dtype(self) -> DType:
+        return self.tensor.dtype
+
+    @property
+    def stored(self) -> tuple[StoredTensor, ...]:
+        return (self.tensor,)
+
+    @property
+    def bytes_to_read(self) -> int:
+        return self.tensor.size_bytes
+
+    def bytes_of(self, elements: int) -> int:
+        return elements * self.tensor.dtype.itemsize
+
+    @property
+    def granularity(self) -> Literal["element", "row"]:
+        return "element"
+
+    @property
+    def host_only(self) -> bool:
+        return True
+
+    def fill(self, read: ReadStored, first_element: int, buffer: memoryview) -> None:
+        read(self.tensor, first_element, buffer)

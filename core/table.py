@@ -1,0 +1,262 @@
+"""Which implementation serves which method on which device: the one place that knows both.
+
+A method without a line here runs on its own torch arithmetic, on every device. A kernel must give its bytes
+and counts to the bit, which its trial jobs show on each card before it is used.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import random
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Any
+
+from core.draws import BLOCK
+from core.dtypes import DTYPES, DType
+from core.kernels.devices import CPU, Device
+from core.kernels.interface import MapJob, Values, Workspace
+from core.methods import METHODS, MethodSpec
+from core.methods.reference import Reference
+
+__all__ = ["calibration_job", "compile_for", "element_s", "runs_kernels", "trial_job", "warm_up", "workspace"]
+
+_TORCH_S = 7e-9
+"""An element of one sub-model, by torch's arithmetic."""
+
+_FOLD_S = 1.2e-9
+"""An element of one pair of inputs, by a fold's kernel."""
+
+
+@dataclass(frozen=True)
+class Kernels:
+    """What a method has beside its torch arithmetic.
+
+    Attributes:
+        cpu: imports numba and returns a core.kernels.cpu.workspace.MapKernel.
+        gpu: imports Triton and returns a core.kernels.gpu.workspace.MapKernel; None where there is none.
+        element_s: seconds of one thread of the machine that was measured an element, without reading, writing
+            and conversions; see tests/bench/README.md.
+        trials: parameters with three sub-models with which a device is tried.
+    """
+
+    cpu: Callable[[], Any]
+    gpu: Callable[[], Any] | None
+    element_s: Callable[[MapJob], float]
+    trials: tuple[Values, ...]
+
+
+def _cpu_selection() -> Any:
+    from core.kernels.cpu.selection import selection
+
+    return selection
+
+
+def _gpu_selection() -> Any:
+    from core.kernels.gpu.launch import selection
+
+    return selection
+
+
+def _cpu_averaging() -> Any:
+    from core.kernels.cpu.averaging import averaging
+
+    return averaging
+
+
+def _gpu_averaging() -> Any:
+    from core.kernels.gpu.launch import averaging
+
+    return averaging
+
+
+def _selection_s(job: MapJob) -> float:
+    marking = 0.1e-9 if job.zero_tolerance is None else 4.6e-9
+    return 0.15e-9 + marking * job.models + 0.27e-9 * job.draws
+
+
+def _averaging_s(job: MapJob) -> float:
+    widened = conversion_s(job.merge_dtype) if job.merge_dtype.name in {"F16", "F8_E4M3"} else 0.0
+    return (0.1e-9 * job.merge_dtype.itemsize / 2 + widened) * job.models
+
+
+def _dot_products() -> Any:
+    from core.kernels.cpu.dots import dot_products
+
+    return dot_products
+
+
+_KERNELS: Mapping[str, Kernels] = {
+    "parameter_selection": Kernels(
+        cpu=_cpu_selection,
+        gpu=_gpu_selection,
+        element_s=_selection_s,
+        trials=(
+            Values.of(weight=[1.0, 1.0, 1.0], resamples=2),
+            Values.of(weight=[0.5, 0.0, 2.0], resamples=2),
+        ),
+    ),
+    "linear": Kernels(
+        cpu=_cpu_averaging,
+        gpu=_gpu_averaging,
+        element_s=_averaging_s,
+        trials=(
+            Values.of(weight=[1.0, 1.0, 1.0], normalize=True),
+            Values.of(weight=[1.0, -0.3, 0.5], normalize=True),
+            Values.of(weight=[1.0, 0.0, 0.5], normalize=False),
+        ),
+    ),
+}
+"""Kernels of maps by the method's name."""
+
+_FOLD_KERNELS: Mapping[str, Callable[[], Any]] = {"gram": _dot_products}
+"""Kernels of folds by the fold's name, for the CPU."""
+
+
+def trial_job(
+    method: MethodSpec,
+    dtype: DType,
+    models: int = 2,
+    parameters: Mapping[str, Any] | None = None,
+    *,
+    out_dtype: DType | None = None,
+    found: Values | None = None,
+) -> MapJob:
+    """A job of `method` on inputs stored as `dtype`, with the defaults of parameters that are not given."""
+    values: dict[str, Any] = {
+        spec.name: [spec.default] * models if spec.scope == "model" else spec.default
+        for spec in method.parameters
+    }
+    values |= parameters or {}
+    given = Values.from_mapping(values)
+    return MapJob(
+        method=method.name,
+        model_dtypes=(dtype,) * models,
+        base_dtype=dtype if method.reads_base else None,
+        merge_dtype=dtype,
+        out_dtype=out_dtype or dtype,
+        parameters=given,
+        counts=method.counts,
+        draws=method.most_draws(given),
+        found=found or Values(),
+    )
+
+
+def calibration_job() -> MapJob:
+    """What a machine's pace is measured by: four sub-models and four resamples, a bit of everything."""
+    return trial_job(METHODS["parameter_selection"], DTYPES["BF16"], 4, {"resamples": 4})
+
+
+def workspace(device: Device = CPU, methods: Mapping[str, MethodSpec] = METHODS) -> Workspace:
+    """The buffers and the arithmetic of one worker on `device`. Imports what they need."""
+    if device.kind == "cuda" and runs_kernels(device.name):
+        from core.kernels.gpu.workspace import GpuWorkspace
+
+        return GpuWorkspace(device.name, _gpu_maps(), Reference(device.name, methods))
+    if device.kind != "cpu":
+        from core.kernels.cpu.workspace import CpuWorkspace
+
+        return CpuWorkspace({}, {}, Reference(device.name, methods))
+    return _cpu_workspace(methods)
+
+
+def compile_for(devices: Sequence[Device], jobs: Iterable[MapJob]) -> None:
+    """Compile what merging as `jobs` say needs, one of each kind, so that it is no part of the merge."""
+    kinds = {replace(job, key=(0, 0)) for job in jobs}
+    for device in devices:
+        space = workspace(device)
+        for job in kinds:
+            for row in space.begin(job.input_dtypes, 2):
+                row[:] = bytes(len(row))
+            space_job = job
+            for number, fold in enumerate(METHODS[job.method].folds):
+                found = fold.finish(space_job, space.fold(space_job, number, 0)[0])
+                space_job = replace(space_job, found=Values.from_mapping({**space_job.found, **found}))
+            space.run(space_job, 0)
+
+
+def warm_up(dtype: DType) -> None:
+    """Compile what any merge of models stored as `dtype` needs, before the first one does."""
+    compile_for([CPU], [trial_job(METHODS[name], dtype) for name in _KERNELS])
+
+
+def element_s(job: MapJob) -> float:
+    """Seconds of one thread an element on the CPU: conversions, folds and map; no reading, no writing."""
+    converted = sum(conversion_s(dtype) for dtype in job.model_dtypes if dtype != job.merge_dtype)
+    kernels = _KERNELS.get(job.method)
+    mapping = _TORCH_S * job.models if kernels is None else kernels.element_s(job)
+    inputs = len(job.input_dtypes)
+    folds = METHODS[job.method].folds if job.method in METHODS else ()
+    folding = sum(
+        _FOLD_S * inputs * (inputs + 1) / 2 if fold.name in _FOLD_KERNELS else _TORCH_S * inputs
+        for fold in folds
+    )
+    return mapping + folding + converted * (1 + len(folds))
+
+
+def conversion_s(dtype: DType) -> float:
+    """Seconds to convert an element that is stored as `dtype`."""
+    return {"BF16": 0.35e-9, "F32": 0.2e-9, "F64": 0.3e-9, "F16": 2.6e-9}.get(dtype.name, 1.2e-9)
+
+
+@lru_cache(maxsize=64)
+def runs_kernels(name: str) -> bool:
+    """Whether the GPU kernels run on the device and give what the methods' own arithmetic gives.
+
+    Tried, because Triton needs a driver, a card and a C compiler that it can work with, and says so in
+    a different way each time; and because the bytes of a merge must not depend on any of these.
+    """
+    if not name.startswith("cuda") or importlib.util.find_spec("triton") is None:
+        return False
+    trials = [
+        trial_job(METHODS[method], DTYPES[dtype], 3, values)
+        for method, kernels in _KERNELS.items()
+        if kernels.gpu is not None
+        for values in kernels.trials
+        for dtype in ("BF16", "F32")
+    ]
+    try:
+        from core.kernels.cpu.workspace import CpuWorkspace
+        from core.kernels.gpu.workspace import GpuWorkspace
+
+        tried = GpuWorkspace(name, _gpu_maps(), Reference("cpu", METHODS))
+        reference = CpuWorkspace({}, {}, Reference("cpu", METHODS))
+        return all(_trial(tried, job) == _trial(reference, job) for job in trials)
+    except Exception:
+        return False
+
+
+def _trial(space: Workspace, job: MapJob) -> tuple[bytes, str]:
+    """The bytes and counts of a small merge, of any bits: NaNs and infinities are among them."""
+    buffers = space.begin(job.input_dtypes, BLOCK + 100)
+    base = random.Random(1).randbytes(len(buffers[-1]))
+    for at, buffer in enumerate(buffers):
+        row = bytearray(base)
+        for position in range(at, len(row), at + 5):
+            row[position] ^= 1
+        buffer[:] = row
+    merged = space.run(job, BLOCK)
+    return bytes(merged.data), repr(vars(merged.counts))
+
+
+@lru_cache(maxsize=1)
+def _cpu_maps() -> dict[str, Any]:
+    return {name: kernels.cpu() for name, kernels in _KERNELS.items()}
+
+
+@lru_cache(maxsize=1)
+def _gpu_maps() -> dict[str, Any]:
+    return {name: kernels.gpu() for name, kernels in _KERNELS.items() if kernels.gpu is not None}
+
+
+def _cpu_workspace(methods: Mapping[str, MethodSpec]) -> Workspace:
+    from core.kernels.cpu.workspace import CpuWorkspace
+
+    folds = {
+        (method.name, number): _FOLD_KERNELS[fold.name]()
+        for method in methods.values()
+        for number, fold in enumerate(method.folds)
+        if fold.name in _FOLD_KERNELS
+    }
+    return CpuWorkspace(_cpu_maps(), folds, Reference("cpu", methods))
