@@ -16,6 +16,8 @@ libraries are turned into these at the place where the library is called.
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 
 __all__ = [
@@ -27,6 +29,7 @@ __all__ = [
     "OutputError",
     "RecipeError",
     "VerificationError",
+    "addressed",
     "os_error_text",
 ]
 
@@ -39,9 +42,12 @@ class MergeError(Exception):
         hint: what the user can do, or None.
         path: the file or folder concerned, or None.
         tensor: the name of the tensor concerned, or None.
-        field: the recipe's key or the method's parameter concerned ("base_model", "seed", "weight"), or "out"
-            for the output folder; None where it is about none.
-        entry: the number of the entry of the recipe's `models` concerned, from 0, or None.
+        field: what has to be changed: a key of the recipe ("base_model", "models", "seed"), a parameter of
+            the method by its own name ("weight", "t"), "out" for the output folder, or "shard_size"; None
+            where it is about none of them.
+        entry: the number of the entry of `models` concerned, from 0, or None. While a recipe is read, the
+            entries are those of its list `models` as it stands, with the base if that is listed. Once it is
+            read, they are those of `Recipe.models`, the sub-models without the base.
     """
 
     def __init__(
@@ -92,6 +98,22 @@ class Cancelled(MergeError):
 
     def __init__(self, message: str = "the merge was cancelled") -> None:
         super().__init__(message)
+
+
+@contextlib.contextmanager
+def addressed(*, field: str | None = None, entry: int | None = None) -> Iterator[None]:
+    """Give a MergeError that is raised within this address, where it has none of its own.
+
+    For a `with` statement around what is about one field, or a decorator of a function that is.
+    """
+    try:
+        yield
+    except MergeError as error:
+        if error.field is None:
+            error.field = field
+        if error.entry is None:
+            error.entry = entry
+        raise
 
 
 def os_error_text(error: OSError) -> str:

@@ -13,14 +13,23 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
+from core.devices import CPU, Device
 from core.draws import BLOCK
 from core.dtypes import DTYPES, DType
-from core.kernels.devices import CPU, Device
 from core.kernels.interface import MapJob, Values, Workspace
 from core.methods import METHODS, MethodSpec
 from core.methods.reference import Reference
 
-__all__ = ["calibration_job", "compile_for", "element_s", "runs_kernels", "trial_job", "warm_up", "workspace"]
+__all__ = [
+    "calibration_job",
+    "compile_for",
+    "device_workspace",
+    "element_s",
+    "runs_kernels",
+    "trial_job",
+    "warm_up",
+    "workspace",
+]
 
 _TORCH_S = 7e-9
 """An element of one sub-model, by torch's arithmetic."""
@@ -151,14 +160,19 @@ def calibration_job() -> MapJob:
 def workspace(device: Device = CPU, methods: Mapping[str, MethodSpec] = METHODS) -> Workspace:
     """The buffers and the arithmetic of one worker on `device`. Imports what they need."""
     if device.kind == "cuda" and runs_kernels(device.name):
-        from core.kernels.gpu.workspace import GpuWorkspace
-
-        return GpuWorkspace(device.name, _gpu_maps(), Reference(device.name, methods))
+        return device_workspace(device.name, methods)
     if device.kind != "cpu":
         from core.kernels.cpu.workspace import CpuWorkspace
 
         return CpuWorkspace({}, {}, Reference(device.name, methods))
     return _cpu_workspace(methods)
+
+
+def device_workspace(name: str, methods: Mapping[str, MethodSpec] = METHODS) -> Workspace:
+    """A workspace of the Triton kernels on the device of that name; on "cpu" they are interpreted."""
+    from core.kernels.gpu.workspace import GpuWorkspace
+
+    return GpuWorkspace(name, _gpu_maps(), Reference(name, methods))
 
 
 def compile_for(devices: Sequence[Device], jobs: Iterable[MapJob]) -> None:
@@ -218,9 +232,8 @@ def runs_kernels(name: str) -> bool:
     ]
     try:
         from core.kernels.cpu.workspace import CpuWorkspace
-        from core.kernels.gpu.workspace import GpuWorkspace
 
-        tried = GpuWorkspace(name, _gpu_maps(), Reference("cpu", METHODS))
+        tried = device_workspace(name)
         reference = CpuWorkspace({}, {}, Reference("cpu", METHODS))
         return all(_trial(tried, job) == _trial(reference, job) for job in trials)
     except Exception:

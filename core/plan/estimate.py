@@ -18,8 +18,8 @@ from pathlib import Path
 from core.checkpoint import page_cache
 from core.checkpoint.files import ReadFile
 from core.checkpoint.headers import StoredTensor
+from core.devices import CPU, Device, least_workers
 from core.errors import MergeError
-from core.kernels.devices import CPU, Device, least_workers
 from core.plan.chunking import chunk_elements, default_threads, usable_threads
 from core.plan.merge_plan import MergePlan, TensorPlan
 from core.table import calibration_job, element_s, workspace

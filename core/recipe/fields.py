@@ -1,4 +1,8 @@
-"""The fields of a recipe, each checked: one sentence that names the field for what is not understood."""
+"""The fields of a recipe, each checked: one sentence that names the field for what is not understood.
+
+The errors carry the field's key, but for those of `read_path`, which is asked for more than one field: there
+the caller gives the address.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +13,7 @@ from typing import Any
 
 from core.draws import MAX_SEED
 from core.dtypes import DType, dtype_from_recipe_name
-from core.errors import RecipeError
+from core.errors import RecipeError, addressed
 from core.text import is_text, nearest, shown
 
 __all__ = [
@@ -54,6 +58,7 @@ def same_folder(one: Path, other: Path) -> bool:
         return one == other
 
 
+@addressed(field="seed")
 def read_seed(value: Any) -> int:
     """The seed, 0 where there is none."""
     if value is None:
@@ -73,10 +78,12 @@ def read_dtype(data: Mapping[str, Any], key: str) -> DType | None:
         raise RecipeError(
             f"{key} {shown(value)} is not supported",
             hint="one of: float64, float32, bfloat16, float16, float8_e4m3fn, float8_e5m2",
+            field=key,
         )
     return dtype
 
 
+@addressed(field="zero_tolerance")
 def read_zero_tolerance(value: Any) -> float | None:
     """The |delta| that still counts as zero, None where there is none."""
     if value is None:
@@ -90,16 +97,17 @@ def read_zero_tolerance(value: Any) -> float | None:
     return number
 
 
-def read_choice(data: Mapping[str, Any], key: str, choices: tuple[str, ...]) -> str:
-    """One of `choices`, the first where `key` is not there."""
+def read_choice(data: Mapping[str, Any], key: str, choices: tuple[str, ...]) -> str | None:
+    """The one of `choices` under `key`, None where there is none."""
     value = data.get(key)
     if value is None:
-        return choices[0]
+        return None
     if value not in choices:
-        raise RecipeError(f"{key} must be {' or '.join(choices)}, not {shown(value)}")
+        raise RecipeError(f"{key} must be {' or '.join(choices)}, not {shown(value)}", field=key)
     return str(value)
 
 
+@addressed(field="tokenizer_source")
 def read_tokenizer_source(value: Any, base: Path | None, folder: Path) -> Path | None:
     """The folder of the output's tokenizer, None for the first sub-model's."""
     if value is None:
@@ -119,16 +127,26 @@ def read_tokenizer_source(value: Any, base: Path | None, folder: Path) -> Path |
 def refuse_unknown(
     data: Mapping[Any, Any], known: Iterable[str], where: str, unsupported: Iterable[str] = ()
 ) -> None:
-    """Refuse a key of `data` that is not `known`, with the nearest known one; `where` begins the sentence."""
+    """Refuse a key of `data` that is not `known`, with the nearest known one.
+
+    Args:
+        data: what the recipe holds there.
+        known: the keys that are understood.
+        where: begins the sentence; "" for the recipe's own keys, which are fields themselves.
+        unsupported: keys that mean something to mergekit.
+    """
     for key in data:
         if key in known:
             continue
+        field = key if not where and isinstance(key, str) else None
         if key in unsupported:
             raise RecipeError(
                 f"{where}the key {key!r} of mergekit is not supported",
                 hint="name whole models under models" if key in {"slices", "modules"} else "leave it out",
+                field=field,
             )
         raise RecipeError(
             f"{where}unknown key {shown(key)}",
             hint=nearest(key, known) or f"the keys are: {', '.join(known)}",
+            field=field,
         )

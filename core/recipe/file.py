@@ -51,7 +51,9 @@ def load_recipe(path: str | Path) -> Recipe:
     try:
         return parse_recipe(data, path.absolute().parent)
     except RecipeError as error:
-        raise RecipeError(f"{path}: {error.message}", hint=error.hint, path=path) from error
+        raise RecipeError(
+            f"{path}: {error.message}", hint=error.hint, path=path, field=error.field, entry=error.entry
+        ) from error
 
 
 class _Loader(yaml.SafeLoader):

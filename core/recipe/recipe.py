@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from core.dtypes import DType
-from core.errors import RecipeError
+from core.errors import RecipeError, addressed
 from core.kernels.interface import Values
-from core.methods import METHODS, MethodSpec, ParameterValue
+from core.methods import MethodSpec, ParameterValue
 from core.recipe.fields import (
     read_choice,
     read_dtype,
@@ -22,6 +22,7 @@ from core.recipe.fields import (
     refuse_unknown,
     same_folder,
 )
+from core.recipe.method_name import read_method
 from core.recipe.rules import ParameterSetting, Setting, read_setting, setting_data
 from core.text import nearest, shown
 
@@ -70,7 +71,8 @@ class Recipe:
         dtype, out_dtype: merge and output type; None for the models' own.
         zero_tolerance: |delta| that still counts as zero; None for exact equality.
         nonfinite: "pass" or "error".
-        vocab: "union" or "base".
+        vocab: "union" or "base" where the recipe says one, else None. Version 0.1 wrote "union" into every
+            recipe; planning refuses what would have to be done for it.
         tokenizer_source: the folder whose config and tokenizer go into the output; None for the
             first sub-model's.
     """
@@ -84,7 +86,7 @@ class Recipe:
     out_dtype: DType | None = None
     zero_tolerance: float | None = None
     nonfinite: str = "pass"
-    vocab: str = "union"
+    vocab: str | None = None
     tokenizer_source: Path | None = None
 
     @cached_property
@@ -146,7 +148,7 @@ def parse_recipe(data: Any, folder: Path) -> Recipe:
         folder: what relative paths are relative to.
 
     Raises:
-        RecipeError: with one sentence that names the field.
+        RecipeError: with one sentence that names the field, and its address.
     """
     if not isinstance(data, dict):
         raise RecipeError(
@@ -154,12 +156,15 @@ def parse_recipe(data: Any, folder: Path) -> Recipe:
             hint="begin with a line such as merge_method: linear",
         )
     refuse_unknown(data, _KEYS, "", unsupported=_MERGEKIT_KEYS)
-    method = _method(data.get("merge_method"))
-    base = read_path(data["base_model"], folder, "base_model") if data.get("base_model") is not None else None
+    method = read_method(data.get("merge_method"))
+    base = None
+    if data.get("base_model") is not None:
+        with addressed(field="base_model"):
+            base = read_path(data["base_model"], folder, "base_model")
     if method.base == "needed" and base is None:
         raise RecipeError(
             f"merge_method {method.name} needs a base_model",
-            hint="add base_model: the folder of the base",
+            hint=_base_hint(method, data.get("models")),
             field="base_model",
         )
     parameters = _parameters(data.get("parameters"), method, "parameters", scopes=("merge", "model"))
@@ -180,7 +185,7 @@ def parse_recipe(data: Any, folder: Path) -> Recipe:
         dtype=read_dtype(data, "dtype"),
         out_dtype=read_dtype(data, "out_dtype"),
         zero_tolerance=read_zero_tolerance(data.get("zero_tolerance")),
-        nonfinite=read_choice(data, "nonfinite", ("pass", "error")),
+        nonfinite=read_choice(data, "nonfinite", ("pass", "error")) or "pass",
         vocab=read_choice(data, "vocab", ("union", "base")),
         tokenizer_source=read_tokenizer_source(data.get("tokenizer_source"), base, folder),
     )
@@ -218,23 +223,33 @@ def recipe_as_dict(recipe: Recipe, names: Mapping[Path, str] | None = None) -> d
     if recipe.zero_tolerance is not None:
         result["zero_tolerance"] = recipe.zero_tolerance
     result["nonfinite"] = recipe.nonfinite
-    result["vocab"] = recipe.vocab
+    if recipe.vocab == "base":  # the other one changes nothing that can be merged
+        result["vocab"] = recipe.vocab
     if recipe.tokenizer_source is not None:
         result["tokenizer_source"] = shown(recipe.tokenizer_source)
     return result
 
 
 def _check_number(method: MethodSpec, models: int) -> None:
-    if models < method.least_models or (method.most_models is not None and models > method.most_models):
-        raise RecipeError(
-            f"merge_method {method.name} takes {method.models_text()}, and there are {models}"
-            if models != 1
-            else f"merge_method {method.name} takes {method.models_text()}, and there is one",
-            hint="list as many under models; the base is none of them"
-            if method.reads_base
-            else "list as many under models",
-            field="models",
-        )
+    least, most = method.least_models, method.most_models
+    if least <= models and (most is None or models <= most):
+        return
+    beside = " beside the base" if method.reads_base else ""
+    there = "there is 1" if models == 1 else f"there are {models}"
+    wanted = f"add {least - models} more" if models < least else f"leave {models - (most or 0)} out"
+    raise RecipeError(
+        f"merge_method {method.name} takes {method.models_text()}{beside}, and {there}",
+        hint=f"{wanted} under models",
+        field="models",
+    )
+
+
+def _base_hint(method: MethodSpec, models: Any) -> str:
+    """What to do where a base is missing: with mergekit, models may list it beside the sub-models."""
+    most = method.most_models
+    if isinstance(models, list) and most is not None and len(models) == most + 1:
+        return f"name one of the {len(models)} models as base_model, and leave it under models as it is"
+    return "add base_model: the folder of the base"
 
 
 def _parameters_data(parameters: Mapping[str, ParameterSetting]) -> dict[str, Any]:
@@ -245,36 +260,31 @@ def _value(setting: ParameterSetting | None, tensor: str, position: float) -> Pa
     return setting.value_for(tensor, position) if isinstance(setting, Setting) else setting
 
 
-def _method(name: Any) -> MethodSpec:
-    if name is None:
-        raise RecipeError("merge_method is missing", hint=f"one of: {', '.join(METHODS)}")
-    if not isinstance(name, str) or name not in METHODS:
-        raise RecipeError(
-            f"merge_method {shown(name)} is not supported",
-            hint=nearest(name, METHODS) or f"one of: {', '.join(METHODS)}",
-        )
-    return METHODS[name]
-
-
+@addressed(field="models")
 def _models(value: Any, method: MethodSpec, folder: Path) -> tuple[ModelEntry, ...]:
     if value is None:
         value = []
     if not isinstance(value, list):
         raise RecipeError("models is not a list", hint="write one line `- model: FOLDER` for each sub-model")
     entries = []
-    for at, item in enumerate(value, start=1):
-        where = f"models, entry {at}"
-        if not isinstance(item, dict):
-            raise RecipeError(f"{where} is not a mapping", hint="write it as `- model: FOLDER`")
-        refuse_unknown(item, ("model", "parameters"), f"{where}: ")
-        if item.get("model") is None:
-            raise RecipeError(f"{where} names no model", hint="write it as `- model: FOLDER`")
-        path = read_path(item["model"], folder, f"{where}: model")
-        parameters = _parameters(item.get("parameters"), method, f"{where}: parameters", scopes=("model",))
-        entries.append(ModelEntry(path, parameters))
+    for number, item in enumerate(value):
+        with addressed(entry=number):
+            entries.append(_entry(item, method, folder, f"models, entry {number + 1}"))
     return tuple(entries)
 
 
+def _entry(item: Any, method: MethodSpec, folder: Path, where: str) -> ModelEntry:
+    if not isinstance(item, dict):
+        raise RecipeError(f"{where} is not a mapping", hint="write it as `- model: FOLDER`")
+    refuse_unknown(item, ("model", "parameters"), f"{where}: ")
+    if item.get("model") is None:
+        raise RecipeError(f"{where} names no model", hint="write it as `- model: FOLDER`")
+    path = read_path(item["model"], folder, f"{where}: model")
+    parameters = _parameters(item.get("parameters"), method, f"{where}: parameters", scopes=("model",))
+    return ModelEntry(path, parameters)
+
+
+@addressed(field="parameters")
 def _parameters(
     value: Any, method: MethodSpec, where: str, scopes: tuple[str, ...]
 ) -> dict[str, ParameterSetting]:
@@ -289,12 +299,17 @@ def _parameters(
         if spec is None:
             raise RecipeError(
                 f"{where}: {method.name} has no parameter {shown(name)}",
-                hint=nearest(name, known) or f"it has: {', '.join(known)}",
+                hint=nearest(name, known) or _parameters_hint(known),
             )
         if spec.scope not in scopes:
             raise RecipeError(
                 f"{where}: {name} is one value for the whole merge",
                 hint="move it to the recipe's own parameters",
+                field=spec.name,
             )
         result[spec.name] = read_setting(given, spec, f"{where}.{name}")
     return result
+
+
+def _parameters_hint(known: Sequence[str]) -> str:
+    return f"it has: {', '.join(known)}" if known else "leave it out"

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from math import isfinite
 from typing import Any
 
-from core.errors import RecipeError
+from core.errors import RecipeError, addressed
 from core.methods.spec import ParameterSpec, ParameterValue
 from core.recipe.fields import refuse_unknown
 from core.text import is_text, shown
@@ -121,17 +121,8 @@ def read_setting(value: Any, spec: ParameterSpec, where: str) -> ParameterSettin
     """
     if not isinstance(value, list | dict):
         return spec.check(value, where)
-    if not spec.is_number:
-        said = "true or false" if spec.kind == "flag" else " or ".join(spec.choices)
-        raise RecipeError(f"{where} is one value for every tensor", hint=f"give {said}", field=spec.name)
-    if isinstance(value, dict):
-        conditions: tuple[Condition, ...] = (_condition(value, spec, where),)
-    elif any(isinstance(item, dict) for item in value):
-        conditions = tuple(
-            _condition(item, spec, f"{where}, entry {at}") for at, item in enumerate(value, start=1)
-        )
-    else:
-        conditions = (Condition(None, _gradient(value, spec, where)),)
+    with addressed(field=spec.name):
+        conditions = _conditions(value, spec, where)
     first = conditions[0]
     if len(conditions) == 1 and first.filter in (None, "", "*") and len(first.values) == 1:
         return first.values[0]
@@ -149,6 +140,17 @@ def setting_data(setting: ParameterSetting) -> Any:
         | {"value": list(condition.values) if len(condition.values) > 1 else condition.values[0]}
         for condition in setting.conditions
     ]
+
+
+def _conditions(value: Any, spec: ParameterSpec, where: str) -> tuple[Condition, ...]:
+    if not spec.is_number:
+        said = "true or false" if spec.kind == "flag" else " or ".join(spec.choices)
+        raise RecipeError(f"{where} is one value for every tensor", hint=f"give {said}")
+    if isinstance(value, dict):
+        return (_condition(value, spec, where),)
+    if any(isinstance(item, dict) for item in value):
+        return tuple(_condition(item, spec, f"{where}, entry {at}") for at, item in enumerate(value, start=1))
+    return (Condition(None, _gradient(value, spec, where)),)
 
 
 def _condition(item: Any, spec: ParameterSpec, where: str) -> Condition:

@@ -6,14 +6,13 @@ import itertools
 import time
 from pathlib import Path
 
-from core import table
+from core import devices, table
 from core.cancel import CancelToken
 from core.checkpoint import page_cache
 from core.checkpoint.companions import companion_files
 from core.checkpoint.files import WriteFile, read_rows
 from core.checkpoint.model import INDEX_NAME
 from core.checkpoint.output import RECORD_NAME, Staging, restore_interrupted
-from core.kernels import devices
 from core.plan.chunking import CHUNK_BYTES, MEMORY_BUDGET_BYTES, default_threads, usable_threads
 from core.plan.merge_plan import MergePlan
 from core.plan.planning import check_destination

@@ -11,7 +11,7 @@ from pathlib import Path
 from core import CancelToken, DeviceError, MergeError, MergePlan, OutputError, Recipe, RecipeError, plan_merge
 from core.checkpoint.model import open_checkpoint
 from core.checkpoint.output import free_disk_bytes
-from core.kernels.devices import CPU, choose_devices, least_workers
+from core.devices import CPU, choose_devices, least_workers
 from core.methods import METHODS, MethodSpec, ParameterValue
 from core.plan.chunking import default_threads, peak_memory_bytes
 from core.plan.estimate import Throughput, work_of

@@ -15,14 +15,14 @@ class DevicesJob(Job):
     """Finds the devices other than the CPU that a merge can run on.
 
     Signals:
-        found(object): a tuple of core.kernels.devices.Device.
+        found(object): a tuple of core.devices.Device.
     """
 
     found = Signal(object)
 
     def run(self) -> None:
         try:
-            from core.kernels.devices import usable_devices
+            from core.devices import usable_devices
 
             self.found.emit(tuple(usable_devices()))
         except Exception as error:

@@ -20,7 +20,7 @@ from gui.widgets.fields import ExactSpinBox, NumberOrNothing, form_layout, name_
 from gui.words import plural, weight_text
 
 if TYPE_CHECKING:
-    from core.kernels.devices import Device
+    from core.devices import Device
 
 __all__ = ["PrecisionForm"]
 

@@ -11,7 +11,7 @@ from PySide6.QtCore import Signal
 from core import Cancelled, CancelToken, MergeError, MergePlan, Progress, TensorRecord, plan_merge, run_merge
 from core.deltas.findings import Findings, MergeTally
 from core.deltas.preview import nothing_found
-from core.kernels.devices import choose_devices
+from core.devices import choose_devices
 from core.plan.estimate import work_of
 from core.runs.history import History, HistoryEntry
 from gui.document.merge_setup import MergeSetup

@@ -35,7 +35,8 @@ from core.methods import METHODS
 from core.plan.chunking import CHUNK_BYTES, MEMORY_BUDGET_BYTES, chunk_elements, default_threads
 from core.plan.merge_plan import MergePlan, TensorPlan
 from core.recipe.recipe import Recipe
-from core.run.executors.threads import run_workers
+from core.run.executors.threads import ThreadExecutor
+from core.run.work import IteratedWork
 from core.sources.files import OpenInputs
 
 MERGEKIT = ("linear", "dare_linear")
@@ -182,12 +183,19 @@ def _floor(plan: MergePlan, out: Path, threads: int) -> float:
     out.mkdir()
     shards = [WriteFile(out / shard.file_name, shard.size_bytes) for shard in plan.shards]
 
+    class Moving(IteratedWork[tuple[TensorPlan, int, int], None]):
+        def slot(self) -> Mover:
+            return Mover()
+
+        def collect(self, done: None) -> None:
+            """Nothing comes back."""
+
     class Mover:
         def __init__(self) -> None:
             self._buffer = memoryview(bytearray(largest))
             self._inputs = OpenInputs(plan.headers)
 
-        def handle(self, chunk: tuple[TensorPlan, int, int]) -> None:
+        def fill(self, chunk: tuple[TensorPlan, int, int]) -> None:
             tensor, first, elements = chunk
             buffers, position = [], 0
             for stored in tensor.inputs:
@@ -195,6 +203,12 @@ def _floor(plan: MergePlan, out: Path, threads: int) -> float:
                 buffers.append(self._buffer[position : position + size])
                 position += size
             self._inputs.read(tensor.inputs, first, buffers)
+
+        def compute(self, chunk: tuple[TensorPlan, int, int]) -> None:
+            """Nothing is done."""
+
+        def finish(self, chunk: tuple[TensorPlan, int, int]) -> None:
+            tensor, first, elements = chunk
             itemsize = tensor.output.dtype.itemsize
             place = tensor.placement
             shards[place.shard].write_at(self._buffer[: elements * itemsize], place.offset + first * itemsize)
@@ -203,7 +217,7 @@ def _floor(plan: MergePlan, out: Path, threads: int) -> float:
             self._inputs.close()
 
     started = time.perf_counter()
-    run_workers(iter(chunks), Mover, threads=threads, token=CancelToken(), poll=lambda: None)
+    ThreadExecutor().run(Moving(iter(chunks)), slots=threads, token=CancelToken(), poll=lambda: None)
     for shard in shards:
         shard.sync()
         shard.close()
@@ -221,7 +235,7 @@ def _naive_torch(plan: MergePlan, out: Path, threads: int) -> float:
     merged = {}
     for tensor in plan.tensors:
         name = tensor.output.name
-        loaded = [safe_open(stored.path, "pt").get_tensor(name) for stored in tensor.inputs]
+        loaded = [safe_open(s.stored[0].path, "pt").get_tensor(name) for s in tensor.inputs]
         stacked, base = torch.stack(loaded[:-1]), loaded[-1]
         pick = torch.randint(len(loaded) - 1, base.shape)
         value = stacked.gather(0, pick[None])[0]

@@ -38,6 +38,7 @@ __all__ = [
     "rewritten",
     "slerp",
     "slerp_shares",
+    "slerp_sums",
     "special",
     "task_arithmetic",
     "torch_only",
@@ -143,12 +144,19 @@ def task_arithmetic(
 
 def slerp(inputs: Sequence[np.ndarray], dtype: str, out: str, *, t: float) -> np.ndarray:
     """The point at `t` on the arc from the base, or on the line."""
+    of_base, of_model = slerp_shares(t, *slerp_sums(inputs, dtype))
     kind = computing(dtype, out)
-    model, base = (numbers(words, dtype) for words in inputs)
-    sums = ordered_sum(base, base), ordered_sum(model, model), ordered_sum(model, base)
-    of_base, of_model = slerp_shares(t, *sums)
     with np.errstate(all="ignore"):
-        return words_of(kind(of_base) * base.astype(kind) + kind(of_model) * model.astype(kind), out)
+        model, base = (numbers(words, dtype).astype(kind) for words in inputs)
+        from_base = kind(of_base) * base
+        from_model = kind(of_model) * model
+        return words_of(from_base + from_model, out)
+
+
+def slerp_sums(inputs: Sequence[np.ndarray], dtype: str) -> tuple[float, float, float]:
+    """The sums of squares of base and model, and of their products."""
+    model, base = (numbers(words, dtype) for words in inputs)
+    return ordered_sum(base, base), ordered_sum(model, model), ordered_sum(model, base)
 
 
 def slerp_shares(t: float, base: float, model: float, dot: float) -> tuple[float, float]:
@@ -167,24 +175,20 @@ def slerp_shares(t: float, base: float, model: float, dot: float) -> tuple[float
     return math.sin((1.0 - t) * angle) / math.sin(angle), math.sin(t * angle) / math.sin(angle)
 
 
-def ordered_sum(left: np.ndarray, right: np.ndarray, blocks: list[float] | None = None) -> float:
-    """The sum of left * right in the order of the design, one operation after the other.
-
-    Args:
-        left, right: [elements] float64.
-        blocks: gets the sum of each block of 4,096, where it is given.
-    """
-    pairs = list(zip(left.tolist(), right.tolist(), strict=True))
-    total = 0.0
-    for start in range(0, len(pairs), 4096):
-        lanes = [0.0] * 64
-        for at, (one, other) in enumerate(pairs[start : start + 4096]):
-            lanes[at % 64] += one * other
+def ordered_sum(left: np.ndarray, right: np.ndarray) -> float:
+    """The sum of left * right (float64) in the order of the design."""
+    with np.errstate(all="ignore"):
+        products = np.zeros(-(-left.size // 4096) * 4096)
+        products[: left.size] = left * right
+        steps = products.reshape(-1, 64, 64)
+        lanes = np.zeros((len(steps), 64))
+        for step in range(64):
+            lanes = lanes + steps[:, step]
         for half in (32, 16, 8, 4, 2, 1):
-            lanes = [lanes[lane] + lanes[lane + half] for lane in range(half)]
-        total += lanes[0]
-        if blocks is not None:
-            blocks.append(lanes[0])
+            lanes = lanes[:, :half] + lanes[:, half:]
+    total = 0.0
+    for block in lanes[:, 0].tolist():
+        total += block
     return total
 
 

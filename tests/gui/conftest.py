@@ -20,7 +20,8 @@ from PySide6.QtWidgets import QWidget
 from pytestqt.qtbot import QtBot
 from safetensors.torch import save_file
 
-import core.run.merge
+from core.run.merging import Done, MergeWork
+from core.run.work import Chunk, Slot
 from core.runs.history import History
 from gui.jobs import Job
 from gui.settings import Settings
@@ -100,17 +101,24 @@ def no_thread_left_running(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def held_merge(monkeypatch: pytest.MonkeyPatch) -> Iterator[SimpleNamespace]:
     """Merges stop at their second chunk, which sets `reached`, until `released` is set."""
     held = SimpleNamespace(reached=threading.Event(), released=threading.Event())
-    handle = core.run.merge._MergeWorker.handle
+    make_slot = MergeWork.slot
     begun: list[None] = []
 
-    def waiting_handle(self: core.run.merge._MergeWorker, chunk: core.run.merge._Chunk) -> None:
-        begun.append(None)
-        if len(begun) > 1:
-            held.reached.set()
-            assert held.released.wait(30)
-        handle(self, chunk)
+    def waiting_slot(self: MergeWork) -> Slot[Chunk, Done]:
+        slot = make_slot(self)
+        fill = slot.fill
 
-    monkeypatch.setattr(core.run.merge._MergeWorker, "handle", waiting_handle)
+        def waiting_fill(chunk: Chunk) -> None:
+            begun.append(None)
+            if len(begun) > 1:
+                held.reached.set()
+                assert held.released.wait(30)
+            fill(chunk)
+
+        monkeypatch.setattr(slot, "fill", waiting_fill)
+        return slot
+
+    monkeypatch.setattr(MergeWork, "slot", waiting_slot)
     yield held
     held.released.set()
 

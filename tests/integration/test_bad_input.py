@@ -381,7 +381,7 @@ class TestDevice:
     @pytest.mark.parametrize("device", ["cuda", "cuda:7"])
     def test_not_there(self, workshop: Any, monkeypatch: pytest.MonkeyPatch, device: str) -> None:
         recipe = workshop.trio()
-        monkeypatch.setattr("core.kernels.devices.may_have_cuda", lambda: False)
+        monkeypatch.setattr("core.devices.may_have_cuda", lambda: False)
         said = workshop.refuse("merge", recipe, "--out", workshop.folder / "out", "--device", device)
         assert f"the device {device} is not there" in said
         assert "use the CPU" in said

@@ -19,10 +19,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from core import devices
 from core.draws import counter_of, philox4x32
 from core.dtypes import DTYPES
 from core.errors import DeviceError
-from core.kernels import devices
 from core.kernels.cpu.workspace import CpuWorkspace
 from core.kernels.interface import Counts, MapJob
 from core.methods.reference import ReferenceWorkspace
@@ -441,7 +441,7 @@ def test_the_cpu_is_chosen_and_others_refused_without_importing_torch() -> None:
     script = (
         "import sys\n"
         "from core.errors import DeviceError\n"
-        "from core.kernels import devices\n"
+        "from core import devices\n"
         "devices.may_have_cuda = devices._may_have_others = lambda: False\n"
         "assert devices.choose_devices('auto') == devices.choose_devices('cpu') == [devices.CPU]\n"
         "assert devices.usable_devices() == []\n"

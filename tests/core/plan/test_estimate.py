@@ -16,7 +16,7 @@ from safetensors.numpy import save_file
 import core.plan.estimate
 from core import MergePlan, parse_recipe, plan_merge
 from core.checkpoint.files import ReadFile
-from core.kernels.devices import Device
+from core.devices import Device
 from core.plan.estimate import Throughput, Work, calibrated, work_of
 
 ELEMENTS = 1000

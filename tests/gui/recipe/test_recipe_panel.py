@@ -15,8 +15,8 @@ from PySide6.QtGui import QAction, QDesktopServices, QFont, QGuiApplication, QKe
 from PySide6.QtWidgets import QApplication, QComboBox, QScrollArea, QWidget
 from pytestqt.qtbot import QtBot
 
-import core.kernels.devices
-from core.kernels.devices import Device
+import core.devices
+from core.devices import Device
 from core.methods import METHODS, ParameterSpec
 from gui.document.merge_setup import MergeSetup, ModelChoice, Rule
 from gui.jobs import JobKeeper
@@ -52,7 +52,7 @@ def settings(tmp_path: Path) -> Settings:
 def gpus(monkeypatch: pytest.MonkeyPatch) -> list[Device]:
     """The devices that are found: none, unless a test adds some."""
     found: list[Device] = []
-    monkeypatch.setattr(core.kernels.devices, "usable_devices", lambda: list(found))
+    monkeypatch.setattr(core.devices, "usable_devices", lambda: list(found))
     return found
 
 
@@ -361,7 +361,7 @@ def test_a_lookup_that_fails_leaves_the_cpu(
     def broken() -> list[Device]:
         raise RuntimeError("no driver")
 
-    monkeypatch.setattr(core.kernels.devices, "usable_devices", broken)
+    monkeypatch.setattr(core.devices, "usable_devices", broken)
     qtbot.mouseClick(panel.precision_fold.button, Qt.MouseButton.LeftButton)
     qtbot.waitUntil(lambda: "no driver" in capsys.readouterr().err)
     assert panel.precision.device.count() == 2

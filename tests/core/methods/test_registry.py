@@ -1,0 +1,190 @@
+"""Every registered method through everything, and broken methods that do not get through."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from method_checks import check_method, every_case, make_models
+
+from core.draws import BLOCK
+from core.dtypes import DTYPES, FLOATS
+from core.kernels.interface import Counts, MapJob, Values
+from core.methods import METHODS, MethodSpec
+from core.methods.folds import Fold, FoldTotal
+from core.methods.reference import Reference
+from core.table import trial_job, workspace
+
+MOST_MODELS = 4
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("models")
+    make_models(folder, MOST_MODELS)
+    return folder
+
+
+@pytest.fixture
+def folder(models: Path, tmp_path: Path) -> Path:
+    """A folder of this test's own, with links to the models."""
+    for model in models.iterdir():
+        (tmp_path / model.name).symlink_to(model)
+    return tmp_path
+
+
+def test_there_are_a_default_and_edges_of_each_parameter() -> None:
+    for method in METHODS.values():
+        cases = [values for name, _, values in every_case(full=False) if name == method.name]
+        assert {} in cases
+        assert {name for values in cases for name in values} == {spec.name for spec in method.parameters}
+
+
+@pytest.mark.parametrize(("name", "count", "values"), every_case(full=False), ids=str)
+def test_every_method(name: str, count: int, values: dict[str, Any], folder: Path) -> None:
+    taken = check_method(METHODS[name], folder, count, values)
+    assert taken or values, "the defaults are taken"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "count", "values"), every_case(full=True), ids=str)
+def test_every_method_with_all_edges_crossed(
+    name: str, count: int, values: dict[str, Any], folder: Path
+) -> None:
+    check_method(METHODS[name], folder, count, values)
+
+
+@pytest.mark.parametrize("method", METHODS.values(), ids=lambda method: method.name)
+def test_kernels_give_what_the_arithmetic_gives(method: MethodSpec) -> None:
+    """On the CPU, and interpreted on a device, for every type and every way to cut the elements."""
+    for merge, out, seed in itertools.product(FLOATS.values(), ("BF16", "F32"), range(2)):
+        models = 3 if method.most_models is None else method.most_models
+        job = trial_job(method, merge, models, out_dtype=DTYPES[out])
+        check_kernels(job, workspace(), 5000, seed)
+    pytest.importorskip("triton")
+    from core.table import device_workspace
+
+    for merge in ("BF16", "F32"):
+        models = 3 if method.most_models is None else method.most_models
+        check_kernels(trial_job(method, DTYPES[merge], models), device_workspace("cpu"), 5000, 1)
+
+
+def check_kernels(job: MapJob, space: Any, elements: int, seed: int) -> None:
+    random = np.random.default_rng(seed)
+    rows = []
+    for dtype in job.input_dtypes:
+        row = random.integers(0, 256, elements * dtype.itemsize, np.uint8)
+        if rows and len(rows[0]) == len(row):  # most deltas are zero
+            row = np.where(np.repeat(random.random(elements) < 0.6, dtype.itemsize), rows[0], row)
+        rows.append(row)
+    reference, method = Reference(), METHODS[job.method]
+    for buffer, row in zip(space.begin(job.input_dtypes, elements), rows, strict=True):
+        buffer[:] = row.tobytes()
+    for number, fold in enumerate(method.folds):
+        found = reference.fold(job, number, BLOCK, rows)
+        np.testing.assert_array_equal(space.fold(job, number, BLOCK), found)
+        total = FoldTotal(fold)
+        total.add(found)
+        job = replace(job, found=Values.from_mapping({**job.found, **total.finish(job)}))
+    expected, counts = reference.merge(job, BLOCK, rows)
+    merged = space.run(job, BLOCK)
+    assert bytes(merged.data) == expected.tobytes()
+    assert repr(vars(merged.counts)) == repr(vars(counts))
+
+
+# -- methods that must not pass
+
+
+def _copy(job: MapJob, first_element: int, models: Any, base: Any) -> tuple[torch.Tensor, Counts]:
+    from core.methods import arithmetic
+
+    return arithmetic.from_computing(arithmetic.to_computing(models[0], job), job), Counts.zeros(job)
+
+
+def _by_chunk(job: MapJob, first_element: int, models: Any, base: Any) -> tuple[torch.Tensor, Counts]:
+    from core.methods import arithmetic
+
+    values = arithmetic.to_computing(models[0], job).nan_to_num(0.0, 0.0, 0.0)
+    return arithmetic.from_computing(values - values.mean(), job), Counts.zeros(job)
+
+
+def _unseeded(job: MapJob, first_element: int, models: Any, base: Any) -> tuple[torch.Tensor, Counts]:
+    from core.methods import arithmetic
+
+    values = arithmetic.to_computing(models[0], job)
+    return arithmetic.from_computing(values * torch.rand(values.shape), job), Counts.zeros(job)
+
+
+def _by_seed(job: MapJob, first_element: int, models: Any, base: Any) -> tuple[torch.Tensor, Counts]:
+    from core.methods import arithmetic
+
+    values = arithmetic.to_computing(models[0], job)
+    return arithmetic.from_computing(values * (job.key[0] % 7), job), Counts.zeros(job)
+
+
+def _merge_type(job: MapJob, first_element: int, models: Any, base: Any) -> tuple[torch.Tensor, Counts]:
+    return models[0].to(torch.float32), Counts.zeros(job)
+
+
+def _undeclared(job: MapJob, first_element: int, models: Any, base: Any) -> tuple[torch.Tensor, Counts]:
+    merged, counts = _copy(job, first_element, models, base)
+    counts.zero_delta = np.zeros(job.models, np.int64)
+    return merged, counts
+
+
+def _unordered_fold() -> Fold:
+    """Its total is that of chunks, not of blocks."""
+
+    def load() -> Callable[..., Any]:
+        def read(job: MapJob, first_element: int, models: Any, base: Any) -> Any:
+            return np.array([[models[0].to(torch.float64).nan_to_num(0, 0, 0).abs().max() + 1]])
+
+        return read
+
+    return Fold("toy", load, lambda job, total: {"scale": float(total[0])})
+
+
+def _scaled(job: MapJob, first_element: int, models: Any, base: Any) -> tuple[torch.Tensor, Counts]:
+    from core.methods import arithmetic
+
+    scale = arithmetic.scalar(job.found["scale"], job, models[0])
+    return arithmetic.from_computing(arithmetic.to_computing(models[0], job) * scale, job), Counts.zeros(job)
+
+
+TOY = MethodSpec("toy", "Toy", "For tests.", "none", (), "ignored", lambda: _copy)
+
+
+@pytest.fixture
+def register(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[MethodSpec], MethodSpec]]:
+    def add(spec: MethodSpec) -> MethodSpec:
+        monkeypatch.setitem(METHODS, spec.name, spec)
+        return spec
+
+    yield add
+
+
+def test_a_sound_method_passes(register: Any, folder: Path) -> None:
+    assert check_method(register(TOY), folder, 2, {})
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        replace(TOY, load_arithmetic=lambda: _by_chunk),
+        replace(TOY, load_arithmetic=lambda: _unseeded),
+        replace(TOY, load_arithmetic=lambda: _by_seed),
+        replace(TOY, load_arithmetic=lambda: _merge_type),
+        replace(TOY, load_arithmetic=lambda: _undeclared),
+        replace(TOY, load_arithmetic=lambda: _scaled, folds=(_unordered_fold(),), granularity="tensor"),
+    ],
+    ids=["by chunk", "unseeded", "by seed", "of another type", "undeclared counts", "unordered fold"],
+)
+def test_a_broken_method_does_not_pass(broken: MethodSpec, register: Any, folder: Path) -> None:
+    with pytest.raises((AssertionError, TypeError)):
+        check_method(register(broken), folder, 2, {})
