@@ -14,7 +14,7 @@ from gui.jobs import JobKeeper
 from gui.models.actions import ModelActions
 from gui.models.base_row import BaseRow
 from gui.models.known_models import KnownModels
-from gui.models.reading import FindModelsJob, FoundModels, ReadModelsJob
+from gui.models.read_jobs import FindModelsJob, FoundModels, ReadModelsJob
 from gui.models.summary import ModelSummary
 from gui.models.table_model import SubModelsModel
 from gui.models.table_view import SubModelsView
@@ -65,8 +65,12 @@ class ModelsPanel(QWidget):
         tame(self.k_box)
         self.k_box.setAccessibleName("K, the number of sub-models that take part")
         self.k_box.setToolTip("The first K ticked sub-models of the list take part")
-        self.actions_ = ModelActions(self)
+        self.actions_ = ModelActions(self.table, self)
         self._lay_out()
+        self._connect()
+        self._on_selection_changed()
+
+    def _connect(self) -> None:
         self.base.choose_requested.connect(self.ask_for_base)
         self.base.clear_requested.connect(lambda: self.set_base(None))
         self.base.dropped.connect(self.set_base)
@@ -74,7 +78,19 @@ class ModelsPanel(QWidget):
         self.sub_models_model.changed.connect(self._on_changed)
         self.sub_models_model.folders_dropped.connect(self.add_from)
         self.table.selectionModel().selectionChanged.connect(self._on_selection_changed)
-        self._on_selection_changed()
+        for action, slot in (
+            (self.actions_.add, self.ask_for_sub_models),
+            (self.actions_.add_run, self.ask_for_run_folder),
+            (self.actions_.toggle, self.toggle_selected),
+            (self.actions_.only, self.enable_only_selected),
+            (self.actions_.weight, self.table.edit_weight),
+            (self.actions_.up, lambda: self.move_selected(-1)),
+            (self.actions_.down, lambda: self.move_selected(1)),
+            (self.actions_.base, self.make_selected_the_base),
+            (self.actions_.open, self.open_selected_folder),
+            (self.actions_.remove, self.remove_selected),
+        ):
+            action.triggered.connect(slot)
 
     def _lay_out(self) -> None:
         actions = self.actions_
@@ -220,6 +236,7 @@ class ModelsPanel(QWidget):
             self.last_folder = folder.parent
             self.add_from([folder], runs=True)
 
+    @Slot()
     def remove_selected(self) -> None:
         rows = self.table.selected_rows()
         if rows:
@@ -240,10 +257,12 @@ class ModelsPanel(QWidget):
         if rows:
             self.sub_models_model.enable(rows, enabled)
 
+    @Slot()
     def toggle_selected(self) -> None:
         """Tick the selected rows, or clear their ticks where all have one."""
         self.enable_selected(not all(choice.enabled for choice in self._selected_choices()))
 
+    @Slot()
     def enable_only_selected(self) -> None:
         """The selected rows take part, and no others."""
         rows = self.table.selected_rows()
@@ -257,6 +276,7 @@ class ModelsPanel(QWidget):
                 len(rows),
             )
 
+    @Slot()
     def make_selected_the_base(self) -> None:
         """The selected sub-model becomes the base; the base before, if any, takes its place in the list."""
         selected, before = self._selected_choices(), self.base_folder
@@ -270,6 +290,7 @@ class ModelsPanel(QWidget):
         else:
             self.sub_models_model.set_folder(row, before)
 
+    @Slot()
     def open_selected_folder(self) -> None:
         for choice in self._selected_choices():
             QDesktopServices.openUrl(QUrl.fromLocalFile(str(choice.folder)))
@@ -333,7 +354,7 @@ class ModelsPanel(QWidget):
 
     @Slot()
     def _on_selection_changed(self) -> None:
-        self.actions_.update()
+        self.actions_.update(self.table.selected_rows(), self.choices())
         self._show_problem()
 
     def _show_known(self) -> None:

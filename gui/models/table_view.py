@@ -11,6 +11,7 @@ from PySide6.QtCore import (
     QPersistentModelIndex,
     QSize,
     Qt,
+    Slot,
 )
 from PySide6.QtGui import (
     QDragEnterEvent,
@@ -113,6 +114,7 @@ class SubModelsView(QTableView):
             self.scrollTo(first)
         self.selectionModel().select(selection, flags.ClearAndSelect)
 
+    @Slot()
     def edit_weight(self) -> None:
         """Edit the weight of the current row; what is typed is for all selected rows."""
         index = self.currentIndex().siblingAtColumn(Column.WEIGHT)

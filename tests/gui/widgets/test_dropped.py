@@ -15,7 +15,7 @@ from pytestqt.qtbot import QtBot
 import gui.models.panel
 from gui.jobs import JobKeeper
 from gui.models.panel import ModelsPanel
-from gui.models.reading import checkpoints_in
+from gui.models.read_jobs import checkpoints_in
 from gui.widgets.dropped import sort_dropped
 
 Drop = Callable[..., None]

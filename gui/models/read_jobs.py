@@ -12,8 +12,7 @@ from PySide6.QtCore import Signal
 
 from core import CancelToken
 from gui.jobs import Job
-from gui.models.read_summary import read_summary
-from gui.models.summary import ModelSummary
+from gui.models.summary import ModelSummary, read_summary
 
 __all__ = ["FindModelsJob", "FoundModels", "ReadModelsJob", "checkpoints_in", "holds_model"]
 
