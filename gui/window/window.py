@@ -392,7 +392,7 @@ class MainWindow(QMainWindow):
     @Slot(object, object)
     def _on_succeeded(self, setup: MergeSetup, result: MergeResult) -> None:
         self.document.keep(setup)
-        self.checker.learn(result)
+        self.checker.learn(result.record, result.measured)
 
     @Slot(object)
     def _on_failed(self, failure: Failure) -> None:

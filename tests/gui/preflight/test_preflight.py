@@ -22,9 +22,10 @@ from core.plan.estimate import Estimate, Throughput
 from gui.document.merge_setup import MergeSetup, ModelChoice
 from gui.jobs import JobKeeper
 from gui.preflight.panel import PreflightPanel, about_text
-from gui.preflight.plan_job import CalibrateJob, PlanJob
+from gui.preflight.plan_job import PlanJob
 from gui.preflight.preflight import look_ahead
 from gui.preflight.report import PlanReport, Problem
+from gui.preflight.warm_up_jobs import CalibrateJob
 
 MakeSetup = Callable[..., MergeSetup]
 
