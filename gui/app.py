@@ -38,7 +38,7 @@ def run_window(demo: bool) -> int:
     application = make_application()
     window = make_window()
     if demo:
-        window.open_demo()
+        window.recipes.open_demo()
     window.show()
     _show_faults(window)
     interrupts = _Interrupts(window)

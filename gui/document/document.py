@@ -46,6 +46,11 @@ class Document(QObject):
         return f"{self.path.name}[*]" if self.path is not None else "Untitled recipe[*]"
 
     @property
+    def recent(self) -> list[Path]:
+        """The files that were opened or saved last, the latest first."""
+        return self._settings.recent_recipes
+
+    @property
     def modified(self) -> bool:
         return self.undo.is_modified
 

@@ -9,7 +9,7 @@ from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QMessageBox, QPushButton
 from pytestqt.qtbot import QtBot
 
-import gui.window.window
+import gui.window.recipes
 from core import load_recipe
 from gui.settings import Settings
 from gui.window.window import MainWindow
@@ -40,10 +40,10 @@ def test_an_opened_recipe_comes_back_when_it_is_saved(
     window: MainWindow, models: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (models / "all.yaml").write_text(EVERYTHING)
-    assert window.load_recipe(models / "all.yaml")
+    assert window.recipes.load(models / "all.yaml")
     assert not window.isWindowModified()
-    monkeypatch.setattr(gui.window.window, "choose_recipe_to_save", lambda *_: models / "again.yaml")
-    assert window.save_recipe_as()
+    monkeypatch.setattr(gui.window.recipes, "choose_recipe_to_save", lambda *_: models / "again.yaml")
+    assert window.recipes.save_as()
     asked, again = load_recipe(models / "all.yaml"), load_recipe(models / "again.yaml")
     assert [entry.path for entry in again.models] == [entry.path for entry in asked.models]
     assert (again.weights, again.resamples) == ((0.5, 1.0), 9)
@@ -56,14 +56,14 @@ def test_an_opened_recipe_comes_back_when_it_is_saved(
 def test_a_broken_recipe_is_told_inline(window: MainWindow, tmp_path: Path) -> None:
     path = tmp_path / "broken.yaml"
     path.write_text("merge_method: liner\n")
-    assert not window.load_recipe(path)
+    assert not window.recipes.load(path)
     assert "liner" in window.run.message.text
     assert "linear" in window.run.message.text  # the hint
     assert window.setup().models == ()
 
 
 def test_changes_are_marked_undone_and_redone(qtbot: QtBot, window: MainWindow, models: Path) -> None:
-    window.load_recipe(models / "recipe.yaml")
+    window.recipes.load(models / "recipe.yaml")
     before = window.setup()
     edit = next(action for action in window.menuBar().actions() if action.text() == "&Edit").menu()
     undo, redo = edit.actions()[:2]
@@ -84,24 +84,24 @@ def test_changes_are_marked_undone_and_redone(qtbot: QtBot, window: MainWindow, 
     redo.trigger()
     redo.trigger()
     assert window.setup() == changed
-    assert window.save_recipe()
+    assert window.recipes.save()
     assert not window.isWindowModified()
     assert load_recipe(models / "recipe.yaml").seed == 8
     undo.trigger()
     undo.trigger()
-    window.save_recipe()  # as it was, for the other tests
+    window.recipes.save()  # as it was, for the other tests
 
 
 def test_a_recipe_with_changes_is_not_lost_unasked(window: MainWindow, models: Path) -> None:
-    window.load_recipe(models / "recipe.yaml")
+    window.recipes.load(models / "recipe.yaml")
     window.recipe.set_seed(8)
-    window.new_recipe()
+    window.recipes.new()
     answer(window, "Cancel")
     assert window.setup().seed == 8
     window.close()
     assert window.isVisible()
     answer(window, "Cancel")
-    window.new_recipe()
+    window.recipes.new()
     answer(window, "Do not save")
     assert (window.setup().models, window.setup().base, window.document.path) == ((), None, None)
     assert load_recipe(models / "recipe.yaml").seed == 7
@@ -109,7 +109,7 @@ def test_a_recipe_with_changes_is_not_lost_unasked(window: MainWindow, models: P
 
 def test_a_merged_recipe_may_go(qtbot: QtBot, window: MainWindow, models: Path, tmp_path: Path) -> None:
     """It is in the history."""
-    window.load_recipe(models / "recipe.yaml", tmp_path / "out")
+    window.recipes.load(models / "recipe.yaml", tmp_path / "out")
     window.recipe.set_seed(8)
     qtbot.waitUntil(lambda: window.preflight.checked)
     window.merge_button.click()

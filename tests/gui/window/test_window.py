@@ -21,7 +21,7 @@ from gui.window.window import MainWindow
 
 
 def open_recipe(qtbot: QtBot, window: MainWindow, models: Path, out: Path) -> None:
-    assert window.load_recipe(models / "recipe.yaml", out)
+    assert window.recipes.load(models / "recipe.yaml", out)
     qtbot.waitUntil(lambda: window.preflight.checked)
 
 
@@ -84,7 +84,7 @@ def test_a_merge_is_no_step_to_be_undone(
 
 def test_a_recipe_that_is_not_complete_is_not_saved_and_says_why(window: MainWindow, models: Path) -> None:
     window.models.add_sub_models([models / "run-1"])
-    assert not window._save_to(models / "incomplete.yaml")
+    assert not window.recipes.save_to(models / "incomplete.yaml")
     assert window.run.message.text.endswith("Choose the base model.")
     assert not (models / "incomplete.yaml").exists()
 
