@@ -24,7 +24,7 @@ class Document(QObject):
         undo: the history of its changes.
 
     Signals:
-        changed(): the file, or whether it is saved, is another.
+        changed(): the file, or whether it is saved, has changed.
         restored(object): a MergeSetup to be shown, after undo or redo.
     """
 

@@ -1,4 +1,4 @@
-"""Jobs that look at model folders: which models are there, and what their headers say."""
+"""Jobs that read model folders: which models are there, and what their headers say."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class FoundModels:
 
 
 class FindModelsJob(Job):
-    """Puts the checkpoints of training runs in the place of the runs.
+    """Replaces training runs by their checkpoints.
 
     Signals:
         found(object): a FoundModels, once.

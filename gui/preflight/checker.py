@@ -82,7 +82,7 @@ class Checker(QObject):
 
     @Slot(object)
     def _on_reported(self, report: PlanReport) -> None:
-        if self.sender() is self._job:  # and not one that was overtaken
+        if self.sender() is self._job:  # and not an earlier one
             self.reported.emit(report)
 
     @Slot()

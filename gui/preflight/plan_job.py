@@ -1,4 +1,4 @@
-"""Planning in a thread of its own, whenever the set-up changes."""
+"""Planning a merge in a job, whenever the set-up changes."""
 
 from __future__ import annotations
 

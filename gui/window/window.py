@@ -80,7 +80,7 @@ class MainWindow(QMainWindow):
         self.comparing = Comparing(self.pictures, self._jobs, self)
         self.merger = Merger(history, self._jobs, self.looking, self.comparing, self.run, self.log, self)
         self._saver = PictureSaver(self)
-        self.statusBar().setSizeGripEnabled(False)  # there from the beginning: nothing moves when it speaks
+        self.statusBar().setSizeGripEnabled(False)  # so that nothing moves when a note is shown
         self._panels = Panels(
             self.models, self.recipe, self.preflight, self.pictures, self.run, self.history, self.log
         )
@@ -151,7 +151,7 @@ class MainWindow(QMainWindow):
 
     @property
     def idle(self) -> bool:
-        """Whether nothing goes on behind it."""
+        """Whether no job runs."""
         return self._jobs.idle
 
     def setup(self) -> MergeSetup:
