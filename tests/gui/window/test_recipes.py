@@ -5,13 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QMessageBox, QPushButton
 from pytestqt.qtbot import QtBot
 
 import gui.window.recipes
 from core import load_recipe
-from gui.settings import Settings
 from gui.window.window import MainWindow
 
 EVERYTHING = """\
@@ -118,39 +116,8 @@ def test_a_merged_recipe_may_go(qtbot: QtBot, window: MainWindow, models: Path, 
     assert not window.isVisible()
 
 
-def test_the_window_comes_back_as_it_was_left(qtbot: QtBot, window: MainWindow, settings: Settings) -> None:
-    history, log, _ = window.layout_.docks[1:]
-    window.addDockWidget(Qt.DockWidgetArea.RightDockWidgetArea, history)
-    log.close()
-    window.close()
-    again = MainWindow(settings, window._history)
-    qtbot.addWidget(again)
-    again.show()
-    history, log, _ = again.layout_.docks[1:]
-    assert again.dockWidgetArea(history) == Qt.DockWidgetArea.RightDockWidgetArea
-    assert not log.isVisible()
-    again.layout_.reset()
-    assert again.dockWidgetArea(history) == Qt.DockWidgetArea.BottomDockWidgetArea
-    assert log in again.tabifiedDockWidgets(history)
-    again.close_at_once()
-
-
-@pytest.mark.parametrize("what", ["folder", "file", "recipe", "nothing"])
-def test_what_is_dropped_anywhere_is_taken(
-    qtbot: QtBot, window: MainWindow, models: Path, tmp_path: Path, drop: object, what: str
-) -> None:
-    (tmp_path / "notes.txt").write_text("hello")
-    path = {
-        "folder": models / "run-1",
-        "file": models / "run-1" / "model.safetensors",
-        "recipe": models / "recipe.yaml",
-        "nothing": tmp_path / "notes.txt",
-    }[what]
-    if what == "nothing":
-        with pytest.raises(AssertionError):
-            drop(window, path)  # type: ignore[operator]
-        return
-    drop(window, path)  # type: ignore[operator]
-    qtbot.waitUntil(lambda: bool(window.setup().models))
-    names = [choice.folder.name for choice in window.setup().models]
-    assert names == (["run-1", "run-2", "run-3"] if what == "recipe" else ["run-1"])
+def test_a_recipe_that_is_not_complete_is_not_saved_and_says_why(window: MainWindow, models: Path) -> None:
+    window.models.add_sub_models([models / "run-1"])
+    assert not window.recipes.save_to(models / "incomplete.yaml")
+    assert window.run.message.text.endswith("Choose the base model.")
+    assert not (models / "incomplete.yaml").exists()
