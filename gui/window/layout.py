@@ -1,4 +1,4 @@
-"""Where the parts of the window stand: docks that move and are remembered."""
+"""Where the panels are in the window: docks that can be moved, and whose places are remembered."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ class WindowLayout:
 
     def __init__(self, window: QMainWindow, panels: Panels) -> None:
         self._window = window
-        window.setCentralWidget(_seeing(panels.pictures, panels.run))
+        window.setCentralWidget(_centre(panels.pictures, panels.run))
         window.setCorner(Qt.Corner.BottomLeftCorner, Qt.DockWidgetArea.LeftDockWidgetArea)
         window.setTabPosition(Qt.DockWidgetArea.AllDockWidgetAreas, QTabWidget.TabPosition.North)
-        self._setup = _dock(window, "Set-up", _doing(panels.models, panels.recipe, panels.preflight))
+        self._setup = _dock(window, "Set-up", _left_column(panels.models, panels.recipe, panels.preflight))
         self._history = _dock(window, "History", panels.history)
         self._log = _dock(window, "Log", panels.log)
         self._detail = _dock(window, "Detail", panels.pictures.detail)
@@ -103,8 +103,8 @@ def _dock(window: QMainWindow, title: str, widget: QWidget) -> QDockWidget:
     return dock
 
 
-def _doing(models: QWidget, recipe: RecipePanel, preflight: QWidget) -> QWidget:
-    """The order of work, from top to bottom; the last step is always in sight."""
+def _left_column(models: QWidget, recipe: RecipePanel, preflight: QWidget) -> QWidget:
+    """The order of work, from top to bottom; the last step is always visible."""
     scrolled = QScrollArea()
     scrolled.setWidget(recipe)
     scrolled.setWidgetResizable(True)
@@ -119,20 +119,20 @@ def _doing(models: QWidget, recipe: RecipePanel, preflight: QWidget) -> QWidget:
     splitter.setSizes([300, 260])
     splitter.setStretchFactor(0, 2)
     splitter.setStretchFactor(1, 1)
-    doing = QWidget()
-    column = QVBoxLayout(doing)
+    left = QWidget()
+    column = QVBoxLayout(left)
     column.setContentsMargins(2 * GRID, GRID, GRID, 2 * GRID)
     column.setSpacing(2 * GRID)
     column.addWidget(splitter, 1)
     column.addWidget(preflight)
-    return doing
+    return left
 
 
-def _seeing(pictures: QWidget, run: QWidget) -> QWidget:
-    seeing = QWidget()
-    column = QVBoxLayout(seeing)
+def _centre(pictures: QWidget, run: QWidget) -> QWidget:
+    centre = QWidget()
+    column = QVBoxLayout(centre)
     column.setContentsMargins(GRID, GRID, 2 * GRID, GRID)
     column.setSpacing(0)
     column.addWidget(pictures, 1)
     column.addWidget(run)
-    return seeing
+    return centre

@@ -53,8 +53,7 @@ class MainWindow(QMainWindow):
         models, recipe, preflight: what you do.
         pictures, run: what you see.
         history, log: what happened.
-        document: the recipe as a document.
-        recipes: opens and saves it.
+        document, recipes: the recipe as a document, and what opens and saves it.
         checker: what keeps the report before the merge up to date.
         looking, comparing, merger: what fills the pictures.
     """
