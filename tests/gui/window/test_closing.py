@@ -24,7 +24,7 @@ def test_a_merge_that_ends_by_itself_takes_its_question_along(
 ) -> None:
     open_recipe(qtbot, window, models, tmp_path / "out")
     window.start_merge()
-    qtbot.waitUntil(held_merge.reached.is_set)  # type: ignore[attr-defined]
+    qtbot.waitUntil(held_merge.reached.is_set, timeout=60_000)  # type: ignore[attr-defined]
     window.close()
     question = window.findChild(QMessageBox)
     assert question is not None
