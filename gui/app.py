@@ -38,11 +38,11 @@ def run_window(demo: bool) -> int:
     application = make_application()
     window = make_window()
     if demo:
-        window.open_demo()
+        window.recipes.open_demo()
     window.show()
     _show_faults(window)
     interrupts = _Interrupts(window)
-    QTimer.singleShot(0, window.warm_up)  # now that there is something to look at
+    QTimer.singleShot(0, window.warm_up)  # once the window is shown
     try:
         return application.exec()
     finally:
@@ -67,7 +67,7 @@ def make_window() -> MainWindow:
 
 
 def _show_faults(window: MainWindow) -> None:
-    """Show exceptions that nobody caught, beside printing them."""
+    """Show exceptions that were not caught, besides printing them."""
 
     def show(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
         sys.__excepthook__(kind, error, trace)
@@ -78,7 +78,7 @@ def _show_faults(window: MainWindow) -> None:
 
 
 class _Interrupts:
-    """Closes the window on Ctrl-C or a polite kill, which arrives as a byte that wakes Qt's event loop."""
+    """Closes the window on SIGINT, SIGTERM and SIGHUP, which arrive as a byte that wakes Qt's event loop."""
 
     _NAMES = ("SIGINT", "SIGTERM", "SIGHUP")
 
@@ -93,7 +93,7 @@ class _Interrupts:
         self._old_handlers = {
             number: signal.signal(number, lambda *_: None)
             for number in (getattr(signal, name) for name in self._NAMES if hasattr(signal, name))
-            if signal.getsignal(number) is not signal.SIG_IGN  # nohup means it
+            if signal.getsignal(number) is not signal.SIG_IGN  # as nohup does: it stays ignored
         }
 
     def stop(self) -> None:

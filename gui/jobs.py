@@ -1,4 +1,4 @@
-"""Long work in threads of its own. Everything that a signal carries is frozen."""
+"""Long work in separate threads. Everything that a signal carries is frozen."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class JobKeeper(QObject):
         return not self._jobs
 
     def start(self, job: Job) -> None:
-        """Start `job`; not any more once all were stopped: signals of ended jobs may yet ask for others."""
+        """Start `job`; not any more once all were stopped: signals of ended jobs may still start others."""
         if self._stopped:
             return
         self._jobs.add(job)

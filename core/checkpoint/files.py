@@ -218,4 +218,4 @@ def _write_error(error: OSError, path: Path) -> MergeError:
     hint = None
     if error.errno in _DISK_FULL:
         hint = "free some space, or choose an output folder on another disk"
-    return OutputError(f"cannot write {path}: {os_error_text(error)}", hint=hint, path=path)
+    return OutputError(f"cannot write {path}: {os_error_text(error)}", hint=hint, path=path, field="out")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,6 +27,8 @@ __all__ = [
 SINGLE_NAME = "model.safetensors"
 INDEX_NAME = "model.safetensors.index.json"
 CONFIG_NAME = "config.json"
+
+_log = logging.getLogger(__name__)
 
 _MAX_JSON_BYTES = 256_000_000
 
@@ -99,7 +102,9 @@ def open_checkpoint(folder: Path, name: str | None = None) -> Checkpoint:
         raise CheckpointError(f"{folder} has no tensors in its safetensors files", path=folder)
     config_path = folder / CONFIG_NAME
     config = read_json(config_path) if config_path.exists() else None
-    return Checkpoint(folder, name or model_names([folder])[0], config, shards, tensors)
+    checkpoint = Checkpoint(folder, name or model_names([folder])[0], config, shards, tensors)
+    _log.debug("opened %s: %d files, %d tensors, %d bytes", folder, len(shards), len(tensors), checkpoint.size_bytes)
+    return checkpoint
 
 
 def model_names(folders: Sequence[Path]) -> list[str]:

@@ -8,6 +8,7 @@ have to know to go on with a merge that was cut off.
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import re
 import secrets
@@ -16,12 +17,14 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from core.checkpoint.files import sync_folder, write_small_file
-from core.errors import OutputError, os_error_text
+from core.errors import OutputError, addressed, os_error_text
 from core.text import is_text
 
 __all__ = ["RECORD_NAME", "Staging", "check_output", "free_disk_bytes", "restore_interrupted"]
 
 RECORD_NAME = "paramosaic.json"
+
+_log = logging.getLogger(__name__)
 
 
 def staging_path(out: Path) -> Path:
@@ -29,6 +32,7 @@ def staging_path(out: Path) -> Path:
     return out.with_name(f"{out.name}.partial")
 
 
+@addressed(field="out")
 def restore_interrupted(out: Path, inputs: Iterable[Path], *, overwrite: bool) -> None:
     """Put back an old output that an interrupted overwrite had set aside as `<out>.old-<id>`.
 
@@ -53,6 +57,7 @@ def restore_interrupted(out: Path, inputs: Iterable[Path], *, overwrite: bool) -
     try:
         newest.rename(out)
         sync_folder(out.parent)
+        _log.info("put back %s, which had been set aside as %s", out, newest.name)
     except OSError as error:
         raise OutputError(
             f"cannot put back {out}, which an interrupted overwrite set aside: {os_error_text(error)}",
@@ -66,6 +71,7 @@ def restore_interrupted(out: Path, inputs: Iterable[Path], *, overwrite: bool) -
         )
 
 
+@addressed(field="out")
 def check_output(out: Path, inputs: Iterable[Path], *, overwrite: bool) -> None:
     """Refuse an output folder that exists, that another merge left unfinished, or that is an input.
 
@@ -110,6 +116,7 @@ def check_output(out: Path, inputs: Iterable[Path], *, overwrite: bool) -> None:
         )
 
 
+@addressed(field="out")
 def free_disk_bytes(out: Path) -> int:
     """Free space where `out` is to be."""
     parent = _existing_parent(out)
@@ -129,6 +136,7 @@ class Staging:
         folder: where the files are meanwhile.
     """
 
+    @addressed(field="out")
     def __init__(self, out: Path) -> None:
         self.out = out.absolute()
         self.folder = staging_path(self.out)
@@ -142,7 +150,9 @@ class Staging:
             raise OutputError(
                 f"cannot make the folder {self.folder}: {os_error_text(error)}", path=self.folder
             ) from error
+        _log.info("made the staging folder %s", self.folder)
 
+    @addressed(field="out")
     def add_file(self, name: str, data: bytes) -> None:
         """Write a small file, with folders for the slashes in `name`; on disk when this returns."""
         path = self.folder / name
@@ -152,6 +162,7 @@ class Staging:
             raise OutputError(f"cannot make {path.parent}: {os_error_text(error)}", path=path) from error
         write_small_file(path, data)
 
+    @addressed(field="out")
     def finish(self, *, overwrite: bool) -> None:
         """Give the folder its final name; shards and small files have been synced before.
 
@@ -183,6 +194,7 @@ class Staging:
                 path=self.out,
             ) from error
         sync_folder(self.out.parent)
+        _log.info("%s has its final name%s", self.out, "" if aside is None else " and replaces an older one")
         if aside is not None:
             _delete(aside, self.out.with_name(f"{self.out.name}.deleted-{secrets.token_hex(4)}"))
 
@@ -190,6 +202,7 @@ class Staging:
         """Delete the staging folder, and the parents made for it, after a failure or a cancellation."""
         shutil.rmtree(self.folder, ignore_errors=True)
         self._remove_new_parents()
+        _log.info("removed the staging folder %s", self.folder)
 
     def _remove_new_parents(self) -> None:
         for parent in self._new_parents:

@@ -40,7 +40,7 @@ _OF_MERGEKIT = frozenset(
 """Methods that mergekit has or had. Those of them that are built here are in METHODS as well."""
 
 _A_SLIP_OF_THE_PEN = 0.8
-"""How alike a misspelling and the name are. `slerp` and `nuslerp` are as alike, so that the latter is listed."""
+"""How alike a name and its misspelling are. `slerp` and `nuslerp` are as well, and so both are listed."""
 
 
 def read_method(name: Any) -> MethodSpec:

@@ -232,14 +232,15 @@ def recipe_as_dict(recipe: Recipe, names: Mapping[Path, str] | None = None) -> d
 
 def _check_number(method: MethodSpec, models: int) -> None:
     least, most = method.least_models, method.most_models
-    if least <= models and (most is None or models <= most):
+    if models >= least and (most is None or models <= most):
         return
     beside = " beside the base" if method.reads_base else ""
     there = "there is 1" if models == 1 else f"there are {models}"
-    wanted = f"add {least - models} more" if models < least else f"leave {models - (most or 0)} out"
     raise RecipeError(
         f"merge_method {method.name} takes {method.models_text()}{beside}, and {there}",
-        hint=f"{wanted} under models",
+        hint=f"list {least - models} more under models"
+        if models < least
+        else f"leave {models - (most or 0)} of them out",
         field="models",
     )
 
@@ -248,7 +249,7 @@ def _base_hint(method: MethodSpec, models: Any) -> str:
     """What to do where a base is missing: with mergekit, models may list it beside the sub-models."""
     most = method.most_models
     if isinstance(models, list) and most is not None and len(models) == most + 1:
-        return f"name one of the {len(models)} models as base_model, and leave it under models as it is"
+        return f"name one of the {len(models)} models as base_model too; it may stay under models"
     return "add base_model: the folder of the base"
 
 

@@ -28,12 +28,12 @@ _NAMES = {
 
 
 def describe_change(before: MergeSetup, after: MergeSetup) -> str:
-    """A short name for the change ("seed", "n", "remove run-3"): for the one that brings the others along."""
+    """A short name for the change ("seed", "n", "remove run-3"): for the one that causes the others."""
     return next(_changes(before, after))[1]
 
 
 def changed_field(before: MergeSetup, after: MergeSetup) -> str | None:
-    """Which field of the window was edited; None where several were, or none can be told."""
+    """Which field of the window was edited; None where several were, or it cannot be determined."""
     fields = [field for field, _ in _changes(before, after)]
     if fields and fields[0] == "method":
         return "method"
@@ -41,7 +41,7 @@ def changed_field(before: MergeSetup, after: MergeSetup) -> str | None:
 
 
 def _changes(before: MergeSetup, after: MergeSetup) -> Iterator[tuple[str, str]]:
-    """(field, name) of each change, what brings others along first."""
+    """(field, name) of each change, one that causes others first."""
     if before.method != after.method:
         yield "method", "method"
     yield from _model_changes(before.models, after.models)

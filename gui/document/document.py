@@ -24,7 +24,7 @@ class Document(QObject):
         undo: the history of its changes.
 
     Signals:
-        changed(): the file, or whether it is saved, is another.
+        changed(): the file, or whether it is saved, has changed.
         restored(object): a MergeSetup to be shown, after undo or redo.
     """
 
@@ -44,6 +44,11 @@ class Document(QObject):
     def title(self) -> str:
         """How the window calls it, with Qt's place for the mark of unsaved changes."""
         return f"{self.path.name}[*]" if self.path is not None else "Untitled recipe[*]"
+
+    @property
+    def recent(self) -> list[Path]:
+        """The files that were opened or saved last, the latest first."""
+        return self._settings.recent_recipes
 
     @property
     def modified(self) -> bool:

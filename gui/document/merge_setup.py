@@ -190,7 +190,7 @@ class MergeSetup:
 
 
 def form_parameters(method: MethodSpec) -> tuple[ParameterSpec, ...]:
-    """The parameters of `method` that its form asks for; the weights stand in the list of sub-models."""
+    """The parameters of `method` that its form asks for; the weights are in the list of sub-models."""
     return tuple(spec for spec in method.parameters if spec.name != _WEIGHT)
 
 
@@ -341,7 +341,7 @@ def free_name(out: Path) -> Path:
 def output_beside(model: Path) -> Path:
     """Where a merge of `model` could go: beside it, or in the home folder where that cannot be written."""
     parent = model.absolute().parent
-    if parent.name == "snapshots" or not os.access(parent, os.W_OK):  # the Hub's cache is no place for it
+    if parent.name == "snapshots" or not os.access(parent, os.W_OK):  # not into the Hub's cache
         parent = Path.home()
     return free_name(parent / "merged")
 

@@ -1,4 +1,4 @@
-"""Recipes on the disk."""
+"""Writing recipes to files."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["save_recipe"]
 def save_recipe(recipe: Recipe, path: Path) -> None:
     """Write `recipe` as YAML. Models below the file's folder are named relative to it: they move together.
 
-    What stood in `path` before stays until the new text is complete.
+    What was in `path` before stays until the new text is complete.
 
     Raises:
         OutputError: the file cannot be written.
@@ -55,7 +55,7 @@ def _replace(path: Path, text: str) -> None:
 
 
 class _Dumper(yaml.SafeDumper):
-    """Lists of numbers stand on one line, and list items are set in by two spaces."""
+    """Lists of numbers are on one line, and list items are indented by two spaces."""
 
     def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:
         super().increase_indent(flow, False)

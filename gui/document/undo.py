@@ -30,7 +30,7 @@ class UndoHistory(QObject):
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._stack = QUndoStack(self)
-        self._stack.indexChanged.connect(self._tell)
+        self._stack.indexChanged.connect(self._update_clean)
         self._now: MergeSetup | None = None
         self._saved: MergeSetup | None = None
         self._was_modified = False
@@ -49,7 +49,7 @@ class UndoHistory(QObject):
 
     @property
     def is_modified(self) -> bool:
-        """Whether what would be merged is another than was last saved; where it runs does not count."""
+        """Whether what would be merged differs from what was last saved; where it runs does not count."""
         if self._now is None or self._saved is None:
             return False
         return self._now.described != self._saved.described
@@ -58,19 +58,19 @@ class UndoHistory(QObject):
         """Forget every step; `setup` is what is saved."""
         self._now = self._saved = setup
         self._stack.clear()
-        self._tell()
+        self._update_clean()
 
     def mark_saved(self) -> None:
         """What the fields say now is what is saved."""
         self._saved = self._now
-        self._tell()
+        self._update_clean()
 
     def note(self, setup: MergeSetup, label: str | None = None, *, by_user: bool = True) -> None:
         """The fields say `setup` now.
 
         Args:
             setup: what they say.
-            label: what was done, where that is more than can be told from what has changed.
+            label: what was done, where that is more than what has changed shows.
             by_user: whether that is a step to be undone, and not something that the window filled in.
         """
         before, self._now = self._now, setup
@@ -104,7 +104,7 @@ class UndoHistory(QObject):
         self.restored.emit(setup)
         self._restoring = False
 
-    def _tell(self) -> None:
+    def _update_clean(self) -> None:
         if self.is_modified != self._was_modified:
             self._was_modified = self.is_modified
             self.clean_changed.emit(not self._was_modified)

@@ -29,7 +29,7 @@ class Comparing(QObject):
         self._pictures.show_comparison()
 
     def set_merging(self, merging: bool) -> None:
-        """A merge has the disk for itself."""
+        """Compare nothing while a merge runs, which needs the disk."""
         if merging:
             self.stop()
         self._pictures.comparison.set_merging(merging)

@@ -1,4 +1,4 @@
-"""Comparing two runs in a thread of its own."""
+"""Comparing two runs, in a job."""
 
 from __future__ import annotations
 

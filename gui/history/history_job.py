@@ -1,4 +1,4 @@
-"""Reading and changing the history of runs in a thread of its own."""
+"""Reading and changing the history of runs, in a job."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ class HistoryJob(Job):
         contents = self._history.read()
         rows = []
         for entry in contents.entries:
-            self._token.raise_if_cancelled()  # a folder on a disk that is not there can take its time
+            self._token.raise_if_cancelled()  # a folder on a disk that does not answer can take long
             gone = entry.status == "done" and not os.path.lexists(entry.out)
             rows.append(HistoryRow(entry, gone))
         return HistoryRows(tuple(rows), contents.damaged, contents.newer)

@@ -36,7 +36,7 @@ _NOTHING = "Every merge is listed here when it was run, and its recipe can be op
 
 
 class HistoryPanel(QWidget):
-    """The table of runs with a search field. All files are read and changed in a thread of its own.
+    """The table of runs with a search field. Its files are read and changed in jobs.
 
     Attributes:
         model: the runs that are shown.
@@ -49,8 +49,8 @@ class HistoryPanel(QWidget):
     Signals:
         reopen_requested(object): the recipe of a HistoryEntry is wanted in the fields.
         open_folder_requested(object): an output folder, a Path, is to be shown.
-        compare_requested(object): a HistoryEntry that is done is to be compared with another.
-        selected_changed(object): another HistoryEntry is selected, or None.
+        compare_requested(object): a HistoryEntry that is done is to be compared with a second one.
+        selected_changed(object): the HistoryEntry that is selected now, or None.
         loaded(object): the HistoryEntries of finished runs whose output is there, newest first.
     """
 
@@ -119,7 +119,7 @@ class HistoryPanel(QWidget):
         self.undo_button.clicked.connect(self._on_undo)
         self._update()
 
-    # -- what the window asks and tells
+    # -- called by the window
 
     def refresh(self) -> None:
         """Read the history again; the selection and the place in the list stay."""
@@ -168,7 +168,7 @@ class HistoryPanel(QWidget):
 
     @Slot()
     def _on_rearranged(self) -> None:
-        """Select again what was selected: the table has forgotten it."""
+        """Select again what was selected before the table was filled anew."""
         wanted = self._to_select or (self._selected.id if self._selected is not None else None)
         number = self.model.number_of(wanted) if wanted is not None else None
         self._rearranging = True

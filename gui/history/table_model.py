@@ -110,7 +110,7 @@ class HistoryModel(TableModel):
         self._column, self._descending = Column(column), order == Qt.SortOrder.DescendingOrder
         self._arrange()
 
-    # -- what is there
+    # -- queries
 
     @property
     def total(self) -> int:
@@ -125,7 +125,7 @@ class HistoryModel(TableModel):
         ids = [row.entry.id for row in self._shown]
         return ids.index(entry_id) if entry_id in ids else None
 
-    # -- what Qt asks
+    # -- called by Qt
 
     def count(self) -> int:
         return len(self._shown)

@@ -1,1 +1,1 @@
-"""The list of models."""
+"""Choosing the models: the base, and the list of sub-models."""

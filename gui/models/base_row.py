@@ -30,11 +30,11 @@ _HELP = "Choose the model that all were fine-tuned from, or drop it here"
 
 
 class BaseRow(QFrame):
-    """Shows the base and takes another: from a dialog, or dropped onto it.
+    """Shows the base; a different one is chosen in a dialog, or dropped onto it.
 
     Attributes:
         folder: of the base, or None.
-        choose_button, clear_button: ask for another, and for none.
+        choose_button, clear_button: choose a base, and take it out.
 
     Signals:
         choose_requested(), clear_requested(): a button was pressed.
@@ -96,18 +96,18 @@ class BaseRow(QFrame):
         self._chip.setForegroundRole(role)
         self.clear_button.setVisible(self.folder is not None)
         if self.folder is None:
-            self._tell(*_INVITATION, State.UNCHECKED, _HELP)
+            self._show_texts(*_INVITATION, State.UNCHECKED, _HELP)
             return
         state, problem = self._known.state(self.folder), self._known.problem(self.folder)
         if state is State.UNCHECKED:
-            state = State.FITS  # the others are measured by it
+            state = State.FITS  # the sub-models are compared with it
         words = problem.message if problem else state.words
         facts = self._known.facts_text(self.folder)
         short = facts.replace(" parameters", "")
         tip = "\n".join(filter(None, (str(self.folder), facts, words)))
-        self._tell(model_names([self.folder])[0], short or words, state, tip)
+        self._show_texts(model_names([self.folder])[0], short or words, state, tip)
 
-    def _tell(self, name: str, facts: str, state: State, tip: str) -> None:
+    def _show_texts(self, name: str, facts: str, state: State, tip: str) -> None:
         self._name.set_full_text(name)
         self._facts.set_full_text(facts)
         self._state.setText(state.value)
@@ -127,7 +127,7 @@ class BaseRow(QFrame):
     def dropEvent(self, event: QDropEvent) -> None:
         folders = sort_dropped(dropped_paths(event.mimeData())).folders
         if folders:
-            event.setDropAction(Qt.DropAction.CopyAction)  # nobody is to delete the files now
+            event.setDropAction(Qt.DropAction.CopyAction)  # or the file manager deletes them
             event.accept()
             self.dropped.emit(folders[0])
 

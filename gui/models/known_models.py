@@ -39,7 +39,7 @@ class KnownModels:
 
     Attributes:
         summaries: of the folders that were read.
-        reasons: why a model is not compatible, None where it is; nothing of those that were not checked.
+        reasons: why a model is not compatible, None where it is; without those that were not checked.
     """
 
     def __init__(self) -> None:
@@ -57,7 +57,7 @@ class KnownModels:
         return State.FITS if folder in self.reasons else State.UNCHECKED
 
     def problem(self, folder: Path) -> Failure | None:
-        """Why the model cannot be merged: it cannot be read, or does not fit the others."""
+        """Why the model cannot be merged: it cannot be read, or does not fit the other models."""
         summary = self.summaries.get(folder)
         if summary is None:
             return None
@@ -96,7 +96,7 @@ class KnownModels:
 
 
 def types_text(dtypes: tuple[str, ...]) -> str:
-    """ "bf16", or "bf16 +1" where there are others."""
+    """ "bf16", or "bf16 +1" where there are more."""
     if not dtypes:
         return "–"
     return dtypes[0].lower() + (f" +{len(dtypes) - 1}" if len(dtypes) > 1 else "")

@@ -14,12 +14,12 @@ from gui.jobs import JobKeeper
 from gui.models.actions import ModelActions
 from gui.models.base_row import BaseRow
 from gui.models.known_models import KnownModels
-from gui.models.reading import FindModelsJob, FoundModels, ReadModelsJob
+from gui.models.read_jobs import FindModelsJob, FoundModels, ReadModelsJob
 from gui.models.summary import ModelSummary
 from gui.models.table_model import SubModelsModel
 from gui.models.table_view import SubModelsView
 from gui.widgets.choosing import choose_folder, choose_folders
-from gui.widgets.fields import tame
+from gui.widgets.fields import defer_to_window
 from gui.widgets.messages import MessagePanel
 from gui.widgets.theme import GRID, heading
 from gui.words import plural
@@ -28,19 +28,19 @@ __all__ = ["ModelsPanel"]
 
 
 class ModelsPanel(QWidget):
-    """Where models are chosen. Their headers are read in a thread of its own.
+    """Where models are chosen. Their headers are read in jobs.
 
     Attributes:
         base: the row of the base.
         sub_models_model: the list of sub-models.
         table: shows it.
         k_box: how many take part.
-        message: what is wrong with the selected model, or else with the base or the first that is at fault.
+        message: what is wrong with the selected model, or else with the base or the first other one.
         actions_: what can be done with the selected sub-models.
         last_folder: where the next dialog begins.
 
     Signals:
-        changed(): the base, the list, a weight or K is another; once for each call and each act of the user.
+        changed(): the base, the list, a weight or K changed; once for each call and each act of the user.
         summaries_changed(): more is known of the models; about ten times a second while they are read.
         note_given(str): a remark of no consequence, for the status bar.
     """
@@ -62,11 +62,15 @@ class ModelsPanel(QWidget):
         self.k_box = QSpinBox()
         self.k_box.setRange(0, 0)
         self.k_box.setKeyboardTracking(False)
-        tame(self.k_box)
+        defer_to_window(self.k_box)
         self.k_box.setAccessibleName("K, the number of sub-models that take part")
         self.k_box.setToolTip("The first K ticked sub-models of the list take part")
-        self.actions_ = ModelActions(self)
+        self.actions_ = ModelActions(self.table, self)
         self._lay_out()
+        self._connect()
+        self._on_selection_changed()
+
+    def _connect(self) -> None:
         self.base.choose_requested.connect(self.ask_for_base)
         self.base.clear_requested.connect(lambda: self.set_base(None))
         self.base.dropped.connect(self.set_base)
@@ -74,7 +78,19 @@ class ModelsPanel(QWidget):
         self.sub_models_model.changed.connect(self._on_changed)
         self.sub_models_model.folders_dropped.connect(self.add_from)
         self.table.selectionModel().selectionChanged.connect(self._on_selection_changed)
-        self._on_selection_changed()
+        for action, slot in (
+            (self.actions_.add, self.ask_for_sub_models),
+            (self.actions_.add_run, self.ask_for_run_folder),
+            (self.actions_.toggle, self.toggle_selected),
+            (self.actions_.only, self.enable_only_selected),
+            (self.actions_.weight, self.table.edit_weight),
+            (self.actions_.up, lambda: self.move_selected(-1)),
+            (self.actions_.down, lambda: self.move_selected(1)),
+            (self.actions_.base, self.make_selected_the_base),
+            (self.actions_.open, self.open_selected_folder),
+            (self.actions_.remove, self.remove_selected),
+        ):
+            action.triggered.connect(slot)
 
     def _lay_out(self) -> None:
         actions = self.actions_
@@ -109,7 +125,7 @@ class ModelsPanel(QWidget):
         layout.addLayout(buttons)
         layout.addWidget(self.message)
 
-    # -- what the window asks
+    # -- state, for the window
 
     @property
     def base_folder(self) -> Path | None:
@@ -132,10 +148,10 @@ class ModelsPanel(QWidget):
             if folder in self._known.summaries
         }
 
-    # -- what the window tells
+    # -- called by the window
 
     def apply(self, base: Path | None, choices: Sequence[ModelChoice], k: int) -> None:
-        """Put other models in the place of all; reads only folders that are not known yet."""
+        """Replace all models; reads only folders that are not known yet."""
         if (base, tuple(choices), k) == (self.base_folder, self.choices(), self.k):
             return
         selected = {choice.folder for choice in self._selected_choices()}
@@ -167,7 +183,7 @@ class ModelsPanel(QWidget):
 
     @Slot(object)
     def add_from(self, folders: Sequence[Path], *, runs: bool = False) -> None:
-        """Append models as soon as the folders were looked into; a training run stands for its checkpoints.
+        """Append models as soon as the folders were searched; a training run stands for its checkpoints.
 
         Args:
             folders: of models, or of training runs that hold checkpoint-* folders.
@@ -199,7 +215,7 @@ class ModelsPanel(QWidget):
         elif folder == self.base_folder:
             self.show_base()
 
-    # -- what the user asks
+    # -- commands of the user
 
     @Slot()
     def ask_for_base(self) -> None:
@@ -220,6 +236,7 @@ class ModelsPanel(QWidget):
             self.last_folder = folder.parent
             self.add_from([folder], runs=True)
 
+    @Slot()
     def remove_selected(self) -> None:
         rows = self.table.selected_rows()
         if rows:
@@ -229,7 +246,7 @@ class ModelsPanel(QWidget):
                 self.table.select_rows([min(rows[0], len(self.choices()) - 1)])
 
     def move_selected(self, by: int) -> None:
-        """Move the selected rows `by` rows down; they come to stand together."""
+        """Move the selected rows `by` rows down; they end up next to each other."""
         rows = self.table.selected_rows()
         if rows:
             self.sub_models_model.move(rows, max(rows[0] + by, 0) if by < 0 else rows[-1] + 1 + by)
@@ -240,10 +257,12 @@ class ModelsPanel(QWidget):
         if rows:
             self.sub_models_model.enable(rows, enabled)
 
+    @Slot()
     def toggle_selected(self) -> None:
         """Tick the selected rows, or clear their ticks where all have one."""
         self.enable_selected(not all(choice.enabled for choice in self._selected_choices()))
 
+    @Slot()
     def enable_only_selected(self) -> None:
         """The selected rows take part, and no others."""
         rows = self.table.selected_rows()
@@ -257,8 +276,9 @@ class ModelsPanel(QWidget):
                 len(rows),
             )
 
+    @Slot()
     def make_selected_the_base(self) -> None:
-        """The selected sub-model becomes the base; the base before, if any, takes its place in the list."""
+        """The selected sub-model becomes the base; the base before, if any, replaces it in the list."""
         selected, before = self._selected_choices(), self.base_folder
         if len(selected) != 1:
             self.note_given.emit("Select one sub-model to be the base")
@@ -270,6 +290,7 @@ class ModelsPanel(QWidget):
         else:
             self.sub_models_model.set_folder(row, before)
 
+    @Slot()
     def open_selected_folder(self) -> None:
         for choice in self._selected_choices():
             QDesktopServices.openUrl(QUrl.fromLocalFile(str(choice.folder)))
@@ -333,7 +354,7 @@ class ModelsPanel(QWidget):
 
     @Slot()
     def _on_selection_changed(self) -> None:
-        self.actions_.update()
+        self.actions_.update(self.table.selected_rows(), self.choices())
         self._show_problem()
 
     def _show_known(self) -> None:

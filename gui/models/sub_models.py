@@ -44,7 +44,7 @@ class SubModels:
         return numbers
 
     def put(self, choices: Iterable[ModelChoice]) -> None:
-        """Put `choices` in the place of all."""
+        """Replace the list by `choices`."""
         self.choices = tuple(choices)
         self.k = self.enabled if self.wanted is None else min(self.wanted, self.enabled)
 
@@ -83,7 +83,7 @@ class SubModels:
         )
 
     def set_folder(self, row: int, folder: Path) -> None:
-        """Put another model into row `row`, with the weight of the one before."""
+        """Replace the model in row `row`, keeping the weight."""
         choices = list(self.choices)
         choices[row] = replace(choices[row], folder=folder)
         self.put(choices)

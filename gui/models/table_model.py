@@ -81,7 +81,7 @@ class SubModelsModel(TableModel):
         names: what the rows are called; where folders have the same name, with the folder they are in.
 
     Signals:
-        changed(): the list, a weight or K is another; once for each call.
+        changed(): the list, a weight or K changed; once for each call.
         folders_dropped(object): a tuple of Path, from a file manager.
     """
 
@@ -112,10 +112,10 @@ class SubModelsModel(TableModel):
             self.sub_models.put((*before, *choices))
             self._find_names()
             self.endInsertRows()
-            self._tell_changed()
+            self._emit_changed()
 
     def replace_all(self, choices: Iterable[ModelChoice], k: int) -> None:
-        """Put `choices` in the place of the list."""
+        """Replace the list by `choices`."""
         after = tuple(choices)
         if [choice.folder for choice in after] == [choice.folder for choice in self.choices]:
             self.sub_models = SubModels(after)
@@ -126,7 +126,7 @@ class SubModelsModel(TableModel):
             self.sub_models.set_k(k)
             self._find_names()
             self.endResetModel()
-        self._tell_changed()
+        self._emit_changed()
 
     def remove(self, rows: Iterable[int]) -> None:
         for first, last in reversed(_ranges(rows)):
@@ -136,7 +136,7 @@ class SubModelsModel(TableModel):
             del self.names[first : last + 1]
             self.endRemoveRows()
         self._find_names()
-        self._tell_changed()
+        self._emit_changed()
 
     def move(self, rows: Iterable[int], before: int) -> None:
         """Gather `rows` in front of row `before`; the number of rows for the end."""
@@ -152,26 +152,26 @@ class SubModelsModel(TableModel):
             indexes, [self.index(row_after[index.row()], index.column()) for index in indexes]
         )
         self.layoutChanged.emit()
-        self._tell_changed()
+        self._emit_changed()
 
     def enable(self, rows: Iterable[int], enabled: bool) -> None:
         self.sub_models.enable(rows, enabled)
-        self._tell_changed()
+        self._emit_changed()
 
     def set_weight(self, rows: Iterable[int], weight: float) -> None:
         self.sub_models.set_weight(rows, weight)
-        self._tell_changed()
+        self._emit_changed()
 
     def set_folder(self, row: int, folder: Path) -> None:
-        """Put another model into `row`."""
+        """Replace the model in `row`."""
         self.sub_models.set_folder(row, folder)
         self._find_names()
-        self._tell_changed()
+        self._emit_changed()
 
     def set_k(self, k: int) -> None:
         if k != self.sub_models.k:
             self.sub_models.set_k(k)
-            self._tell_changed()
+            self._emit_changed()
 
     def show_known(self) -> None:
         """Show again what is known of the models."""
@@ -179,7 +179,7 @@ class SubModelsModel(TableModel):
             last = self.index(len(self.choices) - 1, len(Column) - 1)
             self.dataChanged.emit(self.index(0, 0), last)
 
-    # -- what Qt asks
+    # -- called by Qt
 
     def count(self) -> int:
         return len(self.choices)
@@ -303,7 +303,7 @@ class SubModelsModel(TableModel):
         self.names = model_names([choice.folder for choice in self.choices])
         self._numbers = self.sub_models.numbers()
 
-    def _tell_changed(self) -> None:
+    def _emit_changed(self) -> None:
         self._numbers = self.sub_models.numbers()
         self.show_known()
         self.changed.emit()

@@ -11,6 +11,7 @@ from PySide6.QtCore import (
     QPersistentModelIndex,
     QSize,
     Qt,
+    Slot,
 )
 from PySide6.QtGui import (
     QDragEnterEvent,
@@ -61,7 +62,7 @@ _LONGEST_NAME = 24
 class SubModelsView(QTableView):
     """The table, with an invitation while it is empty.
 
-    Where it is narrow, columns of what the tool tips say too are left out.
+    Where it is narrow, columns whose content is also in the tool tips are hidden.
     """
 
     def __init__(self, model: SubModelsModel) -> None:
@@ -113,6 +114,7 @@ class SubModelsView(QTableView):
             self.scrollTo(first)
         self.selectionModel().select(selection, flags.ClearAndSelect)
 
+    @Slot()
     def edit_weight(self) -> None:
         """Edit the weight of the current row; what is typed is for all selected rows."""
         index = self.currentIndex().siblingAtColumn(Column.WEIGHT)
@@ -164,7 +166,7 @@ class SubModelsView(QTableView):
             row += 1
         if self._model.dropMimeData(event.mimeData(), event.dropAction(), row, 0, QModelIndex()):
             if not event.mimeData().hasFormat(ROWS_MIME_TYPE):
-                event.setDropAction(Qt.DropAction.CopyAction)  # nobody is to delete the files now
+                event.setDropAction(Qt.DropAction.CopyAction)  # or the file manager deletes them
             event.accept()
         super().dragLeaveEvent(QDragLeaveEvent())
 

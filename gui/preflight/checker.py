@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from PySide6.QtCore import QObject, QTimer, Signal, Slot
 
-from core.plan.estimate import Throughput
+from core.plan.estimate import Throughput, Work
 from gui.document.merge_setup import MergeSetup
 from gui.jobs import JobKeeper
-from gui.preflight.plan_job import CalibrateJob, PlanJob
+from gui.preflight.plan_job import PlanJob
 from gui.preflight.report import PlanReport
-from gui.run.result import MergeResult
+from gui.preflight.warm_up_jobs import CalibrateJob, WarmUpJob
 from gui.settings import Settings
-from gui.window.warm_up import WarmUpJob
 
 __all__ = ["Checker"]
 
@@ -60,9 +59,9 @@ class Checker(QObject):
             self._job.cancel()
             self._job = None
 
-    def learn(self, result: MergeResult) -> None:
-        """Remember how fast a merge was."""
-        self._remember(self._throughput.updated(result.record.seconds, result.measured))
+    def learn(self, seconds: float, measured: Work) -> None:
+        """Remember how long a merge took, which had to do what `measured` says."""
+        self._remember(self._throughput.updated(seconds, measured))
 
     @Slot()
     def warm_up(self) -> None:
@@ -82,7 +81,7 @@ class Checker(QObject):
 
     @Slot(object)
     def _on_reported(self, report: PlanReport) -> None:
-        if self.sender() is self._job:  # and not one that was overtaken
+        if self.sender() is self._job:  # and not an earlier one
             self.reported.emit(report)
 
     @Slot()

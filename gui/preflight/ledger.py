@@ -1,4 +1,4 @@
-"""The ledger: what happens to each tensor of a merge, in a window of its own."""
+"""The ledger: what happens to each tensor of a merge, in a separate window."""
 
 from __future__ import annotations
 

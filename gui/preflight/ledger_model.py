@@ -91,7 +91,7 @@ class LedgerModel(TableModel):
         self._descending = order == Qt.SortOrder.DescendingOrder
         self._arrange()
 
-    # -- what Qt asks
+    # -- called by Qt
 
     def count(self) -> int:
         return len(self._shown)

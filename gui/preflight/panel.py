@@ -19,7 +19,7 @@ from gui.words import grouped
 __all__ = ["PreflightPanel", "about_text"]
 
 _SLOW_MS = 300
-"""A check that takes longer is worth a word."""
+"""A check that takes longer is mentioned."""
 
 _UNKNOWN = "–"
 
@@ -104,10 +104,10 @@ class PreflightPanel(QWidget):
         """Whether the last report is about what the fields say now."""
         return not self._stale
 
-    # -- what the window tells
+    # -- called by the window
 
     def setup_changed(self) -> None:
-        """The last report is out of date, and so is a wish to merge what it was about."""
+        """The last report is out of date, and so is a waiting merge of what it was about."""
         self._stale = True
         if self._wish:
             self._wish = False
@@ -122,7 +122,7 @@ class PreflightPanel(QWidget):
         self._update()
 
     def show_report(self, report: PlanReport) -> None:
-        """Show what was found about the set-up in the fields; starts the merge that was wished for."""
+        """Show what was found about the set-up in the fields; starts the merge that waited for it."""
         self._slow.stop()
         self._report, self._stale, self._slow_check = report, False, False
         wished, self._wish = self._wish, False
@@ -143,7 +143,7 @@ class PreflightPanel(QWidget):
         if merging != self._merging:
             had_focus = self.merge_button.hasFocus() or self.cancel_button.hasFocus()
             self._merging, self._cancelling, self._wish = merging, False, False
-            self.cancel_button.setEnabled(True)  # a button that is disabled hands its focus to anybody
+            self.cancel_button.setEnabled(True)  # a button that is disabled passes its focus on
             self.merge_button.setEnabled(True)
             if had_focus:
                 (self.cancel_button if merging else self.merge_button).setFocus()

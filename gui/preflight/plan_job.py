@@ -1,8 +1,7 @@
-"""Planning in a thread of its own, whenever the set-up is another."""
+"""Planning a merge in a job, whenever the set-up changes."""
 
 from __future__ import annotations
 
-import sys
 import traceback
 
 from PySide6.QtCore import Signal
@@ -15,7 +14,7 @@ from gui.jobs import Job
 from gui.preflight.preflight import look_ahead
 from gui.preflight.report import PlanReport, Problem
 
-__all__ = ["CalibrateJob", "PlanJob"]
+__all__ = ["PlanJob"]
 
 
 class PlanJob(Job):
@@ -56,26 +55,3 @@ class PlanJob(Job):
                 self._setup,
                 errors=(Problem(failure.message, f"{type(error).__name__}: {error}", "", failure=failure),),
             )
-
-
-class CalibrateJob(Job):
-    """Measures how fast the kernels are here. To be started when they have been warmed up.
-
-    Signals:
-        calibrated(object): the Throughput with what was measured.
-    """
-
-    calibrated = Signal(object)
-
-    def __init__(self, throughput: Throughput) -> None:
-        super().__init__()
-        self._throughput = throughput
-
-    def run(self) -> None:
-        try:
-            from core.plan.estimate import calibrated
-
-            self.calibrated.emit(calibrated(self._throughput))
-        except Exception as error:
-            # Estimates are less good without it, and that is all.
-            print(f"warning: the kernels could not be measured: {error}", file=sys.stderr)

@@ -28,7 +28,7 @@ __all__ = ["look_ahead", "problem_of"]
 _DISK_SHARE_TO_KEEP = 0.1
 
 _MOST_ALIKE = 3
-"""Sub-models that are others again and are named one by one."""
+"""How many copies of other sub-models are named one by one."""
 
 _COPIES_WITH_ONE_MODEL = {"linear", "parameter_selection"}
 
@@ -213,7 +213,7 @@ def _states(
             continue
         except MergeError as misfit:
             problem = problem_of(misfit, setup)
-            if problem.target == "base":  # then it says nothing of the sub-models
+            if problem.target == "base":  # then it says nothing about the sub-models
                 return dict(known)
             states[choice.folder] = problem.message
     return states
@@ -257,7 +257,7 @@ def _place_in_recipe(message: str, setup: MergeSetup) -> tuple[str, Path | None]
     return next((name for name in _FIELDS if name in words), "method"), None
 
 
-# -- what is good to know
+# -- warnings
 
 
 def _warnings(setup: MergeSetup, plan: MergePlan) -> Iterator[Problem]:

@@ -40,7 +40,7 @@ class ProblemList(QScrollArea):
         self.setWidgetResizable(True)
         self.setFrameShape(QFrame.Shape.NoFrame)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        self.setFocusPolicy(Qt.FocusPolicy.NoFocus)  # the rows have buttons to go to
+        self.setFocusPolicy(Qt.FocusPolicy.NoFocus)  # the rows have buttons that take the focus
         self.viewport().setAutoFillBackground(False)
         self._shown: tuple[tuple[Problem, ...], tuple[Problem, ...], str] = ((), (), "")
         self.links: list[QToolButton] = []
@@ -77,7 +77,7 @@ class ProblemList(QScrollArea):
         self._rows += [_Row(problem, wrong=False) for problem in warnings]
         self.links = [row.link for row in self._rows if row.link is not None]
         self._content = QWidget()
-        self._content.setMinimumSize(1, 1)  # wrapped text has no idea of its least height
+        self._content.setMinimumSize(1, 1)  # wrapped text does not report its least height
         layout = QVBoxLayout(self._content)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(GRID // 2)

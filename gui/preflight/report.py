@@ -30,7 +30,7 @@ class Problem:
             MergeSetup such as "seed", "out" and "tokenizer_source".
         path: the folder of the model that it is about, as the set-up names it; None where it is about none.
         missing: whether nothing is wrong, and something only has not been chosen yet.
-        failure: a fault of the program, with its details; None for anything that the user can mend.
+        failure: a fault of the program, with its details; None for anything that the user can correct.
     """
 
     message: str

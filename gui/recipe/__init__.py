@@ -1,1 +1,1 @@
-"""The form of a recipe."""
+"""The form in which a recipe is filled in."""

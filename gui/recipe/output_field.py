@@ -16,13 +16,13 @@ from gui.document.merge_setup import free_name
 from gui.jobs import Job, JobKeeper
 from gui.widgets.choosing import choose_folder
 from gui.widgets.dropped import dropped_paths, sort_dropped
-from gui.widgets.fields import name_field, side_by_side, tame
+from gui.widgets.fields import defer_to_window, name_field, side_by_side
 from gui.widgets.theme import GRID, secondary
 
 __all__ = ["FreeSpaceJob", "OutputField"]
 
 _PAUSE_MS = 300
-"""In typing, before the disk is asked."""
+"""A pause in typing, after which the disk is asked."""
 
 
 class OutputField(QWidget):
@@ -34,7 +34,7 @@ class OutputField(QWidget):
         space_label: how much is free where the folder would be.
 
     Signals:
-        changed(): the text is another.
+        changed(): the text changed.
     """
 
     changed = Signal()
@@ -127,7 +127,7 @@ class FreeSpaceJob(Job):
     """Finds out how much room there is; can be cancelled even where the disk never answers.
 
     Signals:
-        found(str, object): the folder, and bytes as an int; None where nobody knows.
+        found(str, object): the folder, and bytes as an int; None where that is not known.
     """
 
     found = Signal(str, object)
@@ -149,7 +149,7 @@ class FreeSpaceJob(Job):
             answers.append(_free_bytes(Path(self._folder)))
             self._answered.set()
 
-        # A dead network mount blocks its caller for good: let that be a thread that nobody waits for.
+        # A network mount that does not answer blocks its caller for good: in a thread that nothing waits for.
         threading.Thread(target=ask, daemon=True).start()
         self._answered.wait()
         if not self._cancelled:
@@ -168,7 +168,7 @@ def _free_bytes(out: Path) -> int | None:
 class _PathEdit(QLineEdit):
     def __init__(self) -> None:
         super().__init__()
-        tame(self)
+        defer_to_window(self)
         self.setAcceptDrops(True)
 
     def dragEnterEvent(self, event: QDragEnterEvent) -> None:

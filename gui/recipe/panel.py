@@ -23,20 +23,20 @@ from PySide6.QtWidgets import (
 from core.methods import METHODS, MethodSpec
 from gui.document.merge_setup import MergeSetup
 from gui.jobs import JobKeeper
+from gui.recipe.fold import Fold
 from gui.recipe.output_field import OutputField
 from gui.recipe.parameter_form import ParameterForm
 from gui.recipe.precision_form import PrecisionForm
 from gui.recipe.rules.panel import RulesPanel
 from gui.recipe.seed_field import SeedField
-from gui.recipe.unfolding import Fold
 from gui.settings import Settings
-from gui.widgets.fields import align_labels, form_layout, name_field, tame
+from gui.widgets.fields import align_labels, defer_to_window, form_layout, name_field
 from gui.widgets.theme import GRID, heading, secondary
 
 __all__ = ["RecipePanel"]
 
 _HELP_LINES = 4
-"""Reserved below the method, so that choosing another moves nothing."""
+"""Reserved below the method, so that choosing a method moves nothing."""
 
 
 class RecipePanel(QWidget):
@@ -51,7 +51,7 @@ class RecipePanel(QWidget):
         precision_fold, precision: what most people leave alone, and what opens it.
 
     Signals:
-        changed(): any field is another.
+        changed(): any field changed.
         unfolded(object): a part was unfolded by the user or by `show_field`; the widget that came into
             sight, once it has its place.
     """
@@ -69,7 +69,7 @@ class RecipePanel(QWidget):
         self._tokenizer: Path | None = None
         self.method_box = QComboBox()
         self.method_box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-        tame(self.method_box)
+        defer_to_window(self.method_box)
         name_field(self.method_box, "Merge method", "How the values of the models become one.")
         for spec in METHODS.values():
             self.method_box.addItem(spec.title, spec.name)
@@ -155,15 +155,18 @@ class RecipePanel(QWidget):
         self._on_changed()
 
     def show_models(self, setup: MergeSetup) -> None:
-        """Which sub-models there are; to be called whenever the base or their list is another."""
+        """Which sub-models there are; to be called whenever the base or their list changes."""
         if (reference := _reference(setup)) != self._reference:
             self._reference = reference
             self.rules.show_tensors(())
         self.rules.show_models(setup)
 
     def show_tensors(self, names: Sequence[str]) -> None:
-        """Which tensors are merged, by name, for the rules. None where that was not found out this time:
-        what was told last counts until the base is another."""
+        """Which tensors are merged, by name, for the rules.
+
+        Args:
+            names: none where that was not found out this time: the last ones count until the base changes.
+        """
         if names:
             self.rules.show_tensors(names)
 
@@ -172,7 +175,7 @@ class RecipePanel(QWidget):
 
     @Slot(int)
     def set_resamples(self, n: int) -> None:
-        """Put another n into the form, where it has one."""
+        """Put `n` into the form, where it has a field for it."""
         if "resamples" in self.parameters.fields:
             self.parameters.set_values(self.parameters.values() | {"resamples": n})
 
@@ -250,15 +253,15 @@ class RecipePanel(QWidget):
     def _on_precision_toggled(self, unfolded: bool) -> None:
         self._settings.recipe_unfolded = unfolded
         if unfolded:
-            self._tell_unfolded(self.precision)
+            self._emit_unfolded(self.precision)
 
     @Slot(bool)
     def _on_rules_toggled(self, unfolded: bool) -> None:
         self._rules_wanted = unfolded
         if unfolded:
-            self._tell_unfolded(self.rules)
+            self._emit_unfolded(self.rules)
 
-    def _tell_unfolded(self, part: QWidget) -> None:
+    def _emit_unfolded(self, part: QWidget) -> None:
         # Qt lays out what has become visible when it comes back to its events.
         QTimer.singleShot(0, part, lambda: self.unfolded.emit(part))
 
@@ -358,14 +361,14 @@ class _HelpLabel(QLabel):
     def focusInEvent(self, event: QFocusEvent) -> None:
         super().focusInEvent(event)
         if event.reason() == Qt.FocusReason.TabFocusReason:
-            self.focusNextPrevChild(True)  # to the link, which is all that there is to reach
+            self.focusNextPrevChild(True)  # to the link, the only thing in it that takes the focus
 
     def changeEvent(self, event: QEvent) -> None:
         super().changeEvent(event)
         if event.type() == QEvent.Type.FontChange:
             self._reserve()
         elif event.type() == QEvent.Type.PaletteChange:
-            self.setText("")  # the link keeps its colour unless the text is another
+            self.setText("")  # the link keeps its colour unless the text changes
             self.setText(self._text)
 
     def _reserve(self) -> None:

@@ -9,7 +9,7 @@ from PySide6.QtWidgets import QCheckBox, QLabel, QSpinBox, QWidget
 
 from core.methods import MethodSpec, ParameterSpec, ParameterValue
 from gui.document.merge_setup import form_parameters
-from gui.widgets.fields import ExactSpinBox, form_layout, name_field, tame
+from gui.widgets.fields import ExactSpinBox, defer_to_window, form_layout, name_field
 from gui.words import weight_text
 
 __all__ = ["ParameterForm"]
@@ -25,7 +25,7 @@ class ParameterForm(QWidget):
         form: their layout.
 
     Signals:
-        changed(): a value is another.
+        changed(): a value changed.
     """
 
     changed = Signal()
@@ -89,7 +89,7 @@ def _field(spec: ParameterSpec) -> Field:
         field.setRange(
             -1e9 if spec.minimum is None else spec.minimum, 1e9 if spec.maximum is None else spec.maximum
         )
-    tame(field)
+    defer_to_window(field)
     name_field(field, spec.title, f"{spec.help} {_range_text(spec)}")
     return field
 

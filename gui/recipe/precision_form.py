@@ -16,7 +16,7 @@ from core.units import bytes_text
 from gui.document.merge_setup import MergeSetup
 from gui.jobs import JobKeeper
 from gui.recipe.devices_job import DevicesJob
-from gui.widgets.fields import ExactSpinBox, NumberOrNothing, form_layout, name_field, tame
+from gui.widgets.fields import ExactSpinBox, NumberOrNothing, defer_to_window, form_layout, name_field
 from gui.words import plural, weight_text
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ class PrecisionForm(QWidget):
         form: their layout.
 
     Signals:
-        changed(): a field is another.
+        changed(): a field changed.
     """
 
     changed = Signal()
@@ -103,7 +103,7 @@ class PrecisionForm(QWidget):
         ):
             label = QLabel(title)
             label.setBuddy(field)
-            tame(field)
+            defer_to_window(field)
             name_field(field, title, tip)
             self.form.addRow(label, field)
             self.fields[name] = field

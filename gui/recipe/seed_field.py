@@ -1,4 +1,4 @@
-"""The seed, with a die."""
+"""The seed, with buttons for a random one and for copying it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from PySide6.QtGui import QGuiApplication, QValidator
 from PySide6.QtWidgets import QLineEdit, QToolButton, QWidget
 
 from core.draws import MAX_SEED
-from gui.widgets.fields import name_field, side_by_side, tame
+from gui.widgets.fields import defer_to_window, name_field, side_by_side
 
 __all__ = ["SeedField"]
 
@@ -22,7 +22,7 @@ class SeedField(QWidget):
         dice_button, copy_button: beside it.
 
     Signals:
-        changed(): the text is another.
+        changed(): the text changed.
     """
 
     changed = Signal()
@@ -31,7 +31,7 @@ class SeedField(QWidget):
         super().__init__(parent)
         self.edit = QLineEdit("0")
         self.edit.setValidator(_SeedValidator(self))
-        tame(self.edit)
+        defer_to_window(self.edit)
         name_field(
             self.edit,
             "Seed of the random draws",

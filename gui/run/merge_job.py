@@ -1,4 +1,4 @@
-"""One merge in a thread of its own."""
+"""One merge, in a job."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ class MergeJob(Job):
         return MergeResult(record, out, plan.warnings, self._findings_so_far() if draws else None, measured)
 
     def _note(self, of: Callable[[HistoryEntry], HistoryEntry]) -> None:
-        """Write the run into the history; a merge is worth more than its entry, and goes on without."""
+        """Write the run into the history; the merge goes on where that fails."""
         if self._entry is not None:
             try:
                 self._history.add(of(self._entry))

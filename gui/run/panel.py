@@ -1,4 +1,4 @@
-"""What happens and what happened: progress, results, errors."""
+"""The strip below the pictures: progress, results, errors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a merge tells the window: what is about to happen, and what came of it."""
+"""What a merge reports: its plan, and its result."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Parts that several panels are made of."""
+"""Widgets and their texts and colours that several panels use."""

@@ -1,4 +1,4 @@
-"""Fields as a form needs them: in a column that scrolls, and in a window that undoes."""
+"""Fields for forms that scroll, in a window that has its own undo."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ __all__ = [
     "ExactSpinBox",
     "NumberOrNothing",
     "align_labels",
+    "defer_to_window",
     "form_layout",
     "name_field",
     "side_by_side",
@@ -30,22 +31,23 @@ __all__ = [
 ]
 
 
-def tame(field: QWidget) -> None:
-    """Make `field` a good neighbour.
-
-    The wheel scrolls past it unless it has the focus, undo is the window's, and drops are the window's.
-    """
+def defer_to_window(field: QWidget) -> None:
+    """Leave the wheel to the form unless `field` has the focus, and undo, redo and drops to the window."""
     field.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
-    manners = _Manners(field)
-    field.installEventFilter(manners)
+    event_filter = _FieldFilter(field)
+    field.installEventFilter(event_filter)
     inner = field.lineEdit() if isinstance(field, QAbstractSpinBox) else field
     if isinstance(inner, QLineEdit):
         inner.setAcceptDrops(False)
-        inner.installEventFilter(manners)
+        inner.installEventFilter(event_filter)
+
+
+tame = defer_to_window
+"""The earlier name, which the pictures use."""
 
 
 def name_field(field: QWidget, name: str, tip: str) -> None:
-    """Tell screen readers and the pointer what `field` is."""
+    """Say what `field` is, to screen readers and in its tool tip."""
     field.setAccessibleName(name)
     field.setAccessibleDescription(tip)
     field.setToolTip(f"<p>{tip}</p>")  # rich text wraps
@@ -141,7 +143,7 @@ class NumberOrNothing(QLineEdit):
         self.setText("" if self._value is None else weight_text(self._value))
 
 
-class _Manners(QObject):
+class _FieldFilter(QObject):
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
         kind = event.type()
         if kind == QEvent.Type.Wheel and isinstance(watched, QWidget) and not watched.hasFocus():

@@ -149,7 +149,7 @@ class MessagePanel(QFrame):
             button.clicked.connect(self._on_clicked)
             self._actions.addWidget(button, 0, Qt.AlignmentFlag.AlignVCenter)
         above = self.parentWidget()
-        hidden = self.isHidden() and above is not None  # its own width is of no account then
+        hidden = self.isHidden() and above is not None  # its own width does not matter then
         self._place_actions(above.width() if hidden and above is not None else self.width())
 
     def _place_actions(self, width: int) -> None:

@@ -183,7 +183,7 @@ def secondary(widget: QWidget) -> None:
 
 
 def accent_button(button: QPushButton) -> None:
-    """Paint the one button that everything leads to in the accent colour; to be called on palette changes."""
+    """Paint `button`, the main one of the window, in the accent colour; to be called on palette changes."""
     colours = QPalette(QGuiApplication.palette())
     for group in (QPalette.ColorGroup.Active, QPalette.ColorGroup.Inactive):
         # Fusion lightens it again, most of all at the upper edge.

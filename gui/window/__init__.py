@@ -1,1 +1,1 @@
-"""The main window: its menus, docks and panels."""
+"""The main window: menus, docks, the log, and what connects the panels."""

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
-from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QObject, Qt, Slot
 from PySide6.QtGui import QAction, QKeySequence
-from PySide6.QtWidgets import QMenu, QMessageBox
+from PySide6.QtWidgets import QMainWindow, QMenu, QMessageBox
 
+from gui.document.document import Document
 from gui.widgets.messages import without_icons
-
-if TYPE_CHECKING:
-    from gui.window.window import MainWindow
+from gui.window.layout import WindowLayout
+from gui.window.panels import Panels
+from gui.window.recipes import Recipes
 
 __all__ = ["Actions"]
 
@@ -27,41 +26,44 @@ _Keys = QKeySequence.StandardKey
 
 
 class Actions(QObject):
-    """Fills the menu bar of a window and keeps its entries up to date."""
+    """Fills the menu bar of a window and keeps its entries up to date.
 
-    def __init__(self, window: MainWindow) -> None:
+    Attributes:
+        save_pictures, read_again, merge, cancel, again: what the window does itself; the others are
+            connected to the parts that do them.
+    """
+
+    def __init__(
+        self, window: QMainWindow, panels: Panels, document: Document, recipes: Recipes, layout: WindowLayout
+    ) -> None:
         super().__init__(window)
-        self._window = window
-        models, undo = window.models, window.document.undo
+        self._window, self._document, self._open = window, document, recipes.open
+        models, undo, seed = panels.models, document.undo, panels.recipe.seed
         self._recent = QMenu("Open &recent", window)
         self._recent.aboutToShow.connect(self._fill_recent)
-        self._pictures = _action(
-            window, "Save all &pictures…", "Ctrl+Shift+P", window.ask_where_to_save_pictures
-        )
+        self.save_pictures = _action(window, "Save all &pictures…", "Ctrl+Shift+P")
+        self.read_again = _action(window, "Read the models a&gain", "F5")
         leave = _action(window, "&Quit", _Keys.Quit, window.close)
         leave.setMenuRole(QAction.MenuRole.QuitRole)
         if leave.shortcut().isEmpty():
             leave.setShortcut("Ctrl+Q")
-        save_as = _action(window, "Save recipe &as…", _Keys.SaveAs, window.save_recipe_as)
+        save_as = _action(window, "Save recipe &as…", _Keys.SaveAs, recipes.save_as)
         if save_as.shortcut().isEmpty():
             save_as.setShortcut("Ctrl+Shift+S")
-        self._merge = _action(window, "&Merge", "Ctrl+Return", window.start_merge)
-        self._cancel = _action(window, "&Cancel", "Ctrl+.", window.cancel_merge)
-        self._again = _action(
-            window, "Merge again with another &seed", "Ctrl+Shift+Return", window.merge_again
-        )
-        ledger = _action(window, "Show every &tensor…", "Ctrl+T", window.preflight.show_ledger)
+        self.merge = _action(window, "&Merge", "Ctrl+Return")
+        self.cancel = _action(window, "&Cancel", "Ctrl+.")
+        self.again = _action(window, "Merge again with another &seed", "Ctrl+Shift+Return")
+        ledger = _action(window, "Show every &tensor…", "Ctrl+T", panels.preflight.show_ledger)
         about = _action(window, "&About Paramosaic", "F1", self._on_about)
         about.setMenuRole(QAction.MenuRole.AboutRole)
-        recipes: list[QAction | QMenu] = [
-            _action(window, "&New recipe", _Keys.New, window.new_recipe),
-            _action(window, "&Open recipe…", _Keys.Open, window.ask_for_recipe),
+        files: list[QAction | QMenu] = [
+            _action(window, "&New recipe", _Keys.New, recipes.new),
+            _action(window, "&Open recipe…", _Keys.Open, recipes.ask_what_to_open),
             self._recent,
-            _action(window, "&Save recipe", _Keys.Save, window.save_recipe),
+            _action(window, "&Save recipe", _Keys.Save, recipes.save),
             save_as,
-            _action(window, "Open the &demo", "Ctrl+D", window.open_demo),
+            _action(window, "Open the &demo", "Ctrl+D", recipes.open_demo),
         ]
-        seed = window.recipe.seed
         edits = [
             undo.undo_action(window),
             undo.redo_action(window),
@@ -79,22 +81,22 @@ class Actions(QObject):
             None,
             *(selected.up, selected.down, selected.base, selected.open, selected.remove),
             None,
-            _action(window, "Read the models a&gain", "F5", window.refresh_models),
+            self.read_again,
         ]
         log = [
-            _action(window, "&Copy the log", "Ctrl+Shift+L", window.log.copy),
-            _action(window, "&Save the log…", "Ctrl+Alt+S", window.log.ask_where_to_save),
+            _action(window, "&Copy the log", "Ctrl+Shift+L", panels.log.copy),
+            _action(window, "&Save the log…", "Ctrl+Alt+S", panels.log.ask_where_to_save),
         ]
-        reset = _action(window, "&Reset the layout", "Ctrl+0", window.layout_.reset)
+        reset = _action(window, "&Reset the layout", "Ctrl+0", layout.reset)
         self._while_idle: list[QAction | QMenu] = []
         bar = window.menuBar()
         for title, entries in (
-            ("&File", [*recipes, None, leave]),
+            ("&File", [*files, None, leave]),
             ("&Edit", edits),
             ("M&odels", chosen),
-            ("Me&rge", [self._merge, self._cancel, None, self._again, None, ledger]),
-            ("P&ictures", [*window.pictures.actions_, None, self._pictures]),
-            ("&View", [*window.layout_.actions(), None, *window.history.actions_, None, *log, None, reset]),
+            ("Me&rge", [self.merge, self.cancel, None, self.again, None, ledger]),
+            ("P&ictures", [*panels.pictures.actions_, None, self.save_pictures]),
+            ("&View", [*layout.actions(), None, *panels.history.actions_, None, *log, None, reset]),
             ("&Help", [about]),
         ):
             menu = bar.addMenu(title)
@@ -107,26 +109,32 @@ class Actions(QObject):
                     menu.addAction(entry)
             if title in {"&Edit", "M&odels"}:
                 self._while_idle.append(menu)  # its entries enable themselves
-        self._while_idle += recipes
+        self._while_idle += files
 
-    def update(self) -> None:
-        """Enable what can be done now."""
-        merging = self._window.merging
+    def update(self, *, merging: bool, can_merge: bool, can_merge_again: bool, has_pictures: bool) -> None:
+        """Enable what can be done now.
+
+        Args:
+            merging: whether a merge runs.
+            can_merge: whether one may be started.
+            can_merge_again: whether there is a result that would be different with another seed.
+            has_pictures: whether there are any to be saved.
+        """
         for entry in self._while_idle:
             entry.setEnabled(not merging)
-        self._pictures.setEnabled(self._window.has_pictures and not merging)
-        self._merge.setEnabled(self._window.merge_button.isEnabled())
-        self._cancel.setEnabled(merging)
-        self._again.setEnabled(not merging and self._window.can_merge_again)
+        self.save_pictures.setEnabled(has_pictures and not merging)
+        self.merge.setEnabled(can_merge)
+        self.cancel.setEnabled(merging)
+        self.again.setEnabled(can_merge_again and not merging)
 
     @Slot()
     def _fill_recent(self) -> None:
         self._recent.clear()
-        for number, path in enumerate(self._window.settings.recent_recipes, start=1):
+        for number, path in enumerate(self._document.recent, start=1):
             entry = self._recent.addAction(f"&{number} {path.name}")
             entry.setToolTip(str(path))
             entry.setData(str(path))
-            entry.triggered.connect(lambda _, path=path: self._window.open_recipe(Path(path)))
+            entry.triggered.connect(lambda _, path=path: self._open(path))
         self._recent.setToolTipsVisible(True)
         if self._recent.isEmpty():
             self._recent.addAction("No recipe yet").setEnabled(False)
@@ -148,9 +156,10 @@ class Actions(QObject):
         box.open()
 
 
-def _action(window: MainWindow, text: str, keys: _Keys | str | None, slot: object) -> QAction:
+def _action(window: QMainWindow, text: str, keys: _Keys | str | None, slot: object = None) -> QAction:
     action = QAction(text, window)
     if keys is not None:
         action.setShortcut(keys if isinstance(keys, str) else QKeySequence(keys))
-    action.triggered.connect(slot)
+    if slot is not None:
+        action.triggered.connect(slot)
     return action

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import secrets
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 from PySide6.QtCore import QEvent, QTimer, QUrl, Slot
 from PySide6.QtGui import QCloseEvent, QDesktopServices, QDragEnterEvent, QDropEvent
-from PySide6.QtWidgets import QMainWindow, QMessageBox, QPushButton
+from PySide6.QtWidgets import QMainWindow, QPushButton
 
-from core import MergeError
 from core.runs.history import History, HistoryEntry
 from gui.document.document import Document
-from gui.document.merge_setup import MergeSetup, first_missing, free_name, output_beside
+from gui.document.merge_setup import MergeSetup, free_name, output_beside
 from gui.failure import Failure
 from gui.history.comparing import Comparing
 from gui.history.panel import HistoryPanel
@@ -35,15 +32,14 @@ from gui.run.merger import Merger
 from gui.run.panel import RunPanel, title_text
 from gui.run.result import MergeResult
 from gui.settings import Settings
-from gui.widgets.choosing import choose_recipe, choose_recipe_to_save
 from gui.widgets.dropped import dropped_paths, sort_dropped
 from gui.widgets.messages import DetailsDialog
 from gui.window.actions import Actions
-from gui.window.docks import WindowLayout
+from gui.window.closing import Closing
+from gui.window.layout import WindowLayout
 from gui.window.log_panel import LogPanel
-from gui.window.questions import ask_to_cancel_the_merge, ask_to_save
-from gui.words import plural
-from resources import DEMO_FOLDER
+from gui.window.panels import Panels
+from gui.window.recipes import Recipes
 
 __all__ = ["MainWindow"]
 
@@ -57,7 +53,7 @@ class MainWindow(QMainWindow):
         models, recipe, preflight: what you do.
         pictures, run: what you see.
         history, log: what happened.
-        document: the recipe as a document.
+        document, recipes: the recipe as a document, and what opens and saves it.
         checker: what keeps the report before the merge up to date.
         looking, comparing, merger: what fills the pictures.
     """
@@ -70,9 +66,6 @@ class MainWindow(QMainWindow):
         self.document = Document(settings, self)
         self._jobs = JobKeeper(self)
         self._history = history
-        self._question: QMessageBox | None = None
-        self._close_after = False
-        self._closing = False
         self._applying = False
         self.models = ModelsPanel(self._jobs)
         self.recipe = RecipePanel(self._jobs, settings)
@@ -86,9 +79,14 @@ class MainWindow(QMainWindow):
         self.comparing = Comparing(self.pictures, self._jobs, self)
         self.merger = Merger(history, self._jobs, self.looking, self.comparing, self.run, self.log, self)
         self._saver = PictureSaver(self)
-        self.statusBar().setSizeGripEnabled(False)  # there from the beginning: nothing moves when it speaks
-        self.layout_ = WindowLayout(self)
-        self.actions_ = Actions(self)
+        self.statusBar().setSizeGripEnabled(False)  # so that nothing moves when a note is shown
+        self._panels = Panels(
+            self.models, self.recipe, self.preflight, self.pictures, self.run, self.history, self.log
+        )
+        self.recipes = Recipes(self.document, self._panels, self)
+        self._closing = Closing(self.merger, self.recipes, self)
+        self.layout_ = WindowLayout(self, self._panels)
+        self.actions_ = Actions(self, self._panels, self.document, self.recipes, self.layout_)
         self._connect()
         self._setup = self.setup()
         self.document.begin(self._setup)
@@ -108,7 +106,7 @@ class MainWindow(QMainWindow):
         self.preflight.show_requested.connect(self.show_problem)
         self.preflight.wish_dropped.connect(self._note)
         self.pictures.built.connect(self.checker.warm_up)
-        self.pictures.demo_requested.connect(self.open_demo)
+        self.pictures.demo_requested.connect(self.recipes.open_demo)
         self.pictures.save_requested.connect(self.ask_where_to_save_picture)
         self.pictures.resampling.resamples_requested.connect(self.recipe.set_resamples)
         self.pictures.detail_requested.connect(self.layout_.show_detail)
@@ -117,10 +115,20 @@ class MainWindow(QMainWindow):
         self.merger.succeeded.connect(self._on_succeeded)
         self.merger.failed.connect(self._on_failed)
         self.merger.ended.connect(self._on_ended)
+        self._closing.cancel_requested.connect(self.cancel_merge)
+        self.recipes.opened.connect(self._begin)
+        self.recipes.reopened.connect(self._on_reopened)
+        self.recipes.noted.connect(self._note)
+        self.recipes.failed.connect(self._show_failure)
+        self.actions_.save_pictures.triggered.connect(self.ask_where_to_save_pictures)
+        self.actions_.read_again.triggered.connect(self.refresh_models)
+        self.actions_.merge.triggered.connect(self.start_merge)
+        self.actions_.cancel.triggered.connect(self.cancel_merge)
+        self.actions_.again.triggered.connect(self.merge_again)
         self._saver.saved.connect(self._note)
         self._saver.failed.connect(self._show_failure)
         self.run.again_requested.connect(self.merge_again)
-        self.history.reopen_requested.connect(self.reopen)
+        self.history.reopen_requested.connect(self.recipes.reopen)
         self.history.loaded.connect(self.pictures.comparison.set_runs)
         self.history.compare_requested.connect(self.comparing.show)
         self.history.open_folder_requested.connect(self._open_folder)
@@ -142,28 +150,12 @@ class MainWindow(QMainWindow):
 
     @property
     def idle(self) -> bool:
-        """Whether nothing goes on behind it."""
+        """Whether no job runs."""
         return self._jobs.idle
-
-    @property
-    def has_pictures(self) -> bool:
-        return self.observer.findings is not None
-
-    @property
-    def can_merge_again(self) -> bool:
-        """Whether there is a result that another seed would make another."""
-        return self.merger.result is not None and self.recipe.method.parameter("resamples") is not None
 
     def setup(self) -> MergeSetup:
         """What the fields say."""
-        before = MergeSetup(
-            method=self.recipe.method.name,
-            base=self.models.base_folder,
-            models=self.models.choices(),
-            k=self.models.k,
-            parameters={},
-        )
-        return self.recipe.read_into(before)
+        return self._panels.setup()
 
     @Slot()
     def warm_up(self) -> None:
@@ -172,119 +164,38 @@ class MainWindow(QMainWindow):
 
     # -- recipes
 
-    @Slot()
     def new_recipe(self) -> None:
-        self._unless_unsaved(lambda: self._begin(MergeSetup.empty(self.setup())))
-
-    @Slot()
-    def ask_for_recipe(self) -> None:
-        path = choose_recipe(self, self._recipe_folder())
-        if path is not None:
-            self.open_recipe(path)
-
-    def open_recipe(self, path: Path) -> None:
-        """Load `path` into the fields, after asking where something would be lost."""
-        self._unless_unsaved(lambda: self.load_recipe(path))
+        self.recipes.new()
 
     def load_recipe(self, path: Path, out: Path | None = None) -> bool:
-        """Load `path` into the fields without asking; says why not where it cannot be read.
-
-        Args:
-            path: the recipe.
-            out: the output folder to suggest; None for one beside the recipe.
-        """
-        try:
-            setup = self.document.load(path, self.setup())
-        except MergeError as error:
-            self._show_failure(Failure.of(error))
-            return False
-        self._begin(replace(setup, out=str(out or output_beside(path))), path)
-        return True
-
-    @Slot()
-    def open_demo(self) -> None:
-        """The demo models, to be merged into a folder of the current directory."""
-
-        def load() -> None:
-            path = DEMO_FOLDER / "recipe.yaml"
-            setup = self.document.load(path, self.setup())
-            place = Path.cwd() if os.access(Path.cwd(), os.W_OK) else Path.home()
-            self._begin(replace(setup, out=str(free_name(place / "paramosaic-demo"))))
-
-        self._unless_unsaved(load)
+        """As `Recipes.load`."""
+        return self.recipes.load(path, out)
 
     def reopen(self, entry: HistoryEntry) -> None:
-        """Put the recipe of an earlier run into the fields."""
-
-        def load() -> None:
-            try:
-                setup = self.document.load_entry(entry, self.setup())
-            except MergeError as error:
-                self._show_failure(Failure.of(error))
-                return
-            self._begin(replace(setup, out=str(free_name(Path(entry.out)))))
-            if entry.status == "done":
-                self.looking.recall(entry, self._setup)
-
-        self._unless_unsaved(load)
-
-    @Slot()
-    def save_recipe(self) -> bool:
-        """Save to the recipe's file, or ask for one. Whether it was saved."""
-        return self._save_to(self.document.path) if self.document.path is not None else self.save_recipe_as()
-
-    @Slot()
-    def save_recipe_as(self) -> bool:
-        path = choose_recipe_to_save(self, self._recipe_folder())
-        return path is not None and self._save_to(path)
-
-    def _save_to(self, path: Path) -> bool:
-        self.models.commit_edits()
-        setup = self.setup()
-        missing = first_missing(setup)
-        if missing is not None and missing[1] != "out":
-            self._show_failure(Failure("The recipe cannot be saved before it is complete.", missing[0]))
-            return False
-        try:
-            self.document.save(setup, path)
-        except MergeError as error:
-            self._show_failure(Failure.of(error))
-            return False
-        idle = len(setup.models) - len(setup.taking_part)
-        left = f"; {plural(idle, 'sub-model')} that took no part left out" if idle else ""
-        self._note(f"Saved {path.name}{left}")
-        return True
+        self.recipes.reopen(entry)
 
     @Slot(object)
     def ask_where_to_save_picture(self, picture: Picture) -> None:
-        self._saver.ask_for_one(picture, self._recipe_folder())
+        self._saver.ask_for_one(picture, self.recipes.folder)
 
     @Slot()
     def ask_where_to_save_pictures(self) -> None:
         findings = self.observer.findings
         if findings is not None:
-            self._saver.ask_for_all(findings, self.observer.source.text, self._recipe_folder())
+            self._saver.ask_for_all(findings, self.observer.source.text, self.recipes.folder)
 
-    def _begin(self, setup: MergeSetup, path: Path | None = None) -> None:
+    @Slot(object, object)
+    def _begin(self, setup: MergeSetup, path: Path | None) -> None:
         """Show `setup` as a new document."""
         self.run.message.clear()
         self.merger.forget_result()
         self._apply(setup)
         self.document.begin(self._setup, path)
 
-    def _unless_unsaved(self, then: Callable[[], object]) -> None:
-        """Do `then`, after asking what becomes of changes that would be lost."""
-        if self.merging:
-            return
-        if self.document.would_be_lost(self._setup):
-            ask_to_save(self, self.save_recipe, then)
-        else:
-            then()
-
-    def _recipe_folder(self) -> Path:
-        if self.document.path is not None:
-            return self.document.path.parent
-        return self._setup.base.parent if self._setup.base is not None else Path.cwd()
+    @Slot(object)
+    def _on_reopened(self, entry: HistoryEntry) -> None:
+        if entry.status == "done":
+            self.looking.recall(entry, self._setup)
 
     # -- the set-up
 
@@ -296,14 +207,13 @@ class MainWindow(QMainWindow):
     def _apply(self, setup: MergeSetup) -> None:
         """Set every field from `setup`."""
         self._applying = True
-        self.models.apply(setup.base, setup.models, setup.k)
-        self.recipe.apply(setup)
+        self._panels.apply(setup)
         self._applying = False
         self._on_changed()
 
     @Slot()
     def _on_changed(self) -> None:
-        """A field is another."""
+        """A field changed."""
         if self._applying:
             return
         setup = self.setup()
@@ -352,14 +262,7 @@ class MainWindow(QMainWindow):
             DetailsDialog(problem.failure, self).open()
             return
         self.layout_.show_setup()
-        if problem.path is not None and problem.path in {choice.folder for choice in self._setup.models}:
-            self.models.show_model(problem.path)
-        elif problem.target == "base":
-            self.models.show_base()
-        elif problem.target == "models":
-            self.models.table.setFocus()
-        else:
-            self.recipe.show_field(problem.target)
+        self._panels.go_to(problem)
 
     # -- merging
 
@@ -392,12 +295,12 @@ class MainWindow(QMainWindow):
     @Slot(object, object)
     def _on_succeeded(self, setup: MergeSetup, result: MergeResult) -> None:
         self.document.keep(setup)
-        self.checker.learn(result)
+        self.checker.learn(result.record.seconds, result.measured)
 
     @Slot(object)
     def _on_failed(self, failure: Failure) -> None:
         self._show_failure(failure)
-        if failure.details is not None and not self._closing:
+        if failure.details is not None and not self._closing.insists:
             DetailsDialog(failure, self).open()
 
     @Slot()
@@ -409,11 +312,7 @@ class MainWindow(QMainWindow):
             self._take(self.setup(), by_user=False)
         self.checker.check_now(self._setup)
         self._update()
-        if self._question is not None:
-            self._question.close()
-        if self._closing or self._close_after:
-            self._close_after = False
-            self.close()
+        self._closing.merge_ended()
 
     # -- state
 
@@ -423,7 +322,14 @@ class MainWindow(QMainWindow):
         self.models.setEnabled(not self.merging)
         self.recipe.setEnabled(not self.merging)
         self.preflight.set_merging(self.merging)
-        self.actions_.update()
+        self.recipes.set_merging(self.merging)
+        draws = self.recipe.method.parameter("resamples") is not None
+        self.actions_.update(
+            merging=self.merging,
+            can_merge=self.merge_button.isEnabled(),
+            can_merge_again=self.merger.result is not None and draws,
+            has_pictures=self.observer.findings is not None,
+        )
         self._update_title()
         self.looking.show_setup(self._setup, merging=self.merging)
 
@@ -459,7 +365,9 @@ class MainWindow(QMainWindow):
         if recipe is None:
             self.models.add_from(dropped.folders)
         else:
-            self._unless_unsaved(lambda: self.load_recipe(recipe) and self.models.add_from(dropped.folders))
+            self.recipes.unless_unsaved(
+                lambda: self.recipes.load(recipe) and self.models.add_from(dropped.folders)
+            )
         if dropped.unusable:
             self._note(f"{dropped.unusable[0].name} is neither a model nor a recipe")
 
@@ -470,15 +378,7 @@ class MainWindow(QMainWindow):
 
     def closeEvent(self, event: QCloseEvent) -> None:
         self.models.commit_edits()
-        if not self._closing and (self.merging or self.document.would_be_lost(self._setup)):
-            event.ignore()
-            if self.merging:
-                self._question = ask_to_cancel_the_merge(self, self._cancel_and_close)
-                self._question.finished.connect(self._on_answered)
-            else:
-                ask_to_save(self, self.save_recipe, self.close_at_once)
-            return
-        if self.merging:
+        if not self._closing.may_close():
             event.ignore()
             return
         self.layout_.save(self.settings)
@@ -490,19 +390,9 @@ class MainWindow(QMainWindow):
             timer.stop()
         event.accept()
 
-    @Slot()
-    def _on_answered(self) -> None:
-        self._question = None
-
-    def _cancel_and_close(self) -> None:
-        self._close_after = True
-        self.cancel_merge()
-
     def close_at_once(self) -> None:
         """Close without asking; a running merge is cancelled first."""
-        self._closing = True
-        self.cancel_merge()
-        self.close()
+        self._closing.close_at_once()
 
     @Slot(object)
     def _open_folder(self, folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""The weighted average on a GPU (Triton), bit for bit what core.kernels.cpu.workspace computes."""
+"""The weighted average on a GPU (Triton), bit for bit what core.kernels.cpu.averaging computes."""
 
 # No `from __future__ import annotations`: Triton reads the parameters' annotations. What is below is
 # compiled by Triton, with types and tuples of its own, which the usual checks do not know.
@@ -11,91 +11,118 @@ __all__ = ["average_kernel"]
 
 
 @triton.jit
-def _widen(words, KIND: tl.constexpr):
+def _widen(words, KIND: tl.constexpr, WIDE: tl.constexpr):
     """The values of words of KIND in the computing type: exact."""
     if KIND == "BF16":
-        return (words.to(tl.uint16, bitcast=True).to(tl.uint32) << 16).to(tl.float32, bitcast=True)
+        values = (words.to(tl.uint16, bitcast=True).to(tl.uint32) << 16).to(tl.float32, bitcast=True)
     elif KIND == "F16":
-        return words.to(tl.float16, bitcast=True).to(tl.float32)
+        values = words.to(tl.float16, bitcast=True).to(tl.float32)
     elif KIND == "F32":
-        return words.to(tl.float32, bitcast=True)
+        values = words.to(tl.float32, bitcast=True)
     else:
-        return words.to(tl.float64, bitcast=True)
+        values = words.to(tl.float64, bitcast=True)
+    if WIDE:
+        values = values.to(tl.float64)
+    return values
 
 
 @triton.jit
-def _round(values, KIND: tl.constexpr):
-    """float32 (float64 for F64) rounded once to nearest even to KIND, as a signed word; one NaN.
+def _round(
+    values,
+    WIDE: tl.constexpr,
+    EXPONENT_BITS: tl.constexpr,
+    MANTISSA_BITS: tl.constexpr,
+    INFINITY: tl.constexpr,
+    NAN: tl.constexpr,
+):
+    """float32 (float64 where WIDE) rounded once to nearest even to another type, as unsigned words.
 
     On the bits, because no two devices agree on a NaN's, and none is to flush a subnormal.
     """
-    if KIND == "F64":
-        bits = values.to(tl.uint64, bitcast=True)
-        is_nan = (bits & 0x7FFFFFFFFFFFFFFF) > 0x7FF0000000000000
-        return tl.where(is_nan, 0x7FF8000000000000, bits).to(tl.int64, bitcast=True)
-    else:
-        bits = values.to(tl.uint32, bitcast=True)
-        magnitude = bits & 0x7FFFFFFF
-        is_nan = magnitude > 0x7F800000
-        if KIND == "F32":
-            return tl.where(is_nan, 0x7FC00000, bits).to(tl.int32, bitcast=True)
-        elif KIND == "BF16":
-            rounded = (bits + 0x7FFF + ((bits >> 16) & 1)) >> 16
-            return tl.where(is_nan, 0x7FC0, rounded).to(tl.uint16).to(tl.int16, bitcast=True)
-        else:
-            exponent = magnitude >> 23
-            # Normal: the exponent's bias goes from 127 to 15. Rounding may carry into it, up to infinity.
-            normal = tl.maximum(magnitude, 0x38800000) - 0x38000000
-            normal = tl.minimum((normal + 0x0FFF + ((normal >> 13) & 1)) >> 13, 0x7C00)
-            # Subnormal: in units of 2**-24. From a shift of 25 on nothing is left of the 24 bits.
-            shift = tl.minimum(126 - tl.minimum(exponent, 112), 25)
-            significand = (magnitude & 0x007FFFFF) | 0x00800000
+    SIGN: tl.constexpr = 63 if WIDE else 31
+    MANTISSA: tl.constexpr = 52 if WIDE else 23
+    LOST: tl.constexpr = MANTISSA - MANTISSA_BITS
+    LOWER: tl.constexpr = (1 << (SIGN - MANTISSA - 1)) - (1 << (EXPONENT_BITS - 1))  # how much the bias is
+    FIRST_NORMAL: tl.constexpr = (LOWER + 1) << MANTISSA
+    bits = values.to(tl.uint64 if WIDE else tl.uint32, bitcast=True)
+    magnitude = bits & ((1 << SIGN) - 1)
+    rounded = magnitude
+    if LOST > 0:
+        # Rounding may carry into the exponent, up to infinity.
+        if LOWER > 0:
+            rounded = tl.maximum(magnitude, FIRST_NORMAL) - (LOWER << MANTISSA)
+        rounded = (rounded + ((1 << (LOST - 1)) - 1) + ((rounded >> LOST) & 1)) >> LOST
+        rounded = tl.minimum(rounded, INFINITY)
+        if LOWER > 0:
+            # What is subnormal there, in units of the smallest. Beyond the largest shift nothing is left.
+            exponent = tl.minimum(magnitude >> MANTISSA, LOWER)
+            shift = tl.minimum((LOST + 1 + LOWER) - exponent, MANTISSA + 2)
+            significand = (magnitude & ((1 << MANTISSA) - 1)) | (1 << MANTISSA)
             half = ((significand * 0 + 1) << (shift - 1)) - 1
             subnormal = (significand + half + ((significand >> shift) & 1)) >> shift
-            rounded = tl.where(magnitude >= 0x38800000, normal, subnormal) | ((bits >> 16) & 0x8000)
-            return tl.where(is_nan, 0x7E00, rounded).to(tl.uint16).to(tl.int16, bitcast=True)
+            rounded = tl.where(magnitude >= FIRST_NORMAL, rounded, subnormal)
+    rounded |= (bits >> SIGN) << (EXPONENT_BITS + MANTISSA_BITS)
+    return tl.where(magnitude > (((1 << (SIGN - MANTISSA)) - 1) << MANTISSA), NAN, rounded)
 
 
-@triton.jit(do_not_specialize=["models", "tiles"])
+@triton.jit(do_not_specialize=["models", "terms", "tiles"])
 def average_kernel(
     models_words,
-    weights,
+    order,
+    factors,
     output,
     counts,
     stride: tl.int64,
     models,
+    terms,
     tiles,
     KIND: tl.constexpr,
-    OUT: tl.constexpr,
+    WIDE: tl.constexpr,
     TILE: tl.constexpr,
     MAGNITUDE: tl.constexpr,
     FIRST_NONFINITE: tl.constexpr,
+    OUT_EXPONENT_BITS: tl.constexpr,
+    OUT_MANTISSA_BITS: tl.constexpr,
+    OUT_INFINITY: tl.constexpr,
+    OUT_NAN: tl.constexpr,
 ):
-    """Weighted average of a chunk: +0, then + weight * value for each sub-model in turn.
+    """Weighted average of a chunk: +0, then + factor * value for each term in turn, then / divisor.
 
-    Must be compiled without fused multiply-add: product and sum are rounded each by itself.
+    Must be compiled without fused multiply-add: product, sum and quotient are rounded each by itself.
 
     Args:
         models_words: [models, stride] words of KIND, signed integers; padding is zero.
-        weights: [models] in the computing type.
-        output: [stride] words of OUT.
+        order: [models] int32, the sub-models that take part, then the others.
+        factors: [models + 1] in the computing type: of each that takes part; the divisor last.
+        output: [stride] words of the output type, signed integers.
         counts: [models] int32, nonfinite elements are added to.
-        KIND: "BF16", "F16", "F32" or "F64". OUT: likewise, and F64 with F64 only.
+        terms: how many sub-models take part.
         tiles: of TILE elements.
+        KIND: "BF16", "F16", "F32" or "F64".
+        WIDE: whether to compute in float64, as "F64" must; else in float32.
         MAGNITUDE, FIRST_NONFINITE: of KIND, as words.
+        OUT_EXPONENT_BITS, OUT_MANTISSA_BITS, OUT_INFINITY, OUT_NAN: of the output type; see DType.
     """
     stride = stride.to(tl.int64)
     columns = tl.arange(0, TILE)
+    divisor = tl.load(factors + models)
     for tile in range(tl.program_id(0), tiles, tl.num_programs(0)):
         at = tile * TILE + columns
-        total = tl.zeros((TILE,), tl.float64 if KIND == "F64" else tl.float32)
-        for model in range(models):
-            value = _widen(tl.load(models_words + model * stride + at), KIND)
-            total = total + tl.load(weights + model) * value
-        tl.store(output + at, _round(total, OUT))
-        # An input that is not finite leaves a total that is not: only then is there anything to count.
+        total = tl.zeros((TILE,), tl.float64 if WIDE else tl.float32)
+        for term in range(terms):
+            words = tl.load(models_words + tl.load(order + term) * stride + at)
+            total = total + tl.load(factors + term) * _widen(words, KIND, WIDE)
+        # On float32 a plain / is approximate.
+        quotient = total / divisor if WIDE else tl.math.div_rn(total, tl.zeros_like(total) + divisor)
+        rounded = _round(quotient, WIDE, OUT_EXPONENT_BITS, OUT_MANTISSA_BITS, OUT_INFINITY, OUT_NAN)
+        tl.store(output + at, rounded)
+        # A value that is not finite leaves a total that is not, for no factor is 0: only then is there
+        # anything to count. The total knows nothing of those that take no part.
+        first = terms
         if tl.max((tl.abs(total) < float("inf")).to(tl.int32) ^ 1) != 0:
-            for model in range(models):
-                words = tl.load(models_words + model * stride + at)
-                found = tl.sum(((words & MAGNITUDE) >= FIRST_NONFINITE).to(tl.int32))
-                tl.atomic_add(counts + model, found, sem="relaxed")
+            first = terms * 0
+        for term in range(first, models):
+            model = tl.load(order + term)
+            words = tl.load(models_words + model * stride + at)
+            found = tl.sum(((words & MAGNITUDE) >= FIRST_NONFINITE).to(tl.int32))
+            tl.atomic_add(counts + model, found, sem="relaxed")

@@ -1,6 +1,6 @@
 """Parameter selection on a GPU (Triton): marks, counts, draws and takes in one pass over the inputs.
 
-Bit for bit what core.kernels.cpu.workspace computes. A program of one warp takes tiles that lie in one draw
+Bit for bit what core.kernels.cpu.selection computes. A program of one warp takes tiles that lie in one draw
 block: the same run of quads in each of its four lanes, so that one Philox call serves four elements of
 the tile and each lane is loaded as one contiguous piece. Two 16-bit elements share a 32-bit register
 as long as they can ("fields"), because integer instructions, not bytes, are what the kernel runs out
@@ -187,7 +187,6 @@ def select_kernel(
     DRAWS: tl.constexpr,
     EQUAL: tl.constexpr,
     STEPS: tl.constexpr,
-    MERGE: tl.constexpr,
     REPLICAS: tl.constexpr,
 ):
     """Parameter selection of a chunk: mark, count, draw, take, tile by tile.
@@ -209,7 +208,6 @@ def select_kernel(
         WORDS: of a tile's lane.
         GROUPS: of up to 16 sub-models. BINS: more than `models`. DRAWS: more than `resamples`.
         EQUAL: whether all weights are. STEPS: of the search otherwise.
-        MERGE: whether to draw and to fill `output`; otherwise it only counts.
     """
     EACH: tl.constexpr = 0x00010001 if FIELDS == 2 else 1
     WORD: tl.constexpr = tl.uint64 if MAGNITUDE > 0xFFFFFFFF else tl.uint32
@@ -282,60 +280,58 @@ def select_kernel(
             )
         overlap_total = _add_histogram(overlap_total, overlap, BINS, FIELDS)
 
-        if MERGE:
-            quad = ((first_block.to(tl.int64) + block) << 10) + part * (WORDS * FIELDS)
-            quad_low = (quad & 0xFFFFFFFF).to(tl.uint32) + (columns * FIELDS).to(tl.uint32)
-            quad_high = (quad >> 32).to(tl.uint32)
-            first_element = block * 4096 + part * (WORDS * FIELDS) + columns * FIELDS
-            valid = ()
-            chosen = ()
+        quad = ((first_block.to(tl.int64) + block) << 10) + part * (WORDS * FIELDS)
+        quad_low = (quad & 0xFFFFFFFF).to(tl.uint32) + (columns * FIELDS).to(tl.uint32)
+        quad_high = (quad >> 32).to(tl.uint32)
+        first_element = block * 4096 + part * (WORDS * FIELDS) + columns * FIELDS
+        valid = ()
+        chosen = ()
+        for lane in tl.static_range(4):
+            inside = (first_element + lane * 1024 < elements).to(tl.uint32)
+            if FIELDS == 2:
+                inside |= (first_element + (lane * 1024 + 1) < elements).to(tl.uint32) << 16
+            valid = valid + (inside,)
+            chosen = chosen + (tl.zeros((WORDS,), tl.uint32),)
+        pending = valid
+        draw = tl.full((), 0, tl.int32)
+        left = tl.full((), 1, tl.int32)
+        while (draw <= resamples) & (left > 0):
+            random = _philox(quad_low, quad_high, draw, key_low, key_high)
+            if FIELDS == 2:
+                random_next = _philox(quad_low + 1, quad_high, draw, key_low, key_high)
+            now_chosen = ()
+            now_pending = ()
             for lane in tl.static_range(4):
-                inside = (first_element + lane * 1024 < elements).to(tl.uint32)
+                picks = _pick(random[lane], models, limits, always, EQUAL, STEPS)
                 if FIELDS == 2:
-                    inside |= (first_element + (lane * 1024 + 1) < elements).to(tl.uint32) << 16
-                valid = valid + (inside,)
-                chosen = chosen + (tl.zeros((WORDS,), tl.uint32),)
-            pending = valid
-            draw = tl.full((), 0, tl.int32)
-            left = tl.full((), 1, tl.int32)
-            while (draw <= resamples) & (left > 0):
-                random = _philox(quad_low, quad_high, draw, key_low, key_high)
-                if FIELDS == 2:
-                    random_next = _philox(quad_low + 1, quad_high, draw, key_low, key_high)
-                now_chosen = ()
-                now_pending = ()
-                for lane in tl.static_range(4):
-                    picks = _pick(random[lane], models, limits, always, EQUAL, STEPS)
-                    if FIELDS == 2:
-                        picks |= _pick(random_next[lane], models, limits, always, EQUAL, STEPS) << 16
-                    through = pending[lane] * 0xFFFF
-                    taken = (chosen[lane] & ~through) | (picks & through)
-                    now_chosen = now_chosen + (taken,)
-                    now_pending = now_pending + (
-                        pending[lane] & ~_look_up(masks[lane], taken, FIELDS, GROUPS),
-                    )
-                chosen = now_chosen
-                pending = now_pending
-                left = _sum_fields(pending)
-                zero_total += tl.where(draws == draw, left, 0)
-                draw += 1
+                    picks |= _pick(random_next[lane], models, limits, always, EQUAL, STEPS) << 16
+                through = pending[lane] * 0xFFFF
+                taken = (chosen[lane] & ~through) | (picks & through)
+                now_chosen = now_chosen + (taken,)
+                now_pending = now_pending + (
+                    pending[lane] & ~_look_up(masks[lane], taken, FIELDS, GROUPS),
+                )
+            chosen = now_chosen
+            pending = now_pending
+            left = _sum_fields(pending)
+            zero_total += tl.where(draws == draw, left, 0)
+            draw += 1
 
-            counted = ()
-            for lane in tl.static_range(4):
-                at = values + (first_element + lane * 1024)
-                merged = tl.load(at + (chosen[lane] & 0xFFFF).to(tl.int64) * stride)
-                if FIELDS == 2:
-                    second = tl.load(at + 1 + (chosen[lane] >> 16).to(tl.int64) * stride)
-                    merged = merged.to(tl.uint16, bitcast=True).to(tl.uint32)
-                    merged |= second.to(tl.uint16, bitcast=True).to(tl.uint32) << 16
-                    merged = merged.to(tl.int32, bitcast=True)
-                tl.store(output + first_word + lane * LANE + columns, merged)
-                # Padding falls into a bin that no sub-model has.
-                counted = counted + (chosen[lane] + (valid[lane] ^ EACH) * models.to(tl.uint32),)
-            selected_total = _add_histogram(selected_total, counted, BINS, FIELDS)
+        counted = ()
+        for lane in tl.static_range(4):
+            at = values + (first_element + lane * 1024)
+            merged = tl.load(at + (chosen[lane] & 0xFFFF).to(tl.int64) * stride)
+            if FIELDS == 2:
+                second = tl.load(at + 1 + (chosen[lane] >> 16).to(tl.int64) * stride)
+                merged = merged.to(tl.uint16, bitcast=True).to(tl.uint32)
+                merged |= second.to(tl.uint16, bitcast=True).to(tl.uint32) << 16
+                merged = merged.to(tl.int32, bitcast=True)
+            tl.store(output + first_word + lane * LANE + columns, merged)
+            # Padding falls into a bin that no sub-model has.
+            counted = counted + (chosen[lane] + (valid[lane] ^ EACH) * models.to(tl.uint32),)
+        selected_total = _add_histogram(selected_total, counted, BINS, FIELDS)
 
     tl.atomic_add(row + BINS + bins, changed_total, sem="relaxed")
     tl.atomic_add(row + 2 * BINS + bins, overlap_total, sem="relaxed")
-    if MERGE:
-        tl.atomic_add(row + 3 * BINS + bins, selected_total, sem="relaxed")
-        tl.atomic_add(row + 4 * BINS + draws, zero_total, sem="relaxed")
+    tl.atomic_add(row + 3 * BINS + bins, selected_total, sem="relaxed")
+    tl.atomic_add(row + 4 * BINS + draws, zero_total, sem="relaxed")

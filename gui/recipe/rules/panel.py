@@ -21,7 +21,7 @@ __all__ = ["RulesPanel"]
 
 
 class RulesPanel(QWidget):
-    """Where a parameter gets another value for some tensors.
+    """Where a parameter gets a different value for some tensors.
 
     Attributes:
         model: the rules.
@@ -37,7 +37,7 @@ class RulesPanel(QWidget):
         plain_values: says what the method's form says, by name.
 
     Signals:
-        changed(): the rules are others; once for each act of the user.
+        changed(): the rules changed; once for each act of the user.
         found(): more, or something else, is known of what the rules do.
     """
 
@@ -108,7 +108,7 @@ class RulesPanel(QWidget):
         return f"{text}, {grouped(wrong)} with a problem" if wrong else text
 
     def focus(self) -> None:
-        """Give the focus to the first rule with a problem, or else to what begins one."""
+        """Give the focus to the first rule with a problem, or else to the button that adds one."""
         if not self.model.rows:
             self.add_button.setFocus(Qt.FocusReason.OtherFocusReason)
             return

@@ -47,7 +47,7 @@ _TITLES = {
     Column.TENSORS: "Hits",
 }
 _HELP = {
-    Column.PARAMETER: "The parameter that is another for some tensors",
+    Column.PARAMETER: "The parameter that is different for some tensors",
     Column.MODEL: "The sub-model whose value it is, or all",
     Column.WHERE: "A part of the tensors' names, such as mlp; or layer 3, layers 4-7; empty for all tensors",
     Column.VALUE: "A number; or several, such as 0.2, 0.8: a gradient from the first layer to the last",
@@ -64,7 +64,7 @@ def _alignment(column: Column) -> Qt.AlignmentFlag:
 class RulesModel(TableModel):
     """Translates the rules for the table; every change of them goes through here.
 
-    Shown are the rules for parameters of the method. Those for others are kept as they are.
+    It shows the rules for parameters of the method, and keeps those for other parameters as they are.
 
     Attributes:
         rules: all of them.
@@ -76,7 +76,7 @@ class RulesModel(TableModel):
         plain_values: says what the method's form says, by name.
 
     Signals:
-        changed(): the rules are others; once for each act of the user.
+        changed(): the rules changed; once for each act of the user.
         found(): more, or something else, is known of what the rules do.
         refused(str): why what was typed was not taken, in a sentence.
     """
@@ -111,10 +111,10 @@ class RulesModel(TableModel):
         names = {spec.name for spec in ruled_parameters(self.method)}
         return tuple(rule for rule in self.rules if rule.parameter not in names)
 
-    # -- what there is
+    # -- queries
 
     def set_rules(self, rules: Sequence[Rule]) -> None:
-        """Show `rules`; tells nobody but the view."""
+        """Show `rules`; only the view is notified."""
         if tuple(rules) != self.rules:
             self.rules = tuple(rules)
             self._show_again()
@@ -170,25 +170,25 @@ class RulesModel(TableModel):
         self.rows = (*self.rows, RuleRow(spec.name, None, "", (self._plain_value(spec),)))
         self.findings = (*self.findings, Finding())
         self.endInsertRows()
-        self._tell_changed()
+        self._emit_changed()
 
     def remove(self, row: int) -> None:
         self.beginRemoveRows(ROOT, row, row)
         self.rows = self.rows[:row] + self.rows[row + 1 :]
         self.findings = self.findings[:row] + self.findings[row + 1 :]
         self.endRemoveRows()
-        self._tell_changed()
+        self._emit_changed()
 
     def move(self, row: int, to: int) -> None:
         """Put `row` where row `to` is now."""
         self._move(row, to)
-        self._tell_changed()
+        self._emit_changed()
 
     def set_row(self, at: int, row: RuleRow) -> None:
-        """Put `row` in the place of row `at`.
+        """Replace row `at` by `row`.
 
         A rule that becomes one of a sub-model goes before those for all that set the same parameter, which
-        would else leave nothing to it.
+        would otherwise leave nothing to it.
         """
         before = self.rows[at]
         if row == before:
@@ -198,10 +198,10 @@ class RulesModel(TableModel):
             for_all = replace(row, model=None)
             above = enumerate(self.rows[:at])
             self._move(at, next((n for n, other in above if _set_the_same(other, for_all)), at))
-        self._tell_changed()
+        self._emit_changed()
 
     def changed_row(self, row: int, column: Column, value: Any) -> RuleRow:
-        """The row with another value in `column`, which is a text where that is typed. Raises Refused."""
+        """The row with a new value in `column`, which is a text where that is typed. Raises Refused."""
         now = self.rows[row]
         if column is Column.WHERE:
             return replace(now, where=where_from_text(value, self.tensors))
@@ -224,7 +224,7 @@ class RulesModel(TableModel):
             return str(refused)
         return None
 
-    # -- what Qt asks
+    # -- called by Qt
 
     def count(self) -> int:
         return len(self.rows)
@@ -368,7 +368,7 @@ class RulesModel(TableModel):
             self.dataChanged.emit(self.index(0, 0), self.index(len(self.rows) - 1, len(Column) - 1))
         self.found.emit()
 
-    def _tell_changed(self) -> None:
+    def _emit_changed(self) -> None:
         self.rules = (*rules_of(self.rows), *self.others)
         self._find()
         self.changed.emit()

@@ -158,7 +158,7 @@ class _RulesDelegate(QStyledItemDelegate):
 
 
 class _TextDelegate(_RulesDelegate):
-    """Edits where and how much as text. Text that cannot be meant stays in the editor, with the reason.
+    """Edits where and how much as text. Text that is not valid stays in the editor, with the reason.
 
     Signals:
         refused(str): the reason; "" as soon as it is typed on.
@@ -198,7 +198,7 @@ class _TextDelegate(_RulesDelegate):
 
     def setEditorData(self, editor: QWidget, index: Index) -> None:
         assert isinstance(editor, QLineEdit)
-        if not editor.isModified():  # the view asks again when something else in the row is another
+        if not editor.isModified():  # the view asks again when something else in the row changes
             editor.setText(index.data(Qt.ItemDataRole.EditRole))
 
     def setModelData(self, editor: QWidget, model: QAbstractItemModel, index: Index) -> None:
@@ -215,7 +215,7 @@ class _TextDelegate(_RulesDelegate):
 
 
 class _ChoiceDelegate(_RulesDelegate):
-    """Edits what there are few of, by a list that opens at once."""
+    """Edits a column with few possible values, by a list that opens at once."""
 
     def createEditor(self, parent: QWidget, option: QStyleOptionViewItem, index: Index) -> QWidget:
         editor = QComboBox(parent)

@@ -22,7 +22,7 @@ _EVERYWHERE = ("", "*", "everywhere")
 
 
 class Refused(ValueError):
-    """What was typed cannot be meant; the text is one sentence for a person."""
+    """What was typed is not valid; the text is one sentence for a person."""
 
 
 def where_text(where: str | Layers, tensors: TensorNames) -> str:

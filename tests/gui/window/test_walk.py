@@ -15,7 +15,7 @@ from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QAbstractButton, QPushButton
 from pytestqt.qtbot import QtBot
 
-import gui.window.window
+import gui.window.recipes
 from core import load_recipe, plan_merge, run_merge
 from gui.window.window import MainWindow
 
@@ -48,7 +48,7 @@ def test_from_a_first_start_to_the_same_bytes_by_command(
     if "SCREENSHOT" in os.environ:
         QGuiApplication.primaryScreen().grabWindow(0).save(os.environ["SCREENSHOT"])
 
-    window.new_recipe()
+    window.recipes.new()
     assert window.setup().models == ()
     qtbot.waitUntil(lambda: window.history.table.model().rowCount() == 1)
     window.history.table.selectRow(0)
@@ -57,8 +57,8 @@ def test_from_a_first_start_to_the_same_bytes_by_command(
     )
     QTest.mouseClick(reopen, Qt.MouseButton.LeftButton)
     qtbot.waitUntil(lambda: len(window.setup().models) == 8)
-    monkeypatch.setattr(gui.window.window, "choose_recipe_to_save", lambda *_: tmp_path / "saved.yaml")
-    assert window.save_recipe()
+    monkeypatch.setattr(gui.window.recipes, "choose_recipe_to_save", lambda *_: tmp_path / "saved.yaml")
+    assert window.recipes.save()
 
     run_merge(plan_merge(load_recipe(tmp_path / "saved.yaml")), tmp_path / "by-command")
     for file in merged.glob("*.safetensors"):

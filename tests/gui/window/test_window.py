@@ -14,34 +14,18 @@ from pytestqt.qtbot import QtBot
 
 import gui.preflight.plan_job
 from core import read_record
-from gui.jobs import Job, JobKeeper
 from gui.models.table_model import Column
 from gui.widgets.messages import DetailsDialog
 from gui.window.window import MainWindow
 
 
 def open_recipe(qtbot: QtBot, window: MainWindow, models: Path, out: Path) -> None:
-    assert window.load_recipe(models / "recipe.yaml", out)
+    assert window.recipes.load(models / "recipe.yaml", out)
     qtbot.waitUntil(lambda: window.preflight.checked)
 
 
 def wait_for_merge(qtbot: QtBot, window: MainWindow, out: Path) -> None:
     qtbot.waitUntil(lambda: out.exists() and not window.merging, timeout=30_000)
-
-
-def test_no_job_is_started_once_all_were_stopped(qapp: object) -> None:
-    """An ended job's signal arrives after that, and may ask for the next one."""
-
-    class Nothing(Job):
-        def run(self) -> None:
-            pass
-
-    keeper, late = JobKeeper(), Nothing()
-    keeper.start(Nothing())
-    keeper.stop_all()
-    keeper.start(late)
-    assert not late.isRunning()
-    assert not late.isFinished()
 
 
 def test_what_is_being_typed_is_merged(
@@ -80,28 +64,6 @@ def test_a_merge_is_no_step_to_be_undone(
     assert (window.document.undo.undo_label, window.document.undo.redo_label) == ("", "seed")
     window.document.undo.redo()
     assert (window.setup().seed, window.setup().out) == (8, str(tmp_path / "out-2"))
-
-
-def test_a_recipe_that_is_not_complete_is_not_saved_and_says_why(window: MainWindow, models: Path) -> None:
-    window.models.add_sub_models([models / "run-1"])
-    assert not window._save_to(models / "incomplete.yaml")
-    assert window.run.message.text.endswith("Choose the base model.")
-    assert not (models / "incomplete.yaml").exists()
-
-
-def test_a_merge_that_ends_by_itself_takes_its_question_along(
-    qtbot: QtBot, window: MainWindow, models: Path, tmp_path: Path, held_merge: object
-) -> None:
-    open_recipe(qtbot, window, models, tmp_path / "out")
-    window.start_merge()
-    qtbot.waitUntil(held_merge.reached.is_set)  # type: ignore[attr-defined]
-    window.close()
-    question = window.findChild(QMessageBox)
-    assert question is not None
-    held_merge.released.set()  # type: ignore[attr-defined]
-    wait_for_merge(qtbot, window, tmp_path / "out")
-    qtbot.waitUntil(lambda: window.findChild(QMessageBox) is None)
-    assert window.isVisible()
 
 
 def test_a_recipe_and_models_that_are_dropped_together(
@@ -190,3 +152,24 @@ def test_plots_are_made_once_the_window_is_there(qtbot: QtBot, window: MainWindo
     qtbot.waitUntil(lambda: all(picture.built for picture in window.pictures.pictures))
     ground = window.palette().color(QPalette.ColorRole.Base)
     assert window.pictures.zero_deltas.plot.backgroundBrush().color() == ground
+
+
+@pytest.mark.parametrize("what", ["folder", "file", "recipe", "nothing"])
+def test_what_is_dropped_anywhere_is_taken(
+    qtbot: QtBot, window: MainWindow, models: Path, tmp_path: Path, drop: object, what: str
+) -> None:
+    (tmp_path / "notes.txt").write_text("hello")
+    path = {
+        "folder": models / "run-1",
+        "file": models / "run-1" / "model.safetensors",
+        "recipe": models / "recipe.yaml",
+        "nothing": tmp_path / "notes.txt",
+    }[what]
+    if what == "nothing":
+        with pytest.raises(AssertionError):
+            drop(window, path)  # type: ignore[operator]
+        return
+    drop(window, path)  # type: ignore[operator]
+    qtbot.waitUntil(lambda: bool(window.setup().models))
+    names = [choice.folder.name for choice in window.setup().models]
+    assert names == (["run-1", "run-2", "run-3"] if what == "recipe" else ["run-1"])

@@ -5,13 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QMessageBox, QPushButton
 from pytestqt.qtbot import QtBot
 
-import gui.window.window
+import gui.window.recipes
 from core import load_recipe
-from gui.settings import Settings
 from gui.window.window import MainWindow
 
 EVERYTHING = """\
@@ -40,10 +38,10 @@ def test_an_opened_recipe_comes_back_when_it_is_saved(
     window: MainWindow, models: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (models / "all.yaml").write_text(EVERYTHING)
-    assert window.load_recipe(models / "all.yaml")
+    assert window.recipes.load(models / "all.yaml")
     assert not window.isWindowModified()
-    monkeypatch.setattr(gui.window.window, "choose_recipe_to_save", lambda *_: models / "again.yaml")
-    assert window.save_recipe_as()
+    monkeypatch.setattr(gui.window.recipes, "choose_recipe_to_save", lambda *_: models / "again.yaml")
+    assert window.recipes.save_as()
     asked, again = load_recipe(models / "all.yaml"), load_recipe(models / "again.yaml")
     assert [entry.path for entry in again.models] == [entry.path for entry in asked.models]
     assert (again.weights, again.resamples) == ((0.5, 1.0), 9)
@@ -56,14 +54,14 @@ def test_an_opened_recipe_comes_back_when_it_is_saved(
 def test_a_broken_recipe_is_told_inline(window: MainWindow, tmp_path: Path) -> None:
     path = tmp_path / "broken.yaml"
     path.write_text("merge_method: liner\n")
-    assert not window.load_recipe(path)
+    assert not window.recipes.load(path)
     assert "liner" in window.run.message.text
     assert "linear" in window.run.message.text  # the hint
     assert window.setup().models == ()
 
 
 def test_changes_are_marked_undone_and_redone(qtbot: QtBot, window: MainWindow, models: Path) -> None:
-    window.load_recipe(models / "recipe.yaml")
+    window.recipes.load(models / "recipe.yaml")
     before = window.setup()
     edit = next(action for action in window.menuBar().actions() if action.text() == "&Edit").menu()
     undo, redo = edit.actions()[:2]
@@ -84,24 +82,24 @@ def test_changes_are_marked_undone_and_redone(qtbot: QtBot, window: MainWindow, 
     redo.trigger()
     redo.trigger()
     assert window.setup() == changed
-    assert window.save_recipe()
+    assert window.recipes.save()
     assert not window.isWindowModified()
     assert load_recipe(models / "recipe.yaml").seed == 8
     undo.trigger()
     undo.trigger()
-    window.save_recipe()  # as it was, for the other tests
+    window.recipes.save()  # as it was, for the other tests
 
 
 def test_a_recipe_with_changes_is_not_lost_unasked(window: MainWindow, models: Path) -> None:
-    window.load_recipe(models / "recipe.yaml")
+    window.recipes.load(models / "recipe.yaml")
     window.recipe.set_seed(8)
-    window.new_recipe()
+    window.recipes.new()
     answer(window, "Cancel")
     assert window.setup().seed == 8
     window.close()
     assert window.isVisible()
     answer(window, "Cancel")
-    window.new_recipe()
+    window.recipes.new()
     answer(window, "Do not save")
     assert (window.setup().models, window.setup().base, window.document.path) == ((), None, None)
     assert load_recipe(models / "recipe.yaml").seed == 7
@@ -109,7 +107,7 @@ def test_a_recipe_with_changes_is_not_lost_unasked(window: MainWindow, models: P
 
 def test_a_merged_recipe_may_go(qtbot: QtBot, window: MainWindow, models: Path, tmp_path: Path) -> None:
     """It is in the history."""
-    window.load_recipe(models / "recipe.yaml", tmp_path / "out")
+    window.recipes.load(models / "recipe.yaml", tmp_path / "out")
     window.recipe.set_seed(8)
     qtbot.waitUntil(lambda: window.preflight.checked)
     window.merge_button.click()
@@ -118,39 +116,8 @@ def test_a_merged_recipe_may_go(qtbot: QtBot, window: MainWindow, models: Path, 
     assert not window.isVisible()
 
 
-def test_the_window_comes_back_as_it_was_left(qtbot: QtBot, window: MainWindow, settings: Settings) -> None:
-    history, log, _ = window.layout_.docks[1:]
-    window.addDockWidget(Qt.DockWidgetArea.RightDockWidgetArea, history)
-    log.close()
-    window.close()
-    again = MainWindow(settings, window._history)
-    qtbot.addWidget(again)
-    again.show()
-    history, log, _ = again.layout_.docks[1:]
-    assert again.dockWidgetArea(history) == Qt.DockWidgetArea.RightDockWidgetArea
-    assert not log.isVisible()
-    again.layout_.reset()
-    assert again.dockWidgetArea(history) == Qt.DockWidgetArea.BottomDockWidgetArea
-    assert log in again.tabifiedDockWidgets(history)
-    again.close_at_once()
-
-
-@pytest.mark.parametrize("what", ["folder", "file", "recipe", "nothing"])
-def test_what_is_dropped_anywhere_is_taken(
-    qtbot: QtBot, window: MainWindow, models: Path, tmp_path: Path, drop: object, what: str
-) -> None:
-    (tmp_path / "notes.txt").write_text("hello")
-    path = {
-        "folder": models / "run-1",
-        "file": models / "run-1" / "model.safetensors",
-        "recipe": models / "recipe.yaml",
-        "nothing": tmp_path / "notes.txt",
-    }[what]
-    if what == "nothing":
-        with pytest.raises(AssertionError):
-            drop(window, path)  # type: ignore[operator]
-        return
-    drop(window, path)  # type: ignore[operator]
-    qtbot.waitUntil(lambda: bool(window.setup().models))
-    names = [choice.folder.name for choice in window.setup().models]
-    assert names == (["run-1", "run-2", "run-3"] if what == "recipe" else ["run-1"])
+def test_a_recipe_that_is_not_complete_is_not_saved_and_says_why(window: MainWindow, models: Path) -> None:
+    window.models.add_sub_models([models / "run-1"])
+    assert not window.recipes.save_to(models / "incomplete.yaml")
+    assert window.run.message.text.endswith("Choose the base model.")
+    assert not (models / "incomplete.yaml").exists()

@@ -1,39 +1,27 @@
-"""The table of rules: what rows mean, what can be typed, and the table as a person uses it."""
+"""The table of rules as a person uses it."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from PySide6.QtCore import QModelIndex, QPersistentModelIndex, Qt
+from PySide6.QtCore import Qt
 from PySide6.QtGui import QFont
 from PySide6.QtWidgets import QAbstractItemView, QApplication, QComboBox, QLineEdit, QScrollArea, QWidget
-from pytestqt.modeltest import ModelTester
 from pytestqt.qtbot import QtBot
 
 from core import load_recipe
-from core.methods import METHODS, ParameterSpec
 from gui.document.merge_setup import MergeSetup, ModelChoice, Rule, setup_of_recipe
 from gui.document.recipe_files import save_recipe
 from gui.document.undo import UndoHistory
 from gui.jobs import JobKeeper
 from gui.recipe.panel import RecipePanel
-from gui.recipe.rules.checks import check_rows
-from gui.recipe.rules.rows import Layers, RuleRow, TensorNames, rows_of, rules_of
-from gui.recipe.rules.table_model import Column, RulesModel
-from gui.recipe.rules.text import Refused, value_text, values_from_text, where_from_text, where_text
+from gui.recipe.rules.table_model import Column
 from gui.settings import Settings
 
-SELECTION = METHODS["parameter_selection"]
-N, WEIGHT = (SELECTION.parameter(name) for name in ("resamples", "weight"))
-assert N is not None
-assert WEIGHT is not None
 BASE, ONE, TWO, THREE = (Path(f"/models/{name}") for name in ("base", "run-1", "run-2", "run-3"))
 SETUP = MergeSetup(
     "parameter_selection",
@@ -43,293 +31,19 @@ SETUP = MergeSetup(
     {"resamples": 4},
     seed=7,
 )
-LAYERS = 12
 NAMES = (
     "model.embed_tokens.weight",
     *(
         f"model.layers.{layer}.{part}.weight"
-        for layer in range(LAYERS)
+        for layer in range(12)
         for part in ("self_attn.q_proj", "self_attn.o_proj", "mlp.up_proj", "mlp.down_proj")
     ),
     "model.norm.weight",
 )
-TENSORS = TensorNames(NAMES)
-TOWERS = TensorNames(
-    [*(f"vision.blocks.{at}.w" for at in range(4)), *(f"text.layers.{at}.w" for at in range(6))]
-)
-ROOT = QModelIndex()
 
 
 def of_layers(first: int, last: int, value: Any = (8,)) -> tuple[Rule, ...]:
     return tuple(Rule("resamples", None, f"model.layers.{at}.", value) for at in range(first, last + 1))
-
-
-# -- rows and rules
-
-
-def test_a_range_of_layers_is_a_rule_for_each() -> None:
-    row = RuleRow("resamples", None, Layers("model.layers", 4, 7), (8,))
-    assert rules_of([row]) == of_layers(4, 7)
-    assert rows_of(of_layers(4, 7), TENSORS) == (row,)
-    assert [len(TENSORS.hit_by([rule.filter])) for rule in rules_of([row])] == [4] * 4
-
-
-def test_only_neighbours_that_differ_in_the_layer_are_one_row() -> None:
-    rules = (*of_layers(9, 11), *of_layers(1, 2), *of_layers(3, 3, (1,)), *of_layers(5, 5))
-    rules += tuple(replace(rule, model=TWO, parameter="weight") for rule in of_layers(6, 7))
-    rows = rows_of(rules, TENSORS)
-    assert [where_text(row.where, TENSORS) for row in rows] == [
-        "layers 9-11",
-        "layers 1-2",
-        "layer 3",
-        "layer 5",
-        "layers 6-7",
-    ]
-    assert rules_of(rows) == rules
-
-
-def test_layers_that_the_model_does_not_name_so_stay_filters() -> None:
-    rules = (
-        *of_layers(0, 1),
-        Rule("resamples", None, "layers.2.", (8,)),
-        Rule("resamples", None, "q.", (8,)),
-    )
-    for tensors in (TensorNames(), TOWERS):
-        assert [row.where for row in rows_of(rules, tensors)] == [rule.filter for rule in rules]
-    assert [row.where for row in rows_of(rules, TENSORS)] == [Layers("model.layers", 0, 1), "layers.2.", "q."]
-
-
-wheres = st.sampled_from(
-    ["", "mlp", "model.layers.04.", "model.layers.4.mlp", "model.layers.", ".4.", "4."]
-) | (st.integers(0, 13).map(lambda layer: f"model.layers.{layer}."))
-
-
-@given(
-    st.lists(
-        st.builds(
-            Rule,
-            st.sampled_from(["resamples", "weight"]),
-            st.sampled_from([None, ONE]),
-            wheres,
-            st.sampled_from([(1,), (2, 3)]),
-        )
-    )
-)
-def test_rows_mean_the_rules_that_they_came_from(rules: list[Rule]) -> None:
-    assert rules_of(rows_of(rules, TENSORS)) == tuple(rules)
-
-
-# -- what is typed
-
-
-@pytest.mark.parametrize(
-    ("typed", "where"),
-    [
-        ("mlp", "mlp"),
-        ("  layers.4. ", "layers.4."),
-        ("", ""),
-        ("*", ""),
-        ("Everywhere", ""),
-        ("layer 3", Layers("model.layers", 3, 3)),
-        ("Layers 4-7", Layers("model.layers", 4, 7)),
-        ("layers 4 – 7", Layers("model.layers", 4, 7)),
-        ("layers 0 to 11", Layers("model.layers", 0, 11)),
-        ("layer 3 of model.layers", Layers("model.layers", 3, 3)),
-        ('"layers 4-7"', "layers 4-7"),
-    ],
-)
-def test_where_a_rule_holds_is_typed(typed: str, where: str | Layers) -> None:
-    assert where_from_text(typed, TENSORS) == where
-
-
-@pytest.mark.parametrize(
-    ("typed", "tensors", "reason"),
-    [
-        ("layers 4-12", TENSORS, "There is no layer 12: they are numbered from 0 to 11."),
-        ("layers 7-4", TENSORS, "The first layer of a range comes before the last."),
-        ("layers 4, 6", TENSORS, "Write “layer 3”, “layers 4-7”, or a part of the tensors' names."),
-        ("layer 3 of text.layers", TENSORS, "There are no layers of text.layers, only of model.layers."),
-        (
-            "layer 3",
-            TOWERS,
-            "Say of what, such as “layer 3 of vision.blocks”: there is vision.blocks and text.layers.",
-        ),
-        (
-            "layer 3",
-            TensorNames(),
-            "Which layers there are is known as soon as the models are chosen and read.",
-        ),
-        (
-            "layer 3",
-            TensorNames(["w"]),
-            "The names of the tensors say nothing of layers; give a part of their names.",
-        ),
-        (
-            "layer 1 of layers",
-            TensorNames(["layers.1.w", "vision.layers.1.w"]),
-            "Filters cannot tell these layers from vision.layers.1.w, whose name holds “layers.” too.",
-        ),
-    ],
-)
-def test_layers_that_cannot_be_meant_are_refused(typed: str, tensors: TensorNames, reason: str) -> None:
-    with pytest.raises(Refused) as refused:
-        where_from_text(typed, tensors)
-    assert str(refused.value) == reason
-
-
-def test_layers_of_one_of_several_stacks_are_named() -> None:
-    where = where_from_text("layers 1-2 of text.layers", TOWERS)
-    assert where == Layers("text.layers", 1, 2)
-    assert where_text(where, TOWERS) == "layers 1-2 of text.layers"
-    assert TOWERS.hit_by(where.filters) == ("text.layers.1.w", "text.layers.2.w")
-
-
-@given(
-    st.text("layers 3-\"'*.of to", max_size=12)
-    | st.sampled_from(["everywhere", "Layer 3", "layers 4-7"])
-    | st.builds(
-        lambda first, more: Layers("model.layers", first, first + more), st.integers(0, 5), st.integers(0, 6)
-    )
-)
-def test_what_is_shown_is_read_as_what_was_meant(where: str | Layers) -> None:
-    assert where_from_text(where_text(where, TENSORS), TENSORS) == where
-
-
-@pytest.mark.parametrize(
-    ("typed", "spec", "value"),
-    [
-        ("4", N, (4,)),
-        ("4.0", N, (4,)),
-        ("1,5", N, (1, 5)),
-        ("0.5", WEIGHT, (0.5,)),
-        ("0.2, 0.8", WEIGHT, (0.2, 0.8)),
-        ("0.2,0.8", WEIGHT, (0.2, 0.8)),
-        ("0,2; 0,8", WEIGHT, (0.2, 0.8)),
-        ("0,2, 0,8", WEIGHT, (0.2, 0.8)),
-        ("0.2 … 1 … 0.8", WEIGHT, (0.2, 1.0, 0.8)),
-        ("0.2...0.8", WEIGHT, (0.2, 0.8)),
-        ("1,2,3", WEIGHT, (1.0, 2.0, 3.0)),
-    ],
-)
-def test_a_number_or_a_gradient_is_typed(typed: str, spec: ParameterSpec, value: tuple[float, ...]) -> None:
-    read = values_from_text(typed, spec)
-    assert read == value
-    assert {type(number) for number in read} == {int if spec is N else float}
-    for between in (" … ", ", "):
-        assert values_from_text(value_text(read, between), spec) == value
-
-
-@pytest.mark.parametrize(
-    ("typed", "spec", "reason"),
-    [
-        ("", N, "Give a number, or several for a gradient over the layers."),
-        ("abc", N, "“abc” is no number."),
-        ("1.5", N, "The value must be a whole number, not 1.5."),
-        ("101", N, "The value is 101, and must be between 0 and 100."),
-        ("0.2, -1", WEIGHT, "The value is -1.0, and must be at least 0."),
-        ("0,5", WEIGHT, "Write 0.5 for one number, or “0; 5” for a gradient."),
-        ("0.2; ", WEIGHT, "A number is missing."),
-        ("inf", WEIGHT, "“inf” is no number."),
-    ],
-)
-def test_what_is_no_value_is_refused(typed: str, spec: ParameterSpec, reason: str) -> None:
-    with pytest.raises(Refused) as refused:
-        values_from_text(typed, spec)
-    assert str(refused.value) == reason
-
-
-# -- what rows do
-
-
-def problems(*rows: RuleRow, tensors: TensorNames = TENSORS) -> list[str | None]:
-    names = {ONE: "run-1", TWO: "run-2", THREE: "run-3"}
-    return [finding.problem for finding in check_rows(rows, SELECTION, names, [ONE, TWO], tensors)]
-
-
-def weight(model: Path | None, where: str, value: float = 2.0) -> RuleRow:
-    return RuleRow("weight", model, where, (value,))
-
-
-def test_a_rule_that_does_nothing_says_why() -> None:
-    assert problems(weight(None, "gate")) == ["No tensor has “gate” in its name."]
-    assert problems(RuleRow("resamples", None, Layers("model.layers", 90, 91), (1,))) == [
-        "There are no such layers."
-    ]
-    assert problems(weight(THREE, "mlp")) == ["run-3 takes no part in the merge."]
-    assert problems(weight(Path("/models/run-9"), "mlp")) == ["run-9 is not in the list of sub-models."]
-    assert problems(weight(None, "mlp", -1.0)) == ["The value is -1.0, and must be at least 0."]
-    assert problems(weight(None, "gate"), tensors=TensorNames()) == [None]
-
-
-@pytest.mark.parametrize(
-    ("rows", "hidden"),
-    [
-        ([weight(None, "mlp"), weight(None, "mlp.up")], [False, True]),
-        ([weight(None, "mlp.up"), weight(None, "mlp")], [False, False]),
-        ([weight(None, ""), weight(ONE, "mlp")], [False, True]),
-        ([weight(ONE, ""), weight(None, "mlp")], [False, False]),  # it is left to run-2
-        ([weight(ONE, ""), weight(TWO, "mlp"), weight(None, "mlp")], [False, False, True]),
-        ([weight(ONE, "mlp"), weight(TWO, "mlp")], [False, False]),
-        ([weight(ONE, "mlp"), weight(ONE, "mlp")], [False, True]),
-        ([weight(None, "mlp.up"), weight(None, "mlp.down"), weight(None, "mlp")], [False, False, True]),
-        ([weight(None, ""), RuleRow("resamples", None, "mlp", (1,))], [False, False]),
-    ],
-)
-def test_a_rule_that_rows_above_leave_nothing_is_found(rows: list[RuleRow], hidden: list[bool]) -> None:
-    assert [problem is not None for problem in problems(*rows)] == hidden
-
-
-def test_a_rule_is_hidden_exactly_where_the_recipe_is_the_same_without_it() -> None:
-    wheres = ["", "mlp", "layers.1.", "mlp.up"]
-    all_rows = [
-        weight(model, where, 3.0 + at) for at, where in enumerate(wheres) for model in (None, ONE, TWO)
-    ]
-    for first in all_rows:
-        for second in all_rows:
-            setup = replace(SETUP, rules=rules_of([first, second]))
-            values = [
-                [part.recipe().values_for(name, 0.0) for name in NAMES]
-                for part in (setup, replace(setup, rules=rules_of([first])))
-            ]
-            hidden = problems(first, second)[1] is not None
-            same = values[0] == values[1]
-            assert hidden == same or first.value == second.value
-
-
-def test_ten_thousand_tensors_take_a_few_milliseconds_a_rule() -> None:
-    tensors = TensorNames(f"model.layers.{at // 100}.mlp.experts.{at % 100}.w" for at in range(10_000))
-    rows = [RuleRow("resamples", None, f"experts.{at}.", (1,)) for at in range(20)]
-    started = time.perf_counter()
-    findings = check_rows(rows, SELECTION, {}, [ONE], tensors)
-    assert time.perf_counter() - started < 1.0
-    assert {len(finding.hits) for finding in findings} == {100}
-
-
-# -- the item model
-
-
-def test_the_table_keeps_the_rules_of_item_models(qtmodeltester: ModelTester) -> None:
-    model = RulesModel(SELECTION, lambda: {"resamples": 4})
-    qtmodeltester.check(model)
-    model.set_models(SETUP)
-    model.set_tensors(NAMES)
-    for _ in range(4):
-        model.add()
-    model.set_row(3, RuleRow("weight", None, "mlp", (1.0,)))
-    model.set_row(2, RuleRow("weight", None, "embed", (1.0,)))
-    kept = [QPersistentModelIndex(model.index(row, Column.WHERE)) for row in range(4)]
-    model.set_row(3, RuleRow("weight", TWO, "mlp", (1.0,)))
-    assert [index.row() for index in kept] == [0, 1, 3, 2]
-    model.move(0, 3)
-    model.move(3, 1)
-    model.remove(1)
-    qtmodeltester.check(model)
-    model.set_method(METHODS["linear"])
-    model.set_rules(())
-    qtmodeltester.check(model)
-
-
-# -- the panel
 
 
 @pytest.fixture

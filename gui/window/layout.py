@@ -1,19 +1,24 @@
-"""Where the parts of the window stand: docks that move and are remembered."""
+"""Where the panels are in the window: docks that can be moved, and whose places are remembered."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from PySide6.QtCore import QByteArray, QSize, Qt, Slot
 from PySide6.QtGui import QAction
-from PySide6.QtWidgets import QDockWidget, QFrame, QScrollArea, QSplitter, QTabWidget, QVBoxLayout, QWidget
+from PySide6.QtWidgets import (
+    QDockWidget,
+    QFrame,
+    QMainWindow,
+    QScrollArea,
+    QSplitter,
+    QTabWidget,
+    QVBoxLayout,
+    QWidget,
+)
 
+from gui.recipe.panel import RecipePanel
 from gui.settings import Settings
 from gui.widgets.theme import GRID
-
-if TYPE_CHECKING:
-    from gui.recipe.panel import RecipePanel
-    from gui.window.window import MainWindow
+from gui.window.panels import Panels
 
 __all__ = ["WindowLayout"]
 
@@ -30,16 +35,16 @@ class WindowLayout:
         docks: the docks, in the order of the View menu.
     """
 
-    def __init__(self, window: MainWindow) -> None:
+    def __init__(self, window: QMainWindow, panels: Panels) -> None:
         self._window = window
-        window.setCentralWidget(_seeing(window.pictures, window.run))
+        window.setCentralWidget(_centre(panels.pictures, panels.run))
         window.setCorner(Qt.Corner.BottomLeftCorner, Qt.DockWidgetArea.LeftDockWidgetArea)
         window.setTabPosition(Qt.DockWidgetArea.AllDockWidgetAreas, QTabWidget.TabPosition.North)
-        self._setup = _dock(window, "Set-up", _doing(window.models, window.recipe, window.preflight))
-        self._history = _dock(window, "History", window.history)
-        self._log = _dock(window, "Log", window.log)
-        self._detail = _dock(window, "Detail", window.pictures.detail)
-        self._detail.visibilityChanged.connect(window.pictures.detail.set_in_front)
+        self._setup = _dock(window, "Set-up", _left_column(panels.models, panels.recipe, panels.preflight))
+        self._history = _dock(window, "History", panels.history)
+        self._log = _dock(window, "Log", panels.log)
+        self._detail = _dock(window, "Detail", panels.pictures.detail)
+        self._detail.visibilityChanged.connect(panels.pictures.detail.set_in_front)
         self.docks = (self._setup, self._history, self._log, self._detail)
         self.reset()
 
@@ -91,15 +96,15 @@ class WindowLayout:
             self._detail.raise_()
 
 
-def _dock(window: MainWindow, title: str, widget: QWidget) -> QDockWidget:
+def _dock(window: QMainWindow, title: str, widget: QWidget) -> QDockWidget:
     dock = QDockWidget(title, window)
     dock.setObjectName(title.lower())
     dock.setWidget(widget)
     return dock
 
 
-def _doing(models: QWidget, recipe: RecipePanel, preflight: QWidget) -> QWidget:
-    """The order of work, from top to bottom; the last step is always in sight."""
+def _left_column(models: QWidget, recipe: RecipePanel, preflight: QWidget) -> QWidget:
+    """The order of work, from top to bottom; the last step is always visible."""
     scrolled = QScrollArea()
     scrolled.setWidget(recipe)
     scrolled.setWidgetResizable(True)
@@ -114,20 +119,20 @@ def _doing(models: QWidget, recipe: RecipePanel, preflight: QWidget) -> QWidget:
     splitter.setSizes([300, 260])
     splitter.setStretchFactor(0, 2)
     splitter.setStretchFactor(1, 1)
-    doing = QWidget()
-    column = QVBoxLayout(doing)
+    left = QWidget()
+    column = QVBoxLayout(left)
     column.setContentsMargins(2 * GRID, GRID, GRID, 2 * GRID)
     column.setSpacing(2 * GRID)
     column.addWidget(splitter, 1)
     column.addWidget(preflight)
-    return doing
+    return left
 
 
-def _seeing(pictures: QWidget, run: QWidget) -> QWidget:
-    seeing = QWidget()
-    column = QVBoxLayout(seeing)
+def _centre(pictures: QWidget, run: QWidget) -> QWidget:
+    centre = QWidget()
+    column = QVBoxLayout(centre)
     column.setContentsMargins(GRID, GRID, 2 * GRID, GRID)
     column.setSpacing(0)
     column.addWidget(pictures, 1)
     column.addWidget(run)
-    return seeing
+    return centre

@@ -12,7 +12,7 @@ from PySide6.QtWidgets import QApplication, QLineEdit, QStyle, QStyleOptionViewI
 from pytestqt.qtbot import QtBot
 
 import gui.models.panel
-import gui.models.reading
+import gui.models.read_jobs
 from gui.document.merge_setup import ModelChoice
 from gui.jobs import JobKeeper
 from gui.models.panel import ModelsPanel
@@ -342,7 +342,9 @@ def test_hundreds_of_models_are_told_in_few_signals(
     qtbot: QtBot, panel: ModelsPanel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        gui.models.reading, "read_summary", lambda folder: ModelSummary(folder, folder.name, 1, ("BF16",), 2)
+        gui.models.read_jobs,
+        "read_summary",
+        lambda folder: ModelSummary(folder, folder.name, 1, ("BF16",), 2),
     )
     told, learnt, painted = counted(panel), [], []
     panel.summaries_changed.connect(lambda: learnt.append(None))

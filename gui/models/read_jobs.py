@@ -1,4 +1,4 @@
-"""Jobs that look at model folders: which models are there, and what their headers say."""
+"""Jobs that read model folders: which models are there, and what their headers say."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ from PySide6.QtCore import Signal
 
 from core import CancelToken
 from gui.jobs import Job
-from gui.models.read_summary import read_summary
-from gui.models.summary import ModelSummary
+from gui.models.summary import ModelSummary, read_summary
 
 __all__ = ["FindModelsJob", "FoundModels", "ReadModelsJob", "checkpoints_in", "holds_model"]
 
@@ -51,7 +50,7 @@ class FoundModels:
 
 
 class FindModelsJob(Job):
-    """Puts the checkpoints of training runs in the place of the runs.
+    """Replaces training runs by their checkpoints.
 
     Signals:
         found(object): a FoundModels, once.

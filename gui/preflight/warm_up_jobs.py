@@ -1,0 +1,51 @@
+"""Making the kernels ready before they are needed: importing, compiling, and measuring their speed."""
+
+from __future__ import annotations
+
+import sys
+
+from PySide6.QtCore import Signal
+
+from core.plan.estimate import Throughput
+from gui.jobs import Job
+
+__all__ = ["CalibrateJob", "WarmUpJob"]
+
+
+class WarmUpJob(Job):
+    """Imports and compiles what a merge needs, so that the first click does not have to."""
+
+    def run(self) -> None:
+        try:
+            from core.dtypes import FLOATS
+            from core.kernels.deltas.workspace import compile_measures
+            from core.table import warm_up
+
+            compile_measures(FLOATS["BF16"])  # first: a preview needs them at once
+            warm_up(FLOATS["BF16"])
+        except Exception as error:
+            # Whatever is wrong here will be wrong in a merge too, and be reported there.
+            print(f"warning: the kernels could not be warmed up: {error}", file=sys.stderr)
+
+
+class CalibrateJob(Job):
+    """Measures how fast the kernels are here. To be started when they have been warmed up.
+
+    Signals:
+        calibrated(object): the Throughput with what was measured.
+    """
+
+    calibrated = Signal(object)
+
+    def __init__(self, throughput: Throughput) -> None:
+        super().__init__()
+        self._throughput = throughput
+
+    def run(self) -> None:
+        try:
+            from core.plan.estimate import calibrated
+
+            self.calibrated.emit(calibrated(self._throughput))
+        except Exception as error:
+            # Estimates are less good without it, and that is all.
+            print(f"warning: the kernels could not be measured: {error}", file=sys.stderr)

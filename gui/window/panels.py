@@ -1,0 +1,63 @@
+"""The panels of the window, and what their fields say together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gui.document.merge_setup import MergeSetup
+from gui.history.panel import HistoryPanel
+from gui.models.panel import ModelsPanel
+from gui.pictures.panel import PicturesPanel
+from gui.preflight.panel import PreflightPanel
+from gui.preflight.report import Problem
+from gui.recipe.panel import RecipePanel
+from gui.run.panel import RunPanel
+from gui.window.log_panel import LogPanel
+
+__all__ = ["Panels"]
+
+
+@dataclass(frozen=True)
+class Panels:
+    """The panels of the window.
+
+    Attributes:
+        models, recipe, preflight: what you do.
+        pictures, run: what you see.
+        history, log: what happened.
+    """
+
+    models: ModelsPanel
+    recipe: RecipePanel
+    preflight: PreflightPanel
+    pictures: PicturesPanel
+    run: RunPanel
+    history: HistoryPanel
+    log: LogPanel
+
+    def setup(self) -> MergeSetup:
+        """What the fields say."""
+        before = MergeSetup(
+            method=self.recipe.method.name,
+            base=self.models.base_folder,
+            models=self.models.choices(),
+            k=self.models.k,
+            parameters={},
+        )
+        return self.recipe.read_into(before)
+
+    def apply(self, setup: MergeSetup) -> None:
+        """Set every field from `setup`."""
+        self.models.apply(setup.base, setup.models, setup.k)
+        self.recipe.apply(setup)
+
+    def go_to(self, problem: Problem) -> None:
+        """Put the focus on the field or the model that `problem` is about."""
+        if problem.path is not None and problem.path in {choice.folder for choice in self.models.choices()}:
+            self.models.show_model(problem.path)
+        elif problem.target == "base":
+            self.models.show_base()
+        elif problem.target == "models":
+            self.models.table.setFocus()
+        else:
+            self.recipe.show_field(problem.target)

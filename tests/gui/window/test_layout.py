@@ -1,0 +1,26 @@
+"""Where the parts of the window are, and that it is remembered."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import Qt
+from pytestqt.qtbot import QtBot
+
+from gui.settings import Settings
+from gui.window.window import MainWindow
+
+
+def test_the_window_comes_back_as_it_was_left(qtbot: QtBot, window: MainWindow, settings: Settings) -> None:
+    history, log, _ = window.layout_.docks[1:]
+    window.addDockWidget(Qt.DockWidgetArea.RightDockWidgetArea, history)
+    log.close()
+    window.close()
+    again = MainWindow(settings, window._history)
+    qtbot.addWidget(again)
+    again.show()
+    history, log, _ = again.layout_.docks[1:]
+    assert again.dockWidgetArea(history) == Qt.DockWidgetArea.RightDockWidgetArea
+    assert not log.isVisible()
+    again.layout_.reset()
+    assert again.dockWidgetArea(history) == Qt.DockWidgetArea.BottomDockWidgetArea
+    assert log in again.tabifiedDockWidgets(history)
+    again.close_at_once()
