@@ -8,6 +8,8 @@ record = run_merge(plan, "merged", progress=lambda progress: print(f"{progress.f
 
 from __future__ import annotations
 
+import logging
+
 from core.cancel import CancelToken
 from core.deltas.findings import Findings, Part, findings_of_record
 from core.deltas.inspection import Inspection, TensorInspection, inspect_models, plan_inspection
@@ -23,6 +25,7 @@ from core.errors import (
     RecipeError,
     VerificationError,
 )
+from core.methods import METHODS, MethodSpec, ParameterSpec
 from core.plan.merge_plan import MergePlan
 from core.plan.planning import plan_merge
 from core.progress import Progress
@@ -33,6 +36,7 @@ from core.run.record import RunRecord, TensorRecord, read_record
 from core.run.verify import VerificationReport, verify_output
 
 __all__ = [
+    "METHODS",
     "CancelToken",
     "Cancelled",
     "CheckpointError",
@@ -44,7 +48,9 @@ __all__ = [
     "Inspection",
     "MergeError",
     "MergePlan",
+    "MethodSpec",
     "OutputError",
+    "ParameterSpec",
     "Part",
     "Progress",
     "Recipe",
@@ -68,3 +74,6 @@ __all__ = [
     "run_merge",
     "verify_output",
 ]
+
+# A script that sets up no logging hears nothing of it.
+logging.getLogger(__name__).addHandler(logging.NullHandler())

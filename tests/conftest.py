@@ -1,7 +1,10 @@
-"""What all tests share: how hypothesis behaves."""
+"""What all tests share: how hypothesis behaves, and where the program keeps its own files meanwhile."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+import pytest
 from hypothesis import HealthCheck, settings
 
 # The same examples in every run, and no deadline: a first example pays for numba's compilation.
@@ -16,3 +19,11 @@ settings.register_profile(
 )
 settings.register_profile("explore", settings.get_profile("fixed"), derandomize=False, max_examples=500)
 settings.load_profile("fixed")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def data_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Neither a test nor a process that it starts touches the history and the log of whoever runs it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PARAMOSAIC_DATA_DIR", str(tmp_path_factory.mktemp("data")))
+        yield

@@ -146,7 +146,7 @@ class WriteFile:
             self._reserve()
         except OSError as error:
             self.close()
-            raise _write_error(error, path) from error
+            raise _write_error(error, path, "out") from error
 
     def _reserve(self) -> None:
         if hasattr(os, "posix_fallocate") and self.size_bytes:
@@ -172,14 +172,14 @@ class WriteFile:
                 buffer = buffer[count:]
                 offset += count
         except OSError as error:
-            raise _write_error(error, self.path) from error
+            raise _write_error(error, self.path, "out") from error
 
     def sync(self) -> None:
         """Return when the bytes are on the disk."""
         try:
             os.fsync(self._fd)
         except OSError as error:
-            raise _write_error(error, self.path) from error
+            raise _write_error(error, self.path, "out") from error
 
     def drop(self) -> None:
         """Let the system forget what was written and synced."""
@@ -214,8 +214,8 @@ def sync_folder(folder: Path) -> None:
             os.close(fd)
 
 
-def _write_error(error: OSError, path: Path) -> MergeError:
+def _write_error(error: OSError, path: Path, field: str | None = None) -> MergeError:
     hint = None
     if error.errno in _DISK_FULL:
         hint = "free some space, or choose an output folder on another disk"
-    return OutputError(f"cannot write {path}: {os_error_text(error)}", hint=hint, path=path, field="out")
+    return OutputError(f"cannot write {path}: {os_error_text(error)}", hint=hint, path=path, field=field)

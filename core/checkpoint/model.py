@@ -103,7 +103,9 @@ def open_checkpoint(folder: Path, name: str | None = None) -> Checkpoint:
     config_path = folder / CONFIG_NAME
     config = read_json(config_path) if config_path.exists() else None
     checkpoint = Checkpoint(folder, name or model_names([folder])[0], config, shards, tensors)
-    _log.debug("opened %s: %d files, %d tensors, %d bytes", folder, len(shards), len(tensors), checkpoint.size_bytes)
+    _log.debug(
+        "opened %s: %d files, %d tensors, %d bytes", folder, len(shards), len(tensors), checkpoint.size_bytes
+    )
     return checkpoint
 
 

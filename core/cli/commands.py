@@ -7,11 +7,15 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
+import platform
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +29,7 @@ from core.cli.types import Size, Weights
 from core.deltas.inspection import inspect_models
 from core.draws import MAX_SEED
 from core.errors import Cancelled, MergeError, os_error_text
+from core.log import Log
 from core.plan.merge_plan import MergePlan
 from core.plan.planning import DEFAULT_SHARD_SIZE_BYTES, plan_merge
 from core.progress import Progress
@@ -36,6 +41,8 @@ from core.text import one_line
 from core.units import bytes_text, duration_text
 
 __all__ = ["Desktop", "main"]
+
+_log = logging.getLogger(__name__)
 
 _DEMO_OUT = Path("paramosaic-demo")
 
@@ -55,18 +62,59 @@ class Desktop:
     write_pictures: Callable[[RunRecord, Path], list[Path]]
 
 
+@dataclass(frozen=True)
+class _Session:
+    """What the commands of one process share."""
+
+    desktop: Desktop
+    log: Log
+
+
+def _show_log(context: click.Context, parameter: click.Parameter, verbosity: int) -> None:
+    session = context.find_object(_Session)
+    if session is not None:
+        session.log.show(verbosity)
+
+
+_verbose_option = click.option(
+    "-v",
+    "--verbose",
+    count=True,
+    expose_value=False,
+    callback=_show_log,
+    help="Say on stderr what is done; -vv for every detail.",
+)
 _json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 _path = click.Path(path_type=Path, readable=False)  # the engine says what it cannot read, and why
 
 
-@click.group(invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
+class _Command(click.Command):
+    """A command that leaves in the log that it was given, and that it was done."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        given = [f"{name} {value}" for name, value in ctx.params.items() if value is not None]
+        _log_start(f"{self.name}: {', '.join(given)}")
+        begun = time.perf_counter()
+        result = super().invoke(ctx)
+        _log.info("%s is done, after %.3f s", self.name, time.perf_counter() - begun)
+        return result
+
+
+class _Commands(click.Group):
+    command_class = _Command
+
+
+@click.group(
+    cls=_Commands, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]}
+)
 @click.version_option(package_name="paramosaic")
+@_verbose_option
 @click.pass_context
 def _paramosaic(context: click.Context) -> None:
     """Merge fine-tuned language models. Without a command, open the window."""
     if context.invoked_subcommand is None:
-        desktop: Desktop = context.obj
-        context.exit(desktop.open_window(False))
+        _log_start("the window")
+        context.exit(_open_window(context.obj.desktop, demo=False))
 
 
 @_paramosaic.command("merge")
@@ -80,6 +128,7 @@ def _paramosaic(context: click.Context) -> None:
 )
 @click.option("--overwrite", is_flag=True, help="Replace the folder if it exists, when the merge is done.")
 @_json_option
+@_verbose_option
 def _merge(
     recipe: Path,
     out: Path,
@@ -104,6 +153,7 @@ def _merge(
 @_paramosaic.command("plan")
 @click.argument("recipe", type=_path)
 @_json_option
+@_verbose_option
 def _plan(recipe: Path, as_json: bool) -> None:
     """Say what merging RECIPE would do. Reads headers only."""
     plan = plan_merge(load_recipe(recipe))
@@ -120,6 +170,7 @@ def _plan(recipe: Path, as_json: bool) -> None:
     "--weights", type=Weights(), help="Of the draws that are predicted, as 1,1,2.5; equal unless given."
 )
 @_json_option
+@_verbose_option
 def _inspect(
     base: Path,
     models: tuple[Path, ...],
@@ -145,6 +196,7 @@ def _inspect(
 
 @_paramosaic.command("verify")
 @click.argument("folder", type=_path, metavar="DIR")
+@_verbose_option
 def _verify(folder: Path) -> None:
     """Check the output in DIR against its run record."""
     token = CancelToken()
@@ -157,14 +209,16 @@ def _verify(folder: Path) -> None:
 @_paramosaic.command("demo")
 @click.option("--headless", is_flag=True, help="Merge without a window.")
 @click.option("--out", type=_path, help=f"The folder to make without a window; {_DEMO_OUT} unless given.")
+@_verbose_option
 @click.pass_obj
-def _demo(desktop: Desktop, headless: bool, out: Path | None) -> None:
+def _demo(session: _Session, headless: bool, out: Path | None) -> None:
     """Open the window on the demo models, or merge them without one."""
     from resources import DEMO_FOLDER
 
+    desktop = session.desktop
     if not headless and out is None:
         if desktop.has_display():
-            raise SystemExit(desktop.open_window(True))
+            raise SystemExit(_open_window(desktop, demo=True))
         click.echo("There is no display: merging the demo models without a window.", err=True)
     plan = plan_merge(load_recipe(DEMO_FOLDER / "recipe.yaml"))
     target = out or _DEMO_OUT
@@ -184,20 +238,32 @@ def main(desktop: Desktop, arguments: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(AttributeError, ValueError):
             stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    with Log() as log:
+        try:
+            return _status(_Session(desktop, log), arguments)
+        except Exception:
+            _log.exception("a fault of the program")
+            raise
+
+
+def _status(session: _Session, arguments: Sequence[str] | None) -> int:
     try:
         result = _paramosaic.main(
             args=None if arguments is None else list(arguments),
             prog_name="paramosaic",
             standalone_mode=False,
-            obj=desktop,
+            obj=session,
         )
     except click.UsageError as error:
+        _log.info("not understood: %s", error.format_message())
         error.show()
         return 2
     except (Cancelled, KeyboardInterrupt, click.Abort):
+        _log.info("cancelled")
         click.echo("cancelled", err=True)
         return 130
     except MergeError as error:
+        _log.info("refused: %s (%s)", error.message, _address(error))
         _print_error(error.message, error.hint)
         return 1
     except BrokenPipeError:
@@ -205,11 +271,39 @@ def main(desktop: Desktop, arguments: Sequence[str] | None = None) -> int:
             sys.stdout.close()
         return 1
     except OSError as error:
+        _log.info("refused by the system", exc_info=True)
         _print_error(f"{error.filename or 'the system'}: {os_error_text(error)}", None)
         return 1
     except SystemExit as error:
         return error.code if isinstance(error.code, int) else 0
     return result if isinstance(result, int) else 0
+
+
+def _log_start(asked: str) -> None:
+    try:
+        ours = version("paramosaic")
+    except PackageNotFoundError:
+        ours = "of unknown version"
+    system = f"{platform.system()} {platform.release()} {platform.machine()}"
+    _log.info("paramosaic %s, Python %s, %s: %s", ours, platform.python_version(), system, asked)
+
+
+def _address(error: MergeError) -> str:
+    """ "RecipeError, field weight, entry 1"."""
+    parts = {name: getattr(error, name) for name in ("field", "entry", "tensor", "path")}
+    known = [f"{name} {value}" for name, value in parts.items() if value is not None]
+    return ", ".join([type(error).__name__, *known])
+
+
+def _open_window(desktop: Desktop, *, demo: bool) -> int:
+    """Show the window, whose plans are not logged: it makes one or more at every change."""
+    plans = logging.getLogger("core.plan")
+    before = plans.level
+    plans.setLevel(logging.WARNING)
+    try:
+        return desktop.open_window(demo)
+    finally:
+        plans.setLevel(before)
 
 
 def _run(plan: MergePlan, out: Path, *, device: str, threads: int | None, overwrite: bool) -> RunRecord:
@@ -228,7 +322,7 @@ def _run(plan: MergePlan, out: Path, *, device: str, threads: int | None, overwr
 
 @contextlib.contextmanager
 def _signals_cancel(token: CancelToken) -> Iterator[None]:
-    """Ctrl-C, a polite kill and a closed terminal cancel the job; a second Ctrl-C interrupts at once."""
+    """Ctrl-C, SIGTERM and a closed terminal cancel the job; the second of them interrupts at once."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

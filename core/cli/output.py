@@ -56,7 +56,7 @@ def merge_summary(plan: MergePlan, record: RunRecord, out: Path) -> str:
         )
     lines += [
         f"note        {tensor.name} was copied from the {'base' if plan.base else 'first sub-model'}; "
-        f"it is another in {', '.join(tensor.differs_in)}"
+        f"it differs in {', '.join(tensor.differs_in)}"
         for tensor in record.tensors
         if tensor.differs_in
     ]

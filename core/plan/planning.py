@@ -5,7 +5,9 @@ All validation is here. No weights are read, and torch is not imported.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import logging
+import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from math import prod
 from pathlib import Path
@@ -17,7 +19,7 @@ from core.checkpoint.output import check_output, free_disk_bytes
 from core.checkpoint.shard_layout import OutputTensor, lay_out
 from core.draws import philox_key
 from core.dtypes import DType, promote
-from core.errors import CheckpointError, IncompatibleError, OutputError, RecipeError
+from core.errors import CheckpointError, IncompatibleError, OutputError, RecipeError, addressed
 from core.kernels.interface import MapJob, Values
 from core.methods import MethodSpec
 from core.plan.correspond import TensorSources, correspond
@@ -29,6 +31,8 @@ from core.text import is_text
 __all__ = ["DEFAULT_SHARD_SIZE_BYTES", "check_destination", "common_dtype", "open_models", "plan_merge"]
 
 DEFAULT_SHARD_SIZE_BYTES = 5_000_000_000
+
+_log = logging.getLogger(__name__)
 
 
 def plan_merge(
@@ -45,21 +49,27 @@ def plan_merge(
     Raises:
         CheckpointError: a model is missing or damaged.
         IncompatibleError: the models cannot be merged with one another.
-        RecipeError: the values that a tensor gets by the recipe's rules make no sense together.
+        RecipeError: the recipe asks for what cannot be done with these models, or the values that a tensor
+            gets by its rules make no sense together.
+        OutputError: the shard size is not positive.
     """
+    begun = time.perf_counter()
     if shard_size_bytes < 1:
-        raise OutputError(f"the shard size of {shard_size_bytes} bytes is not positive")
-    models, base, names = open_models([entry.path for entry in recipe.models], recipe.base)
-    if recipe.tokenizer_source is not None and not recipe.tokenizer_source.is_dir():
-        raise IncompatibleError(
-            f"the tokenizer_source {recipe.tokenizer_source} is not a folder", path=recipe.tokenizer_source
+        raise OutputError(f"the shard size of {shard_size_bytes} bytes is not positive", field="shard_size")
+    if recipe.vocab == "base":
+        raise RecipeError(
+            "vocab: base is not supported",
+            hint="leave it out: models of the same vocabulary are merged without it",
+            field="vocab",
         )
-    if recipe.tokenizer_source is not None and recipe.tokenizer_source not in names:
-        names = {**names, recipe.tokenizer_source: model_names([recipe.tokenizer_source])[0]}
-    _refuse_undecodable(names)
+    models, base, names = open_models([entry.path for entry in recipe.models], recipe.base)
     if recipe.tokenizer_source is not None:
-        _check_tokenizer_source(recipe.tokenizer_source, models[0])
-    sources = correspond(models, base)
+        with addressed(field="tokenizer_source"):
+            names = _check_tokenizer_source(recipe.tokenizer_source, models[0], names)
+    if recipe.vocab is not None:
+        _check_vocabularies(models, base or models[0])
+    with addressed(field="models"):
+        sources = correspond(models, base)
     ledger = [LedgerEntry(name, "omitted", reason) for name, reason in sources.omitted.items()]
     outputs: list[tuple[OutputTensor, TensorSources, MapJob | None]] = []
     values = plan_values(recipe, base or models[0], sources)
@@ -82,7 +92,7 @@ def plan_merge(
     shards, placements = lay_out([output for output, *_ in outputs], shard_size_bytes)
     shapes = {output.name: output.shape for output, *_ in outputs}
     embedding = find_embedding(shapes)
-    return MergePlan(
+    plan = MergePlan(
         recipe=recipe,
         models=models,
         base=base,
@@ -108,6 +118,17 @@ def plan_merge(
         vocabulary=shapes[embedding][0] if embedding else None,
         unties=sources.unties,
     )
+    _log.info(
+        "planned %s of %d sub-models after %.3f s: %d tensors, %d bytes to read, %d to write, %d shards",
+        recipe.method.name,
+        len(models),
+        time.perf_counter() - begun,
+        len(plan.tensors),
+        plan.bytes_to_read,
+        plan.bytes_to_write,
+        len(shards),
+    )
+    return plan
 
 
 def check_destination(plan: MergePlan, out: Path, *, overwrite: bool) -> None:
@@ -123,6 +144,7 @@ def check_destination(plan: MergePlan, out: Path, *, overwrite: bool) -> None:
             f"the output needs {plan.bytes_to_write:,} bytes and the disk of {out} has {free:,} free",
             hint="free some space, or choose an output folder on another disk",
             path=out,
+            field="out",
         )
 
 
@@ -132,23 +154,37 @@ def open_models(
     """Open the sub-models and the base, and refuse models of different architectures.
 
     Returns the sub-models, the base, and a short name for each folder.
+
+    Raises:
+        CheckpointError: a model is missing or damaged; `entry` counts `folders`.
+        IncompatibleError: they are of different architectures.
     """
     every = list(dict.fromkeys([*([base_folder] if base_folder else []), *folders]))
     names = dict(zip(every, model_names(every), strict=True))
     with ThreadPoolExecutor(max_workers=4) as pool:
-        opened = dict(zip(every, pool.map(open_checkpoint, every, names.values()), strict=True))
+        opening = {folder: pool.submit(open_checkpoint, folder, names[folder]) for folder in every}
+    opened = {}
+    for folder, model in opening.items():
+        is_base = folder == base_folder
+        with addressed(
+            field="base_model" if is_base else "models", entry=None if is_base else folders.index(folder)
+        ):
+            _refuse_undecodable(folder, names[folder])
+            opened[folder] = model.result()
     models = tuple(opened[folder] for folder in folders)
     base = opened[base_folder] if base_folder else None
     reference = base or models[0]
-    for model in models:
-        if None not in (model.architecture, reference.architecture) and (
-            model.architecture != reference.architecture
+    for entry, one in enumerate(models):
+        if None not in (one.architecture, reference.architecture) and (
+            one.architecture != reference.architecture
         ):
             raise IncompatibleError(
-                f"{model.folder} is a {model.architecture} model and {reference.folder} a "
+                f"{one.folder} is a {one.architecture} model and {reference.folder} a "
                 f"{reference.architecture} model, and models of different architectures cannot be merged",
                 hint="take the sub-models that were fine-tuned from this base",
-                path=model.folder,
+                path=one.folder,
+                field="models",
+                entry=entry,
             )
     return models, base, names
 
@@ -161,6 +197,7 @@ def common_dtype(name: str, stored: Sequence[StoredTensor]) -> DType:
             f"tensor {name!r} is stored in different 8-bit types by the sub-models",
             hint="say in the recipe in which type to merge, with dtype: bfloat16",
             tensor=name,
+            field="dtype",
         )
     return dtype
 
@@ -196,6 +233,7 @@ def _check_values(recipe: Recipe, name: str, job: MapJob) -> None:
             hint=error.hint,
             tensor=name,
             field=error.field,
+            entry=error.entry,
         ) from error
 
 
@@ -203,16 +241,23 @@ def _chunk_step(method: MethodSpec, shape: tuple[int, ...]) -> int:
     return shape[-1] if method.granularity == "row" and shape and shape[-1] else 1
 
 
-def _refuse_undecodable(names: Mapping[Path, str]) -> None:
-    for folder, name in names.items():
-        if not is_text(name):
-            raise CheckpointError(
-                f"the name of the model folder {folder} is not valid text", hint="rename it", path=folder
-            )
+def _refuse_undecodable(folder: Path, name: str) -> None:
+    if not is_text(name):
+        raise CheckpointError(
+            f"the name of the model folder {folder} is not valid text", hint="rename it", path=folder
+        )
 
 
-def _check_tokenizer_source(source: Path, model: Checkpoint) -> None:
-    """Its config.json goes into the output, so that it must describe the same architecture."""
+def _check_tokenizer_source(source: Path, model: Checkpoint, names: dict[Path, str]) -> dict[Path, str]:
+    """`names` with that of the folder `source`, whose config.json goes into the output.
+
+    So that it must describe the same architecture.
+    """
+    if not source.is_dir():
+        raise IncompatibleError(f"the tokenizer_source {source} is not a folder", path=source)
+    if source not in names:
+        names = {**names, source: model_names([source])[0]}
+        _refuse_undecodable(source, names[source])
     config = read_json(source / CONFIG_NAME) if (source / CONFIG_NAME).exists() else {}
     kind = config.get("model_type", model.architecture)
     if model.architecture is not None and kind != model.architecture:
@@ -222,6 +267,30 @@ def _check_tokenizer_source(source: Path, model: Checkpoint) -> None:
             hint="take the tokenizer of a model of the same architecture",
             path=source,
         )
+    return names
+
+
+def _check_vocabularies(models: Sequence[Checkpoint], reference: Checkpoint) -> None:
+    """Refuse `vocab: union` where there is something to unite; where all rows agree it changes nothing."""
+    expected = _vocabulary(reference)
+    for entry, model in enumerate(models):
+        rows = _vocabulary(model)
+        if None not in (rows, expected) and rows != expected:
+            raise RecipeError(
+                f"vocab: union is not supported where vocabularies differ: {model.folder} has {rows:,} rows "
+                f"and {reference.folder} has {expected:,}",
+                hint="leave vocab out, and take sub-models whose vocabulary was not changed",
+                path=model.folder,
+                field="vocab",
+                entry=entry,
+            )
+
+
+def _vocabulary(model: Checkpoint) -> int | None:
+    """Rows of its input embedding; None where it is not known."""
+    shapes = {name: tensor.shape for name, tensor in model.tensors.items()}
+    embedding = find_embedding(shapes)
+    return None if embedding is None else shapes[embedding][0]
 
 
 def _warnings(models: Sequence[Checkpoint], source: Path) -> list[str]:

@@ -27,7 +27,7 @@ def plan_values(recipe: Recipe, reference: Checkpoint, sources: Correspondence) 
 
 
 def idle_rules(recipe: Recipe, names: Mapping[Path, str], tensors: Set[str]) -> list[str]:
-    """Rules that do nothing, which may be slips of the pen."""
+    """Rules that do nothing, which may be mistakes."""
     given = [("", recipe.parameters)]
     given += [(f" of {names[entry.path]}", entry.parameters) for entry in recipe.models]
     warnings = []

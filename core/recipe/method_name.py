@@ -39,7 +39,7 @@ _OF_MERGEKIT = frozenset(
 )
 """Methods that mergekit has or had. Those of them that are built here are in METHODS as well."""
 
-_A_SLIP_OF_THE_PEN = 0.8
+_LEAST_ALIKE = 0.8
 """How alike a name and its misspelling are. `slerp` and `nuslerp` are as well, and so both are listed."""
 
 
@@ -63,7 +63,7 @@ def read_method(name: Any) -> MethodSpec:
         )
     alike: list[str] = []
     if isinstance(name, str):
-        alike = difflib.get_close_matches(name, [*METHODS, *_OF_MERGEKIT], n=1, cutoff=_A_SLIP_OF_THE_PEN)
+        alike = difflib.get_close_matches(name, [*METHODS, *_OF_MERGEKIT], n=1, cutoff=_LEAST_ALIKE)
     raise RecipeError(
         f"merge_method {shown(name)} is not supported",
         hint=f"did you mean {alike[0]!r}?" if alike and alike[0] in METHODS else listed,

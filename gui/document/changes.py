@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from core.methods import METHODS
 from gui.document.merge_setup import MergeSetup, ModelChoice
+from gui.document.parameter_texts import parameter_title, within_sentence
 from gui.words import plural
 
 __all__ = ["changed_field", "describe_change"]
@@ -81,7 +82,6 @@ def _model_changes(
 
 
 def _parameter_name(method: str, name: str) -> str:
-    """The part of the parameter's title before its comma, as within a sentence."""
+    """What the parameter is called within a sentence."""
     spec = METHODS[method].parameter(name)
-    title = (spec.title if spec is not None else name).split(",")[0]
-    return title[0].lower() + title[1:] if title[1:].islower() else title
+    return within_sentence(parameter_title(spec) if spec is not None else name)

@@ -72,11 +72,12 @@ class MergeSetup:
         k: the first k enabled rows take part.
         parameters: the values of the method's form, by name.
         rules: exceptions from them; the first one that is for a tensor holds.
-        seed: of the draws; None while the field holds no number.
+        seed: of the draws; None while the field holds no number. A method that draws nothing has no such
+            field, and needs none.
         dtype, out_dtype: merge and output type as torch spells them; None for the models' own.
         zero_tolerance: |delta| that still counts as zero; None for exact equality.
         nonfinite: "pass" or "error".
-        vocab: "union" or "base".
+        vocab: "base", or None where the recipe does not say it ("union" changes nothing that can be merged).
         tokenizer_source: the folder of the output's tokenizer; None for the first sub-model's.
         out: the output folder, "" for none.
         device: "auto", "cpu", "cuda:0", … . This one and those below are no part of a recipe.
@@ -95,7 +96,7 @@ class MergeSetup:
     out_dtype: str | None = None
     zero_tolerance: float | None = None
     nonfinite: str = "pass"
-    vocab: str = "union"
+    vocab: str | None = None
     tokenizer_source: Path | None = None
     out: str = ""
     device: str = "auto"
@@ -127,8 +128,9 @@ class MergeSetup:
 
     def recipe(self) -> Recipe:
         """The same as a recipe, checked by the engine, which looks at the folders. Raises RecipeError."""
-        if self.seed is None:
-            raise RecipeError("there is no seed", hint="give a whole number")
+        method = METHODS[self.method]
+        if self.seed is None and method.draws is not None:
+            raise RecipeError("there is no seed", hint="give a whole number", field="seed")
         merge_wide, by_model = self._parameters()
         data: dict[str, Any] = {
             "merge_method": self.method,
@@ -137,7 +139,7 @@ class MergeSetup:
                 for choice, own in zip(self.taking_part, by_model, strict=True)
             ],
             "parameters": merge_wide,
-            "seed": self.seed,
+            "seed": self.seed or 0,
             "dtype": self.dtype,
             "out_dtype": self.out_dtype,
             "zero_tolerance": self.zero_tolerance,
@@ -240,7 +242,7 @@ def setup_of_recipe(recipe: Recipe, before: MergeSetup) -> MergeSetup:
         out_dtype=recipe.out_dtype.torch_name if recipe.out_dtype else None,
         zero_tolerance=recipe.zero_tolerance,
         nonfinite=recipe.nonfinite,
-        vocab=recipe.vocab,
+        vocab=recipe.vocab if recipe.vocab == "base" else None,
         tokenizer_source=recipe.tokenizer_source,
     )
 
@@ -310,21 +312,33 @@ def _common(lists: Sequence[list[_Condition]]) -> int:
 
 def first_missing(setup: MergeSetup) -> tuple[str, str] | None:
     """The first thing without which there is no merge, as (sentence, name of the field); looks at no disk."""
-    if setup.base is None and METHODS[setup.method].base == "needed":
+    method = METHODS[setup.method]
+    if setup.base is None and method.base == "needed":
         return "Choose the base model.", "base"
     if not setup.models:
         return "Add at least one sub-model.", "models"
     if not setup.taking_part:
         return "Let at least one sub-model take part.", "models"
-    if METHODS[setup.method].base == "needed" and any(
-        choice.folder == setup.base for choice in setup.taking_part
-    ):
+    if method.base == "needed" and any(choice.folder == setup.base for choice in setup.taking_part):
         return "The base is in the list of sub-models, too.", "models"
-    if setup.seed is None:
+    wrong_number = _number_problem(method, len(setup.taking_part))
+    if wrong_number:
+        return wrong_number, "models"
+    if setup.seed is None and method.draws is not None:
         return "Give a seed.", "seed"
     if not setup.out:
         return "Choose an output folder.", "out"
     return None
+
+
+def _number_problem(method: MethodSpec, models: int) -> str:
+    """Why the method does not take that many, and what to do about it; "" where it does."""
+    takes = f"{method.title} takes {method.models_text()}"
+    if models < method.least_models:
+        return f"{takes}: let {method.least_models - models} more take part."
+    if method.most_models is not None and models > method.most_models:
+        return f"{takes}: of the {models} that take part, leave out {models - method.most_models}."
+    return ""
 
 
 def free_name(out: Path) -> Path:

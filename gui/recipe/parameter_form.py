@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 
 from PySide6.QtCore import Signal
-from PySide6.QtWidgets import QCheckBox, QLabel, QSpinBox, QWidget
+from PySide6.QtWidgets import QCheckBox, QComboBox, QLabel, QSpinBox, QWidget
 
+from core.errors import RecipeError
 from core.methods import MethodSpec, ParameterSpec, ParameterValue
 from gui.document.merge_setup import form_parameters
+from gui.document.parameter_texts import help_text
 from gui.widgets.fields import ExactSpinBox, defer_to_window, form_layout, name_field
-from gui.words import weight_text
 
 __all__ = ["ParameterForm"]
 
-Field = QSpinBox | ExactSpinBox | QCheckBox
+Field = QSpinBox | ExactSpinBox | QCheckBox | QComboBox
+
+_LEAST_INT, _MOST_INT = -(2**31), 2**31 - 1  # what a QSpinBox holds
 
 
 class ParameterForm(QWidget):
     """A field for each parameter of a method that has something to choose.
+
+    What was set for a parameter comes back with the next method that has one of that name and takes the value.
 
     Attributes:
         fields: the fields by the parameters' names.
@@ -35,9 +41,11 @@ class ParameterForm(QWidget):
         self.fields: dict[str, Field] = {}
         self.form = form_layout(self)
         self._specs: tuple[ParameterSpec, ...] = ()
+        self._remembered: dict[str, ParameterValue] = {}
 
     def set_method(self, method: MethodSpec) -> None:
-        """Ask for the parameters of `method`, with their defaults."""
+        """Ask for the parameters of `method`."""
+        self._remember()
         while self.form.rowCount():
             self.form.removeRow(0)
         self.fields = {}
@@ -48,13 +56,19 @@ class ParameterForm(QWidget):
                 field.toggled.connect(self.changed)
                 self.form.addRow("", field)
             else:
-                field.valueChanged.connect(self.changed)
+                signal = field.currentIndexChanged if isinstance(field, QComboBox) else field.valueChanged
+                signal.connect(self.changed)
                 label = QLabel(spec.title)
                 label.setBuddy(field)
                 self.form.addRow(label, field)
             self.fields[spec.name] = field
-        self.set_values({})
+        known = [spec for spec in self._specs if spec.name in self._remembered]
+        self.set_values({spec.name: self._remembered[spec.name] for spec in known if self._takes(spec)})
         self.setVisible(bool(self.fields))
+
+    def forget(self) -> None:
+        """What was set until now is for another recipe."""
+        self._remembered.clear()
 
     def set_values(self, values: Mapping[str, ParameterValue]) -> None:
         """Fill in `values` by name; what is not among them takes its default."""
@@ -62,46 +76,63 @@ class ParameterForm(QWidget):
             field, value = self.fields[spec.name], values.get(spec.name, spec.default)
             if isinstance(field, QCheckBox):
                 field.setChecked(bool(value))
+            elif isinstance(field, QComboBox):
+                field.setCurrentIndex(field.findData(value))
             elif isinstance(field, QSpinBox):
                 field.setValue(int(value))
             else:
                 field.setValue(float(value))
 
     def values(self) -> dict[str, ParameterValue]:
-        return {
-            name: field.isChecked() if isinstance(field, QCheckBox) else field.value()
-            for name, field in self.fields.items()
-        }
+        return {name: _value(field) for name, field in self.fields.items()}
+
+    def _remember(self) -> None:
+        """Keep what is not as it is by default: of the rest, each method has its own idea."""
+        values = self.values()
+        for spec in self._specs:
+            if values[spec.name] != spec.default:
+                self._remembered[spec.name] = values[spec.name]
+            else:
+                self._remembered.pop(spec.name, None)
+
+    def _takes(self, spec: ParameterSpec) -> bool:
+        """Whether what is remembered can be a value of `spec`."""
+        try:
+            spec.check(self._remembered[spec.name], spec.name)
+        except RecipeError:
+            return False
+        return True
 
 
 def _field(spec: ParameterSpec) -> Field:
     field: Field
     if spec.kind == "flag":
         field = QCheckBox(spec.title)
+    elif spec.kind == "choice":
+        field = QComboBox()
+        field.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+        for choice in spec.choices:
+            field.addItem(choice, choice)
     elif spec.kind == "int":
         field = QSpinBox()
         field.setRange(
-            -(2**31) if spec.minimum is None else int(spec.minimum),
-            2**31 - 1 if spec.maximum is None else int(spec.maximum),
+            _LEAST_INT if spec.minimum is None else int(spec.minimum),
+            _MOST_INT if spec.maximum is None else int(spec.maximum),
         )
     else:
+        most = sys.float_info.max
         field = ExactSpinBox()
         field.setRange(
-            -1e9 if spec.minimum is None else spec.minimum, 1e9 if spec.maximum is None else spec.maximum
+            -most if spec.minimum is None else spec.minimum, most if spec.maximum is None else spec.maximum
         )
     defer_to_window(field)
-    name_field(field, spec.title, f"{spec.help} {_range_text(spec)}")
+    name_field(field, spec.title, help_text(spec))
     return field
 
 
-def _range_text(spec: ParameterSpec) -> str:
-    if spec.kind == "flag":
-        return "On by default." if spec.default else "Off by default."
-    default = f"default {weight_text(float(spec.default))}"
-    if spec.minimum is not None and spec.maximum is not None:
-        return f"From {weight_text(spec.minimum)} to {weight_text(spec.maximum)}, {default}."
-    if spec.minimum is not None:
-        return f"At least {weight_text(spec.minimum)}, {default}."
-    if spec.maximum is not None:
-        return f"At most {weight_text(spec.maximum)}, {default}."
-    return f"{default.capitalize()}."
+def _value(field: Field) -> ParameterValue:
+    if isinstance(field, QCheckBox):
+        return field.isChecked()
+    if isinstance(field, QComboBox):
+        return str(field.currentData())
+    return field.value()

@@ -65,15 +65,7 @@ def measure(
 
 def job_of(dtypes: Sequence[str], merge: str, zero_tolerance: float | None = None) -> MapJob:
     *models, base = (DTYPES[dtype] for dtype in dtypes)
-    return MapJob(
-        "count_deltas",
-        tuple(models),
-        base,
-        DTYPES[merge],
-        DTYPES[merge],
-        (1.0,) * len(models),
-        zero_tolerance=zero_tolerance,
-    )
+    return MapJob("", tuple(models), base, DTYPES[merge], DTYPES[merge], zero_tolerance=zero_tolerance)
 
 
 def random_words(kind: str, dtypes: Sequence[str], elements: int, seed: int) -> list[np.ndarray]:

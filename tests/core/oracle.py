@@ -2,8 +2,8 @@
 
 Words are plain integers, values are exact fractions, and every rounding is spelled out, so that nothing
 here leans on the conversions of numpy or torch. What the engine computes must equal this bit for bit. Only
-the float32 and float64 steps of an average use numpy's scalars, which round each product and each sum by
-itself, and only the hash functions come from libraries.
+the float32 and float64 steps of an average use numpy's scalars, which round each product, each sum and the
+quotient by itself, and only the hash functions come from libraries.
 """
 
 from __future__ import annotations
@@ -181,7 +181,7 @@ def bytes_from_words(words: Sequence[int], dtype: str) -> bytes:
 
 
 def _as_float(word: int, dtype: str, wide: bool) -> np.floating:
-    """The value of a word as float32, or float64 where `wide`: exact, for no merge dtype is wider."""
+    """The value of a word as float32, or float64 where `wide`, of a type that is no wider: exact."""
     if wide:
         return np.frombuffer(struct.pack("<Q", convert(word, dtype, "F64")), np.float64)[0]
     return np.frombuffer(struct.pack("<I", convert(word, dtype, "F32")), np.float32)[0]
@@ -322,28 +322,78 @@ def select(
     return Selected(words, zero_delta, changed_by, zero_after_draw, selected, nonfinite)
 
 
+@dataclass(frozen=True)
+class Terms:
+    """What an average adds up, of words of the computing type: v_i by sub-model, and the divisor.
+
+    No factors: they are added as they are. No divisor: the sum is not divided.
+    """
+
+    models: list[int]
+    factors: list[int] | None
+    divisor: int | None
+
+
+def _exact(value: Fraction) -> Value:
+    return Value(NUMBER, value < 0, abs(value))
+
+
+def average_terms(weights: Sequence[float], normalize: bool, computing: str) -> Terms:
+    """The contract of averages, version 2; ValueError where it refuses the weights."""
+    exact = [Fraction(weight) for weight in weights]
+    if not normalize:
+        words = [encode(_exact(weight), computing) for weight in exact]
+        for weight, word in zip(exact, words, strict=True):
+            value = decode(word, computing)
+            if value.kind != NUMBER or (weight and not value.magnitude):
+                raise ValueError("a weight does not fit the computing type")
+        there = [at for at, weight in enumerate(exact) if weight]
+        return Terms(there, [words[at] for at in there], None)
+    if not any(exact):
+        raise ValueError("the sum of the weights is 0")
+    power = Fraction(2) ** -_floor_log2(max(abs(weight) for weight in exact))
+    scaled = [weight * power for weight in exact]
+    words = [encode(_exact(weight), computing) for weight in scaled]
+    there = [at for at, word in enumerate(words) if decode(word, computing).magnitude]
+    if all(exact[at] == exact[there[0]] for at in there):
+        return Terms(there, None, encode(_exact(Fraction(len(there))), computing))
+    as_float64 = [decode(encode(_exact(scaled[at]), "F64"), "F64").signed for at in there]
+    divisor = convert(encode(_exact(sum(as_float64, Fraction(0))), "F64"), "F64", computing)
+    if not decode(divisor, computing).magnitude:
+        raise ValueError("the sum of the weights is 0")
+    return Terms(there, [words[at] for at in there], divisor)
+
+
 def average(
-    models: Sequence[Stored], *, merge_dtype: str, out_dtype: str, weights: Sequence[float]
+    models: Sequence[Stored],
+    *,
+    merge_dtype: str,
+    out_dtype: str,
+    weights: Sequence[float],
+    normalize: bool = True,
 ) -> list[int]:
-    """The weighted average: one product and one sum after the other, each rounded by itself."""
-    wide = merge_dtype == "F64"
-    computing = np.float64 if wide else np.float32
-    computed_dtype = "F64" if wide else "F32"
-    total = math.fsum(weights)
+    """The weighted average: one product and one sum after the other, then one quotient, each rounded."""
+    wide = bool({"F32", "F64"} & {merge_dtype, out_dtype})
+    kind, computing = (np.float64, "F64") if wide else (np.float32, "F32")
+    terms = average_terms(weights, normalize, computing)
+    factors = None if terms.factors is None else [_as_float(v, computing, wide) for v in terms.factors]
+    after = [models[at].converted(merge_dtype) for at in terms.models]
     words: list[int] = []
     with np.errstate(all="ignore"):
-        shares = [computing(weight / total) for weight in weights]
-        after = [model.converted(merge_dtype) for model in models]
-        for values in zip(*after, strict=True):
-            acc = computing(0.0)
-            for share, word in zip(shares, values, strict=True):
-                product = share * _as_float(word, merge_dtype, wide)
-                acc = acc + product
-                assert type(product) is type(acc) is computing
-            word = words_from_bytes(acc.tobytes(), computed_dtype)[0]
-            if decode(word, computed_dtype).kind == NAN:
-                word = FORMATS[computed_dtype].nan
-            words.append(convert(word, computed_dtype, out_dtype))
+        for element in range(len(models[0].words)):
+            acc = kind(0.0)
+            for position, values in enumerate(after):
+                theta = _as_float(values[element], merge_dtype, wide)
+                term = theta if factors is None else factors[position] * theta
+                acc = acc + term
+                assert type(term) is type(acc) is kind
+            if terms.divisor is not None:
+                acc = acc / _as_float(terms.divisor, computing, wide)
+                assert type(acc) is kind
+            word = words_from_bytes(acc.tobytes(), computing)[0]
+            if decode(word, computing).kind == NAN:
+                word = FORMATS[computing].nan
+            words.append(convert(word, computing, out_dtype))
     return words
 
 

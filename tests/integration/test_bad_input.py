@@ -14,9 +14,10 @@ import pytest
 
 import core.plan.planning
 from core.checkpoint.headers import encode_header
+from core.checkpoint.output import Staging, check_output, free_disk_bytes
 from core.dtypes import DTYPES
-from core.errors import CheckpointError, MergeError, OutputError
-from core.plan.planning import plan_merge
+from core.errors import CheckpointError, IncompatibleError, MergeError, OutputError, RecipeError
+from core.plan.planning import check_destination, plan_merge
 from core.recipe.file import load_recipe
 from core.run.merge import run_merge
 from core.run.verify import verify_output
@@ -266,6 +267,35 @@ class TestModelsThatDoNotMatch:
         for part in (UP, f"600×4 in {workshop.folder / 'c'}", f"300×8 in {workshop.folder / 'base'}"):
             assert part in said
 
+    @pytest.mark.parametrize("vocab", ["", "vocab: union\n"])
+    def test_another_vocabulary(self, workshop: Any, vocab: str) -> None:
+        workshop.trio()
+        workshop.model("c", shapes={"model.embed_tokens.weight": (66, 8), UP: (300, 8), NORM: (8,)})
+        said = workshop.refuse("plan", workshop.recipe(models=["a", "c"], extra=vocab))
+        if not vocab:
+            assert f"66×8 in {workshop.folder / 'c'}" in said
+            return
+        assert f"vocab: union is not supported where vocabularies differ: {workshop.folder / 'c'} has" in said
+        assert f"66 rows and {workshop.folder / 'base'} has 64" in said
+        assert "leave vocab out" in said
+
+    def test_the_vocabulary_of_the_base(self, workshop: Any) -> None:
+        workshop.trio()
+        recipe = workshop.recipe(extra="vocab: base\n")
+        assert load_recipe(recipe).vocab == "base"  # refused when it is planned, not when it is opened
+        assert "vocab: base is not supported hint: leave it out" in workshop.refuse("plan", recipe)
+
+    def test_a_union_of_the_same_changes_nothing(self, workshop: Any) -> None:
+        """Version 0.1 wrote it into every recipe."""
+        workshop.trio()
+        outputs = []
+        for extra in ("", "vocab: union\n"):
+            out = workshop.folder / f"out{len(extra)}"
+            assert workshop.run("merge", workshop.recipe(extra=extra), "--out", out).status == 0
+            assert "vocab" not in json.loads((out / "paramosaic.json").read_text())["recipe"]
+            outputs.append((out / "model.safetensors").read_bytes())
+        assert outputs[0] == outputs[1]
+
     def test_quantised(self, workshop: Any) -> None:
         workshop.trio()
         workshop.model("c", dtypes={UP: "I8"})
@@ -367,6 +397,138 @@ class TestOutputFolder:
         said = workshop.refuse("merge", recipe, "--out", workshop.folder / "out")
         assert "bytes and the disk of" in said
         assert "has 1,000 free" in said
+
+
+EMBEDDING = "model.embed_tokens.weight"
+SHAPES = {EMBEDDING: (64, 8), UP: (300, 8), NORM: (8,)}
+
+
+class TestAddresses:
+    """Errors say which field of the recipe, and which entry of its models, they are about."""
+
+    @pytest.mark.parametrize("place", ["base", "a", "b"])
+    @pytest.mark.parametrize("fault", ["missing", "empty", "config", "cut short"])
+    def test_a_model_that_cannot_be_opened(self, workshop: Any, place: str, fault: str) -> None:
+        recipe = load_recipe(workshop.trio())
+        folder = workshop.folder / place
+        if fault == "missing":
+            shutil.rmtree(folder)
+        elif fault == "empty":
+            (folder / "model.safetensors").unlink()
+        elif fault == "config":
+            (folder / "config.json").write_text("{")
+        else:
+            os.truncate(folder / "model.safetensors", 100)
+        wanted = ("base_model", None) if place == "base" else ("models", ["a", "b"].index(place))
+        assert _address(CheckpointError, plan_merge, recipe) == wanted
+
+    def test_the_base_of_a_method_that_ignores_it(self, workshop: Any) -> None:
+        workshop.trio()
+        text = "merge_method: linear\nbase_model: gone\nmodels: [{model: a}, {model: b}]\n"
+        assert _address(CheckpointError, plan_merge, load_recipe(workshop.recipe(text))) == (
+            "base_model",
+            None,
+        )
+
+    @pytest.mark.parametrize(
+        ("model", "field"),
+        [
+            ({"config": {"model_type": "mistral"}}, "models"),
+            ({"shapes": {EMBEDDING: (64, 8), NORM: (8,)}}, "models"),
+            ({"shapes": {**SHAPES, "x": (2,)}}, "models"),
+            ({"shapes": {**SHAPES, UP: (600, 4)}}, "models"),
+            ({"shapes": {**SHAPES, EMBEDDING: (66, 8)}}, "models"),
+            ({"dtypes": {UP: "I8"}}, "models"),
+        ],
+        ids=str,
+    )
+    def test_a_sub_model_that_does_not_match(self, workshop: Any, model: Any, field: str) -> None:
+        workshop.trio()
+        workshop.model("c", **model)
+        # the base is listed here, and does not count: entry 1 is the second sub-model
+        recipe = load_recipe(workshop.recipe(models=["base", "a", "c"]))
+        assert _address(IncompatibleError, plan_merge, recipe) == (field, 1)
+
+    def test_a_vocabulary_that_differs(self, workshop: Any) -> None:
+        workshop.trio()
+        workshop.model("c", shapes={**SHAPES, EMBEDDING: (66, 8)})
+        recipe = load_recipe(workshop.recipe(models=["a", "c"], extra="vocab: union\n"))
+        assert _address(RecipeError, plan_merge, recipe) == ("vocab", 1)
+        recipe = load_recipe(workshop.recipe(extra="vocab: base\n"))
+        assert _address(RecipeError, plan_merge, recipe) == ("vocab", None)
+
+    def test_types_with_nothing_in_common(self, workshop: Any) -> None:
+        workshop.trio()
+        for name, dtype in (("c", "F8_E4M3"), ("d", "F8_E5M2")):
+            workshop.model(name, dtypes={UP: dtype})
+        recipe = load_recipe(workshop.recipe(models=["c", "d"]))
+        assert _address(IncompatibleError, plan_merge, recipe) == ("dtype", None)
+
+    @pytest.mark.parametrize("fault", ["missing", "architecture", "config"])
+    def test_the_source_of_the_tokenizer(self, workshop: Any, fault: str) -> None:
+        workshop.trio()
+        if fault != "missing":
+            workshop.model("tokens", config={"model_type": "mistral"})
+        if fault == "config":
+            (workshop.folder / "tokens" / "config.json").write_text("{")
+        recipe = load_recipe(workshop.recipe(extra="tokenizer_source: tokens\n"))
+        assert _address(MergeError, plan_merge, recipe) == ("tokenizer_source", None)
+
+    def test_values_of_a_tensor(self, workshop: Any) -> None:
+        workshop.trio()
+        rules = "parameters: {weight: [{filter: norm, value: 0}, {value: 1}]}\n"
+        recipe = load_recipe(workshop.recipe(extra=rules))
+        assert _address(RecipeError, plan_merge, recipe) == ("weight", None)
+        with pytest.raises(RecipeError) as raised:
+            plan_merge(recipe)
+        assert raised.value.tensor == NORM
+
+    def test_the_shard_size(self, workshop: Any) -> None:
+        recipe = load_recipe(workshop.trio())
+        assert _address(OutputError, lambda: plan_merge(recipe, shard_size_bytes=0)) == ("shard_size", None)
+
+    @pytest.mark.parametrize("place", ["", "a", "a/new", "recipe.yaml", "recipe.yaml/out", "half", "x" * 255])
+    def test_the_output_folder(self, workshop: Any, place: str) -> None:
+        plan = plan_merge(load_recipe(workshop.trio()))
+        (workshop.folder / "half.partial").mkdir()
+        out = workshop.folder / place if place else Path(place)
+        assert _address(OutputError, lambda: run_merge(plan, out)) == ("out", None)
+
+    def test_the_disk(self, workshop: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+        plan = plan_merge(load_recipe(workshop.trio()))
+        out = workshop.folder / "out"
+        with monkeypatch.context() as patch:
+            patch.setattr(core.plan.planning, "free_disk_bytes", lambda out: 1000)
+            assert _address(OutputError, lambda: check_destination(plan, out, overwrite=False)) == (
+                "out",
+                None,
+            )
+        with monkeypatch.context() as patch:
+            patch.setattr(shutil, "disk_usage", _failing("disk_usage", shutil.disk_usage, 0, errno.EIO))
+            assert _address(OutputError, free_disk_bytes, out) == ("out", None)
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "access", lambda path, mode: False)
+            assert _address(OutputError, lambda: check_output(out, [], overwrite=False)) == ("out", None)
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "fsync", _failing("fsync", os.fsync, 0, errno.ENOSPC))
+            staging = Staging(out)
+            assert _address(OutputError, staging.add_file, "a", b"") == ("out", None)
+            staging.abandon()
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "pwrite", _failing("pwrite", os.pwrite, 0, errno.ENOSPC))
+            assert _address(OutputError, lambda: run_merge(plan, out)) == ("out", None)
+        staging = Staging(out)
+        out.mkdir()
+        assert _address(OutputError, lambda: staging.finish(overwrite=False)) == ("out", None)
+
+
+def _address(
+    kind: type[MergeError], call: Callable[..., Any], *arguments: Any
+) -> tuple[str | None, int | None]:
+    """The field and the entry of the error that a call raises."""
+    with pytest.raises(kind) as raised:
+        call(*arguments)
+    return raised.value.field, raised.value.entry
 
 
 class TestDevice:

@@ -177,6 +177,13 @@ class TestStreams:
         zero = found["zero_delta_share"]
         assert found["zero_after_draw"][0] == pytest.approx(0.75 * zero[0] + 0.25 * zero[1])
 
+    def test_what_was_copied_and_differs_is_said(self, workshop: Any) -> None:
+        shapes = {"w": (4, 4), "table": (4,)}
+        for seed, name in enumerate(("base", "a", "b")):
+            workshop.model(name, seed=0 if name == "a" else seed, shapes=shapes, dtypes={"table": "I64"})
+        result = workshop.run("merge", workshop.recipe(), "--out", workshop.folder / "out")
+        assert "note        table was copied from the base; it differs in b\n" in result.stdout
+
     def test_progress_and_warnings_go_to_stderr(self, workshop: Any) -> None:
         workshop.trio()
         workshop.model("bare", seed=3, config=None)
@@ -230,6 +237,34 @@ class TestStreams:
         assert process.wait(60) == 1
         assert "Traceback" not in said
         process.stderr.close()
+
+
+class TestVerbose:
+    def test_stdout_stays_as_it_is(self, workshop: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+        recipe = workshop.trio()
+        monkeypatch.setattr("core.cli.commands.free_disk_bytes", lambda place: 10**12)
+        for arguments in (["plan", recipe], ["plan", recipe, "--json"]):
+            plain = workshop.run(*arguments)
+            assert plain.stderr == ""
+            for verbose in (["-v", *arguments], [*arguments, "--verbose"], ["-v", *arguments, "-v"]):
+                result = workshop.run(*verbose)
+                assert (result.status, result.stdout) == (0, plain.stdout)
+                assert "core.cli.commands: paramosaic " in result.stderr
+                assert "core.plan.planning: planned parameter_selection of 2 sub-models" in result.stderr
+                assert "opened" not in result.stderr
+        assert "core.checkpoint.model: opened" in workshop.run("-vv", "plan", recipe).stderr
+
+    def test_a_merge(self, workshop: Any) -> None:
+        recipe = workshop.trio()
+        out = workshop.folder / "out"
+        result = workshop.run("merge", "-v", recipe, "--out", out)
+        assert result.status == 0
+        assert f"core.checkpoint.output: {out} has its final name" in result.stderr
+        assert "core.cli.commands: merge is done, after" in result.stderr
+        refused = workshop.run("merge", "-v", recipe, "--out", out)
+        assert refused.status == 1
+        assert f"(OutputError, field out, path {out})" in refused.stderr
+        assert "exists already" in refused.error
 
 
 class TestOverwrite:

@@ -1,119 +1,112 @@
 """What the GPU kernels are launched with: values on the device in, values and counts on the device out.
 
-Conversions between types, tolerances and 8-bit types are rare, and go through the reference's own
-arithmetic before and after a kernel. Models of one type of 2, 4 or 8 bytes go straight through it.
+Conversions between types, tolerances and 8-bit types are rare, and go through torch before and after a
+kernel. Models of one type of 2, 4 or 8 bytes go straight through it.
 """
 
 from __future__ import annotations
 
 import threading
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
+from core import torch_values
 from core.draws import BLOCK, selection_thresholds
 from core.dtypes import DTYPES, DType
 from core.kernels.gpu.average import average_kernel
 from core.kernels.gpu.select import select_kernel
-from core.kernels.interface import MapJob
-from core.methods import arithmetic
-from core.weights import normalised
+from core.kernels.gpu.workspace import Launched
+from core.kernels.interface import Counts, MapJob
+from core.weights import AverageTerms, average_terms
 
-__all__ = ["Tallies", "average", "select"]
+__all__ = ["averaging", "selection"]
 
-_SIGNED = {2: torch.int16, 4: torch.int32, 8: torch.int64}
+_SIGNED = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 _REPLICAS = 64
 _AVERAGE_TILE = 1024
 
 
-class Tallies(NamedTuple):
-    """Where the kernel's counts lie: int64 [4 * bins + draws]; see gpu.select_kernel."""
-
-    totals: Tensor
-    bins: int
-
-
-def average(job: MapJob, stored: list[Tensor], elements: int) -> tuple[Tensor, Tallies]:
-    """The weighted average of values on the device.
-
-    Args:
-        job: what is asked.
-        stored: K tensors [n * BLOCK] as they are stored, zeros from `elements` on.
-        elements: how many count.
-
-    Returns:
-        [n * BLOCK] of the output dtype, and the nonfinite counts [K].
-    """
+def averaging(job: MapJob, first_element: int, stored: list[Tensor], elements: int) -> Launched:
+    """A core.kernels.gpu.workspace.MapKernel."""
     device, stride = stored[0].device, stored[0].numel()
-    computing = DTYPES[job.merge_dtype.computing_name]
-    kind = computing if job.merge_dtype.itemsize == 1 else job.merge_dtype
-    direct = all(dtype == kind for dtype in job.input_dtypes)
+    kind = DTYPES["F32"] if job.merge_dtype.itemsize == 1 else job.merge_dtype
+    direct = all(dtype == kind for dtype in job.model_dtypes)
     rows = stored
     if not direct:
-        rows = [arithmetic.convert(arithmetic.convert(row, job.merge_dtype), kind) for row in stored]
-    # What the kernel does not round to goes by way of the computing type, which the average has anyway.
-    rounds = kind.name != "F64" and job.out_dtype.name in {"BF16", "F16", "F32"}
-    out = job.out_dtype if rounds else computing
-    weights = _shares(job.weights, arithmetic.torch_dtype(computing), device)
-    merged = torch.empty(stride, dtype=_SIGNED[out.itemsize], device=device)
+        rows = [torch_values.convert(torch_values.convert(row, job.merge_dtype), kind) for row in stored]
+    terms = average_terms(job.parameters["weight"], job.parameters["normalize"], job.computing)
+    order, factors = _terms(terms, job.models, torch_values.torch_dtype(job.computing), device)
+    merged = torch.empty(stride, dtype=_SIGNED[job.out_dtype.itemsize], device=device)
     counts = torch.zeros(job.models, dtype=torch.int32, device=device)
     tiles = stride // _AVERAGE_TILE
     _launch(
         average_kernel,
         (tiles,),
-        (_matrix(rows, kind), weights, merged, counts, stride, job.models, tiles),
+        (
+            _matrix(rows, kind),
+            order,
+            factors,
+            merged,
+            counts,
+            stride,
+            job.models,
+            len(terms.models),
+            tiles,
+        ),
         {
             "KIND": kind.name,
-            "OUT": out.name,
+            "WIDE": job.computing.name == "F64",
             "TILE": _AVERAGE_TILE,
             "MAGNITUDE": kind.magnitude_mask,
             "FIRST_NONFINITE": kind.first_nonfinite,
+            "OUT_EXPONENT_BITS": job.out_dtype.exponent_bits,
+            "OUT_MANTISSA_BITS": job.out_dtype.mantissa_bits,
+            "OUT_INFINITY": job.out_dtype.infinity,
+            "OUT_NAN": job.out_dtype.nan,
             "num_warps": 4,
             "enable_fp_fusion": False,
         },
     )
-    values = arithmetic.convert(merged.view(arithmetic.torch_dtype(out)), job.out_dtype)
-    return values, Tallies(counts.to(torch.int64) if direct else _nonfinite(stored), 0)
+
+    def counted(nonfinite: NDArray[np.int64]) -> Counts:
+        counts = Counts.zeros(job)
+        counts.nonfinite[:] = nonfinite
+        return counts
+
+    nonfinite = counts.to(torch.int64) if direct else _nonfinite(stored)
+    return Launched(merged.view(torch_values.torch_dtype(job.out_dtype)), nonfinite, counted)
 
 
-def select(job: MapJob, first_element: int, stored: list[Tensor], elements: int) -> tuple[Tensor, Tallies]:
-    """Parameter selection of values on the device; for count_deltas only the counts.
-
-    Args:
-        job: what is asked.
-        first_element: of the first value in the whole tensor; a multiple of BLOCK.
-        stored: K + 1 tensors [n * BLOCK] as they are stored, the base last, zeros from `elements` on.
-        elements: how many count.
-
-    Returns:
-        [n * BLOCK] of the output dtype, and the counts.
-    """
+def selection(job: MapJob, first_element: int, stored: list[Tensor], elements: int) -> Launched:
+    """A core.kernels.gpu.workspace.MapKernel."""
     device, stride = stored[0].device, stored[0].numel()
     merge, models = job.merge_dtype, job.models
-    converted = [arithmetic.convert(row, merge) for row in stored]
+    converted = [torch_values.convert(row, merge) for row in stored]
     values = _matrix(converted[:-1], merge)
     if job.zero_tolerance is None:
         marks, marked_base = values, _matrix(converted[-1:], merge)
     else:
         marks = torch.empty_like(values)
         for row, model in zip(marks, converted[:-1], strict=True):
-            row.copy_(arithmetic.changed(model, converted[-1], job.zero_tolerance))
+            row.copy_(torch_values.changed(model, converted[-1], job.zero_tolerance))
         marked_base = torch.zeros_like(values[0])
     fields = 2 if values.element_size() == 2 else 1
     pairs = torch.int32 if fields == 2 else values.dtype
-    merging = job.method != "count_deltas"
-    equal = all(weight == job.weights[0] for weight in job.weights)
+    weights: tuple[float, ...] = job.parameters["weight"]
+    equal = all(weight == weights[0] for weight in weights)
     groups = -(-models // 16)
     bins = max(16, 1 << models.bit_length())
-    draws = 16 if job.resamples < 16 else 128
+    draws = 16 if job.draws <= 16 else 128
     words = _tile_words(values.element_size(), groups, interpreted=device.type == "cpu")
     tiles = stride // (4 * fields * words)
-    merged = torch.empty(stride if merging else 0, dtype=values.dtype, device=device)
+    merged = torch.empty(stride, dtype=values.dtype, device=device)
     counts = torch.zeros((_REPLICAS, 4 * bins + draws), dtype=torch.int32, device=device)
-    limits, always = (counts, 0) if equal or not merging else _limits(job.weights, device)
+    limits, always = (counts, 0) if equal else _limits(weights, device)
     _launch(
         select_kernel,
         (_programs(device, tiles),),
@@ -129,7 +122,7 @@ def select(job: MapJob, first_element: int, stored: list[Tensor], elements: int)
             first_element // BLOCK,
             _signed64(job.key[1] << 32 | job.key[0]),
             models,
-            job.resamples,
+            job.draws - 1,
             always,
             tiles,
         ),
@@ -144,7 +137,6 @@ def select(job: MapJob, first_element: int, stored: list[Tensor], elements: int)
             "DRAWS": draws,
             "EQUAL": equal,
             "STEPS": 0 if equal else (models - 1).bit_length(),
-            "MERGE": merging,
             "REPLICAS": _REPLICAS,
             "num_warps": 1,
         },
@@ -154,8 +146,22 @@ def select(job: MapJob, first_element: int, stored: list[Tensor], elements: int)
         totals[: models + 1] = _nonfinite(stored)
     if merge.itemsize == 1:
         merged = merged.to(torch.uint8)
-    result = arithmetic.convert(merged.view(arithmetic.torch_dtype(merge)), job.out_dtype)
-    return result, Tallies(totals, bins)
+
+    def counted(totals: NDArray[np.int64]) -> Counts:
+        """What the kernel left out for being the rest of the elements too."""
+        counts = Counts.zeros(job)
+        assert counts.zero_delta is not None and counts.changed_by is not None
+        assert counts.zero_after_draw is not None and counts.selected is not None
+        counts.nonfinite[:] = totals[: models + 1]
+        counts.zero_delta[:] = elements - totals[bins : bins + models]
+        counts.changed_by[1:] = totals[2 * bins + 1 : 2 * bins + models + 1]
+        counts.changed_by[0] = elements - counts.changed_by[1:].sum()
+        counts.selected[:] = totals[3 * bins : 3 * bins + models]
+        counts.zero_after_draw[:] = totals[4 * bins : 4 * bins + job.draws]
+        return counts
+
+    result = torch_values.convert(merged.view(torch_values.torch_dtype(merge)), job.out_dtype)
+    return Launched(result, totals, counted)
 
 
 _compiled: set[tuple[Any, ...]] = set()
@@ -191,7 +197,7 @@ def _matrix(rows: list[Tensor], dtype: DType) -> Tensor:
     """Rows of `dtype` as one matrix of words, 8-bit ones widened; no copy where they lie in a row."""
     if dtype.itemsize == 1:
         return torch.stack([row.view(torch.uint8).to(torch.int16) for row in rows])
-    words = [arithmetic.words_of(row) for row in rows]
+    words = [torch_values.words_of(row) for row in rows]
     length = words[0].numel()
     step = length * dtype.itemsize
     if all(row.data_ptr() == words[0].data_ptr() + at * step for at, row in enumerate(words)):
@@ -200,18 +206,29 @@ def _matrix(rows: list[Tensor], dtype: DType) -> Tensor:
 
 
 def _nonfinite(stored: list[Tensor]) -> Tensor:
-    return torch.stack([arithmetic.is_nonfinite(row).sum() for row in stored])
+    return torch.stack([torch_values.is_nonfinite(row).sum() for row in stored])
 
 
 @lru_cache(maxsize=256)
-def _shares(weights: tuple[float, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
-    """The normalised weights in the computing type; kept, for sending them waits for the device."""
-    return torch.tensor(normalised(weights), dtype=torch.float64).to(dtype).to(device)
+def _terms(
+    terms: AverageTerms, models: int, dtype: torch.dtype, device: torch.device
+) -> tuple[Tensor, Tensor]:
+    """`order` and `factors` as average_kernel wants them; kept, for sending them waits for the device.
+
+    Values that are added as they are, and a sum that is not divided, have the factor 1: it changes no bit.
+    """
+    order = [*terms.models, *(at for at in range(models) if at not in terms.models)]
+    factors = torch.ones(models + 1, dtype=dtype)
+    if terms.factors is not None:
+        factors[: len(terms.factors)] = torch.tensor(terms.factors, dtype=dtype)
+    if terms.divisor is not None:
+        factors[models] = terms.divisor
+    return torch.tensor(order, dtype=torch.int32).to(device), factors.to(device)
 
 
 @lru_cache(maxsize=256)
 def _limits(weights: tuple[float, ...], device: torch.device) -> tuple[Tensor, int]:
-    """The thresholds as gpu._pick wants them, and how many are 0; kept likewise."""
+    """The thresholds as gpu.select._pick wants them, and how many are 0; kept likewise."""
     thresholds = selection_thresholds(weights)
     limits = np.full((1 << (len(weights) - 1).bit_length()) - 1, 0xFFFFFFFF, np.uint32)
     above = [threshold - 1 for threshold in thresholds if threshold > 0]

@@ -308,9 +308,7 @@ def select_kernel(
                 through = pending[lane] * 0xFFFF
                 taken = (chosen[lane] & ~through) | (picks & through)
                 now_chosen = now_chosen + (taken,)
-                now_pending = now_pending + (
-                    pending[lane] & ~_look_up(masks[lane], taken, FIELDS, GROUPS),
-                )
+                now_pending = now_pending + (pending[lane] & ~_look_up(masks[lane], taken, FIELDS, GROUPS),)
             chosen = now_chosen
             pending = now_pending
             left = _sum_fields(pending)

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
-from delta_inputs import job_of, measure, random_words, values_of
+from delta_inputs import measure, random_words, values_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from core import table
 from core.deltas.statistics import PREDICTED_DRAWS
-from core.kernels.cpu.workspace import CpuWorkspace
+from core.dtypes import DTYPES
 from core.kernels.deltas.sums import DeltaSums
 from core.kernels.deltas.workspace import DeltaWorkspace
+from core.methods import METHODS
 
 COUNTS = ("zero_delta", "changed_by", "unchanged_powers")
 
@@ -77,11 +79,13 @@ def test_counts_with_a_tolerance_are_those_of_a_merge(dtypes, merge, elements, s
     inputs = random_words("mixed", dtypes, elements, seed)
     values = [values_of(words, dtype, merge) for words, dtype in zip(inputs, dtypes, strict=True)]
     for tolerance in tolerances_for(values, seed):
-        workspace = CpuWorkspace()
-        buffers = workspace.begin(job_of(dtypes, merge, tolerance), elements)
-        for buffer, words in zip(buffers, inputs, strict=True):
+        merging = table.workspace()
+        plain = table.trial_job(METHODS["parameter_selection"], DTYPES[merge], len(dtypes) - 1)
+        *models, base = (DTYPES[dtype] for dtype in dtypes)
+        job = replace(plain, model_dtypes=tuple(models), base_dtype=base, zero_tolerance=tolerance)
+        for buffer, words in zip(merging.begin(job.input_dtypes, elements), inputs, strict=True):
             buffer[:] = words.tobytes()
-        counts = workspace.run(0)
+        counts = merging.run(job, 0).counts
         for details in (False, True):
             sums = measure(inputs, dtypes, merge, details=details, zero_tolerance=tolerance)
             for name in ("nonfinite", "zero_delta", "changed_by"):

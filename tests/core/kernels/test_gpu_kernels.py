@@ -10,22 +10,24 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 
-from core import devices
+from core import devices, table
 from core.draws import counter_of, philox4x32
 from core.dtypes import DTYPES
-from core.errors import DeviceError
+from core.errors import DeviceError, RecipeError
 from core.kernels.cpu.workspace import CpuWorkspace
-from core.kernels.interface import Counts, MapJob
-from core.methods.reference import ReferenceWorkspace
+from core.kernels.interface import Counts, MapJob, Merged, Workspace
+from core.methods import METHODS
+from core.methods.reference import Reference
+from core.weights import average_terms
 
 # Triton looks at this where a kernel is defined and where it runs; other modules' tests are not to see it.
 with pytest.MonkeyPatch.context() as patch:
@@ -35,7 +37,7 @@ with pytest.MonkeyPatch.context() as patch:
     from core.kernels.gpu.workspace import GpuWorkspace
 
 WORDS = {1: np.uint8, 2: np.uint16, 4: np.uint32, 8: np.uint64}
-BF16, F16, F32, F64 = (DTYPES[name] for name in ("BF16", "F16", "F32", "F64"))
+MAPS = {"parameter_selection": gpu_launch.selection, "linear": gpu_launch.averaging}
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -57,13 +59,23 @@ class Case:
     first_element: int = 0
 
 
-def run(workspace: GpuWorkspace | CpuWorkspace, case: Case) -> tuple[bytes, dict[str, list[int] | None]]:
-    buffers = workspace.begin(case.job, len(case.inputs[0]))
-    for buffer, words in zip(buffers, case.inputs, strict=True):
+def gpu(**maps: Callable) -> GpuWorkspace:
+    return GpuWorkspace("cpu", MAPS | maps, Reference())
+
+
+def filled(workspace: Workspace, inputs: Sequence[np.ndarray], job: MapJob) -> Workspace:
+    for buffer, words in zip(workspace.begin(job.input_dtypes, len(inputs[0])), inputs, strict=True):
         buffer[:] = words.tobytes()
+    return workspace
+
+
+def run(workspace: Workspace, case: Case) -> tuple[bytes, dict[str, list[int] | None]]:
     with np.errstate(all="ignore"):  # the interpreter computes with numpy
-        counts = workspace.run(case.first_element)
-    return bytes(workspace.output()), as_lists(counts)
+        return seen(filled(workspace, case.inputs, case.job).run(case.job, case.first_element))
+
+
+def seen(merged: Merged) -> tuple[bytes, dict[str, list[int] | None]]:
+    return bytes(merged.data), as_lists(merged.counts)
 
 
 def as_lists(counts: Counts) -> dict[str, list[int] | None]:
@@ -71,13 +83,29 @@ def as_lists(counts: Counts) -> dict[str, list[int] | None]:
 
 
 def check(case: Case, workspace: GpuWorkspace | None = None) -> None:
-    merged, counts = run(workspace or GpuWorkspace("cpu"), case)
-    expected, expected_counts = run(CpuWorkspace(), case)
+    merged, counts = run(workspace or gpu(), case)
+    expected, expected_counts = run(table.workspace(), case)
     assert counts == expected_counts
     assert merged == expected
 
 
 # -- making cases --------------------------------------------------------------------------------------------
+
+
+def selection_job(name: str, weights: Sequence[float], resamples: int = 3, **details: object) -> MapJob:
+    values = {"weight": weights, "resamples": resamples}
+    job = table.trial_job(METHODS["parameter_selection"], DTYPES[name], len(weights), values)
+    return replace(job, **{"key": (5, 2**32 - 6)} | details)
+
+
+def average_job(
+    name: str, weights: Sequence[float], *, normalize: bool = True, out: str | None = None, **details: object
+) -> MapJob:
+    values = {"weight": weights, "normalize": normalize}
+    job = table.trial_job(
+        METHODS["linear"], DTYPES[name], len(weights), values, out_dtype=DTYPES[out or name]
+    )
+    return replace(job, **details)
 
 
 def special_words(name: str) -> np.ndarray:
@@ -155,14 +183,13 @@ def selections(draw: st.DrawFn) -> Case:
     )
     if draw(st.booleans()) or not any(weights):
         weights = [1.0] * count
-    job = MapJob(
-        "parameter_selection",
-        tuple(DTYPES[name] for name in models),
-        DTYPES[base],
-        DTYPES[merge],
-        DTYPES[draw(st.one_of(st.just(merge), names))],
-        tuple(weights),
-        resamples=draw(st.integers(0, 9)),
+    job = selection_job(
+        merge,
+        weights,
+        draw(st.integers(0, 9)),
+        model_dtypes=tuple(DTYPES[name] for name in models),
+        base_dtype=DTYPES[base],
+        out_dtype=DTYPES[draw(st.one_of(st.just(merge), names))],
         key=draw(st.tuples(word32, word32)),
         zero_tolerance=draw(tolerances),
     )
@@ -175,25 +202,37 @@ def averages(draw: st.DrawFn) -> Case:
     count, same = draw(few), draw(names)
     models, _ = draw(inputs_of(count, same))
     merge = draw(st.sampled_from([same, same, "BF16", "F32", "F64"]))
+    some = st.sampled_from([1.0, 0.0, -0.3, 0.1, 7.5, 1e-30, 1e20])
+    far = st.sampled_from([1.0, 0.0, 1e-300, 1e300, 3e-45, 1e38])
+    equal_or_none = st.sampled_from([(0.1, 0.1, 0.0), (-3.0,), (1e-300,)]).flatmap(st.sampled_from)
     weights = draw(
-        st.lists(st.sampled_from([1.0, 0.0, -0.3, 0.1, 7.5, 1e-30, 1e20]), min_size=count, max_size=count)
+        st.one_of(st.lists(kind, min_size=count, max_size=count) for kind in (some, some, far, equal_or_none))
     )
-    job = MapJob(
-        "linear",
-        tuple(DTYPES[name] for name in models),
-        None,
-        DTYPES[merge],
-        DTYPES[draw(st.one_of(st.just(merge), names))],
-        (abs(sum(weights)) + 1.0, *weights[1:]),
+    weights = draw(st.sampled_from([weights, weights[:1] * count]))
+    job = average_job(
+        merge,
+        weights,
+        normalize=draw(st.booleans()),
+        out=draw(st.one_of(st.just(merge), names)),
+        model_dtypes=tuple(DTYPES[name] for name in models),
     )
+    try:
+        average_terms(weights, job.parameters["normalize"], job.computing)
+    except RecipeError:
+        reject()
     inputs = make_inputs(models, same, draw(element_counts), draw(strewn_shares), draw(word32))
     return Case(job, inputs[:-1])
 
 
-def selection(name: str, count: int, elements: int, first_element: int = 0, **details: object) -> Case:
-    dtype = DTYPES[name]
-    fields: dict = {"weights": (1.0,) * count, "resamples": 3, "key": (5, 2**32 - 6)} | details
-    job = MapJob("parameter_selection", (dtype,) * count, dtype, dtype, dtype, **fields)
+def selection(
+    name: str,
+    count: int,
+    elements: int,
+    first_element: int = 0,
+    weights: Sequence[float] = (),
+    resamples: int = 3,
+) -> Case:
+    job = selection_job(name, weights or (1.0,) * count, resamples)
     return Case(job, make_inputs([name] * count, name, elements, 0.01, seed=count), first_element)
 
 
@@ -227,7 +266,7 @@ def test_a_word_equal_to_a_threshold_draws_the_sub_model_above_it(element) -> No
     for limit, drawn in ((word, 0x4000), (word + 1, 0x3F80)):
         weights = (float(limit), float(2**32 - limit))
         case = Case(selection("BF16", 2, 1, weights=weights, resamples=0).job, inputs)
-        merged, _ = run(GpuWorkspace("cpu"), case)
+        merged, _ = run(gpu(), case)
         assert np.frombuffer(merged, np.uint16)[element] == drawn
 
 
@@ -245,44 +284,77 @@ def test_parameters_that_nobody_changed_keep_their_last_draw(resamples) -> None:
     check(case)
 
 
-@pytest.mark.parametrize("name", ["BF16", "F8_E4M3", "F32"])
-def test_counting_alone(name) -> None:
-    case = selection(name, 5, 3000)
-    _, expected = run(CpuWorkspace(), case)
-    job = MapJob(
-        "count_deltas", case.job.model_dtypes, case.job.base_dtype, *(DTYPES[name],) * 2, case.job.weights, 3
-    )
-    merged, counts = run(GpuWorkspace("cpu"), Case(job, case.inputs))
-    assert merged == b""
-    for counted in ("nonfinite", "zero_delta", "changed_by"):
-        assert counts[counted] == expected[counted]
+@pytest.mark.parametrize("out", ["BF16", "F16", "F32", "F8_E4M3", "F8_E5M2"])
+@pytest.mark.parametrize("name", ["F32", "F64"])
+def test_an_average_is_rounded_once_whatever_its_bits(name, out) -> None:
+    """One sub-model: its own values, of all magnitudes and next to every kind of tie."""
+    check(Case(average_job(name, (1.0,), out=out), (words_near_ties(name, out),)))
 
 
-@pytest.mark.parametrize("out", [BF16, F16, F32], ids=repr)
-def test_an_average_is_rounded_once_whatever_its_bits(out) -> None:
-    """One sub-model of weight 1: its own values, of all magnitudes and next to every kind of tie."""
+def words_near_ties(name: str, out: str) -> np.ndarray:
+    """Words of `name`: any, and with and beside what `out` cannot hold, subnormals of its among them."""
     generator = np.random.default_rng(1)
-    words = generator.integers(0, 2**32, 8192, dtype=np.uint32)
-    words[:3000] = (words[:3000] & np.uint32(0x800FFFFF)) | (
-        np.uint32(0x70 << 23) - (words[:3000] % 16 << 23)
-    )
-    words[3000:6000] &= np.uint32(0xFFFFF000)
-    words[6000:7000] &= np.uint32(0xFFFF8000)
-    words[7000:7020] = special_words("F32")[:20]
-    check(Case(MapJob("linear", (F32,), None, F32, out, (1.0,)), (words,)))
+    source, target = DTYPES[name], DTYPES[out]
+    word = WORDS[source.itemsize]
+    words = np.frombuffer(generator.bytes(8192 * source.itemsize), word).copy()
+    # The exponent is one of `out`, or at most as far below as its mantissa is long.
+    bias, target_bias = ((1 << (kind.exponent_bits - 1)) - 1 for kind in (source, target))
+    lowest = max(1, bias - target_bias - target.mantissa_bits - 2)
+    exponents = generator.integers(lowest, bias + target_bias + 3, 6000).clip(0, 2 * bias + 1).astype(word)
+    near = words[:6000]
+    near &= word((1 << source.mantissa_bits) - 1 | 1 << 8 * source.itemsize - 1)
+    near |= exponents << word(source.mantissa_bits)
+    lost = generator.integers(0, source.mantissa_bits + 1, 6000).astype(word)  # bits that are not set
+    near &= ~((word(1) << lost) - word(1))
+    near[::3] += word(1)
+    near[1::3] -= word(1)
+    special = special_words(name)
+    words[-len(special) :] = special
+    return words
 
 
 def test_an_overflowing_sum_of_finite_values_is_no_nonfinite_input() -> None:
-    words = np.full(100, 0x7F7FFFFF, np.uint32)
-    case = Case(MapJob("linear", (F32,) * 3, None, F32, F32, (1.0, 1.0, -1.5)), (words,) * 3)
+    words = np.full(100, 0x7F7F, np.uint16)
+    case = Case(average_job("BF16", (1.0, 1.0, -0.5)), (words,) * 3)
     check(case)
-    assert run(GpuWorkspace("cpu"), case)[1]["nonfinite"] == [0, 0, 0]
+    merged, counts = run(gpu(), case)
+    assert merged == b"\x80\x7f" * 100
+    assert counts["nonfinite"] == [0, 0, 0]
+
+
+@pytest.mark.parametrize("weights", [(1.0, 0.0, 1.0), (1.0, 1e-300, 0.5), (1.0, 0.0, 0.0)])
+def test_what_takes_no_part_in_an_average_is_counted_all_the_same(weights) -> None:
+    one = np.full(5000, 0x3F80, np.uint16)
+    other = one.copy()
+    other[[3, 4500]] = 0x7F80, 0x7FC1
+    case = Case(average_job("BF16", weights), (one, other, one))
+    check(case)
+    merged, counts = run(gpu(), case)
+    assert merged == one.tobytes()
+    assert counts["nonfinite"] == [0, 2, 0]
+
+
+def test_several_jobs_run_on_one_filling() -> None:
+    """Each leaves its own bytes until the next begin, and takes no notice of a base that it does not read."""
+    inputs = make_inputs(["BF16"] * 3, "BF16", 4200, 0.01, seed=6)
+    jobs = [
+        selection_job("BF16", (1.0, 2.0, 1.0)),
+        average_job("BF16", (1.0, 1.0, 1.0)),
+        table.trial_job(METHODS["task_arithmetic"], DTYPES["BF16"], 3),
+        selection_job("BF16", (1.0, 1.0, 1.0), 1),
+    ]
+    workspace = filled(gpu(), inputs, jobs[0])
+    with np.errstate(all="ignore"):
+        merged = [workspace.run(job, 4096) for job in jobs]
+    for job, found in zip(jobs, merged, strict=True):
+        alone = Case(job, inputs[: len(job.input_dtypes)], 4096)
+        assert seen(found) == run(table.workspace(), alone)
 
 
 @settings(max_examples=4)
 @given(st.lists(st.one_of(selections(), averages()), min_size=2, max_size=3))
 def test_a_workspace_remembers_nothing_of_the_tensor_before(cases) -> None:
-    workspace = GpuWorkspace("cpu")
+    workspace = gpu()
     for case in cases:
         check(case, workspace)
 
@@ -295,7 +367,7 @@ def test_values_go_to_the_kernel_as_they_lie(monkeypatch) -> None:
     )
     stored = torch.zeros(3 * 4096, dtype=torch.bfloat16)
     rows = list(stored.view(3, 4096))
-    gpu_launch.select(selection("BF16", 2, 1).job, 0, rows, 4096)
+    gpu_launch.selection(selection_job("BF16", (1.0, 1.0)), 0, rows, 4096)
     marks, base, values = launched[0][:3]
     assert [tensor.data_ptr() for tensor in (marks, base, values)] == [
         stored.data_ptr(),
@@ -307,19 +379,22 @@ def test_values_go_to_the_kernel_as_they_lie(monkeypatch) -> None:
 # -- memory of the device ------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("case", [selection("BF16", 2, 4 * 4096 + 5, 4096), selection("F8_E4M3", 2, 9000)])
-def test_a_chunk_that_does_not_fit_is_cut(case, monkeypatch) -> None:
-    sizes = []
-    select = gpu_launch.select
+def of_limited_memory(kernel: Callable, most: int, sizes: list[int]) -> Callable:
+    """A map that notes what it is asked for, and has no room for more than `most` elements."""
 
-    def of_limited_memory(job: MapJob, first_element: int, stored: list, elements: int) -> object:
+    def limited(job: MapJob, first_element: int, stored: list, elements: int) -> object:
         sizes.append(elements)
-        if elements > 4096:
+        if elements > most:
             raise torch.OutOfMemoryError
-        return select(job, first_element, stored, elements)
+        return kernel(job, first_element, stored, elements)
 
-    monkeypatch.setattr("core.kernels.gpu.workspace.select", of_limited_memory)
-    workspace = GpuWorkspace("cpu")
+    return limited
+
+
+@pytest.mark.parametrize("case", [selection("BF16", 2, 4 * 4096 + 5, 4096), selection("F8_E4M3", 2, 9000)])
+def test_a_chunk_that_does_not_fit_is_cut(case) -> None:
+    sizes: list[int] = []
+    workspace = gpu(parameter_selection=of_limited_memory(gpu_launch.selection, 4096, sizes))
     check(case, workspace)
     assert sizes[0] == len(case.inputs[0])
     assert all(size % 4096 == 0 for size in sizes[1:-1])
@@ -328,36 +403,65 @@ def test_a_chunk_that_does_not_fit_is_cut(case, monkeypatch) -> None:
     assert max(sizes) == 4096  # the size that fitted is remembered
 
 
-def test_an_average_is_cut_too(monkeypatch) -> None:
-    average = gpu_launch.average
-    sizes = []
-
-    def of_limited_memory(job: MapJob, stored: list, elements: int) -> object:
-        sizes.append(elements)
-        if elements > 8192:
-            raise torch.OutOfMemoryError
-        return average(job, stored, elements)
-
-    monkeypatch.setattr("core.kernels.gpu.workspace.average", of_limited_memory)
-    case = Case(
-        MapJob("linear", (BF16, F32), None, F32, BF16, (1.0, 2.0)),
-        make_inputs(["BF16", "F32"], "F32", 20000, 0.1, seed=3)[:-1],
-    )
-    check(case)
+def test_an_average_is_cut_too() -> None:
+    sizes: list[int] = []
+    job = average_job("F32", (1.0, 2.0), out="BF16", model_dtypes=(DTYPES["BF16"], DTYPES["F32"]))
+    case = Case(job, make_inputs(["BF16", "F32"], "F32", 20000, 0.1, seed=3)[:-1])
+    check(case, gpu(linear=of_limited_memory(gpu_launch.averaging, 8192, sizes)))
     assert sizes == [20000, 8192, 8192, 3616]
 
 
-def test_a_device_without_room_for_a_block_is_refused(monkeypatch) -> None:
-    def without_memory(*_: object) -> object:
-        raise torch.OutOfMemoryError
-
-    monkeypatch.setattr("core.kernels.gpu.workspace.select", without_memory)
+def test_a_device_without_room_for_a_block_is_refused() -> None:
+    workspace = gpu(parameter_selection=of_limited_memory(gpu_launch.selection, 0, []))
     with pytest.raises(DeviceError, match="not enough free memory") as caught:
-        run(GpuWorkspace("cpu"), selection("BF16", 2, 20000))
+        run(workspace, selection("BF16", 2, 20000))
     assert caught.value.hint is not None
 
 
+# -- what there is no kernel for -----------------------------------------------------------------------------
+
+
+def test_a_method_without_a_kernel_and_folds_run_on_the_fallback() -> None:
+    job = table.trial_job(METHODS["slerp"], DTYPES["BF16"], 2)
+    inputs = make_inputs(["BF16"] * 2, "BF16", 5000, 0, seed=1)[: len(job.input_dtypes)]
+    reference = CpuWorkspace({}, {}, Reference())
+    found = [
+        filled(workspace, inputs, job).fold(job, number, 4096).tolist()
+        for workspace in (gpu(), reference)
+        for number in range(len(METHODS["slerp"].folds))
+    ]
+    assert found[: len(found) // 2] == found[len(found) // 2 :]
+    check(
+        Case(
+            table.trial_job(METHODS["task_arithmetic"], DTYPES["BF16"], 3),
+            make_inputs(["BF16"] * 3, "BF16", 5000, 0.01, seed=2),
+        )
+    )
+
+
+@pytest.mark.parametrize(("count", "by_kernel"), [(128, True), (129, False)])
+def test_the_fallback_does_what_has_too_many_sub_models(count, by_kernel) -> None:
+    sizes: list[int] = []
+    case = Case(
+        average_job("F16", (1.0,) * count), make_inputs(["F16"] * count, "F16", 30, 0.01, seed=3)[:-1]
+    )
+    check(case, gpu(linear=of_limited_memory(gpu_launch.averaging, 4096, sizes)))
+    assert sizes == ([30] if by_kernel else [])
+
+
 # -- compiled code -------------------------------------------------------------------------------------------
+
+AVERAGES = [
+    ("BF16", "BF16", False),
+    ("F16", "F16", False),
+    ("BF16", "F8_E4M3", False),
+    ("F32", "F32", True),
+    ("F64", "F64", True),
+    ("F32", "F16", True),
+    ("BF16", "F32", True),
+    ("F64", "BF16", True),
+]
+"""Merge and output types, and whether float64 is what is computed in."""
 
 _COMPILE = """
 import json, re, sys
@@ -381,12 +485,14 @@ def compiled(kernel, types, constants, **options):
     return triton.compile(source, target=GPUTarget("cuda", 90, 32), options=options).asm["ptx"]
 
 found = {}
-words = {"BF16": "i16", "F16": "i16", "F32": "i32", "F64": "i64"}
-for kind, out in [("BF16", "BF16"), ("F16", "F16"), ("F32", "F32"), ("F64", "F64"), ("F32", "F16")]:
-    dtype, computing = DTYPES[kind], "fp64" if kind == "F64" else "fp32"
-    constants = dict(KIND=kind, OUT=out, TILE=1024)
+words = {"BF16": "i16", "F16": "i16", "F32": "i32", "F64": "i64", "F8_E4M3": "i8"}
+for kind, out, wide in AVERAGES:
+    dtype, written, computing = DTYPES[kind], DTYPES[out], "fp64" if wide else "fp32"
+    constants = dict(KIND=kind, WIDE=wide, TILE=1024)
     constants |= dict(MAGNITUDE=dtype.magnitude_mask, FIRST_NONFINITE=dtype.first_nonfinite)
-    types = f"*{words[kind]} *{computing} *{words[out]} *i32 i64 i32 i32"
+    constants |= dict(OUT_EXPONENT_BITS=written.exponent_bits, OUT_MANTISSA_BITS=written.mantissa_bits)
+    constants |= dict(OUT_INFINITY=written.infinity, OUT_NAN=written.nan)
+    types = f"*{words[kind]} *i32 *{computing} *{words[out]} *i32 i64 i32 i32 i32"
     found[f"average {kind} {out}"] = compiled(
         average_kernel, types, constants, num_warps=4, enable_fp_fusion=False
     )
@@ -394,7 +500,7 @@ for kind in ("BF16", "F32", "F64"):
     dtype = DTYPES[kind]
     constants = dict(MAGNITUDE=dtype.magnitude_mask, INFINITY=dtype.infinity)
     constants |= dict(FIRST_NONFINITE=dtype.first_nonfinite, FIELDS=2 if kind == "BF16" else 1, WORDS=64)
-    constants |= dict(GROUPS=1, BINS=16, DRAWS=16, EQUAL=True, STEPS=0, MERGE=True, REPLICAS=64)
+    constants |= dict(GROUPS=1, BINS=16, DRAWS=16, EQUAL=True, STEPS=0, REPLICAS=64)
     pair = "*i64" if kind == "F64" else "*i32"
     types = f"{pair} {pair} *{words[kind]} {pair} *i32 *i32 i32 i64 i64 i64 i32 i32 i32 i32"
     found[f"select {kind}"] = compiled(select_kernel, types, constants, num_warps=1)
@@ -408,21 +514,26 @@ def ptx(tmp_path_factory) -> dict[str, str]:
     environment = {name: value for name, value in os.environ.items() if name != "TRITON_INTERPRET"}
     environment["TRITON_CACHE_DIR"] = str(tmp_path_factory.mktemp("triton"))
     done = subprocess.run(
-        [sys.executable, "-c", _COMPILE], capture_output=True, text=True, env=environment, timeout=300
+        [sys.executable, "-c", f"AVERAGES = {AVERAGES}\n{_COMPILE}"],
+        capture_output=True,
+        text=True,
+        env=environment,
+        timeout=300,
     )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 
 
-@pytest.mark.parametrize("types", ["BF16 BF16", "F16 F16", "F32 F32", "F64 F64", "F32 F16"])
-def test_an_average_fuses_no_product_and_sum_and_flushes_nothing(ptx, types) -> None:
-    code = ptx[f"average {types}"]
-    computing = "f64" if "F64" in types else "f32"
-    for instruction in ("fma.", "mad.rn", f"mad.{computing}", ".ftz"):
+@pytest.mark.parametrize(("kind", "out", "wide"), AVERAGES)
+def test_an_average_fuses_no_product_and_sum_and_flushes_nothing(ptx, kind, out, wide) -> None:
+    code = ptx[f"average {kind} {out}"]
+    computing, other = ("f64", "f32") if wide else ("f32", "f64")
+    for instruction in ("fma.", "mad.rn", f"mad.{computing}", ".ftz", "div.full", ".approx"):
         assert instruction not in code
     # Their rounding is spelt out, without which the assembler may fuse them after all.
-    assert f"mul.rn.{computing}" in code
-    assert f"add.rn.{computing}" in code
+    for step in ("mul", "add", "div"):
+        assert f"{step}.rn.{computing}" in code
+        assert f"{step}.rn.{other}" not in code
 
 
 @pytest.mark.parametrize("name", ["BF16", "F32", "F64"])
@@ -472,9 +583,8 @@ def two_cards(monkeypatch) -> list[devices.Device]:
     return cards
 
 
-def test_auto_takes_every_card_that_runs_the_kernels(two_cards, monkeypatch) -> None:
-    monkeypatch.setattr(devices, "_runs_kernels", lambda _: True)
-    assert devices.choose_devices("auto") == two_cards
+def test_devices_are_taken_by_their_number(two_cards) -> None:
+    assert devices.choose_devices("auto") == [devices.CPU]
     assert devices.choose_devices("cuda") == two_cards[:1]
     assert devices.choose_devices("cuda:1") == two_cards[1:]
     with pytest.raises(DeviceError, match="this machine has 2 CUDA devices"):
@@ -482,39 +592,44 @@ def test_auto_takes_every_card_that_runs_the_kernels(two_cards, monkeypatch) -> 
     assert devices.least_workers(two_cards) == 6
     assert devices.least_workers([devices.CPU]) == 1
     assert devices.describe(two_cards) == "cuda:0 (H200), cuda:1 (H200)"
-
-
-def test_without_the_kernels_auto_takes_the_cpu_and_cuda_the_reference(two_cards, monkeypatch) -> None:
-    monkeypatch.setattr(devices, "_runs_kernels", lambda _: False)
-    assert devices.choose_devices("auto") == [devices.CPU]
     assert devices.describe([devices.CPU]) == "cpu"
-    made = [make() for make in devices.workspace_factories(devices.choose_devices("cuda:1"), 2, "linear")]
-    assert [type(workspace).__name__ for workspace in made] == ["ReferenceWorkspace"] * 2
+
+
+def test_a_card_that_runs_the_kernels_gets_them_and_another_the_reference(two_cards, monkeypatch) -> None:
+    monkeypatch.setattr(table, "runs_kernels", lambda name: name == "cuda:0")
+    monkeypatch.setattr("core.kernels.gpu.workspace.GpuWorkspace", lambda name, maps, fallback: (name, maps))
+    assert table.workspace(two_cards[0]) == ("cuda:0", MAPS)
+    slow = table.workspace(two_cards[1])
+    assert isinstance(slow, CpuWorkspace)
+    assert not slow._maps
 
 
 def test_a_card_whose_results_differ_is_not_trusted(monkeypatch) -> None:
-    runs_kernels = devices._runs_kernels.__wrapped__
-    monkeypatch.setattr("core.kernels.gpu.workspace.GpuWorkspace", lambda _: GpuWorkspace("cpu"))
+    tried = table.runs_kernels.__wrapped__
+    monkeypatch.setattr(
+        "core.kernels.gpu.workspace.GpuWorkspace",
+        lambda name, maps, fallback: GpuWorkspace("cpu", maps, fallback),
+    )
+    right = GpuWorkspace.run
+
+    def miscounted(workspace: GpuWorkspace, job: MapJob, first_element: int) -> Merged:
+        merged = right(workspace, job, first_element)
+        merged.counts.nonfinite[0] += 1
+        return merged
+
     with np.errstate(all="ignore"):
-        assert runs_kernels("cuda:0")
-        assert not runs_kernels("xpu:0")
-        monkeypatch.setattr(GpuWorkspace, "output", lambda self: bytes(4))
-        assert not runs_kernels("cuda:0")
-        monkeypatch.setattr(GpuWorkspace, "run", lambda *_: 1 // 0)
-        assert not runs_kernels("cuda:0")
+        assert tried("cuda:0")
+        assert not tried("xpu:0")
+        for wrong in (
+            lambda *job: Merged(memoryview(bytes(4)), right(*job).counts),
+            miscounted,
+            lambda *_: 1 // 0,
+        ):
+            monkeypatch.setattr(GpuWorkspace, "run", wrong)
+            assert not tried("cuda:0")
 
 
-def test_workers_take_the_devices_in_turn(two_cards, monkeypatch) -> None:
-    monkeypatch.setattr(devices, "_runs_kernels", lambda _: True)
-    monkeypatch.setattr("core.kernels.gpu.workspace.GpuWorkspace", lambda name: name)
-    made = [make() for make in devices.workspace_factories(two_cards, 5, "linear")]
-    assert made == ["cuda:0", "cuda:1", "cuda:0", "cuda:1", "cuda:0"]
-
-
-def test_the_cpu_makes_its_own_workspaces() -> None:
-    assert devices.workspace_factories([devices.CPU], 2, "linear") == [CpuWorkspace] * 2
-
-
-def test_a_method_without_a_kernel_runs_on_its_own_arithmetic() -> None:
-    (make,) = devices.workspace_factories([devices.CPU], 1, "a method of tomorrow")
-    assert isinstance(make(), ReferenceWorkspace)
+def test_the_cpu_has_the_same_kernels() -> None:
+    workspace = table.workspace()
+    assert isinstance(workspace, CpuWorkspace)
+    assert set(workspace._maps) == set(MAPS)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -10,16 +9,20 @@ import numpy as np
 import oracle
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 from oracle import FORMATS, Stored
 
+from core import table
 from core.draws import selection_thresholds
 from core.dtypes import DTYPES
+from core.errors import RecipeError
 from core.kernels.cpu.workspace import CpuWorkspace
-from core.kernels.interface import Counts, MapJob
-from core.methods import arithmetic
-from core.methods.reference import ReferenceWorkspace
+from core.kernels.interface import Counts, MapJob, Workspace
+from core.methods import METHODS
+from core.methods.reference import Reference
+from core.torch_values import torch_dtype
+from core.weights import average_terms
 
 UNSIGNED = {8: np.uint8, 16: np.uint16, 32: np.uint32, 64: np.uint64}
 COUNTS = ("nonfinite", "zero_delta", "changed_by", "zero_after_draw", "selected")
@@ -50,14 +53,21 @@ class Case:
         ]
 
 
-def run(
-    workspace: CpuWorkspace | ReferenceWorkspace, case: Case
-) -> tuple[bytes, dict[str, list[int] | None]]:
-    buffers = workspace.begin(case.job, case.elements)
+def by_kernels() -> Workspace:
+    return table.workspace()
+
+
+def by_reference() -> Workspace:
+    """The methods' own arithmetic."""
+    return CpuWorkspace({}, {}, Reference())
+
+
+def run(workspace: Workspace, case: Case) -> tuple[bytes, dict[str, list[int] | None]]:
+    buffers = workspace.begin(case.job.input_dtypes, case.elements)
     for buffer, words in zip(buffers, case.inputs, strict=True):
         buffer[:] = words.tobytes()
-    counts = workspace.run(case.first_element)
-    return bytes(workspace.output()), as_lists(counts)
+    merged = workspace.run(case.job, case.first_element)
+    return bytes(merged.data), as_lists(merged.counts)
 
 
 def as_lists(counts: Counts) -> dict[str, list[int] | None]:
@@ -66,10 +76,16 @@ def as_lists(counts: Counts) -> dict[str, list[int] | None]:
 
 
 def by_oracle(case: Case) -> tuple[bytes, dict[str, list[int] | None]]:
-    job, stored = case.job, case.stored
+    job, stored, values = case.job, case.stored, case.job.parameters
     merge, out = job.merge_dtype.name, job.out_dtype.name
     if job.method == "linear":
-        words = oracle.average(stored, merge_dtype=merge, out_dtype=out, weights=job.weights)
+        words = oracle.average(
+            stored,
+            merge_dtype=merge,
+            out_dtype=out,
+            weights=values["weight"],
+            normalize=values["normalize"],
+        )
         counts = dict.fromkeys(COUNTS) | {"nonfinite": [model.count_nonfinite() for model in stored]}
         return oracle.bytes_from_words(words, out), counts
     found = oracle.select(
@@ -77,8 +93,8 @@ def by_oracle(case: Case) -> tuple[bytes, dict[str, list[int] | None]]:
         stored[:-1],
         merge_dtype=merge,
         out_dtype=out,
-        weights=job.weights,
-        resamples=job.resamples,
+        weights=values["weight"],
+        resamples=values["resamples"],
         key=job.key,
         first_element=case.first_element,
         zero_tolerance=job.zero_tolerance,
@@ -92,13 +108,32 @@ def check_counts_are_sound(case: Case, counts: dict[str, list[int] | None]) -> N
     assert sum(counts["changed_by"]) == elements == sum(counts["selected"])
     assert sum(counts["zero_delta"]) == sum((models - m) * n for m, n in enumerate(counts["changed_by"]))
     after = counts["zero_after_draw"]
-    assert len(after) == case.job.resamples + 1
+    assert len(after) == case.job.parameters["resamples"] + 1
     assert sorted(after, reverse=True) == after
     assert all(counts["changed_by"][0] <= left <= elements for left in after)
-    assert all(weight > 0 or not n for weight, n in zip(case.job.weights, counts["selected"], strict=True))
+    weights = case.job.parameters["weight"]
+    assert all(weight > 0 or not n for weight, n in zip(weights, counts["selected"], strict=True))
 
 
 # -- making cases --------------------------------------------------------------------------------------------
+
+
+def selection_job(dtype: str, weights: Sequence[float], resamples: int = 0, **details: object) -> MapJob:
+    """A job of parameter selection on inputs that are all stored as `dtype`."""
+    values = {"weight": weights, "resamples": resamples}
+    job = table.trial_job(METHODS["parameter_selection"], DTYPES[dtype], len(weights), values)
+    return replace(job, **details)
+
+
+def average_job(
+    dtype: str, weights: Sequence[float], *, normalize: bool = True, out: str | None = None, **details: object
+) -> MapJob:
+    """A job of averaging inputs that are all stored as `dtype`."""
+    values = {"weight": weights, "normalize": normalize}
+    job = table.trial_job(
+        METHODS["linear"], DTYPES[dtype], len(weights), values, out_dtype=DTYPES[out or dtype]
+    )
+    return replace(job, **details)
 
 
 def special_words(dtype: str) -> np.ndarray:
@@ -112,7 +147,7 @@ def special_words(dtype: str) -> np.ndarray:
 
 def words_like(values: torch.Tensor, dtype: str) -> np.ndarray:
     """The words of `values` in `dtype`, as a tool that saves models would make them."""
-    stored = values.to(arithmetic.torch_dtype(DTYPES[dtype])).contiguous()
+    stored = values.to(torch_dtype(DTYPES[dtype])).contiguous()
     return stored.view(torch.uint8).numpy().view(UNSIGNED[FORMATS[dtype].bits]).copy()
 
 
@@ -130,7 +165,7 @@ def make_inputs(
     generator = np.random.default_rng(seed)
     values = torch.from_numpy(generator.standard_normal(elements) * 0.02)
     base = words_like(values, base_dtype)
-    stored = arithmetic.torch_dtype(DTYPES[base_dtype])
+    stored = torch_dtype(DTYPES[base_dtype])
     values = torch.from_numpy(base.copy()).view(stored).to(torch.float64)  # what fine-tuning began with
     share = generator.random()
     if kind == "untouched":
@@ -207,14 +242,13 @@ def selections(draw: st.DrawFn, largest: int | None = None) -> Case:
     base_dtype = draw(st.one_of(st.just(same), dtypes))
     elements = draw(element_counts if largest is None else st.integers(1, largest))
     kind = draw(st.sampled_from(["fine-tuned", "untouched", "mixed", "bits"]))
-    job = MapJob(
-        "parameter_selection",
-        tuple(DTYPES[dtype] for dtype in model_dtypes),
-        DTYPES[base_dtype],
-        DTYPES[merge],
-        DTYPES[draw(st.one_of(st.just(merge), dtypes))],
+    job = selection_job(
+        merge,
         draw(selection_weights(count)),
-        resamples=draw(st.one_of(st.integers(0, 9), st.sampled_from([0, 1, 4]))),
+        draw(st.one_of(st.integers(0, 9), st.sampled_from([0, 1, 4]))),
+        model_dtypes=tuple(DTYPES[dtype] for dtype in model_dtypes),
+        base_dtype=DTYPES[base_dtype],
+        out_dtype=DTYPES[draw(st.one_of(st.just(merge), dtypes))],
         key=draw(st.tuples(st.integers(0, 2**32 - 1), st.integers(0, 2**32 - 1))),
         zero_tolerance=draw(tolerances),
     )
@@ -222,7 +256,20 @@ def selections(draw: st.DrawFn, largest: int | None = None) -> Case:
     return Case(job, inputs, draw(first_elements))
 
 
-average_weights = st.sampled_from([1.0, 1.0, 0.0, -1.0, 0.1, 1 / 3, 7.5, 1e-30, 1e20])
+some_weights = st.sampled_from([1.0, 1.0, 0.0, -1.0, 0.1, 1 / 3, 7.5, 1e-30, 1e20])
+far_weights = st.sampled_from([1.0, 0.0, -0.5, 1e-300, 1e300, -1e300, 3e-45, 1e38, 5e-324])
+
+
+@st.composite
+def average_weights(draw: st.DrawFn, count: int) -> list[float]:
+    """Equal, equal where they take part, unequal, and so far apart that some come to nothing."""
+    kind = draw(st.sampled_from(["equal", "equal or none", "some", "some", "far"]))
+    if kind == "equal":
+        return [draw(st.sampled_from([1.0, 0.1, -3.0, 1e-300, 1e300]))] * count
+    if kind == "equal or none":
+        equal = draw(st.sampled_from([0.1, 1 / 3, 1e-30]))
+        return draw(st.lists(st.sampled_from([equal, equal, 0.0]), min_size=count, max_size=count))
+    return draw(st.lists(some_weights if kind == "some" else far_weights, min_size=count, max_size=count))
 
 
 @st.composite
@@ -232,17 +279,17 @@ def averages(draw: st.DrawFn, largest: int | None = None) -> Case:
     merge = draw(st.one_of(st.just(same), dtypes))
     uniform = draw(st.booleans())
     model_dtypes = [same] * count if uniform else draw(st.lists(dtypes, min_size=count, max_size=count))
-    weights = draw(st.lists(average_weights, min_size=count, max_size=count))
-    if math.fsum(weights) == 0:
-        weights[0] = math.fsum(abs(weight) for weight in weights) + 1.0
-    job = MapJob(
-        "linear",
-        tuple(DTYPES[dtype] for dtype in model_dtypes),
-        None,
-        DTYPES[merge],
-        DTYPES[draw(st.one_of(st.just(merge), dtypes))],
-        tuple(weights),
+    job = average_job(
+        merge,
+        draw(average_weights(count)),
+        normalize=draw(st.booleans()),
+        model_dtypes=tuple(DTYPES[dtype] for dtype in model_dtypes),
+        out_dtype=DTYPES[draw(st.one_of(st.just(merge), dtypes))],
     )
+    try:
+        oracle.average_terms(job.parameters["weight"], job.parameters["normalize"], job.computing.name)
+    except ValueError:
+        reject()  # test_the_terms_of_an_average_equal_the_oracles has those too
     elements = draw(element_counts if largest is None else st.integers(1, largest))
     kind = draw(st.sampled_from(["fine-tuned", "mixed", "bits"]))
     inputs = make_inputs(kind, model_dtypes, same, elements, draw(st.integers(0, 2**32)))
@@ -255,8 +302,8 @@ def averages(draw: st.DrawFn, largest: int | None = None) -> Case:
 @settings(max_examples=250)
 @given(selections())
 def test_selection_kernel_equals_the_reference(case) -> None:
-    merged, counts = run(CpuWorkspace(), case)
-    expected, expected_counts = run(ReferenceWorkspace(), case)
+    merged, counts = run(by_kernels(), case)
+    expected, expected_counts = run(by_reference(), case)
     assert counts == expected_counts
     assert merged == expected
     check_counts_are_sound(case, counts)
@@ -265,35 +312,25 @@ def test_selection_kernel_equals_the_reference(case) -> None:
 @settings(max_examples=150)
 @given(averages())
 def test_average_kernel_equals_the_reference(case) -> None:
-    merged, counts = run(CpuWorkspace(), case)
-    expected, expected_counts = run(ReferenceWorkspace(), case)
+    merged, counts = run(by_kernels(), case)
+    expected, expected_counts = run(by_reference(), case)
     assert counts == expected_counts
     assert merged == expected
 
 
-@pytest.mark.parametrize("weights", [(1.0, 1.0, 1.0), (1.0, 0.0, -0.5), (1.0, 1e-30, 1e20)])
+@pytest.mark.parametrize(
+    "weights", [(1.0, 1.0, 1.0), (1.0, 0.0, -0.5), (1.0, 0.0, 1.0), (1.0, 1e-30, 1e20), (1.0, 1e-300, 0.5)]
+)
 @pytest.mark.parametrize("kind", ["fine-tuned", "mixed", "bits"])
 def test_averages_of_bfloat16_count_what_is_not_finite(kind, weights) -> None:
     """They look for it in the result; the reference looks at the inputs."""
-    bf16 = DTYPES["BF16"]
     inputs = make_inputs(kind, ["BF16"] * 3, "BF16", 3 * 4096 + 5, seed=1)[:-1]
     if kind == "fine-tuned":
-        inputs[1][5000] = 0x7F80  # alone in its block, and of weight 0 in one case
-    case = Case(MapJob("linear", (bf16,) * 3, None, bf16, bf16, weights), inputs)
-    assert run(CpuWorkspace(), case) == run(ReferenceWorkspace(), case)
-
-
-@settings(max_examples=40)
-@given(selections())
-def test_counting_alone_gives_the_counts_of_a_merge(case) -> None:
-    _, counts = run(CpuWorkspace(), case)
-    alone = replace(case, job=replace(case.job, method="count_deltas"))
-    for workspace in (CpuWorkspace(), ReferenceWorkspace()):
-        merged, found = run(workspace, alone)
-        assert merged == b""
-        assert found["zero_delta"] == counts["zero_delta"]
-        assert found["changed_by"] == counts["changed_by"]
-        assert found["nonfinite"] == counts["nonfinite"]
+        inputs[1][5000] = 0x7F80  # alone in its block, and in a sub-model that takes no part in some cases
+    case = Case(average_job("BF16", weights), inputs)
+    found = run(by_kernels(), case)
+    assert found == run(by_reference(), case)
+    assert found[1]["nonfinite"] == [stored.count_nonfinite() for stored in case.stored]
 
 
 # -- both against the oracle ---------------------------------------------------------------------------------
@@ -303,72 +340,90 @@ def test_counting_alone_gives_the_counts_of_a_merge(case) -> None:
 @given(selections(largest=100))
 def test_selection_equals_the_oracle(case) -> None:
     expected = by_oracle(case)
-    assert run(CpuWorkspace(), case) == expected
-    assert run(ReferenceWorkspace(), case) == expected
+    assert run(by_kernels(), case) == expected
+    assert run(by_reference(), case) == expected
 
 
 @settings(max_examples=100)
 @given(averages(largest=100))
 def test_average_equals_the_oracle(case) -> None:
     expected = by_oracle(case)
-    assert run(CpuWorkspace(), case) == expected
-    assert run(ReferenceWorkspace(), case) == expected
+    assert run(by_kernels(), case) == expected
+    assert run(by_reference(), case) == expected
 
 
-@pytest.mark.parametrize("workspace", [CpuWorkspace, ReferenceWorkspace])
+@settings(max_examples=200)
+@given(st.data(), st.booleans(), st.sampled_from(["F32", "F64"]))
+def test_the_terms_of_an_average_equal_the_oracles(data, normalize, computing) -> None:
+    count = data.draw(st.integers(1, 8))
+    finite = st.floats(allow_nan=False, allow_infinity=False)
+    weights = data.draw(st.one_of(average_weights(count), st.lists(finite, min_size=count, max_size=count)))
+    try:
+        expected = oracle.average_terms(weights, normalize, computing)
+    except ValueError:
+        with pytest.raises(RecipeError):
+            average_terms(weights, normalize, DTYPES[computing])
+        return
+    found = average_terms(weights, normalize, DTYPES[computing])
+    assert list(found.models) == expected.models
+
+    def same(value: float, word: int) -> bool:
+        return float(oracle.decode(word, computing).signed) == value
+
+    assert (found.factors is None) == (expected.factors is None)
+    assert all(map(same, found.factors or (), expected.factors or ()))
+    assert len(found.factors or ()) == len(expected.factors or ())
+    assert (found.divisor is None) == (expected.divisor is None)
+    assert found.divisor is None or same(found.divisor, expected.divisor)
+
+
+@pytest.mark.parametrize("workspace", [by_kernels, by_reference])
 @pytest.mark.parametrize("count", [1, 2, 15, 16, 17, 32, 33, 50, 64, 65, 130])
 def test_every_width_of_the_change_mask_equals_the_oracle(count, workspace) -> None:
-    bf16 = DTYPES["BF16"]
     weights = tuple(float(i % 3) for i in range(1, count + 1))
     for job_weights in ((1.0,) * count, weights):
-        job = MapJob(
-            "parameter_selection", (bf16,) * count, bf16, bf16, bf16, job_weights, resamples=3, key=(5, 6)
-        )
+        job = selection_job("BF16", job_weights, 3, key=(5, 6))
         inputs = make_inputs("mixed", ["BF16"] * count, "BF16", 300, seed=count)
         case = Case(job, inputs, 4096 * 11)
         assert run(workspace(), case) == by_oracle(case)
 
 
-@pytest.mark.parametrize("workspace", [CpuWorkspace, ReferenceWorkspace])
+@pytest.mark.parametrize("workspace", [by_kernels, by_reference])
 @pytest.mark.parametrize("element", [0, 1023, 1024, 2047, 2500, 3333, 4095, 4096])
 def test_a_word_equal_to_a_threshold_draws_the_sub_model_above_it(element, workspace) -> None:
-    key, bf16 = (8, 9), DTYPES["BF16"]
+    key = (8, 9)
     word = oracle.word_at(element, 0, key)
     inputs = tuple(np.full(element + 1, value, np.uint16) for value in (0x3F80, 0x4000, 0))
     for limit, drawn in ((word, 0x4000), (word + 1, 0x3F80)):
         weights = (float(limit), float(2**32 - limit))
         assert oracle.thresholds(weights) == [limit]
-        job = MapJob("parameter_selection", (bf16,) * 2, bf16, bf16, bf16, weights, key=key)
+        job = selection_job("BF16", weights, key=key)
         merged, _ = run(workspace(), Case(job, inputs))
         assert oracle.words_from_bytes(merged, "BF16")[element] == drawn
 
 
-@pytest.mark.parametrize("workspace", [CpuWorkspace, ReferenceWorkspace])
-@pytest.mark.parametrize("method", ["parameter_selection", "linear"])
+@pytest.mark.parametrize("workspace", [by_kernels, by_reference])
+@pytest.mark.parametrize("make_job", [selection_job, average_job])
 @pytest.mark.parametrize("merge", ["BF16", "F32"])
-def test_an_empty_chunk_is_merged_too(merge, method, workspace) -> None:
-    bf16 = DTYPES["BF16"]
-    base = bf16 if method == "parameter_selection" else None
-    job = MapJob(method, (bf16,) * 2, base, DTYPES[merge], bf16, (1.0, 1.0), resamples=1)
+def test_an_empty_chunk_is_merged_too(merge, make_job, workspace) -> None:
+    job = make_job("BF16", (1.0, 1.0), merge_dtype=DTYPES[merge])
     case = Case(job, (np.empty(0, np.uint16),) * len(job.input_dtypes))
     assert run(workspace(), case) == by_oracle(case)
 
 
-@pytest.mark.parametrize("workspace", [CpuWorkspace, ReferenceWorkspace])
+@pytest.mark.parametrize("workspace", [by_kernels, by_reference])
 def test_lanes_and_blocks_equal_the_oracle(workspace) -> None:
     """Every lane of three blocks, beyond quad 2^32, where most elements need several draws."""
-    bf16 = DTYPES["BF16"]
-    job = MapJob("parameter_selection", (bf16,) * 3, bf16, bf16, bf16, (1.0,) * 3, resamples=9, key=(1, 2))
+    job = selection_job("BF16", (1.0,) * 3, 9, key=(1, 2))
     inputs = make_inputs("fine-tuned", ["BF16"] * 3, "BF16", 2 * 4096 + 1100, seed=4)
     case = Case(job, inputs, 2**34 - 4096)
     assert run(workspace(), case) == by_oracle(case)
 
 
-@pytest.mark.parametrize("workspace", [CpuWorkspace, ReferenceWorkspace])
+@pytest.mark.parametrize("workspace", [by_kernels, by_reference])
 def test_a_hundred_resamples_of_parameters_that_nobody_changed(workspace) -> None:
     """The last draw is kept, though all values are the same number: −0 and +0 differ in their bits."""
-    f32 = DTYPES["F32"]
-    job = MapJob("parameter_selection", (f32,) * 2, f32, f32, f32, (1.0, 2.0), resamples=100, key=(3, 4))
+    job = selection_job("F32", (1.0, 2.0), 100, key=(3, 4))
     zeros = np.zeros(200, np.uint32)
     case = Case(job, (zeros, zeros | np.uint32(2**31), zeros), 4096)
     merged, counts = run(workspace(), case)
@@ -383,22 +438,22 @@ def test_a_hundred_resamples_of_parameters_that_nobody_changed(workspace) -> Non
 @settings(max_examples=30)
 @given(selections(), st.integers(1, 3))
 def test_chunks_of_any_size_give_the_same_bytes_and_sums(case, blocks) -> None:
-    whole, expected = run(CpuWorkspace(), case)
-    workspace = CpuWorkspace()  # one for all chunks, as a worker has it
+    whole, expected = run(by_kernels(), case)
+    workspace = by_kernels()  # one for all chunks, as a worker has it
     merged = b""
     total: Counts | None = None
     for start in range(0, case.elements, 4096 * blocks):
         inputs = tuple(words[start : start + 4096 * blocks] for words in case.inputs)
         part = replace(case, inputs=inputs, first_element=case.first_element + start)
-        buffers = workspace.begin(part.job, part.elements)
+        buffers = workspace.begin(part.job.input_dtypes, part.elements)
         for buffer, words in zip(buffers, part.inputs, strict=True):
             buffer[:] = words.tobytes()
-        counts = workspace.run(part.first_element)
-        merged += bytes(workspace.output())
+        found = workspace.run(part.job, part.first_element)
+        merged += bytes(found.data)
         if total is None:
-            total = counts
+            total = found.counts
         else:
-            total.add(counts)
+            total.add(found.counts)
     assert merged == whole
     if total is not None:
         assert as_lists(total) == expected
@@ -407,26 +462,44 @@ def test_chunks_of_any_size_give_the_same_bytes_and_sums(case, blocks) -> None:
 @settings(max_examples=20)
 @given(st.lists(st.one_of(selections(largest=60), averages(largest=60)), min_size=2, max_size=5))
 def test_a_workspace_remembers_nothing_of_the_tensor_before(cases) -> None:
-    workspace = CpuWorkspace()
+    workspace = by_kernels()
     for case in cases:
-        assert run(workspace, case) == run(CpuWorkspace(), case)
+        assert run(workspace, case) == run(by_kernels(), case)
 
 
 def test_selection_copies_the_bits_of_a_nan_that_needs_no_conversion() -> None:
     """Beside a sub-model that is converted, whose NaNs become canonical."""
-    bf16, f32 = DTYPES["BF16"], DTYPES["F32"]
-    job = MapJob("parameter_selection", (bf16, f32), bf16, bf16, bf16, (1.0, 1.0), resamples=0, key=(1, 1))
+    job = selection_job("BF16", (1.0, 1.0), key=(1, 1), model_dtypes=(DTYPES["BF16"], DTYPES["F32"]))
     payload, wide = 0xFFA5, 0xFFA51234
     case = Case(
         job,
         (np.full(64, payload, np.uint16), np.full(64, wide, np.uint32), np.zeros(64, np.uint16)),
     )
-    for workspace in (CpuWorkspace(), ReferenceWorkspace()):
+    for workspace in (by_kernels(), by_reference()):
         merged, counts = run(workspace, case)
         words = oracle.words_from_bytes(merged, "BF16")
-        limits = selection_thresholds(job.weights)
+        limits = selection_thresholds(job.parameters["weight"])
         picks = [oracle.pick(oracle.word_at(i, 0, (1, 1)), limits) for i in range(64)]
         assert words == [0x7FC0 if picked else payload for picked in picks]
         assert set(picks) == {0, 1}
         assert counts["changed_by"] == [0, 0, 64]
         assert counts["nonfinite"] == [64, 64, 0]
+
+
+@pytest.mark.parametrize("make", [by_kernels, by_reference])
+def test_several_jobs_run_on_one_filling(make) -> None:
+    """Each leaves its own bytes until the next begin, and takes no notice of a base that it does not read."""
+    inputs = make_inputs("mixed", ["BF16"] * 3, "BF16", 5000, seed=6)
+    jobs = [
+        selection_job("BF16", (1.0, 2.0, 1.0), 2, key=(1, 2)),
+        average_job("BF16", (1.0, 1.0, 1.0)),
+        average_job("BF16", (1.0, 0.0, 0.3), out="F32"),
+        selection_job("BF16", (1.0, 1.0, 1.0), 1, zero_tolerance=1e-4),
+    ]
+    workspace = make()
+    for buffer, words in zip(workspace.begin(jobs[0].input_dtypes, 5000), inputs, strict=True):
+        buffer[:] = words.tobytes()
+    found = [workspace.run(job, 4096) for job in jobs]
+    for job, merged in zip(jobs, found, strict=True):
+        alone = Case(job, inputs[: len(job.input_dtypes)], 4096)
+        assert (bytes(merged.data), as_lists(merged.counts)) == run(make(), alone)

@@ -10,18 +10,19 @@ import numpy as np
 import oracle
 import pytest
 import torch
-from hypothesis import example, given, settings
+from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 from oracle import FORMATS, NAN, Stored, Value
 
-from core.digest import TensorDigest
+from core import table
+from core.digest import TensorDigest, piece_digests
 from core.dtypes import DTYPES, promote
 from core.kernels.cpu.convert import convert_words
 from core.kernels.cpu.workspace import CpuWorkspace
 from core.kernels.interface import MapJob
-from core.methods import arithmetic
-from core.methods.reference import ReferenceWorkspace
-from core.weights import normalised
+from core.methods import METHODS
+from core.methods.reference import Reference
+from core.torch_values import changed, convert, torch_dtype
 
 NARROW = ["F16", "BF16", "F8_E4M3", "F8_E5M2"]
 WIDER_PAIRS = [
@@ -40,8 +41,8 @@ def by_kernel(words: Sequence[int], source: str, target: str) -> list[int]:
 
 def by_reference(words: Sequence[int], source: str, target: str) -> list[int]:
     data = torch.frombuffer(bytearray(oracle.bytes_from_words(words, source)), dtype=torch.uint8)
-    values = data.view(arithmetic.torch_dtype(DTYPES[source]))
-    converted = arithmetic.convert(values, DTYPES[target]).contiguous().view(torch.uint8)
+    values = data.view(torch_dtype(DTYPES[source]))
+    converted = convert(values, DTYPES[target]).contiguous().view(torch.uint8)
     return oracle.words_from_bytes(converted.numpy().tobytes(), target)
 
 
@@ -217,12 +218,12 @@ def test_a_delta_is_zero_where_the_oracle_says_so(dtype, data) -> None:
     )
     tolerance = data.draw(tolerances())
     expected = [oracle.changed(a, b, dtype, tolerance) for a, b in pairs]
-    kind = arithmetic.torch_dtype(DTYPES[dtype])
+    kind = torch_dtype(DTYPES[dtype])
     one, two = (
         torch.frombuffer(bytearray(oracle.bytes_from_words(words, dtype)), dtype=torch.uint8).view(kind)
         for words in zip(*pairs, strict=True)
     )
-    assert arithmetic.changed(one, two, tolerance).tolist() == expected
+    assert changed(one, two, tolerance).tolist() == expected
 
 
 def test_zero_tolerance_compares_the_rounded_difference_with_the_rounded_tolerance() -> None:
@@ -232,18 +233,30 @@ def test_zero_tolerance_compares_the_rounded_difference_with_the_rounded_toleran
     below = math.nextafter(2.0**-23, 0)
     assert not oracle.changed(next_one, one, "F32", below)
     values = torch.tensor([next_one], dtype=torch.int32).view(torch.float32)
-    assert not arithmetic.changed(values, torch.ones(1), below).item()
+    assert not changed(values, torch.ones(1), below).item()
 
 
 # -- averages ------------------------------------------------------------------------------------------------
 
 
+def by_kernels(job: MapJob, models: Sequence[Sequence[int]]) -> list[int]:
+    return averaged(table.workspace(), job, models)
+
+
+def by_own_arithmetic(job: MapJob, models: Sequence[Sequence[int]]) -> list[int]:
+    return averaged(CpuWorkspace({}, {}, Reference()), job, models)
+
+
 def averaged(workspace, job: MapJob, models: Sequence[Sequence[int]]) -> list[int]:
-    buffers = workspace.begin(job, len(models[0]))
+    buffers = workspace.begin(job.input_dtypes, len(models[0]))
     for buffer, words, dtype in zip(buffers, models, job.model_dtypes, strict=True):
         buffer[:] = oracle.bytes_from_words(words, dtype.name)
-    workspace.run(0)
-    return oracle.words_from_bytes(bytes(workspace.output()), job.out_dtype.name)
+    return oracle.words_from_bytes(bytes(workspace.run(job, 0).data), job.out_dtype.name)
+
+
+def average_job(merge: str, out: str, weights: Sequence[float], *, normalize: bool = True) -> MapJob:
+    values = {"weight": weights, "normalize": normalize}
+    return table.trial_job(METHODS["linear"], DTYPES[merge], len(weights), values, out_dtype=DTYPES[out])
 
 
 finite_weights = st.one_of(
@@ -254,12 +267,16 @@ finite_weights = st.one_of(
 @pytest.mark.parametrize("merge", FORMATS)
 @settings(max_examples=40)
 @given(data=st.data())
-def test_an_average_is_one_product_and_one_sum_after_the_other(merge, data) -> None:
+def test_an_average_is_one_step_after_the_other_each_rounded(merge, data) -> None:
     out = data.draw(st.sampled_from([merge, merge, *FORMATS]))
     count = data.draw(st.integers(1, 6))
     weights = data.draw(
-        st.lists(finite_weights, min_size=count, max_size=count).filter(lambda w: abs(math.fsum(w)) > 1e-6)
+        st.one_of(
+            st.lists(finite_weights, min_size=count, max_size=count),
+            finite_weights.map(lambda weight: [weight] * count),
+        )
     )
+    normalize = data.draw(st.booleans())
     length = data.draw(st.integers(1, 20))
     moderate = st.integers(0, 2 ** FORMATS[merge].mantissa_bits - 1).map(
         lambda mantissa: mantissa | FORMATS[merge].bias << FORMATS[merge].mantissa_bits
@@ -271,58 +288,77 @@ def test_an_average_is_one_product_and_one_sum_after_the_other(merge, data) -> N
             max_size=count,
         )
     )
-    expected = oracle.average(
-        [Stored(merge, words) for words in models], merge_dtype=merge, out_dtype=out, weights=weights
-    )
-    job = MapJob("linear", (DTYPES[merge],) * count, None, DTYPES[merge], DTYPES[out], tuple(weights))
-    assert averaged(CpuWorkspace(), job, models) == expected
-    assert averaged(ReferenceWorkspace(), job, models) == expected
+    try:
+        expected = oracle.average(
+            [Stored(merge, words) for words in models],
+            merge_dtype=merge,
+            out_dtype=out,
+            weights=weights,
+            normalize=normalize,
+        )
+    except ValueError:
+        reject()
+    job = average_job(merge, out, weights, normalize=normalize)
+    assert by_kernels(job, models) == expected
+    assert by_own_arithmetic(job, models) == expected
 
 
-@pytest.mark.parametrize("workspace", [CpuWorkspace, ReferenceWorkspace])
-def test_an_average_uses_no_fused_multiply_add(workspace) -> None:
+@pytest.mark.parametrize("by", [by_kernels, by_own_arithmetic])
+@pytest.mark.parametrize(("merge", "computing"), [("BF16", "F32"), ("F32", "F64"), ("F64", "F64")])
+def test_an_average_uses_no_fused_multiply_add(merge, computing, by) -> None:
     # Enough elements that a vectorised body does the work, and not only what is left over at its end.
     generator = np.random.default_rng(1)
     values = generator.standard_normal((3, 257)).astype(np.float32).view(np.uint32).tolist()
+    models = [[oracle.convert(word, "F32", merge) for word in words] for words in values]
+    if merge == "F64":  # of all its bits
+        models = generator.standard_normal((3, 257)).view(np.uint64).tolist()
     weights = (0.1, 0.7, 0.3)
     expected = oracle.average(
-        [Stored("F32", words) for words in values], merge_dtype="F32", out_dtype="F32", weights=weights
+        [Stored(merge, words) for words in models], merge_dtype=merge, out_dtype=merge, weights=weights
     )
-    shares = [np.float32(weight / math.fsum(weights)) for weight in weights]
-    fused = []
-    for words in zip(*values, strict=True):
-        acc = Fraction(0)
-        for share, word in zip(shares, words, strict=True):
-            exact = acc + Fraction(float(share)) * oracle.decode(word, "F32").signed
-            acc = oracle.decode(
-                oracle.encode(Value(oracle.NUMBER, exact < 0, abs(exact)), "F32"), "F32"
-            ).signed
-        fused.append(oracle.encode(Value(oracle.NUMBER, acc < 0, abs(acc)), "F32"))
-    assert fused != expected  # the data tell the two apart
-    job = MapJob("linear", (DTYPES["F32"],) * 3, None, DTYPES["F32"], DTYPES["F32"], weights)
-    assert averaged(workspace(), job, values) == expected
+    terms = oracle.average_terms(weights, True, computing)
+    divisor = oracle.decode(terms.divisor, computing).signed
+    factors = [oracle.decode(factor, computing).signed for factor in terms.factors]
+
+    def rounded(exact: Fraction) -> Fraction:
+        word = oracle.encode(Value(oracle.NUMBER, exact < 0, abs(exact)), computing)
+        return oracle.decode(word, computing).signed
+
+    def average(fused: bool) -> list[int]:
+        found = []
+        for words in zip(*models, strict=True):
+            acc = Fraction(0)
+            for factor, word in zip(factors, words, strict=True):
+                product = factor * oracle.decode(word, merge).signed
+                acc = rounded(acc + (product if fused else rounded(product)))
+            acc = rounded(acc / divisor)
+            found.append(oracle.encode(Value(oracle.NUMBER, acc < 0, abs(acc)), computing))
+        return found
+
+    job = average_job(merge, merge, weights)
+    assert by(job, models) == expected
+    # And where the output is of the computing type, the data tell the two apart.
+    wide = average_job(merge, computing, weights)
+    if wide.computing.name == computing:
+        assert average(fused=True) != average(fused=False) == by(wide, models)
 
 
-@pytest.mark.parametrize("workspace", [CpuWorkspace, ReferenceWorkspace])
-def test_shares_beyond_float32_become_infinite_without_a_fuss(workspace) -> None:
-    # The sum of the weights is 1 and every one is finite, but two shares are not in float32.
-    weights = (1e300, 1.0, -1e300)
-    models = [[0x3F80, 0x0000], [0x4000, 0x4000], [0x3F80, 0x0000]]
-    expected = oracle.average(
-        [Stored("BF16", words) for words in models], merge_dtype="BF16", out_dtype="BF16", weights=weights
-    )
-    job = MapJob("linear", (DTYPES["BF16"],) * 3, None, DTYPES["BF16"], DTYPES["BF16"], weights)
-    assert averaged(workspace(), job, models) == expected
+@pytest.mark.parametrize("by", [by_kernels, by_own_arithmetic])
+@pytest.mark.parametrize("merge", ["BF16", "F64"])
+def test_weights_that_are_far_apart_or_cancel(merge, by) -> None:
+    models = [[oracle.convert(word, "F32", merge) for word in (0x3F800000, 0, 0x7F800000)] for _ in range(3)]
+    for weights in ((1e300, 1.0, -1e-300), (1e-300, 1e300, 1e300), (1.0, -1.0, 1e-10), (5e-324, 1.0, 5e-324)):
+        expected = oracle.average(
+            [Stored(merge, words) for words in models], merge_dtype=merge, out_dtype=merge, weights=weights
+        )
+        assert by(average_job(merge, merge, weights), models) == expected
 
 
-@given(
-    st.lists(st.floats(-1e100, 1e100), min_size=1, max_size=20).filter(lambda w: abs(math.fsum(w)) > 1e-100)
-)
-@example([0.1] * 10)
-@example([1e16, 1.0, -1e16])  # an ordinary sum loses the 1
-def test_shares_are_weights_over_their_exact_sum(weights) -> None:
-    total = float(sum(Fraction(weight) for weight in weights))
-    assert normalised(weights) == [weight / total for weight in weights]
+@pytest.mark.parametrize("by", [by_kernels, by_own_arithmetic])
+def test_an_average_in_float64_is_rounded_once(by) -> None:
+    # 1 + 2^-8 + 2^-40: by way of float32 it would be the tie 1 + 2^-8, which goes down to 1.
+    word = oracle.encode(Value(oracle.NUMBER, False, 1 + Fraction(1, 2**8) + Fraction(1, 2**40)), "F64")
+    assert by(average_job("F64", "BF16", (1.0, 1.0)), [[word], [word]]) == [0x3F81]
 
 
 # -- merge dtype ---------------------------------------------------------------------------------------------
@@ -338,10 +374,10 @@ def test_without_a_dtype_the_common_or_promoted_one_is_taken(dtypes) -> None:
     assert found.name == oracle.common_dtype(dtypes)
     if any(FORMATS[dtype].bits == 8 for dtype in dtypes):
         return  # torch promotes no 8-bit floats
-    promoted = arithmetic.torch_dtype(DTYPES[dtypes[0]])
+    promoted = torch_dtype(DTYPES[dtypes[0]])
     for dtype in dtypes[1:]:
-        promoted = torch.promote_types(promoted, arithmetic.torch_dtype(DTYPES[dtype]))
-    assert arithmetic.torch_dtype(found) == promoted
+        promoted = torch.promote_types(promoted, torch_dtype(DTYPES[dtype]))
+    assert torch_dtype(found) == promoted
 
 
 # -- digests -------------------------------------------------------------------------------------------------
@@ -353,5 +389,5 @@ def test_a_digest_depends_on_the_bytes_alone(size, cut) -> None:
     data = np.random.default_rng(size).bytes(size)
     digest = TensorDigest(size)
     for start in reversed(range(0, size, cut * 2**18)):
-        digest.add(memoryview(data)[start : start + cut * 2**18], start)
+        digest.add(piece_digests(memoryview(data)[start : start + cut * 2**18]), start)
     assert digest.hexdigest() == oracle.tensor_digest(data)

@@ -204,7 +204,7 @@ def test_any_number_of_elements(pair, elements) -> None:
 def test_chunks_of_any_size_give_the_same_bytes(dtype) -> None:
     inputs = fine_tunes(dtype, 300_001, 1, 1.0)
     expected = whole_tensor.slerp(inputs, dtype, dtype, t=0.3)
-    for chunk in (4096, 4096 * 32, 4096 * 64, None):
+    for chunk in (4096 * 32, 4096 * 64, None):
         merged = by_engine("slerp", inputs, dtype, dtype, {"t": 0.3}, chunk=chunk).words
         np.testing.assert_array_equal(merged, expected)
 

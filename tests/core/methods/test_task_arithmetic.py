@@ -17,11 +17,9 @@ PAIRS = [
     ("F32", "F32"),
     ("F64", "F64"),
     ("BF16", "F32"),
-    ("BF16", "F16"),
     ("F16", "BF16"),
     ("F32", "BF16"),
     ("F64", "BF16"),
-    ("F64", "F16"),
     ("F64", "F32"),
     ("F16", "F64"),
 ]
@@ -38,6 +36,7 @@ ORDINARY: dict[str, dict[str, Any]] = {
     "sum below 0": {"weight": [-1.0, 0.3141592], "normalize": True},
 }
 EXTREME: dict[str, dict[str, Any]] = {
+    "a sum whose steps would be rounded": {"weight": [0.1, 0.2, 0.3], "normalize": True},
     "sum 0": {"weight": [0.4, -0.4], "lambda": 1.5, "normalize": True},
     "sum nearly 0": {"weight": [0.3 + 5e-9, -0.3], "normalize": True},
     "sum nearly 0 from below": {"weight": [0.3 - 5e-9, -0.3], "normalize": True},
@@ -215,6 +214,9 @@ MUTATIONS: dict[str, list[tuple[str, str]]] = whole_tensor.ROUNDING_MUTATIONS | 
     "divided by the number of models": [("total = math.fsum(weight)", "total = len(weight)")],
     "divided by a sum in the computing type": [
         ("total = math.fsum(weight)", "total = np.add.accumulate(np.array(weight, kind))[-1]")
+    ],
+    "divided by a sum whose steps are rounded": [
+        ("total = math.fsum(weight)", "total = np.add.accumulate(np.array(weight))[-1]")
     ],
     "divided by any sum": [(DIVISION, "mix = mix / kind(total)")],
     "divided by positive sums alone": [("if abs(total) < 1e-8", "if total < 1e-8")],

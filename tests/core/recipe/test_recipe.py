@@ -280,6 +280,12 @@ class TestValues:
     def test_choices(self, key: str, choices: str, value: Any) -> None:
         assert f"{key} must be {choices}" in _refused({**SELECTION, key: value})
 
+    @pytest.mark.parametrize("vocab", [None, "union", "base"])
+    def test_vocab_is_written_only_where_it_means_something(self, vocab: str | None) -> None:
+        recipe = parse_recipe({**SELECTION, "vocab": vocab}, HERE)
+        assert recipe.vocab == vocab
+        assert recipe_as_dict(recipe).get("vocab") == ("base" if vocab == "base" else None)
+
     def test_tokenizer_source(self) -> None:
         assert "union is not supported" in _refused({**SELECTION, "tokenizer_source": "union"})
         assert "no base_model" in _refused({**LINEAR, "tokenizer_source": "base"})
