@@ -261,9 +261,8 @@ class MainWindow(QMainWindow):
 
     @Slot()
     def ask_where_to_save_pictures(self) -> None:
-        findings = self.observer.findings
-        if findings is not None:
-            self._saver.ask_for_all(findings, self.observer.source.text, self._recipe_folder())
+        if self.has_pictures:
+            self._saver.ask_for_all(self.observer.shown, self._recipe_folder())
 
     def _begin(self, setup: MergeSetup, path: Path | None = None) -> None:
         """Show `setup` as a new document."""
