@@ -29,9 +29,7 @@ def summary_of(part: Part, view: TensorView | None, merge: MergeName | None) -> 
         if counts.parameters:
             texts.append(f"{share_text(float(counts.mean_zero_delta.value))} zero deltas")
     if part.drawn is not None and part.drawn.elements:
-        texts.append(
-            f"{share_text(float(part.drawn.left[-1]))} of the result as in the base (merge with {merge})"
-        )
+        texts.append(f"merged with {merge}: {share_text(float(part.drawn.left[-1]))} as in the base")
     if details is not None and details.parameters:
         texts.append(f"‖base‖ {details.base_norm.value:.3g}")
         texts += _agreement(details)

@@ -149,10 +149,9 @@ def assert_shown(window: MainWindow, record: RunRecord, run: str) -> None:
         f"Counted by the merge with {run}; norms and cosines measured on every parameter"
     )
     assert window.pictures.provenance.sentence == ""
-    assert f"{left_text(record)} of the result as in the base" in said
     assert all(text in said for text in taken_texts(record))
     summary = window.pictures.detail.accessibleDescription()
-    assert f"of the result as in the base (merge with {run})" in summary
+    assert f"merged with {run}: {left_text(record)} as in the base" in summary
     assert f"in the merge with {run}" in window.pictures.provenance.explanation.text()
     assert f"Dots: counted by the merge with {run}" in window.pictures.resampling.explanation.text()
 
@@ -161,7 +160,7 @@ def assert_nothing_merged(window: MainWindow) -> None:
     """No picture says anything of a merge that was."""
     said = words(window)
     assert window.pictures.source.text == MEASURED
-    assert "of the result" not in said
+    assert "merged with" not in said
     assert "ounted by the merge" not in said
     assert "in the merge with" not in said
     assert window.pictures.provenance.sentence
