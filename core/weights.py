@@ -67,8 +67,9 @@ def in_computing(value: float, computing: DType | None, parameter: str) -> float
     rounded = _rounded(value, computing)
     if not isfinite(rounded) or (value and not rounded):
         kind = "too large" if value and rounded else "too small"
+        name = "float64" if computing is None or computing.name == "F64" else "float32"
         raise RecipeError(
-            f"{parameter} {value:g} is {kind} for the type in which is computed, which is float32",
+            f"{parameter} {value:g} is {kind} for {name}, the type in which is computed",
             hint="give a number between 1e-37 and 1e37 in magnitude, or 0",
             field=parameter,
         )

@@ -34,9 +34,7 @@ def _write_pictures(record: RunRecord, folder: Path) -> list[Path]:
     from gui.pictures.headless import write_pictures
 
     findings = findings_of_record(record)
-    if findings is None:
-        return []
-    return write_pictures(findings, folder, source=f"Counted by the merge with seed {record.recipe['seed']}")
+    return write_pictures(findings, folder) if findings is not None else []
 
 
 if __name__ == "__main__":

@@ -55,7 +55,7 @@ def _is_module(name: str) -> bool:
 
 
 def package_of(module: str) -> str:
-    """ "plan" for core.plan.estimate, "kernels.interface" for that module, the name of a module of the ground."""
+    """ "plan" for core.plan.estimate, "kernels.interface" for that one, the name of a ground module."""
     parts = module.split(".")[1:]
     return "kernels.interface" if parts[:2] == ["kernels", "interface"] else parts[0] if parts else ""
 

@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 from core.deltas.inspection import Inspection
 from core.deltas.layer_grid import LayerGrid
 from core.deltas.measures import flattens_at
-from core.deltas.statistics import DeltaStatistics, Estimate, roll_up
-from core.kernels.deltas.sums import LOWEST_EXPONENT
+from core.deltas.statistics import LOWEST_EXPONENT, DeltaStatistics, Estimate, roll_up
 from core.text import one_line
 from core.units import count_text, share_text
 

@@ -17,9 +17,19 @@ from numpy.typing import NDArray
 from core.deltas.layer_grid import Cell, LayerGrid
 from core.deltas.measures import expected_on_zero_delta
 from core.deltas.statistics import DeltaStatistics, Estimate, total_of, zero_deltas_of
+from core.recipe.recipe import Recipe
 from core.run.record import RunRecord, TensorRecord
 
-__all__ = ["Drawn", "Findings", "MergeTally", "MergedCell", "Part", "findings_of_record"]
+__all__ = [
+    "Counted",
+    "Drawn",
+    "Findings",
+    "MergeName",
+    "MergeTally",
+    "MergedCell",
+    "Part",
+    "findings_of_record",
+]
 
 Floats = NDArray[np.float64]
 Int64s = NDArray[np.int64]
@@ -71,6 +81,50 @@ class MergedCell:
     drawn: Drawn
 
 
+@dataclass(frozen=True)
+class MergeName:
+    """Which merge it was that counted.
+
+    Attributes:
+        method: its name in recipes.
+        n: resamples; None where the tensors have different ones.
+        seed: of the draws.
+    """
+
+    method: str
+    n: int | None
+    seed: int
+
+    @classmethod
+    def of_recipe(cls, recipe: Recipe) -> MergeName:
+        return cls(recipe.method.name, recipe.resamples, recipe.seed)
+
+    @classmethod
+    def of_record(cls, record: RunRecord) -> MergeName:
+        drawn = {len(tensor.zero_after_draw) - 1 for tensor in record.tensors if tensor.zero_after_draw}
+        n = next(iter(drawn)) if len(drawn) == 1 else None
+        return cls(record.recipe.get("merge_method", ""), n, record.recipe.get("seed", 0))
+
+    def __str__(self) -> str:
+        """ "n = 4, seed 7"."""
+        return f"{'several n' if self.n is None else f'n = {self.n}'}, seed {self.seed}"
+
+
+@dataclass(frozen=True, eq=False)
+class Counted:
+    """What one merge counted; there are no such numbers without its name.
+
+    Attributes:
+        name: of the merge.
+        cells: with the tensors that it has finished.
+        records: of these tensors, by name.
+    """
+
+    name: MergeName
+    cells: Mapping[Cell, MergedCell]
+    records: Mapping[str, TensorRecord] = field(repr=False)
+
+
 @dataclass(frozen=True, eq=False)
 class Part:
     """What is known of some cells together.
@@ -118,8 +172,7 @@ class Findings:
         predicting: the same for unequal weights, with what depends on them; empty for equal ones.
         sample: the share of all elements that the inspection looked at.
         zero_tolerance: |delta| up to which a delta counts as zero; None for exact equality.
-        merged: what a merge counted.
-        records: of the tensors that it has finished, by name.
+        counted: what a merge has counted of it; None where none has.
     """
 
     models: tuple[str, ...]
@@ -130,9 +183,18 @@ class Findings:
     predicting: Mapping[Cell, DeltaStatistics] = field(default_factory=dict)
     sample: float = 0.0
     zero_tolerance: float | None = None
-    merged: Mapping[Cell, MergedCell] = field(default_factory=dict)
-    records: Mapping[str, TensorRecord] = field(default_factory=dict, repr=False)
+    counted: Counted | None = None
     _parts: dict[tuple[int | None, int | None], Part] = field(default_factory=dict, init=False, repr=False)
+
+    @property
+    def merged(self) -> Mapping[Cell, MergedCell]:
+        """What a merge counted; empty where none has."""
+        return self.counted.cells if self.counted is not None else {}
+
+    @property
+    def records(self) -> Mapping[str, TensorRecord]:
+        """Those of the tensors that a merge has finished, by name; empty where there is none."""
+        return self.counted.records if self.counted is not None else {}
 
     @cached_property
     def counts(self) -> Mapping[Cell, DeltaStatistics]:
@@ -250,10 +312,10 @@ class Findings:
 
 
 class MergeTally:
-    """Gathers the tensors of a merge by cells as they are finished. Used by one thread."""
+    """Gathers the tensors of the merge `name` by cells as they are finished. Used by one thread."""
 
-    def __init__(self, grid: LayerGrid, *, equal_weights: bool) -> None:
-        self._grid, self._equal_weights = grid, equal_weights
+    def __init__(self, name: MergeName, grid: LayerGrid, *, equal_weights: bool) -> None:
+        self._name, self._grid, self._equal_weights = name, grid, equal_weights
         self._cells: dict[Cell, MergedCell] = {}
         self._records: dict[str, TensorRecord] = {}
 
@@ -272,8 +334,9 @@ class MergeTally:
         self._cells[cell] = merged
 
     def added_to(self, findings: Findings) -> Findings:
-        """`findings` of the same grid with what was counted so far."""
-        return replace(findings, merged=dict(self._cells), records=dict(self._records))
+        """`findings` of the same grid with what was counted so far, in place of another merge's."""
+        counted = Counted(self._name, dict(self._cells), dict(self._records)) if self._cells else None
+        return replace(findings, counted=counted)
 
 
 def findings_of_record(record: RunRecord) -> Findings | None:
@@ -283,7 +346,7 @@ def findings_of_record(record: RunRecord) -> Findings | None:
         return None
     grid = LayerGrid.of(tensor.name for tensor in drawn)
     equal = record.draws_equally
-    tally = MergeTally(grid, equal_weights=equal)
+    tally = MergeTally(MergeName.of_record(record), grid, equal_weights=equal)
     for tensor in drawn:
         tally.add(tensor)
     base = next((entry.name for entry in record.inputs if entry.role == "base"), "")

@@ -50,8 +50,11 @@ from numpy.typing import NDArray
 
 from core.deltas.measures import stays_on_zero_delta, widening
 from core.deltas.sum_layout import layout_of
+from core.kernels.deltas.sums import LOWEST_EXPONENT, MAGNITUDE_BINS
 
 __all__ = [
+    "LOWEST_EXPONENT",
+    "MAGNITUDE_BINS",
     "PREDICTED_DRAWS",
     "DeltaStatistics",
     "Estimate",

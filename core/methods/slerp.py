@@ -12,11 +12,9 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from core.dtypes import DType
 from core.kernels.interface import Counts, MapJob, ParameterValue
 from core.methods.folds import gram, gram_index
 from core.methods.spec import Arithmetic, MethodSpec, ParameterSpec
-from core.weights import in_computing
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -70,9 +68,7 @@ def shares_of_arc(t: float, base: float, model: float, dot: float) -> tuple[floa
         1.0 if math.sqrt(squares) <= _NO_LENGTH else math.sqrt(squares) for squares in (base, model)
     )
     cosine = dot / base_norm / model_norm
-    if math.isfinite(cosine):
-        cosine = min(max(cosine, -1.0), 1.0)
-    if not abs(cosine) <= _STRAIGHT:
+    if not all(map(math.isfinite, (base, model, dot))) or abs(cosine) > _STRAIGHT:
         return 1.0 - t, t
     angle = math.acos(cosine)
     return math.sin((1.0 - t) * angle) / math.sin(angle), math.sin(t * angle) / math.sin(angle)
@@ -82,10 +78,6 @@ def _shares(job: MapJob, products: Any) -> Mapping[str, ParameterValue]:
     model, dot, base = (float(products[gram_index(2, *pair)]) for pair in ((0, 0), (0, 1), (1, 1)))
     of_base, of_model = shares_of_arc(job.parameters["t"], base, model, dot)
     return {"of_base": of_base, "of_model": of_model}
-
-
-def _check(values: Mapping[str, Any], computing: DType | None) -> None:
-    in_computing(values["t"], computing, "t")
 
 
 def _load_arithmetic() -> Arithmetic:
@@ -104,13 +96,14 @@ SPEC = MethodSpec(
             "merge",
             0.5,
             "t",
-            "How far from the base (0) to the sub-model (1).",
+            "How far from the base (0) to the sub-model (1); numbers outside lie beyond them.",
+            minimum=-1000.0,
+            maximum=1000.0,
         ),
     ),
     base="needed",
     most_models=1,
     granularity="tensor",
     folds=(gram(_shares),),
-    check=_check,
     load_arithmetic=_load_arithmetic,
 )

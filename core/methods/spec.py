@@ -179,8 +179,13 @@ class MethodSpec:
             raise ValueError(f"{self.name}: only what draws can count draws")
         if (self.granularity == "tensor") != bool(self.folds):
             raise ValueError(f"{self.name}: what depends on the whole tensor has folds, and nothing else")
+        if self.most_models is not None and not 1 <= self.least_models <= self.most_models:
+            raise ValueError(f"{self.name}: {self.least_models} to {self.most_models} sub-models are none")
         for parameter in self.parameters:
-            parameter.check(parameter.default, parameter.name)
+            try:
+                parameter.check(parameter.default, parameter.name)
+            except RecipeError as error:
+                raise ValueError(f"{self.name}: the default of {error.message}") from error
 
     def parameter(self, name: str) -> ParameterSpec | None:
         return next((parameter for parameter in self.parameters if parameter.name == name), None)

@@ -7,8 +7,8 @@ type, in bfloat16 for most; here every step is rounded to float32 (float64 for F
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from math import fsum
+from collections.abc import Mapping, Sequence
+from math import fsum, inf
 from typing import TYPE_CHECKING, Any
 
 from core.dtypes import DType
@@ -54,8 +54,7 @@ def add_task_vectors(
         task_vector = arithmetic.to_computing(model, job) - origin
         mix = mix + arithmetic.scalar(weight, job, mix) * task_vector
     if values["normalize"]:
-        total = fsum(values["weight"])
-        mix = mix / arithmetic.scalar(1.0 if abs(total) < _NO_SUM else total, job, mix)
+        mix = mix / arithmetic.scalar(_divisor(values["weight"]), job, mix)
     if values["lambda"] != 1:
         mix = arithmetic.scalar(values["lambda"], job, mix) * mix
     return arithmetic.from_computing(origin + mix, job), Counts.zeros(job)
@@ -65,6 +64,17 @@ def _check(values: Mapping[str, Any], computing: DType | None) -> None:
     for weight in values["weight"]:
         in_computing(weight, computing, "weight")
     in_computing(values["lambda"], computing, "lambda")
+    if values["normalize"]:
+        in_computing(_divisor(values["weight"]), computing, "weight")
+
+
+def _divisor(weights: Sequence[float]) -> float:
+    """The sum of the weights in float64; 1 where it is nearly 0."""
+    try:
+        total = fsum(weights)
+    except OverflowError:
+        total = inf
+    return 1.0 if abs(total) < _NO_SUM else total
 
 
 def _load_arithmetic() -> Arithmetic:

@@ -109,12 +109,13 @@ def _everywhere(
     reference = base or models[0]
     expected = _find(name, reference, lend=lend)
     if expected is None:
-        holder = next(model for model in models if name in model.tensors)
+        entry, holder = next((at, model) for at, model in enumerate(models) if name in model.tensors)
         raise IncompatibleError(
             f"tensor {name!r} of {holder.folder} is missing in {reference.folder}",
             hint="take sub-models that were fine-tuned from this base",
             path=holder.folder,
             tensor=name,
+            entry=entry,
         )
     found = []
     for entry, model in enumerate(models):

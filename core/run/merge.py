@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import logging
 import time
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from core.checkpoint.companions import companion_files
 from core.checkpoint.files import WriteFile, read_rows
 from core.checkpoint.model import INDEX_NAME
 from core.checkpoint.output import RECORD_NAME, Staging, restore_interrupted
+from core.errors import Cancelled, MergeError
 from core.plan.chunking import CHUNK_BYTES, MEMORY_BUDGET_BYTES, default_threads, usable_threads
 from core.plan.merge_plan import MergePlan
 from core.plan.planning import check_destination
@@ -26,6 +28,8 @@ from core.run.work import Executor
 from core.sources.files import ColdPages
 
 __all__ = ["TensorCallback", "run_merge"]
+
+_log = logging.getLogger(__name__)
 
 
 def run_merge(
@@ -72,6 +76,16 @@ def run_merge(
     chosen = devices.choose_devices(device)
     token.raise_if_cancelled()
     staging = Staging(out)
+    _log.info(
+        "run begun: %s of %d sub-models, %d tensors, %d bytes to read and %d to write, on %s, into %s",
+        plan.recipe.method.name,
+        len(plan.models),
+        len(plan.tensors),
+        plan.bytes_to_read,
+        plan.bytes_to_write,
+        devices.describe(chosen),
+        out,
+    )
     try:
         for name, data in companions.items():
             staging.add_file(name, data)
@@ -112,10 +126,15 @@ def run_merge(
         )
         staging.add_file(RECORD_NAME, record.to_json())
         token.raise_if_cancelled()
-    except BaseException:
+    except BaseException as error:
+        if isinstance(error, MergeError):
+            _log.info("run %s: %s", "cancelled" if isinstance(error, Cancelled) else "failed", error)
+        else:
+            _log.exception("run failed")
         staging.abandon()
         raise
     staging.finish(overwrite=overwrite)  # whatever happens here, the finished work stays
+    _log.info("run finished: %s s, %d bytes read", record.seconds, record.bytes_read)
     return record
 
 

@@ -86,9 +86,10 @@ def _comparable(left: RunRecord, right: RunRecord, grid: LayerGrid) -> tuple[Fin
 
 
 def _restricted(findings: Findings, names: Sequence[str], grid: LayerGrid) -> Findings:
-    tally = MergeTally(grid, equal_weights=findings.equal_weights)
+    assert findings.counted is not None
+    tally = MergeTally(findings.counted.name, grid, equal_weights=findings.equal_weights)
     for name in names:
-        tally.add(findings.records[name])
+        tally.add(findings.counted.records[name])
     return tally.added_to(replace(findings, grid=grid))
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 
 from PySide6.QtCore import Signal
 
@@ -11,12 +10,12 @@ from core import Cancelled, CancelToken, MergeError, MergePlan, Progress, plan_m
 from core.deltas.findings import Findings, findings_of_record
 from core.deltas.preview import measure_plan, preview_plan
 from core.runs.history import HistoryEntry
-from gui.document.draws_text import draws_text
 from gui.document.merge_setup import MergeSetup
 from gui.failure import Failure
 from gui.jobs import Job
+from gui.looking.subject import Merge
 
-__all__ = ["LookJob", "MeasureJob", "PreviewJob", "RecallJob", "Recalled", "ReweighJob"]
+__all__ = ["LookJob", "MeasureJob", "PreviewJob", "RecallJob", "ReweighJob"]
 
 _EVERY_S = 0.25
 
@@ -119,36 +118,11 @@ class MeasureJob(LookJob):
             self._next_s = time.monotonic() + max(_EVERY_S, 9 * (time.monotonic() - started))
 
 
-@dataclass(frozen=True)
-class Recalled:
-    """What an earlier merge counted.
-
-    Attributes:
-        entry: the merge.
-        setup: what it merged.
-        findings: with the cells that were merged.
-    """
-
-    entry: HistoryEntry
-    setup: MergeSetup
-    findings: Findings
-
-    @property
-    def text(self) -> str:
-        """What to call the merge: "n = 4, seed 7"."""
-        return draws_text(self.setup)
-
-    @property
-    def began_s(self) -> float:
-        """When it was merged, in seconds since 1970."""
-        return self.entry.when.timestamp()
-
-
 class RecallJob(Job):
     """Reads what an earlier merge counted.
 
     Signals:
-        found(object): it, Recalled; not where its method looks at no deltas, or its output is not there any
+        found(object): it, a Merge; not where its method looks at no deltas, or its output is not there any
             more.
     """
 
@@ -169,7 +143,8 @@ class RecallJob(Job):
             return
         findings = findings_of_record(record) if self._entry.wrote(record) else None
         if findings is not None:
-            self.found.emit(Recalled(self._entry, self._setup, findings.prepare()))
+            began_s = self._entry.when.timestamp()
+            self.found.emit(Merge(self._setup, began_s, findings=findings.prepare()))
 
 
 def _with_look(begun: Findings | None, found: Findings) -> Findings:

@@ -7,13 +7,14 @@ from PySide6.QtCore import QObject, Slot
 from core.deltas.findings import Findings
 from core.methods import METHODS
 from core.runs.history import HistoryEntry
-from gui.document.draws_text import draws_text
 from gui.document.merge_setup import MergeSetup
 from gui.jobs import JobKeeper
-from gui.looking.look_jobs import Recalled, RecallJob
+from gui.looking.look_jobs import RecallJob
 from gui.looking.observer import Observer
+from gui.looking.subject import Merge
 from gui.looking.tensor_viewer import TensorViewer
 from gui.pictures.panel import PicturesPanel
+from gui.pictures.shown import Shown
 from gui.preflight.report import PlanReport
 
 __all__ = ["Looking"]
@@ -30,8 +31,7 @@ class Looking(QObject):
         super().__init__(parent)
         self._pictures, self._jobs = pictures, jobs
         self._report: PlanReport | None = None
-        self._merged: MergeSetup | None = None
-        self._wanted: HistoryEntry | None = None
+        self._recalling: RecallJob | None = None
         self.observer = Observer(jobs, self)
         self.viewer = TensorViewer(jobs, self)
         self._connect()
@@ -40,9 +40,7 @@ class Looking(QObject):
         observer, viewer, detail = self.observer, self.viewer, self._pictures.detail
         self._pictures.source.measure_requested.connect(observer.measure)
         self._pictures.source.stop_requested.connect(observer.stop_measuring)
-        observer.found.connect(self._pictures.show_findings)
-        observer.lost.connect(self._say_what_is_missing)
-        observer.source_changed.connect(self._on_source_changed)
+        observer.changed.connect(self._on_changed)
         observer.subject_changed.connect(viewer.set_subject)
         detail.view_wanted.connect(viewer.want)
         detail.view_insisted.connect(viewer.insist)
@@ -71,47 +69,45 @@ class Looking(QObject):
 
     def recall(self, entry: HistoryEntry, setup: MergeSetup) -> None:
         """Show what an earlier run counted, once `setup`, which it merged, is looked at."""
-        self._wanted = entry
-        job = RecallJob(entry, setup)
+        job = self._recalling = RecallJob(entry, setup)
         job.found.connect(self._on_recalled)
         self._jobs.start(job)
 
     def forget_merge(self) -> None:
         """Show what is known without a merge."""
-        self._wanted = None
+        self._recalling = None
         self.observer.forget_merge()
 
     def begin_merge(self, setup: MergeSetup) -> Findings | None:
         """Read nothing from now on. Returns what is known of the models of `setup`."""
-        self._merged, self._wanted = setup, None
+        self._recalling = None
         self.viewer.hold(True)
         return self.observer.begin_merge(setup)
 
     @Slot(object)
     def show_merge(self, findings: Findings) -> None:
         """Show what the merge has counted so far."""
-        assert self._merged is not None
-        self.observer.show_merge(findings, draws_text(self._merged))
+        self.observer.show_merge(findings)
 
-    def end_merge(self, *, keep: bool) -> None:
-        """The merge is over; what it counted is kept, or not."""
-        self.observer.end_merge(keep=keep)
+    def end_merge(self, *, done: bool) -> None:
+        """The merge is over, and was `done`, or broke off."""
+        self.observer.end_merge(done=done)
         self.viewer.hold(False)
 
     # -- inside
 
     @Slot(object)
-    def _on_recalled(self, recalled: Recalled) -> None:
-        if recalled.entry is self._wanted:  # and not one that was asked for before
-            self._wanted = None
-            self.observer.recall(recalled)
+    def _on_recalled(self, merge: Merge) -> None:
+        if self.sender() is self._recalling:  # and not one that was asked for before
+            self.observer.recall(merge)
 
-    @Slot()
-    def _on_source_changed(self) -> None:
-        source = self.observer.source
-        self._pictures.show_source(source.text, can_measure=source.can_measure, measuring=source.measuring)
+    @Slot(object)
+    def _on_changed(self, shown: Shown) -> None:
+        if shown.findings is None:
+            self._say_what_is_missing()
+        else:
+            self._pictures.show_numbers(shown)
 
-    @Slot()
     def _say_what_is_missing(self) -> None:
         """There are no pictures: say why."""
         report, pictures = self._report, self._pictures

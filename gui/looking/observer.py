@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
-from dataclasses import dataclass, replace
+import time
+from dataclasses import replace
 
 from PySide6.QtCore import QObject, Signal, Slot
 
@@ -12,51 +12,32 @@ from core.deltas.findings import Findings
 from gui.document.merge_setup import MergeSetup
 from gui.failure import Failure
 from gui.jobs import JobKeeper
-from gui.looking.look_jobs import LookJob, MeasureJob, PreviewJob, Recalled, ReweighJob
-from gui.looking.source import Known, Source
-from gui.looking.subject import Subject, same_models
+from gui.looking.look_jobs import LookJob, MeasureJob, PreviewJob, ReweighJob
+from gui.looking.subject import Merge, Subject, same_models
+from gui.pictures.shown import Activity, Shown
 from gui.preflight.report import PlanReport
 
 __all__ = ["Observer"]
-
-
-@dataclass(frozen=True)
-class _Merge:
-    """What a merge has counted.
-
-    Attributes:
-        draws: those of the Subject that was merged.
-        findings: with the cells that it has finished.
-        text: what to call it: "n = 4, seed 7".
-    """
-
-    draws: Hashable
-    findings: Findings
-    text: str
 
 
 class Observer(QObject):
     """Looks at the models that were planned with last, in jobs, unless a merge runs.
 
     A preview begins by itself when the models or the precision are others. With other weights all that
-    does not depend on them stays. What a merge counts comes to it, and is shown for the same models with the
-    same weights.
+    does not depend on them stays. What a merge counts comes to it. That of the merge that runs, or else of
+    the last one, is shown as long as its recipe is the one that is looked at.
 
     Attributes:
+        shown: what there is to be shown, and where it comes from.
         failure: why the last look failed; None where it did not.
-        source: where the numbers come from.
 
     Signals:
         subject_changed(object): the Subject that is looked at; None for nothing.
-        found(object): Findings about the models that are looked at.
-        lost(): nothing is known of the models that are in the set-up now.
-        source_changed(): `source` is another.
+        changed(object): `shown` has changed; it is this value.
     """
 
     subject_changed = Signal(object)
-    found = Signal(object)
-    lost = Signal()
-    source_changed = Signal()
+    changed = Signal(object)
 
     def __init__(self, jobs: JobKeeper, parent: QObject | None = None) -> None:
         super().__init__(parent)
@@ -64,30 +45,20 @@ class Observer(QObject):
         self._subject: Subject | None = None
         self._job: LookJob | None = None
         self._known: Findings | None = None
-        self._merge: _Merge | None = None
-        self._joined: tuple[Findings, _Merge, Findings] | None = None
-        self._earlier: _Merge | None = None
-        self._recalled: Recalled | None = None
+        self._last: Merge | None = None
+        self._running: Merge | None = None
+        self._joined: tuple[Findings, Merge, Findings] | None = None
         self._complete = False
-        self._merging = False
         self._progress: Progress | None = None
         self.failure: Failure | None = None
-        self.source = Source()
+        self.shown = Shown()
 
     # -- what is known
 
     @property
     def findings(self) -> Findings | None:
         """What is known; None where nothing is."""
-        merge, known = self._merge_of_subject, self._known
-        if merge is None:
-            return known
-        if known is None:
-            return merge.findings
-        if self._joined is None or self._joined[0] is not known or self._joined[1] is not merge:
-            merged, records = merge.findings.merged, merge.findings.records
-            self._joined = known, merge, replace(known, merged=merged, records=records)
-        return self._joined[2]
+        return self.shown.findings
 
     @property
     def looking(self) -> bool:
@@ -98,7 +69,7 @@ class Observer(QObject):
 
     def look_at(self, report: PlanReport) -> None:
         """Look at the models of a set-up that was checked, unless that was done, or a merge runs."""
-        if self._merging:
+        if self._running is not None:
             return
         subject, before = Subject.of(report), self._subject
         if subject is None:
@@ -110,62 +81,52 @@ class Observer(QObject):
             self._reweigh(subject)
         else:
             self._subject = replace(subject, plan=subject.plan or before.plan)
-            self._show_recalled()
+            self._update()
             if self._job is None and not self._complete:
                 self._start(PreviewJob(subject.setup, self._subject.plan, self._known))
 
-    def recall(self, recalled: Recalled) -> None:
-        """Show what an earlier merge counted, once its models are looked at, if they are as they were."""
-        self._recalled = recalled
-        self._show_recalled()
+    def recall(self, merge: Merge) -> None:
+        """Show what an earlier merge counted as long as its recipe is looked at."""
+        self._last = merge
+        self._update()
 
     def begin_merge(self, setup: MergeSetup) -> Findings | None:
         """Keep still from now on: a merge needs the machine. Returns what is known of its models."""
         self._stop_job()
-        self._merging = True
-        self._earlier, self._merge, self._recalled = self._merge, None, None
-        self._tell_source()
-        return self._known if self._subject is not None and self._subject.draws_as(setup) else None
+        subject = self._subject
+        self._running = Merge(setup, time.time(), None if subject is None else subject.files)
+        self._update()
+        return self._known if subject is not None and subject.draws_as(setup) else None
 
-    def show_merge(self, findings: Findings, text: str) -> None:
-        """What a merge has counted so far of the models that are looked at.
+    def show_merge(self, findings: Findings) -> None:
+        """What the merge that runs has counted so far, in `findings` with the cells that it has finished."""
+        if self._running is not None:
+            self._running = replace(self._running, findings=findings)
+            self._update()
 
-        Args:
-            findings: with the cells that are merged.
-            text: what to call the merge: "n = 4, seed 7".
-        """
-        if self._subject is not None:
-            self._merge = _Merge(self._subject.draws, findings, text)
-        self.found.emit(findings)
-        self._tell_source()
-
-    def end_merge(self, *, keep: bool) -> None:
-        """The merge is over; what it counted is kept, or else what was before it is shown again."""
-        self._merging = False
-        if not keep:
-            counted, self._merge = self._merge, self._earlier
-            if counted is not None:
-                self._tell_found()
-        self._earlier = None
-        self._tell_source()
+    def end_merge(self, *, done: bool) -> None:
+        """The merge is over. What it counted, which may be nothing, takes the place of what the last one did
+        where it was done; or else it is forgotten."""
+        if done:
+            self._last = self._running
+        self._running = None
+        self._update()
 
     def forget_merge(self) -> None:
         """Show what is known without a merge."""
-        had, self._merge, self._earlier, self._recalled = self._merge, None, None, None
-        if had is not None:
-            self._tell_found()
-            self._tell_source()
+        self._last = None
+        self._update()
 
     def read_again(self) -> None:
         """Look again at the next report, even at what was looked at."""
         self._stop_job()
         self._complete = False
-        self._merge = None
+        self._last = None
 
     @Slot()
     def measure(self) -> None:
         """Measure everything, in place of what was estimated."""
-        if self._subject is not None and not self._merging:
+        if self._subject is not None and self._running is None:
             self._start(MeasureJob(self._subject.setup, self._subject.plan, self._known))
 
     @Slot()
@@ -173,7 +134,7 @@ class Observer(QObject):
         """Keep what is known by now."""
         self._stop_job()
         self._complete = True
-        self._tell_source()
+        self._update()
 
     # -- what is looked at
 
@@ -181,49 +142,25 @@ class Observer(QObject):
         self._stop_job()
         self._known, self._complete, self.failure = None, False, None
         self._set_subject(None)
-        self.lost.emit()
-        self._tell_source()
+        self._update()
 
     def _look_at_others(self, subject: Subject) -> None:
-        self._stop_job()
         self._known, self._complete = None, False
         self._set_subject(subject)
-        self._take_recalled()
         self._start(PreviewJob(subject.setup, subject.plan))
-        self._tell_found()
 
     def _reweigh(self, subject: Subject) -> None:
         """Go on with the same models and other weights."""
-        self._stop_job()
         self._complete = subject.equal_weights and self._complete and self.failure is None
         if self._known is not None:
             self._known = replace(self._known, equal_weights=subject.equal_weights, predicting={})
         self._set_subject(subject)
-        self._take_recalled()
         kind = ReweighJob if self._complete else PreviewJob
         self._start(kind(subject.setup, subject.plan, self._known))
-        if self._known is None:  # or else the job tells it
-            self._tell_found()
 
     def _set_subject(self, subject: Subject | None) -> None:
         self._subject = subject
         self.subject_changed.emit(subject)
-
-    def _show_recalled(self) -> None:
-        if self._take_recalled():
-            self._tell_found()
-            self._tell_source()
-
-    def _take_recalled(self) -> bool:
-        """Keep the merge that was recalled where it is one of the subject. Whether it is."""
-        recalled, subject = self._recalled, self._subject
-        if recalled is None or subject is None or not subject.draws_as(recalled.setup):
-            return False
-        self._recalled = None
-        if self._merging or subject.modified_s >= recalled.began_s:  # the models were written since
-            return False
-        self._merge = _Merge(subject.draws, recalled.findings, recalled.text)
-        return True
 
     # -- jobs
 
@@ -235,7 +172,7 @@ class Observer(QObject):
         job.progressed.connect(self._on_progressed)
         job.failed.connect(self._on_failed)
         job.ended.connect(self._on_ended)
-        self._tell_source()
+        self._update()
         self._jobs.start(job)
 
     def _stop_job(self) -> None:
@@ -252,62 +189,64 @@ class Observer(QObject):
     def _on_found(self, findings: Findings) -> None:
         if self.sender() is self._job:  # and not one that was overtaken
             self._known = findings
-            self._tell_found()
-            self._tell_source()
+            self._update()
 
     @Slot(object)
     def _on_progressed(self, progress: Progress) -> None:
         if self.sender() is self._job:
             self._progress = progress
-            self._tell_source()
+            self._update()
 
     @Slot(object)
     def _on_failed(self, failure: Failure) -> None:
         if self.sender() is self._job:
             self.failure = failure
-            if self.findings is None:
-                self.lost.emit()
+            self._update()
 
     @Slot()
     def _on_ended(self) -> None:
         if self.sender() is self._job:
             self._job = None
             self._complete = True
-            self._tell_source()
+            self._update()
 
-    # -- what is told
+    # -- what is shown
 
-    @property
-    def _merge_of_subject(self) -> _Merge | None:
-        """The merge that is kept, where it is one of the models and weights that are looked at."""
-        merge, known = self._merge, self._known
-        if merge is None or self._subject is None or merge.draws != self._subject.draws:
-            return None
-        return merge if known is None or known.grid.tensors == merge.findings.grid.tensors else None
-
-    def _tell_found(self) -> None:
-        findings = self.findings
-        if findings is None:
-            self.lost.emit()
-        else:
-            self.found.emit(findings)
-
-    def _tell_source(self) -> None:
-        source = self._source()
-        if source != self.source:
-            self.source = source
-            self.source_changed.emit()
-
-    def _source(self) -> Source:
-        if isinstance(self._job, MeasureJob):
-            return Source.measured(self._progress)
-        merge = self._merge_of_subject
-        known = replace(
-            Known.of(self._known),
-            looking=self._job is not None,
-            merge=merge.text if merge is not None else "",
-            merging=self._merging,
-            failure=self.failure,
+    def _update(self) -> None:
+        """Make `shown` anew from everything that is known."""
+        shown = Shown(
+            self._findings(),
+            self._activity(),
+            self._progress,
+            self.failure,
+            can_measure=self._subject is not None,
         )
-        idle = self._subject is not None and not self._merging and self._job is None
-        return known.source(can_measure=idle)
+        if shown != self.shown:
+            self.shown = shown
+            self.changed.emit(shown)
+
+    def _findings(self) -> Findings | None:
+        """What looking found; with what the merge that runs, or else the last one, counted of this recipe."""
+        known, subject, merge = self._known, self._subject, self._running or self._last
+        if subject is None or merge is None or merge.findings is None or not subject.is_merged_by(merge):
+            return known
+        merged = merge.findings
+        if known is None or _same_look(known, merged):
+            return merged
+        if known.grid.tensors != merged.grid.tensors:
+            return known
+        if self._joined is None or self._joined[:2] != (known, merge):
+            self._joined = known, merge, replace(known, counted=merged.counted)
+        return self._joined[2]
+
+    def _activity(self) -> Activity:
+        if self._running is not None:
+            return "merging"
+        if self._job is None:
+            return ""
+        return "measuring" if isinstance(self._job, MeasureJob) else "looking"
+
+
+def _same_look(one: Findings, other: Findings) -> bool:
+    """Whether both have come from the same look at the models."""
+    return one.inspected is other.inspected and one.predicting is other.predicting

@@ -8,11 +8,31 @@ from functools import cached_property
 from pathlib import Path
 
 from core import MergePlan
+from core.deltas.findings import Findings
 from core.methods import METHODS
 from gui.document.merge_setup import MergeSetup
 from gui.preflight.report import PlanReport
 
-__all__ = ["Subject", "same_models"]
+__all__ = ["Merge", "Subject", "same_models"]
+
+Files = tuple[tuple[Path, int, int], ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Merge:
+    """A merge that runs or was done, and what it has counted.
+
+    Attributes:
+        setup: what is merged.
+        began_s: when it began, in seconds since 1970.
+        files: the files of its models as a Subject has them; None where they are not known.
+        findings: with the cells that it has finished; None where it has counted nothing.
+    """
+
+    setup: MergeSetup
+    began_s: float
+    files: Files | None = None
+    findings: Findings | None = None
 
 
 @dataclass(frozen=True)
@@ -21,6 +41,7 @@ class Subject:
 
     Attributes:
         setup: of a method that reads the base.
+        method: that of the set-up that was checked.
         plan: of it; None where it is still to be made.
         equal_weights: whether every sub-model is as likely to be drawn as any other, in every tensor.
         files: every file of the models: its path, its size in bytes and when it was written, in nanoseconds
@@ -28,9 +49,10 @@ class Subject:
     """
 
     setup: MergeSetup
+    method: str
     plan: MergePlan | None
     equal_weights: bool
-    files: tuple[tuple[Path, int, int], ...]
+    files: Files
 
     @classmethod
     def of(cls, report: PlanReport) -> Subject | None:
@@ -40,8 +62,8 @@ class Subject:
             return None
         files = tuple((shard.path, shard.size_bytes, shard.modified_ns) for shard in plan.headers.values())
         if METHODS[setup.method].reads_base:
-            return cls(setup, plan, plan.draws_equally, files)
-        return cls(_as_selection(setup), None, True, files)
+            return cls(setup, setup.method, plan, plan.draws_equally, files)
+        return cls(_as_selection(setup), setup.method, None, True, files)
 
     @cached_property
     def models(self) -> Hashable:
@@ -51,16 +73,28 @@ class Subject:
     @cached_property
     def draws(self) -> Hashable:
         """Equal for two that have the same deltas and the same chances of being drawn."""
-        return self.models, None if self.equal_weights else _weights(self.setup)
-
-    @property
-    def modified_s(self) -> float:
-        """When the newest of the files was written, in seconds since 1970."""
-        return max((file[2] for file in self.files), default=0) / 1e9
+        return self.models, _chances(self.setup, self.equal_weights)
 
     def draws_as(self, setup: MergeSetup) -> bool:
         """Whether `setup` is about the same models, as far as it says, with the same weights."""
         return _deltas(setup) == _deltas(self.setup) and _weights(setup) == _weights(self.setup)
+
+    def is_merged_by(self, merge: Merge) -> bool:
+        """Whether `merge` has counted, and these models as they are now, with the same method and chances."""
+        if merge.findings is None or merge.setup.method != self.method:
+            return False
+        unchanged = merge.files == self.files if merge.files is not None else self._modified_s < merge.began_s
+        chances = _chances(merge.setup, merge.findings.equal_weights)
+        return (
+            unchanged
+            and _deltas(merge.setup) == _deltas(self.setup)
+            and chances == _chances(self.setup, self.equal_weights)
+        )
+
+    @property
+    def _modified_s(self) -> float:
+        """When the newest of the files was written, in seconds since 1970."""
+        return max((file[2] for file in self.files), default=0) / 1e9
 
 
 def same_models(one: MergeSetup, other: MergeSetup) -> bool:
@@ -79,6 +113,11 @@ def _deltas(setup: MergeSetup) -> Hashable:
 def _weights(setup: MergeSetup) -> Hashable:
     rules = tuple(rule for rule in setup.rules if rule.parameter == "weight")
     return tuple(choice.weight for choice in setup.taking_part), rules
+
+
+def _chances(setup: MergeSetup, equal: bool) -> Hashable:
+    """Of being drawn, of every sub-model; `equal` where they are the same in every tensor."""
+    return None if equal else _weights(setup)
 
 
 def _as_selection(setup: MergeSetup) -> MergeSetup:

@@ -44,10 +44,18 @@ class ModelActions(QObject):
             separator.setSeparator(True)
             table.addAction(separator)
 
-    def update(self, rows: list[int], choices: Sequence[ModelChoice]) -> None:
-        """Enable what fits the selected `rows` of the list, which are in order."""
-        for action in (self.toggle, self.only, self.weight, self.remove):
+    def update(self, rows: list[int], choices: Sequence[ModelChoice], *, weighted: bool) -> None:
+        """Enable what fits the selected `rows` of the list, which are in order.
+
+        Args:
+            rows: their numbers.
+            choices: the list.
+            weighted: whether there are weights to be set.
+        """
+        for action in (self.toggle, self.only, self.remove):
             action.setEnabled(bool(rows))
+        self.weight.setVisible(weighted)
+        self.weight.setEnabled(bool(rows) and weighted)
         self.toggle.setChecked(bool(rows) and all(choices[row].enabled for row in rows))
         self.base.setEnabled(len(rows) == 1)
         self.open.setEnabled(len(rows) == 1)

@@ -9,6 +9,7 @@ from PySide6.QtCore import Qt, QUrl, Signal, Slot
 from PySide6.QtGui import QAction, QDesktopServices
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QMenu, QSpinBox, QToolButton, QVBoxLayout, QWidget
 
+from core.methods import METHODS, MethodSpec
 from gui.document.merge_setup import ModelChoice
 from gui.jobs import JobKeeper
 from gui.models.actions import ModelActions
@@ -64,11 +65,10 @@ class ModelsPanel(QWidget):
         self.k_box.setKeyboardTracking(False)
         defer_to_window(self.k_box)
         self.k_box.setAccessibleName("K, the number of sub-models that take part")
-        self.k_box.setToolTip("The first K ticked sub-models of the list take part")
         self.actions_ = ModelActions(self.table, self)
         self._lay_out()
         self._connect()
-        self._on_selection_changed()
+        self.set_method(next(iter(METHODS.values())))
 
     def _connect(self) -> None:
         self.base.choose_requested.connect(self.ask_for_base)
@@ -76,6 +76,7 @@ class ModelsPanel(QWidget):
         self.base.dropped.connect(self.set_base)
         self.k_box.valueChanged.connect(self.sub_models_model.set_k)
         self.sub_models_model.changed.connect(self._on_changed)
+        self.sub_models_model.refused.connect(self.note_given)
         self.sub_models_model.folders_dropped.connect(self.add_from)
         self.table.selectionModel().selectionChanged.connect(self._on_selection_changed)
         for action, slot in (
@@ -161,6 +162,14 @@ class ModelsPanel(QWidget):
         self.table.select_rows([row for row, choice in enumerate(choices) if choice.folder in selected])
         if self._folders():
             self.last_folder = self._folders()[-1].parent
+
+    def set_method(self, method: MethodSpec) -> None:
+        """Ask for what `method` takes: weights or none, and how many sub-models."""
+        tip = "The first K ticked sub-models of the list take part."
+        if (method.least_models, method.most_models) != (1, None):
+            tip += f" {method.title} takes {method.models_text()}."
+        self.k_box.setToolTip(tip)
+        self.sub_models_model.set_method(method)
 
     def set_base(self, folder: Path | None) -> None:
         self.base.set_folder(folder)
@@ -342,9 +351,10 @@ class ModelsPanel(QWidget):
 
     @Slot()
     def _on_changed(self) -> None:
-        enabled = self.sub_models_model.sub_models.enabled
+        sub_models = self.sub_models_model.sub_models
+        enabled = sub_models.enabled
         self.k_box.blockSignals(True)
-        self.k_box.setRange(min(1, enabled), enabled)
+        self.k_box.setRange(sub_models.lowest, sub_models.highest)
         self.k_box.setValue(self.k)
         self.k_box.setSuffix(f" of {enabled}" if enabled else "")
         self.k_box.setEnabled(bool(enabled))
@@ -354,7 +364,8 @@ class ModelsPanel(QWidget):
 
     @Slot()
     def _on_selection_changed(self) -> None:
-        self.actions_.update(self.table.selected_rows(), self.choices())
+        weighted = self.sub_models_model.weight is not None
+        self.actions_.update(self.table.selected_rows(), self.choices(), weighted=weighted)
         self._show_problem()
 
     def _show_known(self) -> None:

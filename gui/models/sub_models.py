@@ -15,23 +15,36 @@ __all__ = ["SubModels"]
 class SubModels:
     """The list of sub-models, and how many of them take part.
 
-    The first `k` enabled ones take part: all of them, until a smaller number is set, which then holds as
-    long as there are enough.
+    The first `k` enabled ones take part: as many as the method takes, until a smaller number is set, which
+    then holds as long as there are enough.
 
     Attributes:
         choices: in the order of the list.
-        k: 1 <= k <= `enabled`, or 0 where none is enabled.
-        wanted: the K that was set; None for all.
+        k: 1 <= k <= `highest`, or 0 where none is enabled.
+        wanted: the K that was set; None for as many as can.
+        least, most: how many the method takes; `most` None for any number.
     """
 
     choices: tuple[ModelChoice, ...] = ()
     k: int = 0
     wanted: int | None = None
+    least: int = 1
+    most: int | None = None
 
     @property
     def enabled(self) -> int:
         """How many are enabled."""
         return sum(choice.enabled for choice in self.choices)
+
+    @property
+    def lowest(self) -> int:
+        """The smallest K that can be set; 0 where none is enabled."""
+        return min(max(self.least, 1), self.highest)
+
+    @property
+    def highest(self) -> int:
+        """The largest K that can be set: all that are enabled, as far as the method takes them."""
+        return self.enabled if self.most is None else min(self.most, self.enabled)
 
     def numbers(self) -> list[int | None]:
         """For each row, its number among those that take part: 0 to k - 1, or None."""
@@ -46,12 +59,17 @@ class SubModels:
     def put(self, choices: Iterable[ModelChoice]) -> None:
         """Replace the list by `choices`."""
         self.choices = tuple(choices)
-        self.k = self.enabled if self.wanted is None else min(self.wanted, self.enabled)
+        self._fit()
 
     def set_k(self, k: int) -> None:
-        """Let the first `k` ticked ones take part; as many as there are means all, whatever is added."""
-        self.wanted = max(k, 1) if k < self.enabled else None
-        self.k = self.enabled if self.wanted is None else self.wanted
+        """Let the first `k` ticked ones take part; as many as can means that also when more are added."""
+        self.wanted = max(k, 1) if k < self.highest else None
+        self._fit()
+
+    def limit(self, least: int, most: int | None) -> None:
+        """The method takes `least` to `most`; the K that was set comes back with one that takes it."""
+        self.least, self.most = least, most
+        self._fit()
 
     def remove(self, rows: Iterable[int]) -> None:
         gone = set(rows)
@@ -87,3 +105,7 @@ class SubModels:
         choices = list(self.choices)
         choices[row] = replace(choices[row], folder=folder)
         self.put(choices)
+
+    def _fit(self) -> None:
+        wanted = self.highest if self.wanted is None else self.wanted
+        self.k = max(min(wanted, self.highest), self.lowest)

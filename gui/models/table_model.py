@@ -18,7 +18,11 @@ from PySide6.QtCore import (
 from PySide6.QtGui import QFont, QGuiApplication, QPalette
 
 from core.checkpoint.model import model_names
+from core.errors import RecipeError
+from core.methods import MethodSpec, ParameterSpec
 from gui.document.merge_setup import ModelChoice
+from gui.document.parameter_texts import help_text
+from gui.failure import sentence
 from gui.models.known_models import KnownModels, State
 from gui.models.sub_models import SubModels
 from gui.widgets.chips import model_chip
@@ -55,7 +59,7 @@ _TITLES = {
 }
 _HELP = {
     Column.NAME: "A checkpoint that was fine-tuned from the base",
-    Column.WEIGHT: "The share of this sub-model, relative to the others",
+    Column.WEIGHT: "",  # the method's
     Column.PARAMETERS: "How many parameters it has",
     Column.TYPE: "How its numbers are stored",
     Column.SIZE: "What its weights take on the disk",
@@ -79,14 +83,17 @@ class SubModelsModel(TableModel):
     Attributes:
         sub_models: the list itself, to be read only.
         names: what the rows are called; where folders have the same name, with the folder they are in.
+        weight: what the method says of weights; None where it has none.
 
     Signals:
         changed(): the list, a weight or K changed; once for each call.
         folders_dropped(object): a tuple of Path, from a file manager.
+        refused(str): why a weight that was typed is not taken, in a sentence.
     """
 
     changed = Signal()
     folders_dropped = Signal(object)
+    refused = Signal(str)
 
     titles = _TITLES
     help = _HELP
@@ -96,6 +103,7 @@ class SubModelsModel(TableModel):
         super().__init__(parent)
         self.sub_models = SubModels()
         self.names: list[str] = []
+        self.weight: ParameterSpec | None = None
         self._numbers: list[int | None] = []
         self._known = known
 
@@ -116,14 +124,14 @@ class SubModelsModel(TableModel):
 
     def replace_all(self, choices: Iterable[ModelChoice], k: int) -> None:
         """Replace the list by `choices`."""
-        after = tuple(choices)
-        if [choice.folder for choice in after] == [choice.folder for choice in self.choices]:
-            self.sub_models = SubModels(after)
-            self.sub_models.set_k(k)
+        before = self.sub_models
+        after = SubModels(tuple(choices), least=before.least, most=before.most)
+        after.set_k(k)
+        if [choice.folder for choice in after.choices] == [choice.folder for choice in self.choices]:
+            self.sub_models = after
         else:
             self.beginResetModel()
-            self.sub_models = SubModels(after)
-            self.sub_models.set_k(k)
+            self.sub_models = after
             self._find_names()
             self.endResetModel()
         self._emit_changed()
@@ -162,6 +170,25 @@ class SubModelsModel(TableModel):
         self.sub_models.set_weight(rows, weight)
         self._emit_changed()
 
+    def take_weight(self, rows: Iterable[int], text: str) -> bool:
+        """Set the weight that was typed, where it is one that the method takes. Whether it was."""
+        weight = number_from_text(text)
+        if weight is None or self.weight is None:
+            return False
+        try:
+            self.weight.check(weight, "the weight")
+        except RecipeError as error:
+            self.refused.emit(sentence(error.message))
+            return False
+        self.set_weight(rows, weight)
+        return True
+
+    def set_method(self, method: MethodSpec) -> None:
+        """Ask for what `method` takes: weights or none, and how many models."""
+        self.weight = method.parameter("weight") if method.weight is not None else None
+        self.sub_models.limit(method.least_models, method.most_models)
+        self._emit_changed()
+
     def set_folder(self, row: int, folder: Path) -> None:
         """Replace the model in `row`."""
         self.sub_models.set_folder(row, folder)
@@ -181,6 +208,14 @@ class SubModelsModel(TableModel):
 
     # -- called by Qt
 
+    def headerData(
+        self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole
+    ) -> Any:
+        across = orientation is Qt.Orientation.Horizontal
+        if section == Column.WEIGHT and across and role == Qt.ItemDataRole.ToolTipRole:
+            return help_text(self.weight) if self.weight is not None else ""
+        return super().headerData(section, orientation, role)
+
     def count(self) -> int:
         return len(self.choices)
 
@@ -190,7 +225,7 @@ class SubModelsModel(TableModel):
         flags = super().flags(index) | Qt.ItemFlag.ItemIsDragEnabled
         if index.column() == Column.NAME:
             flags |= Qt.ItemFlag.ItemIsUserCheckable
-        elif index.column() == Column.WEIGHT:
+        elif index.column() == Column.WEIGHT and self.weight is not None:
             flags |= Qt.ItemFlag.ItemIsEditable
         return flags
 
@@ -231,10 +266,7 @@ class SubModelsModel(TableModel):
             self.enable([index.row()], Qt.CheckState(value) == Qt.CheckState.Checked)
             return True
         if role == Qt.ItemDataRole.EditRole and index.column() == Column.WEIGHT:
-            weight = number_from_text(str(value))
-            if weight is not None:
-                self.set_weight([index.row()], weight)
-            return weight is not None
+            return self.take_weight([index.row()], str(value))
         return False
 
     # -- dragging and dropping

@@ -37,7 +37,6 @@ from PySide6.QtWidgets import (
 from gui.models.table_model import ROWS_MIME_TYPE, Column, SubModelsModel
 from gui.widgets.dropped import dropped_paths, sort_dropped
 from gui.widgets.theme import GRID
-from gui.words import number_from_text
 
 __all__ = ["SubModelsView"]
 
@@ -117,6 +116,8 @@ class SubModelsView(QTableView):
     @Slot()
     def edit_weight(self) -> None:
         """Edit the weight of the current row; what is typed is for all selected rows."""
+        if self._model.weight is None:
+            return
         index = self.currentIndex().siblingAtColumn(Column.WEIGHT)
         self.selectionModel().setCurrentIndex(index, QItemSelectionModel.SelectionFlag.NoUpdate)
         self.edit(index)
@@ -189,8 +190,10 @@ class SubModelsView(QTableView):
         self._hide_what_has_no_room()
 
     def _hide_what_has_no_room(self) -> None:
+        self.setColumnHidden(Column.WEIGHT, self._model.weight is None)
         beside = self.iconSize().width() + self.style().pixelMetric(QStyle.PixelMetric.PM_IndicatorWidth)
         room = self.viewport().width() - sum(self._widths.values()) - beside - 3 * GRID
+        room += self._widths[Column.WEIGHT] if self._model.weight is None else 0
         metrics = self.fontMetrics()
         least = metrics.horizontalAdvance("n" * _LEAST_NAME)
         longest = max(self._model.names, key=len, default="")[:_LONGEST_NAME]
@@ -236,7 +239,5 @@ class _WeightDelegate(QStyledItemDelegate):
         self, editor: QWidget, model: QAbstractItemModel, index: QModelIndex | QPersistentModelIndex
     ) -> None:
         assert isinstance(editor, QLineEdit)
-        weight = number_from_text(editor.text())
-        if weight is not None:
-            selected = self._view.selected_rows()
-            self._model.set_weight(selected if index.row() in selected else [index.row()], weight)
+        selected = self._view.selected_rows()
+        self._model.take_weight(selected if index.row() in selected else [index.row()], editor.text())

@@ -92,6 +92,11 @@ class ComparisonPicture(Picture):
         """Whether runs are being compared, or were."""
         return self._running or self._difference is not None
 
+    @property
+    def source(self) -> str:
+        """The runs are named in the picture itself."""
+        return ""
+
     # -- what the window tells
 
     def set_runs(self, entries: Sequence[HistoryEntry]) -> None:

@@ -119,7 +119,7 @@ class DetailPicture(Picture):
         elif self.table.selected_row != selected.model:
             self.table.selectRow(selected.model)
         view = self._view_of_wanted
-        self._said = summary_of(shown, view)
+        self._said = summary_of(shown, view, self.shown.merge)
         self.plots.show_part(shown, findings.models, selected.model)
         self.map.show_view(view, selected.model)
         self.read("")
@@ -155,8 +155,7 @@ class DetailPicture(Picture):
             return self
         copy = DetailPicture(self.selection)
         copy.setPalette(self.palette())
-        copy.set_source(self.source)
-        copy.findings = self.findings
+        copy.show_numbers(self.shown)
         copy.draw_now()
         copy.tensor_field.setCurrentText(self.tensor_field.currentText())
         copy._want()

@@ -7,10 +7,9 @@ from itertools import combinations
 
 import numpy as np
 
-from core.deltas.findings import Part
-from core.deltas.statistics import DeltaStatistics
+from core.deltas.findings import MergeName, Part
+from core.deltas.statistics import LOWEST_EXPONENT, DeltaStatistics
 from core.deltas.tensor_view import TensorView
-from core.kernels.deltas.sums import LOWEST_EXPONENT
 from core.units import share_text
 from gui.pictures.table import Table
 from gui.words import grouped, plural, signed_text
@@ -18,8 +17,8 @@ from gui.words import grouped, plural, signed_text
 __all__ = ["summary_of", "tables_of"]
 
 
-def summary_of(part: Part, view: TensorView | None) -> str:
-    """What is known of some cells, or of one tensor that was viewed, on one line."""
+def summary_of(part: Part, view: TensorView | None, merge: MergeName | None) -> str:
+    """What is known of some cells, or of one tensor that was viewed, on one line; `merge` has counted it."""
     texts = [part.tensors[0] if len(part.tensors) == 1 else plural(len(part.tensors), "tensor")]
     if view is not None:
         texts.append(" × ".join(grouped(size) for size in view.shape) or "one number")
@@ -29,7 +28,7 @@ def summary_of(part: Part, view: TensorView | None) -> str:
         if counts.parameters:
             texts.append(f"{share_text(float(counts.mean_zero_delta.value))} zero deltas")
     if part.drawn is not None and part.drawn.elements:
-        texts.append(f"{share_text(float(part.drawn.left[-1]))} of the result as in the base")
+        texts.append(f"merged with {merge}: {share_text(float(part.drawn.left[-1]))} as in the base")
     if details is not None and details.parameters:
         texts.append(f"‖base‖ {details.base_norm.value:.3g}")
         texts += _agreement(details)

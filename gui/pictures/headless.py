@@ -14,6 +14,7 @@ from PySide6.QtWidgets import QApplication
 from core.deltas.findings import Findings
 from core.errors import OutputError, os_error_text
 from gui.display import has_display
+from gui.pictures.shown import Shown
 from gui.widgets.theme import apply_theme, palette
 
 __all__ = ["write_pictures"]
@@ -23,15 +24,14 @@ _SIZE = QSize(1120, 720)
 
 
 def write_pictures(
-    findings: Findings, folder: str | Path, suffixes: Iterable[str] = ("png",), *, source: str = ""
+    findings: Findings | Shown, folder: str | Path, suffixes: Iterable[str] = ("png",)
 ) -> list[Path]:
     """Write every picture of which something is known into `folder`, which is made where it does not exist.
 
     Args:
-        findings: what is known.
+        findings: what is known, or what is shown of it; below each picture it says where that comes from.
         folder: where the files go: `zero-deltas.png`, `resampling.png`, …
         suffixes: of gui.pictures.export.FORMATS.
-        source: where the numbers come from, to be said below each picture.
 
     Returns what was written.
 
@@ -44,12 +44,13 @@ def write_pictures(
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(f"cannot make the folder {folder}: {os_error_text(error)}", path=folder) from error
-    written = _write(findings, folder, list(suffixes), source)
+    shown = findings if isinstance(findings, Shown) else Shown(findings)
+    written = _write(shown, folder, list(suffixes))
     del application
     return written
 
 
-def _write(findings: Findings, folder: Path, suffixes: list[str], source: str) -> list[Path]:
+def _write(shown: Shown, folder: Path, suffixes: list[str]) -> list[Path]:
     from gui.pictures.agreement import AgreementPicture
     from gui.pictures.export import save_picture
     from gui.pictures.magnitude import MagnitudePicture
@@ -69,9 +70,8 @@ def _write(findings: Findings, folder: Path, suffixes: list[str], source: str) -
     ):
         picture = kind(selection)
         picture.setPalette(palette(dark=False))  # on paper and in model cards the ground is white
-        picture.set_source(source)
         picture.resize(_SIZE)
-        picture.show_findings(findings)
+        picture.show_numbers(shown)
         picture.draw_now()
         if not picture.sentence:
             for suffix in suffixes:

@@ -8,8 +8,7 @@ import numpy as np
 import pyqtgraph as pg
 from PySide6.QtGui import QColor
 
-from core.deltas.statistics import DeltaStatistics
-from core.kernels.deltas.sums import LOWEST_EXPONENT
+from core.deltas.statistics import LOWEST_EXPONENT, DeltaStatistics
 from core.units import share_text
 from gui.pictures.plot import Plot
 from gui.widgets.theme import accent_of

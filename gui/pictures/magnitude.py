@@ -13,7 +13,7 @@ from PySide6.QtWidgets import QSplitter, QWidget
 
 from core.deltas.findings import Findings, Part
 from core.deltas.measures import straying
-from core.kernels.deltas.sums import LOWEST_EXPONENT, MAGNITUDE_BINS
+from core.deltas.statistics import LOWEST_EXPONENT, MAGNITUDE_BINS
 from core.units import share_text
 from gui.pictures.columns_plot import ColumnsPlot
 from gui.pictures.histogram_plot import HistogramPlot

@@ -28,6 +28,7 @@ from gui.pictures.picture import Picture
 from gui.pictures.provenance import ProvenancePicture
 from gui.pictures.resampling import ResamplingPicture
 from gui.pictures.selection import Selected, Selection
+from gui.pictures.shown import Shown
 from gui.pictures.source_line import SourceLine
 from gui.pictures.zero_deltas import ZeroDeltasPicture
 from gui.widgets.theme import GRID, heading, secondary
@@ -137,13 +138,14 @@ class PicturesPanel(QStackedWidget):
         """There is nothing to draw yet, and why."""
         self._say(title, text)
 
-    def show_findings(self, findings: Findings) -> None:
+    def show_numbers(self, shown: Shown) -> None:
         """Show what is known; what is selected stays where it is the same network."""
-        before, self._findings = self._findings, findings
-        if before is None or before.grid.tensors != findings.grid.tensors or before.models != findings.models:
+        before, self._findings = self._findings, shown.findings
+        if before is not self._findings and not _same_network(before, shown.findings):
             self.selection.clear()
+        self.source.show_source(shown)
         for picture in self.pictures:
-            picture.show_findings(findings)
+            picture.show_numbers(shown)
         self.setCurrentWidget(self._pictures)
 
     @Slot()
@@ -155,13 +157,6 @@ class PicturesPanel(QStackedWidget):
             return
         left[0].build_now()
         QTimer.singleShot(0, self.build_soon)
-
-    def show_source(self, text: str, *, can_measure: bool, measuring: bool) -> None:
-        """Say where the numbers come from; also on what is printed of them."""
-        self.source.show_source(text, can_measure=can_measure, measuring=measuring)
-        for picture in self.pictures:
-            if picture is not self.comparison:
-                picture.set_source(text)
 
     def _make_actions(self) -> list[QAction]:
         actions = []
@@ -229,11 +224,18 @@ class PicturesPanel(QStackedWidget):
     def _say(self, title: str, text: str, *, offer_demo: bool = False) -> None:
         self._findings = None
         self._sentence.say(title, text, offer_demo=offer_demo)
+        self.source.show_source(Shown())
         for picture in self.pictures:
-            picture.show_findings(None)
+            picture.show_numbers(Shown())
         comparing = self.tabs.currentWidget() is self.comparison and self.comparison.in_use
         if not comparing:
             self.setCurrentWidget(self._sentence)
+
+
+def _same_network(one: Findings | None, other: Findings | None) -> bool:
+    if one is None or other is None:
+        return False
+    return one.grid.tensors == other.grid.tensors and one.models == other.models
 
 
 class _Sentence(QWidget):

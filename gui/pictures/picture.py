@@ -19,8 +19,9 @@ from PySide6.QtWidgets import (
 from core.deltas.findings import Findings
 from gui.pictures.plot import Plot
 from gui.pictures.selection import Selection
+from gui.pictures.shown import Shown
 from gui.pictures.table import Table
-from gui.widgets.fields import tame
+from gui.widgets.fields import defer_to_window
 from gui.widgets.theme import GRID, heading, model_colour, secondary
 
 __all__ = ["Legend", "Picture", "choice"]
@@ -38,7 +39,7 @@ class Picture(QWidget):
     Attributes:
         file_name: what it is called when it is saved, without a suffix.
         selection: what is selected in all pictures.
-        findings: what there is to be shown; None for nothing yet.
+        shown: what is shown, and where it comes from.
         controls: the layout to the right of the heading.
         body: where the plots are.
         built: whether they were made.
@@ -51,7 +52,7 @@ class Picture(QWidget):
     def __init__(self, selection: Selection, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.selection = selection
-        self.findings: Findings | None = None
+        self.shown = Shown()
         self._stale, self.built = True, False
         self.setAutoFillBackground(True)
         self.setBackgroundRole(QPalette.ColorRole.Base)
@@ -111,10 +112,17 @@ class Picture(QWidget):
 
     # -- what the window does
 
-    def show_findings(self, findings: Findings | None) -> None:
+    @property
+    def findings(self) -> Findings | None:
+        """What there is to be shown; None for nothing yet."""
+        return self.shown.findings
+
+    def show_numbers(self, shown: Shown) -> None:
         """Show something else, at once or as soon as the picture can be seen."""
-        self.findings = findings
-        self.refresh()
+        before, self.shown = self.shown, shown
+        self._source.setText(self.source)
+        if shown.findings is None or shown.findings is not before.findings:
+            self.refresh()
 
     def refresh(self) -> None:
         self._stale = True
@@ -167,10 +175,7 @@ class Picture(QWidget):
     @property
     def source(self) -> str:
         """Where the numbers come from; said on paper, where the window does not say it."""
-        return self._source.text()
-
-    def set_source(self, text: str) -> None:
-        self._source.setText(text)
+        return self.shown.source
 
     # -- what subclasses use
 
@@ -226,7 +231,7 @@ def choice(name: str, texts: Sequence[str]) -> QComboBox:
     field.setAccessibleName(name)
     field.setToolTip(name)
     field.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToContents)
-    tame(field)
+    defer_to_window(field)
     return field
 
 

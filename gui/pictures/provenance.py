@@ -59,7 +59,10 @@ class ProvenancePicture(Picture):
         """The method of the recipe; one that does not draw takes of every sub-model."""
         sentence = "Press Merge: the bars fill in while it runs."
         if not draws:
-            sentence = f"“{title}” makes every parameter of all sub-models, in the shares of their weights."
+            sentence = (
+                f"“{title}” draws nothing: it makes every parameter of all sub-models, "
+                "in the shares of their weights."
+            )
         if sentence != self._before:
             self._before = sentence
             self.refresh()
@@ -101,7 +104,8 @@ class ProvenancePicture(Picture):
         self.plot.select(self.selection.value.column)
         of = "" if kind is None else f" of {findings.grid.kinds[kind]}"
         self.explanation.setText(
-            f"Share{of} that came from each sub-model. Line: the share that is {base_text(findings)}."
+            f"Share{of} that came from each sub-model in the merge with {self.shown.merge}. "
+            f"Line: the share that is {base_text(findings)}."
         )
         self._legend.show_models(findings.models)
         self._on_pointed(None)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from PySide6.QtCore import Signal, Slot
 from PySide6.QtWidgets import QHBoxLayout, QPushButton, QStackedLayout, QVBoxLayout, QWidget
 
-from core.deltas.findings import Findings, Part
+from core.deltas.findings import Findings, MergeName, Part
 from core.deltas.measures import flattens_at
 from core.units import share_text
 from gui.pictures.draws_plot import DrawsPlot, text_of_draw
@@ -174,7 +174,8 @@ class ResamplingPicture(Picture):
         self.plot.mark(self._n, self._flat)
         place = "" if part is findings.part() else f" in {part.place}"
         dots = (
-            f" Dots: counted{merged_text(part, ' in the {} merged so far')}."
+            f" Dots: counted by the merge with {self.shown.merge}"
+            f"{merged_text(part, ' in the {} merged so far')}."
             if part.drawn is not None
             else ""
         )
@@ -254,7 +255,7 @@ class ResamplingPicture(Picture):
             )
             return
         of = "" if kind is None else f" of {findings.grid.kinds[kind]}"
-        self.explanation.setText(_explanation(difference, counted, of))
+        self.explanation.setText(_explanation(difference, self.shown.merge if counted else None, of))
         self._show_place()
 
     def _show_place(self) -> None:
@@ -285,10 +286,13 @@ class ResamplingPicture(Picture):
         self.read(f"{capital(part.place)}, {text}" if text else nothing_there(part))
 
 
-def _explanation(difference: bool, counted: bool, of: str) -> str:
+def _explanation(difference: bool, merge: MergeName | None, of: str) -> str:
     if difference:
-        return f"How much more{of} a merge left on a zero delta than the overlap of the sub-models predicts."
-    how = "counted by the merge" if counted else "expected"
+        return (
+            f"How much more{of} the merge with {merge} left on a zero delta "
+            "than the overlap of the sub-models predicts."
+        )
+    how = f"counted by the merge with {merge}" if merge is not None else "expected"
     return f"Share of parameters{of} left on a zero delta, layer by layer, {how}."
 
 

@@ -11,11 +11,11 @@ from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QWidget
 
 from core import MergeError
-from core.deltas.findings import Findings
 from gui.failure import Failure
 from gui.pictures.export import FORMATS, save_picture
 from gui.pictures.headless import write_pictures
 from gui.pictures.picture import Picture
+from gui.pictures.shown import Shown
 from gui.widgets.choosing import choose_folder, choose_picture_to_save
 from gui.words import plural
 
@@ -49,19 +49,13 @@ class PictureSaver(QObject):
             names = " and ".join(file.name for file in save_picture(picture, path))
             self.saved.emit(f"Saved {names or 'nothing: there are no numbers'}")
 
-    def ask_for_all(self, findings: Findings, source: str, folder: Path) -> None:
-        """Save every picture of `findings` where the user wants them.
-
-        Args:
-            findings: what is known.
-            source: where the numbers come from, in words.
-            folder: where the search begins.
-        """
+    def ask_for_all(self, shown: Shown, folder: Path) -> None:
+        """Save every picture of `shown` where the user wants them; the search begins in `folder`."""
         chosen = choose_folder(self._window, "Choose a folder for the pictures", folder)
         if chosen is None:
             return
         with self._telling():
-            written = write_pictures(findings, chosen, FORMATS, source=source)
+            written = write_pictures(shown, chosen, FORMATS)
             self.saved.emit(f"Saved {plural(len(written), 'file')} to {chosen}")
 
     @contextmanager

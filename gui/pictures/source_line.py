@@ -6,6 +6,7 @@ from PySide6.QtCore import Signal
 from PySide6.QtGui import QPalette
 from PySide6.QtWidgets import QHBoxLayout, QPushButton, QSizePolicy, QWidget
 
+from gui.pictures.shown import Shown
 from gui.widgets.messages import ElidedLabel
 from gui.widgets.theme import GRID, secondary
 
@@ -44,29 +45,24 @@ class SourceLine(QWidget):
         row.setSpacing(GRID)
         row.addWidget(self._text, 1)
         row.addWidget(self.button)
-        self.show_source("", can_measure=False)
+        self.show_source(Shown())
 
     @property
     def text(self) -> str:
         return self._text.toolTip() or self._text.text()
 
-    def show_source(self, text: str, *, can_measure: bool, measuring: bool = False) -> None:
-        """Say where the numbers come from.
-
-        Args:
-            text: one sentence.
-            can_measure: whether exact numbers can be had.
-            measuring: whether they are on their way.
-        """
+    def show_source(self, shown: Shown) -> None:
+        """Say where the numbers of `shown` come from."""
+        measuring = shown.activity == "measuring"
         self._measuring = measuring
-        self._text.set_full_text(text)
+        self._text.set_full_text(shown.source)
         self.button.setText("Stop" if measuring else "Measure exactly")
         self.button.setToolTip(
             "Leave the rest estimated"
             if measuring
             else "Read every weight of every model, in place of a sample"
         )
-        self.button.setVisible(can_measure or measuring)
+        self.button.setVisible(shown.offers_to_measure or measuring)
 
     def _on_clicked(self) -> None:
         (self.stop_requested if self._measuring else self.measure_requested).emit()

@@ -65,7 +65,7 @@ class RecipePanel(QWidget):
         self._applying = False
         self._reference: Path | None = None
         self._rules_wanted = False
-        self._vocab = "union"
+        self._vocab: str | None = None
         self._tokenizer: Path | None = None
         self.method_box = QComboBox()
         self.method_box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
@@ -175,9 +175,14 @@ class RecipePanel(QWidget):
 
     @Slot(int)
     def set_resamples(self, n: int) -> None:
-        """Put `n` into the form, where it has a field for it."""
-        if "resamples" in self.parameters.fields:
-            self.parameters.set_values(self.parameters.values() | {"resamples": n})
+        """Draw `n` more times where a delta is zero, if that is something the method does."""
+        draws = self.method.draws
+        if draws is not None and draws.resamples is not None:
+            self.parameters.set_values(self.parameters.values() | {draws.resamples: n})
+
+    def forget_values(self) -> None:
+        """What the fields of other methods said belongs to another recipe."""
+        self.parameters.forget()
 
     def suggest_output(self, out: Path, *, insist: bool = False) -> None:
         """Fill in an output folder, unless the user has typed one (`insist`: even then)."""
@@ -186,6 +191,8 @@ class RecipePanel(QWidget):
     def show_field(self, target: str) -> bool:
         """Give the focus to the field named `target` as in MergeSetup or the method. Whether there is one."""
         if target == "rules":
+            if self.rules_fold.isHidden():
+                return False
             if not self.rules_fold.unfolded:
                 self.rules_fold.unfold(True)
                 self._on_rules_toggled(True)
@@ -203,7 +210,7 @@ class RecipePanel(QWidget):
             **self.parameters.fields,
             **self.precision.fields,
         }
-        if target not in fields:
+        if target not in fields or not fields[target].isVisibleTo(self):
             return False
         fields[target].setFocus(Qt.FocusReason.OtherFocusReason)
         return True
@@ -213,14 +220,16 @@ class RecipePanel(QWidget):
     def _show_method(self) -> None:
         self.parameters.set_method(self.method)
         self.help_label.show_method(self.method)
+        self._below.setRowVisible(self.seed, self.method.draws is not None)
         self.rules.set_method(self.method)
+        self.rules_fold.setVisible(bool(self.rules.model.parameters()))
         self._align()
         self._set_order_of_tabs()
 
     def _show_others(self) -> None:
         """What was opened with a recipe and has no field."""
         parts = []
-        if self._vocab != "union":
+        if self._vocab is not None:
             parts.append(f"vocabulary of the {self._vocab}")
         if self._tokenizer is not None:
             parts.append(f"tokenizer of {self._tokenizer.name}")
@@ -245,7 +254,7 @@ class RecipePanel(QWidget):
 
     @Slot()
     def _on_forget(self) -> None:
-        self._vocab, self._tokenizer = "union", None
+        self._vocab, self._tokenizer = None, None
         self._show_others()
         self._on_changed()
 

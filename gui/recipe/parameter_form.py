@@ -24,7 +24,8 @@ _LEAST_INT, _MOST_INT = -(2**31), 2**31 - 1  # what a QSpinBox holds
 class ParameterForm(QWidget):
     """A field for each parameter of a method that has something to choose.
 
-    What was set for a parameter comes back with the next method that has one of that name and takes the value.
+    What was set for a parameter comes back with the next method that has one of that name and takes the
+    value.
 
     Attributes:
         fields: the fields by the parameters' names.

@@ -9,7 +9,7 @@ from pathlib import Path
 from PySide6.QtCore import Signal
 
 from core import Cancelled, CancelToken, MergeError, MergePlan, Progress, TensorRecord, plan_merge, run_merge
-from core.deltas.findings import Findings, MergeTally
+from core.deltas.findings import Findings, MergeName, MergeTally
 from core.deltas.preview import nothing_found
 from core.devices import choose_devices
 from core.plan.estimate import work_of
@@ -95,7 +95,8 @@ class MergeJob(Job):
         self._token.raise_if_cancelled()
         self.planned.emit(_plan_summary(plan))
         self._findings = self._begun or nothing_found(plan)
-        self._tally = MergeTally(self._findings.grid, equal_weights=plan.draws_equally)
+        name = MergeName.of_recipe(recipe)
+        self._tally = MergeTally(name, self._findings.grid, equal_weights=plan.draws_equally)
         draws = bool(recipe.method.counts)
         measured = work_of(plan, choose_devices(setup.device), setup.threads)
         record = run_merge(

@@ -27,7 +27,6 @@ __all__ = [
     "form_layout",
     "name_field",
     "side_by_side",
-    "tame",
 ]
 
 
@@ -42,7 +41,6 @@ def defer_to_window(field: QWidget) -> None:
         inner.installEventFilter(event_filter)
 
 
-tame = defer_to_window
 """The earlier name, which the pictures use."""
 
 
@@ -92,7 +90,7 @@ class ExactSpinBox(QDoubleSpinBox):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.setDecimals(60)
+        self.setDecimals(323)  # the most that Qt takes
         self.setStepType(QAbstractSpinBox.StepType.AdaptiveDecimalStepType)
 
     def textFromValue(self, value: float) -> str:
@@ -110,7 +108,10 @@ class ExactSpinBox(QDoubleSpinBox):
         return QValidator.State.Acceptable if inside else QValidator.State.Intermediate, text, position
 
     def stepBy(self, steps: int) -> None:
-        super().stepBy(steps)
+        if self.value() == 0:  # by the last decimal, if it went by Qt
+            self.setValue(0.1 * steps)
+        else:
+            super().stepBy(steps)
         self.setValue(float(f"{self.value():.12g}"))  # 0.1 + 0.2 is not 0.3
 
 

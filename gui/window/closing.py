@@ -5,7 +5,7 @@ from __future__ import annotations
 from PySide6.QtCore import QObject, Signal, Slot
 from PySide6.QtWidgets import QMessageBox, QWidget
 
-from gui.run.merger import Merger
+from gui.window.merger import Merger
 from gui.window.questions import ask_to_cancel_the_merge, ask_to_save
 from gui.window.recipes import Recipes
 

@@ -28,7 +28,6 @@ from gui.preflight.checker import Checker
 from gui.preflight.panel import PreflightPanel
 from gui.preflight.report import PlanReport, Problem
 from gui.recipe.panel import RecipePanel
-from gui.run.merger import Merger
 from gui.run.panel import RunPanel, title_text
 from gui.run.result import MergeResult
 from gui.settings import Settings
@@ -38,6 +37,7 @@ from gui.window.actions import Actions
 from gui.window.closing import Closing
 from gui.window.layout import WindowLayout
 from gui.window.log_panel import LogPanel
+from gui.window.merger import Merger
 from gui.window.panels import Panels
 from gui.window.recipes import Recipes
 
@@ -180,9 +180,8 @@ class MainWindow(QMainWindow):
 
     @Slot()
     def ask_where_to_save_pictures(self) -> None:
-        findings = self.observer.findings
-        if findings is not None:
-            self._saver.ask_for_all(findings, self.observer.source.text, self.recipes.folder)
+        if self.observer.findings is not None:
+            self._saver.ask_for_all(self.observer.shown, self.recipes.folder)
 
     @Slot(object, object)
     def _begin(self, setup: MergeSetup, path: Path | None) -> None:

@@ -17,13 +17,16 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import torch
 
+from core import table
+from core.devices import Device
 from core.dtypes import DTYPES
-from core.kernels.cpu.workspace import CpuWorkspace
-from core.kernels.interface import Counts, MapJob, Workspace
+from core.kernels.interface import MapJob, Workspace
+from core.methods import METHODS
 
 _SUFFIXES = {"K": 10**3, "M": 10**6, "G": 10**9}
 _WARM_UPS = 3
@@ -46,12 +49,10 @@ def main() -> None:
     rows = _fine_tuned(options.elements, options.models, device)
     size = options.elements * 2 * (options.models + 2)
     _line("copy", copied, size, copied / size)
-    _line(
-        "linear",
-        _time(_launcher(_job("linear", options.models), rows[:-1]), options.runs),
-        size - 2 * options.elements,
-        copied / size,
-    )
+    for name, out, larger in (("linear", "BF16", 0), ("linear, to float32", "F32", 2)):
+        job = _job("linear", options.models, out=out)
+        moved = size + (larger - 2) * options.elements
+        _line(name, _time(_launcher(job, rows[:-1]), options.runs), moved, copied / size)
     for resamples in (0, 1, 4, 9):
         job = _job("parameter_selection", options.models, resamples)
         _line(f"n={resamples}", _time(_launcher(job, rows), options.runs), size, copied / size)
@@ -67,25 +68,33 @@ def main() -> None:
 
 
 def _job(
-    method: str, models: int, resamples: int = 0, *, unequal: bool = False, dtype: str = "BF16"
+    method: str,
+    models: int,
+    resamples: int = 0,
+    *,
+    unequal: bool = False,
+    dtype: str = "BF16",
+    out: str | None = None,
 ) -> MapJob:
-    kind = DTYPES[dtype]
-    weights = tuple(float(model % 3) + 0.5 for model in range(models)) if unequal else (1.0,) * models
-    base = None if method == "linear" else kind
-    return MapJob(method, (kind,) * models, base, kind, kind, weights, resamples, key=(11, 2**32 - 12))
+    weights = [float(model % 3) + (model > 3) / 2 if unequal else 1.0 for model in range(models)]
+    values: dict[str, object] = {"weight": weights}
+    if method == "parameter_selection":
+        values["resamples"] = resamples
+    job = table.trial_job(METHODS[method], DTYPES[dtype], models, values, out_dtype=DTYPES[out or dtype])
+    return replace(job, key=(11, 2**32 - 12))
 
 
 def _check(device: str) -> int:
     """Compare chunks with the CPU kernels'; returns how many. Exits where anything differs."""
-    from core.kernels.gpu.workspace import GpuWorkspace
-
-    gpu, cpu = GpuWorkspace(device), CpuWorkspace()
+    gpu, cpu = _gpu_workspace(device), table.workspace()
     generator = np.random.default_rng(5)
     jobs = [
-        _job(method, models, resamples, unequal=unequal, dtype=dtype)
+        _job(method, models, resamples, unequal=unequal, dtype=dtype, out=out)
         for dtype in ("BF16", "F16", "F32", "F64", "F8_E4M3", "F8_E5M2")
+        for out in (dtype, "BF16", "F32")
         for method, models, resamples in (
             ("linear", 10, 0),
+            ("linear", 3, 0),
             ("parameter_selection", 10, 0),
             ("parameter_selection", 3, 4),
             ("parameter_selection", 50, 9),
@@ -111,11 +120,20 @@ def _check(device: str) -> int:
 
 
 def _run(workspace: Workspace, job: MapJob, rows: list[bytes], first_element: int) -> tuple[bytes, str]:
-    for buffer, row in zip(workspace.begin(job, len(rows[0]) // job.merge_dtype.itemsize), rows, strict=True):
+    elements = len(rows[0]) // job.merge_dtype.itemsize
+    for buffer, row in zip(workspace.begin(job.input_dtypes, elements), rows, strict=True):
         buffer[:] = row
-    counts: Counts = workspace.run(first_element)
-    found = {name: None if count is None else count.tolist() for name, count in vars(counts).items()}
-    return bytes(workspace.output()), str(found)
+    merged = workspace.run(job, first_element)
+    found = {name: None if count is None else count.tolist() for name, count in vars(merged.counts).items()}
+    return bytes(merged.data), str(found)
+
+
+def _gpu_workspace(device: str) -> Workspace:
+    """What a merge gets for the device, which has to run the kernels."""
+    if not table.runs_kernels(device):
+        print(f"{device} does not run the kernels, or not rightly", file=sys.stderr)
+        raise SystemExit(1)
+    return table.workspace(Device(device, "", "cuda"))
 
 
 def _fine_tuned(elements: int, models: int, device: torch.device) -> list[torch.Tensor]:
@@ -131,12 +149,10 @@ def _fine_tuned(elements: int, models: int, device: torch.device) -> list[torch.
 
 
 def _launcher(job: MapJob, rows: list[torch.Tensor]) -> Callable[[], object]:
-    from core.kernels.gpu.select import launch as gpu_launch
+    from core.kernels.gpu.launch import averaging, selection
 
-    elements = rows[0].numel()
-    if job.method == "linear":
-        return lambda: gpu_launch.average(job, rows, elements)
-    return lambda: gpu_launch.select(job, 0, rows, elements)
+    kernel = averaging if job.method == "linear" else selection
+    return lambda: kernel(job, 0, rows, rows[0].numel())
 
 
 def _copy(elements: int, runs: int) -> float:
@@ -163,19 +179,17 @@ def _time(work: Callable[[], object], runs: int) -> float:
 
 def _through_workspaces(job: MapJob, device: str, chunks: int = 60) -> tuple[float, int]:
     """Seconds and bytes of `chunks` chunks, from and to host memory, by several threads."""
-    from core.kernels.gpu.workspace import GpuWorkspace
-
     elements = _CHUNK_BYTES // (2 * job.models) // 4096 * 4096
     generator = np.random.default_rng(2)
-    workspaces = [GpuWorkspace(device) for _ in range(_IN_FLIGHT)]
+    workspaces = [_gpu_workspace(device) for _ in range(_IN_FLIGHT)]
     for workspace in workspaces:
-        for buffer in workspace.begin(job, elements):
+        for buffer in workspace.begin(job.input_dtypes, elements):
             buffer[:] = generator.integers(0, 2**14, elements, dtype=np.uint16).tobytes()
-        workspace.run(0)
+        workspace.run(job, 0)
 
-    def work(workspace: GpuWorkspace) -> None:
+    def work(workspace: Workspace) -> None:
         for chunk in range(chunks // _IN_FLIGHT):
-            workspace.run(chunk * elements)
+            workspace.run(job, chunk * elements)
 
     threads = [threading.Thread(target=work, args=(workspace,)) for workspace in workspaces]
     started = time.perf_counter()

@@ -1,7 +1,7 @@
 """What every registered method must keep to, as one function that any method can be put through.
 
-A method that gives other bytes in other chunks, threads, steps or kernels, that counts what it does not declare,
-or that its own recipe, record, card or summary leaves out, does not pass.
+A method that gives other bytes in other chunks, threads, steps or kernels, that counts what it does not
+declare, or that its own recipe, record, card or summary leaves out, does not pass.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import numpy as np
 import yaml
 from step_executor import StepExecutor
 
-from core import load_recipe, plan_merge, read_record, run_merge, verify_output
+from core import Progress, load_recipe, plan_merge, read_record, run_merge, verify_output
 from core.checkpoint.headers import encode_header
 from core.cli.output import merge_summary, plan_document, plan_summary
 from core.dtypes import DTYPES
@@ -146,8 +146,7 @@ def check_method(method: MethodSpec, folder: Path, models: int, values: Mapping[
         recipe = parse_recipe(data, folder)
         plan = plan_merge(recipe)
     except RecipeError as error:
-        assert error.message and error.hint, "a refusal says what to do"
-        assert error.field in {spec.name for spec in method.parameters}, "a refusal names the parameter"
+        _check_refusal(method, error)
         return False
     _check_yaml(recipe, data, folder)
     _check_plan(method, plan, values)
@@ -160,13 +159,11 @@ def check_method(method: MethodSpec, folder: Path, models: int, values: Mapping[
     records: list[RunRecord] = []
     for number, (options, executor) in enumerate(ways):
         out = folder / f"out-{len(list(folder.glob('out-*')))}"
-        progressed: list[float] = []
-        record = run_merge(
-            plan, out, executor=executor, progress=lambda p: progressed.append(p.fraction), **options
-        )
+        progressed: list[Progress] = []
+        record = run_merge(plan, out, executor=executor, progress=progressed.append, **options)
         _check_bytes(plan, out, expected, f"way {number}")
         assert verify_output(out).tensors == len(SHAPES)
-        assert progressed[-1] == 1.0, "every pass is counted"
+        assert progressed[-1].fraction == 1.0, "every pass is counted"
         assert record.bytes_read == plan.bytes_to_read
         assert replace(read_record(out), seconds=record.seconds) == record
         records.append(record)
@@ -176,6 +173,12 @@ def check_method(method: MethodSpec, folder: Path, models: int, values: Mapping[
     _check_words(method, plan, records[0], out)
     _check_seed(method, plan, data, folder, records[0])
     return True
+
+
+def _check_refusal(method: MethodSpec, error: RecipeError) -> None:
+    assert error.message, "a refusal says what is wrong"
+    assert error.hint, "a refusal says what to do"
+    assert error.field in {spec.name for spec in method.parameters}, "a refusal names the parameter"
 
 
 def _check_yaml(recipe: Any, data: Mapping[str, Any], folder: Path) -> None:

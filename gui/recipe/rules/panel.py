@@ -11,7 +11,8 @@ from PySide6.QtWidgets import QHBoxLayout, QLabel, QPushButton, QToolButton, QVB
 
 from core.methods import METHODS, MethodSpec, ParameterValue
 from gui.document.merge_setup import MergeSetup, Rule
-from gui.recipe.rules.rows import parameter_title, ruled_parameters
+from gui.document.parameter_texts import parameter_title, within_sentence
+from gui.recipe.rules.rows import ruled_parameters
 from gui.recipe.rules.table_model import Column, RulesModel
 from gui.recipe.rules.table_view import RulesView
 from gui.widgets.theme import GRID, secondary
@@ -189,7 +190,7 @@ class RulesPanel(QWidget):
         self.message_label.setText(message)
         self.message_label.setVisible(bool(message))
         others = self.model.others
-        self.others_label.setText(_others_text(others))
+        self.others_label.setText(_others_text(others, self.model.method))
         self.others_label.setVisible(bool(others))
 
     def _problem_text(self) -> str:
@@ -244,21 +245,30 @@ class RulesPanel(QWidget):
         return [self.table, self.add_button, *self._buttons]
 
 
-def _others_text(rules: Sequence[Rule]) -> str:
+def _others_text(rules: Sequence[Rule], method: MethodSpec) -> str:
     """ "1 rule for n is kept for methods that have it."."""
-    if not rules:
-        return ""
-    titles = {
-        spec.name: parameter_title(spec) for method in METHODS.values() for spec in ruled_parameters(method)
-    }
+    own = [rule for rule in rules if method.parameter(rule.parameter) is not None]
+    rest = [rule for rule in rules if method.parameter(rule.parameter) is None]
+    parts = []
+    if own:
+        parts.append(f"Some sub-models have their own {_titles(own, 'or')}, as the recipe said.")
+    if rest:
+        many = f"{plural(len(rest), 'rule')} for {_titles(rest, 'and')} {'is' if len(rest) == 1 else 'are'}"
+        one = len({rule.parameter for rule in rest}) == 1
+        parts.append(f"{many} kept for {'methods that have it' if one else 'other methods'}.")
+    return " ".join(parts)
+
+
+def _titles(rules: Sequence[Rule], between: str) -> str:
+    """What the parameters of `rules` are called."""
+    titles = {spec.name: parameter_title(spec) for method in METHODS.values() for spec in method.parameters}
     names = dict.fromkeys(titles.get(rule.parameter, rule.parameter) for rule in rules)
-    many = f"{plural(len(rules), 'rule')} for {' and '.join(names)} {'is' if len(rules) == 1 else 'are'}"
-    return f"{many} kept for methods that have it." if len(names) == 1 else f"{many} kept for other methods."
+    return f" {between} ".join(names)
 
 
 def _listed(titles: Sequence[str]) -> str:
     """ "n or weight"."""
-    return " or ".join(title[0].lower() + title[1:] if title[1:].islower() else title for title in titles)
+    return " or ".join(within_sentence(title) for title in titles)
 
 
 def _quiet_label() -> QLabel:

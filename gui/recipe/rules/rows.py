@@ -16,7 +16,7 @@ from core.methods import MethodSpec, ParameterSpec, ParameterValue
 from core.recipe.rules import tensors_hit
 from gui.document.merge_setup import Rule
 
-__all__ = ["Layers", "RuleRow", "TensorNames", "parameter_title", "rows_of", "ruled_parameters", "rules_of"]
+__all__ = ["Layers", "RuleRow", "TensorNames", "rows_of", "ruled_parameters", "rules_of"]
 
 
 @dataclass(frozen=True)
@@ -130,10 +130,5 @@ def _joined(row: RuleRow, after: RuleRow) -> RuleRow | None:
 
 def ruled_parameters(method: MethodSpec) -> tuple[ParameterSpec, ...]:
     """The parameters that can differ between tensors, those of the whole merge first."""
-    numbers = [spec for spec in method.parameters if spec.kind != "flag"]
+    numbers = [spec for spec in method.parameters if spec.is_number]
     return tuple(sorted(numbers, key=lambda spec: spec.scope == "model"))
-
-
-def parameter_title(spec: ParameterSpec) -> str:
-    """ "n", "Weight": its title without the explanation."""
-    return spec.title.split(",")[0]

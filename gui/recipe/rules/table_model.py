@@ -14,8 +14,9 @@ from PySide6.QtGui import QFont, QGuiApplication, QPalette
 from core.checkpoint.model import model_names
 from core.methods import MethodSpec, ParameterSpec, ParameterValue
 from gui.document.merge_setup import MergeSetup, Rule
+from gui.document.parameter_texts import parameter_title
 from gui.recipe.rules.checks import Finding, check_rows
-from gui.recipe.rules.rows import RuleRow, TensorNames, parameter_title, rows_of, ruled_parameters, rules_of
+from gui.recipe.rules.rows import RuleRow, TensorNames, rows_of, ruled_parameters, rules_of
 from gui.recipe.rules.text import Refused, value_text, values_from_text, where_from_text, where_text
 from gui.widgets.chips import model_chip
 from gui.widgets.table_model import ROOT, Index, TableModel
@@ -107,7 +108,7 @@ class RulesModel(TableModel):
 
     @property
     def others(self) -> tuple[Rule, ...]:
-        """The rules for parameters that the method does not have."""
+        """The rules for parameters that the method does not have, or has as one value for all tensors."""
         names = {spec.name for spec in ruled_parameters(self.method)}
         return tuple(rule for rule in self.rules if rule.parameter not in names)
 

@@ -28,7 +28,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from gui.recipe.rules.rows import parameter_title
+from gui.document.parameter_texts import parameter_title
 from gui.recipe.rules.table_model import Column, RulesModel
 from gui.widgets.chips import model_chip
 from gui.widgets.theme import ERROR, GRID

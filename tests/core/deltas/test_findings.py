@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from core import load_recipe, plan_inspection, plan_merge, read_record, run_merge
-from core.deltas.findings import Findings, MergeTally, findings_of_record
+from core.deltas.findings import Findings, MergeName, MergeTally, findings_of_record
 from core.deltas.layer_grid import LayerGrid
 from core.deltas.preview import measure_plan, nothing_found, preview_plan
 from core.deltas.statistics import DeltaStatistics
@@ -54,10 +54,12 @@ RECORDS = [
     record("linear", 5, None),
 ]
 
+NAME = MergeName("parameter_selection", 1, 7)
+
 
 def findings_of(records: list[TensorRecord], *, equal_weights: bool = True) -> Findings:
     grid = LayerGrid.of([UP, QUERY, *NORMS, "linear"])
-    tally = MergeTally(grid, equal_weights=equal_weights)
+    tally = MergeTally(NAME, grid, equal_weights=equal_weights)
     for tensor in records:
         tally.add(tensor)
     return tally.added_to(Findings(("a", "b"), "base", grid, equal_weights))
@@ -136,7 +138,7 @@ def sampled(elements: int, of: int, zero: Counts, changed_by: Counts) -> DeltaSt
 
 def test_what_a_merge_counted_of_a_whole_cell_replaces_an_estimate() -> None:
     grid = LayerGrid.of(NORMS)
-    tally = MergeTally(grid, equal_weights=True)
+    tally = MergeTally(NAME, grid, equal_weights=True)
     inspected = {(0, 0): sampled(2, 8, (1, 2), (1, 1, 0))}
     tally.add(record(NORMS[0], 4, (4, 4), (4, 0, 0), (4,), (2, 2)))
     half = tally.added_to(Findings(("a", "b"), "base", grid, True, inspected, sample=0.25))
@@ -177,13 +179,19 @@ def test_an_inspection_alone_predicts_and_has_details() -> None:
 
 def test_findings_of_a_merge_are_those_of_its_record(tmp_path: Path) -> None:
     plan = plan_merge(load_recipe(DEMO_FOLDER / "recipe.yaml"))
-    live = MergeTally(nothing_found(plan).grid, equal_weights=plan.draws_equally)
+    live = MergeTally(
+        MergeName.of_recipe(plan.recipe), nothing_found(plan).grid, equal_weights=plan.draws_equally
+    )
     run_merge(plan, tmp_path / "out", on_tensor=live.add)
     begun = live.added_to(list(preview_plan(plan, rounds=2))[-1])
     findings = findings_of_record(read_record(tmp_path / "out"))
     assert findings is not None
     assert findings.models == begun.models == tuple(f"order-{number}" for number in range(1, 9))
     assert findings.base == begun.base == "base"
+    assert findings.counted is not None
+    assert begun.counted is not None
+    assert findings.counted.name == begun.counted.name
+    assert str(findings.counted.name) == f"n = {plan.recipe.resamples}, seed {plan.recipe.seed}"
     np.testing.assert_array_equal(findings.zero_delta.value, begun.zero_delta.value)
     measured = measure_plan(plan)
     np.testing.assert_array_equal(findings.mean_zero_delta.value, measured.mean_zero_delta.value)
@@ -192,6 +200,17 @@ def test_findings_of_a_merge_are_those_of_its_record(tmp_path: Path) -> None:
     assert other is not None
     assert one.selected.tolist() == other.selected.tolist()
     assert one.elements == 410_688
+
+
+def test_a_merge_takes_the_place_of_another_with_its_name() -> None:
+    first = findings_of(RECORDS)
+    other = MergeTally(replace(NAME, seed=8), first.grid, equal_weights=True)
+    assert other.added_to(first).counted is None  # before it has counted anything
+    other.add(RECORDS[0])
+    second = other.added_to(first)
+    assert second.counted is not None
+    assert (second.counted.name.seed, list(second.records)) == (8, [UP])
+    assert str(MergeName("parameter_selection", None, 7)) == "several n, seed 7"
 
 
 def test_an_average_has_no_findings(tmp_path: Path) -> None:

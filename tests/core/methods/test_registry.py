@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -161,12 +161,12 @@ TOY = MethodSpec("toy", "Toy", "For tests.", "none", (), "ignored", lambda: _cop
 
 
 @pytest.fixture
-def register(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[MethodSpec], MethodSpec]]:
+def register(monkeypatch: pytest.MonkeyPatch) -> Callable[[MethodSpec], MethodSpec]:
     def add(spec: MethodSpec) -> MethodSpec:
         monkeypatch.setitem(METHODS, spec.name, spec)
         return spec
 
-    yield add
+    return add
 
 
 def test_a_sound_method_passes(register: Any, folder: Path) -> None:

@@ -26,8 +26,10 @@ from core.plan.estimate import Throughput
 from core.runs.history import HistoryEntry
 from gui.document.merge_setup import MergeSetup, ModelChoice, setup_of_recipe
 from gui.jobs import JobKeeper
-from gui.looking.look_jobs import MeasureJob, PreviewJob, Recalled, RecallJob
+from gui.looking.look_jobs import MeasureJob, PreviewJob, RecallJob
 from gui.looking.observer import Observer
+from gui.looking.subject import Merge
+from gui.pictures.shown import Shown
 from gui.preflight.preflight import look_ahead
 from gui.preflight.report import PlanReport
 from gui.window.window import MainWindow
@@ -270,7 +272,7 @@ def test_a_merge_begins_with_what_is_known_for_its_weights(
     assert begun is not None
     assert (begun.sample, begun.equal_weights, begun.predicting) == (1, False, {})
     assert begun.part().predicted is None
-    observer.end_merge(keep=False)
+    observer.end_merge(done=False)
     doubled = report_of(models, tmp_path / "out", 2, 2, 2)
     observer.look_at(doubled)
     qtbot.waitUntil(lambda: not observer.looking)
@@ -278,9 +280,9 @@ def test_a_merge_begins_with_what_is_known_for_its_weights(
     assert begun is observer.findings
     assert begun is not None
     assert begun.equal_weights
-    observer.end_merge(keep=False)
+    observer.end_merge(done=False)
     assert observer.begin_merge(report_of(models, tmp_path / "out", 1, 1).setup) is None
-    observer.end_merge(keep=False)
+    observer.end_merge(done=False)
 
 
 def test_a_look_that_is_begun_again_forgets_nothing(qtbot: QtBot, sampled: MainWindow, models: Path) -> None:
@@ -589,16 +591,17 @@ def test_a_run_that_is_read_before_its_models_are_planned_is_not_mixed_with_othe
     entry = HistoryEntry.begin(three.setup.recipe(), tmp_path / "out")
     counted = findings_of_record(run_merge(three.plan, tmp_path / "out"))
     assert counted is not None
-    told: list[Findings] = []
-    observer.found.connect(told.append)
-    observer.recall(Recalled(entry, three.setup, counted))
+    told: list[Shown] = []
+    observer.changed.connect(told.append)
+    observer.recall(Merge(three.setup, entry.when.timestamp(), findings=counted))
     assert told == []
     observer.look_at(three)
-    assert [findings.models for findings in told] == [counted.models]
-    assert not told[0].inspected
+    assert [shown.findings for shown in told] == [counted]
+    assert not counted.inspected
     qtbot.waitUntil(lambda: not observer.looking)
-    assert told[-1].merged
-    assert observer.source.text.startswith("Counted by the merge with n = 4, seed 7; norms and cosines ")
+    assert told[-1].findings is not None
+    assert told[-1].findings.merged
+    assert observer.shown.source.startswith("Counted by the merge with n = 4, seed 7; norms and cosines ")
 
 
 def test_another_runs_record_is_not_recalled(models: Path, tmp_path: Path) -> None:
@@ -606,13 +609,15 @@ def test_another_runs_record_is_not_recalled(models: Path, tmp_path: Path) -> No
     entry = HistoryEntry.begin(recipe, tmp_path / "out")
     done = entry.done(run_merge(plan_merge(recipe), tmp_path / "out"))
     setup = setup_of_recipe(recipe, MergeSetup("parameter_selection", None, (), 0))
-    assert [recalled.entry for recalled in told_by(RecallJob(done, setup))] == [done]
+    assert [(merge.setup, merge.began_s) for merge in told_by(RecallJob(done, setup))] == [
+        (setup, done.when.timestamp())
+    ]
     run_merge(plan_merge(replace(recipe, seed=8)), tmp_path / "out", overwrite=True)
     assert told_by(RecallJob(done, setup)) == []
 
 
-def told_by(job: RecallJob) -> list[Recalled]:
-    told: list[Recalled] = []
+def told_by(job: RecallJob) -> list[Merge]:
+    told: list[Merge] = []
     job.found.connect(told.append, Qt.ConnectionType.DirectConnection)
     job.run()
     return told

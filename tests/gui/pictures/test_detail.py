@@ -112,7 +112,7 @@ def test_after_a_merge_it_says_what_was_taken(qtbot: QtBot, looked: MainWindow, 
     record = next(tensor for tensor in read_record(tmp_path / "out").tensors if tensor.name == UP)
     assert record.selected is not None
     qtbot.waitUntil(lambda: cell(looked, 2, Column.TAKEN) == f"{100 * record.selected[2] / 768:.1f} %")
-    assert "of the result as in the base" in looked.pictures.detail.accessibleDescription()
+    assert "merged with n = 4, seed 7: " in looked.pictures.detail.accessibleDescription()
 
 
 def test_large_tensors_are_read_on_request(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -19,6 +20,7 @@ from core.errors import OutputError
 from gui.pictures.export import FORMATS, copy_numbers, copy_picture, save_picture
 from gui.pictures.headless import write_pictures
 from gui.pictures.selection import Selection
+from gui.pictures.shown import Shown
 from gui.pictures.zero_deltas import ZeroDeltasPicture
 
 
@@ -74,10 +76,19 @@ def test_a_drawing_has_its_words_as_text(qtbot: QtBot, measured: Findings, tmp_p
     assert all(name.replace("-", "\u2011") in everyone for name in measured.models)
 
 
-def test_pictures_say_where_their_numbers_come_from(measured: Findings, tmp_path: Path) -> None:
-    write_pictures(measured, tmp_path, ("svg",), source="Estimated from 1 % of the parameters")
-    for path in tmp_path.iterdir():
-        assert "Estimated from 1 %" in "".join(ElementTree.parse(path).getroot().itertext())
+def test_pictures_say_where_their_numbers_come_from(
+    measured: Findings, record: RunRecord, tmp_path: Path
+) -> None:
+    write_pictures(replace(measured, sample=0.01), tmp_path / "looked", ("svg",))
+    for path in (tmp_path / "looked").iterdir():
+        assert "Estimated from 1.0 % of the parameters" in "".join(
+            ElementTree.parse(path).getroot().itertext()
+        )
+    write_pictures(findings_of(record), tmp_path / "merged", ("svg",))
+    for path in (tmp_path / "merged").iterdir():
+        assert "Counted by the merge with n = 4, seed 7" in "".join(
+            ElementTree.parse(path).getroot().itertext()
+        )
 
 
 def test_a_picture_is_saved_and_copied_as_it_is_shown(
@@ -86,7 +97,7 @@ def test_a_picture_is_saved_and_copied_as_it_is_shown(
     picture = ZeroDeltasPicture(Selection())
     qtbot.addWidget(picture)
     picture.resize(700, 400)
-    picture.show_findings(measured)
+    picture.show_numbers(Shown(measured))
     picture.show()
     picture.selection.select(model=1)
     assert save_picture(picture, tmp_path / "mine.PNG") == [tmp_path / "mine.PNG"]

@@ -12,6 +12,7 @@ from pytestqt.qtbot import QtBot
 
 import gui.pictures.saver
 from core.errors import OutputError
+from gui.pictures.shown import Shown
 from gui.window.window import MainWindow
 
 
@@ -36,8 +37,8 @@ def test_all_pictures_are_saved_with_a_busy_cursor(
 ) -> None:
     shapes: list[Qt.CursorShape | None] = []
 
-    def write(findings: object, folder: Path, suffixes: object, *, source: str) -> list[Path]:
-        assert source == "Measured on every parameter"
+    def write(shown: Shown, folder: Path, suffixes: object) -> list[Path]:
+        assert shown.source == "Measured on every parameter"
         shapes.append(shape())
         return [folder / "one.png", folder / "two.png"]
 

@@ -19,7 +19,7 @@ from pytestqt.qtbot import QtBot
 from safetensors.torch import load_file
 
 from core import RunRecord, TensorRecord, load_recipe, plan_merge, read_record, run_merge
-from core.deltas.findings import Findings, MergeTally
+from core.deltas.findings import Findings, MergeName, MergeTally
 from core.deltas.layer_grid import LayerGrid
 from core.deltas.preview import measure_plan, nothing_found
 from gui.pictures.agreement import AgreementPicture
@@ -30,6 +30,7 @@ from gui.pictures.picture import Picture
 from gui.pictures.provenance import ProvenancePicture
 from gui.pictures.resampling import ResamplingPicture
 from gui.pictures.selection import Selected, Selection
+from gui.pictures.shown import Shown
 from gui.pictures.texts import pair_text
 from gui.pictures.zero_deltas import ZeroDeltasPicture
 
@@ -67,7 +68,7 @@ def measured(models: Path) -> Findings:
 @pytest.fixture(scope="module")
 def findings(models: Path, measured: Findings, record: RunRecord) -> Findings:
     """Everything measured, and merged with n = 4."""
-    tally = MergeTally(measured.grid, equal_weights=True)
+    tally = MergeTally(MergeName.of_record(record), measured.grid, equal_weights=True)
     for tensor in record.tensors:
         tally.add(tensor)
     return tally.added_to(measured)
@@ -79,7 +80,7 @@ def shown(qtbot: QtBot, findings: Findings) -> Callable[[type[Picture]], Picture
         picture = kind(Selection())
         qtbot.addWidget(picture)
         picture.resize(820, 480)
-        picture.show_findings(what)
+        picture.show_numbers(Shown(what))
         with qtbot.waitExposed(picture):
             picture.show()
         return picture
@@ -184,7 +185,7 @@ def test_estimates_come_with_twice_their_standard_error(shown, findings: Finding
     first = exact.covariance("zero_delta").size  # the covariances of changed_by follow
     covariances[first : first + 16] = np.diag([100.0, 0, 0, 0]).ravel()  # of the elements nobody changed
     inspected[cell] = replace(exact, covariances=covariances, elements=exact.parameters // 2)
-    picture = shown(ZeroDeltasPicture, replace(findings, inspected=inspected, merged={}))
+    picture = shown(ZeroDeltasPicture, replace(findings, inspected=inspected, counted=None))
     picture.selection.select(column=1, kind=1)
     assert f" ± {100 * 2 * 10 / exact.parameters:.1f} % zero deltas" in picture.read_out.text()
 
@@ -211,7 +212,7 @@ def test_new_numbers_leave_a_zoomed_view_where_it_is(shown, findings: Findings) 
     picture = shown(ZeroDeltasPicture)
     picture.plot.zoom(0.5)
     before = picture.plot.getPlotItem().getViewBox().viewRange()
-    picture.show_findings(replace(findings, sample=0.5))
+    picture.show_numbers(Shown(replace(findings, sample=0.5)))
     assert picture.plot.getPlotItem().getViewBox().viewRange() == before
 
 
@@ -537,13 +538,13 @@ def test_a_sub_model_that_strays_is_marked(shown, findings: Findings) -> None:
         squares = scaled.total("squares")
         squares[1] *= 100.0  # ten times the norm
         whole[cell] = scaled
-    picture.show_findings(replace(findings, inspected=whole))
+    picture.show_numbers(Shown(replace(findings, inspected=whole)))
     assert "run&#8209;2&nbsp;!" in picture._legend.text()
     assert "run-2 strays" in picture.read_out.text()
     assert [name.toPlainText() for name in picture.names] == ["run-2 strays"]
     x, y = picture.names[0].pos().x(), picture.names[0].pos().y()
     assert picture.lines[1].getData()[1][int(x)] == pytest.approx(y)
-    picture.show_findings(findings)
+    picture.show_numbers(Shown(findings))
     assert picture.names == []
 
 
@@ -592,7 +593,7 @@ def test_what_is_selected_in_one_is_selected_in_all(qtbot: QtBot, findings: Find
     for picture in pictures:
         qtbot.addWidget(picture)
         picture.resize(820, 480)
-        picture.show_findings(findings)
+        picture.show_numbers(Shown(findings))
         picture.show()
     zero, resampling, provenance, agreement, magnitude = pictures
     click(zero.plot, 3, 2)
@@ -630,7 +631,7 @@ def test_the_palette_of_the_window_is_that_of_the_pictures(qtbot: QtBot, shown) 
 def test_pictures_that_cannot_be_seen_are_not_drawn(qtbot: QtBot, findings: Findings) -> None:
     picture = ZeroDeltasPicture(Selection())
     qtbot.addWidget(picture)
-    picture.show_findings(findings)
+    picture.show_numbers(Shown(findings))
     assert not picture.built
     picture.show()
     assert picture.plot.values.size
@@ -656,7 +657,7 @@ def test_n_is_not_offered_for_cells_without_tensors(shown) -> None:
 
 def test_cells_without_parameters_are_told_of(qtbot: QtBot) -> None:
     grid = LayerGrid.of([QUERY.format(0), "extra.empty"])
-    tally = MergeTally(grid, equal_weights=True)
+    tally = MergeTally(MergeName("parameter_selection", 0, 7), grid, equal_weights=True)
     for name, elements in ((QUERY.format(0), 4), ("extra.empty", 0)):
         counts = (elements, elements), (elements, 0, 0), (elements,), (elements, 0)
         tally.add(TensorRecord(name, (elements,), "BF16", "merged", elements, *counts, (0, 0, 0), ""))
@@ -664,7 +665,7 @@ def test_cells_without_parameters_are_told_of(qtbot: QtBot) -> None:
     column, kind = grid.cell_of["extra.empty"]
     for picture in (ZeroDeltasPicture(Selection()), ProvenancePicture(Selection())):
         qtbot.addWidget(picture)
-        picture.show_findings(found)
+        picture.show_numbers(Shown(found))
         picture.draw_now()
         picture.selection.select(column=column, kind=kind)
         picture.refresh()

@@ -131,6 +131,6 @@ class Merger(QObject):
     @Slot()
     def _on_ended(self) -> None:
         self.job = self.progress = None
-        self._looking.end_merge(keep=self.result is not None)
+        self._looking.end_merge(done=self.result is not None)
         self._comparing.set_merging(False)
         self.ended.emit()
