@@ -133,7 +133,7 @@ def test_a_recipe_means_the_same_when_it_comes_from_the_fields(
 def test_a_parameter_of_sub_models_without_a_column_is_one_value_with_exceptions(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    density = ParameterSpec("density", "float", "model", 1.0, "Density", "Kept share.", 0.0, 1.0)
+    density = ParameterSpec("density", "float", "model", 1.0, "Density", "Kept share.", "", 0.0, 1.0)
     selection = METHODS["parameter_selection"]
     odd = replace(selection, name="odd", parameters=(*selection.parameters, density))
     monkeypatch.setitem(METHODS, "odd", odd)
@@ -151,9 +151,17 @@ def test_a_parameter_of_sub_models_without_a_column_is_one_value_with_exceptions
         assert again.recipe() == ruled.recipe()
 
 
-def test_a_flag_that_has_one_value_is_not_asked_for() -> None:
-    assert form_parameters(METHODS["linear"]) == ()
-    assert [spec.name for spec in form_parameters(METHODS["parameter_selection"])] == ["resamples"]
+@pytest.mark.parametrize(
+    ("method", "names"),
+    [
+        ("parameter_selection", ["resamples"]),
+        ("linear", ["normalize"]),
+        ("task_arithmetic", ["lambda", "normalize"]),
+        ("slerp", ["t"]),
+    ],
+)
+def test_a_form_asks_for_all_but_the_weights(method: str, names: list[str]) -> None:
+    assert [spec.name for spec in form_parameters(METHODS[method])] == names
 
 
 @pytest.mark.parametrize(
@@ -178,9 +186,43 @@ def test_an_average_needs_no_base() -> None:
     assert first_missing(replace(SETUP, method="linear", base=None)) is None
 
 
-def test_a_setup_without_a_seed_is_no_recipe() -> None:
-    with pytest.raises(RecipeError, match="seed"):
+def test_a_setup_without_a_seed_is_no_recipe_of_a_method_that_draws() -> None:
+    with pytest.raises(RecipeError, match="seed") as refused:
         replace(SETUP, seed=None).recipe()
+    assert refused.value.field == "seed"
+    average = replace(SETUP, method="linear", parameters={"normalize": True}, seed=None)
+    assert first_missing(average) is None
+    assert average.recipe().seed == 0
+
+
+@pytest.mark.parametrize(
+    ("least", "most", "k", "sentence"),
+    [
+        (1, 1, 1, None),
+        (1, 1, 3, "Made up takes exactly 1 sub-model: of the 3 that take part, leave out 2."),
+        (2, None, 1, "Made up takes 2 sub-models or more: let 1 more take part."),
+        (2, None, 2, None),
+        (1, 2, 3, "Made up takes 1 to 2 sub-models: of the 3 that take part, leave out 1."),
+    ],
+)
+def test_a_method_says_how_many_sub_models_it_takes(
+    monkeypatch: pytest.MonkeyPatch, least: int, most: int | None, k: int, sentence: str | None
+) -> None:
+    odd = replace(METHODS["slerp"], name="odd", title="Made up", least_models=least, most_models=most)
+    monkeypatch.setitem(METHODS, "odd", odd)
+    setup = replace(SETUP, method="odd", k=k, parameters={})
+    assert first_missing(setup) == (None if sentence is None else (sentence, "models"))
+    if sentence is not None:
+        with pytest.raises(RecipeError) as refused:
+            setup.recipe()
+        assert refused.value.field == "models"
+
+
+def test_a_vocabulary_of_all_models_is_what_a_recipe_says_by_saying_nothing() -> None:
+    """Version 0.1 wrote it into every recipe."""
+    data = recipe_as_dict(SETUP.recipe())
+    assert "vocab" not in data
+    assert setup_of_recipe(parse_recipe({**data, "vocab": "union"}, Path("/")), MACHINE) == SETUP
 
 
 def test_a_saved_recipe_is_short_and_relative(tmp_path: Path) -> None:

@@ -119,7 +119,7 @@ def test_n_and_seed_where_they_mean_something(
     history: History, entry: HistoryEntry, open_panel: Open
 ) -> None:
     history.add(made(entry, 1, draws=False, n=0))
-    history.add(made(entry, 2, n=None))
+    history.add(made(entry, 2, n=None, n_differs=True))
     history.add(made(entry, 3, n=0))
     panel = open_panel()
     assert column(panel, Column.N) == ["0", "rules", "–"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from pytestqt.qtbot import QtBot
 
 import gui.models.panel
 import gui.models.read_jobs
+from core.methods import METHODS, MethodSpec
 from gui.document.merge_setup import ModelChoice
 from gui.jobs import JobKeeper
 from gui.models.panel import ModelsPanel
@@ -182,13 +184,63 @@ def test_moving_a_row_decides_who_takes_part(three: ModelsPanel) -> None:
 
 
 @pytest.mark.parametrize(
-    ("typed", "weight"), [("0.25", 0.25), ("2,5", 2.5), ("1e-3", 0.001), ("-1", -1), ("many", 1), ("", 1)]
+    ("typed", "weight"), [("0.25", 0.25), ("2,5", 2.5), ("1e-3", 0.001), ("-1", 1), ("many", 1), ("", 1)]
 )
 def test_a_weight_is_typed(qtbot: QtBot, three: ModelsPanel, typed: str, weight: float) -> None:
     click(qtbot, three, 1, Column.WEIGHT)
     qtbot.keyClick(three.table, Qt.Key.Key_F2)
     type_weight(qtbot, three, typed)
     assert [choice.weight for choice in three.choices()] == [1, weight, 1]
+
+
+@pytest.mark.parametrize("method", METHODS.values(), ids=METHODS)
+def test_a_weight_is_what_the_method_takes(qtbot: QtBot, three: ModelsPanel, method: MethodSpec) -> None:
+    three.set_method(method)
+    weight = method.parameter("weight")
+    assert three.table.isColumnHidden(Column.WEIGHT) == (weight is None)
+    three.table.select_rows([1])
+    assert three.actions_.weight.isVisible() == three.actions_.weight.isEnabled() == (weight is not None)
+    if weight is None:
+        three.table.edit_weight()
+        assert three.table.findChild(QLineEdit) is None
+        return
+    header = three.sub_models_model.headerData(
+        Column.WEIGHT, Qt.Orientation.Horizontal, Qt.ItemDataRole.ToolTipRole
+    )
+    assert weight.help in header
+    assert ("At least 0" in header) == (weight.minimum == 0)
+    notes: list[str] = []
+    three.note_given.connect(notes.append)
+    three.actions_.weight.trigger()
+    type_weight(qtbot, three, "-1")
+    assert three.choices()[1].weight == (1 if weight.minimum == 0 else -1)
+    assert notes == (["The weight is -1.0, and must be at least 0."] if weight.minimum == 0 else [])
+
+
+def test_k_is_what_the_method_takes(three: ModelsPanel) -> None:
+    two_or_more = replace(METHODS["slerp"], name="made up", least_models=2, most_models=None)
+    three.k_box.setValue(2)
+    for method, lowest, highest, k in (
+        (METHODS["slerp"], 1, 1, 1),
+        (METHODS["linear"], 1, 3, 2),
+        (two_or_more, 2, 3, 2),
+        (replace(two_or_more, least_models=4), 3, 3, 3),
+        (METHODS["linear"], 1, 3, 2),
+    ):
+        three.set_method(method)
+        assert (three.k_box.minimum(), three.k_box.maximum(), three.k_box.value()) == (lowest, highest, k)
+        assert three.k == k
+        assert (method.models_text() in three.k_box.toolTip()) == (method.name != "linear")
+
+
+def test_all_take_part_again_after_a_method_that_takes_one(three: ModelsPanel, models: Path) -> None:
+    three.set_method(METHODS["slerp"])
+    assert taking_part(three) == ["run-1"]
+    assert (
+        three.sub_models_model.index(1, 0).data(Qt.ItemDataRole.ToolTipRole).endswith("Takes no part: K is 1")
+    )
+    three.set_method(METHODS["linear"])
+    assert taking_part(three) == ["run-1", "run-2", "run-3"]
 
 
 def test_a_weight_is_for_all_selected(qtbot: QtBot, three: ModelsPanel) -> None:

@@ -104,7 +104,7 @@ def test_setting_all_tells_once(qtbot: QtBot, panel: RecipePanel) -> None:
 def test_only_methods_that_draw_ask_for_n(qtbot: QtBot, panel: RecipePanel) -> None:
     assert list(panel.parameters.fields) == ["resamples"]
     choose(panel.method_box, "linear")
-    assert read(panel).parameters == {}
+    assert read(panel).parameters == {"normalize": True}
     assert METHODS["linear"].help in panel.help_label.accessibleName()
     choose(panel.method_box, "parameter_selection")
     field = panel.parameters.fields["resamples"]
@@ -123,7 +123,7 @@ def test_a_form_is_built_from_what_the_method_says(
         name="odd",
         parameters=(
             *selection.parameters,
-            ParameterSpec("density", "float", "model", 0.3, "Density", "Kept share.", 0.0, 1.0),
+            ParameterSpec("density", "float", "model", 0.3, "Density", "Kept share.", "", 0.0, 1.0),
             ParameterSpec("scale", "float", "merge", 1.0, "Scale", "Of the deltas."),
             ParameterSpec("rescale", "flag", "merge", True, "Rescale", "Make up for what was left out."),
         ),
@@ -384,7 +384,7 @@ def test_what_has_no_field_is_shown_and_can_be_forgotten(qtbot: QtBot, panel: Re
     assert panel.others_label.text() == "vocabulary of the base, tokenizer of run-1"
     qtbot.mouseClick(panel.forget_button, Qt.MouseButton.LeftButton)
     setup = read(panel)
-    assert (setup.rules, setup.vocab, setup.tokenizer_source) == (FULL.rules, "union", None)
+    assert (setup.rules, setup.vocab, setup.tokenizer_source) == (FULL.rules, None, None)
     assert not panel.forget_button.isVisible()
 
 

@@ -247,7 +247,7 @@ def test_a_rule_for_all_tensors_says_that_it_leaves_the_field_none(qtbot: QtBot,
     message = panel.rules.message_label
     assert message.text() == "Rule 1 is for all tensors: the n outside this table has no effect."
     panel.parameters.fields["resamples"].setValue(5)
-    assert read(panel).recipe().values_for(NAMES[0], 0.0).resamples == 9
+    assert read(panel).recipe().values_for(NAMES[0], 0.0)["resamples"] == 9
     choose(qtbot, panel, 0, Column.PARAMETER, "Weight")
     choose(qtbot, panel, 0, Column.MODEL, "run-2")
     assert "the weight of run-2 outside this table" in message.text()
@@ -335,7 +335,7 @@ def test_a_rule_of_a_sub_model_goes_before_those_for_all(qtbot: QtBot, panel: Re
     assert panel.rules.table.currentIndex().row() == 0
     assert len(told) == 1
     values = read(panel).recipe().values_for("model.layers.0.mlp.up_proj.weight", 0.0)
-    assert values.weights == (2.0, 3.0)
+    assert values["weight"] == (2.0, 3.0)
 
 
 def test_every_edit_can_be_undone(qtbot: QtBot, panel: RecipePanel, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,197 @@
+"""Every method of the registry, and one that has everything a method may have, in the window's fields."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from method_checks import edge_settings, model_numbers
+from PySide6.QtWidgets import QCheckBox, QComboBox
+from pytestqt.qtbot import QtBot
+
+from core import RecipeError, load_recipe
+from core.kernels.interface import Counts
+from core.methods import METHODS, Draws, MethodSpec, ParameterSpec, ParameterValue
+from gui.document.merge_setup import MergeSetup, ModelChoice, Rule, form_parameters, setup_of_recipe
+from gui.document.recipe_files import save_recipe
+from gui.models.table_model import Column
+from gui.window.window import MainWindow
+
+MADE_UP = MethodSpec(
+    name="made_up",
+    title="Made up",
+    help="Has everything that a method may have.",
+    source="nowhere",
+    parameters=(
+        ParameterSpec("norm", "choice", "merge", "l2", "Norm", "Of what.", choices=("l1", "l2", "max")),
+        ParameterSpec("rescale", "flag", "merge", True, "Rescale", "Make up for what was left out."),
+        ParameterSpec("rounds", "int", "merge", 3, "Rounds", "How many.", minimum=1, maximum=20),
+        ParameterSpec("strength", "float", "merge", 1.0, "Strength", "Of all.", symbol="s"),
+        ParameterSpec("density", "float", "model", 0.5, "Density", "Kept.", minimum=0.0, maximum=1.0),
+        ParameterSpec("majority", "flag", "model", False, "Majority", "Follows it."),
+    ),
+    base="allowed",
+    draws=Draws(),
+    least_models=2,
+    most_models=3,
+    load_arithmetic=lambda: lambda job, first, models, base: (models[0], Counts.zeros(job)),
+)
+BEFORE = MergeSetup("parameter_selection", None, (), 0)
+
+
+@pytest.fixture(params=[*METHODS, MADE_UP.name])
+def method(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> MethodSpec:
+    monkeypatch.setitem(METHODS, MADE_UP.name, MADE_UP)
+    return METHODS[request.param]
+
+
+@pytest.fixture
+def opened(
+    qtbot: QtBot, method: MethodSpec, window: MainWindow, models: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[[MergeSetup], MergeSetup]]:
+    """Opens a set-up in the window, and says what the fields say then."""
+    now = iter(range(0, 10_000, 10))  # so that no step grows
+    monkeypatch.setattr("gui.document.undo.monotonic", lambda: float(next(now)))
+
+    def open_setup(setup: MergeSetup) -> MergeSetup:
+        window.recipes.opened.emit(setup, None)
+        return window.setup()
+
+    yield open_setup
+    qtbot.waitUntil(lambda: window.idle)
+
+
+def setup_of(
+    method: MethodSpec, values: Mapping[str, Any], models: Path, number: int, out: Path
+) -> MergeSetup:
+    """A set-up with `values`; those of each sub-model are weights, and rules that hold for one."""
+    choices = [ModelChoice(models / f"run-{at}") for at in range(1, number + 1)]
+    parameters: dict[str, ParameterValue] = {spec.name: spec.default for spec in form_parameters(method)}
+    rules: list[Rule] = []
+    for name, value in values.items():
+        if name == "weight":
+            choices = [replace(one, weight=own) for one, own in zip(choices, value, strict=True)]
+        elif isinstance(value, list):
+            own = [(one.folder, at) for one, at in zip(choices, value, strict=True) if at != parameters[name]]
+            rules += (Rule(name, folder, "", (at,)) for folder, at in own)
+        else:
+            parameters[name] = value
+    return replace(
+        BEFORE,
+        method=method.name,
+        base=models / "base",
+        models=tuple(choices),
+        k=number,
+        parameters=parameters,
+        rules=tuple(rules),
+        seed=7,
+        out=str(out),
+    )
+
+
+def every_setup(method: MethodSpec, models: Path, out: Path) -> Iterator[MergeSetup]:
+    for number in model_numbers(method):
+        for values in edge_settings(method, number):
+            yield setup_of(method, values, models, number, out)
+
+
+def test_a_form_gives_back_what_it_was_given(
+    method: MethodSpec, window: MainWindow, opened: Callable[[MergeSetup], MergeSetup], models: Path, out: Path
+) -> None:
+    for setup in every_setup(method, models, out):
+        assert opened(setup) == setup
+    fields = window.recipe.parameters.fields
+    assert list(fields) == [spec.name for spec in method.parameters if spec.name != "weight"]
+    for spec in form_parameters(method):
+        field = fields[spec.name]
+        assert isinstance(field, QCheckBox) == (spec.kind == "flag")
+        assert isinstance(field, QComboBox) == (spec.kind == "choice")
+        assert spec.help in field.toolTip()
+        assert field.isVisibleTo(window)
+
+
+def test_only_what_the_method_has_is_asked_for(
+    method: MethodSpec, window: MainWindow, opened: Callable[[MergeSetup], MergeSetup], models: Path, out: Path
+) -> None:
+    number = model_numbers(method)[-1]
+    opened(setup_of(method, {}, models, number, out))
+    window.models.add_sub_models([models / f"run-{at}" for at in range(number + 1, 6)])
+    recipe, k_box = window.recipe, window.models.k_box
+    for widget in (recipe.seed, recipe.seed.edit, recipe.seed.dice_button):
+        assert widget.isVisibleTo(window) == (method.draws is not None)
+    assert window.models.table.isColumnHidden(Column.WEIGHT) == (method.weight is None)
+    ruled = [spec.name for spec in recipe.rules.model.parameters()]
+    assert sorted(ruled) == sorted(spec.name for spec in method.parameters if spec.is_number)
+    assert recipe.rules_fold.isVisibleTo(window) == bool(ruled)
+    assert (k_box.minimum(), k_box.maximum()) == (method.least_models, method.most_models or 5)
+    assert window.setup().k == k_box.maximum()
+    edit = next(action for action in window.menuBar().actions() if action.text() == "&Edit").menu()
+    seeds = [action for action in edit.actions() if "seed" in action.text()]
+    assert {action.isEnabled() for action in seeds} == {method.draws is not None}
+
+
+def test_a_set_up_is_the_same_after_it_was_saved(
+    method: MethodSpec, models: Path, tmp_path: Path, out: Path
+) -> None:
+    saved = 0
+    for setup in every_setup(method, models, out):
+        try:
+            recipe = setup.recipe()
+        except RecipeError as error:  # these values make no sense together
+            assert error.field in {spec.name for spec in method.parameters}
+            continue
+        save_recipe(recipe, tmp_path / "recipe.yaml")
+        again = setup_of_recipe(load_recipe(tmp_path / "recipe.yaml"), replace(BEFORE, out=str(out)))
+        assert (again, again.recipe()) == (setup, recipe)
+        saved += 1
+    assert saved > len(method.parameters)
+
+
+def test_every_parameter_can_be_undone(
+    method: MethodSpec, window: MainWindow, opened: Callable[[MergeSetup], MergeSetup], models: Path, out: Path
+) -> None:
+    begun = opened(setup_of(method, {}, models, model_numbers(method)[-1], out))
+    undo = window.document.undo
+    snapshots = [begun]
+    for spec in method.parameters:
+        edges = [values[spec.name] for values in edge_settings(method, 1) if spec.name in values]
+        value = edges[-1][0] if spec.scope == "model" else edges[-1]
+        if spec.name == "weight":
+            window.models.sub_models_model.set_weight([0], value)
+            assert undo.undo_label == "weight of run-1"
+        else:
+            form = window.recipe.parameters
+            form.set_values({**form.values(), spec.name: value})
+            assert undo.undo_label.casefold() == (spec.symbol or spec.title).casefold()
+        snapshots.append(window.setup())
+    for snapshot in snapshots[-2::-1]:
+        undo.undo()
+        assert window.setup() == snapshot
+    for snapshot in snapshots[1:]:
+        undo.redo()
+        assert window.setup() == snapshot
+
+
+def test_a_report_is_made_of_every_method(
+    qtbot: QtBot,
+    method: MethodSpec,
+    window: MainWindow,
+    opened: Callable[[MergeSetup], MergeSetup],
+    models: Path,
+    out: Path,
+) -> None:
+    opened(setup_of(method, {}, models, model_numbers(method)[-1], out))
+    qtbot.waitUntil(lambda: window.preflight.checked)
+    assert window.preflight.reason is None
+    for other in METHODS:  # whatever takes part, a choice of methods ends in a sentence at most
+        window.recipe.method_box.setCurrentIndex(window.recipe.method_box.findData(other))
+        qtbot.waitUntil(lambda: window.preflight.checked)
+        assert not [link for link in window.preflight.problems.links if link.text() == "Details…"]
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Path:
+    return tmp_path / "out"
