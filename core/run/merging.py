@@ -5,26 +5,24 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from core.checkpoint.files import WriteFile
-from core.digest import PIECE_BYTES, TensorDigest, piece_digests
+from core.digest import piece_digests
 from core.errors import CheckpointError
-from core.kernels.interface import Counts, Int64s, MapJob, Values, Workspace
-from core.methods import MethodSpec
-from core.methods.folds import FoldTotal
-from core.plan.chunking import chunk_elements
+from core.kernels.interface import Counts, Values, Workspace
 from core.plan.merge_plan import MergePlan, TensorPlan
 from core.progress import Progress, ProgressCallback
+from core.run.passes import Done, TensorPasses
 from core.run.record import TensorRecord
+from core.run.tally import Tally, Written, no_counts
 from core.run.work import LATER, Chunk, Later
 from core.sources.files import ColdPages, OpenInputs
 
-__all__ = ["Done", "MergeWork", "Target", "TensorCallback", "Written"]
+__all__ = ["MergeWork", "Target", "TensorCallback"]
 
 TensorCallback = Callable[[TensorRecord], None]
 """Called with each finished tensor, in the thread that called the merge."""
@@ -39,40 +37,6 @@ class Target:
 
     plan: MergePlan
     shards: Sequence[WriteFile]
-
-
-@dataclass(frozen=True)
-class Written:
-    """What was written of a chunk to one output.
-
-    Attributes:
-        size_bytes: how much.
-        digests: of its pieces, 16 bytes each.
-        counts: what was counted; None for a tensor that is copied and has no numbers.
-        differs: the sub-models whose copy differs, for a tensor that is copied.
-    """
-
-    size_bytes: int
-    digests: bytes
-    counts: Counts
-    differs: frozenset[int] = frozenset()
-
-
-@dataclass(frozen=True)
-class Done:
-    """What came of a chunk.
-
-    Attributes:
-        chunk: which one.
-        bytes_read: of weights.
-        outputs: what was written to each output; empty for a fold.
-        rows: what the fold of each output's job found; None for a job without that fold. Empty for a map.
-    """
-
-    chunk: Chunk
-    bytes_read: int
-    outputs: tuple[Written, ...] = ()
-    rows: tuple[NDArray[np.generic] | None, ...] = ()
 
 
 class MergeWork:
@@ -105,7 +69,7 @@ class MergeWork:
         self._targets = tuple(targets)
         self._make_workspace, self._cold_pages = make_workspace, cold_pages
         methods = [target.plan.recipe.method for target in targets]
-        self._tensors = [_Tensor(tensors, methods) for tensors in _side_by_side(targets)]
+        self._tensors = [TensorPasses(tensors, methods) for tensors in _side_by_side(targets)]
         self.eager = any(tensor.folds for tensor in self._tensors)
         self._cut = slots, budget_bytes, chunk_bytes
         self._numbers = iter(range(len(self._tensors)))
@@ -116,7 +80,7 @@ class MergeWork:
         """Of later passes, whose folds are finished: the tensor is still in the page cache."""
         self._folding_bytes = 0
         self._tallies = [
-            [_Tally(t, target.plan) for t, target in zip(tensor.plans, targets, strict=True)]
+            [Tally(t, target.plan) for t, target in zip(tensor.plans, targets, strict=True)]
             for tensor in self._tensors
         ]
         self._finished: list[list[tuple[int, TensorRecord]]] = [[] for _ in targets]
@@ -210,117 +174,13 @@ class MergeWork:
             finished.append((number, tally.record()))
 
 
-class _Tensor:
-    """One tensor of the inputs, what it becomes in each output, and its folds while they go on.
-
-    Attributes:
-        plans: of each output.
-        name: of the tensor.
-        elements: their number.
-        folds: passes before the map: as many as the output with the most has.
-        inputs: what is read: the sub-models, and the base where an output wants it.
-        bytes_to_read: of all passes.
-    """
-
-    def __init__(self, plans: Sequence[TensorPlan], methods: Sequence[MethodSpec]) -> None:
-        self.plans, self._methods = tuple(plans), methods
-        self.name = plans[0].output.name
-        self.elements = plans[0].elements
-        self.folds = max(plan.folds for plan in plans)
-        self.inputs = max((plan.inputs for plan in plans), key=len)
-        self.bytes_to_read = (self.folds + 1) * sum(source.bytes_to_read for source in self.inputs)
-        self.copied = plans[0].job is None
-        self._found = [Values() for _ in plans]
-        self._totals: list[FoldTotal | None] = []
-        self._early: dict[int, Done] = {}
-        self._next = 0
-
-    def jobs(self, found: Sequence[Values]) -> list[MapJob]:
-        """The job of each output with what was found so far."""
-        return [
-            replace(plan.job, found=values) if values else plan.job
-            for plan, values in zip(self.plans, found, strict=True)
-            if plan.job is not None
-        ]
-
-    def chunk_elements(self, slots: int, budget_bytes: int, chunk_bytes: int) -> int:
-        """Elements of a chunk that suits every output."""
-        size = min(chunk_elements(plan, slots, budget_bytes, chunk_bytes) for plan in self.plans)
-        piece = max(PIECE_BYTES // plan.output.dtype.itemsize for plan in self.plans)
-        return size if size >= self.elements else max(piece, size // piece * piece)
-
-    def add(self, done: Done) -> tuple[Values, ...] | None:
-        """Take what folds found in a chunk; return what they found in all, when it was the last one."""
-        if not self._totals:
-            self._totals = [
-                FoldTotal(method.folds[done.chunk.step]) if done.chunk.step < plan.folds else None
-                for plan, method in zip(self.plans, self._methods, strict=True)
-            ]
-        self._early[done.chunk.first] = done
-        while (due := self._early.pop(self._next, None)) is not None:  # in the tensor's order
-            for total, rows in zip(self._totals, due.rows, strict=True):
-                if total is not None and rows is not None:
-                    total.add(rows)
-            self._next += due.chunk.elements
-        if self._next < self.elements:
-            return None
-        jobs = self.jobs(done.chunk.found)
-        self._found = [
-            job.found if total is None else Values.from_mapping({**job.found, **total.finish(job)})
-            for job, total in zip(jobs, self._totals, strict=True)
-        ]
-        self._totals, self._next = [], 0
-        return tuple(self._found)
-
-
-class _Tally:
-    """What is known of one output tensor while its chunks come in."""
-
-    def __init__(self, plan: TensorPlan, merge: MergePlan) -> None:
-        self._plan, self._merge = plan, merge
-        self._digest = TensorDigest(plan.output.size_bytes)
-        self._counts: Counts | None = None
-        self._differs: set[int] = set()
-        self.left = plan.elements
-
-    def add(self, chunk: Chunk, written: Written) -> None:
-        self._digest.add(written.digests, chunk.first * self._plan.output.dtype.itemsize)
-        self._differs |= written.differs
-        self.left -= chunk.elements
-        if self._counts is None:
-            self._counts = written.counts
-        else:
-            self._counts.add(written.counts)
-
-    def record(self) -> TensorRecord:
-        plan, merge = self._plan, self._merge
-        counts = self._counts or _no_counts(plan)
-        nonfinite: list[int | None] = [int(count) for count in counts.nonfinite]
-        nonfinite += [None] * (len(merge.models) + 1 - len(nonfinite))
-        return TensorRecord(
-            name=plan.output.name,
-            shape=plan.output.shape,
-            dtype=plan.output.dtype.name,
-            action="copied" if plan.job is None else "merged",
-            elements=plan.elements,
-            zero_delta=_tuple(counts.zero_delta),
-            changed_by=_tuple(counts.changed_by),
-            zero_after_draw=_tuple(counts.zero_after_draw),
-            selected=_tuple(counts.selected),
-            nonfinite=tuple(nonfinite),
-            digest=self._digest.hexdigest(),
-            differs_in=tuple(merge.models[at].name for at in sorted(self._differs)),
-            **_ruled(plan, merge),
-        )
-
-
 class _MergeSlot:
     """Buffers and files for one chunk at a time: a core.run.work.Slot."""
 
     def __init__(
         self,
         targets: Sequence[Target],
-        tensors: Sequence[_Tensor],
+        tensors: Sequence[TensorPasses],
         inputs: OpenInputs,
         workspace: Workspace,
     ) -> None:
@@ -377,12 +237,12 @@ class _MergeSlot:
     def close(self) -> None:
         self._inputs.close()
 
-    def _compare_copies(self, tensor: _Tensor) -> None:
+    def _compare_copies(self, tensor: TensorPasses) -> None:
         copies, plan = self._copies, tensor.plans[0]
         source = copies[-1] if plan.base is not None else copies[0]
         differs = frozenset(at for at in range(len(plan.models)) if copies[at] != source)
         for target in self._targets:
-            counts = _no_counts(plan)
+            counts = no_counts(plan)
             if plan.output.dtype.name == "C64":
                 for at, copy in enumerate(copies):
                     numbers = np.frombuffer(copy, np.complex64)
@@ -390,19 +250,6 @@ class _MergeSlot:
                 if target.plan.recipe.nonfinite == "error":
                     _refuse_nonfinite(plan, counts)
             self._merged.append((memoryview(source), counts, differs))
-
-
-def _side_by_side(targets: Sequence[Target]) -> Iterator[tuple[TensorPlan, ...]]:
-    """The same tensor of every output. Raises ValueError where their sources are not the same."""
-    for plans in zip(*(target.plan.tensors for target in targets), strict=True):
-        sources = {(plan.output.name, plan.models, plan.base, plan.job is None) for plan in plans}
-        if len(sources) != 1:
-            raise ValueError(f"the outputs do not have the same sources of {plans[0].output.name}")
-        yield plans
-
-
-def _no_counts(plan: TensorPlan) -> Counts:
-    return Counts(np.zeros(len(plan.inputs), np.int64)) if plan.job is None else Counts.zeros(plan.job)
 
 
 def _refuse_nonfinite(plan: TensorPlan, counts: Counts) -> None:
@@ -419,14 +266,10 @@ def _refuse_nonfinite(plan: TensorPlan, counts: Counts) -> None:
         )
 
 
-def _ruled(plan: TensorPlan, merge: MergePlan) -> dict[str, Any]:
-    """The values that rules may make differ between tensors, as a TensorRecord has them."""
-    if plan.job is None:
-        return {}
-    values = {name: plan.job.parameters[name] for name in merge.recipe.ruled}
-    weights = values.pop("weight", None)
-    return {"weights": weights, "parameters": Values.from_mapping(values)}
-
-
-def _tuple(counts: Int64s | None) -> tuple[int, ...] | None:
-    return None if counts is None else tuple(int(count) for count in counts)
+def _side_by_side(targets: Sequence[Target]) -> Iterator[tuple[TensorPlan, ...]]:
+    """The same tensor of every output. Raises ValueError where their sources are not the same."""
+    for plans in zip(*(target.plan.tensors for target in targets), strict=True):
+        sources = {(plan.output.name, plan.models, plan.base, plan.job is None) for plan in plans}
+        if len(sources) != 1:
+            raise ValueError(f"the outputs do not have the same sources of {plans[0].output.name}")
+        yield plans

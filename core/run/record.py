@@ -47,7 +47,7 @@ class TensorRecord:
         nonfinite: [K+1] NaN and infinite elements of each input as stored, the base last; null for a
             base that is not there or was not read.
         digest: hex XXH3-128 of the XXH3-128 digests of its 256 KiB pieces.
-        differs_in: for a copied tensor, the sub-models whose copy is another.
+        differs_in: for a copied tensor, the sub-models whose copy differs.
         weights: [K] of this tensor, where the recipe's rules may make them differ between tensors.
         parameters: the same of the other parameters, by name.
 

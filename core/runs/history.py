@@ -47,8 +47,9 @@ class HistoryEntry:
         method, title: the merge method's name in recipes, and for people.
         models: the names of the sub-models. [K]
         k: how many there are.
-        draws: whether the method does, so that n and the seed mean something.
-        n: resamples; None where rules give the tensors different ones.
+        draws: whether the method does, so that the seed means something.
+        n: resamples; None where the method does not draw again, and where rules give the tensors different
+            ones.
         seed: of the draws.
         out: the output folder, absolute.
         device: what was asked to do the arithmetic; what did it, once it is done.
@@ -59,6 +60,7 @@ class HistoryEntry:
         message: why it failed; "" for any other.
         seconds: from its beginning to its end, 0 while it runs.
         bytes_read, bytes_written: of weights, 0 before it is done.
+        n_differs: whether rules give the tensors different n.
     """
 
     id: str
@@ -80,11 +82,13 @@ class HistoryEntry:
     seconds: float = 0.0
     bytes_read: int = 0
     bytes_written: int = 0
+    n_differs: bool = False
 
     @classmethod
     def begin(cls, recipe: Recipe, out: str | Path, device: str = "auto") -> HistoryEntry:
         """The entry of a run of `recipe` into `out` that begins now, in this process."""
         now = datetime.now(UTC)
+        draws = recipe.method.draws
         sub_models = [entry.path for entry in recipe.models]
         folders = [*sub_models, *(path for path in (recipe.base, recipe.tokenizer_source) if path)]
         return cls(
@@ -94,7 +98,7 @@ class HistoryEntry:
             title=recipe.method.title,
             models=tuple(model_names(sub_models)),
             k=len(sub_models),
-            draws=recipe.method.parameter("resamples") is not None,
+            draws=draws is not None,
             n=recipe.resamples,
             seed=recipe.seed,
             out=Path(out).expanduser().absolute(),
@@ -102,6 +106,7 @@ class HistoryEntry:
             recipe_data=recipe_as_dict(recipe, {path: str(path.absolute()) for path in folders}),
             host=platform.node(),
             pid=os.getpid(),
+            n_differs=draws is not None and draws.resamples in recipe.ruled,
         )
 
     # -- how it ends
@@ -333,6 +338,8 @@ def _entry(data: Mapping[str, Any], file_stem: str) -> HistoryEntry:
         seconds=float(data["seconds"]),
         bytes_read=_whole(data, "bytes_read"),
         bytes_written=_whole(data, "bytes_written"),
+        # Version 0.1 had one method that draws, and it has n.
+        n_differs=data.get("n_differs", data["draws"] is True and data["n"] is None) is True,
     )
     if entry.id != file_stem or entry.status not in _STATUSES or not 0 < entry.pid < _MAX_PID:
         raise ValueError("damaged")

@@ -201,7 +201,9 @@ def _chip(status: str) -> QColor:
 
 
 def _n_text(entry: HistoryEntry) -> str:
-    return "rules" if entry.n is None else str(entry.n)
+    if entry.n is None or not entry.draws:
+        return "rules" if entry.n_differs else "–"
+    return str(entry.n)
 
 
 def _time_text(entry: HistoryEntry) -> str:
@@ -214,7 +216,7 @@ _TEXTS: dict[Column, Callable[[HistoryEntry], str]] = {
     Column.METHOD: lambda entry: entry.title,
     Column.OUTPUT: lambda entry: entry.out.name or str(entry.out),
     Column.K: lambda entry: str(entry.k),
-    Column.N: lambda entry: _n_text(entry) if entry.draws else "–",
+    Column.N: _n_text,
     Column.SEED: lambda entry: str(entry.seed) if entry.draws else "–",
     Column.TIME: _time_text,
 }

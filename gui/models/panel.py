@@ -69,6 +69,7 @@ class ModelsPanel(QWidget):
         self._lay_out()
         self._connect()
         self.set_method(next(iter(METHODS.values())))
+        self._on_selection_changed()
 
     def _connect(self) -> None:
         self.base.choose_requested.connect(self.ask_for_base)

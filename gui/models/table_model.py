@@ -19,7 +19,7 @@ from PySide6.QtGui import QFont, QGuiApplication, QPalette
 
 from core.checkpoint.model import model_names
 from core.errors import RecipeError
-from core.methods import MethodSpec, ParameterSpec
+from core.methods import METHODS, MethodSpec, ParameterSpec
 from gui.document.merge_setup import ModelChoice
 from gui.document.parameter_texts import help_text
 from gui.failure import sentence
@@ -59,7 +59,7 @@ _TITLES = {
 }
 _HELP = {
     Column.NAME: "A checkpoint that was fine-tuned from the base",
-    Column.WEIGHT: "",  # the method's
+    Column.WEIGHT: "",  # that of the method
     Column.PARAMETERS: "How many parameters it has",
     Column.TYPE: "How its numbers are stored",
     Column.SIZE: "What its weights take on the disk",
@@ -103,7 +103,7 @@ class SubModelsModel(TableModel):
         super().__init__(parent)
         self.sub_models = SubModels()
         self.names: list[str] = []
-        self.weight: ParameterSpec | None = None
+        self.weight = _weight_of(next(iter(METHODS.values())))
         self._numbers: list[int | None] = []
         self._known = known
 
@@ -185,9 +185,11 @@ class SubModelsModel(TableModel):
 
     def set_method(self, method: MethodSpec) -> None:
         """Ask for what `method` takes: weights or none, and how many models."""
-        self.weight = method.parameter("weight") if method.weight is not None else None
-        self.sub_models.limit(method.least_models, method.most_models)
-        self._emit_changed()
+        weight, least, most = _weight_of(method), method.least_models, method.most_models
+        if (weight, least, most) != (self.weight, self.sub_models.least, self.sub_models.most):
+            self.weight = weight
+            self.sub_models.limit(least, most)
+            self._emit_changed()
 
     def set_folder(self, row: int, folder: Path) -> None:
         """Replace the model in `row`."""
@@ -342,6 +344,10 @@ class SubModelsModel(TableModel):
 
 
 _STATE_COLOURS = {State.FITS: SUCCESS, State.PROBLEM: ERROR}
+
+
+def _weight_of(method: MethodSpec) -> ParameterSpec | None:
+    return method.parameter("weight") if method.weight is not None else None
 
 
 def _ranges(rows: Iterable[int]) -> list[tuple[int, int]]:

@@ -96,7 +96,7 @@ class Picture(QWidget):
         raise NotImplementedError
 
     def draw(self) -> None:
-        """Show `findings` and the selection; called when either is another and the picture can be seen."""
+        """Show `findings` and the selection; called when either has changed and the picture can be seen."""
         raise NotImplementedError
 
     def tables(self) -> Sequence[Table]:

@@ -28,7 +28,7 @@ class Selection(QObject):
     """Holds the selection and tells of changes.
 
     Signals:
-        changed(): it is another.
+        changed(): it has changed.
     """
 
     changed = Signal()

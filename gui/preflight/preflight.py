@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import re
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from core import CancelToken, DeviceError, MergeError, MergePlan, OutputError, Recipe, RecipeError, plan_merge
-from core.checkpoint.model import open_checkpoint
+from core.checkpoint.model import model_names, open_checkpoint
 from core.checkpoint.output import free_disk_bytes
 from core.devices import CPU, choose_devices, least_workers
-from core.methods import METHODS, MethodSpec, ParameterValue
+from core.methods import METHODS, MethodSpec, ParameterSpec, ParameterValue
 from core.plan.chunking import default_threads, peak_memory_bytes
 from core.plan.estimate import Throughput, work_of
 from core.plan.planning import check_destination
@@ -30,18 +29,26 @@ _DISK_SHARE_TO_KEEP = 0.1
 _MOST_ALIKE = 3
 """How many copies of other sub-models are named one by one."""
 
-_COPIES_WITH_ONE_MODEL = {"linear", "parameter_selection"}
-
-_FIELDS = (
-    "tokenizer_source",
-    "zero_tolerance",
-    "out_dtype",
-    "dtype",
-    "nonfinite",
-    "vocab",
-    "seed",
-)
-"""Keys of a recipe that have a field of the same name."""
+_FIELDS = {
+    "merge_method": "method",
+    "base_model": "base",
+    "shard_size": "shard_size_bytes",
+    **{
+        name: name
+        for name in (
+            "models",
+            "seed",
+            "zero_tolerance",
+            "dtype",
+            "out_dtype",
+            "nonfinite",
+            "vocab",
+            "tokenizer_source",
+            "out",
+        )
+    },
+}
+"""What the window calls the fields that errors are about; the method's parameters come besides."""
 
 
 def look_ahead(setup: MergeSetup, throughput: Throughput, token: CancelToken) -> PlanReport:
@@ -72,10 +79,16 @@ def look_ahead(setup: MergeSetup, throughput: Throughput, token: CancelToken) ->
     return _report(setup, plan, throughput, lacking, _states(setup, fitting, token))
 
 
-def problem_of(error: MergeError, setup: MergeSetup) -> Problem:
-    """`error` with the field of `setup`, or the model, that it is about."""
+def problem_of(error: MergeError, setup: MergeSetup, recipe: Recipe | None = None) -> Problem:
+    """`error` with the field of `setup`, or the model, that it is about.
+
+    Args:
+        error: says it by its address.
+        setup: what was asked for.
+        recipe: what was made of it; None where the error is from making it.
+    """
     failure = Failure.of(error)
-    target, path = _place(error, setup)
+    target, path = _place(error, setup, recipe)
     return Problem(failure.message, failure.hint, target, path)
 
 
@@ -96,7 +109,7 @@ def _report(
             check_destination(plan, out, overwrite=False)
             warnings += _disk_warnings(out, free - plan.bytes_to_write)
         except OutputError as error:
-            errors.append(problem_of(error, setup))
+            errors.append(problem_of(error, setup, plan.recipe))
     devices = [CPU]
     try:
         devices = choose_devices(setup.device)
@@ -165,7 +178,7 @@ def _misfits(
         try:
             open_checkpoint(recipe.base)
         except MergeError as broken:
-            return [problem_of(broken, setup)], {}
+            return [replace(problem_of(broken, setup, recipe), target="base", path=setup.base)], {}
     folders = _folders(setup)
     problems: list[Problem] = []
     states: dict[Path, str | None] = {}
@@ -173,17 +186,23 @@ def _misfits(
     for entry in recipe.models:
         token.raise_if_cancelled()
         folder = folders[entry.path]
+        model = ModelEntry(entry.path)  # what its parameters are says nothing of whether it fits
         try:
-            plan_merge(replace(recipe, models=(*reference, entry), tokenizer_source=None))
+            plan_merge(_to_compare(recipe, (*reference, model)))
         except MergeError as misfit:
-            problem = replace(problem_of(misfit, setup), target="models", path=folder)
+            problem = replace(problem_of(misfit, setup, recipe), target="models", path=folder)
             problems.append(problem)
             states[folder] = problem.message
         else:
             states[folder] = None
             if recipe.base is None and not reference:
-                reference = (entry,)
-    return problems or [problem_of(error, setup)], states
+                reference = (model,)
+    return problems or [problem_of(error, setup, recipe)], states
+
+
+def _to_compare(recipe: Recipe, models: tuple[ModelEntry, ...]) -> Recipe:
+    """A recipe whose plan says whether `models` fit the base, or else one another, and nothing more."""
+    return replace(recipe, models=models, parameters={}, tokenizer_source=None, vocab=None)
 
 
 def _states(
@@ -202,15 +221,17 @@ def _states(
             setup,
             models=tuple(replace(one, weight=1.0, enabled=True) for one in pair),
             k=len(pair),
-            seed=0,
+            parameters={},
             rules=(),
-            tokenizer_source=None,
+            seed=0,
         )
         try:
-            plan_merge(alone.recipe())
-            states[choice.folder] = None
+            recipe = _enough(alone).recipe()
         except RecipeError:  # it is the base
             continue
+        try:
+            plan_merge(_to_compare(recipe, recipe.models))
+            states[choice.folder] = None
         except MergeError as misfit:
             problem = problem_of(misfit, setup)
             if problem.target == "base":  # then it says nothing about the sub-models
@@ -219,42 +240,66 @@ def _states(
     return states
 
 
+def _enough(setup: MergeSetup) -> MergeSetup:
+    """`setup` with its last model again, as often as the method asks for."""
+    more = METHODS[setup.method].least_models - len(setup.models)
+    models = setup.models + max(more, 0) * setup.models[-1:]
+    return replace(setup, models=models, k=len(models))
+
+
 def _folders(setup: MergeSetup) -> dict[Path, Path]:
     """The folders of the sub-models that take part, by what a recipe makes of them."""
     return {Path.cwd() / choice.folder: choice.folder for choice in setup.taking_part}
 
 
-def _place(error: MergeError, setup: MergeSetup) -> tuple[str, Path | None]:
-    """The target and the path of a Problem."""
-    if isinstance(error, OutputError):
-        return ("shard_size_bytes" if error.path is None else "out"), None
+def _place(error: MergeError, setup: MergeSetup, recipe: Recipe | None) -> tuple[str, Path | None]:
+    """The target and the path of a Problem; "" where the error has no address."""
+    model = _model(error, setup, recipe)
+    spec = METHODS[setup.method].parameter(error.field or "")
+    if spec is not None:
+        if _is_of_a_rule(error, spec, setup):
+            return "rules", None
+        return ("models" if spec.name == "weight" else spec.name), model
+    if error.field is not None:
+        target = _FIELDS.get(error.field, "")
+        return target, (setup.base if target == "base" else model if target == "models" else None)
     if isinstance(error, DeviceError):
         return "device", None
-    if isinstance(error, RecipeError):
-        return _place_in_recipe(error.message, setup)
-    if error.path is not None:
-        if setup.base is not None and error.path.is_relative_to(Path.cwd() / setup.base):
-            return "base", setup.base
-        for place, folder in _folders(setup).items():
-            if error.path.is_relative_to(place):
-                return "models", folder
-        if setup.tokenizer_source is not None:
-            return "tokenizer_source", None
-    return ("dtype" if "dtype:" in (error.hint or "") else "models"), None
+    if error.path is not None and setup.base is not None and _is_in(error.path, setup.base):
+        return "base", setup.base
+    return ("models" if model is not None else ""), model
 
 
-def _place_in_recipe(message: str, setup: MergeSetup) -> tuple[str, Path | None]:
-    entry = re.match(r"models, entry (\d+)", message)
-    path = setup.taking_part[int(entry[1]) - 1].folder if entry is not None else None
-    words = set(re.findall(r"\w+", message))
-    for spec in METHODS[setup.method].parameters:
-        if spec.name in words:
-            return ("models" if spec.name == "weight" else spec.name), path
-    if path is not None or "models" in words:
-        return "models", path
-    if "base_model" in words:
-        return "base", None
-    return next((name for name in _FIELDS if name in words), "method"), None
+def _model(error: MergeError, setup: MergeSetup, recipe: Recipe | None) -> Path | None:
+    """The folder of the sub-model that `error` is about, as the set-up names it."""
+    folders = _folders(setup)
+    listed = [choice.folder for choice in setup.taking_part]
+    if recipe is not None:
+        listed = [folders[entry.path] for entry in recipe.models]
+    if error.entry is not None:
+        return listed[error.entry] if error.entry < len(listed) else None
+    if error.path is None:
+        return None
+    return next((folder for folder in folders.values() if _is_in(error.path, folder)), None)
+
+
+def _is_in(path: Path, folder: Path) -> bool:
+    return path.is_relative_to(Path.cwd() / folder)
+
+
+def _is_of_a_rule(error: MergeError, spec: ParameterSpec, setup: MergeSetup) -> bool:
+    """Whether it is a rule that gives the parameter `spec` what cannot be, and not its field."""
+    if not any(rule.parameter == spec.name for rule in setup.rules):
+        return False
+    plain = [setup.parameters.get(spec.name, spec.default)]
+    if spec.name == "weight":
+        plain = [choice.weight for choice in setup.taking_part]
+    try:
+        for value in plain:
+            spec.check(value, spec.name)
+    except RecipeError:
+        return False
+    return True
 
 
 # -- warnings
@@ -288,12 +333,36 @@ def _warnings(setup: MergeSetup, plan: MergePlan) -> Iterator[Problem]:
         yield Problem(text, "What is in the list twice counts twice.", "models", again[0].path)
     else:
         yield from again
-    if len(plan.models) == 1 and plan.recipe.method.name in _COPIES_WITH_ONE_MODEL:
+    yield from _number_warnings(setup)
+    if len(plan.models) == 1 and _copies_one(plan.recipe):
         yield Problem(
             f"The result will be a copy of {plan.models[0].name}, the only sub-model.",
             "Add others, or raise K.",
             "models",
         )
+
+
+def _number_warnings(setup: MergeSetup) -> Iterator[Problem]:
+    """That the method leaves out models which are ticked."""
+    method = METHODS[setup.method]
+    most, taking_part = method.most_models, setup.taking_part
+    ticked = sum(choice.enabled for choice in setup.models)
+    if most is not None and ticked > most == len(taking_part):
+        names = model_names([choice.folder for choice in taking_part])
+        yield Problem(
+            f"{method.title} takes {method.models_text()}, here {', '.join(names)}: the first of "
+            f"{ticked} that are ticked.",
+            "Tick those that are to be merged, or move them to the top.",
+            "models",
+            taking_part[0].folder,
+        )
+
+
+def _copies_one(recipe: Recipe) -> bool:
+    """Whether the method makes of one sub-model a copy of it: the only share is the whole."""
+    switches = (spec for spec in recipe.method.parameters if spec.kind == "flag" and spec.scope == "merge")
+    usual = all(recipe.plain_value(spec.name) == spec.default for spec in switches)
+    return recipe.method.weight == "share" and usual
 
 
 def _disk_warnings(out: Path, left: int) -> Iterator[Problem]:

@@ -203,14 +203,14 @@ class RecipePanel(QWidget):
             self._on_precision_toggled(True)
         fields: dict[str, QWidget] = {
             "method": self.method_box,
-            "seed": self.seed.edit,
             "out": self.output.edit,
-            "vocab": self.forget_button,
-            "tokenizer_source": self.forget_button,
+            **({"seed": self.seed.edit} if self.method.draws is not None else {}),
+            **({"vocab": self.forget_button} if self._vocab is not None else {}),
+            **({"tokenizer_source": self.forget_button} if self._tokenizer is not None else {}),
             **self.parameters.fields,
             **self.precision.fields,
         }
-        if target not in fields or not fields[target].isVisibleTo(self):
+        if target not in fields:
             return False
         fields[target].setFocus(Qt.FocusReason.OtherFocusReason)
         return True

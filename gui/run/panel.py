@@ -113,7 +113,7 @@ class RunPanel(QWidget):
             f"{bytes_text(record.bytes_written)} written to {result.out}",
             *result.warnings,
         ]
-        draws = METHODS[record.recipe["merge_method"]].parameter("resamples") is not None
+        draws = METHODS[record.recipe["merge_method"]].draws is not None
         self.message.show_success(
             f"Merged in {duration_text(record.seconds)}",
             "\n".join(facts),

@@ -64,13 +64,11 @@ class Actions(QObject):
             save_as,
             _action(window, "Open the &demo", "Ctrl+D", recipes.open_demo),
         ]
-        edits = [
-            undo.undo_action(window),
-            undo.redo_action(window),
-            None,
+        self._of_the_seed = [
             _action(window, "Random &seed", "Ctrl+R", seed.dice_button.click),
             _action(window, "&Copy the seed", "Ctrl+Shift+C", seed.copy_button.click),
         ]
+        edits = [undo.undo_action(window), undo.redo_action(window), None, *self._of_the_seed]
         selected = models.actions_
         chosen: list[QAction | None] = [
             _action(window, "Choose the &base…", "Ctrl+B", models.ask_for_base),
@@ -111,17 +109,22 @@ class Actions(QObject):
                 self._while_idle.append(menu)  # its entries enable themselves
         self._while_idle += files
 
-    def update(self, *, merging: bool, can_merge: bool, can_merge_again: bool, has_pictures: bool) -> None:
+    def update(
+        self, *, merging: bool, draws: bool, can_merge: bool, can_merge_again: bool, has_pictures: bool
+    ) -> None:
         """Enable what can be done now.
 
         Args:
             merging: whether a merge runs.
+            draws: whether the method does, and so has a seed.
             can_merge: whether one may be started.
             can_merge_again: whether there is a result that would be different with another seed.
             has_pictures: whether there are any to be saved.
         """
         for entry in self._while_idle:
             entry.setEnabled(not merging)
+        for action in self._of_the_seed:
+            action.setEnabled(draws)
         self.save_pictures.setEnabled(has_pictures and not merging)
         self.merge.setEnabled(can_merge)
         self.cancel.setEnabled(merging)

@@ -21,7 +21,7 @@ __all__ = ["Merger"]
 
 
 class Merger(QObject):
-    """Runs merges, one at a time, and tells how they go.
+    """Runs merges, one at a time, and shows how they go.
 
     Attributes:
         job: the merge that runs; None while none does.
@@ -30,9 +30,9 @@ class Merger(QObject):
 
     Signals:
         planned(): it is in the history now.
-        progressed(): `progress` is another.
+        progressed(): `progress` has changed.
         succeeded(object, object): the MergeSetup that was merged, and its MergeResult.
-        failed(object): a Failure, which is still to be told.
+        failed(object): a Failure, which is still to be shown.
         ended(): no merge runs any more.
     """
 
@@ -56,7 +56,7 @@ class Merger(QObject):
         history: where the runs are written down.
         jobs: keeps the job.
         looking, comparing: keep still while a merge runs, which needs the machine.
-        run, log: tell how it goes.
+        run, log: show how it goes.
         """
         super().__init__(parent)
         self._history, self._jobs = history, jobs

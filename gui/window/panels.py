@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from core.methods import METHODS
 from gui.document.merge_setup import MergeSetup
 from gui.history.panel import HistoryPanel
 from gui.models.panel import ModelsPanel
@@ -46,8 +47,13 @@ class Panels:
         )
         return self.recipe.read_into(before)
 
+    def show_method(self) -> None:
+        """Ask for the models as the method that was chosen takes them."""
+        self.models.set_method(self.recipe.method)
+
     def apply(self, setup: MergeSetup) -> None:
         """Set every field from `setup`."""
+        self.models.set_method(METHODS[setup.method])
         self.models.apply(setup.base, setup.models, setup.k)
         self.recipe.apply(setup)
 

@@ -189,6 +189,7 @@ class MainWindow(QMainWindow):
         self.run.message.clear()
         self.merger.forget_result()
         self._apply(setup)
+        self.recipe.forget_values()
         self.document.begin(self._setup, path)
 
     @Slot(object)
@@ -215,6 +216,9 @@ class MainWindow(QMainWindow):
         """A field changed."""
         if self._applying:
             return
+        self._applying = True
+        self._panels.show_method()
+        self._applying = False
         setup = self.setup()
         if setup.models and not setup.out and not self.recipe.output_field.hasFocus():
             self._suggest(output_beside(setup.models[0].folder))
@@ -274,7 +278,7 @@ class MainWindow(QMainWindow):
     @Slot()
     def merge_again(self) -> None:
         """The same merge with another seed, at random, as soon as it has been checked."""
-        if not self.merging:
+        if not self.merging and self.recipe.method.draws is not None:
             self.models.commit_edits()
             self.recipe.set_seed(secrets.randbelow(2**32))
             self.preflight.wish_merge()
@@ -322,9 +326,10 @@ class MainWindow(QMainWindow):
         self.recipe.setEnabled(not self.merging)
         self.preflight.set_merging(self.merging)
         self.recipes.set_merging(self.merging)
-        draws = self.recipe.method.parameter("resamples") is not None
+        draws = self.recipe.method.draws is not None
         self.actions_.update(
             merging=self.merging,
+            draws=draws,
             can_merge=self.merge_button.isEnabled(),
             can_merge_again=self.merger.result is not None and draws,
             has_pictures=self.observer.findings is not None,

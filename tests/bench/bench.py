@@ -55,7 +55,8 @@ class Result:
 def main() -> None:
     options = _options()
     if options.line:
-        print(json.dumps(vars(_measure(options.line, options.folder, options.models, options.threads))))
+        measured = _measure(options.line, options.folder, options.models, options.threads, options.device)
+        print(json.dumps(vars(measured)))
         return
     recipe = options.folder / "recipe.yaml"
     if not recipe.exists():
@@ -85,6 +86,7 @@ def _options() -> Any:
     parser.add_argument("--models", type=int, default=10, help="K")
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--threads", type=int, default=default_threads())
+    parser.add_argument("--device", default="cpu", help="of merges; the floor has none")
     parser.add_argument("--lines", default=",".join(LINES), help=f"some of {','.join(LINES)}")
     parser.add_argument("--folder", type=Path, default=Path("build/bench"), help="where the models are")
     parser.add_argument(
@@ -109,6 +111,7 @@ def _in_a_process(line: str, options: Any) -> Result:
         return _mergekit(line.removeprefix("mergekit "), options)
     command = [sys.executable, __file__, "--line", line, "--folder", str(options.folder)]
     command += ["--threads", str(options.threads), "--models", str(options.models)]
+    command += ["--device", options.device]
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).parent.parent.parent)}
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=environment)
     return Result(**json.loads(done.stdout))
@@ -138,7 +141,7 @@ def _mergekit(method: str, options: Any) -> Result:
     return Result(seconds, size + size // options.models, usage.ru_maxrss * 1024)
 
 
-def _measure(line: str, folder: Path, models: int, threads: int) -> Result:
+def _measure(line: str, folder: Path, models: int, threads: int, device: str) -> Result:
     """Run one line on the first `models` sub-models, in this process."""
     recipe = load_recipe(folder / "recipe.yaml")
     recipe = replace(recipe, models=recipe.models[:models])
@@ -155,7 +158,7 @@ def _measure(line: str, folder: Path, models: int, threads: int) -> Result:
 
         warm_up(FLOATS["BF16"])
     with _MemoryWatch() as watch:
-        seconds = work(plan, out, threads)
+        seconds = _merge(plan, out, threads, device) if work is _merge else work(plan, out, threads)
     shutil.rmtree(out, ignore_errors=True)
     return Result(seconds, plan.bytes_to_read + plan.bytes_to_write, watch.peak - watch.before)
 
@@ -167,8 +170,8 @@ def _recipe_for(line: str, recipe: Recipe) -> Recipe:
     return replace(recipe, parameters={"resamples": resamples})
 
 
-def _merge(plan: MergePlan, out: Path, threads: int) -> float:
-    return run_merge(plan, out, threads=threads).seconds
+def _merge(plan: MergePlan, out: Path, threads: int, device: str) -> float:
+    return run_merge(plan, out, threads=threads, device=device).seconds
 
 
 def _floor(plan: MergePlan, out: Path, threads: int) -> float:

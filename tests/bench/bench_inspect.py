@@ -28,7 +28,8 @@ from core.dtypes import DTYPES
 from core.kernels.deltas.workspace import compile_measures
 from core.plan.chunking import default_threads
 from core.plan.merge_plan import MergePlan, TensorPlan
-from core.run.executors.threads import run_workers
+from core.run.executors.threads import ThreadExecutor
+from core.run.work import IteratedWork
 from core.sources.files import OpenInputs
 
 LINES = {"floor": "floor: reads alone", "counts": "counts alone", "details": "details"}
@@ -88,12 +89,19 @@ def _floor(plan: MergePlan, threads: int) -> None:
         for first in range(0, tensor.elements, WHOLE_BLOCK)
     )
 
+    class Reading(IteratedWork[tuple[TensorPlan, int, int], None]):
+        def slot(self) -> Reader:
+            return Reader()
+
+        def collect(self, done: None) -> None:
+            """Nothing comes back."""
+
     class Reader:
         def __init__(self) -> None:
             self._inputs = OpenInputs(plan.headers)
             self._buffer = memoryview(bytearray(WHOLE_BLOCK * (len(plan.models) + 1) * 8))
 
-        def handle(self, block: tuple[TensorPlan, int, int]) -> None:
+        def fill(self, block: tuple[TensorPlan, int, int]) -> None:
             tensor, first, elements = block
             buffers, position = [], 0
             for stored in tensor.inputs:
@@ -102,10 +110,16 @@ def _floor(plan: MergePlan, threads: int) -> None:
                 position += size
             self._inputs.read(tensor.inputs, first, buffers)
 
+        def compute(self, block: tuple[TensorPlan, int, int]) -> None:
+            """Nothing is done."""
+
+        def finish(self, block: tuple[TensorPlan, int, int]) -> None:
+            """Nothing is written."""
+
         def close(self) -> None:
             self._inputs.close()
 
-    run_workers(blocks, Reader, threads=threads, token=CancelToken(), poll=lambda: None)
+    ThreadExecutor().run(Reading(blocks), slots=threads, token=CancelToken(), poll=lambda: None)
 
 
 def _print_table(

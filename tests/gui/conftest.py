@@ -20,7 +20,8 @@ from PySide6.QtWidgets import QWidget
 from pytestqt.qtbot import QtBot
 from safetensors.torch import save_file
 
-from core.run.merging import Done, MergeWork
+from core.run.merging import MergeWork
+from core.run.passes import Done
 from core.run.work import Chunk, Slot
 from core.runs.history import History
 from gui.jobs import Job

@@ -26,7 +26,7 @@ class ThreadExecutor:
 
     def run(self, work: Work[C, D], *, slots: int, token: CancelToken, poll: Callable[[], None]) -> None:
         turn = threading.Condition()
-        """Held while the work is asked for a chunk or told of one; notified when it was told."""
+        """Held while the work is asked for a chunk or given what came of one; notified after that."""
         news = threading.Event()
         stop = CancelToken()
         results: queue.SimpleQueue[D] = queue.SimpleQueue()

@@ -18,7 +18,8 @@ from core.plan.merge_plan import MergePlan
 from core.recipe.recipe import parse_recipe
 from core.run import merging
 from core.run.executors.threads import ThreadExecutor
-from core.run.merging import Done, MergeWork, Target
+from core.run.merging import MergeWork, Target
+from core.run.passes import Done
 from core.run.work import LATER, Executor
 from core.table import workspace
 

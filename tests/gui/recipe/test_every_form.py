@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from method_checks import edge_settings, model_numbers
-from PySide6.QtWidgets import QCheckBox, QComboBox
+from PySide6.QtWidgets import QApplication, QCheckBox, QComboBox
 from pytestqt.qtbot import QtBot
 
 from core import RecipeError, load_recipe
@@ -39,6 +39,7 @@ MADE_UP = MethodSpec(
     most_models=3,
     load_arithmetic=lambda: lambda job, first, models, base: (models[0], Counts.zeros(job)),
 )
+Open = Callable[[MergeSetup], MergeSetup]
 BEFORE = MergeSetup("parameter_selection", None, (), 0)
 
 
@@ -49,9 +50,7 @@ def method(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> M
 
 
 @pytest.fixture
-def opened(
-    qtbot: QtBot, method: MethodSpec, window: MainWindow, models: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Callable[[MergeSetup], MergeSetup]]:
+def opened(method: MethodSpec, window: MainWindow, monkeypatch: pytest.MonkeyPatch) -> Open:
     """Opens a set-up in the window, and says what the fields say then."""
     now = iter(range(0, 10_000, 10))  # so that no step grows
     monkeypatch.setattr("gui.document.undo.monotonic", lambda: float(next(now)))
@@ -60,8 +59,7 @@ def opened(
         window.recipes.opened.emit(setup, None)
         return window.setup()
 
-    yield open_setup
-    qtbot.waitUntil(lambda: window.idle)
+    return open_setup
 
 
 def setup_of(
@@ -99,11 +97,12 @@ def every_setup(method: MethodSpec, models: Path, out: Path) -> Iterator[MergeSe
 
 
 def test_a_form_gives_back_what_it_was_given(
-    method: MethodSpec, window: MainWindow, opened: Callable[[MergeSetup], MergeSetup], models: Path, out: Path
+    method: MethodSpec, window: MainWindow, opened: Open, models: Path, out: Path
 ) -> None:
     for setup in every_setup(method, models, out):
         assert opened(setup) == setup
     fields = window.recipe.parameters.fields
+    QApplication.processEvents()  # until then Qt has not shown what is new
     assert list(fields) == [spec.name for spec in method.parameters if spec.name != "weight"]
     for spec in form_parameters(method):
         field = fields[spec.name]
@@ -114,12 +113,13 @@ def test_a_form_gives_back_what_it_was_given(
 
 
 def test_only_what_the_method_has_is_asked_for(
-    method: MethodSpec, window: MainWindow, opened: Callable[[MergeSetup], MergeSetup], models: Path, out: Path
+    method: MethodSpec, window: MainWindow, opened: Open, models: Path, out: Path
 ) -> None:
     number = model_numbers(method)[-1]
     opened(setup_of(method, {}, models, number, out))
     window.models.add_sub_models([models / f"run-{at}" for at in range(number + 1, 6)])
     recipe, k_box = window.recipe, window.models.k_box
+    QApplication.processEvents()
     for widget in (recipe.seed, recipe.seed.edit, recipe.seed.dice_button):
         assert widget.isVisibleTo(window) == (method.draws is not None)
     assert window.models.table.isColumnHidden(Column.WEIGHT) == (method.weight is None)
@@ -151,7 +151,7 @@ def test_a_set_up_is_the_same_after_it_was_saved(
 
 
 def test_every_parameter_can_be_undone(
-    method: MethodSpec, window: MainWindow, opened: Callable[[MergeSetup], MergeSetup], models: Path, out: Path
+    method: MethodSpec, window: MainWindow, opened: Open, models: Path, out: Path
 ) -> None:
     begun = opened(setup_of(method, {}, models, model_numbers(method)[-1], out))
     undo = window.document.undo
@@ -179,7 +179,7 @@ def test_a_report_is_made_of_every_method(
     qtbot: QtBot,
     method: MethodSpec,
     window: MainWindow,
-    opened: Callable[[MergeSetup], MergeSetup],
+    opened: Open,
     models: Path,
     out: Path,
 ) -> None:

@@ -1,0 +1,100 @@
+"""The passes over one tensor: folds that find things out of the whole of it, then the map."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.digest import PIECE_BYTES
+from core.kernels.interface import MapJob, Values
+from core.methods import MethodSpec
+from core.methods.folds import FoldTotal
+from core.plan.chunking import chunk_elements
+from core.plan.merge_plan import TensorPlan
+from core.run.tally import Written
+from core.run.work import Chunk
+
+__all__ = ["Done", "TensorPasses"]
+
+
+@dataclass(frozen=True)
+class Done:
+    """What came of a chunk.
+
+    Attributes:
+        chunk: which one.
+        bytes_read: of weights.
+        outputs: what was written to each output; empty for a fold.
+        rows: what the fold of each output's job found; None for a job without that fold. Empty for a map.
+    """
+
+    chunk: Chunk
+    bytes_read: int
+    outputs: tuple[Written, ...] = ()
+    rows: tuple[NDArray[np.generic] | None, ...] = ()
+
+
+class TensorPasses:
+    """One tensor of the inputs, what it becomes in each output, and its folds while they go on.
+
+    Attributes:
+        plans: of each output.
+        name: of the tensor.
+        elements: their number.
+        folds: passes before the map: as many as the output with the most has.
+        inputs: what is read: the sub-models, and the base where an output wants it.
+        bytes_to_read: of all passes.
+    """
+
+    def __init__(self, plans: Sequence[TensorPlan], methods: Sequence[MethodSpec]) -> None:
+        self.plans, self._methods = tuple(plans), methods
+        self.name = plans[0].output.name
+        self.elements = plans[0].elements
+        self.folds = max(plan.folds for plan in plans)
+        self.inputs = max((plan.inputs for plan in plans), key=len)
+        self.bytes_to_read = (self.folds + 1) * sum(source.bytes_to_read for source in self.inputs)
+        self.copied = plans[0].job is None
+        self._found = [Values() for _ in plans]
+        self._totals: list[FoldTotal | None] = []
+        self._early: dict[int, Done] = {}
+        self._next = 0
+
+    def jobs(self, found: Sequence[Values]) -> list[MapJob]:
+        """The job of each output with what was found so far."""
+        return [
+            replace(plan.job, found=values) if values else plan.job
+            for plan, values in zip(self.plans, found, strict=True)
+            if plan.job is not None
+        ]
+
+    def chunk_elements(self, slots: int, budget_bytes: int, chunk_bytes: int) -> int:
+        """Elements of a chunk that suits every output."""
+        size = min(chunk_elements(plan, slots, budget_bytes, chunk_bytes) for plan in self.plans)
+        piece = max(PIECE_BYTES // plan.output.dtype.itemsize for plan in self.plans)
+        return size if size >= self.elements else max(piece, size // piece * piece)
+
+    def add(self, done: Done) -> tuple[Values, ...] | None:
+        """Take what folds found in a chunk; return what they found in all, when it was the last one."""
+        if not self._totals:
+            self._totals = [
+                FoldTotal(method.folds[done.chunk.step]) if done.chunk.step < plan.folds else None
+                for plan, method in zip(self.plans, self._methods, strict=True)
+            ]
+        self._early[done.chunk.first] = done
+        while (due := self._early.pop(self._next, None)) is not None:  # in the tensor's order
+            for total, rows in zip(self._totals, due.rows, strict=True):
+                if total is not None and rows is not None:
+                    total.add(rows)
+            self._next += due.chunk.elements
+        if self._next < self.elements:
+            return None
+        jobs = self.jobs(done.chunk.found)
+        self._found = [
+            job.found if total is None else Values.from_mapping({**job.found, **total.finish(job)})
+            for job, total in zip(jobs, self._totals, strict=True)
+        ]
+        self._totals, self._next = [], 0
+        return tuple(self._found)

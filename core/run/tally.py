@@ -1,0 +1,92 @@
+"""What is known of an output tensor while its chunks come in, and its record when all have."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from core.digest import TensorDigest
+from core.kernels.interface import Counts, Int64s, Values
+from core.plan.merge_plan import MergePlan, TensorPlan
+from core.run.record import TensorRecord
+from core.run.work import Chunk
+
+__all__ = ["Tally", "Written", "no_counts"]
+
+
+@dataclass(frozen=True)
+class Written:
+    """What was written of a chunk to one output.
+
+    Attributes:
+        size_bytes: how much.
+        digests: of its pieces, 16 bytes each.
+        counts: what was counted; None for a tensor that is copied and has no numbers.
+        differs: the sub-models whose copy differs, for a tensor that is copied.
+    """
+
+    size_bytes: int
+    digests: bytes
+    counts: Counts
+    differs: frozenset[int] = frozenset()
+
+
+class Tally:
+    """What is known of one output tensor while its chunks come in."""
+
+    def __init__(self, plan: TensorPlan, merge: MergePlan) -> None:
+        self._plan, self._merge = plan, merge
+        self._digest = TensorDigest(plan.output.size_bytes)
+        self._counts: Counts | None = None
+        self._differs: set[int] = set()
+        self.left = plan.elements
+
+    def add(self, chunk: Chunk, written: Written) -> None:
+        self._digest.add(written.digests, chunk.first * self._plan.output.dtype.itemsize)
+        self._differs |= written.differs
+        self.left -= chunk.elements
+        if self._counts is None:
+            self._counts = written.counts
+        else:
+            self._counts.add(written.counts)
+
+    def record(self) -> TensorRecord:
+        plan, merge = self._plan, self._merge
+        counts = self._counts or no_counts(plan)
+        nonfinite: list[int | None] = [int(count) for count in counts.nonfinite]
+        nonfinite += [None] * (len(merge.models) + 1 - len(nonfinite))
+        return TensorRecord(
+            name=plan.output.name,
+            shape=plan.output.shape,
+            dtype=plan.output.dtype.name,
+            action="copied" if plan.job is None else "merged",
+            elements=plan.elements,
+            zero_delta=_tuple(counts.zero_delta),
+            changed_by=_tuple(counts.changed_by),
+            zero_after_draw=_tuple(counts.zero_after_draw),
+            selected=_tuple(counts.selected),
+            nonfinite=tuple(nonfinite),
+            digest=self._digest.hexdigest(),
+            differs_in=tuple(merge.models[at].name for at in sorted(self._differs)),
+            **_ruled(plan, merge),
+        )
+
+
+def no_counts(plan: TensorPlan) -> Counts:
+    """The counts of a tensor of which nothing was counted."""
+    return Counts(np.zeros(len(plan.inputs), np.int64)) if plan.job is None else Counts.zeros(plan.job)
+
+
+def _ruled(plan: TensorPlan, merge: MergePlan) -> dict[str, Any]:
+    """The values that rules may make differ between tensors, as a TensorRecord has them."""
+    if plan.job is None:
+        return {}
+    values = {name: plan.job.parameters[name] for name in merge.recipe.ruled}
+    weights = values.pop("weight", None)
+    return {"weights": weights, "parameters": Values.from_mapping(values)}
+
+
+def _tuple(counts: Int64s | None) -> tuple[int, ...] | None:
+    return None if counts is None else tuple(int(count) for count in counts)
