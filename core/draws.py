@@ -1,4 +1,4 @@
-"""The draw contract, version 1: which sub-model a parameter is taken from.
+"""The draw contract, version 1 (docs/design.md, 2.2): which sub-model a parameter is taken from.
 
 Every random choice is a pure function of (seed, tensor name, element, draw). This module is
 written to be read; the kernels compute the same words faster.

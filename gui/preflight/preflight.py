@@ -306,6 +306,7 @@ def _is_of_a_rule(error: MergeError, spec: ParameterSpec, setup: MergeSetup) -> 
 
 
 def _warnings(setup: MergeSetup, plan: MergePlan) -> Iterator[Problem]:
+    yield from _number_warnings(setup)
     first = setup.taking_part[0].folder
     for warning in plan.warnings:
         about_tokens = "tokenizer" in warning and setup.tokenizer_source is not None
@@ -333,7 +334,6 @@ def _warnings(setup: MergeSetup, plan: MergePlan) -> Iterator[Problem]:
         yield Problem(text, "What is in the list twice counts twice.", "models", again[0].path)
     else:
         yield from again
-    yield from _number_warnings(setup)
     if len(plan.models) == 1 and _copies_one(plan.recipe):
         yield Problem(
             f"The result will be a copy of {plan.models[0].name}, the only sub-model.",
@@ -352,7 +352,9 @@ def _number_warnings(setup: MergeSetup) -> Iterator[Problem]:
         yield Problem(
             f"{method.title} takes {method.models_text()}, here {', '.join(names)}: the first of "
             f"{ticked} that are ticked.",
-            "Tick those that are to be merged, or move them to the top.",
+            "Tick only the one to be merged, or move it to the top."
+            if most == 1
+            else "Tick only those to be merged, or move them to the top.",
             "models",
             taking_part[0].folder,
         )

@@ -55,7 +55,7 @@ class ParameterForm(QWidget):
             field = _field(spec)
             if isinstance(field, QCheckBox):
                 field.toggled.connect(self.changed)
-                self.form.addRow("", field)
+                self.form.addRow(QLabel(), field)  # a label that is aligned with the others
             else:
                 signal = field.currentIndexChanged if isinstance(field, QComboBox) else field.valueChanged
                 signal.connect(self.changed)

@@ -176,7 +176,7 @@ def slerp_shares(t: float, base: float, model: float, dot: float) -> tuple[float
 
 
 def ordered_sum(left: np.ndarray, right: np.ndarray) -> float:
-    """The sum of left * right (float64) in the order of the design."""
+    """The sum of left * right (float64) in the order of docs/design.md, 2.1."""
     with np.errstate(all="ignore"):
         products = np.zeros(-(-left.size // 4096) * 4096)
         products[: left.size] = left * right

@@ -24,7 +24,7 @@ Array = NDArray[Any]
 class DeltaSums:
     """What one chunk holds. Counts are exact; the rest are sums in float64.
 
-    With θ_i and θ_pre as DESIGN 2.1 converts them, τ_i = θ_i − θ_pre is rounded once to the computing
+    With θ_i and θ_pre converted as in docs/design.md, 2.1, τ_i = θ_i − θ_pre is rounded once to the computing
     type: float64 for F64, float32 for all others. Where it is not finite, because θ_i or θ_pre is not or
     their difference overflows, the element is left out of all that follows `left_out`, as if τ_i were 0.
 

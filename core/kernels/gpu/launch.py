@@ -200,7 +200,11 @@ def _matrix(rows: list[Tensor], dtype: DType) -> Tensor:
     words = [torch_values.words_of(row) for row in rows]
     length = words[0].numel()
     step = length * dtype.itemsize
-    if all(row.data_ptr() == words[0].data_ptr() + at * step for at, row in enumerate(words)):
+    memory, first = words[0].untyped_storage().data_ptr(), words[0].data_ptr()
+    if all(  # tensors of their own may lie in a row by chance: they are no one matrix to torch
+        row.untyped_storage().data_ptr() == memory and row.data_ptr() == first + at * step
+        for at, row in enumerate(words)
+    ):
         return words[0].as_strided((len(rows), length), (length, 1))
     return torch.stack(words)
 

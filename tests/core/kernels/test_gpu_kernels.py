@@ -359,21 +359,38 @@ def test_a_workspace_remembers_nothing_of_the_tensor_before(cases) -> None:
         check(case, workspace)
 
 
-def test_values_go_to_the_kernel_as_they_lie(monkeypatch) -> None:
+@pytest.fixture
+def launched(monkeypatch) -> list[tuple]:
+    """The arguments and options of kernels, which are not launched."""
+    calls: list[tuple] = []
+    monkeypatch.setattr(gpu_launch, "_launch", lambda kernel, grid, *call: calls.append(call))
+    return calls
+
+
+def test_values_go_to_the_kernel_as_they_lie(launched) -> None:
     """No copy of the inputs on the device where all are of one type."""
-    launched = []
-    monkeypatch.setattr(
-        gpu_launch, "_launch", lambda kernel, grid, arguments, options: launched.append(arguments)
-    )
     stored = torch.zeros(3 * 4096, dtype=torch.bfloat16)
     rows = list(stored.view(3, 4096))
     gpu_launch.selection(selection_job("BF16", (1.0, 1.0)), 0, rows, 4096)
-    marks, base, values = launched[0][:3]
+    marks, base, values = launched[0][0][:3]
     assert [tensor.data_ptr() for tensor in (marks, base, values)] == [
         stored.data_ptr(),
         rows[2].data_ptr(),
         stored.data_ptr(),
     ]
+
+
+def test_an_average_is_compiled_without_fused_multiply_add(launched) -> None:
+    gpu_launch.averaging(average_job("BF16", (1.0, 0.3)), 0, list(torch.ones(2, 4096).bfloat16()), 4096)
+    assert launched[0][1]["enable_fp_fusion"] is False
+
+
+def test_tensors_that_lie_in_a_row_by_chance_are_averaged_too() -> None:
+    """As a device's allocator places converted ones: each has memory of its own."""
+    memory = np.repeat(np.array([1.0, 2.0, 6.0], np.float32), 4096)
+    rows = [torch.from_numpy(row) for row in memory.reshape(3, 4096)]
+    merged = gpu_launch.averaging(average_job("F32", (1.0,) * 3), 0, rows, 4096)
+    assert (merged.values == 3).all()
 
 
 # -- memory of the device ------------------------------------------------------------------------------------

@@ -22,7 +22,7 @@ from core.torch_values import torch_dtype
 
 SIZES = [1, 2, 63, 64, 65, 127, 4095, 4096, 4097, 4160, 9001]
 
-# -- the order of the design, one operation after the other --------------------------------------------------
+# -- the order of docs/design.md, 2.1, one operation after the other --------------------------------------
 
 
 def multiply_and_add(lane: float, one: float, other: float) -> float:
@@ -32,7 +32,7 @@ def multiply_and_add(lane: float, one: float, other: float) -> float:
 
 
 def fused(lane: float, one: float, other: float) -> float:
-    """What the design forbids: one rounding of finite numbers."""
+    """What docs/design.md, 2.1, forbids: one rounding of finite numbers."""
     return float(Fraction(lane) + Fraction(one) * Fraction(other))
 
 

@@ -17,6 +17,7 @@ import pytest
 
 import core.runs.history
 from core.errors import MergeError, OutputError, RecipeError
+from core.methods import METHODS, Draws
 from core.recipe.recipe import Recipe, parse_recipe, recipe_as_dict
 from core.run.record import RunRecord
 from core.runs.history import History, HistoryEntry, default_history_folder
@@ -121,7 +122,45 @@ def test_n_may_mean_nothing_or_differ(tmp_path: Path) -> None:
     assert not HistoryEntry.begin(recipe, tmp_path / "out").draws
     recipe = make_recipe(tmp_path, parameters={"resamples": [{"filter": "mlp", "value": 2}, {"value": 4}]})
     entry = HistoryEntry.begin(recipe, tmp_path / "out")
-    assert (entry.draws, entry.n) == (True, None)
+    assert (entry.draws, entry.n, entry.n_differs) == (True, None, True)
+
+
+def test_a_method_may_draw_without_drawing_again(
+    history: History, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    selection = METHODS["parameter_selection"]
+    weight = tuple(spec for spec in selection.parameters if spec.name == "weight")
+    once = replace(selection, name="once", draws=Draws(), parameters=weight)
+    monkeypatch.setitem(METHODS, "once", once)
+    begun = HistoryEntry.begin(make_recipe(tmp_path, merge_method="once", parameters={}), tmp_path / "out")
+    assert (begun.draws, begun.n, begun.n_differs) == (True, None, False)
+    history.add(begun)
+    assert history.entries() == (begun,)
+
+
+@pytest.mark.parametrize(
+    ("method", "written", "n_differs"),
+    [
+        ("parameter_selection", {"draws": True, "n": 4}, False),
+        ("parameter_selection", {"draws": True, "n": None}, True),
+        ("linear", {"draws": False, "n": 0}, False),
+        ("linear", {"draws": False, "n": None}, False),
+    ],
+)
+def test_what_version_0_1_wrote_opens_unchanged(
+    history: History, tmp_path: Path, method: str, written: dict[str, object], n_differs: bool
+) -> None:
+    recipe = make_recipe(tmp_path, merge_method=method, parameters={})
+    history.add(HistoryEntry.begin(recipe, tmp_path / "out"))
+    (path,) = history.folder.iterdir()
+    data = json.loads(path.read_text()) | written
+    del data["n_differs"]
+    data["recipe"]["vocab"] = "union"
+    path.write_text(json.dumps(data))
+    (entry,) = history.entries()
+    assert {key: getattr(entry, key) for key in written} == written
+    assert entry.n_differs == n_differs
+    assert replace(entry.recipe(), vocab=None) == recipe
 
 
 def test_how_a_run_ended_is_kept(history: History, begun: HistoryEntry) -> None:

@@ -121,9 +121,10 @@ def test_n_and_seed_where_they_mean_something(
     history.add(made(entry, 1, draws=False, n=0))
     history.add(made(entry, 2, n=None, n_differs=True))
     history.add(made(entry, 3, n=0))
+    history.add(made(entry, 4, n=None))
     panel = open_panel()
-    assert column(panel, Column.N) == ["0", "rules", "–"]
-    assert column(panel, Column.SEED) == ["7", "7", "–"]
+    assert column(panel, Column.N) == ["–", "0", "rules", "–"]
+    assert column(panel, Column.SEED) == ["7", "7", "7", "–"]
 
 
 def test_an_output_that_is_gone_is_struck_through(three: list[HistoryEntry], open_panel: Open) -> None:

@@ -12,11 +12,20 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import gui.preflight.preflight
-from core import Cancelled, CancelToken
+from core import (
+    Cancelled,
+    CancelToken,
+    CheckpointError,
+    IncompatibleError,
+    MergeError,
+    OutputError,
+    RecipeError,
+)
 from core.checkpoint import headers
+from core.methods import METHODS
 from core.plan.estimate import Throughput
-from gui.document.merge_setup import MergeSetup, ModelChoice
-from gui.preflight.preflight import look_ahead
+from gui.document.merge_setup import MergeSetup, ModelChoice, Rule
+from gui.preflight.preflight import look_ahead, problem_of
 from gui.preflight.report import PlanReport
 
 MakeSetup = Callable[..., MergeSetup]
@@ -111,6 +120,15 @@ def test_a_base_that_is_none_is_the_only_error(make_setup: MakeSetup, tmp_path: 
         ({"out_dtype": "int7"}, "out_dtype"),
         ({"tokenizer_source": Path("/no/such/folder")}, "tokenizer_source"),
         ({"out": "/proc/merged"}, "out"),
+        ({"vocab": "base"}, "vocab"),
+        ({"method": "task_arithmetic", "parameters": {"lambda": 1e300}}, "lambda"),
+        ({"method": "task_arithmetic", "parameters": {"normalize": 2}}, "normalize"),
+        ({"method": "slerp", "k": 1, "parameters": {"t": float("nan")}}, "t"),
+        ({"method": "slerp", "k": 3, "parameters": {}}, "models"),
+        ({"rules": (Rule("resamples", None, "mlp", (1000,)),)}, "rules"),
+        ({"rules": (Rule("weight", None, "mlp", (-1.0,)),)}, "rules"),
+        ({"rules": (Rule("weight", None, "mlp", (0.0,)),)}, "rules"),
+        ({"rules": (Rule("weight", None, "mlp", (1e300,)),), "method": "task_arithmetic"}, "rules"),
     ],
 )
 def test_errors_lead_to_their_field(make_setup: MakeSetup, changes: dict[str, object], target: str) -> None:
@@ -119,9 +137,63 @@ def test_errors_lead_to_their_field(make_setup: MakeSetup, changes: dict[str, ob
 
 
 def test_a_weight_leads_to_its_model(make_setup: MakeSetup, models: Path) -> None:
-    choices = (ModelChoice(models / "run-1"), ModelChoice(models / "run-2", weight=-1.0))
+    choices = (
+        ModelChoice(models / "run-3", enabled=False),
+        ModelChoice(models / "run-1"),
+        ModelChoice(models / "run-2", weight=-1.0),
+    )
     (error,) = report_on(make_setup(models=choices, k=2)).errors
-    assert error.target == "models"
+    assert (error.target, error.path) == ("models", models / "run-2")
+    rules = (Rule("weight", models / "run-1", "mlp", (0.5,)),)  # which is sound, and not the reason
+    (error,) = report_on(make_setup(models=choices, k=2, rules=rules)).errors
+    assert (error.target, error.path) == ("models", models / "run-2")
+
+
+def test_weights_that_make_no_sense_together_lead_to_the_models(make_setup: MakeSetup, models: Path) -> None:
+    choices = tuple(ModelChoice(models / f"run-{at}", weight) for at, weight in ((1, 1.0), (2, -1.0)))
+    (error,) = report_on(make_setup(models=choices, k=2, method="linear", parameters={})).errors
+    assert (error.target, error.path) == ("models", None)
+
+
+def test_entries_are_counted_without_the_base(make_setup: MakeSetup, models: Path, tmp_path: Path) -> None:
+    """A link to the base in the list is no sub-model, and an error of the plan does not count it."""
+    (tmp_path / "link").symlink_to(models / "base")
+    choices = tuple(ModelChoice(folder) for folder in (tmp_path / "link", models / "run-1", models / "run-2"))
+    setup = make_setup(models=choices)
+    error = IncompatibleError("it does not fit", field="models", entry=1)
+    assert problem_of(error, setup).path == models / "run-1"
+    assert problem_of(error, setup, setup.recipe()).path == models / "run-2"
+
+
+@pytest.mark.parametrize(
+    ("error", "target", "name"),
+    [
+        (RecipeError("models, weight and seed are wrong"), "", None),
+        (RecipeError("something else", field="slices"), "", None),
+        (RecipeError("no such method", field="merge_method"), "method", None),
+        (RecipeError("no base", field="base_model"), "base", "base"),
+        (CheckpointError("damaged", field="models", entry=2), "models", "run-3"),
+        (CheckpointError("damaged", field="base_model"), "base", "base"),
+        (CheckpointError("damaged", path=Path("run-2", "config.json")), "models", "run-2"),
+        (CheckpointError("damaged", path=Path("base", "config.json")), "base", "base"),
+        (CheckpointError("damaged", path=Path("elsewhere")), "", None),
+        (IncompatibleError("no type", field="dtype", tensor="mlp"), "dtype", None),
+        (RecipeError("too many", field="resamples"), "resamples", None),
+        (RecipeError("too heavy", field="weight", entry=0), "models", "run-1"),
+        (OutputError("full", field="out"), "out", None),
+        (OutputError("too small", field="shard_size"), "shard_size_bytes", None),
+        (MergeError("NaN", field="nonfinite", tensor="mlp"), "nonfinite", None),
+        (RecipeError("too many models", field="models", entry=99), "models", None),
+    ],
+)
+def test_an_error_leads_where_its_address_says(
+    make_setup: MakeSetup, models: Path, error: MergeError, target: str, name: str | None
+) -> None:
+    """And nowhere without one: its sentence is not read."""
+    if error.path is not None:
+        error.path = models / error.path
+    problem = problem_of(error, make_setup())
+    assert (problem.target, problem.path) == (target, models / name if name is not None else None)
 
 
 def test_an_output_folder_that_exists_is_an_error(make_setup: MakeSetup, tmp_path: Path) -> None:
@@ -131,9 +203,59 @@ def test_an_output_folder_that_exists_is_an_error(make_setup: MakeSetup, tmp_pat
     assert report.free_disk_bytes is not None
 
 
-def test_one_sub_model_is_worth_a_warning(make_setup: MakeSetup) -> None:
-    assert any("copy of run-1" in warning.message for warning in report_on(make_setup(k=1)).warnings)
-    assert not any("copy of" in warning.message for warning in report_on(make_setup()).warnings)
+@pytest.mark.parametrize(
+    ("method", "parameters", "copies"),
+    [
+        ("parameter_selection", {}, True),
+        ("linear", {}, True),
+        ("linear", {"normalize": False}, False),
+        ("task_arithmetic", {}, False),
+        ("slerp", {}, False),
+    ],
+)
+def test_one_sub_model_is_worth_a_warning_where_it_is_copied(
+    make_setup: MakeSetup, method: str, parameters: dict[str, object], copies: bool
+) -> None:
+    report = report_on(make_setup(k=1, method=method, parameters=parameters))
+    assert report.plan is not None
+    assert any("copy of run-1" in warning.message for warning in report.warnings) == copies
+    if method != "slerp":
+        assert not any("copy of" in warning.message for warning in report_on(make_setup()).warnings)
+
+
+def test_models_that_the_method_does_not_take_are_worth_a_warning(
+    make_setup: MakeSetup, models: Path
+) -> None:
+    slerp = make_setup(k=1, method="slerp", parameters={})
+    (warning,) = (one for one in report_on(slerp).warnings if "takes" in one.message)
+    assert warning.message == (
+        "Spherical interpolation takes exactly 1 sub-model, here run-1: the first of 3 that are ticked."
+    )
+    assert (warning.target, warning.path) == ("models", models / "run-1")
+    alone = replace(slerp, models=slerp.models[:1])
+    assert not [one for one in report_on(alone).warnings if "takes" in one.message]
+
+
+def test_every_model_fits_a_method_that_takes_several(
+    make_setup: MakeSetup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those that take no part are looked at one by one all the same."""
+    several = replace(METHODS["linear"], name="several", title="Several", least_models=3)
+    monkeypatch.setitem(METHODS, "several", several)
+    report = report_on(make_setup(k=2, method="several", parameters={}))
+    assert [error.message for error in report.errors] == [
+        "Several takes 3 sub-models or more: let 1 more take part."
+    ]
+    assert list(report.states.values()) == [None, None, None]
+
+
+def test_a_weight_of_nothing_is_no_reason_not_to_fit(
+    make_setup: MakeSetup, models: Path, tmp_path: Path
+) -> None:
+    choices = (ModelChoice(models / "run-1", 0.0), ModelChoice(tmp_path / "missing"))
+    report = report_on(make_setup(models=choices, k=2))
+    assert [error.path for error in report.errors] == [tmp_path / "missing"]
+    assert report.states[models / "run-1"] is None
 
 
 def test_a_model_that_is_there_twice_is_worth_a_warning(

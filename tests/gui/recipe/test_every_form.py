@@ -133,21 +133,34 @@ def test_only_what_the_method_has_is_asked_for(
     assert {action.isEnabled() for action in seeds} == {method.draws is not None}
 
 
+@pytest.mark.parametrize("method", [MADE_UP.name], indirect=True)
+def test_a_switch_of_one_sub_model_is_kept_and_told(
+    method: MethodSpec, window: MainWindow, opened: Open, models: Path, out: Path
+) -> None:
+    setup = setup_of(method, {"majority": [False, True]}, models, 2, out)
+    assert opened(setup) == setup
+    others = window.recipe.rules.others_label
+    assert others.text() == "Some sub-models have their own Majority, as the recipe said."
+    window.recipe.method_box.setCurrentIndex(window.recipe.method_box.findData("slerp"))
+    assert others.text() == "1 rule for Majority is kept for methods that have it."
+
+
 def test_a_set_up_is_the_same_after_it_was_saved(
     method: MethodSpec, models: Path, tmp_path: Path, out: Path
 ) -> None:
-    saved = 0
+    saved, refused = 0, set()
     for setup in every_setup(method, models, out):
         try:
             recipe = setup.recipe()
         except RecipeError as error:  # these values make no sense together
-            assert error.field in {spec.name for spec in method.parameters}
+            refused.add(error.field)
             continue
         save_recipe(recipe, tmp_path / "recipe.yaml")
         again = setup_of_recipe(load_recipe(tmp_path / "recipe.yaml"), replace(BEFORE, out=str(out)))
         assert (again, again.recipe()) == (setup, recipe)
         saved += 1
     assert saved > len(method.parameters)
+    assert refused <= {spec.name for spec in method.parameters}
 
 
 def test_every_parameter_can_be_undone(

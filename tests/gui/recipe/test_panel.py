@@ -23,6 +23,7 @@ from gui.jobs import JobKeeper
 from gui.recipe.panel import RecipePanel
 from gui.settings import Settings
 from gui.widgets.fields import ExactSpinBox
+from gui.widgets.theme import GRID
 
 BEFORE = MergeSetup("parameter_selection", Path("/models/base"), (ModelChoice(Path("/models/run-1")),), 1)
 FULL = replace(
@@ -147,6 +148,73 @@ def test_a_form_is_built_from_what_the_method_says(
     assert read(panel).parameters["rescale"] is False
     panel.apply(replace(BEFORE, method="odd", parameters={"scale": -1e-20}))
     assert read(panel).parameters["scale"] == -1e-20
+
+
+def test_what_was_set_comes_back_where_a_method_takes_it(panel: RecipePanel) -> None:
+    fields = panel.parameters.fields
+    panel.parameters.set_values({"resamples": 9})
+    choose(panel.method_box, "linear")
+    choose(panel.method_box, "task_arithmetic")
+    assert read(panel).parameters == {"lambda": 1.0, "normalize": False}  # its own defaults
+    panel.parameters.set_values({"lambda": 0.5, "normalize": True})
+    choose(panel.method_box, "linear")
+    panel.parameters.set_values({"normalize": False})
+    choose(panel.method_box, "parameter_selection")
+    assert read(panel).parameters == {"resamples": 9}
+    choose(panel.method_box, "task_arithmetic")
+    assert read(panel).parameters == {"lambda": 0.5, "normalize": False}
+    panel.forget_values()
+    choose(panel.method_box, "parameter_selection")
+    assert read(panel).parameters == {"resamples": 1}
+    assert fields is not panel.parameters.fields
+
+
+def test_what_a_method_does_not_take_stays_behind(
+    qtbot: QtBot, jobs: JobKeeper, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    selection = METHODS["parameter_selection"]
+    weight, n = selection.parameters
+    few = replace(selection, name="few", parameters=(weight, replace(n, maximum=4)))
+    monkeypatch.setitem(METHODS, "few", few)
+    panel = make_panel(qtbot, jobs, settings)
+    for typed, taken in ((9, 1), (3, 3)):
+        choose(panel.method_box, "parameter_selection")
+        panel.parameters.set_values({"resamples": typed})
+        choose(panel.method_box, "few")
+        assert read(panel).parameters == {"resamples": taken}
+
+
+@pytest.mark.parametrize("number", [1e-300, -2.5e300, 0.1 + 0.2, 1 / 3, 1e16 + 2, 0.0])
+def test_a_number_keeps_every_digit(qtbot: QtBot, panel: RecipePanel, number: float) -> None:
+    choose(panel.method_box, "task_arithmetic")
+    panel.parameters.set_values({"lambda": number})
+    assert read(panel).parameters["lambda"] == number
+    field = panel.parameters.fields["lambda"]
+    field.setFocus()
+    field.selectAll()
+    qtbot.keyClicks(field, repr(number))
+    assert read(panel).parameters["lambda"] == number
+
+
+def test_a_number_steps_on_from_zero(qtbot: QtBot, panel: RecipePanel) -> None:
+    choose(panel.method_box, "slerp")
+    panel.parameters.set_values({"t": 0.0})
+    qtbot.keyClick(panel.parameters.fields["t"], Qt.Key.Key_Up)
+    assert read(panel).parameters["t"] == 0.1
+    panel.parameters.set_values({"t": 0.0})
+    qtbot.keyClick(panel.parameters.fields["t"], Qt.Key.Key_Down)
+    assert read(panel).parameters["t"] == -0.1
+
+
+def test_only_methods_that_draw_have_a_seed(panel: RecipePanel) -> None:
+    for method, spec in METHODS.items():
+        choose(panel.method_box, method)
+        QApplication.processEvents()
+        assert panel.seed.isVisible() == (spec.draws is not None)
+        assert panel.show_field("seed") == (spec.draws is not None)
+        above = panel.seed if spec.draws is not None else panel.parameters
+        gap = panel.output.mapTo(panel, QPoint()).y() - above.mapTo(panel, QPoint(0, above.height())).y()
+        assert 0 <= gap <= 2 * GRID
 
 
 @pytest.mark.parametrize(("typed", "seed"), [("0", 0), ("18446744073709551615", 2**64 - 1), ("", None)])

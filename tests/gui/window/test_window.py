@@ -52,6 +52,51 @@ def test_a_weight_that_is_being_typed_is_saved(qtbot: QtBot, window: MainWindow,
     assert window.setup().models[1].weight == 2.5
 
 
+def test_a_choice_of_the_method_is_one_step(
+    qtbot: QtBot, window: MainWindow, models: Path, tmp_path: Path
+) -> None:
+    """Also where it takes fewer sub-models."""
+    open_recipe(qtbot, window, models, tmp_path / "out")
+    before, box = window.setup(), window.recipe.method_box
+    box.setCurrentIndex(box.findData("slerp"))
+    slerp = window.setup()
+    assert (slerp.k, slerp.parameters, len(slerp.models)) == (1, {"t": 0.5}, 3)
+    assert window.document.undo.undo_label == "method"
+    qtbot.waitUntil(lambda: window.preflight.checked)
+    assert window.merge_button.isEnabled()
+    assert "takes exactly 1 sub-model, here run-1" in window.preflight.problems.texts[0]
+    window.preflight.problems.links[0].click()
+    assert window.models.table.selected_rows() == [0]
+    window.document.undo.undo()
+    assert window.setup() == before
+    assert window.models.k_box.value() == 3
+    window.document.undo.redo()
+    assert window.setup() == slerp
+    box.setCurrentIndex(box.findData("parameter_selection"))
+    assert (window.setup().k, window.setup().parameters) == (3, {"resamples": 4})
+    window.recipe.set_resamples(6)
+    window.document.begin(window.setup())  # nothing to be lost
+    window.recipes.new()
+    box.setCurrentIndex(box.findData("slerp"))
+    box.setCurrentIndex(box.findData("parameter_selection"))
+    assert window.setup().parameters == {"resamples": 1}
+
+
+def test_the_seed_of_a_method_that_draws_nothing_is_left_alone(
+    qtbot: QtBot, window: MainWindow, models: Path, tmp_path: Path
+) -> None:
+    open_recipe(qtbot, window, models, tmp_path / "out")
+    window.recipe.seed.edit.clear()
+    window.recipe.method_box.setCurrentIndex(window.recipe.method_box.findData("linear"))
+    window.merge_again()
+    assert window.setup().seed is None
+    qtbot.waitUntil(lambda: window.preflight.checked)
+    window.start_merge()
+    wait_for_merge(qtbot, window, tmp_path / "out")
+    assert read_record(tmp_path / "out").recipe["merge_method"] == "linear"
+    assert not window.actions_.again.isEnabled()
+
+
 def test_a_merge_is_no_step_to_be_undone(
     qtbot: QtBot, window: MainWindow, models: Path, tmp_path: Path
 ) -> None:
