@@ -59,10 +59,10 @@ class Looking(QObject):
     def show_setup(self, setup: MergeSetup, *, merging: bool) -> None:
         """Say in the pictures how it would be merged, or is."""
         method = METHODS[setup.method]
-        draws = method.parameter("resamples") is not None
-        self._pictures.provenance.set_method(method.title, draws=draws)
-        ruled = any(rule.parameter == "resamples" for rule in setup.rules)
-        n = setup.parameters.get("resamples") if draws and not ruled else None
+        self._pictures.provenance.set_method(method.title, draws=method.draws is not None)
+        resamples = None if method.draws is None else method.draws.resamples
+        ruled = any(rule.parameter == resamples for rule in setup.rules)
+        n = None if resamples is None or ruled else setup.parameters.get(resamples)
         self._pictures.resampling.set_resamples(None if n is None else int(n), fixed=merging)
 
     # -- merges

@@ -370,6 +370,8 @@ def _run_text(entry: HistoryEntry) -> str:
 def _what_text(entry: HistoryEntry) -> str:
     if not entry.draws:
         return entry.title
+    if entry.n is None and not entry.n_differs:
+        return f"{entry.title}, seed {entry.seed}"
     return f"{'several n' if entry.n is None else f'n = {entry.n}'}, seed {entry.seed}"
 
 

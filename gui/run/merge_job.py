@@ -97,7 +97,7 @@ class MergeJob(Job):
         self._findings = self._begun or nothing_found(plan)
         name = MergeName.of_recipe(recipe)
         self._tally = MergeTally(name, self._findings.grid, equal_weights=plan.draws_equally)
-        draws = bool(recipe.method.counts)
+        draws = recipe.method.draws is not None
         measured = work_of(plan, choose_devices(setup.device), setup.threads)
         record = run_merge(
             plan,

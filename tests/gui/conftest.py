@@ -99,27 +99,41 @@ def no_thread_left_running(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @pytest.fixture
-def held_merge(monkeypatch: pytest.MonkeyPatch) -> Iterator[SimpleNamespace]:
+def before_chunks(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], None]], None]:
+    """Has merges call something before they read a chunk, in a worker's thread."""
+
+    def set_up(call: Callable[[], None]) -> None:
+        make_slot = MergeWork.slot
+
+        def calling_slot(self: MergeWork) -> Slot[Chunk, Done]:
+            slot = make_slot(self)
+            fill = slot.fill
+
+            def calling_fill(chunk: Chunk) -> None:
+                call()
+                fill(chunk)
+
+            monkeypatch.setattr(slot, "fill", calling_fill)
+            return slot
+
+        monkeypatch.setattr(MergeWork, "slot", calling_slot)
+
+    return set_up
+
+
+@pytest.fixture
+def held_merge(before_chunks: Callable[[Callable[[], None]], None]) -> Iterator[SimpleNamespace]:
     """Merges stop at their second chunk, which sets `reached`, until `released` is set."""
     held = SimpleNamespace(reached=threading.Event(), released=threading.Event())
-    make_slot = MergeWork.slot
     begun: list[None] = []
 
-    def waiting_slot(self: MergeWork) -> Slot[Chunk, Done]:
-        slot = make_slot(self)
-        fill = slot.fill
+    def wait() -> None:
+        begun.append(None)
+        if len(begun) > 1:
+            held.reached.set()
+            assert held.released.wait(30)
 
-        def waiting_fill(chunk: Chunk) -> None:
-            begun.append(None)
-            if len(begun) > 1:
-                held.reached.set()
-                assert held.released.wait(30)
-            fill(chunk)
-
-        monkeypatch.setattr(slot, "fill", waiting_fill)
-        return slot
-
-    monkeypatch.setattr(MergeWork, "slot", waiting_slot)
+    before_chunks(wait)
     yield held
     held.released.set()
 

@@ -477,7 +477,25 @@ def test_an_average_is_looked_at_as_a_selection_would_be(
     window._on_changed()
     wait_until_looked(qtbot, window)
     assert [plan.recipe.method.name for plan in looks] == ["parameter_selection"]
-    assert looks[0].equal_weights
+    assert looks[0].draws_equally
+
+
+@pytest.mark.parametrize(("method", "weights"), [("task_arithmetic", (1.0, -1.0, 0.0)), ("slerp", (1.0,))])
+def test_methods_that_draw_nothing_are_looked_at_with_any_weights(
+    qtbot: QtBot, window: MainWindow, models: Path, method: str, weights: tuple[float, ...]
+) -> None:
+    window.recipe.method_box.setCurrentIndex(window.recipe.method_box.findData(method))
+    choices = [ModelChoice(models / f"run-{at}", weight) for at, weight in enumerate(weights, start=1)]
+    window.models.apply(models / "base", choices, len(choices))
+    window._on_changed()
+    wait_until_looked(qtbot, window)
+    findings = window.observer.findings
+    assert findings is not None
+    assert len(findings.models) == len(weights)
+    zero = findings.part().counts
+    assert zero is not None
+    assert 0 < float(zero.mean_zero_delta.value) < 1
+    assert findings.part().predicted is not None, "what a selection of the same models would leave"
 
 
 def test_jobs_tell_nothing_once_they_are_cancelled(qtbot: QtBot, models: Path) -> None:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from PySide6.QtWidgets import QLabel
 from pytestqt.qtbot import QtBot
 
-import core.run.merge
 import gui.run.merge_job
 from core import RunRecord, read_record
 from core.errors import OutputError
@@ -61,15 +60,9 @@ class Halt:
 
 
 @pytest.fixture
-def halt(monkeypatch: pytest.MonkeyPatch) -> Iterator[Halt]:
+def halt(before_chunks: Callable[[Callable[[], None]], None]) -> Iterator[Halt]:
     halt = Halt()
-    handle = core.run.merge._MergeWorker.handle
-
-    def halting_handle(self: core.run.merge._MergeWorker, chunk: core.run.merge._Chunk) -> None:
-        halt.on_chunk()
-        handle(self, chunk)
-
-    monkeypatch.setattr(core.run.merge._MergeWorker, "handle", halting_handle)
+    before_chunks(halt.on_chunk)
     yield halt
     halt._released.set()
 

@@ -18,6 +18,7 @@ from safetensors.torch import load_file
 import gui.looking.tensor_viewer
 from core import load_recipe, plan_merge, read_record
 from core.deltas.tensor_view import view_tensor
+from core.kernels.interface import Values
 from gui.pictures.detail_model import Column
 from gui.window.window import MainWindow
 
@@ -219,8 +220,9 @@ def test_the_curve_of_a_viewed_tensor_is_that_of_the_weights_now(
     detail = looked.pictures.detail
     plan = plan_merge(load_recipe(models / "recipe.yaml"))
     heavy = tuple(
-        replace(tensor, job=None if tensor.job is None else replace(tensor.job, weights=(100.0, 1.0, 1.0)))
+        replace(tensor, job=replace(tensor.job, parameters=Values.of(weight=[100.0, 1.0, 1.0], resamples=1)))
         for tensor in plan.tensors
+        if tensor.job is not None
     )
     select(looked, 1, "mlp up")
     qtbot.waitUntil(lambda: detail._view_of_wanted is not None)
