@@ -181,7 +181,7 @@ def compile_for(devices: Sequence[Device], jobs: Iterable[MapJob]) -> None:
     for device in devices:
         space = workspace(device)
         for job in kinds:
-            for row in space.begin(job.input_dtypes, 2):
+            for row in space.begin(job.input_dtypes, 2 * job.row):
                 row[:] = bytes(len(row))
             space_job = job
             for number, fold in enumerate(METHODS[job.method].folds):

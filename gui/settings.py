@@ -90,7 +90,7 @@ class Settings:
 
     @property
     def threads(self) -> int | None:
-        """None for one a core."""
+        """None for one a core, up to eight."""
         return self._whole("merge/threads")
 
     @threads.setter

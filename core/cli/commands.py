@@ -122,7 +122,7 @@ def _paramosaic(context: click.Context) -> None:
 @click.option("--out", type=_path, required=True, help="The folder to make.")
 @click.option("--seed", type=click.IntRange(0, MAX_SEED), help="Instead of the recipe's seed.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
-@click.option("--threads", type=click.IntRange(min=1), help="Workers; one a core unless given.")
+@click.option("--threads", type=click.IntRange(min=1), help="Workers; one a core, up to eight, unless given.")
 @click.option(
     "--shard-size", type=Size(), default=DEFAULT_SHARD_SIZE_BYTES, help="Of one file; 5GB unless given."
 )

@@ -61,7 +61,7 @@ def preview_plan(
         details: whether to measure norms, cosines and the like too; they are left out of models that are too
             many and too large for the memory that takes.
         seed: of the choice of blocks.
-        threads: workers; None for one a core.
+        threads: workers; None for one a core, up to eight.
         cancel: looked at between blocks.
 
     Raises:

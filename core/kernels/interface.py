@@ -18,8 +18,8 @@ from core.dtypes import DTYPES, DType
 
 __all__ = [
     "COUNTS",
-    "Arithmetic",
     "Counts",
+    "Fallback",
     "ListedValues",
     "MapJob",
     "Merged",
@@ -91,6 +91,7 @@ class MapJob:
         key: the Philox key of the tensor, where the method draws.
         zero_tolerance: |delta| up to which a delta counts as zero; None for exact equality.
         counts: which of COUNTS the method yields.
+        row: elements of a row of the tensor, for a method that goes by rows; 1 for any other.
         draws: how often an element is drawn at most, n + 1; 0 for a method that does not draw.
         found: what the folds before this pass found in the whole tensor, by name.
     """
@@ -105,6 +106,7 @@ class MapJob:
     zero_tolerance: float | None = None
     counts: tuple[str, ...] = ()
     draws: int = 0
+    row: int = 1
     found: Values = field(default_factory=Values)
 
     @property
@@ -190,21 +192,25 @@ class Workspace(Protocol):
         """What the job's fold number `number` finds in the buffers: see `core.methods.folds.Fold.read`."""
         ...
 
-    def run(self, job: MapJob, first_element: int) -> Merged:
+    def run(self, job: MapJob, first_element: int, inner: slice | None = None) -> Merged:
         """Merge what the buffers hold; `first_element` is a multiple of draws.BLOCK.
 
-        Several jobs may be run on one filling of the buffers; each has an output of its own.
+        Several jobs may be run on one filling of the buffers; each has an output of its own. For a method
+        that goes by rows the buffers hold whole rows from `first_element` on, and `inner` says which of their
+        elements are wanted and counted.
         """
         ...
 
 
-class Arithmetic(Protocol):
+class Fallback(Protocol):
     """What can merge any job, if slowly: what a workspace turns to where it has no kernel."""
 
     def fold(self, job: MapJob, number: int, first_element: int, rows: Sequence[Array]) -> Array:
         """What fold `number` finds; `rows` are the bytes of each input as stored, uint8, the base last."""
         ...
 
-    def merge(self, job: MapJob, first_element: int, rows: Sequence[Array]) -> tuple[Array, Counts]:
-        """The merged bytes, uint8, and what was counted."""
+    def merge(
+        self, job: MapJob, first_element: int, rows: Sequence[Array], inner: slice | None = None
+    ) -> tuple[Array, Counts]:
+        """The merged bytes, uint8, and what was counted; of the elements `inner` alone where it is given."""
         ...

@@ -18,9 +18,12 @@ from core.kernels.interface import MapJob, ParameterValue
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["Fold", "FoldTotal", "gram", "gram_index"]
+__all__ = ["Fold", "FoldTotal", "Found", "Reading", "gram", "gram_index"]
 
 Array = NDArray[Any]
+
+Found = Mapping[str, ParameterValue | tuple[ParameterValue, ...]]
+"""What a fold finds, by name: numbers, or one for each sub-model."""
 
 Reading = Callable[[MapJob, int, "list[Tensor]", "Tensor | None"], Array]
 """What a fold finds in a chunk: (job, first_element, models, base) -> [blocks, ...] float64 or int64.
@@ -44,7 +47,7 @@ class Fold:
 
     name: str
     load_reading: Callable[[], Reading]
-    finish: Callable[[MapJob, Array], Mapping[str, ParameterValue]]
+    finish: Callable[[MapJob, Array], Found]
     combine: Literal["sum", "blocks"] = "sum"
 
 
@@ -65,13 +68,13 @@ class FoldTotal:
             # One after the other: numpy's own sums go by pairs where it pleases them.
             self._rows = [np.add.accumulate(self._rows[0], axis=0)[-1:]]
 
-    def finish(self, job: MapJob) -> dict[str, ParameterValue]:
+    def finish(self, job: MapJob) -> dict[str, ParameterValue | tuple[ParameterValue, ...]]:
         """What the fold finds, when every chunk was added."""
         rows = np.concatenate(self._rows)
         return dict(self._fold.finish(job, rows[0] if self._fold.combine == "sum" else rows))
 
 
-def gram(finish: Callable[[MapJob, Array], Mapping[str, ParameterValue]]) -> Fold:
+def gram(finish: Callable[[MapJob, Array], Found]) -> Fold:
     """The dot products of all inputs with one another, the base last.
 
     `finish` gets them as float64 [I * (I + 1) / 2]: pair (i, j) with i <= j, row by row; see `gram_index`.

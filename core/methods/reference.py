@@ -21,7 +21,7 @@ Array = NDArray[Any]
 
 
 class Reference:
-    """Runs methods' own arithmetic on `device`, one call a chunk; a core.kernels.interface.Arithmetic.
+    """Runs methods' own arithmetic on `device`, one call a chunk; a core.kernels.interface.Fallback.
 
     Used by one thread at a time. Torch is imported by the first call: most merges never make one.
     """
@@ -43,8 +43,13 @@ class Reference:
         read = self._methods[job.method].folds[number].load_reading()
         return read(job, first_element, models, base)
 
-    def merge(self, job: MapJob, first_element: int, rows: Sequence[Array]) -> tuple[Array, Counts]:
-        """The merged bytes of a chunk, and what was counted; the arguments are those of `fold`."""
+    def merge(
+        self, job: MapJob, first_element: int, rows: Sequence[Array], inner: slice | None = None
+    ) -> tuple[Array, Counts]:
+        """The merged bytes of a chunk, and what was counted; the arguments are those of `fold`.
+
+        With `inner` only these elements of what the rows hold are returned and counted.
+        """
         import torch
 
         from core.torch_values import is_nonfinite, torch_dtype
@@ -54,6 +59,8 @@ class Reference:
         merged, counts = self._methods[job.method].load_arithmetic()(job, first_element, models, base)
         if merged.dtype != torch_dtype(job.out_dtype):
             raise TypeError(f"{job.method} returned {merged.dtype}, and was asked for {job.out_dtype}")
+        if inner is not None:
+            stored, merged = [values[inner] for values in stored], merged[inner]
         counts.nonfinite[:] = [int(is_nonfinite(values).sum()) for values in stored]
         output: Array = merged.contiguous().view(torch.uint8).cpu().numpy()
         return output, counts

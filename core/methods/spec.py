@@ -19,13 +19,14 @@ if TYPE_CHECKING:
 
     from core.methods.folds import Fold
 
-__all__ = ["Draws", "MethodSpec", "ParameterSpec", "ParameterValue"]
+__all__ = ["Arithmetic", "Draws", "MethodSpec", "ParameterSpec", "ParameterValue"]
 
 Arithmetic = Callable[[MapJob, int, "list[Tensor]", "Tensor | None"], "tuple[Tensor, Counts]"]
 """A method's map in plain torch, of one chunk: (job, first_element, models, base) -> (merged, counts).
 
-`models` are K tensors [elements] of the merge dtype, `base` is another or None where the method reads no
-base, `first_element` is the chunk's first element in its tensor. `merged` is of the output dtype.
+`models` are K tensors [elements] of the merge dtype; `base` is one more, or None where the method reads no
+base; `first_element` is the chunk's first element in its tensor, a multiple of draws.BLOCK but for methods
+that go by rows. `merged` is of the output dtype.
 """
 
 
@@ -41,7 +42,7 @@ class ParameterSpec:
         title, help: for people.
         symbol: how one line of text calls it ("n", "λ"); the name where it is "".
         minimum, maximum: inclusive bounds; None where there is none.
-        choices: the values of a "choice", the first the default's neighbours in a list.
+        choices: the values of a "choice", in the order in which they are offered.
     """
 
     name: str
@@ -138,8 +139,9 @@ class MethodSpec:
         draws: whether it makes random choices and needs a seed; None for a method that does not.
         least_models, most_models: how many sub-models it takes, without the base; None for any number.
         counts: which of COUNTS it yields.
-        granularity: what an element of the output depends on: the same "element" of the inputs, their "row",
-            or the whole "tensor", by way of its folds.
+        granularity: what an element of the output depends on: the same "element" of the inputs, their "row"
+            (the last dimension; the map gets whole rows of `MapJob.row` elements, and some of them more than
+            once), or the whole "tensor", by way of its folds.
         folds: what it finds out of a whole tensor before it maps it, in order.
         check: raises RecipeError when values that are right one by one make no sense together; called with
             the values by name and the type in which the method computes, None before that is known.
@@ -177,6 +179,8 @@ class MethodSpec:
             raise ValueError(f"{self.name}: counts are some of {', '.join(COUNTS)}")
         if ("zero_after_draw" in self.counts or "selected" in self.counts) and self.draws is None:
             raise ValueError(f"{self.name}: only what draws can count draws")
+        if self.granularity == "row" and (self.counts or self.draws is not None):
+            raise ValueError(f"{self.name}: what goes by rows neither counts nor draws")
         if (self.granularity == "tensor") != bool(self.folds):
             raise ValueError(f"{self.name}: what depends on the whole tensor has folds, and nothing else")
         if self.most_models is not None and not 1 <= self.least_models <= self.most_models:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from math import lcm
 
 from core.digest import PIECE_BYTES
 from core.plan.merge_plan import MergePlan, TensorPlan
@@ -36,7 +35,9 @@ def default_threads() -> int:
 
 def usable_threads(plan: MergePlan, wanted: int, budget_bytes: int = MEMORY_BUDGET_BYTES) -> int:
     """How many workers fit in the memory budget, each with the smallest chunk; at least one."""
-    smallest = max((_piece_elements(t) * _working_bytes(t) for t in plan.tensors), default=1)
+    smallest = max(
+        (_held_elements(t, _piece_elements(t)) * _working_bytes(t) for t in plan.tensors), default=1
+    )
     return max(1, min(wanted, budget_bytes // max(1, smallest)))
 
 
@@ -49,23 +50,29 @@ def chunk_elements(
     """Elements of one chunk: whole pieces, of about `chunk_bytes` of input, within the budget."""
     piece = _piece_elements(tensor)
     input_bytes = piece * sum(source.dtype.itemsize for source in tensor.inputs)
-    pieces = max(
-        1, min(chunk_bytes // input_bytes, budget_bytes // (threads * piece * _working_bytes(tensor)))
-    )
+    room = budget_bytes // (threads * _working_bytes(tensor)) - _held_elements(tensor, 0)
+    pieces = max(1, min(chunk_bytes // input_bytes, room // piece))
     return min(pieces * piece, max(1, tensor.elements))
 
 
 def peak_memory_bytes(plan: MergePlan, threads: int) -> int:
     """What the buffers of `threads` workers take at most, beyond what the imports take."""
     threads = usable_threads(plan, threads)
-    largest = max((chunk_elements(t, threads) * _working_bytes(t) for t in plan.tensors), default=0)
+    largest = max(
+        (_held_elements(t, chunk_elements(t, threads)) * _working_bytes(t) for t in plan.tensors), default=0
+    )
     return threads * largest
 
 
 def _piece_elements(tensor: TensorPlan) -> int:
-    """Elements of the smallest chunk: of whole pieces of the digest, and whole steps of the method."""
-    whole = lcm(PIECE_BYTES // tensor.output.dtype.itemsize, tensor.chunk_step)
-    return min(whole, max(1, tensor.elements))
+    """Elements of the smallest chunk: a whole piece of the digest."""
+    return PIECE_BYTES // tensor.output.dtype.itemsize
+
+
+def _held_elements(tensor: TensorPlan, elements: int) -> int:
+    """Elements that a worker holds of a chunk of so many: whole rows, for a method that goes by rows."""
+    row = tensor.job.row if tensor.job else 1
+    return elements + 2 * (row - 1)
 
 
 def _working_bytes(tensor: TensorPlan) -> int:

@@ -183,7 +183,7 @@ def work_of(plan: MergePlan, devices: Sequence[Device] = (CPU,), threads: int | 
     Args:
         plan: the merge.
         devices: what does the arithmetic.
-        threads: workers; None for one a core.
+        threads: workers; None for one a core, up to eight.
     """
     cores = default_threads()
     workers = usable_threads(plan, max(threads or cores, least_workers(devices)))

@@ -53,7 +53,6 @@ class TensorPlan:
         job: how it is merged; None when it is copied from the base (or the first sub-model).
         placement: where it goes.
         folds: how often it is read before it is mapped.
-        chunk_step: elements of which a chunk is a multiple, beside what digests need.
     """
 
     output: OutputTensor
@@ -62,7 +61,6 @@ class TensorPlan:
     job: MapJob | None
     placement: Placement
     folds: int = 0
-    chunk_step: int = 1
 
     @property
     def elements(self) -> int:

@@ -105,7 +105,6 @@ def plan_merge(
                 job,
                 placements[output.name],
                 folds=len(recipe.method.folds) if job else 0,
-                chunk_step=_chunk_step(recipe.method, output.shape),
             )
             for output, tensor, job in outputs
         ),
@@ -217,7 +216,12 @@ def _job(recipe: Recipe, tensor: TensorSources, draw_name: str, values: Values) 
         zero_tolerance=recipe.zero_tolerance,
         counts=method.counts,
         draws=method.most_draws(values),
+        row=_row(method, tensor.stored.shape),
     )
+
+
+def _row(method: MethodSpec, shape: tuple[int, ...]) -> int:
+    return max(1, shape[-1]) if method.granularity == "row" and shape else 1
 
 
 def _check_values(recipe: Recipe, name: str, job: MapJob) -> None:
@@ -235,10 +239,6 @@ def _check_values(recipe: Recipe, name: str, job: MapJob) -> None:
             field=error.field,
             entry=error.entry,
         ) from error
-
-
-def _chunk_step(method: MethodSpec, shape: tuple[int, ...]) -> int:
-    return shape[-1] if method.granularity == "row" and shape and shape[-1] else 1
 
 
 def _refuse_undecodable(folder: Path, name: str) -> None:

@@ -192,13 +192,14 @@ class _MergeSlot:
 
     def fill(self, chunk: Chunk) -> None:
         tensor = self._tensors[chunk.tensor]
+        first, elements = tensor.span(chunk)
         dtypes = [source.dtype for source in tensor.inputs]
         if tensor.copied:
-            self._copies = [bytearray(chunk.elements * dtype.itemsize) for dtype in dtypes]
+            self._copies = [bytearray(elements * dtype.itemsize) for dtype in dtypes]
             buffers = [memoryview(copy) for copy in self._copies]
         else:
-            buffers = self._workspace.begin(dtypes, chunk.elements)
-        self._inputs.read(tensor.inputs, chunk.first, buffers)
+            buffers = self._workspace.begin(dtypes, elements)
+        self._inputs.read(tensor.inputs, first, buffers)
 
     def compute(self, chunk: Chunk) -> None:
         tensor = self._tensors[chunk.tensor]
@@ -213,8 +214,11 @@ class _MergeSlot:
                 for job, plan in zip(jobs, tensor.plans, strict=True)
             ]
             return
+        first, elements = tensor.span(chunk)
+        begin = chunk.first - first
+        inner = None if elements == chunk.elements else slice(begin, begin + chunk.elements)
         for job, plan, target in zip(jobs, tensor.plans, self._targets, strict=True):
-            merged = self._workspace.run(job, chunk.first)
+            merged = self._workspace.run(job, first, inner)
             if target.plan.recipe.nonfinite == "error":
                 _refuse_nonfinite(plan, merged.counts)
             self._merged.append((merged.data, merged.counts, frozenset()))
@@ -269,7 +273,9 @@ def _refuse_nonfinite(plan: TensorPlan, counts: Counts) -> None:
 def _side_by_side(targets: Sequence[Target]) -> Iterator[tuple[TensorPlan, ...]]:
     """The same tensor of every output. Raises ValueError where their sources are not the same."""
     for plans in zip(*(target.plan.tensors for target in targets), strict=True):
-        sources = {(plan.output.name, plan.models, plan.base, plan.job is None) for plan in plans}
+        sources = {
+            (plan.output.name, plan.models, plan.base, plan.job.row if plan.job else 0) for plan in plans
+        }
         if len(sources) != 1:
             raise ValueError(f"the outputs do not have the same sources of {plans[0].output.name}")
         yield plans

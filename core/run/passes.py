@@ -45,6 +45,7 @@ class TensorPasses:
         name: of the tensor.
         elements: their number.
         folds: passes before the map: as many as the output with the most has.
+        row: elements that are read together; see `MapJob.row`.
         inputs: what is read: the sub-models, and the base where an output wants it.
         bytes_to_read: of all passes.
     """
@@ -57,6 +58,7 @@ class TensorPasses:
         self.inputs = max((plan.inputs for plan in plans), key=len)
         self.bytes_to_read = (self.folds + 1) * sum(source.bytes_to_read for source in self.inputs)
         self.copied = plans[0].job is None
+        self.row = 1 if plans[0].job is None else plans[0].job.row
         self._found = [Values() for _ in plans]
         self._totals: list[FoldTotal | None] = []
         self._early: dict[int, Done] = {}
@@ -69,6 +71,12 @@ class TensorPasses:
             for plan, values in zip(self.plans, found, strict=True)
             if plan.job is not None
         ]
+
+    def span(self, chunk: Chunk) -> tuple[int, int]:
+        """The first element that is read for a chunk, and how many: whole rows, up to the tensor's end."""
+        first = chunk.first // self.row * self.row
+        end = -(-(chunk.first + chunk.elements) // self.row) * self.row
+        return first, min(end, self.elements) - first
 
     def chunk_elements(self, slots: int, budget_bytes: int, chunk_bytes: int) -> int:
         """Elements of a chunk that suits every output."""

@@ -94,7 +94,7 @@ def compare_runs(
 
     Args:
         left, right: output folders of merges.
-        threads: workers; None for one a core.
+        threads: workers; None for one a core, up to eight.
         cancel: looked at between chunks.
         progress: called about ten times a second in this thread; its bytes are those that are read.
 

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from core.checkpoint.files import ReadFile, read_rows
 from core.checkpoint.headers import ShardHeader, StoredTensor
 from core.errors import CheckpointError
-from core.sources.source import FileRange, Source
+from core.sources.source import FileRange, ReadStored, Source
 
 __all__ = ["ColdPages", "Inputs", "OpenInputs", "ScatteredInputs"]
 
@@ -80,7 +80,7 @@ class Inputs:
                 def read(stored: StoredTensor, first: int, part: memoryview, number: int = number) -> None:
                     read_rows([self._row(number, stored, first, part)])
 
-                source.fill(read, first_element, buffer)
+                _fill(source, read, first_element, buffer)
 
     def close(self) -> None:
         for opened in self._open.values():
@@ -124,6 +124,19 @@ class ScatteredInputs(Inputs):
 
     def _opened(self, planned: ShardHeader) -> _Opened:
         return _ScatteredShard(planned)
+
+
+def _fill(source: Source, read: ReadStored, first_element: int, buffer: memoryview) -> None:
+    """Fill `buffer` from a source, which may deliver whole rows only."""
+    size = source.dtype.itemsize
+    before = first_element % source.row
+    after = -(first_element + len(buffer) // size) % source.row
+    if not (before or after):
+        source.fill(read, first_element, buffer)
+        return
+    rows = memoryview(bytearray(len(buffer) + (before + after) * size))
+    source.fill(read, first_element - before, rows)
+    buffer[:] = rows[before * size : before * size + len(buffer)]
 
 
 def _open_planned(planned: ShardHeader) -> ReadFile:

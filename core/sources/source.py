@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Protocol
 
 from core.checkpoint.headers import StoredTensor
 from core.dtypes import DType
@@ -41,8 +41,8 @@ class Source(Protocol):
         ...
 
     @property
-    def granularity(self) -> Literal["element", "row"]:
-        """Whether any run of elements can be asked for, or whole rows of the last dimension only."""
+    def row(self) -> int:
+        """Elements of a row, where only whole rows can be asked for; 1 where any run of elements can."""
         ...
 
     @property
@@ -85,8 +85,8 @@ class FileRange:
         return elements * self.tensor.dtype.itemsize
 
     @property
-    def granularity(self) -> Literal["element", "row"]:
-        return "element"
+    def row(self) -> int:
+        return 1
 
     @property
     def host_only(self) -> bool:

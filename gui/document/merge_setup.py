@@ -81,7 +81,7 @@ class MergeSetup:
         tokenizer_source: the folder of the output's tokenizer; None for the first sub-model's.
         out: the output folder, "" for none.
         device: "auto", "cpu", "cuda:0", … . This one and those below are no part of a recipe.
-        threads: None for one a core.
+        threads: None for one a core, up to eight.
         shard_size_bytes: of one output file.
     """
 

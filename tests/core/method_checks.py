@@ -37,6 +37,7 @@ SHAPES = {
     # Three pieces of 256 KiB and a part of one, so that chunks differ; then every type, a scalar, nothing.
     "model.layers.0.mlp.weight": ("BF16", (403, 1024)),
     "model.layers.1.mlp.weight": ("F16", (5, 1000)),
+    "model.layers.3.mlp.weight": ("BF16", (1300, 130)),  # rows that pieces cut
     "model.layers.2.mlp.weight": ("F32", (37, 130)),
     "model.norm.weight": ("F64", (77,)),
     "model.scale": ("BF16", ()),

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from core.dtypes import DType
 from core.kernels.cpu.buffers import ChunkBuffers
-from core.kernels.interface import Arithmetic, Counts, MapJob, Merged
+from core.kernels.interface import Counts, Fallback, MapJob, Merged
 
 __all__ = ["CpuWorkspace", "FoldKernel", "MapKernel"]
 
@@ -33,7 +33,7 @@ class CpuWorkspace:
         self,
         maps: Mapping[str, MapKernel],
         folds: Mapping[tuple[str, int], FoldKernel],
-        fallback: Arithmetic,
+        fallback: Fallback,
     ) -> None:
         """Nothing is allocated yet.
 
@@ -54,10 +54,10 @@ class CpuWorkspace:
             return self._fallback.fold(job, number, first_element, self._buffers.rows)
         return kernel(self._buffers, job)
 
-    def run(self, job: MapJob, first_element: int) -> Merged:
+    def run(self, job: MapJob, first_element: int, inner: slice | None = None) -> Merged:
         kernel = self._maps.get(job.method)
-        if kernel is None:
-            merged, counts = self._fallback.merge(job, first_element, self._buffers.rows)
+        if kernel is None or inner is not None:
+            merged, counts = self._fallback.merge(job, first_element, self._buffers.rows, inner)
         else:
             merged, counts = kernel(self._buffers, job, first_element)
         return Merged(merged.view(np.uint8).data, counts)

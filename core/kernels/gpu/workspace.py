@@ -18,7 +18,7 @@ from torch import Tensor
 from core.draws import BLOCK
 from core.dtypes import DType
 from core.errors import DeviceError
-from core.kernels.interface import Arithmetic, Counts, MapJob, Merged
+from core.kernels.interface import Counts, Fallback, MapJob, Merged
 from core.torch_values import torch_dtype, words_of
 
 __all__ = ["GpuWorkspace", "Launched", "MapKernel"]
@@ -57,7 +57,7 @@ class GpuWorkspace:
     What there is no kernel for the fallback computes, on the same stream.
     """
 
-    def __init__(self, device: str, maps: Mapping[str, MapKernel], fallback: Arithmetic) -> None:
+    def __init__(self, device: str, maps: Mapping[str, MapKernel], fallback: Fallback) -> None:
         """Nothing is allocated yet.
 
         Args:
@@ -90,11 +90,11 @@ class GpuWorkspace:
         with self._on_stream:
             return self._fallback.fold(job, number, first_element, self._rows())
 
-    def run(self, job: MapJob, first_element: int) -> Merged:
+    def run(self, job: MapJob, first_element: int, inner: slice | None = None) -> Merged:
         kernel = self._maps.get(job.method)
-        if kernel is None or job.models > _MOST_MODELS:
+        if kernel is None or inner is not None or job.models > _MOST_MODELS:
             with self._on_stream:
-                words, counts = self._fallback.merge(job, first_element, self._rows())
+                words, counts = self._fallback.merge(job, first_element, self._rows(), inner)
             return Merged(words.view(np.uint8).data, counts)
         merged, counts = self._output(self._elements * job.out_dtype.itemsize), Counts.zeros(job)
         with self._on_stream:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import itertools
 from collections.abc import Callable
 from dataclasses import replace
@@ -19,9 +20,16 @@ from core.kernels.interface import Counts, MapJob, Values
 from core.methods import METHODS, MethodSpec
 from core.methods.folds import Fold, FoldTotal
 from core.methods.reference import Reference
-from core.table import trial_job, workspace
+from core.table import device_workspace, trial_job, workspace
 
 MOST_MODELS = 4
+HAS_TRITON = importlib.util.find_spec("triton") is not None
+
+# Triton looks at this where a kernel is defined and where it runs; other modules' tests are not to see it.
+if HAS_TRITON:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TRITON_INTERPRET", "1")
+        importlib.import_module("core.kernels.gpu.workspace")
 
 
 @pytest.fixture(scope="module")
@@ -61,18 +69,19 @@ def test_every_method_with_all_edges_crossed(
 
 
 @pytest.mark.parametrize("method", METHODS.values(), ids=lambda method: method.name)
-def test_kernels_give_what_the_arithmetic_gives(method: MethodSpec) -> None:
+def test_kernels_give_what_the_arithmetic_gives(method: MethodSpec, monkeypatch: pytest.MonkeyPatch) -> None:
     """On the CPU, and interpreted on a device, for every type and every way to cut the elements."""
     for merge, out, seed in itertools.product(FLOATS.values(), ("BF16", "F32"), range(2)):
         models = 3 if method.most_models is None else method.most_models
         job = trial_job(method, merge, models, out_dtype=DTYPES[out])
         check_kernels(job, workspace(), 5000, seed)
-    pytest.importorskip("triton")
-    from core.table import device_workspace
-
+    if not HAS_TRITON:
+        return
+    monkeypatch.setenv("TRITON_INTERPRET", "1")
     for merge in ("BF16", "F32"):
         models = 3 if method.most_models is None else method.most_models
-        check_kernels(trial_job(method, DTYPES[merge], models), device_workspace("cpu"), 5000, 1)
+        with np.errstate(all="ignore"):  # the interpreter computes with numpy
+            check_kernels(trial_job(method, DTYPES[merge], models), device_workspace("cpu"), 5000, 1)
 
 
 def check_kernels(job: MapJob, space: Any, elements: int, seed: int) -> None:
@@ -171,6 +180,30 @@ def register(monkeypatch: pytest.MonkeyPatch) -> Callable[[MethodSpec], MethodSp
 
 def test_a_sound_method_passes(register: Any, folder: Path) -> None:
     assert check_method(register(TOY), folder, 2, {})
+
+
+def _centred_rows(job: MapJob, first_element: int, models: Any, base: Any) -> tuple[torch.Tensor, Counts]:
+    """Every row less its own first and largest values: chunks that cut a row would show."""
+    from core.methods import arithmetic
+
+    rows = arithmetic.to_computing(models[-1], job).nan_to_num(0.0, 0.0, 0.0).reshape(-1, job.row)
+    rows = rows - rows[:, :1] - rows.amax(dim=1, keepdim=True)
+    return arithmetic.from_computing(rows.reshape(-1), job), Counts.zeros(job)
+
+
+def test_a_method_may_go_by_rows(register: Any, folder: Path) -> None:
+    """Rows of 1,024 and of 130 elements, and pieces of 131,072: some are cut, and read twice."""
+    rows = replace(TOY, name="rows", granularity="row", load_arithmetic=lambda: _centred_rows)
+    assert check_method(register(rows), folder, 2, {})
+
+
+def test_a_method_of_rows_that_cuts_them_does_not_pass(register: Any, folder: Path) -> None:
+    def cut(job: MapJob, first: int, models: Any, base: Any) -> Any:
+        whole = models[0].numel() // 130 * 130
+        return _centred_rows(replace(job, row=130 if models[0].numel() == whole else 1), first, models, base)
+
+    with pytest.raises(AssertionError):
+        check_method(register(replace(TOY, load_arithmetic=lambda: cut)), folder, 2, {})
 
 
 @pytest.mark.parametrize(

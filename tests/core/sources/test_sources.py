@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
+import pytest
 from method_checks import make_models, recipe_data
 
 from core import plan_merge, run_merge, verify_output
@@ -20,9 +21,13 @@ from core.sources.source import FileRange, ReadStored
 
 @dataclass(frozen=True)
 class Flipped:
-    """A tensor with the signs of its numbers flipped: made while it is read, from twice the bytes."""
+    """A tensor with the signs of its numbers flipped: made while it is read, from twice the bytes.
+
+    With `row` it delivers whole rows only.
+    """
 
     tensor: StoredTensor
+    row: int = 1
 
     @property
     def dtype(self) -> DType:
@@ -40,26 +45,23 @@ class Flipped:
         return 2 * elements * self.dtype.itemsize
 
     @property
-    def granularity(self) -> Literal["element", "row"]:
-        return "element"
-
-    @property
     def host_only(self) -> bool:
         return True
 
     def fill(self, read: ReadStored, first_element: int, buffer: memoryview) -> None:
+        assert first_element % self.row == len(buffer) // self.dtype.itemsize % self.row == 0
         for _ in range(2):
             read(self.tensor, first_element, buffer)
         words = np.frombuffer(buffer, f"<u{self.dtype.itemsize}")
         words ^= np.array(1 << (8 * self.dtype.itemsize - 1), words.dtype)
 
 
-def with_source(plan: MergePlan, tensor: str, model: int) -> MergePlan:
+def with_source(plan: MergePlan, tensor: str, model: int, row: int) -> MergePlan:
     tensors = []
     for planned in plan.tensors:
         if planned.output.name == tensor:
             models = list(planned.models)
-            models[model] = Flipped(models[model].stored[0])
+            models[model] = Flipped(models[model].stored[0], row)
             planned = replace(planned, models=tuple(models))
         tensors.append(planned)
     return replace(plan, tensors=tuple(tensors))
@@ -76,14 +78,15 @@ def flip_in_file(folder: Path, plan: MergePlan, tensor: str, model: int) -> None
         file.write(words.tobytes())
 
 
-def test_every_method_takes_a_source_that_is_made_while_it_is_read(tmp_path: Path) -> None:
+@pytest.mark.parametrize("row", [1, 13, 1024], ids=str)
+def test_every_method_takes_a_source_that_is_made_while_it_is_read(row: int, tmp_path: Path) -> None:
     make_models(tmp_path, 2)
     name = "model.layers.0.mlp.weight"
     for method in METHODS.values():
         count = min(2, method.most_models or 2)
         recipe = parse_recipe(recipe_data(method, count, {}), tmp_path)
         plan = plan_merge(recipe)
-        flipped = with_source(plan, name, 0)
+        flipped = with_source(plan, name, 0, row)
         source = next(t for t in plan.tensors if t.output.name == name).models[0]
         more = (len(method.folds) + 1) * source.bytes_to_read
         assert flipped.bytes_to_read == plan.bytes_to_read + more
