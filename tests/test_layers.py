@@ -36,6 +36,28 @@ CORE: Mapping[str, frozenset[str]] = {
 """What each package of core may import beside the ground. Packages that are not named may import nothing."""
 
 
+GUI_GROUND = frozenset({"words", "failure", "jobs", "settings", "display"})
+"""Small modules directly in gui, which every room may import."""
+
+GUI: Mapping[str, frozenset[str]] = {
+    "widgets": frozenset(),
+    "document": frozenset(),
+    "pictures": frozenset({"widgets"}),
+    "models": frozenset({"document", "widgets"}),
+    "recipe": frozenset({"document", "widgets"}),
+    "preflight": frozenset({"document", "widgets"}),
+    "run": frozenset({"document", "widgets"}),
+    "history": frozenset({"pictures", "document", "widgets"}),
+    "looking": frozenset({"pictures", "preflight", "document", "widgets"}),
+    "window": frozenset(
+        {"run", "looking", "history", "pictures", "models", "recipe", "preflight", "document", "widgets"}
+    ),
+    "app": frozenset({"window", "widgets"}),
+    "entry": frozenset({"app", "pictures"}),
+}
+"""What each room of the window may import beside the ground."""
+
+
 def imports_of(source: str, module: str) -> Iterator[str]:
     """The modules of core and gui that `source` imports anywhere, in functions and for types too."""
     for node in ast.walk(ast.parse(source)):
@@ -61,12 +83,16 @@ def package_of(module: str) -> str:
 
 
 def refusals(source: str, module: str) -> list[str]:
-    """What of the imports of a module of core runs against the order."""
+    """What of the imports of a module of core or gui runs against the order."""
     package = package_of(module)
     found = []
     for imported in imports_of(source, module):
         target = package_of(imported)
-        if imported.startswith("gui") or (not target and package):
+        if module.startswith("gui"):
+            rooms = frozenset() if package in GUI_GROUND else GUI.get(package, frozenset())
+            if imported.startswith("gui") and target not in (package, *GUI_GROUND, *rooms):
+                found.append(f"{module} imports {imported}: {package} may not import {target}")
+        elif imported.startswith("gui") or (not target and package):
             found.append(f"{module} imports {imported}")
         elif target != package and target not in GROUND and target not in CORE.get(package, frozenset()):
             found.append(f"{module} imports {imported}: {package} may not import {target}")
@@ -79,10 +105,9 @@ def modules(top: str) -> Iterator[tuple[str, str]]:
         yield name, path.read_text()
 
 
-def test_core_imports_run_one_way() -> None:
-    found = [
-        refusal for name, source in modules("core") if name != "core" for refusal in refusals(source, name)
-    ]
+@pytest.mark.parametrize("top", ["core", "gui"])
+def test_imports_run_one_way(top: str) -> None:
+    found = [refusal for name, source in modules(top) if name != top for refusal in refusals(source, name)]
     assert not found, "\n".join(found)
 
 
@@ -110,6 +135,11 @@ def test_the_ground_has_no_circles() -> None:
         ("from gui import words", "core.cli.output"),
         ("from core.plan.planning import plan_merge", "core.draws"),
         ("from core.recipe.recipe import Recipe", "core.brand_new.room"),
+        ("from gui.window.window import MainWindow", "gui.models.panel"),
+        ("from gui.document.merge_setup import MergeSetup", "gui.widgets.fields"),
+        ("from gui.widgets import theme", "gui.words"),
+        ("def f():\n    from gui.looking.looking import Looking", "gui.pictures.panel"),
+        ("from gui.recipe.panel import RecipePanel", "gui.brand_new.room"),
     ],
 )
 def test_a_planted_import_is_refused(planted: str, module: str) -> None:
