@@ -60,8 +60,8 @@ class ProvenancePicture(Picture):
         sentence = "Press Merge: the bars fill in while it runs."
         if not draws:
             sentence = (
-                f"“{title}” draws nothing: it makes every parameter of all sub-models, "
-                "in the shares of their weights."
+                f"“{title}” draws nothing: every parameter of the result is computed from all models, "
+                "and taken from none of them."
             )
         if sentence != self._before:
             self._before = sentence
