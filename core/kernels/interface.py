@@ -76,6 +76,9 @@ COUNTS = ("zero_delta", "changed_by", "zero_after_draw", "selected")
 """What a method may count beside `nonfinite`; see `Counts`."""
 
 
+_WIDE = ("F32", "F64")
+
+
 @dataclass(frozen=True)
 class MapJob:
     """How one tensor is merged: the same for each of its chunks.
@@ -117,7 +120,7 @@ class MapJob:
     @property
     def computing(self) -> DType:
         """The type of the arithmetic: F64 where the merge or output type is F32 or F64, else F32."""
-        wide = {self.merge_dtype.name, self.out_dtype.name} & {"F32", "F64"}
+        wide = self.merge_dtype.name in _WIDE or self.out_dtype.name in _WIDE
         return DTYPES["F64" if wide else "F32"]
 
     @property
