@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import yaml
 from method_checks import check_method, edge_settings, make_models, model_numbers
 from whole_tensor import fine_tunes, numbers, ordered_sum, special, torch_only, words_of
 
@@ -318,3 +319,16 @@ def test_code_cites_sections_that_exist() -> None:
                 cited += 1
                 assert section in sections, f"{path} cites docs/design.md, {section}"
     assert cited
+
+
+def test_recipes_in_the_documents_are_yaml() -> None:
+    found = 0
+    for document in sorted((ROOT / "docs").rglob("*.md")):
+        lines = document.read_text(encoding="utf-8").splitlines()
+        for at, line in enumerate(lines):
+            if line.strip() == "cat > recipe.yaml <<END":
+                end = next(n for n in range(at, len(lines)) if lines[n].strip() == "END")
+                recipe = yaml.safe_load("\n".join(line[4:] for line in lines[at + 1 : end]))
+                assert recipe["models"][0]["model"].startswith("resources/demo"), document
+                found += 1
+    assert found

@@ -29,19 +29,19 @@ def model_card(plan: MergePlan, title: str) -> bytes:
 
 # {title}
 
-A merge of {len(plan.models)} sub-models, made with Paramosaic.
+A merge of {len(plan.models)} sub-model{"" if len(plan.models) == 1 else "s"}, made with Paramosaic.
 
 {models}
 {base}
-Method: {method.title.lower()} ({method.source}). {method.help}
+Method: {method.title} ({method.source}). {method.help}
 
 ## Recipe
 
 ```yaml
 {_yaml(recipe)}```
 
-The same recipe and seed give the same bytes. `paramosaic.json` says for every tensor what was
-merged and how; `paramosaic verify` checks the files against it.
+The same recipe{" and seed give" if method.draws else " gives"} the same bytes. `paramosaic.json` says
+for every tensor what was merged and how; `paramosaic verify` checks the files against it.
 """
     return text.encode()
 

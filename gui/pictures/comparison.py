@@ -26,7 +26,7 @@ from gui.words import grouped
 __all__ = ["ComparisonPicture"]
 
 _ELEMENTS, _DRAWS = "Elements that differ", "Resampling, by layer"
-_NEEDS_TWO = "Merge twice, with another n or seed: here you see what that changed."
+_NEEDS_TWO = "Merge twice, with something changed: here you see what that did."
 _CHOOSE = "Choose two runs and press Compare."
 _READING = "Reading the records…"
 _SAME = "Choose two different runs."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
@@ -385,11 +386,12 @@ class _HelpLabel(QLabel):
 
 
 def _source_link(source: str) -> str:
-    """The source of a method ("arXiv:2410.03743") as a link, where it is one."""
-    number = source.removeprefix("arXiv:")
-    if number == source:
-        return html.escape(source)
-    return f'<a href="https://arxiv.org/abs/{html.escape(number)}">{html.escape(source)}</a>'
+    """The source of a method, with links where it names papers ("arXiv:2410.03743")."""
+    return re.sub(
+        r"arXiv:([0-9]{4}\.[0-9]{4,5})",
+        r'<a href="https://arxiv.org/abs/\1">arXiv:\1</a>',
+        html.escape(source),
+    )
 
 
 @Slot(str)

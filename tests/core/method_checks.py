@@ -269,7 +269,7 @@ def _check_record(method: MethodSpec, plan: MergePlan, record: RunRecord) -> Non
 
 def _check_words(method: MethodSpec, plan: MergePlan, record: RunRecord, out: Path) -> None:
     card = (out / "README.md").read_text()
-    for said in (method.title.lower(), method.source, method.help, f"merge_method: {method.name}"):
+    for said in (method.title, method.source, method.help, f"merge_method: {method.name}"):
         assert said in card, f"the card says {said!r}"
     summary = merge_summary(plan, record, out)
     line = next(line for line in summary.splitlines() if line.startswith("method"))
