@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import signal
 import socket
 import sys
@@ -21,6 +22,8 @@ from gui.window.window import MainWindow
 from resources import ICONS_FOLDER
 
 __all__ = ["make_application", "make_window", "run_window"]
+
+_log = logging.getLogger(__name__)
 
 _ICON = ICONS_FOLDER / "paramosaic.svg"
 
@@ -71,7 +74,10 @@ def _show_faults(window: MainWindow) -> None:
 
     def show(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
         sys.__excepthook__(kind, error, trace)
-        if not issubclass(kind, KeyboardInterrupt) and window.isVisible():
+        if issubclass(kind, KeyboardInterrupt):
+            return
+        _log.error("not caught", exc_info=(kind, error, trace))
+        if window.isVisible():
             DetailsDialog(Failure.of(error), window).open()
 
     sys.excepthook = show
