@@ -399,7 +399,7 @@ def test_without_a_merge_there_is_no_provenance(shown, measured) -> None:
     assert "Press Merge" in picture.sentence
     assert picture.tables() == []
     picture.set_method("Weighted average", draws=False)
-    assert "of all sub-models" in picture.sentence
+    assert "is computed from all models" in picture.sentence
 
 
 def test_the_numbers_of_the_bars_are_a_table(shown, record) -> None:

@@ -85,7 +85,7 @@ def test_an_average_leaves_the_pictures_of_its_models(
     assert ready.pictures.sentence == ""
     assert np.isfinite(ready.pictures.zero_deltas.plot.values).any()
     ready.pictures.tabs.setCurrentWidget(ready.pictures.provenance)
-    assert "of all sub-models" in ready.pictures.provenance.sentence
+    assert "is computed from all models" in ready.pictures.provenance.sentence
 
 
 def test_cancelling_half_way_leaves_nothing(
