@@ -18,6 +18,7 @@ from core.draws import BLOCK
 from core.dtypes import DTYPES, DType
 from core.kernels.interface import MapJob, Values, Workspace
 from core.methods import METHODS, MethodSpec
+from core.methods.folds import FoldTotal
 from core.methods.reference import Reference
 
 __all__ = [
@@ -185,8 +186,10 @@ def compile_for(devices: Sequence[Device], jobs: Iterable[MapJob]) -> None:
                 row[:] = bytes(len(row))
             space_job = job
             for number, fold in enumerate(METHODS[job.method].folds):
-                found = fold.finish(space_job, space.fold(space_job, number, 0)[0])
-                space_job = replace(space_job, found=Values.from_mapping({**space_job.found, **found}))
+                total = FoldTotal(fold)
+                total.add(space.fold(space_job, number, 0))
+                found = {**space_job.found, **total.finish(space_job)}
+                space_job = replace(space_job, found=Values.from_mapping(found))
             space.run(space_job, 0)
 
 

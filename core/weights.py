@@ -58,7 +58,7 @@ def average_terms(weights: Sequence[float], normalize: bool, computing: DType) -
     return AverageTerms(taking_part, tuple(factors[at] for at in taking_part), divisor)
 
 
-def in_computing(value: float, computing: DType | None, parameter: str) -> float:
+def in_computing(value: float, computing: DType | None, parameter: str, *, field: str | None = None) -> float:
     """`value` rounded once to the computing type; as it is where that is None.
 
     Raises:
@@ -71,7 +71,7 @@ def in_computing(value: float, computing: DType | None, parameter: str) -> float
         raise RecipeError(
             f"{parameter} {value:g} is {kind} for {name}, the type in which is computed",
             hint="give a number between 1e-37 and 1e37 in magnitude, or 0",
-            field=parameter,
+            field=field or parameter,
         )
     return rounded
 

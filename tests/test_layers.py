@@ -26,7 +26,7 @@ CORE: Mapping[str, frozenset[str]] = {
     "plan": frozenset({"recipe", "methods", "table", "sources", "checkpoint", "kernels.interface"}),
     "run": frozenset({"plan", "recipe", "methods", "table", "sources", "checkpoint", "kernels.interface"}),
     "deltas": frozenset(
-        {"run", "plan", "recipe", "table", "sources", "checkpoint", "kernels", "kernels.interface"}
+        {"run", "plan", "recipe", "methods", "table", "sources", "checkpoint", "kernels", "kernels.interface"}
     ),
     "runs": frozenset({"deltas", "run", "plan", "recipe", "sources", "checkpoint", "kernels"}),
     "cli": frozenset(

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from core.deltas.layer_grid import Cell, LayerGrid
 from core.deltas.measures import expected_on_zero_delta
 from core.deltas.statistics import DeltaStatistics, Estimate, total_of, zero_deltas_of
+from core.methods import METHODS
 from core.recipe.recipe import Recipe
 from core.run.record import RunRecord, TensorRecord
 
@@ -106,7 +107,10 @@ class MergeName:
         return cls(record.recipe.get("merge_method", ""), n, record.recipe.get("seed", 0))
 
     def __str__(self) -> str:
-        """ "n = 4, seed 7"."""
+        """ "n = 4, seed 7"; "seed 7" of a method that does not draw again."""
+        method = METHODS.get(self.method)
+        if method is not None and (method.draws is None or method.draws.resamples is None):
+            return f"seed {self.seed}"
         return f"{'several n' if self.n is None else f'n = {self.n}'}, seed {self.seed}"
 
 

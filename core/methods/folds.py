@@ -40,8 +40,8 @@ class Fold:
     Attributes:
         name: of the fold; kernels are found by it.
         load_reading: imports torch and returns the reading.
-        finish: from the job and the total, of the shape of one row, to what the passes after this one find in
-            `job.found`; runs on the host, with Python's `math`.
+        finish: from the job and the total (of the shape of one row; all rows with "blocks") to what the
+            passes after this one find in `job.found`; runs on the host, with Python's `math`.
         combine: "sum" to add the rows in order; "blocks" to keep them, one behind the other.
     """
 

@@ -65,7 +65,7 @@ def _check(values: Mapping[str, Any], computing: DType | None) -> None:
         in_computing(weight, computing, "weight")
     in_computing(values["lambda"], computing, "lambda")
     if values["normalize"]:
-        in_computing(_divisor(values["weight"]), computing, "weight")
+        in_computing(_divisor(values["weight"]), computing, "the sum of the weights,", field="weight")
 
 
 def _divisor(weights: Sequence[float]) -> float:

@@ -104,7 +104,7 @@ def run_merge(
                 slots=workers,
                 budget_bytes=memory_budget_bytes,
                 chunk_bytes=chunk_bytes,
-                cold_pages=ColdPages() if _is_very_large(plan) else None,
+                cold_pages=ColdPages() if _is_very_large(plan) and not plan.recipe.method.folds else None,
             )
             executor.run(work, slots=workers, token=token, poll=lambda: work.report(progress, on_tensor))
             for shard in shards:

@@ -70,9 +70,14 @@ def _edges(spec: ParameterSpec) -> tuple[Any, ...]:
         return (not spec.default,)
     if spec.kind == "choice":
         return tuple(choice for choice in spec.choices if choice != spec.default)
-    low = -1.5 if spec.minimum is None else spec.minimum
-    high = 2.5 if spec.maximum is None else spec.maximum
-    return (int(low), int(high)) if spec.kind == "int" else (float(low), 0.3 * (low + high), float(high))
+    low, high = spec.minimum, spec.maximum
+    if low is None:
+        low = -1.5 if high is None else high - 4
+    if high is None:
+        high = max(2.5, low + 4)
+    return (
+        (int(low), int(high)) if spec.kind == "int" else (float(low), low + 0.3 * (high - low), float(high))
+    )
 
 
 def make_models(folder: Path, models: int, seed: int = 0) -> None:
@@ -291,7 +296,9 @@ def _check_seed(
     same = [t.digest for t in again.tensors] == [t.digest for t in record.tensors]
     if method.draws is None:
         assert same, "what draws nothing does not depend on the seed"
-    elif len(plan.models) > 1 and all(len(set(w)) == 1 for w in plan.values_of("weight")):
+    elif len(plan.models) > 1 and (
+        method.weight is None or all(len(set(w)) == 1 for w in plan.values_of("weight"))
+    ):
         assert not same, "what draws depends on the seed"
 
 

@@ -191,6 +191,19 @@ def _centred_rows(job: MapJob, first_element: int, models: Any, base: Any) -> tu
     return arithmetic.from_computing(rows.reshape(-1), job), Counts.zeros(job)
 
 
+def test_a_fold_may_keep_its_blocks(register: Any, folder: Path) -> None:
+    def load() -> Callable[..., Any]:
+        def read(job: MapJob, first_element: int, models: Any, base: Any) -> Any:
+            values = models[0].to(torch.float64).nan_to_num(0, 0, 0).abs()
+            return np.array([[part.max().item()] for part in values.split(BLOCK)])
+
+        return read
+
+    fold = Fold("largest", load, lambda job, rows: {"scale": 1 + float(rows[:, 0].max())}, combine="blocks")
+    blocks = replace(TOY, name="blocks", load_arithmetic=lambda: _scaled, folds=(fold,), granularity="tensor")
+    assert check_method(register(blocks), folder, 2, {})
+
+
 def test_a_method_may_go_by_rows(register: Any, folder: Path) -> None:
     """Rows of 1,024 and of 130 elements, and pieces of 131,072: some are cut, and read twice."""
     rows = replace(TOY, name="rows", granularity="row", load_arithmetic=lambda: _centred_rows)
