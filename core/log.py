@@ -83,7 +83,7 @@ def log_folder() -> Path:
     chosen = os.environ.get("PARAMOSAIC_DATA_DIR")
     if chosen:
         return Path(chosen).absolute() / "log"
-    home = Path(os.path.expanduser("~"))
+    home = Path.home()  # RuntimeError where there is none
     if sys.platform == "win32":
         return Path(os.environ.get("LOCALAPPDATA") or home / "AppData" / "Local", "Paramosaic", "Logs")
     if sys.platform == "darwin":
