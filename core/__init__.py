@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 
 from core.cancel import CancelToken
+from core.checkpoint.output import Leftover, discard, leftover_of
 from core.deltas.findings import Findings, Part, findings_of_record
 from core.deltas.inspection import Inspection, TensorInspection, inspect_models, plan_inspection
 from core.deltas.preview import measure_plan, preview_plan
@@ -20,9 +21,12 @@ from core.errors import (
     CheckpointError,
     DeviceError,
     IncompatibleError,
+    InputChangedError,
     MergeError,
     OutputError,
     RecipeError,
+    RunningError,
+    UnfinishedError,
     VerificationError,
 )
 from core.methods import METHODS, MethodSpec, ParameterSpec
@@ -45,7 +49,9 @@ __all__ = [
     "Estimate",
     "Findings",
     "IncompatibleError",
+    "InputChangedError",
     "Inspection",
+    "Leftover",
     "MergeError",
     "MergePlan",
     "MethodSpec",
@@ -56,12 +62,16 @@ __all__ = [
     "Recipe",
     "RecipeError",
     "RunRecord",
+    "RunningError",
     "TensorInspection",
     "TensorRecord",
+    "UnfinishedError",
     "VerificationError",
     "VerificationReport",
+    "discard",
     "findings_of_record",
     "inspect_models",
+    "leftover_of",
     "load_recipe",
     "measure_plan",
     "parse_recipe",

@@ -10,13 +10,19 @@ __all__ = ["CancelToken"]
 
 
 class CancelToken:
-    """Asks a job to stop. Thread-safe; a job looks at it between chunks."""
+    """Asks a job to stop. Thread-safe; a job looks at it between chunks.
+
+    Attributes:
+        keeps: whether the job is to leave what it has finished, where it can go on with that later.
+    """
 
     def __init__(self) -> None:
         self._event = threading.Event()
+        self.keeps = False
 
-    def cancel(self) -> None:
+    def cancel(self, *, keep: bool = False) -> None:
         """Ask the job to stop; returns at once."""
+        self.keeps |= keep
         self._event.set()
 
     @property

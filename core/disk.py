@@ -10,15 +10,27 @@ import contextlib
 import errno
 import os
 import secrets
+import stat
 from pathlib import Path
 from types import TracebackType
 
 from core.errors import OutputError, os_error_text
 
-__all__ = ["OpenFolder", "System", "replace_file", "sync_folder", "system", "write_error", "write_new_file"]
+__all__ = [
+    "OpenFolder",
+    "System",
+    "is_full",
+    "open_to_go_on",
+    "replace_file",
+    "sync_folder",
+    "system",
+    "write_error",
+    "write_new_file",
+]
 
 _BINARY: int = getattr(os, "O_BINARY", 0)
 _FOLDER: int = getattr(os, "O_DIRECTORY", 0)
+_NO_LINKS: int = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
 _BY_DESCRIPTOR = os.open in os.supports_dir_fd and os.rename in os.supports_dir_fd
 _DISK_FULL = {errno.ENOSPC, errno.EDQUOT}
 _NO_SUCH_SYNC = {errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP}
@@ -66,6 +78,12 @@ class System:
         else:
             os.rename(name, new, src_dir_fd=within, dst_dir_fd=within)
 
+    def lock(self, descriptor: int) -> None:
+        """Lock an open file for this process; BlockingIOError where another has it. POSIX systems only."""
+        import fcntl
+
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
     def remove(self, name: str | Path, *, within: int | None = None) -> None:
         os.unlink(name, dir_fd=within)
 
@@ -102,6 +120,18 @@ class OpenFolder:
         """What to call something in it, beside `within=self.descriptor`."""
         return "/".join(parts) if self.descriptor is not None else self.path.joinpath(*parts)
 
+    def names(self, *parts: str) -> list[str]:
+        """What is in it, or in a folder in it that is no link; sorted. Raises OSError."""
+        if self.descriptor is None:
+            return sorted(os.listdir(self.path.joinpath(*parts)))
+        if not parts:
+            return sorted(os.listdir(self.descriptor))
+        inner = os.open(self.name(*parts), os.O_RDONLY | _FOLDER | _NO_LINKS, dir_fd=self.descriptor)
+        try:
+            return sorted(os.listdir(inner))
+        finally:
+            os.close(inner)
+
     def is_at(self, path: Path) -> bool:
         """Whether `path` still leads to this very folder, and not through a link."""
         try:
@@ -129,6 +159,22 @@ class OpenFolder:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def open_to_go_on(name: str | Path, *, within: int | None = None) -> int:
+    """Open a regular file that is there to read and write on, and no link; -1 where there is none.
+
+    Raises:
+        OSError: it is something else, or cannot be opened.
+    """
+    try:
+        descriptor = os.open(name, os.O_RDWR | _BINARY | _NO_LINKS, dir_fd=within)
+    except FileNotFoundError:
+        return -1
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "it is not a regular file")
+    return descriptor
 
 
 def write_new_file(path: Path, data: bytes, *, within: OpenFolder | None = None) -> None:
@@ -204,9 +250,14 @@ def _sync(descriptor: int, folder: Path) -> None:
             raise write_error(error, folder) from error
 
 
+def is_full(error: OSError) -> bool:
+    """Whether there is no room left for it."""
+    return error.errno in _DISK_FULL
+
+
 def write_error(error: OSError, path: Path, field: str | None = None) -> OutputError:
     """What to say of a file that cannot be written."""
     hint = None
-    if error.errno in _DISK_FULL:
+    if is_full(error):
         hint = "free some space, or choose an output folder on another disk"
     return OutputError(f"cannot write {path}: {os_error_text(error)}", hint=hint, path=path, field=field)

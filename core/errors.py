@@ -3,8 +3,11 @@
     MergeError
     ├── RecipeError          the recipe asks for something that makes no sense
     ├── CheckpointError      a model on disk is missing, damaged or of the wrong kind
+    │   └── InputChangedError    it changed while it was being read
     ├── IncompatibleError    the models cannot be merged with one another
     ├── OutputError          the output folder is taken, or cannot be written
+    │   ├── UnfinishedError      an earlier merge into it was cut off, and can go on
+    │   └── RunningError         another merge is writing it now
     ├── DeviceError          the chosen device is not there
     ├── VerificationError    an output does not match its run record
     └── Cancelled            the user stopped the job
@@ -25,9 +28,12 @@ __all__ = [
     "CheckpointError",
     "DeviceError",
     "IncompatibleError",
+    "InputChangedError",
     "MergeError",
     "OutputError",
     "RecipeError",
+    "RunningError",
+    "UnfinishedError",
     "VerificationError",
     "addressed",
     "os_error_text",
@@ -48,6 +54,8 @@ class MergeError(Exception):
         entry: the number of the entry of `models` concerned, from 0, or None. While a recipe is read, the
             entries are those of its list `models` as it stands, with the base if that is listed. Once it is
             read, they are those of `Recipe.models`, the sub-models without the base.
+        kept: the staging folder with what a merge had finished, from which the same merge can go on; None
+            where nothing is left.
     """
 
     def __init__(
@@ -67,6 +75,7 @@ class MergeError(Exception):
         self.tensor = tensor
         self.field = field
         self.entry = entry
+        self.kept: Path | None = None
 
 
 class RecipeError(MergeError):
@@ -77,12 +86,25 @@ class CheckpointError(MergeError):
     """A model on disk is missing, damaged or of the wrong kind."""
 
 
+class InputChangedError(CheckpointError):
+    """A file of a model changed while it was being read, so that its old and new bytes would mix."""
+
+
 class IncompatibleError(MergeError):
     """The models cannot be merged with one another."""
 
 
 class OutputError(MergeError):
     """The output folder is taken, or cannot be written."""
+
+
+class UnfinishedError(OutputError):
+    """An earlier merge into the same folder was cut off. `path` is its staging folder, which can be gone on
+    with or removed."""
+
+
+class RunningError(OutputError):
+    """Another merge is writing the same folder now."""
 
 
 class DeviceError(MergeError):

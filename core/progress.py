@@ -17,6 +17,7 @@ class Progress:
         tensors_done, tensors_total: whole tensors.
         elapsed_s: seconds since the first read.
         tensor: the name of a tensor in hand, "" before the first.
+        bytes_before: of bytes_done, what an earlier process did.
     """
 
     bytes_done: int
@@ -25,6 +26,7 @@ class Progress:
     tensors_total: int
     elapsed_s: float
     tensor: str
+    bytes_before: int = 0
 
     @property
     def fraction(self) -> float:
@@ -33,12 +35,12 @@ class Progress:
 
     @property
     def bytes_per_s(self) -> float:
-        return self.bytes_done / self.elapsed_s if self.elapsed_s > 0 else 0.0
+        return (self.bytes_done - self.bytes_before) / self.elapsed_s if self.elapsed_s > 0 else 0.0
 
     @property
     def remaining_s(self) -> float | None:
         """Seconds left at the average speed so far; None while that is unknown."""
-        if self.bytes_done <= 0 or self.elapsed_s <= 0:
+        if self.bytes_done <= self.bytes_before or self.elapsed_s <= 0:
             return None
         return (self.bytes_total - self.bytes_done) / self.bytes_per_s
 

@@ -10,23 +10,50 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import stat
 import threading
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from core import disk
 from core.checkpoint import page_cache
-from core.errors import CheckpointError, MergeError, OutputError, os_error_text
+from core.disk import OpenFolder, write_error
+from core.errors import CheckpointError, InputChangedError, os_error_text
+from core.small_files import open_regular
 
-__all__ = ["ReadFile", "WriteFile", "read_rows", "sync_folder", "write_small_file"]
+__all__ = ["FileState", "ReadFile", "WriteFile", "read_rows"]
 
 _POSITIONAL = hasattr(os, "preadv") and hasattr(os, "pwrite")
-_BINARY: int = getattr(os, "O_BINARY", 0)
-_NO_WAITING: int = getattr(os, "O_NONBLOCK", 0)
-"""Nobody may ever write to a named pipe; a file is not affected."""
-_DISK_FULL = {errno.ENOSPC, errno.EDQUOT}
+
+
+@dataclass(frozen=True, slots=True)
+class FileState:
+    """What the system says of a file, so that one can tell later whether it is still the same.
+
+    Attributes:
+        device, number: where the file system keeps it, under whatever name.
+        size_bytes: its size.
+        modified_ns: when its bytes were last written, or what somebody said of that.
+        changed_ns: when anything about it last changed, which nobody can set; 0 on Windows.
+    """
+
+    device: int
+    number: int
+    size_bytes: int
+    modified_ns: int
+    changed_ns: int
+
+    @classmethod
+    def of(cls, status: os.stat_result) -> FileState:
+        changed = 0 if os.name == "nt" else status.st_ctime_ns
+        return cls(status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, changed)
+
+    def differs_little(self, other: FileState) -> bool:
+        """Whether nothing differs but when anything about it last changed."""
+        mine = self.device, self.number, self.size_bytes, self.modified_ns
+        return mine == (other.device, other.number, other.size_bytes, other.modified_ns)
 
 
 class ReadFile:
@@ -34,24 +61,40 @@ class ReadFile:
 
     Attributes:
         path: where it is.
-        size_bytes: its size when it was opened.
-        modified_ns: its modification time then.
+        state: of the file when it was opened.
     """
 
     def __init__(self, path: Path) -> None:
+        """Raises CheckpointError: it is not there, is no regular file, or cannot be read."""
         self.path = path
         self._lock = threading.Lock()
         self._fd = -1
+        descriptor = open_regular(path, CheckpointError)
+        if descriptor is None:
+            raise CheckpointError(f"cannot read {path}: {os.strerror(errno.ENOENT)}", path=path)
+        self._fd = descriptor
         try:
-            self._fd = os.open(path, os.O_RDONLY | _BINARY | _NO_WAITING)
-            status = os.fstat(self._fd)
+            self.state = FileState.of(os.fstat(descriptor))
         except OSError as error:
-            raise CheckpointError(f"cannot read {path}: {os_error_text(error)}", path=path) from error
-        if not stat.S_ISREG(status.st_mode):
             self.close()
-            raise CheckpointError(f"{path} is not a file", path=path)
-        self.size_bytes = status.st_size
-        self.modified_ns = status.st_mtime_ns
+            raise CheckpointError(f"cannot read {path}: {os_error_text(error)}", path=path) from error
+
+    @property
+    def size_bytes(self) -> int:
+        """When it was opened."""
+        return self.state.size_bytes
+
+    def check_unchanged(self) -> None:
+        """Raises InputChangedError where the file, or what its path leads to, is not what was opened."""
+        try:
+            now = FileState.of(os.fstat(self._fd))
+        except OSError as error:
+            raise CheckpointError(
+                f"cannot read {self.path}: {os_error_text(error)}", path=self.path
+            ) from error
+        if now != self.state:
+            raise changed(self.path, self.state, now)
+        check_unchanged(self.path, self.state)
 
     def read_into(self, buffer: memoryview, offset: int) -> None:
         """Fill `buffer` (bytes) from `offset`. Raises CheckpointError when the file ends before."""
@@ -100,7 +143,8 @@ class ReadFile:
 
     def close(self) -> None:
         if self._fd >= 0:
-            os.close(self._fd)
+            with contextlib.suppress(OSError):  # everything was read
+                os.close(self._fd)
             self._fd = -1
 
     def __enter__(self) -> ReadFile:
@@ -129,93 +173,134 @@ def read_rows(rows: Sequence[tuple[ReadFile, int, memoryview]]) -> None:
         file.read_into(buffer, offset)
 
 
+def check_unchanged(path: Path, state: FileState) -> None:
+    """Raises InputChangedError where `path` does not lead to a file of that state any more."""
+    try:
+        now = FileState.of(os.stat(path))
+    except OSError as error:
+        raise InputChangedError(
+            f"{path} was taken away while it was being read: {os_error_text(error)}",
+            hint="put it back, then go on",
+            path=path,
+        ) from error
+    if now != state:
+        raise changed(path, state, now)
+
+
+def changed(path: Path, before: FileState, now: FileState) -> InputChangedError:
+    """What to say of an input that is not what it was."""
+    also = "; chmod, rename or a hard link also does this" if before.differs_little(now) else ""
+    return InputChangedError(
+        f"{path} has changed since it was opened{also}",
+        hint="wait until nothing writes it any more, then go on",
+        path=path,
+    )
+
+
 class WriteFile:
-    """A new output file of a known size, open for writes at offsets from any thread.
+    """An output file of a known size, open for writes at offsets from any thread.
 
     Its space is reserved at once where the file system can do so, so that a full disk is noticed
-    before the work and not at its end. Raises OutputError when it exists or cannot be written.
+    before the work and not at its end.
+
+    Attributes:
+        path: where it is.
+        size_bytes: its size.
+        was_there: whether a file of that size was there and its bytes were kept.
     """
 
-    def __init__(self, path: Path, size_bytes: int) -> None:
-        self.path = path
+    def __init__(
+        self, path: Path, size_bytes: int, *, within: OpenFolder | None = None, keep: bool = False
+    ) -> None:
+        """Make the file.
+
+        Args:
+            path: the file; its name alone, where `within` is given.
+            size_bytes: its size.
+            within: the folder that it goes into.
+            keep: whether to go on with one that is there.
+
+        Raises:
+            OutputError: it exists and is not to be kept, or cannot be written.
+        """
+        self.path = path if within is None else within.path / path
         self.size_bytes = size_bytes
+        self.was_there = False
         self._lock = threading.Lock()
         self._fd = -1
+        name: str | Path = path if within is None else within.name(*path.parts)
+        folder = None if within is None else within.descriptor
         try:
-            self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | _BINARY, 0o666)
-            self._reserve()
+            if keep:
+                self._fd = disk.open_to_go_on(name, within=folder)
+            if self._fd < 0:
+                self._fd = disk.system.create(name, within=folder)
+                self._reserve()
+            elif os.fstat(self._fd).st_size == size_bytes:
+                self.was_there = True
+            else:
+                self._reserve()
         except OSError as error:
             self.close()
-            raise _write_error(error, path, "out") from error
+            raise write_error(error, self.path, "out") from error
 
     def _reserve(self) -> None:
         if hasattr(os, "posix_fallocate") and self.size_bytes:
             try:
-                os.posix_fallocate(self._fd, 0, self.size_bytes)
+                disk.system.reserve(self._fd, self.size_bytes)
             except OSError as error:
                 if error.errno not in {errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS}:
                     raise
-            else:
-                return
-        os.ftruncate(self._fd, self.size_bytes)
+        disk.system.set_size(self._fd, self.size_bytes)
 
     def write_at(self, buffer: memoryview, offset: int) -> None:
         """Write all of `buffer` (bytes) at `offset`."""
         try:
             while buffer:
                 if _POSITIONAL:
-                    count = os.pwrite(self._fd, buffer, offset)
+                    count = disk.system.write_at(self._fd, buffer, offset)
                 else:
                     with self._lock:
                         os.lseek(self._fd, offset, os.SEEK_SET)
-                        count = os.write(self._fd, buffer)
+                        count = disk.system.write(self._fd, buffer)
                 buffer = buffer[count:]
                 offset += count
         except OSError as error:
-            raise _write_error(error, self.path, "out") from error
+            raise write_error(error, self.path, "out") from error
+
+    def read_into(self, buffer: memoryview, offset: int) -> None:
+        """Fill `buffer` (bytes) with what was written, or was there, from `offset` on. Raises OutputError."""
+        try:
+            while buffer:
+                if _POSITIONAL:
+                    count = os.preadv(self._fd, [buffer], offset)
+                else:
+                    with self._lock:
+                        os.lseek(self._fd, offset, os.SEEK_SET)
+                        data = os.read(self._fd, len(buffer))
+                    count = len(data)
+                    buffer[:count] = data
+                if count == 0:
+                    raise write_error(OSError(errno.EIO, "it is shorter than it was made"), self.path, "out")
+                buffer = buffer[count:]
+                offset += count
+        except OSError as error:
+            raise write_error(error, self.path, "out") from error
 
     def sync(self) -> None:
         """Return when the bytes are on the disk."""
         try:
-            os.fsync(self._fd)
+            disk.system.sync(self._fd)
         except OSError as error:
-            raise _write_error(error, self.path, "out") from error
+            raise write_error(error, self.path, "out") from error
 
     def drop(self) -> None:
         """Let the system forget what was written and synced."""
         page_cache.drop(self._fd, 0, 0)
 
     def close(self) -> None:
+        """Let go of the file. What was written and not synced may be lost, as an error of the system."""
         if self._fd >= 0:
-            os.close(self._fd)
+            with contextlib.suppress(OSError):  # what must last was synced, which says so itself
+                os.close(self._fd)
             self._fd = -1
-
-
-def write_small_file(path: Path, data: bytes) -> None:
-    """Write a new file and return when it is on the disk. Raises OutputError."""
-    try:
-        with path.open("xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-    except OSError as error:
-        raise _write_error(error, path) from error
-
-
-def sync_folder(folder: Path) -> None:
-    """Return when the names in `folder` are on the disk, where the system can promise that."""
-    if os.name != "posix":
-        return
-    with contextlib.suppress(OSError):  # some network file systems refuse it
-        fd = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(fd)
-        finally:
-            os.close(fd)
-
-
-def _write_error(error: OSError, path: Path, field: str | None = None) -> MergeError:
-    hint = None
-    if error.errno in _DISK_FULL:
-        hint = "free some space, or choose an output folder on another disk"
-    return OutputError(f"cannot write {path}: {os_error_text(error)}", hint=hint, path=path, field=field)

@@ -18,7 +18,7 @@ from typing import Any
 
 import xxhash
 
-from core.checkpoint.files import ReadFile
+from core.checkpoint.files import FileState, ReadFile
 from core.dtypes import DTYPES, DType
 from core.errors import CheckpointError
 from core.text import is_text
@@ -62,32 +62,35 @@ class ShardHeader:
 
     Attributes:
         path: where it is.
-        size_bytes, modified_ns: of the file when the header was read.
+        state: of the file when the header was read.
         digest: hex XXH3-128 of the length and the header.
         tensors: in the order of their data.
     """
 
     path: Path
-    size_bytes: int
-    modified_ns: int
+    state: FileState
     digest: str
     tensors: tuple[StoredTensor, ...]
+
+    @property
+    def size_bytes(self) -> int:
+        return self.state.size_bytes
 
 
 def read_header(path: Path) -> ShardHeader:
     """Parse and check the header of `path`; no weights are read.
 
-    A file whose size and modification time are those of before is not read again.
+    A file that the system says is the same as before is not read again.
 
     Raises:
         CheckpointError: the file cannot be read, or is damaged in any way.
     """
     try:
-        status = path.stat()
+        state = FileState.of(path.stat())
     except (OSError, ValueError):
-        return _read_header.__wrapped__(path, 0, 0)  # which says what is wrong
+        return _read_header.__wrapped__(path, None)  # which says what is wrong
     with _LOCKS[hash(path) % len(_LOCKS)]:
-        return _read_header(path, status.st_size, status.st_mtime_ns)
+        return _read_header(path, state)
 
 
 _LOCKS = tuple(threading.Lock() for _ in range(64))
@@ -95,7 +98,7 @@ _LOCKS = tuple(threading.Lock() for _ in range(64))
 
 
 @lru_cache(maxsize=_REMEMBERED)
-def _read_header(path: Path, size_bytes: int, modified_ns: int) -> ShardHeader:
+def _read_header(path: Path, state: FileState | None) -> ShardHeader:
     with ReadFile(path) as file:
         if file.size_bytes < 8:
             raise _damaged(path, f"it has only {file.size_bytes} bytes")
@@ -112,7 +115,7 @@ def _read_header(path: Path, size_bytes: int, modified_ns: int) -> ShardHeader:
         file.read_into(memoryview(raw), 8)
         tensors = _parse(path, bytes(raw), data_start=8 + length, file_size=file.size_bytes)
         digest = xxhash.xxh3_128(prefix + raw).hexdigest()
-        return ShardHeader(path, file.size_bytes, file.modified_ns, digest, tensors)
+        return ShardHeader(path, file.state, digest, tensors)
 
 
 def encode_header(tensors: dict[str, tuple[DType, tuple[int, ...], int, int]]) -> bytes:

@@ -1,81 +1,127 @@
-"""The output folder: nothing half-written ever stands under its name.
-
-All work happens in `<out>.partial/` beside it, on the same volume. Shard files stand there under
-their final names, laid out to their full size, so that which chunks are done is all that one would
-have to know to go on with a merge that was cut off.
-"""
+"""Output folders from outside: whether one may be made, and what an earlier merge left of one."""
 
 from __future__ import annotations
 
 import contextlib
 import logging
 import os
-import re
-import secrets
 import shutil
+import time
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
-from core.checkpoint.files import sync_folder, write_small_file
-from core.errors import OutputError, addressed, os_error_text
-from core.text import is_text
+from core import disk
+from core.checkpoint.contents import read_listing
+from core.checkpoint.journal import read_journal
+from core.checkpoint.ownership import OWN_FOLDER, Owner, Ownership, is_locked, is_run_id, read_owner, running
+from core.checkpoint.record_file import RECORD_NAME
+from core.checkpoint.removal import remove_files, remove_output, remove_own_folder, replaceable
+from core.checkpoint.staging import JOURNAL_NAME, aside_path, output_names, staging_path
+from core.disk import OpenFolder, sync_folder
+from core.errors import MergeError, OutputError, UnfinishedError, addressed, os_error_text
+from core.text import is_text, shown
+from core.units import duration_text
 
-__all__ = ["RECORD_NAME", "Staging", "check_output", "free_disk_bytes", "restore_interrupted"]
-
-RECORD_NAME = "paramosaic.json"
+__all__ = [
+    "UNFINISHED_HINT",
+    "Leftover",
+    "check_output",
+    "discard",
+    "free_disk_bytes",
+    "held_bytes",
+    "leftover_of",
+    "settle",
+]
 
 _log = logging.getLogger(__name__)
 
+_STAGING_END = ".partial"
 
-def staging_path(out: Path) -> Path:
-    """The folder in which the work for `out` happens."""
-    return out.with_name(f"{out.name}.partial")
+UNFINISHED_HINT = "put that back, or remove what the merge left: paramosaic discard"
+"""With the staging folder behind it."""
 
 
-@addressed(field="out")
-def restore_interrupted(out: Path, inputs: Iterable[Path], *, overwrite: bool) -> None:
-    """Put back an old output that an interrupted overwrite had set aside as `<out>.old-<id>`.
+@dataclass(frozen=True)
+class Leftover:
+    """A staging folder, as it is found.
 
-    Nothing happens where `out` exists, or where there is no such folder.
+    Attributes:
+        path: where it is.
+        owner: the process that works in it, or did last; None where nothing says so.
+        runs: whether that process does so now.
+        fraction: how much of the merge is finished and can be gone on with; 0 where nothing is.
+        age_s: seconds since something was last finished.
+    """
+
+    path: Path
+    owner: Owner | None
+    runs: bool
+    fraction: float
+    age_s: float
+
+    def __str__(self) -> str:
+        """ "cut off at 63 %, 2 min ago" or "running as pid 4711 on atlas since 2025-01-31 14:03"."""
+        if self.runs:
+            return f"running as {self.owner or 'another process'}"
+        where = f"at {int(100 * self.fraction)} %" if self.fraction else "before anything was finished"
+        return f"cut off {where}, {duration_text(self.age_s)} ago"
+
+
+def leftover_of(out: Path) -> Leftover | None:
+    """What there is of a merge into `out`; None where there is no staging folder of one.
 
     Raises:
-        OutputError: it cannot be put back; or it is to be overwritten at once, although it does not
-            look like what an overwrite of ours sets aside.
+        OutputError: it cannot be read, or something else has its name.
     """
-    if os.path.lexists(out) or not out.name:
-        return
-    beginning = f"{out.name}.old-"
-    try:
-        aside = [path for path in out.parent.iterdir() if path.name.startswith(beginning) and path.is_dir()]
-        newest = max(aside, key=lambda path: path.stat().st_mtime_ns, default=None)
-    except OSError:  # check_output says what is wrong with the parent
-        return
-    if newest is None:
-        return
-    _refuse_input_folders(newest, inputs)
-    ours = re.fullmatch(r"[0-9a-f]{8}", newest.name.removeprefix(beginning)) and _is_an_output(newest)
-    try:
-        newest.rename(out)
-        sync_folder(out.parent)
-        _log.info("put back %s, which had been set aside as %s", out, newest.name)
-    except OSError as error:
-        raise OutputError(
-            f"cannot put back {out}, which an interrupted overwrite set aside: {os_error_text(error)}",
-            path=out,
-        ) from error
-    if overwrite and not ours:
-        raise OutputError(
-            f"{newest} looked like an output that an interrupted overwrite set aside, and is {out} again",
-            hint="look at it, and ask once more if it is to be overwritten",
-            path=out,
-        )
+    path = staging_path(out.absolute())
+    if not os.path.lexists(path):
+        return None
+    _refuse_what_is_none(path)
+    runs = is_locked(path)
+    entries = read_journal(path / JOURNAL_NAME)
+    done = [entry["done"] for entry in entries if type(entry.get("done")) is float]
+    fraction = min(max(done[-1], 0.0), 1.0) if done else 0.0
+    newest = max(_modified_s(place) for place in (path, path / JOURNAL_NAME))
+    return Leftover(path, read_owner(path), runs, fraction, max(0.0, time.time() - newest))
 
 
 @addressed(field="out")
-def check_output(out: Path, inputs: Iterable[Path], *, overwrite: bool) -> None:
+def settle(out: Path, inputs: Iterable[Path]) -> list[str]:
+    """Finish or undo what a merge into `out` left when it was cut off while it put its result in place.
+
+    Only what a journal or a record says is ours is touched. Returns a sentence for each thing done.
+
+    Raises:
+        OutputError: an old output cannot be put back.
+    """
+    inputs = list(inputs)
+    if not out.name or not is_text(out.name):
+        return []
+    if not os.path.lexists(out):
+        return _put_back(out)
+    try:
+        run_id = read_listing(out).run_id
+    except OutputError:
+        return []
+    if run_id is None or not is_run_id(run_id):
+        return []
+    return [*_remove_leftover_own_folder(out), *_remove_replaced(out, aside_path(out, run_id), inputs)]
+
+
+@addressed(field="out")
+def check_output(out: Path, inputs: Iterable[Path], *, overwrite: bool, resume: bool = False) -> None:
     """Refuse an output folder that exists, that another merge left unfinished, or that is an input.
 
+    Args:
+        out: the folder to be made.
+        inputs: the models' folders.
+        overwrite: whether an output that is there may be replaced.
+        resume: whether what a merge into it left is to be gone on with.
+
     Raises:
+        UnfinishedError: a merge into it was cut off, and `resume` was not asked for.
+        RunningError: another process merges into it now.
         OutputError: with what to do.
     """
     if out.name in {"", ".."}:
@@ -85,12 +131,14 @@ def check_output(out: Path, inputs: Iterable[Path], *, overwrite: bool) -> None:
             f"the name of the output folder {out} is not valid text", hint="choose another name", path=out
         )
     _refuse_input_folders(out, inputs)
-    staging = staging_path(out)
-    if os.path.lexists(staging):
-        raise OutputError(
-            f"{staging} is in the way: another merge is writing it, or was cut off",
-            hint="if no merge is running, delete that folder, or choose another output folder",
-            path=staging,
+    left = leftover_of(out)
+    if left is not None and left.runs:
+        raise running(left.path, left.owner)
+    if left is not None and not resume:
+        raise UnfinishedError(
+            f"an earlier merge into {out} was {left}",
+            hint=f"go on with it (--resume), or remove what it left: paramosaic discard {left.path}",
+            path=left.path,
         )
     if os.path.lexists(out):
         if not overwrite:
@@ -99,12 +147,13 @@ def check_output(out: Path, inputs: Iterable[Path], *, overwrite: bool) -> None:
                 hint="choose another name, or ask for it to be overwritten",
                 path=out,
             )
-        if not _is_an_output(out):
+        if not out.is_dir():
             raise OutputError(
                 f"{out} is not the result of a merge, and will not be overwritten",
                 hint="choose another output folder, or move that one away yourself",
                 path=out,
             )
+        replaceable(out)
     parent = _existing_parent(out)
     if not parent.is_dir():
         raise OutputError(f"{parent} is not a folder, so {out} cannot be made in it", path=parent)
@@ -114,6 +163,56 @@ def check_output(out: Path, inputs: Iterable[Path], *, overwrite: bool) -> None:
             hint="choose an output folder elsewhere",
             path=parent,
         )
+
+
+def discard(folder: Path, *, take_over: bool = False) -> Leftover:
+    """Remove the staging folder that a merge left. Returns what it was.
+
+    Args:
+        folder: the staging folder, `<out>.partial`.
+        take_over: see Ownership.
+
+    Raises:
+        RunningError: a merge works in it.
+        OutputError: it is none, holds files that no merge made, or cannot be removed.
+    """
+    folder = folder.absolute()
+    if not folder.name.endswith(_STAGING_END) or not os.path.lexists(folder):
+        what = "does not exist" if not os.path.lexists(folder) else "is not what a merge leaves"
+        raise OutputError(f"{folder} {what}", hint="name a folder OUT.partial", path=folder)
+    left = leftover_of(folder.with_name(folder.name.removesuffix(_STAGING_END)))
+    if left is None:
+        raise OutputError(f"{folder} is not what a merge leaves", path=folder)
+    try:
+        with OpenFolder(folder) as opened:
+            if OWN_FOLDER not in opened.names():
+                disk.system.make_folder(opened.name(OWN_FOLDER), within=opened.descriptor)
+            ownership = Ownership(opened, "discard", take_over=take_over)
+            try:
+                names = [*output_names(read_journal(folder / JOURNAL_NAME)), RECORD_NAME]
+                inner = {name.partition("/")[0] for name in names}
+                others = [name for name in opened.names() if name not in {OWN_FOLDER, *inner}]
+                if others:
+                    raise OutputError(
+                        f"{folder} holds {shown(others[0])}, which no merge made, and is not removed",
+                        hint="move that away, or remove the folder yourself",
+                        path=folder,
+                    )
+                if not opened.is_at(folder):
+                    raise OutputError(f"{folder} is another folder by now", path=folder)
+                remaining = remove_files(opened, names)
+            finally:
+                ownership.release()
+    except OSError as error:
+        raise OutputError(f"cannot remove {folder}: {os_error_text(error)}", path=folder) from error
+    if remaining:
+        raise OutputError(
+            f"{folder} holds {shown(remaining[0])}, which no merge made, and stays", path=folder
+        )
+    with contextlib.suppress(OutputError):
+        sync_folder(folder.parent)
+    _log.info("removed %s", folder)
+    return left
 
 
 @addressed(field="out")
@@ -128,86 +227,96 @@ def free_disk_bytes(out: Path) -> int:
         ) from error
 
 
-class Staging:
-    """The staging folder of one run, from its creation to its final name.
+def held_bytes(out: Path) -> int:
+    """Disk space that the staging folder of `out` has already."""
+    try:
+        with os.scandir(staging_path(out.absolute())) as found:
+            return sum(
+                item.stat(follow_symlinks=False).st_size
+                for item in found
+                if item.is_file(follow_symlinks=False)
+            )
+    except OSError:
+        return 0
 
-    Attributes:
-        out: the final name.
-        folder: where the files are meanwhile.
-    """
 
-    @addressed(field="out")
-    def __init__(self, out: Path) -> None:
-        self.out = out.absolute()
-        self.folder = staging_path(self.out)
-        parents = [self.out.parent, *self.out.parent.parents]
-        self._new_parents = [parent for parent in parents if not os.path.lexists(parent)]
-        try:
-            self.out.parent.mkdir(parents=True, exist_ok=True)
-            self.folder.mkdir()
-        except OSError as error:
-            self._remove_new_parents()
-            raise OutputError(
-                f"cannot make the folder {self.folder}: {os_error_text(error)}", path=self.folder
-            ) from error
-        _log.info("made the staging folder %s", self.folder)
+def _put_back(out: Path) -> list[str]:
+    """Where a merge had set the old output aside and was cut off before its own took the name."""
+    staging = staging_path(out)
+    if not os.path.lexists(staging) or is_locked(staging):
+        return []
+    try:
+        run_id = next((entry.get("run_id") for entry in read_journal(staging / JOURNAL_NAME)), None)
+    except OutputError:
+        return []
+    if not isinstance(run_id, str) or not is_run_id(run_id):
+        return []
+    aside = aside_path(out, run_id)
+    if not os.path.lexists(aside):
+        return []
+    try:
+        disk.system.rename(aside, out)
+    except OSError as error:
+        raise OutputError(
+            f"cannot put back {out}, which an interrupted overwrite set aside as {aside}: "
+            f"{os_error_text(error)}",
+            hint="give that folder its old name",
+            path=out,
+        ) from error
+    sync_folder(out.parent)
+    return [f"put back {out}, which an interrupted overwrite had set aside as {aside}"]
 
-    @addressed(field="out")
-    def add_file(self, name: str, data: bytes) -> None:
-        """Write a small file, with folders for the slashes in `name`; on disk when this returns."""
-        path = self.folder / name
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise OutputError(f"cannot make {path.parent}: {os_error_text(error)}", path=path) from error
-        write_small_file(path, data)
 
-    @addressed(field="out")
-    def finish(self, *, overwrite: bool) -> None:
-        """Give the folder its final name; shards and small files have been synced before.
+def _remove_leftover_own_folder(out: Path) -> list[str]:
+    if not os.path.lexists(out / OWN_FOLDER) or is_locked(out):
+        return []
+    try:
+        with OpenFolder(out) as opened:
+            remove_own_folder(opened)
+    except (OSError, OutputError) as error:
+        text = os_error_text(error) if isinstance(error, OSError) else error.message
+        return [f"{out / OWN_FOLDER} is left over, and cannot be removed: {text}"]
+    return [f"removed {out / OWN_FOLDER}, which was left over"]
 
-        An old output is set aside first and deleted last, so that at every moment either it or the
-        new one is whole.
-        """
-        for folder in sorted({path.parent for path in self.folder.rglob("*")}):
-            sync_folder(folder)
-        sync_folder(self.folder)
-        aside: Path | None = None
-        try:
-            if os.path.lexists(self.out):
-                if not overwrite:
-                    raise OutputError(
-                        f"the merge is done, but the output folder {self.out} appeared while it ran",
-                        hint=f"the whole checkpoint is in {self.folder}: rename that folder yourself",
-                        path=self.out,
-                    )
-                aside = self.out.with_name(f"{self.out.name}.old-{secrets.token_hex(4)}")
-                self.out.rename(aside)
-            self.folder.rename(self.out)
-        except OSError as error:
-            if aside is not None and not os.path.lexists(self.out):
-                with contextlib.suppress(OSError):
-                    aside.rename(self.out)
-            raise OutputError(
-                f"the merge is done, but cannot rename {self.folder} to {self.out}: {os_error_text(error)}",
-                hint=f"the whole checkpoint is in {self.folder}: rename that folder yourself",
-                path=self.out,
-            ) from error
-        sync_folder(self.out.parent)
-        _log.info("%s has its final name%s", self.out, "" if aside is None else " and replaces an older one")
-        if aside is not None:
-            _delete(aside, self.out.with_name(f"{self.out.name}.deleted-{secrets.token_hex(4)}"))
 
-    def abandon(self) -> None:
-        """Delete the staging folder, and the parents made for it, after a failure or a cancellation."""
-        shutil.rmtree(self.folder, ignore_errors=True)
-        self._remove_new_parents()
-        _log.info("removed the staging folder %s", self.folder)
+def _remove_replaced(out: Path, aside: Path, inputs: Iterable[Path]) -> list[str]:
+    """Remove the output that the finished `out` replaced."""
+    if not os.path.lexists(aside) or is_locked(out):
+        return []
+    try:
+        _refuse_input_folders(aside, inputs)
+        left = remove_output(aside, [] if aside.is_symlink() else replaceable(aside))
+    except MergeError as error:
+        return [f"{aside} holds what {out} replaced, and is not removed: {error.message}"]
+    if left:
+        return [f"{aside} holds what is not of the output that was replaced: {', '.join(left[:5])}"]
+    return [f"removed {aside}, which {out} replaced"]
 
-    def _remove_new_parents(self) -> None:
-        for parent in self._new_parents:
-            with contextlib.suppress(OSError):  # something else is in it by now
-                parent.rmdir()
+
+def _refuse_what_is_none(path: Path) -> None:
+    """Raises OutputError where `path` has the name of a staging folder and is none."""
+    try:
+        if path.is_dir() and not path.is_symlink() and (not any(path.iterdir()) or _has_own_folder(path)):
+            return
+    except OSError as error:
+        raise OutputError(f"cannot read {path}: {os_error_text(error)}", path=path) from error
+    raise OutputError(
+        f"{path} is in the way: it has the name of a merge's work, and is none",
+        hint="move it away, or choose another output folder",
+        path=path,
+    )
+
+
+def _has_own_folder(path: Path) -> bool:
+    own = path / OWN_FOLDER
+    return own.is_dir() and not own.is_symlink()
+
+
+def _modified_s(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return 0.0
 
 
 def _refuse_input_folders(out: Path, inputs: Iterable[Path]) -> None:
@@ -227,13 +336,6 @@ def _refuse_input_folders(out: Path, inputs: Iterable[Path]) -> None:
                 hint="choose an output folder elsewhere",
                 path=out,
             )
-
-
-def _is_an_output(out: Path) -> bool:
-    """Whether overwriting `out` replaces the result of a merge, or nothing at all, and no other data."""
-    if not out.is_dir():
-        return False
-    return (out / RECORD_NAME).exists() or not any(out.iterdir())
 
 
 def _same(one: Path, other: Path) -> bool:
@@ -258,13 +360,3 @@ def _existing_parent(out: Path) -> Path:
     while not os.path.lexists(parent) and parent != parent.parent:
         parent = parent.parent
     return parent
-
-
-def _delete(folder: Path, doomed: Path) -> None:
-    """Delete `folder` by way of the name `doomed`, so that half of it is never taken for the whole."""
-    if folder.is_symlink():
-        folder.unlink(missing_ok=True)
-        return
-    with contextlib.suppress(OSError):
-        folder.rename(doomed)
-        shutil.rmtree(doomed, ignore_errors=True)

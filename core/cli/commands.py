@@ -22,7 +22,7 @@ from typing import Any
 import click
 
 from core.cancel import CancelToken
-from core.checkpoint.output import free_disk_bytes
+from core.checkpoint.output import discard, free_disk_bytes
 from core.cli.inspection_output import inspection_document, inspection_summary
 from core.cli.output import merge_summary, plan_document, plan_summary
 from core.cli.types import Size, Weights
@@ -126,6 +126,11 @@ def _paramosaic(context: click.Context) -> None:
 @click.option(
     "--shard-size", type=Size(), default=DEFAULT_SHARD_SIZE_BYTES, help="Of one file; 5GB unless given."
 )
+@click.option("--resume", is_flag=True, help="Go on with what an earlier merge left in OUT.partial.")
+@click.option("--keep", is_flag=True, help="When cancelled, keep what is finished, to go on later.")
+@click.option(
+    "--take-over", is_flag=True, help="With --resume, take OUT.partial from a process of another machine."
+)
 @click.option("--overwrite", is_flag=True, help="Replace the folder if it exists, when the merge is done.")
 @_json_option
 @_verbose_option
@@ -136,6 +141,9 @@ def _merge(
     device: str,
     threads: int | None,
     shard_size: int,
+    resume: bool,
+    keep: bool,
+    take_over: bool,
     overwrite: bool,
     as_json: bool,
 ) -> None:
@@ -144,10 +152,29 @@ def _merge(
     if seed is not None:
         asked = replace(asked, seed=seed)
     plan = plan_merge(asked, shard_size_bytes=shard_size)
-    record = _run(plan, out, device=device, threads=threads, overwrite=overwrite)
+    record = _run(
+        plan,
+        out,
+        device=device,
+        threads=threads,
+        overwrite=overwrite,
+        resume=resume,
+        keep=keep,
+        take_over=take_over,
+    )
     for warning in plan.warnings:
         click.echo(f"warning: {one_line(warning)}", err=True)
     click.echo(_to_json(json.loads(record.to_json())) if as_json else merge_summary(plan, record, out))
+
+
+@_paramosaic.command("discard")
+@click.argument("folder", type=_path, metavar="DIR.partial")
+@click.option("--take-over", is_flag=True, help="Even if a process of another machine may work in it.")
+@_verbose_option
+def _discard(folder: Path, take_over: bool) -> None:
+    """Remove what a merge that was cut off left in DIR.partial."""
+    left = discard(folder, take_over=take_over)
+    click.echo(f"removed {one_line(str(left.path))}: a merge that was {left}")
 
 
 @_paramosaic.command("plan")
@@ -258,13 +285,15 @@ def _status(session: _Session, arguments: Sequence[str] | None) -> int:
         _log.info("not understood: %s", error.format_message())
         error.show()
         return 2
-    except (Cancelled, KeyboardInterrupt, click.Abort):
+    except (Cancelled, KeyboardInterrupt, click.Abort) as error:
         _log.info("cancelled")
         click.echo("cancelled", err=True)
+        _print_kept(error)
         return 130
     except MergeError as error:
         _log.info("refused: %s (%s)", error.message, _address(error))
         _print_error(error.message, error.hint)
+        _print_kept(error)
         return 1
     except BrokenPipeError:
         with contextlib.suppress(OSError):
@@ -306,17 +335,17 @@ def _open_window(desktop: Desktop, *, demo: bool) -> int:
         plans.setLevel(before)
 
 
-def _run(plan: MergePlan, out: Path, *, device: str, threads: int | None, overwrite: bool) -> RunRecord:
+def _run(plan: MergePlan, out: Path, **how: Any) -> RunRecord:
+    """Merge; `how` are the arguments of run_merge."""
     token = CancelToken()
     with _signals_cancel(token), _ProgressDisplay() as display:
         return run_merge(
             plan,
             out,
-            device=device,
-            threads=threads,
-            overwrite=overwrite,
             progress=display.show,
+            on_note=_print_note,
             cancel=token,
+            **how,
         )
 
 
@@ -390,6 +419,22 @@ class _ProgressDisplay:
         if tenths > self._tenths and (progress.elapsed_s > 1 or tenths == 10):
             self._tenths = tenths
             click.echo(f"{10 * tenths} %  {speed}  {left}", err=True)
+
+
+def _print_note(sentence: str) -> None:
+    click.echo(f"note: {one_line(sentence)}", err=True)
+
+
+def _print_kept(error: BaseException) -> None:
+    """What can be done with what a merge had finished."""
+    kept = error.kept if isinstance(error, MergeError) else None
+    if kept is not None:
+        folder = one_line(str(kept))
+        click.echo(
+            f"hint: what is finished is kept in {folder}: go on with it (--resume), or remove it: "
+            f"paramosaic discard {folder}",
+            err=True,
+        )
 
 
 def _print_error(message: str, hint: str | None) -> None:

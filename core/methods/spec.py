@@ -199,6 +199,12 @@ class MethodSpec:
         """Whether a base takes part in the arithmetic where there is one."""
         return self.base != "ignored"
 
+    @property
+    def same_everywhere(self) -> bool:
+        """Whether it gives the same bytes on every device and platform: what folds find is computed by the
+        platform's own mathematics."""
+        return not self.folds
+
     def models_text(self) -> str:
         """ "exactly 1 sub-model", "2 sub-models or more", "1 to 3 sub-models"."""
         least, most = self.least_models, self.most_models

@@ -3,18 +3,34 @@
 from __future__ import annotations
 
 import itertools
+import json
 import logging
 import time
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
+
+import xxhash
 
 from core import devices, table
 from core.cancel import CancelToken
 from core.checkpoint import page_cache
-from core.checkpoint.companions import companion_files
-from core.checkpoint.files import WriteFile, read_rows
+from core.checkpoint.companions import Companion, companion_files
+from core.checkpoint.files import WriteFile, check_unchanged, read_rows
 from core.checkpoint.model import INDEX_NAME
-from core.checkpoint.output import RECORD_NAME, Staging, restore_interrupted
-from core.errors import Cancelled, MergeError
+from core.checkpoint.output import settle
+from core.checkpoint.record_file import FileRecord
+from core.checkpoint.staging import Staging, WrittenFile, staging_path
+from core.digest import FileDigest
+from core.errors import (
+    Cancelled,
+    InputChangedError,
+    MergeError,
+    OutputError,
+    VerificationError,
+    os_error_text,
+)
 from core.plan.chunking import CHUNK_BYTES, MEMORY_BUDGET_BYTES, default_threads, usable_threads
 from core.plan.merge_plan import MergePlan
 from core.plan.planning import check_destination
@@ -22,12 +38,30 @@ from core.progress import ProgressCallback
 from core.recipe.recipe import recipe_as_dict
 from core.run.card import model_card
 from core.run.executors.threads import ThreadExecutor, allow_open_files
+from core.run.journaling import Journaling
 from core.run.merging import MergeWork, Target, TensorCallback
-from core.run.record import InputRecord, RunRecord, software_versions
+from core.run.passes import Restored
+from core.run.record import CONTRACT, InputRecord, RunRecord, read_record, software_versions
+from core.run.resuming import (
+    again_entry,
+    changed_entry,
+    check_same_merge,
+    files_entry,
+    first_entry,
+    readers_of,
+    refuse_other_files,
+    restore,
+    sound_parts,
+)
 from core.run.work import Executor
 from core.sources.files import ColdPages
 
-__all__ = ["TensorCallback", "run_merge"]
+__all__ = ["NoteCallback", "TensorCallback", "run_merge"]
+
+NoteCallback = Callable[[str], None]
+"""Called with a sentence that is worth saying, in the thread that called the merge."""
+
+_CARD = "README.md"
 
 _log = logging.getLogger(__name__)
 
@@ -39,11 +73,15 @@ def run_merge(
     device: str = "auto",
     threads: int | None = None,
     overwrite: bool = False,
+    resume: bool = False,
+    keep: bool = False,
+    take_over: bool = False,
     memory_budget_bytes: int = MEMORY_BUDGET_BYTES,
     chunk_bytes: int = CHUNK_BYTES,
     executor: Executor | None = None,
     progress: ProgressCallback | None = None,
     on_tensor: TensorCallback | None = None,
+    on_note: NoteCallback | None = None,
     cancel: CancelToken | None = None,
 ) -> RunRecord:
     """Merge as `plan` says and leave a finished checkpoint in `out`.
@@ -56,39 +94,110 @@ def run_merge(
         device: "auto", "cpu", "cuda" or "cuda:N".
         threads: workers; None for one a core, up to eight.
         overwrite: whether `out` may exist; it is replaced when the merge is done.
+        resume: whether to go on with what an earlier merge left in `<out>.partial`. Where it left nothing,
+            the merge begins from its beginning; where it was done already, nothing happens.
+        keep: whether a cancelled merge leaves what is finished, to go on later.
+        take_over: whether to take that folder from a process of another machine of which nothing can be
+            known, where the file system has no locks.
         memory_budget_bytes: for the buffers of all workers together.
         chunk_bytes: input bytes to aim at in one chunk.
         executor: what works the chunks off; None for threads of this process.
         progress: called about ten times a second in this thread.
         on_tensor: called with each finished tensor in this thread.
+        on_note: called with a sentence about what does not stop the merge.
         cancel: looked at between chunks.
 
     Raises:
-        Cancelled: after `cancel`; nothing is left of the work.
-        MergeError: any other reason why it cannot be done; nothing is left of the work either.
+        Cancelled: after `cancel`. Nothing is left of the work, unless it was to be kept.
+        MergeError: any other reason why it cannot be done. What is finished is kept where the same merge
+            could go on with it: the error's `kept` is the folder then, and None where nothing is left.
     """
-    out = Path(out)
-    token = cancel or CancelToken()
-    executor = executor or ThreadExecutor()
-    restore_interrupted(out.absolute(), plan.input_folders, overwrite=overwrite)
-    check_destination(plan, out, overwrite=overwrite)
-    companions = _companions(plan, out.absolute().name)
-    chosen = devices.choose_devices(device)
-    token.raise_if_cancelled()
-    staging = Staging(out)
-    _log.info(
-        "run begun: %s of %d sub-models, %d tensors, %d bytes to read and %d to write, on %s, into %s",
-        plan.recipe.method.name,
-        len(plan.models),
-        len(plan.tensors),
-        plan.bytes_to_read,
-        plan.bytes_to_write,
-        devices.describe(chosen),
-        out,
+    run = _Run(plan, Path(out), cancel or CancelToken(), on_note)
+    return run.merge(
+        device=device,
+        threads=threads,
+        overwrite=overwrite,
+        resume=resume,
+        keep=keep,
+        take_over=take_over,
+        memory_budget_bytes=memory_budget_bytes,
+        chunk_bytes=chunk_bytes,
+        executor=executor or ThreadExecutor(),
+        progress=progress,
+        on_tensor=on_tensor,
     )
-    try:
-        for name, data in companions.items():
-            staging.add_file(name, data)
+
+
+class _Run:
+    """One call of `run_merge`."""
+
+    def __init__(self, plan: MergePlan, out: Path, token: CancelToken, on_note: NoteCallback | None) -> None:
+        self._plan, self._out, self._token = plan, out, token
+        self._on_note = on_note
+        self._started = datetime.now(UTC).isoformat(timespec="milliseconds")
+        self._has_finished_parts = False
+        self._all_written = False
+
+    def merge(
+        self,
+        *,
+        device: str,
+        overwrite: bool,
+        resume: bool,
+        keep: bool,
+        take_over: bool,
+        **how: Any,
+    ) -> RunRecord:
+        plan, out = self._plan, self._out
+        for sentence in settle(out.absolute(), plan.input_folders):
+            self._note(sentence)
+        if resume and (done := self._done_before()) is not None:
+            self._note(f"{out} is finished already")
+            return done
+        check_destination(plan, out, overwrite=overwrite, resume=resume)
+        companions = _companions(plan, out.absolute().name)
+        chosen = devices.choose_devices(device)
+        self._token.raise_if_cancelled()
+        staging = Staging(out, go_on=resume, take_over=take_over)
+        _log.info(
+            "run begun: %s of %d sub-models, %d tensors, %d bytes to read and %d to write, on %s, into %s",
+            plan.recipe.method.name,
+            len(plan.models),
+            len(plan.tensors),
+            plan.bytes_to_read,
+            plan.bytes_to_write,
+            devices.describe(chosen),
+            out,
+        )
+        try:
+            record = self._work(staging, companions, chosen, **how)
+            staging.finish(overwrite=overwrite, note=self._note)
+        except BaseException as error:
+            self._end(staging, error, keep)
+            if isinstance(error, OSError):
+                raise OutputError(
+                    f"{error.filename or staging.folder.path}: {os_error_text(error)}"
+                ) from error
+            raise
+        _log.info("run finished: %s s, %d bytes read", record.seconds, record.bytes_read)
+        return record
+
+    def _work(
+        self,
+        staging: Staging,
+        companions: Mapping[str, Companion],
+        chosen: list[devices.Device],
+        *,
+        threads: int | None,
+        memory_budget_bytes: int,
+        chunk_bytes: int,
+        executor: Executor,
+        progress: ProgressCallback | None,
+        on_tensor: TensorCallback | None,
+    ) -> RunRecord:
+        """Everything up to the record, which is written last."""
+        plan = self._plan
+        restored, small = self._begin(staging, companions, devices.describe(chosen))
         # This imports and compiles, and so comes after every refusal.
         table.compile_for(chosen, (tensor.job for tensor in plan.tensors if tensor.job))
         read_rows(())
@@ -96,19 +205,44 @@ def run_merge(
         workers = usable_threads(plan, wanted, memory_budget_bytes)
         on = itertools.cycle(chosen)
         allow_open_files(workers * (len(plan.models) + 1) + len(plan.shards) + 256)
-        shards = _open_shards(plan, staging)
+        shards = self._open_shards(staging)
+        digests = [FileDigest() for _ in shards]
+        for digest, layout in zip(digests, plan.shards, strict=True):
+            digest.add(layout.header, 0)
         try:
-            work = MergeWork(
-                [Target(plan, shards)],
-                lambda: table.workspace(next(on)),
-                slots=workers,
-                budget_bytes=memory_budget_bytes,
-                chunk_bytes=chunk_bytes,
-                cold_pages=ColdPages() if _is_very_large(plan) and not plan.recipe.method.folds else None,
-            )
-            executor.run(work, slots=workers, token=token, poll=lambda: work.report(progress, on_tensor))
+            restored = self._sound(staging, restored, shards, workers)
+            self._has_finished_parts = bool(restored.parts)
+            journaling = Journaling(plan, shards, staging.note, self._note)
+            try:
+                work = MergeWork(
+                    [Target(plan, shards, digests)],
+                    lambda: table.workspace(next(on)),
+                    slots=workers,
+                    budget_bytes=memory_budget_bytes,
+                    chunk_bytes=chunk_bytes,
+                    cold_pages=ColdPages() if _is_very_large(plan) and not plan.recipe.method.folds else None,
+                    restored=restored,
+                    keeper=journaling,
+                )
+
+                def poll() -> None:
+                    journaling.check()
+                    work.report(progress, on_tensor)
+
+                executor.run(work, slots=workers, token=self._token, poll=poll)
+            finally:
+                journaling.stop()
+                self._has_finished_parts |= journaling.has_kept
+            journaling.check()
             for shard in shards:
                 shard.sync()
+            self._all_written = True
+            self._check_inputs()
+            files = [_file_record(file) for file in small]
+            for shard, digest, layout in zip(shards, digests, plan.shards, strict=True):
+                whole = digest.hexdigest(shard.size_bytes, shard.read_into)
+                header = xxhash.xxh3_128(layout.header).hexdigest()
+                files.append(FileRecord(layout.file_name, shard.size_bytes, whole, header))
                 if _is_very_large(plan):
                     shard.drop()
         finally:
@@ -123,19 +257,121 @@ def run_merge(
             bytes_read=work.bytes_read,
             bytes_written=plan.bytes_to_write,
             tensors=work.records(),
+            run_id=staging.run_id,
+            started=self._started,
+            files=tuple(sorted(files, key=lambda file: file.name)),
         )
-        staging.add_file(RECORD_NAME, record.to_json())
-        token.raise_if_cancelled()
-    except BaseException as error:
+        staging.write_record(record.to_json())
+        return record
+
+    # -- beginning, and going on
+
+    def _begin(
+        self, staging: Staging, companions: Mapping[str, Companion], device: str
+    ) -> tuple[Restored, list[WrittenFile]]:
+        """Write what comes before the weights; returns what is finished of them, and the small files."""
+        plan = self._plan
+        restored = Restored()
+        if staging.entries:
+            folder = staging.folder.path
+            again, sentences = check_same_merge(plan, staging.entries, device, folder)
+            refuse_other_files(staging.entries, companions, folder, but=_CARD)
+            self._started = str(staging.entries[0].get("started"))
+            for sentence in sentences:
+                self._note(sentence)
+            staging.note([again_entry(plan, readers_of(plan, again))])
+            restored = restore(plan, [*staging.entries, again_entry(plan, readers_of(plan, again))])
+        else:
+            names = [*companions, *(shard.file_name for shard in plan.shards)]
+            first = first_entry(plan, staging.run_id, self._started, device, names)
+            staging.begin_journal(first, _reserve_bytes(plan, first))
+        small = [staging.add_file(name, companion.chunks()) for name, companion in companions.items()]
+        staging.note([files_entry(small)])
+        return restored, small
+
+    def _sound(self, staging: Staging, restored: Restored, shards: list[WriteFile], workers: int) -> Restored:
+        """What of it is in the files. Tensors of which something is missing are made again."""
+        parts = sound_parts(self._plan, restored.parts, shards, workers, self._token)
+        if len(parts) == len(restored.parts):
+            return restored
+        kept = set(map(id, parts))
+        damaged = sorted({part.chunk.tensor for part in restored.parts if id(part) not in kept})
+        self._note(f"{len(damaged):,} tensors are not in {staging.folder.path} as they were written: again")
+        staging.note([again_entry(self._plan, damaged)])
+        return Restored(
+            tuple(part for part in parts if part.chunk.tensor not in damaged),
+            {number: found for number, found in restored.found.items() if number not in damaged},
+        )
+
+    def _open_shards(self, staging: Staging) -> list[WriteFile]:
+        shards: list[WriteFile] = []
+        try:
+            for layout in self._plan.shards:
+                name = Path(layout.file_name)
+                shards.append(WriteFile(name, layout.size_bytes, within=staging.folder, keep=True))
+                shards[-1].write_at(memoryview(layout.header), 0)
+            staging.folder.sync()
+        except BaseException:
+            for shard in shards:
+                shard.close()
+            raise
+        return shards
+
+    def _done_before(self) -> RunRecord | None:
+        """The record of `out`, where it is what this merge would make and nothing is left to go on with."""
+        out = self._out.absolute()
+        if staging_path(out).exists():
+            return None
+        try:
+            record = read_record(out)
+        except VerificationError:
+            return None
+        recipe = recipe_as_dict(self._plan.recipe, self._plan.names)
+        same = (_plain(record.recipe), _plain([vars(one) for one in record.inputs])) == (
+            _plain(recipe),
+            _plain([vars(one) for one in _inputs(self._plan)]),
+        )
+        return record if same and dict(record.contract) == CONTRACT and record.run_id is not None else None
+
+    # -- ending
+
+    def _check_inputs(self) -> None:
+        """Raises InputChangedError where any input file is not what it was when the merge was planned."""
+        for path, header in self._plan.headers.items():
+            check_unchanged(path, header.state)
+
+    def _end(self, staging: Staging, error: BaseException, keep: bool) -> None:
+        """After a failure: leave what the same merge can go on with, remove anything else."""
         if isinstance(error, MergeError):
             _log.info("run %s: %s", "cancelled" if isinstance(error, Cancelled) else "failed", error)
         else:
-            _log.exception("run failed")
-        staging.abandon()
-        raise
-    staging.finish(overwrite=overwrite)  # whatever happens here, the finished work stays
-    _log.info("run finished: %s s, %d bytes read", record.seconds, record.bytes_read)
-    return record
+            _log.error("run failed", exc_info=error)
+        if self._is_kept(error, keep or self._token.keeps):
+            if isinstance(error, InputChangedError) and error.path is not None:
+                try:
+                    staging.note([changed_entry(error.path)])
+                except MergeError as failed:
+                    _log.warning("the journal cannot be written: %s", failed)
+            if isinstance(error, MergeError):
+                error.kept = staging.folder.path
+            staging.leave()
+        else:
+            staging.abandon()
+
+    def _is_kept(self, error: BaseException, keep: bool) -> bool:
+        if self._all_written:
+            return True
+        if not self._has_finished_parts:
+            return False
+        if isinstance(error, Cancelled | KeyboardInterrupt):
+            return keep
+        # Where the recipe has to change, the same merge cannot go on.
+        return not isinstance(error, MergeError) or error.field in (None, "out")
+
+    def _note(self, sentence: str) -> None:
+        _log.info("%s", sentence)
+        if self._on_note is not None:
+            self._on_note(sentence)
 
 
 def _is_very_large(plan: MergePlan) -> bool:
@@ -144,35 +380,32 @@ def _is_very_large(plan: MergePlan) -> bool:
     return memory is not None and plan.bytes_to_read > memory // 2
 
 
-def _open_shards(plan: MergePlan, staging: Staging) -> list[WriteFile]:
-    shards: list[WriteFile] = []
-    try:
-        for layout in plan.shards:
-            shards.append(WriteFile(staging.folder / layout.file_name, layout.size_bytes))
-            shards[-1].write_at(memoryview(layout.header), 0)
-    except BaseException:
-        for shard in shards:
-            shard.close()
-        raise
-    return shards
+def _reserve_bytes(plan: MergePlan, first: Mapping[str, Any]) -> int:
+    """Room for the journal and the record: a line for each tensor in both, of numbers and a name."""
+    models = len(plan.models)
+    numbers = 4 * models + 3 + max((tensor.job.draws for tensor in plan.tensors if tensor.job), default=0)
+    lines = sum(600 + 4 * len(tensor.output.name) + 24 * numbers for tensor in plan.tensors)
+    return 2 * lines + 4 * len(json.dumps(first)) + 256 * 1024
 
 
-def _companions(plan: MergePlan, title: str) -> dict[str, bytes]:
+def _companions(plan: MergePlan, title: str) -> dict[str, Companion]:
     source = plan.recipe.tokenizer_source or plan.models[0].folder
     config_source = plan.models[0].folder
     if (source / "config.json").exists():
         config_source = source
-    files = companion_files(
-        source,
-        config_source,
-        vocabulary=plan.vocabulary,
-        unties=plan.unties,
-        dtype_name=plan.out_dtype.torch_name if plan.out_dtype else "float32",
-        inputs=plan.input_folders,
+    files = dict(
+        companion_files(
+            source,
+            config_source,
+            vocabulary=plan.vocabulary,
+            unties=plan.unties,
+            dtype_name=plan.out_dtype.torch_name if plan.out_dtype else "float32",
+            inputs=plan.input_folders,
+        )
     )
-    files["README.md"] = model_card(plan, title)
+    files[_CARD] = Companion.of_bytes(model_card(plan, title))
     if plan.index is not None:
-        files[INDEX_NAME] = plan.index
+        files[INDEX_NAME] = Companion.of_bytes(plan.index)
     return files
 
 
@@ -190,3 +423,11 @@ def _inputs(plan: MergePlan) -> tuple[InputRecord, ...]:
         )
         for role, model in roles
     )
+
+
+def _file_record(file: WrittenFile) -> FileRecord:
+    return FileRecord(file.name, file.size_bytes, file.digest)
+
+
+def _plain(value: Any) -> str:
+    return json.dumps(value, sort_keys=True, default=str)

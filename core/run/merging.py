@@ -6,17 +6,18 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from core.checkpoint.files import WriteFile
-from core.digest import piece_digests
+from core.digest import FileDigest, piece_digests
 from core.errors import CheckpointError
 from core.kernels.interface import Counts, Values, Workspace
 from core.plan.merge_plan import MergePlan, TensorPlan
 from core.progress import Progress, ProgressCallback
-from core.run.passes import Done, TensorPasses
+from core.run.passes import Done, Restored, TensorPasses
 from core.run.record import TensorRecord
 from core.run.tally import Tally, Written, no_counts
 from core.run.work import LATER, Chunk, Later
@@ -33,10 +34,29 @@ _AHEAD_BYTES = 256 * 1024**2
 
 @dataclass(frozen=True)
 class Target:
-    """One output: what is merged, and the files that it goes to."""
+    """One output: what is merged, and the files that it goes to.
+
+    Attributes:
+        plan: what is merged.
+        shards: the files.
+        digests: of the files, which grow with them; empty where nobody wants them.
+    """
 
     plan: MergePlan
     shards: Sequence[WriteFile]
+    digests: Sequence[FileDigest] = ()
+
+
+class Keeper(Protocol):
+    """Keeps what is finished, so that a merge can go on from there."""
+
+    def part(self, done: Done, fraction: float) -> None:
+        """Take what came of a chunk that was written; `fraction` of the merge is done with it."""
+        ...
+
+    def found(self, tensor: int, found: tuple[Values, ...]) -> None:
+        """Take what all folds found in a tensor."""
+        ...
 
 
 class MergeWork:
@@ -56,6 +76,8 @@ class MergeWork:
         budget_bytes: int,
         chunk_bytes: int,
         cold_pages: ColdPages | None = None,
+        restored: Restored | None = None,
+        keeper: Keeper | None = None,
     ) -> None:
         """Nothing is read yet.
 
@@ -65,6 +87,8 @@ class MergeWork:
             slots, budget_bytes, chunk_bytes: how chunks are cut; see core.plan.chunking.
             cold_pages: for a merge so large that it would push everything else out of the system's page
                 cache, and so leaves it as it was; None for any other.
+            restored: what is finished already; None for nothing.
+            keeper: is told what is finished; None for nobody.
         """
         self._targets = tuple(targets)
         self._make_workspace, self._cold_pages = make_workspace, cold_pages
@@ -84,6 +108,10 @@ class MergeWork:
             for tensor in self._tensors
         ]
         self._finished: list[list[tuple[int, TensorRecord]]] = [[] for _ in targets]
+        self._keeper = keeper
+        self._restored = restored or Restored()
+        self._gaps: dict[int, list[tuple[int, int]]] = {}
+        """The elements that are not finished, from and to, of tensors of which some are."""
         self._reported = 0
         self.bytes_read = 0
         self._bytes_done = 0
@@ -91,6 +119,8 @@ class MergeWork:
             tensor.output.size_bytes for target in targets for tensor in target.plan.tensors
         )
         self._in_hand = ""
+        self._restore()
+        self._bytes_before = self._bytes_done
         for number, tensor in enumerate(self._tensors):
             if not tensor.elements:
                 self._finish(number)
@@ -108,6 +138,10 @@ class MergeWork:
             if number is None:
                 return LATER if self._folding_bytes else None
             tensor = self._tensors[number]
+            found = self._restored.found.get(number)
+            if found is not None:
+                self._current = self._chunks_of(number, tensor.folds, found)
+                continue
             if tensor.folds and tensor.elements:
                 self._folding_bytes += tensor.bytes_to_read
             self._current = self._chunks_of(number, 0, (Values(),) * len(self._targets))
@@ -128,10 +162,14 @@ class MergeWork:
             step = done.chunk.step + 1
             if step == tensor.folds:
                 self._folding_bytes -= tensor.bytes_to_read
+                if self._keeper is not None:
+                    self._keeper.found(number, found)
             self._ready.extend(self._chunks_of(number, step, found))
             return
         for tally, written in zip(self._tallies[number], done.outputs, strict=True):
             tally.add(done.chunk, written)
+        if self._keeper is not None:
+            self._keeper.part(done, self._bytes_done / self._bytes_total)
         if self._tallies[number][0].left == 0:
             self._finish(number)
 
@@ -154,6 +192,7 @@ class MergeWork:
                     len(self._tensors),
                     elapsed,
                     self._in_hand,
+                    self._bytes_before,
                 )
             )
 
@@ -166,8 +205,33 @@ class MergeWork:
     def _chunks_of(self, number: int, step: int, found: tuple[Values, ...]) -> Iterator[Chunk]:
         tensor = self._tensors[number]
         size = tensor.chunk_elements(*self._cut)
-        for first in range(0, tensor.elements, size):
-            yield Chunk(number, first, min(size, tensor.elements - first), step, found)
+        gaps = [(0, tensor.elements)] if step < tensor.folds else self._gaps.get(number)
+        for begin, end in gaps if gaps is not None else [(0, tensor.elements)]:
+            for first in range(begin, end, size):
+                yield Chunk(number, first, min(size, end - first), step, found)
+
+    def _restore(self) -> None:
+        """Take what is finished already."""
+        whole: dict[int, int] = {}
+        for part in self._restored.parts:
+            chunk = part.chunk
+            gaps = self._gaps.setdefault(chunk.tensor, [(0, self._tensors[chunk.tensor].elements)])
+            begin, end = gaps.pop()
+            gaps += [(begin, chunk.first)] if begin < chunk.first else []
+            gaps += [(chunk.first + chunk.elements, end)] if chunk.first + chunk.elements < end else []
+            if not gaps:
+                gaps.append((end, end))
+            for tally, written in zip(self._tallies[chunk.tensor], part.outputs, strict=True):
+                tally.add(chunk, written)
+                self._bytes_done += written.size_bytes
+            self._bytes_done += part.bytes_read
+            whole[chunk.tensor] = self._tallies[chunk.tensor][0].left
+        for number in self._restored.found:
+            tensor = self._tensors[number]
+            self._bytes_done += tensor.folds * (tensor.bytes_to_read // (tensor.folds + 1))
+        for number, left in whole.items():
+            if not left:
+                self._finish(number)
 
     def _finish(self, number: int) -> None:
         for finished, tally in zip(self._finished, self._tallies[number], strict=True):
@@ -234,7 +298,10 @@ class _MergeSlot:
         ):
             offset = chunk.first * plan.output.dtype.itemsize
             digests = piece_digests(data)
-            target.shards[plan.placement.shard].write_at(data, plan.placement.offset + offset)
+            shard = plan.placement.shard
+            target.shards[shard].write_at(data, plan.placement.offset + offset)
+            if target.digests:
+                target.digests[shard].add(data, plan.placement.offset + offset)
             outputs.append(Written(len(data), digests, counts, differs))
         return Done(chunk, read, outputs=tuple(outputs))
 

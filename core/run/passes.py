@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +17,7 @@ from core.plan.merge_plan import TensorPlan
 from core.run.tally import Written
 from core.run.work import Chunk
 
-__all__ = ["Done", "TensorPasses"]
+__all__ = ["Done", "Restored", "TensorPasses"]
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,19 @@ class Done:
     bytes_read: int
     outputs: tuple[Written, ...] = ()
     rows: tuple[NDArray[np.generic] | None, ...] = ()
+
+
+@dataclass(frozen=True)
+class Restored:
+    """What of a merge is finished.
+
+    Attributes:
+        parts: of tensors, in the plan's and in the elements' order; none overlap.
+        found: what the folds of a tensor found, by its number.
+    """
+
+    parts: tuple[Done, ...] = ()
+    found: Mapping[int, tuple[Values, ...]] = field(default_factory=dict)
 
 
 class TensorPasses:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,7 +49,7 @@ class Tally:
         self._differs |= written.differs
         self.left -= chunk.elements
         if self._counts is None:
-            self._counts = written.counts
+            self._counts = copy.deepcopy(written.counts)  # it is added to, and the journal has the other
         else:
             self._counts.add(written.counts)
 

@@ -19,8 +19,9 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
-from core.checkpoint.files import sync_folder, write_small_file
 from core.checkpoint.model import model_names
+from core.checkpoint.ownership import is_alive
+from core.disk import replace_file
 from core.errors import MergeError, OutputError, os_error_text
 from core.recipe.recipe import Recipe, parse_recipe, recipe_as_dict
 from core.run.record import RunRecord
@@ -200,20 +201,13 @@ class History:
         Raises:
             OutputError: it cannot be written.
         """
-        path = self._path(entry.id)
-        temporary = path.with_name(f"{path.name}.{secrets.token_hex(4)}.partial")
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            try:
-                write_small_file(temporary, _to_json(entry))
-                os.replace(temporary, path)
-            finally:
-                temporary.unlink(missing_ok=True)
         except OSError as error:
             raise OutputError(
                 f"cannot write to the history in {self.folder}: {os_error_text(error)}", path=self.folder
             ) from error
-        sync_folder(self.folder)
+        replace_file(self._path(entry.id), _to_json(entry))
 
     def remove(self, entry_id: str) -> None:
         """Forget an entry; what its run wrote stays. Raises OutputError."""
@@ -370,24 +364,4 @@ def _was_interrupted(entry: HistoryEntry) -> bool:
         return False
     if entry.pid == os.getpid():  # in a container the number is often the same each time
         return entry.when < _PROGRAM_BEGAN
-    return not _is_alive(entry.pid)
-
-
-def _is_alive(pid: int) -> bool:
-    if sys.platform == "win32":  # os.kill would end the process there
-        import ctypes
-
-        synchronize, still_there = 0x0010_0000, 0x102
-        process = ctypes.windll.kernel32.OpenProcess(synchronize, False, pid)
-        if not process:
-            return False
-        waited = ctypes.windll.kernel32.WaitForSingleObject(process, 0)
-        ctypes.windll.kernel32.CloseHandle(process)
-        return bool(waited == still_there)
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
+    return not is_alive(entry.pid)

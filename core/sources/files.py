@@ -8,9 +8,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from core.checkpoint.files import ReadFile, read_rows
+from core.checkpoint.files import ReadFile, changed, read_rows
 from core.checkpoint.headers import ShardHeader, StoredTensor
-from core.errors import CheckpointError
 from core.sources.source import FileRange, ReadStored, Source
 
 __all__ = ["ColdPages", "Inputs", "OpenInputs", "ScatteredInputs"]
@@ -82,6 +81,11 @@ class Inputs:
 
                 _fill(source, read, first_element, buffer)
 
+    def check_unchanged(self) -> None:
+        """Raises InputChangedError where a file that is open is not what it was when it was planned with."""
+        for opened in self._open.values():
+            opened.file.check_unchanged()
+
     def close(self) -> None:
         for opened in self._open.values():
             opened.close()
@@ -92,6 +96,7 @@ class Inputs:
         opened = self._open.get(number)
         if opened is None or opened.file.path != stored.path:
             if opened is not None:
+                opened.file.check_unchanged()
                 opened.close()
             opened = self._open[number] = self._opened(self._headers[stored.path])
         offset = stored.offset + first_element * stored.dtype.itemsize
@@ -141,13 +146,9 @@ def _fill(source: Source, read: ReadStored, first_element: int, buffer: memoryvi
 
 def _open_planned(planned: ShardHeader) -> ReadFile:
     file = ReadFile(planned.path)
-    if (file.size_bytes, file.modified_ns) != (planned.size_bytes, planned.modified_ns):
+    if file.state != planned.state:
         file.close()
-        raise CheckpointError(
-            f"{planned.path} has changed since it was opened",
-            hint="wait until it is written, then start again",
-            path=planned.path,
-        )
+        raise changed(planned.path, planned.state, file.state)
     return file
 
 

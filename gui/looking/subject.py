@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 
 from core import MergePlan
+from core.checkpoint.files import FileState
 from core.deltas.findings import Findings
 from core.methods import METHODS
 from gui.document.merge_setup import MergeSetup
@@ -15,7 +16,7 @@ from gui.preflight.report import PlanReport
 
 __all__ = ["Merge", "Subject", "same_models"]
 
-Files = tuple[tuple[Path, int, int], ...]
+Files = tuple[tuple[Path, FileState], ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,7 +61,7 @@ class Subject:
         setup, plan = report.setup, report.plan
         if setup.base is None or plan is None:
             return None
-        files = tuple((shard.path, shard.size_bytes, shard.modified_ns) for shard in plan.headers.values())
+        files = tuple((shard.path, shard.state) for shard in plan.headers.values())
         if METHODS[setup.method].reads_base:
             return cls(setup, setup.method, plan, plan.draws_equally, files)
         return cls(_as_selection(setup), setup.method, None, True, files)
@@ -94,7 +95,7 @@ class Subject:
     @property
     def _modified_s(self) -> float:
         """When the newest of the files was written, in seconds since 1970."""
-        return max((file[2] for file in self.files), default=0) / 1e9
+        return max((state.modified_ns for _, state in self.files), default=0) / 1e9
 
 
 def same_models(one: MergeSetup, other: MergeSetup) -> bool:
