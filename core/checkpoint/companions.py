@@ -1,23 +1,24 @@
 """The small files beside the weights: config, tokenizer, chat template.
 
-Tokenizer files are copied as files and never loaded. People upload outputs, so that paths of this
-machine are taken out of the JSON files that carry them.
+Tokenizer files are copied as files and never loaded. A folder that was downloaded may hold links: what is
+copied lies in the folder itself, or where the Hub's cache or git-annex keeps its files.
 """
 
 from __future__ import annotations
 
-import json
 import os
-import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from core.checkpoint.model import CONFIG_NAME, read_json
+from core.checkpoint.model import CONFIG_NAME, file_names, read_config
+from core.checkpoint.private_paths import PrivatePaths, json_bytes
 from core.errors import CheckpointError, os_error_text
-from core.text import is_text
+from core.small_files import is_there, open_regular, read_small
+from core.text import is_text, shown
 
-__all__ = ["companion_files"]
+__all__ = ["Companion", "companion_files"]
 
 _NAMES = (
     "generation_config.json",
@@ -35,17 +36,100 @@ _NAMES = (
     "spiece.model",
     "sentencepiece.bpe.model",
     "chat_template.*",
-    "additional_chat_templates/*",
     "preprocessor_config.json",
     "processor_config.json",
     "video_preprocessor_config.json",
 )
-_TOKEN_FILES = {"tokenizer.json", "vocab.json", "added_tokens.json", "special_tokens_map.json"}
-_TOKEN_KEYS = {"chat_template", "added_tokens_decoder", "additional_special_tokens", "extra_special_tokens"}
-_PATH = re.compile(
-    r"^/\S|"  # an absolute path, or one anywhere in a sentence:
-    r"(?:^|[\s\"'=(\[,;:])(?:/[^/\s]+/|~\w*[/\\]|[A-Za-z]:[\\/](?!/)|\\\\\w|file://)"
-)
+_TEMPLATES = "additional_chat_templates"
+_TOKENS_ALONE = {"vocab.json", "added_tokens.json"}
+_TOKENIZERS = {"tokenizer.json", "tekken.json"}
+
+_PIECE_BYTES = 1 << 20
+_MAX_BYTES = 256_000_000
+_MAX_FILES = 1_000
+_MAX_CLEANED_BYTES = 8_000_000
+_MAX_TOKENIZER_BYTES = 64_000_000
+"""Larger JSON files are copied as they are."""
+
+
+@dataclass(frozen=True)
+class Companion:
+    """A small file of the output: its bytes, or the file that it is a copy of.
+
+    Attributes:
+        size_bytes: of the file.
+        data: its content, where it is written anew.
+        path: what is copied, where it is a copy; no link.
+    """
+
+    size_bytes: int
+    data: bytes | None = None
+    path: Path | None = None
+    _identity: tuple[int, ...] = ()
+
+    @classmethod
+    def of_bytes(cls, data: bytes) -> Companion:
+        """A file with that content."""
+        return cls(len(data), data)
+
+    @classmethod
+    def of_file(cls, path: Path) -> Companion:
+        """A copy of the regular file `path`.
+
+        Raises:
+            CheckpointError: it is something else, is too large, or cannot be opened.
+        """
+        descriptor = _open(path)
+        try:
+            status = os.fstat(descriptor)
+        finally:
+            os.close(descriptor)
+        if status.st_size > _MAX_BYTES:
+            raise CheckpointError(
+                f"{path} has {status.st_size:,} bytes, too many for what its name says",
+                hint="copy or download the file again",
+                path=path,
+            )
+        return cls(status.st_size, None, path, _identity(status))
+
+    def chunks(self) -> Iterator[bytes]:
+        """The content, a MiB at a time.
+
+        Raises:
+            CheckpointError: the file that is copied cannot be read, or is not what it was.
+        """
+        if self.path is None:
+            data = memoryview(self.data or b"")
+            for first in range(0, len(data), _PIECE_BYTES):
+                yield bytes(data[first : first + _PIECE_BYTES])
+            return
+        descriptor = _open(self.path)
+        try:
+            self._check_unchanged(descriptor)
+            left = self.size_bytes
+            while left and (piece := os.read(descriptor, min(left, _PIECE_BYTES))):
+                left -= len(piece)
+                yield piece
+            self._check_unchanged(descriptor)
+            if left:
+                raise self._changed()
+        except OSError as error:
+            raise CheckpointError(
+                f"cannot read {self.path}: {os_error_text(error)}", path=self.path
+            ) from error
+        finally:
+            os.close(descriptor)
+
+    def _check_unchanged(self, descriptor: int) -> None:
+        if _identity(os.fstat(descriptor)) != self._identity:
+            raise self._changed()
+
+    def _changed(self) -> CheckpointError:
+        return CheckpointError(
+            f"{self.path} was changed while it was to be copied",
+            hint="start again when nothing writes to it any more",
+            path=self.path,
+        )
 
 
 def companion_files(
@@ -56,7 +140,7 @@ def companion_files(
     dtype_name: str,
     unties: bool = False,
     inputs: Iterable[Path],
-) -> dict[str, bytes]:
+) -> Mapping[str, Companion]:
     """The small files of the output, by name.
 
     Args:
@@ -68,26 +152,39 @@ def companion_files(
         inputs: the input folders, whose paths must not appear.
 
     Raises:
-        CheckpointError: a file cannot be read.
+        CheckpointError: a file cannot be read, is none, is too large, or is a link to another place.
     """
-    places = _places(inputs)
-    files: dict[str, bytes] = {}
+    private = PrivatePaths(inputs)
+    files: dict[str, Companion] = {}
     patterns = list(_NAMES)
-    if (config_source / CONFIG_NAME).exists():
-        config = read_json(config_source / CONFIG_NAME)
+    config = read_config(config_source)
+    if config is not None:
+        _real_file(config_source, CONFIG_NAME)
         if "auto_map" in config:
             patterns.append("*.py")  # a model with code of its own does not load without it
         _describe_output(config, vocabulary, dtype_name, unties)
-        try:
-            files[CONFIG_NAME] = _json_bytes(_without_paths(config, places))
-        except RecursionError as error:
-            path = config_source / CONFIG_NAME
-            raise CheckpointError(f"{path} is nested too deeply", path=path) from error
-    for pattern in patterns:
-        for path in sorted(source.glob(pattern)):
-            if path.is_file():
-                name = path.relative_to(source).as_posix()
-                files[name] = _clean_copy(path, places)
+        files[CONFIG_NAME] = Companion.of_bytes(json_bytes(private.without(config)))
+    names = file_names(source, *patterns)
+    if is_there(source / _TEMPLATES, CheckpointError):
+        names += [f"{_TEMPLATES}/{name}" for name in file_names(source / _TEMPLATES, "*")]
+    if len(names) > _MAX_FILES:
+        raise CheckpointError(
+            f"{source} has {len(names):,} files that would be copied beside the weights, and at most "
+            f"{_MAX_FILES:,} can be",
+            path=source,
+        )
+    left = _MAX_BYTES
+    for name in names:
+        if not is_text(name):
+            raise CheckpointError(f"the file name {shown(name)} in {source} is not valid text", path=source)
+        files[name] = _clean_copy(_real_file(source, name), name, private)
+        left -= files[name].size_bytes
+        if left < 0:
+            raise CheckpointError(
+                f"the files that would be copied from {source} beside the weights have more than "
+                f"{_MAX_BYTES:,} bytes",
+                path=source / name,
+            )
     return files
 
 
@@ -109,59 +206,65 @@ def _describe_output(config: dict[str, Any], vocabulary: int | None, dtype_name:
         config["torch_dtype"] = dtype_name  # the older key, which every version of transformers reads
 
 
-def _clean_copy(path: Path, places: list[str]) -> bytes:
-    """The file's bytes; JSON that names a path of this machine is written anew without it."""
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise CheckpointError(f"cannot read {path}: {os_error_text(error)}", path=path) from error
-    if path.name in _TOKEN_FILES or path.suffix != ".json":
-        return data
-    try:
-        value = json.loads(data)
-        cleaned = _without_paths(value, places)
-        return data if cleaned == value else _json_bytes(cleaned)
-    except ValueError:
-        return data
-    except RecursionError as error:
-        raise CheckpointError(f"{path} is nested too deeply", path=path) from error
+def _clean_copy(path: Path, name: str, private: PrivatePaths) -> Companion:
+    """A copy of `path`; JSON that names a path of this machine is written anew without it."""
+    copy = Companion.of_file(path)
+    if not name.endswith(".json") or name in _TOKENS_ALONE:
+        return copy
+    is_tokenizer = name in _TOKENIZERS
+    most = _MAX_TOKENIZER_BYTES if is_tokenizer else _MAX_CLEANED_BYTES
+    if copy.size_bytes > most:
+        return copy
+    data = read_small(path, most, CheckpointError)
+    cleaned = private.of_tokenizer(data) if is_tokenizer else private.of_json(data)
+    return copy if cleaned is None else Companion.of_bytes(cleaned)
 
 
-def _places(inputs: Iterable[Path]) -> list[str]:
-    """The input folders in every way in which a file may name them."""
-    places: dict[str, None] = {}
-    for folder in inputs:
-        absolute = folder.absolute()
-        for place in (absolute, Path(os.path.normpath(absolute)), absolute.resolve()):
-            if len(place.parts) > 1:
-                places[str(place)] = None
-    return list(places)
+# -- where a file that is copied may lie
 
 
-def _without_paths(value: Any, places: list[str]) -> Any:
-    """`value` without the entries and items that are, or name, a path of this machine.
+def _real_file(folder: Path, name: str) -> Path:
+    """The file `name` of `folder`, all links followed.
 
-    Tokens and templates are left alone: a token may well look like a path.
+    Raises:
+        CheckpointError: it is no regular file, or lies neither in the folder, nor in its Hub cache, nor in
+            its git-annex.
     """
-    if isinstance(value, dict):
-        return {
-            key: item if key in _TOKEN_KEYS or key.endswith("_token") else _without_paths(item, places)
-            for key, item in value.items()
-            if key in _TOKEN_KEYS or not (_is_private(key, places) or _is_private(item, places))
-        }
-    if isinstance(value, list):
-        return [_without_paths(item, places) for item in value if not _is_private(item, places)]
-    return value
+    path = folder / name
+    os.close(_open(path))  # which says what is wrong with a link that leads nowhere, and with what is no file
+    real, home = Path(os.path.realpath(path)), Path(os.path.realpath(folder))
+    if not any(real.is_relative_to(place) for place in (home, *_stores(home))):
+        raise CheckpointError(
+            f"{path} is a link to {real}, which lies outside the model's folder, and is not copied",
+            hint="put the file itself in the place of the link, if it belongs to the model",
+            path=path,
+        )
+    return real
 
 
-def _is_private(value: Any, places: list[str]) -> bool:
-    return isinstance(value, str) and (
-        _PATH.search(value) is not None or any(place in value for place in places)
-    )
+def _stores(folder: Path) -> Iterator[Path]:
+    """Where tools keep the files of the model in `folder` and leave links to them.
+
+    Compared with paths that have no links in them, so that a link in the place of such a store is none.
+    """
+    for place in (folder, *folder.parents):
+        parent = place.parent
+        if parent.name == "snapshots" and parent.parent.name.startswith("models--"):
+            yield parent.parent / "blobs"
+        if os.path.lexists(place / ".git"):
+            git = Path(os.path.realpath(place / ".git"))
+            # In a submodule git-annex makes .git a link into the repository that it is part of.
+            if not os.path.islink(place / ".git") or "/.git/modules/" in git.as_posix():
+                yield git / "annex" / "objects"
+            return
 
 
-def _json_bytes(value: Any) -> bytes:
-    text = json.dumps(value, indent=2, ensure_ascii=False)
-    if not is_text(text):  # half a surrogate pair stays the escape that it was
-        text = json.dumps(value, indent=2)
-    return (text + "\n").encode()
+def _open(path: Path) -> int:
+    descriptor = open_regular(path, CheckpointError)
+    if descriptor is None:
+        raise CheckpointError(f"{path} is not there any more", path=path)
+    return descriptor
+
+
+def _identity(status: os.stat_result) -> tuple[int, ...]:
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns

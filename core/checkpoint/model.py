@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import logging
+import os
+import stat
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
 from core.checkpoint.headers import ShardHeader, StoredTensor, read_header
 from core.errors import CheckpointError, os_error_text
+from core.small_files import is_there, parse_json, read_if_there
 from core.text import is_text, shown
 
 __all__ = [
@@ -18,10 +22,11 @@ __all__ = [
     "INDEX_NAME",
     "SINGLE_NAME",
     "Checkpoint",
+    "file_names",
     "hub_id",
     "model_names",
     "open_checkpoint",
-    "read_json",
+    "read_config",
 ]
 
 SINGLE_NAME = "model.safetensors"
@@ -30,7 +35,13 @@ CONFIG_NAME = "config.json"
 
 _log = logging.getLogger(__name__)
 
-_MAX_JSON_BYTES = 256_000_000
+_MAX_CONFIG_BYTES, _MAX_CONFIG_PARTS = 4_000_000, 200_000
+"""Configs with a hundred thousand labels are of that size; most have a few kilobytes."""
+
+_MAX_INDEX_BYTES, _MAX_INDEX_PARTS = 25_000_000, 400_000
+"""An index has one part a tensor. The largest models known have some 140,000, in 14 MB."""
+
+_MAX_KIND_CHARACTERS = 200
 
 
 @dataclass(frozen=True)
@@ -64,8 +75,8 @@ class Checkpoint:
         model_type = self.config.get("model_type")
         if isinstance(model_type, str):
             return model_type
-        classes = self.config.get("architectures")
-        return str(classes[0]) if isinstance(classes, list) and classes else None
+        classes = _first(self.config.get("architectures"))
+        return classes[0] if classes and isinstance(classes[0], str) else None
 
     @property
     def ties_embeddings(self) -> bool:
@@ -84,7 +95,7 @@ class Checkpoint:
         config = self.config or {}
         for part in (config, config.get("text_config")):
             layers = part.get("num_hidden_layers") if isinstance(part, dict) else None
-            if type(layers) is int and layers > 0:
+            if type(layers) is int and 0 < layers < 2**31:
                 return layers
         return None
 
@@ -100,8 +111,7 @@ def open_checkpoint(folder: Path, name: str | None = None) -> Checkpoint:
     tensors = _gather(folder, shards, index)
     if not tensors:
         raise CheckpointError(f"{folder} has no tensors in its safetensors files", path=folder)
-    config_path = folder / CONFIG_NAME
-    config = read_json(config_path) if config_path.exists() else None
+    config = read_config(folder)
     checkpoint = Checkpoint(folder, name or model_names([folder])[0], config, shards, tensors)
     _log.debug(
         "opened %s: %d files, %d tensors, %d bytes", folder, len(shards), len(tensors), checkpoint.size_bytes
@@ -117,17 +127,17 @@ def model_names(folders: Sequence[Path]) -> list[str]:
     """
     places = [folder.absolute() for folder in folders]
     names = [hub_id(place) or place.name or place.resolve().name for place in places]
-    taken = [name for name, _ in dict.fromkeys(zip(names, places, strict=True))]
+    taken = Counter(name for name, _ in dict.fromkeys(zip(names, places, strict=True)))
     names = [
-        name if taken.count(name) == 1 else f"{place.parent.name}/{place.name}".strip("/")
+        name if taken[name] == 1 else f"{place.parent.name}/{place.name}".strip("/")
         for name, place in zip(names, places, strict=True)
     ]
-    numbers: dict[str, list[Path]] = {}
+    numbers: dict[str, dict[Path, int]] = {}
     for name, place in zip(names, places, strict=True):
-        if place not in numbers.setdefault(name, []):
-            numbers[name].append(place)
+        of_name = numbers.setdefault(name, {})
+        of_name.setdefault(place, len(of_name) + 1)
     return [
-        name if (number := numbers[name].index(place) + 1) == 1 else f"{name} ({number})"
+        name if (number := numbers[name][place]) == 1 else f"{name} ({number})"
         for name, place in zip(names, places, strict=True)
     ]
 
@@ -140,64 +150,74 @@ def hub_id(folder: Path) -> str | None:
     return None
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """The JSON object in `path`. Raises CheckpointError when it is not one."""
+def read_config(folder: Path) -> dict[str, Any] | None:
+    """What config.json of the model in `folder` says; None where there is no such file.
+
+    Raises:
+        CheckpointError: there is something of that name that is no config.
+    """
+    path = folder / CONFIG_NAME
+    config = _read_object(path, _MAX_CONFIG_BYTES, _MAX_CONFIG_PARTS)
+    if config is not None:
+        for kind in (config.get("model_type"), *_first(config.get("architectures"))):
+            if isinstance(kind, str) and (len(kind) > _MAX_KIND_CHARACTERS or not is_text(kind)):
+                raise CheckpointError(f"{path} calls the model {shown(kind)}, which is not a name", path=path)
+    return config
+
+
+def _first(value: Any) -> list[Any]:
+    return value[:1] if isinstance(value, list) else []
+
+
+def file_names(folder: Path, *patterns: str) -> list[str]:
+    """The names in `folder` that match one of `patterns`, in order.
+
+    Raises:
+        CheckpointError: the folder cannot be read.
+    """
     try:
-        if path.stat().st_size > _MAX_JSON_BYTES:
-            raise CheckpointError(f"{path} is too large to be what its name says", path=path)
-        value = json.loads(path.read_bytes())
+        names = os.listdir(folder)
     except OSError as error:
-        raise CheckpointError(f"cannot read {path}: {os_error_text(error)}", path=path) from error
-    except (ValueError, RecursionError) as error:
-        raise CheckpointError(
-            f"{path} is not valid JSON", hint="copy or download the file again", path=path
-        ) from error
+        raise CheckpointError(f"cannot read {folder}: {os_error_text(error)}", path=folder) from error
+    return sorted(name for name in names if any(fnmatchcase(name, pattern) for pattern in patterns))
+
+
+def _read_object(path: Path, most_bytes: int, most_parts: int) -> dict[str, Any] | None:
+    """The JSON object in `path`; None where nothing has that name. Raises CheckpointError."""
+    hint = "copy or download the file again"
+    data = read_if_there(path, most_bytes, CheckpointError)
+    if data is None:
+        return None
+    try:
+        value = parse_json(data, most_parts)
+    except ValueError as error:
+        raise CheckpointError(f"{path} {error}", hint=hint, path=path) from error
     if not isinstance(value, dict):
-        raise CheckpointError(
-            f"{path} is not a JSON object", hint="copy or download the file again", path=path
-        )
+        raise CheckpointError(f"{path} is not a JSON object", hint=hint, path=path)
     return value
 
 
 def _find_shards(folder: Path) -> tuple[list[Path], dict[str, str] | None]:
-    try:
-        exists = folder.exists()
-    except OSError as error:
-        raise CheckpointError(
-            f"cannot read the model folder {folder}: {os_error_text(error)}", path=folder
-        ) from error
-    if not exists:
-        hint = None
-        if not folder.is_absolute() or len(folder.parts) > 2:
-            hint = "check the path; a model on the Hub must be downloaded first"
-        raise CheckpointError(f"the model folder {folder} does not exist", hint=hint, path=folder)
-    if not folder.is_dir():
-        raise CheckpointError(
-            f"{folder} is a file, not a model folder", hint=f"name its folder: {folder.parent}", path=folder
-        )
-    if (folder / SINGLE_NAME).exists():
+    _check_folder(folder)
+    if is_there(folder / SINGLE_NAME, CheckpointError):
         return [folder / SINGLE_NAME], None
-    if (folder / INDEX_NAME).exists():
+    if is_there(folder / INDEX_NAME, CheckpointError):
         return _indexed_shards(folder)
-    try:
-        found = sorted(folder.glob("*.safetensors"))
-        pickled = [*folder.glob("pytorch_model*.bin"), *folder.glob("*.pth")]
-    except OSError as error:
-        raise CheckpointError(f"cannot read {folder}: {os_error_text(error)}", path=folder) from error
-    if (folder / "adapter_config.json").exists():
+    found = file_names(folder, "*.safetensors")
+    pickled = file_names(folder, "pytorch_model*.bin", "*.pth")
+    if is_there(folder / "adapter_config.json", CheckpointError):
         raise CheckpointError(
             f"{folder} holds an adapter (LoRA), not a whole model",
             hint="merge the adapter into its base model first, with peft's merge_and_unload",
             path=folder,
         )
     if len(found) == 1:
-        if not is_text(found[0].name):
+        path = folder / found[0]
+        if not is_text(found[0]):
             raise CheckpointError(
-                f"the file name of {found[0]} is not valid text",
-                hint=f"call it {SINGLE_NAME}",
-                path=found[0],
+                f"the file name of {path} is not valid text", hint=f"call it {SINGLE_NAME}", path=path
             )
-        return found, None
+        return [path], None
     if found:
         raise CheckpointError(
             f"{folder} has {len(found)} safetensors files and no {INDEX_NAME}",
@@ -206,7 +226,7 @@ def _find_shards(folder: Path) -> tuple[list[Path], dict[str, str] | None]:
         )
     if pickled:
         raise CheckpointError(
-            f"{folder} holds PyTorch pickles ({pickled[0].name}) and no safetensors file",
+            f"{folder} holds PyTorch pickles ({pickled[0]}) and no safetensors file",
             hint="convert it: load it with transformers and save it again with save_pretrained",
             path=folder,
         )
@@ -217,22 +237,51 @@ def _find_shards(folder: Path) -> tuple[list[Path], dict[str, str] | None]:
     )
 
 
+def _check_folder(folder: Path) -> None:
+    """Refuse what is no folder and leads to none."""
+    try:
+        mode = os.stat(folder).st_mode
+    except FileNotFoundError:
+        hint = None
+        if not folder.is_absolute() or len(folder.parts) > 2:
+            hint = "check the path; a model on the Hub must be downloaded first"
+        what = "is a link that leads nowhere" if os.path.islink(folder) else "does not exist"
+        raise CheckpointError(f"the model folder {folder} {what}", hint=hint, path=folder) from None
+    except (OSError, ValueError) as error:
+        text = os_error_text(error) if isinstance(error, OSError) else str(error)
+        raise CheckpointError(f"cannot read the model folder {folder}: {text}", path=folder) from error
+    if not stat.S_ISDIR(mode):
+        raise CheckpointError(
+            f"{folder} is a file, not a model folder", hint=f"name its folder: {folder.parent}", path=folder
+        )
+
+
 def _indexed_shards(folder: Path) -> tuple[list[Path], dict[str, str]]:
     path = folder / INDEX_NAME
-    index = read_json(path).get("weight_map")
+    index = (_read_object(path, _MAX_INDEX_BYTES, _MAX_INDEX_PARTS) or {}).get("weight_map")
     if not isinstance(index, dict) or not index or not all(isinstance(file, str) for file in index.values()):
         raise CheckpointError(f"{path} has no weight_map", hint="copy or download the file again", path=path)
-    files = list(dict.fromkeys(index.values()))
+    files = sorted(set(index.values()))
     for file in files:
-        if not file or Path(file).name != file or "\\" in file or file == ".." or len(file) > 255:
+        if not _is_file_name(file):
             raise CheckpointError(f"{path} names {shown(file)}, which is not a file name", path=path)
-        if not (folder / file).is_file():
+        if not is_there(folder / file, CheckpointError):
             raise CheckpointError(
                 f"{path} names the shard {file}, which is missing",
                 hint="copy or download the missing file",
                 path=folder / file,
             )
-    return [folder / file for file in sorted(files)], index
+    return [folder / file for file in files], index
+
+
+def _is_file_name(name: str) -> bool:
+    """Whether it names something in a folder, on any system."""
+    return (
+        name not in ("", ".", "..")
+        and not any(character in name for character in "/\\\0")
+        and is_text(name)
+        and len(name.encode()) <= 255
+    )
 
 
 def _gather(
@@ -252,7 +301,7 @@ def _gather(
     for name, file in (index or {}).items():
         if name not in tensors or tensors[name].path.name != file:
             raise CheckpointError(
-                f"{folder / INDEX_NAME} says that tensor {name!r} is in {file}, but it is not there",
+                f"{folder / INDEX_NAME} says that tensor {shown(name)} is in {file}, but it is not there",
                 hint="copy or download the index and that shard again",
                 path=folder / file,
                 tensor=name,

@@ -6,6 +6,7 @@ All validation is here. No weights are read, and torch is not imported.
 from __future__ import annotations
 
 import logging
+import os
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -13,7 +14,7 @@ from math import prod
 from pathlib import Path
 
 from core.checkpoint.headers import StoredTensor
-from core.checkpoint.model import CONFIG_NAME, Checkpoint, model_names, open_checkpoint, read_json
+from core.checkpoint.model import Checkpoint, file_names, model_names, open_checkpoint, read_config
 from core.checkpoint.names import find_embedding
 from core.checkpoint.output import check_output, free_disk_bytes
 from core.checkpoint.shard_layout import OutputTensor, lay_out
@@ -26,7 +27,7 @@ from core.plan.correspond import TensorSources, correspond
 from core.plan.merge_plan import LedgerEntry, MergePlan, TensorPlan
 from core.plan.tensor_values import idle_rules, plan_values
 from core.recipe.recipe import Recipe
-from core.text import is_text
+from core.text import is_text, shown
 
 __all__ = ["DEFAULT_SHARD_SIZE_BYTES", "check_destination", "common_dtype", "open_models", "plan_merge"]
 
@@ -163,10 +164,11 @@ def open_models(
     with ThreadPoolExecutor(max_workers=4) as pool:
         opening = {folder: pool.submit(open_checkpoint, folder, names[folder]) for folder in every}
     opened = {}
+    entries = {folder: entry for entry, folder in reversed(list(enumerate(folders)))}
     for folder, model in opening.items():
         is_base = folder == base_folder
         with addressed(
-            field="base_model" if is_base else "models", entry=None if is_base else folders.index(folder)
+            field="base_model" if is_base else "models", entry=None if is_base else entries[folder]
         ):
             _refuse_undecodable(folder, names[folder])
             opened[folder] = model.result()
@@ -253,13 +255,13 @@ def _check_tokenizer_source(source: Path, model: Checkpoint, names: dict[Path, s
 
     So that it must describe the same architecture.
     """
-    if not source.is_dir():
+    if not os.path.isdir(source):
         raise IncompatibleError(f"the tokenizer_source {source} is not a folder", path=source)
     if source not in names:
         names = {**names, source: model_names([source])[0]}
         _refuse_undecodable(source, names[source])
-    config = read_json(source / CONFIG_NAME) if (source / CONFIG_NAME).exists() else {}
-    kind = config.get("model_type", model.architecture)
+    kind = (read_config(source) or {}).get("model_type", model.architecture)
+    kind = kind if isinstance(kind, str) else shown(kind)
     if model.architecture is not None and kind != model.architecture:
         raise IncompatibleError(
             f"the tokenizer_source {source} is a {kind} model, and the sub-models are not: "
@@ -297,7 +299,6 @@ def _warnings(models: Sequence[Checkpoint], source: Path) -> list[str]:
     warnings = []
     if models[0].config is None:
         warnings.append(f"{models[0].name} has no config.json, so transformers cannot load the result")
-    patterns = ("token*", "vocab*", "*.model", "tekken.json")
-    if not any(any(source.glob(pattern)) for pattern in patterns):
+    if not file_names(source, "token*", "vocab*", "*.model", "tekken.json"):
         warnings.append(f"{source.name} has no tokenizer, so the result has none either")
     return warnings

@@ -12,9 +12,9 @@ from core.cancel import CancelToken
 from core.checkpoint import page_cache
 from core.checkpoint.companions import companion_files
 from core.checkpoint.files import WriteFile, read_rows
-from core.checkpoint.model import INDEX_NAME
+from core.checkpoint.model import CONFIG_NAME, INDEX_NAME
 from core.checkpoint.output import RECORD_NAME, Staging, restore_interrupted
-from core.errors import Cancelled, MergeError
+from core.errors import Cancelled, CheckpointError, MergeError
 from core.plan.chunking import CHUNK_BYTES, MEMORY_BUDGET_BYTES, default_threads, usable_threads
 from core.plan.merge_plan import MergePlan
 from core.plan.planning import check_destination
@@ -25,6 +25,7 @@ from core.run.executors.threads import ThreadExecutor, allow_open_files
 from core.run.merging import MergeWork, Target, TensorCallback
 from core.run.record import InputRecord, RunRecord, software_versions
 from core.run.work import Executor
+from core.small_files import is_there
 from core.sources.files import ColdPages
 
 __all__ = ["TensorCallback", "run_merge"]
@@ -160,9 +161,9 @@ def _open_shards(plan: MergePlan, staging: Staging) -> list[WriteFile]:
 def _companions(plan: MergePlan, title: str) -> dict[str, bytes]:
     source = plan.recipe.tokenizer_source or plan.models[0].folder
     config_source = plan.models[0].folder
-    if (source / "config.json").exists():
+    if is_there(source / CONFIG_NAME, CheckpointError):
         config_source = source
-    files = companion_files(
+    companions = companion_files(
         source,
         config_source,
         vocabulary=plan.vocabulary,
@@ -170,6 +171,7 @@ def _companions(plan: MergePlan, title: str) -> dict[str, bytes]:
         dtype_name=plan.out_dtype.torch_name if plan.out_dtype else "float32",
         inputs=plan.input_folders,
     )
+    files = {name: b"".join(companion.chunks()) for name, companion in companions.items()}
     files["README.md"] = model_card(plan, title)
     if plan.index is not None:
         files[INDEX_NAME] = plan.index
