@@ -10,6 +10,9 @@ from typing import Any
 
 __all__ = ["is_text", "nearest", "one_line", "shown"]
 
+_LONGEST_NAME = 100
+"""That a known name is looked for for: of one that fills a file that would take seconds."""
+
 _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 
@@ -29,7 +32,7 @@ def one_line(text: str) -> str:
 
 def nearest(name: Any, known: Iterable[str]) -> str | None:
     """The question whether the known name most like `name` was meant; None where there is none like it."""
-    if not isinstance(name, str):
+    if not isinstance(name, str) or len(name) > _LONGEST_NAME:
         return None
     found = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
     return f"did you mean {found[0]!r}?" if found else None

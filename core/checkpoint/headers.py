@@ -21,7 +21,8 @@ import xxhash
 from core.checkpoint.files import FileState, ReadFile
 from core.dtypes import DTYPES, DType
 from core.errors import CheckpointError
-from core.text import is_text
+from core.small_files import parse_json
+from core.text import is_text, shown
 
 __all__ = ["MAX_HEADER_BYTES", "ShardHeader", "StoredTensor", "encode_header", "read_header"]
 
@@ -31,8 +32,13 @@ _LFS_POINTER = b"version https://git-lfs"
 _REMEMBERED = 16_384
 """Headers: of fifty models of two hundred files each, and more."""
 
-MAX_HEADER_BYTES = 100_000_000
-"""The bound that the safetensors library sets itself."""
+MAX_HEADER_BYTES = 25_000_000
+"""A quarter of what the safetensors library allows itself: that much can take gigabytes when it is parsed."""
+
+_MAX_HEADER_PARTS = 500_000
+"""Lists, objects and commas: some eight a tensor. The largest files known have a twentieth of that."""
+
+_MAX_NAME_CHARACTERS = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,8 +119,10 @@ def _read_header(path: Path, state: FileState | None) -> ShardHeader:
             raise _damaged(path, f"its header claims {length:,} bytes and the file has {file.size_bytes:,}")
         raw = bytearray(length)
         file.read_into(memoryview(raw), 8)
-        tensors = _parse(path, bytes(raw), data_start=8 + length, file_size=file.size_bytes)
-        digest = xxhash.xxh3_128(prefix + raw).hexdigest()
+        tensors = _parse(path, raw, data_start=8 + length, file_size=file.size_bytes)
+        hasher = xxhash.xxh3_128(bytes(prefix))
+        hasher.update(raw)
+        digest = hasher.hexdigest()
         return ShardHeader(path, file.state, digest, tensors)
 
 
@@ -128,13 +136,13 @@ def encode_header(tensors: dict[str, tuple[DType, tuple[int, ...], int, int]]) -
     return len(text).to_bytes(8, "little") + text
 
 
-def _parse(path: Path, raw: bytes, *, data_start: int, file_size: int) -> tuple[StoredTensor, ...]:
+def _parse(path: Path, raw: bytearray, *, data_start: int, file_size: int) -> tuple[StoredTensor, ...]:
     try:
-        header = json.loads(raw.decode(), object_pairs_hook=_unique_keys)
+        header = parse_json(raw, _MAX_HEADER_PARTS, _unique_keys)
     except _RepeatedKey as error:
-        raise _damaged(path, f"{error.key!r} stands twice in its header", error.key) from error
-    except (ValueError, RecursionError) as error:  # JSON and UTF-8 errors are ValueErrors
-        raise _damaged(path, "its header is not valid JSON") from error
+        raise _damaged(path, f"{shown(error.key)} stands twice in its header", error.key) from error
+    except ValueError as error:
+        raise _damaged(path, f"its header {error}") from error
     if not isinstance(header, dict):
         raise _damaged(path, "its header is not a JSON object")
     header.pop("__metadata__", None)
@@ -161,8 +169,9 @@ def _parse(path: Path, raw: bytes, *, data_start: int, file_size: int) -> tuple[
 
 
 def _entry(path: Path, name: str, entry: Any, data_start: int) -> StoredTensor:
-    if not is_text(name):
-        raise _damaged(path, f"the tensor name {name!r} is not valid text")
+    if not is_text(name) or len(name) > _MAX_NAME_CHARACTERS:
+        what = "is not valid text" if not is_text(name) else f"has {len(name):,} characters"
+        raise _damaged(path, f"the tensor name {shown(name)} {what}")
     if not isinstance(entry, dict):
         raise _damaged(path, f"the entry of tensor {name!r} is not an object", name)
     dtype_name, shape, offsets = entry.get("dtype"), entry.get("shape"), entry.get("data_offsets")
@@ -170,7 +179,7 @@ def _entry(path: Path, name: str, entry: Any, data_start: int) -> StoredTensor:
         raise _damaged(path, f"tensor {name!r} has no dtype", name)
     if dtype_name not in DTYPES:
         raise CheckpointError(
-            f"tensor {name!r} of {path} is stored as {dtype_name!r}, which Paramosaic cannot read",
+            f"tensor {name!r} of {path} is stored as {shown(dtype_name)}, which Paramosaic cannot read",
             hint="use a checkpoint that is not quantised: F64, F32, F16, BF16, F8_E4M3 or F8_E5M2",
             path=path,
             tensor=name,

@@ -39,6 +39,7 @@ _OF_MERGEKIT = frozenset(
 )
 """Methods that mergekit has or had. Those of them that are built here are in METHODS as well."""
 
+_LONGEST_NAME = 100
 _LEAST_ALIKE = 0.8
 """How alike a name and its misspelling are. `slerp` and `nuslerp` are as well, and so both are listed."""
 
@@ -62,7 +63,7 @@ def read_method(name: Any) -> MethodSpec:
             field="merge_method",
         )
     alike: list[str] = []
-    if isinstance(name, str):
+    if isinstance(name, str) and len(name) <= _LONGEST_NAME:
         alike = difflib.get_close_matches(name, [*METHODS, *_OF_MERGEKIT], n=1, cutoff=_LEAST_ALIKE)
     raise RecipeError(
         f"merge_method {shown(name)} is not supported",

@@ -51,7 +51,7 @@ class TestRecipeFile:
             (b"a: 1\n---\nb: 2\n", "another document"),
             (b"seed: " + b"[" * 900, "nested too deeply"),
             (b"seed: 2020-13-45\n", "a value that cannot be understood"),
-            (b"#" * 200_000, "too large for a recipe"),
+            (b"#" * 5_000_000, "too large to be what its name says"),
         ],
         ids=lambda value: value[:24] if isinstance(value, bytes) else "",
     )
