@@ -32,7 +32,14 @@ def replaceable(out: Path) -> list[str]:
     """
     if out.is_dir() and not any(out.iterdir()):
         return []
-    listing = read_listing(out)
+    try:
+        listing = read_listing(out)
+    except OutputError as error:
+        raise OutputError(
+            f"{out} is not the result of a merge, and will not be overwritten: {error.message}",
+            hint="choose another output folder, or move that one away yourself",
+            path=out,
+        ) from error
     others = unlisted(out, listing)
     if others:
         more = f" and {len(others) - 3:,} more" if len(others) > 3 else ""

@@ -357,9 +357,8 @@ class Staging:
 
     def _undo_new(self, found: bool) -> None:
         if not found:
-            with contextlib.suppress(OSError):
-                disk.system.remove_folder(self.folder.path / OWN_FOLDER)
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError, OutputError):
+                remove_own_folder(self.folder)
                 disk.system.remove_folder(self.folder.path)
         self.folder.close()
         self._remove_new_parents()

@@ -62,6 +62,8 @@ NoteCallback = Callable[[str], None]
 """Called with a sentence that is worth saying, in the thread that called the merge."""
 
 _CARD = "README.md"
+_WORTH_KEEPING_S = 10.0
+"""What failed sooner is made again as soon, and a clean folder is worth more."""
 
 _log = logging.getLogger(__name__)
 
@@ -109,8 +111,9 @@ def run_merge(
 
     Raises:
         Cancelled: after `cancel`. Nothing is left of the work, unless it was to be kept.
-        MergeError: any other reason why it cannot be done. What is finished is kept where the same merge
-            could go on with it: the error's `kept` is the folder then, and None where nothing is left.
+        MergeError: any other reason why it cannot be done. What took a while to make is kept where the same
+            merge could go on with it, and always where an input changed under it or nothing was missing but
+            its end. The error's `kept` is the folder then, and None where nothing is left.
     """
     run = _Run(plan, Path(out), cancel or CancelToken(), on_note)
     return run.merge(
@@ -135,6 +138,7 @@ class _Run:
         self._plan, self._out, self._token = plan, out, token
         self._on_note = on_note
         self._started = datetime.now(UTC).isoformat(timespec="milliseconds")
+        self._began_s = time.monotonic()
         self._has_finished_parts = False
         self._all_written = False
 
@@ -365,8 +369,9 @@ class _Run:
             return False
         if isinstance(error, Cancelled | KeyboardInterrupt):
             return keep
-        # Where the recipe has to change, the same merge cannot go on.
-        return not isinstance(error, MergeError) or error.field in (None, "out")
+        if isinstance(error, MergeError) and error.field not in (None, "out"):
+            return False  # the recipe has to change, and then it is another merge
+        return isinstance(error, InputChangedError) or time.monotonic() - self._began_s > _WORTH_KEEPING_S
 
     def _note(self, sentence: str) -> None:
         _log.info("%s", sentence)

@@ -12,9 +12,11 @@ from typing import Any
 
 import pytest
 
+import core.disk
 import core.plan.planning
 from core.checkpoint.headers import encode_header
-from core.checkpoint.output import Staging, check_output, free_disk_bytes
+from core.checkpoint.output import check_output, free_disk_bytes
+from core.checkpoint.staging import Staging
 from core.dtypes import DTYPES
 from core.errors import CheckpointError, IncompatibleError, MergeError, OutputError, RecipeError
 from core.plan.planning import check_destination, plan_merge
@@ -510,16 +512,17 @@ class TestAddresses:
             patch.setattr(os, "access", lambda path, mode: False)
             assert _address(OutputError, lambda: check_output(out, [], overwrite=False)) == ("out", None)
         with monkeypatch.context() as patch:
-            patch.setattr(os, "fsync", _failing("fsync", os.fsync, 0, errno.ENOSPC))
             staging = Staging(out)
-            assert _address(OutputError, staging.add_file, "a", b"") == ("out", None)
+            patch.setattr(os, "fsync", _failing("fsync", os.fsync, 0, errno.ENOSPC))
+            assert _address(OutputError, staging.add_file, "a", [b""]) == ("out", None)
+            (out.with_name("out.partial") / "a").unlink()
             staging.abandon()
         with monkeypatch.context() as patch:
             patch.setattr(os, "pwrite", _failing("pwrite", os.pwrite, 0, errno.ENOSPC))
             assert _address(OutputError, lambda: run_merge(plan, out)) == ("out", None)
         staging = Staging(out)
         out.mkdir()
-        assert _address(OutputError, lambda: staging.finish(overwrite=False)) == ("out", None)
+        assert _address(OutputError, lambda: staging.finish(overwrite=False, note=print)) == ("out", None)
 
 
 def _address(
@@ -603,10 +606,11 @@ class TestFailuresDuringTheMerge:
         """A disk that is too full for them is noticed before the work."""
         recipe = workshop.trio()
 
-        def fails(path: Path, data: bytes) -> None:
-            raise OutputError(f"cannot write {path}: {os.strerror(errno.ENOSPC)}")
+        def fails(descriptor: int, data: bytes) -> int:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-        monkeypatch.setattr("core.checkpoint.output.write_small_file", fails)
+        monkeypatch.setattr(core.disk.system, "write", fails)
+        monkeypatch.setattr(core.disk.system, "write_at", None)
         workshop.refuse("merge", recipe, "--out", workshop.folder / "out")
 
     def test_reading(self, workshop: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -665,14 +669,14 @@ class TestFailuresDuringTheMerge:
         out = workshop.folder / "out"
         assert workshop.run("merge", recipe, "--out", out).status == 0
         before = workshop.snapshot()
-        rename = Path.rename
+        rename = core.disk.system.rename
 
-        def fails_for_staging(path: Path, target: Path) -> Path:
-            if path.name == "out.partial":
+        def fails_for_staging(name: Any, new: Any, **how: Any) -> None:
+            if Path(name).name == "out.partial":
                 raise OSError(errno.EIO, os.strerror(errno.EIO))
-            return rename(path, target)
+            rename(name, new, **how)
 
-        monkeypatch.setattr(Path, "rename", fails_for_staging)
+        monkeypatch.setattr(core.disk.system, "rename", fails_for_staging)
         with pytest.raises(OutputError, match="cannot rename") as caught:
             run_merge(plan_merge(load_recipe(recipe)), out, overwrite=True)
         after = workshop.snapshot()
