@@ -17,12 +17,11 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from core.checkpoint.files import sync_folder, write_small_file
+from core.checkpoint.record_file import RECORD_NAME
 from core.errors import OutputError, addressed, os_error_text
 from core.text import is_text
 
 __all__ = ["RECORD_NAME", "Staging", "check_output", "free_disk_bytes", "restore_interrupted"]
-
-RECORD_NAME = "paramosaic.json"
 
 _log = logging.getLogger(__name__)
 

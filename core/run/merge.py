@@ -7,10 +7,13 @@ import logging
 import time
 from pathlib import Path
 
+import xxhash
+
 from core import devices, table
 from core.cancel import CancelToken
 from core.checkpoint import page_cache
 from core.checkpoint.companions import companion_files
+from core.checkpoint.contents import files_in
 from core.checkpoint.files import WriteFile, read_rows
 from core.checkpoint.model import INDEX_NAME
 from core.checkpoint.output import RECORD_NAME, Staging, restore_interrupted
@@ -23,7 +26,8 @@ from core.recipe.recipe import recipe_as_dict
 from core.run.card import model_card
 from core.run.executors.threads import ThreadExecutor, allow_open_files
 from core.run.merging import MergeWork, Target, TensorCallback
-from core.run.record import InputRecord, RunRecord, software_versions
+from core.run.output_files import file_record
+from core.run.record import FileRecord, InputRecord, RunRecord, software_versions
 from core.run.work import Executor
 from core.sources.files import ColdPages
 
@@ -123,6 +127,7 @@ def run_merge(
             bytes_read=work.bytes_read,
             bytes_written=plan.bytes_to_write,
             tensors=work.records(),
+            files=_files(plan, staging),
         )
         staging.add_file(RECORD_NAME, record.to_json())
         token.raise_if_cancelled()
@@ -174,6 +179,16 @@ def _companions(plan: MergePlan, title: str) -> dict[str, bytes]:
     if plan.index is not None:
         files[INDEX_NAME] = plan.index
     return files
+
+
+def _files(plan: MergePlan, staging: Staging) -> tuple[FileRecord, ...]:
+    shards = [
+        FileRecord(shard.file_name, shard.size_bytes, None, xxhash.xxh3_128(shard.header).hexdigest())
+        for shard in plan.shards
+    ]
+    names = {found.name for found in files_in(staging.folder) if found.kind == "file"}
+    others = [file_record(staging.folder, name) for name in names - {shard.name for shard in shards}]
+    return tuple(sorted([*shards, *others], key=lambda file: file.name))
 
 
 def _inputs(plan: MergePlan) -> tuple[InputRecord, ...]:

@@ -2,23 +2,44 @@
 
 from __future__ import annotations
 
-import json
 import platform
+import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from importlib.metadata import PackageNotFoundError, version
+from math import inf, isfinite, prod
 from pathlib import Path
 from typing import Any
 
-from core.checkpoint.output import RECORD_NAME
-from core.errors import VerificationError, os_error_text
+from core.checkpoint.record_file import (
+    DIGEST_KEY,
+    RECORD_NAME,
+    SCHEMA_VERSION,
+    FileRecord,
+    is_digest,
+    listed_files,
+    open_record,
+    record_bytes,
+)
+from core.errors import VerificationError
 from core.kernels.interface import Values
 from core.methods import METHODS
+from core.run.record_values import (
+    checked,
+    checked_recipe,
+    count,
+    counts,
+    moment,
+    optional,
+    parameters,
+    texts,
+)
 from core.text import shown
 
 __all__ = [
     "CONTRACT",
     "SCHEMA_VERSION",
+    "FileRecord",
     "InputRecord",
     "RunRecord",
     "TensorRecord",
@@ -26,10 +47,11 @@ __all__ = [
     "software_versions",
 ]
 
-SCHEMA_VERSION = 1
-
 CONTRACT = {"draws": 1, "average": 2}
 """What a merge keeps to today. A record that does not say it was made by version 1 of both."""
+
+_RUN_ID = re.compile("[0-9A-Za-z-]{1,64}")
+_MAX_DIMENSIONS = 64
 
 
 @dataclass(frozen=True)
@@ -93,6 +115,10 @@ class RunRecord:
         bytes_read, bytes_written: of weights.
         tensors: every output tensor.
         contract: the versions of the contracts of draws and averages by which it was made.
+        run_id: what the staging folder and its journal were known by: letters, digits and "-", at most 64;
+            None in a record of schema 1.
+        started: when the merge began, UTC, as ISO 8601 writes it; None in a record of schema 1.
+        files: every file of the output but the record itself; none in a record of schema 1.
     """
 
     recipe: Mapping[str, Any]
@@ -105,6 +131,9 @@ class RunRecord:
     tensors: tuple[TensorRecord, ...] = field(repr=False)
     contract: Mapping[str, int] = field(default_factory=lambda: dict(CONTRACT))
     schema_version: int = SCHEMA_VERSION
+    run_id: str | None = None
+    started: str | None = None
+    files: tuple[FileRecord, ...] = field(default=(), repr=False)
 
     @property
     def draws_equally(self) -> bool:
@@ -121,64 +150,63 @@ class RunRecord:
         )
 
     def to_json(self) -> bytes:
-        """The content of `paramosaic.json`: one line a tensor."""
-        head = {"schema_version": self.schema_version} | {
-            item.name: getattr(self, item.name)
-            for item in fields(self)
-            if item.name not in {"tensors", "schema_version", "inputs"}
+        """The content of `paramosaic.json`: one line a file and a tensor, the tensors last."""
+        head: dict[str, Any] = {
+            "schema_version": self.schema_version,
+            "run_id": self.run_id,
+            "started": self.started,
+            DIGEST_KEY: None,
+            "files": [file.data() for file in self.files],
         }
-        head["inputs"] = [asdict(entry) for entry in self.inputs]
-        text = json.dumps(head, indent=2, ensure_ascii=False).removesuffix("\n}")
-        lines = ",\n".join(
-            "    " + json.dumps(_tensor_data(tensor), ensure_ascii=False, separators=(", ", ": "))
-            for tensor in self.tensors
-        )
-        return f'{text},\n  "tensors": [\n{lines}\n  ]\n}}\n'.encode()
+        rest = [item.name for item in fields(self) if item.name not in {*head, "tensors", "inputs"}]
+        head |= {name: getattr(self, name) for name in rest}
+        head["inputs"] = [
+            {"name": entry.name, "role": entry.role, "files": list(map(dict, entry.files))}
+            for entry in self.inputs
+        ]
+        return record_bytes(head, map(_tensor_data, self.tensors))
 
 
 def read_record(folder: str | Path) -> RunRecord:
     """The run record of the output in `folder`.
 
     Raises:
-        VerificationError: there is none, or it is not one.
+        VerificationError: there is none, it is not one, or it is not as it was written.
     """
-    path = Path(folder) / RECORD_NAME
-    try:
-        data = json.loads(path.read_bytes())
-        if data["schema_version"] != SCHEMA_VERSION:
+    folder = Path(folder)
+    with open_record(folder, VerificationError) as file:
+        head = file.head
+        version = head["schema_version"]
+        if type(version) is not int or version not in (1, SCHEMA_VERSION):
+            path = folder / RECORD_NAME
             raise VerificationError(
-                f"{path} is of schema version {shown(data['schema_version'])}, not {SCHEMA_VERSION}",
+                f"{path} is of schema version {shown(version)}, not {SCHEMA_VERSION}",
                 hint="update Paramosaic",
                 path=path,
             )
-        tensors = tuple(_tensor(entry) for entry in _checked(data, "tensors", list))
+        seconds = float(checked(head, "seconds", int, float))
+        if not 0 <= seconds < inf:
+            raise ValueError(f"seconds is {seconds}")
+        inputs = tuple(_input(entry) for entry in checked(head, "inputs", list))
+        k = sum(entry.role == "sub-model" for entry in inputs)
+        tensors = tuple(_tensor(entry, k) for entry in file.tensors())
         if len({tensor.name for tensor in tensors}) != len(tensors):
             raise ValueError("a tensor stands twice")
         return RunRecord(
-            schema_version=data["schema_version"],
-            recipe=_checked(data, "recipe", dict),
-            inputs=tuple(_input(entry) for entry in _checked(data, "inputs", list)),
-            software=_checked(data, "software", dict),
-            device=_checked(data, "device", str),
-            seconds=float(_checked(data, "seconds", int, float)),
-            bytes_read=_checked(data, "bytes_read", int),
-            bytes_written=_checked(data, "bytes_written", int),
+            schema_version=version,
+            run_id=_run_id(head),
+            started=moment(head, "started"),
+            files=listed_files(head["files"]) if version > 1 else (),
+            recipe=checked_recipe(head),
+            inputs=inputs,
+            software=_software(head),
+            device=checked(head, "device", str),
+            seconds=seconds,
+            bytes_read=count(head, "bytes_read"),
+            bytes_written=count(head, "bytes_written"),
             tensors=tensors,
-            contract=_checked(data, "contract", dict) if "contract" in data else {"draws": 1, "average": 1},
+            contract=_contract(head),
         )
-    except FileNotFoundError as error:
-        raise VerificationError(
-            f"{folder} holds no run record ({RECORD_NAME})",
-            hint="name the output folder of a merge",
-            path=path,
-        ) from error
-    except OSError as error:
-        raise VerificationError(f"cannot read {path}: {os_error_text(error)}", path=path) from error
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        what = f"{error} is missing" if isinstance(error, KeyError) else str(error)
-        raise VerificationError(
-            f"{path} is not a run record: {what}", hint="the file was changed or damaged", path=path
-        ) from error
 
 
 def software_versions() -> dict[str, str]:
@@ -192,23 +220,40 @@ def software_versions() -> dict[str, str]:
     return result
 
 
-def _checked(entry: Mapping[str, Any], key: str, *types: type) -> Any:
-    """The value of `key`, checked to be of one of `types`; a flag is not a number. Raises ValueError."""
-    value = entry[key]
-    if type(value) not in types:
-        raise ValueError(f"{key} is {shown(value)}")
-    return value
+def _run_id(head: Mapping[str, Any]) -> str | None:
+    run_id: str | None = optional(head, "run_id", str)
+    if run_id is not None and not _RUN_ID.fullmatch(run_id):
+        raise ValueError(f"run_id is {shown(run_id)}")
+    return run_id
+
+
+def _software(head: Mapping[str, Any]) -> dict[str, str]:
+    software: dict[str, str] = checked(head, "software", dict)
+    for name in software:
+        checked(software, name, str)
+    return software
+
+
+def _contract(head: Mapping[str, Any]) -> dict[str, int]:
+    if "contract" not in head:
+        return {"draws": 1, "average": 1}
+    contract: dict[str, int] = checked(head, "contract", dict)
+    for name in contract:
+        count(contract, name)
+    return contract
 
 
 def _input(entry: Any) -> InputRecord:
     if not isinstance(entry, dict):
         raise ValueError(f"{shown(entry)} is no input")
-    files = tuple(_checked(entry, "files", list))
-    return InputRecord(_checked(entry, "name", str), _checked(entry, "role", str), files)
+    files = tuple(checked(entry, "files", list))
+    if not all(isinstance(file, dict) for file in files):
+        raise ValueError(f"the files of an input are {shown(files)}")
+    return InputRecord(checked(entry, "name", str), checked(entry, "role", str), files)
 
 
 def _tensor_data(tensor: TensorRecord) -> dict[str, Any]:
-    data = asdict(tensor)
+    data = {name: getattr(tensor, name) for name in _TENSOR_FIELDS}
     if tensor.weights is None:  # the recipe says them
         del data["weights"]
     data["parameters"] = dict(tensor.parameters)
@@ -217,33 +262,52 @@ def _tensor_data(tensor: TensorRecord) -> dict[str, Any]:
     return data
 
 
-def _tensor(entry: Any) -> TensorRecord:
+def _tensor(entry: Any, k: int) -> TensorRecord:
+    """Raises ValueError, KeyError or TypeError where it is not one of a merge of `k` sub-models."""
     if not isinstance(entry, dict):
         raise ValueError(f"{shown(entry)} is no tensor")
+    name, shape, elements = checked(entry, "name", str), counts(entry, "shape"), count(entry, "elements")
+    if prod(shape[:_MAX_DIMENSIONS]) != elements or len(shape) > _MAX_DIMENSIONS:
+        raise ValueError(f"tensor {shown(name)} has the shape {shown(shape)} and {elements:,} elements")
+    if not is_digest(entry["digest"]):
+        raise ValueError(f"digest is {shown(entry['digest'])}")
     return TensorRecord(
-        name=_checked(entry, "name", str),
-        shape=_numbers(entry, "shape", int),
-        dtype=_checked(entry, "dtype", str),
-        action=_checked(entry, "action", str),
-        elements=_checked(entry, "elements", int),
-        zero_delta=_counts(entry, "zero_delta"),
-        changed_by=_counts(entry, "changed_by"),
+        name=name,
+        shape=shape,
+        dtype=checked(entry, "dtype", str),
+        action=checked(entry, "action", str),
+        elements=elements,
+        zero_delta=_counts(entry, "zero_delta", k),
+        changed_by=_counts(entry, "changed_by", k + 1),
         zero_after_draw=_counts(entry, "zero_after_draw"),
-        selected=_counts(entry, "selected"),
-        nonfinite=_numbers(entry, "nonfinite", int, type(None)),
-        digest=_checked(entry, "digest", str),
-        differs_in=tuple(str(name) for name in entry.get("differs_in", ())),
-        weights=_numbers(entry, "weights", float) if "weights" in entry else None,
-        parameters=Values.from_mapping(_checked(entry, "parameters", dict) if "parameters" in entry else {}),
+        selected=_counts(entry, "selected", k),
+        nonfinite=_nonfinite(entry, k + 1),
+        digest=entry["digest"],
+        differs_in=texts(entry, "differs_in"),
+        weights=_weights(entry, k) if "weights" in entry else None,
+        parameters=Values.from_mapping(parameters(entry)),
     )
 
 
-def _counts(entry: Mapping[str, Any], key: str) -> tuple[int, ...] | None:
-    return None if entry[key] is None else _numbers(entry, key, int)
+def _counts(entry: Mapping[str, Any], key: str, length: int | None = None) -> tuple[int, ...] | None:
+    found = None if entry[key] is None else counts(entry, key, length)
+    if found == ():
+        raise ValueError(f"{key} of tensor {shown(entry['name'])} is empty")
+    return found
 
 
-def _numbers(entry: Mapping[str, Any], key: str, *types: type) -> tuple[Any, ...]:
-    values = _checked(entry, key, list)
-    if any(type(value) not in types for value in values):
-        raise ValueError(f"{key} of tensor {shown(entry['name'])} is {shown(values)}")
+def _nonfinite(entry: Mapping[str, Any], length: int) -> tuple[int | None, ...]:
+    values = checked(entry, "nonfinite", list)
+    known = {"name": entry["name"], "nonfinite": [0 if value is None else value for value in values]}
+    counts(known, "nonfinite", length)
     return tuple(values)
+
+
+def _weights(entry: Mapping[str, Any], length: int) -> tuple[float, ...]:
+    values = checked(entry, "weights", list)
+    if len(values) != length or not all(type(value) is float and isfinite(value) for value in values):
+        raise ValueError(f"weights of tensor {shown(entry['name'])} is {shown(values)}")
+    return tuple(values)
+
+
+_TENSOR_FIELDS = tuple(item.name for item in fields(TensorRecord))
