@@ -73,10 +73,11 @@ class System:
         self, name: str | Path, new: str | Path, *, within: int | None = None, replace: bool = False
     ) -> None:
         """Rename; what already has the new name is replaced only if told so, on systems that would ask."""
-        if replace:
-            os.replace(name, new, src_dir_fd=within, dst_dir_fd=within)
+        call = os.replace if replace else os.rename
+        if within is None:
+            call(name, new)
         else:
-            os.rename(name, new, src_dir_fd=within, dst_dir_fd=within)
+            call(name, new, src_dir_fd=within, dst_dir_fd=within)
 
     def lock(self, descriptor: int) -> None:
         """Lock an open file for this process; BlockingIOError where another has it. POSIX systems only."""

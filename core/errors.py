@@ -22,6 +22,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 __all__ = [
     "Cancelled",
@@ -112,7 +113,13 @@ class DeviceError(MergeError):
 
 
 class VerificationError(MergeError):
-    """An output does not match its run record."""
+    """An output does not match its run record.
+
+    Attributes:
+        report: everything that was found (core.run.verify.VerificationReport), where files were compared.
+    """
+
+    report: Any = None
 
 
 class Cancelled(MergeError):

@@ -9,8 +9,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import Any
 
-from core.checkpoint.model import CONFIG_NAME, INDEX_NAME, SINGLE_NAME, read_config
+from core.checkpoint.model import CONFIG_NAME, INDEX_NAME, SINGLE_NAME, read_config, read_weight_map
 from core.checkpoint.record_file import RECORD_NAME, SCHEMA_VERSION, listed_files, open_record
 from core.errors import CheckpointError, MergeError, OutputError, os_error_text
 from core.text import shown
@@ -188,10 +189,10 @@ def _kind(entry: os.DirEntry[str]) -> str:
 
 
 def _names_of_schema_1(folder: Path) -> Iterator[str]:
-    patterns = _NAMES_OF_SCHEMA_1
+    patterns: tuple[str, ...] = _NAMES_OF_SCHEMA_1
     shards: set[str] = set()
     with contextlib.suppress(CheckpointError, AttributeError):  # one shard and no index, or one of no use
-        weight_map = read_config(folder / INDEX_NAME).get("weight_map")
+        weight_map: Any = read_weight_map(folder)
         shards = {file for file in weight_map.values() if isinstance(file, str) and _SHARD.fullmatch(file)}
     with contextlib.suppress(CheckpointError):
         if "auto_map" in (read_config(folder) or {}):

@@ -27,6 +27,7 @@ __all__ = [
     "model_names",
     "open_checkpoint",
     "read_config",
+    "read_weight_map",
 ]
 
 SINGLE_NAME = "model.safetensors"
@@ -256,9 +257,18 @@ def _check_folder(folder: Path) -> None:
         )
 
 
+def read_weight_map(folder: Path) -> Any:
+    """What the index in `folder` has as its weight_map; None where there is no index, or none in it.
+
+    Raises:
+        CheckpointError: there is something of its name that is no index.
+    """
+    return (_read_object(folder / INDEX_NAME, _MAX_INDEX_BYTES, _MAX_INDEX_PARTS) or {}).get("weight_map")
+
+
 def _indexed_shards(folder: Path) -> tuple[list[Path], dict[str, str]]:
     path = folder / INDEX_NAME
-    index = (_read_object(path, _MAX_INDEX_BYTES, _MAX_INDEX_PARTS) or {}).get("weight_map")
+    index = read_weight_map(folder)
     if not isinstance(index, dict) or not index or not all(isinstance(file, str) for file in index.values()):
         raise CheckpointError(f"{path} has no weight_map", hint="copy or download the file again", path=path)
     files = sorted(set(index.values()))

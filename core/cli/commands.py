@@ -11,6 +11,7 @@ import logging
 import platform
 import signal
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -26,15 +27,17 @@ from core.checkpoint.output import discard, free_disk_bytes
 from core.cli.inspection_output import inspection_document, inspection_summary
 from core.cli.output import merge_summary, plan_document, plan_summary
 from core.cli.types import Size, Weights
+from core.cli.verify_output import verification_document, verification_summary
 from core.deltas.inspection import inspect_models
 from core.draws import MAX_SEED
-from core.errors import Cancelled, MergeError, os_error_text
+from core.errors import Cancelled, MergeError, VerificationError, os_error_text
 from core.log import Log
 from core.plan.merge_plan import MergePlan
 from core.plan.planning import DEFAULT_SHARD_SIZE_BYTES, plan_merge
 from core.progress import Progress
 from core.recipe.file import load_recipe
 from core.run.merge import run_merge
+from core.run.output_files import add_files
 from core.run.record import RunRecord
 from core.run.verify import verify_output
 from core.text import one_line
@@ -223,14 +226,20 @@ def _inspect(
 
 @_paramosaic.command("verify")
 @click.argument("folder", type=_path, metavar="DIR")
+@_json_option
 @_verbose_option
-def _verify(folder: Path) -> None:
-    """Check the output in DIR against its run record."""
+def _verify(folder: Path, as_json: bool) -> None:
+    """Check the output in DIR, every file of it, against its run record."""
     token = CancelToken()
-    with _signals_cancel(token), _ProgressDisplay() as display:
-        report = verify_output(folder, cancel=token, progress=display.show)
-    tensors = f"{report.tensors:,} tensors, {bytes_text(report.bytes_checked)}"
-    click.echo(f"{one_line(str(folder))}: {tensors}, all as written")
+    said = verification_document if as_json else verification_summary
+    try:
+        with _signals_cancel(token), _ProgressDisplay() as display:
+            report = verify_output(folder, cancel=token, progress=display.show)
+    except VerificationError as error:
+        if error.report is not None:
+            click.echo(said(error.report, folder))
+        raise
+    click.echo(said(report, folder))
 
 
 @_paramosaic.command("demo")
@@ -251,8 +260,13 @@ def _demo(session: _Session, headless: bool, out: Path | None) -> None:
     target = out or _DEMO_OUT
     record = _run(plan, target, device="auto", threads=None, overwrite=out is None)
     click.echo(merge_summary(plan, record, target))
-    for picture in desktop.write_pictures(record, target / "pictures"):
-        click.echo(f"picture     {picture.absolute()}")
+    with tempfile.TemporaryDirectory() as drawn:
+        pictures = {
+            f"pictures/{picture.name}": picture.read_bytes()
+            for picture in desktop.write_pictures(record, Path(drawn))
+        }
+    for picture in add_files(target, pictures):
+        click.echo(f"picture     {one_line(str(picture.absolute()))}")
 
 
 def main(desktop: Desktop, arguments: Sequence[str] | None = None) -> int:

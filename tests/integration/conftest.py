@@ -139,6 +139,21 @@ class Workshop:
         assert self.snapshot() == before
         return " ".join(result.stderr.split("\n"))
 
+    def distrust(self, folder: Path) -> tuple[str, dict[str, Any]]:
+        """Verify a folder that is not as it was written; return the error line and what was found.
+
+        Every command says so with status 1, one error and one hint, and changes nothing.
+        """
+        before = self.snapshot()
+        for arguments in (["verify", folder], ["verify", folder, "--json"]):
+            result = self.run(*arguments)
+            assert result.status == 1, result
+            assert re.fullmatch(r"(100 %[^\n]+\n)?error: [^\n]+\nhint: [^\n]+\n", result.stderr), (
+                result.stderr
+            )
+        assert self.snapshot() == before
+        return result.error, json.loads(result.stdout)
+
     def snapshot(self) -> dict[str, bytes | None]:
         """Every file in the folder with its content; None for what is no file."""
         found = sorted(self.folder.rglob("*"))

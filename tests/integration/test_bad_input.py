@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from run_records import change_record
 
 import core.disk
 import core.plan.planning
@@ -696,13 +697,6 @@ class TestFailuresDuringTheMerge:
         assert not (workshop.folder / "out.partial").exists()
 
 
-def _record(out: Path, change: Callable[[dict[str, Any]], object]) -> None:
-    path = out / "paramosaic.json"
-    data = json.loads(path.read_text())
-    change(data)
-    path.write_text(json.dumps(data))
-
-
 class TestVerify:
     @pytest.fixture
     def out(self, workshop: Any) -> Path:
@@ -720,17 +714,21 @@ class TestVerify:
                 damaged = bytearray(whole)
                 damaged[at] ^= 1
                 path.write_bytes(damaged)
-                assert str(out) in workshop.refuse("verify", out)
+                said, found = workshop.distrust(out)
+                assert str(path) in said
+                assert [one["name"] for one in found["weights"]] == [path.name]
             path.write_bytes(whole)
 
     def test_a_shard_is_missing(self, workshop: Any, out: Path) -> None:
         shard = sorted(out.glob("*.safetensors"))[1]
         shard.unlink()
-        assert f"names the shard {shard.name}, which is missing" in workshop.refuse("verify", out)
+        said, found = workshop.distrust(out)
+        assert f"{shard}, which the run record names, is missing" in said
+        assert [(one["name"], one["what"]) for one in found["weights"]] == [(shard.name, "missing")]
 
     def test_no_output(self, workshop: Any, out: Path) -> None:
         for folder, problem in [
-            (workshop.folder / "a", "holds no run record"),
+            (workshop.folder, "holds no model"),
             (workshop.folder / "gone", "does not exist"),
             (workshop.folder / "recipe.yaml", "is not a folder"),
         ]:
@@ -748,23 +746,24 @@ class TestVerify:
         whole = (out / "paramosaic.json").read_text()
         for key in ("schema_version", "recipe", "inputs", "software", "bytes_read", "tensors"):
             if not (key in {"recipe", "software"} and isinstance(value, dict)):
-                _record(out, lambda data, key=key: data.update({key: value}))
+                change_record(out, lambda data, key=key: data.update({key: value}))
                 assert "paramosaic.json" in workshop.refuse("verify", out)
         for key in ("name", "shape", "dtype", "elements", "nonfinite", "digest", "changed_by"):
             if not (key == "changed_by" and value is None):  # a copied tensor has none
                 (out / "paramosaic.json").write_text(whole)
-                _record(out, lambda data, key=key: data["tensors"][0].update({key: value}))
-                assert str(out) in workshop.refuse("verify", out)
+                change_record(out, lambda data, key=key: data["tensors"][0].update({key: value}))
+                result = workshop.run("verify", out)
+                assert (result.status, str(out) in result.error) == (1, True), result
 
     def test_the_record_has_other_tensors(self, workshop: Any, out: Path) -> None:
         whole = (out / "paramosaic.json").read_text()
-        _record(out, lambda data: data["tensors"].pop())
-        assert "is not in its run record" in workshop.refuse("verify", out)
+        change_record(out, lambda data: data["tensors"].pop())
+        assert "is not in its run record" in workshop.distrust(out)[0]
         (out / "paramosaic.json").write_text(whole)
-        _record(out, lambda data: data["tensors"].append({**data["tensors"][0], "name": "more"}))
-        assert "tensor 'more' of the run record is missing" in workshop.refuse("verify", out)
+        change_record(out, lambda data: data["tensors"].append({**data["tensors"][0], "name": "more"}))
+        assert "tensor 'more' of the run record is missing" in workshop.distrust(out)[0]
         (out / "paramosaic.json").write_text(whole)
-        _record(out, lambda data: data["tensors"].append(data["tensors"][0]))
+        change_record(out, lambda data: data["tensors"].append(data["tensors"][0]))
         assert "a tensor stands twice" in workshop.refuse("verify", out)
 
 

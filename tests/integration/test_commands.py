@@ -114,7 +114,8 @@ class TestRefusalsAreQuick:
             (1, ["inspect", workshop.folder / "base", workshop.folder / "gone"]),
             (1, ["inspect", workshop.folder / "base", workshop.folder / "a", "--sample", "2"]),
             (1, ["inspect", workshop.folder / "base", workshop.folder / "a", "--weights", "1,2"]),
-            (1, ["verify", workshop.folder / "a"]),
+            (0, ["verify", workshop.folder / "a"]),
+            (1, ["verify", workshop.folder / "taken"]),
             (2, ["merge", recipe]),
         ]
         script = f"""
@@ -165,7 +166,7 @@ class TestStreams:
             document = json.loads(result.stdout)
             assert "größer\n模型 😀" in json.dumps(document, ensure_ascii=False).replace("\\n", "\n")
             assert result.stdout.isascii()  # whatever the encoding of stdout
-        assert json.loads((out / "paramosaic.json").read_bytes())["schema_version"] == 1
+        assert json.loads((out / "paramosaic.json").read_bytes())["schema_version"] == 2
 
     def test_weights_say_what_draws_would_leave(self, workshop: Any) -> None:
         workshop.trio()

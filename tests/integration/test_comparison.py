@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import subprocess
 import sys
@@ -13,6 +12,7 @@ from typing import Any
 
 import pytest
 import torch
+from run_records import change_record
 from safetensors.torch import load_file
 
 from core import (
@@ -156,15 +156,11 @@ assert not {"torch", "numba", "transformers"} & set(sys.modules)
 
 def edit_entry(out: Path, **values: Any) -> None:
     """Change what the record says of the first tensor."""
-    record = json.loads((out / "paramosaic.json").read_bytes())
-    record["tensors"][0].update(values)
-    (out / "paramosaic.json").write_text(json.dumps(record))
+    change_record(out, lambda record: record["tensors"][0].update(values))
 
 
 def record_one_more(out: Path) -> None:
-    record = json.loads((out / "paramosaic.json").read_bytes())
-    record["tensors"].append(record["tensors"][0] | {"name": "more"})
-    (out / "paramosaic.json").write_text(json.dumps(record))
+    change_record(out, lambda record: record["tensors"].append(record["tensors"][0] | {"name": "more"}))
 
 
 def edit_weights(out: Path, change: Callable[[bytes], bytes]) -> None:

@@ -684,7 +684,7 @@ def test_every_field_of_the_record(large, tmp_path) -> None:
     recipe = large["recipe"] | {"merge_method": "parameter_selection", "parameters": {"resamples": 4}}
     record = merge(tmp_path / "out", recipe)
     data = json.loads((tmp_path / "out" / "paramosaic.json").read_text())
-    assert data["schema_version"] == 1
+    assert data["schema_version"] == 2
     assert data["device"] == "cpu"
     assert 0 < data["seconds"] < 600
     assert data["software"]["numpy"] == np.__version__
