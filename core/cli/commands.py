@@ -43,6 +43,8 @@ __all__ = ["Desktop", "main"]
 
 _log = logging.getLogger(__name__)
 
+_CANCELLED = 130
+
 _DEMO_OUT = Path("paramosaic-demo")
 
 
@@ -52,7 +54,8 @@ class Desktop:
 
     Attributes:
         has_display: whether a window can be shown.
-        open_window: shows the window, on the demo models if told so; returns the exit status.
+        open_window: shows the window, on the demo models if told so; returns the exit status, 130 where a
+            signal closed it.
         write_pictures: draws a run's pictures into a folder and returns their paths.
     """
 
@@ -261,7 +264,7 @@ def _status(session: _Session, arguments: Sequence[str] | None) -> int:
     except (Cancelled, KeyboardInterrupt, click.Abort):
         _log.info("cancelled")
         say("cancelled")
-        return 130
+        return _CANCELLED
     except MergeError as error:
         _log.info("refused: %s (%s)", error.message, _address(error))
         print_error(error)
@@ -300,14 +303,21 @@ def _address(error: MergeError) -> str:
 
 
 def _open_window(desktop: Desktop, *, demo: bool) -> int:
-    """Show the window, whose plans are not logged: it makes one or more at every change."""
+    """Show the window, whose plans are not logged: it makes one or more at every change.
+
+    Raises:
+        Cancelled: a signal closed it.
+    """
     plans = logging.getLogger("core.plan")
     before = plans.level
     plans.setLevel(logging.WARNING)
     try:
-        return desktop.open_window(demo)
+        status = desktop.open_window(demo)
     finally:
         plans.setLevel(before)
+    if status == _CANCELLED:
+        raise Cancelled
+    return status
 
 
 def _run(plan: MergePlan, out: Path, *, device: str, threads: int | None, overwrite: bool) -> RunRecord:

@@ -90,7 +90,8 @@ def run_merge(
         for name, data in companions.items():
             staging.add_file(name, data)
         # This imports and compiles, and so comes after every refusal.
-        table.compile_for(chosen, (tensor.job for tensor in plan.tensors if tensor.job))
+        with token.interruptible():
+            table.compile_for(chosen, (tensor.job for tensor in plan.tensors if tensor.job))
         read_rows(())
         wanted = max(threads or default_threads(), devices.least_workers(chosen))
         workers = usable_threads(plan, wanted, memory_budget_bytes)

@@ -63,6 +63,7 @@ class TestMerge:
         with open("/dev/full", "w") as full:
             self.check(workshop, stdout=full, stderr=full)
 
+    @pytest.mark.slow
     def test_a_report_that_cannot_be_written(self, workshop: Any) -> None:
         with open("/dev/full", "w") as full:
             done = self.check(workshop, stdout=full, stderr=subprocess.PIPE)
