@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
+from collections.abc import Iterator
 
 from core.errors import Cancelled
 
@@ -19,11 +21,39 @@ class CancelToken:
     def __init__(self) -> None:
         self._event = threading.Event()
         self.keeps = False
+        self._hurried = False
+        self._waiting = 0
 
     def cancel(self, *, keep: bool = False) -> None:
         """Ask the job to stop; returns at once."""
         self.keeps |= keep
         self._event.set()
+
+    def hurry(self) -> None:
+        """Ask the job to stop without waiting for a step that hangs; it cleans up all the same."""
+        self._hurried = True
+        self.cancel()
+
+    @property
+    def hurried(self) -> bool:
+        return self._hurried
+
+    @contextlib.contextmanager
+    def interruptible(self) -> Iterator[None]:
+        """Around what only waits, or may be broken off anywhere, in the thread that called the job.
+
+        Outside of it, `hurry` waits for the job's thread: it may be cleaning up.
+        """
+        self._waiting += 1
+        try:
+            yield
+        finally:
+            self._waiting -= 1
+
+    @property
+    def may_be_interrupted(self) -> bool:
+        """Whether an exception may be raised in the job's thread now."""
+        return self._waiting > 0
 
     @property
     def cancelled(self) -> bool:

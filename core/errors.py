@@ -20,6 +20,7 @@ libraries are turned into these at the place where the library is called.
 from __future__ import annotations
 
 import contextlib
+import errno
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -37,8 +38,21 @@ __all__ = [
     "UnfinishedError",
     "VerificationError",
     "addressed",
+    "error_of_memory",
     "os_error_text",
 ]
+
+_FULL = "free some space, or choose a folder on another disk"
+_TOO_MANY_FILES = "allow more open files, as with `ulimit -n 4096`, or use fewer threads"
+_HINTS = {
+    errno.ENOSPC: _FULL,
+    errno.EDQUOT: _FULL,
+    errno.EMFILE: _TOO_MANY_FILES,
+    errno.ENFILE: "close other programs: the whole system has too many open files",
+    errno.ENAMETOOLONG: "choose a shorter name",
+    errno.ENOMEM: "use fewer threads, or close other programs",
+}
+"""What helps against errors of the system."""
 
 
 class MergeError(Exception):
@@ -46,7 +60,8 @@ class MergeError(Exception):
 
     Attributes:
         message: one sentence that names the file, tensor or field.
-        hint: what the user can do, or None.
+        hint: what the user can do, or None. Where nothing else is said, it is what helps against the error of
+            the system that the message quotes, and that it was raised from.
         path: the file or folder concerned, or None.
         tensor: the name of the tensor concerned, or None.
         field: what has to be changed: a key of the recipe ("base_model", "models", "seed"), a parameter of
@@ -71,12 +86,20 @@ class MergeError(Exception):
     ) -> None:
         super().__init__(message)
         self.message = message
-        self.hint = hint
+        self._hint = hint
         self.path = path
         self.tensor = tensor
         self.field = field
         self.entry = entry
         self.kept: Path | None = None
+
+    @property
+    def hint(self) -> str | None:
+        return _hint_against(self.__cause__) if self._hint is None else self._hint
+
+    @hint.setter
+    def hint(self, hint: str | None) -> None:
+        self._hint = hint
 
 
 class RecipeError(MergeError):
@@ -143,6 +166,19 @@ def addressed(*, field: str | None = None, entry: int | None = None) -> Iterator
         if error.entry is None:
             error.entry = entry
         raise
+
+
+def error_of_memory(error: BaseException | None = None) -> MergeError:
+    """What to say where there is no memory, or no room for another thread."""
+    if isinstance(error, RuntimeError):
+        return MergeError("the system lets no more threads be started", hint="use fewer threads")
+    return MergeError(
+        "there is not enough memory", hint="use fewer threads, or raise the limit if `ulimit -v` shows one"
+    )
+
+
+def _hint_against(cause: BaseException | None) -> str | None:
+    return _HINTS.get(cause.errno or 0) if isinstance(cause, OSError) else None
 
 
 def os_error_text(error: OSError) -> str:

@@ -25,11 +25,14 @@ __all__ = ["make_application", "make_window", "run_window"]
 
 _log = logging.getLogger(__name__)
 
+_INTERRUPTED = 130
+"""What a shell says of a command that a signal ended."""
+
 _ICON = ICONS_FOLDER / "paramosaic.svg"
 
 
 def run_window(demo: bool) -> int:
-    """Show the window and return when it is closed; 1 where there is no display.
+    """Show the window and return when it is closed; 1 where there is no display, 130 after a signal.
 
     Args:
         demo: whether to begin with the demo models.
@@ -47,9 +50,10 @@ def run_window(demo: bool) -> int:
     interrupts = _Interrupts(window)
     QTimer.singleShot(0, window.warm_up)  # once the window is shown
     try:
-        return application.exec()
+        status = application.exec()
     finally:
         interrupts.stop()
+    return _INTERRUPTED if interrupts.came else status
 
 
 def make_application() -> QApplication:
@@ -84,11 +88,16 @@ def _show_faults(window: MainWindow) -> None:
 
 
 class _Interrupts:
-    """Closes the window on SIGINT, SIGTERM and SIGHUP, which arrive as a byte that wakes Qt's event loop."""
+    """Closes the window on SIGINT, SIGTERM and SIGHUP, which arrive as a byte that wakes Qt's event loop.
+
+    Attributes:
+        came: whether one has arrived.
+    """
 
     _NAMES = ("SIGINT", "SIGTERM", "SIGHUP")
 
     def __init__(self, window: MainWindow) -> None:
+        self.came = False
         self._reader, self._writer = socket.socketpair()
         for end in (self._reader, self._writer):
             end.setblocking(False)
@@ -116,4 +125,5 @@ class _Interrupts:
         except BlockingIOError:
             return
         if any(number in received for number in self._old_handlers):
+            self.came = True
             self._window.close_at_once()

@@ -1,26 +1,64 @@
-"""The console script: the engine's commands, with the window at hand. Qt is imported when it is needed."""
+"""The console script: the engine's commands, with the window at hand. Qt is imported when it is needed.
+
+The engine is imported when signals are answered: until a command takes over, one ends the process at once.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import os
+import signal
 import sys
-from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING
 
-from core.cli.commands import Desktop
-from core.cli.commands import main as run_command
-from core.run.record import RunRecord
-from gui.display import has_display
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from core.cli.commands import Desktop
+    from core.run.record import RunRecord
 
 __all__ = ["desktop", "main"]
 
 
 def main() -> int:
     """Run the command line of this process and return its exit status."""
-    return run_command(desktop())
+    _answer_signals()
+    _open_standard_files()
+    from core.cli.commands import main as run_command
+
+    return run_command(desktop(), last=True)
 
 
 def desktop() -> Desktop:
     """The window as the commands know it."""
+    from core.cli.commands import Desktop
+    from gui.display import has_display
+
     return Desktop(has_display, _open_window, _write_pictures)
+
+
+def _answer_signals() -> None:
+    """End at once on a signal that would end the process, with the status and the word of a command."""
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)
+        if number is not None and not (name == "SIGHUP" and signal.getsignal(number) == signal.SIG_IGN):
+            signal.signal(number, _end)
+
+
+def _end(number: int, frame: FrameType | None) -> None:
+    with contextlib.suppress(OSError):
+        os.write(2, b"cancelled\n")
+    os._exit(130)  # an exception might be lost in whatever is being imported
+
+
+def _open_standard_files() -> None:
+    """Have 0, 1 and 2 open: a file of ours with such a number would get what libraries say to stderr."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free
 
 
 def _open_window(demo: bool) -> int:

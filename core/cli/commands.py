@@ -9,10 +9,7 @@ import contextlib
 import json
 import logging
 import platform
-import signal
-import sys
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -26,26 +23,29 @@ from core.cancel import CancelToken
 from core.checkpoint.output import discard, free_disk_bytes
 from core.cli.inspection_output import inspection_document, inspection_summary
 from core.cli.output import merge_summary, plan_document, plan_summary
+from core.cli.printing import lenient_streams, print_error, print_result, print_usage, say
+from core.cli.progress_display import ProgressDisplay
+from core.cli.signals import Signals
 from core.cli.types import Size, Weights
 from core.cli.verify_output import verification_document, verification_summary
 from core.deltas.inspection import inspect_models
 from core.draws import MAX_SEED
-from core.errors import Cancelled, MergeError, VerificationError, os_error_text
+from core.errors import Cancelled, MergeError, VerificationError, error_of_memory, os_error_text
 from core.log import Log
 from core.plan.merge_plan import MergePlan
 from core.plan.planning import DEFAULT_SHARD_SIZE_BYTES, plan_merge
-from core.progress import Progress
 from core.recipe.file import load_recipe
 from core.run.merge import run_merge
 from core.run.output_files import add_files
 from core.run.record import RunRecord
 from core.run.verify import verify_output
-from core.text import one_line
-from core.units import bytes_text, duration_text
+from core.text import message_text, one_line
 
 __all__ = ["Desktop", "main"]
 
 _log = logging.getLogger(__name__)
+
+_CANCELLED = 130
 
 _DEMO_OUT = Path("paramosaic-demo")
 
@@ -56,7 +56,8 @@ class Desktop:
 
     Attributes:
         has_display: whether a window can be shown.
-        open_window: shows the window, on the demo models if told so; returns the exit status.
+        open_window: shows the window, on the demo models if told so; returns the exit status, 130 where a
+            signal closed it.
         write_pictures: draws a run's pictures into a folder and returns their paths.
     """
 
@@ -71,6 +72,7 @@ class _Session:
 
     desktop: Desktop
     log: Log
+    signals: Signals
 
 
 def _show_log(context: click.Context, parameter: click.Parameter, verbosity: int) -> None:
@@ -98,7 +100,10 @@ class _Command(click.Command):
         given = [f"{name} {value}" for name, value in ctx.params.items() if value is not None]
         _log_start(f"{self.name}: {', '.join(given)}")
         begun = time.perf_counter()
-        result = super().invoke(ctx)
+        try:
+            result = super().invoke(ctx)
+        except KeyboardInterrupt:
+            raise Cancelled from None  # click would begin a new line, on a terminal that may be gone
         _log.info("%s is done, after %.3f s", self.name, time.perf_counter() - begun)
         return result
 
@@ -166,8 +171,9 @@ def _merge(
         take_over=take_over,
     )
     for warning in plan.warnings:
-        click.echo(f"warning: {one_line(warning)}", err=True)
-    click.echo(_to_json(json.loads(record.to_json())) if as_json else merge_summary(plan, record, out))
+        say(f"warning: {message_text(warning)}")
+    report = _to_json(json.loads(record.to_json())) if as_json else merge_summary(plan, record, out)
+    print_result(report, needed=False)
 
 
 @_paramosaic.command("discard")
@@ -177,7 +183,7 @@ def _merge(
 def _discard(folder: Path, take_over: bool) -> None:
     """Remove what a merge that was cut off left in DIR.partial."""
     left = discard(folder, take_over=take_over)
-    click.echo(f"removed {one_line(str(left.path))}: a merge that was {left}")
+    print_result(f"removed {one_line(str(left.path))}: a merge that was {left}")
 
 
 @_paramosaic.command("plan")
@@ -188,7 +194,7 @@ def _plan(recipe: Path, as_json: bool) -> None:
     """Say what merging RECIPE would do. Reads headers only."""
     plan = plan_merge(load_recipe(recipe))
     free = free_disk_bytes(recipe)
-    click.echo(_to_json(plan_document(plan, free)) if as_json else plan_summary(plan, free))
+    print_result(_to_json(plan_document(plan, free)) if as_json else plan_summary(plan, free))
 
 
 @_paramosaic.command("inspect")
@@ -210,8 +216,7 @@ def _inspect(
     as_json: bool,
 ) -> None:
     """Count what fine-tuning changed in MODELS, compared with BASE. Merges nothing."""
-    token = CancelToken()
-    with _signals_cancel(token), _ProgressDisplay() as display:
+    with _cancellable() as token, ProgressDisplay() as display:
         inspection = inspect_models(
             base,
             models,
@@ -221,7 +226,7 @@ def _inspect(
             cancel=token,
             progress=display.show,
         )
-    click.echo(_to_json(inspection_document(inspection)) if as_json else inspection_summary(inspection))
+    print_result(_to_json(inspection_document(inspection)) if as_json else inspection_summary(inspection))
 
 
 @_paramosaic.command("verify")
@@ -230,16 +235,15 @@ def _inspect(
 @_verbose_option
 def _verify(folder: Path, as_json: bool) -> None:
     """Check the output in DIR, every file of it, against its run record."""
-    token = CancelToken()
     said = verification_document if as_json else verification_summary
     try:
-        with _signals_cancel(token), _ProgressDisplay() as display:
+        with _cancellable() as token, ProgressDisplay() as display:
             report = verify_output(folder, cancel=token, progress=display.show)
     except VerificationError as error:
         if error.report is not None:
-            click.echo(said(error.report, folder))
+            print_result(said(error.report, folder))
         raise
-    click.echo(said(report, folder))
+    print_result(said(report, folder))
 
 
 @_paramosaic.command("demo")
@@ -255,33 +259,31 @@ def _demo(session: _Session, headless: bool, out: Path | None) -> None:
     if not headless and out is None:
         if desktop.has_display():
             raise SystemExit(_open_window(desktop, demo=True))
-        click.echo("There is no display: merging the demo models without a window.", err=True)
+        say("There is no display: merging the demo models without a window.")
     plan = plan_merge(load_recipe(DEMO_FOLDER / "recipe.yaml"))
     target = out or _DEMO_OUT
     record = _run(plan, target, device="auto", threads=None, overwrite=out is None)
-    click.echo(merge_summary(plan, record, target))
+    print_result(merge_summary(plan, record, target), needed=False)
     with tempfile.TemporaryDirectory() as drawn:
         pictures = {
             f"pictures/{picture.name}": picture.read_bytes()
             for picture in desktop.write_pictures(record, Path(drawn))
         }
     for picture in add_files(target, pictures):
-        click.echo(f"picture     {one_line(str(picture.absolute()))}")
+        print_result(f"picture     {one_line(str(picture.absolute()))}", needed=False)
 
 
-def main(desktop: Desktop, arguments: Sequence[str] | None = None) -> int:
+def main(desktop: Desktop, arguments: Sequence[str] | None = None, *, last: bool = False) -> int:
     """Run one command and return its exit status.
 
     Args:
         desktop: the window.
         arguments: the command line; None for the process's own.
+        last: whether the process ends after it.
     """
-    for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(AttributeError, ValueError):
-            stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
-    with Log() as log:
+    with Signals(last=last) as signals, lenient_streams(), Log() as log:
         try:
-            return _status(_Session(desktop, log), arguments)
+            return _status(_Session(desktop, log, signals), arguments)
         except Exception:
             _log.exception("a fault of the program")
             raise
@@ -297,25 +299,29 @@ def _status(session: _Session, arguments: Sequence[str] | None) -> int:
         )
     except click.UsageError as error:
         _log.info("not understood: %s", error.format_message())
-        error.show()
+        print_usage(error)
         return 2
     except (Cancelled, KeyboardInterrupt, click.Abort) as error:
         _log.info("cancelled")
-        click.echo("cancelled", err=True)
-        _print_kept(error)
-        return 130
+        say("cancelled")
+        _say_kept(error)
+        return _CANCELLED
     except MergeError as error:
         _log.info("refused: %s (%s)", error.message, _address(error))
-        _print_error(error.message, error.hint)
-        _print_kept(error)
+        print_error(error)
+        _say_kept(error)
         return 1
     except BrokenPipeError:
-        with contextlib.suppress(OSError):
-            sys.stdout.close()
         return 1
     except OSError as error:
         _log.info("refused by the system", exc_info=True)
-        _print_error(f"{error.filename or 'the system'}: {os_error_text(error)}", None)
+        refusal = MergeError(f"{error.filename or 'the standard output'}: {os_error_text(error)}")
+        refusal.__cause__ = error
+        print_error(refusal)
+        return 1
+    except MemoryError:
+        _log.info("no memory", exc_info=True)
+        print_error(error_of_memory())
         return 1
     except SystemExit as error:
         return error.code if isinstance(error.code, int) else 0
@@ -339,122 +345,65 @@ def _address(error: MergeError) -> str:
 
 
 def _open_window(desktop: Desktop, *, demo: bool) -> int:
-    """Show the window, whose plans are not logged: it makes one or more at every change."""
+    """Show the window, whose plans are not logged: it makes one or more at every change.
+
+    Raises:
+        Cancelled: a signal closed it.
+    """
     plans = logging.getLogger("core.plan")
     before = plans.level
     plans.setLevel(logging.WARNING)
     try:
-        return desktop.open_window(demo)
+        status = desktop.open_window(demo)
     finally:
         plans.setLevel(before)
+    if status == _CANCELLED:
+        raise Cancelled
+    return status
 
 
 def _run(plan: MergePlan, out: Path, **how: Any) -> RunRecord:
     """Merge; `how` are the arguments of run_merge."""
-    token = CancelToken()
-    with _signals_cancel(token), _ProgressDisplay() as display:
-        return run_merge(
+    with _cancellable() as token, ProgressDisplay() as display:
+        record = run_merge(
             plan,
             out,
             progress=display.show,
-            on_note=_print_note,
+            on_note=_say_note,
             cancel=token,
             **how,
         )
+        _session().signals.output_is_whole()
+        return record
 
 
 @contextlib.contextmanager
-def _signals_cancel(token: CancelToken) -> Iterator[None]:
-    """Ctrl-C, SIGTERM and a closed terminal cancel the job; the second of them interrupts at once."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def cancel(number: int, frame: Any) -> None:
-        if token.cancelled:
-            raise KeyboardInterrupt
-        token.cancel()
-
-    numbers = [signal.SIGINT, signal.SIGTERM]
-    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # nohup ignores it
-        numbers.append(signal.SIGHUP)
-    before = {number: signal.signal(number, cancel) for number in numbers}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+def _cancellable() -> Iterator[CancelToken]:
+    """A token that signals cancel."""
+    token = CancelToken()
+    with _session().signals.cancel(token):
+        yield token
 
 
-class _ProgressDisplay:
-    """A bar on a terminal, a line for each tenth of the work elsewhere; on stderr."""
-
-    def __init__(self) -> None:
-        self._bar: Any = None
-        self._task: Any = None
-        self._tenths = 0
-
-    def __enter__(self) -> _ProgressDisplay:
-        if sys.stderr.isatty():
-            from rich.console import Console
-            from rich.progress import BarColumn, TaskProgressColumn, TextColumn
-            from rich.progress import Progress as Bar
-
-            self._bar = Bar(
-                BarColumn(),
-                TaskProgressColumn(),
-                TextColumn("{task.fields[done]}  {task.fields[speed]}  {task.fields[left]}"),
-                TextColumn("[dim]{task.fields[tensor]}", markup=True),
-                console=Console(stderr=True),
-                transient=True,
-            )
-            self._bar.start()
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        if self._bar is not None:
-            self._bar.stop()
-
-    def show(self, progress: Progress) -> None:
-        speed = f"{bytes_text(progress.bytes_per_s)}/s"
-        left = "" if progress.remaining_s is None else f"{duration_text(progress.remaining_s)} left"
-        if self._bar is not None:
-            fields = {
-                "done": f"{bytes_text(progress.bytes_done)}, {progress.tensors_done:,} tensors",
-                "speed": speed,
-                "left": left,
-                "tensor": one_line(progress.tensor).replace("[", r"\["),
-            }
-            if self._task is None:
-                self._task = self._bar.add_task("merge", total=1.0, **fields)
-            self._bar.update(self._task, completed=progress.fraction, **fields)
-            return
-        tenths = int(10 * progress.fraction)
-        if tenths > self._tenths and (progress.elapsed_s > 1 or tenths == 10):
-            self._tenths = tenths
-            click.echo(f"{10 * tenths} %  {speed}  {left}", err=True)
+def _say_note(sentence: str) -> None:
+    say(f"note: {message_text(sentence)}")
 
 
-def _print_note(sentence: str) -> None:
-    click.echo(f"note: {one_line(sentence)}", err=True)
-
-
-def _print_kept(error: BaseException) -> None:
+def _say_kept(error: BaseException) -> None:
     """What can be done with what a merge had finished."""
     kept = error.kept if isinstance(error, MergeError) else None
     if kept is not None:
         folder = one_line(str(kept))
-        click.echo(
+        say(
             f"hint: what is finished is kept in {folder}: go on with it (--resume), or remove it: "
-            f"paramosaic discard {folder}",
-            err=True,
+            f"paramosaic discard {folder}"
         )
 
 
-def _print_error(message: str, hint: str | None) -> None:
-    click.echo(f"error: {one_line(message)}", err=True)
-    if hint:
-        click.echo(f"hint: {one_line(hint)}", err=True)
+def _session() -> _Session:
+    session = click.get_current_context().find_object(_Session)
+    assert session is not None
+    return session
 
 
 def _to_json(value: Any) -> str:

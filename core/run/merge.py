@@ -203,7 +203,8 @@ class _Run:
         plan = self._plan
         restored, small = self._begin(staging, companions, devices.describe(chosen))
         # This imports and compiles, and so comes after every refusal.
-        table.compile_for(chosen, (tensor.job for tensor in plan.tensors if tensor.job))
+        with self._token.interruptible():
+            table.compile_for(chosen, (tensor.job for tensor in plan.tensors if tensor.job))
         read_rows(())
         wanted = max(threads or default_threads(), devices.least_workers(chosen))
         workers = usable_threads(plan, wanted, memory_budget_bytes)

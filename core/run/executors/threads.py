@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import queue
 import threading
 import time
@@ -10,7 +11,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from core.cancel import CancelToken
-from core.errors import MergeError
+from core.errors import MergeError, error_of_memory
 from core.run.work import LATER, Work
 
 __all__ = ["ThreadExecutor", "allow_open_files"]
@@ -79,11 +80,21 @@ class ThreadExecutor:
         started: list[threading.Thread] = []
         try:
             for thread in threads:
-                thread.start()
+                try:
+                    thread.start()
+                except (RuntimeError, MemoryError) as error:  # those that have begun can do it all
+                    if not started:
+                        raise error_of_memory(error) from error
+                    with turn:
+                        running -= slots - len(started)
+                        if running == 0:
+                            news.set()
+                    break
                 started.append(thread)
             next_poll = time.monotonic() + _POLL_S
             while running:
-                news.wait(max(0.0, next_poll - time.monotonic()))
+                with token.interruptible():
+                    news.wait(max(0.0, next_poll - time.monotonic()))
                 news.clear()
                 collect()
                 if time.monotonic() >= next_poll:
@@ -94,9 +105,11 @@ class ThreadExecutor:
             with turn:
                 turn.notify_all()
             for thread in started:
-                thread.join()
+                thread.join(_POLL_S)
+                while thread.is_alive() and not token.hurried:
+                    thread.join(_POLL_S)
         if failures:
-            raise _without_memory_error(failures[0])
+            raise _in_words(failures[0])
         token.raise_if_cancelled()
         collect()
         poll()
@@ -104,6 +117,8 @@ class ThreadExecutor:
 
 def allow_open_files(count: int) -> None:
     """Raise this process's limit of open files to `count`, as far as the system lets it."""
+    global _files_asked_for
+    _files_asked_for = count
     try:
         import resource
     except ImportError:  # Windows has no such limit
@@ -115,7 +130,18 @@ def allow_open_files(count: int) -> None:
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
-def _without_memory_error(error: BaseException) -> BaseException:
+_files_asked_for = 0
+"""By the work that began last: what a message says that is to be allowed, where it was too few."""
+
+
+def _in_words(error: BaseException) -> BaseException:
+    """What a worker failed with, as what is raised."""
     if isinstance(error, MemoryError):
-        return MergeError("there is not enough memory", hint="use fewer threads")
+        return error_of_memory()
+    cause = error.__cause__
+    if isinstance(error, MergeError) and isinstance(cause, OSError) and cause.errno == errno.EMFILE:
+        many = _files_asked_for
+        error.hint = (
+            f"it takes up to {many:,} open files: allow them with `ulimit -n {many}`, or use fewer threads"
+        )
     return error
