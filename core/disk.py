@@ -65,6 +65,9 @@ class System:
     def set_size(self, descriptor: int, size_bytes: int) -> None:
         os.ftruncate(descriptor, size_bytes)
 
+    def set_mode(self, name: str | Path, mode: int) -> None:
+        os.chmod(name, mode)
+
     def sync(self, descriptor: int) -> None:
         """Return when the file's bytes are on the disk; of a folder, the names in it."""
         os.fsync(descriptor)
@@ -208,8 +211,13 @@ def write_new_file(path: Path, data: bytes, *, within: OpenFolder | None = None)
         raise write_error(error, whole) from error
 
 
-def replace_file(path: Path, data: bytes) -> None:
+def replace_file(path: Path, data: bytes, *, mode: int | None = None) -> None:
     """Write a file as a whole, in the place of one that is there; on the disk when this returns.
+
+    Args:
+        path: the file.
+        data: its content.
+        mode: its permissions; None for those of a new file.
 
     Raises:
         OutputError: it cannot be written; what was there still is.
@@ -217,6 +225,8 @@ def replace_file(path: Path, data: bytes) -> None:
     temporary = path.with_name(f"{path.name}.{secrets.token_hex(4)}.partial")
     write_new_file(temporary, data)
     try:
+        if mode is not None:
+            system.set_mode(temporary, mode)
         system.rename(temporary, path, replace=True)
     except OSError as error:
         with contextlib.suppress(OSError):

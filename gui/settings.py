@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import logging
+import re
 from pathlib import Path
+from typing import Any, Protocol
 
 from PySide6.QtCore import QByteArray, QSettings, QStandardPaths
 
+from core.errors import MergeError
 from core.plan.planning import DEFAULT_SHARD_SIZE_BYTES
+from core.small_files import read_if_there
 
 __all__ = ["VERSION", "Settings"]
 
@@ -14,10 +19,20 @@ VERSION = 1
 """Of the keys and what they mean."""
 
 _MAX_RECENT = 10
+_MAX_BYTES = 1_000_000
+_MAX_DIGITS = 19
+
+_BYTES = re.compile(rb'[^=]+=(?:@ByteArray\([^,;="]*\)|"@ByteArray\((?:[^"\\]|\\.)*\)")', re.DOTALL)
+_OTHER_TYPE = re.compile(rb"(?<![\w./@-])@(?!@)|\\x[0-9a-fA-F]*40|\\[0-7]*100")
+"""The sign with which Qt begins a value of a type, but in the middle of a word; and the same, disguised."""
+
+_log = logging.getLogger(__name__)
 
 
 class Settings:
     """A typed file of settings. A value that cannot be understood counts as not there.
+
+    Where the file is none that this could have written, it is left alone and nothing is remembered.
 
     Args:
         path: an INI file; None for the one in the user's configuration folder.
@@ -27,7 +42,9 @@ class Settings:
         if path is None:
             location = QStandardPaths.StandardLocation.AppConfigLocation
             path = Path(QStandardPaths.writableLocation(location)) / "settings.ini"
-        self._store = QSettings(str(path), QSettings.Format.IniFormat)
+        self._store: _Store = (
+            QSettings(str(path), QSettings.Format.IniFormat) if _is_sound(path) else _Forgetful()
+        )
         migrate(self._store)
 
     def sync(self) -> None:
@@ -124,16 +141,64 @@ class Settings:
     def _whole(self, key: str) -> int | None:
         """A whole number above zero, or None."""
         text = self._text(key)
-        return int(text) if text.isascii() and text.isdigit() and 0 < int(text[:20]) < 2**63 else None
+        return number if (number := _number(text)) and number < 2**63 else None
 
     def _bytes(self, key: str) -> bytes:
         value = self._store.value(key)
         return bytes(value.data()) if isinstance(value, QByteArray) else b""
 
 
-def migrate(store: QSettings) -> None:
+class _Store(Protocol):
+    """What is used of QSettings."""
+
+    def value(self, key: str, default: Any = None, /) -> Any: ...
+    def setValue(self, key: str, value: Any, /) -> None: ...
+    def sync(self) -> None: ...
+    def clear(self) -> None: ...
+
+
+class _Forgetful:
+    """Settings that last as long as the window."""
+
+    def __init__(self) -> None:
+        self._values: dict[str, Any] = {}
+
+    def value(self, key: str, default: Any = None, /) -> Any:
+        return self._values.get(key, default)
+
+    def setValue(self, key: str, value: Any, /) -> None:
+        self._values[key] = value
+
+    def sync(self) -> None: ...
+
+    def clear(self) -> None:
+        self._values.clear()
+
+
+def _is_sound(path: Path) -> bool:
+    """Whether Qt may read the file.
+
+    It would wait for a pipe, read a file of gigabytes, and end the process for a list of a size that is none.
+    """
+    try:
+        content = read_if_there(path, _MAX_BYTES, MergeError)
+    except MergeError as error:
+        _log.warning("the settings are not read and not kept: %s", error)
+        return False
+    for line in (content or b"").splitlines():
+        if not _BYTES.fullmatch(line) and _OTHER_TYPE.search(line):
+            _log.warning("the settings are not read and not kept: %s has values of a strange type", path)
+            return False
+    return True
+
+
+def _number(text: str) -> int:
+    """The whole number that `text` is; 0 where it is none, or one of too many digits."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= _MAX_DIGITS else 0
+
+
+def migrate(store: _Store) -> None:
     """Bring a file of an earlier version up to date. A later version's is read as far as it can be."""
-    text = str(store.value("version", ""))
-    if not (text.isascii() and text.isdigit() and int(text) >= 1):
+    if _number(str(store.value("version", ""))) < 1:
         store.clear()  # before version 1 nothing was kept; whatever lies here is not ours
         store.setValue("version", str(VERSION))

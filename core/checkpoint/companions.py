@@ -47,9 +47,9 @@ _TOKENIZERS = {"tokenizer.json", "tekken.json"}
 _PIECE_BYTES = 1 << 20
 _MAX_BYTES = 256_000_000
 _MAX_FILES = 1_000
-_MAX_CLEANED_BYTES = 8_000_000
-_MAX_TOKENIZER_BYTES = 64_000_000
-"""Larger JSON files are copied as they are."""
+_MAX_CLEANED_BYTES = 4_000_000
+_MAX_TOKENIZER_BYTES = 36_000_000
+"""Larger JSON files are copied as they are. The largest vocabularies known, of 262,144 tokens, have 33 MB."""
 
 
 @dataclass(frozen=True)
@@ -166,7 +166,8 @@ def companion_files(
         files[CONFIG_NAME] = Companion.of_bytes(json_bytes(private.without(config)))
     names = file_names(source, *patterns)
     if is_there(source / _TEMPLATES, CheckpointError):
-        names += [f"{_TEMPLATES}/{name}" for name in file_names(source / _TEMPLATES, "*")]
+        templates = _own(source, _TEMPLATES)
+        names += [f"{_TEMPLATES}/{name}" for name in file_names(templates, "*")]
     if len(names) > _MAX_FILES:
         raise CheckpointError(
             f"{source} has {len(names):,} files that would be copied beside the weights, and at most "
@@ -227,11 +228,19 @@ def _real_file(folder: Path, name: str) -> Path:
     """The file `name` of `folder`, all links followed.
 
     Raises:
-        CheckpointError: it is no regular file, or lies neither in the folder, nor in its Hub cache, nor in
-            its git-annex.
+        CheckpointError: it is no regular file, or none of the model's own.
+    """
+    os.close(_open(folder / name))  # which says what is wrong with a link that leads nowhere
+    return _own(folder, name)
+
+
+def _own(folder: Path, name: str) -> Path:
+    """Where `name` of `folder` is, all links followed.
+
+    Raises:
+        CheckpointError: that is neither in the folder, nor in its Hub cache, nor in its git-annex.
     """
     path = folder / name
-    os.close(_open(path))  # which says what is wrong with a link that leads nowhere, and with what is no file
     real, home = Path(os.path.realpath(path)), Path(os.path.realpath(folder))
     if not any(real.is_relative_to(place) for place in (home, *_stores(home))):
         raise CheckpointError(

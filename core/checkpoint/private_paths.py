@@ -19,6 +19,7 @@ __all__ = ["PrivatePaths", "json_bytes"]
 
 _MAX_PARTS = 400_000
 _MAX_SKELETON_BYTES = 4_000_000
+_MAX_BULKS = 100
 _MANY_PLACES = 100
 
 _LEFT_ALONE = {"chat_template", "id2label", "label2id", "merges", "vocab"}
@@ -117,7 +118,7 @@ class PrivatePaths:
             skeleton += data[at : found.end()] + b'"%s%d"' % (_MARK.encode(), len(bulks))
             bulks.append((found.end(), end))
             at = end
-            if len(skeleton) > _MAX_SKELETON_BYTES:
+            if len(skeleton) > _MAX_SKELETON_BYTES or len(bulks) > _MAX_BULKS:
                 return None
         if len(data) - at > _MAX_SKELETON_BYTES or data.find(_MARK.encode()) >= 0:
             return None

@@ -18,8 +18,9 @@ __all__ = ["NotYaml", "read_yaml"]
 _MAX_VALUES = 150_000
 _DEEPEST = 50
 _LONGEST_NUMBER = 1_000
-"""Characters; what is longer is text. A number of base 60 takes time that grows with the square of them."""
+"""Characters. A number of base 60 takes time that grows with the square of them."""
 
+_LIKE_A_NUMBER = re.compile("[-+.:_0-9A-Fa-fox]*")
 _TAG = "tag:yaml.org,2002:"
 _COLLECTIONS = {None, "!", f"{_TAG}map", f"{_TAG}seq"}
 _SCALARS = {f"{_TAG}{kind}" for kind in ("binary", "bool", "float", "int", "null", "timestamp")}
@@ -164,18 +165,17 @@ class _Reading:
 
     def _scalar(self, event: Any) -> Any:
         tag = event.tag
+        is_long = len(event.value) > _LONGEST_NUMBER
+        if is_long and event.implicit[0] and _LIKE_A_NUMBER.fullmatch(event.value):
+            raise NotYaml(f"a number of {len(event.value):,} characters", event.start_mark)
         if tag is None or tag == "!":
-            is_long = len(event.value) > _LONGEST_NUMBER
-            tag = (
-                f"{_TAG}str"
-                if is_long
-                else self._loader.resolve(yaml.ScalarNode, event.value, event.implicit)
-            )
+            text = f"{_TAG}str"
+            tag = text if is_long else self._loader.resolve(yaml.ScalarNode, event.value, event.implicit)
         if tag == f"{_TAG}str":
             return event.value
         if tag not in _SCALARS:
             raise NotYaml(f"the tag {shown(tag)} is not supported", event.start_mark)
-        if len(event.value) > _LONGEST_NUMBER:
+        if is_long:
             raise NotYaml(f"a value of {len(event.value):,} characters that is no text", event.start_mark)
         node = yaml.ScalarNode(tag, event.value, event.start_mark, event.end_mark)
         try:

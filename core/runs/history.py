@@ -25,6 +25,7 @@ from core.disk import replace_file
 from core.errors import MergeError, OutputError, os_error_text
 from core.recipe.recipe import Recipe, parse_recipe, recipe_as_dict
 from core.run.record import RunRecord
+from core.small_files import parse_json, read_if_there
 
 __all__ = ["History", "HistoryContents", "HistoryEntry", "default_history_folder"]
 
@@ -33,6 +34,7 @@ SCHEMA_VERSION = 1
 _KIND = "paramosaic run"
 _STATUSES = ("running", "done", "cancelled", "failed", "interrupted")
 _MAX_ENTRY_BYTES = 4 * 1024**2
+_MAX_ENTRY_PARTS = 200_000
 _MAX_COUNT = 2**64
 _MAX_PID = 2**31
 _PROGRAM_BEGAN = datetime.now(UTC)
@@ -225,14 +227,15 @@ class History:
         damaged = newer = 0
         for path in self._files():
             try:
-                data = _read_json(path)
+                content = read_if_there(path, _MAX_ENTRY_BYTES, MergeError)
+                if content is None:  # removed a moment ago
+                    continue
+                data = _data(content)
                 if _is_newer(data):
                     newer += 1
                 else:
                     entries.append(_entry(data, path.stem))
-            except FileNotFoundError:  # removed a moment ago
-                continue
-            except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
+            except (MergeError, ValueError, KeyError, TypeError, OverflowError):
                 damaged += 1
         entries.sort(key=lambda entry: (entry.when, entry.id), reverse=True)
         return HistoryContents(tuple(entries), damaged, newer)
@@ -248,7 +251,7 @@ class History:
     def _files(self) -> list[Path]:
         try:
             with os.scandir(self.folder) as found:
-                return [Path(item.path) for item in found if item.name.endswith(".json") and item.is_file()]
+                return [Path(item.path) for item in found if item.name.endswith(".json")]
         except FileNotFoundError:
             return []
         except OSError as error:
@@ -277,7 +280,11 @@ def default_history_folder() -> Path:
 def _choices(recipe: Mapping[str, Any]) -> str:
     """What a recipe says but for the folders."""
     said = {key: value for key, value in recipe.items() if key not in ("base_model", "tokenizer_source")}
-    said["models"] = [model.get("parameters") for model in recipe.get("models", ())]
+    models = recipe.get("models")
+    said["models"] = [
+        model.get("parameters") if isinstance(model, dict) else model
+        for model in (models if isinstance(models, list | tuple) else ())
+    ]
     return json.dumps(said, sort_keys=True)
 
 
@@ -292,12 +299,9 @@ def _to_json(entry: HistoryEntry) -> bytes:
     return json.dumps(data, indent=2).encode() + b"\n"  # ASCII, for folders whose names are no text
 
 
-def _read_json(path: Path) -> dict[str, Any]:
-    with path.open("rb") as file:
-        content = file.read(_MAX_ENTRY_BYTES + 1)
-    if len(content) > _MAX_ENTRY_BYTES:
-        raise ValueError("too large")
-    data = json.loads(content)
+def _data(content: bytes) -> dict[str, Any]:
+    """What an entry's file holds; raises ValueError, KeyError or TypeError when it is none."""
+    data = parse_json(content, _MAX_ENTRY_PARTS)
     if data["kind"] != _KIND:
         raise ValueError("something else")
     return dict(data)

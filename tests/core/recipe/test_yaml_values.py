@@ -1,4 +1,4 @@
-"""YAML as plain values: what SafeLoader reads, with merge keys and aliases, and bounds on what they repeat."""
+"""YAML as plain values: what a SafeLoader reads, and bounds on what aliases and merge keys repeat."""
 
 from __future__ import annotations
 
@@ -74,6 +74,7 @@ def _bomb(line: str, count: int) -> str:
         ("- " * 100_000, "nested too deeply"),
         ("a: !!python/object/apply:os.system [ls]", "is not supported"),
         ("a: !!python/name:os.system ''", "is not supported"),
+        ("a: 1" + ":1" * 1_000_000, "a number of 2,000,001 characters"),
         ("a: !!int x", "cannot be understood"),
     ],
     ids=lambda value: value[:24],
@@ -98,13 +99,6 @@ def test_thousands_of_models(tmp_path: Path) -> None:
     assert time.process_time() - before < 2
     assert len(recipe.models) == 5000
     assert recipe.models[-1].path == Path("/data/models/a/long/path/to/run-4999")
-
-
-def test_a_number_too_long_to_be_one_is_text(tmp_path: Path) -> None:
-    path = tmp_path / "recipe.yaml"
-    path.write_text("merge_method: linear\nmodels: [{model: a}]\nseed: 1" + ":1" * 1_000_000)
-    with pytest.raises(RecipeError, match="seed must be a whole number"):
-        load_recipe(path)
 
 
 def test_a_pipe_is_no_recipe(tmp_path: Path) -> None:

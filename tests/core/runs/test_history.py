@@ -315,8 +315,10 @@ def test_what_is_no_json_is_counted_and_left_alone(
     history.add(begun)
     (history.folder / "odd.json").write_bytes(content)
     (history.folder / "folder.json").mkdir()
+    os.mkfifo(history.folder / "pipe.json")
+    (history.folder / "link.json").symlink_to("gone")
     contents = history.read()
-    assert (contents.entries, contents.damaged) == ((begun,), 1)
+    assert (contents.entries, contents.damaged) == ((begun,), 4)
     assert (history.folder / "odd.json").read_bytes() == content
 
 

@@ -1,0 +1,72 @@
+"""Recipes on the disk: what a save keeps of the file it replaces, and who else has changed it."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from core.errors import OutputError
+from core.recipe.file import load_recipe
+from core.recipe.recipe import Recipe, parse_recipe
+from gui.document.recipe_files import FileContent, save_recipe
+
+
+@pytest.fixture
+def recipe(tmp_path: Path) -> Recipe:
+    return parse_recipe({"merge_method": "linear", "models": [{"model": "a"}]}, tmp_path)
+
+
+def test_a_link_stays_one_and_the_permissions_stay(recipe: Recipe, tmp_path: Path) -> None:
+    file, link = tmp_path / "kept" / "recipe.yaml", tmp_path / "link.yaml"
+    file.parent.mkdir()
+    file.write_text("the old one")
+    file.chmod(0o640)
+    link.symlink_to(file)
+    save_recipe(recipe, link)
+    assert link.is_symlink()
+    assert stat.S_IMODE(file.stat().st_mode) == 0o640
+    assert load_recipe(link) == recipe
+    assert sorted(path.name for path in file.parent.iterdir()) == ["recipe.yaml"]
+
+
+@pytest.mark.parametrize("kind", ["pipe", "folder", "device", "link in a circle"])
+def test_what_is_no_file_is_not_replaced(recipe: Recipe, tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "recipe.yaml"
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "folder":
+        path.mkdir()
+    else:
+        path.symlink_to("/dev/null" if kind == "device" else path.name)
+    before = path.lstat()
+    with pytest.raises(OutputError, match=r"recipe\.yaml"):
+        save_recipe(recipe, path)
+    assert path.lstat() == before
+    with pytest.raises(OutputError, match=r"recipe\.yaml"):
+        FileContent.of(path)
+
+
+def test_whether_a_recipe_was_changed_since(recipe: Recipe, tmp_path: Path) -> None:
+    path = tmp_path / "recipe.yaml"
+    nothing = FileContent.of(path)
+    assert nothing.is_still_in(path)
+    saved = save_recipe(recipe, path)
+    assert saved == FileContent.of(path)
+    assert saved.is_still_in(path)
+    assert not nothing.is_still_in(path)  # somebody else made it
+
+    times = path.stat()
+    text = path.read_text()
+    path.write_text(text.replace("seed: 0", "seed: 7"))
+    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+    assert path.stat().st_size == times.st_size
+    assert not saved.is_still_in(path)  # as long as before, and as old
+
+    path.write_text(text)
+    os.utime(path, ns=(1, 1))
+    assert saved.is_still_in(path)
+    path.unlink()
+    assert saved.is_still_in(path)  # nothing is there that could be lost
