@@ -9,6 +9,7 @@ from typing import Any
 
 import xxhash
 
+from core import disk
 from core.checkpoint.record_file import (
     RECORD_NAME,
     SCHEMA_VERSION,
@@ -17,7 +18,6 @@ from core.checkpoint.record_file import (
     open_record,
     record_bytes,
 )
-from core.disk import replace_file, sync_folder, system, write_error, write_new_file
 from core.errors import OutputError, os_error_text
 from core.small_files import open_regular
 
@@ -82,12 +82,12 @@ def add_files(folder: str | Path, contents: Mapping[str, bytes]) -> list[Path]:
             raise OutputError(f"{folder / name} exists already", path=folder / name)
     for name, data in contents.items():
         _make_folders(folder, name)
-        write_new_file(folder / name, data)
+        disk.write_new_file(folder / name, data)
     for made in sorted({(folder / name).parent for name in contents}):
-        sync_folder(made)
+        disk.sync_folder(made)
     files = sorted((*listed, *added), key=lambda file: file.name)
     head["files"] = [file.data() for file in files]
-    replace_file(folder / RECORD_NAME, record_bytes(head, tensors))
+    disk.replace_file(folder / RECORD_NAME, record_bytes(head, tensors))
     return [folder / name for name in contents]
 
 
@@ -96,9 +96,9 @@ def _make_folders(folder: Path, name: str) -> None:
         try:
             if os.path.islink(folder / parent):  # which leads out of the folder
                 raise OutputError(f"{folder / parent} is a link", path=folder / parent)
-            system.make_folder(folder / parent)
-            sync_folder((folder / parent).parent)
+            disk.system.make_folder(folder / parent)
+            disk.sync_folder((folder / parent).parent)
         except FileExistsError:
             continue
         except OSError as error:
-            raise write_error(error, folder / parent) from error
+            raise disk.write_error(error, folder / parent) from error
