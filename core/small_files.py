@@ -37,15 +37,15 @@ _KINDS = {
 }
 
 
-def read_small(path: Path, most_bytes: int, error: type[MergeError]) -> bytes:
-    """The content of a regular file of at most `most_bytes`.
+def read_small(path: Path, most_bytes: int, error: type[MergeError], what: str = "") -> bytes:
+    """The content of a regular file of at most `most_bytes`; `what` is what to call one that is not there.
 
     Raises:
         error: it is not there, is something else, is larger, or cannot be read.
     """
     found = read_if_there(path, most_bytes, error)
     if found is None:
-        raise error(f"cannot read {path}: No such file or directory", path=path)
+        raise error(f"cannot read {what}{path}: No such file or directory", path=path)
     return found
 
 

@@ -108,7 +108,7 @@ def read_header(path: Path) -> ShardHeader:
 
 def read_header_again(path: Path) -> ShardHeader:
     """The same, from the file itself, whatever is remembered. Raises as `read_header`."""
-    return _read_header.__wrapped__(path, 0, 0)
+    return _read_header.__wrapped__(path, None)
 
 
 _LOCKS = tuple(threading.Lock() for _ in range(64))

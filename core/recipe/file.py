@@ -26,7 +26,7 @@ def load_recipe(path: str | Path) -> Recipe:
     path = Path(path)
     if os.path.isdir(path):
         raise RecipeError(f"{path} is a folder, not a recipe", hint="name a YAML file", path=path)
-    content = read_small(path, MAX_RECIPE_BYTES, RecipeError)
+    content = read_small(path, MAX_RECIPE_BYTES, RecipeError, "the recipe ")
     try:
         data: Any = read_yaml(content.decode())
     except UnicodeDecodeError as error:

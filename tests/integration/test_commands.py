@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -12,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+import core.disk
 
 ROOT = Path(__file__).parents[2]
 HEAVY = ("torch", "numba", "transformers")
@@ -260,7 +263,7 @@ class TestVerbose:
         out = workshop.folder / "out"
         result = workshop.run("merge", "-v", recipe, "--out", out)
         assert result.status == 0
-        assert f"core.checkpoint.output: {out} has its final name" in result.stderr
+        assert f"core.checkpoint.staging: {out} has its final name" in result.stderr
         assert "core.cli.commands: merge is done, after" in result.stderr
         refused = workshop.run("merge", "-v", recipe, "--out", out)
         assert refused.status == 1
@@ -273,11 +276,21 @@ class TestOverwrite:
         recipe = workshop.trio()
         out = workshop.folder / "out"
         assert workshop.run("merge", recipe, "--out", out).status == 0
-        (out / "notes.txt").write_text("of the old one")
+        (out / ".DS_Store").write_text("of a desktop")
         assert workshop.run("merge", recipe, "--out", out, "--overwrite", "--seed", "8").status == 0
-        assert not (out / "notes.txt").exists()
+        assert not (out / ".DS_Store").exists()
         assert json.loads((out / "paramosaic.json").read_bytes())["recipe"]["seed"] == 8
         assert not list(workshop.folder.glob("out.*"))
+
+    def test_what_the_record_does_not_list_stays(self, workshop: Any) -> None:
+        recipe = workshop.trio()
+        out = workshop.folder / "out"
+        assert workshop.run("merge", recipe, "--out", out).status == 0
+        (out / "thesis.tex").write_text("mine")
+        before = workshop.snapshot()
+        said = workshop.refuse("merge", recipe, "--out", out, "--overwrite", "--seed", "8")
+        assert "thesis.tex" in said
+        assert workshop.snapshot() == before
 
     def test_an_empty_folder(self, workshop: Any) -> None:
         (workshop.folder / "out").mkdir()
@@ -289,12 +302,27 @@ class TestOverwrite:
         out = workshop.folder / "out"
         assert workshop.run("merge", recipe, "--out", out).status == 0
         whole = (out / "model.safetensors").read_bytes()
-        out.rename(workshop.folder / "out.old-0123abcd")  # as a crash between two renames leaves it
-        result = workshop.run("merge", recipe, "--out", out, "--seed", "8")
+        with pytest.MonkeyPatch.context() as patch:  # a crash between two renames
+            rename = core.disk.system.rename
+
+            def stops(name: Any, new: Any, **how: Any) -> None:
+                if Path(name).name == "out.partial" or Path(new).name == "out":
+                    raise OSError(errno.EIO, "Input/output error")
+                rename(name, new, **how)
+
+            patch.setattr(core.disk.system, "rename", stops)
+            assert workshop.run("merge", recipe, "--out", out, "--overwrite", "--seed", "8").status == 1
+        assert not out.exists()
+        (aside,) = workshop.folder.glob("out.old-*")
+        result = workshop.run("merge", recipe, "--out", out, "--seed", "8", "--resume")
         assert result.status == 1
         assert "exists already" in result.error
         assert (out / "model.safetensors").read_bytes() == whole
-        assert not (workshop.folder / "out.old-0123abcd").exists()
+        assert not aside.exists()
+        result = workshop.run("merge", recipe, "--out", out, "--seed", "8", "--resume", "--overwrite")
+        assert result.status == 0
+        assert json.loads((out / "paramosaic.json").read_bytes())["recipe"]["seed"] == 8
+        assert not list(workshop.folder.glob("out.*"))
 
     def test_inputs_stay_as_they_are(self, workshop: Any) -> None:
         recipe = workshop.trio()
