@@ -86,18 +86,17 @@ def test_at_many_random_moments(workshop: Any, number: int) -> None:
 HANGING = """
 import sys, time, os, threading
 from core.sources.files import OpenInputs
-from core.checkpoint.output import Staging
-import shutil
+import core.checkpoint.staging as staging
 def hang(self, *arguments):
     os.write(1, b"reads\\n")
     time.sleep(1000)
 OpenInputs.read = hang
-remove = shutil.rmtree
+remove = staging.remove_files
 def slowly(*arguments, **options):
     os.write(1, b"removes\\n")
     time.sleep(0.3)
-    remove(*arguments, **options)
-shutil.rmtree = slowly
+    return remove(*arguments, **options)
+staging.remove_files = slowly
 sys.argv[0] = "paramosaic"
 from gui.entry import main
 sys.exit(main())
@@ -123,12 +122,12 @@ def test_a_second_one_does_not_wait_and_leaves_nothing(workshop: Any) -> None:
 
 LATE = """
 import sys, os, signal
-import core.checkpoint.output as output
-finish = output.Staging.finish
+import core.checkpoint.staging as staging
+finish = staging.Staging.finish
 def then_signal(self, **options):
     finish(self, **options)
     os.kill(os.getpid(), signal.SIGINT)
-output.Staging.finish = then_signal
+staging.Staging.finish = then_signal
 sys.argv[0] = "paramosaic"
 from gui.entry import main
 sys.exit(main())
