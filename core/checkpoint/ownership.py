@@ -117,7 +117,7 @@ class Ownership:
             if not locks and before is not None:
                 _refuse_unless_dead(folder.path, before, take_over)
             self.owner = Owner.me(run_id)
-            self._write_note(before is not None)
+            self._write_note(locks or take_over or before is not None)
         except BaseException:
             self.release()
             raise
@@ -160,8 +160,12 @@ class Ownership:
                     replace=True,
                 )
             except OSError as error:
+                with contextlib.suppress(OSError):
+                    disk.system.remove(
+                        self._folder.name(*temporary.split("/")), within=self._folder.descriptor
+                    )
                 raise write_error(error, self._folder.path / _OWNER) from error
-        else:  # of two that come at the same time, one fails here
+        else:  # of two that come at the same time, and have no locks, one fails here
             write_new_file(Path(_OWNER), data, within=self._folder)
 
 
