@@ -39,7 +39,7 @@ _log = logging.getLogger(__name__)
 _MAX_CONFIG_BYTES, _MAX_CONFIG_PARTS = 4_000_000, 200_000
 """Configs with a hundred thousand labels are of that size; most have a few kilobytes."""
 
-_MAX_INDEX_BYTES, _MAX_INDEX_PARTS = 25_000_000, 300_000
+_MAX_INDEX_BYTES, _MAX_INDEX_PARTS = 20_000_000, 300_000
 """An index has one part a tensor. The largest models known have some 140,000, in 14 MB."""
 
 _MAX_KIND_CHARACTERS = 200
