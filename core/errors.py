@@ -139,7 +139,7 @@ class VerificationError(MergeError):
     """An output does not match its run record.
 
     Attributes:
-        report: everything that was found (core.run.verify.VerificationReport), where files were compared.
+        report: all that was found (core.run.verify_report.VerificationReport), where files were compared.
     """
 
     report: Any = None

@@ -11,8 +11,9 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
+from core.checkpoint.listed_files import listed_files, run_id_of
 from core.checkpoint.model import CONFIG_NAME, INDEX_NAME, SINGLE_NAME, read_config, read_weight_map
-from core.checkpoint.record_file import RECORD_NAME, SCHEMA_VERSION, listed_files, open_record
+from core.checkpoint.record_file import RECORD_NAME, SCHEMA_VERSION, open_record
 from core.errors import CheckpointError, MergeError, OutputError, os_error_text
 from core.text import shown
 
@@ -139,7 +140,7 @@ def read_listing(folder: Path) -> Listing:
     """
     with open_record(folder, OutputError) as record:
         head = record.head
-        schema, run_id = head["schema_version"], head.get("run_id")
+        schema, run_id = head["schema_version"], run_id_of(head)
         if type(schema) is int and schema > SCHEMA_VERSION:
             path = folder / RECORD_NAME
             raise OutputError(
@@ -149,8 +150,6 @@ def read_listing(folder: Path) -> Listing:
             )
         if type(schema) is not int or schema < 1:
             raise ValueError(f"schema_version is {shown(schema)}")
-        if run_id is not None and not isinstance(run_id, str):
-            raise ValueError(f"run_id is {shown(run_id)}")
         for key in _HEAD_KEYS:
             head[key]
         if schema == 1:

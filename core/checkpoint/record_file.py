@@ -12,24 +12,20 @@ import json
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from pathlib import Path, PureWindowsPath
+from pathlib import Path
 from typing import Any, BinaryIO
 
 import xxhash
 
 from core.errors import MergeError, os_error_text
 from core.small_files import open_regular
-from core.text import is_text, shown
+from core.text import shown
 
 __all__ = [
     "DIGEST_KEY",
     "RECORD_NAME",
     "SCHEMA_VERSION",
-    "FileRecord",
     "RecordFile",
-    "is_digest",
-    "listed_files",
     "open_record",
     "record_bytes",
 ]
@@ -46,42 +42,7 @@ _MAX_PARSED_BYTES = 64 * 1024**2
 _MAX_PARSED_VALUES = 4_000_000
 
 _TENSORS = b'\n  "tensors": [\n'
-_HEX_DIGEST = re.compile("[0-9a-f]{32}")
 _UPPER_ESCAPE = re.compile(rb"(?<!\\)(?:\\\\)*\\u[0-9a-f]{0,3}[A-F]")
-_OWN_FOLDERS = (".git", ".paramosaic")
-
-
-@dataclass(frozen=True, slots=True)
-class FileRecord:
-    """One file of an output as it was written.
-
-    Attributes:
-        name: its path from the output folder on, with slashes.
-        size: in bytes.
-        digest: hex XXH3-128 of all its bytes; None only for a shard, whose bytes its header's digest and its
-            tensors' digests cover.
-        header_digest: of a shard, hex XXH3-128 of its header and the header's length; None for any other.
-    """
-
-    name: str
-    size: int
-    digest: str | None
-    header_digest: str | None = None
-
-    def data(self) -> dict[str, Any]:
-        """As the record has it."""
-        entry = {"name": self.name, "size": self.size, "digest": self.digest}
-        return entry if self.header_digest is None else entry | {"header_digest": self.header_digest}
-
-
-def listed_files(entries: Any) -> tuple[FileRecord, ...]:
-    """The files that a record lists. Raises ValueError or KeyError where one is not what a merge writes."""
-    if not isinstance(entries, list):
-        raise ValueError(f"files is {shown(entries)}")
-    files = tuple(map(_listed_file, entries))
-    if len({file.name for file in files}) != len(files):
-        raise ValueError("a file stands twice")
-    return files
 
 
 def record_bytes(head: Mapping[str, Any], tensors: Iterable[Mapping[str, Any]]) -> bytes:
@@ -223,39 +184,6 @@ class _Digest:
         return self._hash.hexdigest()
 
 
-def _listed_file(entry: Any) -> FileRecord:
-    if not isinstance(entry, dict):
-        raise ValueError(f"{shown(entry)} is no file")
-    name, size, digest = entry["name"], entry["size"], entry["digest"]
-    header_digest = entry.get("header_digest")
-    if not _is_inside(name):
-        raise ValueError(f"{shown(name)} is no name of a file in an output folder")
-    if type(size) is not int or not 0 <= size < 2**63:
-        raise ValueError(f"the size of {shown(name)} is {shown(size)}")
-    for found, may_lack in ((digest, header_digest is not None), (header_digest, True)):
-        if not (found is None and may_lack) and not is_digest(found):
-            raise ValueError(f"a digest of {shown(name)} is {shown(found)}")
-    return FileRecord(name, size, digest, header_digest)
-
-
-def is_digest(value: Any) -> bool:
-    """Whether it is a digest as they are written."""
-    return isinstance(value, str) and _HEX_DIGEST.fullmatch(value) is not None
-
-
-def _is_inside(name: Any) -> bool:
-    """Whether `name` leads to a file in the folder that a merge may have written, on any system."""
-    if not isinstance(name, str) or not is_text(name) or "\\" in name or "\0" in name or len(name) > 4096:
-        return False
-    parts = name.split("/")
-    return (
-        not PureWindowsPath(name).drive
-        and not {"", ".", ".."} & set(parts)
-        and name != RECORD_NAME
-        and parts[0] not in _OWN_FOLDERS
-    )
-
-
 def _read_head(file: BinaryIO) -> tuple[bytes, int | None]:
     """The head as a JSON object, and where the lines of the tensors begin.
 
@@ -288,7 +216,14 @@ def _parsed(text: bytes) -> Any:
         raise ValueError("it has too many values")
     if b"\\u" in text and _UPPER_ESCAPE.search(text):
         raise ValueError("an escape in it is not spelled as a merge spells it")
-    return _DECODER.decode(text.decode())
+    try:
+        return _DECODER.decode(text.decode())
+    except UnicodeDecodeError as error:
+        raise ValueError("it is not valid text") from error
+    except ValueError as error:
+        if "int_max_str_digits" in str(error):
+            raise ValueError("a number in it has thousands of digits") from error
+        raise
 
 
 def _number(text: str) -> float:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from core.checkpoint.contents import CARD_NAME
 from core.checkpoint.record_file import RECORD_NAME
-from core.run.verify import VerificationFinding, VerificationReport
+from core.run.verify_report import VerificationFinding, VerificationReport
 from core.text import one_line
 from core.units import bytes_text
 

@@ -18,9 +18,9 @@ from core.cancel import CancelToken
 from core.checkpoint import page_cache
 from core.checkpoint.companions import Companion, companion_files
 from core.checkpoint.files import WriteFile, check_unchanged, read_rows
+from core.checkpoint.listed_files import FileRecord
 from core.checkpoint.model import INDEX_NAME
 from core.checkpoint.output import settle
-from core.checkpoint.record_file import FileRecord
 from core.checkpoint.staging import Staging, WrittenFile, staging_path
 from core.digest import FileDigest
 from core.errors import (

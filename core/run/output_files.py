@@ -10,14 +10,8 @@ from typing import Any
 import xxhash
 
 from core import disk
-from core.checkpoint.record_file import (
-    RECORD_NAME,
-    SCHEMA_VERSION,
-    FileRecord,
-    listed_files,
-    open_record,
-    record_bytes,
-)
+from core.checkpoint.listed_files import FileRecord, listed_files
+from core.checkpoint.record_file import RECORD_NAME, SCHEMA_VERSION, open_record, record_bytes
 from core.errors import OutputError, os_error_text
 from core.small_files import open_regular
 

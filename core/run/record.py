@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import platform
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from importlib.metadata import PackageNotFoundError, version
@@ -11,16 +10,8 @@ from math import inf, isfinite, prod
 from pathlib import Path
 from typing import Any
 
-from core.checkpoint.record_file import (
-    DIGEST_KEY,
-    RECORD_NAME,
-    SCHEMA_VERSION,
-    FileRecord,
-    is_digest,
-    listed_files,
-    open_record,
-    record_bytes,
-)
+from core.checkpoint.listed_files import FileRecord, is_digest, listed_files, run_id_of
+from core.checkpoint.record_file import DIGEST_KEY, RECORD_NAME, SCHEMA_VERSION, open_record, record_bytes
 from core.errors import VerificationError
 from core.kernels.interface import Values
 from core.methods import METHODS
@@ -30,7 +21,6 @@ from core.run.record_values import (
     count,
     counts,
     moment,
-    optional,
     parameters,
     texts,
 )
@@ -50,7 +40,6 @@ __all__ = [
 CONTRACT = {"draws": 1, "average": 2}
 """What a merge keeps to today. A record that does not say it was made by version 1 of both."""
 
-_RUN_ID = re.compile("[0-9A-Za-z-]{1,64}")
 _MAX_DIMENSIONS = 64
 
 
@@ -194,7 +183,7 @@ def read_record(folder: str | Path) -> RunRecord:
             raise ValueError("a tensor stands twice")
         return RunRecord(
             schema_version=version,
-            run_id=_run_id(head),
+            run_id=run_id_of(head),
             started=moment(head, "started"),
             files=listed_files(head["files"]) if version > 1 else (),
             recipe=checked_recipe(head),
@@ -218,13 +207,6 @@ def software_versions() -> dict[str, str]:
         except PackageNotFoundError:
             continue
     return result
-
-
-def _run_id(head: Mapping[str, Any]) -> str | None:
-    run_id: str | None = optional(head, "run_id", str)
-    if run_id is not None and not _RUN_ID.fullmatch(run_id):
-        raise ValueError(f"run_id is {shown(run_id)}")
-    return run_id
 
 
 def _software(head: Mapping[str, Any]) -> dict[str, str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
 from io import RawIOBase
 from pathlib import Path
 
@@ -13,69 +12,21 @@ import xxhash
 from core.cancel import CancelToken
 from core.checkpoint.contents import CARD_NAME, GIT_NAME, files_in, is_by_product
 from core.checkpoint.headers import StoredTensor, read_header_again
+from core.checkpoint.listed_files import FileRecord
 from core.checkpoint.model import CONFIG_NAME, INDEX_NAME, open_checkpoint
-from core.checkpoint.record_file import RECORD_NAME, FileRecord
+from core.checkpoint.record_file import RECORD_NAME
 from core.errors import CheckpointError, VerificationError, os_error_text
 from core.progress import ProgressCallback
 from core.run.executors.threads import ThreadExecutor
 from core.run.record import RunRecord, TensorRecord, read_record
+from core.run.verify_report import VerificationFinding, VerificationReport
 from core.run.verify_weights import WeightsCheck
 from core.small_files import open_regular
 
-__all__ = ["VerificationFinding", "VerificationReport", "verify_output"]
+__all__ = ["VerificationReport", "verify_output"]
 
 _BLOCK_BYTES = 1024**2
 _THREADS = 4
-
-
-@dataclass(frozen=True)
-class VerificationFinding:
-    """One thing that is not as it was written.
-
-    Attributes:
-        name: the file, its path from the output folder on; "" for a tensor that is in none.
-        what: "missing", "changed" or "extra".
-        sentence: the same in words, with the whole path.
-        tensor: the tensor of that file, where one can be named.
-    """
-
-    name: str
-    what: str
-    sentence: str
-    tensor: str | None = None
-
-
-@dataclass(frozen=True)
-class VerificationReport:
-    """What was checked, and what was found.
-
-    Attributes:
-        tensors: how many there are.
-        bytes_checked: that were read and compared: of weights, and of the other files.
-        files_checked: how many the record lists; 0 where it lists none.
-        weights: findings about the shards and their index.
-        files: about what else is loaded or run with them.
-        card: about README.md, which anybody may edit.
-        schema_version: of the record; None where there is none, and only the structure was checked.
-    """
-
-    tensors: int
-    bytes_checked: int
-    files_checked: int = 0
-    weights: tuple[VerificationFinding, ...] = ()
-    files: tuple[VerificationFinding, ...] = ()
-    card: tuple[VerificationFinding, ...] = ()
-    schema_version: int | None = None
-
-    @property
-    def structural(self) -> bool:
-        """Whether there was no record to compare with."""
-        return self.schema_version is None
-
-    @property
-    def lists_files(self) -> bool:
-        """Whether the record lists every file, and not only the tensors."""
-        return self.schema_version is not None and self.schema_version > 1
 
 
 def verify_output(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import random
@@ -116,7 +117,7 @@ def test_another_layout_is_the_same_record(tmp_path: Path, indent: int | None) -
     assert read_listing(tmp_path).files == {"paramosaic.json", *(file.name for file in RECORD.files)}
 
 
-@pytest.mark.parametrize("every", [17, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("every", [41, pytest.param(1, marks=pytest.mark.slow)])
 def test_every_flipped_bit_is_found(tmp_path: Path, every: int) -> None:
     path = written(tmp_path) / "paramosaic.json"
     whole = path.read_bytes()
@@ -164,6 +165,15 @@ NAMES = [
 ]  # fmt: skip
 
 
+@pytest.mark.parametrize("run_id", ["", "../x", "a/b", "x" * 65, "é", 5, ["a"]])
+def test_a_run_id_that_is_no_part_of_a_file_name(tmp_path: Path, run_id: Any) -> None:
+    change_record(written(tmp_path), lambda data: data.update(run_id=run_id))
+    with pytest.raises(VerificationError, match="run_id is"):
+        read_record(tmp_path)
+    with pytest.raises(OutputError, match="run_id is"):
+        read_listing(tmp_path)
+
+
 @pytest.mark.parametrize("name", NAMES, ids=lambda name: repr(name)[:20])
 def test_names_that_lead_elsewhere(tmp_path: Path, name: Any) -> None:
     path = written(tmp_path) / "paramosaic.json"
@@ -203,26 +213,27 @@ def at_place(data: Any, place: tuple[Any, ...], value: Any) -> None:
     data[place[-1]] = value
 
 
-def test_any_value_in_any_place(tmp_path: Path) -> None:
+@pytest.mark.parametrize("every", [3, pytest.param(1, marks=pytest.mark.slow)])
+def test_any_value_in_any_place(tmp_path: Path, every: int) -> None:
     path = written(tmp_path) / "paramosaic.json"
     whole = path.read_bytes()
     refused = longest = 0
-    for place in places(json.loads(whole)):
-        for value in VALUES:
-            data = json.loads(whole)
-            if place:
-                at_place(data, place, value)
-            else:
-                data = value
-            if isinstance(data, dict):
-                data["record_digest"] = record_digest(data)
-            path.write_text(json.dumps(data))
-            try:
-                used(read_record(tmp_path))
-            except VerificationError as error:
-                refused += 1
-                longest = max(longest, len(error.message) - len(str(path)))
-    assert refused > 1000
+    tried = list(itertools.product(places(json.loads(whole)), VALUES))[::every]
+    for place, value in tried:
+        data = json.loads(whole)
+        if place:
+            at_place(data, place, value)
+        else:
+            data = value
+        if isinstance(data, dict):
+            data["record_digest"] = record_digest(data)
+        path.write_text(json.dumps(data))
+        try:
+            used(read_record(tmp_path))
+        except VerificationError as error:
+            refused += 1
+            longest = max(longest, len(error.message) - len(str(path)))
+    assert len(tried) / 2 < refused < len(tried)
     assert longest < 1000
 
 
@@ -237,7 +248,7 @@ def test_numbers_that_are_none(tmp_path: Path, place: tuple[Any, ...], value: st
         read_record(tmp_path)
 
 
-@settings(max_examples=300)
+@settings(max_examples=150)
 @given(st.data())
 def test_torn_and_stitched_bytes(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
     folder = tmp_path_factory.getbasetemp() / "torn"
@@ -258,6 +269,7 @@ def test_torn_and_stitched_bytes(tmp_path_factory: pytest.TempPathFactory, data:
             continue
 
 
+HEAD = RECORD.to_json().partition(b'  "tensors": [\n')[0] + b'  "tensors": [\n'
 HOSTILE: dict[str, Callable[[], bytes]] = {
     "zeros": lambda: bytes(100_000_000),
     "line ends": lambda: b"\n" * 100_000_000,
@@ -265,29 +277,33 @@ HOSTILE: dict[str, Callable[[], bytes]] = {
     "lists": lambda: b'{"a": [' + b"[]," * 20_000_000 + b"[]]}",
     "nesting": lambda: b"[" * 20_000_000,
     "digits": lambda: b"1" * 20_000_000,
-    "objects as tensors": lambda: b'{\n  "a": 1,\n  "tensors": [\n' + b"    {},\n" * 5_000_000,
-    "lists in a tensor": lambda: (
-        b'{\n  "a": 1,\n  "tensors": [\n    [' + b"[]," * 30_000_000 + b"[]]\n  ]\n}\n"
-    ),
+    "objects as tensors": lambda: HEAD + b"    {},\n" * 5_000_000,
+    "lists in a tensor": lambda: HEAD + b"    [" + b"[]," * 20_000_000 + b"[]]\n  ]\n}\n",
+    "a line without end": lambda: HEAD + b"    {" + b"x" * 100_000_000,
+    "blank tensors": lambda: HEAD + b"\n" * 10_000_000,
     "a head without end": lambda: b'{\n  "a": "' + b"x" * 100_000_000,
 }
 
 
 @pytest.mark.parametrize("kind", HOSTILE)
 def test_large_nonsense_is_refused_at_little_cost(tmp_path: Path, kind: str) -> None:
-    (tmp_path / "paramosaic.json").write_bytes(HOSTILE[kind]())
+    content = HOSTILE[kind]()
+    sound_head = content.startswith(HEAD)
+    (tmp_path / "paramosaic.json").write_bytes(content)
+    del content
     tracemalloc.start()
     begun = time.process_time()
     try:
         with pytest.raises(VerificationError):
             read_record(tmp_path)
-        with pytest.raises(OutputError):
-            read_listing(tmp_path)
+        if not sound_head:
+            with pytest.raises(OutputError):
+                read_listing(tmp_path)
         spent, peak = time.process_time() - begun, tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
     assert spent < 4  # under tracemalloc
-    assert peak < 400_000_000
+    assert peak < 250_000_000
 
 
 def test_a_sparse_file_of_any_size_is_refused(tmp_path: Path) -> None:
