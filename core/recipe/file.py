@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from core.errors import RecipeError, os_error_text
+from core.errors import RecipeError, merge_errors_only, os_error_text
 from core.recipe.recipe import Recipe, parse_recipe
 from core.text import shown
 
@@ -19,6 +19,7 @@ _MAX_RECIPE_BYTES = 100_000
 """Hundreds of sub-models. A larger file is something else, and would take seconds to parse."""
 
 
+@merge_errors_only()
 def load_recipe(path: str | Path) -> Recipe:
     """Read and check the recipe in `path`; relative model paths are relative to its folder.
 

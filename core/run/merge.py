@@ -14,7 +14,7 @@ from core.checkpoint.companions import companion_files
 from core.checkpoint.files import WriteFile, read_rows
 from core.checkpoint.model import INDEX_NAME
 from core.checkpoint.output import RECORD_NAME, Staging, restore_interrupted
-from core.errors import Cancelled, MergeError
+from core.errors import Cancelled, MergeError, merge_errors_only
 from core.plan.chunking import CHUNK_BYTES, MEMORY_BUDGET_BYTES, default_threads, usable_threads
 from core.plan.merge_plan import MergePlan
 from core.plan.planning import check_destination
@@ -32,6 +32,7 @@ __all__ = ["TensorCallback", "run_merge"]
 _log = logging.getLogger(__name__)
 
 
+@merge_errors_only()
 def run_merge(
     plan: MergePlan,
     out: str | Path,

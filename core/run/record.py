@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from core.checkpoint.output import RECORD_NAME
-from core.errors import VerificationError, os_error_text
+from core.errors import VerificationError, merge_errors_only, os_error_text
 from core.kernels.interface import Values
 from core.methods import METHODS
 from core.text import shown
@@ -136,6 +136,7 @@ class RunRecord:
         return f'{text},\n  "tensors": [\n{lines}\n  ]\n}}\n'.encode()
 
 
+@merge_errors_only()
 def read_record(folder: str | Path) -> RunRecord:
     """The run record of the output in `folder`.
 

@@ -12,7 +12,7 @@ from core.checkpoint.files import ReadFile
 from core.checkpoint.headers import StoredTensor
 from core.checkpoint.model import open_checkpoint
 from core.digest import PIECE_BYTES, TensorDigest, piece_digests
-from core.errors import VerificationError
+from core.errors import VerificationError, merge_errors_only
 from core.progress import Progress, ProgressCallback
 from core.run.executors.threads import ThreadExecutor
 from core.run.record import TensorRecord, read_record
@@ -32,6 +32,7 @@ class VerificationReport:
     bytes_checked: int
 
 
+@merge_errors_only()
 def verify_output(
     folder: str | Path,
     *,

@@ -21,7 +21,7 @@ from typing import Any
 
 from core.checkpoint.files import sync_folder, write_small_file
 from core.checkpoint.model import model_names
-from core.errors import MergeError, OutputError, os_error_text
+from core.errors import MergeError, OutputError, merge_errors_only, os_error_text
 from core.recipe.recipe import Recipe, parse_recipe, recipe_as_dict
 from core.run.record import RunRecord
 
@@ -194,6 +194,7 @@ class History:
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
 
+    @merge_errors_only()
     def add(self, entry: HistoryEntry) -> None:
         """Write `entry`, in the place of an earlier one with its id; on disk when this returns.
 
@@ -215,6 +216,7 @@ class History:
             ) from error
         sync_folder(self.folder)
 
+    @merge_errors_only()
     def remove(self, entry_id: str) -> None:
         """Forget an entry; what its run wrote stays. Raises OutputError."""
         try:
@@ -225,6 +227,7 @@ class History:
                 path=self.folder,
             ) from error
 
+    @merge_errors_only()
     def read(self) -> HistoryContents:
         """All that is there. Raises MergeError when the folder cannot be read."""
         entries: list[HistoryEntry] = []
