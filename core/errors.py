@@ -39,6 +39,7 @@ __all__ = [
     "VerificationError",
     "addressed",
     "error_of_memory",
+    "merge_errors_only",
     "os_error_text",
 ]
 
@@ -53,6 +54,14 @@ _HINTS = {
     errno.ENOMEM: "use fewer threads, or close other programs",
 }
 """What helps against errors of the system."""
+
+_SIGNS_OF_MEMORY = (
+    "Cannot allocate memory",
+    "can't start new thread",
+    "cannot allocate memory",
+    "failed to map segment",
+)
+"""In the words of those that raise something else than a MemoryError: threads, loaders, allocators."""
 
 
 class MergeError(Exception):
@@ -168,9 +177,50 @@ def addressed(*, field: str | None = None, entry: int | None = None) -> Iterator
         raise
 
 
+@contextlib.contextmanager
+def merge_errors_only() -> Iterator[None]:
+    """Say in words what the system refuses, and no module below has put into words.
+
+    The decorator of what scripts call. Faults of the program itself, as a KeyError, stay what they are.
+
+    Raises:
+        MergeError: in the place of an OSError, and of what is raised for paths that are none and for want of
+            memory or threads.
+    """
+    try:
+        yield
+    except (OSError, MemoryError, ValueError, RuntimeError, ImportError) as error:
+        said = _in_words(error)
+        if said is None:
+            raise
+        raise said from error
+
+
+def _in_words(error: Exception) -> MergeError | None:
+    if isinstance(error, MemoryError) or any(sign in _whole_text(error) for sign in _SIGNS_OF_MEMORY):
+        return error_of_memory(error)
+    if isinstance(error, OSError):
+        where = "" if error.filename is None else f"{error.filename}: "
+        return MergeError(f"{where}{os_error_text(error)}")
+    if isinstance(error, UnicodeEncodeError):
+        return MergeError(f"{error.object!r} is not valid text", hint="choose another name")
+    if isinstance(error, ValueError) and "null" in str(error):  # which the system's calls say of a path
+        return MergeError("a path has a null character in it", hint="choose another name")
+    return None
+
+
+def _whole_text(error: BaseException | None) -> str:
+    """What it says, and all that it was raised from."""
+    texts: list[str] = []
+    while error is not None and len(texts) < 10:
+        texts.append(str(error))
+        error = error.__cause__ or error.__context__
+    return "\n".join(texts)
+
+
 def error_of_memory(error: BaseException | None = None) -> MergeError:
     """What to say where there is no memory, or no room for another thread."""
-    if isinstance(error, RuntimeError):
+    if isinstance(error, RuntimeError) and "thread" in str(error):
         return MergeError("the system lets no more threads be started", hint="use fewer threads")
     return MergeError(
         "there is not enough memory", hint="use fewer threads, or raise the limit if `ulimit -v` shows one"

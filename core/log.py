@@ -17,7 +17,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from core.text import one_line
+from core.text import message_text
 
 __all__ = ["LOG_NAME", "Log", "log_folder"]
 
@@ -97,7 +97,7 @@ def _loggers() -> list[logging.Logger]:
 
 
 class _Lines(logging.Formatter):
-    """One line a record, and the lines of a traceback; nothing in them can steer a terminal."""
+    """One line a record, and the lines of a traceback, all bounded; nothing in them can steer a terminal."""
 
     converter = staticmethod(time.gmtime)
 
@@ -109,10 +109,10 @@ class _Lines(logging.Formatter):
         )
 
     def formatMessage(self, record: logging.LogRecord) -> str:
-        return one_line(super().formatMessage(record))
+        return message_text(super().formatMessage(record))
 
     def formatException(self, ei: Any) -> str:
-        return "\n".join(map(one_line, super().formatException(ei).splitlines()))
+        return "\n".join(map(message_text, super().formatException(ei).splitlines()))
 
 
 class _File(RotatingFileHandler):

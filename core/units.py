@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from core.errors import MergeError
+from core.text import shown
 
 __all__ = ["bytes_text", "count_text", "duration_text", "parse_size", "share_text"]
 
@@ -62,11 +63,11 @@ def share_text(share: float) -> str:
 
 def parse_size(text: str) -> int:
     """Bytes in "5GB", "800MB", "4GiB" or "1000000". Raises MergeError."""
-    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([KMGT]?)(i?)B?\s*", text, re.IGNORECASE)
+    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([KMGT]?)(i?)B?\s*", text, re.IGNORECASE | re.ASCII)
     unit = found[2].upper() if found else ""
     if found is None or (found[3] and not unit):
-        raise MergeError(f"{text!r} is not a size", hint="write it as 5GB, 800MB or 4GiB")
+        raise MergeError(f"{shown(text)} is not a size", hint="write it as 5GB, 800MB or 4GiB")
     size = float(found[1]) * (_BINARY if found[3] else _SIZES)[unit]
     if not 1 <= size < 2**63:
-        raise MergeError(f"the size {text!r} is out of range", hint="write it as 5GB, 800MB or 4GiB")
+        raise MergeError(f"the size {shown(text)} is out of range", hint="write it as 5GB, 800MB or 4GiB")
     return int(size)

@@ -6,6 +6,7 @@ import traceback
 from dataclasses import dataclass
 
 from core import MergeError
+from core.text import message_text
 
 __all__ = [
     "Failure",
@@ -41,7 +42,7 @@ class Failure:
 
 def sentence(text: str) -> str:
     """The engine's words as a sentence: a capital where they begin with a word, and a full stop."""
-    text = text.strip()
+    text = message_text(text.strip())
     first = text.split(" ", 1)[0]
     if first.isalpha() and first.islower():
         text = text[0].upper() + text[1:]

@@ -30,7 +30,7 @@ from core.cli.types import Size, Weights
 from core.cli.verify_output import verification_document, verification_summary
 from core.deltas.inspection import inspect_models
 from core.draws import MAX_SEED
-from core.errors import Cancelled, MergeError, VerificationError, error_of_memory, os_error_text
+from core.errors import Cancelled, MergeError, VerificationError, merge_errors_only
 from core.log import Log
 from core.plan.merge_plan import MergePlan
 from core.plan.planning import DEFAULT_SHARD_SIZE_BYTES, plan_merge
@@ -291,12 +291,13 @@ def main(desktop: Desktop, arguments: Sequence[str] | None = None, *, last: bool
 
 def _status(session: _Session, arguments: Sequence[str] | None) -> int:
     try:
-        result = _paramosaic.main(
-            args=None if arguments is None else list(arguments),
-            prog_name="paramosaic",
-            standalone_mode=False,
-            obj=session,
-        )
+        with merge_errors_only():  # the engine's are; this is about what is printed
+            result = _paramosaic.main(
+                args=None if arguments is None else list(arguments),
+                prog_name="paramosaic",
+                standalone_mode=False,
+                obj=session,
+            )
     except click.UsageError as error:
         _log.info("not understood: %s", error.format_message())
         print_usage(error)
@@ -311,19 +312,7 @@ def _status(session: _Session, arguments: Sequence[str] | None) -> int:
         print_error(error)
         _say_kept(error)
         return 1
-    except BrokenPipeError:
-        return 1
-    except OSError as error:
-        _log.info("refused by the system", exc_info=True)
-        refusal = MergeError(f"{error.filename or 'the standard output'}: {os_error_text(error)}")
-        refusal.__cause__ = error
-        print_error(refusal)
-        return 1
-    except MemoryError:
-        _log.info("no memory", exc_info=True)
-        print_error(error_of_memory())
-        return 1
-    except SystemExit as error:
+    except SystemExit as error:  # of click too, where whoever read has left
         return error.code if isinstance(error.code, int) else 0
     return result if isinstance(result, int) else 0
 

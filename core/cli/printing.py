@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import click
 
-from core.errors import MergeError
+from core.errors import MergeError, os_error_text
 from core.text import message_text
 
 __all__ = ["lenient_streams", "print_error", "print_result", "print_usage", "say"]
@@ -46,16 +46,19 @@ def print_result(text: str, *, needed: bool = True) -> None:
 
     Raises:
         BrokenPipeError: whoever read it has left.
-        OSError: it cannot be written.
+        MergeError: it cannot be written.
     """
     try:
         if sys.stdout is None or sys.stdout.closed:
             raise OSError(errno.EBADF, os.strerror(errno.EBADF))
         click.echo(text)
-    except OSError:
-        if needed:
+    except OSError as error:
+        if not needed:
+            say("The report could not be written to the standard output.")
+        elif isinstance(error, BrokenPipeError):
             raise
-        say("The report could not be written to the standard output.")
+        else:
+            raise MergeError(f"cannot write to the standard output: {os_error_text(error)}") from error
 
 
 @contextlib.contextmanager

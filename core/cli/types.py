@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from core.errors import MergeError
+from core.text import shown
 from core.units import parse_size
 
 __all__ = ["Size", "Weights"]
@@ -36,7 +37,12 @@ class Weights(click.ParamType[tuple[float, ...]]):
     ) -> tuple[float, ...]:
         if isinstance(value, tuple):
             return value
+        parts = [part.strip() for part in value.split(",")]
         try:
-            return tuple(float(part) for part in value.split(","))
+            if all(
+                part.isascii() and "_" not in part for part in parts
+            ):  # float() takes more than people write
+                return tuple(map(float, parts))
         except ValueError:
-            self.fail(f"{value!r} are no numbers; write them as 1,1,2.5", param, ctx)
+            pass
+        self.fail(f"{shown(value)} are no numbers; write them as 1,1,2.5", param, ctx)

@@ -12,7 +12,7 @@ from core.cancel import CancelToken
 from core.deltas.sampling import SAMPLE_BLOCK, sampled_blocks
 from core.deltas.statistics import DeltaStatistics, total_of
 from core.deltas.survey import WHOLE_BLOCK, Survey
-from core.errors import MergeError
+from core.errors import MergeError, merge_errors_only
 from core.plan.merge_plan import MergePlan
 from core.plan.planning import plan_merge
 from core.progress import ProgressCallback
@@ -77,6 +77,7 @@ class Inspection:
         return total_of(tensor.statistics for tensor in self.tensors) if self.tensors else None
 
 
+@merge_errors_only()
 def inspect_models(
     base: str | Path,
     models: Sequence[str | Path],
@@ -155,6 +156,7 @@ def inspect_models(
     )
 
 
+@merge_errors_only()
 def plan_inspection(
     base: str | Path, models: Sequence[str | Path], weights: Sequence[float] | None = None
 ) -> MergePlan:
@@ -194,7 +196,14 @@ def _inspection_of(survey: Survey, number: int) -> TensorInspection:
 
 
 def _checked(weights: Sequence[float], models: int) -> list[float]:
-    values = [float(weight) for weight in weights]
+    try:
+        values = [float(weight) for weight in weights]
+    except (
+        TypeError,
+        ValueError,
+        OverflowError,
+    ) as error:  # of a text, or of an int that is larger than any float
+        raise MergeError(f"the weights cannot be used: {error}", hint="give numbers") from error
     if len(values) != models:
         raise MergeError(f"there are {len(values)} weights for {models} sub-models")
     if not all(isfinite(value) and value >= 0 for value in values) or not any(values):

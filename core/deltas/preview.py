@@ -11,6 +11,7 @@ from core.deltas.findings import Findings
 from core.deltas.layer_grid import Cell, LayerGrid
 from core.deltas.sampling import spread_blocks
 from core.deltas.survey import WHOLE_BLOCK, Survey
+from core.errors import merge_errors_only
 from core.plan.merge_plan import MergePlan
 from core.progress import ProgressCallback
 
@@ -40,6 +41,7 @@ def nothing_found(plan: MergePlan) -> Findings:
     )
 
 
+@merge_errors_only()
 def preview_plan(
     plan: MergePlan,
     *,
@@ -87,6 +89,7 @@ def preview_plan(
             return
 
 
+@merge_errors_only()
 def measure_plan(
     plan: MergePlan,
     begun: Findings | None = None,

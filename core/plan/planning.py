@@ -20,7 +20,14 @@ from core.checkpoint.output import check_output, free_disk_bytes, held_bytes
 from core.checkpoint.shard_layout import OutputTensor, lay_out
 from core.draws import philox_key
 from core.dtypes import DType, promote
-from core.errors import CheckpointError, IncompatibleError, OutputError, RecipeError, addressed
+from core.errors import (
+    CheckpointError,
+    IncompatibleError,
+    OutputError,
+    RecipeError,
+    addressed,
+    merge_errors_only,
+)
 from core.kernels.interface import MapJob, Values
 from core.methods import MethodSpec
 from core.plan.correspond import TensorSources, correspond
@@ -36,6 +43,7 @@ DEFAULT_SHARD_SIZE_BYTES = 5_000_000_000
 _log = logging.getLogger(__name__)
 
 
+@merge_errors_only()
 def plan_merge(
     recipe: Recipe,
     *,
@@ -131,6 +139,7 @@ def plan_merge(
     return plan
 
 
+@merge_errors_only()
 def check_destination(plan: MergePlan, out: Path, *, overwrite: bool, resume: bool = False) -> None:
     """Refuse an output folder that is taken, that is an input, or whose disk is too full.
 

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from core.errors import RecipeError
+from core.errors import RecipeError, merge_errors_only
 from core.recipe.recipe import Recipe, parse_recipe
 from core.recipe.yaml_values import NotYaml, read_yaml
 from core.small_files import read_small
@@ -17,6 +17,7 @@ MAX_RECIPE_BYTES = 4_000_000
 """Thousands of sub-models with long paths and parameters of their own. A larger file is something else."""
 
 
+@merge_errors_only()
 def load_recipe(path: str | Path) -> Recipe:
     """Read and check the recipe in `path`; relative model paths are relative to its folder.
 

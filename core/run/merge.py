@@ -29,6 +29,7 @@ from core.errors import (
     MergeError,
     OutputError,
     VerificationError,
+    merge_errors_only,
     os_error_text,
 )
 from core.plan.chunking import CHUNK_BYTES, MEMORY_BUDGET_BYTES, default_threads, usable_threads
@@ -68,6 +69,7 @@ _WORTH_KEEPING_S = 10.0
 _log = logging.getLogger(__name__)
 
 
+@merge_errors_only()
 def run_merge(
     plan: MergePlan,
     out: str | Path,

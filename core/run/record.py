@@ -12,7 +12,7 @@ from typing import Any
 
 from core.checkpoint.listed_files import FileRecord, is_digest, listed_files, run_id_of
 from core.checkpoint.record_file import DIGEST_KEY, RECORD_NAME, SCHEMA_VERSION, open_record, record_bytes
-from core.errors import VerificationError
+from core.errors import VerificationError, merge_errors_only
 from core.kernels.interface import Values
 from core.methods import METHODS
 from core.run.record_values import (
@@ -156,6 +156,7 @@ class RunRecord:
         return record_bytes(head, map(_tensor_data, self.tensors))
 
 
+@merge_errors_only()
 def read_record(folder: str | Path) -> RunRecord:
     """The run record of the output in `folder`.
 

@@ -15,7 +15,7 @@ from core.checkpoint.headers import StoredTensor, read_header_again
 from core.checkpoint.listed_files import FileRecord
 from core.checkpoint.model import CONFIG_NAME, INDEX_NAME, open_checkpoint
 from core.checkpoint.record_file import RECORD_NAME
-from core.errors import CheckpointError, VerificationError, os_error_text
+from core.errors import CheckpointError, VerificationError, merge_errors_only, os_error_text
 from core.progress import ProgressCallback
 from core.run.executors.threads import ThreadExecutor
 from core.run.record import RunRecord, TensorRecord, read_record
@@ -29,6 +29,7 @@ _BLOCK_BYTES = 1024**2
 _THREADS = 4
 
 
+@merge_errors_only()
 def verify_output(
     folder: str | Path,
     *,

@@ -16,7 +16,7 @@ from core.cancel import CancelToken
 from core.checkpoint.headers import ShardHeader, StoredTensor
 from core.checkpoint.model import model_names, open_checkpoint
 from core.dtypes import DType
-from core.errors import VerificationError, os_error_text
+from core.errors import VerificationError, merge_errors_only, os_error_text
 from core.plan.chunking import MEMORY_BUDGET_BYTES, default_threads
 from core.progress import Progress, ProgressCallback
 from core.run.executors.threads import ThreadExecutor, allow_open_files
@@ -75,6 +75,7 @@ class RunComparison:
         return sum(tensor.differ for tensor in self.tensors if tensor.differ is not None)
 
 
+@merge_errors_only()
 def compare_runs(
     left: str | Path,
     right: str | Path,

@@ -22,7 +22,7 @@ from typing import Any
 from core.checkpoint.model import model_names
 from core.checkpoint.ownership import is_alive
 from core.disk import replace_file
-from core.errors import MergeError, OutputError, os_error_text
+from core.errors import MergeError, OutputError, merge_errors_only, os_error_text
 from core.recipe.recipe import Recipe, parse_recipe, recipe_as_dict
 from core.run.record import RunRecord
 from core.small_files import parse_json, read_if_there
@@ -197,6 +197,7 @@ class History:
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
 
+    @merge_errors_only()
     def add(self, entry: HistoryEntry) -> None:
         """Write `entry`, in the place of an earlier one with its id; on disk when this returns.
 
@@ -211,6 +212,7 @@ class History:
             ) from error
         replace_file(self._path(entry.id), _to_json(entry))
 
+    @merge_errors_only()
     def remove(self, entry_id: str) -> None:
         """Forget an entry; what its run wrote stays. Raises OutputError."""
         try:
@@ -221,6 +223,7 @@ class History:
                 path=self.folder,
             ) from error
 
+    @merge_errors_only()
     def read(self) -> HistoryContents:
         """All that is there. Raises MergeError when the folder cannot be read."""
         entries: list[HistoryEntry] = []

@@ -8,6 +8,7 @@ from PySide6.QtCore import QObject, Signal
 
 from core import load_recipe
 from core.runs.history import HistoryEntry
+from core.text import one_line
 from gui.document.merge_setup import MergeSetup, setup_of_recipe
 from gui.document.recipe_files import save_recipe
 from gui.document.undo import UndoHistory
@@ -43,7 +44,9 @@ class Document(QObject):
     @property
     def title(self) -> str:
         """How the window calls it, with Qt's place for the mark of unsaved changes."""
-        return f"{self.path.name}[*]" if self.path is not None else "Untitled recipe[*]"
+        if self.path is None:
+            return "Untitled recipe[*]"
+        return f"{one_line(self.path.name).replace('[*]', '[*][*]')}[*]"
 
     @property
     def recent(self) -> list[Path]:

@@ -7,6 +7,7 @@ from time import monotonic
 from PySide6.QtCore import QObject, Signal
 from PySide6.QtGui import QAction, QKeySequence, QUndoCommand, QUndoStack
 
+from core.text import one_line
 from gui.document.changes import changed_field, describe_change
 from gui.document.merge_setup import MergeSetup
 
@@ -75,7 +76,7 @@ class UndoHistory(QObject):
         """
         before, self._now = self._now, setup
         if before is not None and setup != before and by_user and not self._restoring:
-            label = (label or describe_change(before, setup)).replace("&", "&&")
+            label = one_line(label or describe_change(before, setup)).replace("&", "&&")
             self._stack.push(_Edit(self, before, setup, label, joins=self._may_grow))
             self._may_grow = True
 
@@ -89,11 +90,13 @@ class UndoHistory(QObject):
         """An action for a menu; says what it takes back, and is enabled while there is something."""
         action = self._stack.createUndoAction(parent)
         action.setShortcuts(QKeySequence.StandardKey.Undo)
+        action.setToolTip("Take back the last change")  # its words, with names in them, otherwise
         return action
 
     def redo_action(self, parent: QObject) -> QAction:
         action = self._stack.createRedoAction(parent)
         action.setShortcuts(QKeySequence.StandardKey.Redo)
+        action.setToolTip("Bring back what was taken back")
         return action
 
     def restore(self, setup: MergeSetup) -> None:

@@ -11,7 +11,9 @@ from PySide6.QtCore import QObject, Qt
 from PySide6.QtGui import QColor, QFont, QGuiApplication, QPalette
 
 from core.runs.history import HistoryEntry
+from core.text import one_line
 from core.units import bytes_text, duration_text
+from gui.widgets.plain import tool_tip
 from gui.widgets.table_model import Index, TableModel
 from gui.widgets.theme import ERROR, SUCCESS, accent_of
 
@@ -135,11 +137,11 @@ class HistoryModel(TableModel):
             return None
         row, column = self._shown[index.row()], Column(index.column())
         if role == Qt.ItemDataRole.DisplayRole:
-            return _TEXTS[column](row.entry)
+            return one_line(_TEXTS[column](row.entry))
         if role == Qt.ItemDataRole.TextAlignmentRole:
             return _alignment(column)
         if role == Qt.ItemDataRole.ToolTipRole:
-            return _tool_tip(row)
+            return tool_tip(_tool_tip(row))
         if role == Qt.ItemDataRole.DecorationRole and column is Column.RESULT:
             return _chip(row.entry.status)
         if column is Column.OUTPUT and row.gone:

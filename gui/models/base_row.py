@@ -9,7 +9,6 @@ from PySide6.QtGui import QColor, QDragEnterEvent, QDropEvent, QPalette
 from PySide6.QtWidgets import (
     QFrame,
     QHBoxLayout,
-    QLabel,
     QPushButton,
     QSizePolicy,
     QToolButton,
@@ -21,6 +20,7 @@ from core.checkpoint.model import model_names
 from gui.models.known_models import KnownModels, State
 from gui.widgets.dropped import dropped_paths, sort_dropped
 from gui.widgets.messages import ElidedLabel
+from gui.widgets.plain import PlainLabel, tool_tip
 from gui.widgets.theme import ERROR, GRID, SUCCESS, secondary
 
 __all__ = ["BaseRow"]
@@ -54,13 +54,13 @@ class BaseRow(QFrame):
         self.setAutoFillBackground(True)
         self.setBackgroundRole(QPalette.ColorRole.Base)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
-        self._chip = QLabel("◆")
+        self._chip = PlainLabel("◆")
         self._name = ElidedLabel()
         self._facts = ElidedLabel()
         secondary(self._facts)
         for label in (self._name, self._facts):
             label.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)  # the row has the tool tip
-        self._state = QLabel()
+        self._state = PlainLabel()
         self.choose_button = QPushButton("Choose…")
         self.choose_button.setAccessibleName("Choose the base model")
         self.choose_button.setToolTip(_HELP)
@@ -115,7 +115,7 @@ class BaseRow(QFrame):
         if state in _COLOURS:
             colours.setColor(self._state.foregroundRole(), _COLOURS[state])
         self._state.setPalette(colours)
-        self.setToolTip(tip)
+        self.setToolTip(tool_tip(tip))
         self.setAccessibleName(f"Base model: {name}, {facts}")
         self.setAccessibleDescription(state.words if self.folder else "")
 

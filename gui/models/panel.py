@@ -7,7 +7,7 @@ from pathlib import Path
 
 from PySide6.QtCore import Qt, QUrl, Signal, Slot
 from PySide6.QtGui import QAction, QDesktopServices
-from PySide6.QtWidgets import QHBoxLayout, QLabel, QMenu, QSpinBox, QToolButton, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QMenu, QSpinBox, QToolButton, QVBoxLayout, QWidget
 
 from core.methods import METHODS, MethodSpec
 from gui.document.merge_setup import ModelChoice
@@ -22,6 +22,7 @@ from gui.models.table_view import SubModelsView
 from gui.widgets.choosing import choose_folder, choose_folders
 from gui.widgets.fields import defer_to_window
 from gui.widgets.messages import MessagePanel
+from gui.widgets.plain import PlainLabel
 from gui.widgets.theme import GRID, heading
 from gui.words import plural
 
@@ -108,7 +109,7 @@ class ModelsPanel(QWidget):
         remove = _button(actions.remove)
         up = _button(actions.up, Qt.ArrowType.UpArrow)
         down = _button(actions.down, Qt.ArrowType.DownArrow)
-        label = QLabel("&K")
+        label = PlainLabel("&K")
         label.setBuddy(self.k_box)
         buttons = QHBoxLayout()
         buttons.setSpacing(GRID)

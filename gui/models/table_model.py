@@ -20,6 +20,7 @@ from PySide6.QtGui import QFont, QGuiApplication, QPalette
 from core.checkpoint.model import model_names
 from core.errors import RecipeError
 from core.methods import METHODS, MethodSpec, ParameterSpec
+from core.text import one_line
 from gui.document.merge_setup import ModelChoice
 from gui.document.parameter_texts import help_text
 from gui.failure import sentence
@@ -27,6 +28,7 @@ from gui.models.known_models import KnownModels, State
 from gui.models.sub_models import SubModels
 from gui.widgets.chips import model_chip
 from gui.widgets.dropped import dropped_paths, sort_dropped
+from gui.widgets.plain import tool_tip
 from gui.widgets.table_model import ROOT, Index, TableModel
 from gui.widgets.theme import ERROR, SUCCESS
 from gui.words import number_from_text, weight_text
@@ -306,7 +308,7 @@ class SubModelsModel(TableModel):
     def _shown(self, row: int, column: Column) -> str:
         choice = self.choices[row]
         if column is Column.NAME:
-            return self.names[row]
+            return one_line(self.names[row])
         if column is Column.WEIGHT:
             return weight_text(choice.weight)
         if column is Column.PARAMETERS:
@@ -323,7 +325,7 @@ class SubModelsModel(TableModel):
         lines = [str(folder), self._known.facts_text(folder)]
         lines.append(problem.message if problem else self._known.state(folder).words)
         lines.append(self._part_text(row))
-        return "\n".join(filter(None, lines))
+        return tool_tip("\n".join(filter(None, lines)))
 
     def _part_text(self, row: int) -> str:
         number = self._numbers[row]

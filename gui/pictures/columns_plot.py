@@ -11,6 +11,7 @@ import pyqtgraph as pg
 from numpy.typing import NDArray
 from PySide6.QtCore import Slot
 
+from core.text import one_line
 from gui.pictures.plot import Plot
 from gui.widgets.theme import accent_of
 
@@ -92,5 +93,5 @@ class ColumnsPlot(Plot):
         width = self.view.size().width() / max(right - left, 1e-9)
         widest = max(self.fontMetrics().horizontalAdvance(label) for label in self._labels)
         step = math.ceil((widest + 12) / max(width, 1))
-        ticks = [(at, self._labels[at]) for at in range(0, len(self._labels), step)]
+        ticks = [(at, one_line(self._labels[at])) for at in range(0, len(self._labels), step)]
         self.getPlotItem().getAxis("bottom").setTicks([ticks])

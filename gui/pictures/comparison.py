@@ -7,11 +7,12 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 from PySide6.QtCore import Signal, Slot
-from PySide6.QtWidgets import QComboBox, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QComboBox, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
 from core import Progress
 from core.runs.difference import RunDifference
 from core.runs.history import HistoryEntry
+from core.text import one_line
 from core.units import share_text
 from gui.failure import Failure
 from gui.pictures.heat_map import HeatMap
@@ -20,6 +21,7 @@ from gui.pictures.scales import difference_scale, share_scale
 from gui.pictures.selection import Selection
 from gui.pictures.table import Table
 from gui.pictures.texts import capital
+from gui.widgets.plain import PlainLabel
 from gui.widgets.theme import GRID
 from gui.words import grouped
 
@@ -69,7 +71,7 @@ class ComparisonPicture(Picture):
         runs.setContentsMargins(0, 0, 0, 0)
         runs.setSpacing(GRID)
         runs.addWidget(self.left_field, 1)
-        runs.addWidget(QLabel("minus"))
+        runs.addWidget(PlainLabel("minus"))
         runs.addWidget(self.right_field, 1)
         runs.addWidget(self.compare_button)
         layout = self.layout()
@@ -364,7 +366,7 @@ def _run_field(name: str) -> QComboBox:
 
 
 def _run_text(entry: HistoryEntry) -> str:
-    return f"{entry.out.name}  ·  {_what_text(entry)}  ·  {entry.local_date}"
+    return f"{one_line(entry.out.name)}  ·  {_what_text(entry)}  ·  {entry.local_date}"
 
 
 def _what_text(entry: HistoryEntry) -> str:

@@ -9,6 +9,7 @@ from PySide6.QtWidgets import QSplitter, QVBoxLayout, QWidget
 
 from core.deltas.findings import Findings, Part
 from core.deltas.tensor_view import TensorView
+from core.text import one_line
 from gui.pictures.detail_model import DetailModel, DetailView, rows_of
 from gui.pictures.detail_text import summary_of, tables_of
 from gui.pictures.part_plots import PART_PLOTS, PartPlots
@@ -214,15 +215,16 @@ class DetailPicture(Picture):
         names = list(part.tensors)
         if len(names) > 1:
             names = [f"all {grouped(len(names))} tensors", *(names if len(names) <= _MOST_TENSORS else ())]
-        if [field.itemText(at) for at in range(field.count())] != names:
+        if [field.itemData(at) for at in range(field.count())] != names:
             field.clear()
-            field.addItems(names)
+            for name in names:
+                field.addItem(one_line(name), name)
             field.setToolTip("Which tensor is shown")
         field.setEnabled(len(names) > 1)
 
     def _want(self) -> None:
         """Ask for the tensor that is chosen now."""
-        name = self.tensor_field.currentText()
+        name = self.tensor_field.currentData() or ""
         wanted = name if self.findings is not None and name in self.findings.grid.cell_of else ""
         if wanted != self._wanted:
             self._wanted = wanted

@@ -13,6 +13,7 @@ from PySide6.QtGui import QStandardItem, QStandardItemModel
 from PySide6.QtWidgets import QAbstractItemView, QTableView
 
 from core.deltas.findings import Part
+from core.text import one_line
 from core.units import share_text
 from gui.widgets.chips import model_chip
 from gui.widgets.theme import GRID
@@ -202,7 +203,7 @@ def _alignment(column: Column) -> Qt.AlignmentFlag:
 
 def _text(row: DetailRow, column: Column) -> str:
     if column is Column.NAME:
-        return row.name
+        return one_line(row.name)
     if column in (Column.ZERO, Column.TAKEN, Column.RELATIVE):
         share = {Column.ZERO: row.zero, Column.TAKEN: row.taken, Column.RELATIVE: row.relative}[column]
         return "" if share is None else share_text(share)

@@ -12,6 +12,7 @@ from PySide6.QtCore import QRectF, Qt, Slot
 from PySide6.QtGui import QColor, QFont, QFontMetricsF, QKeyEvent, QPalette
 from PySide6.QtWidgets import QGraphicsRectItem
 
+from core.text import one_line
 from gui.pictures.marks import CellTexts, Discs
 from gui.pictures.plot import Plot
 from gui.pictures.scales import Scale
@@ -227,7 +228,7 @@ class HeatMap(Plot):
         return float(QFontMetricsF(font).height())
 
     def _write_names(self, side: str, names: Sequence[str], step: int) -> None:
-        ticks = [(at, self._elided(names[at])) for at in range(0, len(names), step)]
+        ticks = [(at, self._elided(one_line(names[at]))) for at in range(0, len(names), step)]
         self.getPlotItem().getAxis(side).setTicks([ticks])
 
     def _draw_gaps(self, columns: int, rows: int) -> None:

@@ -14,6 +14,7 @@ from PySide6.QtWidgets import QSplitter, QWidget
 from core.deltas.findings import Findings, Part
 from core.deltas.measures import straying
 from core.deltas.statistics import LOWEST_EXPONENT, MAGNITUDE_BINS
+from core.text import one_line
 from core.units import share_text
 from gui.pictures.columns_plot import ColumnsPlot
 from gui.pictures.histogram_plot import HistogramPlot
@@ -207,7 +208,7 @@ class MagnitudePicture(Picture):
             at = int(np.nanargmax(away))
             left = at < len(norms) / 2
             name = pg.TextItem(
-                f"{findings.models[number]} strays",
+                f"{one_line(findings.models[number])} strays",
                 color=self.palette().color(QPalette.ColorRole.Text),
                 anchor=(-0.05 if left else 1.05, 0.5),
             )

@@ -8,7 +8,6 @@ from PySide6.QtWidgets import (
     QApplication,
     QFrame,
     QHBoxLayout,
-    QLabel,
     QMenu,
     QPushButton,
     QStackedWidget,
@@ -31,6 +30,7 @@ from gui.pictures.selection import Selected, Selection
 from gui.pictures.shown import Shown
 from gui.pictures.source_line import SourceLine
 from gui.pictures.zero_deltas import ZeroDeltasPicture
+from gui.widgets.plain import PlainLabel
 from gui.widgets.theme import GRID, heading, secondary
 
 __all__ = ["PicturesPanel"]
@@ -246,7 +246,7 @@ class _Sentence(QWidget):
         self.setAutoFillBackground(True)
         self.setBackgroundRole(QPalette.ColorRole.Base)
         self._title = heading("")
-        self._text = QLabel()
+        self._text = PlainLabel()
         secondary(self._text)
         for label in (self._title, self._text):
             label.setWordWrap(True)

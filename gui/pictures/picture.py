@@ -17,11 +17,13 @@ from PySide6.QtWidgets import (
 )
 
 from core.deltas.findings import Findings
+from core.text import one_line
 from gui.pictures.plot import Plot
 from gui.pictures.selection import Selection
 from gui.pictures.shown import Shown
 from gui.pictures.table import Table
 from gui.widgets.fields import defer_to_window
+from gui.widgets.plain import PlainLabel
 from gui.widgets.theme import GRID, heading, model_colour, secondary
 
 __all__ = ["Legend", "Picture", "choice"]
@@ -264,12 +266,13 @@ class Legend(QLabel):
 
 def _escaped(name: str) -> str:
     """For rich text, on one line."""
+    name = one_line(name)
     for plain, entity in (("&", "&amp;"), ("<", "&lt;"), (" ", "&nbsp;"), ("-", "&#8209;")):
         name = name.replace(plain, entity)
     return name
 
 
 def _line(text: str) -> QLabel:
-    label = QLabel(text)
+    label = PlainLabel(text)
     label.setWordWrap(True)
     return label

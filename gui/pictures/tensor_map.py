@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtWidgets import QLabel, QPushButton, QStackedWidget, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QPushButton, QStackedWidget, QVBoxLayout, QWidget
 
 from core.deltas.tensor_view import TensorView
 from core.units import bytes_text, share_text
 from gui.pictures.heat_map import HeatMap
 from gui.pictures.scales import share_scale
+from gui.widgets.plain import PlainLabel
 from gui.widgets.theme import secondary
 from gui.words import grouped
 
@@ -35,7 +36,7 @@ class TensorMap(QStackedWidget):
         self._view: TensorView | None = None
         self._at: tuple[int, int] | None = None
         self.plot = HeatMap("Share of zero deltas by rows and columns of the matrix", "Column", "Row")
-        self._sentence = QLabel()
+        self._sentence = PlainLabel()
         self._sentence.setWordWrap(True)
         self._sentence.setAlignment(Qt.AlignmentFlag.AlignCenter)
         secondary(self._sentence)

@@ -10,6 +10,7 @@ from PySide6.QtCore import Slot
 from PySide6.QtWidgets import QWidget
 
 from core.deltas.findings import Findings
+from core.text import one_line
 from core.units import share_text
 from gui.pictures.heat_map import HeatMap
 from gui.pictures.picture import Picture, choice
@@ -152,10 +153,11 @@ class ZeroDeltasPicture(Picture):
     def _offer_models(self, findings: Findings) -> None:
         field = self.show_field
         offered = [field.itemText(at) for at in range(_FIRST_MODEL, field.count())]
-        if offered != list(findings.models):
+        names = [one_line(name) for name in findings.models]
+        if offered != names:
             while field.count() > _FIRST_MODEL:
                 field.removeItem(field.count() - 1)
-            for number, name in enumerate(findings.models):
+            for number, name in enumerate(names):
                 field.addItem(model_chip(number), name)
         model = self.selection.value.model
         field.setCurrentIndex(self._overview if model is None else _FIRST_MODEL + model)

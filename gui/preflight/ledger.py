@@ -10,7 +10,6 @@ from PySide6.QtWidgets import (
     QAbstractItemView,
     QDialog,
     QHBoxLayout,
-    QLabel,
     QLineEdit,
     QTableView,
     QVBoxLayout,
@@ -19,6 +18,7 @@ from PySide6.QtWidgets import (
 
 from gui.preflight.ledger_model import Column, LedgerModel
 from gui.preflight.report import LedgerRow
+from gui.widgets.plain import PlainLabel
 from gui.widgets.theme import GRID, secondary
 from gui.words import grouped, plural
 
@@ -51,7 +51,7 @@ class LedgerDialog(QDialog):
         self.search_field.setPlaceholderText("Search: q_proj, copied, bf16, …")
         self.search_field.setClearButtonEnabled(True)
         self.search_field.setAccessibleName("Search the tensors")
-        self._count = QLabel()
+        self._count = PlainLabel()
         secondary(self._count)
         top = QHBoxLayout()
         top.setSpacing(2 * GRID)

@@ -8,7 +8,9 @@ from typing import Any
 
 from PySide6.QtCore import QObject, Qt
 
+from core.text import one_line
 from gui.preflight.report import LedgerRow
+from gui.widgets.plain import tool_tip
 from gui.widgets.table_model import Index, TableModel
 
 __all__ = ["Column", "LedgerModel"]
@@ -100,8 +102,10 @@ class LedgerModel(TableModel):
         if not index.isValid() or index.row() >= len(self._shown):
             return None
         row, column = self._shown[index.row()], Column(index.column())
-        if role in (Qt.ItemDataRole.DisplayRole, Qt.ItemDataRole.ToolTipRole):
-            return _texts(row)[column]
+        if role == Qt.ItemDataRole.DisplayRole:
+            return one_line(_texts(row)[column])
+        if role == Qt.ItemDataRole.ToolTipRole:
+            return tool_tip(_texts(row)[column])
         if role == Qt.ItemDataRole.TextAlignmentRole:
             return _alignment(column)
         return None

@@ -13,6 +13,7 @@ from core.units import bytes_text, count_text, duration_text
 from gui.preflight.ledger import LedgerDialog
 from gui.preflight.problem_list import ProblemList
 from gui.preflight.report import PlanReport
+from gui.widgets.plain import PlainLabel, tool_tip
 from gui.widgets.theme import GRID, accent_button, heading, secondary
 from gui.words import grouped
 
@@ -73,10 +74,10 @@ class PreflightPanel(QWidget):
         self._slow.setInterval(_SLOW_MS)
         self._slow.timeout.connect(self._on_slow)
         self.ledger: LedgerDialog | None = None
-        self._doing = QLabel()
+        self._doing = PlainLabel()
         secondary(self._doing)
-        self._values = {title: QLabel(_UNKNOWN) for title, _ in _FACTS}
-        self._tensors = QLabel()
+        self._values = {title: PlainLabel(_UNKNOWN) for title, _ in _FACTS}
+        self._tensors = PlainLabel()
         self.ledger_button = QToolButton()
         self.ledger_button.setText("Show…")
         self.ledger_button.setAccessibleName("Show what happens to each tensor")
@@ -196,7 +197,7 @@ class PreflightPanel(QWidget):
     def _update(self) -> None:
         ready = self._report is not None and not self._report.errors
         self.merge_button.setEnabled(ready and not self._merging and not self._wish)
-        self.merge_button.setToolTip(self.reason or "")
+        self.merge_button.setToolTip(tool_tip(self.reason or ""))
         self.cancel_button.setEnabled(self._wish or (self._merging and not self._cancelling))
         self.ledger_button.setEnabled(self._report is not None and bool(self._report.ledger))
         self._doing.setText(self._doing_text())
@@ -298,6 +299,6 @@ def _ledger_text(report: PlanReport) -> str:
 
 
 def _title(text: str) -> QLabel:
-    label = QLabel(text)
+    label = PlainLabel(text)
     secondary(label)
     return label

@@ -10,6 +10,7 @@ from PySide6.QtGui import QPainter, QPaintEvent, QPalette, QResizeEvent
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QScrollArea, QToolButton, QVBoxLayout, QWidget
 
 from gui.preflight.report import Problem
+from gui.widgets.plain import PlainLabel, plain_lines
 from gui.widgets.theme import ERROR, GRID, accent_of
 
 __all__ = ["ProblemList"]
@@ -85,7 +86,7 @@ class ProblemList(QScrollArea):
             row.show_requested.connect(self.show_requested)
             layout.addWidget(row)
         if not self._rows:
-            label = QLabel(note)
+            label = PlainLabel(note)
             label.setWordWrap(True)
             label.setForegroundRole(QPalette.ColorRole.PlaceholderText)
             layout.addWidget(label)
@@ -124,7 +125,7 @@ class _Row(QFrame):
         self._wrong = wrong
         words = "Details…" if problem.failure is not None else "Show me"
         self.link = _link(words) if problem.target or problem.failure is not None else None
-        self.text = f"{problem.message} {problem.hint or ''}".strip()
+        self.text = plain_lines(f"{problem.message} {problem.hint or ''}".strip())
         self._message = _text_label(problem.message)
         texts = QVBoxLayout()
         texts.setSpacing(0)
@@ -162,7 +163,7 @@ def _text_label(text: str) -> QLabel:
 
 def _breakable(text: str) -> str:
     """`text` with places at which long paths and names can be broken."""
-    return re.sub(r"([/\\._])(?=\S)", "\\1\u200b", text)
+    return re.sub(r"([/\\._])(?=\S)", "\\1\u200b", plain_lines(text))
 
 
 def _link(text: str) -> QToolButton:

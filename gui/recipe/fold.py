@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from PySide6.QtCore import Qt, Signal, Slot
-from PySide6.QtWidgets import QLabel, QToolButton, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QToolButton, QVBoxLayout, QWidget
 
+from gui.widgets.plain import PlainLabel
 from gui.widgets.theme import GRID, secondary
 
 __all__ = ["Fold"]
@@ -31,7 +32,7 @@ class Fold(QWidget):
         self.button.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
         self.button.setAutoRaise(True)
         self.button.setToolTip(tip)
-        self.summary_label = QLabel()
+        self.summary_label = PlainLabel()
         self.summary_label.setWordWrap(True)
         self.summary_label.setIndent(3 * GRID)
         secondary(self.summary_label)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from PySide6.QtCore import QTimer, Signal, Slot
 from PySide6.QtGui import QDragEnterEvent, QDropEvent, QShowEvent
-from PySide6.QtWidgets import QLabel, QLineEdit, QPushButton, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QLineEdit, QPushButton, QVBoxLayout, QWidget
 
 from core.units import bytes_text
 from gui.document.merge_setup import free_name
@@ -17,6 +17,7 @@ from gui.jobs import Job, JobKeeper
 from gui.widgets.choosing import choose_folder
 from gui.widgets.dropped import dropped_paths, sort_dropped
 from gui.widgets.fields import defer_to_window, name_field, side_by_side
+from gui.widgets.plain import PlainLabel
 from gui.widgets.theme import GRID, secondary
 
 __all__ = ["FreeSpaceJob", "OutputField"]
@@ -54,7 +55,7 @@ class OutputField(QWidget):
         self.choose_button = QPushButton("Choose…")
         self.choose_button.setAccessibleName("Choose where the output folder goes")
         self.choose_button.setToolTip("Choose the folder in which the output folder will be made")
-        self.space_label = QLabel(" ")
+        self.space_label = PlainLabel(" ")
         self.space_label.setAccessibleName("Free space")
         secondary(self.space_label)
         layout = QVBoxLayout(self)

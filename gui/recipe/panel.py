@@ -32,6 +32,7 @@ from gui.recipe.rules.panel import RulesPanel
 from gui.recipe.seed_field import SeedField
 from gui.settings import Settings
 from gui.widgets.fields import align_labels, defer_to_window, form_layout, name_field
+from gui.widgets.plain import PlainLabel
 from gui.widgets.theme import GRID, heading, secondary
 
 __all__ = ["RecipePanel"]
@@ -78,7 +79,7 @@ class RecipePanel(QWidget):
         self.parameters = ParameterForm()
         self.seed = SeedField()
         self.output = OutputField(jobs)
-        self.others_label = QLabel()
+        self.others_label = PlainLabel()
         self.others_label.setWordWrap(True)
         secondary(self.others_label)
         self.forget_button = QPushButton("Forget")
@@ -298,7 +299,7 @@ class RecipePanel(QWidget):
         row.setSpacing(GRID)
         row.addWidget(self.others_label, 1)
         row.addWidget(self.forget_button)
-        self._below.addRow(QLabel("Also"), others)
+        self._below.addRow(PlainLabel("Also"), others)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(GRID)
@@ -400,6 +401,6 @@ def _open_link(address: str) -> None:
 
 
 def _label(text: str, field: QWidget) -> QLabel:
-    label = QLabel(text)
+    label = PlainLabel(text)
     label.setBuddy(field)
     return label

@@ -6,13 +6,14 @@ import sys
 from collections.abc import Mapping
 
 from PySide6.QtCore import Signal
-from PySide6.QtWidgets import QCheckBox, QComboBox, QLabel, QSpinBox, QWidget
+from PySide6.QtWidgets import QCheckBox, QComboBox, QSpinBox, QWidget
 
 from core.errors import RecipeError
 from core.methods import MethodSpec, ParameterSpec, ParameterValue
 from gui.document.merge_setup import form_parameters
 from gui.document.parameter_texts import help_text
 from gui.widgets.fields import ExactSpinBox, defer_to_window, form_layout, name_field
+from gui.widgets.plain import PlainLabel
 
 __all__ = ["ParameterForm"]
 
@@ -55,11 +56,11 @@ class ParameterForm(QWidget):
             field = _field(spec)
             if isinstance(field, QCheckBox):
                 field.toggled.connect(self.changed)
-                self.form.addRow(QLabel(), field)  # a label that is aligned with the others
+                self.form.addRow(PlainLabel(), field)  # a label that is aligned with the others
             else:
                 signal = field.currentIndexChanged if isinstance(field, QComboBox) else field.valueChanged
                 signal.connect(self.changed)
-                label = QLabel(spec.title)
+                label = PlainLabel(spec.title)
                 label.setBuddy(field)
                 self.form.addRow(label, field)
             self.fields[spec.name] = field

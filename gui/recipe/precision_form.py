@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtCore import Signal, Slot
 from PySide6.QtGui import QShowEvent
-from PySide6.QtWidgets import QComboBox, QLabel, QSpinBox, QWidget
+from PySide6.QtWidgets import QComboBox, QSpinBox, QWidget
 
 from core.dtypes import FLOATS
 from core.units import bytes_text
@@ -17,6 +17,7 @@ from gui.document.merge_setup import MergeSetup
 from gui.jobs import JobKeeper
 from gui.recipe.devices_job import DevicesJob
 from gui.widgets.fields import ExactSpinBox, NumberOrNothing, defer_to_window, form_layout, name_field
+from gui.widgets.plain import PlainLabel
 from gui.words import plural, weight_text
 
 if TYPE_CHECKING:
@@ -101,7 +102,7 @@ class PrecisionForm(QWidget):
                 "The largest size of one file of the merged model. Default 5 GB.",
             ),
         ):
-            label = QLabel(title)
+            label = PlainLabel(title)
             label.setBuddy(field)
             defer_to_window(field)
             name_field(field, title, tip)

@@ -14,6 +14,7 @@ from core.units import bytes_text, duration_text
 from gui.failure import Failure
 from gui.run.result import MergeResult, PlanSummary
 from gui.widgets.messages import ElidedLabel, MessagePanel
+from gui.widgets.plain import PlainLabel
 from gui.widgets.theme import GRID, secondary
 from gui.words import plural
 
@@ -152,7 +153,7 @@ def title_text(progress: Progress) -> str:
 
 def _fact(widest: str, tool_tip: str) -> QLabel:
     """A number whose changes move nothing beside it."""
-    label = QLabel()
+    label = PlainLabel()
     label.setMinimumWidth(label.fontMetrics().horizontalAdvance(widest) + GRID)
     label.setToolTip(tool_tip)
     return label

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from html import escape
 
 from PySide6.QtCore import QEvent, QObject, Qt
 from PySide6.QtGui import QKeyEvent, QKeySequence, QValidator
@@ -48,7 +49,7 @@ def name_field(field: QWidget, name: str, tip: str) -> None:
     """Say what `field` is, to screen readers and in its tool tip."""
     field.setAccessibleName(name)
     field.setAccessibleDescription(tip)
-    field.setToolTip(f"<p>{tip}</p>")  # rich text wraps
+    field.setToolTip(f"<p>{escape(tip)}</p>")  # rich text wraps
 
 
 def form_layout(parent: QWidget) -> QFormLayout:

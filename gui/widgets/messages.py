@@ -12,7 +12,6 @@ from PySide6.QtWidgets import (
     QDialogButtonBox,
     QFrame,
     QHBoxLayout,
-    QLabel,
     QPlainTextEdit,
     QPushButton,
     QToolButton,
@@ -20,7 +19,9 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
+from core.text import message_text, one_line
 from gui.failure import Failure
+from gui.widgets.plain import PlainLabel, plain_lines, tool_tip
 from gui.widgets.theme import ERROR, GRID, SUCCESS, accent_of
 
 __all__ = ["DetailsDialog", "ElidedLabel", "MessagePanel", "without_icons"]
@@ -134,11 +135,12 @@ class MessagePanel(QFrame):
 
     def _fill(self, colour: QColor, message: str, hint: str | None, actions: Sequence[str]) -> None:
         self._colour = colour
+        message, hint = plain_lines(message), plain_lines(hint or "")
         self._message.setText(message)
-        self._hint.setText(hint or "")
+        self._hint.setText(hint)
         self._hint.setVisible(bool(hint))
         self._offer(actions)
-        self.setAccessibleName(f"{message} {hint or ''}")
+        self.setAccessibleName(f"{message} {hint}")
 
     def _offer(self, actions: Sequence[str]) -> None:
         for button in self._buttons:
@@ -176,7 +178,7 @@ class DetailsDialog(QDialog):
         super().__init__(parent)
         self.setWindowTitle("Paramosaic")
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        self.details = failure.details or ""
+        self.details = "\n".join(map(one_line, (failure.details or "").splitlines()))
         details = QPlainTextEdit(self.details)
         details.setReadOnly(True)
         details.setLineWrapMode(QPlainTextEdit.LineWrapMode.NoWrap)
@@ -197,16 +199,16 @@ class DetailsDialog(QDialog):
         self.resize(80 * GRID, 50 * GRID)
 
 
-class ElidedLabel(QLabel):
+class ElidedLabel(PlainLabel):
     """One line that is shortened in the middle where there is no room for it."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+        super().__init__("", parent)
         self._full = ""
         self.setMinimumWidth(8 * GRID)
 
     def set_full_text(self, text: str) -> None:
-        self._full = text
+        self._full = message_text(text)
         self._elide()
 
     def event(self, event: QEvent) -> bool:
@@ -217,7 +219,7 @@ class ElidedLabel(QLabel):
     def _elide(self) -> None:
         shown = self.fontMetrics().elidedText(self._full, Qt.TextElideMode.ElideMiddle, self.width())
         self.setText(shown)
-        self.setToolTip(self._full if shown != self._full else "")
+        self.setToolTip(tool_tip(self._full) if shown != self._full else "")
 
 
 def without_icons(dialog: QWidget) -> None:
@@ -226,9 +228,8 @@ def without_icons(dialog: QWidget) -> None:
         button.setIcon(QIcon())
 
 
-def _text_label(text: str = "") -> QLabel:
-    label = QLabel(text)
+def _text_label(text: str = "") -> PlainLabel:
+    label = PlainLabel(text)
     label.setWordWrap(True)
-    label.setTextFormat(Qt.TextFormat.PlainText)
     label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
     return label

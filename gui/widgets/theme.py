@@ -8,6 +8,8 @@ from PySide6.QtCore import Qt
 from PySide6.QtGui import QColor, QFont, QGuiApplication, QPalette
 from PySide6.QtWidgets import QApplication, QLabel, QPushButton, QWidget
 
+from gui.widgets.plain import PlainLabel
+
 __all__ = [
     "ERROR",
     "GRID",
@@ -159,7 +161,7 @@ def _equally_light(hue: float) -> QColor:
 
 def heading(text: str) -> QLabel:
     """A label in the one size for headings."""
-    label = QLabel(text)
+    label = PlainLabel(text)
     font = QFont(label.font())
     font.setPointSizeF(font.pointSizeF() * 1.15)
     font.setWeight(QFont.Weight.DemiBold)

@@ -10,6 +10,7 @@ from PySide6.QtWidgets import QMainWindow, QMenu, QMessageBox
 
 from gui.document.document import Document
 from gui.widgets.messages import without_icons
+from gui.widgets.plain import menu_text, tool_tip
 from gui.window.layout import WindowLayout
 from gui.window.panels import Panels
 from gui.window.recipes import Recipes
@@ -134,8 +135,8 @@ class Actions(QObject):
     def _fill_recent(self) -> None:
         self._recent.clear()
         for number, path in enumerate(self._document.recent, start=1):
-            entry = self._recent.addAction(f"&{number} {path.name}")
-            entry.setToolTip(str(path))
+            entry = self._recent.addAction(f"&{number} {menu_text(path.name)}")
+            entry.setToolTip(tool_tip(str(path)))
             entry.setData(str(path))
             entry.triggered.connect(lambda _, path=path: self._open(path))
         self._recent.setToolTipsVisible(True)

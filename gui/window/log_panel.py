@@ -11,7 +11,7 @@ from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QFileDialog, QHBoxLayout, QPlainTextEdit, QToolButton, QVBoxLayout, QWidget
 
 from core.errors import os_error_text
-from core.text import one_line
+from core.text import message_text
 from gui.widgets.theme import ERROR, GRID
 
 __all__ = ["LogPanel"]
@@ -64,7 +64,7 @@ class LogPanel(QWidget):
 
     def add(self, text: str, kind: str = "info") -> None:
         """Note `text`, of one line or more; `kind` is "info", "warning" or "error"."""
-        lines = [one_line(line) for line in f"{_MARKS[kind]}{text}".splitlines()] or [""]
+        lines = [message_text(line) for line in f"{_MARKS[kind]}{text}".splitlines()] or [""]
         lines = [f"{datetime.now():%H:%M:%S}\t{lines[0]}", *(f"\t{line}" for line in lines[1:])]
         colour = f"color: {ERROR.name()}" if kind == "error" else ""
         for line in lines:

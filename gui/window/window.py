@@ -11,6 +11,7 @@ from PySide6.QtGui import QCloseEvent, QDesktopServices, QDragEnterEvent, QDropE
 from PySide6.QtWidgets import QMainWindow, QPushButton
 
 from core.runs.history import History, HistoryEntry
+from core.text import message_text
 from gui.document.document import Document
 from gui.document.merge_setup import MergeSetup, free_name, output_beside
 from gui.failure import Failure
@@ -351,7 +352,7 @@ class MainWindow(QMainWindow):
 
     @Slot(str)
     def _note(self, text: str) -> None:
-        self.statusBar().showMessage(text, _NOTE_MS)
+        self.statusBar().showMessage(message_text(text), _NOTE_MS)
 
     # -- Qt
 

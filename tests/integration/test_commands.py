@@ -54,13 +54,31 @@ class TestStatus:
             *(["merge", "recipe.yaml", "--out", "out", "--threads", threads] for threads in ("0", "x")),
             *(
                 ["merge", "recipe.yaml", "--out", "out", "--shard-size", size]
-                for size in ("x", "", "0", "-1", "5PB", "nan", "1e3", "0.1", "9" * 400 + "GB")
+                for size in (
+                    "x",
+                    "",
+                    "0",
+                    "-1",
+                    "5PB",
+                    "nan",
+                    "1e3",
+                    "0.1",
+                    "9" * 400 + "GB",
+                    "1e999GB",
+                    "٥GB",
+                )
             ),
             ["plan"],
             ["verify"],
             ["inspect", "base"],
             ["inspect", "base", "a", "--sample", "x"],
-            *(["inspect", "base", "a", "--weights", weights] for weights in ("", "x", "1,,2", "1;2")),
+            *(
+                ["inspect", "base", "a", "--weights", weights]
+                for weights in ("", "x", "1,,2", "1;2", "1_0", "٥")
+            ),
+            ["inspect", "base", "a", "--sample", "1" * 5000 + "x"],
+            ["merge", "recipe.yaml", "--out", "out", "--seed", "1" * 5000],
+            ["merge", "recipe.yaml", "--out", "out", "--\u202e"],
         ],
         ids=lambda arguments: " ".join(arguments)[-40:],
     )
@@ -73,6 +91,8 @@ class TestStatus:
         assert result.stdout == ""
         assert result.stderr.startswith("Usage: paramosaic")
         assert result.stderr.splitlines()[-1].startswith("Error: ")
+        assert len(result.stderr) < 2500
+        assert "\u202e" not in result.stderr
         assert workshop.snapshot() == before
 
     def test_what_cannot_be_read_is_no_usage_error(
@@ -97,6 +117,18 @@ class TestStatus:
         assert said.returncode == 1
         assert said.stdout == ""
         assert said.stderr == f"error: cannot read the recipe {workshop.folder}/nope.yaml: {os.strerror(2)}\n"
+
+
+def test_messages_are_bounded_and_show_what_is_unseen(workshop: Any) -> None:
+    for name in ("x" * 10**5, "a/" * 3000, "a\u202eb\U000e0041\u200b" * 50):
+        said = workshop.refuse("plan", workshop.folder / name)
+        assert len(said) < 2500
+        assert not {"\u202e", "\U000e0041", "\u200b"} & set(said)
+        assert said.startswith("error: cannot read the recipe ")
+    shapes = {"x" * 10**5: (4, 4)}
+    for seed, name in enumerate(("base", "a", "b")):
+        workshop.model(name, seed=seed, shapes=shapes if name != "b" else {"y": (4, 4)})
+    assert len(workshop.refuse("plan", workshop.recipe())) < 2500
 
 
 class TestRefusalsAreQuick:

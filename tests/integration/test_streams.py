@@ -94,12 +94,18 @@ class TestPlan:
         with open("/dev/full", "w") as full:
             done = process("plan", recipe, stdout=full, stderr=subprocess.PIPE)
             assert done.returncode == 1
-            assert done.stderr.splitlines()[0] == "error: the standard output: No space left on device"
+            assert (
+                done.stderr.splitlines()[0]
+                == "error: cannot write to the standard output: No space left on device"
+            )
             assert process("plan", recipe, stdout=full, stderr=full).returncode == 1
 
     def test_closed(self, workshop: Any) -> None:
         done = process("plan", workshop.trio(), stderr=subprocess.PIPE, preexec_fn=closing(1))
-        assert (done.returncode, done.stderr) == (1, "error: the standard output: Bad file descriptor\n")
+        assert (done.returncode, done.stderr) == (
+            1,
+            "error: cannot write to the standard output: Bad file descriptor\n",
+        )
 
 
 def test_refusals_with_nobody_to_hear_them(workshop: Any) -> None:

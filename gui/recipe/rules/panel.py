@@ -15,6 +15,7 @@ from gui.document.parameter_texts import parameter_title, within_sentence
 from gui.recipe.rules.rows import ruled_parameters
 from gui.recipe.rules.table_model import Column, RulesModel
 from gui.recipe.rules.table_view import RulesView
+from gui.widgets.plain import PlainLabel
 from gui.widgets.theme import GRID, secondary
 from gui.words import grouped, plural
 
@@ -272,7 +273,7 @@ def _listed(titles: Sequence[str]) -> str:
 
 
 def _quiet_label() -> QLabel:
-    label = QLabel()
+    label = PlainLabel()
     label.setWordWrap(True)
     label.setTextFormat(Qt.TextFormat.PlainText)
     secondary(label)

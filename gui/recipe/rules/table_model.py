@@ -13,12 +13,14 @@ from PySide6.QtGui import QFont, QGuiApplication, QPalette
 
 from core.checkpoint.model import model_names
 from core.methods import MethodSpec, ParameterSpec, ParameterValue
+from core.text import one_line
 from gui.document.merge_setup import MergeSetup, Rule
 from gui.document.parameter_texts import parameter_title
 from gui.recipe.rules.checks import Finding, check_rows
 from gui.recipe.rules.rows import RuleRow, TensorNames, rows_of, ruled_parameters, rules_of
 from gui.recipe.rules.text import Refused, value_text, values_from_text, where_from_text, where_text
 from gui.widgets.chips import model_chip
+from gui.widgets.plain import tool_tip
 from gui.widgets.table_model import ROOT, Index, TableModel
 from gui.widgets.theme import ERROR
 from gui.words import grouped, plural
@@ -242,7 +244,7 @@ class RulesModel(TableModel):
         at, column = index.row(), Column(index.column())
         row, finding = self.rows[at], self.findings[at]
         if role == Qt.ItemDataRole.DisplayRole:
-            return self._shown(row, finding, column)
+            return one_line(self._shown(row, finding, column))
         if role == Qt.ItemDataRole.EditRole:
             return self._typed(row, finding, column)
         if role == Qt.ItemDataRole.DecorationRole and column is Column.MODEL and row.model is not None:
@@ -250,7 +252,7 @@ class RulesModel(TableModel):
         if role == Qt.ItemDataRole.TextAlignmentRole:
             return _alignment(column)
         if role == Qt.ItemDataRole.ToolTipRole:
-            return self._tool_tip(row, finding)
+            return tool_tip(self._tool_tip(row, finding))
         if role == Qt.ItemDataRole.AccessibleTextRole and column is Column.TENSORS:
             return " ".join(filter(None, (finding.problem, self._count_text(finding))))
         if role == Qt.ItemDataRole.FontRole and column is Column.TENSORS and finding.problem:

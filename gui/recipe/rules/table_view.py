@@ -28,9 +28,11 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
+from core.text import one_line
 from gui.document.parameter_texts import parameter_title
 from gui.recipe.rules.table_model import Column, RulesModel
 from gui.widgets.chips import model_chip
+from gui.widgets.plain import tool_tip
 from gui.widgets.theme import ERROR, GRID
 
 __all__ = ["RulesView"]
@@ -210,7 +212,7 @@ class _TextDelegate(_RulesDelegate):
         if refusal:
             colours.setColor(QPalette.ColorRole.Text, ERROR)
         editor.setPalette(colours)
-        editor.setToolTip(refusal)
+        editor.setToolTip(tool_tip(refusal))
         self.refused.emit(refusal)
 
 
@@ -227,7 +229,7 @@ class _ChoiceDelegate(_RulesDelegate):
         else:
             editor.addItem("All sub-models", None)
             for folder, name in self._model.models(index.row()).items():
-                editor.addItem(model_chip(self._model.chip_number(folder)), name, folder)
+                editor.addItem(model_chip(self._model.chip_number(folder)), one_line(name), folder)
         editor.activated.connect(lambda: self._take(editor))
         QTimer.singleShot(0, editor, editor.showPopup)
         return editor

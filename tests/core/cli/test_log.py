@@ -70,6 +70,17 @@ class TestTheFile:
         assert all(path.stat().st_size <= 1000 for path in tmp_path.iterdir())
         assert lines(tmp_path)[-1].endswith("record 99")
 
+    def test_lines_are_bounded_and_show_what_is_unseen(self, tmp_path: Path) -> None:
+        with Log(tmp_path):
+            CORE.info("of %s", "x" * 10**6)
+            try:
+                raise ValueError("\u202e\u2066" * 10**5)
+            except ValueError:
+                CORE.exception("failed")
+        text = (tmp_path / LOG_NAME).read_text()
+        assert text.isascii() or set(text) - set("…") <= set(map(chr, range(128)))
+        assert max(map(len, text.splitlines())) <= 2000
+
     @pytest.mark.parametrize("obstacle", ["a file", "not allowed", "full"])
     def test_a_folder_that_cannot_be_written_is_no_matter(
         self,
