@@ -5,8 +5,9 @@ hold after the first so many of them:
 
 - What a file had when it was last synced is there. Of what was written to it later, each page of 4 KiB may be
   there as of any moment since, its size may be any that it had since, and what is missing is zeros.
-- The names in a folder as of when it was last synced are there. Of the changes since, in their order, the first
-  so many are, as the journals of ext4 and xfs keep it. A rename from folder to folder is in both or in neither.
+- The names in a folder as of when it was last synced are there. Of the changes since, in their order, the
+  first so many are, as the journals of ext4 and xfs keep it. A rename from folder to folder is in both or in
+  neither.
 """
 
 from __future__ import annotations

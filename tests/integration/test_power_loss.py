@@ -99,7 +99,7 @@ def test_the_power_goes_at_any_moment(inputs: Path, tmp_path: Path, way: str, me
 
 
 def test_a_merge_that_does_not_sync_is_found_out(inputs: Path, tmp_path: Path) -> None:
-    with mock.patch.object(WriteFile, "sync", lambda self: None):
+    with mock.patch.object(WriteFile, "sync"):
         lost = PowerLoss(inputs, tmp_path, "parameter_selection", "fresh")
     with pytest.raises(AssertionError, match="wrong under its name"):
         lost.lose(len(lost.recorder.calls), False)
