@@ -173,7 +173,10 @@ class _Run:
             record = self._work(staging, companions, chosen, **how)
             staging.finish(overwrite=overwrite, note=self._note)
         except BaseException as error:
+            given_away = isinstance(error, OSError | OutputError) and not staging.is_there()
             self._end(staging, error, keep)
+            if given_away:
+                raise staging.not_ours() from error
             if isinstance(error, OSError):
                 raise OutputError(
                     f"{error.filename or staging.folder.path}: {os_error_text(error)}"
@@ -352,7 +355,7 @@ class _Run:
                     staging.note([changed_entry(error.path)])
                 except MergeError as failed:
                     _log.warning("the journal cannot be written: %s", failed)
-            if isinstance(error, MergeError):
+            if isinstance(error, MergeError) and staging.is_there():
                 error.kept = staging.folder.path
             staging.leave()
         else:
