@@ -131,7 +131,8 @@ def _fork(job: dict[str, Any], work: Callable[[dict[str, Any]], None], said: Pat
         try:
             work(job)
         except BaseException as error:
-            said.write_text(f"{type(error).__name__}: {error}")
+            kept = getattr(error, "kept", None)
+            said.write_text(f"{type(error).__name__}: {error}; kept: {kept}")
         finally:
             os._exit(0)
     return child
