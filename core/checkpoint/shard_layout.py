@@ -12,6 +12,9 @@ from core.dtypes import DType
 
 __all__ = ["OutputTensor", "Placement", "ShardLayout", "index_json", "lay_out"]
 
+_MOST_TENSORS = 20_000
+"""In one file: of names of a thousand characters that is a header of 20 MB, less than MAX_HEADER_BYTES."""
+
 
 @dataclass(frozen=True, slots=True)
 class OutputTensor:
@@ -46,13 +49,14 @@ def lay_out(
 ) -> tuple[tuple[ShardLayout, ...], dict[str, Placement]]:
     """Distribute `tensors`, in order, over files of at most `shard_size_bytes` of data each.
 
-    A tensor larger than that gets a file of its own. Within a file wider types come first, so that
+    A tensor larger than that gets a file of its own, and no file more tensors than we read back. Within a file wider types come first, so that
     every tensor is aligned to its element size, as the safetensors library has it.
     """
     groups: list[list[OutputTensor]] = [[]]
     filled = 0
     for tensor in tensors:
-        if groups[-1] and filled + tensor.size_bytes > shard_size_bytes:
+        group = groups[-1]
+        if group and (filled + tensor.size_bytes > shard_size_bytes or len(group) == _MOST_TENSORS):
             groups.append([])
             filled = 0
         groups[-1].append(tensor)

@@ -111,15 +111,17 @@ class Staging:
             with contextlib.suppress(FileExistsError):
                 disk.system.make_folder(self.folder.name(OWN_FOLDER), within=self.folder.descriptor)
             self._ownership = Ownership(self.folder, self.run_id, take_over=take_over)
-        except OSError as error:
+        except BaseException as error:
+            given_away = isinstance(error, OSError | OutputError) and not self.folder.is_at(path)
             self._undo_new(found)
-            raise write_error(error, path / OWN_FOLDER) from error
-        except BaseException:
-            self._undo_new(found)
+            if given_away:
+                raise self.not_ours() from error
+            if isinstance(error, OSError):
+                raise write_error(error, path / OWN_FOLDER) from error
             raise
         try:
             if not self.folder.is_at(path):  # removed between the two steps
-                raise self._not_ours()
+                raise self.not_ours()
             if found:
                 self._read_journal()
         except BaseException:
@@ -215,8 +217,20 @@ class Staging:
     @addressed(field="out")
     def check_ours(self) -> None:
         """Raises OutputError where the staging folder's name leads to another folder or owner by now."""
-        if not self.folder.is_at(staging_path(self.out)) or self._ownership.is_lost():
-            raise self._not_ours()
+        if not self.is_there() or self._ownership.is_lost():
+            raise self.not_ours()
+
+    def is_there(self) -> bool:
+        """Whether the staging folder's name still leads to this folder."""
+        return self.folder.is_at(staging_path(self.out))
+
+    def not_ours(self) -> OutputError:
+        """What to say then."""
+        return OutputError(
+            f"{self.folder.path} was removed, or taken by another merge, while this one ran in it",
+            hint="nothing of the other was touched; begin again, or choose another output folder",
+            path=self.folder.path,
+        )
 
     @addressed(field="out")
     def finish(self, *, overwrite: bool, note: Callable[[str], None]) -> None:
@@ -252,10 +266,12 @@ class Staging:
             if os.name == "nt":  # which renames no folder with open files in it
                 self._let_go()
             disk.system.rename(self.folder.path, self.out)
+            if not self.folder.is_at(self.out):  # it was given away between the check and the rename
+                disk.system.rename(self.out, self.folder.path)
+                self._put_back(aside)
+                raise self.not_ours()
         except OSError as error:
-            if aside is not None and not os.path.lexists(self.out):
-                with contextlib.suppress(OSError):
-                    disk.system.rename(aside, self.out)
+            self._put_back(aside)
             raise OutputError(
                 f"the merge is done, but cannot rename {self.folder.path} to {self.out}: "
                 f"{os_error_text(error)}",
@@ -284,6 +300,11 @@ class Staging:
         self._let_go()
 
     # -- inside
+
+    def _put_back(self, aside: Path | None) -> None:
+        if aside is not None and not os.path.lexists(self.out):
+            with contextlib.suppress(OSError):
+                disk.system.rename(aside, self.out)
 
     def _tidy_up(self, aside: Path | None, doomed: list[str], note: Callable[[str], None]) -> None:
         """Remove what is not needed any more. The output is whole, whatever happens here."""
@@ -341,13 +362,6 @@ class Staging:
     def _name(self, name: str) -> str | Path:
         return self.folder.name(*name.split("/"))
 
-    def _not_ours(self) -> OutputError:
-        return OutputError(
-            f"{self.folder.path} was removed, or taken by another merge, while this one ran in it",
-            hint="nothing of the other was touched; begin again, or choose another output folder",
-            path=self.folder.path,
-        )
-
     def _let_go(self) -> None:
         if self._journal is not None:
             self._journal.close()
@@ -356,7 +370,7 @@ class Staging:
         self.folder.close()
 
     def _undo_new(self, found: bool) -> None:
-        if not found:
+        if not found and self.folder.is_at(self.folder.path):
             with contextlib.suppress(OSError, OutputError):
                 remove_own_folder(self.folder)
                 disk.system.remove_folder(self.folder.path)

@@ -30,7 +30,6 @@ from core.errors import (
     OutputError,
     VerificationError,
     merge_errors_only,
-    os_error_text,
 )
 from core.plan.chunking import CHUNK_BYTES, MEMORY_BUDGET_BYTES, default_threads, usable_threads
 from core.plan.merge_plan import MergePlan
@@ -176,14 +175,14 @@ class _Run:
             out,
         )
         try:
-            record = self._work(staging, companions, chosen, **how)
-            staging.finish(overwrite=overwrite, note=self._note)
+            with merge_errors_only():
+                record = self._work(staging, companions, chosen, **how)
+                staging.finish(overwrite=overwrite, note=self._note)
         except BaseException as error:
+            given_away = isinstance(error, MergeError) and not staging.is_there()
             self._end(staging, error, keep)
-            if isinstance(error, OSError):
-                raise OutputError(
-                    f"{error.filename or staging.folder.path}: {os_error_text(error)}"
-                ) from error
+            if given_away:
+                raise staging.not_ours() from error
             raise
         _log.info("run finished: %s s, %d bytes read", record.seconds, record.bytes_read)
         return record
@@ -359,7 +358,7 @@ class _Run:
                     staging.note([changed_entry(error.path)])
                 except MergeError as failed:
                     _log.warning("the journal cannot be written: %s", failed)
-            if isinstance(error, MergeError):
+            if isinstance(error, MergeError) and staging.is_there():
                 error.kept = staging.folder.path
             staging.leave()
         else:

@@ -69,7 +69,7 @@ class Faulty(Watched):
             "full": from there on there is no room; removing a file makes room for one write.
             "gone": from there on every call fails.
             "kill-before", "kill-after": the process kills itself. "kill-torn": the same in the middle of a
-            write; before any other call.
+            write; before any other call. "stop": it stops before the call, until it is told to go on.
         """
         self.at, self.kind = at, kind
         self.calls: list[str] = []
@@ -119,6 +119,12 @@ class Faulty(Watched):
 
     def _kill_before(self, *call: Any) -> Any:
         os.kill(os.getpid(), signal.SIGKILL)
+
+    def _stop(
+        self, name: str, do: Callable[..., Any], given: tuple[Any, ...], named: Mapping[str, Any]
+    ) -> Any:
+        os.kill(os.getpid(), signal.SIGSTOP)
+        return do(*given, **named)
 
     def _kill_torn(
         self, name: str, do: Callable[..., Any], given: tuple[Any, ...], named: Mapping[str, Any]

@@ -1,6 +1,6 @@
 """A process that has everything imported and compiled, and forks one more for each merge that is to be killed.
 
-Started as a program it reads jobs from its input, a line of JSON each, and writes what became of them.
+Started as a program it reads what to do from its input, a line of JSON each, and writes what came of it.
 """
 
 from __future__ import annotations
@@ -23,37 +23,52 @@ __all__ = ["Children"]
 
 
 class Children:
-    """Merges in processes of their own, one at a time. A context manager."""
+    """Merges in processes of their own. A context manager."""
 
     def __init__(self) -> None:
         paths = [str(HERE.parent.parent), str(HERE), os.environ.get("PYTHONPATH", "")]
         alone = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}  # pools are no good to a fork
-        environment = os.environ | alone | {"PYTHONPATH": os.pathsep.join(paths)}
         self._process = subprocess.Popen(
             [sys.executable, __file__],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            env=environment,
+            env=os.environ | alone | {"PYTHONPATH": os.pathsep.join(paths)},
         )
 
-    def merge(self, **job: Any) -> dict[str, Any]:
-        """Run one merge.
+    def start(self, **job: Any) -> int:
+        """Begin a merge; returns its process.
 
         Args:
             job: "inputs", "parent", "method" and "options" as for `small_merges.Story`; "at" and "kind" for
-                `Faulty`; or "delay", the seconds after which it is killed. Without "at" the merge has two
-                threads and keeps a journal as it goes.
+                `Faulty`. Without "at" the merge has two threads and keeps a journal as it goes.
+        """
+        return int(self._ask(start=job)["pid"])
+
+    def wait(self, pid: int) -> dict[str, Any]:
+        """Return when a merge has stopped or ended.
 
         Returns:
-            "killed": whether it was; "seconds": from its fork to its end.
+            "stopped", "killed": whether it was; "seconds": since it began; "error": what the merge raised.
         """
+        return self._ask(wait=pid)
+
+    def merge(self, *, delay: float | None = None, **job: Any) -> dict[str, Any]:
+        """Both; it is killed after `delay` seconds."""
+        pid = self.start(**job)
+        if delay is not None:
+            time.sleep(delay)
+            os.kill(pid, signal.SIGKILL)  # it stays a process until it is waited for
+        answer = self.wait(pid)
+        assert answer["error"] is None, answer
+        return answer
+
+    def _ask(self, **what: Any) -> dict[str, Any]:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        self._process.stdin.write(json.dumps(job, default=str) + "\n")
+        self._process.stdin.write(json.dumps(what, default=str) + "\n")
         self._process.stdin.flush()
         answer: dict[str, Any] = json.loads(self._process.stdout.readline())
-        assert "error" not in answer, answer
         return answer
 
     def __enter__(self) -> Children:
@@ -73,7 +88,7 @@ def _serve() -> None:
     from unittest import mock
 
     from disk_faults import Faulty, in_place
-    from small_merges import SETTINGS, Story, make_inputs
+    from small_merges import Story, make_inputs
 
     from core import run_merge
     from core.run import journaling
@@ -88,36 +103,49 @@ def _serve() -> None:
             with mock.patch.object(journaling, "_EVERY_S", 0.001), mock.patch.object(journaling, "_PAUSE", 1):
                 run_merge(story.plan(), story.out, threads=2, chunk_bytes=1, **options)
 
-    with tempfile.TemporaryDirectory() as folder:  # everything is compiled once, here
+    with tempfile.TemporaryDirectory() as folder:
+        compiled = set()
+        begun: dict[int, tuple[float, Path]] = {}
         make_inputs(Path(folder) / "inputs")
-        for method in SETTINGS:
-            Story(Path(folder) / "inputs", Path(folder) / method, method).run()
-    for line in sys.stdin:
-        print(json.dumps(_killed(json.loads(line), work)), flush=True)
+        for number, line in enumerate(sys.stdin):
+            asked = json.loads(line)
+            if "start" in asked:
+                method = asked["start"].get("method", "parameter_selection")
+                if method not in compiled:
+                    compiled.add(method)
+                    Story(Path(folder) / "inputs", Path(folder) / method, method).run()
+                said = Path(folder) / str(number)
+                pid = _fork(asked["start"], work, said)
+                begun[pid] = time.monotonic(), said
+                answer: dict[str, Any] = {"pid": pid}
+            else:
+                answer = _waited(asked["wait"], *begun[asked["wait"]])
+            print(json.dumps(answer), flush=True)
 
 
-def _killed(job: dict[str, Any], work: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
-    threads = len(os.listdir("/proc/self/task")) if os.path.isdir("/proc/self/task") else 1
-    if threads != 1:
-        return {"error": f"{threads} threads: what is forked of them may hang"}
-    begun = time.monotonic()
+def _fork(job: dict[str, Any], work: Callable[[dict[str, Any]], None], said: Path) -> int:
+    if os.path.isdir("/proc/self/task") and len(os.listdir("/proc/self/task")) != 1:
+        raise RuntimeError("what is forked of other threads may hang")
     child = os.fork()
     if child == 0:
-        status = 1
         try:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
             work(job)
-            status = 0
+        except BaseException as error:
+            kept = getattr(error, "kept", None)
+            said.write_text(f"{type(error).__name__}: {error}; kept: {kept}")
         finally:
-            os._exit(status)
-    if "delay" in job:
-        time.sleep(job["delay"])
-        os.kill(child, signal.SIGKILL)
-    _, ended = os.waitpid(child, 0)
-    killed = os.WIFSIGNALED(ended)
-    if not killed and os.WEXITSTATUS(ended):
-        return {"error": "the merge failed"}
-    return {"killed": killed, "seconds": time.monotonic() - begun}
+            os._exit(0)
+    return child
+
+
+def _waited(pid: int, begun: float, said: Path) -> dict[str, Any]:
+    _, status = os.waitpid(pid, os.WUNTRACED)
+    return {
+        "stopped": os.WIFSTOPPED(status),
+        "killed": os.WIFSIGNALED(status),
+        "seconds": time.monotonic() - begun,
+        "error": said.read_text() if said.exists() else None,
+    }
 
 
 if __name__ == "__main__":
