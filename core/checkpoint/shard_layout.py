@@ -49,7 +49,8 @@ def lay_out(
 ) -> tuple[tuple[ShardLayout, ...], dict[str, Placement]]:
     """Distribute `tensors`, in order, over files of at most `shard_size_bytes` of data each.
 
-    A tensor larger than that gets a file of its own, and no file more tensors than we read back. Within a file wider types come first, so that
+    A tensor larger than that gets a file of its own, and no file gets more tensors than are read back.
+    Within a file wider types come first, so that
     every tensor is aligned to its element size, as the safetensors library has it.
     """
     groups: list[list[OutputTensor]] = [[]]
