@@ -164,6 +164,7 @@ class _Run:
         chosen = devices.choose_devices(device)
         self._token.raise_if_cancelled()
         staging = Staging(out, go_on=resume, take_over=take_over)
+        self._has_finished_parts = bool(staging.entries)
         _log.info(
             "run begun: %s of %d sub-models, %d tensors, %d bytes to read and %d to write, on %s, into %s",
             plan.recipe.method.name,
@@ -217,7 +218,6 @@ class _Run:
             digest.add(layout.header, 0)
         try:
             restored = self._sound(staging, restored, shards, workers)
-            self._has_finished_parts = bool(restored.parts)
             journaling = Journaling(plan, shards, staging.note, self._note)
             try:
                 work = MergeWork(

@@ -7,6 +7,7 @@ goes into the journal as soon as it is written.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import shutil
 from collections.abc import Callable, Iterator, Mapping
@@ -27,7 +28,7 @@ from core.run import merge as merge_module
 from core.run.journaling import Journaling
 from core.run.passes import Done
 from core.run.record import RunRecord
-from core.run.work import LATER, Work
+from core.run.work import LATER, Chunk, Work
 
 __all__ = ["Story", "contents", "in_order", "make_inputs", "same_output"]
 
@@ -45,15 +46,21 @@ SETTINGS: dict[str, tuple[int, dict[str, Any]]] = {
 class OneByOne:
     """A core.run.work.Executor without threads."""
 
+    def __init__(self, before: Callable[[int, Chunk], None] | None = None) -> None:
+        """`before` is called with the number of each chunk, and the chunk, before it is read."""
+        self._before = before
+
     def run(self, work: Work[Any, Any], *, slots: int, token: CancelToken, poll: Callable[[], None]) -> None:
         slot = work.slot()
         try:
-            while True:
+            for number in itertools.count():
                 token.raise_if_cancelled()
                 chunk = work.take()
                 if chunk is None:
                     break
                 assert chunk is not LATER, "one at a time there is always something to do"
+                if self._before is not None:
+                    self._before(number, chunk)
                 slot.fill(chunk)
                 slot.compute(chunk)
                 work.collect(slot.finish(chunk))
