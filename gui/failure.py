@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import traceback
 from dataclasses import dataclass
+from pathlib import Path
 
 from core import MergeError
 from core.text import message_text
@@ -22,17 +23,20 @@ class Failure:
         message: one sentence.
         hint: what to do about it, or None.
         details: a traceback where the fault is the program's own; None otherwise.
+        kept: the staging folder from which the merge that failed can go on; None where nothing is left.
     """
 
     message: str
     hint: str | None = None
     details: str | None = None
+    kept: Path | None = None
 
     @classmethod
     def of(cls, error: BaseException) -> Failure:
         """What to say about `error`."""
         if isinstance(error, MergeError):
-            return cls(sentence(error.message), sentence(error.hint) if error.hint else None)
+            hint = sentence(error.hint) if error.hint else None
+            return cls(sentence(error.message), hint, kept=error.kept)
         return cls(
             "Something went wrong that should not have.",
             "The details help to find the fault.",

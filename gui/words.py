@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 __all__ = [
+    "ago_text",
     "grouped",
     "number_from_text",
+    "percent_text",
     "plural",
     "signed_text",
     "weight_text",
@@ -12,6 +14,21 @@ __all__ = [
 
 
 _THIN = "\u202f"  # a narrow space at which no line breaks
+
+
+def ago_text(seconds: float) -> str:
+    """ "less than a minute ago", "5 min ago", "2 h ago", "3 days ago"."""
+    minutes = int(seconds // 60)
+    if minutes < 1:
+        return "less than a minute ago"
+    if minutes < 60:
+        return f"{minutes} min ago"
+    return f"{minutes // 60} h ago" if minutes < 48 * 60 else f"{minutes // (24 * 60)} days ago"
+
+
+def percent_text(fraction: float) -> str:
+    """ "62 %", "less than 1 %"; 100 % is said when nothing is left."""
+    return "less than 1 %" if 0 < fraction < 0.01 else f"{int(100 * fraction)} %"
 
 
 def grouped(count: int) -> str:

@@ -27,7 +27,6 @@ from core.errors import (
     Cancelled,
     InputChangedError,
     MergeError,
-    OutputError,
     VerificationError,
     merge_errors_only,
 )

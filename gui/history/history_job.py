@@ -6,16 +6,19 @@ import os
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from PySide6.QtCore import Signal
 
-from core import Cancelled, CancelToken
+from core import Cancelled, CancelToken, Leftover, MergeError, leftover_of
 from core.runs.history import History
 from gui.failure import Failure
 from gui.history.table_model import HistoryRow
 from gui.jobs import Job
 
 __all__ = ["HistoryJob", "HistoryRows"]
+
+_BROKEN_OFF = ("cancelled", "failed", "interrupted")
 
 
 @dataclass(frozen=True)
@@ -36,7 +39,7 @@ class HistoryRows:
 
 
 class HistoryJob(Job):
-    """Makes changes, reads everything, and looks which output folders are still there.
+    """Makes changes, reads everything, and looks which output folders are still there, and what was left.
 
     Signals:
         loaded(object): the HistoryRows; once, unless it is cancelled.
@@ -85,8 +88,20 @@ class HistoryJob(Job):
         self._token.raise_if_cancelled()
         contents = self._history.read()
         rows = []
+        left: dict[Path, Leftover | None] = {}
         for entry in contents.entries:
             self._token.raise_if_cancelled()  # a folder on a disk that does not answer can take long
             gone = entry.status == "done" and not os.path.lexists(entry.out)
-            rows.append(HistoryRow(entry, gone))
+            if entry.status in _BROKEN_OFF and entry.out not in left:
+                left[entry.out] = _left_in(entry.out)
+            rows.append(HistoryRow(entry, gone, left.get(entry.out) if entry.status in _BROKEN_OFF else None))
         return HistoryRows(tuple(rows), contents.damaged, contents.newer)
+
+
+def _left_in(out: Path) -> Leftover | None:
+    """What can be gone on with of a merge into `out`; None for nothing."""
+    try:
+        left = leftover_of(out)
+    except MergeError:
+        return None
+    return left if left is not None and not left.runs else None

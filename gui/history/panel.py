@@ -48,6 +48,7 @@ class HistoryPanel(QWidget):
 
     Signals:
         reopen_requested(object): the recipe of a HistoryEntry is wanted in the fields.
+        resume_requested(object): a HistoryEntry that did not come to its end is to be gone on with.
         open_folder_requested(object): an output folder, a Path, is to be shown.
         compare_requested(object): a HistoryEntry that is done is to be compared with a second one.
         selected_changed(object): the HistoryEntry that is selected now, or None.
@@ -55,6 +56,7 @@ class HistoryPanel(QWidget):
     """
 
     reopen_requested = Signal(object)
+    resume_requested = Signal(object)
     open_folder_requested = Signal(object)
     compare_requested = Signal(object)
     selected_changed = Signal(object)
@@ -87,6 +89,9 @@ class HistoryPanel(QWidget):
         self.undo_button.setToolTip("Put the run back into the history")
         self.undo_button.hide()
         self._reopen = self._action("Reopen recipe", "Put its recipe into the fields", _ENTER)
+        self._resume = self._action(
+            "Resume", "Go on with a merge that did not come to its end", ("Ctrl+Shift+R",)
+        )
         self._open = self._action("Open folder", "Show the output folder", ("Ctrl+Shift+O",))
         self._compare = self._action("Compare…", "See what is different in another run", ("Ctrl+Shift+K",))
         self._remove = self._action(
@@ -94,7 +99,7 @@ class HistoryPanel(QWidget):
             "The run leaves this list; its files stay where they are",
             _DELETE,
         )
-        self.actions_ = (self._reopen, self._open, self._compare, self._remove)
+        self.actions_ = (self._reopen, self._resume, self._open, self._compare, self._remove)
         tools = QHBoxLayout()
         tools.setSpacing(GRID)
         tools.addWidget(self.search_field)
@@ -113,6 +118,7 @@ class HistoryPanel(QWidget):
         self.table.selectionModel().selectionChanged.connect(self._on_selection_changed)
         self.table.doubleClicked.connect(self._on_reopen)
         self._reopen.triggered.connect(self._on_reopen)
+        self._resume.triggered.connect(self._on_resume)
         self._open.triggered.connect(self._on_open)
         self._compare.triggered.connect(self._on_compare)
         self._remove.triggered.connect(self._on_remove)
@@ -199,6 +205,11 @@ class HistoryPanel(QWidget):
             self.reopen_requested.emit(self._selected)
 
     @Slot()
+    def _on_resume(self) -> None:
+        if self._selected is not None:
+            self.resume_requested.emit(self._selected)
+
+    @Slot()
     def _on_open(self) -> None:
         if self._selected is not None:
             self.open_folder_requested.emit(self._selected.out)
@@ -234,6 +245,7 @@ class HistoryPanel(QWidget):
     def _update(self) -> None:
         row = self._selected_row()
         self._reopen.setEnabled(row is not None)
+        self._resume.setEnabled(row is not None and row.left is not None)
         there = row is not None and row.entry.status == "done" and not row.gone
         self._open.setEnabled(there)
         self._compare.setEnabled(there)

@@ -10,12 +10,14 @@ from typing import Any
 from PySide6.QtCore import QObject, Qt
 from PySide6.QtGui import QColor, QFont, QGuiApplication, QPalette
 
+from core import Leftover
 from core.runs.history import HistoryEntry
 from core.text import one_line
 from core.units import bytes_text, duration_text
 from gui.widgets.plain import tool_tip
 from gui.widgets.table_model import Index, TableModel
 from gui.widgets.theme import ERROR, SUCCESS, accent_of
+from gui.words import percent_text
 
 __all__ = ["Column", "HistoryModel", "HistoryRow", "details_text"]
 
@@ -68,10 +70,13 @@ class HistoryRow:
     Attributes:
         entry: the run.
         gone: whether the folder that it wrote is no more.
+        left: what there is of a merge into its output folder that did not come to its end; None for nothing,
+            and while one runs.
     """
 
     entry: HistoryEntry
     gone: bool = False
+    left: Leftover | None = None
 
 
 def _alignment(column: Column) -> Qt.AlignmentFlag:
@@ -171,6 +176,9 @@ def details_text(row: HistoryRow) -> str:
     entry = row.entry
     if entry.status == "failed":
         return entry.message
+    if row.left is not None and row.left.fraction:
+        share = percent_text(row.left.fraction)
+        return f"{share[0].upper()}{share[1:]} is kept in {row.left.path}: Resume goes on with it."
     if entry.status == "interrupted":
         return "The program ended before this merge did."
     if entry.status == "done":

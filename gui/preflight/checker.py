@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from PySide6.QtCore import QObject, QTimer, Signal, Slot
 
+from core import Leftover
 from core.plan.estimate import Throughput, Work
 from gui.document.merge_setup import MergeSetup
 from gui.jobs import JobKeeper
 from gui.preflight.plan_job import PlanJob
 from gui.preflight.report import PlanReport
 from gui.preflight.warm_up_jobs import CalibrateJob, WarmUpJob
+from gui.preflight.watch_job import WatchJob
 from gui.settings import Settings
 
 __all__ = ["Checker"]
@@ -17,9 +19,14 @@ __all__ = ["Checker"]
 _AFTER_MS = 150
 """A pause in typing, after which the plan is made again."""
 
+_WATCH_MS = 3000
+"""How often is looked whether another merge into the same folder still runs."""
+
 
 class Checker(QObject):
     """Plans the merge of the set-up that it was given last, in a job.
+
+    Where another merge writes into the same folder, it looks now and then whether that has ended.
 
     Signals:
         began(): a report is on its way.
@@ -39,6 +46,12 @@ class Checker(QObject):
         self._pause.setSingleShot(True)
         self._pause.setInterval(_AFTER_MS)
         self._pause.timeout.connect(self._start)
+        self._left: Leftover | None = None
+        self._watching: WatchJob | None = None
+        self._watch = QTimer(self)
+        self._watch.setSingleShot(True)
+        self._watch.setInterval(_WATCH_MS)
+        self._watch.timeout.connect(self.look_again)
 
     def check_soon(self, setup: MergeSetup) -> None:
         """Report on `setup` after a pause; the reports of earlier ones are not wanted any more."""
@@ -55,9 +68,20 @@ class Checker(QObject):
     def stop(self) -> None:
         """Report on nothing until the next call."""
         self._pause.stop()
+        self._watch.stop()
+        self._left = self._watching = None
         if self._job is not None:
             self._job.cancel()
             self._job = None
+
+    @Slot()
+    def look_again(self) -> None:
+        """Report anew if what another merge left in the output folder, or writes there, has changed."""
+        if self._left is not None:
+            self._watch.stop()
+            self._watching = WatchJob(self._left)
+            self._watching.answered.connect(self._on_watched)
+            self._jobs.start(self._watching)
 
     def learn(self, seconds: float, measured: Work) -> None:
         """Remember how long a merge took, which had to do what `measured` says."""
@@ -82,7 +106,19 @@ class Checker(QObject):
     @Slot(object)
     def _on_reported(self, report: PlanReport) -> None:
         if self.sender() is self._job:  # and not an earlier one
+            self._left = report.left
+            if report.left is not None and report.left.runs:
+                self._watch.start()
             self.reported.emit(report)
+
+    @Slot(bool)
+    def _on_watched(self, same: bool) -> None:
+        if self.sender() is not self._watching or self._left is None or self._setup is None:
+            return  # something else is reported on by now
+        if not same:
+            self.check_now(self._setup)
+        elif self._left.runs:
+            self._watch.start()
 
     @Slot()
     def _calibrate(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import Literal
 
 from PySide6.QtCore import Qt, QTimer, Signal, Slot
 from PySide6.QtGui import QPalette
@@ -24,6 +25,9 @@ _SLOW_MS = 300
 
 _UNKNOWN = "–"
 
+_Wish = Literal["merge", "resume"] | None
+"""What begins as soon as a check has come out well."""
+
 _STEPS = ((9.5, 1), (57.5, 5), (295, 10), (3570, 60))
 """Seconds, and to how many of them times below that are rounded."""
 
@@ -42,6 +46,7 @@ class PreflightPanel(QWidget):
     """Shows a PlanReport. Merge can be pressed when the last report knows of no error.
 
     Pressed while a newer set-up is checked, Merge waits for that report, and starts if it is without errors.
+    Going on with what an earlier merge left waits for a new report, too.
 
     Attributes:
         merge_button, cancel_button: start and stop.
@@ -50,22 +55,26 @@ class PreflightPanel(QWidget):
         ledger: the dialog; None until it was opened.
 
     Signals:
-        merge_requested(): start the merge that the last report is about.
+        merge_requested(object): start the merge that the last report is about; carries the core.Leftover
+            that is to be gone on with, or None.
         cancel_requested(): stop the merge that runs.
         show_requested(object): go to what a Problem is about.
+        resume_requested(), removal_requested(object): as those of a ProblemList.
         wish_dropped(str): why a merge that waited for a check does not begin.
     """
 
-    merge_requested = Signal()
+    merge_requested = Signal(object)
     cancel_requested = Signal()
     show_requested = Signal(object)
+    resume_requested = Signal()
+    removal_requested = Signal(object)
     wish_dropped = Signal(str)
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._report: PlanReport | None = None
         self._stale = True
-        self._wish = False
+        self._wish: _Wish = None
         self._merging = False
         self._cancelling = False
         self._slow_check = False
@@ -91,6 +100,8 @@ class PreflightPanel(QWidget):
         self._lay_out()
         self.ledger_button.clicked.connect(self.show_ledger)
         self.problems.show_requested.connect(self.show_requested)
+        self.problems.resume_requested.connect(self.resume_requested)
+        self.problems.removal_requested.connect(self.removal_requested)
         self.merge_button.clicked.connect(self.wish_merge)
         self.cancel_button.clicked.connect(self._on_cancel)
         self._update()
@@ -111,7 +122,7 @@ class PreflightPanel(QWidget):
         """The last report is out of date, and so is a waiting merge of what it was about."""
         self._stale = True
         if self._wish:
-            self._wish = False
+            self._wish = None
             self.wish_dropped.emit("Not merged: the recipe was changed meanwhile")
         self._update()
 
@@ -126,29 +137,37 @@ class PreflightPanel(QWidget):
         """Show what was found about the set-up in the fields; starts the merge that waited for it."""
         self._slow.stop()
         self._report, self._stale, self._slow_check = report, False, False
-        wished, self._wish = self._wish, False
+        wished, self._wish = self._wish, None
         self._show_facts(report)
-        self.problems.show_problems(report.errors, report.warnings, "Ready.")
-        self._order_tabs()
+        self._show_problems(report)
         self._set_dimmed(False)
         if self.ledger is not None:
             self.ledger.set_rows(report.ledger)
         self._update()
-        if wished and not report.errors:
-            self.merge_requested.emit()
+        if wished == "merge" and not report.errors:
+            self.merge_requested.emit(None)
+        elif wished == "resume" and report.can_resume:
+            self.merge_requested.emit(report.left)
         elif wished:
-            self.wish_dropped.emit(f"Not merged: {report.errors[0].message}")
+            self.wish_dropped.emit(_why_not(report, wished))
 
     def set_merging(self, merging: bool) -> None:
         """Whether a merge runs; there is one at a time."""
         if merging != self._merging:
             had_focus = self.merge_button.hasFocus() or self.cancel_button.hasFocus()
-            self._merging, self._cancelling, self._wish = merging, False, False
+            self._merging, self._cancelling, self._wish = merging, False, None
             self.cancel_button.setEnabled(True)  # a button that is disabled passes its focus on
             self.merge_button.setEnabled(True)
             if had_focus:
                 (self.cancel_button if merging else self.merge_button).setFocus()
+            if self._report is not None and self._report.left is not None:
+                self._show_problems(self._report)
             self._update()
+
+    def show_cancelling(self) -> None:
+        """The merge that runs was told to stop."""
+        self._cancelling = True
+        self._update()
 
     @Slot()
     def wish_merge(self) -> None:
@@ -156,10 +175,16 @@ class PreflightPanel(QWidget):
         if self._merging:
             return
         if self._stale:
-            self._wish = True
+            self._wish = "merge"
             self._update()
         elif self._report is not None and not self._report.errors:
-            self.merge_requested.emit()
+            self.merge_requested.emit(None)
+
+    def wish_resume(self) -> None:
+        """Go on with what an earlier merge left, once the next report says that nothing is in the way."""
+        if not self._merging:
+            self._wish = "resume"
+            self._update()
 
     @Slot()
     def show_ledger(self) -> None:
@@ -188,17 +213,16 @@ class PreflightPanel(QWidget):
     @Slot()
     def _on_cancel(self) -> None:
         if self._wish:
-            self._wish = False
+            self._wish = None
+            self._update()
         else:
-            self._cancelling = True
             self.cancel_requested.emit()
-        self._update()
 
     def _update(self) -> None:
         ready = self._report is not None and not self._report.errors
-        self.merge_button.setEnabled(ready and not self._merging and not self._wish)
+        self.merge_button.setEnabled(ready and not self._merging and self._wish is None)
         self.merge_button.setToolTip(tool_tip(self.reason or ""))
-        self.cancel_button.setEnabled(self._wish or (self._merging and not self._cancelling))
+        self.cancel_button.setEnabled(self._wish is not None or (self._merging and not self._cancelling))
         self.ledger_button.setEnabled(self._report is not None and bool(self._report.ledger))
         self._doing.setText(self._doing_text())
 
@@ -208,6 +232,13 @@ class PreflightPanel(QWidget):
         if self._wish:
             return "Waiting for the check…"
         return "Checking…" if self._slow_check else ""
+
+    def _show_problems(self, report: PlanReport) -> None:
+        errors, note = report.errors, "Ready."
+        if self._merging and report.left is not None:  # which is what is merged
+            errors, note = (), "Going on with the earlier merge."
+        self.problems.show_problems(errors, report.warnings, note)
+        self._order_tabs()
 
     def _show_facts(self, report: PlanReport) -> None:
         known = report.plan is not None
@@ -275,6 +306,14 @@ class PreflightPanel(QWidget):
             widget.setToolTip(tip)
         facts.addWidget(label, row, column)
         facts.addWidget(value, row, column + 1)
+
+
+def _why_not(report: PlanReport, wished: str) -> str:
+    """Why a merge that was wished for does not begin."""
+    if wished == "merge":
+        return f"Not merged: {report.errors[0].message}"
+    others = [problem.message for problem in report.errors if problem.left is None or problem.left.runs]
+    return f"Not resumed: {others[0] if others else 'nothing of an earlier merge is left there'}"
 
 
 def about_text(seconds: float) -> str:

@@ -7,20 +7,33 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from core import CancelToken, DeviceError, MergeError, MergePlan, OutputError, Recipe, RecipeError, plan_merge
+from core import (
+    CancelToken,
+    DeviceError,
+    MergeError,
+    MergePlan,
+    OutputError,
+    Recipe,
+    RecipeError,
+    RunningError,
+    UnfinishedError,
+    leftover_of,
+    plan_merge,
+)
 from core.checkpoint.model import model_names, open_checkpoint
-from core.checkpoint.output import free_disk_bytes
+from core.checkpoint.output import free_disk_bytes, held_bytes
 from core.devices import CPU, choose_devices, least_workers
 from core.methods import METHODS, MethodSpec, ParameterSpec, ParameterValue
 from core.plan.chunking import default_threads, peak_memory_bytes
 from core.plan.estimate import Throughput, work_of
 from core.plan.planning import check_destination
 from core.recipe.recipe import ModelEntry
+from core.text import message_text
 from core.units import bytes_text
 from gui.document.merge_setup import MergeSetup, first_missing
 from gui.failure import Failure, sentence
 from gui.preflight.report import LedgerRow, PlanReport, Problem
-from gui.words import weight_text
+from gui.words import ago_text, percent_text, weight_text
 
 __all__ = ["look_ahead", "problem_of"]
 
@@ -59,7 +72,9 @@ def look_ahead(setup: MergeSetup, throughput: Throughput, token: CancelToken) ->
     """
     missing = first_missing(setup)
     base = setup.base if any(choice.folder == setup.base for choice in setup.taking_part) else None
-    lacking = (Problem(missing[0], None, missing[1], base, missing=True),) if missing is not None else ()
+    lacking = _left_in(setup)
+    if missing is not None:
+        lacking = (Problem(missing[0], None, missing[1], base, missing=True), *lacking)
     if missing is not None and missing[1] != "out":  # without an output folder there is much to say already
         return PlanReport(setup, errors=lacking, states=_states(setup, {}, token))
     try:
@@ -106,8 +121,13 @@ def _report(
         out = Path(setup.out).expanduser().absolute()
         try:
             free = free_disk_bytes(out)
-            check_destination(plan, out, overwrite=False)
-            warnings += _disk_warnings(out, free - plan.bytes_to_write)
+            left = next((problem.left for problem in lacking if problem.left is not None), None)
+            if left is None or not left.runs:
+                check_destination(plan, out, overwrite=False, resume=left is not None)
+                held = held_bytes(out) if left is not None else 0
+                warnings += _disk_warnings(out, free + held - plan.bytes_to_write)
+        except (UnfinishedError, RunningError):  # another merge began, or ended, a moment ago
+            errors += _left_in(setup)
         except OutputError as error:
             errors.append(problem_of(error, setup, plan.recipe))
     devices = [CPU]
@@ -131,6 +151,24 @@ def _report(
         errors=tuple(errors),
         states=states,
     )
+
+
+def _left_in(setup: MergeSetup) -> tuple[Problem, ...]:
+    """What another merge left in the output folder, or is writing there; empty for nothing."""
+    try:
+        left = leftover_of(Path(setup.out).expanduser()) if setup.out else None
+    except OutputError:  # which is said by whoever checks the folder
+        return ()
+    if left is None:
+        return ()
+    if left.runs:
+        text = message_text(f"Another merge is writing into this folder, {left}")
+        return (
+            Problem(sentence(text), "Wait until it is done, or choose another folder.", "out", left=left),
+        )
+    where = f"at {percent_text(left.fraction)}" if left.fraction else "before anything was finished"
+    text = f"An earlier merge into this folder was cut off {where}, {ago_text(left.age_s)}."
+    return (Problem(text, None, "out", left=left),)
 
 
 def _ledger(plan: MergePlan) -> tuple[LedgerRow, ...]:

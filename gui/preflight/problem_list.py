@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from PySide6.QtCore import QRect, Qt, Signal
 from PySide6.QtGui import QPainter, QPaintEvent, QPalette, QResizeEvent
@@ -31,9 +31,13 @@ class ProblemList(QScrollArea):
 
     Signals:
         show_requested(object): "Show me" of a Problem was pressed.
+        resume_requested(): an earlier merge is to be gone on with.
+        removal_requested(object): what it left, a core.Leftover, is to be removed.
     """
 
     show_requested = Signal(object)
+    resume_requested = Signal()
+    removal_requested = Signal(object)
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -74,9 +78,13 @@ class ProblemList(QScrollArea):
         self._fit()
 
     def _show(self, errors: Sequence[Problem], warnings: Sequence[Problem], note: str) -> None:
-        self._rows = [_Row(problem, wrong=not problem.missing) for problem in errors]
+        in_the_way = next((problem.message for problem in errors if problem.left is None), "")
+        self._rows = [
+            _Row(problem, wrong=not problem.missing and problem.left is None, in_the_way=in_the_way)
+            for problem in errors
+        ]
         self._rows += [_Row(problem, wrong=False) for problem in warnings]
-        self.links = [row.link for row in self._rows if row.link is not None]
+        self.links = [link for row in self._rows for link in row.links]
         self._content = QWidget()
         self._content.setMinimumSize(1, 1)  # wrapped text does not report its least height
         layout = QVBoxLayout(self._content)
@@ -84,6 +92,8 @@ class ProblemList(QScrollArea):
         layout.setSpacing(GRID // 2)
         for row in self._rows:
             row.show_requested.connect(self.show_requested)
+            row.resume_requested.connect(self.resume_requested)
+            row.removal_requested.connect(self.removal_requested)
             layout.addWidget(row)
         if not self._rows:
             label = PlainLabel(note)
@@ -114,17 +124,27 @@ class ProblemList(QScrollArea):
 class _Row(QFrame):
     """One problem.
 
+    Attributes:
+        links: its buttons.
+
     Signals:
         show_requested(object): its button was pressed; carries the Problem.
+        resume_requested(), removal_requested(object): as those of the list.
     """
 
     show_requested = Signal(object)
+    resume_requested = Signal()
+    removal_requested = Signal(object)
 
-    def __init__(self, problem: Problem, *, wrong: bool) -> None:
+    def __init__(self, problem: Problem, *, wrong: bool, in_the_way: str = "") -> None:
+        """Args:
+        problem: what is shown.
+        wrong: whether it is marked as wrong.
+        in_the_way: what else keeps an earlier merge from being gone on with; "" for nothing.
+        """
         super().__init__()
         self._wrong = wrong
-        words = "Details…" if problem.failure is not None else "Show me"
-        self.link = _link(words) if problem.target or problem.failure is not None else None
+        self.links: list[QToolButton] = []
         self.text = plain_lines(f"{problem.message} {problem.hint or ''}".strip())
         self._message = _text_label(problem.message)
         texts = QVBoxLayout()
@@ -138,10 +158,30 @@ class _Row(QFrame):
         layout.setContentsMargins(GRID + GRID // 2, GRID // 2, 0, GRID // 2)
         layout.setSpacing(GRID)
         layout.addLayout(texts, 1)
-        if self.link is not None:
-            self.link.setAccessibleName(f"{words}: {problem.message}")
-            self.link.clicked.connect(lambda: self.show_requested.emit(problem))
-            layout.addWidget(self.link, 0, Qt.AlignmentFlag.AlignTop)
+        left = problem.left
+        if left is not None and not left.runs:
+            choices = QHBoxLayout()
+            choices.setSpacing(GRID)
+            resume = self._add_link("Resume", problem, self.resume_requested.emit)
+            resume.setEnabled(not in_the_way)
+            resume.setToolTip(in_the_way)
+            choices.addWidget(resume)
+            choices.addWidget(
+                self._add_link("Remove what it left…", problem, lambda: self.removal_requested.emit(left))
+            )
+            choices.addStretch(1)
+            texts.addLayout(choices)
+        elif problem.target or problem.failure is not None:
+            words = "Details…" if problem.failure is not None else "Show me"
+            link = self._add_link(words, problem, lambda: self.show_requested.emit(problem))
+            layout.addWidget(link, 0, Qt.AlignmentFlag.AlignTop)
+
+    def _add_link(self, words: str, problem: Problem, then: Callable[[], object]) -> QToolButton:
+        link = _link(words)
+        link.setAccessibleName(f"{words}: {problem.message}")
+        link.clicked.connect(lambda: then())
+        self.links.append(link)
+        return link
 
     def set_dimmed(self, dimmed: bool) -> None:
         role = QPalette.ColorRole.PlaceholderText if dimmed else QPalette.ColorRole.WindowText

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from core import MergePlan
+from core import Leftover, MergePlan
 from core.plan.estimate import TimeEstimate
 from gui.document.merge_setup import MergeSetup
 from gui.failure import Failure
@@ -31,6 +31,7 @@ class Problem:
         path: the folder of the model that it is about, as the set-up names it; None where it is about none.
         missing: whether nothing is wrong, and something only has not been chosen yet.
         failure: a fault of the program, with its details; None for anything that the user can correct.
+        left: what another merge left in the output folder, or is writing there; None for any other problem.
     """
 
     message: str
@@ -39,6 +40,7 @@ class Problem:
     path: Path | None = None
     missing: bool = False
     failure: Failure | None = None
+    left: Leftover | None = None
 
 
 @dataclass(frozen=True)
@@ -95,6 +97,18 @@ class PlanReport:
     warnings: tuple[Problem, ...] = ()
     errors: tuple[Problem, ...] = ()
     states: Mapping[Path, str | None] = field(default_factory=dict)
+
+    @property
+    def left(self) -> Leftover | None:
+        """What another merge left in the output folder, or is writing there."""
+        return next((problem.left for problem in self.errors if problem.left is not None), None)
+
+    @property
+    def can_resume(self) -> bool:
+        """Whether an earlier merge can be gone on with: nothing but what it left is in the way."""
+        return bool(self.errors) and all(
+            problem.left is not None and not problem.left.runs for problem in self.errors
+        )
 
     @property
     def actions(self) -> Mapping[str, int]:

@@ -2,20 +2,34 @@
 
 from __future__ import annotations
 
+import contextlib
+import re
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from PySide6.QtCore import Signal
 
-from core import Cancelled, CancelToken, MergeError, MergePlan, Progress, TensorRecord, plan_merge, run_merge
+from core import (
+    Cancelled,
+    CancelToken,
+    MergeError,
+    MergePlan,
+    Progress,
+    TensorRecord,
+    leftover_of,
+    plan_merge,
+    run_merge,
+)
 from core.deltas.findings import Findings, MergeName, MergeTally
 from core.deltas.preview import nothing_found
 from core.devices import choose_devices
 from core.plan.estimate import work_of
 from core.runs.history import History, HistoryEntry
+from core.text import message_text
 from gui.document.merge_setup import MergeSetup
-from gui.failure import Failure
+from gui.failure import Failure, sentence
 from gui.jobs import Job
 from gui.run.result import MergeResult, PlanSummary
 
@@ -33,30 +47,43 @@ class MergeJob(Job):
     Signals:
         planned(object): a PlanSummary; the models fit together.
         noted(object): a Failure that does not stop the merge.
+        told(str): a sentence about what does not stop it either, from the engine.
         progressed(object): a core.Progress, about ten times a second.
         findings_changed(object): Findings with the tensors finished so far.
+        kept(object): a core.Leftover: what it has finished, when it did not come to its end.
         succeeded(object): a MergeResult.
         failed(object): a Failure.
-        cancelled(): it was stopped, and nothing is left of it.
+        cancelled(): it was stopped; nothing is left of it but what was `kept`.
         ended(): after exactly one of the three before.
     """
 
     planned = Signal(object)
     noted = Signal(object)
+    told = Signal(str)
     progressed = Signal(object)
     findings_changed = Signal(object)
+    kept = Signal(object)
     succeeded = Signal(object)
     failed = Signal(object)
     cancelled = Signal()
     ended = Signal()
 
-    def __init__(self, setup: MergeSetup, history: History, begun: Findings | None = None) -> None:
+    def __init__(
+        self,
+        setup: MergeSetup,
+        history: History,
+        begun: Findings | None = None,
+        *,
+        resume: bool = False,
+    ) -> None:
         """Args:
         setup: what to merge.
         history: where the run is written down.
         begun: what is known of the same models from looking at them.
+        resume: whether to go on with what an earlier merge left.
         """
         super().__init__()
+        self._resume = resume
         self._begun = begun
         self._setup = setup
         self._history = history
@@ -67,18 +94,21 @@ class MergeJob(Job):
         self._news = False
         self._next_findings_s = 0.0
 
-    def cancel(self) -> None:
-        self._token.cancel()
+    def cancel(self, *, keep: bool = True) -> None:
+        """Ask the merge to stop; `keep` what it has finished, or remove it."""
+        self._token.cancel(keep=keep)
 
     def run(self) -> None:
         try:
             result = self._merge()
-        except Cancelled:
+        except Cancelled as error:
             self._note(lambda entry: entry.cancelled())
+            self._tell_what_is_kept(error)
             self.cancelled.emit()
         except BaseException as error:
-            failure = Failure.of(error)
+            failure = _without_options(Failure.of(error))
             self._note(lambda entry: entry.failed(failure.message))
+            self._tell_what_is_kept(error)
             self.failed.emit(failure)
         else:
             self._note(lambda entry: entry.done(result.record))
@@ -104,11 +134,26 @@ class MergeJob(Job):
             out,
             device=setup.device,
             threads=setup.threads,
+            resume=self._resume,
             progress=self._on_progress,
             on_tensor=self._on_tensor if draws else None,
+            on_note=self._on_note,
             cancel=self._token,
         )
-        return MergeResult(record, out, plan.warnings, self._findings_so_far() if draws else None, measured)
+        findings = self._findings_so_far() if draws else None
+        return MergeResult(record, out, plan.warnings, findings, None if self._resume else measured)
+
+    def _tell_what_is_kept(self, error: BaseException) -> None:
+        """Emit `kept` where the merge can be gone on with. A fault of the program does not say whether."""
+        if isinstance(error, MergeError) and error.kept is None:
+            return
+        with contextlib.suppress(MergeError):
+            left = leftover_of(Path(self._setup.out).expanduser())
+            if left is not None and not left.runs:
+                self.kept.emit(left)
+
+    def _on_note(self, text: str) -> None:
+        self.told.emit(sentence(message_text(text)))
 
     def _note(self, of: Callable[[HistoryEntry], HistoryEntry]) -> None:
         """Write the run into the history; the merge goes on where that fails."""
@@ -140,6 +185,14 @@ class MergeJob(Job):
         findings = self._tally.added_to(self._findings)
         findings.prepare()
         return findings
+
+
+def _without_options(failure: Failure) -> Failure:
+    """The same without what its hint says of the command line: the window has buttons for it."""
+    if failure.hint is None:
+        return failure
+    hint = re.sub(r" \(--[a-z-]+\)|: paramosaic discard .*$", "", failure.hint)
+    return replace(failure, hint=sentence(hint))
 
 
 def _plan_summary(plan: MergePlan) -> PlanSummary:

@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from PySide6.QtCore import QUrl, Signal, Slot
 from PySide6.QtGui import QDesktopServices
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QProgressBar, QVBoxLayout, QWidget
 
-from core import Progress
+from core import Leftover, Progress
 from core.methods import METHODS
+from core.text import message_text
 from core.units import bytes_text, duration_text
 from gui.failure import Failure
 from gui.run.result import MergeResult, PlanSummary
 from gui.widgets.messages import ElidedLabel, MessagePanel
 from gui.widgets.plain import PlainLabel
 from gui.widgets.theme import GRID, secondary
-from gui.words import plural
+from gui.words import percent_text, plural
 
-__all__ = ["RunPanel", "title_text"]
+__all__ = ["RunPanel", "kept_text", "title_text"]
 
 _STEPS = 1000
 _OPEN, _AGAIN = "Open folder", "Merge again with another seed"
+_RESUME, _REMOVE = "Resume", "Remove what it left…"
 
 
 class RunPanel(QWidget):
@@ -33,15 +37,20 @@ class RunPanel(QWidget):
 
     Signals:
         again_requested(): the same merge is wanted with another seed.
+        resume_requested(): the merge that did not come to its end is to be gone on with.
+        removal_requested(object): what it left, a core.Leftover, is to be removed.
     """
 
     again_requested = Signal()
+    resume_requested = Signal()
+    removal_requested = Signal(object)
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.message = MessagePanel()
         self.message.action_requested.connect(self._on_action)
         self._out = Path()
+        self._kept: Leftover | None = None
         self.bar = QProgressBar()
         self.bar.setRange(0, _STEPS)
         self.bar.setTextVisible(False)
@@ -76,10 +85,15 @@ class RunPanel(QWidget):
 
     # -- while a merge runs
 
-    def begin(self) -> None:
+    def begin(self, left: Leftover | None = None) -> None:
+        """Args:
+        left: what an earlier merge has finished, which is gone on with; None for a new merge.
+        """
         self.message.clear()
-        self.bar.setValue(0)
-        self._say("0 %", "", "", "", "Checking the models")
+        self._kept = None
+        self.bar.setValue(int(_STEPS * left.fraction) if left is not None else 0)
+        doing = "Checking the models" if left is None else "Checking what is finished"
+        self._say(f"{int(100 * left.fraction) if left is not None else 0} %", "", "", "", doing)
         # As high as a result of two lines, so that nothing above moves when the merge ends.
         result = self.message.height_of_success("Merged", "One line", [_OPEN, _AGAIN], self.width())
         self._progress.setMinimumHeight(result)
@@ -95,7 +109,7 @@ class RunPanel(QWidget):
         self._say(
             title_text(progress),
             f"{bytes_text(progress.bytes_done)} of {bytes_text(progress.bytes_total)}",
-            f"{bytes_text(progress.bytes_per_s)}/s" if progress.bytes_done else "",
+            f"{bytes_text(progress.bytes_per_s)}/s" if progress.bytes_done > progress.bytes_before else "",
             f"{duration_text(left)} left" if left is not None else "",
             progress.tensor,
         )
@@ -105,7 +119,11 @@ class RunPanel(QWidget):
 
     # -- when it is over
 
-    def show_result(self, result: MergeResult) -> None:
+    def show_result(self, result: MergeResult, notes: Sequence[str] = ()) -> None:
+        """Args:
+        result: what came of the merge.
+        notes: what else there is to know.
+        """
         self._progress.hide()
         self._out = result.out
         record = result.record
@@ -113,21 +131,45 @@ class RunPanel(QWidget):
             f"{plural(len(record.tensors), 'tensor')}, {bytes_text(record.bytes_read)} read, "
             f"{bytes_text(record.bytes_written)} written to {result.out}",
             *result.warnings,
+            *notes,
         ]
         draws = METHODS[record.recipe["merge_method"]].draws is not None
         self.message.show_success(
-            f"Merged in {duration_text(record.seconds)}",
+            f"Merged{'' if result.measured is not None else ', the rest'} in {duration_text(record.seconds)}",
             "\n".join(facts),
             [_OPEN, _AGAIN] if draws else [_OPEN],
         )
 
-    def show_cancelled(self) -> None:
+    def show_cancelled(self, left: Leftover | None = None) -> None:
+        """Args:
+        left: what is kept of the merge; None where nothing is.
+        """
         self._progress.hide()
-        self.message.show_note("Cancelled. Nothing was written.")
+        self._kept = left
+        if left is None:
+            self.message.show_note("Cancelled. Nothing was written.")
+        else:
+            self.message.show_note("Cancelled.", kept_text(left), [_RESUME, _REMOVE])
 
-    def show_failure(self, failure: Failure) -> None:
+    def show_failure(self, failure: Failure, left: Leftover | None = None, notes: Sequence[str] = ()) -> None:
+        """Args:
+        failure: what went wrong.
+        left: what is kept of the merge, where it was one and something is.
+        notes: what else there is to know.
+        """
         self._progress.hide()
-        self.message.show_failure(failure)
+        self._kept = left
+        more = [failure.hint, kept_text(left) if left is not None else None, *notes]
+        hint = "\n".join(text for text in more if text)
+        self.message.show_failure(
+            replace(failure, hint=hint or None), [_RESUME, _REMOVE] if left is not None else []
+        )
+
+    def forget_left(self, folder: Path) -> None:
+        """What was kept in `folder` is no more."""
+        if self._kept is not None and self._kept.path == folder:
+            self._kept = None
+            self.message.clear()
 
     # -- inside
 
@@ -142,6 +184,10 @@ class RunPanel(QWidget):
     def _on_action(self, words: str) -> None:
         if words == _AGAIN:
             self.again_requested.emit()
+        elif words == _RESUME:
+            self.resume_requested.emit()
+        elif words == _REMOVE:
+            self.removal_requested.emit(self._kept)
         else:
             QDesktopServices.openUrl(QUrl.fromLocalFile(str(self._out)))
 
@@ -149,6 +195,12 @@ class RunPanel(QWidget):
 def title_text(progress: Progress) -> str:
     """ "62 %", for the window's title; 100 % is said when nothing is left."""
     return f"{int(100 * progress.fraction)} %"
+
+
+def kept_text(left: Leftover) -> str:
+    """ "62 % of the merge is kept in /models/merged.partial."."""
+    share = f"{percent_text(left.fraction)} of the merge" if left.fraction else "what was begun"
+    return message_text(f"{share[0].upper()}{share[1:]} is kept in {left.path}.")
 
 
 def _fact(widest: str, tool_tip: str) -> QLabel:

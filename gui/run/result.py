@@ -42,11 +42,11 @@ class MergeResult:
         out: where it was written.
         warnings: the plan's.
         findings: what it counted; None for a method that looks at no deltas.
-        measured: what the merge had to do, for `Throughput.updated`.
+        measured: what the merge had to do, for `Throughput.updated`; None where an earlier one did a part.
     """
 
     record: RunRecord
     out: Path
     warnings: tuple[str, ...]
     findings: Findings | None
-    measured: Work
+    measured: Work | None

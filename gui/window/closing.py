@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import QObject, Signal, Slot
-from PySide6.QtWidgets import QMessageBox, QWidget
+from PySide6.QtCore import QObject
+from PySide6.QtWidgets import QWidget
 
+from gui.window.cancelling import Cancelling
 from gui.window.merger import Merger
-from gui.window.questions import ask_to_cancel_the_merge, ask_to_save
+from gui.window.questions import ask_to_save
 from gui.window.recipes import Recipes
 
 __all__ = ["Closing"]
@@ -17,26 +18,19 @@ class Closing(QObject):
 
     Attributes:
         insists: whether the window closes without asking, as soon as no merge runs.
-
-    Signals:
-        cancel_requested(): the merge that runs, if any, is to be cancelled.
     """
 
-    cancel_requested = Signal()
-
-    def __init__(self, merger: Merger, recipes: Recipes, window: QWidget) -> None:
+    def __init__(self, merger: Merger, cancelling: Cancelling, recipes: Recipes, window: QWidget) -> None:
         super().__init__(window)
         self.insists = False
-        self._merger, self._recipes, self._window = merger, recipes, window
+        self._merger, self._cancelling, self._recipes, self._window = merger, cancelling, recipes, window
         self._after_merge = False
-        self._question: QMessageBox | None = None
 
     def may_close(self) -> bool:
         """Whether the window may close now; asks the user where something would be lost."""
         if self._merger.job is not None:
             if not self.insists:
-                self._question = ask_to_cancel_the_merge(self._window, self._cancel_and_close)
-                self._question.finished.connect(self._on_answered)
+                self._cancelling.ask(self._close_after_merge)
             return False
         if not self.insists and self._recipes.would_be_lost:
             ask_to_save(self._window, self._recipes.save, self.close_at_once)
@@ -44,23 +38,16 @@ class Closing(QObject):
         return True
 
     def close_at_once(self) -> None:
-        """Close without asking; a running merge is cancelled first."""
+        """Close without asking. A merge that runs is stopped first; what it has finished is kept."""
         self.insists = True
-        self.cancel_requested.emit()
+        self._merger.cancel(keep=True)
         self._window.close()
 
     def merge_ended(self) -> None:
-        """Take the question back, and close where the merge was the last thing in the way."""
-        if self._question is not None:
-            self._question.close()
+        """Close where the merge was the last thing in the way."""
         if self.insists or self._after_merge:
             self._after_merge = False
             self._window.close()
 
-    @Slot()
-    def _on_answered(self) -> None:
-        self._question = None
-
-    def _cancel_and_close(self) -> None:
+    def _close_after_merge(self) -> None:
         self._after_merge = True
-        self.cancel_requested.emit()

@@ -4,24 +4,87 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from PySide6.QtCore import Qt
+from PySide6.QtCore import QObject, Qt, Signal, Slot
 from PySide6.QtWidgets import QMessageBox, QWidget
 
+from core import Leftover
+from core.text import message_text
 from gui.widgets.messages import without_icons
+from gui.words import percent_text
 
-__all__ = ["ask_to_cancel_the_merge", "ask_to_save"]
+__all__ = ["CancelQuestion", "ask_to_remove", "ask_to_save"]
 
 
-def ask_to_cancel_the_merge(parent: QWidget, then: Callable[[], object]) -> QMessageBox:
-    """Do `then` if the merge that runs may be cancelled. Returns the question: the merge may end first."""
-    box = _box(parent, "A merge is running.", "Cancel it and close? Nothing of it will be left.")
-    stop = box.addButton("Cancel the merge and close", QMessageBox.ButtonRole.AcceptRole)
-    keep = box.addButton("Go on merging", QMessageBox.ButtonRole.RejectRole)
+class CancelQuestion(QObject):
+    """Asks what becomes of what a merge has finished when it is stopped. The merge goes on meanwhile.
+
+    Attributes:
+        box: the question, which is open.
+        keep, remove, go_on: its buttons.
+
+    Signals:
+        answered(object): True to keep it and False to remove it; None to go on merging.
+    """
+
+    answered = Signal(object)
+
+    def __init__(self, parent: QWidget, fraction: float, *, closing: bool) -> None:
+        """Args:
+        parent: the window.
+        fraction: how much of the merge is finished.
+        closing: whether the window is to be closed afterwards.
+        """
+        super().__init__(parent)
+        text = "A merge is running. Keep what it has finished?" if closing else "Keep what is finished?"
+        roles = QMessageBox.ButtonRole
+        self.box = box = _box(parent, text, "")
+        self.keep = box.addButton("Keep it and close" if closing else "Keep it and stop", roles.AcceptRole)
+        self.remove = box.addButton(
+            "Remove it and close" if closing else "Stop and remove it", roles.DestructiveRole
+        )
+        self.go_on = box.addButton("Go on merging", roles.RejectRole)
+        without_icons(box)
+        box.setDefaultButton(self.go_on)
+        box.setEscapeButton(self.go_on)
+        self.show_fraction(fraction)
+        box.finished.connect(self._on_finished)
+        box.open()
+
+    def show_fraction(self, fraction: float) -> None:
+        """Say how much is finished by now."""
+        share = percent_text(fraction)
+        text = f"{share[0].upper()}{share[1:]} of the merge is. Resume goes on from there later."
+        if not fraction:
+            text = "Nothing of it is finished yet."
+        if text != self.box.informativeText():
+            self.box.setInformativeText(text)
+        self.keep.setEnabled(fraction > 0)
+
+    @Slot()
+    def _on_finished(self) -> None:
+        answers = {self.keep: True, self.remove: False}
+        clicked = self.box.clickedButton()
+        self.answered.emit(next((keep for button, keep in answers.items() if button is clicked), None))
+        self.deleteLater()
+
+
+def ask_to_remove(parent: QWidget, left: Leftover, then: Callable[[], object]) -> None:
+    """Do `then` if what a merge left may be removed."""
+    share = percent_text(left.fraction)
+    box = _box(
+        parent,
+        message_text(f"Remove {left.path}?"),
+        f"{share[0].upper()}{share[1:]} of a merge is finished in it, and would have to be made again."
+        if left.fraction
+        else "A merge was begun in it, and nothing was finished.",
+    )
+    remove = box.addButton("Remove it", QMessageBox.ButtonRole.DestructiveRole)
+    keep = box.addButton("Leave it there", QMessageBox.ButtonRole.RejectRole)
+    without_icons(box)
     box.setDefaultButton(keep)
     box.setEscapeButton(keep)
-    stop.clicked.connect(lambda: then())
+    remove.clicked.connect(lambda: then())
     box.open()
-    return box
 
 
 def ask_to_save(parent: QWidget, save: Callable[[], bool], then: Callable[[], object]) -> None:
@@ -42,6 +105,7 @@ def _box(parent: QWidget, text: str, question: str) -> QMessageBox:
     box.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
     box.setIcon(QMessageBox.Icon.Question)
     box.setWindowTitle("Paramosaic")
+    box.setTextFormat(Qt.TextFormat.PlainText)
     box.setText(text)
     box.setInformativeText(question)
     without_icons(box)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from PySide6.QtCore import QObject, Signal, Slot
+from PySide6.QtCore import QObject, Signal, SignalInstance, Slot
 from PySide6.QtWidgets import QWidget
 
 from core import MergeError
@@ -30,12 +30,14 @@ class Recipes(QObject):
     Signals:
         opened(object, object): a MergeSetup to be shown as a new document, and its file or None.
         reopened(object): what was opened just now is the recipe of this HistoryEntry.
+        resumed(object): the same, and its merge is to be gone on with.
         noted(str): a remark of no consequence, for the status bar.
         failed(object): a Failure, which is still to be shown.
     """
 
     opened = Signal(object, object)
     reopened = Signal(object)
+    resumed = Signal(object)
     noted = Signal(str)
     failed = Signal(object)
 
@@ -108,17 +110,22 @@ class Recipes(QObject):
     @Slot(object)
     def reopen(self, entry: HistoryEntry) -> None:
         """Put the recipe of an earlier run into the fields."""
+        self.unless_unsaved(lambda: self._load(entry, free_name(entry.out), self.reopened))
 
-        def load() -> None:
-            try:
-                setup = self._document.load_entry(entry, self._panels.setup())
-            except MergeError as error:
-                self.failed.emit(Failure.of(error))
-                return
-            self.opened.emit(replace(setup, out=str(free_name(Path(entry.out)))), None)
-            self.reopened.emit(entry)
+    @Slot(object)
+    def resume(self, entry: HistoryEntry) -> None:
+        """Put the recipe of a run that did not come to its end into the fields, to go on with it."""
+        self.unless_unsaved(lambda: self._load(entry, entry.out, self.resumed))
 
-        self.unless_unsaved(load)
+    def _load(self, entry: HistoryEntry, out: Path, told: SignalInstance) -> None:
+        """Load the recipe of an earlier run into the fields, then emit `told`; says why it cannot be read."""
+        try:
+            setup = self._document.load_entry(entry, self._panels.setup())
+        except MergeError as error:
+            self.failed.emit(Failure.of(error))
+            return
+        self.opened.emit(replace(setup, out=str(out)), None)
+        told.emit(entry)
 
     def unless_unsaved(self, then: Callable[[], object]) -> None:
         """Do `then`, after asking what becomes of changes that would be lost; nothing while a merge runs."""

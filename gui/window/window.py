@@ -10,6 +10,7 @@ from PySide6.QtCore import QEvent, QTimer, QUrl, Slot
 from PySide6.QtGui import QCloseEvent, QDesktopServices, QDragEnterEvent, QDropEvent
 from PySide6.QtWidgets import QMainWindow, QPushButton
 
+from core import Leftover
 from core.runs.history import History, HistoryEntry
 from core.text import message_text
 from gui.document.document import Document
@@ -35,8 +36,10 @@ from gui.settings import Settings
 from gui.widgets.dropped import dropped_paths, sort_dropped
 from gui.widgets.messages import DetailsDialog
 from gui.window.actions import Actions
+from gui.window.cancelling import Cancelling
 from gui.window.closing import Closing
 from gui.window.layout import WindowLayout
+from gui.window.leftovers import Leftovers
 from gui.window.log_panel import LogPanel
 from gui.window.merger import Merger
 from gui.window.panels import Panels
@@ -85,7 +88,9 @@ class MainWindow(QMainWindow):
             self.models, self.recipe, self.preflight, self.pictures, self.run, self.history, self.log
         )
         self.recipes = Recipes(self.document, self._panels, self)
-        self._closing = Closing(self.merger, self.recipes, self)
+        self._leftovers = Leftovers(self._jobs, self)
+        self._cancelling = Cancelling(self.merger, self)
+        self._closing = Closing(self.merger, self._cancelling, self.recipes, self)
         self.layout_ = WindowLayout(self, self._panels)
         self.actions_ = Actions(self, self._panels, self.document, self.recipes, self.layout_)
         self._connect()
@@ -105,6 +110,8 @@ class MainWindow(QMainWindow):
         self.preflight.merge_requested.connect(self._begin_merge)
         self.preflight.cancel_requested.connect(self.cancel_merge)
         self.preflight.show_requested.connect(self.show_problem)
+        self.preflight.resume_requested.connect(self.resume_merge)
+        self.preflight.removal_requested.connect(self._leftovers.ask_to_remove)
         self.preflight.wish_dropped.connect(self._note)
         self.pictures.built.connect(self.checker.warm_up)
         self.pictures.demo_requested.connect(self.recipes.open_demo)
@@ -113,12 +120,14 @@ class MainWindow(QMainWindow):
         self.pictures.detail_requested.connect(self.layout_.show_detail)
         self.merger.planned.connect(self.history.refresh)
         self.merger.progressed.connect(self._update_title)
+        self.merger.cancelling.connect(self.preflight.show_cancelling)
+        self.merger.noted.connect(self._note)
         self.merger.succeeded.connect(self._on_succeeded)
         self.merger.failed.connect(self._on_failed)
         self.merger.ended.connect(self._on_ended)
-        self._closing.cancel_requested.connect(self.cancel_merge)
         self.recipes.opened.connect(self._begin)
         self.recipes.reopened.connect(self._on_reopened)
+        self.recipes.resumed.connect(self.resume_merge)
         self.recipes.noted.connect(self._note)
         self.recipes.failed.connect(self._show_failure)
         self.actions_.save_pictures.triggered.connect(self.ask_where_to_save_pictures)
@@ -129,7 +138,13 @@ class MainWindow(QMainWindow):
         self._saver.saved.connect(self._note)
         self._saver.failed.connect(self._show_failure)
         self.run.again_requested.connect(self.merge_again)
+        self.run.resume_requested.connect(self._resume_last)
+        self.run.removal_requested.connect(self._leftovers.ask_to_remove)
+        self._leftovers.removed.connect(self._on_removed)
+        self._leftovers.failed.connect(self._show_failure)
+        self._leftovers.ended.connect(self._check_again)
         self.history.reopen_requested.connect(self.recipes.reopen)
+        self.history.resume_requested.connect(self.recipes.resume)
         self.history.loaded.connect(self.pictures.comparison.set_runs)
         self.history.compare_requested.connect(self.comparing.show)
         self.history.open_folder_requested.connect(self._open_folder)
@@ -285,25 +300,52 @@ class MainWindow(QMainWindow):
             self.preflight.wish_merge()
 
     @Slot()
-    def cancel_merge(self) -> None:
-        self.merger.cancel()
-        self._update()
+    def resume_merge(self) -> None:
+        """Go on with what an earlier merge left in the output folder, once that has been checked anew."""
+        if not self.merging:
+            self.models.commit_edits()
+            self.preflight.wish_resume()
+            self.checker.check_now(self._setup)
 
     @Slot()
-    def _begin_merge(self) -> None:
+    def _resume_last(self) -> None:
+        """Go on with the last merge, as the fields say now."""
+        self.recipe.output_field.setText(self.merger.out)
+        self.resume_merge()
+
+    @Slot()
+    def cancel_merge(self) -> None:
+        """Stop the merge that runs; asks where it has finished something."""
+        self._cancelling.ask()
+
+    @Slot(object)
+    def _begin_merge(self, left: Leftover | None) -> None:
         if not self.merging:
             self.checker.stop()
-            self.merger.begin(self._setup)
+            self.merger.begin(self._setup, left)
             self._update()
+
+    @Slot(object)
+    def _on_removed(self, folder: Path) -> None:
+        self.run.forget_left(folder)
+        self.log.add(f"Removed {folder}")
+        self._note(f"Removed {folder.name}")
+
+    @Slot()
+    def _check_again(self) -> None:
+        """The disk has changed."""
+        self.history.refresh()
+        if not self.merging:
+            self.checker.check_now(self._setup)
 
     @Slot(object, object)
     def _on_succeeded(self, setup: MergeSetup, result: MergeResult) -> None:
         self.document.keep(setup)
-        self.checker.learn(result.record.seconds, result.measured)
+        if result.measured is not None:
+            self.checker.learn(result.record.seconds, result.measured)
 
     @Slot(object)
     def _on_failed(self, failure: Failure) -> None:
-        self._show_failure(failure)
         if failure.details is not None and not self._closing.insists:
             DetailsDialog(failure, self).open()
 
@@ -380,6 +422,8 @@ class MainWindow(QMainWindow):
         super().changeEvent(event)
         if event.type() == QEvent.Type.ApplicationPaletteChange:
             self.preflight.update_accent()
+        elif event.type() == QEvent.Type.ActivationChange and self.isActiveWindow():
+            self.checker.look_again()
 
     def closeEvent(self, event: QCloseEvent) -> None:
         self.models.commit_edits()
@@ -396,7 +440,7 @@ class MainWindow(QMainWindow):
         event.accept()
 
     def close_at_once(self) -> None:
-        """Close without asking; a running merge is cancelled first."""
+        """Close without asking; a merge that runs is stopped first, and what it has finished is kept."""
         self._closing.close_at_once()
 
     @Slot(object)

@@ -1,4 +1,4 @@
-"""A process that has everything imported and compiled, and forks one more for each merge that is to be killed.
+"""A process with everything imported and compiled, which forks one more for each merge that is to be killed.
 
 Started as a program it reads what to do from its input, a line of JSON each, and writes what came of it.
 """

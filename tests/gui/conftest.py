@@ -20,10 +20,22 @@ from PySide6.QtWidgets import QWidget
 from pytestqt.qtbot import QtBot
 from safetensors.torch import save_file
 
+from core import (
+    Cancelled,
+    CancelToken,
+    Leftover,
+    Progress,
+    disk,
+    leftover_of,
+    load_recipe,
+    plan_merge,
+    run_merge,
+)
 from core.run.merging import MergeWork
 from core.run.passes import Done
 from core.run.work import Chunk, Slot
 from core.runs.history import History
+from gui.document.merge_setup import MergeSetup, setup_of_recipe
 from gui.jobs import Job
 from gui.settings import Settings
 from gui.window.window import MainWindow
@@ -119,6 +131,41 @@ def before_chunks(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], Non
         monkeypatch.setattr(MergeWork, "slot", calling_slot)
 
     return set_up
+
+
+@pytest.fixture
+def cut_off(models: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], Leftover]:
+    """Has a merge of the recipe into a folder cancelled half way, and what it has finished kept."""
+
+    def merge(out: Path) -> Leftover:
+        token = CancelToken()
+        begun = threading.Event()
+        written: list[int] = []
+
+        class Stopping(disk.System):
+            def write_at(self, descriptor: int, data: bytes | memoryview, offset: int) -> int:
+                written.append(offset)
+                if len(written) == 5:
+                    assert begun.wait(30)
+                    token.cancel(keep=True)
+                return super().write_at(descriptor, data, offset)
+
+        def on_progress(progress: Progress) -> None:
+            if progress.bytes_done:
+                begun.set()
+
+        setup = setup_of_recipe(load_recipe(models / "recipe.yaml"), MergeSetup("", None, (), 0))
+        plan = plan_merge(setup.recipe())
+        with monkeypatch.context() as patch:
+            patch.setattr(disk, "system", Stopping())
+            with pytest.raises(Cancelled):
+                run_merge(plan, out, threads=1, cancel=token, progress=on_progress)
+        left = leftover_of(out)
+        assert left is not None
+        assert 0 < left.fraction < 1
+        return left
+
+    return merge
 
 
 @pytest.fixture

@@ -383,7 +383,7 @@ def test_a_cancelled_merge_leaves_nothing_in_the_pictures(
     wait_until_looked(qtbot, window)
     window.start_merge()
     qtbot.waitUntil(held_merge.reached.is_set)
-    window.cancel_merge()
+    window.merger.cancel(keep=False)
     held_merge.released.set()
     qtbot.waitUntil(lambda: not window.merging)
     assert window.observer.findings is not None
@@ -404,7 +404,7 @@ def test_a_cancelled_merge_leaves_what_was_counted_before(
     held_merge.reached.clear()
     window.start_merge()
     qtbot.waitUntil(held_merge.reached.is_set)
-    window.cancel_merge()
+    window.merger.cancel(keep=False)
     held_merge.released.set()
     qtbot.waitUntil(lambda: not window.merging)
     assert window.pictures.source.text.startswith("Counted by the merge with n = 4, seed 7")

@@ -241,7 +241,7 @@ def test_what_a_merge_counted_before_it_broke_off_is_not_left_under_another_name
     looked.start_merge()
     halt.wait(qtbot, looked, "n = 1, seed 8")
     if ending == "cancelled":
-        looked.cancel_merge()
+        looked.merger.cancel(keep=False)
     halt.let_go(qtbot, looked)
     assert_shown(looked, first, "n = 4, seed 7")
     assert numbers(looked) == counted
@@ -255,7 +255,7 @@ def test_a_first_merge_that_breaks_off_leaves_what_looking_found(
     halt.set()
     looked.start_merge()
     halt.wait(qtbot, looked, "n = 4, seed 7")
-    looked.cancel_merge()
+    looked.merger.cancel(keep=False)
     halt.let_go(qtbot, looked)
     assert_nothing_merged(looked)
     assert numbers(looked) == before

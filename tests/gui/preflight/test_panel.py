@@ -200,6 +200,8 @@ def test_while_a_merge_runs_it_can_only_be_cancelled(
         panel.wish_merge()
     with qtbot.waitSignal(panel.cancel_requested):
         qtbot.mouseClick(panel.cancel_button, Qt.MouseButton.LeftButton)
+    assert panel.cancel_button.isEnabled()  # the user is asked first
+    panel.show_cancelling()
     panel.set_merging(True)
     assert not panel.cancel_button.isEnabled()
     assert "Cancelling…" in texts(panel)

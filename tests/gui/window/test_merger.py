@@ -95,7 +95,8 @@ def test_cancelling_half_way_leaves_nothing(
     qtbot.waitUntil(held_merge.reached.is_set)
     assert (tmp_path / "out.partial").exists()
     assert not ready.models.isEnabled()
-    ready.preflight.cancel_button.click()
+    ready.merger.cancel(keep=False)
+    assert not ready.preflight.cancel_button.isEnabled()
     held_merge.released.set()
     qtbot.waitUntil(lambda: not ready.merging)
     assert list(tmp_path.iterdir()) == []
@@ -159,7 +160,7 @@ def test_closing_while_merging_asks_cancels_and_waits(
     assert ready.isVisible()
     question = ready.findChild(QMessageBox)
     assert question is not None
-    stop = next(button for button in question.findChildren(QPushButton) if "close" in button.text())
+    stop = next(button for button in question.findChildren(QPushButton) if "Remove" in button.text())
     stop.click()
     assert ready.isVisible()  # the thread is at work yet
     held_merge.released.set()
