@@ -1,19 +1,64 @@
-"""Writing recipes to files."""
+"""Writing recipes to files, and knowing whether somebody else did."""
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from core import Recipe
+from core import MergeError, Recipe, RecipeError
 from core.errors import OutputError, os_error_text
 from core.recipe.recipe import recipe_as_dict
+from core.small_files import read_if_there
 
-__all__ = ["save_recipe"]
+__all__ = ["Fingerprint", "changed_on_disk", "fingerprint", "save_recipe"]
+
+_MAX_BYTES = 4 * 1024**2
+"""Of a file in the place of a recipe; a larger one is something else."""
+
+
+@dataclass(frozen=True)
+class Fingerprint:
+    """What a file was like: its size, when it was modified, and the digest of its bytes."""
+
+    size_bytes: int
+    modified_ns: int
+    digest: str
+
+
+def fingerprint(path: Path) -> Fingerprint | None:
+    """That of `path` as it is now; None where nothing has that name.
+
+    Raises:
+        RecipeError: it is no file that could be a recipe, or cannot be read.
+    """
+    content = read_if_there(path, _MAX_BYTES, RecipeError)
+    if content is None:
+        return None
+    status = os.stat(path)
+    return Fingerprint(len(content), status.st_mtime_ns, hashlib.sha256(content).hexdigest())
+
+
+def changed_on_disk(path: Path, known: Fingerprint | None) -> bool:
+    """Whether there is something else now than `known` in `path`; where nothing is there, nothing is lost."""
+    try:
+        status = os.stat(path)
+        if known is not None and (status.st_size, status.st_mtime_ns) == (
+            known.size_bytes,
+            known.modified_ns,
+        ):
+            return False
+        now = fingerprint(path)
+    except FileNotFoundError:
+        return False
+    except (OSError, MergeError):
+        return True
+    return now is not None and (known is None or now.digest != known.digest)
 
 
 def save_recipe(recipe: Recipe, path: Path) -> None:
