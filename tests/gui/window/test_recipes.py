@@ -242,3 +242,10 @@ class TestASlowDisk:
         qtbot.waitUntil(lambda: "liner" in window.run.message.text)
         qtbot.waitUntil(lambda: window.idle)
         assert window.setup().models == ()
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no named pipes")
+def test_a_pipe_is_no_recipe(qtbot: QtBot, window: MainWindow, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.yaml")
+    window.recipes.open(tmp_path / "pipe.yaml")
+    qtbot.waitUntil(lambda: "pipe.yaml is not a file but a named pipe" in window.run.message.text)
