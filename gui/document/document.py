@@ -6,11 +6,11 @@ from pathlib import Path
 
 from PySide6.QtCore import QObject, Signal
 
-from core import load_recipe
+from core import MergeError
 from core.runs.history import HistoryEntry
 from core.text import one_line
 from gui.document.merge_setup import MergeSetup, setup_of_recipe
-from gui.document.recipe_files import save_recipe
+from gui.document.recipe_files import Fingerprint, changed_on_disk, fingerprint, save_recipe
 from gui.document.undo import UndoHistory
 from gui.settings import Settings
 
@@ -22,6 +22,7 @@ class Document(QObject):
 
     Attributes:
         path: the recipe's file; None before it has one.
+        known: what the file was like when it was read or written; None where that is not known.
         undo: the history of its changes.
 
     Signals:
@@ -35,6 +36,7 @@ class Document(QObject):
     def __init__(self, settings: Settings, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self.path: Path | None = None
+        self.known: Fingerprint | None = None
         self.undo = UndoHistory(self)
         self._settings = settings
         self._kept: MergeSetup | None = None
@@ -57,26 +59,31 @@ class Document(QObject):
     def modified(self) -> bool:
         return self.undo.is_modified
 
-    def begin(self, setup: MergeSetup, path: Path | None = None) -> None:
-        """Start anew with `setup`, which `path` holds."""
-        self.path, self._kept = path, None
+    def begin(self, setup: MergeSetup, path: Path | None = None, known: Fingerprint | None = None) -> None:
+        """Start anew with `setup`, which `path` holds; the file was like `known` when it was read."""
+        self.path, self.known, self._kept = path, known, None
         self.undo.reset(setup)
         if path is not None:
             self._settings.add_recent_recipe(path)
         self.changed.emit()
 
-    def load(self, path: Path, before: MergeSetup) -> MergeSetup:
-        """The set-up that the recipe in `path` describes. Raises MergeError."""
-        return setup_of_recipe(load_recipe(path), before)
-
     def load_entry(self, entry: HistoryEntry, before: MergeSetup) -> MergeSetup:
         """The set-up of an earlier run. Raises MergeError."""
         return setup_of_recipe(entry.recipe(), before)
+
+    @property
+    def changed_on_disk(self) -> bool:
+        """Whether somebody else has written the file since it was read or saved."""
+        return self.path is not None and changed_on_disk(self.path, self.known)
 
     def save(self, setup: MergeSetup, path: Path) -> None:
         """Write the recipe to `path`, which is its file from now on. Raises MergeError."""
         save_recipe(setup.recipe(), path)
         self.path = path
+        try:
+            self.known = fingerprint(path)
+        except MergeError:  # of what took its place just now; saving again asks
+            self.known = None
         self.undo.mark_saved()
         self._settings.add_recent_recipe(path)
         self.changed.emit()

@@ -1,66 +1,57 @@
-"""Writing recipes to files, and whether one was changed by somebody else since."""
+"""Writing recipes to files, and knowing whether somebody else did."""
 
 from __future__ import annotations
 
+import hashlib
 import os
 import stat
 from dataclasses import dataclass
-from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from core import Recipe
+from core import MergeError, Recipe, RecipeError
 from core.disk import replace_file, write_error
 from core.errors import OutputError
 from core.recipe.file import MAX_RECIPE_BYTES
 from core.recipe.recipe import recipe_as_dict
 from core.small_files import read_if_there
 
-__all__ = ["FileContent", "save_recipe"]
+__all__ = ["Fingerprint", "changed_on_disk", "fingerprint", "save_recipe"]
 
 
 @dataclass(frozen=True)
-class FileContent:
-    """What a recipe's file held when it was read or written.
+class Fingerprint:
+    """The digest of a file's bytes, which alone say whether it is another: a copy or a sync changes the rest."""
 
-    Its content alone says whether it is another one: a copy, a touch or a sync changes the rest.
+    digest: str
 
-    Attributes:
-        digest: of the content; None where there was no file.
+
+def fingerprint(path: Path) -> Fingerprint | None:
+    """That of `path` as it is now; None where nothing has that name.
+
+    Raises:
+        RecipeError: it is no file that could be a recipe, or cannot be read.
     """
-
-    digest: bytes | None
-
-    @classmethod
-    def of(cls, path: Path) -> FileContent:
-        """What is there now. To be asked before the file is read, so that no change falls in between.
-
-        Raises:
-            OutputError: something is there that is no recipe's file: a folder, a pipe, a file of gigabytes.
-        """
-        content = read_if_there(path, MAX_RECIPE_BYTES, OutputError)
-        return cls(None if content is None else _digest(content))
-
-    def is_still_in(self, path: Path) -> bool:
-        """Whether saving to `path` would replace nothing that was not read or written here.
-
-        Raises:
-            OutputError: as `of`; saving there cannot go well either.
-        """
-        now = FileContent.of(path)
-        return now.digest is None or now == self
+    content = read_if_there(path, MAX_RECIPE_BYTES, RecipeError)
+    return None if content is None else Fingerprint(hashlib.sha256(content).hexdigest())
 
 
-def save_recipe(recipe: Recipe, path: Path) -> FileContent:
+def changed_on_disk(path: Path, known: Fingerprint | None) -> bool:
+    """Whether there is something else now than `known` in `path`; where nothing is there, nothing is lost."""
+    try:
+        now = fingerprint(path)
+    except MergeError:
+        return True
+    return now is not None and now != known
+
+
+def save_recipe(recipe: Recipe, path: Path) -> None:
     """Write `recipe` as YAML. Models below the file's folder are named relative to it: they move together.
 
     What was in `path` before stays until the new text is complete. A link stays one, and the file that it
     leads to keeps its permissions.
-
-    Returns:
-        What is in `path` now.
 
     Raises:
         OutputError: the file cannot be written, or `path` is a folder, a pipe or a device.
@@ -75,9 +66,7 @@ def save_recipe(recipe: Recipe, path: Path) -> FileContent:
     text = yaml.dump(
         recipe_as_dict(recipe, names), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=1000
     )
-    content = text.encode()
-    replace_file(Path(os.path.realpath(path)), content, mode=_mode(path))
-    return FileContent(_digest(content))
+    replace_file(Path(os.path.realpath(path)), text.encode(), mode=_mode(path))
 
 
 def _mode(path: Path) -> int | None:
@@ -92,10 +81,6 @@ def _mode(path: Path) -> int | None:
     if not stat.S_ISREG(mode):
         raise OutputError(f"cannot write {path}: it is not a file", hint="choose another name", path=path)
     return stat.S_IMODE(mode)
-
-
-def _digest(content: bytes) -> bytes:
-    return blake2b(content, digest_size=16).digest()
 
 
 class _Dumper(yaml.SafeDumper):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -406,6 +407,6 @@ def _copies_one(recipe: Recipe) -> bool:
 
 
 def _disk_warnings(out: Path, left: int) -> Iterator[Problem]:
-    place = next(parent for parent in out.parents if parent.is_dir())
+    place = next(parent for parent in out.parents if os.path.isdir(parent))
     if left < _DISK_SHARE_TO_KEEP * shutil.disk_usage(place).total:
         yield Problem(f"The disk will be nearly full: {bytes_text(left)} will be free.", None, "out")

@@ -118,7 +118,7 @@ class OutputField(QWidget):
     @Slot()
     def _on_choose(self) -> None:
         current = Path(self.folder or Path.cwd() / "merged")
-        start = current.parent if current.parent.is_dir() else Path.cwd()
+        start = current.parent if os.path.isdir(current.parent) else Path.cwd()
         parent = choose_folder(self, "Choose the folder in which the output folder will be made", start)
         if parent is not None:
             self.set_folder(str(free_name(parent / (current.name or "merged"))))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,7 +38,7 @@ def sort_dropped(paths: Iterable[Path]) -> Dropped:
     recipe: Path | None = None
     unusable = []
     for path in paths:
-        if path.is_dir():
+        if os.path.isdir(path):  # False, too, for a name that the system does not take
             folders[path] = None
         elif path.name.endswith((".safetensors", ".safetensors.index.json")):
             folders[path.parent] = None

@@ -33,7 +33,7 @@ class Closing(QObject):
                 self._cancelling.ask(self._close_after_merge)
             return False
         if not self.insists and self._recipes.would_be_lost:
-            ask_to_save(self._window, self._recipes.save, self.close_at_once)
+            ask_to_save(self._window, self._recipes.save_then, self.close_at_once)
             return False
         return True
 

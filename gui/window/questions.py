@@ -8,11 +8,11 @@ from PySide6.QtCore import QObject, Qt, Signal, Slot
 from PySide6.QtWidgets import QMessageBox, QWidget
 
 from core import Leftover
-from core.text import message_text
+from core.text import message_text, one_line
 from gui.widgets.messages import without_icons
 from gui.words import percent_text
 
-__all__ = ["CancelQuestion", "ask_to_remove", "ask_to_save"]
+__all__ = ["CancelQuestion", "ask_to_overwrite", "ask_to_remove", "ask_to_save"]
 
 
 class CancelQuestion(QObject):
@@ -87,16 +87,43 @@ def ask_to_remove(parent: QWidget, left: Leftover, then: Callable[[], object]) -
     box.open()
 
 
-def ask_to_save(parent: QWidget, save: Callable[[], bool], then: Callable[[], object]) -> None:
-    """Do `then`, once the changes of the recipe were saved or may be lost."""
+def ask_to_save(
+    parent: QWidget, save: Callable[[Callable[[], object]], object], then: Callable[[], object]
+) -> None:
+    """Do `then`, once the changes of the recipe were saved or may be lost.
+
+    Args:
+        parent: the window.
+        save: saves, and does what it is given after that.
+        then: what is to be done.
+    """
     box = _box(parent, "The recipe has changes that are not saved.", "Save them first?")
     keep = box.addButton("Save", QMessageBox.ButtonRole.AcceptRole)
     lose = box.addButton("Do not save", QMessageBox.ButtonRole.DestructiveRole)
     stay = box.addButton("Cancel", QMessageBox.ButtonRole.RejectRole)
     box.setDefaultButton(keep)
     box.setEscapeButton(stay)
-    keep.clicked.connect(lambda: then() if save() else None)
+    keep.clicked.connect(lambda: save(then))
     lose.clicked.connect(lambda: then())
+    box.open()
+
+
+def ask_to_overwrite(
+    parent: QWidget, name: str, overwrite: Callable[[], object], save_as: Callable[[], object]
+) -> None:
+    """What to do about the file `name` of the recipe, which somebody else has changed."""
+    box = _box(
+        parent,
+        f"{one_line(name)} has changed on the disk since it was opened here.",
+        "Saving would lose those changes.",
+    )
+    other = box.addButton("Save as…", QMessageBox.ButtonRole.AcceptRole)
+    lose = box.addButton("Overwrite it", QMessageBox.ButtonRole.DestructiveRole)
+    stay = box.addButton("Cancel", QMessageBox.ButtonRole.RejectRole)
+    box.setDefaultButton(stay)
+    box.setEscapeButton(stay)
+    other.clicked.connect(lambda: save_as())
+    lose.clicked.connect(lambda: overwrite())
     box.open()
 
 

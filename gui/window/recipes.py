@@ -10,25 +10,32 @@ from pathlib import Path
 from PySide6.QtCore import QObject, Signal, SignalInstance, Slot
 from PySide6.QtWidgets import QWidget
 
-from core import MergeError
+from core import MergeError, load_recipe
 from core.runs.history import HistoryEntry
 from gui.document.document import Document
-from gui.document.merge_setup import MergeSetup, first_missing, free_name, output_beside
+from gui.document.merge_setup import MergeSetup, first_missing, free_name, setup_of_recipe
 from gui.failure import Failure
+from gui.jobs import JobKeeper
 from gui.widgets.choosing import choose_recipe, choose_recipe_to_save
 from gui.window.panels import Panels
-from gui.window.questions import ask_to_save
+from gui.window.questions import ask_to_overwrite, ask_to_save
+from gui.window.recipe_job import ReadRecipe, ReadRecipeJob, read_recipe
 from gui.words import plural
 from resources import DEMO_FOLDER
 
 __all__ = ["Recipes"]
 
 
+def _nothing() -> None:
+    """What is done after something where nothing is to be done."""
+
+
 class Recipes(QObject):
     """Opens recipes and saves what the fields say.
 
     Signals:
-        opened(object, object): a MergeSetup to be shown as a new document, and its file or None.
+        opened(object, object): a MergeSetup to be shown as a new document, and the ReadRecipe that it was
+            made of; None where it has no file.
         reopened(object): what was opened just now is the recipe of this HistoryEntry.
         resumed(object): the same, and its merge is to be gone on with.
         noted(str): a remark of no consequence, for the status bar.
@@ -41,10 +48,13 @@ class Recipes(QObject):
     noted = Signal(str)
     failed = Signal(object)
 
-    def __init__(self, document: Document, panels: Panels, window: QWidget) -> None:
+    def __init__(self, document: Document, panels: Panels, jobs: JobKeeper, window: QWidget) -> None:
         super().__init__(window)
-        self._document, self._panels, self._window = document, panels, window
+        self._document, self._panels, self._jobs, self._window = document, panels, jobs, window
         self._merging = False
+        self._reading: ReadRecipeJob | None = None
+        self._before = panels.setup()
+        self._then: Callable[[], object] = _nothing
 
     @property
     def folder(self) -> Path:
@@ -76,32 +86,34 @@ class Recipes(QObject):
         if path is not None:
             self.open(path)
 
-    def open(self, path: Path) -> None:
-        """Load `path` into the fields, after asking where something would be lost."""
-        self.unless_unsaved(lambda: self.load(path))
+    def open(self, path: Path, then: Callable[[], object] = _nothing) -> None:
+        """Load `path` into the fields, after asking where something would be lost, and do `then`.
+
+        It is read in a job; what is opened next takes its place.
+        """
+        self.unless_unsaved(lambda: self._read(path, then))
 
     def load(self, path: Path, out: Path | None = None) -> bool:
-        """Load `path` into the fields without asking; says why not where it cannot be read.
+        """Load `path` into the fields at once and without asking; says why not where it cannot be read.
 
         Args:
             path: the recipe.
             out: the output folder to suggest; None for one beside the recipe.
         """
+        self._reading = None
         try:
-            setup = self._document.load(path, self._panels.setup())
+            read = read_recipe(path)
         except MergeError as error:
             self.failed.emit(Failure.of(error))
             return False
-        self.opened.emit(replace(setup, out=str(out or output_beside(path))), path)
-        return True
+        return self._show(read if out is None else replace(read, out=out))
 
     @Slot()
     def open_demo(self) -> None:
         """The demo models, to be merged into a folder of the current directory."""
 
         def load() -> None:
-            path = DEMO_FOLDER / "recipe.yaml"
-            setup = self._document.load(path, self._panels.setup())
+            setup = setup_of_recipe(load_recipe(DEMO_FOLDER / "recipe.yaml"), self._panels.setup())
             place = Path.cwd() if os.access(Path.cwd(), os.W_OK) else Path.home()
             self.opened.emit(replace(setup, out=str(free_name(place / "paramosaic-demo"))), None)
 
@@ -132,25 +144,83 @@ class Recipes(QObject):
         if self._merging:
             return
         if self.would_be_lost:
-            ask_to_save(self._window, self.save, then)
+            ask_to_save(self._window, self.save_then, then)
         else:
             then()
+
+    def _read(self, path: Path, then: Callable[[], object]) -> None:
+        self._reading = ReadRecipeJob(path)
+        self._before, self._then = self._panels.setup(), then
+        self._reading.read.connect(self._on_read)
+        self._reading.failed.connect(self._on_not_read)
+        self._jobs.start(self._reading)
+
+    @Slot(object)
+    def _on_read(self, read: ReadRecipe) -> None:
+        if self.sender() is not self._reading or self._merging:
+            return
+        self._reading, then = None, self._then
+
+        def show() -> None:
+            if self._show(read):
+                then()
+
+        if self._panels.setup() == self._before:
+            show()
+        else:  # it was worked on meanwhile
+            self.unless_unsaved(show)
+
+    @Slot(object)
+    def _on_not_read(self, failure: Failure) -> None:
+        if self.sender() is self._reading:
+            self._reading = None
+            self.failed.emit(failure)
+
+    def _show(self, read: ReadRecipe) -> bool:
+        try:
+            setup = setup_of_recipe(read.recipe, self._panels.setup())
+        except MergeError as error:
+            self.failed.emit(Failure.of(error))
+            return False
+        self.opened.emit(replace(setup, out=str(read.out)), read)
+        return True
 
     # -- saving
 
     @Slot()
     def save(self) -> bool:
         """Save to the recipe's file, or ask for one. Whether it was saved."""
-        return self.save_to(self._document.path) if self._document.path is not None else self.save_as()
+        return self.save_then(_nothing)
+
+    def save_then(self, then: Callable[[], object]) -> bool:
+        """The same, and do `then` once it is saved; asks first where somebody else has changed the file."""
+        path = self._document.path
+        if path is None:
+            return self._save_as(then)
+        if self._document.changed_on_disk:
+            ask_to_overwrite(
+                self._window,
+                path.name,
+                lambda: self.save_to(path, then),
+                lambda: self._save_as(then),
+            )
+            return False
+        return self.save_to(path, then)
 
     @Slot()
     def save_as(self) -> bool:
         """Ask for a file and save to it. Whether it was saved."""
-        path = choose_recipe_to_save(self._window, self.folder)
-        return path is not None and self.save_to(path)
+        return self._save_as(_nothing)
 
-    def save_to(self, path: Path) -> bool:
-        """Save to `path`, which is the recipe's file from now on; says why not where that cannot be done."""
+    def _save_as(self, then: Callable[[], object]) -> bool:
+        path = choose_recipe_to_save(self._window, self.folder)
+        return path is not None and self.save_to(path, then)
+
+    def save_to(self, path: Path, then: Callable[[], object] = _nothing) -> bool:
+        """Save to `path`, which is the recipe's file from now on, and do `then`.
+
+        Says why not where that cannot be done. Whether it was saved.
+        """
         self._panels.models.commit_edits()
         setup = self._panels.setup()
         missing = first_missing(setup)
@@ -165,4 +235,5 @@ class Recipes(QObject):
         idle = len(setup.models) - len(setup.taking_part)
         left = f"; {plural(idle, 'sub-model')} that took no part left out" if idle else ""
         self.noted.emit(f"Saved {path.name}{left}")
+        then()
         return True

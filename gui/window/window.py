@@ -43,6 +43,7 @@ from gui.window.leftovers import Leftovers
 from gui.window.log_panel import LogPanel
 from gui.window.merger import Merger
 from gui.window.panels import Panels
+from gui.window.recipe_job import ReadRecipe
 from gui.window.recipes import Recipes
 
 __all__ = ["MainWindow"]
@@ -87,7 +88,7 @@ class MainWindow(QMainWindow):
         self._panels = Panels(
             self.models, self.recipe, self.preflight, self.pictures, self.run, self.history, self.log
         )
-        self.recipes = Recipes(self.document, self._panels, self)
+        self.recipes = Recipes(self.document, self._panels, self._jobs, self)
         self._leftovers = Leftovers(self._jobs, self)
         self._cancelling = Cancelling(self.merger, self)
         self._closing = Closing(self.merger, self._cancelling, self.recipes, self)
@@ -200,13 +201,16 @@ class MainWindow(QMainWindow):
             self._saver.ask_for_all(self.observer.shown, self.recipes.folder)
 
     @Slot(object, object)
-    def _begin(self, setup: MergeSetup, path: Path | None) -> None:
+    def _begin(self, setup: MergeSetup, read: ReadRecipe | None) -> None:
         """Show `setup` as a new document."""
         self.run.message.clear()
         self.merger.forget_result()
         self._apply(setup)
         self.recipe.forget_values()
-        self.document.begin(self._setup, path)
+        if read is None:
+            self.document.begin(self._setup)
+        else:
+            self.document.begin(self._setup, read.path, read.known)
 
     @Slot(object)
     def _on_reopened(self, entry: HistoryEntry) -> None:
@@ -412,9 +416,7 @@ class MainWindow(QMainWindow):
         if recipe is None:
             self.models.add_from(dropped.folders)
         else:
-            self.recipes.unless_unsaved(
-                lambda: self.recipes.load(recipe) and self.models.add_from(dropped.folders)
-            )
+            self.recipes.open(recipe, lambda: self.models.add_from(dropped.folders))
         if dropped.unusable:
             self._note(f"{dropped.unusable[0].name} is neither a model nor a recipe")
 

@@ -159,3 +159,71 @@ def test_cancelling_while_all_wait_does_not_hang() -> None:
     token = CancelToken()
     with pytest.raises(Cancelled):
         ThreadExecutor().run(Stuck(), slots=2, token=token, poll=token.cancel)
+
+
+class TestHurry:
+    """Somebody insists: what hangs is not waited for."""
+
+    def test_a_step_that_hangs_is_left(self) -> None:
+        released, begun = threading.Event(), threading.Event()
+
+        class Hanging(Doubling):
+            def slot(self) -> DoublingSlot:
+                return HangingSlot(self)
+
+        class HangingSlot(DoublingSlot):
+            def fill(self, chunk: int) -> None:
+                begun.set()
+                released.wait(30)
+
+        token = CancelToken()
+
+        def poll() -> None:
+            if begun.is_set():
+                token.hurry()
+                raise Cancelled
+
+        try:
+            with pytest.raises(Cancelled):
+                ThreadExecutor().run(Hanging(iter(range(9))), slots=2, token=token, poll=poll)
+        finally:
+            released.set()
+        assert token.cancelled
+
+    def test_only_waiting_may_be_interrupted(self) -> None:
+        token = CancelToken()
+        seen: list[bool] = []
+        work = Doubling(iter(range(50)))
+        collect = work.collect
+
+        def collecting(done: int) -> None:
+            seen.append(token.may_be_interrupted)
+            collect(done)
+
+        work.collect = collecting  # type: ignore[method-assign]
+        ThreadExecutor().run(work, slots=1, token=token, poll=lambda: seen.append(token.may_be_interrupted))
+        assert seen
+        assert not any(seen)
+        with token.interruptible():
+            assert token.may_be_interrupted
+        assert not token.may_be_interrupted
+
+
+def test_where_no_more_threads_can_be_started_those_that_run_do_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    start, begun = threading.Thread.start, 0
+
+    def limited(thread: threading.Thread) -> None:
+        nonlocal begun
+        if begun == most:
+            raise RuntimeError("can't start new thread")
+        begun += 1
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", limited)
+    most = 2
+    work = Doubling(iter(range(100)))
+    ThreadExecutor().run(work, slots=5, token=CancelToken(), poll=lambda: None)
+    assert sorted(work.collected) == [2 * number for number in range(100)]
+    most = begun
+    with pytest.raises(MergeError, match="no more threads"):
+        ThreadExecutor().run(Doubling(iter(range(9))), slots=5, token=CancelToken(), poll=lambda: None)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from PySide6.QtWidgets import QMessageBox, QPushButton
 from pytestqt.qtbot import QtBot
 
+import gui.window.recipe_job
 import gui.window.recipes
-from core import load_recipe
+from core import Recipe, load_recipe
 from gui.window.window import MainWindow
 
 EVERYTHING = """\
@@ -29,8 +33,7 @@ nonfinite: error
 
 
 def answer(window: MainWindow, words: str) -> None:
-    question = window.findChild(QMessageBox)
-    assert question is not None
+    question = window.findChildren(QMessageBox)[-1]
     next(button for button in question.findChildren(QPushButton) if button.text() == words).click()
 
 
@@ -121,3 +124,128 @@ def test_a_recipe_that_is_not_complete_is_not_saved_and_says_why(window: MainWin
     assert not window.recipes.save_to(models / "incomplete.yaml")
     assert window.run.message.text.endswith("Choose the base model.")
     assert not (models / "incomplete.yaml").exists()
+
+
+class TestAFileThatSomebodyElseChanged:
+    """It is not overwritten unasked."""
+
+    @pytest.fixture
+    def path(self, window: MainWindow, models: Path) -> Path:
+        path = models / "shared.yaml"
+        path.write_text(EVERYTHING)
+        assert window.recipes.load(path)
+        window.recipe.set_seed(8)
+        stamp = path.stat()
+        path.write_text(EVERYTHING.replace("0.5", "0.7"))  # of the same size, and at the same time
+        os.utime(path, ns=(stamp.st_atime_ns, stamp.st_mtime_ns + 1))
+        return path
+
+    def test_cancel(self, window: MainWindow, path: Path) -> None:
+        assert not window.recipes.save()
+        answer(window, "Cancel")
+        assert "0.7" in path.read_text()
+        assert window.isWindowModified()
+
+    def test_overwrite(self, window: MainWindow, path: Path) -> None:
+        assert not window.recipes.save()
+        answer(window, "Overwrite it")
+        assert load_recipe(path).seed == 8
+        assert not window.isWindowModified()
+        window.recipe.set_seed(9)
+        assert window.recipes.save()  # it is as we left it
+        assert load_recipe(path).seed == 9
+
+    def test_save_as(self, window: MainWindow, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        other = path.with_name("mine.yaml")
+        monkeypatch.setattr(gui.window.recipes, "choose_recipe_to_save", lambda *_: other)
+        assert not window.recipes.save()
+        answer(window, "Save as…")
+        assert load_recipe(other).seed == 8
+        assert "0.7" in path.read_text()
+        assert window.document.path == other
+
+    def test_what_was_to_follow_waits(self, qtbot: QtBot, window: MainWindow, path: Path) -> None:
+        window.recipes.new()
+        answer(window, "Save")
+        assert window.setup().seed == 8
+        qtbot.waitUntil(lambda: len(window.findChildren(QMessageBox)) == 1)
+        answer(window, "Overwrite it")
+        assert window.setup().models == ()
+        assert load_recipe(path).seed == 8
+
+    def test_written_again_as_it_was(self, window: MainWindow, models: Path) -> None:
+        path = models / "same.yaml"
+        path.write_text(EVERYTHING)
+        assert window.recipes.load(path)
+        window.recipe.set_seed(8)
+        path.write_text(EVERYTHING)
+        os.utime(path, ns=(1, 1))
+        assert window.recipes.save()
+
+    def test_removed(self, window: MainWindow, path: Path) -> None:
+        path.unlink()
+        assert window.recipes.save()
+        assert load_recipe(path).seed == 8
+
+    @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no named pipes")
+    def test_a_pipe_in_its_place(self, window: MainWindow, path: Path) -> None:
+        path.unlink()
+        os.mkfifo(path)
+        assert not window.recipes.save()
+        answer(window, "Cancel")
+
+
+class TestASlowDisk:
+    """The window goes on while a recipe is read."""
+
+    @pytest.fixture
+    def released(self, monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
+        event = threading.Event()
+        read = gui.window.recipe_job.load_recipe
+
+        def slowly(path: Path) -> Recipe:
+            assert threading.current_thread() is not threading.main_thread()
+            assert event.wait(10)
+            return read(path)
+
+        monkeypatch.setattr(gui.window.recipe_job, "load_recipe", slowly)
+        yield event
+        event.set()
+
+    def test_it_is_opened_when_it_is_there(
+        self, qtbot: QtBot, window: MainWindow, models: Path, released: threading.Event
+    ) -> None:
+        window.recipes.open(models / "recipe.yaml")
+        qtbot.wait(20)
+        assert window.setup().models == ()
+        released.set()
+        qtbot.waitUntil(lambda: len(window.setup().models) == 3)
+        assert window.document.path == models / "recipe.yaml"
+
+    def test_work_done_meanwhile_is_not_lost_unasked(
+        self, qtbot: QtBot, window: MainWindow, models: Path, released: threading.Event
+    ) -> None:
+        window.recipes.open(models / "recipe.yaml")
+        window.models.add_sub_models([models / "run-1"])
+        released.set()
+        qtbot.waitUntil(lambda: window.findChild(QMessageBox) is not None)
+        answer(window, "Cancel")
+        assert len(window.setup().models) == 1
+
+    def test_the_last_one_counts(
+        self, qtbot: QtBot, window: MainWindow, models: Path, tmp_path: Path, released: threading.Event
+    ) -> None:
+        (tmp_path / "broken.yaml").write_text("merge_method: liner\n")
+        window.recipes.open(models / "recipe.yaml")
+        window.recipes.open(tmp_path / "broken.yaml")
+        released.set()
+        qtbot.waitUntil(lambda: "liner" in window.run.message.text)
+        qtbot.waitUntil(lambda: window.idle)
+        assert window.setup().models == ()
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no named pipes")
+def test_a_pipe_is_no_recipe(qtbot: QtBot, window: MainWindow, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.yaml")
+    window.recipes.open(tmp_path / "pipe.yaml")
+    qtbot.waitUntil(lambda: "pipe.yaml is not a file but a named pipe" in window.run.message.text)
