@@ -301,11 +301,11 @@ def _changed_files(
             raise _different(staging, f"the {role} {model.name} has other files now", model.folder)
         for shard, old in zip(model.shards, files, strict=True):
             now = _file_data(shard)
-            if not isinstance(old, dict) or any(
-                old.get(key) != now[key] for key in ("name", "size_bytes", "modified_ns", "header")
-            ):
+            is_named = (shard.path.parent.name, shard.path.name) in named
+            lasting = ("name", "size_bytes", "header", *(() if is_named else ("modified_ns",)))
+            if not isinstance(old, dict) or any(old.get(key) != now[key] for key in lasting):
                 raise _different(staging, f"{shard.path} has changed since", shard.path)
-            if (shard.path.parent.name, shard.path.name) in named:
+            if is_named:
                 again[shard.path] = f"{shard.path} changed while it was being read"
             elif _may_differ(shard.state, old, before, model):
                 again[shard.path] = f"{shard.path} may have changed"
