@@ -101,7 +101,7 @@ def _serve() -> None:
                 story.run(**options)
         else:
             often = mock.patch.multiple(journaling, _EVERY_S=0.001, _PAUSE=1)
-            with often, in_place(Slow(0.02, ("write_at",))):
+            with often, in_place(Slow(0.06, ("write_at",))):
                 run_merge(story.plan(), story.out, threads=2, chunk_bytes=1, **options)
 
     with tempfile.TemporaryDirectory() as folder:
