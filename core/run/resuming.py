@@ -100,8 +100,8 @@ def check_same_merge(
     if first.get("contract") != dict(CONTRACT):
         raise _different(staging, "it was begun by a version of Paramosaic whose results may differ")
     begun, asked = first.get("recipe"), recipe_as_dict(plan.recipe, plan.names)
-    if _plain(begun) != _plain(asked):
-        raise _different(staging, _recipe_difference(begun, asked))
+    if _plain(_meant(plan, begun)) != _plain(_meant(plan, asked)):
+        raise _different(staging, _recipe_difference(_meant(plan, begun), _meant(plan, asked)))
     again, sentences = _changed_files(plan, entries, staging)
     now = first_entry(plan, "", "", device, ())
     if first.get("shards") != now["shards"]:
@@ -301,11 +301,11 @@ def _changed_files(
             raise _different(staging, f"the {role} {model.name} has other files now", model.folder)
         for shard, old in zip(model.shards, files, strict=True):
             now = _file_data(shard)
-            if not isinstance(old, dict) or any(
-                old.get(key) != now[key] for key in ("name", "size_bytes", "modified_ns", "header")
-            ):
+            is_named = (shard.path.parent.name, shard.path.name) in named
+            lasting = ("name", "size_bytes", "header", *(() if is_named else ("modified_ns",)))
+            if not isinstance(old, dict) or any(old.get(key) != now[key] for key in lasting):
                 raise _different(staging, f"{shard.path} has changed since", shard.path)
-            if (shard.path.parent.name, shard.path.name) in named:
+            if is_named:
                 again[shard.path] = f"{shard.path} changed while it was being read"
             elif _may_differ(shard.state, old, before, model):
                 again[shard.path] = f"{shard.path} may have changed"
@@ -330,6 +330,32 @@ def _named_since(entries: Sequence[JournalEntry]) -> set[tuple[Any, Any]]:
         elif isinstance(entry.get("changed"), str) and isinstance(entry.get("in"), str):
             named.add((entry["in"], entry["changed"]))
     return named
+
+
+def _meant(plan: MergePlan, recipe: Any) -> Any:
+    """A recipe without the parameters that it need not say, because they are as they are by default."""
+    if not isinstance(recipe, dict):
+        return recipe
+    method = plan.recipe.method
+
+    def without_defaults(entry: Any) -> Any:
+        if not isinstance(entry, dict) or not isinstance(entry.get("parameters"), dict):
+            return entry
+        said = {
+            name: value
+            for name, value in entry["parameters"].items()
+            if (spec := method.parameter(name)) is None or value != spec.default
+        }
+        return {
+            **{key: entry[key] for key in entry if key != "parameters"},
+            **({"parameters": said} if said else {}),
+        }
+
+    models = recipe.get("models")
+    return {
+        **without_defaults(recipe),
+        **({"models": [without_defaults(model) for model in models]} if isinstance(models, list) else {}),
+    }
 
 
 def _recipe_difference(begun: Any, asked: Mapping[str, Any]) -> str:

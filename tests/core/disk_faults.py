@@ -64,7 +64,7 @@ class Faulty(Watched):
         at: the number of the call, from 0; -1 for none.
         kind: what happens at that call.
             An errno's name: it fails with that, and does nothing.
-            "torn": half of a write is done and then it fails; any other call is done and said to have failed.
+            "torn": half of a write is done and it fails; any other call is done, and said to have failed.
             "short": half of a write is done, and it says so; any other call is as always.
             "full": from there on there is no room; removing a file makes room for one write.
             "gone": from there on every call fails.

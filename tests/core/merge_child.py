@@ -1,4 +1,4 @@
-"""A process with everything imported and compiled, which forks one more for each merge that is to be killed.
+"""A process that has everything imported and compiled, and forks one more for each merge.
 
 Started as a program it reads what to do from its input, a line of JSON each, and writes what came of it.
 """
@@ -41,7 +41,7 @@ class Children:
 
         Args:
             job: "inputs", "parent", "method" and "options" as for `small_merges.Story`; "at" and "kind" for
-                `Faulty`. Without "at" the merge has two threads and keeps a journal as it goes.
+                `Faulty`. Without "at" the merge has two threads, a slow disk, and keeps a journal as it goes.
         """
         return int(self._ask(start=job)["pid"])
 
@@ -87,7 +87,7 @@ class Children:
 def _serve() -> None:
     from unittest import mock
 
-    from disk_faults import Faulty, in_place
+    from disk_faults import Faulty, Slow, in_place
     from small_merges import Story, make_inputs
 
     from core import run_merge
@@ -100,7 +100,8 @@ def _serve() -> None:
             with in_place(Faulty(job["at"], job["kind"])):
                 story.run(**options)
         else:
-            with mock.patch.object(journaling, "_EVERY_S", 0.001), mock.patch.object(journaling, "_PAUSE", 1):
+            often = mock.patch.multiple(journaling, _EVERY_S=0.001, _PAUSE=1)
+            with often, in_place(Slow(0.06, ("write_at",))):
                 run_merge(story.plan(), story.out, threads=2, chunk_bytes=1, **options)
 
     with tempfile.TemporaryDirectory() as folder:

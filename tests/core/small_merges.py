@@ -30,7 +30,7 @@ from core.run.passes import Done
 from core.run.record import RunRecord
 from core.run.work import LATER, Chunk, Work
 
-__all__ = ["Story", "contents", "in_order", "make_inputs", "same_output"]
+__all__ = ["OneByOne", "Story", "contents", "error_of", "in_order", "make_inputs", "same_output"]
 
 SHARD_BYTES = 300_000
 MAY_DIFFER = ("seconds", "started", "device", "software", "bytes_read", "run_id", "record_digest")
@@ -172,6 +172,15 @@ class Story:
     def names(self) -> list[str]:
         """What is in the folder of the output."""
         return sorted(path.name for path in self.parent.iterdir())
+
+
+def error_of(do: Callable[..., Any], *given: Any, **named: Any) -> MergeError | None:
+    """What `do` raises where that is a MergeError; None where it raises nothing."""
+    try:
+        do(*given, **named)
+    except MergeError as error:
+        return error
+    return None
 
 
 def contents(folder: Path) -> dict[str, bytes]:

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 from disk_faults import FAILURES, Faulty, in_place
-from small_merges import Story, contents, make_inputs, same_output
+from small_merges import Story, contents, error_of, make_inputs, same_output
 
-from core import MergeError, verify_output
+from core import verify_output
 
 
 @pytest.fixture(scope="module")
@@ -55,18 +55,14 @@ class Faults:
         """Have call `at` fail and check what must hold then; returns what happened."""
         self.prepare()
         where = f"{self.way}, call {at} ({self.calls[at]}), {kind}"
-        happened = "done"
         with in_place(Faulty(at, kind)):
-            try:
-                self.run()
-            except MergeError:
-                happened = "refused"
+            error = error_of(self.run)
         assert contents(self.story.inputs) == self.inputs, where
-        if happened == "done":
+        if error is None:
             self.story.settle()  # as the next start does
             assert same_output(contents(self.story.out), self.expected), where
             assert self.story.names() == ["out"], where
-            return happened
+            return "done"
         self.story.settle()
         if self.story.out.exists():
             now = contents(self.story.out)
