@@ -47,47 +47,63 @@ class TensorDigest:
 class FileDigest:
     """The XXH3-128 digest of a file whose pieces are written in nearly their order, by any thread.
 
-    What comes a little early waits for what goes before it; the rest is read again at the end.
+    A piece that is written when its turn is there is digested from memory. Others are read back when theirs
+    comes. No thread waits for another.
     """
 
-    _MOST_WAITING_BYTES = 16 * 1024**2
     _READ_BYTES = 1024**2
 
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._digest = xxhash.xxh3_128()
+    def __init__(self, size_bytes: int, read_into: Callable[[memoryview, int], None]) -> None:
+        """Args:
+        size_bytes: of the file.
+        read_into: fills a buffer from an offset of the file.
+        """
+        self._size, self._read_into = size_bytes, read_into
+        self._turn = threading.Lock()
+        """Held to look at or change what follows, and not while anything is digested."""
         self._position = 0
-        self._waiting: dict[int, bytes] = {}
-        self._waiting_bytes = 0
+        self._written: dict[int, int] = {}
+        """Pieces after the position that are in the file: where they end, by where they begin."""
+        self._busy = False
+        """Whether a thread is digesting, which alone moves the position."""
+        self._digest = xxhash.xxh3_128()
+        self._buffer = memoryview(b"")
 
     def add(self, data: bytes | memoryview, offset: int) -> None:
-        """Take what is written at byte `offset`, while it is in the processor's cache."""
-        with self._lock:
-            if offset == self._position:
-                self._take(data)
-                while self._waiting and (early := self._waiting.pop(self._position, None)) is not None:
-                    self._waiting_bytes -= len(early)
-                    self._take(early)
-            elif offset > self._position and self._waiting_bytes < self._MOST_WAITING_BYTES:
-                self._waiting[offset] = bytes(data)
-                self._waiting_bytes += len(data)
-
-    def hexdigest(self, size_bytes: int, read_into: Callable[[memoryview, int], None]) -> str:
-        """The digest of the whole file.
-
-        Args:
-            size_bytes: of the file.
-            read_into: fills a buffer from an offset of the file, for what was not added in time.
-        """
-        buffer = memoryview(bytearray(self._READ_BYTES))
-        with self._lock:
-            self._waiting.clear()
-            while self._position < size_bytes:
-                part = buffer[: min(len(buffer), size_bytes - self._position)]
-                read_into(part, self._position)
-                self._take(part)
-            return self._digest.hexdigest()
-
-    def _take(self, data: bytes | memoryview) -> None:
+        """Take what was written at byte `offset`, while it is in the processor's cache."""
+        with self._turn:
+            if self._busy or offset != self._position:
+                self._written[offset] = offset + len(data)
+                return
+            self._busy = True
         self._digest.update(data)
-        self._position += len(data)
+        self._go_on(offset + len(data))
+
+    def add_written(self, offset: int, size_bytes: int) -> None:
+        """Take what is in the file already."""
+        with self._turn:
+            self._written[offset] = offset + size_bytes
+
+    def hexdigest(self) -> str:
+        """The digest of the whole file, when everything is written and no thread adds any more."""
+        self._written = {self._position: self._size} if self._position < self._size else {}
+        self._busy = True
+        self._go_on(self._position)
+        return self._digest.hexdigest()
+
+    def _go_on(self, position: int) -> None:
+        """Digest what is in the file from `position` on, as far as it goes, and let others."""
+        while True:
+            with self._turn:
+                self._position = position
+                end = self._written.pop(position, None)
+                if end is None:
+                    self._busy = False
+                    return
+            if not self._buffer:
+                self._buffer = memoryview(bytearray(self._READ_BYTES))
+            while position < end:
+                part = self._buffer[: min(len(self._buffer), end - position)]
+                self._read_into(part, position)
+                self._digest.update(part)
+                position += len(part)

@@ -180,7 +180,9 @@ def discard(folder: Path, *, take_over: bool = False) -> Leftover:
     if not folder.name.endswith(_STAGING_END) or not os.path.lexists(folder):
         what = "does not exist" if not os.path.lexists(folder) else "is not what a merge leaves"
         raise OutputError(f"{folder} {what}", hint="name a folder OUT.partial", path=folder)
-    left = leftover_of(folder.with_name(folder.name.removesuffix(_STAGING_END)))
+    out = folder.with_name(folder.name.removesuffix(_STAGING_END))
+    settle(out, ())  # the journal that is to be removed says whose an old output is that was set aside
+    left = leftover_of(out)
     if left is None:
         raise OutputError(f"{folder} is not what a merge leaves", path=folder)
     try:

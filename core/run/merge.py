@@ -212,11 +212,15 @@ class _Run:
         on = itertools.cycle(chosen)
         allow_open_files(workers * (len(plan.models) + 1) + len(plan.shards) + 256)
         shards = self._open_shards(staging)
-        digests = [FileDigest() for _ in shards]
+        digests = [FileDigest(shard.size_bytes, shard.read_into) for shard in shards]
         for digest, layout in zip(digests, plan.shards, strict=True):
             digest.add(layout.header, 0)
         try:
             restored = self._sound(staging, restored, shards, workers)
+            for part in restored.parts:
+                tensor = plan.tensors[part.chunk.tensor]
+                begin = tensor.placement.offset + part.chunk.first * tensor.output.dtype.itemsize
+                digests[tensor.placement.shard].add_written(begin, part.outputs[0].size_bytes)
             journaling = Journaling(plan, shards, staging.note, self._note)
             try:
                 work = MergeWork(
@@ -245,9 +249,8 @@ class _Run:
             self._check_inputs()
             files = [_file_record(file) for file in small]
             for shard, digest, layout in zip(shards, digests, plan.shards, strict=True):
-                whole = digest.hexdigest(shard.size_bytes, shard.read_into)
                 header = xxhash.xxh3_128(layout.header).hexdigest()
-                files.append(FileRecord(layout.file_name, shard.size_bytes, whole, header))
+                files.append(FileRecord(layout.file_name, shard.size_bytes, digest.hexdigest(), header))
                 if _is_very_large(plan):
                     shard.drop()
         finally:

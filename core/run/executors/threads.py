@@ -108,6 +108,9 @@ class ThreadExecutor:
                 thread.join(_POLL_S)
                 while thread.is_alive() and not token.hurried:
                     thread.join(_POLL_S)
+        if failures or token.cancelled:
+            with contextlib.suppress(MergeError):  # what else is done counts; the reason to stop is said
+                collect()
         if failures:
             raise _in_words(failures[0])
         token.raise_if_cancelled()
