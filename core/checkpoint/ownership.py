@@ -103,10 +103,11 @@ class Ownership:
         """
         self._folder = folder
         self._lock = -1
+        self._locks = True
         before = read_owner(folder.path)
         try:
             self._lock = _open_lock(folder)
-            locks = _lock_after_a_look(self._lock)
+            self._locks = _lock_after_a_look(self._lock)
         except BlockingIOError as error:
             self._close()
             raise running(folder.path, before) from error
@@ -114,12 +115,12 @@ class Ownership:
             self._close()
             raise write_error(error, folder.path / _LOCK) from error
         try:
-            if not locks and before is not None:
+            if not self._locks and before is not None:
                 _refuse_unless_dead(folder.path, before, take_over)
             self.owner = Owner.me(run_id)
-            self._write_note(locks or take_over or before is not None)
+            self._write_note(self._locks or take_over or before is not None)
         except BaseException:
-            self.release()
+            self._close()
             raise
         _HELD_HERE.add(self)
 
@@ -137,7 +138,17 @@ class Ownership:
         return found is None or found.token != self.owner.token
 
     def release(self) -> None:
-        """Let others take the folder. The files of the lock stay: another process may wait for them."""
+        """Let others take the folder. The files of the lock stay: another process may wait for them.
+
+        Where there are no locks the note goes, which says that this process has it for as long as it lives.
+        """
+        if self in _HELD_HERE and not self._locks and not self.is_lost():
+            with contextlib.suppress(OSError):
+                disk.system.remove(self._folder.name(*_OWNER.split("/")), within=self._folder.descriptor)
+        self.forget()
+
+    def forget(self) -> None:
+        """Close the lock, and leave everything to another process that has it too."""
         _HELD_HERE.discard(self)
         self._close()
 
@@ -174,7 +185,7 @@ _HELD_HERE: weakref.WeakSet[Ownership] = weakref.WeakSet()
 
 def _forget_in_child() -> None:
     for held in list(_HELD_HERE):
-        held.release()
+        held.forget()
 
 
 if hasattr(os, "register_at_fork"):  # a lock lasts as long as any process has it open
