@@ -81,7 +81,7 @@ class HistoryPanel(QWidget):
         self.search_field.setClearButtonEnabled(True)
         self.search_field.setAccessibleName("Search the history")
         self.search_field.setToolTip("Methods, models, seeds, output folders, dates, results")
-        self.search_field.setFixedWidth(self.fontMetrics().horizontalAdvance("0") * 20)
+        self.search_field.setFixedWidth(self.fontMetrics().horizontalAdvance("0") * 14)
         self.note = ElidedLabel()
         secondary(self.note)
         self.undo_button = QToolButton()

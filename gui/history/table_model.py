@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 from typing import Any
 
@@ -174,17 +174,25 @@ class HistoryModel(TableModel):
 def details_text(row: HistoryRow) -> str:
     """What the table has no column for, on one line."""
     entry = row.entry
+    kept = _kept_text(row)
+    if kept:
+        return f"{kept}. {details_text(replace(row, left=None))}"
     if entry.status == "failed":
         return entry.message
-    if row.left is not None and row.left.fraction:
-        share = percent_text(row.left.fraction)
-        return f"{share[0].upper()}{share[1:]} is kept in {row.left.path}: Resume goes on with it."
     if entry.status == "interrupted":
         return "The program ended before this merge did."
     if entry.status == "done":
         where = f"{entry.out} is gone" if row.gone else str(entry.out)
         return f"{', '.join(entry.models)} → {where}"
     return ", ".join(entry.models)
+
+
+def _kept_text(row: HistoryRow) -> str:
+    """ "62 % is kept"; "" for nothing."""
+    if row.left is None or not row.left.fraction:
+        return ""
+    share = percent_text(row.left.fraction)
+    return f"{share[0].upper()}{share[1:]} is kept"
 
 
 def _tool_tip(row: HistoryRow) -> str:
@@ -194,7 +202,9 @@ def _tool_tip(row: HistoryRow) -> str:
         read, written = bytes_text(entry.bytes_read), bytes_text(entry.bytes_written)
         lines.append(f"{read} read, {written} written, on {entry.device}")
     elif entry.status in {"failed", "interrupted"}:
-        lines.append(details_text(row))
+        lines.append(details_text(replace(row, left=None)))
+    if kept := _kept_text(row):
+        lines.append(f"{kept}: Resume goes on with it")
     return "\n".join(lines)
 
 

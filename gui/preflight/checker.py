@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from PySide6.QtCore import QObject, QTimer, Signal, Slot
 
-from core import Leftover
 from core.plan.estimate import Throughput, Work
 from gui.document.merge_setup import MergeSetup
 from gui.jobs import JobKeeper
@@ -46,7 +47,7 @@ class Checker(QObject):
         self._pause.setSingleShot(True)
         self._pause.setInterval(_AFTER_MS)
         self._pause.timeout.connect(self._start)
-        self._left: Leftover | None = None
+        self._report: PlanReport | None = None
         self._watching: WatchJob | None = None
         self._watch = QTimer(self)
         self._watch.setSingleShot(True)
@@ -69,17 +70,17 @@ class Checker(QObject):
         """Report on nothing until the next call."""
         self._pause.stop()
         self._watch.stop()
-        self._left = self._watching = None
+        self._report = self._watching = None
         if self._job is not None:
             self._job.cancel()
             self._job = None
 
     @Slot()
     def look_again(self) -> None:
-        """Report anew if what another merge left in the output folder, or writes there, has changed."""
-        if self._left is not None:
+        """Report anew if another merge began or ended in the output folder, or what it left is no more."""
+        if self._report is not None and Path(self._report.setup.out).is_absolute():
             self._watch.stop()
-            self._watching = WatchJob(self._left)
+            self._watching = WatchJob(Path(self._report.setup.out), self._report.left)
             self._watching.answered.connect(self._on_watched)
             self._jobs.start(self._watching)
 
@@ -106,18 +107,19 @@ class Checker(QObject):
     @Slot(object)
     def _on_reported(self, report: PlanReport) -> None:
         if self.sender() is self._job:  # and not an earlier one
-            self._left = report.left
+            self._report = report
             if report.left is not None and report.left.runs:
                 self._watch.start()
             self.reported.emit(report)
 
     @Slot(bool)
     def _on_watched(self, same: bool) -> None:
-        if self.sender() is not self._watching or self._left is None or self._setup is None:
+        report = self._report
+        if self.sender() is not self._watching or report is None:
             return  # something else is reported on by now
         if not same:
-            self.check_now(self._setup)
-        elif self._left.runs:
+            self.check_now(report.setup)
+        elif report.left is not None and report.left.runs:
             self._watch.start()
 
     @Slot()

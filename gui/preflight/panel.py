@@ -137,6 +137,7 @@ class PreflightPanel(QWidget):
         """Show what was found about the set-up in the fields; starts the merge that waited for it."""
         self._slow.stop()
         self._report, self._stale, self._slow_check = report, False, False
+        in_problems = any(link.hasFocus() for link in self.problems.links)
         wished, self._wish = self._wish, None
         self._show_facts(report)
         self._show_problems(report)
@@ -144,6 +145,8 @@ class PreflightPanel(QWidget):
         if self.ledger is not None:
             self.ledger.set_rows(report.ledger)
         self._update()
+        if in_problems and not any(link.hasFocus() for link in self.problems.links):
+            (self.problems.links[0] if self.problems.links else self.merge_button).setFocus()
         if wished == "merge" and not report.errors:
             self.merge_requested.emit(None)
         elif wished == "resume" and report.can_resume:
@@ -185,6 +188,7 @@ class PreflightPanel(QWidget):
         if not self._merging:
             self._wish = "resume"
             self._update()
+            self.cancel_button.setFocus()  # what was pressed goes when it begins
 
     @Slot()
     def show_ledger(self) -> None:

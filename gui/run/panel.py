@@ -159,7 +159,8 @@ class RunPanel(QWidget):
         """
         self._progress.hide()
         self._kept = left
-        more = [failure.hint, kept_text(left) if left is not None else None, *notes]
+        kept = None if left is None else kept_text(left, named=str(left.path) in failure.message)
+        more = [failure.hint, kept, *notes]
         hint = "\n".join(text for text in more if text)
         self.message.show_failure(
             replace(failure, hint=hint or None), [_RESUME, _REMOVE] if left is not None else []
@@ -197,10 +198,11 @@ def title_text(progress: Progress) -> str:
     return f"{int(100 * progress.fraction)} %"
 
 
-def kept_text(left: Leftover) -> str:
-    """ "62 % of the merge is kept in /models/merged.partial."."""
+def kept_text(left: Leftover, *, named: bool = False) -> str:
+    """ "62 % of the merge is kept in /models/merged.partial."; without the folder where that is `named`."""
     share = f"{percent_text(left.fraction)} of the merge" if left.fraction else "what was begun"
-    return message_text(f"{share[0].upper()}{share[1:]} is kept in {left.path}.")
+    where = "" if named else f" in {left.path}"
+    return message_text(f"{share[0].upper()}{share[1:]} is kept{where}.")
 
 
 def _fact(widest: str, tool_tip: str) -> QLabel:

@@ -53,7 +53,7 @@ class CancelQuestion(QObject):
     def show_fraction(self, fraction: float) -> None:
         """Say how much is finished by now."""
         share = percent_text(fraction)
-        text = f"{share[0].upper()}{share[1:]} of the merge is. Resume goes on from there later."
+        text = f"{share[0].upper()}{share[1:]} of it is. Resume goes on from there later."
         if not fraction:
             text = "Nothing of it is finished yet."
         if text != self.box.informativeText():

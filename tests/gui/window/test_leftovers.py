@@ -17,7 +17,7 @@ from pytestqt.qtbot import QtBot
 
 import gui.run.discard_job
 import gui.run.merge_job
-from core import Leftover, Progress, leftover_of, load_recipe, plan_merge, read_record, run_merge
+from core import Leftover, Progress, discard, leftover_of, load_recipe, plan_merge, read_record, run_merge
 from core.errors import OutputError
 from gui.window.window import MainWindow
 
@@ -84,7 +84,7 @@ def test_cancelling_asks_what_becomes_of_what_is_finished(
     halfway.preflight.cancel_button.click()
     box = question_of(halfway)
     assert box.text() == "Keep what is finished?"
-    assert box.informativeText().startswith(f"{int(100 * halfway.merger.fraction)} % of the merge is.")
+    assert box.informativeText().startswith(f"{int(100 * halfway.merger.fraction)} % of it is.")
     words = {"Keep it and stop", "Stop and remove it", "Go on merging"}
     assert {button.text() for button in box.buttons()} == words
     assert box.defaultButton().text() == "Go on merging"
@@ -138,9 +138,9 @@ def test_the_question_says_how_much_is_finished_by_now(
     job = halfway.merger.job
     assert job is not None
     job.progressed.emit(Progress(63, 100, 5, 8, 1.0, "x"))
-    qtbot.waitUntil(lambda: "63 % of the merge is." in question_of(halfway).informativeText())
+    qtbot.waitUntil(lambda: "63 % of it is." in question_of(halfway).informativeText())
     job.progressed.emit(Progress(64, 100, 5, 8, 1.0, "x"))
-    qtbot.waitUntil(lambda: "64 % of the merge is." in question_of(halfway).informativeText())
+    qtbot.waitUntil(lambda: "64 % of it is." in question_of(halfway).informativeText())
     press(question_of(halfway), "Go on merging")
     held_merge.released.set()
     wait_for_end(qtbot, halfway)
@@ -256,7 +256,6 @@ def test_what_is_left_is_removed_after_a_question(
 ) -> None:
     left = cut_off(tmp_path / "out")
     in_threads: list[bool] = []
-    discard = gui.run.discard_job.discard
 
     def noted(folder: Path) -> Leftover:
         in_threads.append(threading.current_thread() is not threading.main_thread())
@@ -413,16 +412,22 @@ def test_a_merge_of_another_process_is_waited_for(
 def test_the_window_looks_again_when_it_becomes_active(
     qtbot: QtBot, ready: MainWindow, tmp_path: Path, cut_off: CutOff, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    left = cut_off(tmp_path / "out")
-    ready.checker.check_now(ready.setup())
-    wait_for_check(qtbot, ready)
-    assert not ready.merge_button.isEnabled()
     other = QWidget()
     qtbot.addWidget(other)
     other.show()
-    other.activateWindow()
-    qtbot.waitUntil(lambda: not ready.isActiveWindow())
-    gui.run.discard_job.discard(left.path)  # as by command
+
+    def look_away() -> None:
+        other.activateWindow()
+        qtbot.waitUntil(lambda: not ready.isActiveWindow())
+
+    assert ready.merge_button.isEnabled()
+    look_away()
+    left = cut_off(tmp_path / "out")  # as by command
+    ready.activateWindow()
+    qtbot.waitUntil(lambda: "cut off at" in problems(ready))
+    assert not ready.merge_button.isEnabled()
+    look_away()
+    discard(left.path)
     ready.activateWindow()
     qtbot.waitUntil(ready.merge_button.isEnabled)
 
@@ -443,7 +448,7 @@ def test_a_run_is_gone_on_with_from_the_history(
     halfway.document.keep(halfway.setup())  # nothing is asked
     qtbot.waitUntil(lambda: halfway.history.model.rowCount() == 1)
     halfway.history.table.selectRow(0)
-    qtbot.waitUntil(lambda: "% is kept in" in halfway.history.note.toolTip() + halfway.history.note.text())
+    qtbot.waitUntil(lambda: "% is kept" in halfway.history.note.toolTip() + halfway.history.note.text())
     resume = next(action for action in halfway.history.actions_ if action.text() == RESUME)
     qtbot.waitUntil(resume.isEnabled)
     resume.trigger()
