@@ -16,6 +16,7 @@ from core.disk import replace_file, write_error
 from core.errors import OutputError
 from core.recipe.file import MAX_RECIPE_BYTES
 from core.recipe.recipe import recipe_as_dict
+from core.recipe.yaml_values import Dumper
 from core.small_files import read_if_there
 
 __all__ = ["FileContent", "save_recipe"]
@@ -98,7 +99,7 @@ def _digest(content: bytes) -> bytes:
     return blake2b(content, digest_size=16).digest()
 
 
-class _Dumper(yaml.SafeDumper):
+class _Dumper(Dumper):
     """Lists of numbers are on one line, and list items are indented by two spaces."""
 
     def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:
