@@ -5,9 +5,9 @@
 Each parser that is named (all, where none is) gets that many cases, in a process of its own, through a file
 in memory where the system has that (/dev/shm). `make fuzz` installs atheris, whose libFuzzer chooses what to
 spoil next by the lines that it reaches; half of its cases are spoilt as mutations.py does it, which knows
-JSON, YAML, lines and odd values. Where there is no atheris, or with --own, all cases are, and nothing is known
-of what they reach. A case at which a parser is at fault is kept in the folder KEEP, once for each place in the
-code; feed it again with
+JSON, YAML, lines and odd values. Where there is no atheris, or with --own, all cases are, and nothing is
+known of what they reach. A case at which a parser is at fault is kept in the folder KEEP, once for each place
+in the code; feed it again with
 
     python tests/fuzz/run.py TARGET --again FILE
 """
