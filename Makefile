@@ -7,12 +7,13 @@ VENV := .venv
 READY := $(VENV)/.ready
 NEW_ENOUGH := -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null
 
-.PHONY: help demo test test-slow bench bench-inspect bench-gpu bench-window check clean python system-libraries
+.PHONY: help demo test test-slow fuzz bench bench-inspect bench-gpu bench-window check clean python system-libraries
 
 help:
 	@echo 'make demo         open the window on the demo models'
 	@echo 'make test         run the tests'
 	@echo 'make test-slow    run the slow tests'
+	@echo 'make fuzz         feed spoilt files to every parser: CASES=100000 of each'
 	@echo 'make bench        measure merges beside the same reads and writes alone'
 	@echo 'make bench-inspect measure inspections beside the same reads alone'
 	@echo 'make bench-gpu    measure the GPU kernels beside a copy on the card'
@@ -30,6 +31,14 @@ test: system-libraries $(READY)
 
 test-slow: system-libraries $(READY)
 	@$(VENV)/bin/python -m pytest -m slow
+
+CASES ?= 100000
+
+# atheris has wheels for Linux alone; without it the cases are chosen in another way.
+fuzz: system-libraries $(READY)
+	@$(VENV)/bin/python -m pip install --disable-pip-version-check --quiet --only-binary :all: \
+	    -c packaging/constraints.txt atheris || true
+	@$(VENV)/bin/python tests/fuzz/run.py --cases $(CASES)
 
 bench: $(READY)
 	@$(VENV)/bin/python tests/bench/bench.py

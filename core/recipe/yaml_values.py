@@ -13,7 +13,7 @@ import yaml
 
 from core.text import shown
 
-__all__ = ["NotYaml", "read_yaml"]
+__all__ = ["Dumper", "NotYaml", "read_yaml"]
 
 _MAX_VALUES = 150_000
 _DEEPEST = 50
@@ -21,6 +21,7 @@ _LONGEST_NUMBER = 1_000
 """Characters. A number of base 60 takes time that grows with the square of them."""
 
 _LIKE_A_NUMBER = re.compile("[-+.:_0-9A-Fa-fox]*")
+_LINE_ENDS = "\x85\u2028\u2029"
 _TAG = "tag:yaml.org,2002:"
 _COLLECTIONS = {None, "!", f"{_TAG}map", f"{_TAG}seq"}
 _SCALARS = {f"{_TAG}{kind}" for kind in ("binary", "bool", "float", "int", "null", "timestamp")}
@@ -33,11 +34,22 @@ class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[mi
     """
 
 
-_Loader.add_implicit_resolver(
-    f"{_TAG}float",
-    re.compile(r"^[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)[eE][-+]?[0-9]+$"),
-    list("-+0123456789."),
-)
+class Dumper(yaml.SafeDumper):
+    """Writes what `read_yaml` reads as the same values: text stays text."""
+
+    def represent_text(self, text: str) -> yaml.Node:
+        # PyYAML takes a sign for a line end where it was none, and a long number would be refused unquoted.
+        quoted = len(text) > _LONGEST_NUMBER or any(sign in text for sign in _LINE_ENDS)
+        return self.represent_scalar(f"{_TAG}str", text, style='"' if quoted else None)
+
+
+Dumper.add_representer(str, Dumper.represent_text)
+for _either in (_Loader, Dumper):
+    _either.add_implicit_resolver(
+        f"{_TAG}float",
+        re.compile(r"^[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)[eE][-+]?[0-9]+$"),
+        list("-+0123456789."),
+    )
 
 
 class NotYaml(Exception):

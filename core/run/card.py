@@ -14,6 +14,7 @@ import yaml
 from core.checkpoint.model import hub_id
 from core.plan.merge_plan import MergePlan
 from core.recipe.recipe import recipe_as_dict
+from core.recipe.yaml_values import Dumper
 from core.text import one_line
 
 __all__ = ["model_card"]
@@ -69,10 +70,10 @@ def _is_hub_id(found: str | None) -> bool:
 
 def _yaml(value: Mapping[str, Any]) -> str:
     """As YAML; in ASCII where anything in it would not be seen."""
-    text = yaml.safe_dump(dict(value), sort_keys=False, allow_unicode=True)
+    text = yaml.dump(dict(value), Dumper=Dumper, sort_keys=False, allow_unicode=True)
     if all(one_line(line) == line for line in text.split("\n")):
         return text
-    return yaml.safe_dump(dict(value), sort_keys=False, allow_unicode=False)
+    return yaml.dump(dict(value), Dumper=Dumper, sort_keys=False, allow_unicode=False)
 
 
 def _heading(text: str) -> str:

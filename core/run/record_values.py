@@ -56,7 +56,13 @@ def texts(entry: Mapping[str, Any], key: str) -> tuple[str, ...]:
 def moment(entry: Mapping[str, Any], key: str) -> str | None:
     """A time in UTC as ISO 8601 writes it, or None."""
     value: str | None = optional(entry, key, str)
-    if value is not None and datetime.fromisoformat(value).utcoffset() != timedelta(0):
+    if value is None:
+        return None
+    try:
+        offset = datetime.fromisoformat(value).utcoffset()
+    except ValueError as error:  # which quotes the whole text
+        raise ValueError(f"{key} is {shown(value)}") from error
+    if offset != timedelta(0):
         raise ValueError(f"{key} is {shown(value)}")
     return value
 

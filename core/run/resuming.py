@@ -146,7 +146,8 @@ def refuse_other_files(
     before = [entry["files"] for entry in entries if isinstance(entry.get("files"), list)]
     if not before:
         return
-    digests = {file.get("name"): file.get("digest") for file in before[-1] if isinstance(file, dict)}
+    files = [file for file in before[-1] if isinstance(file, dict)]
+    digests = {name: file.get("digest") for file in files if isinstance(name := file.get("name"), str)}
     for name, companion in companions.items():
         digest = xxhash.xxh3_128()
         for chunk in companion.chunks():
@@ -187,6 +188,8 @@ def restore(plan: MergePlan, entries: Sequence[JournalEntry]) -> Restored:
                 found[values[0]] = values[1]
         elif isinstance(entry.get("again"), list):
             for number in entry["again"]:
+                if type(number) is not int:
+                    continue
                 parts.pop(number, None)
                 found.pop(number, None)
     kept = (
@@ -289,7 +292,7 @@ def _changed_files(
     plan: MergePlan, entries: Sequence[JournalEntry], staging: Path
 ) -> tuple[list[Path], list[str]]:
     """See check_same_merge."""
-    latest = [entry["inputs"] for entry in entries if "inputs" in entry][-1]
+    latest = next((entry["inputs"] for entry in reversed(entries) if "inputs" in entry), None)
     named = _named_since(entries)
     again: dict[Path, str] = {}
     models = _models(plan)

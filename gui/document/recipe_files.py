@@ -16,6 +16,7 @@ from core.disk import replace_file, write_error
 from core.errors import OutputError
 from core.recipe.file import MAX_RECIPE_BYTES
 from core.recipe.recipe import recipe_as_dict
+from core.recipe.yaml_values import Dumper
 from core.small_files import read_if_there
 
 __all__ = ["Fingerprint", "changed_on_disk", "fingerprint", "save_recipe"]
@@ -23,7 +24,7 @@ __all__ = ["Fingerprint", "changed_on_disk", "fingerprint", "save_recipe"]
 
 @dataclass(frozen=True)
 class Fingerprint:
-    """The digest of a file's bytes, which alone say whether it is another: a copy or a sync changes the rest."""
+    """The digest of a file, which alone says whether it is another: a copy or a sync changes the rest."""
 
     digest: str
 
@@ -83,7 +84,7 @@ def _mode(path: Path) -> int | None:
     return stat.S_IMODE(mode)
 
 
-class _Dumper(yaml.SafeDumper):
+class _Dumper(Dumper):
     """Lists of numbers are on one line, and list items are indented by two spaces."""
 
     def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:

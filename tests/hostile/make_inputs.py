@@ -28,11 +28,15 @@ DATE = "2026-01-02T03:04:05.678+00:00"
 
 @dataclass(frozen=True)
 class Case:
-    """One input: `number` counts the variations of its kind; the first ones are as large as may be."""
+    """One input: `number` counts the variations of its kind.
+
+    The first of a kind is as large as may be, times `scale`.
+    """
 
     folder: Path
     number: int
     random: random.Random
+    scale: float = 1.0
 
     def pick(self, *values: Any) -> Any:
         """One after the other, so that a few variations have them all."""
@@ -40,7 +44,7 @@ class Case:
 
     def size(self, most: int) -> int:
         """`most` at first, then anything up to a hundredth of it."""
-        return most if self.number == 0 else self.random.randrange(1, max(2, most // 100))
+        return int(most * self.scale) if self.number == 0 else self.random.randrange(1, max(2, most // 100))
 
     def canary(self) -> str:
         return str(self.folder / "CANARY")
@@ -60,16 +64,19 @@ def kind(name: str) -> Callable[[Maker], Maker]:
 
 
 def make_inputs(
-    folder: Path, *, seed: int = 0, each: int = 16, kinds: Iterable[str] = KINDS.keys()
+    folder: Path, *, seed: int = 0, each: int = 16, kinds: Iterable[str] = KINDS.keys(), scale: float = 1.0
 ) -> list[Path]:
-    """Make `each` variations of `kinds`; returns their folders, in which `kind` says which one it is."""
+    """Make `each` variations of `kinds`; returns their folders, in which `kind` says which one it is.
+
+    The largest are made `scale` times as large as they may be.
+    """
     made = []
     for name in kinds:
         for number in range(each):
             place = folder / f"{name.replace(':', '-').replace(' ', '_')}-{number}"
             place.mkdir(parents=True)
             (place / "kind").write_text(name)
-            KINDS[name](Case(place, number, random.Random(f"{seed} {name} {number}")))
+            KINDS[name](Case(place, number, random.Random(f"{seed} {name} {number}"), scale))
             made.append(place)
     return made
 

@@ -61,7 +61,7 @@ def _check(folders: list[Path], group: str) -> None:
 
 @pytest.fixture(scope="module")
 def few(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    return make_inputs(tmp_path_factory.mktemp("few"), seed=1, each=1)
+    return make_inputs(tmp_path_factory.mktemp("few"), seed=1, each=1, scale=0.3)
 
 
 @pytest.fixture(scope="module")

@@ -168,7 +168,7 @@ class TestLocks:
         try:
             Ownership(folder, "mine").release()
         except OutputError as error:
-            assert name in error.message  # noqa: PT017
+            assert name in error.message
         assert (tmp_path / "thesis.tex").read_text() == "mine"
 
     def test_a_pipe_for_a_lock_is_not_waited_for(self, folder: OpenFolder) -> None:

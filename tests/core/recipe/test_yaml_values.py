@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from core.errors import RecipeError
 from core.recipe.file import load_recipe
-from core.recipe.yaml_values import NotYaml, read_yaml
+from core.recipe.yaml_values import Dumper, NotYaml, read_yaml
 
 PLAIN = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=20)
 VALUES = st.recursive(
@@ -29,12 +29,21 @@ def test_what_pyyaml_writes_is_read_as_it_was(value: Any) -> None:
     assert read_yaml(yaml.safe_dump(value)) == value
 
 
+@pytest.mark.parametrize("allow_unicode", [True, False])
+@pytest.mark.parametrize(
+    "text", ["1e3", "-1e-05", ".5E+1", "\x85", "a \u2028b\u2029", "f" * 1_001, "1:" * 501]
+)
+def test_text_is_written_so_that_it_stays_text(text: str, allow_unicode: bool) -> None:
+    value = {text: [text]}
+    assert read_yaml(yaml.dump(value, Dumper=Dumper, allow_unicode=allow_unicode)) == value
+
+
 @given(st.text(alphabet="ab:-?[]{},&*!|>'\"%#\n 0123.<e~", max_size=60))
 def test_any_text_is_read_or_refused(text: str) -> None:
     try:
         read_yaml(text)
     except NotYaml as error:
-        assert str(error)  # noqa: PT017 - both ways are right
+        assert str(error)
 
 
 @pytest.mark.parametrize(

@@ -32,6 +32,14 @@ def test_a_link_stays_one_and_the_permissions_stay(recipe: Recipe, tmp_path: Pat
     assert sorted(path.name for path in file.parent.iterdir()) == ["recipe.yaml"]
 
 
+@pytest.mark.parametrize("name", ["1e3", "7e-05", "\x85", "a\u2028b", "null", "=", "a: b"])
+def test_what_is_saved_reads_the_same(tmp_path: Path, name: str) -> None:
+    model = {"model": name, "parameters": {"weight": [{"filter": name, "value": 1}]}}
+    recipe = parse_recipe({"merge_method": "linear", "models": [model]}, tmp_path)
+    save_recipe(recipe, tmp_path / "recipe.yaml")
+    assert load_recipe(tmp_path / "recipe.yaml") == recipe
+
+
 @pytest.mark.parametrize("kind", ["pipe", "folder", "device", "link in a circle"])
 def test_what_is_no_file_is_not_replaced(recipe: Recipe, tmp_path: Path, kind: str) -> None:
     path = tmp_path / "recipe.yaml"
