@@ -29,6 +29,7 @@ __all__ = [
     "FileRecord",
     "RecordFile",
     "is_digest",
+    "is_inside",
     "listed_files",
     "open_record",
     "record_bytes",
@@ -228,7 +229,7 @@ def _listed_file(entry: Any) -> FileRecord:
         raise ValueError(f"{shown(entry)} is no file")
     name, size, digest = entry["name"], entry["size"], entry["digest"]
     header_digest = entry.get("header_digest")
-    if not _is_inside(name):
+    if not is_inside(name):
         raise ValueError(f"{shown(name)} is no name of a file in an output folder")
     if type(size) is not int or not 0 <= size < 2**63:
         raise ValueError(f"the size of {shown(name)} is {shown(size)}")
@@ -243,7 +244,7 @@ def is_digest(value: Any) -> bool:
     return isinstance(value, str) and _HEX_DIGEST.fullmatch(value) is not None
 
 
-def _is_inside(name: Any) -> bool:
+def is_inside(name: Any) -> bool:
     """Whether `name` leads to a file in the folder that a merge may have written, on any system."""
     if not isinstance(name, str) or not is_text(name) or "\\" in name or "\0" in name or len(name) > 4096:
         return False
