@@ -316,6 +316,11 @@ class Staging:
         """Remove what is not needed any more. The output is whole, whatever happens here."""
         try:
             sync_folder(self.out.parent)
+        except OutputError as error:  # whether the new name lasts is not known: the old output stays
+            note(f"{error.message}; {self.out} is whole")
+            self._let_go()
+            return
+        try:
             remove_own_folder(self.folder)
             self.folder.sync()
         except OutputError as error:
