@@ -146,7 +146,8 @@ def refuse_other_files(
     before = [entry["files"] for entry in entries if isinstance(entry.get("files"), list)]
     if not before:
         return
-    digests = {file.get("name"): file.get("digest") for file in before[-1] if isinstance(file, dict)}
+    files = (file for file in before[-1] if isinstance(file, dict) and isinstance(file.get("name"), str))
+    digests = {file["name"]: file.get("digest") for file in files}
     for name, companion in companions.items():
         digest = xxhash.xxh3_128()
         for chunk in companion.chunks():
@@ -186,7 +187,7 @@ def restore(plan: MergePlan, entries: Sequence[JournalEntry]) -> Restored:
             if values is not None:
                 found[values[0]] = values[1]
         elif isinstance(entry.get("again"), list):
-            for number in entry["again"]:
+            for number in filter(_is_number, entry["again"]):
                 parts.pop(number, None)
                 found.pop(number, None)
     kept = (
@@ -289,7 +290,7 @@ def _changed_files(
     plan: MergePlan, entries: Sequence[JournalEntry], staging: Path
 ) -> tuple[list[Path], list[str]]:
     """See check_same_merge."""
-    latest = [entry["inputs"] for entry in entries if "inputs" in entry][-1]
+    latest = next((entry["inputs"] for entry in reversed(entries) if "inputs" in entry), None)
     named = _named_since(entries)
     again: dict[Path, str] = {}
     models = _models(plan)
@@ -374,6 +375,10 @@ def _said_of(tensor: Any) -> tuple[Any, ...]:
         said = job.method, types, job.parameters.listed, job.key, job.zero_tolerance, job.draws, job.row
     sources = [(type(source).__name__, [stored.name for stored in source.stored]) for source in tensor.inputs]
     return tensor.output.name, str(tensor.output.dtype), tensor.output.shape, said, sources
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int)
 
 
 def _overlaps(part: Done, others: Mapping[int, Done]) -> bool:
