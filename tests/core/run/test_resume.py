@@ -590,9 +590,20 @@ def _goes_on_or_is_refused(story: Story, whole: dict[str, bytes]) -> None:
         assert not story.out.exists()
 
 
-@settings(max_examples=12)
+@settings(max_examples=10)
 @given(more=st.lists(ENTRY, min_size=1, max_size=3), at=st.integers(1, 4))
 def test_entries_of_any_kind(
+    inputs: Path, left: Path, whole: dict[str, bytes], more: list[dict[str, Any]], at: int
+) -> None:
+    entries = list(read_journal(left / JOURNAL_NAME))
+    story = _with_journal(inputs, left, left.parent.parent / "any", [*entries[:at], *more, *entries[at:]])
+    _goes_on_or_is_refused(story, whole)
+
+
+@pytest.mark.slow
+@settings(max_examples=500)
+@given(more=st.lists(ENTRY, min_size=1, max_size=3), at=st.integers(1, 4))
+def test_many_entries_of_any_kind(
     inputs: Path, left: Path, whole: dict[str, bytes], more: list[dict[str, Any]], at: int
 ) -> None:
     entries = list(read_journal(left / JOURNAL_NAME))
@@ -608,11 +619,24 @@ def _places(value: Any) -> Iterator[tuple[Any, Any]]:
             yield from _places(value[key])
 
 
-@settings(max_examples=12)
+@settings(max_examples=10)
 @given(data=st.data())
 def test_entries_with_other_values(
     inputs: Path, left: Path, whole: dict[str, bytes], data: st.DataObject
 ) -> None:
+    _other_values(inputs, left, whole, data)
+
+
+@pytest.mark.slow
+@settings(max_examples=1000)
+@given(data=st.data())
+def test_entries_with_many_other_values(
+    inputs: Path, left: Path, whole: dict[str, bytes], data: st.DataObject
+) -> None:
+    _other_values(inputs, left, whole, data)
+
+
+def _other_values(inputs: Path, left: Path, whole: dict[str, bytes], data: st.DataObject) -> None:
     """One value anywhere in a journal is another: counts, digests and places among them."""
     entries = json.loads(json.dumps(read_journal(left / JOURNAL_NAME)))
     places = list(_places(entries))
