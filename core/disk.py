@@ -136,6 +136,14 @@ class OpenFolder:
         finally:
             os.close(inner)
 
+    def has_folder(self, *parts: str) -> bool:
+        """Whether a folder of that name is in it, and no link to one."""
+        try:
+            status = os.stat(self.name(*parts), dir_fd=self.descriptor, follow_symlinks=False)
+        except OSError:
+            return False
+        return stat.S_ISDIR(status.st_mode)
+
     def is_at(self, path: Path) -> bool:
         """Whether `path` still leads to this very folder, and not through a link."""
         try:

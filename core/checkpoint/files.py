@@ -233,6 +233,11 @@ class WriteFile:
         try:
             if keep:
                 self._fd = disk.open_to_go_on(name, within=folder)
+                if (
+                    self._fd >= 0 and os.fstat(self._fd).st_nlink > 1
+                ):  # what has another name is not ours alone
+                    self.close()
+                    disk.system.remove(name, within=folder)
             if self._fd < 0:
                 self._fd = disk.system.create(name, within=folder)
                 self._reserve()

@@ -11,7 +11,7 @@ from typing import Any
 from core.checkpoint.record_file import RECORD_NAME
 from core.text import is_text, shown
 
-__all__ = ["FileRecord", "is_digest", "listed_files", "run_id_of"]
+__all__ = ["FileRecord", "is_digest", "is_inside", "listed_files", "run_id_of"]
 
 _HEX_DIGEST = re.compile("[0-9a-f]{32}")
 _RUN_ID = re.compile("[0-9A-Za-z-]{1,64}")
@@ -69,7 +69,7 @@ def _listed_file(entry: Any) -> FileRecord:
         raise ValueError(f"{shown(entry)} is no file")
     name, size, digest = entry["name"], entry["size"], entry["digest"]
     header_digest = entry.get("header_digest")
-    if not _is_inside(name):
+    if not is_inside(name):
         raise ValueError(f"{shown(name)} is no name of a file in an output folder")
     if type(size) is not int or not 0 <= size < 2**63:
         raise ValueError(f"the size of {shown(name)} is {shown(size)}")
@@ -79,7 +79,7 @@ def _listed_file(entry: Any) -> FileRecord:
     return FileRecord(name, size, digest, header_digest)
 
 
-def _is_inside(name: Any) -> bool:
+def is_inside(name: Any) -> bool:
     """Whether `name` leads to a file in the folder that a merge may have written, on any system."""
     if not isinstance(name, str) or not is_text(name) or "\\" in name or "\0" in name or len(name) > 4096:
         return False

@@ -138,5 +138,8 @@ def _remove_by_products(folder: OpenFolder) -> None:
 
 
 def _remove(folder: OpenFolder, name: str) -> None:
+    parts = name.split("/")
+    if not all(folder.has_folder(*parts[:depth]) for depth in range(1, len(parts))):
+        return  # it is not there, or behind a link and somebody else's
     with contextlib.suppress(FileNotFoundError):
-        disk.system.remove(folder.name(*name.split("/")), within=folder.descriptor)
+        disk.system.remove(folder.name(*parts), within=folder.descriptor)

@@ -8,6 +8,7 @@ or the new one is whole under the final name.
 from __future__ import annotations
 
 import contextlib
+import errno
 import logging
 import os
 from collections.abc import Callable, Iterable, Sequence
@@ -18,6 +19,7 @@ import xxhash
 
 from core import disk
 from core.checkpoint.journal import Journal, JournalEntry
+from core.checkpoint.listed_files import is_inside
 from core.checkpoint.ownership import OWN_FOLDER, Ownership, is_run_id, new_run_id
 from core.checkpoint.record_file import RECORD_NAME
 from core.checkpoint.removal import remove_files, remove_output, remove_own_folder, replaceable
@@ -60,9 +62,12 @@ def aside_path(out: Path, run_id: str) -> Path:
 
 
 def output_names(entries: Sequence[JournalEntry]) -> list[str]:
-    """The files of the output, as the first entry of a journal names them under "names"."""
+    """The files of the output, as the first entry of a journal names them under "names".
+
+    Whoever wrote the journal: none of them is outside of the folder.
+    """
     names = entries[0].get("names") if entries else None
-    return [name for name in names if isinstance(name, str)] if isinstance(names, list) else []
+    return [name for name in names if is_inside(name)] if isinstance(names, list) else []
 
 
 class Staging:
@@ -180,6 +185,8 @@ class Staging:
                 folder = "/".join(name.split("/")[:depth])
                 with contextlib.suppress(FileExistsError):
                     disk.system.make_folder(self._name(folder), within=self.folder.descriptor)
+                if not self.folder.has_folder(*folder.split("/")):
+                    raise NotADirectoryError(errno.ENOTDIR, f"{folder} is not a folder")
             with contextlib.suppress(FileNotFoundError):
                 disk.system.remove(self._name(name), within=self.folder.descriptor)
             descriptor = disk.system.create(self._name(name), within=self.folder.descriptor)
@@ -310,6 +317,11 @@ class Staging:
         """Remove what is not needed any more. The output is whole, whatever happens here."""
         try:
             sync_folder(self.out.parent)
+        except OutputError as error:  # whether the new name lasts is not known: the old output stays
+            note(f"{error.message}; {self.out} is whole")
+            self._let_go()
+            return
+        try:
             remove_own_folder(self.folder)
             self.folder.sync()
         except OutputError as error:

@@ -405,6 +405,10 @@ def _said_of(tensor: Any) -> tuple[Any, ...]:
     return tensor.output.name, str(tensor.output.dtype), tensor.output.shape, said, sources
 
 
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int)
+
+
 def _overlaps(part: Done, others: Mapping[int, Done]) -> bool:
     begin, end = part.chunk.first, part.chunk.first + part.chunk.elements
     return any(

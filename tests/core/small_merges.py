@@ -61,6 +61,7 @@ class OneByOne:
                 assert chunk is not LATER, "one at a time there is always something to do"
                 if self._before is not None:
                     self._before(number, chunk)
+                    token.raise_if_cancelled()
                 slot.fill(chunk)
                 slot.compute(chunk)
                 work.collect(slot.finish(chunk))

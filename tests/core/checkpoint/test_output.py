@@ -1,143 +1,217 @@
-"""The output folder: refused, staged, given its name, put back."""
+"""Output folders from outside: refused, put back, cleaned, looked at."""
 
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 
 import pytest
+from disk_faults import Faulty, in_place
 
-from core.checkpoint.files import ReadFile, WriteFile, read_rows, write_small_file
-from core.checkpoint.output import RECORD_NAME, Staging, check_output, free_disk_bytes, restore_interrupted
-from core.errors import CheckpointError, OutputError
+from core.checkpoint.files import ReadFile, WriteFile, read_rows
+from core.checkpoint.journal import Journal
+from core.checkpoint.output import check_output, free_disk_bytes, held_bytes, leftover_of, settle
+from core.checkpoint.ownership import OWN_FOLDER, Ownership
+from core.checkpoint.record_file import RECORD_NAME, FileRecord, record_bytes
+from core.checkpoint.staging import JOURNAL_NAME, aside_path, staging_path
+from core.disk import OpenFolder, write_new_file
+from core.errors import CheckpointError, OutputError, RunningError, UnfinishedError
+
+RUN, OTHER = "20250131T140300-0123abcd", "20240131T140300-89abcdef"
 
 
-def _output(folder: Path, text: str = "one") -> Path:
+def make_output(folder: Path, run_id: str = RUN, text: str = "one") -> Path:
+    """An output of one file, with its record."""
     folder.mkdir(parents=True)
-    (folder / RECORD_NAME).write_text(text)
+    (folder / "config.json").write_text(text)
+    head = {"schema_version": 2, "run_id": run_id, "started": None, "record_digest": None}
+    head |= {"files": [FileRecord("config.json", len(text), "0" * 32).data()]}
+    head |= {"recipe": {}, "inputs": [], "software": {}, "device": "cpu", "seconds": 1.0, "bytes_read": 0}
+    (folder / RECORD_NAME).write_bytes(record_bytes(head, []))
     return folder
 
 
-class TestStaging:
-    def test_the_name_comes_last(self, tmp_path: Path) -> None:
-        out = tmp_path / "deep" / "out"
-        staging = Staging(out)
-        staging.add_file("config.json", b"{}")
-        staging.add_file("templates/chat.jinja", b"x")
-        assert not out.exists()
-        staging.finish(overwrite=False)
-        assert (out / "templates" / "chat.jinja").read_bytes() == b"x"
-        assert [path.name for path in out.parent.iterdir()] == ["out"]
+def make_staging(out: Path, run_id: str = RUN, *more: dict[str, object]) -> Path:
+    """What a merge into `out` leaves."""
+    staging = staging_path(out)
+    (staging / OWN_FOLDER).mkdir(parents=True)
+    (staging / "config.json").write_text("new")
+    with OpenFolder(staging) as folder:
+        Journal(folder, JOURNAL_NAME, [{"run_id": run_id, "names": ["config.json"]}, *more]).close()
+    return staging
 
-    def test_abandoned(self, tmp_path: Path) -> None:
-        for out in (tmp_path / "out", tmp_path / "new" / "deep" / "out"):
-            staging = Staging(out)
-            staging.add_file("a/b", b"x")
-            staging.abandon()
-            assert not list(tmp_path.iterdir())
 
-    def test_abandoned_beside_something_new(self, tmp_path: Path) -> None:
-        staging = Staging(tmp_path / "new" / "out")
-        (tmp_path / "new" / "mine").write_text("")
-        staging.abandon()
-        assert [path.name for path in (tmp_path / "new").iterdir()] == ["mine"]
+def tree(folder: Path) -> dict[str, str]:
+    return {str(path): path.read_text() for path in sorted(folder.rglob("*")) if path.is_file()}
 
-    def test_a_name_that_is_too_long(self, tmp_path: Path) -> None:
-        with pytest.raises(OutputError, match="File name too long"):
-            Staging(tmp_path / "new" / ("x" * 255))
-        assert not list(tmp_path.iterdir())
 
-    def test_only_one_at_a_time(self, tmp_path: Path) -> None:
-        first = Staging(tmp_path / "out")
-        first.add_file("a", b"x")
-        with pytest.raises(OutputError, match="cannot make the folder"):
-            Staging(tmp_path / "out")
-        assert (first.folder / "a").read_bytes() == b"x"
+class TestSettling:
+    """What a merge left that was cut off while it put its result in place."""
 
-    def test_a_file_is_never_written_twice(self, tmp_path: Path) -> None:
-        staging = Staging(tmp_path / "out")
-        staging.add_file("a", b"x")
-        with pytest.raises(OutputError, match="File exists"):
-            staging.add_file("a", b"y")
+    def test_the_old_output_is_put_back(self, tmp_path: Path) -> None:
+        out = tmp_path / "out"
+        make_staging(out)
+        make_output(aside_path(out, RUN), OTHER, "old")
+        notes = settle(out, [])
+        assert notes == [
+            f"put back {out}, which an interrupted overwrite had set aside as {aside_path(out, RUN)}"
+        ]
+        assert (out / "config.json").read_text() == "old"
+        assert settle(out, []) == []
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "out.partial"]
 
-    def test_overwriting(self, tmp_path: Path) -> None:
-        out = _output(tmp_path / "out", "old")
-        staging = Staging(out)
-        staging.add_file(RECORD_NAME, b"new")
-        assert (out / RECORD_NAME).read_text() == "old"
-        staging.finish(overwrite=True)
-        assert (out / RECORD_NAME).read_text() == "new"
+    def test_beside_the_new_one_the_old_one_is_removed(self, tmp_path: Path) -> None:
+        out = make_output(tmp_path / "out")
+        aside = make_output(aside_path(out, RUN), OTHER, "old")
+        assert settle(out, []) == [f"removed {aside}, which {out} replaced"]
         assert [path.name for path in tmp_path.iterdir()] == ["out"]
+        assert settle(out, []) == []
 
-    def test_overwriting_a_link_leaves_its_target(self, tmp_path: Path) -> None:
-        target = _output(tmp_path / "target", "old")
-        (tmp_path / "out").symlink_to("target")
-        staging = Staging(tmp_path / "out")
-        staging.add_file(RECORD_NAME, b"new")
-        staging.finish(overwrite=True)
-        assert (target / RECORD_NAME).read_text() == "old"
-        assert (tmp_path / "out" / RECORD_NAME).read_text() == "new"
-        assert not (tmp_path / "out").is_symlink()
+    def test_what_was_left_in_the_new_one(self, tmp_path: Path) -> None:
+        out = make_output(tmp_path / "out")
+        (out / OWN_FOLDER).mkdir()
+        for name in ("lock", "owner.json", "journal", "reserve"):
+            (out / OWN_FOLDER / name).write_text("")
+        assert settle(out, []) == [f"removed {out / OWN_FOLDER}, which was left over"]
+        assert sorted(path.name for path in out.iterdir()) == ["config.json", RECORD_NAME]
 
-    def test_an_output_that_appeared_meanwhile(self, tmp_path: Path) -> None:
-        staging = Staging(tmp_path / "out")
-        _output(tmp_path / "out", "other")
-        with pytest.raises(OutputError, match="appeared while it ran"):
-            staging.finish(overwrite=False)
-        assert (tmp_path / "out" / RECORD_NAME).read_text() == "other"
+    @pytest.mark.parametrize(
+        "name",
+        [
+            "out.old-2023",
+            "out.deleted-x",
+            "out.old-backup",
+            f"out.old-{OTHER}",
+            f"out2.old-{RUN}",
+            "out.older",
+        ],
+    )
+    def test_what_is_somebodys(self, tmp_path: Path, name: str) -> None:
+        """Whatever it is called, whatever is in it, with an output beside it or without."""
+        out = tmp_path / "out"
+        (make_output(tmp_path / name, "x", "mine") / "thesis.tex").write_text("mine")
+        before = tree(tmp_path)
+        assert settle(out, []) == []
+        assert tree(tmp_path) == before
+        make_output(out)
+        make_staging(out)
+        before = tree(tmp_path)
+        assert settle(out, []) == []
+        assert tree(tmp_path) == before
 
+    def test_somebodys_file_in_what_was_replaced(self, tmp_path: Path) -> None:
+        """It came there after the merge had looked."""
+        out = make_output(tmp_path / "out")
+        aside = make_output(aside_path(out, RUN), OTHER, "old")
+        (aside / "thesis.tex").write_text("mine")
+        (note,) = settle(out, [])
+        assert "thesis.tex" in note
+        assert str(aside) in note
+        assert (aside / "thesis.tex").read_text() == "mine"
 
-def _restore(out: Path) -> None:
-    restore_interrupted(out, [], overwrite=False)
+    def test_an_input_is_not_removed(self, tmp_path: Path) -> None:
+        """The output that was replaced is a model of the next merge."""
+        out = make_output(tmp_path / "out")
+        aside = make_output(aside_path(out, RUN), OTHER, "old")
+        (note,) = settle(out, [aside])
+        assert "is not removed" in note
+        assert (aside / "config.json").read_text() == "old"
 
+    def test_what_cannot_be_removed_is_said(self, tmp_path: Path) -> None:
+        out = make_output(tmp_path / "out")
+        aside = make_output(aside_path(out, RUN), OTHER, "old")
+        with in_place(Faulty(0, "EIO")):
+            (note,) = settle(out, [])
+        assert str(aside) in note
+        assert "Input/output error" in note
+        assert settle(out, []) == [f"removed {aside}, which {out} replaced"]
 
-class TestPuttingBack:
-    def test_the_newest(self, tmp_path: Path) -> None:
-        for at, name in enumerate(("out.old-00000001", "out.old-00000002")):
-            folder = _output(tmp_path / name, str(at))
-            os.utime(folder, ns=(at, at))
-        _restore(tmp_path / "out")
-        assert (tmp_path / "out" / RECORD_NAME).read_text() == "1"
-        assert (tmp_path / "out.old-00000001").exists()
+    def test_what_cannot_be_put_back_is_an_error(self, tmp_path: Path) -> None:
+        out = tmp_path / "out"
+        make_staging(out)
+        aside = make_output(aside_path(out, RUN), OTHER, "old")
+        with in_place(Faulty(0, "EIO")), pytest.raises(OutputError, match="cannot put back") as error:
+            settle(out, [])
+        assert str(aside) in error.value.message
+        settle(out, [])
+        assert (out / "config.json").read_text() == "old"
 
-    def test_not_beside_an_output(self, tmp_path: Path) -> None:
-        _output(tmp_path / "out")
-        _output(tmp_path / "out.old-0123abcd")
-        _restore(tmp_path / "out")
-        assert (tmp_path / "out.old-0123abcd").exists()
+    def test_not_while_a_merge_runs(self, tmp_path: Path) -> None:
+        out = tmp_path / "out"
+        staging = make_staging(out)
+        make_output(aside_path(out, RUN), OTHER, "old")
+        with OpenFolder(staging) as folder:
+            ownership = Ownership(folder, RUN)
+            assert settle(out, []) == []
+            ownership.release()
+        assert not out.exists()
 
-    @pytest.mark.parametrize("name", ["xout.old-0123abcd", "out.older", "out2.old-0123abcd"])
-    def test_not_what_has_another_name(self, tmp_path: Path, name: str) -> None:
-        _output(tmp_path / name)
-        _restore(tmp_path / "out")
-        assert (tmp_path / name).exists()
-
-    def test_not_a_file(self, tmp_path: Path) -> None:
-        (tmp_path / "out.old-0123abcd").write_text("a file")
-        _restore(tmp_path / "out")
-        assert not (tmp_path / "out").exists()
-
-    def test_not_an_input(self, tmp_path: Path) -> None:
-        _output(tmp_path / "out.old-0123abcd")
-        with pytest.raises(OutputError, match="input"):
-            restore_interrupted(tmp_path / "out", [tmp_path / "out.old-0123abcd"], overwrite=True)
-        assert (tmp_path / "out.old-0123abcd").exists()
-
-    def test_what_someone_else_set_aside_is_not_overwritten_at_once(self, tmp_path: Path) -> None:
-        (_output(tmp_path / "out.old-backup") / "mine.txt").write_text("mine")
-        with pytest.raises(OutputError, match="interrupted overwrite"):
-            restore_interrupted(tmp_path / "out", [], overwrite=True)
-        assert (tmp_path / "out" / "mine.txt").read_text() == "mine"
-
-    def test_our_own_may_be_overwritten_at_once(self, tmp_path: Path) -> None:
-        _output(tmp_path / "out.old-0123abcd")
-        restore_interrupted(tmp_path / "out", [], overwrite=True)
-        assert (tmp_path / "out").exists()
-
-    def test_where_there_is_no_parent(self, tmp_path: Path) -> None:
+    def test_where_there_is_nothing(self, tmp_path: Path) -> None:
         (tmp_path / "file").write_text("")
-        _restore(tmp_path / "gone" / "out")
-        _restore(tmp_path / "file" / "out")
+        (tmp_path / "empty").mkdir()
+        for out in (
+            tmp_path / "out",
+            tmp_path / "gone" / "out",
+            tmp_path / "file" / "out",
+            tmp_path / "empty",
+        ):
+            assert settle(out, []) == []
+
+    @pytest.mark.parametrize("run_id", ["../../x", "a/b", "", 3, None])
+    def test_a_journal_with_no_name_of_a_merge(self, tmp_path: Path, run_id: object) -> None:
+        out = tmp_path / "out"
+        make_staging(out, run_id)  # type: ignore[arg-type]
+        (tmp_path / f"out.old-{str(run_id).replace('/', '')}").mkdir()
+        before = sorted(tmp_path.iterdir())
+        assert settle(out, []) == []
+        assert sorted(tmp_path.iterdir()) == before
+
+
+class TestLeftovers:
+    def test_how_far_it_got(self, tmp_path: Path) -> None:
+        out = tmp_path / "out"
+        assert leftover_of(out) is None
+        staging = make_staging(out, RUN, {"part": 0, "done": 0.25}, {"part": 1, "done": 0.636})
+        old = time.time() - 3 * 3600
+        for path in (staging, staging / JOURNAL_NAME):
+            os.utime(path, (old, old))
+        left = leftover_of(out)
+        assert left is not None
+        assert (left.path, left.runs, left.fraction) == (staging, False, 0.636)
+        assert left.age_s == pytest.approx(3 * 3600, abs=60)
+        assert str(left).startswith("cut off at 63 %, 3 h")
+        assert held_bytes(out) >= len("new")
+
+    @pytest.mark.parametrize("done", ["x", None, 7, float("1e300"), -1.0, [], {}])
+    def test_how_far_it_says_it_got(self, tmp_path: Path, done: object) -> None:
+        make_staging(tmp_path / "out", RUN, {"part": 0, "done": done})
+        left = leftover_of(tmp_path / "out")
+        assert left is not None
+        assert 0 <= left.fraction <= 1
+
+    def test_before_anything(self, tmp_path: Path) -> None:
+        staging_path(tmp_path / "out").mkdir()
+        left = leftover_of(tmp_path / "out")
+        assert left is not None
+        assert "before anything was finished" in str(left)
+
+    @pytest.mark.parametrize("kind", ["file", "link", "folder of others", "broken link"])
+    def test_what_is_none(self, tmp_path: Path, kind: str) -> None:
+        left = tmp_path / "out.partial"
+        if kind == "file":
+            left.write_text("")
+        elif kind == "folder of others":
+            left.mkdir()
+            (left / "thesis.tex").write_text("mine")
+        elif kind == "link":
+            (tmp_path / "mine").mkdir()
+            left.symlink_to("mine")
+        else:
+            left.symlink_to("gone")
+        for overwrite in (False, True):
+            with pytest.raises(OutputError, match=r"out\.partial is in the way"):
+                check_output(tmp_path / "out", [], overwrite=overwrite)
 
 
 class TestRefusals:
@@ -159,44 +233,67 @@ class TestRefusals:
         (tmp_path / "model").mkdir()
         check_output(tmp_path / "model2", [tmp_path / "model"], overwrite=False)
 
-    @pytest.mark.parametrize("names", [[], [RECORD_NAME], ["model.safetensors", RECORD_NAME]])
-    def test_what_may_be_overwritten(self, tmp_path: Path, names: list[str]) -> None:
-        (tmp_path / "out").mkdir()
-        for name in names:
-            (tmp_path / "out" / name).write_text("")
-        check_output(tmp_path / "out", [], overwrite=True)
+    @pytest.mark.parametrize("more", [[], [".DS_Store"], [".gitattributes", ".cache/huggingface/x"]])
+    def test_what_may_be_overwritten(self, tmp_path: Path, more: list[str]) -> None:
+        out = make_output(tmp_path / "out")
+        for name in more:
+            (out / name).parent.mkdir(parents=True, exist_ok=True)
+            (out / name).write_text("")
+        check_output(out, [], overwrite=True)
         with pytest.raises(OutputError, match="exists already"):
-            check_output(tmp_path / "out", [], overwrite=False)
+            check_output(out, [], overwrite=False)
 
-    @pytest.mark.parametrize(
-        "names",
-        [
-            ["config.json"],
-            ["thesis.tex"],
-            ["model.safetensors", "config.json"],
-            ["x.safetensors.txt"],
-            [".git"],
-        ],
-    )
-    def test_what_may_not(self, tmp_path: Path, names: list[str]) -> None:
+    def test_an_empty_folder_may(self, tmp_path: Path) -> None:
+        (tmp_path / "out").mkdir()
+        check_output(tmp_path / "out", [], overwrite=True)
+
+    @pytest.mark.parametrize("name", ["thesis.tex", ".git/HEAD", "model.safetensors", "notes/x"])
+    def test_what_the_record_does_not_list(self, tmp_path: Path, name: str) -> None:
+        out = make_output(tmp_path / "out")
+        (out / name).parent.mkdir(exist_ok=True)
+        (out / name).write_text("mine")
+        before = tree(tmp_path)
+        with pytest.raises(OutputError, match=name.split("/")[0]):
+            check_output(out, [], overwrite=True)
+        assert tree(tmp_path) == before
+
+    @pytest.mark.parametrize("names", [["config.json"], ["thesis.tex"], [RECORD_NAME], [".git"]])
+    def test_what_is_no_output(self, tmp_path: Path, names: list[str]) -> None:
         (tmp_path / "out").mkdir()
         for name in names:
             (tmp_path / "out" / name).write_text("")
+        with pytest.raises(OutputError, match="record"):
+            check_output(tmp_path / "out", [], overwrite=True)
+
+    def test_a_file(self, tmp_path: Path) -> None:
+        (tmp_path / "out").write_text("mine")
         with pytest.raises(OutputError, match="is not the result of a merge"):
             check_output(tmp_path / "out", [], overwrite=True)
 
-    @pytest.mark.parametrize("kind", ["folder", "file", "broken link"])
-    def test_what_a_crash_left(self, tmp_path: Path, kind: str) -> None:
-        left = tmp_path / "out.partial"
-        if kind == "folder":
-            left.mkdir()
-        elif kind == "file":
-            left.write_text("")
-        else:
-            left.symlink_to("gone")
+    def test_what_was_cut_off(self, tmp_path: Path) -> None:
+        out = tmp_path / "out"
+        staging = make_staging(out, RUN, {"done": 0.5})
         for overwrite in (False, True):
-            with pytest.raises(OutputError, match=r"out\.partial is in the way"):
-                check_output(tmp_path / "out", [], overwrite=overwrite)
+            with pytest.raises(UnfinishedError, match="was cut off at 50 %") as error:
+                check_output(out, [], overwrite=overwrite)
+            assert error.value.path == staging
+            assert "--resume" in str(error.value.hint)
+        check_output(out, [], overwrite=False, resume=True)
+
+    def test_what_runs(self, tmp_path: Path) -> None:
+        out = tmp_path / "out"
+        with OpenFolder(make_staging(out)) as folder:
+            ownership = Ownership(folder, RUN)
+            for resume in (False, True):
+                with pytest.raises(RunningError, match=f"running as pid {os.getpid()} on"):
+                    check_output(out, [], overwrite=True, resume=resume)
+            ownership.release()
+
+    @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+    def test_a_parent_that_is_not_writable(self, tmp_path: Path) -> None:
+        tmp_path.chmod(0o500)
+        with pytest.raises(OutputError, match="not writable"):
+            check_output(tmp_path / "out", [], overwrite=False)
 
 
 class TestFiles:
@@ -214,7 +311,7 @@ class TestFiles:
         with pytest.raises(OutputError, match="File exists"):
             WriteFile(tmp_path / "x", 10)
         with pytest.raises(OutputError, match="File exists"):
-            write_small_file(tmp_path / "x", b"y")
+            write_new_file(tmp_path / "x", b"y")
         assert (tmp_path / "x").read_text() == "mine"
 
     def test_short_reads_and_writes_go_on(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -230,6 +327,22 @@ class TestFiles:
         with ReadFile(tmp_path / "x") as read:
             read.read_into(memoryview(buffer), 2)
         assert buffer == b"llo worl"
+
+    def test_one_that_is_there_is_gone_on_with(self, tmp_path: Path) -> None:
+        (tmp_path / "x").write_bytes(b"hello world!")
+        file = WriteFile(tmp_path / "x", 12, keep=True)
+        assert file.was_there
+        file.write_at(memoryview(b"W"), 6)
+        file.close()
+        assert (tmp_path / "x").read_bytes() == b"hello World!"
+        for size in (11, 13):
+            other = WriteFile(tmp_path / "x", size, keep=True)
+            assert not other.was_there
+            other.close()
+            assert (tmp_path / "x").stat().st_size == size
+        new = WriteFile(tmp_path / "y", 3, keep=True)
+        assert not new.was_there
+        new.close()
 
     def test_without_positional_calls(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("core.checkpoint.files._POSITIONAL", False)
