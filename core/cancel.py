@@ -15,18 +15,20 @@ class CancelToken:
     """Asks a job to stop. Thread-safe; a job looks at it between chunks.
 
     Attributes:
-        keeps: whether the job is to leave what it has finished, where it can go on with that later.
+        keeps: whether the job is to leave what it has finished, where it can go on with that later; None
+            where whoever cancels leaves that to the job.
     """
 
     def __init__(self) -> None:
         self._event = threading.Event()
-        self.keeps = False
+        self.keeps: bool | None = None
         self._hurried = False
         self._waiting = 0
 
-    def cancel(self, *, keep: bool = False) -> None:
+    def cancel(self, *, keep: bool | None = None) -> None:
         """Ask the job to stop; returns at once."""
-        self.keeps |= keep
+        if keep is not None:
+            self.keeps = keep
         self._event.set()
 
     def hurry(self) -> None:

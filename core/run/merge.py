@@ -19,12 +19,13 @@ from core.checkpoint import page_cache
 from core.checkpoint.companions import Companion, companion_files
 from core.checkpoint.files import WriteFile, check_unchanged, read_rows
 from core.checkpoint.listed_files import FileRecord
-from core.checkpoint.model import INDEX_NAME
+from core.checkpoint.model import CONFIG_NAME, INDEX_NAME
 from core.checkpoint.output import settle
 from core.checkpoint.staging import Staging, WrittenFile, staging_path
 from core.digest import FileDigest
 from core.errors import (
     Cancelled,
+    CheckpointError,
     InputChangedError,
     MergeError,
     VerificationError,
@@ -53,6 +54,7 @@ from core.run.resuming import (
     sound_parts,
 )
 from core.run.work import Executor
+from core.small_files import is_there
 from core.sources.files import ColdPages
 
 __all__ = ["NoteCallback", "TensorCallback", "run_merge"]
@@ -98,7 +100,8 @@ def run_merge(
         overwrite: whether `out` may exist; it is replaced when the merge is done.
         resume: whether to go on with what an earlier merge left in `<out>.partial`. Where it left nothing,
             the merge begins from its beginning; where it was done already, nothing happens.
-        keep: whether a cancelled merge leaves what is finished, to go on later.
+        keep: whether a cancelled merge leaves what is finished, to go on later. One that goes on with what
+            was left does in any case.
         take_over: whether to take that folder from a process of another machine of which nothing can be
             known, where the file system has no locks.
         memory_budget_bytes: for the buffers of all workers together.
@@ -139,6 +142,7 @@ class _Run:
         self._on_note = on_note
         self._started = datetime.now(UTC).isoformat(timespec="milliseconds")
         self._began_s = time.monotonic()
+        self._goes_on = False
         self._has_finished_parts = False
         self._all_written = False
 
@@ -163,7 +167,7 @@ class _Run:
         chosen = devices.choose_devices(device)
         self._token.raise_if_cancelled()
         staging = Staging(out, go_on=resume, take_over=take_over)
-        self._has_finished_parts = bool(staging.entries)
+        self._goes_on = self._has_finished_parts = bool(staging.entries)
         _log.info(
             "run begun: %s of %d sub-models, %d tensors, %d bytes to read and %d to write, on %s, into %s",
             plan.recipe.method.name,
@@ -354,7 +358,7 @@ class _Run:
             _log.info("run %s: %s", "cancelled" if isinstance(error, Cancelled) else "failed", error)
         else:
             _log.error("run failed", exc_info=error)
-        if self._is_kept(error, keep or self._token.keeps):
+        if self._is_kept(error, keep):
             if isinstance(error, InputChangedError) and error.path is not None:
                 try:
                     staging.note([changed_entry(error.path)])
@@ -372,7 +376,9 @@ class _Run:
         if not self._has_finished_parts:
             return False
         if isinstance(error, Cancelled | KeyboardInterrupt):
-            return keep
+            return (keep or self._goes_on) if self._token.keeps is None else self._token.keeps
+        if self._goes_on:
+            return True  # what an earlier process made is not for a failure to remove
         if isinstance(error, MergeError) and error.field not in (None, "out"):
             return False  # the recipe has to change, and then it is another merge
         return isinstance(error, InputChangedError) or time.monotonic() - self._began_s > _WORTH_KEEPING_S
@@ -400,7 +406,7 @@ def _reserve_bytes(plan: MergePlan, first: Mapping[str, Any]) -> int:
 def _companions(plan: MergePlan, title: str) -> dict[str, Companion]:
     source = plan.recipe.tokenizer_source or plan.models[0].folder
     config_source = plan.models[0].folder
-    if (source / "config.json").exists():
+    if is_there(source / CONFIG_NAME, CheckpointError):
         config_source = source
     files = dict(
         companion_files(

@@ -11,9 +11,10 @@ from disk_faults import Faulty, in_place
 
 from core.checkpoint.files import ReadFile, WriteFile, read_rows
 from core.checkpoint.journal import Journal
+from core.checkpoint.listed_files import FileRecord
 from core.checkpoint.output import check_output, free_disk_bytes, held_bytes, leftover_of, settle
 from core.checkpoint.ownership import OWN_FOLDER, Ownership
-from core.checkpoint.record_file import RECORD_NAME, FileRecord, record_bytes
+from core.checkpoint.record_file import RECORD_NAME, record_bytes
 from core.checkpoint.staging import JOURNAL_NAME, aside_path, staging_path
 from core.disk import OpenFolder, write_new_file
 from core.errors import CheckpointError, OutputError, RunningError, UnfinishedError

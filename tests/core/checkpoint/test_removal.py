@@ -10,9 +10,10 @@ from disk_faults import Faulty, in_place
 from small_merges import error_of
 
 from core.checkpoint.journal import Journal
+from core.checkpoint.listed_files import FileRecord
 from core.checkpoint.output import discard
 from core.checkpoint.ownership import OWN_FOLDER
-from core.checkpoint.record_file import RECORD_NAME, FileRecord, record_bytes
+from core.checkpoint.record_file import RECORD_NAME, record_bytes
 from core.checkpoint.removal import remove_output, remove_own_folder, replaceable
 from core.checkpoint.staging import JOURNAL_NAME, output_names
 from core.disk import OpenFolder

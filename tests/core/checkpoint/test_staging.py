@@ -14,9 +14,10 @@ from disk_faults import Faulty, Watched, in_place
 from small_merges import contents, error_of
 
 from core.checkpoint.journal import read_journal
+from core.checkpoint.listed_files import FileRecord
 from core.checkpoint.output import settle
 from core.checkpoint.ownership import OWN_FOLDER
-from core.checkpoint.record_file import RECORD_NAME, FileRecord, record_bytes
+from core.checkpoint.record_file import RECORD_NAME, record_bytes
 from core.checkpoint.staging import JOURNAL_NAME, Staging, aside_path, staging_path
 from core.errors import OutputError, RunningError
 
