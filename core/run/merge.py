@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 import logging
@@ -42,6 +43,7 @@ from core.run.journaling import Journaling
 from core.run.merging import MergeWork, Target, TensorCallback
 from core.run.passes import Restored
 from core.run.record import CONTRACT, InputRecord, RunRecord, read_record, software_versions
+from core.run.record_values import moment
 from core.run.resuming import (
     again_entry,
     changed_entry,
@@ -288,7 +290,8 @@ class _Run:
             folder = staging.folder.path
             again, sentences = check_same_merge(plan, staging.entries, device, folder)
             refuse_other_files(staging.entries, companions, folder, but=_CARD)
-            self._started = str(staging.entries[0].get("started"))
+            with contextlib.suppress(ValueError):  # it says nonsense: then it is said when this one began
+                self._started = moment(staging.entries[0], "started") or self._started
             for sentence in sentences:
                 self._note(sentence)
             staging.note([again_entry(plan, readers_of(plan, again))])
