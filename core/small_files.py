@@ -38,25 +38,25 @@ _KINDS = {
 
 
 def read_small(path: Path, most_bytes: int, error: type[MergeError], what: str = "") -> bytes:
-    """The content of a regular file of at most `most_bytes`; `what` is what to call one that is not there.
+    """The content of a regular file of at most `most_bytes`; `what` is what to call one that cannot be read.
 
     Raises:
         error: it is not there, is something else, is larger, or cannot be read.
     """
-    found = read_if_there(path, most_bytes, error)
+    found = read_if_there(path, most_bytes, error, what)
     if found is None:
         raise error(f"cannot read {what}{path}: No such file or directory", path=path)
     return found
 
 
-def read_if_there(path: Path, most_bytes: int, error: type[MergeError]) -> bytes | None:
+def read_if_there(path: Path, most_bytes: int, error: type[MergeError], what: str = "") -> bytes | None:
     """The same, and None where nothing has that name. A link that leads nowhere is something.
 
     Raises:
         error: as for `read_small`.
     """
     try:
-        descriptor = open_regular(path, error)
+        descriptor = open_regular(path, error, what)
         if descriptor is None:
             return None
         with contextlib.closing(os.fdopen(descriptor, "rb", buffering=0)) as file:
@@ -129,7 +129,7 @@ def _is_deep(value: Any) -> bool:
     return True
 
 
-def open_regular(path: Path, error: type[MergeError]) -> int | None:
+def open_regular(path: Path, error: type[MergeError], what: str = "") -> int | None:
     """A descriptor of the regular file `path`; None where nothing has that name.
 
     Raises:
@@ -156,13 +156,15 @@ def open_regular(path: Path, error: type[MergeError]) -> int | None:
             path=path,
         ) from failed
     except (OSError, ValueError) as failed:
-        raise _unreadable(path, failed, error) from failed
+        raise _unreadable(path, failed, error, what) from failed
     return descriptor
 
 
-def _unreadable(path: Path, failed: OSError | ValueError, error: type[MergeError]) -> MergeError:
+def _unreadable(
+    path: Path, failed: OSError | ValueError, error: type[MergeError], what: str = ""
+) -> MergeError:
     text = os_error_text(failed) if isinstance(failed, OSError) else str(failed)  # a null character in a name
-    return error(f"cannot read {path}: {text}", path=path)
+    return error(f"cannot read {what}{path}: {text}", path=path)
 
 
 def _refuse_special(path: Path, mode: int, error: type[MergeError]) -> None:

@@ -164,7 +164,7 @@ class TestCancel:
 
         def cancel(number: int, chunk: Chunk) -> None:
             if number == at:
-                token.cancel(keep=with_token)
+                token.cancel(keep=with_token or None)
 
         with pytest.raises(Cancelled) as cancelled:
             story.run(executor=OneByOne(cancel), cancel=token, **options)
@@ -190,6 +190,21 @@ class TestCancel:
             assert same_output(contents(story.out), whole)
             assert story.names() == ["out"]
             story.clear()
+
+    def test_what_is_to_be_removed_goes_in_a_resume_too(self, story: Story) -> None:
+        token = CancelToken()
+        with pytest.raises(Cancelled) as cancelled:
+            story.run(
+                executor=OneByOne(lambda *_: token.cancel(keep=False)), cancel=token, resume=True, keep=True
+            )
+        assert cancelled.value.kept is None
+        assert not staging_path(story.out).exists()
+
+    def test_a_resume_keeps_what_it_found(self, story: Story, whole: dict[str, bytes]) -> None:
+        error = self._cancelled(story, 1, resume=True)
+        assert error.kept == staging_path(story.out)
+        story.run(resume=True)
+        assert same_output(contents(story.out), whole)
 
     def test_before_anything_is_finished_nothing_is_kept(self, inputs: Path, tmp_path: Path) -> None:
         story = Story(inputs, tmp_path / "work")
