@@ -5,15 +5,22 @@ from __future__ import annotations
 import random
 import shutil
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from unittest import mock
 
 import pytest
 from disk_faults import in_place
 from power_loss import Recorder
-from small_merges import Story, contents, make_inputs, same_output
+from small_merges import Story, contents, make_inputs, quick_folder, same_output
 
 from core.checkpoint.files import WriteFile
+
+
+@pytest.fixture
+def tmp_path() -> Iterator[Path]:
+    with quick_folder() as folder:
+        yield folder
 
 
 @pytest.fixture(scope="module")
