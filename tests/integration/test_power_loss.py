@@ -105,6 +105,16 @@ def test_the_power_goes_at_any_moment(inputs: Path, tmp_path: Path, way: str, me
     print(f"\n{method}, {way}: {len(lost.recorder.calls)} changes, {lost.found.total()} disks: {counted}")
 
 
+def test_folders_that_were_made_for_it_last_too(inputs: Path, tmp_path: Path) -> None:
+    story = Story(inputs, tmp_path / "work")
+    story.out = story.parent / "new" / "deep" / "out"
+    recorder = Recorder(story.parent)
+    with in_place(recorder):
+        story.run()
+    recorder.disk(len(recorder.calls)).build(tmp_path / "left", False)
+    assert contents(tmp_path / "left") == contents(story.parent)
+
+
 def test_a_merge_that_does_not_sync_is_found_out(inputs: Path, tmp_path: Path) -> None:
     with mock.patch.object(WriteFile, "sync"):
         lost = PowerLoss(inputs, tmp_path, "parameter_selection", "fresh")
