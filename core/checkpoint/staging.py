@@ -156,7 +156,8 @@ class Staging:
         self._journal = Journal(self.folder, JOURNAL_NAME, self.entries)
         sync_folder(self.folder.path / OWN_FOLDER)
         self.folder.sync()
-        sync_folder(self.out.parent)
+        for folder in [self.out.parent, *(parent.parent for parent in self._new_parents)]:
+            sync_folder(folder)
         self._reserve(reserve_bytes)
 
     def note(self, entries: Iterable[JournalEntry]) -> None:

@@ -9,7 +9,9 @@ from __future__ import annotations
 import contextlib
 import itertools
 import json
+import os
 import shutil
+import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -30,7 +32,16 @@ from core.run.passes import Done
 from core.run.record import RunRecord
 from core.run.work import LATER, Chunk, Work
 
-__all__ = ["OneByOne", "Story", "contents", "error_of", "in_order", "make_inputs", "same_output"]
+__all__ = [
+    "OneByOne",
+    "Story",
+    "contents",
+    "error_of",
+    "in_order",
+    "make_inputs",
+    "quick_folder",
+    "same_output",
+]
 
 SHARD_BYTES = 300_000
 MAY_DIFFER = ("seconds", "started", "device", "software", "bytes_read", "run_id", "record_digest")
@@ -41,6 +52,14 @@ SETTINGS: dict[str, tuple[int, dict[str, Any]]] = {
     "linear": (2, {"weight": [0.25, 0.75]}),
     "slerp": (1, {"t": 0.3}),
 }
+
+
+@contextlib.contextmanager
+def quick_folder() -> Iterator[Path]:
+    """A folder in memory where the system has one: hundreds of merges sync thousands of files."""
+    memory = Path("/dev/shm")
+    with tempfile.TemporaryDirectory(dir=memory if os.access(memory, os.W_OK) else None) as folder:
+        yield Path(folder)
 
 
 class OneByOne:

@@ -7,9 +7,15 @@ from pathlib import Path
 
 import pytest
 from disk_faults import FAILURES, Faulty, in_place
-from small_merges import Story, contents, error_of, make_inputs, same_output
+from small_merges import Story, contents, error_of, make_inputs, quick_folder, same_output
 
 from core import verify_output
+
+
+@pytest.fixture
+def tmp_path() -> Iterator[Path]:
+    with quick_folder() as folder:
+        yield folder
 
 
 @pytest.fixture(scope="module")

@@ -12,13 +12,19 @@ from typing import Any
 import pytest
 from disk_faults import KILLS, Faulty, in_place
 from merge_child import Children
-from small_merges import Story, contents, make_inputs, same_output
+from small_merges import Story, contents, make_inputs, quick_folder, same_output
 
 from core import leftover_of
 
 TOO_LATE = "done before it was killed"
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="there is no SIGKILL")
+
+
+@pytest.fixture
+def tmp_path() -> Iterator[Path]:
+    with quick_folder() as folder:
+        yield folder
 
 
 @pytest.fixture(scope="module")

@@ -5,15 +5,22 @@ from __future__ import annotations
 import random
 import shutil
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from unittest import mock
 
 import pytest
 from disk_faults import in_place
 from power_loss import Recorder
-from small_merges import Story, contents, make_inputs, same_output
+from small_merges import Story, contents, make_inputs, quick_folder, same_output
 
 from core.checkpoint.files import WriteFile
+
+
+@pytest.fixture
+def tmp_path() -> Iterator[Path]:
+    with quick_folder() as folder:
+        yield folder
 
 
 @pytest.fixture(scope="module")
@@ -96,6 +103,16 @@ def test_the_power_goes_at_any_moment(inputs: Path, tmp_path: Path, way: str, me
             lost.lose(changes, choose)
     counted = ", ".join(f"{count} {how}" for how, count in lost.found.items())
     print(f"\n{method}, {way}: {len(lost.recorder.calls)} changes, {lost.found.total()} disks: {counted}")
+
+
+def test_folders_that_were_made_for_it_last_too(inputs: Path, tmp_path: Path) -> None:
+    story = Story(inputs, tmp_path / "work")
+    story.out = story.parent / "new" / "deep" / "out"
+    recorder = Recorder(story.parent)
+    with in_place(recorder):
+        story.run()
+    recorder.disk(len(recorder.calls)).build(tmp_path / "left", False)
+    assert contents(tmp_path / "left") == contents(story.parent)
 
 
 def test_a_merge_that_does_not_sync_is_found_out(inputs: Path, tmp_path: Path) -> None:

@@ -11,12 +11,18 @@ from pathlib import Path
 import pytest
 from disk_faults import Faulty, in_place
 from merge_child import Children
-from small_merges import Story, contents, make_inputs, same_output
+from small_merges import Story, contents, make_inputs, quick_folder, same_output
 
 from core import RunningError, discard, leftover_of
 from core.checkpoint.staging import staging_path
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="there is no SIGSTOP")
+
+
+@pytest.fixture
+def tmp_path() -> Iterator[Path]:
+    with quick_folder() as folder:
+        yield folder
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from unittest import mock
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from small_merges import OneByOne, Story, contents, error_of, make_inputs, same_output
+from small_merges import OneByOne, Story, contents, error_of, make_inputs, quick_folder, same_output
 
 from core import Cancelled, MergeError, discard, leftover_of, plan_merge, run_merge
 from core.cancel import CancelToken
@@ -27,6 +26,12 @@ from core.run.work import Chunk
 
 CUT_OFF = 80
 """A call to the disk in the middle of the weights."""
+
+
+@pytest.fixture
+def tmp_path() -> Iterator[Path]:
+    with quick_folder() as folder:
+        yield folder
 
 
 @pytest.fixture(scope="module")
@@ -122,18 +127,22 @@ class TestTheSame:
         story.run(resume=True)
         assert same_output(contents(story.out), whole)
 
-    @pytest.mark.skipif(not os.access("/dev/shm", os.W_OK), reason="no other file system at hand")
     @pytest.mark.parametrize("copy", [shutil.copytree, lambda a, b: os.system(f"cp -r '{a}' '{b}'")])
     def test_copied_to_another_file_system(
-        self, story: Story, inputs: Path, whole: dict[str, bytes], copy: Callable[[Path, Path], Any]
+        self,
+        story: Story,
+        inputs: Path,
+        whole: dict[str, bytes],
+        copy: Callable[[Path, Path], Any],
+        tmp_path_factory: pytest.TempPathFactory,
     ) -> None:
-        with tempfile.TemporaryDirectory(dir="/dev/shm") as place:
-            assert os.stat(place).st_dev != os.stat(story.parent).st_dev
-            other = Story(inputs, Path(place) / "work")
-            copy(staging_path(story.out), staging_path(other.out))
-            record = other.run(resume=True)
-            assert same_output(contents(other.out), whole)
-            assert record.bytes_read < 0.8 * other.plan().bytes_to_read
+        other = Story(inputs, tmp_path_factory.mktemp("elsewhere") / "work")
+        if os.stat(other.parent).st_dev == os.stat(story.parent).st_dev:
+            pytest.skip("no other file system at hand")
+        copy(staging_path(story.out), staging_path(other.out))
+        record = other.run(resume=True)
+        assert same_output(contents(other.out), whole)
+        assert record.bytes_read < 0.8 * other.plan().bytes_to_read
         story.run(resume=True)
         assert same_output(contents(story.out), whole)
 
@@ -144,7 +153,7 @@ class TestTheSame:
         Story(moved, own_inputs.parent).run(resume=True)
         assert same_output(contents(own_inputs.out), whole)
 
-    @pytest.mark.parametrize("at", [40, 55, 62, 70, 85])
+    @pytest.mark.parametrize("at", [55, 70, 85])
     def test_folds(self, inputs: Path, tmp_path: Path, at: int) -> None:
         """Cut off in folds, between them and the map, and in the map."""
         story = Story(inputs, tmp_path / "work", "slerp")
@@ -575,11 +584,12 @@ ENTRY = st.dictionaries(
 
 
 @pytest.fixture(scope="module")
-def left(inputs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def left(inputs: Path) -> Iterator[Path]:
     """A staging folder."""
-    story = Story(inputs, tmp_path_factory.mktemp("left") / "work")
-    story.cut_off(CUT_OFF)
-    return staging_path(story.out)
+    with quick_folder() as folder:
+        story = Story(inputs, folder / "left" / "work")
+        story.cut_off(CUT_OFF)
+        yield staging_path(story.out)
 
 
 def _with_journal(inputs: Path, left: Path, parent: Path, entries: list[Any]) -> Story:
@@ -664,6 +674,7 @@ def _other_values(inputs: Path, left: Path, whole: dict[str, bytes], data: st.Da
     if error is None:
         weights = {name: text for name, text in contents(story.out).items() if "safetensors" in name}
         assert weights == {name: text for name, text in whole.items() if "safetensors" in name}
+        story.record()
 
 
 @pytest.mark.parametrize("first", [{}, {"run_id": "x"}, {"run_id": "../../x"}, {"kind": 3, "run_id": "a"}])
