@@ -70,6 +70,7 @@ FOUND: dict[str, tuple[str, Callable[[bytes], bytes]]] = {
         "journal entries",
         _with_entry('{"found": [{"of_base": 0.5}], "tensor": 0}'),
     ),
+    "a share that is no number": ("journal entries", _with_entry('{"done": NaN}')),
     "no inputs": ("journal entries", lambda seed: seed.replace(b'"inputs"', b'"outputs"')),
     "a moment of a megabyte": ("record contents", _with_value("started", "2026" * 250_000)),
 }
