@@ -81,7 +81,7 @@ def leftover_of(out: Path) -> Leftover | None:
     runs = is_locked(path)
     entries = read_journal(path / JOURNAL_NAME)
     done = [entry["done"] for entry in entries if type(entry.get("done")) is float]
-    fraction = min(max(done[-1], 0.0), 1.0) if done else 0.0
+    fraction = done[-1] if done and 0 <= done[-1] <= 1 else 0.0
     newest = max(_modified_s(place) for place in (path, path / JOURNAL_NAME))
     return Leftover(path, read_owner(path), runs, fraction, max(0.0, time.time() - newest))
 

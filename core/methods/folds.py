@@ -43,12 +43,14 @@ class Fold:
         finish: from the job and the total (of the shape of one row; all rows with "blocks") to what the
             passes after this one find in `job.found`; runs on the host, with Python's `math`.
         combine: "sum" to add the rows in order; "blocks" to keep them, one behind the other.
+        finds: the names of numbers that `finish` always gives, and without which no pass can go on.
     """
 
     name: str
     load_reading: Callable[[], Reading]
     finish: Callable[[MapJob, Array], Found]
     combine: Literal["sum", "blocks"] = "sum"
+    finds: tuple[str, ...] = ()
 
 
 class FoldTotal:
@@ -74,13 +76,13 @@ class FoldTotal:
         return dict(self._fold.finish(job, rows[0] if self._fold.combine == "sum" else rows))
 
 
-def gram(finish: Callable[[MapJob, Array], Found]) -> Fold:
+def gram(finish: Callable[[MapJob, Array], Found], finds: tuple[str, ...] = ()) -> Fold:
     """The dot products of all inputs with one another, the base last.
 
     `finish` gets them as float64 [I * (I + 1) / 2]: pair (i, j) with i <= j, row by row; see `gram_index`.
     Each is the ordered sum of the exact products of the converted values.
     """
-    return Fold("gram", _load_gram, finish)
+    return Fold("gram", _load_gram, finish, finds=finds)
 
 
 def gram_index(inputs: int, i: int, j: int) -> int:

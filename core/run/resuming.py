@@ -95,7 +95,9 @@ def check_same_merge(
         OutputError: says what is different.
     """
     first = entries[0]
-    if first.get("kind") != _KIND or first.get("version") != _VERSION:
+    if first.get("kind") != _KIND:
+        raise _different(staging, "its journal is none that a merge writes")
+    if first.get("version") != _VERSION:
         raise _different(staging, f"its journal is of version {shown(first.get('version'))}, not {_VERSION}")
     if first.get("contract") != dict(CONTRACT):
         raise _different(staging, "it was begun by a version of Paramosaic whose results may differ")
@@ -184,7 +186,7 @@ def restore(plan: MergePlan, entries: Sequence[JournalEntry]) -> Restored:
                 parts.setdefault(part.chunk.tensor, {})[part.chunk.first] = part
         elif "found" in entry:
             values = found_of(entry, plan.tensors)
-            if values is not None:
+            if values is not None and _is_complete(plan, values[1]):
                 found[values[0]] = values[1]
         elif isinstance(entry.get("again"), list):
             for number in entry["again"]:
@@ -199,6 +201,12 @@ def restore(plan: MergePlan, entries: Sequence[JournalEntry]) -> Restored:
         if not plan.tensors[number].folds or number in found  # a map's job has what the folds found
     )
     return Restored(tuple(kept), found)
+
+
+def _is_complete(plan: MergePlan, found: Sequence[Values]) -> bool:
+    """Whether all is there that the method's map needs of its folds."""
+    names = [name for fold in plan.recipe.method.folds for name in fold.finds]
+    return all(type(values.get(name)) is float for values in found for name in names)
 
 
 def sound_parts(

@@ -36,7 +36,7 @@ _INSTRUMENTED = [
     *("core.checkpoint", "core.recipe", "core.run", "core.runs", "core.small_files", "core.text"),
     *("gui.settings", "yaml"),
 ]
-_LONGEST = 100_000
+_LONGEST = 10_000
 _AT_FAULT = 3
 
 

@@ -68,6 +68,9 @@ def _check_restored(plan: MergePlan, entries: list[JournalEntry]) -> None:
         assert part.chunk.tensor in restored.found or not tensor.folds
     for number, found in restored.found.items():
         assert plan.tensors[number].folds
+        assert all(
+            isinstance(found[0][name], float) for fold in plan.recipe.method.folds for name in fold.finds
+        )
         hash(found)
 
 

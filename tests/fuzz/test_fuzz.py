@@ -66,6 +66,11 @@ def _with_value(key: str, value: object) -> Callable[[bytes], bytes]:
 FOUND: dict[str, tuple[str, Callable[[bytes], bytes]]] = {
     "a file with a list for a name": ("journal entries", _with_entry('{"files": [{"name": []}]}')),
     "a list for the number of a tensor": ("journal entries", _with_entry('{"again": [[]]}')),
+    "half of what a fold finds": (
+        "journal entries",
+        _with_entry('{"found": [{"of_base": 0.5}], "tensor": 0}'),
+    ),
+    "a share that is no number": ("journal entries", _with_entry('{"done": NaN}')),
     "no inputs": ("journal entries", lambda seed: seed.replace(b'"inputs"', b'"outputs"')),
     "a moment of a megabyte": ("record contents", _with_value("started", "2026" * 250_000)),
 }
