@@ -91,7 +91,7 @@ def _cases(faults: Faults, every: int) -> Iterator[tuple[int, str]]:
 @pytest.mark.parametrize("way", ["fresh", "overwrite", "resume"])
 def test_a_call_that_fails(inputs: Path, tmp_path: Path, way: str) -> None:
     faults = Faults(inputs, tmp_path, "parameter_selection", way)
-    happened = [faults.fail(at, kind) for at, kind in _cases(faults, 29)]
+    happened = [faults.fail(at, kind) for at, kind in _cases(faults, 43)]
     assert {"done", "resumed"} <= set(happened)
 
 

@@ -108,7 +108,7 @@ class Killed:
 @pytest.mark.parametrize("overwrite", [False, True], ids=["fresh", "overwrite"])
 def test_killed_beside_a_call(children: Children, inputs: Path, tmp_path: Path, overwrite: bool) -> None:
     killed = Killed(children, inputs, tmp_path, "parameter_selection", overwrite=overwrite)
-    for number, at in enumerate(range(0, killed.calls, 9)):
+    for number, at in enumerate(range(0, killed.calls, 13)):
         killed.kill(at=at, kind=KILLS[number % len(KILLS)])
     assert killed.kept
 

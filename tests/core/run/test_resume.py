@@ -412,8 +412,16 @@ class TestDamage:
         assert same_output(contents(story.out), whole)
         assert story.names() == ["out"]
 
-    @pytest.mark.parametrize("name", ["config.json", "README.md", "model.safetensors.index.json"])
-    @pytest.mark.parametrize("how", [_empty, _remove, _longer, _link, _hard_link])
+    @pytest.mark.parametrize(
+        ("name", "how"),
+        [
+            ("config.json", _empty),
+            ("README.md", _remove),
+            ("model.safetensors.index.json", _longer),
+            ("config.json", _link),
+            ("README.md", _hard_link),
+        ],
+    )
     def test_a_small_file(
         self,
         story: Story,
@@ -472,8 +480,16 @@ class TestDamage:
                 assert "move" in str(refused.hint)
             assert before <= contents(staging_path(story.out)).keys()
 
-    @pytest.mark.parametrize("how", [_remove, _empty, _damage])
-    @pytest.mark.parametrize("name", ["lock", "owner.json", "reserve"])
+    @pytest.mark.parametrize(
+        ("name", "how"),
+        [
+            ("lock", _remove),
+            ("lock", _damage),
+            ("owner.json", _empty),
+            ("owner.json", _remove),
+            ("reserve", _remove),
+        ],
+    )
     def test_what_else_is_its_own(
         self,
         story: Story,
