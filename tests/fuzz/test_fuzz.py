@@ -24,7 +24,7 @@ from targets import TARGETS, Target, feed
 from core.errors import RecipeError
 
 RUN = Path(__file__).with_name("run.py")
-CASES = 50
+CASES = 40
 HERE = [name for name in TARGETS if name != "settings"]
 """What is read in this process. Qt may end the one that it reads in."""
 
