@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import os
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -183,7 +182,7 @@ class TestOwning:
         assert read_journal(staging_path(tmp_path / "out") / JOURNAL_NAME)[-1] == {"part": 2}
         finish(second)
 
-    def _given_away(self, out: Path, how: str) -> tuple[Staging, Iterator[Path]]:
+    def _given_away(self, out: Path, how: str) -> Staging:
         staging = begun(out)
         partial = staging_path(out)
         if how == "removed":
@@ -199,13 +198,13 @@ class TestOwning:
         else:
             note = partial / OWN_FOLDER / "owner.json"
             note.write_text(note.read_text().replace(staging._ownership.owner.token, "another"))
-        return staging, iter(())
+        return staging
 
     @pytest.mark.parametrize("how", ["removed", "replaced", "moved", "a link", "taken over"])
     def test_a_folder_that_was_given_away(self, tmp_path: Path, how: str) -> None:
         """It is noticed before the record, before the name and before anything is deleted."""
         out = tmp_path / "out"
-        staging, _ = self._given_away(out, how)
+        staging = self._given_away(out, how)
         before = contents(tmp_path)
         for do in (
             lambda: staging.write_record(b"{}"),
