@@ -24,7 +24,7 @@ from core.checkpoint.ownership import OWN_FOLDER, Ownership, is_run_id, new_run_
 from core.checkpoint.record_file import RECORD_NAME
 from core.checkpoint.removal import remove_files, remove_output, remove_own_folder, replaceable
 from core.disk import OpenFolder, sync_folder, write_error, write_new_file
-from core.errors import OutputError, addressed, os_error_text
+from core.errors import OutputError, RunningError, addressed, os_error_text
 from core.text import shown
 
 __all__ = ["JOURNAL_NAME", "Staging", "WrittenFile", "aside_path", "output_names", "staging_path"]
@@ -118,7 +118,7 @@ class Staging:
             self._ownership = Ownership(self.folder, self.run_id, take_over=take_over)
         except BaseException as error:
             given_away = isinstance(error, OSError | OutputError) and not self.folder.is_at(path)
-            self._undo_new(found)
+            self._undo_new(found or isinstance(error, RunningError))
             if given_away:
                 raise self.not_ours() from error
             if isinstance(error, OSError):
@@ -382,8 +382,8 @@ class Staging:
         self._ownership.release()
         self.folder.close()
 
-    def _undo_new(self, found: bool) -> None:
-        if not found and self.folder.is_at(self.folder.path):
+    def _undo_new(self, is_others: bool) -> None:
+        if not is_others and self.folder.is_at(self.folder.path):
             with contextlib.suppress(OSError, OutputError):
                 remove_own_folder(self.folder)
                 disk.system.remove_folder(self.folder.path)

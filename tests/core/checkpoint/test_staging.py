@@ -220,6 +220,24 @@ class TestOwning:
         assert not out.exists()
 
     @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
+    def test_a_folder_that_another_took_as_soon_as_it_was_made(self, tmp_path: Path) -> None:
+        """It goes on with what it finds, and its lock and its journal stay."""
+        out = tmp_path / "out"
+        others: list[Staging] = []
+
+        class Late(Watched):
+            def around(self, name: str, do: Any, given: Any, named: Any) -> Any:
+                result = do(*given, **named)
+                if name == "make_folder" and Path(given[0]) == staging_path(out):
+                    others.append(begun(out, b"other", go_on=True))
+                return result
+
+        with in_place(Late()), pytest.raises(RunningError):
+            Staging(out)
+        (other,) = others
+        assert finish(other) == []
+        assert (out / "config.json").read_bytes() == b"other"
+
     def test_a_forked_child_owns_nothing(self, tmp_path: Path) -> None:
         staging = begun(tmp_path / "out")
         child = os.fork()
