@@ -97,7 +97,6 @@ class Staging:
         self.entries: list[JournalEntry] = []
         self.run_id = new_run_id()
         self._journal: Journal | None = None
-        self._finished = False
         path = staging_path(self.out)
         parents = [self.out.parent, *self.out.parent.parents]
         self._new_parents = [parent for parent in parents if not os.path.lexists(parent)]
@@ -287,7 +286,7 @@ class Staging:
                 "that folder yourself",
                 path=self.out,
             ) from error
-        self._finished = True
+        self.folder.path = self.out  # by which it is cleared up where there are no descriptors of folders
         _log.info("%s has its final name%s", self.out, "" if aside is None else " and replaces an older one")
         self._tidy_up(aside, doomed, note)
 

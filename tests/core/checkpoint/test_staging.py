@@ -13,6 +13,7 @@ import pytest
 from disk_faults import Faulty, Watched, in_place
 from small_merges import contents, error_of
 
+from core import disk
 from core.checkpoint.journal import read_journal
 from core.checkpoint.listed_files import FileRecord
 from core.checkpoint.output import settle
@@ -68,6 +69,14 @@ class TestFinishing:
         assert (out / "config.json").read_bytes() == b"old"
         assert finish(staging, overwrite=True) == []
         assert (out / "config.json").read_bytes() == b"new"
+        assert names_in(tmp_path) == ["out"]
+
+    def test_without_descriptors_of_folders(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """As on Windows: nothing but the output is left under either name."""
+        monkeypatch.setattr(disk, "_BY_DESCRIPTOR", False)
+        finish(begun(tmp_path / "out", b"old"))
+        assert finish(begun(tmp_path / "out", b"new"), overwrite=True) == []
+        assert contents(tmp_path / "out").keys() == {*NAMES, RECORD_NAME}
         assert names_in(tmp_path) == ["out"]
 
     def test_a_link_to_an_old_output(self, tmp_path: Path) -> None:
