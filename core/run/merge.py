@@ -21,7 +21,7 @@ from core.checkpoint.companions import Companion, companion_files
 from core.checkpoint.files import WriteFile, check_unchanged, read_rows
 from core.checkpoint.listed_files import FileRecord
 from core.checkpoint.model import CONFIG_NAME, INDEX_NAME
-from core.checkpoint.output import settle
+from core.checkpoint.output import check_name, settle
 from core.checkpoint.staging import Staging, WrittenFile, staging_path
 from core.digest import FileDigest
 from core.errors import (
@@ -159,6 +159,7 @@ class _Run:
         **how: Any,
     ) -> RunRecord:
         plan, out = self._plan, self._out
+        check_name(out)
         for sentence in settle(out.absolute(), plan.input_folders):
             self._note(sentence)
         if resume and (done := self._done_before()) is not None:

@@ -230,6 +230,20 @@ class TestRefusals:
             with pytest.raises(OutputError, match="input"):
                 check_output(out, [tmp_path / "model"], overwrite=overwrite)
 
+    @pytest.mark.parametrize("name", ["out.partial", "out.PARTIAL", "out.partial.partial", ".partial"])
+    def test_the_name_of_unfinished_work(self, tmp_path: Path, name: str) -> None:
+        """The work of another merge, which is whole but for its name, is no output that can be replaced."""
+        staging = make_output(tmp_path / name)
+        (staging / OWN_FOLDER).mkdir()
+        (staging / OWN_FOLDER / "journal").write_text("of the other")
+        before = tree(tmp_path)
+        for overwrite in (False, True):
+            assert settle(staging, []) == []
+            with pytest.raises(OutputError, match="unfinished work") as error:
+                check_output(staging, [], overwrite=overwrite, resume=True)
+            assert "name the output itself" in str(error.value.hint)
+        assert tree(tmp_path) == before
+
     def test_a_model_beside_is_no_input(self, tmp_path: Path) -> None:
         (tmp_path / "model").mkdir()
         check_output(tmp_path / "model2", [tmp_path / "model"], overwrite=False)

@@ -120,6 +120,23 @@ class TestTheSame:
         assert record.run_id == story.record().run_id
         assert any("finished already" in note for note in notes)
 
+    def test_with_the_name_of_the_work(self, story: Story, whole: dict[str, bytes]) -> None:
+        """As one may give it who reads where the work is kept: it stays, and can be gone on with."""
+        story.out.mkdir()
+        (story.out / "thesis.tex").write_text("mine")
+        with mock.patch("core.run.merge.check_destination"):  # the folder appears while the merge runs
+            assert error_of(story.run, resume=True) is not None
+        shutil.rmtree(story.out)
+        before = contents(story.parent)
+        mistaken = Story(story.inputs, story.parent)
+        mistaken.out = staging_path(story.out)
+        error = error_of(mistaken.run, resume=True)
+        assert error is not None
+        assert "unfinished work" in error.message
+        assert contents(story.parent) == before
+        story.run(resume=True)
+        assert same_output(contents(story.out), whole)
+
     def test_there_was_nothing_to_go_on_with(
         self, inputs: Path, tmp_path: Path, whole: dict[str, bytes]
     ) -> None:
