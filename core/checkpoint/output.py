@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from core import disk
-from core.checkpoint.contents import read_listing
+from core.checkpoint.contents import is_by_product, read_listing
 from core.checkpoint.journal import read_journal
 from core.checkpoint.ownership import OWN_FOLDER, Owner, Ownership, is_locked, is_run_id, read_owner, running
 from core.checkpoint.record_file import RECORD_NAME
@@ -206,7 +206,11 @@ def discard(folder: Path, *, take_over: bool = False) -> Leftover:
             try:
                 names = [*output_names(read_journal(folder / JOURNAL_NAME)), RECORD_NAME]
                 inner = {name.partition("/")[0] for name in names}
-                others = [name for name in opened.names() if name not in {OWN_FOLDER, *inner}]
+                others = [
+                    name
+                    for name in opened.names()
+                    if name not in {OWN_FOLDER, *inner} and not is_by_product(name)
+                ]
                 if others:
                     raise OutputError(
                         f"{folder} holds {shown(others[0])}, which no merge made, and is not removed",

@@ -18,6 +18,7 @@ from pathlib import Path
 import xxhash
 
 from core import disk
+from core.checkpoint.contents import is_by_product
 from core.checkpoint.journal import Journal, JournalEntry
 from core.checkpoint.listed_files import is_inside
 from core.checkpoint.ownership import OWN_FOLDER, Ownership, is_run_id, new_run_id
@@ -143,7 +144,8 @@ class Staging:
             first: what the merge is; its "names" are the files of the output.
             reserve_bytes: for the journal and the record, so that a disk that is full by then costs nothing.
         """
-        if foreign := [name for name in self.folder.names() if name != OWN_FOLDER]:
+        names = self.folder.names()
+        if foreign := [name for name in names if name != OWN_FOLDER and not is_by_product(name)]:
             raise OutputError(
                 f"{self.folder.path} holds {shown(foreign[0])}, which is not of a merge that can go on",
                 hint="move it away, or choose another output folder",
@@ -264,7 +266,7 @@ class Staging:
                 if not overwrite:
                     raise OutputError(
                         f"the merge is done, but the output folder {self.out} appeared while it ran",
-                        hint=f"move that folder away, then give {self.folder.path} its name yourself",
+                        hint="move that folder away, then go on (--resume): only the name is missing",
                         path=self.out,
                     )
                 doomed = replaceable(self.out)
