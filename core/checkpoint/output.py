@@ -304,6 +304,7 @@ def _remove_replaced(out: Path, aside: Path, inputs: Iterable[Path]) -> list[str
         return []
     try:
         _refuse_input_folders(aside, inputs)
+        sync_folder(out.parent)  # whoever was cut off may not have: the new name is to last first
         left = remove_output(aside, [] if aside.is_symlink() else replaceable(aside))
     except MergeError as error:
         return [f"{aside} holds what {out} replaced, and is not removed: {error.message}"]

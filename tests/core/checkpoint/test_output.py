@@ -69,6 +69,17 @@ class TestSettling:
         assert [path.name for path in tmp_path.iterdir()] == ["out"]
         assert settle(out, []) == []
 
+    def test_not_before_the_new_name_is_on_the_disk(self, tmp_path: Path) -> None:
+        """Without power at the wrong moment there would be neither."""
+        out = make_output(tmp_path / "out")
+        aside = make_output(aside_path(out, RUN), OTHER, "old")
+        system = Faulty(0, "EIO")
+        with in_place(system):
+            (note,) = settle(out, [])
+        assert system.calls == ["sync"]
+        assert "is not removed" in note
+        assert sorted(path.name for path in aside.iterdir()) == ["config.json", RECORD_NAME]
+
     def test_what_was_left_in_the_new_one(self, tmp_path: Path) -> None:
         out = make_output(tmp_path / "out")
         (out / OWN_FOLDER).mkdir()
