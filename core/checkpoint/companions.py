@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import xxhash
+
 from core.checkpoint.model import CONFIG_NAME, file_names, read_config
 from core.checkpoint.private_paths import PrivatePaths, json_bytes
 from core.errors import CheckpointError, os_error_text
@@ -119,6 +121,13 @@ class Companion:
             ) from error
         finally:
             os.close(descriptor)
+
+    def digest(self) -> str:
+        """Hex XXH3-128 of the content. Raises as `chunks`."""
+        digest = xxhash.xxh3_128()
+        for chunk in self.chunks():
+            digest.update(chunk)
+        return digest.hexdigest()
 
     def _check_unchanged(self, descriptor: int) -> None:
         if _identity(os.fstat(descriptor)) != self._identity:

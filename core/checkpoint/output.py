@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from core import disk
-from core.checkpoint.contents import read_listing
+from core.checkpoint.contents import is_by_product, read_listing
 from core.checkpoint.journal import read_journal
 from core.checkpoint.ownership import OWN_FOLDER, Owner, Ownership, is_locked, is_run_id, read_owner, running
 from core.checkpoint.record_file import RECORD_NAME
@@ -26,6 +26,7 @@ from core.units import duration_text
 __all__ = [
     "UNFINISHED_HINT",
     "Leftover",
+    "check_name",
     "check_output",
     "discard",
     "free_disk_bytes",
@@ -96,7 +97,7 @@ def settle(out: Path, inputs: Iterable[Path]) -> list[str]:
         OutputError: an old output cannot be put back.
     """
     inputs = list(inputs)
-    if not out.name or not is_text(out.name):
+    if not out.name or not is_text(out.name) or _is_called_as_work(out):
         return []
     if not os.path.lexists(out):
         return _put_back(out)
@@ -107,6 +108,23 @@ def settle(out: Path, inputs: Iterable[Path]) -> list[str]:
     if run_id is None or not is_run_id(run_id):
         return []
     return [*_remove_leftover_own_folder(out), *_remove_replaced(out, aside_path(out, run_id), inputs)]
+
+
+@addressed(field="out")
+def check_name(out: Path) -> None:
+    """Raises OutputError where no output can have the name of `out`."""
+    if out.name in {"", ".."}:
+        raise OutputError(f"the output folder {out} has no name", hint="name a new folder", path=out)
+    if not is_text(out.name):
+        raise OutputError(
+            f"the name of the output folder {out} is not valid text", hint="choose another name", path=out
+        )
+    if _is_called_as_work(out):  # of another merge, whose journal would be taken for a leftover of this one
+        raise OutputError(
+            f"the output folder {out} has the name of unfinished work, which ends in {_STAGING_END}",
+            hint=f"name the output itself, as {out.name[: -len(_STAGING_END)] or 'out'}",
+            path=out,
+        )
 
 
 @addressed(field="out")
@@ -124,12 +142,7 @@ def check_output(out: Path, inputs: Iterable[Path], *, overwrite: bool, resume: 
         RunningError: another process merges into it now.
         OutputError: with what to do.
     """
-    if out.name in {"", ".."}:
-        raise OutputError(f"the output folder {out} has no name", hint="name a new folder", path=out)
-    if not is_text(out.name):
-        raise OutputError(
-            f"the name of the output folder {out} is not valid text", hint="choose another name", path=out
-        )
+    check_name(out)
     _refuse_input_folders(out, inputs)
     left = leftover_of(out)
     if left is not None and left.runs:
@@ -193,7 +206,11 @@ def discard(folder: Path, *, take_over: bool = False) -> Leftover:
             try:
                 names = [*output_names(read_journal(folder / JOURNAL_NAME)), RECORD_NAME]
                 inner = {name.partition("/")[0] for name in names}
-                others = [name for name in opened.names() if name not in {OWN_FOLDER, *inner}]
+                others = [
+                    name
+                    for name in opened.names()
+                    if name not in {OWN_FOLDER, *inner} and not is_by_product(name)
+                ]
                 if others:
                     raise OutputError(
                         f"{folder} holds {shown(others[0])}, which no merge made, and is not removed",
@@ -287,6 +304,7 @@ def _remove_replaced(out: Path, aside: Path, inputs: Iterable[Path]) -> list[str
         return []
     try:
         _refuse_input_folders(aside, inputs)
+        sync_folder(out.parent)  # whoever was cut off may not have: the new name is to last first
         left = remove_output(aside, [] if aside.is_symlink() else replaceable(aside))
     except MergeError as error:
         return [f"{aside} holds what {out} replaced, and is not removed: {error.message}"]
@@ -307,6 +325,10 @@ def _refuse_what_is_none(path: Path) -> None:
         hint="move it away, or choose another output folder",
         path=path,
     )
+
+
+def _is_called_as_work(out: Path) -> bool:
+    return out.name.casefold().endswith(_STAGING_END)
 
 
 def _has_own_folder(path: Path) -> bool:

@@ -24,7 +24,7 @@ from typing import Any
 from core import disk
 from core.disk import OpenFolder, write_error, write_new_file
 from core.errors import MergeError, OutputError, RunningError, os_error_text
-from core.small_files import read_if_there
+from core.small_files import open_regular, read_if_there
 
 __all__ = [
     "OWN_FOLDER",
@@ -35,6 +35,7 @@ __all__ = [
     "is_run_id",
     "new_run_id",
     "read_owner",
+    "running",
 ]
 
 OWN_FOLDER = ".paramosaic"
@@ -113,7 +114,12 @@ class Ownership:
             raise running(folder.path, before) from error
         except OSError as error:
             self._close()
-            raise write_error(error, folder.path / _LOCK) from error
+            failed = write_error(error, folder.path / _LOCK)
+            if isinstance(error, PermissionError):
+                failed.hint = (
+                    "that is another user's: ask for the right to write there, or choose another folder"
+                )
+            raise failed from error
         try:
             if not self._locks and before is not None:
                 _refuse_unless_dead(folder.path, before, take_over)
@@ -213,18 +219,18 @@ def read_owner(folder: Path) -> Owner | None:
 def is_locked(folder: Path) -> bool:
     """Whether a process works in the staging folder `folder` now, as far as this machine can tell."""
     try:
-        descriptor = disk.open_to_go_on(folder / _LOCK)
-    except OSError:
+        descriptor = _open_to_look(folder / _LOCK)
+    except MergeError:
         return False
-    if descriptor < 0:
+    if descriptor is None:
         return False
     try:
         if _lock(descriptor):
             return False
     except BlockingIOError:
         return True
-    except OSError:
-        return False
+    except OSError:  # file systems may want the right to write of whoever locks
+        pass
     finally:
         os.close(descriptor)
     owner = read_owner(folder)
@@ -302,6 +308,15 @@ def _open_lock(folder: OpenFolder) -> int:
             return disk.system.create(name, within=folder.descriptor)
         descriptor = disk.open_to_go_on(name, within=folder.descriptor)
     return descriptor
+
+
+def _open_to_look(path: Path) -> int | None:
+    """The lock's file, also of another user; None where there is none. Raises OutputError."""
+    try:
+        descriptor = disk.open_to_go_on(path)
+    except OSError:
+        return open_regular(path, OutputError)
+    return None if descriptor < 0 else descriptor
 
 
 def _lock_after_a_look(descriptor: int) -> bool:

@@ -18,13 +18,14 @@ from pathlib import Path
 import xxhash
 
 from core import disk
+from core.checkpoint.contents import is_by_product
 from core.checkpoint.journal import Journal, JournalEntry
 from core.checkpoint.listed_files import is_inside
 from core.checkpoint.ownership import OWN_FOLDER, Ownership, is_run_id, new_run_id
 from core.checkpoint.record_file import RECORD_NAME
 from core.checkpoint.removal import remove_files, remove_output, remove_own_folder, replaceable
 from core.disk import OpenFolder, sync_folder, write_error, write_new_file
-from core.errors import OutputError, addressed, os_error_text
+from core.errors import OutputError, RunningError, addressed, os_error_text
 from core.text import shown
 
 __all__ = ["JOURNAL_NAME", "Staging", "WrittenFile", "aside_path", "output_names", "staging_path"]
@@ -97,7 +98,6 @@ class Staging:
         self.entries: list[JournalEntry] = []
         self.run_id = new_run_id()
         self._journal: Journal | None = None
-        self._finished = False
         path = staging_path(self.out)
         parents = [self.out.parent, *self.out.parent.parents]
         self._new_parents = [parent for parent in parents if not os.path.lexists(parent)]
@@ -118,7 +118,7 @@ class Staging:
             self._ownership = Ownership(self.folder, self.run_id, take_over=take_over)
         except BaseException as error:
             given_away = isinstance(error, OSError | OutputError) and not self.folder.is_at(path)
-            self._undo_new(found)
+            self._undo_new(found or isinstance(error, RunningError))
             if given_away:
                 raise self.not_ours() from error
             if isinstance(error, OSError):
@@ -144,7 +144,8 @@ class Staging:
             first: what the merge is; its "names" are the files of the output.
             reserve_bytes: for the journal and the record, so that a disk that is full by then costs nothing.
         """
-        if foreign := [name for name in self.folder.names() if name != OWN_FOLDER]:
+        names = self.folder.names()
+        if foreign := [name for name in names if name != OWN_FOLDER and not is_by_product(name)]:
             raise OutputError(
                 f"{self.folder.path} holds {shown(foreign[0])}, which is not of a merge that can go on",
                 hint="move it away, or choose another output folder",
@@ -265,7 +266,7 @@ class Staging:
                 if not overwrite:
                     raise OutputError(
                         f"the merge is done, but the output folder {self.out} appeared while it ran",
-                        hint=f"move that folder away, then give {self.folder.path} its name yourself",
+                        hint="move that folder away, then go on (--resume): only the name is missing",
                         path=self.out,
                     )
                 doomed = replaceable(self.out)
@@ -287,7 +288,7 @@ class Staging:
                 "that folder yourself",
                 path=self.out,
             ) from error
-        self._finished = True
+        self.folder.path = self.out  # by which it is cleared up where there are no descriptors of folders
         _log.info("%s has its final name%s", self.out, "" if aside is None else " and replaces an older one")
         self._tidy_up(aside, doomed, note)
 
@@ -382,8 +383,8 @@ class Staging:
         self._ownership.release()
         self.folder.close()
 
-    def _undo_new(self, found: bool) -> None:
-        if not found and self.folder.is_at(self.folder.path):
+    def _undo_new(self, is_others: bool) -> None:
+        if not is_others and self.folder.is_at(self.folder.path):
             with contextlib.suppress(OSError, OutputError):
                 remove_own_folder(self.folder)
                 disk.system.remove_folder(self.folder.path)

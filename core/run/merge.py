@@ -21,7 +21,7 @@ from core.checkpoint.companions import Companion, companion_files
 from core.checkpoint.files import WriteFile, check_unchanged, read_rows
 from core.checkpoint.listed_files import FileRecord
 from core.checkpoint.model import CONFIG_NAME, INDEX_NAME
-from core.checkpoint.output import settle
+from core.checkpoint.output import check_name, settle
 from core.checkpoint.staging import Staging, WrittenFile, staging_path
 from core.digest import FileDigest
 from core.errors import (
@@ -159,6 +159,7 @@ class _Run:
         **how: Any,
     ) -> RunRecord:
         plan, out = self._plan, self._out
+        check_name(out)
         for sentence in settle(out.absolute(), plan.input_folders):
             self._note(sentence)
         if resume and (done := self._done_before()) is not None:
@@ -333,7 +334,10 @@ class _Run:
         return shards
 
     def _done_before(self) -> RunRecord | None:
-        """The record of `out`, where it is what this merge would make and nothing is left to go on with."""
+        """The record of `out`, where it is what this merge would make and nothing is left to go on with.
+
+        Weights whose header is as it was may be others: a model that was trained once more.
+        """
         out = self._out.absolute()
         if staging_path(out).exists():
             return None
@@ -346,7 +350,20 @@ class _Run:
             _plain(recipe),
             _plain([vars(one) for one in _inputs(self._plan)]),
         )
-        return record if same and dict(record.contract) == CONTRACT and record.run_id is not None else None
+        if not same or dict(record.contract) != CONTRACT or record.started is None:
+            return None
+        if not self._are_older(datetime.fromisoformat(record.started)):
+            return None
+        digests = {file.name: file.digest for file in record.files}
+        small = _companions(self._plan, out.name).items()
+        same = all(name == _CARD or digests.get(name) == companion.digest() for name, companion in small)
+        return record if same else None
+
+    def _are_older(self, moment: datetime) -> bool:
+        """Whether nothing at all changed an input file after a moment: its header may be as it was."""
+        moment_ns = int(moment.timestamp() * 1e9)
+        states = (header.state for header in self._plan.headers.values())
+        return all(max(state.modified_ns, state.changed_ns) < moment_ns for state in states)
 
     # -- ending
 

@@ -151,10 +151,7 @@ def refuse_other_files(
     files = [file for file in before[-1] if isinstance(file, dict)]
     digests = {name: file.get("digest") for file in files if isinstance(name := file.get("name"), str)}
     for name, companion in companions.items():
-        digest = xxhash.xxh3_128()
-        for chunk in companion.chunks():
-            digest.update(chunk)
-        if name != but and digests.get(name) != digest.hexdigest():
+        if name != but and digests.get(name) != companion.digest():
             raise _different(staging, f"{name} of the models has changed since", companion.path)
     for gone in digests.keys() - companions.keys():
         raise _different(staging, f"the models have no {shown(gone)} any more")

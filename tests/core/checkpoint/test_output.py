@@ -69,6 +69,17 @@ class TestSettling:
         assert [path.name for path in tmp_path.iterdir()] == ["out"]
         assert settle(out, []) == []
 
+    def test_not_before_the_new_name_is_on_the_disk(self, tmp_path: Path) -> None:
+        """Without power at the wrong moment there would be neither."""
+        out = make_output(tmp_path / "out")
+        aside = make_output(aside_path(out, RUN), OTHER, "old")
+        system = Faulty(0, "EIO")
+        with in_place(system):
+            (note,) = settle(out, [])
+        assert system.calls == ["sync"]
+        assert "is not removed" in note
+        assert sorted(path.name for path in aside.iterdir()) == ["config.json", RECORD_NAME]
+
     def test_what_was_left_in_the_new_one(self, tmp_path: Path) -> None:
         out = make_output(tmp_path / "out")
         (out / OWN_FOLDER).mkdir()
@@ -229,6 +240,20 @@ class TestRefusals:
         for overwrite in (False, True):
             with pytest.raises(OutputError, match="input"):
                 check_output(out, [tmp_path / "model"], overwrite=overwrite)
+
+    @pytest.mark.parametrize("name", ["out.partial", "out.PARTIAL", "out.partial.partial", ".partial"])
+    def test_the_name_of_unfinished_work(self, tmp_path: Path, name: str) -> None:
+        """The work of another merge, which is whole but for its name, is no output that can be replaced."""
+        staging = make_output(tmp_path / name)
+        (staging / OWN_FOLDER).mkdir()
+        (staging / OWN_FOLDER / "journal").write_text("of the other")
+        before = tree(tmp_path)
+        for overwrite in (False, True):
+            assert settle(staging, []) == []
+            with pytest.raises(OutputError, match="unfinished work") as error:
+                check_output(staging, [], overwrite=overwrite, resume=True)
+            assert "name the output itself" in str(error.value.hint)
+        assert tree(tmp_path) == before
 
     def test_a_model_beside_is_no_input(self, tmp_path: Path) -> None:
         (tmp_path / "model").mkdir()

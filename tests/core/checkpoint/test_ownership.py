@@ -101,6 +101,22 @@ class TestLocks:
         finally:
             hold.kill()
 
+    @posix
+    def test_of_another_user(self, folder: OpenFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Who may not write the lock still sees whether it is held."""
+        ownership = Ownership(folder, "theirs")
+
+        def refuse(*given: object, **named: object) -> int:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+        monkeypatch.setattr(disk, "open_to_go_on", refuse)
+        assert is_locked(folder.path)
+        error = error_of(Ownership, folder, "mine")
+        assert error is not None
+        assert "another user" in str(error.hint)
+        ownership.release()
+        assert not is_locked(folder.path)
+
     @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
     def test_it_ends_with_its_process(
         self, folder: OpenFolder, hold: subprocess.Popen[str], number: signal.Signals

@@ -214,6 +214,13 @@ class TestDiscarding:
             discard(staging)
         assert all((staging / name).exists() for name in (*FILES, "thesis.tex"))
 
+    def test_what_a_desktop_left_there(self, tmp_path: Path) -> None:
+        """Somebody looked into it."""
+        staging = make_staging(tmp_path / "out.partial")
+        (staging / ".DS_Store").write_text("")
+        discard(staging)
+        assert list(tmp_path.iterdir()) == []
+
     @pytest.mark.parametrize("kind", ["EIO", "torn", "gone"])
     def test_one_that_fails_can_be_finished(self, tmp_path: Path, kind: str) -> None:
         system = Faulty(-1, kind)

@@ -12,6 +12,7 @@ import pytest
 from disk_faults import Faulty, Watched, in_place
 from small_merges import contents, error_of
 
+from core import disk
 from core.checkpoint.journal import read_journal
 from core.checkpoint.listed_files import FileRecord
 from core.checkpoint.output import settle
@@ -67,6 +68,14 @@ class TestFinishing:
         assert (out / "config.json").read_bytes() == b"old"
         assert finish(staging, overwrite=True) == []
         assert (out / "config.json").read_bytes() == b"new"
+        assert names_in(tmp_path) == ["out"]
+
+    def test_without_descriptors_of_folders(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """As on Windows: nothing but the output is left under either name."""
+        monkeypatch.setattr(disk, "_BY_DESCRIPTOR", False)
+        finish(begun(tmp_path / "out", b"old"))
+        assert finish(begun(tmp_path / "out", b"new"), overwrite=True) == []
+        assert contents(tmp_path / "out").keys() == {*NAMES, RECORD_NAME}
         assert names_in(tmp_path) == ["out"]
 
     def test_a_link_to_an_old_output(self, tmp_path: Path) -> None:
@@ -219,6 +228,24 @@ class TestOwning:
         assert not out.exists()
 
     @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
+    def test_a_folder_that_another_took_as_soon_as_it_was_made(self, tmp_path: Path) -> None:
+        """It goes on with what it finds, and its lock and its journal stay."""
+        out = tmp_path / "out"
+        others: list[Staging] = []
+
+        class Late(Watched):
+            def around(self, name: str, do: Any, given: Any, named: Any) -> Any:
+                result = do(*given, **named)
+                if name == "make_folder" and Path(given[0]) == staging_path(out):
+                    others.append(begun(out, b"other", go_on=True))
+                return result
+
+        with in_place(Late()), pytest.raises(RunningError):
+            Staging(out)
+        (other,) = others
+        assert finish(other) == []
+        assert (out / "config.json").read_bytes() == b"other"
+
     def test_a_forked_child_owns_nothing(self, tmp_path: Path) -> None:
         staging = begun(tmp_path / "out")
         child = os.fork()

@@ -120,6 +120,56 @@ class TestTheSame:
         assert record.run_id == story.record().run_id
         assert any("finished already" in note for note in notes)
 
+    @pytest.mark.parametrize("old_time", [False, True])
+    def test_one_that_was_done_of_other_weights(
+        self, inputs: Path, tmp_path: Path, whole: dict[str, bytes], old_time: bool
+    ) -> None:
+        """A model was trained once more: its header and its size are as they were."""
+        shutil.copytree(inputs, tmp_path / "inputs")
+        story = Story(tmp_path / "inputs", tmp_path / "work")
+        story.run()
+        path = story.inputs / "model-1" / "model.safetensors"
+        status = path.stat()
+        path.write_bytes(path.read_bytes()[:-1000] + bytes(1000))
+        if old_time:
+            os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+        error = error_of(story.run, resume=True)
+        assert error is not None
+        assert "exists already" in error.message
+        story.run(resume=True, overwrite=True)
+        resumed = contents(story.out)
+        story.clear()
+        story.run()
+        assert same_output(resumed, contents(story.out))
+        assert not same_output(resumed, whole)
+
+    def test_one_that_was_done_of_another_small_file(self, inputs: Path, tmp_path: Path) -> None:
+        shutil.copytree(inputs, tmp_path / "inputs")
+        story = Story(tmp_path / "inputs", tmp_path / "work")
+        story.run()
+        for place in story.inputs.iterdir():
+            (place / "tokenizer.json").write_text('{"other": 1}')
+        assert "exists already" in str(error_of(story.run, resume=True))
+        story.run(resume=True, overwrite=True)
+        assert (story.out / "tokenizer.json").read_text() == '{"other": 1}'
+
+    def test_with_the_name_of_the_work(self, story: Story, whole: dict[str, bytes]) -> None:
+        """As one may give it who reads where the work is kept: it stays, and can be gone on with."""
+        story.out.mkdir()
+        (story.out / "thesis.tex").write_text("mine")
+        with mock.patch("core.run.merge.check_destination"):  # the folder appears while the merge runs
+            assert error_of(story.run, resume=True) is not None
+        shutil.rmtree(story.out)
+        before = contents(story.parent)
+        mistaken = Story(story.inputs, story.parent)
+        mistaken.out = staging_path(story.out)
+        error = error_of(mistaken.run, resume=True)
+        assert error is not None
+        assert "unfinished work" in error.message
+        assert contents(story.parent) == before
+        story.run(resume=True)
+        assert same_output(contents(story.out), whole)
+
     def test_there_was_nothing_to_go_on_with(
         self, inputs: Path, tmp_path: Path, whole: dict[str, bytes]
     ) -> None:
