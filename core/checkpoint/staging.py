@@ -359,6 +359,10 @@ class Staging:
             try:
                 if hasattr(os, "posix_fallocate"):
                     disk.system.reserve(descriptor, size_bytes)
+                else:  # macOS and Windows give a file room when it is written
+                    left = size_bytes
+                    while left > 0:
+                        left -= disk.system.write(descriptor, bytes(min(left, 1024**2)))
             finally:
                 os.close(descriptor)
         except OSError as error:

@@ -168,6 +168,21 @@ class TestFinishing:
             error = error_of(lambda: finish(begun(tmp_path / "out")))
         assert (error is None) == (number in (errno.EINVAL, errno.ENOTSUP))
 
+    def test_folders_that_were_made_for_it_last(self, tmp_path: Path) -> None:
+        """Each is a name in the one above, which a loss of power would take."""
+        synced: set[int] = set()
+
+        class Noted(Watched):
+            def around(self, name: str, do: Any, given: Any, named: Any) -> Any:
+                if name == "sync":
+                    synced.add(os.fstat(given[0]).st_ino)
+                return do(*given, **named)
+
+        with in_place(Noted()):
+            finish(begun(tmp_path / "a" / "b" / "out"))
+        for folder in (tmp_path, tmp_path / "a", tmp_path / "a" / "b", tmp_path / "a" / "b" / "out"):
+            assert folder.stat().st_ino in synced, folder
+
 
 class TestOwning:
     def test_only_one_at_a_time(self, tmp_path: Path) -> None:
@@ -335,6 +350,18 @@ class TestFiles:
             staging.write_record(record_of(staging.run_id))
         finish(staging)
         assert RECORD_NAME in names_in(tmp_path / "out")
+
+    def test_the_last_room_without_a_call_for_it(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.delattr(os, "posix_fallocate", raising=False)
+        staging = Staging(tmp_path / "out")
+        staging.begin_journal({"run_id": staging.run_id, "names": NAMES}, 3_000_000)
+        reserve = staging.folder.path / OWN_FOLDER / "reserve"
+        assert reserve.stat().st_blocks * 512 >= 3_000_000
+        staging.write_record(record_of(staging.run_id))
+        assert not reserve.exists()
+        staging.leave()
 
     def test_no_room_for_it(self, tmp_path: Path) -> None:
         """That is said before the work, and not after it."""
