@@ -219,7 +219,7 @@ def discard(folder: Path, *, take_over: bool = False) -> Leftover:
                     )
                 if not opened.is_at(folder):
                     raise OutputError(f"{folder} is another folder by now", path=folder)
-                remaining = remove_files(opened, names)
+                remaining = remove_files(opened, names, is_work=True)
             finally:
                 ownership.release()
     except OSError as error:

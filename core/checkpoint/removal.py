@@ -72,15 +72,20 @@ def remove_output(path: Path, names: Iterable[str]) -> list[str]:
         raise OutputError(f"cannot remove {path}: {os_error_text(error)}", path=path) from error
 
 
-def remove_files(folder: OpenFolder, names: Iterable[str]) -> list[str]:
+def remove_files(folder: OpenFolder, names: Iterable[str], *, is_work: bool = False) -> list[str]:
     """Remove the files `names` of a folder, by-products, what is the program's own, and the folder.
+
+    Args:
+        folder: an output, or what was made of one.
+        names: its files.
+        is_work: whether it is a staging folder: its journal goes last, and not the record.
 
     Returns what is left in it; the folder stays then.
 
     Raises:
         OutputError: something cannot be removed.
     """
-    ours = dict.fromkeys(name for name in names if name != RECORD_NAME)
+    ours = dict.fromkeys(name for name in names if is_work or name != RECORD_NAME)
     inner = {name.rpartition("/")[0] for name in ours if "/" in name}
     try:
         for name in ours:

@@ -296,7 +296,8 @@ class Staging:
         """Remove the folder with what this merge made in it, and the parents made for it."""
         with contextlib.suppress(OutputError):
             self.check_ours()
-            left = remove_files(self.folder, [*output_names(self.entries), RECORD_NAME])
+            names = [*output_names(self.entries), RECORD_NAME]
+            left = remove_files(self.folder, names, is_work=True)
             self._let_go()
             self._remove_new_parents()
             if left:

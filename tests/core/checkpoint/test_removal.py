@@ -235,6 +235,21 @@ class TestDiscarding:
                 discard(staging)
             assert not staging.exists(), at
 
+    @pytest.mark.parametrize("kind", ["EIO", "gone"])
+    def test_one_with_a_record_can_be_finished(self, tmp_path: Path, kind: str) -> None:
+        """Of a merge that was done, and could not have its name."""
+        system = Faulty(-1, kind)
+        for at in range(-1, 100):
+            staging = make_staging(tmp_path / "out.partial")
+            (staging / RECORD_NAME).write_text("{}")
+            with in_place(system if at < 0 else Faulty(at, kind)):
+                error_of(discard, staging)
+            if staging.exists():
+                discard(staging)
+            assert not staging.exists(), at
+            if at == len(system.calls):
+                break
+
     @pytest.mark.parametrize("name", ["out", "out.partial", "x.partial/y", "out.old-1"])
     def test_what_is_none(self, tmp_path: Path, name: str) -> None:
         (tmp_path / "out").mkdir()
