@@ -11,6 +11,7 @@ import errno
 import os
 import secrets
 import stat
+import sys
 from pathlib import Path
 from types import TracebackType
 
@@ -33,6 +34,7 @@ _FOLDER: int = getattr(os, "O_DIRECTORY", 0)
 _NO_LINKS: int = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
 _BY_DESCRIPTOR = os.open in os.supports_dir_fd and os.rename in os.supports_dir_fd
 _DISK_FULL = {errno.ENOSPC, errno.EDQUOT}
+
 _NO_SUCH_SYNC = {errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP}
 """What a file system says that cannot sync a folder. Anything else means that it did not."""
 
@@ -70,6 +72,15 @@ class System:
 
     def sync(self, descriptor: int) -> None:
         """Return when the file's bytes are on the disk; of a folder, the names in it."""
+        if sys.platform == "darwin":  # whose fsync leaves the bytes in the disk's own memory
+            import fcntl
+
+            try:
+                fcntl.fcntl(descriptor, fcntl.F_FULLFSYNC)
+                return
+            except OSError as error:
+                if error.errno not in _NO_SUCH_SYNC:
+                    raise
         os.fsync(descriptor)
 
     def rename(

@@ -322,10 +322,10 @@ def _changed_files(
 
 def _may_differ(now: FileState, old: Mapping[str, Any], before: Mapping[str, Any], model: Checkpoint) -> bool:
     """Whether a file of the same size and time may have other bytes: written in place, or replaced."""
-    if old.get("device") != now.device:
-        return False  # another disk, or the same one under another number
-    if old.get("number") == now.number:
+    if old.get("number") == now.number:  # some disks have another number after each start of the system
         return old.get("changed_ns") != now.changed_ns
+    if old.get("device") != now.device:
+        return False
     return before.get("folder") == str(model.folder.absolute())
 
 

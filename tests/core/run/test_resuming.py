@@ -64,7 +64,7 @@ def _file(first: dict[str, Any], model: int = 1) -> dict[str, Any]:
     ("change", "words"),
     [
         (lambda first: first.update(version=2), "version 2"),
-        (lambda first: first.update(kind="x"), "version"),
+        (lambda first: first.update(kind="x"), "is none that a merge writes"),
         (lambda first: first.update(recipe=3), "another recipe"),
         (
             lambda first: first["recipe"].update(seed=8),
