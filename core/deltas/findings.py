@@ -345,7 +345,11 @@ class MergeTally:
 
 def findings_of_record(record: RunRecord) -> Findings | None:
     """What a finished merge found out; None where its method looks at no deltas."""
-    drawn = [tensor for tensor in record.tensors if tensor.zero_after_draw is not None]
+    drawn = [
+        tensor
+        for tensor in record.tensors
+        if None not in (tensor.zero_delta, tensor.changed_by, tensor.zero_after_draw, tensor.selected)
+    ]
     if not drawn:
         return None
     grid = LayerGrid.of(tensor.name for tensor in drawn)

@@ -15,6 +15,8 @@ from core.recipe.yaml_values import NotYaml, read_yaml
 __all__ = ["FORMS", "mutated"]
 
 _MOST_BYTES = 1_000_000
+_MOST_YAML_BYTES = 20_000
+"""That are written by PyYAML, which takes milliseconds for a kilobyte."""
 
 _ODD: tuple[Any, ...] = (
     *(
@@ -184,7 +186,7 @@ def _yaml(random: Random, data: bytes, others: Sequence[bytes]) -> bytes:
         value = read_yaml(data.decode()) if random.random() < 0.7 else None
         sound = [json.dumps(read_yaml(other.decode())).encode() for other in others[:3]]
         spoilt = _json(random, json.dumps(value).encode(), sound) if value else b""
-        if spoilt and random.random() < 0.5:
+        if 0 < len(spoilt) < _MOST_YAML_BYTES and random.random() < 0.5:
             spoilt = yaml.safe_dump(json.loads(spoilt), sort_keys=False).encode()
     except (ValueError, TypeError, RecursionError, NotYaml, yaml.YAMLError):
         spoilt = b""

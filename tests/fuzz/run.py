@@ -34,7 +34,7 @@ sys.path[:0] = [str(HERE.parents[1]), str(HERE.parent / "core")]
 
 _INSTRUMENTED = [
     *("core.checkpoint", "core.recipe", "core.run", "core.runs", "core.small_files", "core.text"),
-    *("gui.settings", "yaml"),
+    "gui.settings",
 ]
 _LONGEST = 10_000
 _AT_FAULT = 3

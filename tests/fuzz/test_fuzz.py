@@ -63,6 +63,13 @@ def _with_value(key: str, value: object) -> Callable[[bytes], bytes]:
     return lambda seed: json.dumps(json.loads(seed) | {key: value}).encode()
 
 
+def _without_zero_deltas(seed: bytes) -> bytes:
+    record = json.loads(seed)
+    for tensor in record["tensors"]:
+        tensor["zero_delta"], tensor["zero_after_draw"] = None, [1]
+    return json.dumps(record).encode()
+
+
 FOUND: dict[str, tuple[str, Callable[[bytes], bytes]]] = {
     "a file with a list for a name": ("journal entries", _with_entry('{"files": [{"name": []}]}')),
     "a list for the number of a tensor": ("journal entries", _with_entry('{"again": [[]]}')),
@@ -72,6 +79,7 @@ FOUND: dict[str, tuple[str, Callable[[bytes], bytes]]] = {
     ),
     "a share that is no number": ("journal entries", _with_entry('{"done": NaN}')),
     "no inputs": ("journal entries", lambda seed: seed.replace(b'"inputs"', b'"outputs"')),
+    "draws without zero deltas": ("record contents", _without_zero_deltas),
     "a moment of a megabyte": ("record contents", _with_value("started", "2026" * 250_000)),
 }
 """What was at fault once: in which parser, and what was done to what is sound."""
