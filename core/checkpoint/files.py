@@ -97,7 +97,7 @@ class ReadFile:
         check_unchanged(self.path, self.state)
 
     def read_into(self, buffer: memoryview, offset: int) -> None:
-        """Fill `buffer` (bytes) from `offset`. Raises CheckpointError when the file ends before."""
+        """Fill `buffer` (bytes) from `offset`. Raises InputChangedError where the file ends before."""
         try:
             while buffer:
                 if _POSITIONAL:
@@ -105,7 +105,7 @@ class ReadFile:
                 else:
                     count = self._seek_and_read(buffer, offset)
                 if count == 0:
-                    raise CheckpointError(
+                    raise InputChangedError(
                         f"{self.path} ended before byte {offset + len(buffer):,}",
                         hint="the file was cut short while it was being read; restore it and start again",
                         path=self.path,

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from core.checkpoint.files import ReadFile, changed, read_rows
 from core.checkpoint.headers import ShardHeader, StoredTensor
+from core.errors import CheckpointError, InputChangedError
 from core.sources.source import FileRange, ReadStored, Source
 
 __all__ = ["ColdPages", "Inputs", "OpenInputs", "ScatteredInputs"]
@@ -145,7 +146,10 @@ def _fill(source: Source, read: ReadStored, first_element: int, buffer: memoryvi
 
 
 def _open_planned(planned: ShardHeader) -> ReadFile:
-    file = ReadFile(planned.path)
+    try:
+        file = ReadFile(planned.path)
+    except CheckpointError as error:  # it could be read when it was planned with
+        raise InputChangedError(error.message, hint=error.hint, path=planned.path) from error
     if file.state != planned.state:
         file.close()
         raise changed(planned.path, planned.state, file.state)
