@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import shlex
 import shutil
 import time
 from collections.abc import Iterable
@@ -24,11 +25,11 @@ from core.text import is_text, shown
 from core.units import duration_text
 
 __all__ = [
-    "UNFINISHED_HINT",
     "Leftover",
     "check_name",
     "check_output",
     "discard",
+    "discard_command",
     "free_disk_bytes",
     "held_bytes",
     "leftover_of",
@@ -39,8 +40,10 @@ _log = logging.getLogger(__name__)
 
 _STAGING_END = ".partial"
 
-UNFINISHED_HINT = "put that back, or remove what the merge left: paramosaic discard"
-"""With the staging folder behind it."""
+
+def discard_command(folder: Path) -> str:
+    """What to type to remove the staging folder `folder`."""
+    return f"paramosaic discard {shlex.quote(str(folder))}"
 
 
 @dataclass(frozen=True)
@@ -150,7 +153,7 @@ def check_output(out: Path, inputs: Iterable[Path], *, overwrite: bool, resume: 
     if left is not None and not resume:
         raise UnfinishedError(
             f"an earlier merge into {out} was {left}",
-            hint=f"go on with it (--resume), or remove what it left: paramosaic discard {left.path}",
+            hint=f"go on with it (--resume), or remove what it left: {discard_command(left.path)}",
             path=left.path,
         )
     if os.path.lexists(out):

@@ -20,7 +20,7 @@ from typing import Any
 import click
 
 from core.cancel import CancelToken
-from core.checkpoint.output import discard, free_disk_bytes
+from core.checkpoint.output import discard, discard_command, free_disk_bytes
 from core.cli.inspection_output import inspection_document, inspection_summary
 from core.cli.output import merge_summary, plan_document, plan_summary
 from core.cli.printing import lenient_streams, print_error, print_result, print_usage, say
@@ -385,7 +385,7 @@ def _say_kept(error: BaseException) -> None:
         folder = one_line(str(kept))
         say(
             f"hint: what is finished is kept in {folder}: go on with it (--resume), or remove it: "
-            f"paramosaic discard {folder}"
+            f"{one_line(discard_command(kept))}"
         )
 
 

@@ -20,7 +20,7 @@ from core.checkpoint.files import FileState, WriteFile
 from core.checkpoint.headers import ShardHeader
 from core.checkpoint.journal import JournalEntry
 from core.checkpoint.model import Checkpoint
-from core.checkpoint.output import UNFINISHED_HINT
+from core.checkpoint.output import discard_command
 from core.checkpoint.staging import WrittenFile
 from core.digest import piece_digests
 from core.errors import OutputError
@@ -393,7 +393,7 @@ def _models_difference(begun: Sequence[Any], asked: Sequence[Any]) -> str:
 def _different(staging: Path, what: str, path: Path | None = None) -> OutputError:
     return OutputError(
         f"the merge in {staging} cannot go on: {what}",
-        hint=f"{UNFINISHED_HINT} {staging}",
+        hint=f"put that back, or remove what the merge left: {discard_command(staging)}",
         path=path or staging,
         field="out",
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -301,6 +302,21 @@ class TestVerbose:
         assert refused.status == 1
         assert f"(OutputError, field out, path {out})" in refused.stderr
         assert "exists already" in refused.error
+
+
+class TestHints:
+    def test_what_is_left_is_removed_by_the_command_that_the_hint_gives(
+        self, workshop: Any, tmp_path: Path
+    ) -> None:
+        recipe, out = workshop.trio(), tmp_path / "it's mine" / "out"
+        (out.with_name("out.partial") / ".paramosaic").mkdir(parents=True)
+        said = workshop.run("merge", recipe, "--out", out)
+        assert said.status == 1
+        (line,) = [line for line in said.stderr.splitlines() if line.startswith("hint: ")]
+        words = shlex.split(line[line.index("paramosaic discard") :])
+        assert workshop.run(*words[1:]).status == 0
+        assert not out.with_name("out.partial").exists()
+        assert workshop.run("merge", recipe, "--out", out).status == 0
 
 
 class TestOverwrite:
