@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import threading
 from collections.abc import Mapping, Sequence
@@ -145,10 +146,17 @@ def _fill(source: Source, read: ReadStored, first_element: int, buffer: memoryvi
     buffer[:] = rows[before * size : before * size + len(buffer)]
 
 
+_OF_THIS_PROCESS = {errno.EMFILE, errno.ENFILE, errno.ENOMEM}
+"""Errors of opening a file that say nothing about the file."""
+
+
 def _open_planned(planned: ShardHeader) -> ReadFile:
     try:
         file = ReadFile(planned.path)
-    except CheckpointError as error:  # it could be read when it was planned with
+    except CheckpointError as error:
+        if isinstance(error.__cause__, OSError) and error.__cause__.errno in _OF_THIS_PROCESS:
+            raise
+        # It could be read when it was planned with.
         raise InputChangedError(error.message, hint=error.hint, path=planned.path) from error
     if file.state != planned.state:
         file.close()
