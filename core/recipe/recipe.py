@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -23,10 +23,10 @@ from core.recipe.fields import (
     same_folder,
 )
 from core.recipe.method_name import read_method
-from core.recipe.rules import ParameterSetting, Setting, read_setting, setting_data
-from core.text import nearest, shown
+from core.recipe.models import ModelEntry, read_models, read_parameters
+from core.recipe.rules import ParameterSetting, Setting, setting_data
 
-__all__ = ["ModelEntry", "Recipe", "parse_recipe", "recipe_as_dict"]
+__all__ = ["ModelEntry", "Recipe", "parse_recipe", "recipe_as_dict", "recipe_warnings"]
 
 _KEYS = (
     "merge_method",
@@ -40,22 +40,10 @@ _KEYS = (
     "zero_tolerance",
     "nonfinite",
     "vocab",
+    "missing",
 )
 _MERGEKIT_KEYS = ("slices", "modules", "tokenizer", "chat_template", "metadata", "name")
 """Keys of mergekit that mean something there and are not supported here."""
-
-
-@dataclass(frozen=True)
-class ModelEntry:
-    """A sub-model as the recipe names it.
-
-    Attributes:
-        path: its folder.
-        parameters: what is given for it alone, checked.
-    """
-
-    path: Path
-    parameters: Mapping[str, ParameterSetting] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -75,6 +63,8 @@ class Recipe:
             recipe; planning refuses what would have to be done for it.
         tokenizer_source: the folder whose config and tokenizer go into the output; None for the
             first sub-model's.
+        missing: what becomes of a tensor that not every model has: "error", "from_base" or "omit"; None for
+            the rules that hold where the recipe says nothing.
     """
 
     method: MethodSpec
@@ -88,6 +78,7 @@ class Recipe:
     nonfinite: str = "pass"
     vocab: str | None = None
     tokenizer_source: Path | None = None
+    missing: str | None = None
 
     @cached_property
     def ruled(self) -> tuple[str, ...]:
@@ -167,10 +158,8 @@ def parse_recipe(data: Any, folder: Path) -> Recipe:
             hint=_base_hint(method, data.get("models")),
             field="base_model",
         )
-    parameters = _parameters(data.get("parameters"), method, "parameters", scopes=("merge", "model"))
-    models = _models(data.get("models"), method, folder)
-    if method.reads_base and base is not None:
-        models = tuple(entry for entry in models if not same_folder(entry.path, base))
+    parameters = read_parameters(data.get("parameters"), method, "parameters", scopes=("merge", "model"))
+    models = read_models(data.get("models"), method, folder, base)
     if not models:
         raise RecipeError(
             "there is no sub-model to merge (K = 0)", hint="list at least one under models", field="models"
@@ -188,7 +177,14 @@ def parse_recipe(data: Any, folder: Path) -> Recipe:
         nonfinite=read_choice(data, "nonfinite", ("pass", "error")) or "pass",
         vocab=read_choice(data, "vocab", ("union", "base")),
         tokenizer_source=read_tokenizer_source(data.get("tokenizer_source"), base, folder),
+        missing=read_choice(data, "missing", ("error", "from_base", "omit")),
     )
+    if recipe.missing == "from_base" and base is None:
+        raise RecipeError(
+            "missing is from_base, and the recipe has no base_model",
+            hint="add base_model: the folder of the base, or write missing: omit to leave such tensors out",
+            field="missing",
+        )
     if not recipe.ruled:  # else the values of each tensor are checked when it is planned
         method.check(recipe.values_for("", 0.0), None)
     return recipe
@@ -227,7 +223,37 @@ def recipe_as_dict(recipe: Recipe, names: Mapping[Path, str] | None = None) -> d
         result["vocab"] = recipe.vocab
     if recipe.tokenizer_source is not None:
         result["tokenizer_source"] = shown(recipe.tokenizer_source)
+    if recipe.missing is not None:
+        result["missing"] = recipe.missing
     return result
+
+
+def recipe_warnings(recipe: Recipe, names: Mapping[Path, str] | None = None) -> list[str]:
+    """Where a recipe that can be carried out may mean something else than its author thinks.
+
+    Args:
+        recipe: what is asked.
+        names: what to call each folder; None for the folders themselves.
+    """
+    base, method = recipe.base, recipe.method
+    if base is None or method.reads_base or method.weight is None:
+        return []
+    name = names[base] if names is not None else str(base)
+    listed = next((entry for entry in recipe.models if same_folder(entry.path, base)), None)
+    common = recipe.parameters.get("weight")
+    if listed is None:
+        weight = "" if common is None else ", with the weight given under parameters"
+        how = f"`- model: {name}`" + (" and a weight of its own" if common is None else "")
+        return [
+            f"the base {name} is not averaged, as models does not list it, while mergekit averages every "
+            f"base_model too{weight}: for mergekit's result list it under models as well, as {how}"
+        ]
+    if common is None and "weight" not in listed.parameters:
+        return [
+            f"the base {name} is listed under models without a weight, and counts with the weight 1: "
+            "give it the weight that you mean, or take it out of models to merge the others alone"
+        ]
+    return []
 
 
 def _check_number(method: MethodSpec, models: int) -> None:
@@ -259,58 +285,3 @@ def _parameters_data(parameters: Mapping[str, ParameterSetting]) -> dict[str, An
 
 def _value(setting: ParameterSetting | None, tensor: str, position: float) -> ParameterValue | None:
     return setting.value_for(tensor, position) if isinstance(setting, Setting) else setting
-
-
-@addressed(field="models")
-def _models(value: Any, method: MethodSpec, folder: Path) -> tuple[ModelEntry, ...]:
-    if value is None:
-        value = []
-    if not isinstance(value, list):
-        raise RecipeError("models is not a list", hint="write one line `- model: FOLDER` for each sub-model")
-    entries = []
-    for number, item in enumerate(value):
-        with addressed(entry=number):
-            entries.append(_entry(item, method, folder, f"models, entry {number + 1}"))
-    return tuple(entries)
-
-
-def _entry(item: Any, method: MethodSpec, folder: Path, where: str) -> ModelEntry:
-    if not isinstance(item, dict):
-        raise RecipeError(f"{where} is not a mapping", hint="write it as `- model: FOLDER`")
-    refuse_unknown(item, ("model", "parameters"), f"{where}: ")
-    if item.get("model") is None:
-        raise RecipeError(f"{where} names no model", hint="write it as `- model: FOLDER`")
-    path = read_path(item["model"], folder, f"{where}: model")
-    parameters = _parameters(item.get("parameters"), method, f"{where}: parameters", scopes=("model",))
-    return ModelEntry(path, parameters)
-
-
-@addressed(field="parameters")
-def _parameters(
-    value: Any, method: MethodSpec, where: str, scopes: tuple[str, ...]
-) -> dict[str, ParameterSetting]:
-    if value is None:
-        return {}
-    if not isinstance(value, dict):
-        raise RecipeError(f"{where} is not a mapping of names to values")
-    known = [spec.name for spec in method.parameters if spec.scope in scopes]
-    result: dict[str, ParameterSetting] = {}
-    for name, given in value.items():
-        spec = method.parameter(name) if isinstance(name, str) else None
-        if spec is None:
-            raise RecipeError(
-                f"{where}: {method.name} has no parameter {shown(name)}",
-                hint=nearest(name, known) or _parameters_hint(known),
-            )
-        if spec.scope not in scopes:
-            raise RecipeError(
-                f"{where}: {name} is one value for the whole merge",
-                hint="move it to the recipe's own parameters",
-                field=spec.name,
-            )
-        result[spec.name] = read_setting(given, spec, f"{where}.{name}")
-    return result
-
-
-def _parameters_hint(known: Sequence[str]) -> str:
-    return f"it has: {', '.join(known)}" if known else "leave it out"

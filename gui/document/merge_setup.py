@@ -79,6 +79,7 @@ class MergeSetup:
         nonfinite: "pass" or "error".
         vocab: "base", or None where the recipe does not say it ("union" changes nothing that can be merged).
         tokenizer_source: the folder of the output's tokenizer; None for the first sub-model's.
+        missing: "error", "from_base" or "omit"; None where the recipe does not say it.
         out: the output folder, "" for none.
         device: "auto", "cpu", "cuda:0", … . This one and those below are no part of a recipe.
         threads: None for one a core, up to eight.
@@ -98,6 +99,7 @@ class MergeSetup:
     nonfinite: str = "pass"
     vocab: str | None = None
     tokenizer_source: Path | None = None
+    missing: str | None = None
     out: str = ""
     device: str = "auto"
     threads: int | None = None
@@ -145,6 +147,7 @@ class MergeSetup:
             "zero_tolerance": self.zero_tolerance,
             "nonfinite": self.nonfinite,
             "vocab": self.vocab,
+            "missing": self.missing,
         }
         for key, folder in (("base_model", self.base), ("tokenizer_source", self.tokenizer_source)):
             if folder is not None:
@@ -244,6 +247,7 @@ def setup_of_recipe(recipe: Recipe, before: MergeSetup) -> MergeSetup:
         nonfinite=recipe.nonfinite,
         vocab=recipe.vocab if recipe.vocab == "base" else None,
         tokenizer_source=recipe.tokenizer_source,
+        missing=recipe.missing,
     )
 
 

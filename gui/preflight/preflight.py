@@ -58,6 +58,7 @@ _FIELDS = {
             "nonfinite",
             "vocab",
             "tokenizer_source",
+            "missing",
             "out",
         )
     },

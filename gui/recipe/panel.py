@@ -40,6 +40,12 @@ __all__ = ["RecipePanel"]
 _HELP_LINES = 4
 """Reserved below the method, so that choosing a method moves nothing."""
 
+_MISSING = {
+    "error": "no tensor may be missing",
+    "from_base": "missing tensors from the base",
+    "omit": "tensors that not all have left out",
+}
+
 
 class RecipePanel(QWidget):
     """Where a merge is described.
@@ -69,6 +75,7 @@ class RecipePanel(QWidget):
         self._rules_wanted = False
         self._vocab: str | None = None
         self._tokenizer: Path | None = None
+        self._missing: str | None = None
         self.method_box = QComboBox()
         self.method_box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
         defer_to_window(self.method_box)
@@ -135,6 +142,7 @@ class RecipePanel(QWidget):
             seed=self.seed.seed,
             vocab=self._vocab,
             tokenizer_source=self._tokenizer,
+            missing=self._missing,
             out=self.output.folder,
         )
 
@@ -149,6 +157,7 @@ class RecipePanel(QWidget):
         if bool(self.rules.model.rows) != had_rules and not self._rules_wanted:
             self.rules_fold.unfold(not had_rules)
         self._vocab, self._tokenizer = setup.vocab, setup.tokenizer_source
+        self._missing = setup.missing
         self.seed.set_seed(setup.seed)
         self.output.set_folder(setup.out)
         self.precision.apply(setup)
@@ -209,6 +218,7 @@ class RecipePanel(QWidget):
             **({"seed": self.seed.edit} if self.method.draws is not None else {}),
             **({"vocab": self.forget_button} if self._vocab is not None else {}),
             **({"tokenizer_source": self.forget_button} if self._tokenizer is not None else {}),
+            **({"missing": self.forget_button} if self._missing is not None else {}),
             **self.parameters.fields,
             **self.precision.fields,
         }
@@ -235,6 +245,8 @@ class RecipePanel(QWidget):
             parts.append(f"vocabulary of the {self._vocab}")
         if self._tokenizer is not None:
             parts.append(f"tokenizer of {self._tokenizer.name}")
+        if self._missing is not None:
+            parts.append(_MISSING[self._missing])
         self.others_label.setText(", ".join(parts))
         self._below.setRowVisible(self._below.rowCount() - 1, bool(parts))
 
@@ -256,7 +268,7 @@ class RecipePanel(QWidget):
 
     @Slot()
     def _on_forget(self) -> None:
-        self._vocab, self._tokenizer = None, None
+        self._vocab, self._tokenizer, self._missing = None, None, None
         self._show_others()
         self._on_changed()
 

@@ -66,9 +66,9 @@ class TestWhatIsUnderstood:
         recipe = _load(
             tmp_path,
             "merge_method: linear\nmodels:\n- &first {model: a, parameters: {weight: 2}}\n"
-            "- {<<: *first, model: b}\n- *first\n",
+            "- {<<: *first, model: b}\n- {model: c, parameters: {weight: 2}}\n",
         )
-        assert [entry.path.name for entry in recipe.models] == ["a", "b", "a"]
+        assert [entry.path.name for entry in recipe.models] == ["a", "b", "c"]
         assert recipe.plain_value("weight") == (2.0, 2.0, 2.0)
 
     def test_mergekits_long_reference(self) -> None:
@@ -275,7 +275,14 @@ class TestValues:
         assert key in said
         assert "bfloat16" in said
 
-    @pytest.mark.parametrize(("key", "choices"), [("nonfinite", "pass or error"), ("vocab", "union or base")])
+    @pytest.mark.parametrize(
+        ("key", "choices"),
+        [
+            ("nonfinite", "pass or error"),
+            ("vocab", "union or base"),
+            ("missing", "error or from_base or omit"),
+        ],
+    )
     @pytest.mark.parametrize("value", ["foo", "", 1, True, ["pass"], {"a": 1}])
     def test_choices(self, key: str, choices: str, value: Any) -> None:
         assert f"{key} must be {choices}" in _refused({**SELECTION, key: value})
@@ -285,6 +292,18 @@ class TestValues:
         recipe = parse_recipe({**SELECTION, "vocab": vocab}, HERE)
         assert recipe.vocab == vocab
         assert recipe_as_dict(recipe).get("vocab") == ("base" if vocab == "base" else None)
+
+    @pytest.mark.parametrize("missing", [None, "error", "from_base", "omit"])
+    def test_missing_comes_back(self, missing: str | None) -> None:
+        recipe = parse_recipe({**SELECTION, "missing": missing}, HERE)
+        assert recipe.missing == missing
+        assert recipe_as_dict(recipe).get("missing") == missing
+        assert parse_recipe(recipe_as_dict(recipe), HERE) == recipe
+
+    def test_missing_from_a_base_that_is_not_there(self) -> None:
+        said = _refused({**LINEAR, "missing": "from_base"})
+        assert said.startswith("missing is from_base, and the recipe has no base_model | add base_model")
+        assert parse_recipe({**LINEAR, "missing": "from_base", "base_model": "base"}, HERE).base is not None
 
     def test_tokenizer_source(self) -> None:
         assert "union is not supported" in _refused({**SELECTION, "tokenizer_source": "union"})
@@ -303,7 +322,16 @@ _ANY = st.recursive(
     st.sampled_from([SELECTION, LINEAR]),
     st.dictionaries(
         st.sampled_from(
-            [*SELECTION, "parameters", "dtype", "seed", "zero_tolerance", "vocab", "tokenizer_source"]
+            [
+                *SELECTION,
+                "parameters",
+                "dtype",
+                "seed",
+                "zero_tolerance",
+                "vocab",
+                "tokenizer_source",
+                "missing",
+            ]
         ),
         _ANY,
         max_size=3,

@@ -55,6 +55,7 @@ def test_everything_that_has_a_field_comes_back() -> None:
         nonfinite="error",
         vocab="base",
         tokenizer_source=TWO,
+        missing="from_base",
     )
     assert setup_of_recipe(setup.recipe(), MACHINE) == setup
 

@@ -37,6 +37,7 @@ FULL = replace(
     nonfinite="error",
     vocab="base",
     tokenizer_source=Path("/models/run-1"),
+    missing="from_base",
     out=os.path.abspath("/tmp/merged"),
     device="cuda:3",
     threads=5,
@@ -449,10 +450,13 @@ def test_where_it_runs_is_remembered(
 def test_what_has_no_field_is_shown_and_can_be_forgotten(qtbot: QtBot, panel: RecipePanel) -> None:
     assert not panel.forget_button.isVisible()
     panel.apply(FULL)
-    assert panel.others_label.text() == "vocabulary of the base, tokenizer of run-1"
+    assert panel.others_label.text() == (
+        "vocabulary of the base, tokenizer of run-1, missing tensors from the base"
+    )
     qtbot.mouseClick(panel.forget_button, Qt.MouseButton.LeftButton)
     setup = read(panel)
     assert (setup.rules, setup.vocab, setup.tokenizer_source) == (FULL.rules, None, None)
+    assert setup.missing is None
     assert not panel.forget_button.isVisible()
 
 

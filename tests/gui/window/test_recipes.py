@@ -29,6 +29,7 @@ dtype: float32
 out_dtype: bfloat16
 zero_tolerance: 1e-6
 nonfinite: error
+missing: omit
 """
 
 
@@ -48,7 +49,7 @@ def test_an_opened_recipe_comes_back_when_it_is_saved(
     asked, again = load_recipe(models / "all.yaml"), load_recipe(models / "again.yaml")
     assert [entry.path for entry in again.models] == [entry.path for entry in asked.models]
     assert (again.plain_value("weight"), again.resamples) == ((0.5, 1.0), 9)
-    for key in ("dtype", "out_dtype", "zero_tolerance", "nonfinite", "vocab", "seed", "base"):
+    for key in ("dtype", "out_dtype", "zero_tolerance", "nonfinite", "vocab", "missing", "seed", "base"):
         assert getattr(again, key) == getattr(asked, key)
     assert str(models) not in (models / "again.yaml").read_text()
     assert window.settings.recent_recipes == [models / "again.yaml", models / "all.yaml"]

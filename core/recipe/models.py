@@ -1,0 +1,113 @@
+"""The models that a recipe lists, each with the parameters that are given for it alone."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from core.errors import RecipeError, addressed
+from core.methods import MethodSpec
+from core.recipe.fields import read_path, refuse_unknown, same_folder
+from core.recipe.rules import ParameterSetting, read_setting
+from core.text import nearest, shown
+
+__all__ = ["ModelEntry", "read_models", "read_parameters"]
+
+
+@dataclass(frozen=True)
+class ModelEntry:
+    """A sub-model as the recipe names it.
+
+    Attributes:
+        path: its folder.
+        parameters: what is given for it alone, checked.
+    """
+
+    path: Path
+    parameters: Mapping[str, ParameterSetting] = field(default_factory=dict)
+
+
+@addressed(field="models")
+def read_models(value: Any, method: MethodSpec, folder: Path, base: Path | None) -> tuple[ModelEntry, ...]:
+    """The sub-models in `value`, without the base where the method reads one.
+
+    Raises:
+        RecipeError: an entry is none, or two entries are one model.
+    """
+    if value is None:
+        value = []
+    if not isinstance(value, list):
+        raise RecipeError("models is not a list", hint="write one line `- model: FOLDER` for each sub-model")
+    entries = []
+    for number, item in enumerate(value):
+        with addressed(entry=number):
+            entries.append(_entry(item, method, folder, f"models, entry {number + 1}"))
+    places: dict[Hashable, int] = {}
+    result = []
+    for number, entry in enumerate(entries):
+        if method.reads_base and base is not None and same_folder(entry.path, base):
+            continue
+        first = places.setdefault(_place(entry.path), number)
+        if first != number:
+            raise RecipeError(
+                f"models, entries {first + 1} and {number + 1} are the same model: {entry.path}",
+                hint="leave one of them out, or name another folder there"
+                + ("; a larger weight makes a model count more" if method.weight is not None else ""),
+                entry=number,
+            )
+        result.append(entry)
+    return tuple(result)
+
+
+def _place(folder: Path) -> Hashable:
+    """What is equal for two spellings of one folder, which need not be there."""
+    try:
+        found = os.stat(folder)
+    except (OSError, ValueError):
+        return os.path.realpath(folder)
+    return (found.st_dev, found.st_ino) if found.st_ino else os.path.realpath(folder)
+
+
+def _entry(item: Any, method: MethodSpec, folder: Path, where: str) -> ModelEntry:
+    if not isinstance(item, dict):
+        raise RecipeError(f"{where} is not a mapping", hint="write it as `- model: FOLDER`")
+    refuse_unknown(item, ("model", "parameters"), f"{where}: ")
+    if item.get("model") is None:
+        raise RecipeError(f"{where} names no model", hint="write it as `- model: FOLDER`")
+    path = read_path(item["model"], folder, f"{where}: model")
+    parameters = read_parameters(item.get("parameters"), method, f"{where}: parameters", scopes=("model",))
+    return ModelEntry(path, parameters)
+
+
+@addressed(field="parameters")
+def read_parameters(
+    value: Any, method: MethodSpec, where: str, scopes: tuple[str, ...]
+) -> dict[str, ParameterSetting]:
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise RecipeError(f"{where} is not a mapping of names to values")
+    known = [spec.name for spec in method.parameters if spec.scope in scopes]
+    result: dict[str, ParameterSetting] = {}
+    for name, given in value.items():
+        spec = method.parameter(name) if isinstance(name, str) else None
+        if spec is None:
+            raise RecipeError(
+                f"{where}: {method.name} has no parameter {shown(name)}",
+                hint=nearest(name, known) or _parameters_hint(known),
+            )
+        if spec.scope not in scopes:
+            raise RecipeError(
+                f"{where}: {name} is one value for the whole merge",
+                hint="move it to the recipe's own parameters",
+                field=spec.name,
+            )
+        result[spec.name] = read_setting(given, spec, f"{where}.{name}")
+    return result
+
+
+def _parameters_hint(known: Sequence[str]) -> str:
+    return f"it has: {', '.join(known)}" if known else "leave it out"
