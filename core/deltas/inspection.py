@@ -117,7 +117,7 @@ def inspect_models(
     if not 0 < sample <= 1:
         raise MergeError(f"the sample of {sample:g} is not a fraction", hint="give a number above 0, up to 1")
     plan = plan_inspection(base, models, weights)
-    measured = [tensor for tensor in plan.tensors if tensor.job]
+    measured = [tensor for tensor in plan.tensors if tensor.is_measured]
     survey = Survey(
         plan,
         [[tensor] for tensor in measured],

@@ -35,7 +35,7 @@ def nothing_found(plan: MergePlan) -> Findings:
     return Findings(
         models=tuple(model.name for model in plan.models),
         base="" if plan.base is None else plan.base.name,
-        grid=LayerGrid.of(tensor.output.name for tensor in plan.tensors if tensor.job is not None),
+        grid=LayerGrid.of(tensor.output.name for tensor in plan.tensors if tensor.is_measured),
         equal_weights=plan.draws_equally,
         zero_tolerance=plan.recipe.zero_tolerance,
     )
@@ -113,7 +113,7 @@ def measure_plan(
     """
     survey, frame, cells = _begin(plan, True, threads, WHOLE_BLOCK, sampling=False)
     known = frame if begun is None else replace(begun, equal_weights=frame.equal_weights)
-    bytes_total = sum(source.bytes_to_read for t in plan.tensors if t.job for source in t.inputs)
+    bytes_total = sum(source.bytes_to_read for t in plan.tensors if t.is_measured for source in t.inputs)
     started = time.perf_counter()
     done = 0
 

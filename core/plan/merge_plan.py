@@ -14,14 +14,20 @@ from core.checkpoint.model import Checkpoint
 from core.checkpoint.shard_layout import OutputTensor, Placement, ShardLayout, index_json
 from core.dtypes import DType
 from core.kernels.interface import ListedValues, MapJob
+from core.plan.shared_tensors import Look
 from core.recipe.recipe import Recipe
-from core.sources.source import Source
+from core.sources.source import Absent, Source
 
 __all__ = [
+    "CONTRACT",
     "LedgerEntry",
     "MergePlan",
     "TensorPlan",
 ]
+
+CONTRACT = {"draws": 1, "average": 2}
+"""What a merge keeps to today. A record that does not say it was made by version 1 of both. Draws are of
+version 2 where a tensor draws under another name than version 1 gives it."""
 
 
 @dataclass(frozen=True)
@@ -48,11 +54,15 @@ class TensorPlan:
 
     Attributes:
         output: its name, type and shape.
-        models: what fills the buffer of each sub-model. [K]
-        base: the same of the base; None where there is no base.
-        job: how it is merged; None when it is copied from the base (or the first sub-model).
+        models: what fills the buffer of each sub-model that has it. [K, or fewer]
+        base: the same of the base; `Absent` where the base lacks it, None where there is no base.
+        job: how it is merged, with a value of each parameter for each of `models`; None when it is copied
+            from the base (or the first sub-model).
         placement: where it goes.
         folds: how often it is read before it is mapped.
+        present: which sub-models have it, in the recipe's order; None for all. () for a tensor that only the
+            base has and whose values are taken: these are in the place of a single sub-model's.
+        tied_to: the tensor under whose name it draws, and why; None for its own.
     """
 
     output: OutputTensor
@@ -61,6 +71,13 @@ class TensorPlan:
     job: MapJob | None
     placement: Placement
     folds: int = 0
+    present: tuple[int, ...] | None = None
+    tied_to: tuple[str, str] | None = None
+
+    @property
+    def is_measured(self) -> bool:
+        """Whether its deltas say something of every sub-model: all have it, and so does the base."""
+        return self.job is not None and self.present is None and not isinstance(self.base, Absent)
 
     @property
     def elements(self) -> int:
@@ -93,6 +110,9 @@ class MergePlan:
         shards: the output files.
         ledger: the account of every tensor.
         warnings: sentences for the user.
+        shard_size_bytes: the most data in one output file.
+        draws: the version of the contract of draws.
+        to_look_at: pairs of tensors whose bytes decide how they are merged; see core.plan.shared_tensors.
         vocabulary: rows of the input embedding; None where it was not recognised.
         unties: whether a head is written that some input leaves out as tied.
     """
@@ -107,6 +127,14 @@ class MergePlan:
     warnings: tuple[str, ...]
     vocabulary: int | None
     unties: bool = False
+    shard_size_bytes: int = 0
+    draws: int = 1
+    to_look_at: tuple[Look, ...] = ()
+
+    @property
+    def contract(self) -> dict[str, int]:
+        """The versions of the contracts by which it is merged."""
+        return {**CONTRACT, "draws": self.draws}
 
     @property
     def parameters(self) -> int:
@@ -124,12 +152,18 @@ class MergePlan:
 
     def values_of(self, parameter: str) -> tuple[Any, ...]:
         """Every different value of the parameter in the tensors that are merged, in their order."""
-        return tuple(dict.fromkeys(t.job.parameters[parameter] for t in self.tensors if t.job))
+        return tuple(
+            dict.fromkeys(
+                t.job.parameters[parameter]
+                for t in self.tensors
+                if t.job and t.present is None and parameter in t.job.parameters
+            )
+        )
 
     def draw_weights(self, tensor: TensorPlan) -> tuple[float, ...] | None:
         """With what weights the sub-models are drawn for `tensor`; None where none is drawn. [K]"""
         method = self.recipe.method
-        if method.draws is None or method.weight != "share" or tensor.job is None:
+        if method.draws is None or method.weight != "share" or not tensor.is_measured or tensor.job is None:
             return None
         weights: tuple[float, ...] = tensor.job.parameters["weight"]
         return weights

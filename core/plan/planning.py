@@ -13,13 +13,11 @@ from concurrent.futures import ThreadPoolExecutor
 from math import prod
 from pathlib import Path
 
-from core.checkpoint.headers import StoredTensor
 from core.checkpoint.model import Checkpoint, file_names, model_names, open_checkpoint, read_config
 from core.checkpoint.names import find_embedding
 from core.checkpoint.output import check_output, free_disk_bytes, held_bytes
 from core.checkpoint.shard_layout import OutputTensor, lay_out
-from core.draws import philox_key
-from core.dtypes import DType, promote
+from core.dtypes import DType
 from core.errors import (
     CheckpointError,
     IncompatibleError,
@@ -29,14 +27,16 @@ from core.errors import (
     merge_errors_only,
 )
 from core.kernels.interface import MapJob, Values
-from core.methods import MethodSpec
+from core.methods import METHODS
 from core.plan.correspond import TensorSources, correspond
 from core.plan.merge_plan import LedgerEntry, MergePlan, TensorPlan
+from core.plan.shared_tensors import Looked
+from core.plan.tensor_jobs import tensor_job
 from core.plan.tensor_values import idle_rules, plan_values
 from core.recipe.recipe import Recipe
 from core.text import is_text, shown
 
-__all__ = ["DEFAULT_SHARD_SIZE_BYTES", "check_destination", "common_dtype", "open_models", "plan_merge"]
+__all__ = ["DEFAULT_SHARD_SIZE_BYTES", "check_destination", "open_models", "plan_merge"]
 
 DEFAULT_SHARD_SIZE_BYTES = 5_000_000_000
 
@@ -48,12 +48,15 @@ def plan_merge(
     recipe: Recipe,
     *,
     shard_size_bytes: int = DEFAULT_SHARD_SIZE_BYTES,
+    looked: Looked | None = None,
 ) -> MergePlan:
     """Check everything that can be checked without reading weights.
 
     Args:
         recipe: what is asked.
         shard_size_bytes: the most data in one output file.
+        looked: tensors that may share memory and whose bytes were compared; `run_merge` does that for the
+            pairs of `MergePlan.to_look_at`, and plans again.
 
     Raises:
         CheckpointError: a model is missing or damaged.
@@ -78,26 +81,32 @@ def plan_merge(
     if recipe.vocab is not None:
         _check_vocabularies(models, base or models[0])
     with addressed(field="models"):
-        sources = correspond(models, base)
+        sources = correspond(models, base, missing=recipe.missing, looked=looked)
     ledger = [LedgerEntry(name, "omitted", reason) for name, reason in sources.omitted.items()]
     outputs: list[tuple[OutputTensor, TensorSources, MapJob | None]] = []
     values = plan_values(recipe, base or models[0], sources)
-    checked: set[tuple[Values, DType]] = set()
+    checked: set[tuple[str, Values, DType]] = set()
     for tensor in sources.tensors:
-        name, stored = tensor.name, tensor.stored
-        if stored.dtype.is_float:
-            job = _job(recipe, tensor, sources.tied.get(name, name), values[name])
-            if (of_values := (job.parameters, job.computing)) not in checked:
+        name, offered = tensor.name, tensor.offered
+        if offered.dtype.is_float:
+            job, how = tensor_job(recipe, tensor, sources.tied.get(name, name), values[name])
+            if (of_values := (job.method, job.parameters, job.computing)) not in checked:
                 checked.add(of_values)
                 _check_values(recipe, name, job)
             out_dtype = job.out_dtype
-            reason = f"draws as {sources.tied[name]}" if name in sources.tied else tensor.note
-            ledger.append(LedgerEntry(name, "merged", reason, values[name].listed))
+            draws_as = f"draws as {sources.tied[name]}" if name in sources.tied else ""
+            reason = "; ".join(filter(None, (draws_as, tensor.note, how)))
+            if tensor.present == ():
+                ledger.append(LedgerEntry(name, "copied", reason))
+            else:
+                ledger.append(LedgerEntry(name, "merged", reason, job.parameters.listed))
         else:
-            job, out_dtype = None, stored.dtype
-            ledger.append(LedgerEntry(name, "copied", f"{stored.dtype} is not a floating-point type"))
-        size = prod(stored.shape) * out_dtype.itemsize
-        outputs.append((OutputTensor(name, out_dtype, stored.shape, size), tensor, job))
+            job, out_dtype = None, offered.dtype
+            note = f"; {tensor.note}" if tensor.note else ""
+            reason = f"{offered.dtype} is not a floating-point type{note}"
+            ledger.append(LedgerEntry(name, "copied", reason))
+        size = prod(offered.shape) * out_dtype.itemsize
+        outputs.append((OutputTensor(name, out_dtype, offered.shape, size), tensor, job))
     shards, placements = lay_out([output for output, *_ in outputs], shard_size_bytes)
     shapes = {output.name: output.shape for output, *_ in outputs}
     embedding = find_embedding(shapes)
@@ -113,7 +122,11 @@ def plan_merge(
                 tensor.base,
                 job,
                 placements[output.name],
-                folds=len(recipe.method.folds) if job else 0,
+                folds=len(METHODS[job.method].folds) if job else 0,
+                present=tensor.present,
+                tied_to=(sources.tied[output.name], sources.why_tied[output.name])
+                if output.name in sources.tied
+                else None,
             )
             for output, tensor, job in outputs
         ),
@@ -121,10 +134,14 @@ def plan_merge(
         ledger=tuple(ledger),
         warnings=(
             *_warnings(models, recipe.tokenizer_source or models[0].folder),
+            *sources.notes,
             *idle_rules(recipe, names, values.keys() - sources.tied.keys()),
         ),
         vocabulary=shapes[embedding][0] if embedding else None,
         unties=sources.unties,
+        shard_size_bytes=shard_size_bytes,
+        draws=sources.draws,
+        to_look_at=sources.to_look_at,
     )
     _log.info(
         "planned %s of %d sub-models after %.3f s: %d tensors, %d bytes to read, %d to write, %d shards",
@@ -205,47 +222,18 @@ def open_models(
     return models, base, names
 
 
-def common_dtype(name: str, stored: Sequence[StoredTensor]) -> DType:
-    """The sub-models' common storage type, or the one that torch promotes them to."""
-    dtype = promote(tensor.dtype for tensor in stored)
-    if dtype is None:
-        raise IncompatibleError(
-            f"tensor {name!r} is stored in different 8-bit types by the sub-models",
-            hint="say in the recipe in which type to merge, with dtype: bfloat16",
-            tensor=name,
-            field="dtype",
-        )
-    return dtype
-
-
-def _job(recipe: Recipe, tensor: TensorSources, draw_name: str, values: Values) -> MapJob:
-    method = recipe.method
-    merge_dtype = recipe.dtype or common_dtype(tensor.name, tensor.stored_in_models)
-    reads_base = tensor.base is not None and method.reads_base
-    return MapJob(
-        method=method.name,
-        model_dtypes=tuple(source.dtype for source in tensor.models),
-        base_dtype=tensor.base.dtype if tensor.base is not None and reads_base else None,
-        merge_dtype=merge_dtype,
-        out_dtype=recipe.out_dtype or merge_dtype,
-        parameters=values,
-        key=philox_key(recipe.seed, draw_name),
-        zero_tolerance=recipe.zero_tolerance,
-        counts=method.counts,
-        draws=method.most_draws(values),
-        row=_row(method, tensor.stored.shape),
-    )
-
-
-def _row(method: MethodSpec, shape: tuple[int, ...]) -> int:
-    return max(1, shape[-1]) if method.granularity == "row" and shape else 1
-
-
 def _check_values(recipe: Recipe, name: str, job: MapJob) -> None:
     """Refuse values of a tensor that make no sense together."""
     try:
-        recipe.method.check(job.parameters, job.computing)
+        METHODS[job.method].check(job.parameters, job.computing)
     except RecipeError as error:
+        if job.models < len(recipe.models):
+            raise RecipeError(
+                f"tensor {name!r}, which only some of the sub-models have: {error.message}",
+                hint=error.hint,
+                tensor=name,
+                field=error.field,
+            ) from error
         if not recipe.ruled:
             raise
         fields = " and ".join(f"parameters.{parameter}" for parameter in recipe.ruled)

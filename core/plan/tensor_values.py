@@ -20,7 +20,7 @@ def plan_values(recipe: Recipe, reference: Checkpoint, sources: Correspondence) 
     positions = layer_positions(reference.tensors, reference.hidden_layers)
     result = {}
     for tensor in sources.tensors:
-        if tensor.stored.dtype.is_float:
+        if tensor.offered.dtype.is_float:
             ruled_as = sources.tied.get(tensor.name, tensor.name)
             result[tensor.name] = recipe.values_for(ruled_as, positions.get(ruled_as, 0.0))
     return result

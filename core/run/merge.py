@@ -42,7 +42,7 @@ from core.run.executors.threads import ThreadExecutor, allow_open_files
 from core.run.journaling import Journaling
 from core.run.merging import MergeWork, Target, TensorCallback
 from core.run.passes import Restored
-from core.run.record import CONTRACT, InputRecord, RunRecord, read_record, software_versions
+from core.run.record import InputRecord, RunRecord, read_record, software_versions
 from core.run.record_values import moment
 from core.run.resuming import (
     again_entry,
@@ -55,6 +55,7 @@ from core.run.resuming import (
     restore,
     sound_parts,
 )
+from core.run.ties import settle_ties
 from core.run.work import Executor
 from core.small_files import is_there
 from core.sources.files import ColdPages
@@ -120,7 +121,8 @@ def run_merge(
             merge could go on with it, and always where an input changed under it or nothing was missing but
             its end. The error's `kept` is the folder then, and None where nothing is left.
     """
-    run = _Run(plan, Path(out), cancel or CancelToken(), on_note)
+    token = cancel or CancelToken()
+    run = _Run(settle_ties(plan, token), Path(out), token, on_note)
     return run.merge(
         device=device,
         threads=threads,
@@ -272,6 +274,7 @@ class _Run:
             bytes_read=work.bytes_read,
             bytes_written=plan.bytes_to_write,
             tensors=work.records(),
+            contract=plan.contract,
             run_id=staging.run_id,
             started=self._started,
             files=tuple(sorted(files, key=lambda file: file.name)),
@@ -350,7 +353,7 @@ class _Run:
             _plain(recipe),
             _plain([vars(one) for one in _inputs(self._plan)]),
         )
-        if not same or dict(record.contract) != CONTRACT or record.started is None:
+        if not same or dict(record.contract) != self._plan.contract or record.started is None:
             return None
         if not self._are_older(datetime.fromisoformat(record.started)):
             return None

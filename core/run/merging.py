@@ -22,6 +22,7 @@ from core.run.record import TensorRecord
 from core.run.tally import Tally, Written, no_counts
 from core.run.work import LATER, Chunk, Later
 from core.sources.files import ColdPages, OpenInputs
+from core.sources.source import Absent
 
 __all__ = ["MergeWork", "Target", "TensorCallback"]
 
@@ -283,6 +284,8 @@ class _MergeSlot:
         inner = None if elements == chunk.elements else slice(begin, begin + chunk.elements)
         for job, plan, target in zip(jobs, tensor.plans, self._targets, strict=True):
             merged = self._workspace.run(job, first, inner)
+            if isinstance(plan.base, Absent) and job.base_dtype is not None:
+                merged.counts.nonfinite[-1] = 0  # nothing was read there
             if target.plan.recipe.nonfinite == "error":
                 _refuse_nonfinite(plan, merged.counts)
             self._merged.append((merged.data, merged.counts, frozenset()))

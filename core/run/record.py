@@ -15,6 +15,7 @@ from core.checkpoint.record_file import DIGEST_KEY, RECORD_NAME, SCHEMA_VERSION,
 from core.errors import VerificationError, merge_errors_only
 from core.kernels.interface import Values
 from core.methods import METHODS
+from core.plan.merge_plan import CONTRACT
 from core.run.record_values import (
     checked,
     checked_recipe,
@@ -27,7 +28,6 @@ from core.run.record_values import (
 from core.text import shown
 
 __all__ = [
-    "CONTRACT",
     "SCHEMA_VERSION",
     "FileRecord",
     "InputRecord",
@@ -36,9 +36,6 @@ __all__ = [
     "read_record",
     "software_versions",
 ]
-
-CONTRACT = {"draws": 1, "average": 2}
-"""What a merge keeps to today. A record that does not say it was made by version 1 of both."""
 
 _MAX_DIMENSIONS = 64
 
@@ -59,6 +56,8 @@ class TensorRecord:
             base that is not there or was not read.
         digest: hex XXH3-128 of the XXH3-128 digests of its 256 KiB pieces.
         differs_in: for a copied tensor, the sub-models whose copy differs.
+        tied_to: the tensor under whose name it draws, and why; None for its own.
+        missing_in: the inputs that lack it.
         weights: [K] of this tensor, where the recipe's rules may make them differ between tensors.
         parameters: the same of the other parameters, by name.
 
@@ -77,6 +76,8 @@ class TensorRecord:
     nonfinite: tuple[int | None, ...]
     digest: str
     differs_in: tuple[str, ...] = ()
+    tied_to: tuple[str, str] | None = None
+    missing_in: tuple[str, ...] = ()
     weights: tuple[float, ...] | None = None
     parameters: Values = field(default_factory=Values)
 
@@ -239,6 +240,9 @@ def _tensor_data(tensor: TensorRecord) -> dict[str, Any]:
     data = {name: getattr(tensor, name) for name in _TENSOR_FIELDS}
     if tensor.weights is None:  # the recipe says them
         del data["weights"]
+    for name in ("tied_to", "missing_in"):
+        if not data[name]:
+            del data[name]
     data["parameters"] = dict(tensor.parameters)
     if not tensor.parameters:
         del data["parameters"]
@@ -267,9 +271,20 @@ def _tensor(entry: Any, k: int) -> TensorRecord:
         nonfinite=_nonfinite(entry, k + 1),
         digest=entry["digest"],
         differs_in=texts(entry, "differs_in"),
+        tied_to=_tied_to(entry),
+        missing_in=texts(entry, "missing_in") if "missing_in" in entry else (),
         weights=_weights(entry, k) if "weights" in entry else None,
         parameters=Values.from_mapping(parameters(entry)),
     )
+
+
+def _tied_to(entry: Mapping[str, Any]) -> tuple[str, str] | None:
+    if "tied_to" not in entry:
+        return None
+    found = texts(entry, "tied_to")
+    if len(found) != 2:
+        raise ValueError(f"tied_to of tensor {shown(entry['name'])} is {shown(found)}")
+    return found[0], found[1]
 
 
 def _counts(entry: Mapping[str, Any], key: str, length: int | None = None) -> tuple[int, ...] | None:

@@ -30,7 +30,6 @@ from core.recipe.recipe import recipe_as_dict
 from core.run.executors.threads import ThreadExecutor
 from core.run.journaling import done_of, found_of
 from core.run.passes import Done, Restored
-from core.run.record import CONTRACT
 from core.run.work import IteratedWork
 from core.text import shown
 
@@ -67,7 +66,7 @@ def first_entry(
         "version": _VERSION,
         "run_id": run_id,
         "started": started,
-        "contract": dict(CONTRACT),
+        "contract": plan.contract,
         "recipe": recipe_as_dict(plan.recipe, plan.names),
         "inputs": _inputs_data(plan),
         "names": list(names),
@@ -99,7 +98,7 @@ def check_same_merge(
         raise _different(staging, "its journal is none that a merge writes")
     if first.get("version") != _VERSION:
         raise _different(staging, f"its journal is of version {shown(first.get('version'))}, not {_VERSION}")
-    if first.get("contract") != dict(CONTRACT):
+    if first.get("contract") != plan.contract:
         raise _different(staging, "it was begun by a version of Paramosaic whose results may differ")
     begun, asked = first.get("recipe"), recipe_as_dict(plan.recipe, plan.names)
     if _plain(_meant(plan, begun)) != _plain(_meant(plan, asked)):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +14,7 @@ from core.kernels.interface import Counts, Int64s, Values
 from core.plan.merge_plan import MergePlan, TensorPlan
 from core.run.record import TensorRecord
 from core.run.work import Chunk
+from core.sources.source import Absent
 
 __all__ = ["Tally", "Written", "no_counts"]
 
@@ -56,21 +58,25 @@ class Tally:
     def record(self) -> TensorRecord:
         plan, merge = self._plan, self._merge
         counts = self._counts or no_counts(plan)
-        nonfinite: list[int | None] = [int(count) for count in counts.nonfinite]
-        nonfinite += [None] * (len(merge.models) + 1 - len(nonfinite))
+        k = len(merge.models)
+        present = range(k) if plan.present is None else plan.present
+        if plan.present == ():  # what only the base has was not selected
+            counts = Counts(counts.nonfinite)
         return TensorRecord(
             name=plan.output.name,
             shape=plan.output.shape,
             dtype=plan.output.dtype.name,
-            action="copied" if plan.job is None else "merged",
+            action="copied" if plan.job is None or plan.present == () else "merged",
             elements=plan.elements,
-            zero_delta=_tuple(counts.zero_delta),
-            changed_by=_tuple(counts.changed_by),
+            zero_delta=_spread(counts.zero_delta, present, k),
+            changed_by=_padded(counts.changed_by, k + 1),
             zero_after_draw=_tuple(counts.zero_after_draw),
-            selected=_tuple(counts.selected),
-            nonfinite=tuple(nonfinite),
+            selected=_spread(counts.selected, present, k),
+            nonfinite=_nonfinite(plan, counts.nonfinite, present, k),
             digest=self._digest.hexdigest(),
-            differs_in=tuple(merge.models[at].name for at in sorted(self._differs)),
+            differs_in=tuple(merge.models[present[at]].name for at in sorted(self._differs)),
+            tied_to=plan.tied_to,
+            missing_in=tuple(merge.models[at].name for at in range(k) if at not in present),
             **_ruled(plan, merge),
         )
 
@@ -82,11 +88,40 @@ def no_counts(plan: TensorPlan) -> Counts:
 
 def _ruled(plan: TensorPlan, merge: MergePlan) -> dict[str, Any]:
     """The values that rules may make differ between tensors, as a TensorRecord has them."""
-    if plan.job is None:
+    if plan.job is None or not plan.is_measured or plan.job.method != merge.recipe.method.name:
         return {}
     values = {name: plan.job.parameters[name] for name in merge.recipe.ruled}
     weights = values.pop("weight", None)
     return {"weights": weights, "parameters": Values.from_mapping(values)}
+
+
+def _spread(counts: Int64s | None, present: Sequence[int], k: int) -> tuple[int, ...] | None:
+    """Counts of the sub-models that have a tensor, as counts of all K: 0 for the others."""
+    if counts is None:
+        return None
+    spread = [0] * k
+    for at, number in zip(present, counts, strict=True):
+        spread[at] = int(number)
+    return tuple(spread)
+
+
+def _padded(counts: Int64s | None, length: int) -> tuple[int, ...] | None:
+    if counts is None:
+        return None
+    return (*(int(count) for count in counts), *([0] * (length - len(counts))))
+
+
+def _nonfinite(plan: TensorPlan, counts: Int64s, present: Sequence[int], k: int) -> tuple[int | None, ...]:
+    """[K+1]; None for a sub-model that lacks the tensor, and for a base that lacks it or was not read."""
+    found: list[int | None] = [None] * (k + 1)
+    if plan.present == ():
+        found[k] = int(counts[0])
+        return tuple(found)
+    for at, number in zip(present, counts, strict=False):
+        found[at] = int(number)
+    if len(counts) > len(present) and not isinstance(plan.base, Absent):
+        found[k] = int(counts[-1])
+    return tuple(found)
 
 
 def _tuple(counts: Int64s | None) -> tuple[int, ...] | None:

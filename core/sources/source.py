@@ -12,7 +12,7 @@ from typing import Protocol
 from core.checkpoint.headers import StoredTensor
 from core.dtypes import DType
 
-__all__ = ["FileRange", "ReadStored", "Source"]
+__all__ = ["Absent", "FileRange", "ReadStored", "Source"]
 
 ReadStored = Callable[[StoredTensor, int, memoryview], None]
 """Reads elements of a stored tensor, from a first one on, into a buffer of bytes."""
@@ -94,3 +94,39 @@ class FileRange:
 
     def fill(self, read: ReadStored, first_element: int, buffer: memoryview) -> None:
         read(self.tensor, first_element, buffer)
+
+
+@dataclass(frozen=True, slots=True)
+class Absent:
+    """In the place of a base that lacks the tensor: NaN, which differs from every value.
+
+    So every sub-model counts as having changed every element, and nothing is ever drawn again.
+
+    Attributes:
+        dtype: a floating-point type.
+    """
+
+    dtype: DType
+
+    @property
+    def stored(self) -> tuple[StoredTensor, ...]:
+        return ()
+
+    @property
+    def bytes_to_read(self) -> int:
+        return 0
+
+    def bytes_of(self, elements: int) -> int:
+        return 0
+
+    @property
+    def row(self) -> int:
+        return 1
+
+    @property
+    def host_only(self) -> bool:
+        return True
+
+    def fill(self, read: ReadStored, first_element: int, buffer: memoryview) -> None:
+        word = self.dtype.nan.to_bytes(self.dtype.itemsize, "little")
+        buffer[:] = word * (len(buffer) // len(word))

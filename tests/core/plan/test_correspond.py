@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -67,12 +68,17 @@ def test_a_head_that_all_inputs_tie_is_left_out_where_one_leaves_it_out(tmp_path
     assert not plan.unties
 
 
-def test_a_head_that_is_missing_without_being_tied_is_refused(tmp_path: Path) -> None:
+def test_a_head_that_the_base_lacks_without_tying_it_has_no_delta_or_is_refused(tmp_path: Path) -> None:
     embedding = np.ones((4, 2))
     write(tmp_path / "base", {EMBEDDING: embedding}, tied=False)
     write(tmp_path / "a", {EMBEDDING: embedding, HEAD: embedding}, tied=False)
+    plan = plan_merge(recipe("linear", tmp_path, "a"))
+    assert [entry.reason for entry in plan.ledger if entry.name == HEAD] == [
+        "not in the base, and so without a delta"
+    ]
+    strict = dataclasses.replace(recipe("linear", tmp_path, "a"), missing="error")
     with pytest.raises(IncompatibleError, match=r"lm_head\.weight.*is missing in .*base") as refused:
-        plan_merge(recipe("linear", tmp_path, "a"))
+        plan_merge(strict)
     assert (refused.value.tensor, refused.value.entry) == (HEAD, 0)
 
 

@@ -20,6 +20,7 @@ from core.cancel import CancelToken
 from core.checkpoint.journal import Journal, read_journal
 from core.checkpoint.staging import JOURNAL_NAME, staging_path
 from core.disk import OpenFolder
+from core.plan import merge_plan
 from core.recipe.recipe import parse_recipe
 from core.run import resuming
 from core.run.work import Chunk
@@ -364,9 +365,9 @@ class TestRefused:
             (place / "special_tokens_map.json").write_text("{}")
         self._refused(own_inputs, lambda: own_inputs.run(resume=True), "special_tokens_map.json")
 
-    @pytest.mark.parametrize("contract", [{"draws": 2, "average": 2}, {"draws": 1, "average": 1}])
+    @pytest.mark.parametrize("contract", [{"draws": 1, "average": 3}, {"draws": 1, "average": 1}])
     def test_another_contract(self, story: Story, contract: dict[str, int]) -> None:
-        with mock.patch.object(resuming, "CONTRACT", contract):
+        with mock.patch.object(merge_plan, "CONTRACT", contract):
             words = "by a version of Paramosaic whose results may differ"
             self._refused(story, lambda: story.run(resume=True), words)
 

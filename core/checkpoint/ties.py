@@ -1,0 +1,94 @@
+"""Which tensors of a model share memory: what its config says, and what transformers declares of its type.
+
+`ties.json` is made by packaging/make_ties.py from the declarations of transformers (`_tied_weights_keys`),
+so that planning needs no transformers and does not depend on its version.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from itertools import cycle
+from pathlib import Path
+from typing import Any
+
+from core.checkpoint.names import tied_heads
+
+__all__ = ["declared_ties", "explicitly_ties", "says_tied"]
+
+_TABLE = Path(__file__).with_name("ties.json")
+_PLAIN = re.compile(r"[A-Za-z0-9_.]+\.(?:weight|bias)")
+
+
+@lru_cache(maxsize=1)
+def _table() -> Mapping[str, Any]:
+    models: Mapping[str, Any] = json.loads(_TABLE.read_bytes())["models"]
+    return models
+
+
+def explicitly_ties(config: Mapping[str, Any] | None) -> bool | None:
+    """What `tie_word_embeddings` is in a config, or in its text_config; None where it is in neither."""
+    for part in (config, (config or {}).get("text_config")):
+        value = part.get("tie_word_embeddings") if isinstance(part, dict) else None
+        if isinstance(value, bool):
+            return value
+    return None
+
+
+def says_tied(config: Mapping[str, Any] | None) -> bool | None:
+    """Whether a model ties its embeddings: by its config, or by the default of its type's class.
+
+    None where the config does not say and the type is not known.
+    """
+    said = explicitly_ties(config)
+    if said is not None or config is None:
+        return said
+    kind = config.get("model_type")
+    default = _table().get(kind, {}).get("default") if isinstance(kind, str) else None
+    return default if isinstance(default, bool) else None
+
+
+def declared_ties(model_type: str | None, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, str]:
+    """Names among `shapes` that are tied to another where a model of that type ties: alias -> first.
+
+    What a name is tied to need not be among `shapes`. A declaration holds under any prefix: the model may be
+    a part of a larger one. Output heads of the embedding's shape are found by their names in any model.
+    """
+    found = tied_heads(shapes)
+    pairs = _table().get(model_type or "", {}).get("pairs", ())
+    for alias, first in pairs:
+        if _PLAIN.fullmatch(alias) and _PLAIN.fullmatch(first):
+            found |= _under_prefixes(alias, first, shapes)
+        else:
+            found |= _by_pattern(alias, first, shapes)
+    return {alias: root for alias in found if (root := _root(alias, found)) != alias}
+
+
+def _under_prefixes(alias: str, first: str, names: Mapping[str, Any]) -> dict[str, str]:
+    ending = f".{alias}"
+    found = {}
+    for name in names:
+        if name == alias or name.endswith(ending):
+            tied = name[: len(name) - len(alias)] + first
+            if tied in names and names[tied] == names[name]:
+                found[name] = tied
+    return found
+
+
+def _by_pattern(alias: str, first: str, names: Mapping[str, Any]) -> dict[str, str]:
+    """As transformers expands a declaration that names modules or holds a pattern."""
+    firsts = sorted(name for name in names if re.search("^" + first, name))
+    aliases = sorted(name for name in names if re.search("^" + alias, name))
+    if not firsts or len(aliases) % len(firsts):
+        return {}
+    return {a: f for a, f in zip(aliases, cycle(firsts), strict=False) if a != f and names[a] == names[f]}
+
+
+def _root(name: str, found: Mapping[str, str]) -> str:
+    seen: Sequence[str] = ()
+    while name in found and name not in seen:
+        seen = (*seen, name)
+        name = found[name]
+    return name

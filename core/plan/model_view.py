@@ -1,0 +1,106 @@
+"""What a model offers to a merge: its tensors by the names that count, and a source of each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from core.checkpoint.headers import StoredTensor
+from core.checkpoint.model import Checkpoint
+from core.dtypes import DType
+from core.errors import IncompatibleError
+from core.plan.renaming import onto, without_wrappers
+from core.sources.source import FileRange, Source
+
+__all__ = ["ModelView", "Offered", "view_models"]
+
+
+@dataclass(frozen=True, slots=True)
+class Offered:
+    """One tensor of a model.
+
+    Attributes:
+        stored: what messages name.
+        source: what delivers its elements.
+        shape: of what it delivers.
+    """
+
+    stored: StoredTensor
+    source: Source
+    shape: tuple[int, ...]
+
+    @property
+    def dtype(self) -> DType:
+        return self.source.dtype
+
+
+@dataclass(frozen=True)
+class ModelView:
+    """A model as a merge sees it.
+
+    Attributes:
+        checkpoint: what is on disk.
+        tensors: by the name that counts.
+        left_out: tensors that are read with others, as the scales of quantised weights; name -> why.
+        notes: sentences on how it is read.
+        refused_names: what would have made its names agree, and was not done.
+    """
+
+    checkpoint: Checkpoint
+    tensors: Mapping[str, Offered]
+    left_out: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    refused_names: tuple[str, ...] = ()
+
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        return {name: offered.shape for name, offered in self.tensors.items()}
+
+    def renamed(self, names: Mapping[str, str], rules: Sequence[str], refused: Sequence[str]) -> ModelView:
+        """The same with other names; `rules` say what was done."""
+        notes = tuple(f"{self.checkpoint.name}: {rule}, and matched without it" for rule in rules)
+        return replace(
+            self,
+            tensors={names[name]: offered for name, offered in self.tensors.items()},
+            notes=(*self.notes, *notes),
+            refused_names=tuple(refused),
+        )
+
+
+def view_models(
+    models: Sequence[Checkpoint], base: Checkpoint | None
+) -> tuple[list[ModelView], ModelView | None]:
+    """The sub-models and the base under one set of names: those of the first sub-model, without wrappers.
+
+    Raises:
+        CheckpointError: a model is quantised in a way that cannot be read.
+        IncompatibleError: a model holds an adapter that is not merged into its weights.
+    """
+    views = {model.folder: _view(model, entry) for entry, model in reversed(list(enumerate(models)))}
+    if base is not None and base.folder not in views:
+        views[base.folder] = _view(base, None)
+    first = views[models[0].folder]
+    reference = first.shapes
+    for folder, view in views.items():
+        if view is not first and view.tensors.keys() != first.tensors.keys():
+            found = onto(view.shapes, reference)
+            views[folder] = view.renamed(found.names, found.rules, found.refused)
+    return [views[model.folder] for model in models], views[base.folder] if base else None
+
+
+def _view(model: Checkpoint, entry: int | None) -> ModelView:
+    adapter = next((name for name in model.tensors if ".lora_A." in name or ".lora_B." in name), None)
+    if adapter is not None:
+        raise IncompatibleError(
+            f"{model.folder} holds an adapter beside the weights of its base (tensor {adapter!r})",
+            hint="merge the adapter into the weights first, with peft's merge_and_unload, and save that",
+            path=model.folder,
+            tensor=adapter,
+            entry=entry,
+        )
+    tensors = {
+        name: Offered(stored, FileRange(stored), stored.shape) for name, stored in model.tensors.items()
+    }
+    view = ModelView(model, tensors)
+    bare = without_wrappers(view.tensors)
+    return view.renamed(bare.names, bare.rules, ()) if bare.rules else view

@@ -1,0 +1,69 @@
+"""Which tensors of the inputs share memory, so that they stay equal or are written once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from core.checkpoint.headers import StoredTensor
+from core.checkpoint.names import tied_heads
+from core.checkpoint.ties import declared_ties, explicitly_ties, says_tied
+from core.plan.model_view import ModelView
+
+__all__ = ["Look", "Looked", "Tie", "find_ties", "version_1_names"]
+
+Look = tuple[StoredTensor, StoredTensor]
+"""Two tensors of one model that are compared, byte by byte, when a merge starts: an alias and the first."""
+
+Looked = Mapping[Look, bool]
+"""Whether they were found equal."""
+
+
+@dataclass(frozen=True)
+class Tie:
+    """One tensor that shares memory with another.
+
+    Attributes:
+        alias: its name.
+        first: the other's, under which both draw.
+        tied: True, or False where some input says that it is a tensor of its own; None where no input says.
+        why: in words.
+        tying: whether each input says so; the sub-models, then the base.
+    """
+
+    alias: str
+    first: str
+    tied: bool | None
+    why: str
+    tying: tuple[bool | None, ...]
+
+
+def find_ties(views: Sequence[ModelView]) -> list[Tie]:
+    """Ties among the tensors that any of the inputs holds."""
+    shapes: dict[str, tuple[int, ...]] = {}
+    for view in views:
+        for name, offered in view.tensors.items():
+            shapes.setdefault(name, offered.shape)
+    kinds = dict.fromkeys(_model_type(view) for view in views)
+    pairs: dict[str, str] = {}
+    for kind in kinds:
+        pairs |= declared_ties(kind, shapes)
+    said = tuple(says_tied(view.checkpoint.config) for view in views)
+    explicit = any(explicitly_ties(view.checkpoint.config) is not None for view in views)
+    why = "config.json says so" if explicit else "as transformers declares models of this type"
+    return [
+        Tie(alias, first, False if False in said else True if True in said else None, why, said)
+        for alias, first in pairs.items()
+    ]
+
+
+def version_1_names(views: Sequence[ModelView], reference: ModelView) -> dict[str, str]:
+    """Heads and the embedding under whose name they draw by version 1 of the contract."""
+    if all(explicitly_ties(view.checkpoint.config) is True for view in views):
+        return tied_heads(reference.shapes)
+    return {}
+
+
+def _model_type(view: ModelView) -> str | None:
+    kind = (view.checkpoint.config or {}).get("model_type")
+    return kind if isinstance(kind, str) else None

@@ -1,0 +1,93 @@
+"""The part of planning that says how one tensor is merged."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from core.draws import philox_key
+from core.dtypes import DType, promote
+from core.errors import IncompatibleError
+from core.kernels.interface import MapJob, Values
+from core.methods import METHODS, MethodSpec
+from core.plan.correspond import TensorSources
+from core.recipe.recipe import Recipe
+from core.sources.source import Absent
+
+__all__ = ["common_dtype", "tensor_job"]
+
+_AVERAGE, _SELECTION = "linear", "parameter_selection"
+
+
+def tensor_job(recipe: Recipe, tensor: TensorSources, draw_name: str, values: Values) -> tuple[MapJob, str]:
+    """How `tensor` is merged, and a word on it where that is not as the recipe's method does.
+
+    A tensor that not all inputs have: selection draws from those that have it; an average is normalised over
+    them; any other method takes the average of them with equal weights.
+
+    Args:
+        draw_name: the tensor under whose name it draws.
+        values: of the recipe's parameters for this tensor, of all sub-models.
+
+    Raises:
+        IncompatibleError: its storage types cannot be brought to one.
+    """
+    method, how = recipe.method, ""
+    if tensor.present == ():
+        # The base's values as they are: a selection of one, never drawn again.
+        method, values = METHODS[_SELECTION], Values.of(weight=[1.0], resamples=0)
+    elif tensor.present is not None or isinstance(tensor.base, Absent):
+        values = _of_present(method, values, tensor.present)
+        whole = tensor.present is None
+        if method.name == _AVERAGE:
+            values = values if whole else Values.from_mapping({**values, "normalize": True})
+        elif method.name == _SELECTION:
+            if not any(values["weight"]):
+                values = Values.from_mapping({**values, "weight": [1.0] * len(tensor.models)})
+        elif not whole or method.reads_base:
+            method, how = METHODS[_AVERAGE], "averaged with equal weights"
+            values = Values.of(weight=[1.0] * len(tensor.models), normalize=True)
+    merge_dtype = recipe.dtype or common_dtype(tensor.name, [one.dtype for one in tensor.models])
+    reads_base = tensor.base is not None and method.reads_base
+    base_dtype = tensor.base.dtype if tensor.base is not None and reads_base else None
+    return MapJob(
+        method=method.name,
+        model_dtypes=tuple(source.dtype for source in tensor.models),
+        base_dtype=base_dtype,
+        merge_dtype=merge_dtype,
+        out_dtype=recipe.out_dtype or merge_dtype,
+        parameters=values,
+        key=philox_key(recipe.seed, draw_name),
+        zero_tolerance=recipe.zero_tolerance,
+        counts=method.counts,
+        draws=method.most_draws(values),
+        row=_row(method, tensor.offered.shape),
+    ), how
+
+
+def common_dtype(name: str, stored: Sequence[DType]) -> DType:
+    """The sub-models' common storage type, or the one that torch promotes them to."""
+    dtype = promote(stored)
+    if dtype is None:
+        raise IncompatibleError(
+            f"tensor {name!r} is stored in different 8-bit types by the sub-models",
+            hint="say in the recipe in which type to merge, with dtype: bfloat16",
+            tensor=name,
+            field="dtype",
+        )
+    return dtype
+
+
+def _of_present(method: MethodSpec, values: Values, present: tuple[int, ...] | None) -> Values:
+    """The values of those sub-models that have the tensor."""
+    if present is None:
+        return values
+    chosen: dict[str, Any] = dict(values)
+    for spec in method.parameters:
+        if spec.scope == "model":
+            chosen[spec.name] = [values[spec.name][at] for at in present]
+    return Values.from_mapping(chosen)
+
+
+def _row(method: MethodSpec, shape: tuple[int, ...]) -> int:
+    return max(1, shape[-1]) if method.granularity == "row" and shape else 1

@@ -1,0 +1,311 @@
+"""Tensors that not every input has, and names of the same tensor that differ."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file, save_file
+
+from core import IncompatibleError, plan_merge, read_record, run_merge
+from core.methods import METHODS
+from core.plan.merge_plan import MergePlan
+from core.plan.renaming import is_recomputed
+from core.recipe.recipe import parse_recipe
+
+W, V, HEAD, POOLER = "model.layers.0.w.weight", "model.layers.1.w.weight", "score.weight", "pooler.weight"
+BASE = {W: [[1.0, 2.0]], V: [[3.0, 4.0]]}
+A = {W: [[1.0, 6.0]], V: [[3.0, 8.0]]}
+B = {W: [[5.0, 2.0]], V: [[7.0, 4.0]]}
+
+
+def write(folder: Path, tensors: Mapping[str, Any], **config: Any) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    save_file({n: np.asarray(v, np.float32) for n, v in tensors.items()}, folder / "model.safetensors")
+    (folder / "config.json").write_text(json.dumps({"model_type": "custom", **config}))
+
+
+def planned(folder: Path, *models: str, method: str = "linear", base: bool = True, **keys: Any) -> MergePlan:
+    recipe = {"merge_method": method, "models": [{"model": name} for name in models], **keys}
+    return plan_merge(parse_recipe(recipe | ({"base_model": "base"} if base else {}), folder))
+
+
+def merged(folder: Path, *models: str, **how: Any) -> tuple[dict[str, Any], Any]:
+    plan = planned(folder, *models, **how)
+    record = run_merge(plan, folder / "out", threads=1)
+    assert read_record(folder / "out").tensors == record.tensors
+    tensors = load_file(folder / "out" / "model.safetensors")
+    return {name: value.tolist() for name, value in tensors.items()}, (plan, record)
+
+
+def reason(plan: MergePlan, name: str) -> tuple[str, str]:
+    return next((entry.action, entry.reason) for entry in plan.ledger if entry.name == name)
+
+
+# -- buffers that are computed anew
+
+
+@pytest.mark.parametrize(
+    ("name", "shape"),
+    [
+        ("model.layers.0.self_attn.rotary_emb.inv_freq", (2,)),
+        ("model.rotary_emb.inv_freq", (2,)),
+        ("bert.embeddings.position_ids", (1, 4)),
+        ("embeddings.token_type_ids", (1, 4)),
+        ("transformer.h.0.attn.bias", (1, 1, 4, 4)),
+        ("transformer.h.0.attn.masked_bias", ()),
+        ("gpt_neox.layers.0.attention.bias", (1, 1, 4, 4)),
+        ("transformer.h.0.attn.attention.bias", (1, 1, 4, 4)),
+        ("layers.0.attention.self.relative_position_index", (4, 4)),
+    ],
+)
+def test_buffers_that_loaders_compute_are_left_out_where_one_lacks_them(
+    tmp_path: Path, name: str, shape: tuple[int, ...]
+) -> None:
+    write(tmp_path / "base", BASE | {name: np.zeros(shape)})
+    write(tmp_path / "a", A)
+    write(tmp_path / "b", B | {name: np.ones(shape)})
+    tensors, (plan, _) = merged(tmp_path, "a", "b")
+    assert tensors == {W: [[3.0, 4.0]], V: [[5.0, 6.0]]}
+    assert reason(plan, name) == ("omitted", "every loader computes it anew, and not every input stores it")
+
+
+@pytest.mark.parametrize(
+    ("name", "shape"),
+    [
+        ("transformer.h.0.attn.bias", (4,)),
+        ("x.attention.bias", (2, 2)),
+        ("lm_head.weight", (4, 2)),
+        ("embeddings.position_embeddings.weight", (4, 2)),
+        ("bn.num_batches_tracked", ()),
+    ],
+)
+def test_what_is_trained_is_no_such_buffer(name: str, shape: tuple[int, ...]) -> None:
+    assert not is_recomputed(name, shape)
+
+
+# -- heads and poolers
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_head_that_only_the_sub_models_have(tmp_path: Path, method: str) -> None:
+    """Merged without a delta: nothing is drawn again, and task-vector methods average it."""
+    write(tmp_path / "base", BASE)
+    write(tmp_path / "a", A | {HEAD: [[0.0] * 64]})
+    write(tmp_path / "b", B | {HEAD: [[2.0] * 64]})
+    keys = {"parameters": {"t": 0.5}} if method == "slerp" else {}
+    models = ("b",) if method == "slerp" else ("a", "b")
+    tensors, (plan, record) = merged(tmp_path, *models, method=method, **keys)
+    head = next(tensor for tensor in record.tensors if tensor.name == HEAD)
+    assert head.nonfinite[-1] is None, "there was nothing to read in the base"
+    if method == "parameter_selection":
+        drawn = np.asarray(tensors[HEAD]).ravel()
+        assert head.zero_delta == (0, 0)
+        assert head.changed_by == (0, 0, 64)
+        assert head.zero_after_draw == (0, 0)
+        assert head.selected == (int((drawn == 0).sum()), int((drawn == 2).sum()))
+        assert 10 < head.selected[0] < 54
+    else:
+        assert tensors[HEAD] == [[2.0 if method == "slerp" else 1.0] * 64]
+    assert "not in the base, and so without a delta" in reason(plan, HEAD)[1]
+
+
+def test_selection_of_a_head_that_the_base_lacks_draws_under_its_own_name(tmp_path: Path) -> None:
+    """The same draws as with a base that differs everywhere."""
+    for place, base in (("with", BASE | {HEAD: [[9.0] * 64]}), ("without", BASE)):
+        write(tmp_path / place / "base", base)
+        write(tmp_path / place / "a", A | {HEAD: [[0.0] * 64]})
+        write(tmp_path / place / "b", B | {HEAD: [[2.0] * 64]})
+    results = [
+        merged(tmp_path / place, "a", "b", method="parameter_selection", seed=5)[0]
+        for place in ("with", "without")
+    ]
+    assert results[0] == results[1]
+
+
+def test_heads_of_other_class_counts_are_refused_by_name(tmp_path: Path) -> None:
+    write(tmp_path / "base", BASE)
+    write(tmp_path / "a", A | {HEAD: np.zeros((2, 2))})
+    write(tmp_path / "b", B | {HEAD: np.zeros((3, 2))})
+    with pytest.raises(
+        IncompatibleError, match=r"'score\.weight' has shape 3×2 in .*b and 2×2 in .*a"
+    ) as error:
+        planned(tmp_path, "a", "b")
+    assert (error.value.tensor, error.value.entry) == (HEAD, 1)
+
+
+def test_what_only_the_base_has_is_left_out_where_architectures_differ(tmp_path: Path) -> None:
+    write(tmp_path / "base", BASE | {"cls.weight": [[1.0]]}, architectures=["BertForMaskedLM"])
+    write(tmp_path / "a", A | {HEAD: [[3.0]]}, architectures=["BertForSequenceClassification"])
+    tensors, (plan, _) = merged(tmp_path, "a")
+    assert tensors == {**A, HEAD: [[3.0]]}
+    assert reason(plan, "cls.weight") == (
+        "omitted",
+        "only in base, whose architecture the sub-models do not have",
+    )
+
+
+def test_what_only_the_base_has_is_refused_where_they_do_not_and_the_hint_works(tmp_path: Path) -> None:
+    write(tmp_path / "base", BASE | {"extra.weight": [[1.5]]}, architectures=["X"])
+    write(tmp_path / "a", A, architectures=["X"])
+    write(tmp_path / "b", B, architectures=["X"])
+    with pytest.raises(IncompatibleError, match=r"'extra\.weight' of .*base is missing in .*a") as error:
+        planned(tmp_path, "a", "b")
+    assert "`missing: from_base`" in str(error.value.hint)
+    assert "`missing: omit`" in str(error.value.hint)
+    tensors, (plan, record) = merged(tmp_path, "a", "b", missing="from_base", method="parameter_selection")
+    assert tensors["extra.weight"] == [[1.5]]
+    extra = next(tensor for tensor in record.tensors if tensor.name == "extra.weight")
+    assert (extra.action, extra.selected, extra.zero_delta) == ("copied", None, None)
+    assert extra.nonfinite == (None, None, 0)
+    assert extra.missing_in == ("a", "b")
+    assert reason(plan, "extra.weight") == ("copied", "only in the base, and taken from it")
+    omitted = planned(tmp_path, "a", "b", missing="omit")
+    assert reason(omitted, "extra.weight")[0] == "omitted"
+
+
+def test_from_base_fills_in_what_one_sub_model_lacks(tmp_path: Path) -> None:
+    write(tmp_path / "base", BASE)
+    write(tmp_path / "a", A)
+    write(tmp_path / "b", {W: B[W]})
+    with pytest.raises(
+        IncompatibleError, match=r"layers\.1\.w\.weight' of .*base is missing in .*b"
+    ) as error:
+        planned(tmp_path, "a", "b")
+    assert error.value.entry == 1
+    tensors, (plan, _) = merged(tmp_path, "a", "b", missing="from_base")
+    assert tensors == {W: [[3.0, 4.0]], V: [[3.0, 6.0]]}
+    assert reason(plan, V) == ("merged", "not in b, and taken there from the base")
+    record = run_merge(
+        planned(tmp_path, "a", "b", missing="from_base", method="parameter_selection"), tmp_path / "drawn"
+    )
+    assert record.tensors[1].zero_delta == (1, 2)
+
+
+@pytest.mark.parametrize("method", ["linear", "parameter_selection", "task_arithmetic"])
+def test_what_the_base_and_one_sub_model_lack(tmp_path: Path, method: str) -> None:
+    """Refused unless the recipe says otherwise; then merged from those that have it."""
+    write(tmp_path / "base", BASE)
+    write(tmp_path / "a", A | {HEAD: [[0.0] * 64]})
+    write(tmp_path / "b", B)
+    write(tmp_path / "c", B | {HEAD: [[2.0] * 64]})
+    with pytest.raises(IncompatibleError, match=r"'score\.weight' of .*a is missing in"):
+        planned(tmp_path, "a", "b", "c", method=method)
+    tensors, (_, record) = merged(tmp_path, "a", "b", "c", method=method, missing="from_base")
+    head = next(tensor for tensor in record.tensors if tensor.name == HEAD)
+    assert head.missing_in == ("b",)
+    assert head.nonfinite == (0, None, 0, None)
+    if method == "parameter_selection":
+        drawn = np.asarray(tensors[HEAD]).ravel()
+        assert head.selected == (int((drawn == 0).sum()), 0, int((drawn == 2).sum()))
+        assert (head.zero_delta, head.changed_by) == ((0, 0, 0), (0, 0, 64, 0))
+    else:
+        assert tensors[HEAD] == [[1.0] * 64]
+    assert HEAD not in merged_names(planned(tmp_path, "a", "b", "c", method=method, missing="omit"))
+
+
+def merged_names(plan: MergePlan) -> set[str]:
+    return {tensor.output.name for tensor in plan.tensors}
+
+
+def test_a_linear_sum_is_normalised_over_those_that_have_the_tensor(tmp_path: Path) -> None:
+    write(tmp_path / "base", BASE)
+    write(tmp_path / "a", A | {HEAD: [[1.0]]})
+    write(tmp_path / "b", B)
+    write(tmp_path / "c", B | {HEAD: [[4.0]]})
+    weights = [0.5, 3.0, 1.0]
+    models = [
+        {"model": name, "parameters": {"weight": weight}} for name, weight in zip("abc", weights, strict=True)
+    ]
+    recipe = {"merge_method": "linear", "base_model": "base", "models": models, "missing": "from_base"}
+    recipe["parameters"] = {"normalize": False}
+    run_merge(plan_merge(parse_recipe(recipe, tmp_path)), tmp_path / "out")
+    tensors = load_file(tmp_path / "out" / "model.safetensors")
+    assert tensors[HEAD] == pytest.approx((0.5 * 1 + 1.0 * 4) / 1.5)
+    assert tensors[W][0, 0] == 0.5 * 1 + 3 * 5 + 1 * 5
+
+
+# -- names
+
+
+@pytest.mark.parametrize(
+    "wrapped",
+    [
+        lambda name: f"module.{name}",
+        lambda name: f"_orig_mod.{name}",
+        lambda name: f"module._orig_mod.{name}",
+        lambda name: f"base_model.model.{name}",
+        lambda name: name.replace("layers.0.", "layers.0._orig_mod."),
+        lambda name: name.replace("model.", "model._fsdp_wrapped_module."),
+        lambda name: f"_forward_module.{name}",
+    ],
+)
+@pytest.mark.parametrize("who", ["base", "a"])
+def test_wrappers_are_taken_off(tmp_path: Path, wrapped: Any, who: str) -> None:
+    for name, tensors in (("base", BASE), ("a", A), ("b", B)):
+        own = {wrapped(key): value for key, value in tensors.items()} if name == who else tensors
+        write(tmp_path / name, own)
+    tensors, (plan, _) = merged(tmp_path, "a", "b")
+    assert tensors == {W: [[3.0, 4.0]], V: [[5.0, 6.0]]}
+    assert any(warning.startswith(f"{who}: ") for warning in plan.warnings), plan.warnings
+
+
+def test_a_base_without_its_head_and_prefix(tmp_path: Path) -> None:
+    """AutoModel saves the inner model: `layers.0` for `model.layers.0`."""
+    write(tmp_path / "base", {name.removeprefix("model."): value for name, value in BASE.items()})
+    write(tmp_path / "a", A | {HEAD: [[1.0]]})
+    write(tmp_path / "b", B | {HEAD: [[3.0]]})
+    tensors, (plan, _) = merged(tmp_path, "a", "b")
+    assert tensors == {W: [[3.0, 4.0]], V: [[5.0, 6.0]], HEAD: [[2.0]]}
+    assert "base: 2 of 2 names differ by the prefix 'model.', and matched without it" in plan.warnings
+
+
+def test_the_output_has_the_names_of_the_first_sub_model(tmp_path: Path) -> None:
+    bare = {name.removeprefix("model."): value for name, value in A.items()}
+    write(tmp_path / "base", BASE)
+    write(tmp_path / "a", bare)
+    write(tmp_path / "b", B)
+    tensors, _ = merged(tmp_path, "a", "b")
+    assert tensors.keys() == bare.keys()
+
+
+def test_older_spellings(tmp_path: Path) -> None:
+    write(tmp_path / "base", {W: BASE[W], "norm.gamma": [1.0], "norm.beta": [2.0], "conv.weight_g": [1.0]})
+    names = ("norm.weight", "norm.bias", "conv.parametrizations.weight.original0")
+    write(tmp_path / "a", {W: A[W], **{name: [3.0] for name in names}})
+    write(tmp_path / "b", {W: B[W], **{name: [5.0] for name in names}})
+    tensors, _ = merged(tmp_path, "a", "b", method="task_arithmetic")
+    assert tensors.keys() == {W, *names}
+    assert tensors["norm.weight"] == [1.0 + 2 + 4]
+    assert tensors["norm.bias"] == [2.0 + 1 + 3]
+
+
+def test_prefixes_that_mean_other_things_are_named_and_not_matched(tmp_path: Path) -> None:
+    write(tmp_path / "base", BASE)
+    for name, tensors in (("a", A), ("b", B)):
+        write(tmp_path / name, {n.replace("model.", "transformer."): v for n, v in tensors.items()})
+    with pytest.raises(
+        IncompatibleError, match=r"2 of 2 names differ by the prefix 'model\.' \(there"
+    ) as error:
+        planned(tmp_path, "a", "b")
+    assert "fine-tuned from this base" not in str(error.value.hint)
+
+
+def test_an_encoder_is_not_a_decoder(tmp_path: Path) -> None:
+    write(tmp_path / "base", {"encoder.w": [1.0], "decoder.w": [2.0]})
+    write(tmp_path / "a", {"encoder.w": [3.0]})
+    write(tmp_path / "b", {"decoder.w": [3.0]})
+    with pytest.raises(IncompatibleError, match="is missing in"):
+        planned(tmp_path, "a", "b")
+
+
+def test_an_adapter_that_is_not_merged_is_called_so(tmp_path: Path) -> None:
+    write(tmp_path / "base", BASE)
+    write(tmp_path / "a", A | {"model.layers.0.w.lora_A.default.weight": [[1.0]]})
+    with pytest.raises(IncompatibleError, match="holds an adapter beside the weights") as error:
+        planned(tmp_path, "a")
+    assert "merge_and_unload" in str(error.value.hint)
