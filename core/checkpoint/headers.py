@@ -1,8 +1,9 @@
-"""The header of one safetensors file, parsed with bounds and checked to the last byte.
+"""What a file of weights says of its tensors; the header of a safetensors file, checked to the last byte.
 
 Format: eight bytes with the header's length (little-endian), the header (JSON), the data. Source:
 https://huggingface.co/docs/safetensors. A file that this module accepts has every tensor's bytes
 inside it, without overlaps and without holes.
+Files that torch.save wrote are read by core.checkpoint.pickles.
 """
 
 from __future__ import annotations
@@ -10,7 +11,6 @@ from __future__ import annotations
 import json
 import threading
 from collections import Counter
-from dataclasses import dataclass
 from functools import lru_cache
 from math import prod
 from pathlib import Path
@@ -19,10 +19,13 @@ from typing import Any
 import xxhash
 
 from core.checkpoint.files import FileState, ReadFile
+from core.checkpoint.kinds import refuse_other_kinds
+from core.checkpoint.pickles import is_pickle_name, read_pickle_header
+from core.checkpoint.stored import MAX_DIMENSIONS, ShardHeader, StoredTensor, is_count, name_problem
 from core.dtypes import DTYPES, DType
 from core.errors import CheckpointError
 from core.small_files import parse_json
-from core.text import is_text, shown
+from core.text import shown
 
 __all__ = [
     "MAX_HEADER_BYTES",
@@ -33,9 +36,6 @@ __all__ = [
     "read_header_again",
 ]
 
-_MAX_DIMENSIONS = 64  # as torch has it
-_LFS_POINTER = b"version https://git-lfs"
-
 _REMEMBERED = 16_384
 """Headers: of fifty models of two hundred files each, and more."""
 
@@ -45,53 +45,11 @@ MAX_HEADER_BYTES = 25_000_000
 _MAX_HEADER_PARTS = 500_000
 """Lists, objects and commas: some eight a tensor. The largest files known have a twentieth of that."""
 
-_MAX_NAME_CHARACTERS = 1_000
-
-
-@dataclass(frozen=True, slots=True)
-class StoredTensor:
-    """Where the bytes of one tensor are.
-
-    Attributes:
-        name: its name.
-        dtype: its element type.
-        shape: its shape; () for a single number.
-        path: the file.
-        offset: of its first byte, from the beginning of the file.
-        size_bytes: of its data.
-    """
-
-    name: str
-    dtype: DType
-    shape: tuple[int, ...]
-    path: Path
-    offset: int
-    size_bytes: int
-
-
-@dataclass(frozen=True)
-class ShardHeader:
-    """One safetensors file.
-
-    Attributes:
-        path: where it is.
-        state: of the file when the header was read.
-        digest: hex XXH3-128 of the length and the header.
-        tensors: in the order of their data.
-    """
-
-    path: Path
-    state: FileState
-    digest: str
-    tensors: tuple[StoredTensor, ...]
-
-    @property
-    def size_bytes(self) -> int:
-        return self.state.size_bytes
-
 
 def read_header(path: Path) -> ShardHeader:
-    """Parse and check the header of `path`; no weights are read.
+    """Parse and check what `path`, a safetensors file or one of torch.save, says of its tensors.
+
+    No weights are read.
 
     A file that the system says is the same as before is not read again.
 
@@ -117,14 +75,16 @@ _LOCKS = tuple(threading.Lock() for _ in range(64))
 
 @lru_cache(maxsize=_REMEMBERED)
 def _read_header(path: Path, state: FileState | None) -> ShardHeader:
+    if is_pickle_name(path.name):
+        return read_pickle_header(path)
     with ReadFile(path) as file:
         if file.size_bytes < 8:
             raise _damaged(path, f"it has only {file.size_bytes} bytes")
         prefix = bytearray(8)
         file.read_into(memoryview(prefix), 0)
         length = int.from_bytes(prefix, "little")
-        if prefix == _LFS_POINTER[:8]:
-            _refuse_pointer(file)
+        if length > MAX_HEADER_BYTES or 8 + length > file.size_bytes or not length:
+            refuse_other_kinds(file, "safetensors")
         if length > MAX_HEADER_BYTES:
             raise _damaged(path, f"its header claims {length:,} bytes")
         if 8 + length > file.size_bytes:
@@ -181,9 +141,8 @@ def _parse(path: Path, raw: bytearray, *, data_start: int, file_size: int) -> tu
 
 
 def _entry(path: Path, name: str, entry: Any, data_start: int) -> StoredTensor:
-    if not is_text(name) or len(name) > _MAX_NAME_CHARACTERS:
-        what = "is not valid text" if not is_text(name) else f"has {len(name):,} characters"
-        raise _damaged(path, f"the tensor name {shown(name)} {what}")
+    if (problem := name_problem(name)) is not None:
+        raise _damaged(path, problem)
     if not isinstance(entry, dict):
         raise _damaged(path, f"the entry of tensor {name!r} is not an object", name)
     dtype_name, shape, offsets = entry.get("dtype"), entry.get("shape"), entry.get("data_offsets")
@@ -196,11 +155,11 @@ def _entry(path: Path, name: str, entry: Any, data_start: int) -> StoredTensor:
             path=path,
             tensor=name,
         )
-    if not isinstance(shape, list) or not all(_is_count(size) for size in shape):
+    if not isinstance(shape, list) or not all(is_count(size) for size in shape):
         raise _damaged(path, f"the shape of tensor {name!r} is not a list of sizes", name)
-    if len(shape) > _MAX_DIMENSIONS:
+    if len(shape) > MAX_DIMENSIONS:
         raise _damaged(path, f"tensor {name!r} has {len(shape):,} dimensions", name)
-    if not isinstance(offsets, list) or len(offsets) != 2 or not all(_is_count(at) for at in offsets):
+    if not isinstance(offsets, list) or len(offsets) != 2 or not all(is_count(at) for at in offsets):
         raise _damaged(path, f"the data offsets of tensor {name!r} are not two numbers", name)
     dtype = DTYPES[dtype_name]
     size = prod(shape) * dtype.itemsize
@@ -224,22 +183,6 @@ def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(result) != len(pairs):
         raise _RepeatedKey(Counter(key for key, _ in pairs).most_common(1)[0][0])
     return result
-
-
-def _refuse_pointer(file: ReadFile) -> None:
-    """A repository that was cloned without Git LFS has small text files in the place of the weights."""
-    start = bytearray(min(file.size_bytes, len(_LFS_POINTER)))
-    file.read_into(memoryview(start), 0)
-    if start == _LFS_POINTER:
-        raise CheckpointError(
-            f"{file.path} is a pointer of Git LFS and not the weights",
-            hint="run `git lfs pull` in its folder, or download the file itself",
-            path=file.path,
-        )
-
-
-def _is_count(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**63
 
 
 def _damaged(path: Path, what: str, tensor: str | None = None) -> CheckpointError:

@@ -112,11 +112,12 @@ class TestModelFolders:
         assert "holds an adapter (LoRA)" in said
         assert "merge_and_unload" in said
 
-    def test_pickles_only(self, workshop: Any) -> None:
+    def test_safetensors_under_the_name_of_a_pickle(self, workshop: Any) -> None:
         workshop.trio()
         folder = workshop.folder / "a"
         (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
-        assert "PyTorch pickles (pytorch_model.bin)" in workshop.refuse("plan", workshop.recipe())
+        said = workshop.refuse("plan", workshop.recipe())
+        assert f"{folder / 'pytorch_model.bin'} is a safetensors file" in said
 
     def test_several_files_without_an_index(self, workshop: Any) -> None:
         workshop.trio()

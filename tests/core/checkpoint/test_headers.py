@@ -105,8 +105,8 @@ def test_the_digest_is_of_the_header_alone(place: Path) -> None:
         (VALID[:-1], "truncated: tensor 'c' ends at byte"),
         (VALID + b"x", "1 bytes at its end belong to no tensor"),
         (b"version https://git-lfs.github.com/spec/v1\nsize 3\n", "pointer of Git LFS"),
-        (b"version something else entirely", "its header claims"),
-        (b"<!DOCTYPE html><html></html>", "its header claims"),
+        (b"version something else entirely", "is a text file and not a safetensors file"),
+        (b"<!DOCTYPE html><html></html>", "is an HTML or XML page"),
     ],
 )
 def test_damaged_files(place: Path, content: bytes, problem: str) -> None:
