@@ -11,10 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from core.checkpoint.companions import Givers, companion_warnings
 from core.checkpoint.model import CONFIG_NAME, Checkpoint, model_names, read_config
 from core.errors import IncompatibleError
 from core.plan.config_values import ERROR_KEYS, UNSAID, plain_config
 from core.plan.labels import compare_labels
+from core.plan.token_ids import compare_tokenizers
 from core.text import one_line, shown
 
 __all__ = ["check_belonging"]
@@ -55,7 +57,17 @@ def check_belonging(
         CheckpointError: a file that goes into the output is damaged.
     """
     said = _configs(models, base, tokenizer_source)
-    return [*_compare_configs(said), *compare_labels(models, base)]
+    folders = tuple(model.folder for model in models)
+    names = {model.folder: model.name for model in [*([base] if base else []), *models]}
+    if tokenizer_source is not None:
+        names.setdefault(tokenizer_source, model_names([tokenizer_source])[0])
+    givers = Givers(folders, base.folder if base else None, tokenizer_source, names)
+    return [
+        *_compare_configs(said),
+        *compare_labels(models, base),
+        *companion_warnings(givers, full=full),
+        *compare_tokenizers(models, base, tokenizer_source, full=full),
+    ]
 
 
 def _configs(models: Sequence[Checkpoint], base: Checkpoint | None, source: Path | None) -> list[_Said]:
@@ -108,7 +120,7 @@ def _compare_configs(said: Sequence[_Said]) -> list[str]:
 def _groups(
     key: str, plain: Sequence[tuple[Mapping[str, Any], Sequence[_Said]]]
 ) -> list[tuple[Any, list[_Said]]]:
-    """The different values of `key`, and who has each; who does not name it has what that is known to mean."""
+    """The different values of `key`, and who has each; unsaid ones as they are known to mean."""
     groups: list[tuple[Any, list[_Said]]] = []
     unsaid = UNSAID.get(key.rsplit("_config.", 1)[-1], _NOTHING)
     for config, members in plain:

@@ -32,6 +32,7 @@ from core.errors import (
     VerificationError,
     merge_errors_only,
 )
+from core.plan.belonging import check_belonging
 from core.plan.chunking import CHUNK_BYTES, MEMORY_BUDGET_BYTES, default_threads, usable_threads
 from core.plan.merge_plan import MergePlan
 from core.plan.planning import check_destination
@@ -170,6 +171,7 @@ class _Run:
         companions = beside.files
         chosen = devices.choose_devices(device)
         self._token.raise_if_cancelled()
+        self._compare_inputs(beside)
         staging = Staging(out, go_on=resume, take_over=take_over)
         self._goes_on = self._has_finished_parts = bool(staging.entries)
         _log.info(
@@ -182,7 +184,6 @@ class _Run:
             devices.describe(chosen),
             out,
         )
-        self._note_companions(beside)
         try:
             with merge_errors_only():
                 record = self._work(staging, companions, chosen, **how)
@@ -405,10 +406,12 @@ class _Run:
             return False  # the recipe has to change, and then it is another merge
         return isinstance(error, InputChangedError) or time.monotonic() - self._began_s > _WORTH_KEEPING_S
 
-    def _note_companions(self, beside: Companions) -> None:
-        """Say what the plan, which compares large files by pieces, did not."""
-        for warning in beside.warnings:
-            if warning not in self._plan.warnings:
+    def _compare_inputs(self, beside: Companions) -> None:
+        """Say what the plan, which compares a few tokenizers and large files by pieces, did not."""
+        plan = self._plan
+        found = check_belonging(plan.models, plan.base, plan.recipe.tokenizer_source, full=True)
+        for warning in dict.fromkeys((*found, *beside.warnings)):
+            if warning not in plan.warnings:
                 self._note(warning)
         if beside.left_out:
             names = [one_line(f"{name} ({why})") for name, why in beside.left_out.items()]
