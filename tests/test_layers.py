@@ -19,11 +19,14 @@ CORE: Mapping[str, frozenset[str]] = {
     "kernels.interface": frozenset(),
     "kernels": frozenset({"kernels.interface"}),
     "checkpoint": frozenset(),
-    "sources": frozenset({"checkpoint"}),
+    "tokenizer": frozenset({"checkpoint"}),
+    "sources": frozenset({"tokenizer", "checkpoint"}),
     "methods": frozenset({"kernels.interface"}),
     "recipe": frozenset({"methods", "kernels.interface"}),
     "table": frozenset({"methods", "kernels", "kernels.interface"}),
-    "plan": frozenset({"recipe", "methods", "table", "sources", "checkpoint", "kernels.interface"}),
+    "plan": frozenset(
+        {"recipe", "methods", "table", "sources", "tokenizer", "checkpoint", "kernels.interface"}
+    ),
     "run": frozenset({"plan", "recipe", "methods", "table", "sources", "checkpoint", "kernels.interface"}),
     "deltas": frozenset(
         {"run", "plan", "recipe", "methods", "table", "sources", "checkpoint", "kernels", "kernels.interface"}

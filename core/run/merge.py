@@ -8,6 +8,7 @@ import json
 import logging
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -17,21 +18,21 @@ import xxhash
 from core import devices, table
 from core.cancel import CancelToken
 from core.checkpoint import page_cache
-from core.checkpoint.companions import Companion, companion_files
+from core.checkpoint.companions import Companion, Companions, Givers, companion_files
 from core.checkpoint.files import WriteFile, check_unchanged, read_rows
 from core.checkpoint.listed_files import FileRecord
-from core.checkpoint.model import CONFIG_NAME, INDEX_NAME
+from core.checkpoint.model import INDEX_NAME
 from core.checkpoint.output import check_name, settle
 from core.checkpoint.staging import Staging, WrittenFile, staging_path
 from core.digest import FileDigest
 from core.errors import (
     Cancelled,
-    CheckpointError,
     InputChangedError,
     MergeError,
     VerificationError,
     merge_errors_only,
 )
+from core.plan.belonging import check_belonging
 from core.plan.chunking import CHUNK_BYTES, MEMORY_BUDGET_BYTES, default_threads, usable_threads
 from core.plan.merge_plan import MergePlan
 from core.plan.planning import check_destination
@@ -57,8 +58,8 @@ from core.run.resuming import (
 )
 from core.run.ties import settle_ties
 from core.run.work import Executor
-from core.small_files import is_there
 from core.sources.files import ColdPages
+from core.text import one_line
 
 __all__ = ["NoteCallback", "TensorCallback", "run_merge"]
 
@@ -168,9 +169,11 @@ class _Run:
             self._note(f"{out} is finished already")
             return done
         check_destination(plan, out, overwrite=overwrite, resume=resume)
-        companions = _companions(plan, out.absolute().name)
+        beside = _companions(plan, out.absolute().name)
+        companions = beside.files
         chosen = devices.choose_devices(device)
         self._token.raise_if_cancelled()
+        self._compare_inputs(beside)
         staging = Staging(out, go_on=resume, take_over=take_over)
         self._goes_on = self._has_finished_parts = bool(staging.entries)
         _log.info(
@@ -358,7 +361,7 @@ class _Run:
         if not self._are_older(datetime.fromisoformat(record.started)):
             return None
         digests = {file.name: file.digest for file in record.files}
-        small = _companions(self._plan, out.name).items()
+        small = _companions(self._plan, out.name).files.items()
         same = all(name == _CARD or digests.get(name) == companion.digest() for name, companion in small)
         return record if same else None
 
@@ -406,6 +409,18 @@ class _Run:
             return False  # the recipe has to change, and then it is another merge
         return isinstance(error, InputChangedError) or time.monotonic() - self._began_s > _WORTH_KEEPING_S
 
+    def _compare_inputs(self, beside: Companions) -> None:
+        """Say what the plan, which compares a few tokenizers and large files by pieces, did not."""
+        plan = self._plan
+        found = check_belonging(plan.models, plan.base, plan.recipe.tokenizer_source, full=True)
+        for warning in dict.fromkeys((*found, *beside.warnings)):
+            if warning not in plan.warnings:
+                self._note(warning)
+        if beside.left_out:
+            names = [one_line(f"{name} ({why})") for name, why in beside.left_out.items()]
+            more = f" and {len(names) - 10:,} more" if len(names) > 10 else ""
+            self._note(f"left where they are: {', '.join(names[:10])}{more}")
+
     def _note(self, sentence: str) -> None:
         _log.info("%s", sentence)
         if self._on_note is not None:
@@ -426,25 +441,19 @@ def _reserve_bytes(plan: MergePlan, first: Mapping[str, Any]) -> int:
     return 2 * lines + 4 * len(json.dumps(first)) + 256 * 1024
 
 
-def _companions(plan: MergePlan, title: str) -> dict[str, Companion]:
-    source = plan.recipe.tokenizer_source or plan.models[0].folder
-    config_source = plan.models[0].folder
-    if is_there(source / CONFIG_NAME, CheckpointError):
-        config_source = source
-    files = dict(
-        companion_files(
-            source,
-            config_source,
-            vocabulary=plan.vocabulary,
-            unties=plan.unties,
-            dtype_name=plan.out_dtype.torch_name if plan.out_dtype else "float32",
-            inputs=plan.input_folders,
-        )
+def _companions(plan: MergePlan, title: str) -> Companions:
+    models = tuple(model.folder for model in plan.models)
+    found = companion_files(
+        Givers(models, plan.base.folder if plan.base else None, plan.recipe.tokenizer_source, plan.names),
+        vocabulary=plan.vocabulary,
+        unties=plan.unties,
+        dtype_name=plan.out_dtype.torch_name if plan.out_dtype else "float32",
+        inputs=plan.input_folders,
     )
-    files[_CARD] = Companion.of_bytes(model_card(plan, title))
+    files = {**found.files, _CARD: Companion.of_bytes(model_card(plan, title))}
     if plan.index is not None:
         files[INDEX_NAME] = Companion.of_bytes(plan.index)
-    return files
+    return replace(found, files=files)
 
 
 def _inputs(plan: MergePlan) -> tuple[InputRecord, ...]:

@@ -11,7 +11,7 @@ from feeding import plain, target
 from ground import Ground
 
 from core import plan_merge
-from core.checkpoint.companions import companion_files
+from core.checkpoint.companions import Givers, companion_files
 from core.checkpoint.headers import encode_header, read_header_again
 from core.checkpoint.model import Checkpoint, open_checkpoint
 from core.checkpoint.private_paths import PrivatePaths
@@ -97,7 +97,9 @@ def _config(ground: Ground, data: bytes) -> None:
 
 def _copied(folder: Path, name: str) -> bytes | None:
     """What becomes of a small file of a model in the output; None where it is copied as it is."""
-    files = companion_files(folder, folder, vocabulary=5, dtype_name="float32", unties=True, inputs=[folder])
+    files = companion_files(
+        Givers((folder,)), vocabulary=5, dtype_name="float32", unties=True, inputs=[folder]
+    ).files
     for file in files.values():
         assert file.size_bytes == sum(map(len, file.chunks()))
     return files[name].data

@@ -18,7 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from core.checkpoint.companions import companion_files
+from core.checkpoint.companions import Givers, companion_files
 from core.checkpoint.output import check_output
 from core.errors import MergeError
 from core.plan.planning import plan_merge
@@ -37,8 +37,8 @@ def _model(folder: Path) -> None:
         plan_merge(parse_recipe(data, folder))
     finally:
         files = companion_files(
-            folder / "model", folder / "model", vocabulary=4, dtype_name="float32", inputs=[folder / "model"]
-        )
+            Givers((folder / "model",)), vocabulary=4, dtype_name="float32", inputs=[folder / "model"]
+        ).files
         for companion in files.values():
             assert companion.size_bytes == sum(len(piece) for piece in companion.chunks())
 

@@ -1,0 +1,36 @@
+"""Parts of a large JSON file, without parsing the rest: a tokenizer's merges are most of it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+
+__all__ = ["parts_of"]
+
+_STRING = rb'"(?:[^"\\]++|\\.)*+"'
+_FLAT = rb'(?:[^"\[\]{}]++|' + _STRING + rb")*+"
+_ONE_DEEP = rb'(?:[^"\[\]{}]++|' + _STRING + rb"|\[" + _FLAT + rb"\]|\{" + _FLAT + rb"\})*+"
+_INSIDE = re.compile(_ONE_DEEP, re.DOTALL)
+_SKIPPED = (b"merges",)
+
+
+def parts_of(data: bytes, keys: Sequence[str]) -> Iterator[tuple[str, bytes]]:
+    """Each list or object in `data` that one of `keys` holds, at any depth, with its key.
+
+    Lists and objects in it have only plain values in them. What looks like a key within such a part, or in
+    the merges, is text of the tokenizer's.
+
+    Raises:
+        ValueError: such a part does not end, or is nested more deeply.
+    """
+    names = b"|".join([*(key.encode() for key in keys), *_SKIPPED])
+    bulk = re.compile(rb'"(' + names + rb')"\s*+:\s*+(?=[\[{])')
+    at = 0
+    while found := bulk.search(data, at):
+        inside = _INSIDE.match(data, found.end() + 1)
+        end = len(data) if inside is None else inside.end() + 1
+        if end > len(data) or data[end - 1 : end] not in (b"]", b"}"):
+            raise ValueError("is not valid JSON")
+        if found[1] not in _SKIPPED:
+            yield found[1].decode(), data[found.end() : end]
+        at = end
