@@ -1,12 +1,11 @@
 """The fields of a recipe, each checked: one sentence that names the field for what is not understood.
 
-The errors carry the field's key, but for those of `read_path`, which is asked for more than one field: there
-the caller gives the address.
+The errors carry the field's key.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from math import isfinite
 from pathlib import Path
 from typing import Any
@@ -14,48 +13,16 @@ from typing import Any
 from core.draws import MAX_SEED
 from core.dtypes import DType, dtype_from_recipe_name
 from core.errors import RecipeError, addressed
-from core.text import is_text, nearest, shown
+from core.recipe.references import read_path
+from core.text import shown
 
 __all__ = [
     "read_choice",
     "read_dtype",
-    "read_path",
     "read_seed",
     "read_tokenizer_source",
     "read_zero_tolerance",
-    "refuse_unknown",
-    "same_folder",
 ]
-
-
-def read_path(value: Any, folder: Path, where: str) -> Path:
-    """A model folder; a relative one is relative to `folder`."""
-    if isinstance(value, dict) and isinstance(value.get("model"), dict):  # mergekit's long form
-        refuse_unknown(value, ("model",), f"{where}: ", unsupported=("lora", "override_architecture"))
-        refuse_unknown(value["model"], ("path",), f"{where}: ", unsupported=("revision",))
-        value = value["model"].get("path")
-    if not isinstance(value, str) or not value:
-        raise RecipeError(f"{where} must be the path of a model folder, not {shown(value)}")
-    if not is_text(value):
-        raise RecipeError(f"{where} {shown(value)} is not valid text", hint="rename the folder")
-    if "\0" in value:
-        raise RecipeError(f"{where} {shown(value)} is not a path")
-    try:
-        path = Path(value).expanduser()
-    except RuntimeError:
-        raise RecipeError(
-            f"{where} {shown(value)} is in the home folder of someone who is not known here",
-            hint="write the whole path, or ./ before a folder whose name begins with ~",
-        ) from None
-    return path if path.is_absolute() else folder / path
-
-
-def same_folder(one: Path, other: Path) -> bool:
-    """Whether both are one folder, which need not be there."""
-    try:
-        return one.samefile(other)  # whatever the spelling, on disks that ignore case as well
-    except (OSError, ValueError):
-        return one == other
 
 
 @addressed(field="seed")
@@ -119,34 +86,7 @@ def read_tokenizer_source(value: Any, base: Path | None, folder: Path) -> Path |
     if value == "union":
         raise RecipeError(
             "tokenizer_source: union is not supported",
-            hint="leave it out for the first sub-model's tokenizer, or name a model folder",
+            hint="name the model folder whose tokenizer the result is to have, or write base: the result "
+            "is the same where the models have one vocabulary",
         )
     return read_path(value, folder, "tokenizer_source")
-
-
-def refuse_unknown(
-    data: Mapping[Any, Any], known: Iterable[str], where: str, unsupported: Iterable[str] = ()
-) -> None:
-    """Refuse a key of `data` that is not `known`, with the nearest known one.
-
-    Args:
-        data: what the recipe holds there.
-        known: the keys that are understood.
-        where: begins the sentence; "" for the recipe's own keys, which are fields themselves.
-        unsupported: keys that mean something to mergekit.
-    """
-    for key in data:
-        if key in known:
-            continue
-        field = key if not where and isinstance(key, str) else None
-        if key in unsupported:
-            raise RecipeError(
-                f"{where}the key {key!r} of mergekit is not supported",
-                hint="name whole models under models" if key in {"slices", "modules"} else "leave it out",
-                field=field,
-            )
-        raise RecipeError(
-            f"{where}unknown key {shown(key)}",
-            hint=nearest(key, known) or f"the keys are: {', '.join(known)}",
-            field=field,
-        )

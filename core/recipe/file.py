@@ -8,7 +8,7 @@ from typing import Any
 
 from core.errors import RecipeError, merge_errors_only
 from core.recipe.recipe import Recipe, parse_recipe
-from core.recipe.yaml_values import NotYaml, read_yaml
+from core.recipe.yaml_values import NotYaml, SeveralDocuments, read_yaml
 from core.small_files import read_small
 
 __all__ = ["MAX_RECIPE_BYTES", "load_recipe"]
@@ -32,6 +32,14 @@ def load_recipe(path: str | Path) -> Recipe:
         data: Any = read_yaml(content.decode())
     except UnicodeDecodeError as error:
         raise RecipeError(f"{path} is not UTF-8 text", hint="name a YAML file", path=path) from error
+    except SeveralDocuments as error:
+        raise RecipeError(
+            f"{path} holds several documents, the second from line {error.line} on, as mergekit-multimerge "
+            "takes them, and a recipe is one merge",
+            hint="write each into a file of its own and merge one after the other; where a later one lists "
+            "an earlier one by its name, list that one's output folder",
+            path=path,
+        ) from error
     except NotYaml as error:
         where = f", line {error.line}," if error.line else ""
         raise RecipeError(f"{path}{where} is not valid YAML: {error}", path=path) from error

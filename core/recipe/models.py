@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from core.errors import RecipeError, addressed
 from core.methods import MethodSpec
-from core.recipe.fields import read_path, refuse_unknown, same_folder
+from core.recipe.references import read_path, same_folder
 from core.recipe.rules import ParameterSetting, read_setting
-from core.text import nearest, shown
 
 __all__ = ["ModelEntry", "read_models", "read_parameters"]
+
+_LONGEST_QUOTED = 200
+"""Characters of what a hint says again."""
 
 
 @dataclass(frozen=True)
@@ -73,41 +75,25 @@ def _place(folder: Path) -> Hashable:
 
 def _entry(item: Any, method: MethodSpec, folder: Path, where: str) -> ModelEntry:
     if not isinstance(item, dict):
-        raise RecipeError(f"{where} is not a mapping", hint="write it as `- model: FOLDER`")
-    refuse_unknown(item, ("model", "parameters"), f"{where}: ")
+        name = item if isinstance(item, str) and len(item) < _LONGEST_QUOTED else "FOLDER"
+        raise RecipeError(f"{where} is not a mapping", hint=f"write it as `- model: {name}`")
     if item.get("model") is None:
         raise RecipeError(f"{where} names no model", hint="write it as `- model: FOLDER`")
     path = read_path(item["model"], folder, f"{where}: model")
-    parameters = read_parameters(item.get("parameters"), method, f"{where}: parameters", scopes=("model",))
+    parameters = read_parameters(item.get("parameters"), method, f"{where}: parameters")
     return ModelEntry(path, parameters)
 
 
 @addressed(field="parameters")
-def read_parameters(
-    value: Any, method: MethodSpec, where: str, scopes: tuple[str, ...]
-) -> dict[str, ParameterSetting]:
+def read_parameters(value: Any, method: MethodSpec, where: str) -> dict[str, ParameterSetting]:
+    """The settings in `value`, whose names were looked at before (see core.recipe.keys)."""
     if value is None:
         return {}
     if not isinstance(value, dict):
         raise RecipeError(f"{where} is not a mapping of names to values")
-    known = [spec.name for spec in method.parameters if spec.scope in scopes]
     result: dict[str, ParameterSetting] = {}
     for name, given in value.items():
-        spec = method.parameter(name) if isinstance(name, str) else None
-        if spec is None:
-            raise RecipeError(
-                f"{where}: {method.name} has no parameter {shown(name)}",
-                hint=nearest(name, known) or _parameters_hint(known),
-            )
-        if spec.scope not in scopes:
-            raise RecipeError(
-                f"{where}: {name} is one value for the whole merge",
-                hint="move it to the recipe's own parameters",
-                field=spec.name,
-            )
-        result[spec.name] = read_setting(given, spec, f"{where}.{name}")
+        spec = method.parameter(name)
+        if spec is not None:
+            result[spec.name] = read_setting(given, spec, f"{where}.{name}")
     return result
-
-
-def _parameters_hint(known: Sequence[str]) -> str:
-    return f"it has: {', '.join(known)}" if known else "leave it out"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -15,35 +16,17 @@ from core.methods import MethodSpec, ParameterValue
 from core.recipe.fields import (
     read_choice,
     read_dtype,
-    read_path,
     read_seed,
     read_tokenizer_source,
     read_zero_tolerance,
-    refuse_unknown,
-    same_folder,
 )
+from core.recipe.keys import find_obstacles, obstacle_of, refuse, refuse_other_file
 from core.recipe.method_name import read_method
 from core.recipe.models import ModelEntry, read_models, read_parameters
+from core.recipe.references import read_path, same_folder
 from core.recipe.rules import ParameterSetting, Setting, setting_data
 
 __all__ = ["ModelEntry", "Recipe", "parse_recipe", "recipe_as_dict", "recipe_warnings"]
-
-_KEYS = (
-    "merge_method",
-    "base_model",
-    "models",
-    "parameters",
-    "dtype",
-    "out_dtype",
-    "tokenizer_source",
-    "seed",
-    "zero_tolerance",
-    "nonfinite",
-    "vocab",
-    "missing",
-)
-_MERGEKIT_KEYS = ("slices", "modules", "tokenizer", "chat_template", "metadata", "name")
-"""Keys of mergekit that mean something there and are not supported here."""
 
 
 @dataclass(frozen=True)
@@ -146,8 +129,7 @@ def parse_recipe(data: Any, folder: Path) -> Recipe:
             "the recipe is not a mapping of keys to values",
             hint="begin with a line such as merge_method: linear",
         )
-    refuse_unknown(data, _KEYS, "", unsupported=_MERGEKIT_KEYS)
-    method = read_method(data.get("merge_method"))
+    method = _method(data)
     base = None
     if data.get("base_model") is not None:
         with addressed(field="base_model"):
@@ -158,7 +140,7 @@ def parse_recipe(data: Any, folder: Path) -> Recipe:
             hint=_base_hint(method, data.get("models")),
             field="base_model",
         )
-    parameters = read_parameters(data.get("parameters"), method, "parameters", scopes=("merge", "model"))
+    parameters = read_parameters(data.get("parameters"), method, "parameters")
     models = read_models(data.get("models"), method, folder, base)
     if not models:
         raise RecipeError(
@@ -188,6 +170,18 @@ def parse_recipe(data: Any, folder: Path) -> Recipe:
     if not recipe.ruled:  # else the values of each tensor are checked when it is planned
         method.check(recipe.values_for("", 0.0), None)
     return recipe
+
+
+def _method(data: Mapping[Any, Any]) -> MethodSpec:
+    """The method; all that is not understood beside it is refused together with it."""
+    refuse_other_file(data)
+    try:
+        method = read_method(data.get("merge_method"))
+    except RecipeError as error:
+        refuse(chain([obstacle_of(error, "merge_method")], find_obstacles(data, None)))
+        raise
+    refuse(find_obstacles(data, method))
+    return method
 
 
 def recipe_as_dict(recipe: Recipe, names: Mapping[Path, str] | None = None) -> dict[str, Any]:

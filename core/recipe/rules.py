@@ -16,6 +16,7 @@ the even one of two that are as near; mergekit refuses those.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from math import isfinite
@@ -23,7 +24,7 @@ from typing import Any
 
 from core.errors import RecipeError, addressed
 from core.methods.spec import ParameterSpec, ParameterValue
-from core.recipe.fields import refuse_unknown
+from core.recipe.keys import refuse_unknown
 from core.text import is_text, shown
 
 __all__ = [
@@ -120,7 +121,7 @@ def read_setting(value: Any, spec: ParameterSpec, where: str) -> ParameterSettin
         RecipeError: with one sentence that names the field, which is called `where`.
     """
     if not isinstance(value, list | dict):
-        return spec.check(value, where)
+        return spec.check(_as_read(value, spec), where)
     with addressed(field=spec.name):
         conditions = _conditions(value, spec, where)
     first = conditions[0]
@@ -183,6 +184,26 @@ def _gradient(values: list[Any], spec: ParameterSpec, where: str) -> tuple[float
 
 
 def _number(value: Any, spec: ParameterSpec, where: str) -> float | int:
-    number = spec.check(value, where)
+    number = spec.check(_as_read(value, spec), where)
     assert not isinstance(number, str)  # what is no number has no rules
     return number
+
+
+def _as_read(value: Any, spec: ParameterSpec) -> Any:
+    """A number or flag that stands in quotes, which mergekit takes as one; all else as it is."""
+    if not isinstance(value, str) or len(value) > _LONGEST_TEXT:
+        return value
+    text = value.strip()
+    if spec.kind == "flag":
+        return _FLAGS.get(text.lower(), value)
+    if spec.kind == "int" and _WHOLE.fullmatch(text):
+        return int(text)
+    return float(text) if spec.kind == "float" and _NUMBER.fullmatch(text) else value
+
+
+_LONGEST_TEXT = 100
+_WHOLE = re.compile(r"[-+]?[0-9]+")
+_NUMBER = re.compile(r"[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?")
+_FLAGS = dict.fromkeys(("1", "on", "t", "true", "y", "yes"), True)
+_FLAGS |= dict.fromkeys(("0", "off", "f", "false", "n", "no"), False)
+"""As pydantic reads them, with which mergekit does."""

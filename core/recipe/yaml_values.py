@@ -13,7 +13,7 @@ import yaml
 
 from core.text import shown
 
-__all__ = ["Dumper", "NotYaml", "read_yaml"]
+__all__ = ["Dumper", "NotYaml", "SeveralDocuments", "read_yaml"]
 
 _MAX_VALUES = 150_000
 _DEEPEST = 50
@@ -66,8 +66,12 @@ class NotYaml(Exception):
             self.line = min(self.line, last_line)  # the end of the text is said to be in the line after it
 
 
+class SeveralDocuments(NotYaml):
+    """Text that would be YAML, but says more than one thing. `line` is where the second one begins."""
+
+
 def read_yaml(text: str) -> Any:
-    """The one document in `text`; None where it is empty.
+    """The one document in `text` that is not empty; None where all are.
 
     Raises:
         NotYaml: it is not YAML, has tags of programs, repeats a key, or says too much.
@@ -103,14 +107,16 @@ class _Reading:
 
     def document(self) -> Any:
         self._next()  # the stream begins
-        if isinstance(self._next(), yaml.StreamEndEvent):
-            return None
-        value = self._value(self._next(), 0)
-        self._next()  # the document ends
-        after = self._next()
-        if not isinstance(after, yaml.StreamEndEvent):
-            raise NotYaml("but found another document", after.start_mark)
-        return value
+        found = None
+        while not isinstance(begin := self._next(), yaml.StreamEndEvent):
+            event = self._next()
+            if found is not None and not (isinstance(event, yaml.ScalarEvent) and not event.value):
+                raise SeveralDocuments("but found another document", begin.start_mark)
+            self._named.clear()
+            value = self._value(event, 0)
+            found = value if found is None else found
+            self._next()  # the document ends
+        return found
 
     def _value(self, event: Any, depth: int) -> Any:
         self._counted(1, event)

@@ -225,14 +225,14 @@ class TestValues:
         )
 
     @pytest.mark.parametrize(
-        "value", [-1, 101, 10**400, 1.5, 1.0, True, "3", None, float("nan"), [1, "2"], {"value": -1}]
+        "value", [-1, 101, 10**400, 1.5, 1.0, True, "3.5", None, float("nan"), [1, "two"], {"value": -1}]
     )
     def test_resamples(self, value: Any) -> None:
         assert "parameters.resamples" in _refused({**SELECTION, "parameters": {"resamples": value}})
 
     @pytest.mark.parametrize(
         "value",
-        [-1, float("nan"), float("inf"), 10**400, HUGE, True, "1", "abc", None, [1, -2], {"value": None}],
+        [-1, float("nan"), float("inf"), 10**400, HUGE, True, "1,5", "abc", None, [1, -2], {"value": None}],
     )
     def test_weight(self, value: Any) -> None:
         assert "models, entry 2: parameters.weight" in _refused(_weights(1, value))
@@ -249,8 +249,15 @@ class TestValues:
         assert parse_recipe(_weights(2, -1, method=LINEAR), HERE).plain_value("weight") == (2.0, -1.0)
 
     def test_normalize(self) -> None:
-        assert "true or false" in _refused({**LINEAR, "parameters": {"normalize": "yes"}})
-        for said, meant in ((False, False), (0.0, False), (1.0, True), (1, True)):
+        assert "true or false" in _refused({**LINEAR, "parameters": {"normalize": "perhaps"}})
+        for said, meant in (
+            (False, False),
+            (0.0, False),
+            (1.0, True),
+            (1, True),
+            ("No", False),
+            ("true", True),
+        ):
             recipe = parse_recipe({**LINEAR, "parameters": {"normalize": said}}, HERE)
             assert recipe.plain_value("normalize") is meant
         assert "true or false" in _refused({**LINEAR, "parameters": {"normalize": 0.5}})

@@ -177,7 +177,7 @@ class TestRefusals:
             ([{"value": 1}, 2], "parameters.weight, entry 2 is 2 in a list of conditions", "{value: 2}"),
             ([{"value": {"value": 1}}], "entry 1: value must be one value, not {'value': 1}", ""),
             ([[1, 2], [3]], "parameters.weight, entry 1 must be one value, not [1, 2]", ""),
-            ([0.5, "1"], "parameters.weight, entry 2 must be a number, not '1'", ""),
+            ([0.5, "1;"], "parameters.weight, entry 2 must be a number, not '1;'", ""),
             ([{"value": [1, True]}], "entry 1: value, entry 2 must be a number, not true", ""),
         ],
     )

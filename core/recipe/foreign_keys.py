@@ -1,0 +1,185 @@
+"""What other programs' merge files hold: their keys, and what each would mean here.
+
+Of mergekit: its version 0.1.5 from PyPI (`config.py`, `options.py`, `moe/config.py`, `evo/config.py` and the
+specs of its methods).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+__all__ = ["MERGEKIT_KEYS", "MERGEKIT_OPTIONS", "OTHER_FILES", "PARAMETERS_OF", "REFERENCE_KEYS"]
+
+
+def _slices_hint(value: Any) -> str:
+    """Files that take all layers of every model are many, and mean the same without slices."""
+    whole = isinstance(value, list) and len(value) == 1 and isinstance(value[0], dict)
+    sources = value[0].get("sources") if whole else None
+    ranges = [
+        source.get("layer_range") if isinstance(source, dict) else None
+        for source in (sources if isinstance(sources, list) else ())
+    ]
+    if ranges and all(one == ranges[0] and isinstance(one, list) and one[:1] == [0] for one in ranges):
+        return (
+            "if that slice has all layers, list its models under models instead, each with its own "
+            "parameters, and put the slice's parameters under parameters: that is the same merge"
+        )
+    return (
+        "models merges all layers of the models that it lists; a model of other layers cannot be made here, "
+        "and has to be made with mergekit"
+    )
+
+
+def _tokenizer_hint(value: Any) -> str:
+    source = value.get("source") if isinstance(value, dict) else None
+    said = isinstance(value, dict) and (value.get("tokens") or value.get("pad_to_multiple_of"))
+    if not said and source not in (None, "union"):
+        return (
+            "where the models have one vocabulary, write tokenizer_source in its place with the same source: "
+            "it takes the tokenizer's files and leaves the embeddings as they are"
+        )
+    return (
+        "without it the embeddings are merged as they are, which is the same only where the models have one "
+        "vocabulary and none of its tokens gets another embedding; tokenizer_source says whose tokenizer the "
+        "result has"
+    )
+
+
+_MERGE_FIRST = (
+    "merge the adapter into the model first, with peft's merge_and_unload and save_pretrained, and name the "
+    "folder of the result"
+)
+
+REFERENCE_KEYS = {
+    "lora": ("it puts an adapter on the model", _MERGE_FIRST),
+    "revision": (
+        "it names one of several versions of a model on the Hub",
+        "download that revision, as with `hf download MODEL --revision REVISION --local-dir FOLDER`, and "
+        "name its folder",
+    ),
+    "override_architecture": (
+        "it says which table of names mergekit takes",
+        "take it out: tensors are matched by the names in the files here, so that it changes nothing",
+    ),
+}
+"""Keys that mergekit has beside the path of a model: what each is, and what to do."""
+
+MERGEKIT_KEYS: dict[str, tuple[str, str | Callable[[Any], str]]] = {
+    "slices": ("it puts a model together from layers", _slices_hint),
+    "modules": (
+        "it merges the parts of a model in different ways",
+        "if all parts are merged alike, write what stands below its first name in its place; filters give "
+        "parts of a model parameters of their own",
+    ),
+    "tokenizer": ("it rearranges the embeddings for another vocabulary", _tokenizer_hint),
+    "chat_template": (
+        "it gives the result another chat template",
+        "without it the result has its models' own; for another one name as tokenizer_source a folder that "
+        "has a model's config and tokenizer files and that template as chat_template.jinja",
+    ),
+    "layer_range": ("it takes some of the layers", "models merges all layers of the models that it lists"),
+    "sources": ("it is a part of slices", "list whole models under models, to merge all their layers"),
+    "residual_weight": ("it is a part of slices", "it changes nothing, in mergekit either"),
+    "lora": (
+        "it puts an adapter on a model",
+        _MERGE_FIRST,
+    ),
+    "adapter": (
+        "it puts an adapter on a model",
+        _MERGE_FIRST,
+    ),
+}
+"""What each key is, and what to do, or a function of its value that says so."""
+
+_DEVICE = "the device is chosen with --device on the command line, or in the window"
+_NOTHING = "take the line out: here nothing depends on it"
+
+MERGEKIT_OPTIONS = {
+    "allow_crimes": "take the line out: models of different architectures are not merged here",
+    "async_write": _NOTHING,
+    "clone_tensors": _NOTHING,
+    "copy_tokenizer": "take the line out: the tokenizer is always copied",
+    "cuda": _DEVICE,
+    "device": _DEVICE,
+    "gpu_rich": _DEVICE,
+    "lazy_unpickle": _NOTHING,
+    "lora_merge_cache": "take the line out; an adapter has to be merged into its model before the merge",
+    "lora_merge_dtype": "take the line out; an adapter has to be merged into its model before the merge",
+    "low_cpu_memory": _DEVICE,
+    "multi_gpu": _DEVICE,
+    "num_threads": "their number is chosen with --threads on the command line, or in the window",
+    "out_shard_size": "their size is chosen with --shard-size on the command line, or in the window",
+    "quiet": _NOTHING,
+    "random_seed": "write it as `seed: NUMBER`",
+    "read_to_gpu": _DEVICE,
+    "safe_serialization": "take the line out: the result is always written as safetensors",
+    "transformers_cache": "take the line out, and name the models' folders",
+    "trust_remote_code": "take the line out: no code that comes with a model is run here",
+    "unsafe_truncate_embeddings": "take the line out: embeddings of different sizes are never cut here",
+    "verbosity": "use -v on the command line",
+    "write_model_card": "take the line out: a model card is always written",
+    "write_threads": _NOTHING,
+}
+"""By name, what to do: options of its command line that people put into files."""
+
+_TASK_VECTORS = ("weight", "normalize", "lambda")
+_SPARSE = (*_TASK_VECTORS, "density", "rescale")
+
+PARAMETERS_OF: dict[str, tuple[str, ...]] = {
+    "linear": ("weight", "normalize"),
+    "task_arithmetic": _TASK_VECTORS,
+    "slerp": ("t",),
+    "ties": _SPARSE,
+    "dare_ties": _SPARSE,
+    "dare_linear": _SPARSE,
+    "breadcrumbs": (*_SPARSE, "gamma"),
+    "breadcrumbs_ties": (*_SPARSE, "gamma"),
+    "della": (*_SPARSE, "epsilon"),
+    "della_linear": (*_SPARSE, "epsilon"),
+    "sce": ("select_topk",),
+    "model_stock": ("filter_wise",),
+    "nuslerp": ("weight", "nuslerp_flatten", "nuslerp_row_wise"),
+    "multislerp": ("weight", "normalize_weights", "eps"),
+    "karcher": ("max_iter", "tol"),
+    "passthrough": ("scale",),
+    "nearswap": ("t",),
+    "arcee_fusion": (),
+    "ram": ("epsilon",),
+    "ramplus_tl": ("epsilon", "r", "alpha"),
+}
+"""Of each method of mergekit those parameters that change its result."""
+
+_MOE = "a file of mergekit-moe, which makes a mixture of experts: that is not supported"
+_ONE_MODEL = (
+    "to merge the models themselves, which makes one model of the same size, write merge_method and models"
+)
+
+OTHER_FILES: tuple[tuple[tuple[str, ...], str, str], ...] = (
+    (
+        ("experts",),
+        _MOE,
+        _ONE_MODEL,
+    ),
+    (
+        ("gate_mode",),
+        _MOE,
+        _ONE_MODEL,
+    ),
+    (
+        ("genome",),
+        "a file of mergekit-evolve, which searches for a merge: that is not supported",
+        "merge with the file that its search writes, best_config.yaml",
+    ),
+    (
+        ("layer_slices",),
+        "a file of bakllama, which puts a model together from layers: that is not supported",
+        "to merge all layers of models, write merge_method and models",
+    ),
+    (
+        ("modelpool",),
+        "a file of FusionBench",
+        "write merge_method, base_model and models: the models that it lists",
+    ),
+)
+"""(keys, what it is, what to do) of files that are not a recipe for one merge of whole models."""

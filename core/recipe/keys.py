@@ -1,0 +1,266 @@
+"""The keys of a recipe: those that are understood, and what to say of the others, all of them at once.
+
+mergekit passes over keys and parameters that it does not know. Here each is refused as what it is: a key of
+mergekit's that is not supported, an option of its command line, a parameter in the wrong place, or a slip.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from itertools import islice
+from typing import Any
+
+from core.errors import RecipeError
+from core.methods import MethodSpec
+from core.recipe.foreign_keys import (
+    MERGEKIT_KEYS,
+    MERGEKIT_OPTIONS,
+    OTHER_FILES,
+    PARAMETERS_OF,
+    REFERENCE_KEYS,
+)
+from core.text import nearest, shown
+
+__all__ = ["KEYS", "find_obstacles", "obstacle_of", "refuse", "refuse_other_file", "refuse_unknown"]
+
+KEYS = (
+    "merge_method",
+    "base_model",
+    "models",
+    "parameters",
+    "dtype",
+    "out_dtype",
+    "tokenizer_source",
+    "seed",
+    "zero_tolerance",
+    "nonfinite",
+    "vocab",
+    "missing",
+)
+_ENTRY_KEYS = ("model", "parameters")
+_SAID_ONLY = frozenset({"name", "metadata"})
+"""What mergekit lets a file say beside the merge."""
+
+_NO_EFFECT = frozenset({"int8_mask"})
+"""Parameters of mergekit that change no result: what is computed in between has another type."""
+
+_MOST = 6
+"""Of so many keys it is said what they are; of the others how many there are."""
+
+
+@dataclass(frozen=True)
+class Obstacle:
+    """A key that is in the way.
+
+    Attributes:
+        key: as a sentence shows it.
+        sentence: what it is.
+        hint: what to do.
+        field, entry: its address, as errors have it.
+    """
+
+    key: str
+    sentence: str
+    hint: str
+    field: str | None = None
+    entry: int | None = None
+
+
+Maker = Callable[[], Obstacle]
+"""Says what an obstacle is when it is asked: looking for the nearest of all keys takes its time."""
+
+
+def refuse(makers: Iterable[Maker]) -> None:
+    """Raise one RecipeError that names every obstacle, where there are any, and says what the first are."""
+    every = iter(makers)
+    first = [maker() for maker in islice(every, _MOST)]
+    if not first:
+        return
+    more = sum(1 for _ in every)
+    sentences = [obstacle.sentence for obstacle in first]
+    message, hint = sentences[0], first[0].hint
+    if len(first) > 1:
+        and_more = f"; and {more:,} more" if more else ""
+        message = f"{len(first) + more:,} things are not understood: {'; '.join(sentences)}{and_more}"
+        hint = "; ".join(dict.fromkeys(f"{obstacle.key}: {obstacle.hint}" for obstacle in first))
+    raise RecipeError(message, hint=hint, field=first[0].field, entry=first[0].entry)
+
+
+def obstacle_of(error: RecipeError, key: str) -> Maker:
+    """What `error` says of `key`."""
+    return lambda: Obstacle(key, error.message, error.hint or "", error.field, error.entry)
+
+
+def refuse_unknown(data: Mapping[Any, Any], known: Iterable[str], where: str) -> None:
+    """Refuse the keys of `data` that are not `known`, with the nearest known ones.
+
+    Args:
+        data: what the recipe holds there.
+        known: the keys that are understood.
+        where: begins the sentence.
+    """
+    known = tuple(known)
+    refuse(partial(_unknown, key, known, where) for key in data if key not in known)
+
+
+def find_obstacles(data: Mapping[Any, Any], method: MethodSpec | None) -> Iterator[Maker]:
+    """The keys of a recipe, of its parameters and of its models that are not understood.
+
+    Args:
+        data: the recipe.
+        method: None for one that is not known, whose parameters are not looked at.
+    """
+    for key, value in data.items():
+        if key not in KEYS and key not in _SAID_ONLY:
+            yield partial(_of_recipe, key, value, method)
+    for field in ("base_model", "tokenizer_source"):
+        yield from _in_reference(data.get(field), field, field, None)
+    yield from _in_parameters(data.get("parameters"), method, "parameters", ("merge", "model"), None)
+    models = data.get("models")
+    for number, item in enumerate(models if isinstance(models, list) else ()):
+        if not isinstance(item, dict):
+            continue
+        where = f"models, entry {number + 1}"
+        for key, value in item.items():
+            if key not in _ENTRY_KEYS:
+                yield partial(_of_entry, key, value, method, f"{where}: ", number)
+        yield from _in_reference(item.get("model"), f"{where}: model", "models", number)
+        inside = item.get("parameters")
+        yield from _in_parameters(inside, method, f"{where}: parameters", ("model",), number)
+
+
+def refuse_other_file(data: Mapping[Any, Any]) -> None:
+    """Refuse what is the file of another program, whose keys say so."""
+    for keys, what, hint in OTHER_FILES:
+        if "models" not in data and all(key in data for key in keys):
+            raise RecipeError(f"the recipe is {what}", hint=hint, field=keys[0])
+
+
+# -- one key
+
+
+def _of_recipe(key: Any, value: Any, method: MethodSpec | None) -> Obstacle:
+    field = key if isinstance(key, str) else None
+    name = _name(key)
+    if name in MERGEKIT_KEYS:
+        what, hint = MERGEKIT_KEYS[name]
+        said = hint if isinstance(hint, str) else hint(value)
+        sentence = f"the key {shown(key)} of mergekit is not supported yet: {what}"
+        return Obstacle(shown(key), sentence, said, field)
+    if name in MERGEKIT_OPTIONS:
+        sentence = f"{shown(key)} is an option of mergekit's command line, without effect in its files"
+        return Obstacle(shown(key), sentence, MERGEKIT_OPTIONS[name], field)
+    if _is_parameter(name, method):
+        sentence = f"{shown(key)} is a parameter, and stands outside of parameters"
+        return Obstacle(shown(key), sentence, f"write it as `parameters: {{{name}: …}}`", field)
+    return _unknown(key, KEYS, "", also=MERGEKIT_KEYS, field=field)
+
+
+def _of_entry(key: Any, value: Any, method: MethodSpec | None, where: str, entry: int) -> Obstacle:
+    name = _name(key)
+    if name in REFERENCE_KEYS:
+        what, hint = REFERENCE_KEYS[name]
+        sentence = f"{where}the key {shown(key)} of mergekit is not supported yet: {what}"
+    elif name == "layer_range":
+        sentence = (
+            f"{where}the key {shown(key)} of mergekit is not supported yet: it takes some of the layers"
+        )
+        hint = "without it all layers are merged, which is another model where it left some out"
+    elif _is_parameter(name, method):
+        sentence = f"{where}{shown(key)} is a parameter, and stands outside of the entry's parameters"
+        hint = f"write it as `parameters: {{{name}: …}}` below the model"
+    elif name in ("path", "name", "source_model"):
+        sentence, hint = f"{where}unknown key {shown(key)}", "did you mean 'model'?"
+    else:
+        return _unknown(key, _ENTRY_KEYS, where, also=REFERENCE_KEYS, entry=entry, field="models")
+    return Obstacle(shown(key), sentence, hint, "models", entry)
+
+
+def _in_reference(value: Any, where: str, field: str, entry: int | None) -> Iterator[Maker]:
+    """The keys of mergekit's long form of a model: {model: {path, revision}, lora, override_architecture}."""
+    if not isinstance(value, dict) or "model" not in value:
+        return
+    inner = value["model"] if isinstance(value["model"], dict) else {}
+    for part, known in ((value, ("model",)), (inner, ("path",))):
+        for key, given in part.items():
+            if key not in known and not (given is None and key in REFERENCE_KEYS):
+                yield partial(_of_reference, key, known, f"{where}: ", field, entry)
+
+
+def _of_reference(key: Any, known: tuple[str, ...], where: str, field: str, entry: int | None) -> Obstacle:
+    if key in REFERENCE_KEYS:
+        what, hint = REFERENCE_KEYS[key]
+        sentence = f"{where}the key {shown(key)} of mergekit is not supported yet: {what}"
+        return Obstacle(shown(key), sentence, hint, field, entry)
+    return _unknown(key, known, where, also=REFERENCE_KEYS, field=field, entry=entry)
+
+
+def _in_parameters(
+    value: Any, method: MethodSpec | None, where: str, scopes: tuple[str, ...], entry: int | None
+) -> Iterator[Maker]:
+    if method is None or not isinstance(value, dict):
+        return
+    for name in value:
+        spec = method.parameter(name) if isinstance(name, str) else None
+        if name in _NO_EFFECT and spec is None:
+            continue
+        if spec is None or spec.scope not in scopes:
+            yield partial(_of_parameter, name, method, where, scopes, entry)
+
+
+def _of_parameter(
+    name: Any, method: MethodSpec, where: str, scopes: tuple[str, ...], entry: int | None
+) -> Obstacle:
+    known = [spec.name for spec in method.parameters if spec.scope in scopes]
+    listed = f"it has: {', '.join(known)}" if known else "it has none"
+    sentence = f"{where}: {method.name} has no parameter {shown(name)}"
+    field = "parameters"
+    own = PARAMETERS_OF.get(method.name)
+    if isinstance(name, str) and method.parameter(name) is not None:
+        sentence, field = f"{where}: {name} is one value for the whole merge", name
+        hint = "move it to the recipe's own parameters"
+    elif name in KEYS:
+        hint = "it is a key of the recipe: write it outside of parameters"
+    elif own is not None and name in own:
+        sentence = f"{where}: the parameter {shown(name)} of mergekit's {method.name} is not supported yet"
+        hint = f"without it the result is another one; {listed}"
+    elif isinstance(name, str) and (others := [one for one, has in PARAMETERS_OF.items() if name in has]):
+        sentence += f": it belongs to {', '.join(others[:3])}{' and others' if len(others) > 3 else ''}"
+        hint = (
+            f"mergekit passes over it for {method.name}, so that the result is the same without it"
+            if own is not None
+            else f"{method.name} does nothing of the kind"
+        )
+        hint = f"{hint}; {listed}"
+    else:
+        hint = nearest(name, known) or listed
+    return Obstacle(shown(name), sentence, hint, field, entry)
+
+
+def _unknown(
+    key: Any,
+    known: Iterable[str],
+    where: str,
+    also: Iterable[str] = (),
+    field: str | None = None,
+    entry: int | None = None,
+) -> Obstacle:
+    """A slip; `also` are keys of mergekit's that may have been meant."""
+    known, also = tuple(known), tuple(also)
+    hint = nearest(key, (*known, *also)) or f"the keys are: {', '.join(known)}"
+    meant = next((name for name in also if hint == f"did you mean {name!r}?"), None)
+    if meant is not None:
+        hint += f" It is a key of mergekit that is not supported yet; the keys here are: {', '.join(known)}"
+    return Obstacle(shown(key), f"{where}unknown key {shown(key)}", hint, field, entry)
+
+
+def _name(key: Any) -> str:
+    """A key as mergekit's files spell it; its command line has hyphens."""
+    return key.strip("-").replace("-", "_") if isinstance(key, str) and len(key) < 100 else ""
+
+
+def _is_parameter(name: str, method: MethodSpec | None) -> bool:
+    of_method = method is not None and method.parameter(name) is not None
+    return of_method or any(name in has for has in PARAMETERS_OF.values())

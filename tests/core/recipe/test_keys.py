@@ -1,0 +1,253 @@
+"""Keys of mergekit's files and of other programs': all in the way are named at once, as what they are."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from core.errors import RecipeError
+from core.methods import METHODS
+from core.recipe.file import load_recipe
+from core.recipe.recipe import parse_recipe, recipe_as_dict
+
+HERE = Path("/recipes")
+LINEAR: dict[str, Any] = {"merge_method": "linear", "models": [{"model": "a"}, {"model": "b"}]}
+TASKS = {**LINEAR, "merge_method": "task_arithmetic", "base_model": "base"}
+SELECTION = {**TASKS, "merge_method": "parameter_selection"}
+
+
+def refused(data: dict[str, Any]) -> RecipeError:
+    with pytest.raises(RecipeError) as raised:
+        parse_recipe(data, HERE)
+    assert "leave it out" not in str(raised.value.hint)
+    return raised.value
+
+
+def entry(**more: Any) -> dict[str, Any]:
+    return {**LINEAR, "models": [{"model": "a"}, {"model": "b", **more}]}
+
+
+class TestAllAtOnce:
+    def test_of_every_level(self) -> None:
+        data = {
+            **TASKS,
+            "chat_template": "auto",
+            "seeed": 1,
+            "parameters": {"density": 0.5, "lamda": 1},
+            "models": [{"model": "a", "weight": 0.5}, {"model": {"model": "b", "lora": "c"}}],
+        }
+        error = refused(data)
+        assert error.message == (
+            "6 things are not understood: the key 'chat_template' of mergekit is not supported yet: it gives "
+            "the result another chat template; unknown key 'seeed'; parameters: task_arithmetic has no "
+            "parameter 'density': it belongs to ties, dare_ties, dare_linear and others; parameters: "
+            "task_arithmetic has no parameter 'lamda'; models, entry 1: 'weight' is a parameter, and stands "
+            "outside of the entry's parameters; models, entry 2: model: the key 'lora' of mergekit is not "
+            "supported yet: it puts an adapter on the model"
+        )
+        for hint in ("'seeed': did you mean 'seed'?", "'lamda': did you mean 'lambda'?", "'lora': merge the"):
+            assert hint in str(error.hint)
+        assert (error.field, error.entry) == ("chat_template", None)
+
+    def test_with_the_method(self) -> None:
+        error = refused({"merge_method": "passthrough", "slices": [], "dtype": "bfloat16"})
+        assert error.message == (
+            "2 things are not understood: merge_method 'passthrough' is a method of mergekit that is not "
+            "supported yet; the key 'slices' of mergekit is not supported yet: it puts a model together "
+            "from layers"
+        )
+        assert str(error.hint).startswith("merge_method: one of: ")
+
+    def test_one_alone_is_one_sentence(self) -> None:
+        error = refused({**LINEAR, "dtyp": "float16"})
+        assert (error.message, error.hint) == ("unknown key 'dtyp'", "did you mean 'dtype'?")
+
+    def test_of_many_it_is_said_how_many(self) -> None:
+        begun = time.perf_counter()
+        error = refused({**LINEAR, **{f"seed{'x' * 60}{at}": 1 for at in range(50_000)}})
+        assert time.perf_counter() - begun < 1
+        assert error.message.startswith("50,000 things are not understood: ")
+        assert error.message.endswith("; and 49,994 more")
+        assert len(error.message) < 1000
+
+
+class TestKeysOfMergekit:
+    @pytest.mark.parametrize(
+        ("key", "value", "what", "hint"),
+        [
+            ("slices", [], "from layers", "has to be made with mergekit"),
+            ("modules", {}, "in different ways", "write what stands below its first name"),
+            ("chat_template", "chatml", "another chat template", "tokenizer_source"),
+            ("tokenizer", {"source": "base"}, "rearranges", "write tokenizer_source in its place"),
+            ("tokenizer", {"source": "union"}, "rearranges", "only where the models have one vocabulary"),
+            ("tokenizer", {"source": "base", "tokens": {"<x>": {}}}, "rearranges", "only where the models"),
+            ("tokenizer", {"pad_to_multiple_of": 64}, "rearranges", "only where the models have one"),
+            ("lora", "x", "adapter", "merge_and_unload"),
+        ],
+    )
+    def test_of_a_recipe(self, key: str, value: Any, what: str, hint: str) -> None:
+        error = refused({**LINEAR, key: value})
+        assert error.message.startswith(f"the key '{key}' of mergekit is not supported yet: it ")
+        assert what in error.message
+        assert hint in str(error.hint)
+        assert error.field == key
+
+    def test_slices_with_all_layers_are_the_same_as_models(self) -> None:
+        source = [{"model": name, "layer_range": [0, 32]} for name in ("a", "b")]
+        data = {"merge_method": "slerp", "base_model": "a", "slices": [{"sources": source}]}
+        assert "list its models under models instead" in str(refused(data).hint)
+        data["slices"] = [{"sources": [{**source[0], "layer_range": [8, 16]}]}]
+        assert "has to be made with mergekit" in str(refused(data).hint)
+
+    @pytest.mark.parametrize(
+        ("key", "hint"),
+        [
+            ("cuda", "--device"),
+            ("random_seed", "`seed: NUMBER`"),
+            ("random-seed", "`seed: NUMBER`"),
+            ("out_shard_size", "--shard-size"),
+            ("trust_remote_code", "no code that comes with a model is run"),
+            ("allow_crimes", "different architectures"),
+            ("--allow-crimes", "different architectures"),
+            ("lora_merge_cache", "before the merge"),
+            ("lazy_unpickle", "nothing depends on it"),
+        ],
+    )
+    def test_options_of_its_command_line(self, key: str, hint: str) -> None:
+        error = refused({**LINEAR, key: True})
+        assert error.message == (
+            f"'{key}' is an option of mergekit's command line, without effect in its files"
+        )
+        assert hint in str(error.hint)
+
+    @pytest.mark.parametrize(
+        ("more", "said"),
+        [
+            ({"revision": "main"}, "it names one of several versions"),
+            ({"layer_range": [0, 8]}, "it takes some of the layers"),
+            ({"lora": "c"}, "it puts an adapter on the model"),
+            ({"weight": 0.5}, "is a parameter, and stands outside of the entry's parameters"),
+            ({"density": 0.5}, "is a parameter, and stands outside of the entry's parameters"),
+        ],
+    )
+    def test_of_an_entry(self, more: dict[str, Any], said: str) -> None:
+        error = refused(entry(**more))
+        assert error.message.startswith("models, entry 2: ")
+        assert said in error.message
+        assert (error.field, error.entry) == ("models", 1)
+
+    def test_a_parameter_outside_of_parameters(self) -> None:
+        error = refused({**LINEAR, "normalize": False})
+        assert error.message == "'normalize' is a parameter, and stands outside of parameters"
+        assert error.hint == "write it as `parameters: {normalize: …}`"
+        assert not parse_recipe({**LINEAR, "parameters": {"normalize": False}}, HERE).plain_value("normalize")
+
+    def test_a_key_inside_of_parameters(self) -> None:
+        error = refused({**LINEAR, "parameters": {"dtype": "float32"}})
+        assert error.hint == "it is a key of the recipe: write it outside of parameters"
+
+    def test_a_slip_for_one_that_is_not_supported(self) -> None:
+        hint = str(refused({**LINEAR, "chat_templat": "auto"}).hint)
+        assert hint.startswith(
+            "did you mean 'chat_template'? It is a key of mergekit that is not supported yet"
+        )
+
+
+class TestParametersOfOtherMethods:
+    def test_that_mergekit_passes_over(self) -> None:
+        error = refused({**TASKS, "parameters": {"density": 0.5}})
+        assert error.message == (
+            "parameters: task_arithmetic has no parameter 'density': it belongs to ties, dare_ties, "
+            "dare_linear and others"
+        )
+        assert "mergekit passes over it for task_arithmetic" in str(error.hint)
+        assert "the result is the same without it" in str(error.hint)
+
+    def test_of_a_method_that_mergekit_has_not(self) -> None:
+        error = refused({**SELECTION, "parameters": {"epsilon": 0.1}})
+        assert "it belongs to della, della_linear, ram and others" in error.message
+        assert error.hint == "parameter_selection does nothing of the kind; it has: weight, resamples"
+
+    def test_of_this_method_and_not_built(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setitem(METHODS, "task_arithmetic", METHODS["task_arithmetic"])
+        monkeypatch.setattr("core.recipe.keys.PARAMETERS_OF", {"task_arithmetic": ("rescale_all",)})
+        error = refused({**TASKS, "parameters": {"rescale_all": True}})
+        assert (
+            "the parameter 'rescale_all' of mergekit's task_arithmetic is not supported yet" in error.message
+        )
+        assert "without it the result is another one" in str(error.hint)
+
+
+class TestAsMergekitTakesThem:
+    def test_what_a_file_only_says(self) -> None:
+        more = {"name": "mine", "metadata": {"author": ["x"]}, "parameters": {"int8_mask": True}}
+        assert parse_recipe({**LINEAR, **more}, HERE) == parse_recipe(LINEAR, HERE)
+        inside = entry(parameters={"int8_mask": 1.0, "weight": 2})
+        assert parse_recipe(inside, HERE).plain_value("weight") == (1.0, 2.0)
+
+    def test_numbers_in_quotes(self) -> None:
+        recipe = parse_recipe(entry(parameters={"weight": ["0.5", " 1e-3 "]}), HERE)
+        assert recipe.models[1].parameters["weight"].conditions[0].values == (0.5, 0.001)
+        recipe = parse_recipe({**SELECTION, "parameters": {"weight": "2", "resamples": "3"}}, HERE)
+        assert (recipe.plain_value("weight"), recipe.resamples) == ((2.0, 2.0), 3)
+
+    @pytest.mark.parametrize("text", ["", "one", "nan", "inf", "1_0", "0x1", "1e400", "٣", "1" * 5000])
+    def test_texts_that_are_no_number(self, text: str) -> None:
+        assert "parameters.weight" in refused(entry(parameters={"weight": text})).message
+
+    @pytest.mark.parametrize("name", ["bfloat16", "float16", "float32", "float64", "torch.float32"])
+    def test_its_names_of_types(self, name: str) -> None:
+        recipe = parse_recipe({**LINEAR, "dtype": name, "out_dtype": name}, HERE)
+        assert recipe_as_dict(recipe)["dtype"] == name.removeprefix("torch.")
+
+    def test_a_model_as_a_plain_text(self) -> None:
+        assert refused({**LINEAR, "models": ["org/a"]}).hint == "write it as `- model: org/a`"
+
+
+class TestOtherFiles:
+    @pytest.mark.parametrize(
+        ("data", "what"),
+        [
+            ({"base_model": "a", "gate_mode": "hidden", "experts": [{"source_model": "b"}]}, "mergekit-moe"),
+            ({"merge_method": "moe", "experts": []}, "mergekit-moe"),
+            ({"genome": {"models": ["a"]}, "tasks": []}, "mergekit-evolve"),
+            ({"layer_slices": []}, "bakllama"),
+            ({"method": {"_target_": "x"}, "modelpool": {}}, "FusionBench"),
+        ],
+    )
+    def test_is_called_what_it_is(self, data: dict[str, Any], what: str) -> None:
+        error = refused(data)
+        assert error.message.startswith(f"the recipe is a file of {what}") or what == "bakllama"
+        assert error.hint
+
+    def test_several_documents(self, tmp_path: Path) -> None:
+        path = tmp_path / "many.yaml"
+        path.write_text("merge_method: linear\nname: first\n---\nmerge_method: slerp\n")
+        with pytest.raises(RecipeError, match="several documents, the second from line 3 on") as raised:
+            load_recipe(path)
+        assert "a file of its own" in str(raised.value.hint)
+
+    @pytest.mark.parametrize("text", ["---\n{}---\n", "---\n---\n{}", "{}---\n---\n", "{}...\n"])
+    def test_documents_that_say_nothing(self, tmp_path: Path, text: str) -> None:
+        path = tmp_path / "one.yaml"
+        path.write_text(text.replace("{}", "merge_method: linear\nmodels: [{model: a}]\n"))
+        assert load_recipe(path).method.name == "linear"
+
+
+_NAMES = """
+fisher fisher_merging regmean regmean_plusplus adamerging layer_wise_adamerging dare dare_linear_x widen
+twin pcb_merging emr emr_merging consensus_ta consensus_ties star tall_mask model_soup greedy_soup
+git_rebasin zipit evolutionary lorahub knots iso_c iso_cts tsv tsv_m wudi concrete_task_arithmetic TIES-
+Merging ties_svd dare_task_arithmetic lerp nlerp nslerp weighted_slerp linear_ties linear_dare dare-linear
+simple_average weighted_sum add_difference layershuffle rotated_linear
+"""
+
+
+@pytest.mark.parametrize("name", _NAMES.split())
+def test_a_method_of_the_field_never_gets_the_name_of_another_one(name: str) -> None:
+    error = refused({**LINEAR, "merge_method": name})
+    assert error.message.startswith(f"merge_method '{name}' is ")
+    assert error.hint == f"one of: {', '.join(METHODS)}"
