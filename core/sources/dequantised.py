@@ -42,6 +42,13 @@ class Dequantised:
     block: tuple[int, int]
 
     @property
+    def scaled_by(self) -> str:
+        """What has a scale of its own: "tensor", "row" or "block"."""
+        if self.block == (1, self.columns):
+            return "tensor" if self.rows * self.columns == self.codes.size_bytes == self.columns else "row"
+        return "block"
+
+    @property
     def dtype(self) -> DType:
         return DTYPES["BF16"]
 
@@ -79,7 +86,8 @@ class Dequantised:
         # covers a code that is still to be read.
         read(self.codes, first_element, buffer[elements:])
         dequantise(
-            np.frombuffer(buffer, np.uint8),
+            np.frombuffer(buffer, np.uint8)[elements:],
+            np.frombuffer(buffer, np.uint16),
             _values_of_codes(self.codes.dtype),
             _values_of_scales(scales, self.scale.dtype).reshape(-1, width),
             first_element,
@@ -108,7 +116,8 @@ def _values_of_codes(dtype: DType) -> Array:
     values[magnitude >= dtype.first_nonfinite] = np.nan
     if dtype.infinity == dtype.first_nonfinite:
         values[magnitude == dtype.infinity] = np.inf
-    return np.where(words & 0x80, -values, values).astype(np.float32)
+    result: Array = np.where(words & 0x80, -values, values).astype(np.float32)
+    return result
 
 
 def _values_of_scales(data: bytearray, dtype: DType) -> Array:

@@ -13,13 +13,30 @@ __all__ = ["dequantise"]
 
 Array = NDArray[Any]
 
-_PIECE = 1024
-"""Elements that are converted at once, from memory of their own, so that the loop is vectorised."""
+_PIECE = 2048
+"""Elements that are multiplied before they are rounded: their products stay in the fastest cache."""
+
+
+@njit(nogil=True, cache=True)
+def _multiply(codes: Array, values: Array, scale: Any, products: Array) -> None:
+    for at in range(codes.size):
+        products[at] = values[codes[at]] * scale
+
+
+@njit(nogil=True, cache=True)
+def _round(products: Array, words: Array) -> None:
+    """The bits of float32 numbers to those of bfloat16, to nearest even."""
+    for at in range(words.size):
+        bits = products[at]
+        rounded = (bits + np.uint32(0x7FFF) + ((bits >> np.uint32(16)) & np.uint32(1))) >> np.uint32(16)
+        is_nan = (bits & np.uint32(0x7FFFFFFF)) > np.uint32(0x7F800000)
+        words[at] = np.uint16(0x7FC0) if is_nan else np.uint16(rounded)
 
 
 @njit(nogil=True, cache=True)
 def dequantise(
-    data: Array,
+    codes: Array,
+    words: Array,
     values: Array,
     scales: Array,
     first_element: int,
@@ -29,36 +46,32 @@ def dequantise(
     block_rows: int,
     block_columns: int,
 ) -> None:
-    """Turn the codes in the second half of `data` into bfloat16 words that fill it all.
+    """Turn FP8 codes into bfloat16 words.
 
     Args:
-        data: [2 · elements] bytes.
+        codes: [elements] uint8; may lie in the second half of the memory of `words`, of which nothing is
+            written before it was read.
+        words: [elements] uint16.
         values: [256] of the codes, float32.
         scales: [rows of blocks, blocks in a row] float32, from row `first_scale_row` of all on.
         first_element: of the tensor, that the first code is.
         rows, columns: of a matrix.
         block_rows, block_columns: of a block.
     """
-    elements = data.size // 2
-    codes = np.empty(_PIECE, np.uint8)
-    bits = np.empty(_PIECE, np.float32)
-    words = np.empty(_PIECE, np.uint16)
+    products = np.empty(_PIECE, np.float32)
+    bits = products.view(np.uint32)
     scale_rows = (rows + block_rows - 1) // block_rows
-    at = 0
-    while at < elements:
-        row = (first_element + at) // columns
-        column = (first_element + at) % columns
+    done = held = 0  # products up to `done`, of which so many are held and not yet rounded
+    while done < codes.size:
+        row = (first_element + done) // columns
+        column = (first_element + done) % columns
         scale_row = row // rows * scale_rows + row % rows // block_rows - first_scale_row
         scale = scales[scale_row, column // block_columns]
-        size = min(_PIECE, elements - at, columns - column, block_columns - column % block_columns)
-        codes[:size] = data[elements + at : elements + at + size]
-        for number in range(size):
-            bits[number] = values[codes[number]] * scale
-        products = bits.view(np.uint32)
-        for number in range(size):
-            product = products[number]
-            rounded = product + np.uint32(0x7FFF) + ((product >> np.uint32(16)) & np.uint32(1))
-            is_nan = (product & np.uint32(0x7FFFFFFF)) > np.uint32(0x7F800000)
-            words[number] = np.uint16(0x7FC0) if is_nan else np.uint16(rounded >> np.uint32(16))
-        data[2 * at : 2 * (at + size)] = words[:size].view(np.uint8)
-        at += size
+        run = min(columns - column, block_columns - column % block_columns)
+        size = min(run, codes.size - done, _PIECE - held)
+        _multiply(codes[done : done + size], values, scale, products[held : held + size])
+        done += size
+        held += size
+        if held == _PIECE or done == codes.size:
+            _round(bits[:held], words[done - held : done])
+            held = 0
