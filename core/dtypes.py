@@ -63,6 +63,7 @@ _ALL = (
     _ieee("F16", 2, "float16", 5, 10, 0x7E00),
     _ieee("F8_E5M2", 1, "float8_e5m2", 5, 2, 0x7F),
     DType("F8_E4M3", 1, "float8_e4m3fn", 4, 3, infinity=0x7E, first_nonfinite=0x7F, nan=0x7F),
+    DType("F8_E8M0", 1, "float8_e8m0fnu"),  # powers of two alone: scales, never weights
     DType("BOOL", 1, "bool"),
     DType("U8", 1, "uint8"),
     DType("I8", 1, "int8"),
