@@ -7,7 +7,16 @@ from collections.abc import Iterable, Mapping
 
 __all__ = ["find_embedding", "layer_of", "layer_positions", "tied_heads"]
 
-_LAYER = re.compile(r"^((?:.*?\.)?(?:layers?|h|blocks?|block_list))\.([0-9]{1,9})\.(.+)$")
+_STACKS = (
+    "layers?|h|blocks?|block_list",
+    r"\w+_blocks?",  # of diffusion models: transformer_blocks, single_transformer_blocks, down_blocks
+    "resnets|attentions",  # of their middle block, which has no number
+    "resblocks",  # open_clip
+    "layer[0-9]",  # the stages of a ResNet: layer1.0, layer1.1, layer2.0
+    "albert_layer_groups",
+    "(?:encoder|decoder|transformer)_layers?",
+)
+_LAYER = re.compile(rf"^((?:.*?\.)??(?:{'|'.join(_STACKS)}))\.([0-9]{{1,9}})\.(.+)$")
 
 _EMBEDDINGS = (
     "embed_tokens.weight",

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from core.deltas.module_kinds import Position, kind_rank, module_kind, position_of
+from core.deltas.module_kinds import MODULE_KINDS, Position, kind_rank, module_kind, position_of
 
 __all__ = ["Cell", "Column", "LayerGrid"]
 
@@ -17,9 +18,22 @@ Cell = tuple[int, int]
 _IN, _OUT, _OTHER, _ALL = "in", "out", "other", "all"
 _OUTSIDE = {_OUT: "behind the layers", _OTHER: "outside the layers"}
 
-_FIRST = re.compile(r"embed|patch|(?:^|\.)(?:stem|conv\d)|(?:^|\.)w[tp]e$", re.IGNORECASE)
-_LAST = re.compile(r"norm|(?:^|\.)ln_f|pooler|predictions", re.IGNORECASE)
-_EARLY_STACK = re.compile(r"encoder|vision|visual|audio", re.IGNORECASE)
+_FIRST = re.compile(
+    r"embed|patch|(?:^|\.)(?:\w*stem|conv\d|conv_in|conv_layers|feature_(?:extractor|projection))(?:\.|$)|"
+    r"_in(?:\.|$)|(?:^|\.)w[tp]e$",
+    re.IGNORECASE,
+)
+_LAST = re.compile(
+    r"norm|(?:^|\.)ln_(?:f|final)|pooler|predictions|_out(?:\.|$)|final|(?:text|visual)_projection",
+    re.IGNORECASE,
+)
+_BEFORE = ("embeddings", "position embeddings", "patch embeddings")
+_EARLY_STACK = re.compile(r"encoder|vision|visual|audio|down_blocks|input_blocks", re.IGNORECASE)
+_LATE_STACK = re.compile(r"single_|up_blocks|output_blocks", re.IGNORECASE)
+
+_MOST_NAMED = 40
+_REST = "other modules"
+"""The row of what is left where a network has more than `_MOST_NAMED` kinds that are not known."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +60,8 @@ class LayerGrid:
     Embeddings and the like stand in a first column of their own, the last norm and the head in one behind the
     layers, and what else lies outside them, such as a projector between two towers, in a last one. An encoder
     and a decoder, or the towers of a multimodal model, have columns of their own, encoders first. A network
-    whose names say nothing of layers is one column.
+    whose names say nothing of layers is one column. Of kinds that are not known, the most frequent have rows
+    of their own; there are never hundreds of rows.
 
     Attributes:
         columns: [C]
@@ -62,7 +77,7 @@ class LayerGrid:
     def of(cls, names: Iterable[str]) -> LayerGrid:
         """The grid of the tensors `names`, which are in the order of the model."""
         positions = {name: position_of(name) for name in names}
-        kinds = {name: module_kind(name) for name in positions}
+        kinds = _kinds(positions)
         rows = sorted(dict.fromkeys(kinds.values()), key=kind_rank)
         columns = _columns(positions.values(), {_side(name, positions[name]) for name in positions})
         number_of = {(column.stack, column.layer): number for number, column in enumerate(columns)}
@@ -97,6 +112,16 @@ class LayerGrid:
         return " · ".join(parts) or "all modules"
 
 
+def _kinds(names: Iterable[str]) -> dict[str, str]:
+    """The kind of each tensor, the rarest ones that are not known as one where there are too many."""
+    kinds = {name: module_kind(name) for name in names}
+    unknown = Counter(kind for kind in kinds.values() if kind not in MODULE_KINDS)
+    if len(unknown) <= _MOST_NAMED:
+        return kinds
+    named = {kind for kind, _ in unknown.most_common(_MOST_NAMED - 1)}.union(MODULE_KINDS)
+    return {name: kind if kind in named else _REST for name, kind in kinds.items()}
+
+
 def _side(name: str, position: Position) -> str | None:
     """Where a tensor outside the layers stands; None for one inside."""
     if position.layer is not None:
@@ -104,7 +129,7 @@ def _side(name: str, position: Position) -> str | None:
     kind = module_kind(name)
     if kind == "head":
         return _OUT
-    if kind == "embeddings" or _FIRST.search(position.module):
+    if kind in _BEFORE or _FIRST.search(position.module):
         return _IN
     return _OUT if _LAST.search(position.module) else _OTHER
 
@@ -120,7 +145,7 @@ def _columns(positions: Iterable[Position], sides: set[str | None]) -> list[Colu
     if len(layers) > 1:
         prefixes = {stack: f"{short} " for stack, short in zip(layers, _short(list(layers)), strict=True)}
     columns = [Column(_IN, "before the layers", None, None)] if _IN in sides else []
-    for stack, numbers in sorted(layers.items(), key=lambda item: not _EARLY_STACK.search(item[0])):
+    for stack, numbers in sorted(layers.items(), key=lambda item: _when(item[0])):
         columns += [
             Column(f"{prefixes[stack]}{number}", f"{prefixes[stack]}layer {number}", stack, number)
             for number in sorted(numbers)
@@ -128,10 +153,18 @@ def _columns(positions: Iterable[Position], sides: set[str | None]) -> list[Colu
     return [*columns, *(Column(side, name, None, None) for side, name in _OUTSIDE.items() if side in sides)]
 
 
+def _when(stack: str) -> int:
+    """Sorts stacks in the order of the computation, as far as their names say it."""
+    return 0 if _EARLY_STACK.search(stack) else 2 if _LATE_STACK.search(stack) else 1
+
+
 def _short(stacks: Sequence[str]) -> list[str]:
-    """What tells the stacks apart: "encoder" and "decoder" of "encoder.block" and "decoder.block"."""
+    """What tells the stacks apart: "encoder" and "decoder" of "encoder.block" and "decoder.block".
+
+    A number says nothing without what it counts: "stages.0" of "encoder.stages.0.layers".
+    """
     parts = [stack.split(".") for stack in stacks]
     for at in range(min(len(part) for part in parts)):
         if len({part[at] for part in parts}) == len(parts):
-            return [part[at] for part in parts]
+            return [".".join(part[at - part[at].isdigit() : at + 1]) for part in parts]
     return list(stacks)

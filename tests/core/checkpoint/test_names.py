@@ -2,8 +2,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from core.checkpoint.model import hub_id, model_names
-from core.checkpoint.names import find_embedding, tied_heads
+from core.checkpoint.names import find_embedding, layer_of, layer_positions, tied_heads
 
 CACHE = Path("/cache/hub/models--meta-llama--Llama-2-7b-hf/snapshots/8a0442e")
 
@@ -34,3 +36,35 @@ def test_heads_and_embeddings_are_recognised() -> None:
     assert tied_heads(gpt2) == {"lm_head.weight": "transformer.wte.weight"}
     assert tied_heads(llama | {"lm_head.weight": (9, 4)}) == {}
     assert find_embedding({"a.weight": (2, 2)}) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "place"),
+    [
+        ("model.layers.3.mlp.up_proj.weight", ("model.layers", 3, "mlp.up_proj.weight")),
+        ("decoder.block.1.layer.2.wo", ("decoder.block", 1, "layer.2.wo")),
+        ("block.1.layer.2.wo", ("block", 1, "layer.2.wo")),
+        (
+            "albert.encoder.albert_layer_groups.0.albert_layers.0.ffn.bias",
+            ("albert.encoder.albert_layer_groups", 0, "albert_layers.0.ffn.bias"),
+        ),
+        ("visual.transformer.resblocks.11.ln_1.bias", ("visual.transformer.resblocks", 11, "ln_1.bias")),
+        ("single_transformer_blocks.2.proj_mlp.bias", ("single_transformer_blocks", 2, "proj_mlp.bias")),
+        (
+            "down_blocks.1.attentions.0.transformer_blocks.0.attn1.to_q.weight",
+            ("down_blocks", 1, "attentions.0.transformer_blocks.0.attn1.to_q.weight"),
+        ),
+        ("mid_block.resnets.1.conv1.weight", ("mid_block.resnets", 1, "conv1.weight")),
+        ("layer2.0.conv1.weight", ("layer2", 0, "conv1.weight")),
+        ("wav2vec2.feature_extractor.conv_layers.0.conv.weight", None),
+        ("vision_model.head.mlp.0.weight", None),
+    ],
+)
+def test_layers_are_recognised(name: str, place: tuple[str, int, str] | None) -> None:
+    assert layer_of(name) == place
+
+
+def test_layers_of_every_stack_have_positions() -> None:
+    names = [f"transformer.resblocks.{layer}.ln_1.bias" for layer in range(3)]
+    names += [f"visual.transformer.resblocks.{layer}.ln_1.bias" for layer in range(2)]
+    assert list(layer_positions(names).values()) == [0.0, 0.5, 1.0, 0.0, 1.0]

@@ -44,7 +44,7 @@ def test_layers_stand_between_what_lies_before_and_behind_them() -> None:
         "attention q",
         "mlp up",
         "mlp down",
-        "odd.one",
+        "one",
         "norms",
         "head",
     )
@@ -95,6 +95,11 @@ def test_stacks_have_columns_of_their_own() -> None:
         ("transformer.ln_f.weight", "out"),
         ("model.norm.weight", "out"),
         ("lm_head.weight", "out"),
+        ("lm_head.dense.bias", "out"),
+        ("vision_model.embeddings.position_embedding.weight", "in"),
+        ("wav2vec2.feature_extractor.conv_layers.0.conv.weight", "in"),
+        ("conv_in.weight", "in"),
+        ("conv_out.weight", "out"),
         ("multi_modal_projector.linear_1.weight", "other"),
     ],
 )
@@ -111,6 +116,53 @@ def test_towers_are_told_apart_by_the_first_part_that_differs() -> None:
         ]
     )
     assert [column.label for column in grid.columns] == ["vision_tower 0", "language_model 0"]
+
+
+@pytest.mark.parametrize(
+    ("names", "labels"),
+    [
+        (
+            ["albert.encoder.albert_layer_groups.0.albert_layers.0.ffn.weight"],
+            ["0"],
+        ),
+        (
+            ["transformer.resblocks.0.ln_1.bias", "visual.transformer.resblocks.0.ln_1.bias"],
+            ["visual 0", "transformer 0"],
+        ),
+        (
+            [
+                "single_transformer_blocks.0.attn.to_q.weight",
+                "transformer_blocks.0.attn.to_q.weight",
+                "transformer_blocks.1.attn.to_q.weight",
+            ],
+            ["transformer_blocks 0", "transformer_blocks 1", "single_transformer_blocks 0"],
+        ),
+        (
+            [
+                "down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_q.weight",
+                "down_blocks.0.resnets.1.conv1.weight",
+                "up_blocks.0.resnets.0.conv1.weight",
+            ],
+            ["down_blocks 0", "up_blocks 0"],
+        ),
+        (
+            ["net.encoder.stages.0.layers.0.dwconv.weight", "net.encoder.stages.1.layers.0.dwconv.weight"],
+            ["stages.0 0", "stages.1 0"],
+        ),
+    ],
+)
+def test_layers_by_other_names_are_layers(names: list[str], labels: list[str]) -> None:
+    assert [column.label for column in LayerGrid.of(names).columns] == labels
+
+
+def test_a_network_of_unknown_names_has_rows_but_not_hundreds() -> None:
+    letters = [first + second for first in "abcdefghijklmnopqrst" for second in "abcdefghijklmnopqrst"]
+    rare = [f"model.layers.0.part.{name}x.weight" for name in letters]
+    often = [f"model.layers.{layer}.part.often.{end}" for layer in range(3) for end in ("weight", "bias")]
+    grid = LayerGrid.of([*rare, *often])
+    assert len(grid.kinds) == 40
+    assert grid.tensors[1, grid.kinds.index("often")] == tuple(often[2:4])
+    assert sum(map(len, grid.tensors.values())) == len(rare) + len(often)
 
 
 def test_a_network_whose_names_say_nothing_of_layers_is_one_column() -> None:
