@@ -176,6 +176,21 @@ class Staging:
     # -- files
 
     @addressed(field="out")
+    def make_folders(self, name: str) -> None:
+        """Make the folders for the slashes in `name`. Raises OutputError."""
+        try:
+            self._make_folders(name)
+        except OSError as error:
+            raise write_error(error, self.folder.path / name) from error
+
+    def _make_folders(self, name: str) -> None:
+        for depth in range(1, name.count("/") + 1):
+            folder = "/".join(name.split("/")[:depth])
+            with contextlib.suppress(FileExistsError):
+                disk.system.make_folder(self._name(folder), within=self.folder.descriptor)
+            if not self.folder.has_folder(*folder.split("/")):
+                raise NotADirectoryError(errno.ENOTDIR, f"{folder} is not a folder")
+
     def add_file(self, name: str, chunks: Iterable[bytes]) -> WrittenFile:
         """Write a small file, with folders for the slashes in `name`; on the disk when this returns.
 
@@ -183,12 +198,7 @@ class Staging:
         """
         digest, size = xxhash.xxh3_128(), 0
         try:
-            for depth in range(1, name.count("/") + 1):
-                folder = "/".join(name.split("/")[:depth])
-                with contextlib.suppress(FileExistsError):
-                    disk.system.make_folder(self._name(folder), within=self.folder.descriptor)
-                if not self.folder.has_folder(*folder.split("/")):
-                    raise NotADirectoryError(errno.ENOTDIR, f"{folder} is not a folder")
+            self._make_folders(name)
             with contextlib.suppress(FileNotFoundError):
                 disk.system.remove(self._name(name), within=self.folder.descriptor)
             descriptor = disk.system.create(self._name(name), within=self.folder.descriptor)

@@ -11,7 +11,7 @@ from typing import Any
 
 from core.checkpoint.headers import ShardHeader
 from core.checkpoint.model import Checkpoint
-from core.checkpoint.shard_layout import OutputTensor, Placement, ShardLayout, index_json
+from core.checkpoint.shard_layout import OutputTensor, Placement, ShardLayout, index_files
 from core.dtypes import DType
 from core.kernels.interface import ListedValues, MapJob
 from core.plan.shared_tensors import Look
@@ -196,6 +196,6 @@ class MergePlan:
         return {shard.path: shard for model in every for shard in model.shards}
 
     @property
-    def index(self) -> bytes | None:
-        """The content of the output's index; None where there is a single file."""
-        return index_json(self.shards) if len(self.shards) > 1 else None
+    def indexes(self) -> dict[str, bytes]:
+        """The indexes of the output by name; none where there is a single file."""
+        return index_files(self.shards)

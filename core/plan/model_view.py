@@ -8,8 +8,9 @@ from dataclasses import dataclass, field, replace
 from core.checkpoint.headers import StoredTensor
 from core.checkpoint.model import Checkpoint
 from core.dtypes import DType
-from core.errors import IncompatibleError
+from core.errors import IncompatibleError, addressed
 from core.plan.renaming import onto, without_wrappers
+from core.sources.quantised import read_quantised
 from core.sources.source import FileRange, Source
 
 __all__ = ["ModelView", "Offered", "view_models"]
@@ -76,16 +77,16 @@ def view_models(
         CheckpointError: a model is quantised in a way that cannot be read.
         IncompatibleError: a model holds an adapter that is not merged into its weights.
     """
-    views = {model.folder: _view(model, entry) for entry, model in reversed(list(enumerate(models)))}
-    if base is not None and base.folder not in views:
-        views[base.folder] = _view(base, None)
-    first = views[models[0].folder]
+    views = {id(model): _view(model, entry) for entry, model in reversed(list(enumerate(models)))}
+    if base is not None and id(base) not in views:
+        views[id(base)] = _view(base, None)
+    first = views[id(models[0])]
     reference = first.shapes
-    for folder, view in views.items():
+    for key, view in views.items():
         if view is not first and view.tensors.keys() != first.tensors.keys():
             found = onto(view.shapes, reference)
-            views[folder] = view.renamed(found.names, found.rules, found.refused)
-    return [views[model.folder] for model in models], views[base.folder] if base else None
+            views[key] = view.renamed(found.names, found.rules, found.refused)
+    return [views[id(model)] for model in models], views[id(base)] if base else None
 
 
 def _view(model: Checkpoint, entry: int | None) -> ModelView:
@@ -98,9 +99,13 @@ def _view(model: Checkpoint, entry: int | None) -> ModelView:
             tensor=adapter,
             entry=entry,
         )
+    with addressed(entry=entry):
+        unpacked = read_quantised(model)
     tensors = {
-        name: Offered(stored, FileRange(stored), stored.shape) for name, stored in model.tensors.items()
+        name: Offered(stored, unpacked.sources.get(name) or FileRange(stored), stored.shape)
+        for name, stored in model.tensors.items()
+        if name not in unpacked.left_out
     }
-    view = ModelView(model, tensors)
+    view = ModelView(model, tensors, unpacked.left_out, unpacked.notes)
     bare = without_wrappers(view.tensors)
     return view.renamed(bare.names, bare.rules, ()) if bare.rules else view

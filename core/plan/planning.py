@@ -28,12 +28,14 @@ from core.errors import (
 )
 from core.kernels.interface import MapJob, Values
 from core.methods import METHODS
+from core.plan.belonging import check_belonging
 from core.plan.correspond import TensorSources, correspond
 from core.plan.merge_plan import LedgerEntry, MergePlan, TensorPlan
+from core.plan.no_ops import same_inputs, unread_adapters
 from core.plan.shared_tensors import Looked
 from core.plan.tensor_jobs import tensor_job
 from core.plan.tensor_values import idle_rules, plan_values
-from core.recipe.recipe import Recipe
+from core.recipe.recipe import Recipe, recipe_warnings
 from core.text import is_text, shown
 
 __all__ = ["DEFAULT_SHARD_SIZE_BYTES", "check_destination", "open_models", "plan_merge"]
@@ -81,6 +83,8 @@ def plan_merge(
     if recipe.vocab is not None:
         _check_vocabularies(models, base or models[0])
     with addressed(field="models"):
+        belonging = check_belonging(models, base, recipe.tokenizer_source)
+        belonging += [*same_inputs(models, base), *unread_adapters(models, base)]
         sources = correspond(models, base, missing=recipe.missing, looked=looked)
     ledger = [LedgerEntry(name, "omitted", reason) for name, reason in sources.omitted.items()]
     outputs: list[tuple[OutputTensor, TensorSources, MapJob | None]] = []
@@ -107,7 +111,12 @@ def plan_merge(
             ledger.append(LedgerEntry(name, "copied", reason))
         size = prod(offered.shape) * out_dtype.itemsize
         outputs.append((OutputTensor(name, out_dtype, offered.shape, size), tensor, job))
-    shards, placements = lay_out([output for output, *_ in outputs], shard_size_bytes)
+    shards, placements = lay_out(
+        [output for output, *_ in outputs],
+        shard_size_bytes,
+        weights_name=models[0].weights_name,
+        components=models[0].components,
+    )
     shapes = {output.name: output.shape for output, *_ in outputs}
     embedding = find_embedding(shapes)
     plan = MergePlan(
@@ -134,7 +143,9 @@ def plan_merge(
         ledger=tuple(ledger),
         warnings=(
             *_warnings(models, recipe.tokenizer_source or models[0].folder),
+            *recipe_warnings(recipe, names),
             *sources.notes,
+            *belonging,
             *idle_rules(recipe, names, values.keys() - sources.tied.keys()),
         ),
         vocabulary=shapes[embedding][0] if embedding else None,

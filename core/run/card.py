@@ -6,7 +6,7 @@ The names in it are others': they are text there, whatever they are made of, and
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import yaml
@@ -24,8 +24,8 @@ _MARKUP = re.compile(r"[\\`*<>\[\]&|~#$]|(?<![^\W_])_|_(?![^\W_])")
 """What means something in Markdown; an underscore within a word does not."""
 
 
-def model_card(plan: MergePlan, title: str) -> bytes:
-    """The card of the merge `plan`, called `title`. No path of this machine is in it."""
+def model_card(plan: MergePlan, title: str, warnings: Sequence[str] = ()) -> bytes:
+    """The card of the merge `plan`, called `title`, and what it warned of. It has no path of this machine."""
     recipe = recipe_as_dict(plan.recipe, plan.names)
     method = plan.recipe.method
     hub_ids = list(dict.fromkeys(found for found in map(hub_id, plan.names) if _is_hub_id(found)))
@@ -51,8 +51,15 @@ Method: {method.title} ({method.source}). {method.help}
 
 The same recipe{" and seed give" if method.draws else " gives"} the same bytes. `paramosaic.json` says
 for every tensor what was merged and how; `paramosaic verify` checks the files against it.
-"""
+{_notes(warnings)}"""
     return text.encode()
+
+
+def _notes(warnings: Sequence[str]) -> str:
+    if not warnings:
+        return ""
+    lines = "\n".join(f"- {_heading(warning)}" for warning in warnings)
+    return f"\n## What to know\n\n{lines}\n"
 
 
 def _weight(plan: MergePlan, at: int) -> str:

@@ -21,7 +21,6 @@ from core.checkpoint import page_cache
 from core.checkpoint.companions import Companion, Companions, Givers, companion_files
 from core.checkpoint.files import WriteFile, check_unchanged, read_rows
 from core.checkpoint.listed_files import FileRecord
-from core.checkpoint.model import INDEX_NAME
 from core.checkpoint.output import check_name, settle
 from core.checkpoint.staging import Staging, WrittenFile, staging_path
 from core.digest import FileDigest
@@ -42,6 +41,7 @@ from core.run.card import model_card
 from core.run.executors.threads import ThreadExecutor, allow_open_files
 from core.run.journaling import Journaling
 from core.run.merging import MergeWork, Target, TensorCallback
+from core.run.no_ops import result_warnings
 from core.run.passes import Restored
 from core.run.record import InputRecord, RunRecord, read_record, software_versions
 from core.run.record_values import moment
@@ -145,6 +145,7 @@ class _Run:
     def __init__(self, plan: MergePlan, out: Path, token: CancelToken, on_note: NoteCallback | None) -> None:
         self._plan, self._out, self._token = plan, out, token
         self._on_note = on_note
+        self._warnings = list(plan.warnings)
         self._started = datetime.now(UTC).isoformat(timespec="milliseconds")
         self._began_s = time.monotonic()
         self._goes_on = False
@@ -169,7 +170,7 @@ class _Run:
             self._note(f"{out} is finished already")
             return done
         check_destination(plan, out, overwrite=overwrite, resume=resume)
-        beside = _companions(plan, out.absolute().name)
+        beside = _companions(plan)
         companions = beside.files
         chosen = devices.choose_devices(device)
         self._token.raise_if_cancelled()
@@ -280,7 +281,13 @@ class _Run:
             contract=plan.contract,
             run_id=staging.run_id,
             started=self._started,
-            files=tuple(sorted(files, key=lambda file: file.name)),
+        )
+        for warning in result_warnings(record):
+            self._warn(warning)
+        card = model_card(plan, self._out.absolute().name, self._warnings)
+        files.append(_file_record(staging.add_file(_CARD, [card])))
+        record = replace(
+            record, warnings=tuple(self._warnings), files=tuple(sorted(files, key=lambda file: file.name))
         )
         staging.write_record(record.to_json())
         return record
@@ -296,7 +303,7 @@ class _Run:
         if staging.entries:
             folder = staging.folder.path
             again, sentences = check_same_merge(plan, staging.entries, device, folder)
-            refuse_other_files(staging.entries, companions, folder, but=_CARD)
+            refuse_other_files(staging.entries, companions, folder)
             with contextlib.suppress(ValueError):  # it says nonsense: then it is said when this one began
                 self._started = moment(staging.entries[0], "started") or self._started
             for sentence in sentences:
@@ -304,7 +311,7 @@ class _Run:
             staging.note([again_entry(plan, readers_of(plan, again))])
             restored = restore(plan, [*staging.entries, again_entry(plan, readers_of(plan, again))])
         else:
-            names = [*companions, *(shard.file_name for shard in plan.shards)]
+            names = [*companions, _CARD, *(shard.file_name for shard in plan.shards)]
             first = first_entry(plan, staging.run_id, self._started, device, names)
             staging.begin_journal(first, _reserve_bytes(plan, first))
         small = [staging.add_file(name, companion.chunks()) for name, companion in companions.items()]
@@ -330,6 +337,7 @@ class _Run:
         try:
             for layout in self._plan.shards:
                 name = Path(layout.file_name)
+                staging.make_folders(layout.file_name)
                 shards.append(WriteFile(name, layout.size_bytes, within=staging.folder, keep=True))
                 shards[-1].write_at(memoryview(layout.header), 0)
             staging.folder.sync()
@@ -361,8 +369,8 @@ class _Run:
         if not self._are_older(datetime.fromisoformat(record.started)):
             return None
         digests = {file.name: file.digest for file in record.files}
-        small = _companions(self._plan, out.name).files.items()
-        same = all(name == _CARD or digests.get(name) == companion.digest() for name, companion in small)
+        small = _companions(self._plan).files.items()
+        same = all(digests.get(name) == companion.digest() for name, companion in small)
         return record if same else None
 
     def _are_older(self, moment: datetime) -> bool:
@@ -414,12 +422,17 @@ class _Run:
         plan = self._plan
         found = check_belonging(plan.models, plan.base, plan.recipe.tokenizer_source, full=True)
         for warning in dict.fromkeys((*found, *beside.warnings)):
-            if warning not in plan.warnings:
-                self._note(warning)
+            self._warn(warning)
         if beside.left_out:
             names = [one_line(f"{name} ({why})") for name, why in beside.left_out.items()]
             more = f" and {len(names) - 10:,} more" if len(names) > 10 else ""
             self._note(f"left where they are: {', '.join(names[:10])}{more}")
+
+    def _warn(self, sentence: str) -> None:
+        """Say it now, in the record and in the card, unless the plan has."""
+        if sentence not in self._warnings:
+            self._warnings.append(sentence)
+            self._note(sentence)
 
     def _note(self, sentence: str) -> None:
         _log.info("%s", sentence)
@@ -441,7 +454,7 @@ def _reserve_bytes(plan: MergePlan, first: Mapping[str, Any]) -> int:
     return 2 * lines + 4 * len(json.dumps(first)) + 256 * 1024
 
 
-def _companions(plan: MergePlan, title: str) -> Companions:
+def _companions(plan: MergePlan) -> Companions:
     models = tuple(model.folder for model in plan.models)
     found = companion_files(
         Givers(models, plan.base.folder if plan.base else None, plan.recipe.tokenizer_source, plan.names),
@@ -450,9 +463,8 @@ def _companions(plan: MergePlan, title: str) -> Companions:
         dtype_name=plan.out_dtype.torch_name if plan.out_dtype else "float32",
         inputs=plan.input_folders,
     )
-    files = {**found.files, _CARD: Companion.of_bytes(model_card(plan, title))}
-    if plan.index is not None:
-        files[INDEX_NAME] = Companion.of_bytes(plan.index)
+    files = dict(found.files)
+    files |= {name: Companion.of_bytes(data) for name, data in plan.indexes.items()}
     return replace(found, files=files)
 
 

@@ -108,6 +108,7 @@ class RunRecord:
         run_id: what the staging folder and its journal were known by: letters, digits and "-", at most 64;
             None in a record of schema 1.
         started: when the merge began, UTC, as ISO 8601 writes it; None in a record of schema 1.
+        warnings: what the plan and the merge warned of, as sentences.
         files: every file of the output but the record itself; none in a record of schema 1.
     """
 
@@ -123,6 +124,7 @@ class RunRecord:
     schema_version: int = SCHEMA_VERSION
     run_id: str | None = None
     started: str | None = None
+    warnings: tuple[str, ...] = ()
     files: tuple[FileRecord, ...] = field(default=(), repr=False)
 
     @property
@@ -197,6 +199,7 @@ def read_record(folder: str | Path) -> RunRecord:
             bytes_written=count(head, "bytes_written"),
             tensors=tensors,
             contract=_contract(head),
+            warnings=texts(head, "warnings") if "warnings" in head else (),
         )
 
 

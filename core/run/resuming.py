@@ -131,7 +131,7 @@ def files_entry(files: Iterable[WrittenFile]) -> dict[str, Any]:
 
 
 def refuse_other_files(
-    entries: Sequence[JournalEntry], companions: Mapping[str, Companion], staging: Path, *, but: str
+    entries: Sequence[JournalEntry], companions: Mapping[str, Companion], staging: Path
 ) -> None:
     """Refuse to go on where a small file of the output would be another now.
 
@@ -139,7 +139,6 @@ def refuse_other_files(
         entries: the journal's.
         companions: the small files as they are now.
         staging: the folder of the merge.
-        but: the file that does not count: the card, which names the output folder.
 
     Raises:
         OutputError: names the file.
@@ -150,7 +149,7 @@ def refuse_other_files(
     files = [file for file in before[-1] if isinstance(file, dict)]
     digests = {name: file.get("digest") for file in files if isinstance(name := file.get("name"), str)}
     for name, companion in companions.items():
-        if name != but and digests.get(name) != companion.digest():
+        if digests.get(name) != companion.digest():
             raise _different(staging, f"{name} of the models has changed since", companion.path)
     for gone in digests.keys() - companions.keys():
         raise _different(staging, f"the models have no {shown(gone)} any more")

@@ -13,7 +13,7 @@ from core.cancel import CancelToken
 from core.checkpoint.contents import CARD_NAME, GIT_NAME, files_in, is_by_product
 from core.checkpoint.headers import StoredTensor, read_header_again
 from core.checkpoint.listed_files import FileRecord
-from core.checkpoint.model import CONFIG_NAME, INDEX_NAME, open_checkpoint
+from core.checkpoint.model import CONFIG_NAME, open_checkpoint
 from core.checkpoint.record_file import RECORD_NAME
 from core.errors import CheckpointError, VerificationError, merge_errors_only, os_error_text
 from core.progress import ProgressCallback
@@ -120,10 +120,11 @@ class _Check:
 
     def report(self) -> VerificationReport:
         found = sorted(self._found, key=lambda one: (one.name, one.tensor or "", one.sentence))
-        weights = {file.name for file in self._record.files if file.header_digest is not None} | {INDEX_NAME}
+        weights = {file.name for file in self._record.files if file.header_digest is not None}
         parts: dict[str, list[VerificationFinding]] = {"weights": [], "files": [], "card": []}
         for one in found:
-            of_weights = one.name in weights or one.tensor is not None or one.name.endswith(".safetensors")
+            is_named_so = one.name.endswith((".safetensors", ".safetensors.index.json"))
+            of_weights = one.name in weights or one.tensor is not None or is_named_so
             parts["card" if one.name == CARD_NAME else "weights" if of_weights else "files"].append(one)
         return VerificationReport(
             len(self._record.tensors),
@@ -202,10 +203,12 @@ class _Check:
             elif header.size_bytes != file.size:
                 self._add_changed(file.name, _other_size(header.size_bytes, file.size))
             else:
+                start = file.name[: file.name.rfind("/") + 1]  # of a part in a folder of its own
                 for tensor in header.tensors:
-                    if tensor.name not in recorded or tensor.name in stored:
+                    name = start + tensor.name
+                    if name not in recorded or name in stored:
                         self._add_unrecorded(tensor)
-                    stored.setdefault(tensor.name, tensor)
+                    stored.setdefault(name, tensor)
         return stored
 
     def _add_unrecorded(self, tensor: StoredTensor) -> None:

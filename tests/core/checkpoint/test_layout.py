@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from safetensors import safe_open
 
 from core.checkpoint.headers import read_header
-from core.checkpoint.shard_layout import OutputTensor, index_json, lay_out
+from core.checkpoint.shard_layout import OutputTensor, index_files, lay_out
 from core.dtypes import DTYPES
 
 tensors = st.lists(
@@ -67,7 +67,7 @@ def test_shards_are_named_and_indexed_as_transformers_has_it() -> None:
         "model-00001-of-00002.safetensors",
         "model-00002-of-00002.safetensors",
     ]
-    index = json.loads(index_json(shards))
+    index = json.loads(index_files(shards)["model.safetensors.index.json"])
     assert index["metadata"]["total_size"] == 96
     assert index["weight_map"] == {
         "a": "model-00001-of-00002.safetensors",

@@ -467,10 +467,10 @@ class TestDamage:
         ("name", "how"),
         [
             ("config.json", _empty),
-            ("README.md", _remove),
+            ("generation_config.json", _remove),
             ("model.safetensors.index.json", _longer),
             ("config.json", _link),
-            ("README.md", _hard_link),
+            ("generation_config.json", _hard_link),
         ],
     )
     def test_a_small_file(
