@@ -20,7 +20,7 @@ from core.checkpoint.headers import read_header
 from core.checkpoint.unreadable import is_left_over, refuse_adapter, refuse_file, refuse_folder
 from core.errors import CheckpointError, os_error_text
 from core.small_files import is_there, parse_json, read_if_there, read_small
-from core.text import is_text, shown
+from core.text import cut, is_text, shown
 
 __all__ = [
     "ENDINGS",
@@ -47,7 +47,7 @@ _OF_MISTRAL = "consolidated"
 ENDINGS = (".safetensors", ".bin", ".pt", ".pth")
 
 _FILE = re.compile(
-    r"(?P<stem>.+?)(?:[-_](?P<part>\d{1,9})-of-(?P<parts>\d{1,9}))?(?:\.(?P<variant>[\w-]{1,40}))?"
+    r"(?P<stem>.+?)(?:[-_](?P<part>\d{1,9})-of-(?P<parts>\d{1,9}))?(?:\.(?P<variant>(?![\w-]*-\d+-of-\d)[\w-]{1,40}))?"
     r"\.(?P<format>safetensors|bin|pth?)"
 )
 _INDEX = re.compile(
@@ -407,5 +407,5 @@ def _is_file_name(name: str) -> bool:
 
 def _listed(names: Sequence[str], count: int | None = None) -> str:
     count = len(names) if count is None else count
-    text = ", ".join(shown(name) for name in names[:_MOST_NAMED])
+    text = ", ".join(cut(name, 80) for name in names[:_MOST_NAMED])
     return text if count <= _MOST_NAMED else f"{text} and {count - _MOST_NAMED} more"
