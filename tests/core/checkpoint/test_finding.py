@@ -187,6 +187,14 @@ def test_a_file_as_the_model(tmp_path: Path) -> None:
         open_checkpoint(folder / "notes.txt")
 
 
+@pytest.mark.parametrize("name", ["pipe", "pipe.safetensors"])
+def test_a_pipe_as_the_model(tmp_path: Path, name: str) -> None:
+    _fill(tmp_path, {"model.safetensors": ["a"]})
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(CheckpointError, match=f"{name} is not a file but a named pipe"):
+        open_checkpoint(tmp_path / name)
+
+
 def test_names_of_files() -> None:
     places = [Path("/x/a/model.safetensors"), Path("/x/b/model.safetensors"), Path("/x/c/tuned.bin")]
     assert model_names(places) == ["a/model", "b/model", "tuned"]
