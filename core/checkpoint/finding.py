@@ -16,11 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from core.checkpoint.conversions import quoted
-from core.checkpoint.headers import read_header
 from core.checkpoint.unreadable import is_left_over, refuse_adapter, refuse_file, refuse_folder
 from core.errors import CheckpointError, os_error_text
 from core.small_files import is_there, parse_json, read_if_there, read_small
-from core.text import is_text, shown
+from core.text import cut, is_text, shown
 
 __all__ = [
     "ENDINGS",
@@ -47,13 +46,14 @@ _OF_MISTRAL = "consolidated"
 ENDINGS = (".safetensors", ".bin", ".pt", ".pth")
 
 _FILE = re.compile(
-    r"(?P<stem>.+?)(?:[-_](?P<part>\d{1,9})-of-(?P<parts>\d{1,9}))?(?:\.(?P<variant>[\w-]{1,40}))?"
+    r"(?P<stem>.+?)(?:[-_](?P<part>\d{1,9})-of-(?P<parts>\d{1,9}))?(?:\.(?P<variant>(?![\w-]*-\d+-of-\d)[\w-]{1,40}))?"
     r"\.(?P<format>safetensors|bin|pth?)"
 )
 _INDEX = re.compile(
     r"(?P<stem>.+?)(?:\.(?P<before>[\w-]{1,40}))?\.(?P<format>safetensors|bin|pth?)"
     r"\.index(?:\.(?P<after>[\w-]{1,40}))?\.json"
 )
+_MOST_FILES = 20_000
 _MOST_NAMED = 5
 _CHECKPOINT = re.compile(r"checkpoint-(\d{1,12})")
 
@@ -181,7 +181,10 @@ def read_index(path: Path) -> dict[str, str]:
     index = weight_map(path)
     if not isinstance(index, dict) or not index or not all(isinstance(file, str) for file in index.values()):
         raise CheckpointError(f"{path} has no weight_map", hint="copy or download the file again", path=path)
-    inside = {file: _inside(path, file) for file in set(index.values())}
+    files = set(index.values())
+    if len(files) > _MOST_FILES:
+        raise CheckpointError(f"{path} names {len(files):,} files, too many for a model", path=path)
+    inside = {file: _inside(path, file) for file in files}
     return {name: inside[file] for name, file in index.items()}
 
 
@@ -383,7 +386,6 @@ def _of_file(path: Path) -> Weights:
             path=path,
         )
     stem = found["stem"] if found is not None else path.stem
-    read_header(path)
     return Weights(folder, (name,), None, None, stem)
 
 
@@ -407,5 +409,5 @@ def _is_file_name(name: str) -> bool:
 
 def _listed(names: Sequence[str], count: int | None = None) -> str:
     count = len(names) if count is None else count
-    text = ", ".join(shown(name) for name in names[:_MOST_NAMED])
+    text = ", ".join(cut(name, 80) for name in names[:_MOST_NAMED])
     return text if count <= _MOST_NAMED else f"{text} and {count - _MOST_NAMED} more"

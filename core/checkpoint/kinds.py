@@ -60,7 +60,7 @@ def _kind(path: Path, start: bytes, size: int, expected: str) -> tuple[str, str 
             return what, hint
     if start.startswith(b"PK\x03\x04"):
         if b"data.pkl" in start[30:300]:
-            return "a pickle that torch.save wrote", f"rename it: {_rename(path, path.with_suffix('.bin'))}"
+            return "a pickle that torch.save wrote", f"rename it: {_rename(path, _pickle_path(path))}"
         return "a zip archive", "unpack it first"
     if start[:2] in (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05"):
         if start.startswith(_LEGACY):
@@ -87,6 +87,11 @@ def _is_text(start: bytes) -> bool:
     except UnicodeDecodeError:
         return False
     return all(character.isprintable() or character in "\t\r\n" for character in text)
+
+
+def _pickle_path(path: Path) -> Path:
+    name = path.with_suffix(".bin").name
+    return path.with_name(f"pytorch_{name}" if name.startswith("model") else name)
 
 
 def _rename(path: Path, other: Path) -> str:

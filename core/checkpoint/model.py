@@ -226,7 +226,7 @@ def _opened(place: Path, name: str | None) -> Checkpoint:
     shards: list[ShardHeader] = []
     tensors: dict[str, StoredTensor] = {}
     weights_name, components = "model", {}
-    if (is_file := os.path.isfile(place)) or not (of_parts := component_folders(folder)).folders:
+    if (is_file := not os.path.isdir(place)) or not (of_parts := component_folders(folder)).folders:
         weights = find_weights(place if is_file else folder)
         shards, tensors = _read(weights)
         weights_name = weights.weights_name

@@ -14,7 +14,7 @@ from core.checkpoint.conversions import quoted, safetensors_path, to_safetensors
 from core.checkpoint.files import ReadFile
 from core.checkpoint.kinds import refuse_other_kinds
 from core.errors import CheckpointError
-from core.text import shown
+from core.text import cut
 
 __all__ = ["is_left_over", "refuse_adapter", "refuse_file", "refuse_folder", "subfolders"]
 
@@ -224,5 +224,5 @@ _KINDS: tuple[tuple[tuple[str, ...], str, Callable[[Path, str], str]], ...] = (
 
 
 def _listed(names: Sequence[str]) -> str:
-    text = ", ".join(shown(name) for name in names[:_MOST_NAMED])
+    text = ", ".join(cut(name, 80) for name in names[:_MOST_NAMED])
     return text if len(names) <= _MOST_NAMED else f"{text} and {len(names) - _MOST_NAMED} more"

@@ -15,7 +15,7 @@ __all__ = ["BadZipError", "Member", "ZipDirectory", "data_offset", "read_directo
 _MAX_DIRECTORY_BYTES = 25_000_000
 """As much as a header of safetensors may have."""
 
-_MAX_MEMBERS = 200_000
+_MAX_MEMBERS = 100_000
 """One a tensor, and a few more."""
 
 _END = struct.Struct("<4s4H2LH")

@@ -14,6 +14,7 @@ import os
 import pickle
 import random
 import struct
+import zipfile
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -329,6 +330,122 @@ def _(case: Case) -> None:
     name = case.pick("pytorch_model.bin", "consolidated.00.pth", "model.safetensors", "config.json")
     (folder / "model.safetensors").unlink()
     (folder / name).write_bytes(pickle.dumps(Runs()))
+
+
+def pickled(case: Case, description: bytes, **others: bytes) -> Path:
+    """The model as torch.save writes it, with this data.pkl and these members."""
+    folder = model(case)
+    (folder / "model.safetensors").unlink()
+    with zipfile.ZipFile(folder / "pytorch_model.bin", "w") as archive:
+        for name, data in {
+            "data.pkl": description,
+            "byteorder": b"little",
+            "data/0": bytes(48),
+            **others,
+        }.items():
+            archive.writestr(f"archive/{name}", data)
+    return folder / "pytorch_model.bin"
+
+
+def sound_description() -> bytes:
+    """Of tensors that are parts of one storage."""
+    items = b""
+    for at, name in enumerate(NAMES):
+        storage = b"(X\7\0\0\0storagectorch\nFloatStorage\nX\1\0\0\x000X\3\0\0\0cpuK\x0ctQ"
+        items += b"X" + struct.pack("<I", len(name)) + name.encode() + b"ctorch._utils\n_rebuild_tensor_v2\n("
+        items += storage + b"K" + bytes([4 * at]) + b"K\4\x85K\1\x85\x89ccollections\nOrderedDict\n)RtR"
+    return b"\x80\2ccollections\nOrderedDict\n)R(" + items + b"u."
+
+
+@kind("model:pickle with flipped bytes")
+def _(case: Case) -> None:
+    path = pickled(case, flipped(case, sound_description()))
+    if case.number % 2:
+        path.write_bytes(flipped(case, path.read_bytes()))
+
+
+@kind("model:pickle of many steps")
+def _(case: Case) -> None:
+    step = case.pick(
+        b"}",
+        b"]",
+        b"(",
+        b")\x85",
+        b"N",
+        b"ccollections\nOrderedDict\n)R",
+        b"X\4\0\0\0\xf0\x9f\x98\x80",
+        b"}N)s",
+    )
+    pickled(case, b"\x80\2" + step * case.size(24_000_000 // len(step)) + b".")
+
+
+@kind("model:pickle that claims much")
+def _(case: Case) -> None:
+    much = struct.pack("<Q", 2**62)
+    pickled(
+        case,
+        b"\x80\4"
+        + case.pick(
+            b"X\xff\xff\xff\xff",
+            b"\x8d" + much,
+            b"\x8e" + much,
+            b"\x96" + much,
+            b"\x8b\xff\xff\xff\x7f",
+            b"Nr\xff\xff\xff\xff",
+            b"\x95" + much,
+            b"cos\n" + b"x" * case.size(20_000_000) + b"\n",
+        )
+        + b".",
+    )
+
+
+@kind("model:pickle of wide text")
+def _(case: Case) -> None:
+    text = "😀".encode() + b"x" * case.size(24_000_000)
+    pickled(case, b"\x80\2}X" + struct.pack("<I", len(text)) + text + b"Ns.")
+
+
+@kind("model:pickle of keys that collide")
+def _(case: Case) -> None:
+    keys = (
+        b"\x8a\x0a" + (at * (2**61 - 1)).to_bytes(10, "little") + b"N" for at in range(case.size(320_000))
+    )
+    pickled(case, b"\x80\2}(" + b"".join(keys) + b"u.")
+
+
+@kind("model:pickle that says one thing often")
+def _(case: Case) -> None:
+    """A long tuple, used again and again."""
+    long = b"(" + b"K\1" * case.size(100_000) + b"tq\1"
+    use = case.pick(b"ctorch._utils\n_rebuild_parameter\nh\1R0", b"ccollections\nOrderedDict\nh\1\x85R0")
+    pickled(case, b"\x80\2" + long + use * case.size(80_000) + b".")
+
+
+@kind("model:zip of many members")
+def _(case: Case) -> None:
+    pickled(case, sound_description(), **{f"data/{at}": b"" for at in range(1, case.size(100_000))})
+
+
+@kind("model:zip with an odd end")
+def _(case: Case) -> None:
+    path = pickled(case, sound_description())
+    content = bytearray(path.read_bytes())
+    at = content.rfind(b"PK\5\6") + case.pick(8, 10, 12, 16, 20)
+    content[at : at + 2] = case.pick(b"\xff\xff", b"\0\0", b"\1\0")
+    path.write_bytes(bytes(content))
+
+
+@kind("model:parts of odd value")
+def _(case: Case) -> None:
+    folder = model(case)
+    name = case.pick("modules.json", "model_index.json")
+    sound: Any = [
+        {"idx": 0, "path": "", "type": "a.Transformer"},
+        {"idx": 1, "path": "2_Dense", "type": "a.Dense"},
+    ]
+    if name == "model_index.json":
+        sound = {"_class_name": "P", "unet": ["diffusers", "U"], "vae": [None, None]}
+    write(folder / name, spoilt(case, sound) if case.number % 4 else odd(case))
 
 
 @kind("model:code of its own")

@@ -192,7 +192,7 @@ class TestIndex:
                 {"weight_map": {NORM: "gone.safetensors"}},
                 "names the shard gone.safetensors, which is missing",
             ),
-            ({"weight_map": {NORM: "config.json"}}, "config.json is not a sound safetensors file"),
+            ({"weight_map": {NORM: "config.json"}}, "config.json is a text file and not a safetensors file"),
             ({"weight_map": {"more": "s.safetensors"}}, "says that tensor 'more' is in s.safetensors"),
         ],
         ids=str,
