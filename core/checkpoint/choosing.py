@@ -132,7 +132,9 @@ class _Choosing:
         others: dict[str, None] = {}
         if self._source is None:
             for found in self._models:
-                names = found.of_kind(Kind.TOKENIZER) if found is not owner else []
+                if found is owner:
+                    continue
+                names = found.of_kind(Kind.TOKENIZER)
                 unlike = [
                     name for name in names if name in owner.names and not self._same(owner, found, name)
                 ]

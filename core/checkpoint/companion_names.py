@@ -55,6 +55,17 @@ _OTHER = _any_of(
 )
 _LEFT_OUT = [
     (
+        "of its training",
+        _any_of(
+            [
+                *("optimizer*", "scheduler.*", "rng_state*", "trainer_state.json", "training_args*"),
+                *("*_results.json", "*_log.json", "*_logs.json", "events.out.*", "zero_to_fp32.py", "latest"),
+                *("train*config*.json", "ds_config*", "*deepspeed*", "accelerate*config*", "wandb*", "*.log"),
+                *("trainer_*", "training_*", "train.*", "eval_*.json", "train_*.json"),
+            ]
+        ),
+    ),
+    (
         "weights",
         _any_of(
             [
@@ -71,17 +82,6 @@ _LEFT_OUT = [
                 ),
                 *("*.onnx", "*.onnx_data", "*.onnx.data", "*.npz", "*.npy", "*.tflite", "*.mlmodel", "*.ot"),
                 *("*.pkl", "*.pickle", "*.nemo", "*.index.json", "*.engine", "*.xml", "*.zip", "*.tar*"),
-            ]
-        ),
-    ),
-    (
-        "of its training",
-        _any_of(
-            [
-                *("optimizer*", "scheduler.*", "rng_state*", "trainer_state.json", "training_args*"),
-                *("*_results.json", "*_log.json", "*_logs.json", "events.out.*", "zero_to_fp32.py", "latest"),
-                *("train*config*.json", "ds_config*", "*deepspeed*", "accelerate*config*", "wandb*", "*.log"),
-                *("trainer_*", "training_*", "train.*", "eval_*.json", "train_*.json"),
             ]
         ),
     ),

@@ -16,7 +16,7 @@ __all__ = ["code_files", "named_modules"]
 _MOST_FILES = 200
 _MOST_BYTES = 4_000_000
 _RELATIVE = re.compile(
-    rb"^[ \t]*(?:from[ \t]+(\.+)([\w.]*)[ \t]+import[ \t]+(\([^)]{0,10000}\)|[^\n;]*)"
+    rb"^[ \t]*(?:from[ \t]+(\.+)([\w.]*)[ \t]+import[ \t]+(\([^()]{0,10000}\)|[^\n;]*)"
     rb"|import[ \t]+(\.)([\w.]+))",
     re.MULTILINE,
 )

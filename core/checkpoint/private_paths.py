@@ -22,7 +22,9 @@ _MAX_SKELETON_BYTES = 4_000_000
 _MAX_BULKS = 100
 _MANY_PLACES = 100
 
-_LEFT_ALONE = {"chat_template", "id2label", "label2id", "merges", "vocab"}
+_LEFT_ALONE = {"chat_template", "merges", "prompts", "vocab"}
+_LABELS = re.compile(r"(?:^|_)(?:labels?|classes|class_names|entities|tags)(?:_|$)|^id2|2id$|_to_id$|^id_to_")
+"""Keys of what a model calls its classes, languages or voices ("id2label", "label_names", "lang_to_id")."""
 _TOKEN_KEYS = {"added_tokens", "added_tokens_decoder", "additional_special_tokens", "extra_special_tokens"}
 
 _TOKENIZER_TEXT = {
@@ -86,7 +88,7 @@ class PrivatePaths:
         if isinstance(value, dict):
             result = {}
             for key, item in value.items():
-                if key in _LEFT_ALONE:
+                if key in _LEFT_ALONE or _LABELS.search(key):
                     result[key] = item
                 elif key in _TOKEN_KEYS or key.endswith("_token"):
                     result[key] = self._token(item)

@@ -18,6 +18,7 @@ __all__ = ["compare_tokenizers"]
 
 _MOST_PARSED = 4
 _MOST_NAMED = 4
+_MOST_WARNINGS = 10
 _SPECIAL = ("bos_token", "eos_token", "pad_token", "unk_token", "sep_token", "cls_token", "mask_token")
 _SPECIAL_IDS = ("bos_token_id", "eos_token_id", "pad_token_id", "decoder_start_token_id")
 
@@ -99,6 +100,9 @@ def _compare(distinct: Sequence[Sequence[_Holder]]) -> list[str]:
             )
         for number in vocabulary.tokens.keys() - known.keys():
             known[number], owner[number] = vocabulary.tokens[number], one
+    if len(warnings) > _MOST_WARNINGS:
+        more = len(warnings) - _MOST_WARNINGS
+        warnings = [*warnings[:_MOST_WARNINGS], f"{more:,} more tokenizers differ in the same way"]
     if unread and len(distinct) > 1:
         warnings.append(
             f"the tokenizer files differ, and the tokens of {_listed(one.name for one in unread)} cannot be "

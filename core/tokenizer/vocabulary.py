@@ -18,7 +18,7 @@ from core.tokenizer.json_parts import parts_of
 __all__ = ["Vocabulary", "read_vocabulary", "vocabulary_digest"]
 
 _MOST_BYTES = 36_000_000
-_MOST_PARTS = 1_000_000
+_MOST_PARTS = 800_000
 """Of the largest vocabularies known, of 262,144 tokens; one with scores has three parts a token."""
 _MOST_ID = 1 << 31
 

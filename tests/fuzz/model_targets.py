@@ -96,13 +96,14 @@ def _config(ground: Ground, data: bytes) -> None:
 
 
 def _copied(folder: Path, name: str) -> bytes | None:
-    """What becomes of a small file of a model in the output; None where it is copied as it is."""
+    """What becomes of a small file of a model in the output; None where it is copied as it is, or empty."""
     files = companion_files(
         Givers((folder,)), vocabulary=5, dtype_name="float32", unties=True, inputs=[folder]
     ).files
     for file in files.values():
         assert file.size_bytes == sum(map(len, file.chunks()))
-    return files[name].data
+    assert name in files or not (folder / name).stat().st_size
+    return files[name].data if name in files else None
 
 
 @target("tokenizer", "json", Ground.tokenizers, CheckpointError)
