@@ -45,7 +45,10 @@ __all__ = [
 
 _FULL = "free some space, or choose a folder on another disk"
 _TOO_MANY_FILES = "allow more open files, as with `ulimit -n 4096`, or use fewer threads"
+_NOT_ALLOWED = "change its permissions, as with `chmod`, or ask whoever owns it"
 _HINTS = {
+    errno.EACCES: _NOT_ALLOWED,
+    errno.EPERM: _NOT_ALLOWED,
     errno.ENOSPC: _FULL,
     errno.EDQUOT: _FULL,
     errno.EMFILE: _TOO_MANY_FILES,

@@ -20,7 +20,14 @@ from core.checkpoint.record_file import RECORD_NAME
 from core.checkpoint.removal import remove_files, remove_output, remove_own_folder, replaceable
 from core.checkpoint.staging import JOURNAL_NAME, aside_path, output_names, staging_path
 from core.disk import OpenFolder, sync_folder
-from core.errors import MergeError, OutputError, UnfinishedError, addressed, os_error_text
+from core.errors import (
+    MergeError,
+    OutputError,
+    UnfinishedError,
+    addressed,
+    merge_errors_only,
+    os_error_text,
+)
 from core.text import is_text, shown
 from core.units import duration_text
 
@@ -72,6 +79,7 @@ class Leftover:
         return f"cut off {where}, {duration_text(self.age_s)} ago"
 
 
+@merge_errors_only()
 def leftover_of(out: Path) -> Leftover | None:
     """What there is of a merge into `out`; None where there is no staging folder of one.
 
@@ -181,6 +189,7 @@ def check_output(out: Path, inputs: Iterable[Path], *, overwrite: bool, resume: 
         )
 
 
+@merge_errors_only()
 def discard(folder: Path, *, take_over: bool = False) -> Leftover:
     """Remove the staging folder that a merge left. Returns what it was.
 

@@ -41,7 +41,6 @@ def nothing_found(plan: MergePlan) -> Findings:
     )
 
 
-@merge_errors_only()
 def preview_plan(
     plan: MergePlan,
     *,
@@ -70,23 +69,24 @@ def preview_plan(
         CheckpointError: a file cannot be read, or has changed since it was planned with.
         Cancelled: after `cancel.cancel()`.
     """
-    survey, frame, cells = _begin(plan, details, threads, PREVIEW_BLOCK, sampling=True)
-    token = cancel or CancelToken()
-    before = 0
-    most = max((group.blocks for group in survey.groups), default=0)
-    for step in range(rounds):
-        wanted = 2**step
-        chosen = [
-            spread_blocks(group.tensors[0].output.name, group.blocks, wanted, seed=seed)[before:]
-            if group.blocks > before
-            else []
-            for group in survey.groups
-        ]
-        survey.read(chosen, token, lambda: None)
-        yield frame.inspected_as({cell: survey.statistics(number) for number, cell in enumerate(cells)})
-        before = wanted
-        if before >= most:
-            return
+    with merge_errors_only():  # around each round: as a decorator it would end before the first
+        survey, frame, cells = _begin(plan, details, threads, PREVIEW_BLOCK, sampling=True)
+        token = cancel or CancelToken()
+        before = 0
+        most = max((group.blocks for group in survey.groups), default=0)
+        for step in range(rounds):
+            wanted = 2**step
+            chosen = [
+                spread_blocks(group.tensors[0].output.name, group.blocks, wanted, seed=seed)[before:]
+                if group.blocks > before
+                else []
+                for group in survey.groups
+            ]
+            survey.read(chosen, token, lambda: None)
+            yield frame.inspected_as({cell: survey.statistics(number) for number, cell in enumerate(cells)})
+            before = wanted
+            if before >= most:
+                return
 
 
 @merge_errors_only()

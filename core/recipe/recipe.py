@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from core.dtypes import DType
-from core.errors import RecipeError, addressed
+from core.errors import RecipeError, addressed, merge_errors_only
 from core.kernels.interface import Values
 from core.methods import MethodSpec, ParameterValue
 from core.recipe.fields import (
@@ -114,6 +114,7 @@ class Recipe:
         return Values.from_mapping(found)
 
 
+@merge_errors_only()
 def parse_recipe(data: Any, folder: Path) -> Recipe:
     """The recipe in `data`, a mapping with the keys of a recipe file.
 

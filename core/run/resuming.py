@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import json
 import platform
+from bisect import bisect_left
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -172,13 +174,13 @@ def readers_of(plan: MergePlan, files: Iterable[Path]) -> list[int]:
 
 def restore(plan: MergePlan, entries: Sequence[JournalEntry]) -> Restored:
     """What the journal says is finished. Entries that make no sense for this merge do not count."""
-    parts: dict[int, dict[int, Done]] = {}
+    parts: defaultdict[int, _Parts] = defaultdict(_Parts)
     found: dict[int, tuple[Values, ...]] = {}
     for entry in entries[1:]:
         if "part" in entry:
             part = done_of(entry, plan.tensors)
-            if part is not None and not _overlaps(part, parts.get(part.chunk.tensor, {})):
-                parts.setdefault(part.chunk.tensor, {})[part.chunk.first] = part
+            if part is not None:
+                parts[part.chunk.tensor].add(part)
         elif "found" in entry:
             values = found_of(entry, plan.tensors)
             if values is not None and _is_complete(plan, values[1]):
@@ -192,10 +194,33 @@ def restore(plan: MergePlan, entries: Sequence[JournalEntry]) -> Restored:
     kept = (
         part
         for number in sorted(parts)
-        for _, part in sorted(parts[number].items())
+        for part in parts[number].parts
         if not plan.tensors[number].folds or number in found  # a map's job has what the folds found
     )
     return Restored(tuple(kept), found)
+
+
+class _Parts:
+    """Parts of one tensor in the order of its elements, none of which overlap.
+
+    Attributes:
+        parts: the first that came of those that would.
+    """
+
+    def __init__(self) -> None:
+        self.parts: list[Done] = []
+        self._begins: list[int] = []
+
+    def add(self, part: Done) -> None:
+        begin, end = part.chunk.first, part.chunk.first + part.chunk.elements
+        at = bisect_left(self._begins, begin)
+        before = self.parts[at - 1].chunk if at else None
+        if before is not None and before.first + before.elements > begin:
+            return
+        if at < len(self._begins) and self._begins[at] < end:
+            return
+        self._begins.insert(at, begin)
+        self.parts.insert(at, part)
 
 
 def _is_complete(plan: MergePlan, found: Sequence[Values]) -> bool:
@@ -410,14 +435,6 @@ def _said_of(tensor: Any) -> tuple[Any, ...]:
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, int)
-
-
-def _overlaps(part: Done, others: Mapping[int, Done]) -> bool:
-    begin, end = part.chunk.first, part.chunk.first + part.chunk.elements
-    return any(
-        begin < other.chunk.first + other.chunk.elements and other.chunk.first < end
-        for other in others.values()
-    )
 
 
 def _platform() -> str:
