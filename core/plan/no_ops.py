@@ -59,9 +59,9 @@ def unread_adapters(models: Sequence[Checkpoint], base: Checkpoint | None) -> li
             continue
         if names:
             found.append(
-                f"{model.name} holds an adapter ({', '.join(names)}) beside its {len(model.tensors):,} "
-                "tensors, and it is not read: where they are those from before fine-tuning, merge it into them "
-                "first, with peft's merge_and_unload"
+                f"{model.name} holds an adapter ({', '.join(names)}) beside its "
+                f"{len(model.tensors):,} tensors, and it is not read: where they are those from before "
+                "fine-tuning, merge it into them first, with peft's merge_and_unload"
             )
     return found
 
@@ -108,7 +108,9 @@ class _Place:
 
 def _first_place(model: Checkpoint) -> Hashable:
     places = list(_places(model))
-    middle = places[len(places) // 2]  # a model has at least one tensor
+    if not places:
+        return None
+    middle = places[len(places) // 2]
     size = min(middle.size, _FIRST_BYTES)
     return _digest(model, [_Place(middle.tensor, middle.first + (middle.size - size) // 2, size)])
 
@@ -147,6 +149,8 @@ def _places(model: Checkpoint) -> Iterator[_Place]:
         chosen[matrices[0] if matrices else tensors[0]] = None
     for tensor in chosen:
         size = tensor.size_bytes
+        if not size:
+            continue
         if size <= 3 * _PLACE_BYTES:
             yield _Place(tensor, 0, size)
             continue
@@ -169,8 +173,8 @@ def _same_places(model: Checkpoint) -> str:
     tensors = len({place.tensor.name for place in places})
     return (
         f"{len(places):,} place{'s' if len(places) != 1 else ''} of {tensors:,} "
-        f"tensor{'s' if tensors != 1 else ''} are equal, {bytes_text(sum(place.size for place in places))} of "
-        f"{bytes_text(model.size_bytes)}, and the rest was not compared"
+        f"tensor{'s' if tensors != 1 else ''} were compared and are equal, "
+        f"{bytes_text(sum(place.size for place in places))} of {bytes_text(model.size_bytes)}"
     )
 
 
@@ -178,7 +182,7 @@ def _sentence(group: Sequence[Checkpoint], base: Checkpoint | None, is_so: str, 
     names = [model.name for model in group if model is not base]
     if base is not None and any(model is base for model in group):
         verb = is_so if len(names) == 1 else {"is": "are", "looks like": "look like"}[is_so]
-        return f"{_listed(names)} {verb} the base {base.name}: {seen}"
+        return f"{_listed(names)} {verb} the base, {base.name}: {seen}"
     verb = {"is": "are", "looks like": "look like"}[is_so]
     return f"{_listed(names)} {verb} one model, given {len(names):,} times: {seen}"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from statistics import median
+from statistics import median, median_low
 
 from core.run.record import RunRecord, TensorRecord
 from core.units import share_text
@@ -72,18 +72,17 @@ def out_of_proportion(
         seen: of what that is known, as "1.2 % of all elements".
     """
     warnings = []
+    lengths = [norm for norm in norms if 0 < norm < math.inf]
     for at, name in enumerate(names):
-        others = [norm for other, norm in enumerate(norms) if other != at and 0 < norm < math.inf]
-        usual = median(others) if others else 0.0
-        if not others or not 0 < norms[at] < math.inf:
+        if norms[at] not in lengths or len(lengths) < 2:
             continue
+        usual = median_low(lengths)  # where half of them are much longer than the rest, it is they that are
         factor = norms[at] / usual
-        unlike = "the other's" if len(names) == 2 else "those of the others usually are"
-        if factor >= _OUT_OF_PROPORTION or (len(names) > 2 and factor <= 1 / _OUT_OF_PROPORTION):
-            how = f"{factor:,.1f} times" if factor > 1 else f"{factor:.3f} times"
+        if factor >= _OUT_OF_PROPORTION or (len(lengths) > 2 and factor <= 1 / _OUT_OF_PROPORTION):
+            unlike = "the other one" if len(lengths) == 2 else "is usual here"
             warnings.append(
-                f"the task vector of {name} is {how} as long as {unlike} ({norms[at]:.3g} and {usual:.3g} in {seen}): was "
-                "it fine-tuned from this base?"
+                f"the task vector of {name} is {factor:,.3g} times as long as {unlike} ({norms[at]:.3g} and "
+                f"{usual:.3g} in {seen}): was it fine-tuned from this base?"
             )
     return warnings + _orthogonal(names, cosines, seen)
 
@@ -118,7 +117,8 @@ def _but_copies(name: str, record: RunRecord) -> str:
     differing = sum(name in tensor.differs_in for tensor in record.tensors)
     if not differing:
         return ""
-    return f"; {differing:,} of its copied tensors differ{'s' if differing == 1 else ''}, and the base's were taken"
+    tensors = "copied tensor of it differs" if differing == 1 else "copied tensors of it differ"
+    return f"; {differing:,} {tensors}, and the base's were taken"
 
 
 def _equal_to_one(
