@@ -89,15 +89,13 @@ def _is_awq(found: Leaves) -> bool:
 
 
 def _is_quanto(found: Leaves) -> bool:
-    return "_scale" in found and any(leaf == "_data" or leaf.startswith("_data.") for leaf in found)
+    return "weight._scale" in found and any(leaf.startswith("weight._data") for leaf in found)
 
 
 _PACKERS = (
     _Packer(
         "bitsandbytes (4 bits)",
-        lambda found: (
-            "absmax" in found and any(leaf.startswith(("quant_map", "quant_state")) for leaf in found)
-        ),
+        lambda found: "weight.absmax" in found and any(leaf.startswith("weight.quant_") for leaf in found),
         "bitsandbytes",
         _by_transformers("", ".dequantize()"),
     ),
@@ -201,16 +199,16 @@ def refuse_packed(
     """
     modules: dict[str, dict[str, StoredTensor]] = {}
     for name, tensor in tensors.items():
-        if tensor.dtype.name in _INTEGERS or name.endswith("._data"):
-            modules[name.rpartition(".")[0]] = {}
+        if tensor.dtype.name in _INTEGERS or "._data" in name:
+            modules[_split(name)[0]] = {}
     if not modules:
         return
     for name, tensor in tensors.items():
-        module, _, leaf = name.rpartition(".")
+        module, leaf = _split(name)
         if module in modules:
             modules[module][leaf] = tensor
         else:
-            outer, _, inner = module.rpartition(".")
+            outer, inner = _split(module)
             if outer in modules:
                 modules[outer][f"{inner}.{leaf}"] = tensor
     for packer in _PACKERS:
@@ -229,6 +227,15 @@ def refuse_packed(
                 )
             raise _refusal(folder, name, len(found), _first(found[0]), hint)
     _refuse_unknown(folder, modules, method)
+
+
+def _split(name: str) -> tuple[str, str]:
+    """The module of a tensor, and what it is called there: "weight.absmax" for what belongs to its weight."""
+    module, found, rest = name.partition(".weight.")
+    if found:
+        return module, f"weight.{rest}"
+    module, _, leaf = name.rpartition(".")
+    return module, leaf
 
 
 def _refuse_unknown(folder: Path, modules: Mapping[str, Leaves], method: str | None) -> None:
