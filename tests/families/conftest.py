@@ -1,0 +1,33 @@
+"""The models, made once for all tests; and one thread for torch, whose pool costs more than they do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from family import Family
+from tuned import Made, fine_tune
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="session")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
+    """Finds the folder of a family's models, made when it is first asked for; not to be changed."""
+    folders: dict[str, Path] = {}
+
+    def find(family: Family) -> Path:
+        if family.model_type not in folders:
+            folders[family.model_type] = tmp_path_factory.mktemp("family")
+            fine_tune(family, folders[family.model_type])
+        return folders[family.model_type]
+
+    return find
