@@ -44,6 +44,7 @@ class ModelView:
         tensors: by the name that counts.
         left_out: tensors that are read with others, as the scales of quantised weights; name -> why.
         notes: sentences on how it is read.
+        shared: names of the same bytes as another, and that one, as a file of torch.save says.
         refused_names: what would have made its names agree, and was not done.
     """
 
@@ -51,6 +52,7 @@ class ModelView:
     tensors: Mapping[str, Offered]
     left_out: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    shared: Mapping[str, str] = field(default_factory=dict)
     refused_names: tuple[str, ...] = ()
 
     @property
@@ -64,6 +66,7 @@ class ModelView:
             self,
             tensors={names[name]: offered for name, offered in self.tensors.items()},
             notes=(*self.notes, *notes),
+            shared={names[alias]: names[first] for alias, first in self.shared.items()},
             refused_names=tuple(refused),
         )
 
@@ -106,6 +109,6 @@ def _view(model: Checkpoint, entry: int | None) -> ModelView:
         for name, stored in model.tensors.items()
         if name not in unpacked.left_out
     }
-    view = ModelView(model, tensors, unpacked.left_out, unpacked.notes)
+    view = ModelView(model, tensors, unpacked.left_out, unpacked.notes, model.shared)
     bare = without_wrappers(view.tensors)
     return view.renamed(bare.names, bare.rules, ()) if bare.rules else view

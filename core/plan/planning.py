@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from math import prod
 from pathlib import Path
 
-from core.checkpoint.model import Checkpoint, file_names, model_names, open_checkpoint, read_config
+from core.checkpoint.model import Checkpoint, model_names, open_checkpoint, read_config
 from core.checkpoint.names import find_embedding
 from core.checkpoint.output import check_output, free_disk_bytes, held_bytes
 from core.checkpoint.shard_layout import OutputTensor, lay_out
@@ -142,7 +142,7 @@ def plan_merge(
         shards=shards,
         ledger=tuple(ledger),
         warnings=(
-            *_warnings(models, recipe.tokenizer_source or models[0].folder),
+            *_warnings(models, base),
             *recipe_warnings(recipe, names),
             *sources.notes,
             *belonging,
@@ -309,10 +309,7 @@ def _vocabulary(model: Checkpoint) -> int | None:
     return None if embedding is None else shapes[embedding][0]
 
 
-def _warnings(models: Sequence[Checkpoint], source: Path) -> list[str]:
-    warnings = []
-    if models[0].config is None:
-        warnings.append(f"{models[0].name} has no config.json, so transformers cannot load the result")
-    if not file_names(source, "token*", "vocab*", "*.model", "tekken.json"):
-        warnings.append(f"{source.name} has no tokenizer, so the result has none either")
-    return warnings
+def _warnings(models: Sequence[Checkpoint], base: Checkpoint | None) -> list[str]:
+    if all(model.config is None for model in (*models, *([base] if base else []))):
+        return [f"{models[0].name} has no config.json, so transformers cannot load the result"]
+    return []

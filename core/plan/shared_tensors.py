@@ -51,10 +51,30 @@ def find_ties(views: Sequence[ModelView]) -> list[Tie]:
     said = tuple(says_tied(view.checkpoint.config) for view in views)
     explicit = any(explicitly_ties(view.checkpoint.config) is not None for view in views)
     why = "config.json says so" if explicit else "as transformers declares models of this type"
-    return [
+    ties = [
         Tie(alias, first, False if False in said else True if True in said else None, why, said)
         for alias, first in pairs.items()
     ]
+    return ties + _shared_in_files(views, {tie.alias for tie in ties})
+
+
+def _shared_in_files(views: Sequence[ModelView], known: set[str]) -> list[Tie]:
+    """What files of torch.save hold once under several names, where every input that has these names does."""
+    pairs: dict[str, str] = {}
+    for view in views:
+        pairs |= view.shared
+    ties = []
+    for alias, first in pairs.items():
+        if alias in known or first in pairs:
+            continue
+        said = tuple(
+            True if view.shared.get(alias) == first else False if alias in view.tensors else None
+            for view in views
+        )
+        if False not in said:
+            why = "the files of weights hold it once under both names"
+            ties.append(Tie(alias, first, True, why, said))
+    return ties
 
 
 def version_1_names(views: Sequence[ModelView], reference: ModelView) -> dict[str, str]:
