@@ -24,6 +24,15 @@ from transformers.models.auto.configuration_auto import (  # noqa: TID253
 
 TABLE = Path(__file__).resolve().parent.parent / "core" / "checkpoint" / "ties.json"
 
+_CONDITIONAL = {
+    "marian": [
+        ["decoder.embed_tokens.weight", "shared.weight", "share_encoder_decoder_embeddings"],
+        ["encoder.embed_tokens.weight", "shared.weight", "share_encoder_decoder_embeddings"],
+        ["lm_head.weight", "model.shared.weight", "share_encoder_decoder_embeddings"],
+    ],
+}
+"""What a model declares when it is made, if its config does not have that key as false."""
+
 
 def declared(config_class: type) -> list[list[str]]:
     """[alias, first] of every model class beside `config_class`, each pair once."""
@@ -62,7 +71,8 @@ def main() -> None:
         except ImportError as error:
             print(f"left out: {model_type}: {error}", file=sys.stderr)
             continue
-        pairs, default = declared(config_class), default_of(config_class)
+        pairs = declared(config_class) + _CONDITIONAL.get(model_type, [])
+        default = default_of(config_class)
         if pairs or default is not None:
             models[model_type] = {"default": default, "pairs": pairs}
     lines = ",\n".join(f"  {json.dumps(name)}: {json.dumps(entry)}" for name, entry in models.items())

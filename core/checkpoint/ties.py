@@ -50,15 +50,19 @@ def says_tied(config: Mapping[str, Any] | None) -> bool | None:
     return default if isinstance(default, bool) else None
 
 
-def declared_ties(model_type: str | None, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, str]:
-    """Names among `shapes` that are tied to another where a model of that type ties: alias -> first.
+def declared_ties(config: Mapping[str, Any] | None, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, str]:
+    """Names among `shapes` that are tied to another where a model of that config ties: alias -> first.
 
     What a name is tied to need not be among `shapes`. A declaration holds under any prefix: the model may be
     a part of a larger one. Output heads of the embedding's shape are found by their names in any model.
     """
     found = tied_heads(shapes)
-    pairs = _table().get(model_type or "", {}).get("pairs", ())
-    for alias, first in pairs:
+    config = config or {}
+    kind = config.get("model_type")
+    pairs = _table().get(kind, {}).get("pairs", ()) if isinstance(kind, str) else ()
+    for alias, first, *condition in pairs:
+        if condition and config.get(condition[0]) is False:
+            continue
         if _PLAIN.fullmatch(alias) and _PLAIN.fullmatch(first):
             found |= _under_prefixes(alias, first, shapes)
         else:

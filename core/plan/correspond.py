@@ -248,7 +248,9 @@ class _Corresponding:
         )
 
     def _notes_of(self, name: str) -> list[str]:
-        lent = self._lent.get(name, {})
+        lent = self._lent.get(name)
+        if lent is None:
+            return []
         lenders = [view.checkpoint.name for at, view in enumerate(self._every) if at in lent]
         return [f"tied in {', '.join(lenders)}, and read there from the embedding"] if lenders else []
 
@@ -342,7 +344,10 @@ class _Corresponding:
             reference, expected = self._base, of_base
         else:
             reference, expected = self._views[present[0]], found[0]
-        for at, one in zip(present, found, strict=True):
+        shape, dtype = expected.shape, expected.dtype
+        for at, one in zip(present, found, strict=False):
+            if one.shape == shape and one.dtype is dtype:
+                continue
             _check_pair(name, at, self._views[at].checkpoint, one, reference.checkpoint, expected)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 from core.checkpoint.headers import StoredTensor
 from core.checkpoint.model import Checkpoint
@@ -16,23 +17,28 @@ from core.sources.source import FileRange, Source
 __all__ = ["ModelView", "Offered", "view_models"]
 
 
-@dataclass(frozen=True, slots=True)
-class Offered:
-    """One tensor of a model.
+class Offered(NamedTuple):
+    """One tensor of a model. A plan has hundreds of thousands, and so it is a tuple.
 
     Attributes:
         stored: what messages name.
-        source: what delivers its elements.
-        shape: of what it delivers.
+        read_as: what delivers its elements; None for the file, as it stores them.
     """
 
     stored: StoredTensor
-    source: Source
-    shape: tuple[int, ...]
+    read_as: Source | None = None
+
+    @property
+    def source(self) -> Source:
+        return self.read_as or FileRange(self.stored)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.stored.shape
 
     @property
     def dtype(self) -> DType:
-        return self.source.dtype
+        return self.stored.dtype if self.read_as is None else self.read_as.dtype
 
 
 @dataclass(frozen=True)
@@ -93,8 +99,8 @@ def view_models(
 
 
 def _view(model: Checkpoint, entry: int | None) -> ModelView:
-    adapter = next((name for name in model.tensors if ".lora_A." in name or ".lora_B." in name), None)
-    if adapter is not None:
+    if ".lora_" in "\n".join(model.tensors):
+        adapter = next(name for name in model.tensors if ".lora_" in name)
         raise IncompatibleError(
             f"{model.folder} holds an adapter beside the weights of its base (tensor {adapter!r})",
             hint="merge the adapter into the weights first, with peft's merge_and_unload, and save that",
@@ -105,7 +111,7 @@ def _view(model: Checkpoint, entry: int | None) -> ModelView:
     with addressed(entry=entry):
         unpacked = read_quantised(model)
     tensors = {
-        name: Offered(stored, unpacked.sources.get(name) or FileRange(stored), stored.shape)
+        name: Offered(stored, unpacked.sources.get(name))
         for name, stored in model.tensors.items()
         if name not in unpacked.left_out
     }

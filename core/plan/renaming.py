@@ -16,7 +16,8 @@ __all__ = ["Renamed", "is_recomputed", "onto", "without_wrappers"]
 
 Shapes = Mapping[str, tuple[int, ...]]
 
-_INNER_WRAPPERS = re.compile(r"(?:(?<=\.)|^)(?:_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)\.")
+_INNER = ("_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module")
+_INNER_WRAPPERS = re.compile(rf"(?:(?<=\.)|^)(?:{'|'.join(_INNER)})\.")
 """torch.compile, FSDP and torch's activation checkpointing wrap any module."""
 
 _WRAPPERS = ("module.", "base_model.model.", "_forward_module.")
@@ -72,17 +73,21 @@ class Renamed:
 def without_wrappers(names: Iterable[str]) -> Renamed:
     """The names without what tools put around a whole model. Source: see the module."""
     own = list(names)
-    new = [_INNER_WRAPPERS.sub("", name) for name in own]
+    new = own
     removed: Counter[str] = Counter()
-    for name in own:
-        removed.update(set(_INNER_WRAPPERS.findall(name)))
+    joined = "\n".join(own)
+    if any(wrapper in joined for wrapper in _INNER):
+        new = [_INNER_WRAPPERS.sub("", name) for name in own]
+        for name in own:
+            removed.update(set(_INNER_WRAPPERS.findall(name)))
     wrapper: str | None = ""
     while wrapper is not None:
-        wrapper = next((w for w in _WRAPPERS if new and all(name.startswith(w) for name in new)), None)
+        starts = [start for start in _WRAPPERS if new and new[0].startswith(start)]
+        wrapper = next((start for start in starts if all(name.startswith(start) for name in new)), None)
         if wrapper is not None:
             new = [name.removeprefix(wrapper) for name in new]
             removed[wrapper] += len(new)
-    if len(set(new)) != len(new) or not all(new):
+    if not removed or len(set(new)) != len(new) or not all(new):
         return Renamed({name: name for name in own})
     rules = tuple(f"{part!r} was removed from {count:,} of its names" for part, count in removed.items())
     return Renamed(dict(zip(own, new, strict=True)), rules)

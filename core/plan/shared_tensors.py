@@ -44,10 +44,10 @@ def find_ties(views: Sequence[ModelView]) -> list[Tie]:
     for view in views:
         for name, offered in view.tensors.items():
             shapes.setdefault(name, offered.shape)
-    kinds = dict.fromkeys(_model_type(view) for view in views)
     pairs: dict[str, str] = {}
-    for kind in kinds:
-        pairs |= declared_ties(kind, shapes)
+    configs = {_model_type(view): view.checkpoint.config for view in reversed(views)}
+    for config in configs.values():
+        pairs |= declared_ties(config, shapes)
     said = tuple(says_tied(view.checkpoint.config) for view in views)
     explicit = any(explicitly_ties(view.checkpoint.config) is not None for view in views)
     why = "config.json says so" if explicit else "as transformers declares models of this type"

@@ -116,9 +116,9 @@ def test_a_type_that_is_not_tied_keeps_its_head(tmp_path: Path) -> None:
 def test_patterns_of_modules_are_expanded_as_transformers_does() -> None:
     names = [f"class_embed.{n}.weight" for n in range(3)] + ["model.decoder.class_embed.1.weight"]
     shapes = dict.fromkeys(names, (2, 2))
-    found = declared_ties("deformable_detr", shapes)
+    found = declared_ties({"model_type": "deformable_detr"}, shapes)
     assert found["class_embed.1.weight"] == found["class_embed.2.weight"] == "class_embed.0.weight"
-    assert declared_ties("deformable_detr", {}) == {}
+    assert declared_ties({"model_type": "deformable_detr"}, {}) == {}
 
 
 def test_equal_bytes_decide_for_a_head_that_config_and_type_leave_open(tmp_path: Path) -> None:
