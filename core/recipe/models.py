@@ -69,7 +69,8 @@ def _place(folder: Path) -> Hashable:
     try:
         found = os.stat(folder)
     except (OSError, ValueError):
-        return os.path.realpath(folder)
+        leads = os.path.islink(folder)  # to nowhere; of what is not there the spelling is all there is
+        return os.path.realpath(folder) if leads else os.path.normpath(folder)
     return (found.st_dev, found.st_ino) if found.st_ino else os.path.realpath(folder)
 
 

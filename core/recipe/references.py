@@ -54,7 +54,7 @@ def read_path(value: Any, folder: Path, where: str) -> Path:
             f"{where} {shown(value)} is in the home folder of someone who is not known here",
             hint="write the whole path, or ./ before a folder whose name begins with ~",
         ) from None
-    path = path if path.is_absolute() else folder / path
+    path = folder / path
     if os.path.lexists(path):
         return path
     model, _, revision = value.partition("@")
@@ -100,7 +100,10 @@ def _cached(model: str, revision: str) -> Path | None:
     """The folder of `model` in the Hub's cache as it was downloaded last, or None."""
     if not _HUB_ID.fullmatch(model) or not _REVISION.fullmatch(revision):
         return None
-    place = _cache() / f"models--{model.replace('/', '--')}"
+    text = os.path.join(_cache(), f"models--{model.replace('/', '--')}")
+    if not os.path.isdir(text):
+        return None
+    place = Path(text)
     try:
         ref = read_if_there(place / "refs" / revision, _MAX_REF_BYTES, RecipeError)
     except RecipeError:  # a cache that cannot be read is none
@@ -110,15 +113,14 @@ def _cached(model: str, revision: str) -> Path | None:
     return snapshot if _REVISION.fullmatch(commit) and os.path.isdir(snapshot) else None
 
 
-def _cache() -> Path:
+def _cache() -> str:
     """Where huggingface_hub keeps what it downloads."""
-    for name in ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"):
-        if os.environ.get(name):
-            return Path(os.path.expanduser(os.environ[name]))
-    home = os.environ.get("HF_HOME") or os.path.join(
-        os.environ.get("XDG_CACHE_HOME") or os.path.join("~", ".cache"), "huggingface"
-    )
-    return Path(os.path.expanduser(home)) / "hub"
+    get = os.environ.get
+    found = get("HF_HUB_CACHE") or get("HUGGINGFACE_HUB_CACHE")
+    if not found:
+        home = get("HF_HOME") or os.path.join(get("XDG_CACHE_HOME") or "~/.cache", "huggingface")
+        found = os.path.join(home, "hub")
+    return os.path.expanduser(found)
 
 
 def same_folder(one: Path, other: Path) -> bool:

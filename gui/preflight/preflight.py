@@ -40,9 +40,6 @@ __all__ = ["look_ahead", "problem_of"]
 
 _DISK_SHARE_TO_KEEP = 0.1
 
-_MOST_ALIKE = 3
-"""How many copies of other sub-models are named one by one."""
-
 _FIELDS = {
     "merge_method": "method",
     "base_model": "base",
@@ -267,10 +264,14 @@ def _states(
         )
         try:
             recipe = _enough(alone).recipe()
-        except RecipeError:  # it is the base
+        except RecipeError:  # it is the base, or the other one again
+            continue
+        folders = _folders(alone)
+        models = tuple(entry for entry in recipe.models if entry.path in folders)
+        if not models:  # it is the base
             continue
         try:
-            plan_merge(_to_compare(recipe, recipe.models))
+            plan_merge(_to_compare(recipe, models))
             states[choice.folder] = None
         except MergeError as misfit:
             problem = problem_of(misfit, setup)
@@ -281,9 +282,12 @@ def _states(
 
 
 def _enough(setup: MergeSetup) -> MergeSetup:
-    """`setup` with its last model again, as often as the method asks for."""
+    """`setup` with as many more models, of folders that are not there, as the method asks for."""
     more = METHODS[setup.method].least_models - len(setup.models)
-    models = setup.models + max(more, 0) * setup.models[-1:]
+    there = setup.models[-1]
+    models = setup.models + tuple(
+        replace(there, folder=there.folder / f"more-{number}") for number in range(more)
+    )
     return replace(setup, models=models, k=len(models))
 
 
@@ -352,28 +356,12 @@ def _warnings(setup: MergeSetup, plan: MergePlan) -> Iterator[Problem]:
         about_tokens = "tokenizer" in warning and setup.tokenizer_source is not None
         target, path = ("tokenizer_source", None) if about_tokens else ("models", first)
         yield Problem(sentence(warning), None, target, path)
-    seen: dict[Path, str] = {}
-    again: list[Problem] = []
     merged = {entry.path for entry in plan.recipe.models}
     for folder in (choice.folder for choice in setup.taking_part):
         place = Path.cwd() / folder
-        followed, name = place.resolve(), plan.names.get(place, folder.name)
         if place not in merged:
+            name = plan.names.get(place, folder.name)
             yield Problem(f"{name} is the base, and is left out.", None, "models", folder)
-        elif followed in seen:
-            same = (
-                f"{name} is in the list twice"
-                if seen[followed] == name
-                else f"{name} is {seen[followed]} again"
-            )
-            again.append(Problem(f"{same}, and so counts twice.", None, "models", folder))
-        seen.setdefault(followed, name)
-    if len(again) > _MOST_ALIKE:
-        name = again[0].message.partition(" is ")[0]
-        text = f"{len(again)} sub-models are copies of others in the list, {name} among them."
-        yield Problem(text, "What is in the list twice counts twice.", "models", again[0].path)
-    else:
-        yield from again
     if len(plan.models) == 1 and _copies_one(plan.recipe):
         yield Problem(
             f"The result will be a copy of {plan.models[0].name}, the only sub-model.",
