@@ -35,11 +35,11 @@ _Command = Callable[[Path, str], str]
 _ORIGINAL = "merge the checkpoint that it was made from, which has the weights as plain numbers"
 
 
-def _by_transformers(load: str, after: str = "") -> _Command:
+def _by_transformers(load: str, after: str = "", save: str = "") -> _Command:
     def command(folder: Path, model_class: str) -> str:
         code = (
             f"import sys, transformers as t; m = t.{model_class}.from_pretrained(sys.argv[1]{load}){after}; "
-            "m.save_pretrained(sys.argv[2])"
+            f"m.save_pretrained(sys.argv[2]{save})"
         )
         return f'python -c "{code}" {shlex.quote(str(folder))} {shlex.quote(f"{folder}-plain")}'
 
@@ -130,7 +130,10 @@ _PACKERS = (
             leaf.endswith("_blocks") and f"{leaf.removesuffix('_blocks')}_scales" in found for leaf in found
         ),
         "mxfp4",
-        _by_transformers(", quantization_config=t.Mxfp4Config(dequantize=True)"),
+        # Else transformers 5 writes the numbers under the names of the codes, which it cannot load.
+        _by_transformers(
+            ", quantization_config=t.Mxfp4Config(dequantize=True)", save=", save_original_format=False"
+        ),
     ),
     _Packer("MXFP4", lambda found: _type(found, "weight_packed") == "U8" and "weight_scale" in found),
     _Packer(

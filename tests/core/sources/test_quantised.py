@@ -494,7 +494,7 @@ def test_the_command_in_a_hint_is_one(case: str, tmp_path: Path) -> None:
         "import sys\n"
         "class Model:\n"
         "    def dequantize(self): return self\n"
-        "    def save_pretrained(self, place): print(place)\n"
+        "    def save_pretrained(self, place, **more): print(place)\n"
         "class GptOssForCausalLM:\n"
         "    from_pretrained = staticmethod(lambda place, **more: print(place, *more) or Model())\n"
         "Mxfp4Config = CompressedTensorsConfig = dict\n"
