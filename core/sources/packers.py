@@ -35,11 +35,12 @@ _Command = Callable[[Path, str], str]
 _ORIGINAL = "merge the checkpoint that it was made from, which has the weights as plain numbers"
 
 
-def _by_transformers(load: str, after: str = "", save: str = "") -> _Command:
+def _by_transformers(load: str, after: str = "") -> _Command:
     def command(folder: Path, model_class: str) -> str:
         code = (
             f"import sys, transformers as t; m = t.{model_class}.from_pretrained(sys.argv[1]{load}){after}; "
-            f"m.save_pretrained(sys.argv[2]{save})"
+            # Else transformers 5 goes back to the packer's names for what it writes, if it can at all.
+            "m.save_pretrained(sys.argv[2], save_original_format=False)"
         )
         return f'python -c "{code}" {shlex.quote(str(folder))} {shlex.quote(f"{folder}-plain")}'
 
@@ -112,7 +113,7 @@ _PACKERS = (
     _Packer("AQLM", _has("codes", "codebooks")),
     _Packer("VPTQ", lambda found: "indices" in found and any("centroids" in leaf for leaf in found)),
     _Packer("SpQR", _has("dense_weights")),
-    _Packer("HIGGS", _has("tables2", "scales"), "higgs", _by_transformers("", ".dequantize()")),
+    _Packer("HIGGS", _has("tables2", "scales")),
     _Packer("QuIP#", _has("Qidxs")),
     _Packer("quanto", _is_quanto),
     _Packer(
@@ -130,10 +131,7 @@ _PACKERS = (
             leaf.endswith("_blocks") and f"{leaf.removesuffix('_blocks')}_scales" in found for leaf in found
         ),
         "mxfp4",
-        # Else transformers 5 writes the numbers under the names of the codes, which it cannot load.
-        _by_transformers(
-            ", quantization_config=t.Mxfp4Config(dequantize=True)", save=", save_original_format=False"
-        ),
+        _by_transformers(", quantization_config=t.Mxfp4Config(dequantize=True)"),
     ),
     _Packer("MXFP4", lambda found: _type(found, "weight_packed") == "U8" and "weight_scale" in found),
     _Packer(
@@ -284,7 +282,7 @@ def _first(leaves: Leaves) -> StoredTensor:
 
 def _refusal(folder: Path, packer: str, modules: int, tensor: StoredTensor, hint: str) -> CheckpointError:
     return CheckpointError(
-        f"{folder} is quantised by {packer}: {_count(modules, 'weight')}, as {tensor.name!r} stored as "
+        f"{folder} is quantised ({packer}): {_count(modules, 'weight')}, as {tensor.name!r} stored as "
         f"{tensor.dtype}, {'is' if modules == 1 else 'are'} packed and cannot be merged as numbers",
         hint=hint,
         path=folder,

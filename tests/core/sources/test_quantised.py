@@ -464,7 +464,7 @@ REFUSED: dict[str, tuple[Tensors, Any, str]] = {
     "nobody's, that its config names": (
         {W: ("I8", (8, 8)), f"{P}.a": ("F32", ())},
         fp8({"quant_method": "brand-new"}),
-        "quantised by 'brand-new'",
+        "is quantised ('brand-new')",
     ),
     "int8 and nothing beside it": ({W: ("I8", (8, 8))}, None, "holds 1 integer weight,"),
 }
