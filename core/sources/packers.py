@@ -39,7 +39,8 @@ def _by_transformers(load: str, after: str = "") -> _Command:
     def command(folder: Path, model_class: str) -> str:
         code = (
             f"import sys, transformers as t; m = t.{model_class}.from_pretrained(sys.argv[1]{load}){after}; "
-            "m.save_pretrained(sys.argv[2])"
+            # Else transformers 5 goes back to the packer's names for what it writes, if it can at all.
+            "m.save_pretrained(sys.argv[2], save_original_format=False)"
         )
         return f'python -c "{code}" {shlex.quote(str(folder))} {shlex.quote(f"{folder}-plain")}'
 
@@ -112,7 +113,7 @@ _PACKERS = (
     _Packer("AQLM", _has("codes", "codebooks")),
     _Packer("VPTQ", lambda found: "indices" in found and any("centroids" in leaf for leaf in found)),
     _Packer("SpQR", _has("dense_weights")),
-    _Packer("HIGGS", _has("tables2", "scales"), "higgs", _by_transformers("", ".dequantize()")),
+    _Packer("HIGGS", _has("tables2", "scales")),
     _Packer("QuIP#", _has("Qidxs")),
     _Packer("quanto", _is_quanto),
     _Packer(
@@ -281,7 +282,7 @@ def _first(leaves: Leaves) -> StoredTensor:
 
 def _refusal(folder: Path, packer: str, modules: int, tensor: StoredTensor, hint: str) -> CheckpointError:
     return CheckpointError(
-        f"{folder} is quantised by {packer}: {_count(modules, 'weight')}, as {tensor.name!r} stored as "
+        f"{folder} is quantised ({packer}): {_count(modules, 'weight')}, as {tensor.name!r} stored as "
         f"{tensor.dtype}, {'is' if modules == 1 else 'are'} packed and cannot be merged as numbers",
         hint=hint,
         path=folder,

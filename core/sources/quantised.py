@@ -92,7 +92,7 @@ def read_quantised(checkpoint: Checkpoint) -> Unpacked:
     pairs: dict[str, StoredTensor] = {}
     left_out: dict[str, str] = {}
     bare = 0
-    for name, tensor in tensors.items():
+    for name, tensor in tensors.items() if kinds & _CODES else ():
         if tensor.dtype.name in _CODES and not _is_scale(name):
             scale = _scale_of(name, tensors)
             if scale is None:
@@ -101,8 +101,9 @@ def read_quantised(checkpoint: Checkpoint) -> Unpacked:
             _check_pair(checkpoint, tensor, scale, settings)
             pairs[name] = scale
             left_out[scale.name] = f"scale of {name}"
-    left_out |= _companions(tensors, pairs, left_out, quantised=settings is not None)
-    rest = {name: tensor for name, tensor in tensors.items() if name not in left_out}
+    if pairs or has_scales or settings is not None:
+        left_out |= _companions(tensors, pairs, left_out, quantised=settings is not None)
+    rest = {name: t for name, t in tensors.items() if name not in left_out} if left_out else tensors
     refuse_packed(checkpoint.folder, rest, method, _model_class(checkpoint))
     sources = _sources(checkpoint, pairs, settings)
     notes = _notes(checkpoint.name, pairs, sources, bare, settings, method)

@@ -464,7 +464,7 @@ REFUSED: dict[str, tuple[Tensors, Any, str]] = {
     "nobody's, that its config names": (
         {W: ("I8", (8, 8)), f"{P}.a": ("F32", ())},
         fp8({"quant_method": "brand-new"}),
-        "quantised by 'brand-new'",
+        "is quantised ('brand-new')",
     ),
     "int8 and nothing beside it": ({W: ("I8", (8, 8))}, None, "holds 1 integer weight,"),
 }
@@ -494,7 +494,7 @@ def test_the_command_in_a_hint_is_one(case: str, tmp_path: Path) -> None:
         "import sys\n"
         "class Model:\n"
         "    def dequantize(self): return self\n"
-        "    def save_pretrained(self, place): print(place)\n"
+        "    def save_pretrained(self, place, **more): print(place)\n"
         "class GptOssForCausalLM:\n"
         "    from_pretrained = staticmethod(lambda place, **more: print(place, *more) or Model())\n"
         "Mxfp4Config = CompressedTensorsConfig = dict\n"
