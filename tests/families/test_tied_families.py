@@ -46,7 +46,7 @@ def copied(made: Path, folder: Path, ties: Collection[tuple[str, ...]], twice: C
             words = tensors[stored].view(torch.int16)
             if seed:
                 at = torch.rand(words.shape, generator=torch.Generator().manual_seed(seed))
-                words += (at < 0.3).to(torch.int16)
+                words += ((at < 0.3) & (words != 0)).to(torch.int16)  # the row of the padding stays 0
             if model in twice:
                 tensors.update({name: tensors[stored].clone() for name in names})
         save_file(tensors, path, metadata={"format": "pt"})
