@@ -17,7 +17,7 @@ from tuned import MODELS, WEIGHTS, Made, average, load, merge, outputs, shared
 TIED = (
     *("t5", "bart", "whisper", "roberta", "modernbert", "electra", "marian", "bert", "gemma", "gpt2"),
     *("mt5", "mbart", "pegasus", "albert", "distilbert", "deberta", "mpnet", "switch_transformers", "opt"),
-    *("bloom", "falcon", "xlm-roberta", "camembert", "funnel", "convbert", "m2m_100"),
+    *("bloom", "falcon", "xlm-roberta", "camembert", "convbert", "m2m_100"),
 )
 """Families that share memory between tensors by their configs or their classes' defaults."""
 
@@ -46,7 +46,7 @@ def copied(made: Path, folder: Path, ties: Collection[tuple[str, ...]], twice: C
             words = tensors[stored].view(torch.int16)
             if seed:
                 at = torch.rand(words.shape, generator=torch.Generator().manual_seed(seed))
-                words += (at < 0.3).to(torch.int16)
+                words += ((at < 0.3) & (words != 0)).to(torch.int16)  # a padding row stays 0
             if model in twice:
                 tensors.update({name: tensors[stored].clone() for name in names})
         save_file(tensors, path, metadata={"format": "pt"})
