@@ -191,6 +191,7 @@ class Staging:
             if not self.folder.has_folder(*folder.split("/")):
                 raise NotADirectoryError(errno.ENOTDIR, f"{folder} is not a folder")
 
+    @addressed(field="out")
     def add_file(self, name: str, chunks: Iterable[bytes]) -> WrittenFile:
         """Write a small file, with folders for the slashes in `name`; on the disk when this returns.
 

@@ -41,7 +41,7 @@ from core.run.card import model_card
 from core.run.executors.threads import ThreadExecutor, allow_open_files
 from core.run.journaling import Journaling
 from core.run.merging import MergeWork, Target, TensorCallback
-from core.run.no_ops import result_warnings
+from core.run.no_ops import not_looked_at, result_warnings
 from core.run.passes import Restored
 from core.run.record import InputRecord, RunRecord, read_record, software_versions
 from core.run.record_values import moment
@@ -284,10 +284,14 @@ class _Run:
         )
         for warning in result_warnings(record):
             self._warn(warning)
-        card = model_card(plan, self._out.absolute().name, self._warnings)
+        unseen = tuple(filter(None, [not_looked_at(record)]))
+        card = model_card(plan, self._out.absolute().name, [*self._warnings, *unseen])
         files.append(_file_record(staging.add_file(_CARD, [card])))
         record = replace(
-            record, warnings=tuple(self._warnings), files=tuple(sorted(files, key=lambda file: file.name))
+            record,
+            warnings=tuple(self._warnings),
+            not_looked_at=unseen,
+            files=tuple(sorted(files, key=lambda file: file.name)),
         )
         staging.write_record(record.to_json())
         return record

@@ -109,6 +109,7 @@ class RunRecord:
             None in a record of schema 1.
         started: when the merge began, UTC, as ISO 8601 writes it; None in a record of schema 1.
         warnings: what the plan and the merge warned of, as sentences.
+        not_looked_at: what would have been warned of and was not looked at, as the method does not count it.
         files: every file of the output but the record itself; none in a record of schema 1.
     """
 
@@ -125,6 +126,7 @@ class RunRecord:
     run_id: str | None = None
     started: str | None = None
     warnings: tuple[str, ...] = ()
+    not_looked_at: tuple[str, ...] = ()
     files: tuple[FileRecord, ...] = field(default=(), repr=False)
 
     @property
@@ -200,6 +202,7 @@ def read_record(folder: str | Path) -> RunRecord:
             tensors=tensors,
             contract=_contract(head),
             warnings=texts(head, "warnings") if "warnings" in head else (),
+            not_looked_at=texts(head, "not_looked_at") if "not_looked_at" in head else (),
         )
 
 

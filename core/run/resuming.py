@@ -429,7 +429,10 @@ def _said_of(tensor: Any) -> tuple[Any, ...]:
     if job is not None:
         types = [str(dtype) for dtype in (*job.model_dtypes, job.base_dtype, job.merge_dtype, job.out_dtype)]
         said = job.method, types, job.parameters.listed, job.key, job.zero_tolerance, job.draws, job.row
-    sources = [(type(source).__name__, [stored.name for stored in source.stored]) for source in tensor.inputs]
+    sources = [
+        (type(source).__name__, [stored.name for stored in source.stored], getattr(source, "block", None))
+        for source in tensor.inputs
+    ]
     return tensor.output.name, str(tensor.output.dtype), tensor.output.shape, said, sources
 
 

@@ -185,6 +185,7 @@ def check_selection(
         assert DTYPE_NAMES[merged[name].dtype] == written, name
         assert merged[name].shape == tensor.shape, name
         assert tensor_bytes(merged[name]) == data, name
+        drawn_as = (draws_as or {}).get(name)
         assert records[name] == TensorRecord(
             name=name,
             shape=tuple(tensor.shape),
@@ -192,6 +193,7 @@ def check_selection(
             action="merged",
             elements=tensor.numel(),
             digest=oracle.tensor_digest(data),
+            tied_to=(drawn_as, "config.json says so") if drawn_as else None,
             **{count: tuple(getattr(expected, count)) for count in COUNTS},
         )
 
