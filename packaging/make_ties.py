@@ -16,6 +16,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+import torch  # noqa: TID253
 import transformers  # noqa: TID253
 from transformers.models.auto.configuration_auto import (  # noqa: TID253
     CONFIG_MAPPING,
@@ -23,6 +24,9 @@ from transformers.models.auto.configuration_auto import (  # noqa: TID253
 )
 
 TABLE = Path(__file__).resolve().parent.parent / "core" / "checkpoint" / "ties.json"
+
+_WHEN_MADE = {"bark", "deformable_detr", "idefics", "zamba", "zamba2"}
+"""Model types that declare their ties when a model is made: one is, without memory, by the default config."""
 
 _CONDITIONAL = {
     "marian": [
@@ -34,22 +38,37 @@ _CONDITIONAL = {
 """What a model declares when it is made, if its config does not have that key as false."""
 
 
-def declared(config_class: type) -> list[list[str]]:
-    """[alias, first] of every model class beside `config_class`, each pair once."""
+def declared(config_class: type, *, make: bool) -> tuple[list[list[str]], list[str]]:
+    """[alias, first] of every model class beside `config_class`, each pair once; and the names under which
+    these classes hold the model without its head (`base_model_prefix`).
+
+    Args:
+        make: whether to look at models that were made, on the meta device.
+    """
     name = config_class.__module__.replace("configuration_", "modeling_")
     try:
         module = importlib.import_module(name)
     except ImportError as error:
         print(f"left out: {name}: {error}", file=sys.stderr)
-        return []
+        return [], []
+    prefixes: dict[str, None] = {}
     pairs: dict[tuple[str, str], None] = {}
     for value in vars(module).values():
         if not inspect.isclass(value) or not issubclass(value, transformers.PreTrainedModel):
             continue
+        if value.__module__ == module.__name__ and isinstance(value.base_model_prefix, str):
+            prefixes[value.base_model_prefix] = None
         keys = getattr(value, "_tied_weights_keys", None)
+        if make and value.__module__ == module.__name__:
+            try:
+                with torch.device("meta"):
+                    keys = value(value.config_class())._tied_weights_keys
+            except Exception as error:
+                print(f"not made: {value.__name__}: {error}", file=sys.stderr)
         if isinstance(keys, dict):
             pairs |= dict.fromkeys((alias, first) for alias, first in keys.items())
-    return [list(pair) for pair in pairs]
+    prefixes.pop("", None)
+    return [list(pair) for pair in pairs], list(prefixes)
 
 
 def default_of(config_class: Any) -> bool | None:
@@ -71,10 +90,11 @@ def main() -> None:
         except ImportError as error:
             print(f"left out: {model_type}: {error}", file=sys.stderr)
             continue
-        pairs = declared(config_class) + _CONDITIONAL.get(model_type, [])
+        pairs, prefixes = declared(config_class, make=model_type in _WHEN_MADE)
+        pairs += _CONDITIONAL.get(model_type, [])
         default = default_of(config_class)
-        if pairs or default is not None:
-            models[model_type] = {"default": default, "pairs": pairs}
+        if pairs or prefixes or default is not None:
+            models[model_type] = {"default": default, "prefixes": prefixes, "pairs": pairs}
     lines = ",\n".join(f"  {json.dumps(name)}: {json.dumps(entry)}" for name, entry in models.items())
     head = json.dumps(f"transformers {transformers.__version__}")
     TABLE.write_text(f'{{"source": {head}, "models": {{\n{lines}\n}}}}\n')

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from core.checkpoint.companion_names import Kind
 from core.checkpoint.folder_files import MODULES_NAME, PIPELINE_NAME, FolderFiles, json_of
-from core.checkpoint.model import CONFIG_NAME
+from core.checkpoint.model import CONFIG_NAME, read_config
 from core.checkpoint.model_code import code_files, named_modules
 from core.checkpoint.same_files import digest_of, says_the_same
 from core.errors import CheckpointError
@@ -75,6 +75,10 @@ def choose(givers: Givers, *, full: bool) -> Choice:
     return _Choosing(givers, full).done()
 
 
+def _classes(folder: Path) -> object:
+    return (read_config(folder) or {}).get("architectures")
+
+
 class _Choosing:
     def __init__(self, givers: Givers, full: bool) -> None:
         self._givers, self._full = givers, full
@@ -108,11 +112,18 @@ class _Choosing:
         self._said[one_line(sentence)] = None
 
     def _config(self) -> Path | None:
-        order = [*([self._source] if self._source else []), *self._models, *self._last]
-        for found in order:
+        for found in [*self._models, *self._last]:
             if is_there(found.folder / CONFIG_NAME, CheckpointError):
-                return found.folder
-        return None
+                first = found.folder
+                break
+        else:
+            first = None
+        source = self._source.folder if self._source else None
+        if source is None or not is_there(source / CONFIG_NAME, CheckpointError):
+            return first
+        if first is not None and _classes(source) != _classes(first):
+            return first  # the weights are of another head than the source's
+        return source
 
     # -- the tokenizer, which is a set
 

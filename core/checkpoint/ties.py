@@ -16,7 +16,7 @@ from typing import Any
 
 from core.checkpoint.names import tied_heads
 
-__all__ = ["declared_ties", "explicitly_ties", "says_tied"]
+__all__ = ["declared_ties", "explicitly_ties", "model_prefixes", "says_tied"]
 
 _TABLE = Path(__file__).with_name("ties.json")
 _PLAIN = re.compile(r"[A-Za-z0-9_.]+\.(?:weight|bias)")
@@ -35,6 +35,13 @@ def explicitly_ties(config: Mapping[str, Any] | None) -> bool | None:
         if isinstance(value, bool):
             return value
     return None
+
+
+def model_prefixes(config: Mapping[str, Any] | None) -> tuple[str, ...] | None:
+    """Under which names classes of that type hold the model without its head; None for an unknown type."""
+    kind = (config or {}).get("model_type")
+    entry = _table().get(kind) if isinstance(kind, str) else None
+    return None if entry is None else tuple(entry["prefixes"])
 
 
 def says_tied(config: Mapping[str, Any] | None) -> bool | None:
@@ -59,14 +66,15 @@ def declared_ties(config: Mapping[str, Any] | None, shapes: Mapping[str, tuple[i
     found = tied_heads(shapes)
     config = config or {}
     kind = config.get("model_type")
-    pairs = _table().get(kind, {}).get("pairs", ()) if isinstance(kind, str) else ()
-    for alias, first, *condition in pairs:
+    entry = _table().get(kind, {}) if isinstance(kind, str) else {}
+    for alias, first, *condition in entry.get("pairs", ()):
         if condition and config.get(condition[0]) is False:
             continue
         if _PLAIN.fullmatch(alias) and _PLAIN.fullmatch(first):
             found |= _under_prefixes(alias, first, shapes)
         else:
-            found |= _by_pattern(alias, first, shapes)
+            for prefix in ("", *(f"{one}." for one in entry["prefixes"])):
+                found |= _by_pattern(prefix, alias, first, shapes)
     return {alias: root for alias in found if (root := _root(alias, found)) != alias}
 
 
@@ -81,10 +89,11 @@ def _under_prefixes(alias: str, first: str, names: Mapping[str, Any]) -> dict[st
     return found
 
 
-def _by_pattern(alias: str, first: str, names: Mapping[str, Any]) -> dict[str, str]:
-    """As transformers expands a declaration that names modules or holds a pattern."""
-    firsts = sorted(name for name in names if re.search("^" + first, name))
-    aliases = sorted(name for name in names if re.search("^" + alias, name))
+def _by_pattern(prefix: str, alias: str, first: str, names: Mapping[str, Any]) -> dict[str, str]:
+    """As transformers expands a declaration that names modules or holds a pattern, of names with a prefix."""
+    inner = [name[len(prefix) :] for name in names if name.startswith(prefix)]
+    firsts = sorted(prefix + name for name in inner if re.search("^" + first, name))
+    aliases = sorted(prefix + name for name in inner if re.search("^" + alias, name))
     if not firsts or len(aliases) % len(firsts):
         return {}
     return {a: f for a, f in zip(aliases, cycle(firsts), strict=False) if a != f and names[a] == names[f]}

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from core.checkpoint.headers import StoredTensor
 from core.checkpoint.model import Checkpoint
+from core.checkpoint.ties import model_prefixes
 from core.dtypes import DType
 from core.errors import IncompatibleError, addressed
 from core.plan.renaming import onto, without_wrappers
@@ -15,6 +16,10 @@ from core.sources.quantised import read_quantised
 from core.sources.source import FileRange, Source
 
 __all__ = ["ModelView", "Offered", "view_models"]
+
+
+_OF_PEFT = (".lora_", ".base_layer.", ".modules_to_save.", ".original_module.")
+"""What is in the names of a peft model's tensors while its adapter is not merged into its weights."""
 
 
 class Offered(NamedTuple):
@@ -89,7 +94,7 @@ def view_models(
     views = {id(model): _view(model, entry) for entry, model in reversed(list(enumerate(models)))}
     if base is not None and id(base) not in views:
         views[id(base)] = _view(base, None)
-    first = views[id(models[0])]
+    first = views[id(models[0])] = _without_own_wrapper(views[id(models[0])], list(views.values()))
     reference = first.shapes
     for key, view in views.items():
         if view is not first and view.tensors.keys() != first.tensors.keys():
@@ -98,11 +103,30 @@ def view_models(
     return [views[id(model)] for model in models], views[id(base)] if base else None
 
 
+def _without_own_wrapper(first: ModelView, every: Sequence[ModelView]) -> ModelView:
+    """The first sub-model without a component before all of its names that no class of its type has.
+
+    Where others have the same names without it, it is the name that some script gave the model.
+    """
+    prefixes = model_prefixes(first.checkpoint.config)
+    start = next(iter(first.tensors)).partition(".")[0]
+    if prefixes is None or start in prefixes or not all(n.startswith(f"{start}.") for n in first.tensors):
+        return first
+    bare = {name: name.removeprefix(f"{start}.") for name in first.tensors}
+    for other in every:
+        if 2 * sum(name in other.tensors for name in bare.values()) >= len(bare):
+            rule = f"'{start}.' was removed from {len(bare):,} of its names"
+            return first.renamed(bare, [rule], ())
+    return first
+
+
 def _view(model: Checkpoint, entry: int | None) -> ModelView:
-    if ".lora_" in "\n".join(model.tensors):
-        adapter = next(name for name in model.tensors if ".lora_" in name)
+    joined = "\n".join(model.tensors)
+    sign = next((sign for sign in _OF_PEFT if sign in joined), None)
+    if sign is not None:
+        adapter = next(name for name in model.tensors if sign in name)
         raise IncompatibleError(
-            f"{model.folder} holds an adapter beside the weights of its base (tensor {adapter!r})",
+            f"{model.folder} is a model of peft whose adapter is not merged (tensor {adapter!r})",
             hint="merge the adapter into the weights first, with peft's merge_and_unload, and save that",
             path=model.folder,
             tensor=adapter,

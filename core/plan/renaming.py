@@ -33,6 +33,8 @@ _SPELLINGS = (
 weight_norm before and since torch.nn.utils.parametrizations."""
 
 _MOST_PARTS = 4
+_PARTS = re.compile(r"[^./]*[./]|[^./]+")
+"""Of a name, with the dots and the slash behind each."""
 
 # Buffers that no training changes and that every loader computes anew or ignores. Source:
 # `_keys_to_ignore_on_load_unexpected` and `register_buffer(…, persistent=False)` in transformers' models.
@@ -129,7 +131,8 @@ def onto(shapes: Shapes, reference: Shapes) -> Renamed:
         for (mine, other), count in candidates:
             said = f"{count:,} of {len(shapes):,} names differ by the prefix {_either(mine, other)}"
             if not _contains(mine, other):
-                refused.append(said)
+                if 2 * count >= min(len(shapes), len(reference)):
+                    refused.append(said)
                 continue
             under = sum(name.startswith(mine) for name in own)
             if 2 * count >= min(under, sum(name.startswith(other) for name in theirs)):
@@ -192,13 +195,13 @@ def _prefixes(
 
 def _starts(name: str) -> list[str]:
     """Its beginnings of up to a few components, the empty one first."""
-    parts = name.split(".")
-    return ["".join(f"{part}." for part in parts[:at]) for at in range(min(_MOST_PARTS + 1, len(parts)))]
+    parts = _PARTS.findall(name)
+    return ["".join(parts[:at]) for at in range(min(_MOST_PARTS + 1, len(parts)))]
 
 
 def _contains(one: str, other: str) -> bool:
     """Whether one prefix has all components of the other: names with other components are other tensors."""
-    left, right = Counter(one.split(".")[:-1]), Counter(other.split(".")[:-1])
+    left, right = Counter(_PARTS.findall(one)), Counter(_PARTS.findall(other))
     return left <= right or right <= left
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from core import IncompatibleError, plan_merge, read_record, run_merge
+from core import IncompatibleError, plan_merge, read_record, run_merge, verify_output
 from core.methods import METHODS
 from core.plan.merge_plan import MergePlan
 from core.plan.renaming import is_recomputed
@@ -303,9 +303,60 @@ def test_an_encoder_is_not_a_decoder(tmp_path: Path) -> None:
         planned(tmp_path, "a", "b")
 
 
-def test_an_adapter_that_is_not_merged_is_called_so(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "name",
+    [
+        "model.layers.0.w.lora_A.default.weight",
+        "base_model.model.model.layers.0.w.base_layer.weight",
+        "score.modules_to_save.default.weight",
+    ],
+)
+def test_an_adapter_that_is_not_merged_is_called_so(tmp_path: Path, name: str) -> None:
     write(tmp_path / "base", BASE)
-    write(tmp_path / "a", A | {"model.layers.0.w.lora_A.default.weight": [[1.0]]})
-    with pytest.raises(IncompatibleError, match="holds an adapter beside the weights") as error:
+    write(tmp_path / "a", A | {name: [[1.0]]})
+    with pytest.raises(IncompatibleError, match="is a model of peft whose adapter is not merged") as error:
         planned(tmp_path, "a")
     assert "merge_and_unload" in str(error.value.hint)
+
+
+@pytest.mark.parametrize("who", ["a", "base"])
+def test_a_name_that_a_script_put_before_all_names(tmp_path: Path, who: str) -> None:
+    """`llm.` is no prefix that a class of the type has: the output goes without it, so that it loads."""
+    for name, tensors in (("base", BASE), ("a", A), ("b", B)):
+        own = {f"llm.{key}": value for key, value in tensors.items()} if name == who else tensors
+        write(tmp_path / name, own, model_type="llama")
+    tensors, (plan, _) = merged(tmp_path, "a", "b")
+    assert tensors == {W: [[3.0, 4.0]], V: [[5.0, 6.0]]}
+    assert any("'llm.'" in warning for warning in plan.warnings)
+
+
+def test_a_few_names_of_other_heads_are_no_prefix(tmp_path: Path) -> None:
+    write(tmp_path / "base", BASE)
+    write(tmp_path / "a", A | {"cls.transform.dense.weight": [[1.0]]})
+    write(tmp_path / "b", B | {"bert.pooler.dense.weight": [[1.0]]})
+    with pytest.raises(IncompatibleError, match="is missing in") as error:
+        planned(tmp_path, "a", "b")
+    assert "missing: omit" in str(error.value.hint)
+    assert merged_names(planned(tmp_path, "a", "b", missing="omit")) == {W, V}
+
+
+def test_an_older_folder_of_a_sentence_transformer_and_its_plain_base(tmp_path: Path) -> None:
+    """Its model lies in 0_Transformer, whose tensors are the base's under other names."""
+    write(tmp_path / "base", BASE)
+    for name, tensors in (("a", A), ("b", B)):
+        write(tmp_path / name / "0_Transformer", tensors)
+        modules = [
+            {
+                "idx": 0,
+                "name": "0",
+                "path": "0_Transformer",
+                "type": "sentence_transformers.models.Transformer",
+            }
+        ]
+        (tmp_path / name / "modules.json").write_text(json.dumps(modules))
+    plan = planned(tmp_path, "a", "b")
+    run_merge(plan, tmp_path / "out")
+    tensors = load_file(tmp_path / "out" / "0_Transformer" / "model.safetensors")
+    assert {name: value.tolist() for name, value in tensors.items()} == {W: [[3.0, 4.0]], V: [[5.0, 6.0]]}
+    report = verify_output(tmp_path / "out")
+    assert (report.weights, report.files, report.tensors) == ((), (), 2)

@@ -119,6 +119,13 @@ def test_patterns_of_modules_are_expanded_as_transformers_does() -> None:
     found = declared_ties({"model_type": "deformable_detr"}, shapes)
     assert found["class_embed.1.weight"] == found["class_embed.2.weight"] == "class_embed.0.weight"
     assert declared_ties({"model_type": "deformable_detr"}, {}) == {}
+    layers = [f"model.layers.{n}.shared_transformer.self_attn.q_proj.weight" for n in (6, 12, 7)]
+    found = declared_ties({"model_type": "zamba2"}, dict.fromkeys(layers, (2, 2)))
+    assert found == {layers[1]: layers[0]}
+    marian = ["model.shared.weight", "model.encoder.embed_tokens.weight"]
+    for shared, expected in ((True, {marian[1]: marian[0]}), (False, {})):
+        config = {"model_type": "marian", "share_encoder_decoder_embeddings": shared}
+        assert declared_ties(config, dict.fromkeys(marian, (4, 2))) == expected
 
 
 def test_equal_bytes_decide_for_a_head_that_config_and_type_leave_open(tmp_path: Path) -> None:
