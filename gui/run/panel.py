@@ -24,6 +24,7 @@ from gui.words import percent_text, plural
 __all__ = ["RunPanel", "kept_text", "title_text"]
 
 _STEPS = 1000
+_MOST_WARNINGS = 5
 _OPEN, _AGAIN = "Open folder", "Merge again with another seed"
 _RESUME, _REMOVE = "Resume", "Remove what it left…"
 
@@ -122,7 +123,7 @@ class RunPanel(QWidget):
     def show_result(self, result: MergeResult, notes: Sequence[str] = ()) -> None:
         """Args:
         result: what came of the merge.
-        notes: what else there is to know.
+        notes: what the engine said while it merged, warnings among them.
         """
         self._progress.hide()
         self._out = result.out
@@ -130,8 +131,8 @@ class RunPanel(QWidget):
         facts = [
             f"{plural(len(record.tensors), 'tensor')}, {bytes_text(record.bytes_read)} read, "
             f"{bytes_text(record.bytes_written)} written to {result.out}",
-            *result.warnings,
-            *notes,
+            *_few(result.warnings),
+            *(note for note in notes if note not in result.warnings),
         ]
         draws = METHODS[record.recipe["merge_method"]].draws is not None
         self.message.show_success(
@@ -203,6 +204,14 @@ def kept_text(left: Leftover, *, named: bool = False) -> str:
     share = f"{percent_text(left.fraction)} of the merge" if left.fraction else "what was begun"
     where = "" if named else f" in {left.path}"
     return message_text(f"{share[0].upper()}{share[1:]} is kept{where}.")
+
+
+def _few(warnings: Sequence[str]) -> list[str]:
+    """A line for each as far as there is room, and where the rest stands."""
+    if len(warnings) <= _MOST_WARNINGS:
+        return list(warnings)
+    shown = warnings[: _MOST_WARNINGS - 1]
+    return [*shown, f"{len(warnings) - len(shown)} more warnings are in the model card, README.md."]
 
 
 def _fact(widest: str, tool_tip: str) -> QLabel:

@@ -142,6 +142,15 @@ def test_a_result_says_what_was_written_where_and_in_what_time(panel: RunPanel) 
     assert not panel.bar.isVisible()
 
 
+def test_each_warning_is_said_once_and_many_leave_room_for_the_pictures(panel: RunPanel) -> None:
+    panel.show_result(result(Path("/merged"), "linear", "One.", "Two."), ["Two.", "Left out: three."])
+    assert panel.message.text.splitlines()[1:] == ["One.", "Two.", "Left out: three."]
+    many = [f"{number} is the base in every merged number." for number in range(30)]
+    panel.show_result(result(Path("/merged"), "linear", *many), many)
+    lines = panel.message.text.splitlines()[1:]
+    assert lines == [*many[:4], "26 more warnings are in the model card, README.md."]
+
+
 def test_the_folder_can_be_opened(
     qtbot: QtBot, panel: RunPanel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
