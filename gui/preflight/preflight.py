@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -31,7 +32,7 @@ from core.plan.planning import check_destination
 from core.recipe.recipe import ModelEntry
 from core.text import message_text
 from core.units import bytes_text
-from gui.document.merge_setup import MergeSetup, first_missing
+from gui.document.merge_setup import MergeSetup, ModelChoice, first_missing
 from gui.failure import Failure, sentence
 from gui.preflight.report import LedgerRow, PlanReport, Problem
 from gui.words import ago_text, percent_text, weight_text
@@ -39,9 +40,6 @@ from gui.words import ago_text, percent_text, weight_text
 __all__ = ["look_ahead", "problem_of"]
 
 _DISK_SHARE_TO_KEEP = 0.1
-
-_MOST_ALIKE = 3
-"""How many copies of other sub-models are named one by one."""
 
 _FIELDS = {
     "merge_method": "method",
@@ -256,7 +254,8 @@ def _states(
         return states
     for choice in others:
         token.raise_if_cancelled()
-        pair = (choice,) if first is None or setup.base is not None else (first, choice)
+        among_themselves = first is not None and setup.base is None and first.folder != choice.folder
+        pair = (first, choice) if first is not None and among_themselves else (choice,)
         alone = replace(
             setup,
             models=tuple(replace(one, weight=1.0, enabled=True) for one in pair),
@@ -266,11 +265,15 @@ def _states(
             seed=0,
         )
         try:
-            recipe = _enough(alone).recipe()
-        except RecipeError:  # it is the base
+            recipe = _enough(alone, setup.models).recipe()
+        except RecipeError:  # it is the base, or all that there is
+            continue
+        folders = _folders(alone)
+        compared = tuple(entry for entry in recipe.models if entry.path in folders)
+        if not compared:  # it is the base
             continue
         try:
-            plan_merge(_to_compare(recipe, recipe.models))
+            plan_merge(_to_compare(recipe, compared))
             states[choice.folder] = None
         except MergeError as misfit:
             problem = problem_of(misfit, setup)
@@ -280,10 +283,12 @@ def _states(
     return states
 
 
-def _enough(setup: MergeSetup) -> MergeSetup:
-    """`setup` with its last model again, as often as the method asks for."""
+def _enough(setup: MergeSetup, listed: Sequence[ModelChoice]) -> MergeSetup:
+    """`setup` with others of the models that are `listed`, as many as the method asks for besides."""
     more = METHODS[setup.method].least_models - len(setup.models)
-    models = setup.models + max(more, 0) * setup.models[-1:]
+    folders = {choice.folder for choice in setup.models}
+    others = [replace(one, weight=1.0, enabled=True) for one in listed if one.folder not in folders]
+    models = (*setup.models, *others[: max(more, 0)])
     return replace(setup, models=models, k=len(models))
 
 
@@ -347,39 +352,29 @@ def _is_of_a_rule(error: MergeError, spec: ParameterSpec, setup: MergeSetup) -> 
 
 def _warnings(setup: MergeSetup, plan: MergePlan) -> Iterator[Problem]:
     yield from _number_warnings(setup)
-    first = setup.taking_part[0].folder
+    names = {folder: plan.names.get(place, folder.name) for place, folder in _folders(setup).items()}
     for warning in plan.warnings:
         about_tokens = "tokenizer" in warning and setup.tokenizer_source is not None
-        target, path = ("tokenizer_source", None) if about_tokens else ("models", first)
+        target, path = ("tokenizer_source", None) if about_tokens else ("models", _named(warning, names))
         yield Problem(sentence(warning), None, target, path)
-    seen: dict[Path, str] = {}
-    again: list[Problem] = []
     merged = {entry.path for entry in plan.recipe.models}
-    for folder in (choice.folder for choice in setup.taking_part):
-        place = Path.cwd() / folder
-        followed, name = place.resolve(), plan.names.get(place, folder.name)
-        if place not in merged:
+    for folder, name in names.items():
+        if Path.cwd() / folder not in merged:
             yield Problem(f"{name} is the base, and is left out.", None, "models", folder)
-        elif followed in seen:
-            same = (
-                f"{name} is in the list twice"
-                if seen[followed] == name
-                else f"{name} is {seen[followed]} again"
-            )
-            again.append(Problem(f"{same}, and so counts twice.", None, "models", folder))
-        seen.setdefault(followed, name)
-    if len(again) > _MOST_ALIKE:
-        name = again[0].message.partition(" is ")[0]
-        text = f"{len(again)} sub-models are copies of others in the list, {name} among them."
-        yield Problem(text, "What is in the list twice counts twice.", "models", again[0].path)
-    else:
-        yield from again
     if len(plan.models) == 1 and _copies_one(plan.recipe):
         yield Problem(
             f"The result will be a copy of {plan.models[0].name}, the only sub-model.",
             "Add others, or raise K.",
             "models",
         )
+
+
+def _named(warning: str, names: Mapping[Path, str]) -> Path:
+    """The folder of the sub-model that `warning` names, the first one's where it names none or several."""
+    found = [
+        folder for folder, name in names.items() if re.search(rf"(?<!\w){re.escape(name)}(?!\w)", warning)
+    ]
+    return found[0] if len(found) == 1 else next(iter(names))
 
 
 def _number_warnings(setup: MergeSetup) -> Iterator[Problem]:

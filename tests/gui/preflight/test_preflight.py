@@ -258,15 +258,28 @@ def test_a_weight_of_nothing_is_no_reason_not_to_fit(
     assert report.states[models / "run-1"] is None
 
 
-def test_a_model_that_is_there_twice_is_worth_a_warning(
+def test_a_model_that_is_there_twice_stands_in_the_way_and_is_shown(
     make_setup: MakeSetup, models: Path, tmp_path: Path
 ) -> None:
     link = tmp_path / "link"
     link.symlink_to(models / "run-1")
-    choices = tuple(ModelChoice(folder) for folder in (models / "run-1", link, models / "run-1"))
-    found = {warning.message: warning.path for warning in report_on(make_setup(models=choices)).warnings}
-    assert found["link is run-1 again, and so counts twice."] == link
-    assert found["run-1 is in the list twice, and so counts twice."] == models / "run-1"
+    choices = tuple(ModelChoice(folder) for folder in (models / "run-1", models / "run-2", link))
+    report = report_on(make_setup(models=choices))
+    (error,) = report.errors
+    assert (error.target, error.path) == ("models", link)
+    assert "entries 1 and 3 are the same model" in error.message
+    assert list(report.states.values()) == [None, None, None]  # each of them fits the base
+    assert report_on(make_setup(models=choices[:2], k=2)).errors == ()
+
+
+def test_a_warning_leads_to_the_model_that_it_names(
+    make_setup: MakeSetup, models: Path, tmp_path: Path
+) -> None:
+    copy = tmp_path / "run-9"
+    shutil.copytree(models / "base", copy)
+    choices = (ModelChoice(models / "run-1"), ModelChoice(copy))
+    report = report_on(make_setup(models=choices, k=2))
+    assert [warning.path for warning in report.warnings if "run-9" in warning.message] == [copy]
 
 
 @pytest.mark.parametrize("changes", [{"k": 1}, {"k": 1, "seed": None}, {"k": 1, "out": ""}])
@@ -287,19 +300,6 @@ def test_every_model_in_the_list_is_known_to_fit_or_not(
         "nothing": False,
         "run-3": True,
     }
-
-
-def test_many_models_that_are_there_twice_are_one_warning(
-    make_setup: MakeSetup, models: Path, tmp_path: Path
-) -> None:
-    links = [tmp_path / f"link-{number}" for number in range(5)]
-    for link in links:
-        link.symlink_to(models / "run-1")
-    choices = tuple(ModelChoice(folder) for folder in (models / "run-1", *links))
-    warnings = report_on(make_setup(models=choices, k=6)).warnings
-    (found,) = [warning for warning in warnings if "copies" in warning.message]
-    assert found.message == "5 sub-models are copies of others in the list, link-0 among them."
-    assert found.path == links[0]
 
 
 def test_a_link_to_the_base_is_worth_a_warning(make_setup: MakeSetup, models: Path, tmp_path: Path) -> None:
