@@ -88,6 +88,7 @@ def test_what_a_merge_warned_of_is_told_when_it_is_done_and_in_the_history(
     said = window.run.message.text.splitlines()
     assert [line for line in said if "run-2 is the base" in line] == [f"{found}."]
     assert found in window.log.text
+    qtbot.waitUntil(lambda: window.history.model.row(0).entry.status == "done")
     entry = window.history.model.row(0).entry
     assert entry.warnings == read_record(tmp_path / "out").warnings
     result = window.history.model.index(0, Column.RESULT)
