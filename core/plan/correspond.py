@@ -111,6 +111,12 @@ class _Corresponding:
         names = dict.fromkeys([*self._reference.tensors, *(n for v in self._every for n in v.tensors)])
         found = [self._find(name) for name in [*names, *(n for n in self._lent if n not in names)]]
         tensors = tuple(tensor for tensor in found if tensor is not None)
+        if not tensors:
+            raise IncompatibleError(
+                f"no tensor is in all of {', '.join(view.checkpoint.name for view in self._every)}: "
+                "nothing is left to be merged",
+                hint="take models of one architecture, saved by the same library",
+            )
         written = {tensor.name for tensor in tensors}
         version_1 = {
             alias: first
@@ -171,14 +177,17 @@ class _Corresponding:
         self._lent.setdefault(name, {}).setdefault(at, offered)
 
     def _differing(self, tie: Tie, storing: Sequence[int]) -> list[int]:
-        return [at for at in storing if (pair := self._pair(tie, at)) and self._looked.get(pair) is False]
+        return [
+            at
+            for at in storing
+            if (pair := self._pair(tie, at)) and (_are_unlike(pair) or self._looked.get(pair) is False)
+        ]
 
     def _are_equal(self, tie: Tie, storing: Sequence[int]) -> bool | None:
         """Whether the inputs that store both hold the same bytes; None where that was not looked at."""
         pairs = [pair for at in storing if (pair := self._pair(tie, at)) is not None]
-        for alias, first in pairs:
-            if (alias.shape, alias.dtype) != (first.shape, first.dtype):
-                return None if tie.tied else False
+        if any(_are_unlike(pair) for pair in pairs):
+            return False
         unknown = [pair for pair in pairs if pair not in self._looked]
         self._to_look_at += unknown
         if any(self._looked.get(pair) is False for pair in pairs):
@@ -264,7 +273,12 @@ class _Corresponding:
         """
         if one is not None and is_recomputed(name, one.shape):
             return "every loader computes it anew, and not every input stores it"
-        if self._missing == "omit":
+        part = name.rpartition("/")[0]
+        if part:
+            self._check_part(part, present)
+            if part not in self._views[0].checkpoint.components:
+                return f"of {part}, a part that the sub-models do not have"
+        elif self._missing == "omit":
             return f"not in {self._text_of_lacking(present, of_base)}, and the recipe says missing: omit"
         everywhere = len(present) == len(self._views)
         if self._missing == "from_base":
@@ -276,6 +290,18 @@ class _Corresponding:
             if _architectures(self._base) not in kinds and None not in kinds:
                 return f"only in {self._base.checkpoint.name}, whose architecture the sub-models do not have"
         raise self._lacking_error(name, present, of_base)
+
+    def _check_part(self, part: str, present: Sequence[int]) -> None:
+        """Raises IncompatibleError where not all sub-models have a part in a folder of its own."""
+        if present and len(present) < len(self._views):
+            lacking = next(at for at in range(len(self._views)) if at not in present)
+            model, holder = self._views[lacking].checkpoint, self._views[present[0]].checkpoint
+            raise IncompatibleError(
+                f"{holder.folder} has weights of its own in {part}, and {model.folder} has none there",
+                hint="merge models of the same parts",
+                path=model.folder,
+                entry=lacking,
+            )
 
     def _text_of_lacking(self, present: Sequence[int], of_base: Offered | None) -> str:
         lacking = [view.checkpoint.name for at, view in enumerate(self._views) if at not in present]
@@ -313,7 +339,7 @@ class _Corresponding:
                 entry=at,
             )
         count = len(holder.tensors.keys() - lacking.tensors.keys())
-        others = f", as are {count - 1:,} others" if count > 1 else ""
+        others = f", and {count - 1:,} more {'is' if count == 2 else 'are'}" if count > 1 else ""
         return IncompatibleError(
             f"tensor {name!r} of {there} is missing in {here}{others}",
             hint=self._hint_for_lacking(present, of_base),
@@ -349,6 +375,11 @@ class _Corresponding:
             if one.shape == shape and one.dtype is dtype:
                 continue
             _check_pair(name, at, self._views[at].checkpoint, one, reference.checkpoint, expected)
+
+
+def _are_unlike(pair: Look) -> bool:
+    """Whether the headers show that they do not hold the same bytes."""
+    return (pair[0].shape, pair[0].dtype) != (pair[1].shape, pair[1].dtype)
 
 
 def _architectures(view: ModelView) -> tuple[str, ...] | None:

@@ -37,7 +37,8 @@ def same_inputs(models: Sequence[Checkpoint], base: Checkpoint | None) -> list[s
     agree there in three places of 64 KiB of each of eight tensors. An input that cannot be read is left out:
     the merge says why.
     """
-    every = [*([base] if base is not None else []), *models]
+    others = [model for model in models if base is None or model.folder != base.folder]
+    every = [*([base] if base is not None else []), *others]
     found = []
     for alike in _groups(every, _headers):
         same = _groups(alike, _files)

@@ -260,7 +260,7 @@ def _check_values(recipe: Recipe, name: str, job: MapJob) -> None:
         if job.models < len(recipe.models):
             raise RecipeError(
                 f"tensor {name!r}, which only some of the sub-models have: {error.message}",
-                hint=error.hint,
+                hint="give one of those a weight above zero, or leave the tensor out with `missing: omit`",
                 tensor=name,
                 field=error.field,
             ) from error

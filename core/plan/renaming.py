@@ -33,6 +33,8 @@ _SPELLINGS = (
 weight_norm before and since torch.nn.utils.parametrizations."""
 
 _MOST_PARTS = 4
+_LEAST_SHARE = 10
+"""A prefix is of at least so much of all names, one in ten."""
 _PARTS = re.compile(r"[^./]*[./]|[^./]+")
 """Of a name, with the dots and the slash behind each."""
 
@@ -125,11 +127,22 @@ def onto(shapes: Shapes, reference: Shapes) -> Renamed:
     if respelled:
         rename(respelled)
         rules.append(f"{len(respelled):,} of its names are spelled another way (as {_example(respelled)})")
+    accepted: list[str] = []
     while own and theirs:
         candidates = _prefixes(own, theirs, shapes, reference)
         chosen = None
         for (mine, other), count in candidates:
             said = f"{count:,} of {len(shapes):,} names differ by the prefix {_either(mine, other)}"
+            rivals = [
+                pair
+                for pair, as_many in candidates
+                if as_many == count and pair != (mine, other) and (pair[0] == mine or pair[1] == other)
+            ]
+            if rivals:  # which of them is meant cannot be told
+                refused.append(f"{said}, or as well by {_either(*rivals[0])}")
+                continue
+            if _LEAST_SHARE * count < len(shapes) and not any((mine or other) in one for one in accepted):
+                continue  # a few tensors whose names are alike are other tensors
             if not _contains(mine, other):
                 if 2 * count >= min(len(shapes), len(reference)):
                     refused.append(said)
@@ -141,6 +154,7 @@ def onto(shapes: Shapes, reference: Shapes) -> Renamed:
         if chosen is None:
             break
         mine, other, said = chosen
+        accepted += [mine, other]
         pairs = {
             name: new
             for name in own
@@ -200,9 +214,14 @@ def _starts(name: str) -> list[str]:
 
 
 def _contains(one: str, other: str) -> bool:
-    """Whether one prefix has all components of the other: names with other components are other tensors."""
-    left, right = Counter(_PARTS.findall(one)), Counter(_PARTS.findall(other))
-    return left <= right or right <= left
+    """Whether one prefix is a part of the other, or has its components in another order.
+
+    Names with other components are other tensors, and so are those whose numbers stand elsewhere.
+    """
+    left, right = sorted((_PARTS.findall(one), _PARTS.findall(other)), key=len)
+    if any(right[at : at + len(left)] == left for at in range(len(right) - len(left) + 1)):
+        return True
+    return Counter(left) <= Counter(right) and not any(part[:-1].isdigit() for part in right)
 
 
 def _alike(one: tuple[int, ...], other: tuple[int, ...]) -> bool:

@@ -14,7 +14,7 @@ __all__ = ["not_looked_at", "out_of_proportion", "result_warnings"]
 _NOTABLE = 0.01
 """Of the elements, or of the tensors: fewer that nobody changed are how fine-tuning is."""
 
-_FEW_TENSORS = 0.1
+_FEW_TENSORS = 0.5
 
 _OUT_OF_PROPORTION = 10.0
 """Times as long as the others, or as short."""

@@ -25,6 +25,7 @@ from core.disk import replace_file
 from core.errors import MergeError, OutputError, merge_errors_only, os_error_text
 from core.recipe.recipe import Recipe, parse_recipe, recipe_as_dict
 from core.run.record import RunRecord
+from core.run.record_values import texts
 from core.small_files import parse_json, read_if_there
 
 __all__ = ["History", "HistoryContents", "HistoryEntry", "default_history_folder"]
@@ -64,6 +65,7 @@ class HistoryEntry:
         seconds: from its beginning to its end, 0 while it runs.
         bytes_read, bytes_written: of weights, 0 before it is done.
         n_differs: whether rules give the tensors different n.
+        warnings: what it warned of, as the record says it; none before it is done.
     """
 
     id: str
@@ -86,6 +88,7 @@ class HistoryEntry:
     bytes_read: int = 0
     bytes_written: int = 0
     n_differs: bool = False
+    warnings: tuple[str, ...] = ()
 
     @classmethod
     def begin(cls, recipe: Recipe, out: str | Path, device: str = "auto") -> HistoryEntry:
@@ -123,6 +126,7 @@ class HistoryEntry:
             seconds=record.seconds,
             bytes_read=record.bytes_read,
             bytes_written=record.bytes_written,
+            warnings=record.warnings,
         )
 
     def cancelled(self) -> HistoryEntry:
@@ -341,6 +345,7 @@ def _entry(data: Mapping[str, Any], file_stem: str) -> HistoryEntry:
         bytes_written=_whole(data, "bytes_written"),
         # Version 0.1 had one method that draws, and it has n.
         n_differs=data.get("n_differs", data["draws"] is True and data["n"] is None) is True,
+        warnings=texts(data, "warnings"),
     )
     if entry.id != file_stem or entry.status not in _STATUSES or not 0 < entry.pid < _MAX_PID:
         raise ValueError("damaged")

@@ -299,7 +299,7 @@ class _HistoryView(QTableView):
         header.setMinimumSectionSize(3 * GRID)
         for column, widest in (
             (Column.DATE, "2025-12-31 00:00"),
-            (Column.RESULT, "●Interrupted"),
+            (Column.RESULT, "●Done, warned"),
             (Column.METHOD, "Parameter selection"),
             (Column.OUTPUT, _LEAST_OUTPUT),
             (Column.K, "100"),

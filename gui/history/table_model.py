@@ -14,10 +14,11 @@ from core import Leftover
 from core.runs.history import HistoryEntry
 from core.text import one_line
 from core.units import bytes_text, duration_text
+from gui.failure import sentence
 from gui.widgets.plain import tool_tip
 from gui.widgets.table_model import Index, TableModel
 from gui.widgets.theme import ERROR, SUCCESS, accent_of
-from gui.words import percent_text
+from gui.words import percent_text, plural
 
 __all__ = ["Column", "HistoryModel", "HistoryRow", "details_text"]
 
@@ -60,6 +61,7 @@ _RESULTS = {
     "failed": "Failed",
     "interrupted": "Interrupted",
 }
+_MOST_WARNINGS = 10
 _NUMBERS = {Column.K, Column.N, Column.SEED, Column.TIME}
 
 
@@ -183,7 +185,9 @@ def details_text(row: HistoryRow) -> str:
         return "The program ended before this merge did."
     if entry.status == "done":
         where = f"{entry.out} is gone" if row.gone else str(entry.out)
-        return f"{', '.join(entry.models)} → {where}"
+        warned = f"{plural(len(entry.warnings), 'warning')}: " if entry.warnings else ""
+        said = " ".join(map(sentence, entry.warnings[:_MOST_WARNINGS]))
+        return f"{warned}{said} {', '.join(entry.models)} → {where}".lstrip()
     return ", ".join(entry.models)
 
 
@@ -201,6 +205,9 @@ def _tool_tip(row: HistoryRow) -> str:
     if entry.status == "done":
         read, written = bytes_text(entry.bytes_read), bytes_text(entry.bytes_written)
         lines.append(f"{read} read, {written} written, on {entry.device}")
+        lines += map(sentence, entry.warnings[:_MOST_WARNINGS])
+        if len(entry.warnings) > _MOST_WARNINGS:
+            lines.append(f"{len(entry.warnings) - _MOST_WARNINGS} more warnings are in its README.md.")
     elif entry.status in {"failed", "interrupted"}:
         lines.append(details_text(replace(row, left=None)))
     if kept := _kept_text(row):
@@ -220,6 +227,10 @@ def _chip(status: str) -> QColor:
     return QGuiApplication.palette().color(QPalette.ColorRole.Mid)
 
 
+def _result_text(entry: HistoryEntry) -> str:
+    return f"{_RESULTS[entry.status]}, warned" if entry.warnings else _RESULTS[entry.status]
+
+
 def _n_text(entry: HistoryEntry) -> str:
     if entry.n is None or not entry.draws:
         return "rules" if entry.n_differs else "–"
@@ -232,7 +243,7 @@ def _time_text(entry: HistoryEntry) -> str:
 
 _TEXTS: dict[Column, Callable[[HistoryEntry], str]] = {
     Column.DATE: lambda entry: entry.local_date,
-    Column.RESULT: lambda entry: _RESULTS[entry.status],
+    Column.RESULT: _result_text,
     Column.METHOD: lambda entry: entry.title,
     Column.OUTPUT: lambda entry: entry.out.name or str(entry.out),
     Column.K: lambda entry: str(entry.k),
@@ -242,7 +253,7 @@ _TEXTS: dict[Column, Callable[[HistoryEntry], str]] = {
 }
 _KEYS: dict[Column, Callable[[HistoryEntry], Any]] = {
     Column.DATE: lambda entry: entry.when,
-    Column.RESULT: lambda entry: _RESULTS[entry.status],
+    Column.RESULT: _result_text,
     Column.METHOD: lambda entry: entry.title.casefold(),
     Column.OUTPUT: lambda entry: entry.out.name.casefold(),
     Column.K: lambda entry: entry.k,

@@ -16,7 +16,7 @@ from gui.preflight.problem_list import ProblemList
 from gui.preflight.report import PlanReport
 from gui.widgets.plain import PlainLabel, tool_tip
 from gui.widgets.theme import GRID, accent_button, heading, secondary
-from gui.words import grouped
+from gui.words import grouped, plural
 
 __all__ = ["PreflightPanel", "about_text"]
 
@@ -235,7 +235,9 @@ class PreflightPanel(QWidget):
             return "Cancelling…" if self._cancelling else "Merging…"
         if self._wish:
             return "Waiting for the check…"
-        return "Checking…" if self._slow_check else ""
+        if self._slow_check:
+            return "Checking…"
+        return _numbers_text(self._report) if self._report is not None else ""
 
     def _show_problems(self, report: PlanReport) -> None:
         errors, note = report.errors, "Ready."
@@ -339,6 +341,14 @@ def _basis(estimate: TimeEstimate) -> str:
 def _ledger_text(report: PlanReport) -> str:
     """ "73 merged, 1 copied"."""
     return ", ".join(f"{grouped(count)} {action}" for action, count in report.actions.items())
+
+
+def _numbers_text(report: PlanReport) -> str:
+    """ "1 problem, 12 warnings", where the list may not have room for all; "" for a single one."""
+    if len(report.errors) + len(report.warnings) < 2:
+        return ""
+    counted = ((len(report.errors), "problem"), (len(report.warnings), "warning"))
+    return ", ".join(plural(count, noun) for count, noun in counted if count)
 
 
 def _title(text: str) -> QLabel:

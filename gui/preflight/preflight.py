@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -31,7 +32,7 @@ from core.plan.planning import check_destination
 from core.recipe.recipe import ModelEntry
 from core.text import message_text
 from core.units import bytes_text
-from gui.document.merge_setup import MergeSetup, first_missing
+from gui.document.merge_setup import MergeSetup, ModelChoice, first_missing
 from gui.failure import Failure, sentence
 from gui.preflight.report import LedgerRow, PlanReport, Problem
 from gui.words import ago_text, percent_text, weight_text
@@ -253,7 +254,8 @@ def _states(
         return states
     for choice in others:
         token.raise_if_cancelled()
-        pair = (choice,) if first is None or setup.base is not None else (first, choice)
+        among_themselves = first is not None and setup.base is None and first.folder != choice.folder
+        pair = (first, choice) if first is not None and among_themselves else (choice,)
         alone = replace(
             setup,
             models=tuple(replace(one, weight=1.0, enabled=True) for one in pair),
@@ -263,15 +265,15 @@ def _states(
             seed=0,
         )
         try:
-            recipe = _enough(alone).recipe()
-        except RecipeError:  # it is the base, or the other one again
+            recipe = _enough(alone, setup.models).recipe()
+        except RecipeError:  # it is the base, or all that there is
             continue
         folders = _folders(alone)
-        models = tuple(entry for entry in recipe.models if entry.path in folders)
-        if not models:  # it is the base
+        compared = tuple(entry for entry in recipe.models if entry.path in folders)
+        if not compared:  # it is the base
             continue
         try:
-            plan_merge(_to_compare(recipe, models))
+            plan_merge(_to_compare(recipe, compared))
             states[choice.folder] = None
         except MergeError as misfit:
             problem = problem_of(misfit, setup)
@@ -281,13 +283,12 @@ def _states(
     return states
 
 
-def _enough(setup: MergeSetup) -> MergeSetup:
-    """`setup` with as many more models, of folders that are not there, as the method asks for."""
+def _enough(setup: MergeSetup, listed: Sequence[ModelChoice]) -> MergeSetup:
+    """`setup` with others of the models that are `listed`, as many as the method asks for besides."""
     more = METHODS[setup.method].least_models - len(setup.models)
-    there = setup.models[-1]
-    models = setup.models + tuple(
-        replace(there, folder=there.folder / f"more-{number}") for number in range(more)
-    )
+    folders = {choice.folder for choice in setup.models}
+    others = [replace(one, weight=1.0, enabled=True) for one in listed if one.folder not in folders]
+    models = (*setup.models, *others[: max(more, 0)])
     return replace(setup, models=models, k=len(models))
 
 
@@ -351,16 +352,14 @@ def _is_of_a_rule(error: MergeError, spec: ParameterSpec, setup: MergeSetup) -> 
 
 def _warnings(setup: MergeSetup, plan: MergePlan) -> Iterator[Problem]:
     yield from _number_warnings(setup)
-    first = setup.taking_part[0].folder
+    names = {folder: plan.names.get(place, folder.name) for place, folder in _folders(setup).items()}
     for warning in plan.warnings:
         about_tokens = "tokenizer" in warning and setup.tokenizer_source is not None
-        target, path = ("tokenizer_source", None) if about_tokens else ("models", first)
+        target, path = ("tokenizer_source", None) if about_tokens else ("models", _named(warning, names))
         yield Problem(sentence(warning), None, target, path)
     merged = {entry.path for entry in plan.recipe.models}
-    for folder in (choice.folder for choice in setup.taking_part):
-        place = Path.cwd() / folder
-        if place not in merged:
-            name = plan.names.get(place, folder.name)
+    for folder, name in names.items():
+        if Path.cwd() / folder not in merged:
             yield Problem(f"{name} is the base, and is left out.", None, "models", folder)
     if len(plan.models) == 1 and _copies_one(plan.recipe):
         yield Problem(
@@ -368,6 +367,14 @@ def _warnings(setup: MergeSetup, plan: MergePlan) -> Iterator[Problem]:
             "Add others, or raise K.",
             "models",
         )
+
+
+def _named(warning: str, names: Mapping[Path, str]) -> Path:
+    """The folder of the sub-model that `warning` names, the first one's where it names none or several."""
+    found = [
+        folder for folder, name in names.items() if re.search(rf"(?<!\w){re.escape(name)}(?!\w)", warning)
+    ]
+    return found[0] if len(found) == 1 else next(iter(names))
 
 
 def _number_warnings(setup: MergeSetup) -> Iterator[Problem]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,7 +27,6 @@ from core.deltas.preview import nothing_found
 from core.devices import choose_devices
 from core.plan.estimate import work_of
 from core.runs.history import History, HistoryEntry
-from core.text import message_text
 from gui.document.merge_setup import MergeSetup
 from gui.failure import Failure, sentence
 from gui.jobs import Job
@@ -141,7 +140,8 @@ class MergeJob(Job):
             cancel=self._token,
         )
         findings = self._findings_so_far() if draws else None
-        return MergeResult(record, out, plan.warnings, findings, None if self._resume else measured)
+        warnings = tuple(sentence(warning) for warning in _news_first(record.warnings, plan.warnings))
+        return MergeResult(record, out, warnings, findings, None if self._resume else measured)
 
     def _tell_what_is_kept(self, error: BaseException) -> None:
         """Emit `kept` where the merge can be gone on with. A fault of the program does not say whether."""
@@ -153,7 +153,7 @@ class MergeJob(Job):
                 self.kept.emit(left)
 
     def _on_note(self, text: str) -> None:
-        self.told.emit(sentence(message_text(text)))
+        self.told.emit(sentence(text))
 
     def _note(self, of: Callable[[HistoryEntry], HistoryEntry]) -> None:
         """Write the run into the history; the merge goes on where that fails."""
@@ -193,6 +193,11 @@ def _without_options(failure: Failure) -> Failure:
         return failure
     hint = re.sub(r" \(--[a-z-]+\)|: paramosaic discard .*$", "", failure.hint)
     return replace(failure, hint=sentence(hint))
+
+
+def _news_first(warnings: Sequence[str], known: Sequence[str]) -> list[str]:
+    """What a merge warned of; what was `known` before it began comes last."""
+    return sorted(warnings, key=lambda warning: warning in known)
 
 
 def _plan_summary(plan: MergePlan) -> PlanSummary:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import accumulate
 from pathlib import Path
 
 from PySide6.QtCore import QUrl, Signal, Slot
@@ -12,7 +13,7 @@ from PySide6.QtWidgets import QHBoxLayout, QLabel, QProgressBar, QVBoxLayout, QW
 
 from core import Leftover, Progress
 from core.methods import METHODS
-from core.text import message_text
+from core.text import cut, message_text
 from core.units import bytes_text, duration_text
 from gui.failure import Failure
 from gui.run.result import MergeResult, PlanSummary
@@ -24,6 +25,8 @@ from gui.words import percent_text, plural
 __all__ = ["RunPanel", "kept_text", "title_text"]
 
 _STEPS = 1000
+_MOST_LETTERS = 480
+"""Of warnings in the strip, so that the pictures above it stay in sight."""
 _OPEN, _AGAIN = "Open folder", "Merge again with another seed"
 _RESUME, _REMOVE = "Resume", "Remove what it left…"
 
@@ -122,7 +125,7 @@ class RunPanel(QWidget):
     def show_result(self, result: MergeResult, notes: Sequence[str] = ()) -> None:
         """Args:
         result: what came of the merge.
-        notes: what else there is to know.
+        notes: what the engine said while it merged, warnings among them.
         """
         self._progress.hide()
         self._out = result.out
@@ -130,8 +133,7 @@ class RunPanel(QWidget):
         facts = [
             f"{plural(len(record.tensors), 'tensor')}, {bytes_text(record.bytes_read)} read, "
             f"{bytes_text(record.bytes_written)} written to {result.out}",
-            *result.warnings,
-            *notes,
+            *_few([*result.warnings, *(note for note in notes if note not in result.warnings)]),
         ]
         draws = METHODS[record.recipe["merge_method"]].draws is not None
         self.message.show_success(
@@ -203,6 +205,18 @@ def kept_text(left: Leftover, *, named: bool = False) -> str:
     share = f"{percent_text(left.fraction)} of the merge" if left.fraction else "what was begun"
     where = "" if named else f" in {left.path}"
     return message_text(f"{share[0].upper()}{share[1:]} is kept{where}.")
+
+
+def _few(sentences: Sequence[str]) -> list[str]:
+    """The first of them, a line for each, as far as there is room; and where the rest stands."""
+    shown = [
+        one
+        for one, letters in zip(sentences, accumulate(map(len, sentences)), strict=True)
+        if letters <= _MOST_LETTERS
+    ]
+    shown = shown or [cut(one, _MOST_LETTERS) for one in sentences[:1]]
+    more = len(sentences) - len(shown)
+    return [*shown, f"{more} more in the log, and in README.md of the output."] if more else shown
 
 
 def _fact(widest: str, tool_tip: str) -> QLabel:

@@ -40,7 +40,7 @@ class MergeResult:
     Attributes:
         record: what it did.
         out: where it was written.
-        warnings: the plan's.
+        warnings: the record's as sentences; what the merge found comes first, then what its plan had said.
         findings: what it counted; None for a method that looks at no deltas.
         measured: what the merge had to do, for `Throughput.updated`; None where an earlier one did a part.
     """

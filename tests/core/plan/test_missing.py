@@ -360,3 +360,70 @@ def test_an_older_folder_of_a_sentence_transformer_and_its_plain_base(tmp_path: 
     assert {name: value.tolist() for name, value in tensors.items()} == {W: [[3.0, 4.0]], V: [[5.0, 6.0]]}
     report = verify_output(tmp_path / "out")
     assert (report.weights, report.files, report.tensors) == ((), (), 2)
+
+
+@pytest.mark.parametrize("way", ["base", "sub-models"])
+def test_two_prefixes_that_would_do_are_none(tmp_path: Path, way: str) -> None:
+    """The encoder alone, and a model with two encoders of equal shapes: which one is it?"""
+    bare = {"encoder.layers.0.w": [[1.0]], "encoder.layers.1.w": [[2.0]]}
+    both = {
+        f"{tower}.{name}": value for tower in ("text_model", "vision_model") for name, value in bare.items()
+    }
+    write(tmp_path / "base", both if way == "base" else bare)
+    write(tmp_path / "a", bare if way == "base" else both)
+    with pytest.raises(IncompatibleError, match=r"differ by the prefix 'text_model\.', or as well by 'vis"):
+        planned(tmp_path, "a")
+
+
+@pytest.mark.parametrize(
+    ("here", "there"),
+    [
+        ("down_blocks.1.resnets.0.conv.w", "down_blocks.0.resnets.1.conv.w"),
+        ("layers.0.attn.norm.w", "layers.0.norm.w"),
+        ("classifier.dense.w", "classifier.w"),
+    ],
+)
+def test_single_tensors_of_like_names_are_other_tensors(tmp_path: Path, here: str, there: str) -> None:
+    rest = {f"x.{number}.w": [1.0] for number in range(20)}
+    write(tmp_path / "base", rest | {here: [[1.0]]})
+    write(tmp_path / "a", rest | {there: [[2.0]]})
+    with pytest.raises(IncompatibleError, match="is missing in"):
+        planned(tmp_path, "a", missing="error")
+
+
+def test_parts_of_a_multimodal_model_in_another_order(tmp_path: Path) -> None:
+    """transformers 4 and 5 name them differently; the head's prefix is part of the language model's."""
+    old = {f"language_model.model.layers.{n}.w": [[float(n)]] for n in range(12)}
+    old |= {f"vision_tower.layers.{n}.v": [[1.0]] for n in range(12)} | {
+        "language_model.lm_head.w": [[1.0, 2.0]]
+    }
+    new = {f"model.language_model.layers.{n}.w": [[n + 2.0]] for n in range(12)}
+    new |= {f"model.vision_tower.layers.{n}.v": [[3.0]] for n in range(12)} | {"lm_head.w": [[5.0, 2.0]]}
+    write(tmp_path / "base", old)
+    write(tmp_path / "a", new)
+    tensors, _ = merged(tmp_path, "a", method="task_arithmetic")
+    assert tensors == new
+
+
+def test_nothing_in_common_is_refused_also_where_tensors_may_be_left_out(tmp_path: Path) -> None:
+    write(tmp_path / "base", BASE)
+    write(tmp_path / "a", {"other.w": [1.0]})
+    with pytest.raises(IncompatibleError, match="no tensor is in all of"):
+        planned(tmp_path, "a", missing="omit")
+
+
+@pytest.mark.parametrize("missing", ["omit", "from_base", "error"])
+@pytest.mark.parametrize("first", ["a", "b"])
+def test_parts_that_not_every_sub_model_has(tmp_path: Path, missing: str, first: str) -> None:
+    """A Dense layer in a folder of its own, which modules.json names."""
+    kind = "sentence_transformers.models."
+    modules = [{"idx": 0, "name": "0", "path": "", "type": f"{kind}Transformer"}]
+    dense = {"idx": 1, "name": "1", "path": "2_Dense", "type": f"{kind}Dense"}
+    for name, tensors in (("base", BASE), ("a", A), ("b", B)):
+        write(tmp_path / name, tensors)
+        listed = [*modules, dense] if name == "b" else modules
+        (tmp_path / name / "modules.json").write_text(json.dumps(listed))
+    write(tmp_path / "b" / "2_Dense", {"linear.weight": [[1.0]]})
+    order = ("a", "b") if first == "a" else ("b", "a")
+    with pytest.raises(IncompatibleError, match=r"has weights of its own in 2_Dense, and .*a has none there"):
+        planned(tmp_path, *order, missing=missing)

@@ -180,3 +180,13 @@ def test_an_input_that_stores_the_copy_instead_of_the_first(tmp_path: Path) -> N
     assert (from_a | from_b).all()
     assert from_a.any()
     assert from_b.any()
+
+
+def test_a_head_of_another_type_than_what_it_is_said_to_be_tied_to_is_kept(tmp_path: Path) -> None:
+    write(tmp_path / "base", {EMBED: values(0)}, model_type="gemma")
+    write(tmp_path / "a", {EMBED: values(1)}, model_type="gemma")
+    tensors = {EMBED: values(1), HEAD: values(7).astype(np.float16)}
+    save_file(tensors, tmp_path / "a" / "model.safetensors")
+    tensors, _, config = merge(tmp_path, "a")
+    np.testing.assert_array_equal(tensors[HEAD], values(7).astype(np.float16))
+    assert config["tie_word_embeddings"] is False

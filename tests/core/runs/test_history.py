@@ -76,6 +76,20 @@ def test_an_entry_comes_back_as_it_was_written(history: History, begun: HistoryE
     assert entry.models == ("run-1", "run-2")
 
 
+def test_what_a_run_warned_of_is_kept(history: History, begun: HistoryEntry) -> None:
+    said = ("run-1 is the base", "two tokenizers differ")
+    history.add(begun.done(replace(RECORD, warnings=said)))
+    (entry,) = history.entries()
+    assert entry.warnings == said
+    path = history.folder / f"{begun.id}.json"
+    data = json.loads(path.read_text())
+    del data["warnings"]  # as earlier versions wrote it
+    path.write_text(json.dumps(data))
+    assert history.entries()[0].warnings == ()
+    path.write_text(json.dumps(data | {"warnings": [1]}))
+    assert history.read().damaged == 1
+
+
 def test_the_recipe_can_be_opened_again(
     history: History, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -140,6 +140,25 @@ def test_an_output_that_is_gone_is_struck_through(three: list[HistoryEntry], ope
     assert [colour == grey for colour in colours] == [True, True, False]
 
 
+def test_a_run_that_warned_of_something_says_so(
+    qtbot: QtBot, history: History, entry: HistoryEntry, open_panel: Open
+) -> None:
+    said = tuple(f"run-{number} is the base in every merged number" for number in range(12))
+    history.add(made(entry, 1, status="done", warnings=said))
+    history.add(made(entry, 2, status="done", warnings=said[:1]))
+    history.add(made(entry, 3, status="done"))
+    panel = open_panel()
+    assert column(panel, Column.RESULT) == ["Done", "Done, warned", "Done, warned"]
+    tips = [panel.model.index(row, Column.RESULT).data(Qt.ItemDataRole.ToolTipRole) for row in range(3)]
+    assert ["run-0 is the base" in tip for tip in tips] == [False, True, True]
+    assert "2 more warnings" in tips[2]
+    header = panel.table.horizontalHeader()
+    needed = panel.table.fontMetrics().horizontalAdvance("Done, warned") + panel.table.iconSize().width()
+    assert header.sectionSize(Column.RESULT) > needed
+    click_row(qtbot, panel, 1)
+    assert "1 warning: run-0 is the base" in panel.note.toolTip() + panel.note.text()
+
+
 def test_a_click_on_a_heading_sorts(qtbot: QtBot, three: list[HistoryEntry], open_panel: Open) -> None:
     panel = open_panel()
     click_header(qtbot, panel, Column.SEED)

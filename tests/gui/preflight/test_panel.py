@@ -115,6 +115,37 @@ def test_warnings_do_not_stand_in_the_way(panel: PreflightPanel, make_setup: Mak
     assert panel.merge_button.isEnabled()
 
 
+def test_many_long_warnings_are_counted_and_all_can_be_read(
+    qtbot: QtBot, panel: PreflightPanel, make_setup: MakeSetup
+) -> None:
+    report = report_on(make_setup())
+    panel.show_report(replace(report, warnings=(error("It has no tokenizer."),)))
+    qtbot.wait(1)
+    low = panel.sizeHint().height()
+    text = (
+        "run-{} has rope_theta 10,000 where /models/of_a/very_long_path has 500,000: " + "its weights " * 20
+    )
+    many = tuple(Problem(text.format(number), "Merge others." * 5, "models") for number in range(14))
+    panel.show_report(replace(report, warnings=many))
+    qtbot.wait(1)
+    assert "14 warnings" in texts(panel)
+    assert panel.merge_button.isEnabled()
+    assert panel.sizeHint().height() < low + 100
+    shown = panel.problems
+    visible = shown.viewport().rect()
+    for link, problem in zip(shown.links, many, strict=True):
+        row = link.parentWidget()
+        assert row is not None
+        assert row.mapTo(shown.viewport(), row.rect().topLeft()).x() == 0
+        assert row.width() <= visible.width()
+        for label in row.findChildren(QLabel):
+            assert label.height() >= label.heightForWidth(label.width()), problem.message
+    shown.verticalScrollBar().setValue(shown.verticalScrollBar().maximum())
+    bottom = shown.links[-1].parentWidget()
+    assert bottom is not None
+    assert bottom.mapTo(shown.viewport(), bottom.rect().bottomLeft()).y() < visible.height()
+
+
 def test_errors_come_before_warnings(panel: PreflightPanel, make_setup: MakeSetup) -> None:
     report = PlanReport(make_setup(), errors=(error("Wrong."),), warnings=(error("Odd."),))
     panel.show_report(report)

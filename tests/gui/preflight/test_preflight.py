@@ -258,16 +258,28 @@ def test_a_weight_of_nothing_is_no_reason_not_to_fit(
     assert report.states[models / "run-1"] is None
 
 
-def test_a_model_that_is_there_twice_is_an_error(make_setup: MakeSetup, models: Path, tmp_path: Path) -> None:
+def test_a_model_that_is_there_twice_stands_in_the_way_and_is_shown(
+    make_setup: MakeSetup, models: Path, tmp_path: Path
+) -> None:
     link = tmp_path / "link"
     link.symlink_to(models / "run-1")
-    for again in (link, models / "run-1"):
-        choices = (ModelChoice(models / "run-1"), ModelChoice(models / "run-2"), ModelChoice(again))
-        (error,) = report_on(make_setup(models=choices)).errors
-        assert error.message == f"models, entries 1 and 3 are the same model: {again}."
-        assert (error.target, error.path) == ("models", again)
-        assert "leave one of them out" in (error.hint or "").lower()
-        assert not report_on(make_setup(models=choices, k=2)).errors
+    choices = tuple(ModelChoice(folder) for folder in (models / "run-1", models / "run-2", link))
+    report = report_on(make_setup(models=choices))
+    (error,) = report.errors
+    assert (error.target, error.path) == ("models", link)
+    assert "entries 1 and 3 are the same model" in error.message
+    assert list(report.states.values()) == [None, None, None]  # each of them fits the base
+    assert report_on(make_setup(models=choices[:2], k=2)).errors == ()
+
+
+def test_a_warning_leads_to_the_model_that_it_names(
+    make_setup: MakeSetup, models: Path, tmp_path: Path
+) -> None:
+    copy = tmp_path / "run-9"
+    shutil.copytree(models / "base", copy)
+    choices = (ModelChoice(models / "run-1"), ModelChoice(copy))
+    report = report_on(make_setup(models=choices, k=2))
+    assert [warning.path for warning in report.warnings if "run-9" in warning.message] == [copy]
 
 
 @pytest.mark.parametrize("changes", [{"k": 1}, {"k": 1, "seed": None}, {"k": 1, "out": ""}])

@@ -142,6 +142,17 @@ def test_a_result_says_what_was_written_where_and_in_what_time(panel: RunPanel) 
     assert not panel.bar.isVisible()
 
 
+def test_each_warning_is_said_once_and_many_leave_room_for_the_pictures(panel: RunPanel) -> None:
+    panel.show_result(result(Path("/merged"), "linear", "One.", "Two."), ["Two.", "Left out: three."])
+    assert panel.message.text.splitlines()[1:] == ["One.", "Two.", "Left out: three."]
+    many = [f"{number} is the base in every merged number. ".ljust(150, "x") for number in range(30)]
+    panel.show_result(result(Path("/merged"), "linear", *many), many)
+    lines = panel.message.text.splitlines()[1:]
+    assert lines == [*many[:3], "27 more in the log, and in README.md of the output."]
+    panel.show_result(result(Path("/merged"), "linear", "long " * 1000))
+    assert len(panel.message.text) < 600
+
+
 def test_the_folder_can_be_opened(
     qtbot: QtBot, panel: RunPanel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

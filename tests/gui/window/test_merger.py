@@ -11,6 +11,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QAbstractButton, QMessageBox, QPushButton
 from pytestqt.qtbot import QtBot
 from safetensors.torch import load_file, save_file
@@ -20,6 +21,7 @@ import gui.run.merge_job
 from core import CancelToken, load_recipe, plan_merge, read_record, run_merge
 from core.errors import OutputError
 from core.runs.history import History
+from gui.history.table_model import Column
 from gui.run.merge_job import MergeJob
 from gui.widgets.messages import DetailsDialog
 from gui.window.window import MainWindow
@@ -66,6 +68,32 @@ def test_a_merge_writes_a_model_and_fills_the_pictures(
     ready.pictures.tabs.setCurrentWidget(ready.pictures.resampling)
     assert len(ready.pictures.resampling.plot.counted.getData()[0]) == 5
     assert "Counted by the merge with n = 4, seed 7" in ready.pictures.source.text
+
+
+def test_what_a_merge_warned_of_is_told_when_it_is_done_and_in_the_history(
+    qtbot: QtBot, window: MainWindow, models: Path, tmp_path: Path
+) -> None:
+    """A sub-model that differs from the base by the sign of a zero only, which no header shows."""
+    mine = shutil.copytree(models, tmp_path / "models")
+    tensors = load_file(mine / "base" / "model.safetensors")
+    norm = tensors["model.norm.weight"]
+    for name, zero in (("base", 0.0), ("run-2", -0.0)):
+        norm[0] = zero
+        save_file(tensors, mine / name / "model.safetensors", metadata={"format": "pt"})
+    assert window.load_recipe(mine / "recipe.yaml", tmp_path / "out")
+    wait_for_check(qtbot, window)
+    assert "run-2 is the base" not in " ".join(window.preflight.problems.texts)
+    merge(qtbot, window)
+    (found,) = (one for one in read_record(tmp_path / "out").warnings if one.startswith("run-2 is the base"))
+    said = window.run.message.text.splitlines()
+    assert [line for line in said if "run-2 is the base" in line] == [f"{found}."]
+    assert found in window.log.text
+    qtbot.waitUntil(lambda: window.history.model.row(0).entry.status == "done")
+    entry = window.history.model.row(0).entry
+    assert entry.warnings == read_record(tmp_path / "out").warnings
+    result = window.history.model.index(0, Column.RESULT)
+    assert result.data() == "Done, warned"
+    assert "run-2 is the base" in result.data(Qt.ItemDataRole.ToolTipRole)
 
 
 def test_merging_again_needs_no_new_name(qtbot: QtBot, ready: MainWindow, tmp_path: Path) -> None:
