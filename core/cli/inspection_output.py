@@ -12,6 +12,7 @@ from core.deltas.inspection import Inspection
 from core.deltas.layer_grid import LayerGrid
 from core.deltas.measures import flattens_at
 from core.deltas.statistics import LOWEST_EXPONENT, DeltaStatistics, Estimate, roll_up
+from core.run.no_ops import out_of_proportion
 from core.text import one_line
 from core.units import count_text, share_text
 
@@ -34,6 +35,7 @@ def inspection_document(inspection: Inspection) -> dict[str, Any]:
         "details": inspection.details,
         "histogram_lowest_exponent": LOWEST_EXPONENT,
         "zero_delta_share": None if everything is None else _number(everything.zero_delta.value.mean()),
+        "warnings": inspection_warnings(inspection),
         "flattens_at_n": None if everything is None else flattens_at(everything.zero_after_draw.value),
         "all": None if everything is None else _statistics_document(everything, sampled),
         "layers": [
@@ -130,6 +132,7 @@ def inspection_summary(inspection: Inspection) -> str:
     agreement = _agreement_lines(statistics) if inspection.details and len(inspection.models) > 1 else []
     if agreement:
         lines += ["", *agreement]
+    lines += [f"warning  {warning}" for warning in inspection_warnings(inspection)]
     lines += ["", f"changed by m of {len(inspection.models)} sub-models"]
     lines += [
         f"  {changed:{width}}  {share:>{column}}"
@@ -153,6 +156,16 @@ def inspection_summary(inspection: Inspection) -> str:
     if nonfinite:
         lines += ["", f"{nonfinite:,} NaN or infinite values"]
     return "\n".join(one_line(line) for line in lines)
+
+
+def inspection_warnings(inspection: Inspection) -> list[str]:
+    """Sub-models whose task vector is not like the others'; nothing where that was not measured."""
+    statistics = inspection.statistics
+    if statistics is None or not inspection.details or not statistics.parameters:
+        return []
+    seen = f"{share_text(statistics.elements / statistics.parameters)} of all elements"
+    norms, cosines = statistics.norm.value.tolist(), statistics.cosine.value.tolist()
+    return out_of_proportion(inspection.models, norms, cosines, seen)
 
 
 def _shares(estimate: Estimate) -> list[str]:

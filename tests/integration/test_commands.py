@@ -227,7 +227,7 @@ class TestStreams:
         recipe = workshop.recipe(models=["bare", "b"])
         result = workshop.run("merge", recipe, "--out", workshop.folder / "out")
         assert result.status == 0
-        assert "warning: bare has no config.json" in result.stderr
+        assert "warning: bare has no tokenizer" in result.stderr
         assert "100 %" in result.stderr
         assert "warning: " not in result.stdout
         assert "%  " not in result.stdout

@@ -124,7 +124,7 @@ def test_a_few_small_tensors_that_nobody_changed_are_nothing_special(tmp_path: P
     assert (
         len(
             result_warnings(
-                replace(record, tensors=(*large, *(replace(idle, name=str(n)) for n in range(4))))
+                replace(record, tensors=(*large, *(replace(idle, name=str(n)) for n in range(24))))
             )
         )
         == 1
