@@ -12,7 +12,7 @@ from core.checkpoint.model import CONFIG_NAME, read_config
 from core.checkpoint.model_code import code_files, named_modules
 from core.checkpoint.same_files import digest_of, says_the_same
 from core.errors import CheckpointError
-from core.small_files import is_there
+from core.small_files import is_there, parse_json, read_small
 from core.text import one_line
 
 __all__ = ["Choice", "Givers", "choose"]
@@ -21,6 +21,8 @@ _MOST_NAMED = 4
 _MOST_WARNINGS = 20
 _TEMPLATE_NAME = "chat_template.jinja"
 _NOT_COMPARED = ("license", "licence", "notice", "copying", "use_policy")
+
+_MAX_TEMPLATE_BYTES, _MAX_TEMPLATE_PARTS = 1_000_000, 100_000
 
 
 @dataclass(frozen=True)
@@ -324,13 +326,32 @@ def _templates(found: FolderFiles) -> dict[str, str]:
     """The chat templates of a model, by name; what is in a file counts before what is in the config."""
     files = found.of_kind(Kind.TEMPLATE)
     if files:
-        return {name: str(digest_of(found.folder / name, full=True)) for name in files}
+        return {_template_name(name): _template_text(found.folder / name) for name in files}
     said = (json_of(found.folder, "tokenizer_config.json") or {}).get("chat_template")
     if isinstance(said, str) and said:
         return {"default": said}
     if isinstance(said, list):
         return {str(one.get("name")): str(one.get("template")) for one in said if isinstance(one, dict)}
     return {}
+
+
+def _template_name(file: str) -> str:
+    """As configs of tokenizers call it: "default" for chat_template.jinja."""
+    return "default" if file.startswith("chat_template.") else Path(file).stem
+
+
+def _template_text(path: Path) -> str:
+    try:
+        data = read_small(path, _MAX_TEMPLATE_BYTES, CheckpointError).decode(errors="replace")
+    except CheckpointError:
+        return str(digest_of(path, full=True))  # too large to be one, and copied all the same
+    if path.suffix != ".json":
+        return data
+    try:
+        said = parse_json(data.encode(), _MAX_TEMPLATE_PARTS)
+    except ValueError:
+        return data
+    return str(said.get("chat_template")) if isinstance(said, dict) else data
 
 
 def _have(found: Sequence[object]) -> str:

@@ -180,6 +180,29 @@ def _listed(folder: Path) -> list[str]:
         raise CheckpointError(f"cannot read {folder}: {os_error_text(error)}", path=folder) from error
 
 
+_CHECKED = (".json", ".model", ".txt", ".jinja", ".tiktoken")
+
+
+def _damage(path: Path, size: int) -> str | None:
+    """What is in the place of a file's content, by its first and last bytes; None where they are sound."""
+    try:
+        with open(path, "rb") as file:
+            begin = file.read(64)
+            file.seek(max(0, size - 64))
+            end = file.read(64)
+    except OSError:
+        return None  # whoever reads it says why
+    if begin.startswith(b"version https://git-lfs"):
+        return "is a pointer of Git LFS, not the file: run `git lfs pull` there"
+    if (
+        path.suffix == ".json"
+        and begin.lstrip()[:1] in (b"{", b"[")
+        and end.rstrip()[-1:] not in (b"}", b"]")
+    ):
+        return "is no whole JSON file, as one that was cut short"
+    return None
+
+
 def _unusable(path: Path) -> str | None:
     """Why the file `path` cannot be copied, where that harms nobody else; None where it can be tried."""
     try:
@@ -190,4 +213,6 @@ def _unusable(path: Path) -> str | None:
         return None  # which is said when it is opened
     if stat.S_ISREG(status.st_mode) and status.st_size == 0 and path.suffix != ".py":
         return "is empty (0 bytes)"
+    if stat.S_ISREG(status.st_mode) and path.suffix in _CHECKED:
+        return _damage(path, status.st_size)
     return None

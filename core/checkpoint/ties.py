@@ -39,9 +39,8 @@ def explicitly_ties(config: Mapping[str, Any] | None) -> bool | None:
 
 def model_prefixes(config: Mapping[str, Any] | None) -> tuple[str, ...] | None:
     """Under which names classes of that type hold the model without its head; None for an unknown type."""
-    kind = (config or {}).get("model_type")
-    entry = _table().get(kind) if isinstance(kind, str) else None
-    return None if entry is None else tuple(entry["prefixes"])
+    entry = _entry(config)
+    return tuple(entry["prefixes"]) if entry else None
 
 
 def says_tied(config: Mapping[str, Any] | None) -> bool | None:
@@ -52,9 +51,11 @@ def says_tied(config: Mapping[str, Any] | None) -> bool | None:
     said = explicitly_ties(config)
     if said is not None or config is None:
         return said
-    kind = config.get("model_type")
-    default = _table().get(kind, {}).get("default") if isinstance(kind, str) else None
-    return default if isinstance(default, bool) else None
+    for part in (config, config.get("text_config")):
+        default = _entry(part).get("default")
+        if isinstance(default, bool):
+            return default
+    return None
 
 
 def declared_ties(config: Mapping[str, Any] | None, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, str]:
@@ -65,8 +66,23 @@ def declared_ties(config: Mapping[str, Any] | None, shapes: Mapping[str, tuple[i
     """
     found = tied_heads(shapes)
     config = config or {}
-    kind = config.get("model_type")
-    entry = _table().get(kind, {}) if isinstance(kind, str) else {}
+    for part in (config, *config.values()):  # a model within it ties its own
+        if isinstance(part, dict) and (entry := _entry(part)):
+            found |= _declared_by(entry, part, shapes)
+    return {alias: root for alias in found if (root := _root(alias, found)) != alias}
+
+
+def _entry(config: Any) -> Mapping[str, Any]:
+    """What the table says of a config's type; nothing where it does not know it."""
+    kind = config.get("model_type") if isinstance(config, dict) else None
+    entry: Mapping[str, Any] = _table().get(kind, {}) if isinstance(kind, str) else {}
+    return entry
+
+
+def _declared_by(
+    entry: Mapping[str, Any], config: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]]
+) -> dict[str, str]:
+    found: dict[str, str] = {}
     for alias, first, *condition in entry.get("pairs", ()):
         if condition and config.get(condition[0]) is False:
             continue
@@ -75,7 +91,7 @@ def declared_ties(config: Mapping[str, Any] | None, shapes: Mapping[str, tuple[i
         else:
             for prefix in ("", *(f"{one}." for one in entry["prefixes"])):
                 found |= _by_pattern(prefix, alias, first, shapes)
-    return {alias: root for alias in found if (root := _root(alias, found)) != alias}
+    return found
 
 
 def _under_prefixes(alias: str, first: str, names: Mapping[str, Any]) -> dict[str, str]:

@@ -19,6 +19,7 @@ from core.units import bytes_text, count_text, duration_text, share_text
 
 __all__ = ["merge_summary", "plan_document", "plan_summary"]
 
+_MOST_ALIKE = 8
 _MOST_GROUPS = 8
 _MOST_NUMBERS = 8
 """What a person reads of values that differ between tensors; documents hold them all."""
@@ -112,9 +113,25 @@ def plan_summary(plan: MergePlan, free: int) -> str:
         f"memory   {bytes_text(peak_memory_bytes(plan, default_threads()))} for buffers",
     ]
     lines += _value_lines(plan)
-    lines += [f"{entry.action:8} {entry.name}: {entry.reason}" for entry in plan.ledger if entry.reason]
+    lines += _ledger_lines(plan)
     lines += [f"warning  {warning}" for warning in plan.warnings]
     return "\n".join(one_line(line) for line in lines)
+
+
+def _ledger_lines(plan: MergePlan) -> list[str]:
+    """What is not simply merged; tensors of the same reason together where they are many."""
+    groups: dict[tuple[str, str], list[LedgerEntry]] = {}
+    for entry in plan.ledger:
+        if entry.reason:
+            alike = entry.reason.partition(" of ")[0]
+            groups.setdefault((entry.action, alike), []).append(entry)
+    lines = []
+    for (action, _), entries in groups.items():
+        shown = entries if len(entries) <= _MOST_ALIKE else entries[:1]
+        lines += [f"{action:8} {entry.name}: {entry.reason}" for entry in shown]
+        if len(shown) < len(entries):
+            lines.append(f"{action:8} … and {len(entries) - 1:,} more like it; --json shows them all")
+    return lines
 
 
 def _value_lines(plan: MergePlan) -> list[str]:

@@ -111,6 +111,7 @@ class _Corresponding:
         names = dict.fromkeys([*self._reference.tensors, *(n for v in self._every for n in v.tensors)])
         found = [self._find(name) for name in [*names, *(n for n in self._lent if n not in names)]]
         tensors = tuple(tensor for tensor in found if tensor is not None)
+        self._check_base()
         if not tensors:
             raise IncompatibleError(
                 f"no tensor is in all of {', '.join(view.checkpoint.name for view in self._every)}: "
@@ -135,6 +136,25 @@ class _Corresponding:
             unties=self._unties,
             to_look_at=tuple(dict.fromkeys(self._to_look_at)),
             notes=tuple(self._notes),
+        )
+
+    def _check_base(self) -> None:
+        """Raises IncompatibleError where the base has next to nothing of what the sub-models have."""
+        base = self._base
+        if base is None:
+            return
+        met = sum(name in base.tensors for name in self._views[0].tensors)
+        if 2 * met >= min(len(base.tensors), len(self._views[0].tensors)):
+            return
+        first = self._views[0].checkpoint
+        reasons = base.refused_names
+        why = f": {reasons[0]}" if reasons else ""
+        raise IncompatibleError(
+            f"{base.checkpoint.folder} has {met:,} of the {len(self._views[0].tensors):,} tensors of "
+            f"{first.folder}{why}",
+            hint="take the base that they were fine-tuned from, saved with the same names",
+            path=base.checkpoint.folder,
+            field="base_model",
         )
 
     # -- tensors that share memory

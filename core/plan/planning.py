@@ -329,6 +329,8 @@ def _vocabulary(model: Checkpoint) -> int | None:
 
 
 def _warnings(models: Sequence[Checkpoint], base: Checkpoint | None) -> list[str]:
-    if all(model.config is None for model in (*models, *([base] if base else []))):
+    if not models[0].components and all(
+        model.config is None for model in (*models, *([base] if base else []))
+    ):
         return [f"{models[0].name} has no config.json, so transformers cannot load the result"]
     return []

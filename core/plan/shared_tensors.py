@@ -18,6 +18,8 @@ Look = tuple[StoredTensor, StoredTensor]
 Looked = Mapping[Look, bool]
 """Whether they were found equal."""
 
+_IN_FILES = "the files of weights hold it once under both names"
+
 
 @dataclass(frozen=True)
 class Tie:
@@ -48,13 +50,17 @@ def find_ties(views: Sequence[ModelView]) -> list[Tie]:
     configs = {_model_type(view): view.checkpoint.config for view in reversed(views)}
     for config in configs.values():
         pairs |= declared_ties(config, shapes)
-    said = tuple(says_tied(view.checkpoint.config) for view in views)
+    of_configs = [says_tied(view.checkpoint.config) for view in views]
     explicit = any(explicitly_ties(view.checkpoint.config) is not None for view in views)
     why = "config.json says so" if explicit else "as transformers declares models of this type"
-    ties = [
-        Tie(alias, first, False if False in said else True if True in said else None, why, said)
-        for alias, first in pairs.items()
-    ]
+    ties = []
+    for alias, first in pairs.items():
+        said = tuple(
+            True if one is None and view.shared.get(alias, alias) == view.shared.get(first, first) else one
+            for view, one in zip(views, of_configs, strict=True)
+        )
+        state = False if False in said else True if True in said else None
+        ties.append(Tie(alias, first, state, why if said == tuple(of_configs) else _IN_FILES, said))
     return ties + _shared_in_files(views, {tie.alias for tie in ties})
 
 
@@ -72,8 +78,7 @@ def _shared_in_files(views: Sequence[ModelView], known: set[str]) -> list[Tie]:
             for view in views
         )
         if False not in said:
-            why = "the files of weights hold it once under both names"
-            ties.append(Tie(alias, first, True, why, said))
+            ties.append(Tie(alias, first, True, _IN_FILES, said))
     return ties
 
 

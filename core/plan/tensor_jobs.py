@@ -40,7 +40,7 @@ def tensor_job(recipe: Recipe, tensor: TensorSources, draw_name: str, values: Va
         values = _of_present(method, values, tensor.present)
         whole = tensor.present is None
         if method.name == _AVERAGE:
-            values = values if whole else Values.from_mapping({**values, "normalize": True})
+            values = Values.from_mapping({**values, "normalize": True})
         elif method.name == _SELECTION:
             if not any(values["weight"]):
                 values = Values.from_mapping({**values, "weight": [1.0] * len(tensor.models)})

@@ -231,6 +231,8 @@ def recipe_warnings(recipe: Recipe, names: Mapping[Path, str] | None = None) -> 
         names: what to call each folder; None for the folders themselves.
     """
     base, method = recipe.base, recipe.method
+    if idle := _idle(recipe, names):
+        return [idle]
     if base is None or method.reads_base or method.weight is None:
         return []
     name = names[base] if names is not None else str(base)
@@ -249,6 +251,25 @@ def recipe_warnings(recipe: Recipe, names: Mapping[Path, str] | None = None) -> 
             "give it the weight that you mean, or take it out of models to merge the others alone"
         ]
     return []
+
+
+def _idle(recipe: Recipe, names: Mapping[Path, str] | None) -> str | None:
+    """What the values of the recipe alone say of a result that is no merge; None for nothing."""
+    if recipe.ruled:
+        return None
+    values = recipe.values_for("", 0.0)
+    models = [(names or {}).get(entry.path, str(entry.path)) for entry in recipe.models]
+    weights = values.get("weight")
+    if weights is not None and len(models) > 1 and recipe.method.weight is not None:
+        counting = [name for name, weight in zip(models, weights, strict=True) if weight]
+        if len(counting) == 1:
+            return f"only {counting[0]} has a weight that is not 0: the others change nothing"
+    if values.get("lambda") == 0:
+        return "lambda is 0: the result is the base"
+    if values.get("t") in (0, 1):
+        what = "the base" if values["t"] == 0 else models[0]
+        return f"t is {values['t']:g}: the result is {what}"
+    return None
 
 
 def _check_number(method: MethodSpec, models: int) -> None:

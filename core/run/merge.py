@@ -427,8 +427,10 @@ class _Run:
         found = check_belonging(plan.models, plan.base, plan.recipe.tokenizer_source, full=True)
         for warning in dict.fromkeys((*found, *beside.warnings)):
             self._warn(warning)
-        if beside.left_out:
-            names = [one_line(f"{name} ({why})") for name, why in beside.left_out.items()]
+        read = {path.name for path in plan.headers}
+        left = {name: why for name, why in beside.left_out.items() if Path(name).name not in read}
+        if left:
+            names = [one_line(f"{name} ({why})") for name, why in left.items()]
             more = f" and {len(names) - 10:,} more" if len(names) > 10 else ""
             self._note(f"left where they are: {', '.join(names[:10])}{more}")
 
@@ -461,7 +463,7 @@ def _reserve_bytes(plan: MergePlan, first: Mapping[str, Any]) -> int:
 def _companions(plan: MergePlan) -> Companions:
     models = tuple(model.folder for model in plan.models)
     found = companion_files(
-        Givers(models, plan.base.folder if plan.base else None, plan.recipe.tokenizer_source, plan.names),
+        Givers(models, plan.base.folder if plan.base else None, plan.recipe.tokenizer_source, _names(plan)),
         vocabulary=plan.vocabulary,
         unties=plan.unties,
         dtype_name=plan.out_dtype.torch_name if plan.out_dtype else "float32",
@@ -470,6 +472,12 @@ def _companions(plan: MergePlan) -> Companions:
     files = dict(found.files)
     files |= {name: Companion.of_bytes(data) for name, data in plan.indexes.items()}
     return replace(found, files=files)
+
+
+def _names(plan: MergePlan) -> dict[Path, str]:
+    """What each folder is called, also one that the recipe's path only leads to."""
+    every = [*plan.models, *([plan.base] if plan.base else [])]
+    return {**plan.names, **{model.folder: model.name for model in every}}
 
 
 def _inputs(plan: MergePlan) -> tuple[InputRecord, ...]:

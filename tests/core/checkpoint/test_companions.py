@@ -312,7 +312,25 @@ def test_paths_in_a_tokenizer_go_and_what_it_is_made_of_stays(folder: Path, path
 
 
 @pytest.mark.parametrize(
-    "content", [b"{", b'{"vocab":{', b'{"vocab":[[[]]]}', b"[" * 5000, b"\xff", b'{"a":"/x"} x', b"null"]
+    "content",
+    [
+        b"{",
+        b'{"vocab":{',
+        b'{"a":"/x"} x',
+        b"version https://git-lfs.github.com/spec/v1\noid sha256:ab\nsize 9\n",
+    ],
+)
+def test_a_tokenizer_that_is_not_whole_is_said_and_left(folder: Path, content: bytes) -> None:
+    (folder / "tokenizer.json").write_bytes(content)
+    found = companion_files(
+        Givers((folder,), None, None, {folder: "a"}), vocabulary=None, dtype_name="bfloat16", inputs=[folder]
+    )
+    assert "tokenizer.json" not in found.files
+    assert any("tokenizer.json" in warning for warning in found.warnings)
+
+
+@pytest.mark.parametrize(
+    "content", [b'{"vocab":[[[]]]}', b"[" * 5000 + b"]", b"\xff", b'{"a":"/x"} {}', b"null"]
 )
 def test_a_tokenizer_that_is_none_is_passed_as_it_is(folder: Path, content: bytes) -> None:
     (folder / "tokenizer.json").write_bytes(content)

@@ -408,8 +408,32 @@ def test_parts_of_a_multimodal_model_in_another_order(tmp_path: Path) -> None:
 def test_nothing_in_common_is_refused_also_where_tensors_may_be_left_out(tmp_path: Path) -> None:
     write(tmp_path / "base", BASE)
     write(tmp_path / "a", {"other.w": [1.0]})
+    write(tmp_path / "b", {"another.w": [1.0]})
     with pytest.raises(IncompatibleError, match="no tensor is in all of"):
-        planned(tmp_path, "a", missing="omit")
+        planned(tmp_path, "a", "b", missing="omit", base=False)
+
+
+@pytest.mark.parametrize("method", ["linear", "task_arithmetic"])
+def test_a_base_of_other_names_is_no_base(tmp_path: Path, method: str) -> None:
+    """Also where architectures differ, so that what it has would be left out, and the rest be averaged."""
+    write(tmp_path / "base", BASE, architectures=["LlamaForCausalLM"])
+    for name, tensors in (("a", A), ("b", B)):
+        own = {key.replace("model.", "backbone."): value for key, value in tensors.items()}
+        write(tmp_path / name, own | {HEAD: [[1.0]]}, architectures=["LlamaForSequenceClassification"])
+    with pytest.raises(
+        IncompatibleError, match=r"has 0 of the 3 .*2 of 2 names differ by the prefix 'model\.'"
+    ) as e:
+        planned(tmp_path, "a", "b", method=method)
+    assert e.value.field == "base_model"
+
+
+def test_a_head_without_a_base_is_normalised_also_where_a_sum_is_asked_for(tmp_path: Path) -> None:
+    write(tmp_path / "base", BASE)
+    write(tmp_path / "a", A | {HEAD: [[1.0]]})
+    write(tmp_path / "b", B | {HEAD: [[3.0]]})
+    tensors, _ = merged(tmp_path, "a", "b", parameters={"normalize": False})
+    assert tensors[HEAD] == [[2.0]]
+    assert tensors[W] == [[6.0, 8.0]]
 
 
 @pytest.mark.parametrize("missing", ["omit", "from_base", "error"])
@@ -427,3 +451,27 @@ def test_parts_that_not_every_sub_model_has(tmp_path: Path, missing: str, first:
     order = ("a", "b") if first == "a" else ("b", "a")
     with pytest.raises(IncompatibleError, match=r"has weights of its own in 2_Dense, and .*a has none there"):
         planned(tmp_path, *order, missing=missing)
+
+
+@pytest.mark.parametrize(
+    ("method", "parameters", "weights", "said"),
+    [
+        ("linear", {}, (1.0, 0.0), "only a has a weight that is not 0: the others change nothing"),
+        ("task_arithmetic", {"lambda": 0}, (1.0, 1.0), "lambda is 0: the result is the base"),
+        ("slerp", {"t": 0}, (None,), "t is 0: the result is the base"),
+        ("slerp", {"t": 1}, (None,), "t is 1: the result is a"),
+        ("linear", {}, (1.0, 2.0), None),
+    ],
+)
+def test_values_that_make_no_merge(
+    tmp_path: Path, method: str, parameters: Any, weights: Any, said: str | None
+) -> None:
+    for name, tensors in (("base", BASE), ("a", A), ("b", B)):
+        write(tmp_path / name, tensors)
+    models = [
+        {"model": name} | ({"parameters": {"weight": weight}} if weight is not None else {})
+        for name, weight in zip("ab", weights, strict=False)
+    ]
+    recipe = {"merge_method": method, "base_model": "base", "models": models, "parameters": parameters}
+    warnings = plan_merge(parse_recipe(recipe, tmp_path)).warnings
+    assert (said in warnings) if said else not any("only" in one or "the result is" in one for one in warnings)
