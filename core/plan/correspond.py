@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from core.checkpoint.model import Checkpoint
 from core.errors import IncompatibleError
+from core.plan.misfits import check_alike
 from core.plan.model_view import ModelView, Offered, view_models
 from core.plan.renaming import is_recomputed
 from core.plan.shared_tensors import Look, Looked, Tie, find_ties, version_1_names
@@ -394,7 +395,7 @@ class _Corresponding:
         for at, one in zip(present, found, strict=False):
             if one.shape == shape and one.dtype is dtype:
                 continue
-            _check_pair(name, at, self._views[at].checkpoint, one, reference.checkpoint, expected)
+            check_alike(name, at, self._views[at].checkpoint, one, reference.checkpoint, expected)
 
 
 def _are_unlike(pair: Look) -> bool:
@@ -405,39 +406,3 @@ def _are_unlike(pair: Look) -> bool:
 def _architectures(view: ModelView) -> tuple[str, ...] | None:
     given = (view.checkpoint.config or {}).get("architectures")
     return tuple(map(str, given)) if isinstance(given, list) and given else None
-
-
-def _check_pair(
-    name: str, entry: int, model: Checkpoint, one: Offered, reference: Checkpoint, expected: Offered
-) -> None:
-    if one.shape != expected.shape:
-        raise IncompatibleError(
-            f"tensor {name!r} has shape {_shape_text(one.shape)} in {model.folder} "
-            f"and {_shape_text(expected.shape)} in {reference.folder}",
-            hint="take sub-models that were fine-tuned from this base without changes of shape",
-            path=model.folder,
-            tensor=name,
-            entry=entry,
-        )
-    if one.dtype.is_float != expected.dtype.is_float:
-        raise IncompatibleError(
-            f"tensor {name!r} is stored as {one.dtype} in {model.folder} "
-            f"and as {expected.dtype} in {reference.folder}",
-            hint="quantised checkpoints cannot be merged; take the original ones",
-            path=model.folder,
-            tensor=name,
-            entry=entry,
-        )
-    if not one.dtype.is_float and one.dtype != expected.dtype:
-        raise IncompatibleError(
-            f"tensor {name!r}, which would be copied, is stored as {one.dtype} in {model.folder} "
-            f"and as {expected.dtype} in {reference.folder}",
-            hint="store it in one type in all models",
-            path=model.folder,
-            tensor=name,
-            entry=entry,
-        )
-
-
-def _shape_text(shape: tuple[int, ...]) -> str:
-    return "×".join(str(size) for size in shape) if shape else "scalar"
