@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import glob
+import re
 import shlex
 from pathlib import Path
 
@@ -17,15 +19,29 @@ _CODE = (
     "sys.argv[2], {{'format': 'pt'}})"
 )
 
+_PARTS = re.compile(r"-\d{5}-of-\d{5}(?=\.[a-z]+$)")
+_CODE_OF_PARTS = (
+    "import glob, sys, torch; from safetensors.torch import save_file; "
+    "[save_file({{n: t.detach().contiguous().clone() for n, t in torch.load(p, map_location='cpu', "
+    "weights_only={weights_only}).items() if torch.is_tensor(t)}}, "
+    "p.rpartition('.')[0].replace('pytorch_model-', 'model-') + '.safetensors', {{'format': 'pt'}}) "
+    "for p in sorted(glob.glob(sys.argv[1]))]"
+)
+"""Of all files of a model: one alone would make it a model of which the others are missing."""
+
 
 def to_safetensors(path: Path, *, trusted: bool = False, script: bool = False) -> str:
-    """The command that makes a safetensors file beside the pickle `path`, which is then taken.
+    """The command that makes a safetensors file beside the pickle `path`, which is then taken; of one of
+    several files of a model, beside each.
 
     Args:
         path: what torch.save wrote.
         trusted: whether the code that the pickle names may be run.
         script: whether it is a program of TorchScript.
     """
+    if (part := _PARTS.search(path.name)) and not script:
+        every = Path(glob.escape(str(path.parent)), path.name[: part.start()] + "-*" + path.suffix)
+        return f'python -c "{_CODE_OF_PARTS.format(weights_only=not trusted)}" {quoted(every)}'
     load = _LOAD_SCRIPT if script else _LOAD.format(weights_only=not trusted)
     return f'python -c "{_CODE.format(load=load)}" {quoted(path)} {quoted(safetensors_path(path))}'
 

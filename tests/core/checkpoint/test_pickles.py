@@ -299,3 +299,18 @@ def test_pickles_of_other_programs(tmp_path: Path) -> None:
         archive.writestr("readme.txt", "x")
     with pytest.raises(CheckpointError, match=r"has no data.pkl"):
         read_header(path)
+
+
+@pytest.mark.slow
+def test_the_conversion_of_one_file_of_several_converts_them_all(tmp_path: Path) -> None:
+    folder = tmp_path / "it's [here]"
+    folder.mkdir()
+    weights = {"a.weight": torch.arange(6.0).reshape(2, 3), "b.weight": torch.arange(4.0)}
+    torch.save({"a.weight": weights["a.weight"].T}, folder / "pytorch_model-00001-of-00002.bin")
+    torch.save({"b.weight": weights["b.weight"]}, folder / "pytorch_model-00002-of-00002.bin")
+    with pytest.raises(CheckpointError) as refused:
+        open_checkpoint(folder)
+    command = str(refused.value.hint).partition("python -c")
+    subprocess.run(f"{sys.executable} -c{command[2]}", shell=True, check=True, cwd=tmp_path)
+    found = open_checkpoint(folder).tensors
+    assert {name: tensor.shape for name, tensor in found.items()} == {"a.weight": (3, 2), "b.weight": (4,)}
