@@ -58,7 +58,17 @@ def compare_labels(models: Sequence[Checkpoint], base: Checkpoint | None) -> lis
                 f"class {other:,} is {one_line(shown(known[other]))} in {name} and "
                 f"{one_line(shown(labels.get(other)))} in {model.name}: they learned different labels"
             )
+    named = next((model for model in models[1:] if _labels(model) is not None), None)
+    if named is not None and _labels(models[0]) is None and _has_head(models[0]):
+        warnings.append(
+            f"the result names its classes as {models[0].name} does, which has no labels for them, and "
+            f"{named.name} has: list {named.name} first to keep its labels"
+        )
     return warnings[:5]
+
+
+def _has_head(model: Checkpoint) -> bool:
+    return any(_HEAD.search(name) for name in model.tensors)
 
 
 def _labels(model: Checkpoint) -> dict[int, str] | None:
@@ -74,4 +84,4 @@ def _labels(model: Checkpoint) -> dict[int, str] | None:
         return None
     if not labels or all(_GENERIC.fullmatch(label) for label in labels.values()):
         return None
-    return labels if any(_HEAD.search(name) for name in model.tensors) else None
+    return labels if _has_head(model) else None

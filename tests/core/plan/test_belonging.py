@@ -218,6 +218,13 @@ def test_labels_that_say_the_same_or_nothing(make: Make, there: dict[str, str], 
     assert _labels(make, LABELS, there, tensors) == []
 
 
+def test_labels_that_only_a_later_model_has_are_said_to_be_lost(make: Make) -> None:
+    generic = {str(number): f"LABEL_{number}" for number in range(3)}
+    (warning,) = _labels(make, generic, LABELS)
+    assert "names its classes as a does" in warning
+    assert "list b first" in warning
+
+
 def test_labels_of_another_task_are_said(make: Make) -> None:
     (warning,) = _labels(make, LABELS, {"0": "world", "1": "sports", "2": "business"})
     assert "class 0 is 'negative' in a and 'world' in b" in warning
