@@ -10,7 +10,7 @@ import logging
 import os
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from math import prod
 from pathlib import Path
@@ -43,6 +43,11 @@ from core.text import is_text, shown
 __all__ = ["DEFAULT_SHARD_SIZE_BYTES", "check_destination", "open_models", "plan_merge"]
 
 DEFAULT_SHARD_SIZE_BYTES = 5_000_000_000
+
+_READERS = 4
+_SLOW_S = 2e-3
+"""A file of a disk or network that is waited for is read beside others. What is in the page cache is not: its
+readers would only wait for Python's lock, and take twice as long."""
 
 _log = logging.getLogger(__name__)
 
@@ -223,8 +228,12 @@ def open_models(
     """
     every = list(dict.fromkeys([*([base_folder] if base_folder else []), *folders]))
     names = dict(zip(every, model_names(every), strict=True))
-    with ThreadPoolExecutor(max_workers=4) as pool:
-        opening = {folder: pool.submit(open_checkpoint, folder, names[folder]) for folder in every}
+    with ThreadPoolExecutor(_READERS) as slow, ThreadPoolExecutor(1) as fast:
+        begun = time.perf_counter()
+        opening = {every[0]: fast.submit(open_checkpoint, every[0], names[every[0]])}
+        wait(opening.values())
+        pool = slow if time.perf_counter() - begun > _SLOW_S * _files(opening[every[0]]) else fast
+        opening |= {folder: pool.submit(open_checkpoint, folder, names[folder]) for folder in every[1:]}
     opened = {}
     entries = {folder: entry for entry, folder in reversed(list(enumerate(folders)))}
     for folder, model in opening.items():
@@ -274,6 +283,10 @@ def _check_values(recipe: Recipe, name: str, job: MapJob) -> None:
             field=error.field,
             entry=error.entry,
         ) from error
+
+
+def _files(opened: Future[Checkpoint]) -> int:
+    return 1 if opened.exception() is not None else len(opened.result().shards)
 
 
 def _refuse_undecodable(folder: Path, name: str) -> None:
