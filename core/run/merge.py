@@ -284,7 +284,7 @@ class _Run:
         )
         for warning in result_warnings(record):
             self._warn(warning)
-        unseen = tuple(filter(None, [not_looked_at(record)]))
+        unseen = not_looked_at(record)
         card = model_card(plan, self._out.absolute().name, [*self._warnings, *unseen])
         files.append(_file_record(staging.add_file(_CARD, [card])))
         record = replace(

@@ -9,7 +9,7 @@ from statistics import median, median_low
 from core.run.record import RunRecord, TensorRecord
 from core.units import share_text
 
-__all__ = ["not_looked_at", "out_of_proportion", "result_warnings"]
+__all__ = ["not_looked_at", "orthogonal", "out_of_proportion", "result_warnings"]
 
 _NOTABLE = 0.01
 """Of the elements, or of the tensors: fewer that nobody changed are how fine-tuning is."""
@@ -49,15 +49,22 @@ def result_warnings(record: RunRecord) -> list[str]:
     return warnings + _unchanged_tensors(counted, elements, nearly)
 
 
-def not_looked_at(record: RunRecord) -> str | None:
-    """That nothing of it could be seen in what the method counts; None where it could."""
+def not_looked_at(record: RunRecord) -> tuple[str, ...]:
+    """What could not be seen in what the merge counted, as sentences."""
+    unseen = []
+    roles = [entry.role for entry in record.inputs]
+    if "base" in roles and roles.count("sub-model") > 1:
+        unseen.append(
+            "whether a task vector is out of proportion to the others, or orthogonal to them, was not looked "
+            "at: a merge does not measure that, which `paramosaic inspect --details` does"
+        )
     merged = [tensor for tensor in record.tensors if tensor.action == "merged" and tensor.elements]
-    if not merged or all(tensor.zero_delta is not None for tensor in merged):
-        return None
-    return (
-        "whether a sub-model is equal to the base was not looked at: "
-        f"{record.recipe.get('merge_method')} does not count deltas, which `paramosaic inspect` does"
-    )
+    if any(tensor.zero_delta is None for tensor in merged):
+        unseen.append(
+            "whether a sub-model is equal to the base was not looked at: "
+            f"{record.recipe.get('merge_method')} does not count deltas, which `paramosaic inspect` does"
+        )
+    return tuple(unseen)
 
 
 def out_of_proportion(
@@ -84,25 +91,32 @@ def out_of_proportion(
                 f"the task vector of {name} is {factor:,.3g} times as long as {unlike} ({norms[at]:.3g} and "
                 f"{usual:.3g} in {seen}): was it fine-tuned from this base?"
             )
-    return warnings + _orthogonal(names, cosines, seen)
+    warnings += [
+        f"the task vector of {names[at]} is nearly orthogonal to all others: cosines of at most {most:.3f}, "
+        f"where theirs with one another are {among:.2f} ({seen}): was it fine-tuned from this base?"
+        for at, most, among in orthogonal(cosines)
+    ]
+    return warnings
 
 
-def _orthogonal(names: Sequence[str], cosines: Sequence[Sequence[float]], seen: str) -> list[str]:
-    """That one of them goes its own way, where the others go some way together."""
-    warnings = []
-    models = range(len(names))
+def orthogonal(cosines: Sequence[Sequence[float]]) -> list[tuple[int, float, float]]:
+    """Task vectors that go their own way where the others go some way together.
+
+    Args:
+        cosines: of each two of them. [K, K]
+
+    Returns the number of each, its largest cosine with another, and the median of those among the others.
+    """
+    found = []
+    models = range(len(cosines))
     for at in models:
         mine = [abs(cosines[at][other]) for other in models if other != at]
         theirs = [abs(cosines[i][j]) for i in models for j in models if i < j and at not in (i, j)]
         if not theirs or not all(map(math.isfinite, [*mine, *theirs])):
             continue
         if max(mine) < _ORTHOGONAL and median(theirs) >= _RELATED:
-            warnings.append(
-                f"the task vector of {names[at]} is nearly orthogonal to all others: cosines of at most "
-                f"{max(mine):.3f}, where theirs with one another are {median(theirs):.2f} ({seen}): was it "
-                "fine-tuned from this base?"
-            )
-    return warnings
+            found.append((at, max(mine), median(theirs)))
+    return found
 
 
 def _unchanged(tensor: TensorRecord) -> int:

@@ -109,7 +109,7 @@ class RunRecord:
             None in a record of schema 1.
         started: when the merge began, UTC, as ISO 8601 writes it; None in a record of schema 1.
         warnings: what the plan and the merge warned of, as sentences.
-        not_looked_at: what would have been warned of and was not looked at, as the method does not count it.
+        not_looked_at: what would have been warned of and was not looked at, as nothing counts it.
         files: every file of the output but the record itself; none in a record of schema 1.
     """
 

@@ -12,6 +12,7 @@ from PySide6.QtWidgets import QToolButton, QWidget
 from core.deltas.findings import Part
 from core.deltas.measures import order_by_similarity
 from core.deltas.statistics import DeltaStatistics
+from core.run.no_ops import orthogonal
 from core.units import share_text
 from gui.pictures.heat_map import HeatMap, without_diagonal
 from gui.pictures.picture import Picture, choice
@@ -184,7 +185,10 @@ class AgreementPicture(Picture):
         both = float(part.details.total("both_changed")[pairs].sum())
         differ = float(part.details.total("signs_differ")[pairs].sum())
         text = f"Cosines from {low} to {high}, mean {signed_text(known.mean(), 3)}"
-        return f"{text}; signs differ in {share_text(differ / both)} of what two changed" if both else text
+        if both:
+            text += f"; signs differ in {share_text(differ / both)} of what two changed"
+        apart = [self._names[at] for at, *_ in orthogonal(part.details.cosine.value.tolist())]
+        return f"{text}. Nearly orthogonal to all others: {', '.join(apart)}" if apart else text
 
     @Slot(object)
     def _on_chosen(self, cell: tuple[int, int]) -> None:

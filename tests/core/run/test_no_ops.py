@@ -61,7 +61,9 @@ ALL = dict.fromkeys(SHAPES, 1.0)
 def test_a_merge_of_models_that_all_changed_something_says_nothing(tmp_path: Path) -> None:
     record = merged(tmp_path, {"a": SOME, "b": SOME}, parameters={"resamples": 2})
     assert result_warnings(record) == []
-    assert not_looked_at(record) is None
+    (unseen,) = not_looked_at(record)
+    assert unseen.startswith("whether a task vector is out of proportion to the others, or orthogonal")
+    assert not_looked_at(merged(tmp_path / "alone", {"a": SOME})) == ()
 
 
 def test_a_model_that_is_the_base(tmp_path: Path) -> None:
@@ -134,7 +136,8 @@ def test_a_few_small_tensors_that_nobody_changed_are_nothing_special(tmp_path: P
 def test_a_method_that_counts_nothing_says_that_nothing_was_looked_at(tmp_path: Path) -> None:
     record = merged(tmp_path, {"a": {}, "b": {}}, method="linear")
     assert result_warnings(record) == []
-    assert not_looked_at(record) == (
+    _, unseen = not_looked_at(record)
+    assert unseen == (
         "whether a sub-model is equal to the base was not looked at: linear does not count deltas, which "
         "`paramosaic inspect` does"
     )

@@ -453,6 +453,15 @@ def test_a_row_selects_a_sub_model_in_any_order(shown, monkeypatch: pytest.Monke
     assert picture.read_out.text().startswith("run-3 and run-2: cosine ")
 
 
+def test_who_goes_his_own_way_is_named(shown, monkeypatch: pytest.MonkeyPatch) -> None:
+    picture = shown(AgreementPicture)
+    assert "orthogonal" not in picture.read_out.text()
+    monkeypatch.setattr("core.run.no_ops._RELATED", -1.0)  # the demo's models all go some way together
+    monkeypatch.setattr("core.run.no_ops._ORTHOGONAL", 2.0)
+    picture.selection.select(model=2)
+    assert picture.read_out.text().endswith("Nearly orthogonal to all others: run-1, run-2, run-3")
+
+
 def test_pairs_are_gone_to_by_key(shown) -> None:
     picture = shown(AgreementPicture)
     click(picture.plot, 1, 0)
