@@ -32,7 +32,7 @@ GRID = 8
 # and on black, so there are two sets. On dark grounds only their blue is too dark. On light ones most keep
 # the hue and are darker, for a contrast of 3, and no closer to each other for those who see fewer colours.
 _ON_DARK = ("#2288CC", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#7F7F7F")
-_ON_LIGHT = ("#0072B2", "#B9800D", "#1A9373", "#9C4078", "#3E96C6", "#8F3A00", "#776C00", "#50545C")
+_ON_LIGHT = ("#0072B2", "#B9800D", "#1A9373", "#9C4078", "#3A93C4", "#8F3A00", "#776C00", "#50545C")
 _LIGHTNESS_ON_LIGHT, _LIGHTNESS_ON_DARK = 0.58, 0.68
 _GOLDEN_ANGLE = 137.508
 
@@ -76,9 +76,10 @@ _DARK = {
     QPalette.ColorRole.ToolTipBase: "#2F353D",
     QPalette.ColorRole.ToolTipText: "#E4E7EB",
     QPalette.ColorRole.PlaceholderText: "#99A2AF",
-    QPalette.ColorRole.Highlight: "#3878C2",
+    # White can be read on it; and because its blue is above 201, Fusion draws a lighter frame for the focus.
+    QPalette.ColorRole.Highlight: "#2F74CC",
     QPalette.ColorRole.HighlightedText: "#FFFFFF",
-    QPalette.ColorRole.Accent: "#3D7FCC",
+    QPalette.ColorRole.Accent: "#7DB1EC",
     QPalette.ColorRole.Link: "#7DB1EC",
     QPalette.ColorRole.Light: "#3C434C",
     QPalette.ColorRole.Midlight: "#353B44",
@@ -121,8 +122,8 @@ def is_dark(colours: QPalette) -> bool:
 
 
 def accent_of(colours: QPalette) -> QColor:
-    """The one accent colour, light enough to be drawn with on a dark ground."""
-    return colours.color(QPalette.ColorRole.Link if is_dark(colours) else QPalette.ColorRole.Accent)
+    """The one accent colour."""
+    return colours.color(QPalette.ColorRole.Accent)
 
 
 def as_text(colour: QColor, colours: QPalette) -> QColor:
@@ -178,7 +179,7 @@ def accent_button(button: QPushButton) -> None:
     colours = QPalette(QGuiApplication.palette())
     for group in (QPalette.ColorGroup.Active, QPalette.ColorGroup.Inactive):
         # Fusion lightens it again, most of all at the upper edge.
-        accent = colours.color(QPalette.ColorRole.Accent).darker(165 if is_dark(colours) else 125)
+        accent = colours.color(QPalette.ColorRole.Highlight).darker(160 if is_dark(colours) else 150)
         colours.setColor(group, QPalette.ColorRole.Button, accent)
         colours.setColor(group, QPalette.ColorRole.ButtonText, QColor("#FFFFFF"))
     if button.palette() != colours:
