@@ -158,8 +158,9 @@ class ZeroDeltasPicture(Picture):
         if offered != names:
             while field.count() > _FIRST_MODEL:
                 field.removeItem(field.count() - 1)
-            for number, name in enumerate(names):
-                field.addItem(model_chip(number), name)
+            field.addItems(names)
+        for number in range(len(names)):
+            field.setItemIcon(_FIRST_MODEL + number, model_chip(number))  # its colour depends on the theme
         model = self.selection.value.model
         field.setCurrentIndex(self._overview if model is None else _FIRST_MODEL + model)
 
