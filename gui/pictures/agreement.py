@@ -89,7 +89,7 @@ class AgreementPicture(Picture):
             [f"{models[number]}  {number + 1}" for number in self._order],
             share_scale(100 * values, "% of signs differ") if signs else cosine_scale(values),
             write=len(models) <= _MOST_WRITTEN,
-            discs=[model_colour(number) for number in self._order],
+            discs=[model_colour(number, self.palette()) for number in self._order],
         )
         self._show_place()
         where = f" in {part.place}" if part is not self.findings.part() else ""

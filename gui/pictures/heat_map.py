@@ -28,6 +28,9 @@ _SMALLEST_WITH_GAPS = 12
 _BESIDE_VALUES = GRID
 """Pixels of a cell that its value does not take."""
 
+_AROUND_DISCS = 2
+"""Pixels of a cell on the diagonal in which the ground is seen, so that its disc is told from the next cells."""
+
 _WIDEST_NAME = 22 * GRID
 
 _SMALLEST_FONT = 0.85
@@ -199,6 +202,7 @@ class HeatMap(Plot):
         large = min(width, height) >= _SMALLEST_WITH_GAPS
         self._draw_gaps(columns if large else 0, rows if large else 0)
         self._write_values(width, height)
+        self.discs.fit(min(width, height) - _AROUND_DISCS)
 
     def _fit_bar(self) -> None:
         """As many figures beside the bar as there is room for."""

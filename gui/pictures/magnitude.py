@@ -217,7 +217,7 @@ class MagnitudePicture(Picture):
             self.names.append(name)
 
     def _colour(self, number: int) -> QColor:
-        colour = model_colour(number)
+        colour = model_colour(number, self.palette())
         if self.selection.value.model not in (None, number):
             colour.setAlpha(_FAINT)
         return colour

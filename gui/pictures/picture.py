@@ -253,7 +253,8 @@ class Legend(QLabel):
         shown = []
         for number, name in enumerate(models[:_MOST_IN_LEGEND]):
             text = f"<b>{_escaped(name)}&nbsp;!</b>" if number in marked else _escaped(name)
-            shown.append(f'<span style="color:{model_colour(number).name()}">■</span>&nbsp;{text}')
+            colour = model_colour(number, self.palette()).name()
+            shown.append(f'<span style="color:{colour}">■</span>&nbsp;{text}')
         if len(models) > _MOST_IN_LEGEND:
             shown.append(f"and {len(models) - _MOST_IN_LEGEND} more")
         self.setText("&ensp; ".join(shown))

@@ -131,9 +131,13 @@ def as_text(colour: QColor, colours: QPalette) -> QColor:
     return standing_out(colour, [colours.color(role) for role in _GROUNDS], 4.5)
 
 
-def model_colour(number: int) -> QColor:
-    """The colour of sub-model `number` (0-based), the same everywhere; it stands out in either theme."""
-    dark = is_dark(QGuiApplication.palette())
+def model_colour(number: int, colours: QPalette | None = None) -> QColor:
+    """The colour of sub-model `number` (0-based), the same everywhere; it stands out in either theme.
+
+    Args:
+        colours: those of what it is drawn in, which on paper are light; None for the application's.
+    """
+    dark = is_dark(colours or QGuiApplication.palette())
     named = _ON_DARK if dark else _ON_LIGHT
     if number < len(named):
         return QColor(named[number])
