@@ -29,7 +29,7 @@ _BESIDE_VALUES = GRID
 """Pixels of a cell that its value does not take."""
 
 _AROUND_DISCS = 2
-"""Pixels of a cell on the diagonal in which the ground is seen, so that its disc is told from the next cells."""
+"""Pixels of a cell on the diagonal that are left to the ground: its disc is told from the cells beside it."""
 
 _WIDEST_NAME = 22 * GRID
 
@@ -43,6 +43,9 @@ _ENDS = {
     Qt.Key.Key_PageDown: (0, 1),
 }
 """Keys, and how far to the right and down."""
+
+_Written = tuple[list[Cell], list[str], list[QColor], float]
+"""Cells, what is written into each, in which colour; and the pixels of the widest."""
 
 
 class HeatMap(Plot):
@@ -64,6 +67,7 @@ class HeatMap(Plot):
         self._scale: Scale | None = None
         self._selected: tuple[int | None, int | None] = (None, None)
         self._write = False
+        self._values_written: _Written | None = None  # it takes long to make them for each move of the view
         self._image = pg.ImageItem(axisOrder="row-major")
         self._gaps = pg.PlotCurveItem(connect="pairs")
         self._frames = [QGraphicsRectItem(), QGraphicsRectItem()]
@@ -104,7 +108,7 @@ class HeatMap(Plot):
         """
         others = (tuple(columns), tuple(rows)) != self._names
         self.values, self._names, self._scale = values, (tuple(columns), tuple(rows)), scale
-        self._write = write
+        self._write, self._values_written = write, None
         self.discs.show_discs([(at, at) for at in range(len(discs))], discs)
         if values.size:
             self._image.setImage(values.T, levels=(scale.low, scale.high))
@@ -150,6 +154,7 @@ class HeatMap(Plot):
             pen = pg.mkPen(colour, width=width)
             pen.setJoinStyle(Qt.PenJoinStyle.MiterJoin)
             frame.setPen(pen)
+        self._values_written = None
         if self._scale is not None:
             self.bar.setColorMap(self._scale.colour_map(colours))
             self._on_moved()
@@ -237,20 +242,26 @@ class HeatMap(Plot):
         self._gaps.setData(xs, ys)
 
     def _write_values(self, width: float, height: float) -> None:
-        scale, room = self._scale, width - _BESIDE_VALUES
-        fits = height > self.fontMetrics().height() + 2 and room >= self._text_width("0.0")
-        cells = self._known[: None if self._write and fits and scale is not None else 0]
-        texts: list[str] = []
-        colours: list[QColor] = []
-        if scale is not None and len(cells):
-            values = np.array([self.values[column, row] for column, row in cells])
-            texts = [scale.text_of(float(value)) for value in values]
-            if max(self._text_width(text) for text in set(texts)) > room:
-                cells, texts, values = cells[:0], [], values[:0]
-            places = (values - scale.low) / (scale.high - scale.low)
-            grounds = scale.colour_map(self.palette()).map(places, mode="qcolor")
-            colours = [readable_on(ground) for ground in grounds]
-        self.texts.show_texts([(int(column), int(row)) for column, row in cells], texts, colours, self.font())
+        room = width - _BESIDE_VALUES
+        if self._write and height > self.fontMetrics().height() + 2 and room >= self._text_width("0.0"):
+            if self._values_written is None:
+                self._values_written = self._written()
+            points, texts, colours, widest = self._values_written
+            if widest <= room:
+                self.texts.show_texts(points, texts, colours, self.font())
+                return
+        self.texts.show_texts([], [], [], self.font())
+
+    def _written(self) -> _Written:
+        assert self._scale is not None
+        scale, known = self._scale, self._known
+        values = self.values[known[:, 0], known[:, 1]]
+        texts = [scale.text_of(value) for value in values.tolist()]
+        places = (values - scale.low) / (scale.high - scale.low)
+        grounds = scale.colour_map(self.palette()).map(places, mode="qcolor") if len(known) else []
+        points = [(column, row) for column, row in known.tolist()]
+        widest = max((self._text_width(text) for text in set(texts)), default=0.0)
+        return points, texts, [readable_on(ground) for ground in grounds], widest
 
     def _show_frame(self) -> None:
         columns, rows = self.size_in_cells

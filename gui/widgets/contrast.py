@@ -8,6 +8,9 @@ from PySide6.QtGui import QColor
 
 __all__ = ["contrast", "luminance", "readable_on", "standing_out"]
 
+_MIDDLE = (1.05 * 0.05) ** 0.5 - 0.05
+"""The luminance that has the same contrast with white and with black: 4.58."""
+
 
 def luminance(colour: QColor) -> float:
     """Relative luminance: 0 for black, 1 for white."""
@@ -26,8 +29,7 @@ def contrast(one: QColor, other: QColor) -> float:
 
 def readable_on(ground: QColor) -> QColor:
     """White or black, whichever stands out more on `ground`: by 4.5 at least."""
-    white, black = QColor("#FFFFFF"), QColor("#000000")
-    return white if contrast(white, ground) > contrast(black, ground) else black
+    return QColor("#000000" if luminance(ground) > _MIDDLE else "#FFFFFF")
 
 
 def standing_out(colour: QColor, grounds: Iterable[QColor], least: float) -> QColor:
@@ -37,7 +39,7 @@ def standing_out(colour: QColor, grounds: Iterable[QColor], least: float) -> QCo
         grounds: all of them dark, or all of them light.
     """
     grounds = list(grounds)
-    dark = all(luminance(ground) < 0.18 for ground in grounds)
+    dark = all(luminance(ground) < _MIDDLE for ground in grounds)
     end = QColor("#FFFFFF" if dark else "#000000")
     for percent in range(0, 100, 2):
         mixed = _mixed(colour, end, percent / 100)
