@@ -133,7 +133,7 @@ def apply_theme(application: QApplication, *, dark: bool = False) -> None:
         # None of them has the window's colour as its ground.
         colours.setColor(QPalette.ColorRole.Window, QColor(edges[dark]).lighter(_FUSION_DARKENS))
         for kind in kinds:
-            application.setPalette(colours, kind.encode())
+            application.setPalette(colours, kind)  # type: ignore[arg-type]  # bytes are said to be wanted, and refused
 
 
 def is_dark(colours: QPalette) -> bool:
