@@ -191,7 +191,7 @@ class RunPanel(QWidget):
             self.resume_requested.emit()
         elif words == _REMOVE:
             self.removal_requested.emit(self._kept)
-        else:
+        elif words == _OPEN:
             QDesktopServices.openUrl(QUrl.fromLocalFile(str(self._out)))
 
 

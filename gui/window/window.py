@@ -26,6 +26,7 @@ from gui.models.panel import ModelsPanel
 from gui.pictures.panel import PicturesPanel
 from gui.pictures.picture import Picture
 from gui.pictures.saver import PictureSaver
+from gui.places import Places
 from gui.preflight.checker import Checker
 from gui.preflight.panel import PreflightPanel
 from gui.preflight.report import PlanReport, Problem
@@ -78,17 +79,18 @@ class MainWindow(QMainWindow):
         self.pictures = PicturesPanel()
         self.run = RunPanel()
         self.history = HistoryPanel(history, self._jobs)
-        self.log = LogPanel()
+        places = Places(settings)
+        self.log = LogPanel(places)
         self.checker = Checker(self._jobs, settings, self)
         self.looking = Looking(self.pictures, self._jobs, self)
         self.comparing = Comparing(self.pictures, self._jobs, self)
         self.merger = Merger(history, self._jobs, self.looking, self.comparing, self.run, self.log, self)
-        self._saver = PictureSaver(self)
+        self._saver = PictureSaver(places, self)
         self.statusBar().setSizeGripEnabled(False)  # so that nothing moves when a note is shown
         self._panels = Panels(
             self.models, self.recipe, self.preflight, self.pictures, self.run, self.history, self.log
         )
-        self.recipes = Recipes(self.document, self._panels, self._jobs, self)
+        self.recipes = Recipes(self.document, self._panels, places, self._jobs, self)
         self._leftovers = Leftovers(self._jobs, self)
         self._cancelling = Cancelling(self.merger, self)
         self._closing = Closing(self.merger, self._cancelling, self.recipes, self)
@@ -193,12 +195,12 @@ class MainWindow(QMainWindow):
 
     @Slot(object)
     def ask_where_to_save_picture(self, picture: Picture) -> None:
-        self._saver.ask_for_one(picture, self.recipes.folder)
+        self._saver.ask_for_one(picture, self.recipes.beside_output)
 
     @Slot()
     def ask_where_to_save_pictures(self) -> None:
         if self.observer.findings is not None:
-            self._saver.ask_for_all(self.observer.shown, self.recipes.folder)
+            self._saver.ask_for_all(self.observer.shown, self.recipes.beside_output)
 
     @Slot(object, object)
     def _begin(self, setup: MergeSetup, read: ReadRecipe | None) -> None:
@@ -209,6 +211,8 @@ class MainWindow(QMainWindow):
         self.recipe.forget_values()
         if read is None:
             self.document.begin(self._setup)
+        elif read.left_out:
+            self.document.begin_from(self._setup, read.path)
         else:
             self.document.begin(self._setup, read.path, read.known)
 
