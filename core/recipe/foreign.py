@@ -130,7 +130,7 @@ class _Part:
             found.append(Obstacle("", f"{more:,} more things are not understood", ""))
         return UnderstoodRecipe(recipe, tuple(found))
 
-    def _try(self, read: Callable[[], _Value]) -> _Value | None:
+    def _try(self, read: Callable[[], _Value | None]) -> _Value | None:
         """What `read` makes of a value; None where that is not understood, which is noted."""
         try:
             return read()

@@ -16,8 +16,8 @@ from gui.pictures.export import FORMATS, save_picture
 from gui.pictures.headless import write_pictures
 from gui.pictures.picture import Picture
 from gui.pictures.shown import Shown
-from gui.places import Places
 from gui.widgets.choosing import choose_folder, choose_picture_to_save
+from gui.widgets.places import Places
 from gui.words import plural
 
 __all__ = ["PictureSaver"]

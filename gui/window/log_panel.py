@@ -12,7 +12,7 @@ from PySide6.QtWidgets import QFileDialog, QHBoxLayout, QPlainTextEdit, QToolBut
 
 from core.errors import os_error_text
 from core.text import message_text
-from gui.places import Places
+from gui.widgets.places import Places
 from gui.widgets.theme import ERROR, GRID
 
 __all__ = ["LogPanel"]

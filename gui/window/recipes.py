@@ -20,8 +20,8 @@ from gui.document.document import Document
 from gui.document.merge_setup import MergeSetup, first_missing, free_name, setup_of_recipe
 from gui.failure import Failure
 from gui.jobs import JobKeeper
-from gui.places import Places, is_ours
 from gui.widgets.choosing import choose_recipe, choose_recipe_to_save
+from gui.widgets.places import Places, is_ours
 from gui.window.left_out import LeftOutDialog, left_out_text
 from gui.window.panels import Panels
 from gui.window.questions import ask_to_lose, ask_to_overwrite, ask_to_save

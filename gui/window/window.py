@@ -26,7 +26,6 @@ from gui.models.panel import ModelsPanel
 from gui.pictures.panel import PicturesPanel
 from gui.pictures.picture import Picture
 from gui.pictures.saver import PictureSaver
-from gui.places import Places
 from gui.preflight.checker import Checker
 from gui.preflight.panel import PreflightPanel
 from gui.preflight.report import PlanReport, Problem
@@ -36,6 +35,7 @@ from gui.run.result import MergeResult
 from gui.settings import Settings
 from gui.widgets.dropped import dropped_paths, sort_dropped
 from gui.widgets.messages import DetailsDialog
+from gui.widgets.places import Places
 from gui.window.actions import Actions
 from gui.window.cancelling import Cancelling
 from gui.window.closing import Closing

@@ -11,8 +11,8 @@ from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QFileDialog, QToolButton
 from pytestqt.qtbot import QtBot
 
-from gui.places import Places
 from gui.settings import Settings
+from gui.widgets.places import Places
 from gui.window.log_panel import LogPanel
 
 

@@ -7,10 +7,8 @@ import sysconfig
 from functools import cache
 from pathlib import Path
 
-import core
-import gui
-import resources
 from gui.settings import Settings
+from resources import DEMO_FOLDER
 
 __all__ = ["Places", "is_ours"]
 
@@ -50,7 +48,8 @@ def is_ours(path: Path) -> bool:
 
 @cache
 def _own_folders() -> tuple[Path, ...]:
-    packages = [Path(folder) for package in (core, gui, resources) for folder in package.__path__]
+    top = Path(__file__).parents[2]
+    packages = [DEMO_FOLDER.parent, top / "core", top / "gui"]
     installed = [Path(sysconfig.get_path(name)) for name in ("purelib", "platlib")]
     return tuple(Path(os.path.realpath(folder)) for folder in (*packages, *installed))
 
