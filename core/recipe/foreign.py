@@ -155,7 +155,9 @@ class _Part:
                 continue
             if entry is not None and spec.scope != "model":
                 continue
-            setting = self._try(partial(_read_setting, given, spec, f"{where}.{name}", entry))
+            setting: ParameterSetting | None = self._try(
+                partial(_read_setting, given, spec, f"{where}.{name}", entry)
+            )
             if setting is not None:
                 result[spec.name] = setting
         return result
