@@ -21,7 +21,7 @@ from typing import List
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # python -I leaves it out
 
-from gui.display import ALWAYS, X11, missing_libraries
+from gui.display import ALWAYS, X11, missing_libraries  # noqa: TID251 - of the standard library
 
 
 def install(packages: List[str]) -> None:

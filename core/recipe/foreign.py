@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from core.errors import RecipeError, addressed, merge_errors_only
-from core.methods import MethodSpec, ParameterSpec
+from core.methods import MethodSpec
 from core.recipe.fields import (
     read_choice,
     read_dtype,
@@ -135,8 +135,11 @@ class _Part:
         try:
             return read()
         except RecipeError as error:
-            self._found.append(Obstacle("", error.message, error.hint or "", error.field, error.entry))
+            self._note(error)
             return None
+
+    def _note(self, error: RecipeError) -> None:
+        self._found.append(Obstacle("", error.message, error.hint or "", error.field, error.entry))
 
     # -- parameters
 
@@ -155,11 +158,11 @@ class _Part:
                 continue
             if entry is not None and spec.scope != "model":
                 continue
-            setting: ParameterSetting | None = self._try(
-                partial(_read_setting, given, spec, f"{where}.{name}", entry)
-            )
-            if setting is not None:
-                result[spec.name] = setting
+            try:
+                with addressed(field=spec.name, entry=entry):
+                    result[spec.name] = read_setting(given, spec, f"{where}.{name}")
+            except RecipeError as error:
+                self._note(error)
         return result
 
     def _note_parameters(self, data: Mapping[Any, Any]) -> None:
@@ -232,11 +235,6 @@ class _Part:
 def _read_base(value: Any, folder: Path) -> Path | None:
     with addressed(field="base_model"):
         return None if value is None else read_path(value, folder, "base_model")
-
-
-def _read_setting(given: Any, spec: ParameterSpec, where: str, entry: int | None) -> ParameterSetting:
-    with addressed(field=spec.name, entry=entry):
-        return read_setting(given, spec, where)
 
 
 def _is_of_model(one: Obstacle) -> bool:

@@ -99,6 +99,7 @@ class Actions(QObject):
             ("&Help", [about]),
         ):
             menu = bar.addMenu(title)
+            menu.setToolTipsVisible(title == "&View")  # of runs, they say why something cannot be done
             for entry in entries:
                 if entry is None:
                     menu.addSeparator()

@@ -377,6 +377,7 @@ class MainWindow(QMainWindow):
         self.recipe.setEnabled(not self.merging)
         self.preflight.set_merging(self.merging)
         self.recipes.set_merging(self.merging)
+        self.history.set_merging(self.merging)
         draws = self.recipe.method.draws is not None
         self.actions_.update(
             merging=self.merging,
