@@ -210,6 +210,8 @@ def _kept_text(row: HistoryRow) -> str:
 def _tool_tip(row: HistoryRow) -> str:
     entry = row.entry
     lines = [f"{entry.title} of {', '.join(entry.models)}", f"{entry.out}{' (gone)' if row.gone else ''}"]
+    if entry.draws:
+        lines.append(f"n = {_n_text(entry)}, seed = {entry.seed}")
     if entry.status == "done":
         read, written = bytes_text(entry.bytes_read), bytes_text(entry.bytes_written)
         lines.append(f"{read} read, {written} written, on {entry.device}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,6 +66,7 @@ class ComparisonPicture(Picture):
     def __init__(self, selection: Selection, parent: QWidget | None = None) -> None:
         super().__init__(selection, parent)
         self._entries: tuple[HistoryEntry, ...] = ()
+        self._names: dict[Path, str] = {}
         self._compared: tuple[HistoryEntry, HistoryEntry] | None = None
         self._difference: RunDifference | None = None
         self._state = ""
@@ -81,11 +83,11 @@ class ComparisonPicture(Picture):
         runs = QGridLayout(self._runs)
         runs.setContentsMargins(0, 0, 0, 0)
         runs.setSpacing(GRID)
-        runs.addWidget(self.left_field, 0, 1)
-        runs.addWidget(self._between, 1, 0)
-        runs.addWidget(self.right_field, 1, 1)
-        runs.addWidget(self.compare_button, 1, 2)
-        runs.setColumnStretch(1, 1)
+        runs.addWidget(self.left_field, 0, 0)
+        runs.addWidget(self._between, 0, 1)
+        runs.addWidget(self.right_field, 1, 0)
+        runs.addWidget(self.compare_button, 1, 1)
+        runs.setColumnStretch(0, 1)
         layout = self.layout()
         assert isinstance(layout, QVBoxLayout)
         layout.insertWidget(1, self._runs)
@@ -117,7 +119,7 @@ class ComparisonPicture(Picture):
         """Offer other runs: finished ones whose output is still there, newest first."""
         chosen = [field.currentData() if self._picked else None for field in self._fields]
         self._entries = tuple(entries)
-        names = short_paths(entry.out for entry in entries)
+        names = self._names = short_paths(entry.out for entry in entries)
         for field in self._fields:
             field.clear()
             for number, entry in enumerate(entries):
@@ -210,7 +212,7 @@ class ComparisonPicture(Picture):
         self.plot.show_cells(shown, labels, self._rows(difference), scale)
         column, kind = self._selected(difference)
         self.plot.select(column, None if self._shows_draws else kind)
-        one, other = short_names(*self._compared)
+        one, other = short_names(*self._compared, self._names)
         self._show_between()
         self.explanation.setText(
             f"Share of elements that differ between {one} and {other}.{only_elements(*self._compared)}"
@@ -270,7 +272,7 @@ class ComparisonPicture(Picture):
             return ""
         if shares and difference.elements is None and not difference.unlike:
             return self._state
-        return nothing_text(difference, *self._compared)
+        return nothing_text(difference, *self._compared, self._names)
 
     def _show_between(self) -> None:
         """ "minus" only where one run is subtracted from the other."""

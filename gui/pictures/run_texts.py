@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from pathlib import Path
+
 from core.runs.difference import RunDifference
 from core.runs.history import HistoryEntry
 from core.text import one_line
 from core.units import share_text
-from gui.pictures.texts import capital
 from gui.widgets.paths import short_paths
 from gui.widgets.plain import tool_tip
 from gui.words import grouped
@@ -47,11 +49,15 @@ def _what_text(entry: HistoryEntry) -> str:
     return f"{'several n' if entry.n is None else f'n = {entry.n}'}, seed {entry.seed}"
 
 
-def short_names(left: HistoryEntry, right: HistoryEntry) -> tuple[str, str]:
-    names = short_paths((left.out, right.out))
+def short_names(left: HistoryEntry, right: HistoryEntry, names: Mapping[Path, str]) -> tuple[str, str]:
+    """What to call two runs; `names` is what their folders are called among others."""
     if left.out != right.out:
-        return one_line(names[left.out]), one_line(names[right.out])
-    one, other = (f"{run.out.name} of {run.when.astimezone():%Y-%m-%d %H:%M:%S}" for run in (left, right))
+        own = short_paths((left.out, right.out))
+        one, other = (one_line(names.get(run.out, own[run.out])) for run in (left, right))
+        return one, other
+    one, other = (
+        f"{one_line(run.out.name)} of {run.when.astimezone():%Y-%m-%d %H:%M:%S}" for run in (left, right)
+    )
     return one, other
 
 
@@ -77,10 +83,12 @@ def total_text(difference: RunDifference) -> str:
     return text
 
 
-def nothing_text(difference: RunDifference, left: HistoryEntry, right: HistoryEntry) -> str:
-    """Why nothing of two runs could be compared."""
+def nothing_text(
+    difference: RunDifference, left: HistoryEntry, right: HistoryEntry, names: Mapping[Path, str]
+) -> str:
+    """Why nothing of two runs could be compared; `names` as in short_names."""
     if difference.unlike:
-        one, other = short_names(left, right)
-        return capital(_UNLIKE[difference.unlike].format(one=one, other=other))
+        one, other = short_names(left, right, names)
+        return _UNLIKE[difference.unlike].format(one=one, other=other)
     first = next((tensor.why for tensor in difference.not_compared), "the runs have no values")
     return _NO_ELEMENTS.format(why=first)

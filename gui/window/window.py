@@ -39,6 +39,7 @@ from gui.widgets.places import Places
 from gui.window.actions import Actions
 from gui.window.cancelling import Cancelling
 from gui.window.closing import Closing
+from gui.window.folder_opener import FolderOpener
 from gui.window.layout import WindowLayout
 from gui.window.leftovers import Leftovers
 from gui.window.log_panel import LogPanel
@@ -92,6 +93,7 @@ class MainWindow(QMainWindow):
         )
         self.recipes = Recipes(self.document, self._panels, places, self._jobs, self)
         self._leftovers = Leftovers(self._jobs, self)
+        self._opener = FolderOpener(self)
         self._cancelling = Cancelling(self.merger, self)
         self._closing = Closing(self.merger, self._cancelling, self.recipes, self)
         self.layout_ = WindowLayout(self, self._panels)
@@ -145,6 +147,7 @@ class MainWindow(QMainWindow):
         self.run.removal_requested.connect(self._leftovers.ask_to_remove)
         self._leftovers.removed.connect(self._on_removed)
         self._leftovers.failed.connect(self._show_failure)
+        self._opener.failed.connect(self._show_failure)
         self._leftovers.ended.connect(self._check_again)
         self.history.reopen_requested.connect(self.recipes.reopen)
         self.history.resume_requested.connect(self.recipes.resume)
@@ -452,5 +455,4 @@ class MainWindow(QMainWindow):
 
     @Slot(object)
     def _open_folder(self, folder: Path) -> None:
-        if not QDesktopServices.openUrl(QUrl.fromLocalFile(str(folder))):
-            self._note(f"{folder} cannot be opened")
+        QDesktopServices.openUrl(QUrl.fromLocalFile(str(folder)))
