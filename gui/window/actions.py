@@ -11,6 +11,7 @@ from PySide6.QtWidgets import QMainWindow, QMenu, QMessageBox
 from gui.document.document import Document
 from gui.widgets.messages import without_icons
 from gui.widgets.plain import menu_text, tool_tip
+from gui.window.help import HelpDialog
 from gui.window.layout import WindowLayout
 from gui.window.panels import Panels
 from gui.window.recipes import Recipes
@@ -55,7 +56,10 @@ class Actions(QObject):
         self.cancel = _action(window, "&Cancel", "Ctrl+.")
         self.again = _action(window, "Merge again with another &seed", "Ctrl+Shift+Return")
         ledger = _action(window, "Show every &tensor…", "Ctrl+T", panels.preflight.show_ledger)
-        about = _action(window, "&About Paramosaic", "F1", self._on_about)
+        how = _action(window, "&How to use Paramosaic", _Keys.HelpContents, self._on_help)
+        if how.shortcut().isEmpty():
+            how.setShortcut("F1")
+        about = _action(window, "&About Paramosaic", None, self._on_about)
         about.setMenuRole(QAction.MenuRole.AboutRole)
         files: list[QAction | QMenu] = [
             _action(window, "&New recipe", _Keys.New, recipes.new),
@@ -96,7 +100,7 @@ class Actions(QObject):
             ("Me&rge", [self.merge, self.cancel, None, self.again, None, ledger]),
             ("P&ictures", [*panels.pictures.actions_, None, self.save_pictures]),
             ("&View", [*layout.actions(), None, *panels.history.actions_, None, *log, None, reset]),
-            ("&Help", [about]),
+            ("&Help", [how, None, about]),
         ):
             menu = bar.addMenu(title)
             menu.setToolTipsVisible(title == "&View")  # of runs, they say why something cannot be done
@@ -143,6 +147,15 @@ class Actions(QObject):
         self._recent.setToolTipsVisible(True)
         if self._recent.isEmpty():
             self._recent.addAction("No recipe yet").setEnabled(False)
+
+    @Slot()
+    def _on_help(self) -> None:
+        shown = self._window.findChild(HelpDialog)
+        if shown is None:
+            shown = HelpDialog(self._window.menuBar(), self._window)
+        shown.show()
+        shown.raise_()
+        shown.activateWindow()
 
     @Slot()
     def _on_about(self) -> None:
