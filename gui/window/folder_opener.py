@@ -42,7 +42,7 @@ class FolderOpener(QObject):
         self._poll = QTimer(self)
         self._poll.setInterval(_POLL_MS)
         self._poll.timeout.connect(self._on_poll)
-        QDesktopServices.setUrlHandler("file", self, "open")
+        QDesktopServices.setUrlHandler("file", self, b"open")
 
     @Slot(QUrl)
     def open(self, url: QUrl) -> None:
@@ -59,7 +59,7 @@ class FolderOpener(QObject):
         else:
             QDesktopServices.unsetUrlHandler("file")
             opened = QDesktopServices.openUrl(url)
-            QDesktopServices.setUrlHandler("file", self, "open")
+            QDesktopServices.setUrlHandler("file", self, b"open")
             if not opened:
                 self._fail()
 

@@ -15,16 +15,16 @@ from gui.widgets.theme import GRID
 __all__ = ["HelpDialog"]
 
 _STEPS = (
-    "Drop the base model on <b>Base</b> and the fine-tuned models, or the folder of a training run, on the list "
-    "below it. Each is a folder as <i>save_pretrained</i> writes it. No models at hand? "
+    "Drop the base model on <b>Base</b> and the fine-tuned models, or the folder of a training run, on the "
+    "list below it. Each is a folder as <i>save_pretrained</i> writes it. No models at hand? "
     "<b>File, Open the demo</b>.",
     "Look at the pictures. They are there within a second, and refine themselves.",
-    "Choose the method, and what it asks for: for parameter selection that is n, how often is drawn again where "
-    "fine-tuning changed nothing, and the seed of the draws.",
+    "Choose the method, and what it asks for: for parameter selection that is n, how often is drawn again "
+    "where fine-tuning changed nothing, and the seed of the draws.",
     "<b>Before you merge</b> says what it would read, write and take. Where something stands in the way, "
     "<b>Show me</b> goes there.",
-    "Press <b>Merge</b>. The result is a folder that <i>transformers</i> loads; <b>Cancel</b> may keep what is "
-    "finished, and <b>Resume</b> goes on from there.",
+    "Press <b>Merge</b>. The result is a folder that <i>transformers</i> loads; <b>Cancel</b> may keep what "
+    "is finished, and <b>Resume</b> goes on from there.",
     "Every run is in the <b>History</b>: reopen its recipe, or select two runs and press <b>Compare</b>.",
 )
 _WORDS = (
@@ -88,7 +88,7 @@ class HelpDialog(QDialog):
         layout.setSpacing(GRID)
         layout.addWidget(self.page, 1)
         layout.addWidget(buttons)
-        self.resize(80 * GRID, 76 * GRID)
+        self.resize(80 * GRID, min(76 * GRID, max(40 * GRID, parent.height() - 8 * GRID)))
         self.page.setFocus()
 
 
