@@ -42,7 +42,11 @@ class FolderOpener(QObject):
         self._poll = QTimer(self)
         self._poll.setInterval(_POLL_MS)
         self._poll.timeout.connect(self._on_poll)
-        QDesktopServices.setUrlHandler("file", self, b"open")
+        self._take()
+
+    def _take(self) -> None:
+        """Be asked from now on; the name is a str, whatever PySide's stub says."""
+        QDesktopServices.setUrlHandler("file", self, "open")  # type: ignore[arg-type]
 
     @Slot(QUrl)
     def open(self, url: QUrl) -> None:
@@ -59,7 +63,7 @@ class FolderOpener(QObject):
         else:
             QDesktopServices.unsetUrlHandler("file")
             opened = QDesktopServices.openUrl(url)
-            QDesktopServices.setUrlHandler("file", self, b"open")
+            self._take()
             if not opened:
                 self._fail()
 
