@@ -100,7 +100,8 @@ class _Part:
         method = known or self._stand_in
         if known is None:
             unknown = self._found[-1]
-            self._found[-1] = replace(unknown, hint=f"the method stays {method.title}; {unknown.hint}")
+            hint = unknown.hint.replace("one of: ", "the methods here are: ")
+            self._found[-1] = replace(unknown, hint=f"the method stays {method.title}; {hint}")
             self._note_parameters(data)
         makers = find_obstacles(data, known)
         self._found += [maker() for maker in islice(makers, _MOST)]

@@ -168,6 +168,10 @@ class RunPanel(QWidget):
             replace(failure, hint=hint or None), [_RESUME, _REMOVE] if left is not None else []
         )
 
+    def show_aside(self, failure: Failure) -> None:
+        """Say what went wrong beside a merge, which runs on."""
+        self.message.show_failure(failure)
+
     def forget_left(self, folder: Path) -> None:
         """What was kept in `folder` is no more."""
         if self._kept is not None and self._kept.path == folder:

@@ -25,7 +25,7 @@ class Places:
         """A folder that is there, in which a file can be made.
 
         Args:
-            kind: of what is saved: "recipe", "pictures" or "log".
+            kind: of what is saved: "recipe", "pictures", "log" or "output".
             others: where to begin while nothing of the kind was saved, the best first.
             here: where it is now, which comes before all of these.
         """

@@ -19,7 +19,7 @@ from gui.words import plural
 
 __all__ = ["LeftOutDialog", "left_out_text"]
 
-_MOST_NAMED, _MOST_LETTERS = 4, 120
+_MOST_NAMED, _MOST_LETTERS = 3, 90
 
 
 class LeftOutDialog(QDialog):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -139,8 +138,7 @@ class Recipes(QObject):
         except MergeError as error:
             self.failed.emit(Failure.of(error))
             return
-        place = Path.cwd() if os.access(Path.cwd(), os.W_OK) else Path.home()
-        out = free_name(place / "paramosaic-demo")
+        out = free_name(self._places.start("output") / "paramosaic-demo")
         self.unless_unsaved(lambda: self.opened.emit(replace(setup, out=str(out)), None))
 
     @Slot(object)
@@ -211,7 +209,8 @@ class Recipes(QObject):
         except MergeError as error:
             self.failed.emit(Failure.of(error))
             return False
-        self.opened.emit(replace(setup, out=str(read.out)), read)
+        out = free_name(self._places.start("output") / read.out.name) if is_ours(read.out) else read.out
+        self.opened.emit(replace(setup, out=str(out)), read)
         if read.left_out:
             self._partly = read
             name, (first, more) = one_line(read.path.name), left_out_text(read.left_out)

@@ -118,3 +118,16 @@ def test_a_save_that_is_broken_off_leaves_the_merge_alone(
     wait_for_merge(qtbot, window, tmp_path / "out")
     assert window.isVisible()
     assert recipe.read_text() == "merge_method: linear\n"
+
+
+def test_what_goes_wrong_meanwhile_leaves_the_progress_in_sight(
+    qtbot: QtBot, window: MainWindow, models: Path, tmp_path: Path, held_merge: SimpleNamespace
+) -> None:
+    begin_changed(qtbot, window, models, tmp_path / "out", held_merge)
+    assert window.run.bar.isVisible()
+    window.history.open_folder_requested.emit(tmp_path / "gone")
+    assert "is not there any more" in window.run.message.text
+    assert window.run.bar.isVisible()
+    held_merge.released.set()
+    wait_for_merge(qtbot, window, tmp_path / "out")
+    assert window.run.message.text.startswith("Merged")

@@ -117,6 +117,7 @@ def test_a_recipe_and_models_that_are_dropped_together(
     open_recipe(qtbot, window, models, models / "out")
     window.recipe.set_seed(8)
     drop(window, models / "recipe.yaml", models / "base")  # type: ignore[operator]
+    qtbot.waitUntil(lambda: window.findChild(QMessageBox) is not None)  # once it has been read
     assert len(window.setup().models) == 3
     question = window.findChild(QMessageBox)
     assert question is not None
