@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PySide6.QtCore import Qt, Signal, Slot
-from PySide6.QtWidgets import QComboBox, QGridLayout, QPushButton, QVBoxLayout, QWidget
+from PySide6.QtCore import Signal, Slot
+from PySide6.QtWidgets import QPushButton, QVBoxLayout, QWidget
 
 from core import Progress
 from core.runs.difference import RunDifference
@@ -16,12 +16,11 @@ from core.runs.history import HistoryEntry
 from gui.failure import Failure
 from gui.pictures.heat_map import HeatMap
 from gui.pictures.picture import Picture, choice
+from gui.pictures.run_fields import RunFields
 from gui.pictures.run_texts import (
     nothing_text,
     of_text,
     only_elements,
-    run_text,
-    run_tip,
     short_names,
     total_text,
 )
@@ -30,12 +29,9 @@ from gui.pictures.selection import Selection
 from gui.pictures.table import Table
 from gui.pictures.texts import capital
 from gui.widgets.paths import short_paths
-from gui.widgets.plain import PlainLabel
-from gui.widgets.theme import GRID
 
 __all__ = ["ComparisonPicture"]
 
-_MINUS, _AND = "minus", "and"
 _ELEMENTS, _DRAWS = "Elements that differ", "Resampling, by layer"
 _NEEDS_TWO = "Merge twice, with something changed: here you see what that did."
 _CHOOSE = "Choose two runs and press Compare."
@@ -75,24 +71,14 @@ class ComparisonPicture(Picture):
         self._merging = False
         self.map_field = choice("What is compared", [_ELEMENTS])
         self.controls.addWidget(self.map_field)
-        self.left_field, self.right_field = (_run_field(name) for name in ("First run", "Second run"))
         self.compare_button = QPushButton("Compare")
-        self._between = PlainLabel(_MINUS)
-        self._between.setFixedWidth(self._between.sizeHint().width())  # nothing moves when it changes
-        self._runs = QWidget()
-        runs = QGridLayout(self._runs)
-        runs.setContentsMargins(0, 0, 0, 0)
-        runs.setSpacing(GRID)
-        runs.addWidget(self.left_field, 0, 0)
-        runs.addWidget(self._between, 0, 1)
-        runs.addWidget(self.right_field, 1, 0)
-        runs.addWidget(self.compare_button, 1, 1)
-        runs.setColumnStretch(0, 1)
+        self._runs = RunFields(self.compare_button)
+        self.left_field, self.right_field = self._runs.both
         layout = self.layout()
         assert isinstance(layout, QVBoxLayout)
         layout.insertWidget(1, self._runs)
         self.map_field.activated.connect(self.refresh)
-        for field in self._fields:
+        for field in self._runs.both:
             field.activated.connect(self._on_picked)
         self.compare_button.clicked.connect(self._on_compare)
 
@@ -117,23 +103,18 @@ class ComparisonPicture(Picture):
 
     def set_runs(self, entries: Sequence[HistoryEntry]) -> None:
         """Offer other runs: finished ones whose output is still there, newest first."""
-        chosen = [field.currentData() if self._picked else None for field in self._fields]
+        chosen = [field.currentData() if self._picked else None for field in self._runs.both]
         self._entries = tuple(entries)
         names = self._names = short_paths(entry.out for entry in entries)
-        for field in self._fields:
-            field.clear()
-            for number, entry in enumerate(entries):
-                field.addItem(run_text(entry, names[entry.out]), entry.id)
-                field.setItemData(number, run_tip(entry), Qt.ItemDataRole.ToolTipRole)
-            field.setEnabled(len(entries) > 1)
-        for field, wanted, usual in zip(self._fields, chosen, (0, 1), strict=True):
+        self._runs.set_runs(entries, names)
+        for field, wanted, usual in zip(self._runs.both, chosen, (0, 1), strict=True):
             at = field.findData(wanted)
             field.setCurrentIndex(at if at >= 0 else usual if usual < len(entries) else -1)
         self._on_other_runs()
 
     def compare(self, left: HistoryEntry, right: HistoryEntry) -> None:
         """Compare `left` with `right` at once; while a merge runs they are chosen only."""
-        for field, entry in zip(self._fields, (left, right), strict=True):
+        for field, entry in zip(self._runs.both, (left, right), strict=True):
             field.setCurrentIndex(field.findData(entry.id))
         self._picked = True
         self._on_other_runs()
@@ -278,7 +259,7 @@ class ComparisonPicture(Picture):
         """ "minus" only where one run is subtracted from the other."""
         difference = self._difference
         shares = difference is None or difference.unlike or self._values(difference)[1]
-        self._between.setText(_AND if shares else _MINUS)
+        self._runs.show_subtracted(not shares)
 
     @property
     def _shows_draws(self) -> bool:
@@ -351,14 +332,10 @@ class ComparisonPicture(Picture):
         return f"{capital(difference.grid.place(column, row))}: {', '.join(texts) or 'nothing compared'}"
 
     @property
-    def _fields(self) -> tuple[QComboBox, QComboBox]:
-        return self.left_field, self.right_field
-
-    @property
     def _chosen(self) -> tuple[HistoryEntry, HistoryEntry] | None:
         """Two different runs; None where there are none."""
         by_id = {entry.id: entry for entry in self._entries}
-        left, right = (by_id.get(field.currentData()) for field in self._fields)
+        left, right = (by_id.get(field.currentData()) for field in self._runs.both)
         return (left, right) if left is not None and right is not None and left.id != right.id else None
 
     @Slot()
@@ -403,13 +380,4 @@ class ComparisonPicture(Picture):
         self.compare_button.setToolTip(
             "As soon as the merge is done" if self._merging else "Show what differs between the two runs"
         )
-        for field in self._fields:
-            field.setToolTip(field.currentData(Qt.ItemDataRole.ToolTipRole) or "")
-
-
-def _run_field(name: str) -> QComboBox:
-    field = choice(name, [])
-    field.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-    field.setMinimumContentsLength(16)
-    field.setPlaceholderText("No other run yet")
-    return field
+        self._runs.update_tool_tips()

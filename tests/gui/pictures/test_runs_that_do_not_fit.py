@@ -65,7 +65,7 @@ def test_models_that_are_built_differently(
     merged("two/merged", other_models(models, tmp_path / "other", lambda key, value: (f"net.{key}", value)))
     picture = compared(qtbot, window)
     assert "two/merged and one/merged have no tensor in common" in picture.sentence
-    assert picture._between.text() == "and"
+    assert picture._runs.between.text() == "and"
 
 
 def test_models_of_different_sizes(
@@ -89,7 +89,7 @@ def test_a_method_that_counts_nothing_is_compared_by_elements_alone(
     assert picture.sentence == ""
     maps = [picture.map_field.itemText(at) for at in range(picture.map_field.count())]
     assert maps == ["Elements that differ"]
-    assert picture._between.text() == "and"
+    assert picture._runs.between.text() == "and"
     assert f"{entry.title} counts nothing else" in picture.explanation.text()
 
 
@@ -98,15 +98,15 @@ def test_minus_stands_where_one_is_subtracted(qtbot: QtBot, window: MainWindow, 
     window.pictures.show_comparison()
     merged("a/merged")
     qtbot.waitUntil(lambda: picture.left_field.count() == 1)
-    assert (picture._between.text(), picture.right_field.currentIndex()) == ("and", -1)
+    assert (picture._runs.between.text(), picture.right_field.currentIndex()) == ("and", -1)
     assert not picture.right_field.isEnabled()
     merged("b/merged", seed=3)
     picture = compared(qtbot, window)
-    assert picture._between.text() == "and"
+    assert picture._runs.between.text() == "and"
     assert "between b/merged and a/merged" in picture.explanation.text()
     picture.map_field.setCurrentIndex(1)
     picture.map_field.activated.emit(1)
-    assert picture._between.text() == "minus"
+    assert picture._runs.between.text() == "minus"
     assert "b/merged minus a/merged" in picture.explanation.text()
 
 
@@ -130,3 +130,20 @@ def test_all_that_is_cut_is_in_the_tool_tip(qtbot: QtBot, window: MainWindow, me
     for field, folder in ((picture.left_field, "two"), (picture.right_field, "one")):
         assert f"{folder}/{long}" in field.toolTip()
         assert field.currentText().startswith(f"{folder}/")
+
+
+def test_the_fields_are_below_each_other_where_they_would_be_cut(
+    qtbot: QtBot, window: MainWindow, merged: Merge
+) -> None:
+    merged("merged")
+    merged("merged-2", seed=2**64 - 1)
+    picture = window.pictures.comparison
+    window.pictures.show_comparison()
+    qtbot.waitUntil(lambda: picture.left_field.count() == 2)
+    runs = picture._runs
+    for width, beside in ((2000, True), (700, False), (2000, True)):
+        runs.resize(width, runs.height())
+        runs._grid.activate()
+        assert (runs.left.y() == runs.right.y()) == beside
+        needed = runs.fontMetrics().horizontalAdvance(runs.left.currentText())
+        assert min(runs.left.width(), runs.right.width()) > needed
