@@ -29,6 +29,8 @@ from gui.pictures.selection import Selection
 from gui.pictures.table import Table
 from gui.pictures.texts import capital
 from gui.widgets.paths import short_paths
+from gui.widgets.plain import tool_tip
+from gui.widgets.theme import GRID
 
 __all__ = ["ComparisonPicture"]
 
@@ -70,6 +72,7 @@ class ComparisonPicture(Picture):
         self._picked = False
         self._merging = False
         self.map_field = choice("What is compared", [_ELEMENTS])
+        self.map_field.setMaximumWidth(45 * GRID)  # the name of a sub-model may be of any length
         self.controls.addWidget(self.map_field)
         self.compare_button = QPushButton("Compare")
         self._runs = RunFields(self.compare_button)
@@ -174,6 +177,7 @@ class ComparisonPicture(Picture):
 
     def draw(self) -> None:
         self._update_button()
+        self.map_field.setToolTip(tool_tip(f"What is compared: {self.map_field.currentText()}"))
         difference = self._difference
         if difference is None or self._compared is None:
             self._show_between()

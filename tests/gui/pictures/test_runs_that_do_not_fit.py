@@ -147,3 +147,20 @@ def test_the_fields_are_below_each_other_where_they_would_be_cut(
         assert (runs.left.y() == runs.right.y()) == beside
         needed = runs.fontMetrics().horizontalAdvance(runs.left.currentText())
         assert min(runs.left.width(), runs.right.width()) > needed
+
+
+def test_what_is_compared_is_whole_in_its_tool_tip(
+    qtbot: QtBot, window: MainWindow, models: Path, tmp_path: Path, merged: Merge
+) -> None:
+    long = f"a-sub-model-{'with-a-name-that-goes-on-' * 5}"
+    folder = other_models(models, tmp_path / "other", lambda key, value: (key, value))
+    (folder / "run-1").rename(folder / long)
+    named = [{"model": long}, {"model": "run-2"}]
+    for number in (1, 2):
+        merged(f"merged-{number}", folder, models=named, seed=number)
+    picture = compared(qtbot, window)
+    at = next(n for n in range(picture.map_field.count()) if long in picture.map_field.itemText(n))
+    picture.map_field.setCurrentIndex(at)
+    picture.map_field.activated.emit(at)
+    assert picture.map_field.width() <= 360
+    assert long in picture.map_field.toolTip()
