@@ -13,7 +13,6 @@ from PySide6.QtGui import QIcon
 from PySide6.QtWidgets import QApplication
 
 from core.runs.history import History, default_history_folder
-from gui.display import has_display
 from gui.failure import Failure
 from gui.settings import Settings
 from gui.widgets.messages import DetailsDialog
@@ -32,15 +31,11 @@ _ICON = ICONS_FOLDER / "paramosaic.svg"
 
 
 def run_window(demo: bool) -> int:
-    """Show the window and return when it is closed; 1 where there is no display, 130 after a signal.
+    """Show the window, which can be shown, and return when it is closed; 130 after a signal.
 
     Args:
         demo: whether to begin with the demo models.
     """
-    if not has_display():
-        print("error: there is no display", file=sys.stderr)
-        print("hint: on a machine without a screen, use `paramosaic merge RECIPE --out DIR`", file=sys.stderr)
-        return 1
     application = make_application()
     window = make_window()
     if demo:

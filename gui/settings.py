@@ -104,6 +104,16 @@ class Settings:
         recent = [path, *(other for other in self.recent_recipes if other != path)][:_MAX_RECENT]
         self._store.setValue("recipes/recent", [str(entry) for entry in recent])
 
+    # -- where things were saved
+
+    def saved_in(self, kind: str) -> Path | None:
+        """The folder in which something of that kind was saved last; None at first."""
+        text = self._text(f"saved/{kind}")
+        return Path(text) if text else None
+
+    def set_saved_in(self, kind: str, folder: Path) -> None:
+        self._store.setValue(f"saved/{kind}", str(folder))
+
     # -- merging
 
     @property

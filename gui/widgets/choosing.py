@@ -39,14 +39,20 @@ def choose_folders(parent: QWidget, title: str, start: Path) -> list[Path]:
 
 def choose_picture_to_save(parent: QWidget, start: Path) -> Path | None:
     """A file for a picture or its numbers, with the suffix of what was chosen; `start` suggests a name."""
-    filters = {"PNG picture (*.png)": ".png", "SVG drawing (*.svg)": ".svg", "Numbers as CSV (*.csv)": ".csv"}
-    chosen, kind = QFileDialog.getSaveFileName(parent, "Save the picture", str(start), ";;".join(filters))
-    if not chosen:
-        return None
-    path, suffix = Path(chosen), filters.get(kind, ".png")
-    if path == start or not path.suffix:  # the suggested name takes the suffix of the kind that was chosen
-        return path.with_suffix(suffix)
-    return path
+    filters = {"PNG picture (*.png)": "png", "SVG drawing (*.svg)": "svg", "Numbers as CSV (*.csv)": "csv"}
+    dialog = _saving(parent, "Save the picture", start, list(filters))
+    dialog.setDefaultSuffix("png")
+
+    def suggest(kind: str) -> None:
+        """So that the dialog asks about the very file that would be overwritten."""
+        suffix = filters.get(kind, "png")
+        dialog.setDefaultSuffix(suffix)
+        chosen = [Path(name) for name in dialog.selectedFiles()]
+        if chosen and chosen[0].suffix[1:] in filters.values():
+            dialog.selectFile(chosen[0].with_suffix(f".{suffix}").name)
+
+    dialog.filterSelected.connect(suggest)
+    return _accepted(dialog)
 
 
 def choose_recipe(parent: QWidget, start: Path) -> Path | None:
@@ -55,10 +61,23 @@ def choose_recipe(parent: QWidget, start: Path) -> Path | None:
 
 
 def choose_recipe_to_save(parent: QWidget, start: Path) -> Path | None:
-    chosen, _ = QFileDialog.getSaveFileName(
-        parent, "Save the recipe", str(start / "recipe.yaml"), f"{_RECIPES};;All files (*)"
-    )
-    if not chosen:
-        return None
-    path = Path(chosen)
-    return path if path.suffix else path.with_suffix(".yaml")
+    """A file for a recipe; `start` suggests one. The dialog has asked whether one that is there may go."""
+    dialog = _saving(parent, "Save the recipe", start, [_RECIPES, "All files (*)"])
+    dialog.setDefaultSuffix("yaml")
+    return _accepted(dialog)
+
+
+def _saving(parent: QWidget, title: str, start: Path, filters: list[str]) -> QFileDialog:
+    dialog = QFileDialog(parent, title, str(start.parent))
+    dialog.setAcceptMode(QFileDialog.AcceptMode.AcceptSave)
+    dialog.setFileMode(QFileDialog.FileMode.AnyFile)
+    dialog.setNameFilters(filters)
+    dialog.selectFile(start.name)
+    return dialog
+
+
+def _accepted(dialog: QFileDialog) -> Path | None:
+    accepted = dialog.exec() == QFileDialog.DialogCode.Accepted
+    chosen = dialog.selectedFiles() if accepted else []
+    dialog.deleteLater()
+    return Path(chosen[0]) if chosen else None

@@ -12,6 +12,7 @@ from gui.document.document import Document
 from gui.settings import Settings
 from gui.widgets.messages import without_icons
 from gui.widgets.plain import menu_text, tool_tip
+from gui.window.help import HelpDialog
 from gui.window.layout import WindowLayout
 from gui.window.panels import Panels
 from gui.window.recipes import Recipes
@@ -63,7 +64,10 @@ class Actions(QObject):
         self.cancel = _action(window, "&Cancel", "Ctrl+.")
         self.again = _action(window, "Merge again with another &seed", "Ctrl+Shift+Return")
         ledger = _action(window, "Show every &tensor…", "Ctrl+T", panels.preflight.show_ledger)
-        about = _action(window, "&About Paramosaic", "F1", self._on_about)
+        how = _action(window, "&How to use Paramosaic", _Keys.HelpContents, self._on_help)
+        if how.shortcut().isEmpty():
+            how.setShortcut("F1")
+        about = _action(window, "&About Paramosaic", None, self._on_about)
         about.setMenuRole(QAction.MenuRole.AboutRole)
         files: list[QAction | QMenu] = [
             _action(window, "&New recipe", _Keys.New, recipes.new),
@@ -108,9 +112,10 @@ class Actions(QObject):
                 "&View",
                 [*layout.actions(), None, *panels.history.actions_, None, *log, None, theme, reset],
             ),
-            ("&Help", [about]),
+            ("&Help", [how, None, about]),
         ):
             menu = bar.addMenu(title)
+            menu.setToolTipsVisible(title == "&View")  # of runs, they say why something cannot be done
             for entry in entries:
                 if entry is None:
                     menu.addSeparator()
@@ -154,6 +159,15 @@ class Actions(QObject):
         self._recent.setToolTipsVisible(True)
         if self._recent.isEmpty():
             self._recent.addAction("No recipe yet").setEnabled(False)
+
+    @Slot()
+    def _on_help(self) -> None:
+        shown = self._window.findChild(HelpDialog)
+        if shown is None:
+            shown = HelpDialog(self._window.menuBar(), self._window)
+        shown.show()
+        shown.raise_()
+        shown.activateWindow()
 
     @Slot()
     def _on_about(self) -> None:

@@ -35,9 +35,11 @@ from gui.run.result import MergeResult
 from gui.settings import Settings
 from gui.widgets.dropped import dropped_paths, sort_dropped
 from gui.widgets.messages import DetailsDialog
+from gui.widgets.places import Places
 from gui.window.actions import Actions
 from gui.window.cancelling import Cancelling
 from gui.window.closing import Closing
+from gui.window.folder_opener import FolderOpener
 from gui.window.layout import WindowLayout
 from gui.window.leftovers import Leftovers
 from gui.window.log_panel import LogPanel
@@ -78,18 +80,20 @@ class MainWindow(QMainWindow):
         self.pictures = PicturesPanel()
         self.run = RunPanel()
         self.history = HistoryPanel(history, self._jobs)
-        self.log = LogPanel()
+        places = Places(settings)
+        self.log = LogPanel(places)
         self.checker = Checker(self._jobs, settings, self)
         self.looking = Looking(self.pictures, self._jobs, self)
         self.comparing = Comparing(self.pictures, self._jobs, self)
         self.merger = Merger(history, self._jobs, self.looking, self.comparing, self.run, self.log, self)
-        self._saver = PictureSaver(self)
+        self._saver = PictureSaver(places, self)
         self.statusBar().setSizeGripEnabled(False)  # so that nothing moves when a note is shown
         self._panels = Panels(
             self.models, self.recipe, self.preflight, self.pictures, self.run, self.history, self.log
         )
-        self.recipes = Recipes(self.document, self._panels, self._jobs, self)
+        self.recipes = Recipes(self.document, self._panels, places, self._jobs, self)
         self._leftovers = Leftovers(self._jobs, self)
+        self._opener = FolderOpener(self)
         self._cancelling = Cancelling(self.merger, self)
         self._closing = Closing(self.merger, self._cancelling, self.recipes, self)
         self.layout_ = WindowLayout(self, self._panels)
@@ -143,6 +147,7 @@ class MainWindow(QMainWindow):
         self.run.removal_requested.connect(self._leftovers.ask_to_remove)
         self._leftovers.removed.connect(self._on_removed)
         self._leftovers.failed.connect(self._show_failure)
+        self._opener.failed.connect(self._show_failure)
         self._leftovers.ended.connect(self._check_again)
         self.history.reopen_requested.connect(self.recipes.reopen)
         self.history.resume_requested.connect(self.recipes.resume)
@@ -193,12 +198,12 @@ class MainWindow(QMainWindow):
 
     @Slot(object)
     def ask_where_to_save_picture(self, picture: Picture) -> None:
-        self._saver.ask_for_one(picture, self.recipes.folder)
+        self._saver.ask_for_one(picture, self.recipes.beside_output)
 
     @Slot()
     def ask_where_to_save_pictures(self) -> None:
         if self.observer.findings is not None:
-            self._saver.ask_for_all(self.observer.shown, self.recipes.folder)
+            self._saver.ask_for_all(self.observer.shown, self.recipes.beside_output)
 
     @Slot(object, object)
     def _begin(self, setup: MergeSetup, read: ReadRecipe | None) -> None:
@@ -209,6 +214,8 @@ class MainWindow(QMainWindow):
         self.recipe.forget_values()
         if read is None:
             self.document.begin(self._setup)
+        elif read.left_out:
+            self.document.begin_from(self._setup, read.path)
         else:
             self.document.begin(self._setup, read.path, read.known)
 
@@ -373,6 +380,7 @@ class MainWindow(QMainWindow):
         self.recipe.setEnabled(not self.merging)
         self.preflight.set_merging(self.merging)
         self.recipes.set_merging(self.merging)
+        self.history.set_merging(self.merging)
         draws = self.recipe.method.draws is not None
         self.actions_.update(
             merging=self.merging,
@@ -393,7 +401,7 @@ class MainWindow(QMainWindow):
 
     @Slot(object)
     def _show_failure(self, failure: Failure) -> None:
-        self.run.show_failure(failure)
+        (self.run.show_aside if self.merging else self.run.show_failure)(failure)
         self.log.add(f"{failure.message} {failure.hint or ''}".strip(), "error")
 
     @Slot(str)
@@ -447,5 +455,4 @@ class MainWindow(QMainWindow):
 
     @Slot(object)
     def _open_folder(self, folder: Path) -> None:
-        if not QDesktopServices.openUrl(QUrl.fromLocalFile(str(folder))):
-            self._note(f"{folder} cannot be opened")
+        QDesktopServices.openUrl(QUrl.fromLocalFile(str(folder)))
