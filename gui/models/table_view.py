@@ -11,6 +11,7 @@ from PySide6.QtCore import (
     QPersistentModelIndex,
     QSize,
     Qt,
+    Signal,
     Slot,
 )
 from PySide6.QtGui import (
@@ -20,6 +21,7 @@ from PySide6.QtGui import (
     QPainter,
     QPaintEvent,
     QPalette,
+    QPen,
     QResizeEvent,
 )
 from PySide6.QtWidgets import (
@@ -35,8 +37,8 @@ from PySide6.QtWidgets import (
 )
 
 from gui.models.table_model import ROWS_MIME_TYPE, Column, SubModelsModel
-from gui.widgets.dropped import dropped_paths, sort_dropped
-from gui.widgets.theme import GRID
+from gui.widgets.dropped import what_is_dropped
+from gui.widgets.theme import GRID, accent_of
 
 __all__ = ["SubModelsView"]
 
@@ -62,12 +64,19 @@ class SubModelsView(QTableView):
     """The table, with an invitation while it is empty.
 
     Where it is narrow, columns whose content is also in the tool tips are hidden.
+
+    Signals:
+        hovered(object): a Dropped that is held above it, or None: it is not any more.
     """
+
+    hovered = Signal(object)
 
     def __init__(self, model: SubModelsModel) -> None:
         super().__init__()
         self._model = model
         self._widths: dict[Column, int] = {}
+        self._locked = False
+        self._hover = ""
         self.setModel(model)
         self.setAccessibleName("Sub-models")
         self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
@@ -96,6 +105,8 @@ class SubModelsView(QTableView):
         header.setSectionResizeMode(Column.NAME, QHeaderView.ResizeMode.Stretch)
         self._fit_to_font()
         model.changed.connect(self._hide_what_has_no_room)
+        for signal in (model.dataChanged, model.modelReset, model.layoutChanged, model.rowsRemoved):
+            signal.connect(self._give_reasons_room)
 
     def selected_rows(self) -> list[int]:
         ranges = self.selectionModel().selection().toList()
@@ -113,6 +124,11 @@ class SubModelsView(QTableView):
             self.scrollTo(first)
         self.selectionModel().select(selection, flags.ClearAndSelect)
 
+    def scroll_to_rows(self, first: int, last: int) -> None:
+        """Show rows `first` to `last`, or as many of them as there is room for, from the first on."""
+        self.scrollTo(self._model.index(last, Column.NAME))
+        self.scrollTo(self._model.index(first, Column.NAME))
+
     @Slot()
     def edit_weight(self) -> None:
         """Edit the weight of the current row; what is typed is for all selected rows."""
@@ -128,6 +144,17 @@ class SubModelsView(QTableView):
         if editor is not None:
             self.commitData(editor)
             self.closeEditor(editor, QAbstractItemDelegate.EndEditHint.NoHint)
+
+    def set_locked(self, locked: bool) -> None:
+        """Take no drops, and let no row be dragged."""
+        self._locked = locked
+        self.setDragEnabled(not locked)
+
+    def show_hover(self, text: str) -> None:
+        """Say what a drop would do, and that it would be done to the list; "" for nothing."""
+        if text != self._hover:
+            self._hover = text
+            self.viewport().update()
 
     # -- events
 
@@ -149,16 +176,27 @@ class SubModelsView(QTableView):
             painter = QPainter(self.viewport())
             painter.setPen(self.palette().color(QPalette.ColorRole.PlaceholderText))
             area = self.viewport().rect().adjusted(GRID, GRID, -GRID, -GRID)
-            painter.drawText(area, Qt.AlignmentFlag.AlignCenter | Qt.TextFlag.TextWordWrap, _INVITATION)
+            if not self._hover:
+                painter.drawText(area, Qt.AlignmentFlag.AlignCenter | Qt.TextFlag.TextWordWrap, _INVITATION)
+        if self._hover:
+            self._draw_hover()
 
     def dragEnterEvent(self, event: QDragEnterEvent) -> None:
         mime = event.mimeData()
-        dropped = sort_dropped(dropped_paths(mime))
-        # Where a recipe is among the files, the window opens it.
-        if mime.hasFormat(ROWS_MIME_TYPE) or (dropped.folders and dropped.recipe is None):
-            super().dragEnterEvent(event)
-        else:
+        dropped = what_is_dropped(mime)
+        if self._locked:
             event.ignore()
+        elif mime.hasFormat(ROWS_MIME_TYPE):
+            super().dragEnterEvent(event)
+        elif dropped.models and dropped.recipe is None:
+            super().dragEnterEvent(event)
+            self.hovered.emit(dropped)
+        else:  # the window opens a recipe, and answers everything else
+            event.ignore()
+
+    def dragLeaveEvent(self, event: QDragLeaveEvent) -> None:
+        super().dragLeaveEvent(event)
+        self.hovered.emit(None)
 
     def dropEvent(self, event: QDropEvent) -> None:
         index = self.indexAt(event.position().toPoint())
@@ -169,9 +207,33 @@ class SubModelsView(QTableView):
             if not event.mimeData().hasFormat(ROWS_MIME_TYPE):
                 event.setDropAction(Qt.DropAction.CopyAction)  # or the file manager deletes them
             event.accept()
-        super().dragLeaveEvent(QDragLeaveEvent())
+        self.dragLeaveEvent(QDragLeaveEvent())
 
     # -- inside
+
+    def _draw_hover(self) -> None:
+        """A frame, and what a drop would do in a strip at the bottom, where no row is moved by it."""
+        area = self.viewport().rect()
+        strip = area.adjusted(0, area.height() - self.verticalHeader().defaultSectionSize(), 0, 0)
+        colours = self.palette()
+        painter = QPainter(self.viewport())
+        painter.fillRect(strip, colours.color(QPalette.ColorRole.Highlight))
+        painter.setPen(colours.color(QPalette.ColorRole.HighlightedText))
+        text = self.fontMetrics().elidedText(
+            self._hover, Qt.TextElideMode.ElideMiddle, strip.width() - 2 * GRID
+        )
+        painter.drawText(strip, Qt.AlignmentFlag.AlignCenter, text)
+        painter.setPen(QPen(accent_of(colours), 2))
+        painter.drawRect(area.adjusted(1, 1, -1, -1))
+
+    @Slot()
+    def _give_reasons_room(self) -> None:
+        """Why a model does not fit takes the room of its facts."""
+        facts = Column.SIZE - Column.PARAMETERS + 1
+        for row in range(self._model.count()):
+            wanted = facts if self._model.problem(row) is not None else 1
+            if self.columnSpan(row, Column.PARAMETERS) != wanted:
+                self.setSpan(row, Column.PARAMETERS, 1, wanted)
 
     def _fit_to_font(self) -> None:
         metrics = self.fontMetrics()
