@@ -17,6 +17,7 @@ from gui.models.actions import ModelActions
 from gui.models.adding import Adding, hover_texts
 from gui.models.base_row import BaseRow
 from gui.models.known_models import KnownModels
+from gui.models.misfits import Misfits
 from gui.models.read_jobs import ReadModelsJob
 from gui.models.summary import ModelSummary
 from gui.models.table_model import SubModelsModel
@@ -65,7 +66,10 @@ class ModelsPanel(QWidget):
         self.sub_models_model = SubModelsModel(self._known, self)
         self.table = SubModelsView(self.sub_models_model)
         self.answer = MessagePanel(insists=True)
-        self.message = MessagePanel(closable=False, insists=True)
+        self._misfits = Misfits(
+            self._known, self.sub_models_model, self.table.selected_rows, lambda: self.base_folder, self
+        )
+        self.message = self._misfits.message
         self._adding = Adding(jobs, lambda: (self.base_folder, self._listed()), self)
         self.k_box = QSpinBox()
         self.k_box.setRange(0, 0)
@@ -88,6 +92,7 @@ class ModelsPanel(QWidget):
         self.sub_models_model.dropped.connect(self.take_drop)
         self.base.hovered.connect(lambda dropped: self.show_hover(dropped, onto_base=True))
         self.table.hovered.connect(self.show_hover)
+        self._misfits.base_requested.connect(self.ask_for_base)
         self._adding.decided.connect(self._on_decided)
         self._adding.answered.connect(self._on_answered)
         self._adding.noted.connect(self.note_given)
@@ -421,24 +426,12 @@ class ModelsPanel(QWidget):
     def _on_selection_changed(self) -> None:
         weighted = self.sub_models_model.weight is not None
         self.actions_.update(self.table.selected_rows(), self.choices(), weighted=weighted)
-        self._show_problem()
+        self._misfits.show()
 
     def _show_known(self) -> None:
         self.base.show_known()
         self.sub_models_model.show_known()
-        self._show_problem()
-
-    def _show_problem(self) -> None:
-        folders = [choice.folder for choice in self._selected_choices()]
-        if self.base_folder is not None:
-            folders.append(self.base_folder)
-        folders += [choice.folder for choice in self.choices() if choice.enabled]
-        problems = (problem for folder in folders if (problem := self._known.problem(folder)) is not None)
-        problem = next(problems, None)
-        if problem is not None:
-            self.message.show_failure(problem)
-        else:
-            self.message.clear()
+        self._misfits.show()
 
 
 def _button(action: QAction, arrow: Qt.ArrowType | None = None) -> QToolButton:
