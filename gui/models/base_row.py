@@ -121,8 +121,9 @@ class BaseRow(QFrame):
         self._show_texts(model_names([self.folder])[0], short or words, state, tip)
 
     def _show_texts(self, name: str, facts: str, state: State, tip: str) -> None:
+        facts = self._hover or facts
         self._name.set_full_text(name)
-        self._facts.set_full_text(self._hover or facts)
+        self._facts.set_full_text(facts)
         self._state.setText(state.value)
         colours = QPalette()
         if state in _COLOURS:

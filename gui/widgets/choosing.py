@@ -46,8 +46,14 @@ _RECIPES = "Recipes (*.yaml *.yml)"
 
 def choose_folder(parent: QWidget, title: str, start: Path) -> Path | None:
     """One folder that exists, or None."""
-    chosen = QFileDialog.getExistingDirectory(parent, title, str(start))
-    return Path(chosen) if chosen else None
+    dialog = QFileDialog(parent, title, str(start))
+    dialog.setFileMode(QFileDialog.FileMode.Directory)
+    dialog.setOption(QFileDialog.Option.ShowDirsOnly, True)
+    dialog.setProxyModel(_InNaturalOrder(dialog))  # which a dialog of the system ignores
+    accepted = dialog.exec() == QFileDialog.DialogCode.Accepted
+    chosen = dialog.selectedFiles() if accepted else []
+    dialog.deleteLater()
+    return Path(chosen[0]) if chosen else None
 
 
 def choose_folders(parent: QWidget, title: str, start: Path) -> list[Path]:

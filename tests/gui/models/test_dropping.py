@@ -1,0 +1,308 @@
+"""What is dropped: folders of models, a base among them, and everything that is none."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from PySide6.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
+from PySide6.QtGui import QDragEnterEvent, QDragLeaveEvent, QDropEvent
+from PySide6.QtWidgets import QAbstractButton, QMessageBox, QWidget
+from pytestqt.qtbot import QtBot
+
+from gui.jobs import JobKeeper
+from gui.models.panel import ModelsPanel
+from gui.window.window import MainWindow
+
+Drop = Callable[..., None]
+
+
+@pytest.fixture
+def panel(qtbot: QtBot) -> Iterator[ModelsPanel]:
+    jobs = JobKeeper()
+    panel = ModelsPanel(jobs)
+    qtbot.addWidget(panel)
+    panel.resize(420, 330)
+    panel.show()
+    yield panel
+    jobs.stop_all()
+
+
+@pytest.fixture
+def many(models: Path, tmp_path: Path) -> Path:
+    """A folder with base, model-1 … model-12 and a folder that is none."""
+    folder = tmp_path / "many"
+    shutil.copytree(models / "base", folder / "base")
+    for number in range(1, 13):
+        (folder / f"model-{number}").mkdir(parents=True)
+        for file in (models / "run-1").iterdir():
+            (folder / f"model-{number}" / file.name).hardlink_to(file)
+    (folder / "logs").mkdir()
+    return folder
+
+
+def names(panel: ModelsPanel) -> list[str]:
+    return [choice.folder.name for choice in panel.choices()]
+
+
+def question_of(qtbot: QtBot, widget: QWidget) -> QMessageBox:
+    qtbot.waitUntil(lambda: widget.findChild(QMessageBox) is not None)
+    question = widget.findChild(QMessageBox)
+    assert question is not None
+    return question
+
+
+def press(question: QMessageBox, words: str) -> None:
+    next(button for button in question.findChildren(QAbstractButton) if button.text() == words).click()
+
+
+def base_says(folder: Path, **said: object) -> None:
+    """Write into the config of the model in `folder`."""
+    path = folder / "config.json"
+    text = path.read_text()
+    path.unlink()  # it may be a hard link
+    path.write_text(json.dumps(json.loads(text) | said))
+
+
+NUMBERED = [f"model-{number}" for number in range(1, 13)]
+
+
+def test_a_folder_of_models_is_asked_about_once(
+    qtbot: QtBot, panel: ModelsPanel, many: Path, drop: Drop
+) -> None:
+    changes: list[None] = []
+    panel.changed.connect(lambda: changes.append(None))
+    drop(panel.table, many)
+    question = question_of(qtbot, panel)
+    assert question.text() == "Add the 12 models in many?"
+    assert names(panel) == []
+    press(question, "Add 12 models")
+    assert names(panel) == NUMBERED
+    assert panel.base_folder == many / "base"
+    assert len(changes) == 1  # one step to be undone
+    assert panel.findChildren(QMessageBox) == [question]
+
+
+def test_what_looks_like_the_base_may_be_a_sub_model(
+    qtbot: QtBot, panel: ModelsPanel, many: Path, drop: Drop
+) -> None:
+    drop(panel.table, many)
+    question = question_of(qtbot, panel)
+    tick = question.checkBox()
+    assert "base" in tick.text()
+    tick.click()
+    press(question, "Add 12 models")
+    assert panel.base_folder is None
+    assert names(panel) == ["base", *NUMBERED]
+
+
+def test_the_question_can_be_declined(qtbot: QtBot, panel: ModelsPanel, many: Path, drop: Drop) -> None:
+    drop(panel.table, many)
+    press(question_of(qtbot, panel), "Cancel")
+    assert (panel.base_folder, names(panel)) == (None, [])
+
+
+def test_what_is_there_already_is_said(qtbot: QtBot, panel: ModelsPanel, many: Path, drop: Drop) -> None:
+    panel.set_base(many / "base")
+    panel.add_sub_models([many / "model-2"])
+    drop(panel.table, many)
+    question = question_of(qtbot, panel)
+    assert question.text() == "Add the 11 models in many?"
+    assert "2 others are in the list already" in question.informativeText()
+    assert question.checkBox() is None
+    press(question, "Add 11 models")
+    assert names(panel)[:3] == ["model-2", "model-1", "model-3"]
+    notes: list[str] = []
+    panel.note_given.connect(notes.append)
+    drop(panel.table, many)
+    qtbot.waitUntil(lambda: bool(notes))
+    assert "in the list already" in notes[0]
+
+
+def test_several_folders_come_in_natural_order(
+    qtbot: QtBot, panel: ModelsPanel, many: Path, drop: Drop
+) -> None:
+    drop(panel.table, *(many / f"model-{number}" for number in (10, 2, 1, 11)))
+    qtbot.waitUntil(lambda: bool(panel.choices()))
+    assert names(panel) == ["model-1", "model-2", "model-10", "model-11"]
+    assert panel.findChild(QMessageBox) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("config.json", '{"_name_or_path": "somebody/llama"}'),
+        ("README.md", "---\nlicense: mit\nbase_model:\n- somebody/llama\n---\n# run"),
+        ("README.md", '---\nbase_model: "somebody/llama"\n---\n'),
+        ("adapter_config.json", '{"base_model_name_or_path": "/elsewhere/llama"}'),
+        ("paramosaic.json", '{"inputs": [{"name": "llama", "role": "base"}]}'),
+    ],
+)
+def test_what_the_others_name_as_their_base_is_offered(
+    qtbot: QtBot, panel: ModelsPanel, models: Path, tmp_path: Path, drop: Drop, name: str, content: str
+) -> None:
+    for folder, of in (("llama", "base"), ("tuned-1", "run-1"), ("tuned-2", "run-2")):
+        shutil.copytree(models / of, tmp_path / folder)
+        if folder != "llama":
+            (tmp_path / folder / name).write_text(content)
+    drop(panel.table, *(tmp_path / folder for folder in ("tuned-2", "llama", "tuned-1")))
+    question = question_of(qtbot, panel)
+    assert question.text() == "Add 2 models?"
+    press(question, "Add 2 models")
+    assert (panel.base_folder, names(panel)) == (tmp_path / "llama", ["tuned-1", "tuned-2"])
+
+
+def test_a_folder_called_base_is_offered_as_the_base(
+    qtbot: QtBot, panel: ModelsPanel, models: Path, drop: Drop
+) -> None:
+    drop(panel.table, models / "base")
+    question = question_of(qtbot, panel)
+    assert question.text() == "Make base the base?"
+    press(question, "&Make it the base")
+    assert (panel.base_folder, names(panel)) == (models / "base", [])
+
+
+def test_the_models_in_the_list_say_who_their_base_is(
+    qtbot: QtBot, panel: ModelsPanel, many: Path, drop: Drop
+) -> None:
+    base_says(many / "model-2", _name_or_path="model-1")
+    panel.add_sub_models([many / "model-2"])
+    drop(panel.table, many / "model-1")
+    question = question_of(qtbot, panel)
+    assert question.text() == "Make model-1 the base?"
+    press(question, "&Add it to the list")
+    assert (panel.base_folder, names(panel)) == (None, ["model-2", "model-1"])
+
+
+def test_a_folder_of_models_on_the_base_offers_the_base_in_it(
+    qtbot: QtBot, panel: ModelsPanel, many: Path, drop: Drop
+) -> None:
+    drop(panel.base, many)
+    press(question_of(qtbot, panel), "Add 12 models")
+    assert panel.base_folder == many / "base"
+
+
+def test_the_base_is_one_model(qtbot: QtBot, panel: ModelsPanel, many: Path, drop: Drop) -> None:
+    drop(panel.base, many / "model-1", many / "model-2")
+    qtbot.waitUntil(lambda: "There is one base" in panel.answer.text)
+    assert panel.base_folder is None
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("model.Q4.gguf", b"GGUF....", ("GGUF", "safetensors")),
+        ("model.zip", b"PK\3\4", ("archive", "npack it first")),
+        ("notes.txt", b"hello", ("neither a model nor a recipe", "rop the folder")),
+        ("optimizer.pt", b"x", ("training run", "folder")),
+        ("adapter_model.safetensors", b"x", ("LoRA", "merge_and_unload")),
+        ("model-00001-of-00002.safetensors", b"x", ("parts", "folder")),
+        ("empty/", b"", ("holds no model", "choose the folder")),
+        ("text/notes.txt", b"", ("holds no model", "choose the folder")),
+        ("gguf/a.gguf", b"GGUF", ("GGUF", "safetensors")),
+    ],
+)
+def test_what_is_no_model_is_answered(
+    qtbot: QtBot,
+    window: MainWindow,
+    tmp_path: Path,
+    drop: Drop,
+    name: str,
+    content: bytes,
+    words: tuple[str, ...],
+) -> None:
+    dropped = path = tmp_path / name
+    if "/" in name:
+        dropped = tmp_path / name.partition("/")[0]
+        dropped.mkdir()
+    if not name.endswith("/"):
+        path.write_bytes(content)
+    drop(window, dropped)
+    qtbot.waitUntil(lambda: window.models.answer.text != "")
+    for word in words:
+        assert word.lower() in window.models.answer.text.lower()
+    assert window.models.choices() == ()
+
+
+def test_an_address_on_the_web_is_answered(qtbot: QtBot, window: MainWindow) -> None:
+    mime = QMimeData()
+    mime.setUrls([QUrl("https://huggingface.co/somebody/llama")])
+    enter, drop = events(mime)
+    window.dragEnterEvent(enter)
+    assert enter.isAccepted()
+    window.dropEvent(drop)
+    assert "huggingface.co/somebody/llama" in window.models.answer.text
+    assert "hf download" in window.models.answer.text
+
+
+def test_one_file_of_several_is_that_model(
+    qtbot: QtBot, panel: ModelsPanel, models: Path, tmp_path: Path, drop: Drop
+) -> None:
+    for name in ("one", "two"):
+        shutil.copy(models / "run-1" / "model.safetensors", tmp_path / f"{name}.safetensors")
+    drop(panel.table, tmp_path / "two.safetensors")
+    qtbot.waitUntil(lambda: len(panel.summaries()) == 1)
+    assert names(panel) == ["two.safetensors"]
+    assert panel.summaries()[tmp_path / "two.safetensors"].problem is None
+
+
+def test_an_answer_goes_with_the_next_drop(
+    qtbot: QtBot, panel: ModelsPanel, models: Path, tmp_path: Path, drop: Drop
+) -> None:
+    panel.add_from([tmp_path])
+    qtbot.waitUntil(lambda: panel.answer.text != "")
+    drop(panel.table, models / "run-1")
+    assert panel.answer.text == ""
+    qtbot.waitUntil(lambda: names(panel) == ["run-1"])
+
+
+def events(mime: QMimeData) -> tuple[QDragEnterEvent, QDropEvent]:
+    action, button, keys = Qt.DropAction.CopyAction, Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier
+    enter = QDragEnterEvent(QPoint(5, 5), action, mime, button, keys)
+    enter.ignore()
+    return enter, QDropEvent(QPointF(5, 5), action, mime, button, keys)
+
+
+def accents(widget: QWidget) -> int:
+    """How many pixels at the left edge of `widget` have the colour of the frame that a hover shows."""
+    widget.repaint()
+    image = widget.grab().toImage()
+    accent = widget.palette().color(widget.palette().ColorRole.Accent)
+    middle = image.height() // 2
+    return sum(image.pixelColor(x, middle) == accent for x in range(4))
+
+
+@pytest.mark.parametrize(("name", "onto"), [("run-1", "table"), ("base", "base")])
+def test_it_is_shown_where_a_drop_would_go(
+    qtbot: QtBot, window: MainWindow, models: Path, name: str, onto: str
+) -> None:
+    mime = QMimeData()
+    mime.setUrls([QUrl.fromLocalFile(str(models / name))])
+    shown = {"table": window.models.table.viewport(), "base": window.models.base}
+    other = shown["base" if onto == "table" else "table"]
+    window.dragEnterEvent(events(mime)[0])
+    assert accents(shown[onto])
+    assert not accents(other)
+    window.dragLeaveEvent(QDragLeaveEvent())
+    assert not accents(shown[onto])
+
+
+def test_over_the_base_it_says_so(panel: ModelsPanel, models: Path) -> None:
+    mime = QMimeData()
+    mime.setUrls([QUrl.fromLocalFile(str(models / "run-1"))])
+    panel.base.dragEnterEvent(events(mime)[0])
+    assert "Drop to make run-1 the base" in panel.base.accessibleName()
+    panel.base.dragLeaveEvent(QDragLeaveEvent())
+    assert "Drop to" not in panel.base.accessibleName()
+
+
+def test_added_rows_are_scrolled_to(qtbot: QtBot, panel: ModelsPanel, many: Path) -> None:
+    panel.add_sub_models([many / name for name in NUMBERED])
+    bar = panel.table.verticalScrollBar()
+    assert bar.value() == 0
+    panel.add_sub_models([many / "base"])
+    area = panel.table.visualRect(panel.sub_models_model.index(12, 0))
+    assert panel.table.viewport().rect().contains(area)
