@@ -11,13 +11,12 @@ from PySide6.QtWidgets import QHBoxLayout, QMenu, QSpinBox, QToolButton, QVBoxLa
 
 from core.methods import METHODS, MethodSpec
 from gui.document.merge_setup import ModelChoice
-from gui.failure import Failure
 from gui.jobs import JobKeeper
 from gui.models.actions import ModelActions
 from gui.models.adding import Adding, hover_texts
 from gui.models.base_row import BaseRow
 from gui.models.known_models import KnownModels
-from gui.models.misfits import Misfits
+from gui.models.message import ModelsMessage
 from gui.models.read_jobs import ReadModelsJob
 from gui.models.summary import ModelSummary
 from gui.models.table_model import SubModelsModel
@@ -25,7 +24,6 @@ from gui.models.table_view import SubModelsView
 from gui.widgets.choosing import choose_folder, choose_folders
 from gui.widgets.dropped import Dropped
 from gui.widgets.fields import defer_to_window
-from gui.widgets.messages import MessagePanel
 from gui.widgets.plain import PlainLabel
 from gui.widgets.theme import GRID, heading
 
@@ -40,8 +38,8 @@ class ModelsPanel(QWidget):
         sub_models_model: the list of sub-models.
         table: shows it.
         k_box: how many take part.
-        answer: why something that was dropped or chosen is not taken, and what to do.
-        message: what is wrong with the selected model, or else with the base or the first other one.
+        message: why what was dropped or chosen last is not taken, or else what is wrong with the selected
+            model, or else with the base or the first other one.
         actions_: what can be done with the selected sub-models.
         last_folder: where the next dialog begins.
 
@@ -65,11 +63,15 @@ class ModelsPanel(QWidget):
         self.base = BaseRow(self._known)
         self.sub_models_model = SubModelsModel(self._known, self)
         self.table = SubModelsView(self.sub_models_model)
-        self.answer = MessagePanel(insists=True)
-        self._misfits = Misfits(
-            self._known, self.sub_models_model, self.table.selected_rows, lambda: self.base_folder, self
+        self._told = ModelsMessage(
+            self._known,
+            self.sub_models_model,
+            self.table.selected_rows,
+            lambda: self.base_folder,
+            self.table,
+            self,
         )
-        self.message = self._misfits.message
+        self.message = self._told.message
         self._adding = Adding(jobs, lambda: (self.base_folder, self._listed()), self)
         self.k_box = QSpinBox()
         self.k_box.setRange(0, 0)
@@ -92,9 +94,9 @@ class ModelsPanel(QWidget):
         self.sub_models_model.dropped.connect(self.take_drop)
         self.base.hovered.connect(lambda dropped: self.show_hover(dropped, onto_base=True))
         self.table.hovered.connect(self.show_hover)
-        self._misfits.base_requested.connect(self.ask_for_base)
+        self._told.base_requested.connect(self.ask_for_base)
         self._adding.decided.connect(self._on_decided)
-        self._adding.answered.connect(self._on_answered)
+        self._adding.answered.connect(self._told.answer)
         self._adding.noted.connect(self.note_given)
         self.table.selectionModel().selectionChanged.connect(self._on_selection_changed)
         for action, slot in (
@@ -140,10 +142,19 @@ class ModelsPanel(QWidget):
         layout.setSpacing(GRID)
         layout.addWidget(heading("Models"))
         layout.addWidget(self.base)
-        layout.addWidget(self.table, 1)
+        layout.addWidget(self._list_and_message(), 1)
         layout.addLayout(buttons)
-        layout.addWidget(self.answer)
-        layout.addWidget(self.message)
+
+    def _list_and_message(self) -> QWidget:
+        """A message takes its room from the list, so that no button and no field moves under the pointer."""
+        both = QWidget()
+        column = QVBoxLayout(both)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(GRID // 2)
+        column.addWidget(self.table, 1)
+        column.addWidget(self.message)
+        both.setMinimumHeight(self.table.height_of_rows(3))
+        return both
 
     # -- state, for the window
 
@@ -215,7 +226,7 @@ class ModelsPanel(QWidget):
         """Append the models in `places` as soon as these were searched, in natural order.
 
         A training run stands for its checkpoints, a folder of models for them, after a question; and it is
-        asked whether one of them is the base. Why a place is none of these is said in `answer`.
+        asked whether one of them is the base. Why a place is none of these is said in `message`.
 
         Args:
             places: folders, or files of weights.
@@ -226,7 +237,7 @@ class ModelsPanel(QWidget):
     @Slot(object)
     def take_drop(self, dropped: Dropped, *, onto_base: bool = False) -> None:
         """Take what was dropped on the list, or `onto_base`; a recipe in it is the window's to open."""
-        self.answer.clear()
+        self._told.answer(None)
         if self._locked:
             self.note_given.emit("Models can be added when the merge is done, or after Cancel")
             return
@@ -392,7 +403,7 @@ class ModelsPanel(QWidget):
     @Slot(object, object)
     def _on_decided(self, base: Path | None, models: Sequence[Path]) -> None:
         """Add what was found; both together are one step to be undone."""
-        self.answer.clear()
+        self._told.answer(None)
         if base is not None:
             self.base.set_folder(base)
             self.last_folder = base.parent
@@ -401,10 +412,6 @@ class ModelsPanel(QWidget):
         self.add_sub_models([model for model in models if model != base])
         if base is not None and self.choices() == before:
             self._on_changed()
-
-    @Slot(object)
-    def _on_answered(self, failure: Failure) -> None:
-        self.answer.show_failure(failure)
 
     @Slot()
     def _on_changed(self) -> None:
@@ -426,12 +433,12 @@ class ModelsPanel(QWidget):
     def _on_selection_changed(self) -> None:
         weighted = self.sub_models_model.weight is not None
         self.actions_.update(self.table.selected_rows(), self.choices(), weighted=weighted)
-        self._misfits.show()
+        self._told.show()
 
     def _show_known(self) -> None:
         self.base.show_known()
         self.sub_models_model.show_known()
-        self._misfits.show()
+        self._told.show()
 
 
 def _button(action: QAction, arrow: Qt.ArrowType | None = None) -> QToolButton:

@@ -331,7 +331,7 @@ class SubModelsModel(TableModel):
             return weight_text(choice.weight)
         problem = self.problem(row)
         if problem is not None and column in _FACTS:
-            return one_line(problem.message) if column is Column.PARAMETERS else ""
+            return self._reason(row, problem) if column is Column.PARAMETERS else ""
         if column is Column.PARAMETERS:
             return self._known.parameters_text(choice.folder)
         if column is Column.TYPE:
@@ -339,6 +339,12 @@ class SubModelsModel(TableModel):
         if column is Column.SIZE:
             return self._known.size_text(choice.folder)
         return self._known.state(choice.folder).value
+
+    def _reason(self, row: int, problem: Failure) -> str:
+        """What is wrong in a few words, and more of it where there is room."""
+        folder = self.choices[row].folder
+        what = "Cannot be read" if self._known.is_unreadable(folder) else "Does not fit"
+        return f"{what}: {one_line(problem.message.replace(str(folder), self.names[row]))}"
 
     def _tool_tip(self, row: int) -> str:
         folder = self.choices[row].folder

@@ -18,6 +18,7 @@ from PySide6.QtGui import (
     QDragEnterEvent,
     QDragLeaveEvent,
     QDropEvent,
+    QFocusEvent,
     QPainter,
     QPaintEvent,
     QPalette,
@@ -86,6 +87,7 @@ class SubModelsView(QTableView):
         self.setTextElideMode(Qt.TextElideMode.ElideMiddle)
         self.setItemDelegateForColumn(Column.WEIGHT, _WeightDelegate(self, model))
         self.setItemDelegateForColumn(Column.NAME, _NameDelegate(self))
+        self.setItemDelegateForColumn(Column.PARAMETERS, _ReasonDelegate(self))
         self.setEditTriggers(
             QAbstractItemView.EditTrigger.DoubleClicked | QAbstractItemView.EditTrigger.AnyKeyPressed
         )
@@ -145,6 +147,12 @@ class SubModelsView(QTableView):
             self.commitData(editor)
             self.closeEditor(editor, QAbstractItemDelegate.EndEditHint.NoHint)
 
+    def height_of_rows(self, rows: int) -> int:
+        """The pixels that the heading and so many rows take."""
+        frame = 2 * self.frameWidth()
+        row = self.verticalHeader().defaultSectionSize()
+        return self.horizontalHeader().sizeHint().height() + rows * row + frame
+
     def set_locked(self, locked: bool) -> None:
         """Take no drops, and let no row be dragged."""
         self._locked = locked
@@ -160,6 +168,14 @@ class SubModelsView(QTableView):
 
     def sizeHint(self) -> QSize:
         return QSize(40 * GRID, 28 * GRID)
+
+    def focusInEvent(self, event: QFocusEvent) -> None:
+        super().focusInEvent(event)
+        self.viewport().update()  # Qt repaints the current row only, and the frame is around all
+
+    def focusOutEvent(self, event: QFocusEvent) -> None:
+        super().focusOutEvent(event)
+        self.viewport().update()
 
     def changeEvent(self, event: QEvent) -> None:
         super().changeEvent(event)
@@ -180,6 +196,8 @@ class SubModelsView(QTableView):
                 painter.drawText(area, Qt.AlignmentFlag.AlignCenter | Qt.TextFlag.TextWordWrap, _INVITATION)
         if self._hover:
             self._draw_hover()
+        elif self.hasFocus():
+            self._draw_frame(1)
 
     def dragEnterEvent(self, event: QDragEnterEvent) -> None:
         mime = event.mimeData()
@@ -223,8 +241,16 @@ class SubModelsView(QTableView):
             self._hover, Qt.TextElideMode.ElideMiddle, strip.width() - 2 * GRID
         )
         painter.drawText(strip, Qt.AlignmentFlag.AlignCenter, text)
-        painter.setPen(QPen(accent_of(colours), 2))
-        painter.drawRect(area.adjusted(1, 1, -1, -1))
+        painter.end()
+        self._draw_frame(2)
+
+    def _draw_frame(self, width: int) -> None:
+        """Around all rows, `width` pixels: the focus is here, or a drop would go here."""
+        painter = QPainter(self.viewport())
+        painter.setPen(QPen(accent_of(self.palette()), width))
+        inner = width // 2
+        side = width - inner
+        painter.drawRect(self.viewport().rect().adjusted(inner, inner, -side, -side))
 
     @Slot()
     def _give_reasons_room(self) -> None:
@@ -248,7 +274,7 @@ class SubModelsView(QTableView):
             width = max(metrics.horizontalAdvance(text) for text in (widest, title))
             self._widths[column] = width + GRID + GRID // 2
             header.resizeSection(column, self._widths[column])
-        self.setMinimumHeight(header.sizeHint().height() + 3 * self.verticalHeader().defaultSectionSize())
+        self.setMinimumHeight(self.height_of_rows(1))
         self._hide_what_has_no_room()
 
     def _hide_what_has_no_room(self) -> None:
@@ -278,6 +304,16 @@ class _NameDelegate(QStyledItemDelegate):
         outline = colours.color(QPalette.ColorGroup.Active, QPalette.ColorRole.PlaceholderText)
         colours.setColor(QPalette.ColorRole.Window, outline)
         option.palette = colours
+
+
+class _ReasonDelegate(QStyledItemDelegate):
+    """Shortens why a model does not fit at its end, where its names are."""
+
+    def initStyleOption(
+        self, option: QStyleOptionViewItem, index: QModelIndex | QPersistentModelIndex
+    ) -> None:
+        super().initStyleOption(option, index)
+        option.textElideMode = Qt.TextElideMode.ElideRight
 
 
 class _WeightDelegate(QStyledItemDelegate):

@@ -132,7 +132,7 @@ def test_a_run_without_checkpoints_is_told(
 ) -> None:
     monkeypatch.setattr(gui.models.panel, "choose_folder", lambda *arguments: models / "run-1")
     panel.ask_for_run_folder()
-    qtbot.waitUntil(lambda: "no checkpoint" in panel.answer.text)
+    qtbot.waitUntil(lambda: "no checkpoint" in panel.message.text)
     assert panel.choices() == ()
 
 

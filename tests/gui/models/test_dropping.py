@@ -55,7 +55,7 @@ def question_of(qtbot: QtBot, widget: QWidget) -> QMessageBox:
     return question
 
 
-def press(question: QMessageBox, words: str) -> None:
+def press(question: QWidget, words: str) -> None:
     next(button for button in question.findChildren(QAbstractButton) if button.text() == words).click()
 
 
@@ -187,7 +187,7 @@ def test_a_folder_of_models_on_the_base_offers_the_base_in_it(
 
 def test_the_base_is_one_model(qtbot: QtBot, panel: ModelsPanel, many: Path, drop: Drop) -> None:
     drop(panel.base, many / "model-1", many / "model-2")
-    qtbot.waitUntil(lambda: "There is one base" in panel.answer.text)
+    qtbot.waitUntil(lambda: "There is one base" in panel.message.text)
     assert panel.base_folder is None
 
 
@@ -221,9 +221,9 @@ def test_what_is_no_model_is_answered(
     if not name.endswith("/"):
         path.write_bytes(content)
     drop(window, dropped)
-    qtbot.waitUntil(lambda: window.models.answer.text != "")
+    qtbot.waitUntil(lambda: window.models.message.text != "")
     for word in words:
-        assert word.lower() in window.models.answer.text.lower()
+        assert word.lower() in window.models.message.text.lower()
     assert window.models.choices() == ()
 
 
@@ -234,8 +234,8 @@ def test_an_address_on_the_web_is_answered(qtbot: QtBot, window: MainWindow) -> 
     window.dragEnterEvent(enter)
     assert enter.isAccepted()
     window.dropEvent(drop)
-    assert "huggingface.co/somebody/llama" in window.models.answer.text
-    assert "hf download" in window.models.answer.text
+    assert "huggingface.co/somebody/llama" in window.models.message.text
+    assert "hf download" in window.models.message.text
 
 
 def test_one_file_of_several_is_that_model(
@@ -253,9 +253,9 @@ def test_an_answer_goes_with_the_next_drop(
     qtbot: QtBot, panel: ModelsPanel, models: Path, tmp_path: Path, drop: Drop
 ) -> None:
     panel.add_from([tmp_path])
-    qtbot.waitUntil(lambda: panel.answer.text != "")
+    qtbot.waitUntil(lambda: panel.message.text != "")
     drop(panel.table, models / "run-1")
-    assert panel.answer.text == ""
+    assert panel.message.text == ""
     qtbot.waitUntil(lambda: names(panel) == ["run-1"])
 
 
@@ -306,3 +306,18 @@ def test_added_rows_are_scrolled_to(qtbot: QtBot, panel: ModelsPanel, many: Path
     panel.add_sub_models([many / "base"])
     area = panel.table.visualRect(panel.sub_models_model.index(12, 0))
     assert panel.table.viewport().rect().contains(area)
+
+
+def test_a_message_moves_no_button(qtbot: QtBot, panel: ModelsPanel, tmp_path: Path, models: Path) -> None:
+    panel.resize(420, 420)
+    panel.add_sub_models([models / "run-1"])
+    qtbot.waitUntil(lambda: len(panel.summaries()) == 1)
+    buttons = [button for button in panel.findChildren(QAbstractButton) if button.isVisible()]
+    places = [button.mapTo(panel, QPoint(0, 0)) for button in buttons]
+    panel.add_from([tmp_path])
+    qtbot.waitUntil(lambda: panel.message.isVisible() and panel.message.height() > 24)
+    assert panel.message.geometry().bottom() <= panel.message.parentWidget().height()
+    assert [button.mapTo(panel, QPoint(0, 0)) for button in buttons] == places
+    assert panel.height() == 420
+    press(panel.message, "OK")
+    assert panel.message.text == ""

@@ -214,7 +214,7 @@ def test_what_is_dropped_anywhere_is_taken(
     }[what]
     drop(window, path)  # type: ignore[operator]
     if what == "nothing":
-        qtbot.waitUntil(lambda: "neither a model nor a recipe" in window.models.answer.text)
+        qtbot.waitUntil(lambda: "neither a model nor a recipe" in window.models.message.text)
         return
     qtbot.waitUntil(lambda: bool(window.setup().models))
     names = [choice.folder.name for choice in window.setup().models]

@@ -1,4 +1,4 @@
-"""Says below the list what is wrong with a model, and offers what to do about it."""
+"""Says below the list what is wrong with a model, or with what was dropped, and offers what to do."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from PySide6.QtCore import QObject, Signal, Slot
+from PySide6.QtWidgets import QPushButton, QWidget
 
 from core.checkpoint.model import model_names
 from core.text import one_line
@@ -14,17 +15,17 @@ from gui.models.known_models import KnownModels
 from gui.models.table_model import SubModelsModel
 from gui.widgets.messages import MessagePanel
 
-__all__ = ["Misfits"]
+__all__ = ["ModelsMessage"]
 
-_REMOVE, _UNTICK, _CHOOSE = "Remove", "Untick", "Choose the base…"
+_REMOVE, _UNTICK, _CHOOSE, _SEEN = "Remove", "Untick", "Choose the base…", "OK"
 
 
-class Misfits(QObject):
-    """Fills a message with the first thing that is wrong with the models, the selected ones first.
+class ModelsMessage(QObject):
+    """Fills a message: why something is not taken, until that was seen, or else what is wrong with a model.
 
     Attributes:
-        message: what is wrong with the selected model, or else with the base or the first other one that is
-            ticked.
+        message: what is wrong with what was dropped or chosen last, or with the selected model, or else with
+            the base or the first other one that is ticked.
 
     Signals:
         base_requested(): another base is to be chosen.
@@ -38,6 +39,7 @@ class Misfits(QObject):
         model: SubModelsModel,
         selected: Callable[[], Sequence[int]],
         base: Callable[[], Path | None],
+        above: QWidget,
         parent: QObject,
     ) -> None:
         """Args:
@@ -45,11 +47,14 @@ class Misfits(QObject):
         model: the list.
         selected: the selected rows of it.
         base: the folder of the base.
+        above: what the message is shown below.
         """
         super().__init__(parent)
+        self._above = above
         self._known, self._model, self._selected, self._base = known, model, selected, base
         self._shown: tuple[Failure, tuple[str, ...]] | None = None
         self._rows: list[int] = []
+        self._answer: Failure | None = None
         self.message = MessagePanel(closable=False, insists=True)
         self.message.action_requested.connect(self._on_action_requested)
 
@@ -63,9 +68,25 @@ class Misfits(QObject):
                 self.message.clear()
             else:
                 self.message.show_failure(*told)
+                self._put_in_tab_order()
+
+    def _put_in_tab_order(self) -> None:
+        """The buttons come when the message does, and lie between what is above it and what is below."""
+        above = self._above
+        for button in self.message.findChildren(QPushButton):
+            if not button.isHidden():
+                QWidget.setTabOrder(above, button)
+                above = button
+
+    def answer(self, failure: Failure | None) -> None:
+        """Say first why something is not taken; None for nothing."""
+        self._answer = failure
+        self.show()
 
     def _told(self) -> tuple[Failure, tuple[str, ...]] | None:
         """What is wrong, and the words on the buttons; None for nothing."""
+        if self._answer is not None:
+            return self._answer, (_SEEN,)
         ticked = [row for row, choice in enumerate(self._model.choices) if choice.enabled]
         misfits = [row for row in ticked if self._model.problem(row) is not None]
         self._rows = [row for row in self._selected() if self._model.problem(row) is not None]
@@ -101,7 +122,9 @@ class Misfits(QObject):
 
     @Slot(str)
     def _on_action_requested(self, words: str) -> None:
-        if words == _CHOOSE:
+        if words == _SEEN:
+            self.answer(None)
+        elif words == _CHOOSE:
             self.base_requested.emit()
         elif words == _UNTICK:
             self._model.enable(self._rows, False)
