@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from PySide6.QtCore import QObject, Signal, Slot
@@ -93,7 +94,7 @@ class ModelsMessage(QObject):
         base = self._base()
         problem = self._known.problem(base) if base is not None else None
         if not self._rows and problem is not None:
-            return problem, (_CHOOSE,)
+            return self._short(problem), (_CHOOSE,)
         if not self._rows and base is not None and len(misfits) == len(ticked) > 1 and self._all_read(ticked):
             return self._none_fits(base, misfits), (_CHOOSE,)
         self._rows = self._rows or misfits[:1]
@@ -104,7 +105,16 @@ class ModelsMessage(QObject):
         actions = [_REMOVE, *([_UNTICK] if self._model.choices[self._rows[0]].enabled else [])]
         if len(misfits) > 1:
             actions.append(_remove_all(len(misfits)))
-        return problem, tuple(actions)
+        return self._short(problem), tuple(actions)
+
+    def _short(self, problem: Failure) -> Failure:
+        """With the models' names in the place of their paths, which are in the tool tips."""
+        base = self._base()
+        folders = [*([base] if base is not None else []), *(choice.folder for choice in self._model.choices)]
+        message = problem.message
+        for folder, name in sorted(zip(folders, model_names(folders), strict=True), key=_longest_first):
+            message = message.replace(str(folder), one_line(name))
+        return replace(problem, message=message)
 
     def _all_read(self, rows: Sequence[int]) -> bool:
         """Whether each of `rows` is a model by itself, so that it may be the base that is wrong."""
@@ -116,7 +126,7 @@ class ModelsMessage(QObject):
         assert reason is not None
         name = one_line(model_names([base])[0])
         return Failure(
-            f"None of the {len(misfits)} models fits the base {name}. {reason.message}",
+            f"None of the {len(misfits)} models fits the base {name}. {self._short(reason).message}",
             "Choose the base that they were fine-tuned from.",
         )
 
@@ -137,6 +147,10 @@ class ModelsMessage(QObject):
                 if choice.enabled and self._model.problem(row) is not None
             ]
             self._model.remove(misfits)
+
+
+def _longest_first(named: tuple[Path, str]) -> int:
+    return -len(str(named[0]))
 
 
 def _remove_all(number: int) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from PySide6.QtCore import Qt, QUrl, Signal, Slot
+from PySide6.QtCore import QSize, Qt, QUrl, Signal, Slot
 from PySide6.QtGui import QAction, QDesktopServices
 from PySide6.QtWidgets import QHBoxLayout, QMenu, QSpinBox, QToolButton, QVBoxLayout, QWidget
 
@@ -28,6 +28,9 @@ from gui.widgets.plain import PlainLabel
 from gui.widgets.theme import GRID, heading
 
 __all__ = ["ModelsPanel"]
+
+_LEAST_ROWS = 3
+"""Of the list, while there is no message."""
 
 
 class ModelsPanel(QWidget):
@@ -142,19 +145,8 @@ class ModelsPanel(QWidget):
         layout.setSpacing(GRID)
         layout.addWidget(heading("Models"))
         layout.addWidget(self.base)
-        layout.addWidget(self._list_and_message(), 1)
+        layout.addWidget(_ListAndMessage(self.table, self.message), 1)
         layout.addLayout(buttons)
-
-    def _list_and_message(self) -> QWidget:
-        """A message takes its room from the list, so that no button and no field moves under the pointer."""
-        both = QWidget()
-        column = QVBoxLayout(both)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(GRID // 2)
-        column.addWidget(self.table, 1)
-        column.addWidget(self.message)
-        both.setMinimumHeight(self.table.height_of_rows(3))
-        return both
 
     # -- state, for the window
 
@@ -439,6 +431,23 @@ class ModelsPanel(QWidget):
         self.base.show_known()
         self.sub_models_model.show_known()
         self._told.show()
+
+
+class _ListAndMessage(QWidget):
+    """A message takes its room from the list, so that no button and no field moves under the pointer."""
+
+    def __init__(self, table: SubModelsView, message: QWidget) -> None:
+        super().__init__()
+        self._table = table
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(GRID // 2)
+        column.addWidget(table, 1)
+        column.addWidget(message)
+
+    def minimumSizeHint(self) -> QSize:
+        least = super().minimumSizeHint()
+        return least.expandedTo(QSize(least.width(), self._table.height_of_rows(_LEAST_ROWS)))
 
 
 def _button(action: QAction, arrow: Qt.ArrowType | None = None) -> QToolButton:
