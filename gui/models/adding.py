@@ -53,7 +53,7 @@ class Adding(QObject):
         places = (*dropped.models, *dropped.unusable)
         if places:
             self._start(places, onto_base=onto_base)
-        elif dropped.links:
+        if dropped.links:
             self.answered.emit(_answer_to_link(dropped.links[0]))
 
     def add(self, places: Sequence[Path], *, runs: bool = False) -> None:
@@ -93,7 +93,9 @@ class Adding(QObject):
             )
         elif others:
             self.decided.emit(None, others)
-            if found.runs:
+            if present:
+                self.noted.emit(_are_there_text([model for model in found.models if model in there], base))
+            elif found.runs:
                 run = one_line(found.runs[0].name)
                 where = run if len(found.runs) == 1 else plural(len(found.runs), "training run")
                 self.noted.emit(f"Added {plural(len(others), 'model')} of {where}")
@@ -138,12 +140,12 @@ def hover_texts(dropped: Dropped, *, onto_base: bool = False) -> tuple[str, str]
         return "", ""
     one = one_line(dropped.models[0].name) if len(dropped.models) == 1 else ""
     if onto_base:
-        return (f"Drop to make {one} the base" if one else "Drop one model here"), ""
+        return (f"Drop to use {one} as the base" if one else "Drop one model here"), ""
     bases = [model for model in dropped.models if is_called_base(model)]
     listed = f"Drop to add {one or plural(len(dropped.models), 'folder')}"
     if len(bases) != 1:
         return "", listed
-    base = f"Drop to choose {one_line(bases[0].name)} as the base"
+    base = f"Drop to use {one_line(bases[0].name)} as the base, after a question"
     return base, "" if one else listed
 
 

@@ -90,9 +90,9 @@ def find_models(places: Sequence[Path], *, runs: bool = False, listed: Sequence[
         try:
             looking.into(place, runs=runs)
         except MergeError as error:
-            looking.refused.append(_refusal(error))
+            looking.refused.append(_refusal(error, place))
         except OSError as error:
-            looking.refused.append(_refusal(CheckpointError(f"cannot read {place}: {os_error_text(error)}")))
+            looking.refused.append(Failure(f"{place.name} cannot be read: {os_error_text(error)}."))
     models = tuple(looking.models)
     return FoundModels(
         models,
@@ -103,10 +103,11 @@ def find_models(places: Sequence[Path], *, runs: bool = False, listed: Sequence[
     )
 
 
-def _refusal(error: MergeError) -> Failure:
-    """As the engine says it; "name" is what one does in a recipe, and here one drops or chooses."""
+def _refusal(error: MergeError, place: Path) -> Failure:
+    """As the engine says it of `place`, by its name; "name" is for recipes, and here one drops or chooses."""
+    message = error.message.replace(str(place), place.name)
     hint = re.sub(r"^name (?=its|the|one|it\b)", "drop or choose ", error.hint) if error.hint else None
-    return Failure(sentence(error.message), sentence(hint) if hint else None)
+    return Failure(sentence(message), sentence(hint) if hint else None)
 
 
 # -- where they are

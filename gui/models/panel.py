@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from PySide6.QtCore import QSize, Qt, QUrl, Signal, Slot
@@ -17,7 +17,7 @@ from gui.models.adding import Adding, hover_texts
 from gui.models.base_row import BaseRow
 from gui.models.known_models import KnownModels
 from gui.models.message import ModelsMessage
-from gui.models.read_jobs import ReadModelsJob
+from gui.models.reader import Reader
 from gui.models.summary import ModelSummary
 from gui.models.table_model import SubModelsModel
 from gui.models.table_view import SubModelsView
@@ -58,9 +58,8 @@ class ModelsPanel(QWidget):
 
     def __init__(self, jobs: JobKeeper, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._jobs = jobs
         self._known = KnownModels()
-        self._being_read: set[Path] = set()
+        self._reader = Reader(self._known, jobs, self)
         self._locked = False
         self.last_folder = Path.cwd()
         self.base = BaseRow(self._known)
@@ -97,6 +96,7 @@ class ModelsPanel(QWidget):
         self.sub_models_model.dropped.connect(self.take_drop)
         self.base.hovered.connect(lambda dropped: self.show_hover(dropped, onto_base=True))
         self.table.hovered.connect(self.show_hover)
+        self._reader.learnt.connect(self._on_learnt)
         self._told.base_requested.connect(self.ask_for_base)
         self._adding.decided.connect(self._on_decided)
         self._adding.answered.connect(self._told.answer)
@@ -179,7 +179,7 @@ class ModelsPanel(QWidget):
             return
         selected = {choice.folder for choice in self._selected_choices()}
         self.base.set_folder(base)
-        self._read(folder for folder in self._unknown([base, *(choice.folder for choice in choices)]))
+        self._reader.read_unknown([base, *(choice.folder for choice in choices)])
         self.sub_models_model.replace_all(choices, k)
         self.table.select_rows([row for row, choice in enumerate(choices) if choice.folder in selected])
         if self._folders():
@@ -197,7 +197,7 @@ class ModelsPanel(QWidget):
         self.base.set_folder(folder)
         if folder is not None:
             self.last_folder = folder.parent
-            self._read([folder])
+            self._reader.read([folder])
         self._on_changed()
 
     def add_sub_models(self, folders: Sequence[Path]) -> None:
@@ -206,7 +206,7 @@ class ModelsPanel(QWidget):
         new = [folder for folder in dict.fromkeys(folders) if folder not in present]
         if new:
             self.last_folder = new[-1].parent
-            self._read(new)
+            self._reader.read(new)
             before = len(self.choices())
             self.sub_models_model.add([ModelChoice(folder) for folder in new])
             self.table.scroll_to_rows(before, before + len(new) - 1)
@@ -224,6 +224,7 @@ class ModelsPanel(QWidget):
             places: folders, or files of weights.
             runs: whether they are all training runs, also where they hold a model beside the checkpoints.
         """
+        self._told.answer(None)
         self._adding.add(places, runs=runs)
 
     @Slot(object)
@@ -260,7 +261,7 @@ class ModelsPanel(QWidget):
 
     def refresh(self) -> None:
         """Read all models again: they may have changed on the disk."""
-        self._read(self._folders())
+        self._reader.read(self._folders())
 
     def show_base(self) -> None:
         """Put the focus on the base."""
@@ -373,33 +374,18 @@ class ModelsPanel(QWidget):
     def _selected_choices(self) -> list[ModelChoice]:
         return [self.choices()[row] for row in self.table.selected_rows()]
 
-    def _unknown(self, folders: Iterable[Path | None]) -> list[Path]:
-        known = self._known.summaries.keys() | self._being_read
-        return [folder for folder in folders if folder is not None and folder not in known]
-
-    def _read(self, folders: Iterable[Path]) -> None:
-        wanted = list(dict.fromkeys(folders))
-        if wanted:
-            self._being_read.update(wanted)
-            job = ReadModelsJob(wanted)
-            job.read.connect(self._on_read)
-            self._jobs.start(job)
-
-    @Slot(object)
-    def _on_read(self, summaries: tuple[ModelSummary, ...]) -> None:
-        self._known.add(summaries)
-        self._being_read.difference_update(summary.folder for summary in summaries)
+    @Slot()
+    def _on_learnt(self) -> None:
         self._show_known()
         self.summaries_changed.emit()
 
     @Slot(object, object)
     def _on_decided(self, base: Path | None, models: Sequence[Path]) -> None:
         """Add what was found; both together are one step to be undone."""
-        self._told.answer(None)
         if base is not None:
             self.base.set_folder(base)
             self.last_folder = base.parent
-            self._read(self._unknown([base]))
+            self._reader.read_unknown([base])
         before = self.choices()
         self.add_sub_models([model for model in models if model != base])
         if base is not None and self.choices() == before:

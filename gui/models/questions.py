@@ -51,7 +51,7 @@ def ask_to_add(
     tick: QCheckBox | None = None
     if base is not None:
         instead = f", in place of {menu_text(before)}" if before else ""
-        tick = QCheckBox(f"&Make {menu_text(base.name)} the base{instead}")
+        tick = QCheckBox(f"&Use {menu_text(base.name)} as the base model{instead}")
         tick.setChecked(not before)
         box.setCheckBox(tick)
     _finish(box, add)
@@ -67,10 +67,10 @@ def ask_what_a_base_is(parent: QWidget, model: Path, before: str, then: Callable
     instead = f" in place of {one_line(before)}" if before else ""
     box = _box(
         parent,
-        f"Make {one_line(model.name)} the base{instead}?",
+        f"Use {one_line(model.name)} as the base model{instead}?",
         "By its name, or by what the other models say, they were fine-tuned from it.",
     )
-    base = box.addButton("&Make it the base", QMessageBox.ButtonRole.AcceptRole)
+    base = box.addButton("&Use it as the base", QMessageBox.ButtonRole.AcceptRole)
     other = box.addButton("&Add it to the list", QMessageBox.ButtonRole.ActionRole)
     _finish(box, base)
     base.clicked.connect(lambda: then(True))

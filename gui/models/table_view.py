@@ -44,7 +44,7 @@ from gui.widgets.theme import GRID, accent_of
 __all__ = ["SubModelsView"]
 
 _INVITATION = (
-    "Drop fine-tuned models here,\nor a training run with its checkpoints.\n"
+    "Drop fine-tuned models here, a folder of them,\nor a training run with its checkpoints.\n"
     "Or press Add to choose their folders."
 )
 _WIDEST = {

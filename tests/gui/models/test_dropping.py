@@ -160,8 +160,8 @@ def test_a_folder_called_base_is_offered_as_the_base(
 ) -> None:
     drop(panel.table, models / "base")
     question = question_of(qtbot, panel)
-    assert question.text() == "Make base the base?"
-    press(question, "&Make it the base")
+    assert question.text() == "Use base as the base model?"
+    press(question, "&Use it as the base")
     assert (panel.base_folder, names(panel)) == (models / "base", [])
 
 
@@ -172,7 +172,7 @@ def test_the_models_in_the_list_say_who_their_base_is(
     panel.add_sub_models([many / "model-2"])
     drop(panel.table, many / "model-1")
     question = question_of(qtbot, panel)
-    assert question.text() == "Make model-1 the base?"
+    assert question.text() == "Use model-1 as the base model?"
     press(question, "&Add it to the list")
     assert (panel.base_folder, names(panel)) == (None, ["model-2", "model-1"])
 
@@ -238,6 +238,21 @@ def test_an_address_on_the_web_is_answered(qtbot: QtBot, window: MainWindow) -> 
     assert "hf download" in window.models.message.text
 
 
+def test_what_can_be_taken_of_a_drop_is_taken_and_the_rest_answered(
+    qtbot: QtBot, window: MainWindow, models: Path, tmp_path: Path, drop: Drop
+) -> None:
+    (tmp_path / "a.gguf").write_bytes(b"GGUF")
+    (tmp_path / "notes.txt").write_text("")
+    notes: list[str] = []
+    window.models.note_given.connect(notes.append)
+    window.models.add_sub_models([models / "run-1"])
+    drop(window, tmp_path / "notes.txt", models / "run-2", models / "run-1", tmp_path / "a.gguf")
+    qtbot.waitUntil(lambda: names(window.models) == ["run-1", "run-2"])
+    assert "neither a model nor a recipe" in window.models.message.text
+    assert "1 other cannot be taken either" in window.models.message.text
+    assert notes == ["run-1 is in the list already"]
+
+
 def test_one_file_of_several_is_that_model(
     qtbot: QtBot, panel: ModelsPanel, models: Path, tmp_path: Path, drop: Drop
 ) -> None:
@@ -294,7 +309,7 @@ def test_over_the_base_it_says_so(panel: ModelsPanel, models: Path) -> None:
     mime = QMimeData()
     mime.setUrls([QUrl.fromLocalFile(str(models / "run-1"))])
     panel.base.dragEnterEvent(events(mime)[0])
-    assert "Drop to make run-1 the base" in panel.base.accessibleName()
+    assert "Drop to use run-1 as the base" in panel.base.accessibleName()
     panel.base.dragLeaveEvent(QDragLeaveEvent())
     assert "Drop to" not in panel.base.accessibleName()
 
