@@ -11,7 +11,7 @@ from typing import Any
 
 from core import MergeError
 from core.checkpoint.finding import find_weights, has_weights, names_in, read_object
-from core.checkpoint.model import hub_id, read_config
+from core.checkpoint.model import hub_id, open_checkpoint, read_config
 from core.checkpoint.unreadable import refuse_file
 from core.errors import CheckpointError, os_error_text
 from core.small_files import read_if_there
@@ -175,7 +175,7 @@ def _of_file(path: Path) -> Path:
     """The folder of the model that a file of weights is of; the file where its folder has several.
 
     Raises:
-        CheckpointError: it is no such file.
+        CheckpointError: it is no such file, or cannot be read.
     """
     if not has_weights([path.name]):
         _refuse(path)
@@ -184,10 +184,10 @@ def _of_file(path: Path) -> Path:
         weights = find_weights(path.parent, names)
     except CheckpointError:
         weights = None
-    if weights is not None and (path.name in weights.files or path == weights.index_path):
-        return path.parent
-    find_weights(path)  # raises where it is only a part
-    return path
+    whole = weights is not None and (path.name in weights.files or path == weights.index_path)
+    place = path.parent if whole else path
+    open_checkpoint(place)  # somebody's data may be called .bin, too
+    return place
 
 
 def _refuse(path: Path) -> None:

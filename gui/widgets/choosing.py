@@ -16,6 +16,7 @@ from PySide6.QtCore import (
 from PySide6.QtGui import QKeyEvent, QShowEvent
 from PySide6.QtWidgets import (
     QAbstractItemView,
+    QDialogButtonBox,
     QFileDialog,
     QFileSystemModel,
     QGridLayout,
@@ -25,6 +26,7 @@ from PySide6.QtWidgets import (
 )
 
 from core.text import natural_key
+from gui.widgets.messages import without_icons
 from gui.widgets.plain import PlainLabel
 from gui.widgets.theme import secondary
 from gui.words import plural
@@ -95,6 +97,7 @@ class FoldersDialog(QFileDialog):
         )
         help_.setWordWrap(True)
         secondary(help_)
+        without_icons(self.findChild(QDialogButtonBox) or self)
         layout = self.layout()
         assert isinstance(layout, QGridLayout)
         layout.addWidget(help_, layout.rowCount(), 0, 1, layout.columnCount())

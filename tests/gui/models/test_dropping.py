@@ -200,6 +200,8 @@ def test_the_base_is_one_model(qtbot: QtBot, panel: ModelsPanel, many: Path, dro
         ("optimizer.pt", b"x", ("training run", "folder")),
         ("adapter_model.safetensors", b"x", ("LoRA", "merge_and_unload")),
         ("model-00001-of-00002.safetensors", b"x", ("parts", "folder")),
+        ("data.bin", b"junk" * 100, ("data.bin", "torch.save")),
+        ("model.safetensors", b"junk" * 100, ("model.safetensors", "text file")),
         ("empty/", b"", ("holds no model", "choose the folder")),
         ("text/notes.txt", b"", ("holds no model", "choose the folder")),
         ("gguf/a.gguf", b"GGUF", ("GGUF", "safetensors")),
