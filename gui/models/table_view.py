@@ -19,6 +19,7 @@ from PySide6.QtGui import (
     QDragLeaveEvent,
     QDropEvent,
     QFocusEvent,
+    QKeyEvent,
     QPainter,
     QPaintEvent,
     QPalette,
@@ -78,6 +79,7 @@ class SubModelsView(QTableView):
         self._widths: dict[Column, int] = {}
         self._locked = False
         self._hover = ""
+        self._kept = QPersistentModelIndex()
         self.setModel(model)
         self.setAccessibleName("Sub-models")
         self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
@@ -106,6 +108,7 @@ class SubModelsView(QTableView):
         header.setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
         header.setSectionResizeMode(Column.NAME, QHeaderView.ResizeMode.Stretch)
         self._fit_to_font()
+        self.verticalScrollBar().sliderPressed.connect(self._keep_nothing)
         model.changed.connect(self._hide_what_has_no_room)
         for signal in (model.dataChanged, model.modelReset, model.layoutChanged, model.rowsRemoved):
             signal.connect(self._give_reasons_room)
@@ -127,9 +130,13 @@ class SubModelsView(QTableView):
         self.selectionModel().select(selection, flags.ClearAndSelect)
 
     def scroll_to_rows(self, first: int, last: int) -> None:
-        """Show rows `first` to `last`, or as many of them as there is room for, from the first on."""
+        """Show rows `first` to `last`, or as many of them as there is room for, from the first on.
+
+        The first one stays in sight when a message takes room, until the user does something in the list.
+        """
         self.scrollTo(self._model.index(last, Column.NAME))
         self.scrollTo(self._model.index(first, Column.NAME))
+        self._kept = QPersistentModelIndex(self._model.index(first, Column.NAME))
 
     @Slot()
     def edit_weight(self) -> None:
@@ -185,6 +192,17 @@ class SubModelsView(QTableView):
     def resizeEvent(self, event: QResizeEvent) -> None:
         super().resizeEvent(event)
         self._hide_what_has_no_room()
+        if self._kept.isValid():
+            self.scrollTo(self._model.index(self._kept.row(), Column.NAME))
+
+    def viewportEvent(self, event: QEvent) -> bool:
+        if event.type() in (QEvent.Type.Wheel, QEvent.Type.MouseButtonPress):
+            self._keep_nothing()
+        return super().viewportEvent(event)
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        self._keep_nothing()
+        super().keyPressEvent(event)
 
     def paintEvent(self, event: QPaintEvent) -> None:
         super().paintEvent(event)
@@ -251,6 +269,10 @@ class SubModelsView(QTableView):
         inner = width // 2
         side = width - inner
         painter.drawRect(self.viewport().rect().adjusted(inner, inner, -side, -side))
+
+    @Slot()
+    def _keep_nothing(self) -> None:
+        self._kept = QPersistentModelIndex()
 
     @Slot()
     def _give_reasons_room(self) -> None:

@@ -338,3 +338,24 @@ def test_a_message_moves_no_button(qtbot: QtBot, panel: ModelsPanel, tmp_path: P
     assert panel.height() == 420
     press(panel.message, "OK")
     assert panel.message.text == ""
+
+
+def test_what_was_added_stays_in_sight_when_a_message_comes(
+    qtbot: QtBot, panel: ModelsPanel, many: Path, tmp_path: Path
+) -> None:
+    panel.add_sub_models([many / f"model-{number}" for number in range(1, 6)])
+    (tmp_path / "odd").mkdir()
+    panel.add_sub_models([tmp_path / "odd"])
+    qtbot.waitUntil(lambda: panel.message.isVisible())
+
+    def seen() -> bool:
+        area = panel.table.visualRect(panel.sub_models_model.index(5, 0))
+        return (
+            panel.table.viewport().rect().contains(area)
+            and panel.table.viewport().height() < 6 * area.height()
+        )
+
+    qtbot.waitUntil(seen)
+    qtbot.keyClick(panel.table, Qt.Key.Key_Home)
+    panel.resize(420, 300)
+    assert panel.table.verticalScrollBar().value() == 0
