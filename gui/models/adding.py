@@ -80,12 +80,10 @@ class Adding(QObject):
         if offered is not None and not others:
             ask_what_a_base_is(self._window, offered, before, partial(self._decide, offered, []))
         elif others and (found.holders or offered is not None):
-            holders = found.holders
-            where = one_line(holders[0].name) if len(holders) == 1 else plural(len(holders), "folder")
             ask_to_add(
                 self._window,
                 others,
-                holder=where if holders else "",
+                holder=_holder_of(others, found.holders),
                 present=present,
                 base=offered,
                 before=before,
@@ -155,6 +153,13 @@ def _are_there_text(models: Sequence[Path], base: Path | None) -> str:
         return f"{first} is the base already"
     rest = f" and {len(models) - 1} more are" if len(models) > 1 else " is"
     return f"{first}{rest} in the list already"
+
+
+def _holder_of(models: Sequence[Path], holders: Sequence[Path]) -> str:
+    """How the folder is called that holds all `models`; "" where they are from several places."""
+    if len(holders) != 1 or not all(model.is_relative_to(holders[0]) for model in models):
+        return ""
+    return one_line(holders[0].name)
 
 
 def _answer_to_link(link: str) -> Failure:

@@ -231,8 +231,7 @@ class ModelsPanel(QWidget):
     def take_drop(self, dropped: Dropped, *, onto_base: bool = False) -> None:
         """Take what was dropped on the list, or `onto_base`; a recipe in it is the window's to open."""
         self._told.answer(None)
-        if self._locked:
-            self.note_given.emit("Models can be added when the merge is done, or after Cancel")
+        if self._is_locked():
             return
         self._adding.take(dropped, onto_base=onto_base)
 
@@ -382,6 +381,8 @@ class ModelsPanel(QWidget):
     @Slot(object, object)
     def _on_decided(self, base: Path | None, models: Sequence[Path]) -> None:
         """Add what was found; both together are one step to be undone."""
+        if self._is_locked():  # a merge began while it was looked for, or asked
+            return
         if base is not None:
             self.base.set_folder(base)
             self.last_folder = base.parent
@@ -403,6 +404,12 @@ class ModelsPanel(QWidget):
         self.k_box.blockSignals(False)
         self._on_selection_changed()
         self.changed.emit()
+
+    def _is_locked(self) -> bool:
+        """Whether nothing may be changed, which is said."""
+        if self._locked:
+            self.note_given.emit("Models can be added when the merge is done, or after Cancel")
+        return self._locked
 
     def _enable_k(self) -> None:
         self.k_box.setEnabled(self.sub_models_model.sub_models.highest > 0 and not self._locked)

@@ -45,7 +45,10 @@ def ask_to_add(
     if present:
         told.append(f"{plural(present, 'other')} {'is' if present == 1 else 'are'} in the list already.")
     if base is not None:
-        told.append(f"{one_line(base.name)} seems to be the model that they were fine-tuned from.")
+        told.append(
+            f"{one_line(base.name)} seems to be the model that they were fine-tuned from. "
+            "Without the tick it is added like the others."
+        )
     box = _box(parent, f"Add {the}?", "\n\n".join(told))
     add = box.addButton(f"Add {count}", QMessageBox.ButtonRole.AcceptRole)
     tick: QCheckBox | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -9,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 from PySide6.QtCore import QMimeData, QPoint, Qt, QUrl
 from PySide6.QtGui import QDragEnterEvent, QPalette
-from PySide6.QtWidgets import QAbstractButton
+from PySide6.QtWidgets import QAbstractButton, QMessageBox
 from pytestqt.qtbot import QtBot
 
 from gui.jobs import JobKeeper
@@ -117,3 +118,16 @@ def test_a_drop_on_the_window_is_answered_while_it_merges(
     held_merge.released.set()
     qtbot.waitUntil(lambda: not window.merging)
     assert window.models.k_box.isEnabled()
+
+
+def test_a_question_that_is_answered_too_late_changes_nothing(
+    qtbot: QtBot, panel: ModelsPanel, models: Path, tmp_path: Path
+) -> None:
+    other = shutil.copytree(models / "base", tmp_path / "pretrained")
+    before = panel.choices()
+    panel.add_from([other])
+    qtbot.waitUntil(lambda: panel.findChild(QMessageBox) is not None)
+    panel.set_locked(True)
+    with qtbot.waitSignal(panel.note_given):
+        panel.findChild(QMessageBox).defaultButton().click()
+    assert (panel.base_folder, panel.choices()) == (models / "base", before)
