@@ -191,42 +191,35 @@ def test_the_base_is_one_model(qtbot: QtBot, panel: ModelsPanel, many: Path, dro
     assert panel.base_folder is None
 
 
-@pytest.mark.parametrize(
-    ("name", "content", "words"),
-    [
-        ("model.Q4.gguf", b"GGUF....", ("GGUF", "safetensors")),
-        ("model.zip", b"PK\3\4", ("archive", "npack it first")),
-        ("notes.txt", b"hello", ("neither a model nor a recipe", "rop the folder")),
-        ("optimizer.pt", b"x", ("training run", "folder")),
-        ("adapter_model.safetensors", b"x", ("LoRA", "merge_and_unload")),
-        ("model-00001-of-00002.safetensors", b"x", ("parts", "folder")),
-        ("data.bin", b"junk" * 100, ("data.bin", "torch.save")),
-        ("model.safetensors", b"junk" * 100, ("model.safetensors", "text file")),
-        ("empty/", b"", ("holds no model", "choose the folder")),
-        ("text/notes.txt", b"", ("holds no model", "choose the folder")),
-        ("gguf/a.gguf", b"GGUF", ("GGUF", "safetensors")),
-    ],
+NO_MODELS = (
+    ("model.Q4.gguf", b"GGUF....", ("GGUF", "safetensors")),
+    ("model.zip", b"PK\3\4", ("archive", "npack it first")),
+    ("notes.txt", b"hello", ("neither a model nor a recipe", "rop the folder")),
+    ("optimizer.pt", b"x", ("training run", "folder")),
+    ("adapter_model.safetensors", b"x", ("LoRA", "merge_and_unload")),
+    ("model-00001-of-00002.safetensors", b"x", ("parts", "folder")),
+    ("data.bin", b"junk" * 100, ("data.bin", "torch.save")),
+    ("model.safetensors", b"junk" * 100, ("model.safetensors", "text file")),
+    ("empty/", b"", ("holds no model", "choose the folder")),
+    ("text/notes.txt", b"", ("holds no model", "choose the folder")),
+    ("gguf/a.gguf", b"GGUF", ("GGUF", "safetensors")),
 )
-def test_what_is_no_model_is_answered(
-    qtbot: QtBot,
-    window: MainWindow,
-    tmp_path: Path,
-    drop: Drop,
-    name: str,
-    content: bytes,
-    words: tuple[str, ...],
-) -> None:
-    dropped = path = tmp_path / name
-    if "/" in name:
-        dropped = tmp_path / name.partition("/")[0]
-        dropped.mkdir()
-    if not name.endswith("/"):
-        path.write_bytes(content)
-    drop(window, dropped)
-    qtbot.waitUntil(lambda: window.models.message.text != "")
-    for word in words:
-        assert word.lower() in window.models.message.text.lower()
-    assert window.models.choices() == ()
+"""Names of what is dropped, or of a file in it, its content, and words of the answer."""
+
+
+def test_what_is_no_model_is_answered(qtbot: QtBot, window: MainWindow, tmp_path: Path, drop: Drop) -> None:
+    for number, (name, content, words) in enumerate(NO_MODELS):
+        path = tmp_path / str(number) / name
+        dropped = tmp_path / str(number) / name.partition("/")[0]
+        (path if name.endswith("/") else path.parent).mkdir(parents=True)
+        if not name.endswith("/"):
+            path.write_bytes(content)
+        drop(window, dropped)
+        assert window.models.message.text == ""  # the answer before is gone
+        qtbot.waitUntil(lambda: window.models.message.text != "")
+        for word in words:
+            assert word.lower() in window.models.message.text.lower(), name
+        assert window.models.choices() == ()
 
 
 def test_an_address_on_the_web_is_answered(qtbot: QtBot, window: MainWindow) -> None:
