@@ -101,6 +101,7 @@ class DetailPicture(Picture):
     def draw(self) -> None:
         findings = self.findings
         if findings is None or not findings.grid.columns:
+            self._forget()
             self.say("Nothing is known yet.")
             return
         self.say("")
@@ -124,6 +125,14 @@ class DetailPicture(Picture):
         self.plots.show_part(shown, findings.models, selected.model)
         self.map.show_view(view, selected.model)
         self.read("")
+
+    def _forget(self) -> None:
+        """Nothing that is said may be of models that are not shown any more."""
+        self.set_title(DetailPicture.title)
+        self.tensor_field.clear()
+        self.tensor_field.setEnabled(False)
+        self._want()
+        self._said = ""
 
     def tables(self) -> Sequence[Table]:
         findings = self.findings

@@ -6,8 +6,8 @@ import secrets
 from dataclasses import replace
 from pathlib import Path
 
-from PySide6.QtCore import QEvent, QTimer, QUrl, Slot
-from PySide6.QtGui import QCloseEvent, QDesktopServices, QDragEnterEvent, QDropEvent
+from PySide6.QtCore import QEvent, Qt, QTimer, QUrl, Slot
+from PySide6.QtGui import QCloseEvent, QDesktopServices, QDragEnterEvent, QDragLeaveEvent, QDropEvent
 from PySide6.QtWidgets import QMainWindow, QPushButton
 
 from core import Leftover
@@ -33,7 +33,7 @@ from gui.recipe.panel import RecipePanel
 from gui.run.panel import RunPanel, title_text
 from gui.run.result import MergeResult
 from gui.settings import Settings
-from gui.widgets.dropped import dropped_paths, sort_dropped
+from gui.widgets.dropped import what_is_dropped
 from gui.widgets.messages import DetailsDialog
 from gui.widgets.places import Places
 from gui.window.actions import Actions
@@ -376,7 +376,7 @@ class MainWindow(QMainWindow):
     @Slot()
     def _update(self) -> None:
         """Bring everything that depends on the state up to date."""
-        self.models.setEnabled(not self.merging)
+        self.models.set_locked(self.merging)
         self.recipe.setEnabled(not self.merging)
         self.preflight.set_merging(self.merging)
         self.recipes.set_merging(self.merging)
@@ -411,22 +411,24 @@ class MainWindow(QMainWindow):
     # -- Qt
 
     def dragEnterEvent(self, event: QDragEnterEvent) -> None:
-        dropped = sort_dropped(dropped_paths(event.mimeData()))
-        if not self.merging and (dropped.folders or dropped.recipe):
+        dropped = what_is_dropped(event.mimeData())
+        if dropped.anything:  # what cannot be used is answered, too
             event.acceptProposedAction()
+            self.models.show_hover(dropped)
+
+    def dragLeaveEvent(self, event: QDragLeaveEvent) -> None:
+        self.models.show_hover(None)
 
     def dropEvent(self, event: QDropEvent) -> None:
-        dropped = sort_dropped(dropped_paths(event.mimeData()))
-        if self.merging:
-            return
-        event.acceptProposedAction()
+        self.models.show_hover(None)
+        dropped = what_is_dropped(event.mimeData())
+        event.setDropAction(Qt.DropAction.CopyAction)  # or the file manager deletes them
+        event.accept()
         recipe = dropped.recipe
-        if recipe is None:
-            self.models.add_from(dropped.folders)
+        if recipe is None or self.merging:
+            self.models.take_drop(dropped)
         else:
-            self.recipes.open(recipe, lambda: self.models.add_from(dropped.folders))
-        if dropped.unusable:
-            self._note(f"{dropped.unusable[0].name} is neither a model nor a recipe")
+            self.recipes.open(recipe, lambda: self.models.take_drop(dropped))
 
     def changeEvent(self, event: QEvent) -> None:
         super().changeEvent(event)

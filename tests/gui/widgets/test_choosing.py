@@ -1,81 +1,102 @@
-"""The dialogs that save ask about the very file that would be overwritten."""
+"""Choosing many folders at once, by mouse and keyboard."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterator
 from pathlib import Path
 
-from PySide6.QtCore import Qt, QTimer
-from PySide6.QtTest import QTest
-from PySide6.QtWidgets import QApplication, QFileDialog, QLineEdit, QMessageBox, QWidget
+import pytest
+from PySide6.QtCore import QModelIndex, Qt
+from PySide6.QtWidgets import QAbstractItemView, QApplication, QDialogButtonBox, QPushButton
 from pytestqt.qtbot import QtBot
 
-from gui.widgets.choosing import choose_picture_to_save, choose_recipe_to_save
+from gui.widgets.choosing import FoldersDialog
+
+CTRL, SHIFT = Qt.KeyboardModifier.ControlModifier, Qt.KeyboardModifier.ShiftModifier
+LEFT = Qt.MouseButton.LeftButton
 
 
-def while_open(steps: list[Callable[[QFileDialog], None]]) -> None:
-    """Do one step after the other as soon as a dialog is open."""
-
-    def step() -> None:
-        dialog = next(one for one in QApplication.topLevelWidgets() if isinstance(one, QFileDialog))
-        steps.pop(0)(dialog)
-        if steps:
-            QTimer.singleShot(0, step)
-
-    QTimer.singleShot(0, step)
+@pytest.fixture
+def folders(tmp_path: Path) -> Path:
+    """Twelve folders, and a file that is none."""
+    for number in range(1, 13):
+        (tmp_path / f"model-{number}").mkdir()
+    (tmp_path / "model-2" / "inner").mkdir()
+    (tmp_path / "notes.txt").write_text("")
+    return tmp_path
 
 
-def typed(text: str) -> Callable[[QFileDialog], None]:
-    def type_and_save(dialog: QFileDialog) -> None:
-        field = dialog.findChild(QLineEdit, "fileNameEdit")
-        assert field is not None
-        field.setText(text)
-        QTimer.singleShot(0, lambda: QTest.keyClick(field, Qt.Key.Key_Return))
-
-    return type_and_save
-
-
-def refuse(questions: list[str]) -> Callable[[QFileDialog], None]:
-    """Answer No to what is asked, and give up."""
-
-    def answer(dialog: QFileDialog) -> None:
-        every = QApplication.topLevelWidgets()
-        boxes = [one for one in every if isinstance(one, QMessageBox) and one.isVisible()]
-        if not boxes:
-            QTimer.singleShot(0, lambda: answer(dialog))
-            return
-        questions.append(boxes[0].text())
-        boxes[0].button(QMessageBox.StandardButton.No).click()
-        QTimer.singleShot(0, dialog.reject)
-
-    return answer
+@pytest.fixture
+def dialog(qtbot: QtBot, folders: Path) -> Iterator[FoldersDialog]:
+    dialog = FoldersDialog(None, "Add sub-models", folders)
+    qtbot.addWidget(dialog)
+    dialog.open()
+    qtbot.waitUntil(lambda: view_of(dialog).model().rowCount(view_of(dialog).rootIndex()) == 12)
+    yield dialog
+    dialog.close()
 
 
-def test_the_suffix_that_is_added_is_asked_about(qtbot: QtBot, tmp_path: Path) -> None:
-    parent, asked = QWidget(), list[str]()
-    qtbot.addWidget(parent)
-    (tmp_path / "mine.yaml").write_text("kept")
-    while_open([typed("mine"), refuse(asked)])
-    assert choose_recipe_to_save(parent, tmp_path / "recipe.yaml") is None
-    assert len(asked) == 1
-    assert "mine.yaml" in asked[0]
-    while_open([typed("other")])
-    assert choose_recipe_to_save(parent, tmp_path / "recipe.yaml") == tmp_path / "other.yaml"
+def view_of(dialog: FoldersDialog) -> QAbstractItemView:
+    return next(view for view in dialog.views if view.isVisible())
 
 
-def test_the_suggested_picture_takes_the_suffix_of_its_kind(qtbot: QtBot, tmp_path: Path) -> None:
-    parent, asked = QWidget(), list[str]()
-    qtbot.addWidget(parent)
-    (tmp_path / "map.csv").write_text("kept")
+def row(dialog: FoldersDialog, number: int) -> QModelIndex:
+    view = view_of(dialog)
+    return view.model().index(number, 0, view.rootIndex())
 
-    def numbers(dialog: QFileDialog) -> None:
-        dialog.selectNameFilter("Numbers as CSV (*.csv)")
-        dialog.filterSelected.emit("Numbers as CSV (*.csv)")
-        field = dialog.findChild(QLineEdit, "fileNameEdit")
-        QTimer.singleShot(0, lambda: QTest.keyClick(field, Qt.Key.Key_Return))
 
-    while_open([numbers, refuse(asked)])
-    assert choose_picture_to_save(parent, tmp_path / "map.png") is None
-    assert "map.csv" in asked[0]
-    while_open([typed("mine.svg")])
-    assert choose_picture_to_save(parent, tmp_path / "map.png") == tmp_path / "mine.svg"
+def button(dialog: FoldersDialog) -> QPushButton:
+    found = dialog.findChild(QDialogButtonBox).buttons()
+    return next(one for one in found if isinstance(one, QPushButton) and "Add" in one.text())
+
+
+def names(dialog: FoldersDialog) -> set[str]:
+    return {folder.name for folder in dialog.chosen}
+
+
+def test_folders_are_listed_as_people_count(dialog: FoldersDialog) -> None:
+    listed = [row(dialog, number).data() for number in range(12)]
+    assert listed == [f"model-{number}" for number in range(1, 13)]
+
+
+def test_return_adds_all_that_are_selected(qtbot: QtBot, dialog: FoldersDialog) -> None:
+    qtbot.waitUntil(lambda: QApplication.focusWidget() is view_of(dialog))
+    qtbot.keyClick(view_of(dialog), Qt.Key.Key_A, CTRL)
+    assert button(dialog).text() == "&Add 12 models"
+    qtbot.keyClick(view_of(dialog), Qt.Key.Key_Return)
+    assert dialog.result() == FoldersDialog.DialogCode.Accepted
+    assert names(dialog) == {f"model-{number}" for number in range(1, 13)}
+
+
+def test_shift_and_arrows_select(qtbot: QtBot, dialog: FoldersDialog) -> None:
+    view = view_of(dialog)
+    view.setCurrentIndex(row(dialog, 3))
+    assert button(dialog).text() == "&Add 1 model"
+    for _ in range(2):
+        qtbot.keyClick(view, Qt.Key.Key_Down, SHIFT)
+    qtbot.keyClick(view, Qt.Key.Key_Enter)
+    assert names(dialog) == {"model-4", "model-5", "model-6"}
+
+
+def test_clicks_with_ctrl_select_and_the_button_adds(qtbot: QtBot, dialog: FoldersDialog) -> None:
+    view = view_of(dialog)
+    for number in (0, 4, 9):
+        area = view.visualRect(row(dialog, number))
+        view.scrollTo(row(dialog, number))
+        qtbot.mouseClick(view.viewport(), LEFT, CTRL, view.visualRect(row(dialog, number)).center())
+        assert area.isValid()
+    assert button(dialog).text() == "&Add 3 models"
+    qtbot.mouseClick(button(dialog), LEFT)
+    assert names(dialog) == {"model-1", "model-5", "model-10"}
+
+
+def test_a_folder_is_opened_by_keys_and_taken_where_nothing_is_selected(
+    qtbot: QtBot, dialog: FoldersDialog, folders: Path
+) -> None:
+    view = view_of(dialog)
+    view.setCurrentIndex(row(dialog, 1))
+    qtbot.keyClick(view, Qt.Key.Key_Down, Qt.KeyboardModifier.AltModifier)
+    qtbot.waitUntil(lambda: dialog.directory().path() == str(folders / "model-2"))
+    assert button(dialog).text() == "&Add this folder"
+    qtbot.mouseClick(button(dialog), LEFT)
+    assert dialog.chosen == [folders / "model-2"]
