@@ -119,7 +119,9 @@ class Looking(QObject):
                 "Choose the base to see what fine-tuning changed",
                 "The pictures compare every sub-model with the model that it was fine-tuned from.",
             )
-        elif not report.setup.taking_part:
+        elif report.setup.models and not report.setup.taking_part:
+            pictures.say_next("Tick a sub-model to see what fine-tuning changed", "None takes part now.")
+        elif not report.setup.models:
             pictures.say_next(
                 "Add the models that were fine-tuned from this base", "The pictures appear by themselves."
             )

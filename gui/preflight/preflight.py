@@ -70,6 +70,21 @@ def look_ahead(setup: MergeSetup, throughput: Throughput, token: CancelToken) ->
     Raises:
         Cancelled: after `token.cancel()`.
     """
+    report = _look_ahead(setup.as_read, throughput, token)
+    return replace(report, setup=setup, errors=(*_unread(setup), *report.errors))
+
+
+def _unread(setup: MergeSetup) -> Iterator[Problem]:
+    """What was typed and cannot be taken."""
+    for name, unread in setup.unread.items():
+        yield Problem(unread.sentence, None, name, missing=not unread.text.strip())
+    names = dict(zip(setup.unread_weights, model_names(list(setup.unread_weights)), strict=True))
+    for folder, unread in setup.unread_weights.items():
+        yield Problem(f"{names[folder]}: {unread.sentence}", None, "models", folder)
+
+
+def _look_ahead(setup: MergeSetup, throughput: Throughput, token: CancelToken) -> PlanReport:
+    """The same for a set-up in which nothing is unread."""
     missing = first_missing(setup)
     base = setup.base if any(choice.folder == setup.base for choice in setup.taking_part) else None
     lacking = _left_in(setup)
