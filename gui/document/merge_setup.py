@@ -283,6 +283,8 @@ def setup_of_recipe(recipe: Recipe, before: MergeSetup) -> MergeSetup:
         vocab=recipe.vocab if recipe.vocab == "base" else None,
         tokenizer_source=recipe.tokenizer_source,
         missing=recipe.missing,
+        overwrite=False,
+        unread={},
     )
 
 

@@ -35,6 +35,7 @@ from core.units import bytes_text
 from gui.document.merge_setup import MergeSetup, ModelChoice, first_missing
 from gui.failure import Failure, sentence
 from gui.preflight.report import LedgerRow, PlanReport, Problem
+from gui.preflight.taken import taken_output
 from gui.words import ago_text, percent_text, weight_text
 
 __all__ = ["look_ahead", "problem_of"]
@@ -138,13 +139,17 @@ def _report(
             free = free_disk_bytes(out)
             left = next((problem.left for problem in lacking if problem.left is not None), None)
             if left is None or not left.runs:
-                check_destination(plan, out, overwrite=False, resume=left is not None)
+                check_destination(plan, out, overwrite=setup.overwrite, resume=left is not None)
+                taken = taken_output(plan, out, resume=left is not None)
+                if taken is not None:
+                    text = message_text(f"{out} is replaced when the merge is done: {taken.content}.")
+                    warnings.append(Problem(text, "Under another name, it stays.", "out"))
                 held = held_bytes(out) if left is not None else 0
                 warnings += _disk_warnings(out, free + held - plan.bytes_to_write)
         except (UnfinishedError, RunningError):  # another merge began, or ended, a moment ago
             errors += _left_in(setup)
         except OutputError as error:
-            errors.append(problem_of(error, setup, plan.recipe))
+            errors.append(_output_problem(error, setup, plan, out))
     devices = [CPU]
     try:
         devices = choose_devices(setup.device)
@@ -166,6 +171,18 @@ def _report(
         errors=tuple(errors),
         states=states,
     )
+
+
+def _output_problem(error: OutputError, setup: MergeSetup, plan: MergePlan, out: Path) -> Problem:
+    """Why there can be no output at `out`, and what can be done about it where something is there."""
+    problem = problem_of(error, setup, plan.recipe)
+    taken = taken_output(plan, out) if error.field == "out" else None
+    if taken is None:
+        return problem
+    if taken.refusal is not None:
+        return replace(problem, message=taken.refusal.message, hint=taken.refusal.hint, taken=taken)
+    text = message_text(f"{out} exists already: {taken.content}.")
+    return replace(problem, message=text, hint=None, taken=taken)
 
 
 def _left_in(setup: MergeSetup) -> tuple[Problem, ...]:

@@ -35,7 +35,7 @@ class OutputField(QWidget):
         space_label: how much is free where the folder would be.
 
     Signals:
-        changed(): the text changed.
+        changed(): the text changed, or whether what is there may be replaced.
     """
 
     changed = Signal()
@@ -45,12 +45,14 @@ class OutputField(QWidget):
         self._jobs = jobs
         self._job: FreeSpaceJob | None = None
         self._suggested = ""
+        self._overwritten = ""
         self.edit = _PathEdit()
         self.edit.setPlaceholderText("A folder that does not exist yet")
         name_field(
             self.edit,
             "Output folder",
-            "The merged model is written into this folder, which must not exist yet.",
+            "The merged model is written into this folder. One that exists is left alone, unless you press "
+            "Overwrite.",
         )
         self.choose_button = QPushButton("Choose…")
         self.choose_button.setAccessibleName("Choose where the output folder goes")
@@ -76,6 +78,17 @@ class OutputField(QWidget):
         """The folder, absolute; "" for none."""
         text = self.edit.text().strip()
         return os.path.abspath(os.path.expanduser(text)) if text else ""
+
+    @property
+    def overwrite(self) -> bool:
+        """Whether what is in that folder may be replaced; gone as soon as the text says another."""
+        return bool(self._overwritten)
+
+    def set_overwrite(self, folder: str) -> None:
+        """Let what is in `folder` be replaced, if that is the folder; "" for none."""
+        before, self._overwritten = self._overwritten, folder if folder == self.folder else ""
+        if self._overwritten != before:
+            self.changed.emit()
 
     def set_folder(self, folder: str) -> None:
         if folder != self.folder:
@@ -112,6 +125,8 @@ class OutputField(QWidget):
 
     @Slot()
     def _on_text_changed(self) -> None:
+        if self._overwritten != self.folder:
+            self._overwritten = ""
         self._timer.start()
         self.changed.emit()
 

@@ -144,6 +144,7 @@ class RecipePanel(QWidget):
             tokenizer_source=self._tokenizer,
             missing=self._missing,
             out=self.output.folder,
+            overwrite=self.output.overwrite,
             unread={**self.parameters.unread(), **self.seed.unread(), **self.precision.unread()},
         )
 
@@ -161,6 +162,7 @@ class RecipePanel(QWidget):
         self._missing = setup.missing
         self.seed.set_seed(setup.seed, setup.unread.get("seed"))
         self.output.set_folder(setup.out)
+        self.output.set_overwrite(setup.out if setup.overwrite else "")
         self.precision.apply(setup)
         self._show_others()
         self._applying = False

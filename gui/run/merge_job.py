@@ -133,6 +133,7 @@ class MergeJob(Job):
             out,
             device=setup.device,
             threads=setup.threads,
+            overwrite=setup.overwrite,
             resume=self._resume,
             progress=self._on_progress,
             on_tensor=self._on_tensor if draws else None,

@@ -190,7 +190,7 @@ class NumberEdit(QLineEdit):
         if not self.problem or self.unread is None:
             return
         painter = QPainter(self)
-        painter.fillRect(QRect(0, 0, GRID // 2, self.height()), ERROR)
+        painter.fillRect(QRect(0, self.height() - GRID // 4, self.width(), GRID // 4), ERROR)
         metrics = self.fontMetrics()
         room = self.width() - metrics.horizontalAdvance(self.text()) - 3 * GRID
         words = next((w for w in (f"! {self.unread.short}", "!") if metrics.horizontalAdvance(w) <= room), "")

@@ -42,6 +42,7 @@ from gui.window.layout import WindowLayout
 from gui.window.leftovers import Leftovers
 from gui.window.log_panel import LogPanel
 from gui.window.merger import Merger
+from gui.window.overwriting import Overwriting
 from gui.window.panels import Panels
 from gui.window.recipe_job import ReadRecipe
 from gui.window.recipes import Recipes
@@ -90,6 +91,7 @@ class MainWindow(QMainWindow):
         )
         self.recipes = Recipes(self.document, self._panels, self._jobs, self)
         self._leftovers = Leftovers(self._jobs, self)
+        self._overwriting = Overwriting(self.recipe.output, self)
         self._cancelling = Cancelling(self.merger, self)
         self._closing = Closing(self.merger, self._cancelling, self.recipes, self)
         self.layout_ = WindowLayout(self, self._panels)
@@ -113,6 +115,8 @@ class MainWindow(QMainWindow):
         self.preflight.show_requested.connect(self.show_problem)
         self.preflight.resume_requested.connect(self.resume_merge)
         self.preflight.removal_requested.connect(self._leftovers.ask_to_remove)
+        self.preflight.free_name_requested.connect(self._overwriting.use_free_name)
+        self.preflight.overwrite_requested.connect(self._overwriting.ask)
         self.preflight.wish_dropped.connect(self._note)
         self.pictures.built.connect(self.checker.warm_up)
         self.pictures.demo_requested.connect(self.recipes.open_demo)
@@ -222,7 +226,9 @@ class MainWindow(QMainWindow):
     @Slot(object)
     def _on_restored(self, setup: MergeSetup) -> None:
         """After undo or redo; an output folder that was written meanwhile is not suggested again."""
-        self._apply(replace(setup, out=str(free_name(Path(setup.out)))) if setup.out else setup)
+        if setup.out and setup.out != self._setup.out:
+            setup = replace(setup, out=str(free_name(Path(setup.out))))
+        self._apply(replace(setup, overwrite=setup.overwrite and self._setup.overwrite))  # that is asked for
 
     def _apply(self, setup: MergeSetup) -> None:
         """Set every field from `setup`."""
