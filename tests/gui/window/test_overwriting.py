@@ -152,7 +152,7 @@ def test_what_is_no_merge_is_not_offered_to_be_replaced(
         (out / "diary.txt").write_text("a diary")
     reason = type_out(qtbot, opened, str(out))
     assert reason is not None
-    assert list(links(opened))[0] == "Use mine-2"
+    assert next(iter(links(opened))) == "Use mine-2"
     assert "Overwrite…" not in links(opened)
     said = opened.preflight.problems.texts[0]
     if kind == "file":

@@ -163,7 +163,7 @@ def test_a_rule_is_added_by_typing(qtbot: QtBot, panel: RecipePanel) -> None:
 
 
 def test_layers_are_typed_and_come_back_from_a_file(qtbot: QtBot, panel: RecipePanel, tmp_path: Path) -> None:
-    panel.parameters.fields["resamples"].setValue(4)
+    panel.parameters.fields["resamples"].show_number(4)
     add(qtbot, panel, "layers 4-7", "8")
     add(qtbot, panel, "layers 9-11", "0, 6")
     rules = (*of_layers(4, 7), *of_layers(9, 11, (0, 6)))
@@ -246,7 +246,7 @@ def test_a_rule_for_all_tensors_says_that_it_leaves_the_field_none(qtbot: QtBot,
     add(qtbot, panel, "", "9")
     message = panel.rules.message_label
     assert message.text() == "Rule 1 is for all tensors: the n outside this table has no effect."
-    panel.parameters.fields["resamples"].setValue(5)
+    panel.parameters.fields["resamples"].show_number(5)
     assert read(panel).recipe().values_for(NAMES[0], 0.0)["resamples"] == 9
     choose(qtbot, panel, 0, Column.PARAMETER, "Weight")
     choose(qtbot, panel, 0, Column.MODEL, "run-2")

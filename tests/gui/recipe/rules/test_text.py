@@ -45,7 +45,11 @@ def test_where_a_rule_holds_is_typed(typed: str, where: str | Layers) -> None:
     [
         ("layers 4-12", TENSORS, "There is no layer 12: they are numbered from 0 to 11."),
         ("layers 7-4", TENSORS, "The first layer of a range comes before the last."),
-        ("layers 4, 6", TENSORS, "Write “layer 3”, “layers 4-7”, or a part of the tensors' names."),
+        (
+            "layers 4, 6",
+            TENSORS,
+            "Write “layer 3”, “layers 4-7” or “mlp, layers 4-7”; other layers are another rule.",
+        ),
         ("layer 3 of text.layers", TENSORS, "There are no layers of text.layers, only of model.layers."),
         (
             "layer 3",
