@@ -118,7 +118,7 @@ def problem_of(error: MergeError, setup: MergeSetup, recipe: Recipe | None = Non
         setup: what was asked for.
         recipe: what was made of it; None where the error is from making it.
     """
-    failure = Failure.of(error)
+    failure = Failure.of_setup(error)
     target, path = _place(error, setup, recipe)
     return Problem(failure.message, failure.hint, target, path)
 
