@@ -29,6 +29,7 @@ from gui.pictures.saver import PictureSaver
 from gui.preflight.checker import Checker
 from gui.preflight.panel import PreflightPanel
 from gui.preflight.report import PlanReport, Problem
+from gui.recipe.output_field import default_origin
 from gui.recipe.panel import RecipePanel
 from gui.run.panel import RunPanel, title_text
 from gui.run.result import MergeResult
@@ -379,6 +380,7 @@ class MainWindow(QMainWindow):
         self.recipe.setEnabled(not self.merging)
         self.preflight.set_merging(self.merging)
         self.recipes.set_merging(self.merging)
+        self.recipe.output.origin = default_origin(self.document.path)
         draws = self.recipe.method.draws is not None
         self.actions_.update(
             merging=self.merging,
