@@ -12,7 +12,7 @@ __all__ = ["Number", "NumberKind", "Unread", "number_text", "read_number"]
 Number = int | float
 
 _NUMBER = re.compile(r"[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:e[-+]?[0-9]+)?", re.IGNORECASE)
-_WHOLE = re.compile(r"[-+]?[0-9]+")
+_WHOLE = re.compile(r"([-+]?[0-9]+)(?:\.0*)?")
 _BEGINNING = re.compile(r"[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]*)?(?:e[-+]?)?", re.IGNORECASE)
 _NOT_FINITE = ("nan", "inf", "infinity")
 _MOST_DIGITS = 400
@@ -83,11 +83,12 @@ def read_number(typed: str, kind: NumberKind) -> Number | Unread | None:
         if point is not None:
             return unread(f"is written {point}: {_COMMA[kind.whole]}", f"write {point}")
         return unread(f"is {_wanted(kind)}, not “{text}”", "a whole number" if kind.whole else "not a number")
-    if kind.whole and _WHOLE.fullmatch(text) is None:
+    whole = _WHOLE.fullmatch(text)
+    if kind.whole and whole is None:
         return unread("is a whole number, written in digits only", "a whole number")
     if len(text) > _MOST_DIGITS:
         return unread("has too many digits", "too many digits")
-    number = int(text) if kind.whole else float(text)
+    number = int(whole[1]) if kind.whole and whole is not None else float(text)
     if abs(number) == float("inf"):
         return unread("is larger than any number that can be held", "too large")
     if number == 0 and re.search("[1-9]", re.split("e", text, flags=re.IGNORECASE)[0]):

@@ -145,7 +145,12 @@ class RecipePanel(QWidget):
             missing=self._missing,
             out=self.output.folder,
             overwrite=self.output.overwrite,
-            unread={**self.parameters.unread(), **self.seed.unread(), **self.precision.unread()},
+            unread={
+                **self.parameters.unread(),
+                **self.seed.unread(),
+                **self.precision.unread(),
+                **self.rules.unread(),
+            },
         )
 
     def apply(self, setup: MergeSetup) -> None:

@@ -9,9 +9,11 @@ from dataclasses import replace
 from core.checkpoint.names import layer_of
 from core.errors import RecipeError
 from core.methods import ParameterSpec, ParameterValue
+from gui.document.parameter_texts import number_kind
 from gui.failure import sentence
+from gui.numbers import Unread, read_number
 from gui.recipe.rules.rows import Layers, TensorNames
-from gui.words import number_from_text, weight_text
+from gui.words import weight_text
 
 __all__ = ["Refused", "value_problem", "value_text", "values_from_text", "where_from_text", "where_text"]
 
@@ -157,14 +159,11 @@ def _parts(text: str, spec: ParameterSpec) -> list[str]:
 
 
 def _number(text: str, spec: ParameterSpec) -> ParameterValue:
-    number = number_from_text(text)
-    if number is None:
-        raise Refused(f"“{text.strip()}” is no number." if text.strip() else "A number is missing.")
-    whole = spec.kind == "int" and number.is_integer()
-    problem = value_problem((int(number) if whole else number,), spec)
-    if problem is not None:
-        raise Refused(problem)
-    return int(number) if whole else number
+    read = read_number(text, number_kind(spec, "The value"))
+    assert read is not None  # it may not be left out
+    if isinstance(read, Unread):
+        raise Refused(read.sentence)
+    return read
 
 
 def value_problem(value: Sequence[ParameterValue], spec: ParameterSpec) -> str | None:

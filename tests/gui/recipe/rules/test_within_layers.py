@@ -147,7 +147,7 @@ def test_it_is_typed_saved_and_opened(qtbot: QtBot, window: MainWindow, models: 
     qtbot.keyClick(edit, Qt.Key.Key_Return)
     cells = [rules.model.index(0, column) for column in (Column.WHERE, Column.TENSORS)]
     qtbot.waitUntil(lambda: [cell.data() for cell in cells] == ["mlp, layers 1-2", "2"])
-    assert not rules.message_label.isVisible()
+    assert rules.message_label.text() == ""
     saved = tmp_path / "saved.yaml"
     assert window.recipes.save_to(saved)
     setup = setup_of_recipe(load_recipe(saved), MergeSetup("", None, (), 0))
