@@ -94,10 +94,10 @@ def read_number(typed: str, kind: NumberKind) -> Number | Unread | None:
     if number == 0 and re.search("[1-9]", re.split("e", text, flags=re.IGNORECASE)[0]):
         return unread("is so small that it would be 0", "too small")
     if kind.minimum is not None and number < kind.minimum:
-        least = f"at least {_bound(kind.minimum)}"
+        least = f"at least {_bound(kind.minimum, kind)}"
         return unread(f"is {least}", least, number)
     if kind.maximum is not None and number > kind.maximum:
-        most = f"at most {_bound(kind.maximum)}"
+        most = f"at most {_bound(kind.maximum, kind)}"
         return unread(f"is {most}", most, number)
     return number
 
@@ -117,11 +117,11 @@ def _with_point(text: str, kind: NumberKind) -> str | None:
 def _wanted(kind: NumberKind) -> str:
     what = "a whole number" if kind.whole else "a number"
     if kind.minimum is not None and kind.maximum is not None:
-        return f"{what} from {_bound(kind.minimum)} to {_bound(kind.maximum)}"
+        return f"{what} from {_bound(kind.minimum, kind)} to {_bound(kind.maximum, kind)}"
     if kind.minimum is not None:
-        return f"{what} of at least {_bound(kind.minimum)}"
-    return f"{what} of at most {_bound(kind.maximum)}" if kind.maximum is not None else what
+        return f"{what} of at least {_bound(kind.minimum, kind)}"
+    return f"{what} of at most {_bound(kind.maximum, kind)}" if kind.maximum is not None else what
 
 
-def _bound(value: Number) -> str:
-    return str(value) if isinstance(value, int) else weight_text(value)
+def _bound(value: Number, kind: NumberKind) -> str:
+    return number_text(int(value) if kind.whole else value, kind)

@@ -133,11 +133,11 @@ def _report(
     errors = list(lacking)
     warnings = list(_warnings(setup, plan))
     free = None
+    left = next((problem.left for problem in lacking if problem.left is not None), None)
     if setup.out:
         out = Path(setup.out).expanduser().absolute()
         try:
             free = free_disk_bytes(out)
-            left = next((problem.left for problem in lacking if problem.left is not None), None)
             if left is None or not left.runs:
                 check_destination(plan, out, overwrite=setup.overwrite, resume=left is not None)
                 taken = taken_output(plan, out, resume=left is not None)
@@ -149,7 +149,7 @@ def _report(
         except (UnfinishedError, RunningError):  # another merge began, or ended, a moment ago
             errors += _left_in(setup)
         except OutputError as error:
-            errors.append(_output_problem(error, setup, plan, out))
+            errors.append(_output_problem(error, setup, plan, out, resume=left is not None))
     devices = [CPU]
     try:
         devices = choose_devices(setup.device)
@@ -173,10 +173,12 @@ def _report(
     )
 
 
-def _output_problem(error: OutputError, setup: MergeSetup, plan: MergePlan, out: Path) -> Problem:
+def _output_problem(
+    error: OutputError, setup: MergeSetup, plan: MergePlan, out: Path, *, resume: bool
+) -> Problem:
     """Why there can be no output at `out`, and what can be done about it where something is there."""
     problem = problem_of(error, setup, plan.recipe)
-    taken = taken_output(plan, out) if error.field == "out" else None
+    taken = taken_output(plan, out, resume=resume) if error.field == "out" else None
     if taken is None:
         return problem
     if taken.refusal is not None:

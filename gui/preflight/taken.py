@@ -69,6 +69,7 @@ def _content(out: Path, *, ours: bool) -> str:
     if not files:
         return "an empty folder"
     size = bytes_text(sum(place.lstat().st_size for place in files if os.path.lexists(place)))
+    size = size.replace(" ", "\u00a0")  # a number stays with its unit
     many = "more than " if len(files) == _MOST_FILES else ""
     return f"{'a finished merge' if ours else 'other files'}, {many}{plural(len(files), 'file')}, {size}"
 

@@ -129,8 +129,9 @@ class OutputField(QWidget):
 
     def _show_below(self) -> None:
         """The whole path where the text is short for it, and the free space."""
-        in_short = self.folder and not os.path.isabs(self.edit.text().strip())
-        self.space_label.set_full_text(", ".join(filter(None, (in_short and self.folder, self._free))) or " ")
+        in_short = not os.path.isabs(self.edit.text().strip())
+        texts = (self.folder if in_short else "", self._free)
+        self.space_label.set_full_text(", ".join(filter(None, texts)) or " ")
 
     @Slot()
     def _on_text_changed(self) -> None:

@@ -147,7 +147,7 @@ class RecipePanel(QWidget):
             overwrite=self.output.overwrite,
             unread={
                 **self.parameters.unread(),
-                **self.seed.unread(),
+                **(self.seed.unread() if self.method.draws is not None else {}),
                 **self.precision.unread(),
                 **self.rules.unread(),
             },

@@ -214,6 +214,7 @@ class NumberField(QAbstractSpinBox):
     def __init__(self, kind: NumberKind, value: Number | None = None, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.edit = NumberEdit(kind, value)
+        self.edit.setObjectName("qt_spinbox_lineedit")  # as Qt calls its own, which has no name of its own
         self.setLineEdit(self.edit)
         self.edit.changed.connect(self.changed)
 

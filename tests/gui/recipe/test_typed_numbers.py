@@ -64,7 +64,7 @@ def test_a_number_is_read(typed: str, kind: NumberKind, value: float | None) -> 
         ("1e400", WEIGHT, "Weight is larger than any number that can be held."),
         ("1e-400", WEIGHT, "Weight is so small that it would be 0."),
         ("1_0", WEIGHT, "Weight is a number of at least 0, not “1_0”."),
-        ("5 TB", SIZE, "File size is a number of at least 0.001, not “5 TB”."),
+        ("5 TB", SIZE, "File size is a number of at least 0.001 GB, not “5 TB”."),
     ],
 )
 def test_why_something_is_no_number_is_said(typed: str, kind: NumberKind, sentence: str) -> None:
