@@ -18,20 +18,20 @@ from PySide6.QtCore import (
 from PySide6.QtGui import QFont, QGuiApplication, QPalette
 
 from core.checkpoint.model import model_names
-from core.errors import RecipeError
 from core.methods import METHODS, MethodSpec, ParameterSpec
 from core.text import one_line
 from gui.document.merge_setup import ModelChoice
-from gui.document.parameter_texts import help_text
+from gui.document.parameter_texts import help_text, number_kind
 from gui.failure import Failure, sentence
 from gui.models.known_models import KnownModels, State
 from gui.models.sub_models import SubModels
+from gui.numbers import Unread, read_number
 from gui.widgets.chips import model_chip
 from gui.widgets.dropped import what_is_dropped
 from gui.widgets.plain import tool_tip
 from gui.widgets.table_model import ROOT, Index, TableModel
 from gui.widgets.theme import ERROR, SUCCESS
-from gui.words import number_from_text, weight_text
+from gui.words import weight_text
 
 __all__ = ["ROWS_MIME_TYPE", "Column", "SubModelsModel"]
 
@@ -179,26 +179,36 @@ class SubModelsModel(TableModel):
         self.sub_models.set_weight(rows, weight)
         self._emit_changed()
 
-    def take_weight(self, rows: Iterable[int], text: str) -> bool:
-        """Set the weight that was typed, where it is one that the method takes. Whether it was."""
-        weight = number_from_text(text)
-        if weight is None or self.weight is None:
-            return False
-        try:
-            self.weight.check(weight, "the weight")
-        except RecipeError as error:
-            self.refused.emit(sentence(error.message))
-            return False
-        self.set_weight(rows, weight)
-        return True
+    def take_weight(self, rows: Iterable[int], text: str) -> None:
+        """Set the weight that was typed; what the method does not take stays as it is, and is marked."""
+        if self.weight is None:
+            return
+        read = read_number(text, number_kind(self.weight))
+        if isinstance(read, Unread):
+            self.sub_models.set_unread(rows, read)
+            self.refused.emit(read.sentence)
+            self._emit_changed()
+        elif read is not None:
+            self.set_weight(rows, float(read))
 
     def set_method(self, method: MethodSpec) -> None:
         """Ask for what `method` takes: weights or none, and how many models."""
         weight, least, most = _weight_of(method), method.least_models, method.most_models
         if (weight, least, most) != (self.weight, self.sub_models.least, self.sub_models.most):
             self.weight = weight
+            self._take_again()
             self.sub_models.limit(least, most)
             self._emit_changed()
+
+    def _take_again(self) -> None:
+        """What one method does not take as a weight, another may."""
+        for row, choice in enumerate(self.choices):
+            if choice.unread is not None and self.weight is not None:
+                read = read_number(choice.unread.text, number_kind(self.weight))
+                if isinstance(read, Unread):
+                    self.sub_models.set_unread([row], read)
+                elif read is not None:
+                    self.sub_models.set_weight([row], float(read))
 
     def set_folder(self, row: int, folder: Path) -> None:
         """Replace the model in `row`."""
@@ -256,7 +266,8 @@ class SubModelsModel(TableModel):
         if role == Qt.ItemDataRole.DisplayRole:
             return self._shown(row, column)
         if role == Qt.ItemDataRole.EditRole:
-            return weight_text(choice.weight) if column is Column.WEIGHT else self._shown(row, column)
+            typed = choice.unread if column is Column.WEIGHT else None
+            return self._shown(row, column) if typed is None else typed.text
         if role == Qt.ItemDataRole.CheckStateRole and column is Column.NAME:
             return Qt.CheckState.Checked if choice.enabled else Qt.CheckState.Unchecked
         if role == Qt.ItemDataRole.DecorationRole and column is Column.NAME:
@@ -272,7 +283,11 @@ class SubModelsModel(TableModel):
             return self._known.state(choice.folder).words
         if role == Qt.ItemDataRole.AccessibleDescriptionRole and column is Column.NAME:
             return self._part_text(row)
+        if role == Qt.ItemDataRole.FontRole and column is Column.WEIGHT and choice.unread is not None:
+            return _bold()
         if role == Qt.ItemDataRole.ForegroundRole:
+            if column is Column.WEIGHT and choice.unread is not None:
+                return ERROR
             if number is None:
                 return QGuiApplication.palette().brush(QPalette.ColorGroup.Disabled, QPalette.ColorRole.Text)
             if column is Column.STATE:
@@ -288,7 +303,8 @@ class SubModelsModel(TableModel):
             self.enable([index.row()], Qt.CheckState(value) == Qt.CheckState.Checked)
             return True
         if role == Qt.ItemDataRole.EditRole and index.column() == Column.WEIGHT:
-            return self.take_weight([index.row()], str(value))
+            self.take_weight([index.row()], str(value))
+            return True
         return False
 
     # -- dragging and dropping
@@ -328,7 +344,7 @@ class SubModelsModel(TableModel):
         if column is Column.NAME:
             return one_line(self.names[row])
         if column is Column.WEIGHT:
-            return weight_text(choice.weight)
+            return weight_text(choice.weight) if choice.unread is None else choice.unread.text.strip() or "?"
         problem = self.problem(row)
         if problem is not None and column in _FACTS:
             return self._reason(row, problem) if column is Column.PARAMETERS else ""
@@ -349,7 +365,8 @@ class SubModelsModel(TableModel):
     def _tool_tip(self, row: int) -> str:
         folder = self.choices[row].folder
         problem = self.problem(row)
-        lines = [str(folder), self._known.facts_text(folder)]
+        lines = [typed.sentence] if (typed := self.choices[row].unread) is not None else []
+        lines += [str(folder), self._known.facts_text(folder)]
         lines.append(problem.message if problem else self._known.state(folder).words)
         lines.append(self._part_text(row))
         return tool_tip("\n".join(filter(None, lines)))

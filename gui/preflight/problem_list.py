@@ -9,8 +9,9 @@ from PySide6.QtCore import QRect, Qt, Signal
 from PySide6.QtGui import QPainter, QPaintEvent, QPalette, QResizeEvent
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QScrollArea, QToolButton, QVBoxLayout, QWidget
 
+from core.text import cut
 from gui.preflight.report import Problem
-from gui.widgets.plain import PlainLabel, plain_lines
+from gui.widgets.plain import PlainLabel, menu_text, plain_lines
 from gui.widgets.theme import ERROR, GRID, accent_of
 
 __all__ = ["ProblemList"]
@@ -19,6 +20,10 @@ _MOST_LINES = 5
 """Of text that are in sight; beyond that the list scrolls."""
 
 _LEAST_LINES = 2
+
+
+_LONGEST_NAME = 24
+"""Characters of a name on a button."""
 
 
 class ProblemList(QScrollArea):
@@ -33,11 +38,14 @@ class ProblemList(QScrollArea):
         show_requested(object): "Show me" of a Problem was pressed.
         resume_requested(): an earlier merge is to be gone on with.
         removal_requested(object): what it left, a core.Leftover, is to be removed.
+        free_name_requested(object), overwrite_requested(object): what is to be done about a Taken output.
     """
 
     show_requested = Signal(object)
     resume_requested = Signal()
     removal_requested = Signal(object)
+    free_name_requested = Signal(object)
+    overwrite_requested = Signal(object)
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -94,6 +102,8 @@ class ProblemList(QScrollArea):
             row.show_requested.connect(self.show_requested)
             row.resume_requested.connect(self.resume_requested)
             row.removal_requested.connect(self.removal_requested)
+            row.free_name_requested.connect(self.free_name_requested)
+            row.overwrite_requested.connect(self.overwrite_requested)
             layout.addWidget(row)
         if not self._rows:
             label = PlainLabel(note)
@@ -130,11 +140,14 @@ class _Row(QFrame):
     Signals:
         show_requested(object): its button was pressed; carries the Problem.
         resume_requested(), removal_requested(object): as those of the list.
+        free_name_requested(object), overwrite_requested(object): as those of the list.
     """
 
     show_requested = Signal(object)
     resume_requested = Signal()
     removal_requested = Signal(object)
+    free_name_requested = Signal(object)
+    overwrite_requested = Signal(object)
 
     def __init__(self, problem: Problem, *, wrong: bool, in_the_way: str = "") -> None:
         """Args:
@@ -169,6 +182,18 @@ class _Row(QFrame):
             choices.addWidget(
                 self._add_link("Remove what it left…", problem, lambda: self.removal_requested.emit(left))
             )
+            choices.addStretch(1)
+            texts.addLayout(choices)
+        elif (taken := problem.taken) is not None:
+            choices = QHBoxLayout()
+            choices.setSpacing(GRID)
+            use = f"Use {menu_text(cut(taken.free.name, _LONGEST_NAME))}"
+            choices.addWidget(self._add_link(use, problem, lambda: self.free_name_requested.emit(taken)))
+            if taken.refusal is None:
+                overwrite = self._add_link(
+                    "Overwrite…", problem, lambda: self.overwrite_requested.emit(taken)
+                )
+                choices.addWidget(overwrite)
             choices.addStretch(1)
             texts.addLayout(choices)
         elif problem.target or problem.failure is not None:

@@ -144,13 +144,20 @@ class RecipePanel(QWidget):
             tokenizer_source=self._tokenizer,
             missing=self._missing,
             out=self.output.folder,
+            overwrite=self.output.overwrite,
+            unread={
+                **self.parameters.unread(),
+                **(self.seed.unread() if self.method.draws is not None else {}),
+                **self.precision.unread(),
+                **self.rules.unread(),
+            },
         )
 
     def apply(self, setup: MergeSetup) -> None:
         """Set every field; `changed` is emitted once, at the end. Rules that come with a recipe are shown."""
         self._applying = True
         self.method_box.setCurrentIndex(self.method_box.findData(setup.method))
-        self.parameters.set_values(setup.parameters)
+        self.parameters.set_values(setup.parameters, setup.unread)
         self.show_models(setup)
         had_rules = bool(self.rules.model.rows)
         self.rules.apply(setup)
@@ -158,8 +165,9 @@ class RecipePanel(QWidget):
             self.rules_fold.unfold(not had_rules)
         self._vocab, self._tokenizer = setup.vocab, setup.tokenizer_source
         self._missing = setup.missing
-        self.seed.set_seed(setup.seed)
+        self.seed.set_seed(setup.seed, setup.unread.get("seed"))
         self.output.set_folder(setup.out)
+        self.output.set_overwrite(setup.out if setup.overwrite else "")
         self.precision.apply(setup)
         self._show_others()
         self._applying = False
@@ -189,7 +197,7 @@ class RecipePanel(QWidget):
         """Draw `n` more times where a delta is zero, if that is something the method does."""
         draws = self.method.draws
         if draws is not None and draws.resamples is not None:
-            self.parameters.set_values(self.parameters.values() | {draws.resamples: n})
+            self.parameters.set_value(draws.resamples, n)
 
     def forget_values(self) -> None:
         """What the fields of other methods said belongs to another recipe."""

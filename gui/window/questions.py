@@ -10,11 +10,19 @@ from PySide6.QtWidgets import QMessageBox, QWidget
 from core import Leftover
 from core.recipe.keys import Obstacle
 from core.text import message_text, one_line
+from gui.preflight.taken import Taken
 from gui.widgets.messages import without_icons
 from gui.window.left_out import left_out_text
 from gui.words import percent_text
 
-__all__ = ["CancelQuestion", "ask_to_lose", "ask_to_overwrite", "ask_to_remove", "ask_to_save"]
+__all__ = [
+    "CancelQuestion",
+    "ask_to_lose",
+    "ask_to_overwrite",
+    "ask_to_remove",
+    "ask_to_replace",
+    "ask_to_save",
+]
 
 
 class CancelQuestion(QObject):
@@ -86,6 +94,24 @@ def ask_to_remove(parent: QWidget, left: Leftover, then: Callable[[], object]) -
     box.setDefaultButton(keep)
     box.setEscapeButton(keep)
     remove.clicked.connect(lambda: then())
+    box.open()
+
+
+def ask_to_replace(parent: QWidget, taken: Taken, then: Callable[[], object]) -> None:
+    """Do `then` if the next merge may replace what is in the place of its output."""
+    box = _box(
+        parent,
+        message_text(f"Overwrite {taken.out}?"),
+        message_text(
+            f"It holds {taken.content}. It stays as it is until the new merge is done, and is deleted then."
+        ),
+    )
+    overwrite = box.addButton("Overwrite it", QMessageBox.ButtonRole.DestructiveRole)
+    keep = box.addButton("Leave it there", QMessageBox.ButtonRole.RejectRole)
+    without_icons(box)
+    box.setDefaultButton(keep)
+    box.setEscapeButton(keep)
+    overwrite.clicked.connect(lambda: then())
     box.open()
 
 

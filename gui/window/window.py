@@ -29,6 +29,7 @@ from gui.pictures.saver import PictureSaver
 from gui.preflight.checker import Checker
 from gui.preflight.panel import PreflightPanel
 from gui.preflight.report import PlanReport, Problem
+from gui.recipe.output_field import default_origin
 from gui.recipe.panel import RecipePanel
 from gui.run.panel import RunPanel, title_text
 from gui.run.result import MergeResult
@@ -44,6 +45,7 @@ from gui.window.layout import WindowLayout
 from gui.window.leftovers import Leftovers
 from gui.window.log_panel import LogPanel
 from gui.window.merger import Merger
+from gui.window.overwriting import Overwriting
 from gui.window.panels import Panels
 from gui.window.recipe_job import ReadRecipe
 from gui.window.recipes import Recipes
@@ -94,6 +96,7 @@ class MainWindow(QMainWindow):
         self.recipes = Recipes(self.document, self._panels, places, self._jobs, self)
         self._leftovers = Leftovers(self._jobs, self)
         self._opener = FolderOpener(self)
+        self._overwriting = Overwriting(self.recipe.output, self)
         self._cancelling = Cancelling(self.merger, self)
         self._closing = Closing(self.merger, self._cancelling, self.recipes, self)
         self.layout_ = WindowLayout(self, self._panels)
@@ -117,6 +120,8 @@ class MainWindow(QMainWindow):
         self.preflight.show_requested.connect(self.show_problem)
         self.preflight.resume_requested.connect(self.resume_merge)
         self.preflight.removal_requested.connect(self._leftovers.ask_to_remove)
+        self.preflight.free_name_requested.connect(self._overwriting.use_free_name)
+        self.preflight.overwrite_requested.connect(self._overwriting.ask)
         self.preflight.wish_dropped.connect(self._note)
         self.pictures.built.connect(self.checker.warm_up)
         self.pictures.demo_requested.connect(self.recipes.open_demo)
@@ -229,7 +234,9 @@ class MainWindow(QMainWindow):
     @Slot(object)
     def _on_restored(self, setup: MergeSetup) -> None:
         """After undo or redo; an output folder that was written meanwhile is not suggested again."""
-        self._apply(replace(setup, out=str(free_name(Path(setup.out)))) if setup.out else setup)
+        if setup.out and setup.out != self._setup.out:
+            setup = replace(setup, out=str(free_name(Path(setup.out))))
+        self._apply(replace(setup, overwrite=setup.overwrite and self._setup.overwrite))  # that is asked for
 
     def _apply(self, setup: MergeSetup) -> None:
         """Set every field from `setup`."""
@@ -381,6 +388,7 @@ class MainWindow(QMainWindow):
         self.preflight.set_merging(self.merging)
         self.recipes.set_merging(self.merging)
         self.history.set_merging(self.merging)
+        self.recipe.output.origin = default_origin(self.document.path)
         draws = self.recipe.method.draws is not None
         self.actions_.update(
             merging=self.merging,

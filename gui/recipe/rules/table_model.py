@@ -52,7 +52,8 @@ _TITLES = {
 _HELP = {
     Column.PARAMETER: "The parameter that is different for some tensors",
     Column.MODEL: "The sub-model whose value it is, or all",
-    Column.WHERE: "A part of the tensors' names, such as mlp; or layer 3, layers 4-7; empty for all tensors",
+    Column.WHERE: "A part of the tensors' names, such as mlp; layer 3 or layers 4-7; or both, such as "
+    "mlp, layers 4-7; empty for all tensors",
     Column.VALUE: "A number; or several, such as 0.2, 0.8: a gradient from the first layer to the last",
     Column.TENSORS: "How many tensors it is for; ! marks a rule that does nothing, or cannot be used",
 }
