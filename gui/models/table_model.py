@@ -22,7 +22,7 @@ from core.methods import METHODS, MethodSpec, ParameterSpec
 from core.text import one_line
 from gui.document.merge_setup import ModelChoice
 from gui.document.parameter_texts import help_text, number_kind
-from gui.failure import Failure, sentence
+from gui.failure import Failure
 from gui.models.known_models import KnownModels, State
 from gui.models.sub_models import SubModels
 from gui.numbers import Unread, read_number

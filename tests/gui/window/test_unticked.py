@@ -19,5 +19,5 @@ def test_what_is_there_is_to_be_ticked_and_not_added(qtbot: QtBot, window: MainW
     def said() -> list[str]:
         return [label.text() for label in window.pictures.findChildren(QLabel) if label.isVisible()]
 
-    qtbot.waitUntil(lambda: any(text.startswith("Tick a sub-model") for text in said()))
+    qtbot.waitUntil(lambda: any(text.startswith("Tick the models") for text in said()))
     assert not any(text.startswith("Add the models") for text in said())
