@@ -177,6 +177,13 @@ class DetailView(QTableView):
         frame = 2 * self.frameWidth() + GRID
         return QSize(header.length() + frame, header.height() + rows.length() + frame)
 
+    def show_columns(self) -> None:
+        """Leave out the columns in which nothing is known of any sub-model."""
+        model = self.model()
+        for column in Column:
+            cells = (model.index(row, column).data() for row in range(model.rowCount()))
+            self.setColumnHidden(column, column is not Column.NAME and not any(cells))
+
     def fit_columns(self) -> None:
         """As wide as names and numbers need."""
         model, measure = self.model(), self.fontMetrics()

@@ -10,6 +10,7 @@ from PySide6.QtGui import QColor
 
 from core.deltas.statistics import LOWEST_EXPONENT, DeltaStatistics
 from core.units import share_text
+from gui.pictures.margins import with_margins
 from gui.pictures.plot import Plot
 from gui.widgets.theme import accent_of
 
@@ -56,7 +57,7 @@ class HistogramPlot(Plot):
             step.setData(self._edges, shares[number, first:last])
         low, high = int(self._edges[0]), int(self._edges[-1])
         self.getPlotItem().getAxis("bottom").setTicks([_powers(low, high)])
-        self.set_home((low - 0.3, high + 0.3), (0.0, 1.08 * float(shares.max()) or 1.0))
+        self.set_home((low - 0.3, high + 0.3), with_margins(0.0, 1.08 * float(shares.max()) or 1.0))
 
     def text_of(self, exponent: int) -> str:
         """The shares between two powers of two."""

@@ -22,8 +22,9 @@ from gui.pictures.plot import Plot
 from gui.pictures.selection import Selection
 from gui.pictures.shown import Shown
 from gui.pictures.table import Table
+from gui.pictures.wrapped import WrappedLabel
 from gui.widgets.fields import defer_to_window
-from gui.widgets.plain import PlainLabel
+from gui.widgets.plain import PlainLabel, tool_tip
 from gui.widgets.theme import GRID, heading, model_colour, secondary
 
 __all__ = ["Legend", "Picture", "choice"]
@@ -45,7 +46,7 @@ class Picture(QWidget):
         controls: the layout to the right of the heading.
         body: where the plots are.
         built: whether they were made.
-        read_out: the line below them, for what is pointed at or selected.
+        read_out: the words below them, for what is pointed at or selected.
     """
 
     file_name = ""
@@ -60,11 +61,13 @@ class Picture(QWidget):
         self.setBackgroundRole(QPalette.ColorRole.Base)
         self.setAccessibleName(self.title)
         self._heading = heading(self.title)
+        self._heading.setMinimumWidth(8 * GRID)
         self._controls = QWidget()
         self.controls = QHBoxLayout(self._controls)
         self.controls.setContentsMargins(0, 0, 0, 0)
         self.controls.setSpacing(GRID)
-        self.explanation = _line("")
+        self.explanation = WrappedLabel()
+        self.explanation.setAlignment(Qt.AlignmentFlag.AlignTop)
         secondary(self.explanation)
         self.body = QWidget()
         self._sentence = _line("")
@@ -73,18 +76,19 @@ class Picture(QWidget):
         self._stack = QStackedLayout()
         self._stack.addWidget(self.body)
         self._stack.addWidget(self._sentence)
-        self.read_out = _line(" ")
+        self.read_out = WrappedLabel()
+        self.read_out.setAlignment(Qt.AlignmentFlag.AlignTop)
         self._source = _line("")
         secondary(self._source)
         self._source.hide()
-        top = QHBoxLayout()
-        top.setSpacing(GRID)
-        top.addWidget(self._heading, 1)
-        top.addWidget(self._controls)
+        self._top = QHBoxLayout()
+        self._top.setSpacing(GRID)
+        self._top.addWidget(self._heading, 1)
+        self._top.addWidget(self._controls)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(2 * GRID, GRID, 2 * GRID, GRID)
         layout.setSpacing(GRID // 2)
-        layout.addLayout(top)
+        layout.addLayout(self._top)
         layout.addWidget(self.explanation)
         layout.addLayout(self._stack, 1)
         layout.addWidget(self.read_out)
@@ -123,7 +127,11 @@ class Picture(QWidget):
         """Show something else, at once or as soon as the picture can be seen."""
         before, self.shown = self.shown, shown
         self._source.setText(self.source)
-        if shown.findings is None or shown.findings is not before.findings:
+        if (
+            shown.findings is None
+            or shown.findings is not before.findings
+            or shown.activity != before.activity
+        ):
             self.refresh()
 
     def refresh(self) -> None:
@@ -189,14 +197,20 @@ class Picture(QWidget):
         for widget in below:
             column.addWidget(widget)
 
+    def put_controls_below(self, below: bool) -> None:
+        """Where the controls are: below the heading, or beside it where both have room."""
+        directions = QHBoxLayout.Direction
+        self._top.setDirection(directions.TopToBottom if below else directions.LeftToRight)
+
     def read(self, text: str) -> None:
         """Say what is pointed at or selected, also to those who do not see it."""
-        self.read_out.setText(text or " ")
+        self.read_out.setText(text)
         self.setAccessibleDescription(text)
 
     def set_title(self, title: str) -> None:
         """Another heading."""
         self._heading.setText(title)
+        self._heading.setToolTip(tool_tip(title))
         self.setAccessibleName(title)
 
     def say(self, text: str) -> None:

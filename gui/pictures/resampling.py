@@ -212,7 +212,7 @@ class ResamplingPicture(Picture):
         at = share_text(float(left[flat]))
         return (
             f"{first} with n = 0, {at} with n = {flat}, {last} with n = 20. "
-            f"From n = {flat} on, each resample moves less than 0.5 % of the parameters."
+            f"From n = {flat} on, each resample moves less than 0.5 %."
         )
 
     @Slot(object)

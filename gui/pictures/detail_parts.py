@@ -1,0 +1,88 @@
+"""The parts of the detail, placed by the shape of the room that there is."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import Qt, Slot
+from PySide6.QtGui import QResizeEvent
+from PySide6.QtWidgets import QSplitter
+
+from gui.pictures.detail_model import DetailView
+from gui.pictures.part_plots import PartPlots
+from gui.pictures.tensor_map import TensorMap
+from gui.widgets.theme import GRID
+
+__all__ = ["DetailParts"]
+
+_MOST = (1 << 24) - 1
+"""Pixels; Qt's QWIDGETSIZE_MAX."""
+
+_TALL = 1.1
+"""Of the height to the width: from there on the parts stand below each other."""
+
+_TABLE_WIDE, _TABLE_TALL = 0.5, 0.4
+"""The most of the room that the numbers take, beside the plots and above them."""
+
+_HINT_WIDTH, _HINT_HEIGHT = 22 * GRID, 12 * GRID
+"""What the sentence takes that stands where there is no map."""
+
+_LEAST = 20 * GRID, 13 * GRID, 15 * GRID
+"""Widths of the parts while they stand beside each other."""
+
+
+class DetailParts(QSplitter):
+    """Numbers, plots and map, beside each other in a low and wide room and below each other in a tall one.
+
+    The numbers take what they need and no more, and a map that there is not a few lines; the plots have the
+    rest. What the user moved stays until the shape of the room, the numbers or the map are others.
+    """
+
+    def __init__(self, table: DetailView, plots: PartPlots, map_: TensorMap) -> None:
+        super().__init__(Qt.Orientation.Horizontal)
+        self._table, self._plots, self._map = table, plots, map_
+        self._moved = self._printed = False
+        self._arranged: tuple[object, ...] = ()
+        self.setChildrenCollapsible(False)
+        self.setHandleWidth(GRID)
+        for part in (table, plots, map_):
+            self.addWidget(part)
+        self.splitterMoved.connect(self._on_moved)
+
+    @property
+    def is_tall(self) -> bool:
+        return self.orientation() == Qt.Orientation.Vertical
+
+    def arrange(self) -> None:
+        """Give each part its room."""
+        tall = not self._printed and self.height() > _TALL * self.width()
+        table, has_map = self._table.size_of_all, self._map.shows_map
+        arranged = tall, has_map, table
+        if arranged != self._arranged:
+            self._arranged, self._moved = arranged, False
+            self.setOrientation(Qt.Orientation.Vertical if tall else Qt.Orientation.Horizontal)
+            for part, least in zip((self._table, self._plots, self._map), _LEAST, strict=True):
+                part.setMinimumWidth(0 if tall else least)
+            self._table.setMaximumSize(*((_MOST, table.height()) if tall else (table.width(), _MOST)))
+            hint = (_MOST, _HINT_HEIGHT) if tall else (_HINT_WIDTH, _MOST)
+            self._map.setMaximumSize(*((_MOST, _MOST) if has_map else hint))
+        if not self._moved:
+            self._divide(tall)
+
+    def print_beside(self) -> None:
+        """Keep the parts beside each other: paper is as wide as they need."""
+        self._printed = True
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        self.arrange()
+
+    def _divide(self, tall: bool) -> None:
+        room = (self.height() if tall else self.width()) - 2 * self.handleWidth()
+        whole = self._table.size_of_all
+        numbers = min(whole.height(), _TABLE_TALL * room) if tall else min(whole.width(), _TABLE_WIDE * room)
+        rest = room - numbers
+        map_ = rest / 2 if self._map.shows_map else _HINT_HEIGHT if tall else _HINT_WIDTH
+        self.setSizes([round(size) for size in (numbers, rest - map_, map_)])
+
+    @Slot()
+    def _on_moved(self) -> None:
+        self._moved = True

@@ -1,0 +1,97 @@
+"""Sentences above and below pictures, in room of their own: what is said never moves what is shown."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import QEvent, QPoint, QSize, Qt
+from PySide6.QtGui import QPainter, QPaintEvent, QResizeEvent, QTextLayout, QTextOption
+from PySide6.QtWidgets import QSizePolicy, QWidget
+
+from gui.widgets.plain import PlainLabel, tool_tip
+from gui.widgets.theme import GRID
+
+__all__ = ["WrappedLabel"]
+
+_LINE_OF_CHARACTERS = 140
+"""A label as wide as that has one line, a narrower one two: nearly all sentences fit."""
+
+
+class WrappedLabel(PlainLabel):
+    """Text in one or two lines, whose height depends on the width only and not on the text.
+
+    What fits into no two lines ends in "…", and the tool tip has all of it.
+    """
+
+    def __init__(self, parent: QWidget | None = None, *, lines: int | None = None) -> None:
+        """`lines` are there at every width; None for as many as the width asks for."""
+        super().__init__("", parent)
+        self._lines = lines
+        self.setMinimumWidth(8 * GRID)
+        self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        self._reserve()
+
+    def setText(self, text: str) -> None:
+        super().setText(text)
+        self._say_all()
+
+    def sizeHint(self) -> QSize:
+        return QSize(self.minimumWidth(), self.minimumHeight())
+
+    @property
+    def shown_lines(self) -> list[str]:
+        """What can be read, line by line."""
+        measure, text = self.fontMetrics(), self.text()
+        shown: list[str] = []
+        while text and len(shown) < self.lines:
+            last = len(shown) + 1 == self.lines
+            line = text if last else _first_line(text, self)
+            shown.append(measure.elidedText(line.strip(), Qt.TextElideMode.ElideRight, self.width()))
+            text = text[len(line) :]
+        return shown
+
+    @property
+    def lines(self) -> int:
+        """For how many there is room."""
+        if self._lines is not None:
+            return self._lines
+        return 1 if self.width() >= _LINE_OF_CHARACTERS * self.fontMetrics().averageCharWidth() else 2
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        self._reserve()
+        self._say_all()
+
+    def changeEvent(self, event: QEvent) -> None:
+        super().changeEvent(event)
+        if event.type() == QEvent.Type.FontChange:
+            self._reserve()
+            self._say_all()
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        painter = QPainter(self)
+        painter.setPen(self.palette().color(self.foregroundRole()))
+        measure = self.fontMetrics()
+        lines = self.shown_lines
+        centred = bool(self.alignment() & Qt.AlignmentFlag.AlignVCenter)
+        top = (self.height() - len(lines) * measure.lineSpacing()) // 2 if centred else 0
+        for number, line in enumerate(lines):
+            painter.drawText(QPoint(0, top + number * measure.lineSpacing() + measure.ascent()), line)
+
+    def _reserve(self) -> None:
+        self.setFixedHeight(self.lines * self.fontMetrics().lineSpacing())
+
+    def _say_all(self) -> None:
+        cut = any(line.endswith("…") for line in self.shown_lines) and not self.text().endswith("…")
+        self.setToolTip(tool_tip(self.text()) if cut else "")
+
+
+def _first_line(text: str, label: WrappedLabel) -> str:
+    """As much of `text` as goes into one line, up to the end of a word where there is one."""
+    layout = QTextLayout(text, label.font())
+    option = QTextOption()
+    option.setWrapMode(QTextOption.WrapMode.WrapAtWordBoundaryOrAnywhere)
+    layout.setTextOption(option)
+    layout.beginLayout()
+    line = layout.createLine()
+    line.setLineWidth(label.width())
+    layout.endLayout()
+    return text[: max(1, line.textLength())]
