@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from PySide6.QtCore import Signal, Slot
+from PySide6.QtCore import QSize, Signal, Slot
 from PySide6.QtGui import QResizeEvent
-from PySide6.QtWidgets import QWidget
+from PySide6.QtWidgets import QLayout, QWidget
 
 from core.deltas.findings import Findings, Part
 from core.deltas.tensor_view import TensorView
@@ -31,6 +31,8 @@ _MOST_TENSORS = 1000
 """More are not offered one by one: select a layer or a cell first."""
 
 _NOTHING = "The numbers of what you select in a picture are here, as soon as the models were looked at."
+
+_LEAST_SIZE = 40 * GRID, 20 * GRID
 
 _NARROW = 72 * GRID
 """Of less width, the fields stand below the heading."""
@@ -74,6 +76,9 @@ class DetailPicture(Picture):
         self.plot_field = choice("Which picture is shown", PART_PLOTS)
         self.controls.addWidget(self.tensor_field)
         self.controls.addWidget(self.plot_field)
+        layout = self.layout()
+        assert layout is not None
+        layout.setSizeConstraint(QLayout.SizeConstraint.SetNoConstraint)  # see minimumSizeHint
         self.read_out.hide()  # the explanation gives way to it: a low dock has no room for both
         self.tensor_field.activated.connect(self.refresh)
 
@@ -123,7 +128,7 @@ class DetailPicture(Picture):
         self._said = summary_of(shown, view, self.shown.merge)
         self.plots.show_part(shown, findings.models, selected.model)
         self.map.show_view(view, selected.model)
-        self.parts.arrange()
+        self._arrange()
         self.read("")
 
     def tables(self) -> Sequence[Table]:
@@ -205,17 +210,29 @@ class DetailPicture(Picture):
     def tell(self, text: str) -> None:
         """There is no map, and why."""
         self.map.say(text)
+        self._arrange()
 
     @Slot(object)
     def offer_to_look(self, size_bytes: int) -> None:
         """It takes a while to read so much: ask first."""
         self.map.offer(size_bytes)
+        self._arrange()
+
+    def minimumSizeHint(self) -> QSize:
+        """What it takes in its narrowest shape, and not in the one that it has."""
+        return QSize(*_LEAST_SIZE)
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         super().resizeEvent(event)
         narrow = self.width() < _NARROW
         self.put_controls_below(narrow)
+        self.explanation.set_lines(4 if narrow and self.height() > self.width() else None)
         self.tensor_field.setMinimumContentsLength(_NAME_LENGTH // 2 if narrow else _NAME_LENGTH)
+
+    def _arrange(self) -> None:
+        """More or less is shown: give each part its room."""
+        if self.built:
+            self.parts.arrange()
 
     def _forget(self) -> None:
         """Say that nothing is known, and keep nothing of what was."""

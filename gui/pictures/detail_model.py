@@ -9,7 +9,7 @@ from math import isfinite
 from typing import Any
 
 from PySide6.QtCore import QSize, Qt
-from PySide6.QtGui import QStandardItem, QStandardItemModel
+from PySide6.QtGui import QResizeEvent, QStandardItem, QStandardItemModel
 from PySide6.QtWidgets import QAbstractItemView, QTableView
 
 from core.deltas.findings import Part
@@ -163,6 +163,7 @@ class DetailView(QTableView):
         header = self.horizontalHeader()
         header.setHighlightSections(False)
         header.setMinimumSectionSize(0)
+        self.setHorizontalScrollMode(QAbstractItemView.ScrollMode.ScrollPerItem)
         self.fit_columns()
 
     @property
@@ -175,7 +176,8 @@ class DetailView(QTableView):
         """What it takes to show every row and column."""
         header, rows = self.horizontalHeader(), self.verticalHeader()
         frame = 2 * self.frameWidth() + GRID
-        return QSize(header.length() + frame, header.height() + rows.length() + frame)
+        width = sum(self._width_of(column) for column in self._shown_columns)
+        return QSize(width + frame, header.height() + rows.length() + frame)
 
     def show_columns(self) -> None:
         """Leave out the columns in which nothing is known of any sub-model."""
@@ -185,13 +187,31 @@ class DetailView(QTableView):
             self.setColumnHidden(column, column is not Column.NAME and not any(cells))
 
     def fit_columns(self) -> None:
-        """As wide as names and numbers need."""
-        model, measure = self.model(), self.fontMetrics()
-        for column in Column:
-            title = measure.horizontalAdvance(model.headerData(column, Qt.Orientation.Horizontal))
-            widest = measure.horizontalAdvance(_WIDEST.get(column, _WIDEST_NUMBER))
-            self.horizontalHeader().resizeSection(column, max(title, widest) + _ROOM)
-        self.resizeColumnToContents(Column.NAME)
+        """As wide as names and numbers need; where not all have room, no number is cut at the edge."""
+        room, columns = self.viewport().width(), self._shown_columns
+        widths = {column: self._width_of(column) for column in columns}
+        if sum(widths.values()) > room:
+            whole = [sum(list(widths.values())[:count]) for count in range(2, len(columns))]
+            widths[Column.NAME] += min((room - width for width in whole if width <= room), default=0)
+        for column, width in widths.items():
+            self.horizontalHeader().resizeSection(column, width)
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        self.fit_columns()
+
+    @property
+    def _shown_columns(self) -> list[Column]:
+        return [column for column in Column if not self.isColumnHidden(column)]
+
+    def _width_of(self, column: Column) -> int:
+        """What a column needs, in pixels."""
+        measure = self.fontMetrics()
+        title = measure.horizontalAdvance(self.model().headerData(column, Qt.Orientation.Horizontal))
+        widest = measure.horizontalAdvance(_WIDEST.get(column, _WIDEST_NUMBER))
+        if column is Column.NAME:
+            widest = max(widest, self.sizeHintForColumn(column) - _ROOM)
+        return max(title, widest) + _ROOM
 
 
 def _item(number: int, column: Column) -> QStandardItem:

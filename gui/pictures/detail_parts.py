@@ -22,8 +22,8 @@ _TALL = 1.1
 _TABLE_WIDE, _TABLE_TALL = 0.5, 0.4
 """The most of the room that the numbers take, beside the plots and above them."""
 
-_HINT_WIDTH, _HINT_HEIGHT = 22 * GRID, 12 * GRID
-"""What the sentence takes that stands where there is no map."""
+_HINT_WIDTH, _HINT_HEIGHT, _OFFER_HEIGHT = 22 * GRID, 6 * GRID, 12 * GRID
+"""What the sentence takes that stands where there is no map, and the height with a button below it."""
 
 _LEAST = 20 * GRID, 13 * GRID, 15 * GRID
 """Widths of the parts while they stand beside each other."""
@@ -53,16 +53,17 @@ class DetailParts(QSplitter):
 
     def arrange(self) -> None:
         """Give each part its room."""
-        tall = not self._printed and self.height() > _TALL * self.width()
-        table, has_map = self._table.size_of_all, self._map.shows_map
-        arranged = tall, has_map, table
+        narrow = self.width() < max(sum(_LEAST), self.height() / _TALL)
+        tall = narrow and not self._printed
+        table, has_map, hint_height = self._table.size_of_all, self._map.shows_map, self._hint_height
+        arranged = tall, has_map, hint_height, table
         if arranged != self._arranged:
             self._arranged, self._moved = arranged, False
             self.setOrientation(Qt.Orientation.Vertical if tall else Qt.Orientation.Horizontal)
             for part, least in zip((self._table, self._plots, self._map), _LEAST, strict=True):
                 part.setMinimumWidth(0 if tall else least)
             self._table.setMaximumSize(*((_MOST, table.height()) if tall else (table.width(), _MOST)))
-            hint = (_MOST, _HINT_HEIGHT) if tall else (_HINT_WIDTH, _MOST)
+            hint = (_MOST, hint_height) if tall else (_HINT_WIDTH, _MOST)
             self._map.setMaximumSize(*((_MOST, _MOST) if has_map else hint))
         if not self._moved:
             self._divide(tall)
@@ -75,12 +76,16 @@ class DetailParts(QSplitter):
         super().resizeEvent(event)
         self.arrange()
 
+    @property
+    def _hint_height(self) -> int:
+        return _HINT_HEIGHT if self._map.look_button.isHidden() else _OFFER_HEIGHT
+
     def _divide(self, tall: bool) -> None:
         room = (self.height() if tall else self.width()) - 2 * self.handleWidth()
         whole = self._table.size_of_all
         numbers = min(whole.height(), _TABLE_TALL * room) if tall else min(whole.width(), _TABLE_WIDE * room)
         rest = room - numbers
-        map_ = rest / 2 if self._map.shows_map else _HINT_HEIGHT if tall else _HINT_WIDTH
+        map_ = rest / 2 if self._map.shows_map else self._hint_height if tall else _HINT_WIDTH
         self.setSizes([round(size) for size in (numbers, rest - map_, map_)])
 
     @Slot()

@@ -109,9 +109,12 @@ class DrawsPlot(Plot):
         size = self.view.size()
         pixel = (right - left) / max(size.width(), 1.0)
         places = [at for _, at in self._marked]
+        line = self.n_text.boundingRect().height() / max(size.height(), 1.0)
+        step = max(0.12, line)
+        first = min(max(self._top, line / 2 + step * (len(places) - 1)), 1 - line / 2)
         for row, (text, at) in enumerate(self._marked):
             width = pixel * text.boundingRect().width()
-            height = self._top - row * max(0.12, text.boundingRect().height() / max(size.height(), 1.0))
+            height = first - row * step
             room = {0: right - at - width, 1: at - left - width}  # to the right of the line, to its left
             away = 1 if at < max(places) else 0
             text.setAnchor((away if room[away] >= 0 else int(room[1] > room[0]), 0.5))

@@ -12,12 +12,12 @@ from PySide6.QtWidgets import QGridLayout, QWidget
 
 from core.deltas.findings import Part
 from core.units import share_text
+from gui.pictures.agreement_scale import likeness_scale
 from gui.pictures.columns_plot import ColumnsPlot
 from gui.pictures.draws_plot import DrawsPlot, text_of_draw
 from gui.pictures.heat_map import HeatMap, without_diagonal
 from gui.pictures.histogram_plot import HistogramPlot
 from gui.pictures.plot import Plot
-from gui.pictures.scales import cosine_scale
 from gui.pictures.texts import pair_text
 from gui.widgets.theme import GRID, accent_of, model_colour
 
@@ -176,7 +176,7 @@ class PartPlots(QWidget):
             cosines = without_diagonal(part.details.cosine.value)
         numbers = [str(number + 1) for number in range(models)]
         colours = [model_colour(number) for number in range(models)]
-        self.pairs.show_cells(cosines, numbers, numbers, cosine_scale(cosines), discs=colours)
+        self.pairs.show_cells(cosines, numbers, numbers, likeness_scale(cosines), write=True, discs=colours)
         self.pairs.select(None, self._model)
 
     def _tell(self, thing: object, words: object) -> None:

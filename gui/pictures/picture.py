@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence, Set
 
 from PySide6.QtCore import QEvent, Qt
-from PySide6.QtGui import QPalette, QRegion, QShowEvent
+from PySide6.QtGui import QPalette, QRegion, QResizeEvent, QShowEvent
 from PySide6.QtWidgets import (
     QComboBox,
     QHBoxLayout,
@@ -30,7 +30,11 @@ from gui.widgets.theme import GRID, heading, model_colour, secondary
 __all__ = ["Legend", "Picture", "choice"]
 
 _MOST_IN_LEGEND = 60
-_MOST_ON_SCREEN = 10
+_LONGEST_NAME = 40
+"""Characters of a name in a legend; the tool tip has all of a longer one."""
+
+_LEGEND_SHARE = 0.12
+"""Of the height of a picture that a legend may take on the screen."""
 
 
 class Picture(QWidget):
@@ -69,7 +73,7 @@ class Picture(QWidget):
         self.explanation = WrappedLabel()
         self.explanation.setAlignment(Qt.AlignmentFlag.AlignTop)
         secondary(self.explanation)
-        self.body = QWidget()
+        self.body = _Body()
         self._sentence = _line("")
         self._sentence.setAlignment(Qt.AlignmentFlag.AlignCenter)
         secondary(self._sentence)
@@ -251,31 +255,57 @@ def choice(name: str, texts: Sequence[str]) -> QComboBox:
     return field
 
 
+class _Body(QWidget):
+    """Where the plots are, with legends that come and go with the room for them."""
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        for legend in self.findChildren(Legend):
+            legend.fit()
+
+
 class Legend(QLabel):
-    """The sub-models with their colours. Many of them take their room only on paper: the list of models has
-    the same colours."""
+    """The sub-models with their colours. Where they would take too much of the room they are there only on
+    paper: the list of models has the same colours."""
 
     def __init__(self) -> None:
         super().__init__()
-        self._many = False
         self.setTextFormat(Qt.TextFormat.RichText)
         self.setWordWrap(True)
+        self.setMinimumWidth(8 * GRID)
         secondary(self)
 
     def show_models(self, models: Sequence[str], marked: Set[int] = frozenset()) -> None:
         """Name `models`; those that are `marked` stand out."""
         shown = []
         for number, name in enumerate(models[:_MOST_IN_LEGEND]):
-            text = f"<b>{_escaped(name)}&nbsp;!</b>" if number in marked else _escaped(name)
+            short = _escaped(_shortened(name))
+            text = f"<b>{short}&nbsp;!</b>" if number in marked else short
             shown.append(f'<span style="color:{model_colour(number).name()}">■</span>&nbsp;{text}')
         if len(models) > _MOST_IN_LEGEND:
             shown.append(f"and {len(models) - _MOST_IN_LEGEND} more")
         self.setText("&ensp; ".join(shown))
-        self._many = len(models) > _MOST_ON_SCREEN
-        self.set_printing(False)
+        cut = [name for name in models[:_MOST_IN_LEGEND] if _shortened(name) != name]
+        self.setToolTip(tool_tip("\n".join(cut)))
+        self.fit()
+
+    def fit(self) -> None:
+        """Show it where it leaves the plots enough room."""
+        above = self.parentWidget()
+        if above is not None:
+            self.setVisible(self.heightForWidth(above.width()) <= _LEGEND_SHARE * above.height())
 
     def set_printing(self, printing: bool) -> None:
-        self.setVisible(printing or not self._many)
+        if printing:
+            self.show()
+        else:
+            self.fit()
+
+
+def _shortened(name: str) -> str:
+    """Without its middle where it is long."""
+    half = _LONGEST_NAME // 2
+    return name if len(name) <= _LONGEST_NAME else f"{name[: half - 1]}…{name[-half:]}"
 
 
 def _escaped(name: str) -> str:

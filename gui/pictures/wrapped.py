@@ -11,14 +11,14 @@ from gui.widgets.theme import GRID
 
 __all__ = ["WrappedLabel"]
 
-_LINE_OF_CHARACTERS = 140
+_LINE_OF_CHARACTERS = 190
 """A label as wide as that has one line, a narrower one two: nearly all sentences fit."""
 
 
 class WrappedLabel(PlainLabel):
-    """Text in one or two lines, whose height depends on the width only and not on the text.
+    """Text in one line or a few, whose height depends on the width only and not on the text.
 
-    What fits into no two lines ends in "…", and the tool tip has all of it.
+    What does not fit ends in "…", and the tool tip has all of it.
     """
 
     def __init__(self, parent: QWidget | None = None, *, lines: int | None = None) -> None:
@@ -28,6 +28,13 @@ class WrappedLabel(PlainLabel):
         self.setMinimumWidth(8 * GRID)
         self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self._reserve()
+
+    def set_lines(self, lines: int | None) -> None:
+        """Have another number of lines."""
+        if lines != self._lines:
+            self._lines = lines
+            self._reserve()
+            self._say_all()
 
     def setText(self, text: str) -> None:
         super().setText(text)
