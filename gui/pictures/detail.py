@@ -174,8 +174,6 @@ class DetailPicture(Picture):
         plots: list[QWidget] = [copy.plots]
         if self.map.shows_map:
             plots.append(copy.map)
-        else:
-            copy.map.hide()
         copy.table.setMinimumSize(size)
         for plot in plots:
             plot.setMinimumWidth(_PRINTED_PLOT)
@@ -232,7 +230,7 @@ class DetailPicture(Picture):
     def _arrange(self) -> None:
         """More or less is shown: give each part its room."""
         if self.built:
-            self.parts.arrange()
+            self.parts.set_inviting(not self._wanted)
 
     def _forget(self) -> None:
         """Say that nothing is known, and keep nothing of what was."""
@@ -254,7 +252,7 @@ class DetailPicture(Picture):
             field.clear()
             for name in names:
                 field.addItem(one_line(name), name)
-            field.setToolTip("Which tensor is shown")
+            field.setToolTip(f"Which tensor is shown. {_CHOOSE}" if len(names) > 1 else "Which tensor is shown")
         field.setEnabled(len(names) > 1)
 
     def _want(self) -> None:

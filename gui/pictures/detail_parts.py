@@ -19,8 +19,11 @@ _MOST = (1 << 24) - 1
 _TALL = 1.1
 """Of the height to the width: from there on the parts stand below each other."""
 
-_TABLE_WIDE, _TABLE_TALL = 0.5, 0.4
-"""The most of the room that the numbers take, beside the plots and above them."""
+_TABLE_BESIDE_TWO, _TABLE_BESIDE_ONE, _TABLE_TALL = 0.5, 0.7, 0.4
+"""The most of the room that the numbers take: beside plots and map, beside plots, and above them."""
+
+_WIDE = 120 * GRID
+"""Of less width, nothing but an invitation to choose a tensor is no reason for a part beside the plots."""
 
 _HINT_WIDTH, _HINT_HEIGHT, _OFFER_HEIGHT = 22 * GRID, 6 * GRID, 12 * GRID
 """What the sentence takes that stands where there is no map, and the height with a button below it."""
@@ -39,7 +42,7 @@ class DetailParts(QSplitter):
     def __init__(self, table: DetailView, plots: PartPlots, map_: TensorMap) -> None:
         super().__init__(Qt.Orientation.Horizontal)
         self._table, self._plots, self._map = table, plots, map_
-        self._moved = self._printed = False
+        self._moved = self._printed = self._invites = False
         self._arranged: tuple[object, ...] = ()
         self.setChildrenCollapsible(False)
         self.setHandleWidth(GRID)
@@ -51,12 +54,19 @@ class DetailParts(QSplitter):
     def is_tall(self) -> bool:
         return self.orientation() == Qt.Orientation.Vertical
 
+    def set_inviting(self, inviting: bool) -> None:
+        """Whether the map only says that a tensor can be chosen."""
+        self._invites = inviting
+        self.arrange()
+
     def arrange(self) -> None:
         """Give each part its room."""
         narrow = self.width() < max(sum(_LEAST), self.height() / _TALL)
         tall = narrow and not self._printed
         table, has_map, hint_height = self._table.size_of_all, self._map.shows_map, self._hint_height
-        arranged = tall, has_map, hint_height, table
+        low = not tall and self.width() < _WIDE
+        map_shown = has_map or not (self._printed or (self._invites and low))
+        arranged = tall, has_map, hint_height, map_shown, table
         if arranged != self._arranged:
             self._arranged, self._moved = arranged, False
             self.setOrientation(Qt.Orientation.Vertical if tall else Qt.Orientation.Horizontal)
@@ -65,6 +75,7 @@ class DetailParts(QSplitter):
             self._table.setMaximumSize(*((_MOST, table.height()) if tall else (table.width(), _MOST)))
             hint = (_MOST, hint_height) if tall else (_HINT_WIDTH, _MOST)
             self._map.setMaximumSize(*((_MOST, _MOST) if has_map else hint))
+            self._map.setVisible(map_shown)
         if not self._moved:
             self._divide(tall)
 
@@ -81,11 +92,17 @@ class DetailParts(QSplitter):
         return _HINT_HEIGHT if self._map.look_button.isHidden() else _OFFER_HEIGHT
 
     def _divide(self, tall: bool) -> None:
-        room = (self.height() if tall else self.width()) - 2 * self.handleWidth()
+        has_map = self._map.shows_map
+        seen = not self._map.isHidden()
+        room = (self.height() if tall else self.width()) - (2 if seen else 1) * self.handleWidth()
         whole = self._table.size_of_all
-        numbers = min(whole.height(), _TABLE_TALL * room) if tall else min(whole.width(), _TABLE_WIDE * room)
+        if tall:
+            numbers, hint = min(whole.height(), _TABLE_TALL * room), self._hint_height
+        else:
+            most = _TABLE_BESIDE_TWO if seen else _TABLE_BESIDE_ONE
+            numbers, hint = min(whole.width(), most * room), _HINT_WIDTH
         rest = room - numbers
-        map_ = rest / 2 if self._map.shows_map else self._hint_height if tall else _HINT_WIDTH
+        map_ = rest / 2 if has_map else hint if seen else 0
         self.setSizes([round(size) for size in (numbers, rest - map_, map_)])
 
     @Slot()

@@ -56,7 +56,7 @@ def test_shares_of_signs_that_are_alike_look_alike() -> None:
 
 
 @pytest.mark.parametrize(
-    "cosine, differ, said",
+    ("cosine", "differ", "said"),
     [
         (0.85, 0.02, "the same way: a merge keeps most"),
         (0.3, 0.2, "partly the same way"),
