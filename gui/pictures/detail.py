@@ -252,7 +252,9 @@ class DetailPicture(Picture):
             field.clear()
             for name in names:
                 field.addItem(one_line(name), name)
-            field.setToolTip(f"Which tensor is shown. {_CHOOSE}" if len(names) > 1 else "Which tensor is shown")
+            field.setToolTip(
+                f"Which tensor is shown. {_CHOOSE}" if len(names) > 1 else "Which tensor is shown"
+            )
         field.setEnabled(len(names) > 1)
 
     def _want(self) -> None:

@@ -260,7 +260,8 @@ def _text_of(models: Sequence[str], part: Part, model: int | None) -> str:
     strays = _strays_text(models, part)
     if not strays and len(models) >= _FEWEST_COMPARED:
         strays = ". None strays: no sub-model outweighs the others in a merge"
-    return f"{place}: ‖τ‖ / ‖base‖ from {low} to {high}{strays}"
+    norms = f"{low} in each sub-model" if low == high else f"from {low} to {high}"
+    return f"{place}: ‖τ‖ / ‖base‖ {norms}{strays}"
 
 
 def _share_text(value: float) -> str:

@@ -27,7 +27,7 @@ PART_PLOTS = ("Changed by m of K", "Left by n", "Sizes of deltas", "Cosines")
 
 _FAINT = 60
 
-_ROOM_OF_FOUR = {4: (124 * GRID, 20 * GRID), 2: (60 * GRID, 52 * GRID)}
+_ROOM_OF_FOUR = {4: (124 * GRID, 12 * GRID), 2: (60 * GRID, 52 * GRID)}
 """The least width and height in which all four are shown, by the number of them in a row."""
 
 

@@ -176,9 +176,12 @@ class ProvenancePicture(Picture):
             text += f", {share_text(float(shares[model]))} from {findings.models[model]}"
         elif len(shares) > 1:
             low, high = int(shares.argmin()), int(shares.argmax())
+            least, most = share_text(float(shares[low])), share_text(float(shares[high]))
             text += (
-                f"; the sub-models' shares are {share_text(float(shares[low]))} ({findings.models[low]}) "
-                f"to {share_text(float(shares[high]))} ({findings.models[high]})"
+                f"; each sub-model has a share of {least}"
+                if least == most
+                else f"; the sub-models' shares are {least} ({findings.models[low]}) "
+                f"to {most} ({findings.models[high]})"
             )
         self.read(text + so_far)
 
