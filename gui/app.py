@@ -17,7 +17,7 @@ from gui.display import has_display
 from gui.failure import Failure
 from gui.settings import Settings
 from gui.widgets.messages import DetailsDialog
-from gui.widgets.theme import follow_system
+from gui.widgets.theme_choice import ThemeChoice
 from gui.window.window import MainWindow
 from resources import ICONS_FOLDER
 
@@ -64,13 +64,16 @@ def make_application() -> QApplication:
     application = running if isinstance(running, QApplication) else QApplication(sys.argv[:1])
     application.setDesktopFileName("paramosaic")
     application.setWindowIcon(QIcon(str(_ICON)))
-    follow_system(application)
+    ThemeChoice.of(application).choose("")
     return application
 
 
 def make_window() -> MainWindow:
     """A window with the user's settings and history."""
-    return MainWindow(Settings(), History(default_history_folder()))
+    settings = Settings()
+    if settings.theme:
+        ThemeChoice.of(QApplication.instance()).choose(settings.theme)  # before anything is shown
+    return MainWindow(settings, History(default_history_folder()))
 
 
 def _show_faults(window: MainWindow) -> None:

@@ -80,6 +80,16 @@ class Settings:
     def recipe_unfolded(self, value: bool) -> None:
         self._store.setValue("window/recipe_unfolded", "true" if value else "false")
 
+    @property
+    def theme(self) -> str:
+        """ "light", "dark", or "" for the system's."""
+        text = self._text("window/theme")
+        return text if text in {"light", "dark"} else ""
+
+    @theme.setter
+    def theme(self, value: str) -> None:
+        self._store.setValue("window/theme", value)
+
     # -- recipes
 
     @property

@@ -88,7 +88,7 @@ class AgreementPicture(Picture):
             [f"{models[number]}  {number + 1}" for number in self._order],
             signs_scale(100 * values) if signs else likeness_scale(values),
             write=True,
-            discs=[model_colour(number) for number in self._order],
+            discs=[model_colour(number, self.palette()) for number in self._order],
         )
         self._show_place()
         where = f" in {part.place}" if part is not self.findings.part() else ""

@@ -133,9 +133,12 @@ class DetailModel(QStandardItemModel):
         if others:
             self._names = names
             self.setRowCount(0)
-            for number in range(len(rows)):
-                self.appendRow([_item(number, column) for column in Column])
+            for _ in rows:
+                self.appendRow([_item(column) for column in Column])
         for number, row in enumerate(rows):
+            name, chip = self.item(number, Column.NAME), model_chip(number)
+            if name.icon().cacheKey() != chip.cacheKey():  # of another theme, or none yet
+                name.setIcon(chip)
             for column in Column:
                 item = self.item(number, column)
                 text = _text(row, column)
@@ -214,12 +217,10 @@ class DetailView(QTableView):
         return max(title, widest) + _ROOM
 
 
-def _item(number: int, column: Column) -> QStandardItem:
+def _item(column: Column) -> QStandardItem:
     item = QStandardItem()
     item.setEditable(False)
     item.setTextAlignment(_alignment(column))
-    if column is Column.NAME:
-        item.setIcon(model_chip(number))
     return item
 
 

@@ -183,7 +183,7 @@ class MagnitudePicture(Picture):
         self.plot.select(self.selection.value.column)
 
     def _colour(self, number: int) -> QColor:
-        colour = model_colour(number)
+        colour = model_colour(number, self.palette())
         if self.selection.value.model not in (None, number):
             colour.setAlpha(_FAINT)
         return colour

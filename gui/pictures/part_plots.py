@@ -163,7 +163,7 @@ class PartPlots(QWidget):
         )
 
     def _show_sizes(self, part: Part) -> None:
-        colours = [model_colour(number) for number in range(len(self._models))]
+        colours = [model_colour(number, self.palette()) for number in range(len(self._models))]
         for number, colour in enumerate(colours):
             if self._model not in (None, number):
                 colour.setAlpha(_FAINT)
@@ -175,7 +175,7 @@ class PartPlots(QWidget):
         if part.details is not None:
             cosines = without_diagonal(part.details.cosine.value)
         numbers = [str(number + 1) for number in range(models)]
-        colours = [model_colour(number) for number in range(models)]
+        colours = [model_colour(number, self.palette()) for number in range(models)]
         self.pairs.show_cells(cosines, numbers, numbers, likeness_scale(cosines), write=True, discs=colours)
         self.pairs.select(None, self._model)
 

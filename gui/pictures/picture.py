@@ -281,7 +281,8 @@ class Legend(QLabel):
         for number, name in enumerate(models[:_MOST_IN_LEGEND]):
             short = _escaped(_shortened(name))
             text = f"<b>{short}&nbsp;!</b>" if number in marked else short
-            shown.append(f'<span style="color:{model_colour(number).name()}">■</span>&nbsp;{text}')
+            colour = model_colour(number, self.palette()).name()
+            shown.append(f'<span style="color:{colour}">■</span>&nbsp;{text}')
         if len(models) > _MOST_IN_LEGEND:
             shown.append(f"and {len(models) - _MOST_IN_LEGEND} more")
         self.setText("&ensp; ".join(shown))

@@ -88,7 +88,7 @@ class ProvenancePicture(Picture):
         known = np.isfinite(left)
         width = 0.86 if len(columns) <= _MOST_WITH_GAPS else 1.0
         for number in range(len(findings.models)):
-            colour = model_colour(number)
+            colour = model_colour(number, self.palette())
             if model not in (None, number):
                 colour.setAlpha(_FAINT)
             height = shares[:, number]

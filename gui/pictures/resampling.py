@@ -256,7 +256,7 @@ class ResamplingPicture(Picture):
         for column, curve in enumerate(curves):
             values[column, : len(curve)] = 100 * curve
         label = "percentage points" if difference else "% left on a zero delta"
-        scale = difference_scale(values, label) if difference else share_scale(values, label)
+        scale = difference_scale(values, label) if difference else share_scale(values, label, falling=True)
         labels = [column.label for column in findings.grid.columns]
         self.layers_plot.show_cells(values, labels, [f"n = {n}" for n in range(draws)], scale)
         if difference and not np.isfinite(values).any():
@@ -305,7 +305,7 @@ def _explanation(difference: bool, merge: MergeName | None, of: str) -> str:
             "than the overlap of the sub-models predicts."
         )
     how = f"counted by the merge with {merge}" if merge is not None else "expected"
-    return f"Share of parameters{of} left on a zero delta, layer by layer, {how}."
+    return f"Share of parameters{of} left on a zero delta, layer by layer, {how}. Bright: few."
 
 
 def _curve_of(part: Part, counted: bool) -> Floats:

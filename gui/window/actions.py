@@ -9,11 +9,13 @@ from PySide6.QtGui import QAction, QKeySequence
 from PySide6.QtWidgets import QMainWindow, QMenu, QMessageBox
 
 from gui.document.document import Document
+from gui.settings import Settings
 from gui.widgets.messages import without_icons
 from gui.widgets.plain import menu_text, tool_tip
 from gui.window.layout import WindowLayout
 from gui.window.panels import Panels
 from gui.window.recipes import Recipes
+from gui.window.theme_menu import ThemeMenu
 
 __all__ = ["Actions"]
 
@@ -35,7 +37,13 @@ class Actions(QObject):
     """
 
     def __init__(
-        self, window: QMainWindow, panels: Panels, document: Document, recipes: Recipes, layout: WindowLayout
+        self,
+        window: QMainWindow,
+        panels: Panels,
+        document: Document,
+        recipes: Recipes,
+        layout: WindowLayout,
+        settings: Settings,
     ) -> None:
         super().__init__(window)
         self._window, self._document, self._open = window, document, recipes.open
@@ -87,6 +95,7 @@ class Actions(QObject):
             _action(window, "&Save the log…", "Ctrl+Alt+S", panels.log.ask_where_to_save),
         ]
         reset = _action(window, "&Reset the layout", "Ctrl+0", layout.reset)
+        theme = ThemeMenu(settings, window)
         self._while_idle: list[QAction | QMenu] = []
         bar = window.menuBar()
         for title, entries in (
@@ -95,7 +104,10 @@ class Actions(QObject):
             ("M&odels", chosen),
             ("Me&rge", [self.merge, self.cancel, None, self.again, None, ledger]),
             ("P&ictures", [*panels.pictures.actions_, None, self.save_pictures]),
-            ("&View", [*layout.actions(), None, *panels.history.actions_, None, *log, None, reset]),
+            (
+                "&View",
+                [*layout.actions(), None, *panels.history.actions_, None, *log, None, theme, reset],
+            ),
             ("&Help", [about]),
         ):
             menu = bar.addMenu(title)

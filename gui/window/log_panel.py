@@ -12,7 +12,7 @@ from PySide6.QtWidgets import QFileDialog, QHBoxLayout, QPlainTextEdit, QToolBut
 
 from core.errors import os_error_text
 from core.text import message_text
-from gui.widgets.theme import ERROR, GRID
+from gui.widgets.theme import ERROR, GRID, as_text
 
 __all__ = ["LogPanel"]
 
@@ -66,7 +66,7 @@ class LogPanel(QWidget):
         """Note `text`, of one line or more; `kind` is "info", "warning" or "error"."""
         lines = [message_text(line) for line in f"{_MARKS[kind]}{text}".splitlines()] or [""]
         lines = [f"{datetime.now():%H:%M:%S}\t{lines[0]}", *(f"\t{line}" for line in lines[1:])]
-        colour = f"color: {ERROR.name()}" if kind == "error" else ""
+        colour = f"color: {as_text(ERROR, self.view.palette()).name()}" if kind == "error" else ""
         for line in lines:
             self.view.appendHtml(f'<span style="white-space: pre-wrap; {colour}">{escape(line)}</span>')
 

@@ -93,7 +93,7 @@ class MainWindow(QMainWindow):
         self._cancelling = Cancelling(self.merger, self)
         self._closing = Closing(self.merger, self._cancelling, self.recipes, self)
         self.layout_ = WindowLayout(self, self._panels)
-        self.actions_ = Actions(self, self._panels, self.document, self.recipes, self.layout_)
+        self.actions_ = Actions(self, self._panels, self.document, self.recipes, self.layout_, settings)
         self._connect()
         self._setup = self.setup()
         self.document.begin(self._setup)

@@ -22,7 +22,7 @@ from gui.recipe.rules.text import Refused, value_text, values_from_text, where_f
 from gui.widgets.chips import model_chip
 from gui.widgets.plain import tool_tip
 from gui.widgets.table_model import ROOT, Index, TableModel
-from gui.widgets.theme import ERROR
+from gui.widgets.theme import ERROR, as_text
 from gui.words import grouped, plural
 
 __all__ = ["Column", "RulesModel"]
@@ -259,7 +259,7 @@ class RulesModel(TableModel):
             return _bold()
         if role == Qt.ItemDataRole.ForegroundRole:
             if column is Column.TENSORS and finding.problem:
-                return ERROR
+                return as_text(ERROR, QGuiApplication.palette())
             if (column is Column.MODEL and self._spec(row).scope == "merge") or (
                 column is Column.WHERE and row.where == ""
             ):

@@ -33,7 +33,7 @@ from gui.document.parameter_texts import parameter_title
 from gui.recipe.rules.table_model import Column, RulesModel
 from gui.widgets.chips import model_chip
 from gui.widgets.plain import tool_tip
-from gui.widgets.theme import ERROR, GRID
+from gui.widgets.theme import ERROR, GRID, as_text
 
 __all__ = ["RulesView"]
 
@@ -210,7 +210,7 @@ class _TextDelegate(_RulesDelegate):
     def _mark(self, editor: QLineEdit, refusal: str) -> None:
         colours = self._view.palette()
         if refusal:
-            colours.setColor(QPalette.ColorRole.Text, ERROR)
+            colours.setColor(QPalette.ColorRole.Text, as_text(ERROR, colours))
         editor.setPalette(colours)
         editor.setToolTip(tool_tip(refusal))
         self.refused.emit(refusal)

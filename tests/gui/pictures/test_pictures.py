@@ -156,8 +156,14 @@ def test_a_cell_is_selected_by_click_and_gone_on_from_by_key(shown) -> None:
     QTest.keyClick(picture.plot, Qt.Key.Key_Down)
     assert picture.selection.value == Selected(column=2, kind=2)
     QTest.keyClick(picture.plot, Qt.Key.Key_Left)
-    QTest.keyClick(picture.plot, Qt.Key.Key_Left)  # nothing is there: it stays
     assert picture.selection.value == Selected(column=1, kind=2)
+    QTest.keyClick(picture.plot, Qt.Key.Key_Left)  # nothing is there in the row: to the embeddings beside it
+    assert picture.selection.value == Selected(column=0, kind=0)
+    QTest.keyClick(picture.plot, Qt.Key.Key_Left)  # nor anywhere: it stays
+    assert picture.selection.value == Selected(column=0, kind=0)
+    QTest.keyClick(picture.plot, Qt.Key.Key_Right)
+    assert picture.selection.value == Selected(column=1, kind=1)
+    QTest.keyClick(picture.plot, Qt.Key.Key_Down)
     QTest.keyClick(picture.plot, Qt.Key.Key_End)
     assert picture.selection.value == Selected(column=3, kind=2)
     QTest.keyClick(picture.plot, Qt.Key.Key_Home)
