@@ -189,7 +189,7 @@ class AgreementPicture(Picture):
             return f"{pair_text(part.details, self._names, *pair)}. {verdict}"
         text = f"Cosines from {low} to {high}, mean {signed_text(known.mean(), 3)}"
         if both:
-            text += f"; signs differ in {share_text(differ / both)} of what two changed"
+            text += f"; signs differ in {share_text(differ / both)}"
         apart = [self._names[at] for at, *_ in orthogonal(part.details.cosine.value.tolist())]
         return f"{text}. {'Nearly orthogonal to all others: ' + ', '.join(apart) if apart else verdict}"
 

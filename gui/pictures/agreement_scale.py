@@ -70,13 +70,13 @@ def likeness_text(cosine: float, differ: float | None) -> str:
     The bounds are rules of thumb: at random, cosines are about 0 and half of the signs differ.
     """
     if cosine >= _ALIKE:
-        way = "They went the same way: a merge keeps most of what each learnt"
+        way = "They went the same way: a merge keeps most"
     elif cosine >= _PARTLY:
-        way = "They went partly the same way: a merge keeps what is common and weakens the rest"
+        way = "They went partly the same way: a merge keeps what is common"
     elif cosine >= _UNRELATED:
-        way = "They are unrelated: an average weakens what each learnt, selection keeps it in places"
+        way = "They are unrelated: an average weakens each, selection keeps parts"
     else:
-        way = "They went against each other: a merge cancels part of what they learnt"
+        way = "They went against each other: a merge cancels part"
     if differ is None:
         return way
     signs = "few" if differ < _FEW_SIGNS else "some" if differ < _SOME_SIGNS else "many"

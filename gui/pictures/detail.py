@@ -220,10 +220,14 @@ class DetailPicture(Picture):
         """What it takes in its narrowest shape, and not in the one that it has."""
         return QSize(*_LEAST_SIZE)
 
+    @property
+    def controls_below(self) -> bool:
+        """By the width only: which tensor is named in a field must not move it."""
+        return self.width() < _NARROW
+
     def resizeEvent(self, event: QResizeEvent) -> None:
         super().resizeEvent(event)
-        narrow = self.width() < _NARROW
-        self.put_controls_below(narrow)
+        narrow = self.controls_below
         self.explanation.set_lines(4 if narrow and self.height() > self.width() else None)
         self.tensor_field.setMinimumContentsLength(_NAME_LENGTH // 2 if narrow else _NAME_LENGTH)
 

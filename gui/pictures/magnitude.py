@@ -146,11 +146,11 @@ class MagnitudePicture(Picture):
     def _explanation(self, findings: Findings, part: Part) -> str:
         kind = self.selection.value.kind
         of = "" if kind is None else f" of {findings.grid.kinds[kind]}"
-        text = f"Left: size of the task vectors{of}, by layer"
-        if len(self.plot.medians):
-            text += "; boxes hold the middle half of the sub-models, dashes are medians"
+        marks = ["box: middle half", "dash: median"] if len(self.plot.medians) else []
         if self.plot.bottom > 0:
-            text += f"; the scale begins at {self.plot.bottom:.2g}, not at 0"
+            marks.append(f"from {self.plot.bottom:.2g} on, not from 0")
+        how = f" ({', '.join(marks)})" if marks else ""
+        text = f"Left: size of the task vectors{of}, by layer{how}"
         return f"{text}. Right: sizes of deltas, {part.place}."
 
     def _norms(self, part: Part) -> Floats | None:

@@ -201,10 +201,16 @@ class Picture(QWidget):
         for widget in below:
             column.addWidget(widget)
 
-    def put_controls_below(self, below: bool) -> None:
-        """Where the controls are: below the heading, or beside it where both have room."""
+    @property
+    def controls_below(self) -> bool:
+        """Whether the heading has no room beside the controls."""
+        margins = 4 * GRID + self._top.spacing()
+        return self._heading.sizeHint().width() + self._controls.sizeHint().width() + margins > self.width()
+
+    def _place_controls(self) -> None:
+        """Below the heading, or beside it where both have room."""
         directions = QHBoxLayout.Direction
-        self._top.setDirection(directions.TopToBottom if below else directions.LeftToRight)
+        self._top.setDirection(directions.TopToBottom if self.controls_below else directions.LeftToRight)
 
     def read(self, text: str) -> None:
         """Say what is pointed at or selected, also to those who do not see it."""
@@ -226,6 +232,10 @@ class Picture(QWidget):
         if text:
             self.explanation.setText("")
             self.read("")
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        self._place_controls()
 
     def showEvent(self, event: QShowEvent) -> None:
         super().showEvent(event)

@@ -14,6 +14,7 @@ from pytestqt.qtbot import QtBot
 from core import load_recipe, plan_merge
 from core.deltas.findings import Findings
 from core.deltas.preview import measure_plan
+from gui.pictures.agreement import AgreementPicture
 from gui.pictures.picture import Picture
 from gui.pictures.provenance import ProvenancePicture
 from gui.pictures.resampling import ResamplingPicture
@@ -133,3 +134,16 @@ def test_a_legend_is_there_where_it_leaves_room(qtbot: QtBot, shown) -> None:
     qtbot.waitUntil(lambda: not picture._legend.isHidden())
     picture.resize(500, 300)
     qtbot.waitUntil(picture._legend.isHidden)
+
+
+def test_a_narrow_picture_has_its_heading_whole(shown) -> None:
+    picture = shown(AgreementPicture, (420, 330))
+    measure = picture._heading.fontMetrics()
+    assert picture._heading.width() >= measure.horizontalAdvance(picture.title)
+    assert picture.measure_field.geometry().right() < picture.width()
+    wide = shown(AgreementPicture, (900, 330))
+    assert wide._heading.width() >= measure.horizontalAdvance(picture.title)
+    assert (
+        wide.measure_field.mapTo(wide, wide.measure_field.rect().topLeft()).y()
+        < wide._heading.geometry().bottom()
+    )
