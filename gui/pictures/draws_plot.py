@@ -13,13 +13,16 @@ from core.units import share_text
 from gui.pictures.margins import with_margins
 from gui.pictures.marks import Discs
 from gui.pictures.plot import Plot
-from gui.widgets.theme import accent_of
+from gui.widgets.theme import GRID, accent_of
 
 __all__ = ["DrawsPlot", "text_of_draw"]
 
 Floats = NDArray[np.float64]
 
 _NONE = np.zeros(0)
+
+_STEPS = (1, 2, 5, 10, 20, 50)
+"""Between the numbers that are written below."""
 
 
 class DrawsPlot(Plot):
@@ -60,6 +63,8 @@ class DrawsPlot(Plot):
             text.setZValue(10)  # no line goes through words
         self.view.sigRangeChanged.connect(self._place_texts)
         self.view.sigResized.connect(self._place_texts)
+        self.view.sigResized.connect(self._write_numbers)
+        self.getPlotItem().getAxis("bottom").setStyle(hideOverlappingLabels=False)
 
     def show_curves(self, expected: Floats, counted: Floats, beside: Floats = _NONE) -> None:
         """Show other curves, each of shares for n = 0, 1, … [n+1]; [0] for none."""
@@ -75,8 +80,7 @@ class DrawsPlot(Plot):
         draws = max(*(len(curve) for curve in self._shown), 2)
         self.set_home((-0.4, draws - 0.6), with_margins(0.0, top), anew=draws != self._draws)
         self._draws = draws
-        step = 2 if draws > 12 else 1
-        self.getPlotItem().getAxis("bottom").setTicks([[(n, str(n)) for n in range(0, draws, step)]])
+        self._write_numbers()
 
     def mark(self, n: int | None, flat: int | None) -> None:
         """Mark the n of the recipe, and where the curve levels off; None for neither."""
@@ -101,6 +105,15 @@ class DrawsPlot(Plot):
         for text in (self.flat_text, self.n_text):
             text.setVisible(any(text is marked for marked, _ in self._marked))
         self._place_texts()
+
+    @Slot()
+    def _write_numbers(self) -> None:
+        """As many n as there is room for, from 0 on."""
+        widest = self.fontMetrics().horizontalAdvance(str(self._draws - 1)) + GRID
+        pixels = max(self.view.size().width() / self._draws, 1e-9)
+        step = next((step for step in _STEPS if step * pixels >= widest), _STEPS[-1])
+        numbers = [(n, str(n)) for n in range(0, self._draws, step)]
+        self.getPlotItem().getAxis("bottom").setTicks([numbers])
 
     @Slot()
     def _place_texts(self) -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pyqtgraph as pg
 import pytest
 from PySide6.QtCore import QRectF
+from PySide6.QtGui import QImage, QPainter
 from pytestqt.qtbot import QtBot
 
 from gui.pictures.draws_plot import DrawsPlot
@@ -83,3 +86,19 @@ def test_what_is_beside_it_can_be_seen_in_the_dark(plot: DrawsPlot) -> None:
         plot.setPalette(palette(dark=dark))
         ground = plot.palette().base().color().lightnessF()
         assert abs(plot.beside.opts["pen"].color().lightnessF() - ground) > 0.3
+
+
+@pytest.mark.parametrize("width", [160, 260, 420, 900])
+def test_numbers_below_go_from_end_to_end_and_do_not_touch(plot: DrawsPlot, width: int) -> None:
+    plot.resize(width, 240)
+    plot.show_curves(FALLING, np.zeros(0))
+    plot.grab()
+    axis = plot.getPlotItem().getAxis("bottom")
+    painter = QPainter(image := QImage(10, 10, QImage.Format.Format_RGB32))
+    drawn = axis.generateDrawSpecs(painter)[2]
+    painter.end()
+    del image
+    texts = [text for *_, text in drawn]
+    assert (texts[0], texts[-1]) == ("0", "20")
+    for (one, *_), (other, *_) in pairwise(drawn):
+        assert not one.intersects(other)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -26,5 +27,5 @@ def test_numbers_below_do_not_touch(qtbot: QtBot, models: Path, width: int) -> N
     pixels = plot.view.size().width() / (right - left)
     ticks = plot.getPlotItem().getAxis("bottom")._tickLevels[0]
     assert ticks
-    for (at, text), (following, _) in zip(ticks, ticks[1:], strict=False):
+    for (at, text), (following, _) in pairwise(ticks):
         assert (following - at) * pixels > plot.fontMetrics().horizontalAdvance(text)
