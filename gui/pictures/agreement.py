@@ -27,6 +27,9 @@ __all__ = ["AgreementPicture"]
 
 _COSINE, _SIGNS = range(2)
 
+_MOST_WRITTEN = 40
+"""Sub-models; the values of more pairs take long to write."""
+
 
 class AgreementPicture(Picture):
     """Sub-models by sub-models; the colour is how alike their task vectors are.
@@ -87,7 +90,7 @@ class AgreementPicture(Picture):
             [str(number + 1) for number in self._order],
             [f"{models[number]}  {number + 1}" for number in self._order],
             signs_scale(100 * values) if signs else likeness_scale(values),
-            write=True,
+            write=len(models) <= _MOST_WRITTEN,
             discs=[model_colour(number, self.palette()) for number in self._order],
         )
         self._show_place()

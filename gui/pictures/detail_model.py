@@ -8,6 +8,7 @@ from enum import IntEnum
 from math import isfinite
 from typing import Any
 
+import numpy as np
 from PySide6.QtCore import QSize, Qt
 from PySide6.QtGui import QResizeEvent, QStandardItem, QStandardItemModel
 from PySide6.QtWidgets import QAbstractItemView, QTableView
@@ -94,22 +95,28 @@ class DetailRow:
 def rows_of(models: Sequence[str], part: Part) -> list[DetailRow]:
     """A row for each sub-model."""
     counts, details, drawn = part.counts, part.details, part.drawn
-    rows = []
-    for at, name in enumerate(models):
-        rows.append(
-            DetailRow(
-                name=name,
-                zero=None if counts is None else _number(counts.zero_delta.value[at]),
-                taken=None if drawn is None else _number(drawn.provenance[at]),
-                relative=None if details is None else _number(details.relative_norm.value[at]),
-                norm=None if details is None else _number(details.norm.value[at]),
-                mean=None if details is None else _number(details.mean_magnitude.value[at]),
-                largest=None if details is None else _number(details.largest[at]),
-                nonfinite=None if counts is None else round(float(counts.total("nonfinite")[at])),
-                exact=counts is None or counts.exact,
-            )
+    nothing = np.full(len(models), np.nan)
+    zero = nothing if counts is None else counts.zero_delta.value
+    nonfinite = None if counts is None else counts.total("nonfinite")
+    taken = nothing if drawn is None else drawn.provenance
+    relative = nothing if details is None else details.relative_norm.value
+    norm = nothing if details is None else details.norm.value
+    mean = nothing if details is None else details.mean_magnitude.value
+    largest = nothing if details is None else details.largest
+    return [
+        DetailRow(
+            name=name,
+            zero=_number(zero[at]),
+            taken=_number(taken[at]),
+            relative=_number(relative[at]),
+            norm=_number(norm[at]),
+            mean=_number(mean[at]),
+            largest=_number(largest[at]),
+            nonfinite=None if nonfinite is None else round(float(nonfinite[at])),
+            exact=counts is None or counts.exact,
         )
-    return rows
+        for at, name in enumerate(models)
+    ]
 
 
 class DetailModel(QStandardItemModel):
@@ -187,7 +194,10 @@ class DetailView(QTableView):
         model = self.model()
         for column in Column:
             cells = (model.index(row, column).data() for row in range(model.rowCount()))
-            self.setColumnHidden(column, column is not Column.NAME and not any(cells))
+            hidden = column is not Column.NAME and not any(cells)
+            if hidden != self.isColumnHidden(column):
+                self.setColumnHidden(column, hidden)
+                self.fit_columns()
 
     def fit_columns(self) -> None:
         """As wide as names and numbers need; where not all have room, no number is cut at the edge."""
