@@ -15,8 +15,9 @@ from core.deltas.measures import straying
 from core.deltas.statistics import LOWEST_EXPONENT, MAGNITUDE_BINS
 from core.units import share_text
 from gui.pictures.histogram_plot import HistogramPlot
+from gui.pictures.legend import Legend
 from gui.pictures.norms_plot import NormsPlot
-from gui.pictures.picture import Legend, Picture, choice
+from gui.pictures.picture import Picture, choice
 from gui.pictures.selection import Selection
 from gui.pictures.table import Table
 from gui.pictures.texts import capital, nothing_there, too_many_text

@@ -12,8 +12,9 @@ from PySide6.QtWidgets import QWidget
 
 from core.units import share_text
 from gui.pictures.columns_plot import ColumnsPlot
+from gui.pictures.legend import Legend
 from gui.pictures.marks import Discs
-from gui.pictures.picture import Legend, Picture
+from gui.pictures.picture import Picture
 from gui.pictures.selection import Selection
 from gui.pictures.table import Table
 from gui.pictures.texts import base_text, capital, drawing_method, merged_text, nothing_there
