@@ -163,6 +163,8 @@ class Picture(QWidget):
         """Leave out what only makes sense on a screen, and put in what only does on paper."""
         self._controls.setVisible(not printing)
         self._source.setVisible(printing and bool(self._source.text()))
+        for label in (self.explanation, self.read_out):
+            label.show_whole(printing)
         for part in self.findChildren(Legend):
             part.set_printing(printing)
         for plot in self.findChildren(Plot):

@@ -21,6 +21,10 @@ class WrappedLabel(PlainLabel):
     What does not fit ends in "…", and the tool tip has all of it.
     """
 
+    _lines: int | None = None
+    _whole = False
+    """Both are asked for in the middle of the constructor."""
+
     def __init__(self, parent: QWidget | None = None, *, lines: int | None = None) -> None:
         """`lines` are there at every width; None for as many as the width asks for."""
         super().__init__("", parent)
@@ -36,8 +40,13 @@ class WrappedLabel(PlainLabel):
             self._reserve()
             self._say_all()
 
+    def show_whole(self, whole: bool) -> None:
+        """Take as many lines as the text needs, as on paper, which has no tool tips."""
+        self._whole = whole
+        self._reserve()
+
     def setText(self, text: str) -> None:
-        super().setText(text)
+        super().setText(text.replace("\n", " "))
         self._say_all()
 
     def sizeHint(self) -> QSize:
@@ -46,18 +55,29 @@ class WrappedLabel(PlainLabel):
     @property
     def shown_lines(self) -> list[str]:
         """What can be read, line by line."""
-        measure, text = self.fontMetrics(), self.text()
-        shown: list[str] = []
-        while text and len(shown) < self.lines:
-            last = len(shown) + 1 == self.lines
-            line = text if last else _first_line(text, self)
-            shown.append(measure.elidedText(line.strip(), Qt.TextElideMode.ElideRight, self.width()))
-            text = text[len(line) :]
-        return shown
+        text, shown = self.text(), self._all_lines
+        if len(shown) <= self.lines:
+            return [line.strip() for line in shown]
+        shown = shown[: self.lines - 1]
+        rest = text[sum(map(len, shown)) :].strip()
+        end = self.fontMetrics().elidedText(rest, Qt.TextElideMode.ElideRight, self.width())
+        return [*(line.strip() for line in shown), end]
+
+    @property
+    def _all_lines(self) -> list[str]:
+        """The text, broken into as many lines as it takes."""
+        text = self.text()
+        lines: list[str] = []
+        while text:
+            lines.append(_first_line(text, self))
+            text = text[len(lines[-1]) :]
+        return lines
 
     @property
     def lines(self) -> int:
         """For how many there is room."""
+        if self._whole:
+            return max(1, len(self._all_lines))
         if self._lines is not None:
             return self._lines
         return 1 if self.width() >= _LINE_OF_CHARACTERS * self.fontMetrics().averageCharWidth() else 2

@@ -65,3 +65,12 @@ def test_it_is_painted_where_it_is_said_to_be(label: WrappedLabel) -> None:
     empty = label.grab().toImage()
     label.setText("Short.")
     assert label.grab().toImage() != empty
+
+
+def test_on_paper_all_of_it_is_shown(label: WrappedLabel) -> None:
+    label.setText(LONG)
+    label.show_whole(True)
+    assert " ".join(label.shown_lines) == label.text().strip()
+    assert label.sizeHint().height() == len(label.shown_lines) * label.fontMetrics().lineSpacing()
+    label.show_whole(False)
+    assert len(label.shown_lines) == 2
