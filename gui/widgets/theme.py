@@ -94,13 +94,11 @@ _GROUNDS = (QPalette.ColorRole.Window, QPalette.ColorRole.Base, QPalette.ColorRo
 
 
 _EDGES = {
-    ("QCheckBox", "QRadioButton"): ("#747B86", "#727A86"),  # marks: nothing else shows them
-    ("QLineEdit", "QAbstractSpinBox", "QComboBox"): (
-        "#AEAFB0",
-        "#3F4650",
-    ),  # quiet, so that the focus stands out
+    ("QCheckBox", "QRadioButton"): ("#747B86", "#727A86"),
+    ("QLineEdit", "QAbstractSpinBox", "QComboBox"): ("#AEAFB0", "#3F4650"),
 }
-"""Of which widgets, and their colours in the light and the dark theme."""
+"""Of which widgets, and their colours in the light and the dark theme. Without one a check box is not seen;
+those of fields are quiet, so that the focus stands out."""
 
 _FUSION_DARKENS = 140
 """Percent: Fusion draws edges in the colour of the window, but darker, which nobody sees on a dark one."""
@@ -133,10 +131,11 @@ def apply_theme(application: QApplication, *, dark: bool = False) -> None:
         # None of them has the window's colour as its ground.
         colours.setColor(QPalette.ColorRole.Window, QColor(edges[dark]).lighter(_FUSION_DARKENS))
         for kind in kinds:
-            application.setPalette(colours, kind)
+            application.setPalette(colours, kind)  # type: ignore[arg-type]  # takes text, not bytes as it says
 
 
 def is_dark(colours: QPalette) -> bool:
+    """Whether `colours` are those of the dark theme."""
     return colours.color(QPalette.ColorRole.Base).lightness() < 128
 
 
