@@ -79,6 +79,7 @@ class DetailPicture(Picture):
         layout = self.layout()
         assert layout is not None
         layout.setSizeConstraint(QLayout.SizeConstraint.SetNoConstraint)  # see minimumSizeHint
+        self.explanation.set_growing(False)
         self.read_out.hide()  # the explanation gives way to it: a low dock has no room for both
         self.tensor_field.activated.connect(self.refresh)
 

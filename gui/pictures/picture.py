@@ -65,6 +65,7 @@ class Picture(QWidget):
         self.controls.setSpacing(GRID)
         self.explanation = WrappedLabel()
         self.explanation.setAlignment(Qt.AlignmentFlag.AlignTop)
+        self.explanation.set_growing(True)
         secondary(self.explanation)
         self.body = _Body()
         self._sentence = _line("")

@@ -16,14 +16,17 @@ _LINE_OF_CHARACTERS = 190
 
 
 class WrappedLabel(PlainLabel):
-    """Text in one line or a few, whose height depends on the width only and not on the text.
+    """Text in one line or two, whose height depends on the width only and not on the text.
+
+    One that grows has one line until what it says takes two, and has two from then on, until its width is
+    another; that is for what does not change under the pointer.
 
     What does not fit ends in "…", and the tool tip has all of it.
     """
 
     _lines: int | None = None
-    _whole = False
-    """Both are asked for in the middle of the constructor."""
+    _whole = _grows = _grown = False
+    """All are asked for in the middle of the constructor."""
 
     def __init__(self, parent: QWidget | None = None, *, lines: int | None = None) -> None:
         """`lines` are there at every width; None for as many as the width asks for."""
@@ -40,6 +43,11 @@ class WrappedLabel(PlainLabel):
             self._reserve()
             self._say_all()
 
+    def set_growing(self, grows: bool) -> None:
+        """Whether there is a second line only when it is needed."""
+        self._grows, self._grown = grows, False
+        self._reserve()
+
     def show_whole(self, whole: bool) -> None:
         """Take as many lines as the text needs, as on paper, which has no tool tips."""
         self._whole = whole
@@ -47,6 +55,7 @@ class WrappedLabel(PlainLabel):
 
     def setText(self, text: str) -> None:
         super().setText(text.replace("\n", " "))
+        self._grow()
         self._say_all()
 
     def sizeHint(self) -> QSize:
@@ -80,11 +89,16 @@ class WrappedLabel(PlainLabel):
             return max(1, len(self._all_lines))
         if self._lines is not None:
             return self._lines
+        if self._grows and not self._grown:
+            return 1
         return 1 if self.width() >= _LINE_OF_CHARACTERS * self.fontMetrics().averageCharWidth() else 2
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         super().resizeEvent(event)
+        if event.size().width() != event.oldSize().width():
+            self._grown = False
         self._reserve()
+        self._grow()
         self._say_all()
 
     def changeEvent(self, event: QEvent) -> None:
@@ -102,6 +116,11 @@ class WrappedLabel(PlainLabel):
         top = (self.height() - len(lines) * measure.lineSpacing()) // 2 if centred else 0
         for number, line in enumerate(lines):
             painter.drawText(QPoint(0, top + number * measure.lineSpacing() + measure.ascent()), line)
+
+    def _grow(self) -> None:
+        if self._grows and not self._grown and len(self._all_lines) > 1:
+            self._grown = True
+            self._reserve()
 
     def _reserve(self) -> None:
         self.setFixedHeight(self.lines * self.fontMetrics().lineSpacing())

@@ -97,9 +97,13 @@ def test_a_method_that_does_not_draw_names_one_that_does(shown) -> None:
 
 def test_what_is_said_does_not_move_the_plot(shown) -> None:
     picture = shown(ResamplingPicture, (600, 400))
+    picture.explanation.setText("A sentence. " * 30)
+    picture.layout().activate()
     before = picture.plot.geometry(), picture.plot.view.size()
     picture.read("Short.")
-    picture.explanation.setText("A sentence. " * 30)
+    picture.explanation.setText("Short.")
+    picture.layout().activate()
+    assert (picture.plot.geometry(), picture.plot.view.size()) == before
     picture.read("A sentence. " * 30)
     picture.layout().activate()
     assert (picture.plot.geometry(), picture.plot.view.size()) == before

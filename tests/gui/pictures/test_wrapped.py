@@ -74,3 +74,17 @@ def test_on_paper_all_of_it_is_shown(label: WrappedLabel) -> None:
     assert label.sizeHint().height() == len(label.shown_lines) * label.fontMetrics().lineSpacing()
     label.show_whole(False)
     assert len(label.shown_lines) == 2
+
+
+def test_one_that_grows_takes_its_second_line_when_it_needs_it_and_keeps_it(label: WrappedLabel) -> None:
+    line = label.fontMetrics().lineSpacing()
+    label.set_growing(True)
+    label.setText("Short.")
+    assert label.height() == line
+    label.setText(LONG)
+    assert label.height() == 2 * line
+    assert len(label.shown_lines) == 2
+    label.setText("Short.")
+    assert label.height() == 2 * line
+    label.resize(430, 100)
+    assert label.height() == line
