@@ -92,6 +92,7 @@ class Looking(QObject):
         resamples = None if method.draws is None else method.draws.resamples
         ruled = any(rule.parameter == resamples for rule in setup.rules)
         n = None if resamples is None or ruled else setup.parameters.get(resamples)
+        self._pictures.resampling.set_method(method.title, draws=resamples is not None)
         self._pictures.resampling.set_resamples(None if n is None else int(n), fixed=merging)
 
     # -- merges

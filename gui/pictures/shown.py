@@ -57,7 +57,7 @@ class Shown:
 
     @property
     def source(self) -> str:
-        """Where the numbers come from, and of whom they say nothing: one sentence; "" where there are none."""
+        """Where the numbers come from, and of whom they say nothing, in one sentence; "" for none."""
         told = self._told
         if not told or not self.left_out:
             return told
