@@ -60,7 +60,7 @@ class ModelsPanel(QWidget):
         self.base = BaseRow(self._known)
         self.sub_models_model = SubModelsModel(self._known, self)
         self.table = SubModelsView(self.sub_models_model)
-        self.message = MessagePanel(closable=False, insists=True)
+        self.message = MessagePanel(closable=False, takes_from=self.table)
         self.k_box = QSpinBox()
         self.k_box.setRange(0, 0)
         self.k_box.setKeyboardTracking(False)
@@ -119,14 +119,22 @@ class ModelsPanel(QWidget):
         buttons.addStretch(1)
         buttons.addWidget(label)
         buttons.addWidget(self.k_box)
+        self._heading = heading("Models")
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(GRID)
-        layout.addWidget(heading("Models"))
+        layout.addWidget(self._heading)
         layout.addWidget(self.base)
         layout.addWidget(self.table, 1)
         layout.addLayout(buttons)
         layout.addWidget(self.message)
+
+    def set_room(self, *, spacing: int, headings: bool) -> None:
+        """How much room there is: pixels between the parts, and whether there is any for the heading."""
+        self._heading.setVisible(headings)
+        layout = self.layout()
+        assert layout is not None
+        layout.setSpacing(spacing)
 
     # -- state, for the window
 

@@ -36,8 +36,8 @@ class MessagePanel(QFrame):
 
     Args:
         closable: whether it can be dismissed.
-        insists: whether it takes the height that its text needs where the layout around it does not ask,
-            as a splitter does not.
+        takes_from: the widget above it, which gives it the room that it needs, so that nothing else moves;
+            None where the layout around it gives it.
 
     Signals:
         action_requested(str): the button with these words was pressed.
@@ -46,10 +46,11 @@ class MessagePanel(QFrame):
     action_requested = Signal(str)
 
     def __init__(
-        self, parent: QWidget | None = None, *, closable: bool = True, insists: bool = False
+        self, parent: QWidget | None = None, *, closable: bool = True, takes_from: QWidget | None = None
     ) -> None:
         super().__init__(parent)
-        self._insists = insists
+        self._takes_from = takes_from
+        self._taken = 0
         self._colour = ERROR
         self.setAutoFillBackground(True)
         self.setBackgroundRole(QPalette.ColorRole.Base)
@@ -104,6 +105,7 @@ class MessagePanel(QFrame):
 
     def clear(self) -> None:
         self.hide()
+        self._take(0)
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         super().resizeEvent(event)
@@ -111,8 +113,18 @@ class MessagePanel(QFrame):
         self._reserve()
 
     def _reserve(self) -> None:
-        if self._insists:
-            self.setMinimumHeight(self._height_for(self.width()))
+        if self._takes_from is not None and not self.isHidden():
+            height = self._height_for(self.width())
+            self.setFixedHeight(height)
+            self._take(height + GRID)
+
+    def _take(self, height: int) -> None:
+        """Have the widget above be smaller by `height` pixels at the least than it would be without this."""
+        above = self._takes_from
+        if above is not None and height != self._taken:
+            least = above.minimumHeight() + self._taken
+            self._taken = min(height, least)
+            above.setMinimumHeight(least - self._taken)
 
     def _height_for(self, width: int) -> int:
         """What the text and the buttons take; none is counted for one that wraps no line."""
@@ -200,15 +212,20 @@ class DetailsDialog(QDialog):
 
 
 class ElidedLabel(PlainLabel):
-    """One line that is shortened in the middle where there is no room for it."""
+    """One line that is shortened where there is no room for it, in the middle or where `elide` says."""
 
-    def __init__(self, parent: QWidget | None = None) -> None:
+    def __init__(
+        self, parent: QWidget | None = None, *, elide: Qt.TextElideMode = Qt.TextElideMode.ElideMiddle
+    ) -> None:
         super().__init__("", parent)
+        self._elision = elide
         self._full = ""
+        self._tip = ""
         self.setMinimumWidth(8 * GRID)
 
-    def set_full_text(self, text: str) -> None:
-        self._full = message_text(text)
+    def set_full_text(self, text: str, tip: str = "") -> None:
+        """Show `text`; `tip` is what the tool tip says besides what is not in sight."""
+        self._full, self._tip = message_text(text), tip
         self._elide()
 
     def event(self, event: QEvent) -> bool:
@@ -217,9 +234,10 @@ class ElidedLabel(PlainLabel):
         return super().event(event)
 
     def _elide(self) -> None:
-        shown = self.fontMetrics().elidedText(self._full, Qt.TextElideMode.ElideMiddle, self.width())
+        shown = self.fontMetrics().elidedText(self._full, self._elision, self.width())
         self.setText(shown)
-        self.setToolTip(tool_tip(self._full) if shown != self._full else "")
+        parts = [self._full if shown != self._full else "", self._tip]
+        self.setToolTip(tool_tip("\n".join(filter(None, parts))))
 
 
 def without_icons(dialog: QWidget) -> None:
