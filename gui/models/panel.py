@@ -126,8 +126,8 @@ class ModelsPanel(QWidget):
         layout.addWidget(self._heading)
         layout.addWidget(self.base)
         layout.addWidget(self.table, 1)
-        layout.addLayout(buttons)
         layout.addWidget(self.message)
+        layout.addLayout(buttons)
 
     def set_room(self, *, spacing: int, headings: bool) -> None:
         """How much room there is: pixels between the parts, and whether there is any for the heading."""

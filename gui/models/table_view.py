@@ -186,7 +186,8 @@ class SubModelsView(QTableView):
             width = max(metrics.horizontalAdvance(text) for text in (widest, title))
             self._widths[column] = width + GRID + GRID // 2
             header.resizeSection(column, self._widths[column])
-        self.setMinimumHeight(header.sizeHint().height() + 3 * self.verticalHeader().defaultSectionSize())
+        rows = 3 * self.verticalHeader().defaultSectionSize()
+        self.setMinimumHeight(header.sizeHint().height() + rows + 2 * self.frameWidth())
         self._hide_what_has_no_room()
 
     def _hide_what_has_no_room(self) -> None:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
-from PySide6.QtCore import QEvent, QSize, Qt, QTimer, Signal, Slot
+from PySide6.QtCore import QEvent, QModelIndex, QSize, Qt, QTimer, Signal, Slot
 from PySide6.QtWidgets import (
     QComboBox,
     QFrame,
@@ -118,6 +118,7 @@ class RecipePanel(QWidget):
         self.precision_fold.toggled.connect(self._on_precision_toggled)
         self.rules_fold.toggled.connect(self._on_rules_toggled)
         self.rules.found.connect(self._show_summaries)
+        self.rules.table.selectionModel().currentChanged.connect(self._on_rule_chosen)
         for part in (self.parameters, self.seed, self.output, self.rules, self.precision):
             part.changed.connect(self._on_changed)
 
@@ -289,6 +290,15 @@ class RecipePanel(QWidget):
             # Qt lays out what has become visible when it comes back to its events.
             QTimer.singleShot(0, part, lambda: self._scrolled.ensureWidgetVisible(part))
 
+    @Slot(QModelIndex)
+    def _on_rule_chosen(self, index: QModelIndex) -> None:
+        """Scroll to the rule at `index`: its table is as high as all of them and scrolls nothing."""
+        table = self.rules.table
+        self.rules.layout().activate()  # type: ignore[union-attr]
+        place = table.visualRect(index)
+        at = table.viewport().mapTo(self._scrolled.content, place.center())
+        self._scrolled.ensureVisible(at.x(), at.y(), 0, place.height())
+
     @Slot()
     def _show_summaries(self) -> None:
         self.rules_fold.set_summary(self.rules.summary())
@@ -406,7 +416,7 @@ class _Rest(QScrollArea):
         self.setWidgetResizable(True)
         self.setFrameShape(QFrame.Shape.NoFrame)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        self._content = content
+        self.content = content
         self.setWidget(content)
 
     def least_height(self) -> int:
@@ -414,7 +424,7 @@ class _Rest(QScrollArea):
         return 2 * (self.fontMetrics().height() + GRID) + GRID // 2
 
     def sizeHint(self) -> QSize:
-        content = self._content
+        content = self.content
         hint = content.sizeHint()
         width = self.viewport().width()
         return QSize(
@@ -422,4 +432,4 @@ class _Rest(QScrollArea):
         )
 
     def minimumSizeHint(self) -> QSize:
-        return QSize(self._content.minimumSizeHint().width(), self.least_height())
+        return QSize(self.content.minimumSizeHint().width(), self.least_height())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from PySide6.QtCore import QEvent, QRect, Qt, Signal, Slot
+from PySide6.QtCore import QEvent, QObject, QRect, Qt, Signal, Slot
 from PySide6.QtGui import QColor, QGuiApplication, QIcon, QPainter, QPaintEvent, QPalette, QResizeEvent
 from PySide6.QtWidgets import (
     QBoxLayout,
@@ -30,6 +30,12 @@ __all__ = ["DetailsDialog", "ElidedLabel", "MessagePanel", "without_icons"]
 _ACTIONS_SHARE = 0.4
 """How much of a message's width its buttons may take."""
 
+_LEFT = 6 * GRID
+"""Pixels that stay of what a message takes its room from."""
+
+_LEAST = 5 * GRID
+"""Pixels that it takes in any case."""
+
 
 class MessagePanel(QFrame):
     """A message with a hint and perhaps buttons, marked by a coloured edge; hidden while it has none.
@@ -50,7 +56,9 @@ class MessagePanel(QFrame):
     ) -> None:
         super().__init__(parent)
         self._takes_from = takes_from
-        self._taken = 0
+        self._taken = self._least = 0
+        if takes_from is not None:
+            takes_from.installEventFilter(self)
         self._colour = ERROR
         self.setAutoFillBackground(True)
         self.setBackgroundRole(QPalette.ColorRole.Base)
@@ -113,18 +121,31 @@ class MessagePanel(QFrame):
         self._reserve()
 
     def _reserve(self) -> None:
-        if self._takes_from is not None and not self.isHidden():
-            height = self._height_for(self.width())
+        above, around = self._takes_from, self.parentWidget()
+        layout = around.layout() if around is not None else None
+        if above is None or around is None or layout is None or self.isHidden():
+            return
+        layout.invalidate()
+        own = self.minimumHeight() or self.minimumSizeHint().height()
+        others = layout.totalMinimumSize().height() - own - above.minimumHeight()
+        room = max(around.height() - others - _LEFT, _LEAST)
+        height = min(self._height_for(self.width()), room)
+        if height != self.minimumHeight():
             self.setFixedHeight(height)
-            self._take(height + GRID)
+        self._take(height + layout.spacing())
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        if event.type() == QEvent.Type.Resize and not self.isHidden():
+            self._reserve()
+        return False
 
     def _take(self, height: int) -> None:
-        """Have the widget above be smaller by `height` pixels at the least than it would be without this."""
+        """Let the widget above be smaller by `height` pixels than it may be without this."""
         above = self._takes_from
         if above is not None and height != self._taken:
-            least = above.minimumHeight() + self._taken
-            self._taken = min(height, least)
-            above.setMinimumHeight(least - self._taken)
+            self._least = self._least or above.minimumHeight()
+            self._taken = height
+            above.setMinimumHeight(max(self._least - height, 1))
 
     def _height_for(self, width: int) -> int:
         """What the text and the buttons take; none is counted for one that wraps no line."""
@@ -153,6 +174,7 @@ class MessagePanel(QFrame):
         self._hint.setVisible(bool(hint))
         self._offer(actions)
         self.setAccessibleName(f"{message} {hint}")
+        self.setToolTip(tool_tip(f"{message}\n{hint}".strip()) if self._takes_from is not None else "")
 
     def _offer(self, actions: Sequence[str]) -> None:
         for button in self._buttons:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from PySide6.QtCore import QByteArray, Qt, Slot
+from PySide6.QtCore import QByteArray, QSize, Qt, Slot
 from PySide6.QtGui import QAction
 from PySide6.QtWidgets import QDockWidget, QMainWindow, QTabWidget, QVBoxLayout, QWidget
 
@@ -43,6 +43,7 @@ class WindowLayout:
         self._history = _dock(window, "History", panels.history)
         self._log = _dock(window, "Log", panels.log)
         self._pictures = panels.pictures
+        self._placed = QSize()
         panels.pictures.built.connect(self._on_built)
         self._detail.visibilityChanged.connect(panels.pictures.detail.set_in_front)
         self.docks = (self._setup, self._history, self._log, self._detail)
@@ -103,8 +104,15 @@ class WindowLayout:
             window.move(window.screen().availableGeometry().center() - window.rect().center())
             self.reset()
         keep_on_screen(window)
+        self._placed = window.size()
         if settings.window_state:
             window.restoreState(QByteArray(settings.window_state), _VERSION)
+
+    @Slot()
+    def settle(self) -> None:
+        """To be called once the window manager has put its frame around the window as it was restored."""
+        if self._window.size() == self._placed:
+            keep_on_screen(self._window)
 
     def save(self, settings: Settings) -> None:
         settings.geometry = bytes(self._window.saveGeometry().data())

@@ -39,7 +39,7 @@ class _Room:
 _ROOMS = (
     _Room(100 * GRID, GRID, headings=True, help_lines=True, problem_lines=5),
     _Room(72 * GRID, GRID // 2, headings=True, help_lines=False, problem_lines=3),
-    _Room(0, GRID // 2, headings=False, help_lines=False, problem_lines=2),
+    _Room(0, GRID // 2, headings=False, help_lines=False, problem_lines=3),
 )
 """From the roomiest to the tightest."""
 
@@ -55,7 +55,7 @@ class SetupColumn(QWidget):
         super().__init__()
         self._models, self._recipe, self._preflight = models, recipe, preflight
         self._room: _Room | None = None
-        self._least = QSize()
+        self._least_height = 0
         self._dragged = False
         self._parts = _Parts(self._share)
         self._parts.addWidget(models)
@@ -70,8 +70,8 @@ class SetupColumn(QWidget):
         recipe.refolded.connect(self._share)
 
     def minimumSizeHint(self) -> QSize:
-        """That of the tightest form, whichever is shown: or else the window could not be made smaller."""
-        return self._least
+        """As high as the tightest form, whichever is shown: or else the window could not be made smaller."""
+        return QSize(self._column.totalMinimumSize().width(), self._least_height)
 
     def share_anew(self) -> None:
         """As if the handle had not been dragged."""
@@ -91,12 +91,7 @@ class SetupColumn(QWidget):
         """Find out how small the column can be."""
         before = self._room
         self._set_room(_ROOMS[-1])
-        # Before they are shown, layouts hear nothing of what is hidden in them.
-        for widget in self.findChildren(QWidget):
-            widget.updateGeometry()
-        for layout in self.findChildren(QLayout):
-            layout.invalidate()
-        self._least = self._column.totalMinimumSize()
+        self._least_height = self._column.totalMinimumSize().height()
         if before is not None:
             self._set_room(before)
         self.updateGeometry()
@@ -114,6 +109,11 @@ class SetupColumn(QWidget):
         self._preflight.set_room(
             spacing=room.spacing, headings=room.headings, problem_lines=room.problem_lines
         )
+        # Layouts hear only later of what was hidden in them.
+        for widget in self.findChildren(QWidget):
+            widget.updateGeometry()
+        for layout in self.findChildren(QLayout):
+            layout.invalidate()
         self._share()
 
     @Slot()

@@ -39,7 +39,6 @@ from gui.window.actions import Actions
 from gui.window.cancelling import Cancelling
 from gui.window.closing import Closing
 from gui.window.focus import FocusMarks, is_covered
-from gui.window.geometry import keep_on_screen
 from gui.window.layout import WindowLayout
 from gui.window.leftovers import Leftovers
 from gui.window.log_panel import LogPanel
@@ -420,7 +419,7 @@ class MainWindow(QMainWindow):
         super().showEvent(event)
         if not event.spontaneous():
             # What the window manager puts around the window is known a moment after it was shown.
-            QTimer.singleShot(_FRAMED_MS, self, lambda: keep_on_screen(self))
+            QTimer.singleShot(_FRAMED_MS, self, self.layout_.settle)
 
     def dragEnterEvent(self, event: QDragEnterEvent) -> None:
         dropped = sort_dropped(dropped_paths(event.mimeData()))
