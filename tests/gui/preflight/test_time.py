@@ -1,4 +1,4 @@
-"""One figure for how long a merge takes: an estimate before it, what is left during it, what it took after."""
+"""One figure for how long a merge takes: estimated before it, left during it, measured after it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from gui.window.window import MainWindow
 
 def said(window: MainWindow) -> str:
     labels = window.preflight.findChildren(QLabel)
-    return " ".join(label.text() for label in labels if label.isVisible())
+    return " ".join(f"{label.text()} {label.toolTip()}" for label in labels if label.isVisible())
 
 
 def test_there_is_one_figure_at_a_time(
