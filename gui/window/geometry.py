@@ -7,7 +7,7 @@ from PySide6.QtWidgets import QWidget
 
 from gui.widgets.theme import GRID
 
-__all__ = ["clamped", "first_size", "keep_on_screen"]
+__all__ = ["available_size", "clamped", "first_size", "keep_on_screen"]
 
 _FIRST = QSize(1280, 800)
 _SHARE = 0.85
@@ -15,6 +15,11 @@ _SHARE = 0.85
 
 _FRAME = QMargins(GRID // 2, 4 * GRID, GRID // 2, GRID // 2)
 """What a window manager adds, before it has; more than most do."""
+
+
+def available_size(window: QWidget) -> QSize:
+    """What the screen of `window` has for windows."""
+    return window.screen().availableSize()
 
 
 def first_size(available: QSize) -> QSize:

@@ -11,7 +11,7 @@ from PySide6.QtWidgets import QDockWidget, QMainWindow, QTabWidget, QVBoxLayout,
 from gui.settings import Settings
 from gui.widgets.theme import GRID
 from gui.window.focus import Regions, keep_together
-from gui.window.geometry import first_size, keep_on_screen
+from gui.window.geometry import available_size, first_size, keep_on_screen
 from gui.window.panels import Panels
 from gui.window.setup_column import SetupColumn
 
@@ -100,13 +100,15 @@ class WindowLayout:
         """As it was when the window was last closed."""
         window = self._window
         if not settings.geometry or not window.restoreGeometry(QByteArray(settings.geometry)):
-            window.resize(first_size(window.screen().availableSize()))
+            window.resize(first_size(available_size(window)))
             window.move(window.screen().availableGeometry().center() - window.rect().center())
             self.reset()
         keep_on_screen(window)
         self._placed = window.size()
         if settings.window_state:
             window.restoreState(QByteArray(settings.window_state), _VERSION)
+            if window.minimumSizeHint().width() > available_size(window).width():
+                self.reset()  # they stood side by side on a larger screen
 
     @Slot()
     def settle(self) -> None:

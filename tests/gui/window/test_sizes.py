@@ -9,6 +9,7 @@ from PySide6.QtCore import QMargins, QPoint, QRect, QSize, Qt
 from PySide6.QtWidgets import QAbstractScrollArea, QScrollArea, QWidget
 from pytestqt.qtbot import QtBot
 
+import gui.window.layout
 from gui.settings import Settings
 from gui.window.geometry import clamped, first_size
 from gui.window.window import MainWindow
@@ -123,7 +124,26 @@ def test_on_a_wide_screen_the_detail_stands_beside_the_pictures(qtbot: QtBot, wi
     assert detail.x() > window.pictures.mapTo(window, window.pictures.rect().topRight()).x()
 
 
-def test_the_set_up_is_as_wide_as_it_was_made(qtbot: QtBot, window: MainWindow, settings: Settings) -> None:
+def test_what_stood_side_by_side_fits_a_smaller_screen(
+    qtbot: QtBot, window: MainWindow, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    window.resize(2176, 1224)
+    window.layout_.reset()
+    window.close()
+    monkeypatch.setattr(gui.window.layout, "available_size", lambda _: QSize(1280, 800))
+    again = MainWindow(settings, window._history)
+    qtbot.addWidget(again)
+    again.show()
+    qtbot.wait(20)
+    assert again.dockWidgetArea(again.layout_.docks[3]) == Qt.DockWidgetArea.BottomDockWidgetArea
+    assert again.minimumSizeHint().width() <= 960
+    again.close_at_once()
+
+
+def test_the_set_up_is_as_wide_as_it_was_made(
+    qtbot: QtBot, window: MainWindow, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gui.window.layout, "available_size", lambda _: QSize(1920, 1080))
     window.resize(1600, 900)
     qtbot.waitUntil(lambda: window.width() == 1600)
     setup = window.layout_.docks[0]
