@@ -169,13 +169,13 @@ def test_one_key_goes_from_part_to_part(ready: MainWindow) -> None:
     assert focus() is window.pictures.tabs.tabBar()
 
 
-@pytest.mark.parametrize("front", [1, 2, 3])
-def test_what_is_behind_another_dock_is_passed_over(qtbot: QtBot, ready: MainWindow, front: int) -> None:
+def test_what_is_behind_another_dock_is_passed_over(qtbot: QtBot, ready: MainWindow) -> None:
     window = ready
-    docks = window.layout_.docks
-    docks[front].raise_()
-    qtbot.waitUntil(lambda: not docks[front].visibleRegion().isEmpty())
-    window.merge_button.setFocus(Qt.FocusReason.TabFocusReason)
-    stops = ring(window, Qt.Key.Key_Tab)
-    for number in (1, 2, 3):
-        assert any(docks[number].isAncestorOf(stop) for stop in stops) == (number == front)
+    docks = window.layout_.docks[1:]
+    for front in docks:
+        front.raise_()
+        qtbot.waitUntil(lambda front=front: not front.visibleRegion().isEmpty())  # type: ignore[misc]
+        window.merge_button.setFocus(Qt.FocusReason.TabFocusReason)
+        stops = ring(window, Qt.Key.Key_Tab)
+        for dock in docks:
+            assert any(dock.isAncestorOf(stop) for stop in stops) == (dock is front)

@@ -34,7 +34,7 @@ def places(window: MainWindow) -> dict[str, tuple[QPoint, int]]:
     return found
 
 
-@pytest.fixture(params=[(960, 560), (1280, 770), (1900, 1000)], ids=lambda size: f"{size[0]}x{size[1]}")
+@pytest.fixture(params=[(960, 560), (1280, 770)], ids=lambda size: f"{size[0]}x{size[1]}")
 def ready(request: pytest.FixtureRequest, qtbot: QtBot, window: MainWindow, models: Path) -> MainWindow:
     """A window of several sizes in which everything is ready for a merge."""
     window.resize(*request.param)
