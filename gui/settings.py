@@ -22,7 +22,7 @@ _MAX_RECENT = 10
 _MAX_BYTES = 1_000_000
 _MAX_DIGITS = 19
 
-_BYTES = re.compile(rb'[^=]+=(?:@ByteArray\([^,;="]*\)|"@ByteArray\((?:[^"\\]|\\.)*\)")', re.DOTALL)
+_BYTES = re.compile(rb'[^=]+=(?:@ByteArray\((?:[^\\,;="]|\\.)*\)|"@ByteArray\((?:[^"\\]|\\.)*\)")', re.DOTALL)
 _OTHER_TYPE = re.compile(rb"(?<![\w./@-])@(?!@)|\\x[0-9a-fA-F]*40|\\[0-7]*100")
 """The sign with which Qt begins a value of a type, but in the middle of a word; and the same, disguised."""
 

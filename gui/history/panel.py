@@ -77,7 +77,8 @@ class HistoryPanel(QWidget):
         self.search_field.setToolTip(
             "Methods, parameters, rules, models, seeds, output folders, dates, results"
         )
-        self.search_field.setFixedWidth(self.fontMetrics().horizontalAdvance("0") * 14)
+        self.search_field.setMinimumWidth(self.fontMetrics().horizontalAdvance("0") * 6)
+        self.search_field.setMaximumWidth(self.fontMetrics().horizontalAdvance("0") * 14)
         self.note = ElidedLabel()
         secondary(self.note)
         self.undo_button = QToolButton()

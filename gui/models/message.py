@@ -48,7 +48,7 @@ class ModelsMessage(QObject):
         model: the list.
         selected: the selected rows of it.
         base: the folder of the base.
-        above: what the message is shown below.
+        above: what the message is shown below, and takes its room from.
         """
         super().__init__(parent)
         self._above = above
@@ -56,7 +56,7 @@ class ModelsMessage(QObject):
         self._shown: tuple[Failure, tuple[str, ...]] | None = None
         self._rows: list[int] = []
         self._answer: Failure | None = None
-        self.message = MessagePanel(closable=False, insists=True)
+        self.message = MessagePanel(closable=False, takes_from=above)
         self.message.action_requested.connect(self._on_action_requested)
 
     @Slot()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from PySide6.QtCore import QSize, Qt, QUrl, Signal, Slot
+from PySide6.QtCore import Qt, QUrl, Signal, Slot
 from PySide6.QtGui import QAction, QDesktopServices
 from PySide6.QtWidgets import QHBoxLayout, QMenu, QSpinBox, QToolButton, QVBoxLayout, QWidget
 
@@ -28,9 +28,6 @@ from gui.widgets.plain import PlainLabel
 from gui.widgets.theme import GRID, heading
 
 __all__ = ["ModelsPanel"]
-
-_LEAST_ROWS = 3
-"""Of the list, while there is no message."""
 
 
 class ModelsPanel(QWidget):
@@ -140,13 +137,22 @@ class ModelsPanel(QWidget):
         buttons.addStretch(1)
         buttons.addWidget(label)
         buttons.addWidget(self.k_box)
+        self._heading = heading("Models")
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(GRID)
-        layout.addWidget(heading("Models"))
+        layout.addWidget(self._heading)
         layout.addWidget(self.base)
-        layout.addWidget(_ListAndMessage(self.table, self.message), 1)
+        layout.addWidget(self.table, 1)
+        layout.addWidget(self.message)
         layout.addLayout(buttons)
+
+    def set_room(self, *, spacing: int, headings: bool) -> None:
+        """How much room there is: pixels between the parts, and whether there is any for the heading."""
+        self._heading.setVisible(headings)
+        layout = self.layout()
+        assert layout is not None
+        layout.setSpacing(spacing)
 
     # -- state, for the window
 
@@ -424,23 +430,6 @@ class ModelsPanel(QWidget):
         self.base.show_known()
         self.sub_models_model.show_known()
         self._told.show()
-
-
-class _ListAndMessage(QWidget):
-    """A message takes its room from the list, so that no button and no field moves under the pointer."""
-
-    def __init__(self, table: SubModelsView, message: QWidget) -> None:
-        super().__init__()
-        self._table = table
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(GRID // 2)
-        column.addWidget(table, 1)
-        column.addWidget(message)
-
-    def minimumSizeHint(self) -> QSize:
-        least = super().minimumSizeHint()
-        return least.expandedTo(QSize(least.width(), self._table.height_of_rows(_LEAST_ROWS)))
 
 
 def _button(action: QAction, arrow: Qt.ArrowType | None = None) -> QToolButton:

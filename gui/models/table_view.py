@@ -61,6 +61,9 @@ _LEAST_NAME = 12
 _LONGEST_NAME = 24
 """Characters of a name that there must be room for. The first column also makes room for the longest name."""
 
+_LEAST_ROWS = 3
+"""That are shown of the list, however low the window is."""
+
 
 class SubModelsView(QTableView):
     """The table, with an invitation while it is empty.
@@ -296,7 +299,7 @@ class SubModelsView(QTableView):
             width = max(metrics.horizontalAdvance(text) for text in (widest, title))
             self._widths[column] = width + GRID + GRID // 2
             header.resizeSection(column, self._widths[column])
-        self.setMinimumHeight(self.height_of_rows(1))
+        self.setMinimumHeight(self.height_of_rows(_LEAST_ROWS))
         self._hide_what_has_no_room()
 
     def _hide_what_has_no_room(self) -> None:

@@ -16,10 +16,8 @@ from gui.widgets.theme import ERROR, GRID, accent_of
 
 __all__ = ["ProblemList"]
 
-_MOST_LINES = 5
-"""Of text that are in sight; beyond that the list scrolls."""
-
-_LEAST_LINES = 2
+_LINES = 5
+"""Of text that are in sight, as long as nothing else is said; beyond that the list scrolls."""
 
 
 _LONGEST_NAME = 24
@@ -29,7 +27,7 @@ _LONGEST_NAME = 24
 class ProblemList(QScrollArea):
     """Rows of problems, errors first, or a quiet note where there are none.
 
-    It takes the height of its rows, within bounds, so that the usual problem moves nothing around it.
+    Its height does not depend on what it shows, so that a problem that comes or goes moves nothing around it.
 
     Attributes:
         links: the buttons of its rows, from top to bottom.
@@ -59,6 +57,7 @@ class ProblemList(QScrollArea):
         self.links: list[QToolButton] = []
         self._rows: list[_Row] = []
         self._content = QWidget()
+        self._lines = _LINES
         self._show(*self._shown)
 
     @property
@@ -72,6 +71,12 @@ class ProblemList(QScrollArea):
         if shown != self._shown:
             self._shown = shown
             self._show(*shown)
+
+    def set_lines(self, lines: int) -> None:
+        """How many lines of text it has room for."""
+        if lines != self._lines:
+            self._lines = lines
+            self._fit()
 
     def update_colours(self) -> None:
         """To be called when the palette changes."""
@@ -120,15 +125,12 @@ class ProblemList(QScrollArea):
         self._fit()
 
     def _fit(self) -> None:
-        lines = self.fontMetrics().lineSpacing()
-        least, most = _LEAST_LINES * lines + GRID, _MOST_LINES * lines + 2 * GRID
-        wanted = self._content.heightForWidth(self.width())
+        height = self._lines * self.fontMetrics().lineSpacing() + GRID
         # Decided here: a scroll bar makes lines shorter, and so could be the only reason for itself.
         policy = Qt.ScrollBarPolicy
-        self.setVerticalScrollBarPolicy(
-            policy.ScrollBarAlwaysOn if wanted > most else policy.ScrollBarAlwaysOff
-        )
-        self.setFixedHeight(min(max(wanted, least), most))
+        scrolls = self._content.heightForWidth(self.width()) > height
+        self.setVerticalScrollBarPolicy(policy.ScrollBarAlwaysOn if scrolls else policy.ScrollBarAlwaysOff)
+        self.setFixedHeight(height)
 
 
 class _Row(QFrame):

@@ -7,8 +7,15 @@ from dataclasses import replace
 from pathlib import Path
 
 from PySide6.QtCore import QEvent, Qt, QTimer, QUrl, Slot
-from PySide6.QtGui import QCloseEvent, QDesktopServices, QDragEnterEvent, QDragLeaveEvent, QDropEvent
-from PySide6.QtWidgets import QMainWindow, QPushButton
+from PySide6.QtGui import (
+    QCloseEvent,
+    QDesktopServices,
+    QDragEnterEvent,
+    QDragLeaveEvent,
+    QDropEvent,
+    QShowEvent,
+)
+from PySide6.QtWidgets import QApplication, QMainWindow, QPushButton, QWidget
 
 from core import Leftover
 from core.runs.history import History, HistoryEntry
@@ -40,6 +47,7 @@ from gui.widgets.places import Places
 from gui.window.actions import Actions
 from gui.window.cancelling import Cancelling
 from gui.window.closing import Closing
+from gui.window.focus import FocusMarks, is_covered
 from gui.window.folder_opener import FolderOpener
 from gui.window.layout import WindowLayout
 from gui.window.leftovers import Leftovers
@@ -53,6 +61,7 @@ from gui.window.recipes import Recipes
 __all__ = ["MainWindow"]
 
 _NOTE_MS = 5000
+_FRAMED_MS = 200
 
 
 class MainWindow(QMainWindow):
@@ -100,6 +109,7 @@ class MainWindow(QMainWindow):
         self._cancelling = Cancelling(self.merger, self)
         self._closing = Closing(self.merger, self._cancelling, self.recipes, self)
         self.layout_ = WindowLayout(self, self._panels)
+        self._focus_marks = FocusMarks(self)
         self.actions_ = Actions(self, self._panels, self.document, self.recipes, self.layout_, settings)
         self._connect()
         self._setup = self.setup()
@@ -360,6 +370,7 @@ class MainWindow(QMainWindow):
     def _on_succeeded(self, setup: MergeSetup, result: MergeResult) -> None:
         self.document.keep(setup)
         if result.measured is not None:
+            self.preflight.set_measured(setup, result.record.seconds)
             self.checker.learn(result.record.seconds, result.measured)
 
     @Slot(object)
@@ -417,6 +428,21 @@ class MainWindow(QMainWindow):
         self.statusBar().showMessage(message_text(text), _NOTE_MS)
 
     # -- Qt
+
+    def focusNextPrevChild(self, forward: bool) -> bool:
+        """As Qt does, but past what is behind the front tab of the docks."""
+        for _ in self.findChildren(QWidget):
+            if not super().focusNextPrevChild(forward):
+                return False
+            if not is_covered(QApplication.focusWidget()):
+                return True
+        return False
+
+    def showEvent(self, event: QShowEvent) -> None:
+        super().showEvent(event)
+        if not event.spontaneous():
+            # What the window manager puts around the window is known a moment after it was shown.
+            QTimer.singleShot(_FRAMED_MS, self, self.layout_.settle)
 
     def dragEnterEvent(self, event: QDragEnterEvent) -> None:
         dropped = what_is_dropped(event.mimeData())

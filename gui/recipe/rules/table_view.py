@@ -41,9 +41,6 @@ __all__ = ["RulesView"]
 
 Index = QModelIndex | QPersistentModelIndex
 
-_MOST_ROWS = 8
-"""That are in sight; beyond that the table scrolls."""
-
 _LONGEST = {Column.PARAMETER: 8, Column.MODEL: 16, Column.WHERE: 16, Column.VALUE: 11, Column.TENSORS: 9}
 """Characters that a column makes room for. Where there is too little, the column of models has less."""
 
@@ -52,8 +49,8 @@ _COMMITTING = (Qt.Key.Key_Return, Qt.Key.Key_Enter, Qt.Key.Key_Tab, Qt.Key.Key_B
 
 
 class RulesView(QTableView):
-    """The table; as high as its rows, within bounds. An editor with what is not taken stays open until it is
-    mended or Escape is pressed.
+    """The table; as high as its rows, since it is in a form that scrolls. An editor with what is not taken
+    stays open until it is mended or Escape is pressed.
 
     Signals:
         refused(str): why what was typed is not taken, in a sentence; "" when that is over.
@@ -174,7 +171,7 @@ class RulesView(QTableView):
             widths[Column.MODEL] = min(widths[Column.MODEL], max(room, least))
         for column in widths.keys() - {Column.WHERE}:
             header.resizeSection(column, widths[column])
-        shown = min(max(len(rows), 1), _MOST_ROWS)
+        shown = max(len(rows), 1)
         self.setFixedHeight(header.sizeHint().height() + shown * line + 2 * self.frameWidth())
 
 

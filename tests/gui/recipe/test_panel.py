@@ -336,36 +336,30 @@ def test_the_folded_part_remembers_whether_it_was_open(
 
 @pytest.mark.parametrize("part", ["rules", "precision"])
 @pytest.mark.parametrize("by", ["button", "name"])
-def test_what_is_unfolded_can_be_scrolled_to(
-    qtbot: QtBot, jobs: JobKeeper, settings: Settings, part: str, by: str
-) -> None:
-    panel = RecipePanel(jobs, settings)
-    column = QScrollArea()
-    qtbot.addWidget(column)
-    column.setWidget(panel)
-    column.setWidgetResizable(True)
-    column.resize(420, 300)
-    column.show()
-    told: list[QWidget] = []
-    panel.unfolded.connect(told.append)
-    panel.unfolded.connect(column.ensureWidgetVisible)
+def test_what_is_unfolded_comes_into_sight(qtbot: QtBot, panel: RecipePanel, part: str, by: str) -> None:
+    panel.set_room(spacing=4, headings=True, help_lines=False)
+    panel.resize(420, 480)
     content, fold = getattr(panel, part), getattr(panel, f"{part}_fold")
-    with qtbot.waitSignal(panel.unfolded):
+    with qtbot.waitSignal(panel.refolded):
         if by == "button":
             qtbot.mouseClick(fold.button, Qt.MouseButton.LeftButton)
         else:
             panel.show_field("rules" if part == "rules" else "device")
-    assert content.visibleRegion().boundingRect().height() == content.height()
-    panel.show_field("rules" if part == "rules" else "device")
-    qtbot.mouseClick(fold.button, Qt.MouseButton.LeftButton)
-    QApplication.processEvents()
-    assert told == [content]
+    qtbot.waitUntil(lambda: content.visibleRegion().boundingRect().height() == content.height() > 0)
+    with qtbot.assertNotEmitted(panel.refolded):
+        panel.show_field("rules" if part == "rules" else "device")
+    with qtbot.waitSignal(panel.refolded):
+        qtbot.mouseClick(fold.button, Qt.MouseButton.LeftButton)
 
 
 def test_a_recipe_that_is_opened_scrolls_nothing(qtbot: QtBot, panel: RecipePanel) -> None:
-    with qtbot.assertNotEmitted(panel.unfolded, wait=50):
-        panel.apply(FULL)
+    panel.resize(420, panel.minimumSizeHint().height())
+    panel.apply(FULL)
+    qtbot.wait(50)
     assert panel.rules_fold.unfolded
+    (scrolled,) = panel.findChildren(QScrollArea)
+    assert scrolled.verticalScrollBar().maximum() > 0
+    assert scrolled.verticalScrollBar().value() == 0
 
 
 def test_while_it_is_folded_it_says_what_is_unusual(qtbot: QtBot, panel: RecipePanel) -> None:
@@ -517,6 +511,7 @@ def test_nothing_is_wider_than_the_column(
         column.resize(420, 600)
         column.show()
         qtbot.waitUntil(lambda: panel.width() <= column.viewport().width())
+        qtbot.waitUntil(lambda: panel.precision.height() >= panel.precision.sizeHint().height())
         for widget in panel.findChildren(QWidget):
             if widget.isVisible() and widget.parent() in (panel, panel.seed, panel.output, panel.precision):
                 assert widget.width() >= widget.minimumSizeHint().width()
