@@ -32,7 +32,7 @@ _MOST_TENSORS = 1000
 
 _NOTHING = "The numbers of what you select in a picture are here, as soon as the models were looked at."
 
-_LEAST_SIZE = 40 * GRID, 20 * GRID
+_LEAST_SIZE = 40 * GRID, 16 * GRID
 
 _NARROW = 72 * GRID
 """Of less width, the fields stand below the heading."""

@@ -59,7 +59,7 @@ class RecipePanel(QWidget):
 
     Signals:
         changed(): any field changed.
-        refolded(): a part was folded or unfolded by the user or by `show_field`.
+        refolded(): a part was folded or unfolded by the user or by `show_field`, or has more in it.
     """
 
     changed = Signal()
@@ -119,6 +119,8 @@ class RecipePanel(QWidget):
         self.rules_fold.toggled.connect(self._on_rules_toggled)
         self.rules.found.connect(self._show_summaries)
         self.rules.table.selectionModel().currentChanged.connect(self._on_rule_chosen)
+        for counted in (self.rules.model.rowsInserted, self.rules.model.rowsRemoved):
+            counted.connect(self._on_rules_counted)
         for part in (self.parameters, self.seed, self.output, self.rules, self.precision):
             part.changed.connect(self._on_changed)
 
@@ -293,10 +295,20 @@ class RecipePanel(QWidget):
 
     def _on_refolded(self, part: QWidget | None) -> None:
         """`part` was unfolded; None after folding one."""
+        # Qt lays out what has become visible when it comes back to its events.
+        QTimer.singleShot(0, self, lambda: self._on_laid_out(part))
+
+    def _on_laid_out(self, part: QWidget | None = None) -> None:
+        self._scrolled.updateGeometry()
         self.refolded.emit()
         if part is not None:
-            # Qt lays out what has become visible when it comes back to its events.
-            QTimer.singleShot(0, part, lambda: self._scrolled.ensureWidgetVisible(part))
+            self._scrolled.ensureWidgetVisible(part)
+
+    @Slot()
+    def _on_rules_counted(self) -> None:
+        """There are more rules, or fewer, than before."""
+        if self.rules_fold.unfolded:
+            self._on_refolded(None)
 
     @Slot(QModelIndex)
     def _on_rule_chosen(self, index: QModelIndex) -> None:

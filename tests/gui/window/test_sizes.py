@@ -130,7 +130,7 @@ def test_what_stood_side_by_side_fits_a_smaller_screen(
     window.resize(2176, 1224)
     window.layout_.reset()
     window.close()
-    monkeypatch.setattr(gui.window.layout, "available_size", lambda _: QSize(1280, 800))
+    monkeypatch.setattr(gui.window.layout, "available_size", lambda _: QSize(1000, 700))
     again = MainWindow(settings, window._history)
     qtbot.addWidget(again)
     again.show()

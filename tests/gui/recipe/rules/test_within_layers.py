@@ -139,6 +139,7 @@ def test_it_is_typed_saved_and_opened(qtbot: QtBot, window: MainWindow, models: 
     window.activateWindow()
     qtbot.mouseClick(window.recipe.rules_fold.button, Qt.MouseButton.LeftButton)
     rules = window.recipe.rules
+    qtbot.waitUntil(lambda: not rules.add_button.visibleRegion().isEmpty())
     qtbot.mouseClick(rules.add_button, Qt.MouseButton.LeftButton)
     edit = rules.table.findChild(QLineEdit)
     assert edit is not None
