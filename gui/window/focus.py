@@ -8,10 +8,11 @@ from itertools import pairwise
 from PySide6.QtCore import QEvent, QObject, Qt, Slot
 from PySide6.QtGui import QPainter, QPaintEvent, QRegion
 from PySide6.QtWidgets import QAbstractScrollArea, QApplication, QDockWidget, QMainWindow, QWidget
+from shiboken6 import isValid
 
 from gui.widgets.theme import accent_of
 
-__all__ = ["FocusMarks", "Regions", "is_covered", "keep_together"]
+__all__ = ["FocusKeeper", "FocusMarks", "Regions", "is_covered", "keep_together"]
 
 _LINE = 2
 """Pixels of the frame around what has the focus."""
@@ -85,6 +86,36 @@ def _stops(part: QWidget) -> list[QWidget]:
     return [
         taker for taker in _takers(part) if taker.isVisible() and taker.isEnabled() and not is_covered(taker)
     ]
+
+
+class FocusKeeper:
+    """Puts the focus back where it was before what had it was disabled for a while.
+
+    Args:
+        stand_in: has the focus in the meantime, and can be enabled then.
+    """
+
+    def __init__(self, stand_in: QWidget) -> None:
+        self._stand_in = stand_in
+        self._left_at: QWidget | None = None
+
+    def look(self) -> None:
+        """To be called before anything is disabled."""
+        focus = QApplication.focusWidget()
+        if focus is not None and focus.isEnabled() and focus.window() is self._stand_in.window():
+            self._left_at = focus
+
+    def settle(self) -> None:
+        """To be called once things are disabled, or enabled again."""
+        left_at, focus = self._left_at, QApplication.focusWidget()
+        if left_at is None or not isValid(left_at):
+            return
+        if left_at.isEnabled():
+            if focus is None or focus is self._stand_in:
+                left_at.setFocus()
+            self._left_at = None
+        elif self._stand_in.isEnabled() and not self._stand_in.hasFocus():
+            self._stand_in.setFocus()
 
 
 class FocusMarks(QObject):
