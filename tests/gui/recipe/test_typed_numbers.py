@@ -100,7 +100,7 @@ def check(qtbot: QtBot, window: MainWindow) -> str | None:
     return window.preflight.reason
 
 
-@pytest.mark.parametrize("name", ["resamples", "seed", "zero_tolerance", "threads", "shard_size_bytes"])
+@pytest.mark.parametrize("name", ["resamples", "seed", "zero_tolerance", "threads"])
 def test_what_cannot_be_taken_stays_and_stands_in_the_way(
     qtbot: QtBot, opened: MainWindow, name: str
 ) -> None:
