@@ -24,12 +24,12 @@ Open = Callable[[list[HistoryEntry]], HistoryPanel]
 @pytest.fixture
 def begun(models: Path, tmp_path: Path) -> Callable[..., HistoryEntry]:
     """Makes the entry of a run that is done, one minute after the one before; its output is there."""
-    count = [0]
+    count, recipe = [0], load_recipe(models / "recipe.yaml")
 
     def make(out: str, **changes: object) -> HistoryEntry:
         count[0] += 1
         (tmp_path / out).mkdir(parents=True, exist_ok=True)
-        entry = HistoryEntry.begin(load_recipe(models / "recipe.yaml"), tmp_path / out)
+        entry = HistoryEntry.begin(recipe, tmp_path / out)
         date = f"2025-01-01T00:{count[0] % 60:02}:00.000+00:00"
         return replace(entry, id=f"run-{count[0]}", date=date, **{"status": "done", **changes})  # type: ignore[arg-type]
 
@@ -133,7 +133,7 @@ def test_several_are_removed_and_brought_back(
     QTest.keyClick(panel.table, Qt.Key.Key_Delete)
     qtbot.waitUntil(lambda: panel._job is None)
     assert names(panel) == ["d", "a"]
-    assert panel.note.toolTip() + panel.note.text() != ""
+    assert "2 runs" in panel.note.toolTip() + panel.note.text()
     assert panel.selected().out.name == "a"  # type: ignore[union-attr]
     panel.undo_button.click()
     qtbot.waitUntil(lambda: panel._job is None)

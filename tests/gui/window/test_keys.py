@@ -60,9 +60,9 @@ def keys_of(window: MainWindow) -> list[tuple[str, QWidget, int]]:
     return found
 
 
-def test_no_key_has_two_meanings(ready: MainWindow) -> None:
-    menus = [letter for action in ready.menuBar().actions() if (letter := key(action.text()))]
-    counts = Counter([letter for letter, _, _ in keys_of(ready)] + menus)
+def test_no_key_has_two_meanings(window: MainWindow) -> None:
+    menus = [letter for action in window.menuBar().actions() if (letter := key(action.text()))]
+    counts = Counter([letter for letter, _, _ in keys_of(window)] + menus)
     assert {letter for letter, number in counts.items() if number > 1} == set()
     assert {"T", "S", "U", "K", "A", "M", "Z", "F"} <= counts.keys()
 
