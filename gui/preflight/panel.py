@@ -360,7 +360,8 @@ def _ledger_text(report: PlanReport) -> str:
 
 def _same_work(one: MergeSetup, other: MergeSetup) -> bool:
     """Whether merges of the two take as long: another seed and another output change nothing."""
-    return replace(one, seed=None, out="") == replace(other, seed=None, out="")
+    one, other = (replace(setup, seed=None, out="", overwrite=False) for setup in (one, other))
+    return one == other
 
 
 def _numbers_text(report: PlanReport) -> str:
