@@ -67,7 +67,7 @@ class OutputField(QWidget):
         self.choose_button.setToolTip("Choose the folder in which the output folder will be made")
         self.space_label = ElidedLabel()
         self.space_label.set_full_text(" ")
-        self.space_label.setAccessibleName("Free space")
+        self.space_label.setAccessibleDescription("Where the output goes, and the free space there")
         secondary(self.space_label)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)

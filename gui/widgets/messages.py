@@ -250,6 +250,7 @@ class ElidedLabel(PlainLabel):
     def set_full_text(self, text: str, tip: str = "") -> None:
         """Show `text`; `tip` is what the tool tip says besides what is not in sight."""
         self._full, self._tip = message_text(text), tip
+        self.setAccessibleName(self._full)  # who hears it has room for all of it
         self._elide()
 
     def event(self, event: QEvent) -> bool:
