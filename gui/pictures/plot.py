@@ -153,7 +153,8 @@ class Plot(pg.PlotWidget):
 
     def changeEvent(self, event: QEvent) -> None:
         super().changeEvent(event)
-        if event.type() == QEvent.Type.PaletteChange and self._finished:
+        drawn = self._finished and self.getPlotItem() is not None  # pyqtgraph drops it on closing
+        if event.type() == QEvent.Type.PaletteChange and drawn:
             self.recolour()
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:

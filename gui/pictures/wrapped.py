@@ -140,4 +140,5 @@ def _first_line(text: str, label: WrappedLabel) -> str:
     line = layout.createLine()
     line.setLineWidth(label.width())
     layout.endLayout()
-    return text[: max(1, line.textLength())]
+    fitting = text.encode("utf-16-le", "surrogatepass")[: 2 * line.textLength()]  # Qt's unit of length
+    return fitting.decode("utf-16-le", "surrogatepass") or text[:1]

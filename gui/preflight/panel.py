@@ -86,8 +86,8 @@ class PreflightPanel(QWidget):
         secondary(self._doing)
         self._measured: tuple[MergeSetup, float] | None = None
         self._flow, self._needs = (ElidedLabel(elide=Qt.TextElideMode.ElideRight) for _ in range(2))
-        self._flow.setAccessibleName("What the merge reads and writes, and how long it takes")
-        self._needs.setAccessibleName("What the merge needs, and what becomes of the tensors")
+        self._flow.setAccessibleDescription("What the merge reads and writes, and how long it takes")
+        self._needs.setAccessibleDescription("What the merge needs, and what becomes of the tensors")
         self.ledger_button = QToolButton()
         self.ledger_button.setText("Show…")
         self.ledger_button.setAccessibleName("Show what happens to each tensor")
@@ -360,7 +360,8 @@ def _ledger_text(report: PlanReport) -> str:
 
 def _same_work(one: MergeSetup, other: MergeSetup) -> bool:
     """Whether merges of the two take as long: another seed and another output change nothing."""
-    return replace(one, seed=None, out="") == replace(other, seed=None, out="")
+    one, other = (replace(setup, seed=None, out="", overwrite=False) for setup in (one, other))
+    return one == other
 
 
 def _numbers_text(report: PlanReport) -> str:

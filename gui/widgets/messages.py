@@ -56,7 +56,7 @@ class MessagePanel(QFrame):
     ) -> None:
         super().__init__(parent)
         self._takes_from = takes_from
-        self._taken = self._least = 0
+        self._least = self._left = -1
         if takes_from is not None:
             takes_from.installEventFilter(self)
         self._colour = ERROR
@@ -142,10 +142,12 @@ class MessagePanel(QFrame):
     def _take(self, height: int) -> None:
         """Let the widget above be smaller by `height` pixels than it may be without this."""
         above = self._takes_from
-        if above is not None and height != self._taken:
-            self._least = self._least or above.minimumHeight()
-            self._taken = height
-            above.setMinimumHeight(max(self._least - height, 1))
+        if above is None:
+            return
+        if above.minimumHeight() != self._left:  # it was set since, as for another font
+            self._least = above.minimumHeight()
+        self._left = max(self._least - height, 1) if height else self._least
+        above.setMinimumHeight(self._left)
 
     def _height_for(self, width: int) -> int:
         """What the text and the buttons take; none is counted for one that wraps no line."""
@@ -248,6 +250,7 @@ class ElidedLabel(PlainLabel):
     def set_full_text(self, text: str, tip: str = "") -> None:
         """Show `text`; `tip` is what the tool tip says besides what is not in sight."""
         self._full, self._tip = message_text(text), tip
+        self.setAccessibleName(self._full)  # who hears it has room for all of it
         self._elide()
 
     def event(self, event: QEvent) -> bool:
