@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import QSize, Qt
-from PySide6.QtGui import QPainter, QPaintEvent, QPalette, QResizeEvent
+from PySide6.QtCore import QItemSelectionModel, QPoint, QRect, QSize, Qt
+from PySide6.QtGui import (
+    QColor,
+    QIcon,
+    QKeyEvent,
+    QPainter,
+    QPaintEvent,
+    QPalette,
+    QPixmap,
+    QResizeEvent,
+)
 from PySide6.QtWidgets import (
     QAbstractItemView,
+    QStyle,
     QStyledItemDelegate,
     QStyleOptionViewItem,
     QTableView,
@@ -19,7 +29,8 @@ from gui.widgets.theme import GRID
 __all__ = ["HistoryView"]
 
 _LEAST_OUTPUT = "merged-model"
-_NOTHING = "Every merge is listed here when it was run, and its recipe can be opened again."
+_NOTHING = "Every merge is listed here, and its recipe can be opened again."
+_MOVES = frozenset({Qt.Key.Key_Up, Qt.Key.Key_Down})
 
 
 class HistoryView(QTableView):
@@ -37,6 +48,7 @@ class HistoryView(QTableView):
         self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
         self.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
         self.setItemDelegateForColumn(Column.OUTPUT, _EndInSight(self))
+        self.setItemDelegateForColumn(Column.RESULT, _ChipInSight(self))
         self.setAlternatingRowColors(True)
         self.setShowGrid(False)
         self.setWordWrap(False)
@@ -68,6 +80,17 @@ class HistoryView(QTableView):
         least = self.fontMetrics().horizontalAdvance(_LEAST_OUTPUT)
         header.resizeSection(Column.OUTPUT, max(rest, least))
 
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        """Where nothing is selected yet, an arrow key begins with the row that has the focus: from there Qt
+        would go on to the next one, and never select the first."""
+        here, selection = self.currentIndex(), self.selectionModel()
+        if event.key() in _MOVES and here.isValid() and not selection.hasSelection():
+            flags = QItemSelectionModel.SelectionFlag
+            selection.setCurrentIndex(here, flags.ClearAndSelect | flags.Rows)
+            event.accept()
+            return
+        super().keyPressEvent(event)
+
     def paintEvent(self, event: QPaintEvent) -> None:
         super().paintEvent(event)
         model = self.model()
@@ -78,6 +101,27 @@ class HistoryView(QTableView):
             sentence = "No run matches the search." if model.total else _NOTHING
             where = Qt.AlignmentFlag.AlignCenter | Qt.TextFlag.TextWordWrap
             painter.drawText(self.viewport().rect(), where, sentence)
+
+
+class _ChipInSight(QStyledItemDelegate):
+    """Where a row is selected, the mark of its result has an edge that stands out from the accent colour."""
+
+    def __init__(self, parent: QWidget) -> None:
+        super().__init__(parent)
+
+    def initStyleOption(self, option: QStyleOptionViewItem, index: Index) -> None:
+        super().initStyleOption(option, index)
+        colour = index.data(Qt.ItemDataRole.DecorationRole)
+        if option.state & QStyle.StateFlag.State_Selected and isinstance(colour, QColor):
+            ratio = option.widget.devicePixelRatioF()
+            chip = QPixmap(option.decorationSize * ratio)
+            chip.setDevicePixelRatio(ratio)
+            chip.fill(option.palette.color(QPalette.ColorRole.HighlightedText))
+            inside = QRect(QPoint(), option.decorationSize).adjusted(1, 1, -1, -1)
+            painter = QPainter(chip)
+            painter.fillRect(inside, colour)
+            painter.end()
+            option.icon = QIcon(chip)
 
 
 class _EndInSight(QStyledItemDelegate):

@@ -11,6 +11,7 @@ from PySide6.QtWidgets import QMainWindow, QMenu, QMessageBox
 from gui.document.document import Document
 from gui.settings import Settings
 from gui.widgets.messages import without_icons
+from gui.widgets.paths import short_paths
 from gui.widgets.plain import menu_text, tool_tip
 from gui.window.help import HelpDialog
 from gui.window.layout import WindowLayout
@@ -151,8 +152,9 @@ class Actions(QObject):
     @Slot()
     def _fill_recent(self) -> None:
         self._recent.clear()
+        names = short_paths(self._document.recent)
         for number, path in enumerate(self._document.recent, start=1):
-            entry = self._recent.addAction(f"&{number} {menu_text(path.name)}")
+            entry = self._recent.addAction(f"&{number} {menu_text(names[path])}")
             entry.setToolTip(tool_tip(str(path)))
             entry.setData(str(path))
             entry.triggered.connect(lambda _, path=path: self._open(path))

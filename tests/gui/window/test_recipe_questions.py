@@ -172,6 +172,7 @@ def test_a_recipe_of_mergekits_is_opened_as_far_as_it_is_understood(
     assert [(one.folder.name, one.weight) for one in setup.models] == [("run-1", 0.3), ("run-2", 0.7)]
     assert (setup.method, setup.base, setup.dtype) == (method, models / "base", "bfloat16")
     assert "dare_ties" in window.run.message.text
+    assert not window.recipes.would_be_lost  # the file says all of it, and more
     press(window, "Show what is left out…")
     dialog = window.findChild(LeftOutDialog)
     assert dialog is not None
