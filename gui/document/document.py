@@ -71,8 +71,8 @@ class Document(QObject):
         self.changed.emit()
 
     def begin_from(self, setup: MergeSetup, origin: Path) -> None:
-        """Start anew with `setup`, which is a part of what `origin` says: no file holds just that, but until it
-        is changed nothing would be lost."""
+        """Start anew with `setup`, which is a part of what `origin` says: no file holds just that, but until
+        it is changed nothing would be lost."""
         self.path, self.known, self.origin, self._kept = None, None, origin, setup.described
         self.undo.reset(setup, saved=False)
         self._settings.add_recent_recipe(origin)

@@ -28,7 +28,24 @@ from gui.widgets.theme import GRID
 
 __all__ = ["HistoryView"]
 
-_LEAST_OUTPUT = "merged-model"
+_WIDEST = {
+    Column.DATE: "2025-12-31 00:00",
+    Column.RESULT: "●Done, warned",
+    Column.METHOD: "Parameter selection",
+    Column.OUTPUT: "merged-model",
+    Column.K: "100",
+    Column.N: "rules",
+    Column.SEED: "1234567890",
+    Column.TIME: "59 min 59 s",
+}
+_NARROWER = {
+    Column.METHOD: "Para…",
+    Column.TIME: "59 min",
+    Column.RESULT: "●Cancelled",
+    Column.OUTPUT: "merged-2",
+    Column.K: "60",
+}
+"""What gives way, in this order, before a column is out of sight; what is cut there is in the tool tip."""
 _NOTHING = "Every merge is listed here, and its recipe can be opened again."
 _MOVES = frozenset({Qt.Key.Key_Up, Qt.Key.Key_Down})
 
@@ -61,24 +78,29 @@ class HistoryView(QTableView):
         header = self.horizontalHeader()
         header.setHighlightSections(False)
         header.setMinimumSectionSize(3 * GRID)
-        for column, widest in (
-            (Column.DATE, "2025-12-31 00:00"),
-            (Column.RESULT, "●Done, warned"),
-            (Column.METHOD, "Parameter selection"),
-            (Column.OUTPUT, _LEAST_OUTPUT),
-            (Column.K, "100"),
-            (Column.N, "rules"),
-            (Column.SEED, "1234567890"),
-            (Column.TIME, "59 min 59 s"),
-        ):
-            header.resizeSection(column, self.fontMetrics().horizontalAdvance(widest) + GRID + GRID // 2)
+        self._given = {column: self._width_for(widest) for column, widest in _WIDEST.items()}
+        for column, width in self._given.items():
+            header.resizeSection(column, width)
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         super().resizeEvent(event)
         header = self.horizontalHeader()
-        rest = self.viewport().width() - (header.length() - header.sectionSize(Column.OUTPUT))
-        least = self.fontMetrics().horizontalAdvance(_LEAST_OUTPUT)
-        header.resizeSection(Column.OUTPUT, max(rest, least))
+        self._given[Column.OUTPUT] = header.sectionSize(Column.OUTPUT)  # it always takes the rest
+        ours = [column for column in _NARROWER if header.sectionSize(column) == self._given[column]]
+        widths = {column: self._width_for(_WIDEST[column]) for column in ours}  # the others are the user's
+        fixed = sum(header.sectionSize(column) for column in Column if column not in widths)
+        rest = self.viewport().width() - fixed - sum(widths.values())
+        for column in ours:
+            less = min(max(-rest, 0), widths[column] - self._width_for(_NARROWER[column]))
+            widths[column] -= less
+            rest += less
+        widths[Column.OUTPUT] += max(rest, 0)
+        for column, width in widths.items():
+            self._given[column] = width
+            header.resizeSection(column, width)
+
+    def _width_for(self, text: str) -> int:
+        return self.fontMetrics().horizontalAdvance(text) + GRID + GRID // 2
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
         """Where nothing is selected yet, an arrow key begins with the row that has the focus: from there Qt

@@ -224,6 +224,24 @@ def test_the_end_of_a_long_path_stays_in_sight(open_panel: Open, begun: Callable
     assert option.textElideMode == Qt.TextElideMode.ElideLeft
 
 
+def test_a_narrow_table_has_all_its_columns_in_sight(
+    open_panel: Open, begun: Callable[..., HistoryEntry]
+) -> None:
+    panel = open_panel([begun("a")])
+    header = panel.table.horizontalHeader()
+    method = header.sectionSize(Column.METHOD)
+    panel.resize(600, 200)
+    assert header.length() <= panel.table.viewport().width()
+    assert header.sectionSize(Column.METHOD) < method
+    panel.resize(860, 200)
+    assert header.sectionSize(Column.METHOD) == method
+    assert header.length() == panel.table.viewport().width()
+    header.resizeSection(Column.METHOD, method + 20)  # which is the user's from now on
+    panel.resize(900, 200)
+    assert header.sectionSize(Column.METHOD) == method + 20
+    assert header.length() == panel.table.viewport().width()
+
+
 def test_a_history_of_hundreds_is_read_and_searched(
     qtbot: QtBot, open_panel: Open, begun: Callable[..., HistoryEntry]
 ) -> None:
