@@ -13,6 +13,7 @@ from gui.settings import Settings
 from gui.widgets.messages import without_icons
 from gui.widgets.paths import short_paths
 from gui.widgets.plain import menu_text, tool_tip
+from gui.window.dock_action import DockAction
 from gui.window.help import HelpDialog
 from gui.window.layout import WindowLayout
 from gui.window.panels import Panels
@@ -101,6 +102,8 @@ class Actions(QObject):
         ]
         reset = _action(window, "&Reset the layout", "Ctrl+0", layout.reset)
         theme = ThemeMenu(settings, window)
+        parts = layout.actions()[len(layout.docks) :]
+        docks = [DockAction(dock, f"Ctrl+{number}") for number, dock in enumerate(layout.docks, start=1)]
         self._while_idle: list[QAction | QMenu] = []
         bar = window.menuBar()
         for title, entries in (
@@ -111,7 +114,7 @@ class Actions(QObject):
             ("P&ictures", [*panels.pictures.actions_, None, self.save_pictures]),
             (
                 "&View",
-                [*layout.actions(), None, *panels.history.actions_, None, *log, None, theme, reset],
+                [*docks, *parts, None, *panels.history.actions_, None, *log, None, theme, reset],
             ),
             ("&Help", [how, None, about]),
         ):
