@@ -273,7 +273,7 @@ class HistoryPanel(QWidget):
         self._compare.setToolTip(why or _COMPARE)
         self._remove.setEnabled(bool(rows))
         self.undo_button.setVisible(bool(self._removed))
-        self.note.set_full_text(self._note(rows))
+        self.note.set_full_text(self._note(rows), why if len(rows) == 2 else "")
 
     def _why_not_compared(self, rows: Sequence[HistoryRow]) -> str:
         """Why the runs that are selected cannot be compared; "" where they can."""
@@ -294,8 +294,8 @@ class HistoryPanel(QWidget):
             what = f"the run of {first}" if len(self._removed) == 1 else f"{len(self._removed)} runs"
             return f"Removed {what}; {'its' if len(self._removed) == 1 else 'their'} files stay."
         if len(rows) > 1:
-            why = self._why_not_compared(rows) if len(rows) == 2 else ""
-            return f"{len(rows)} runs are selected.{f' {why}.' if why else ''}"  # tool tips need the mouse
+            why = _short_why(rows) if len(rows) == 2 else ""  # in sight: tool tips need the mouse
+            return f"{len(rows)} selected; {why}." if why else f"{len(rows)} runs are selected."
         return details_text(rows[0]) if rows else self._skipped
 
     def _action(self, text: str, tool_tip: str, keys: Sequence[str] = ()) -> QAction:
@@ -310,6 +310,15 @@ class HistoryPanel(QWidget):
 
 def _is_there(row: HistoryRow) -> bool:
     return row.entry.status == "done" and not row.gone
+
+
+def _short_why(rows: Sequence[HistoryRow]) -> str:
+    """The same as why two runs cannot be compared, where there is little room; "" where they can."""
+    if any(row.entry.status != "done" for row in rows):
+        return "one was not finished"
+    if any(row.gone for row in rows):
+        return f"one is {'overwritten' if any(row.replaced for row in rows) else 'gone'}"
+    return ""
 
 
 def _button(action: QAction) -> QToolButton:

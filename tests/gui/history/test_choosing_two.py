@@ -109,12 +109,15 @@ def test_why_two_are_not_compared(
     again = replace(fine, id="run-9", date="2025-01-01T00:09:00.000+00:00", out=fine.out)
     panel = open_panel([gone, failed, fine, again])
     compare = panel._compare
-    for row, why in ((1, "was overwritten by a later run"), (2, "did not come to its end"), (3, "is gone")):
+    whys = ((1, "was overwritten by a later run"), (2, "did not come to its end"), (3, "is gone"))
+    for row, why in whys:
         click(panel, 0)
         click(panel, row, Qt.KeyboardModifier.ControlModifier)
         assert not compare.isEnabled()
         assert why in compare.toolTip()
         assert why in _told(panel)
+        assert panel.note.text().startswith("2 selected; one ")
+        assert "…" not in panel.note.text()
     panel.table.customContextMenuRequested.emit(panel.table.visualRect(panel.model.index(0, 0)).center())
     menu = panel.findChild(QMenu)
     assert menu is not None
