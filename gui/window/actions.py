@@ -13,7 +13,7 @@ from gui.settings import Settings
 from gui.widgets.messages import without_icons
 from gui.widgets.paths import short_paths
 from gui.widgets.plain import menu_text, tool_tip
-from gui.window.dock_action import DockAction
+from gui.window.dock_action import DockAction, show_focus
 from gui.window.help import HelpDialog
 from gui.window.layout import WindowLayout
 from gui.window.panels import Panels
@@ -103,6 +103,8 @@ class Actions(QObject):
         reset = _action(window, "&Reset the layout", "Ctrl+0", layout.reset)
         theme = ThemeMenu(settings, window)
         parts = layout.actions()[len(layout.docks) :]
+        for part in parts:
+            part.triggered.connect(self._on_other_part)
         docks = [DockAction(dock, f"Ctrl+{number}") for number, dock in enumerate(layout.docks, start=1)]
         self._while_idle: list[QAction | QMenu] = []
         bar = window.menuBar()
@@ -164,6 +166,10 @@ class Actions(QObject):
         self._recent.setToolTipsVisible(True)
         if self._recent.isEmpty():
             self._recent.addAction("No recipe yet").setEnabled(False)
+
+    @Slot()
+    def _on_other_part(self) -> None:
+        show_focus(self._window)
 
     @Slot()
     def _on_help(self) -> None:

@@ -8,7 +8,18 @@ from PySide6.QtWidgets import QDockWidget, QWidget
 
 from gui.window.focus import is_covered
 
-__all__ = ["DockAction"]
+__all__ = ["DockAction", "show_focus"]
+
+
+def show_focus(window: QWidget) -> None:
+    """Have buttons, fields and tabs of `window` show that they have the focus, as after Tab.
+
+    After a click Qt shows that again only once Tab is pressed, whatever the reason that setFocus is given.
+    """
+    window.setAttribute(Qt.WidgetAttribute.WA_KeyboardFocusChange)
+    focus = window.focusWidget()
+    if focus is not None:
+        focus.update()
 
 
 class DockAction(QAction):
@@ -38,6 +49,7 @@ class DockAction(QAction):
             stop = next(filter(_takes_focus, dock.widget().findChildren(QWidget)), None)
             if stop is not None:
                 stop.setFocus(Qt.FocusReason.ShortcutFocusReason)
+                show_focus(dock.window())
         else:
             dock.hide()
         self.setChecked(not dock.isHidden())

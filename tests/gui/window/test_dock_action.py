@@ -1,4 +1,4 @@
-"""Docks by keyboard: each is brought to the front by its key, and closed by it there."""
+"""Docks by keyboard: brought to the front and closed by a key each, and where the focus is there."""
 
 from __future__ import annotations
 
@@ -33,3 +33,16 @@ def test_a_dock_behind_another_one_comes_to_the_front_and_is_closed_there(
     assert entry.isChecked()
     log.close()  # with the mouse
     assert not entry.isChecked()
+
+
+def test_after_a_click_the_part_that_a_key_goes_to_shows_the_focus(qtbot: QtBot, window: MainWindow) -> None:
+    window.resize(1280, 800)
+    window.activateWindow()
+    table, field = window.history.table, window.recipe.method_box
+    field.setFocus(Qt.FocusReason.MouseFocusReason)
+    QTest.mouseClick(table.viewport(), Qt.MouseButton.LeftButton)
+    assert QApplication.focusWidget() is table
+    without = field.grab().toImage()
+    QTest.keyClick(table, Qt.Key.Key_F6)
+    assert QApplication.focusWidget() is field
+    assert field.grab().toImage() != without
