@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from PySide6.QtCore import QBuffer, QCoreApplication, QIODevice, QPoint, QRect
+from PySide6.QtCore import QBuffer, QCoreApplication, QIODevice, QPoint, QRect, QSize
 from PySide6.QtGui import QGuiApplication, QPainter, QPixmap
 from PySide6.QtSvg import QSvgGenerator
 
@@ -17,6 +17,9 @@ __all__ = ["FORMATS", "copy_numbers", "copy_picture", "save_picture"]
 
 FORMATS = {"png": "PNG picture", "svg": "SVG drawing", "csv": "CSV table"}
 """What a picture can be saved as."""
+
+_LEAST_SIZE = QSize(640, 360)
+"""Of a picture in a file; in a low window it is squeezed, and a file has room."""
 
 _SCALE = 2.5
 """Pixels of a file for one on the screen, so that letters can still be read when it is made smaller."""
@@ -114,7 +117,9 @@ def _printed(picture: Picture) -> Iterator[Picture]:
     """What to print of a picture, ready to be rendered."""
     picture.draw_now()
     printed = picture.to_print()
+    on_screen = printed.size()
     printed.set_printing(True)
+    printed.resize(on_screen.expandedTo(_LEAST_SIZE))
     # Axes learn how large their labels are when they are painted, and move on the next occasion.
     printed.render(QPixmap(printed.size()))
     QCoreApplication.sendPostedEvents()
@@ -122,6 +127,7 @@ def _printed(picture: Picture) -> Iterator[Picture]:
         yield printed
     finally:
         printed.set_printing(False)
+        printed.resize(on_screen)
         if printed is not picture:
             printed.deleteLater()
 
