@@ -17,18 +17,20 @@ from core import load_recipe, plan_merge
 from core.deltas.findings import Findings
 from core.deltas.preview import measure_plan
 from gui.pictures.detail import DetailPicture
+from gui.pictures.draws_plot import DrawsPlot
 from gui.pictures.export import save_picture
 from gui.pictures.heat_map import HeatMap
-from gui.pictures.magnitude import MagnitudePicture
+from gui.pictures.magnitude import MagnitudePicture, _span_texts
 from gui.pictures.marks import CellTexts
 from gui.pictures.panel import PicturesPanel
 from gui.pictures.picture import Picture
+from gui.pictures.resampling import ResamplingPicture
 from gui.pictures.scales import share_scale
 from gui.pictures.selection import Selection
 from gui.pictures.shown import Shown
 from gui.pictures.wrapped import WrappedLabel
 from gui.pictures.zero_deltas import ZeroDeltasPicture
-from gui.widgets.theme import GRID
+from gui.widgets.theme import GRID, palette
 
 Show = Callable[[type[Picture], int, int], Picture]
 
@@ -88,6 +90,37 @@ def test_a_file_has_the_heading_and_more_room(show: Show, tmp_path: Path) -> Non
     assert image.height() / image.devicePixelRatio() >= 2 * 360
     assert picture.height() == 170
     assert not picture._heading.isVisible()
+
+
+def test_a_file_is_white_in_the_dark_theme(show: Show, tmp_path: Path) -> None:
+    picture = show(ZeroDeltasPicture, 530, 170)
+    picture.setPalette(palette(dark=True))
+    in_window = picture.grab().toImage().pixelColor(2, 2)
+    save_picture(picture, tmp_path / "dark.png")
+    ground = QImage(str(tmp_path / "dark.png")).pixelColor(2, 2)
+    assert in_window.lightness() < 50
+    assert ground.name() == "#ffffff"
+
+
+def test_below_the_curve_the_source_of_a_file_comes_last(show: Show) -> None:
+    picture = show(ResamplingPicture, 640, 400)
+    picture.set_printing(True)
+    assert picture._source.y() > picture.read_out.geometry().bottom()
+    picture.set_printing(False)
+
+
+@pytest.mark.parametrize(("height", "seen"), [(110, False), (400, True)])
+def test_words_in_the_curve_hide_none_of_its_points(qtbot: QtBot, height: int, seen: bool) -> None:
+    plot = DrawsPlot()
+    qtbot.addWidget(plot)
+    plot.resize(520, height)
+    plot.show_curves(np.linspace(0.44, 0.28, 21), np.zeros(0), np.linspace(0.6, 0.45, 21))
+    plot.mark(4, 6)
+    with qtbot.waitExposed(plot):
+        plot.show()
+    QTest.qWait(1)
+    assert plot.flat_text.isVisible() == seen
+    assert plot.flat_line.isVisible()
 
 
 def test_every_tab_is_seen_where_the_button_beside_them_has_no_room(qtbot: QtBot, findings: Findings) -> None:
@@ -183,9 +216,7 @@ def test_a_unit_stays_beside_its_number(qtbot: QtBot) -> None:
         assert not any(line.startswith("%") for line in label.shown_lines)
 
 
-def test_both_ends_of_a_span_have_the_same_decimals(show: Show) -> None:
-    from gui.pictures.magnitude import _span_texts
-
+def test_both_ends_of_a_span_have_the_same_decimals() -> None:
     assert _span_texts(0.00999, 0.01042) == ("1.00 %", "1.04 %")
     assert _span_texts(0.0017, 0.0018) == ("0.17 %", "0.18 %")
     assert _span_texts(0.31, 0.42) == ("31.0 %", "42.0 %")
