@@ -113,6 +113,7 @@ class DetailPicture(Picture):
             self._forget()
             return
         self.say("")
+        self._controls.show()
         selected = self.selection.value
         part = findings.part(selected.column, selected.kind)
         self.set_title(capital(part.place))
@@ -260,6 +261,7 @@ class DetailPicture(Picture):
         self.tensor_field.setEnabled(False)
         self.view_wanted.emit("")
         self.say(_NOTHING)
+        self._controls.hide()  # there is nothing to be chosen
 
     # -- which tensor
 

@@ -132,7 +132,8 @@ class CellTexts(_Marks):
 
     def reach(self, number: int) -> tuple[float, float]:
         """All of it: half of a number is another number."""
-        return QFontMetricsF(self._font).horizontalAdvance(self._texts[number]) / 2, 0.0
+        metrics = QFontMetricsF(self._font)
+        return metrics.horizontalAdvance(self._texts[number]) / 2, metrics.height() / 2
 
     def draw(self, painter: QPainter, number: int) -> None:
         painter.setFont(self._font)

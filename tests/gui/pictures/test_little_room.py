@@ -166,6 +166,16 @@ def test_a_low_and_narrow_detail_has_rows(show: Show) -> None:
     assert detail.plots.height() <= detail.height()
 
 
+def test_a_detail_of_nothing_offers_no_choice(show: Show) -> None:
+    detail = show(DetailPicture, 900, 240)
+    assert isinstance(detail, DetailPicture)
+    known = detail.shown
+    for shown, offers in ((Shown(), False), (known, True)):
+        detail.show_numbers(shown)
+        assert detail.tensor_field.isVisible() == offers
+        assert detail.plot_field.isVisible() == offers
+
+
 def test_no_number_is_cut_at_the_edge_of_a_map_that_was_zoomed(
     qtbot: QtBot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -178,8 +188,8 @@ def test_no_number_is_cut_at_the_edge_of_a_map_that_was_zoomed(
     shown.show_cells(values, ["0", "1", "2", "3"], ["q"], share_scale(values, "%"))
     with qtbot.waitExposed(shown):
         shown.show()
-    for left, expected in ((-0.5, {0, 1, 2}), (-0.02, {1, 2})):
-        shown.view.setXRange(left, left + 3, padding=0)
+    for left, top, expected in ((-0.5, -0.5, {0, 1, 2}), (-0.02, -0.5, {1, 2}), (-0.5, -0.02, set())):
+        shown.view.setRange(xRange=(left, left + 3), yRange=(top, 0.5), padding=0)
         image = QImage(500, 200, QImage.Format.Format_RGB32)
         painter = QPainter(image)
         drawn.clear()
