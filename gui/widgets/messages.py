@@ -157,8 +157,8 @@ class MessagePanel(QFrame):
             above.setMinimumHeight(max(self._least - height, 1))
 
     def _leave_out(self, step: int) -> None:
-        """Say less where there is no room for all, which the tool tip says: in the first step without the hint
-        and closer together, in the second with one line of the message."""
+        """Say less where there is no room for all, which the tool tip says: no hint from step 1 on, and
+        closer together; one line of the message in the last."""
         layout = self.layout()
         assert layout is not None
         edge = GRID // 2 if step else GRID

@@ -6,10 +6,17 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 from PySide6.QtCore import QEvent, QObject, Qt, Slot
-from PySide6.QtGui import QPainter, QPaintEvent, QRegion
-from PySide6.QtWidgets import QAbstractScrollArea, QApplication, QDockWidget, QMainWindow, QWidget
+from PySide6.QtGui import QPainter, QPaintEvent, QPalette, QRegion
+from PySide6.QtWidgets import (
+    QAbstractScrollArea,
+    QApplication,
+    QDockWidget,
+    QMainWindow,
+    QPushButton,
+    QWidget,
+)
 
-from gui.widgets.theme import accent_of
+from gui.widgets.theme import GRID
 
 __all__ = ["FocusMarks", "Regions", "is_covered", "keep_together"]
 
@@ -88,7 +95,8 @@ def _stops(part: QWidget) -> list[QWidget]:
 
 
 class FocusMarks(QObject):
-    """Draws a frame where the focus is, for what shows it by none itself: lists, tables and pictures."""
+    """Draws a frame where the focus is, for what shows it by none itself: lists, tables and pictures; and in
+    the button in the accent colour, the colour of whose own is too near."""
 
     def __init__(self, window: QMainWindow) -> None:
         super().__init__(window)
@@ -106,16 +114,21 @@ class FocusMarks(QObject):
             self._frame.deleteLater()
             self._frame.hide()
             self._frame = None
-        if isinstance(now, QAbstractScrollArea) and self._window.isAncestorOf(now):
-            self._frame = _Frame(now)
+        if now is None or not self._window.isAncestorOf(now):
+            return
+        if isinstance(now, QAbstractScrollArea):
+            self._frame = _Frame(now, QPalette.ColorRole.Accent)
+        elif isinstance(now, QPushButton) and now.testAttribute(Qt.WidgetAttribute.WA_SetPalette):
+            self._frame = _Frame(now, QPalette.ColorRole.ButtonText, inside=GRID // 2)
 
 
 class _Frame(QWidget):
-    """A line along the edges of `marked`."""
+    """A line along the edges of `marked`, as many pixels `inside` of them, in a colour of its palette."""
 
-    def __init__(self, marked: QWidget) -> None:
+    def __init__(self, marked: QWidget, role: QPalette.ColorRole, inside: int = 0) -> None:
         super().__init__(marked)
         self.marked = marked
+        self._role, self._inside = role, inside
         self.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
         marked.installEventFilter(self)
         self._fit()
@@ -128,9 +141,10 @@ class _Frame(QWidget):
         return False
 
     def paintEvent(self, event: QPaintEvent) -> None:
-        QPainter(self).fillRect(self.rect(), accent_of(self.palette()))
+        QPainter(self).fillRect(self.rect(), self.palette().color(self._role))
 
     def _fit(self) -> None:
-        self.setGeometry(self.marked.rect())
+        edge = self._inside
+        self.setGeometry(self.marked.rect().adjusted(edge, edge, -edge, -edge))
         inside = self.rect().adjusted(_LINE, _LINE, -_LINE, -_LINE)
         self.setMask(QRegion(self.rect()).subtracted(QRegion(inside)))

@@ -14,6 +14,8 @@ from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QAbstractButton, QApplication, QLabel, QTabBar, QWidget
 from pytestqt.qtbot import QtBot
 
+from gui.widgets.contrast import contrast
+from gui.widgets.theme import apply_theme
 from gui.window.focus import is_covered
 from gui.window.window import MainWindow
 
@@ -142,6 +144,28 @@ def test_every_stop_shows_that_it_has_the_focus(qtbot: QtBot, ready: MainWindow)
         QTest.keyClick(before, Qt.Key.Key_Tab)
         assert focus() is stop
         assert picture(stop) != without, f"{type(stop).__name__} {stop.accessibleName()}"
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_the_focus_is_plain_on_the_accent_colour(
+    qtbot: QtBot, ready: MainWindow, qapp: QApplication, dark: bool
+) -> None:
+    apply_theme(qapp, dark=dark)
+    window, button = ready, ready.merge_button
+    qtbot.waitUntil(button.isEnabled)
+    window.recipe.seed.edit.setFocus()
+    without = picture(button)
+    button.setFocus()
+    with_focus = picture(button)
+    across = range(button.width() // 4, button.width() // 2)
+    below = range(button.height() // 2)
+    plain = [
+        y
+        for y in below
+        if all(contrast(without.pixelColor(x, y), with_focus.pixelColor(x, y)) >= 3 for x in across)
+    ]
+    assert len(plain) >= 2
+    apply_theme(qapp, dark=False)
 
 
 def picture(widget: QWidget) -> QImage:
