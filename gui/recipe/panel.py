@@ -7,7 +7,7 @@ from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
-from PySide6.QtCore import QEvent, QModelIndex, Qt, QTimer, Signal, Slot
+from PySide6.QtCore import QEvent, QModelIndex, QTimer, Signal, Slot
 from PySide6.QtWidgets import (
     QComboBox,
     QHBoxLayout,
@@ -30,7 +30,14 @@ from gui.recipe.rest import Rest
 from gui.recipe.rules.panel import RulesPanel
 from gui.recipe.seed_field import SeedField
 from gui.settings import Settings
-from gui.widgets.fields import align_labels, defer_to_window, form_layout, name_field, side_by_side
+from gui.widgets.fields import (
+    align_labels,
+    defer_to_window,
+    form_layout,
+    name_field,
+    show_focus,
+    side_by_side,
+)
 from gui.widgets.plain import PlainLabel
 from gui.widgets.theme import GRID, heading, secondary
 
@@ -234,7 +241,7 @@ class RecipePanel(QWidget):
         }
         if target not in fields:
             return False
-        fields[target].setFocus(Qt.FocusReason.OtherFocusReason)
+        show_focus(fields[target])
         return True
 
     # -- inside

@@ -15,10 +15,12 @@ from PySide6.QtWidgets import (
     QPushButton,
     QWidget,
 )
+from shiboken6 import isValid
 
+from gui.widgets.fields import show_focus
 from gui.widgets.theme import GRID
 
-__all__ = ["FocusMarks", "Regions", "is_covered", "keep_together"]
+__all__ = ["FocusKeeper", "FocusMarks", "Regions", "is_covered", "keep_together"]
 
 _LINE = 2
 """Pixels of the frame around what has the focus."""
@@ -92,6 +94,33 @@ def _stops(part: QWidget) -> list[QWidget]:
     return [
         taker for taker in _takers(part) if taker.isVisible() and taker.isEnabled() and not is_covered(taker)
     ]
+
+
+class FocusKeeper:
+    """Gives the focus back to a field that was locked for a while. It waits at `waiting`, and goes back from
+    there or from where `waiting` passed it on to, but from nowhere else: the user may have gone on."""
+
+    def __init__(self, waiting: QWidget, passed_on: QWidget) -> None:
+        self._ends = (None, waiting, passed_on)
+        self._waiting = waiting
+        self._kept: QWidget | None = None
+
+    def locked(self, focus: QWidget | None) -> None:
+        """`focus`, which had it, may have been locked."""
+        if self._kept is None and focus is not None and not focus.isEnabled():
+            self._kept = focus
+            show_focus(self._waiting)
+
+    def unlocked(self) -> None:
+        """What was locked is so no more."""
+        kept, self._kept = self._kept, None
+        if (
+            kept is not None
+            and isValid(kept)
+            and kept.isVisible()
+            and QApplication.focusWidget() in self._ends
+        ):
+            show_focus(kept)
 
 
 class FocusMarks(QObject):

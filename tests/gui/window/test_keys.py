@@ -146,6 +146,32 @@ def test_every_stop_shows_that_it_has_the_focus(qtbot: QtBot, ready: MainWindow)
         assert picture(stop) != without, f"{type(stop).__name__} {stop.accessibleName()}"
 
 
+def test_what_is_shown_for_a_problem_is_marked(ready: MainWindow) -> None:
+    window, choose = ready, ready.models.base.choose_button
+    window.recipe.seed.edit.setFocus(Qt.FocusReason.MouseFocusReason)
+    window.setAttribute(Qt.WidgetAttribute.WA_KeyboardFocusChange, on=False)  # as after a click
+    without = picture(choose)
+    window.models.show_base()
+    assert focus() is choose
+    assert picture(choose) != without
+
+
+@pytest.mark.parametrize("at", ["base", "resamples", "merge"])
+def test_the_focus_comes_back_after_a_merge(qtbot: QtBot, ready: MainWindow, at: str) -> None:
+    window = ready
+    resamples = window.recipe.parameters.fields["resamples"]
+    stops = {"base": window.models.base.choose_button, "resamples": resamples, "merge": window.merge_button}
+    stop = stops[at]
+    stop.setFocus(Qt.FocusReason.TabFocusReason)
+    focused = focus()
+    QTest.keyClick(focused, Qt.Key.Key_M, Qt.KeyboardModifier.AltModifier)
+    qtbot.waitUntil(lambda: window.merging)
+    assert focus() is window.preflight.cancel_button
+    assert window.testAttribute(Qt.WidgetAttribute.WA_KeyboardFocusChange)  # or else it is not marked
+    qtbot.waitUntil(lambda: not window.merging)
+    assert focus() is focused
+
+
 @pytest.mark.parametrize("dark", [False, True])
 def test_the_focus_is_plain_on_the_accent_colour(
     qtbot: QtBot, ready: MainWindow, qapp: QApplication, dark: bool
