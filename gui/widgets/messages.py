@@ -208,10 +208,14 @@ class MessagePanel(QFrame):
         for button in self._buttons:
             button.hide()
             button.deleteLater()  # it may be the one whose click led here
+        self._content.setDirection(
+            QBoxLayout.Direction.TopToBottom
+        )  # or else it would be too wide for a moment
         self._buttons = [QPushButton(words) for words in actions]
         for button in self._buttons:
             button.clicked.connect(self._on_clicked)
             self._actions.addWidget(button, 0, Qt.AlignmentFlag.AlignVCenter)
+            button.show()  # by itself it would only later, and take no room until then
         above = self.parentWidget()
         hidden = self.isHidden() and above is not None  # its own width does not matter then
         self._place_actions(above.width() if hidden and above is not None else self.width())
