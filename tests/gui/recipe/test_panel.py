@@ -268,6 +268,14 @@ def test_free_space_is_told_of_a_folder_that_does_not_exist_yet(
     qtbot.waitUntil(lambda: not panel.output.space_label.text().strip())
 
 
+def test_no_room_is_told_of_in_a_file(qtbot: QtBot, panel: RecipePanel, tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("a file")
+    panel.output.edit.setText(str(tmp_path / "other"))
+    qtbot.waitUntil(lambda: "free there" in panel.output.space_label.text())
+    panel.output.edit.setText(str(tmp_path / "notes.txt"))
+    qtbot.waitUntil(lambda: not panel.output.space_label.text().strip())
+
+
 def test_a_disk_that_never_answers_holds_nothing_up(
     qtbot: QtBot, panel: RecipePanel, jobs: JobKeeper, monkeypatch: pytest.MonkeyPatch
 ) -> None:
