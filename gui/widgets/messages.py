@@ -62,6 +62,7 @@ class MessagePanel(QFrame):
         self._taken = self._least = 0
         if takes_from is not None:
             takes_from.installEventFilter(self)
+            self.setMinimumWidth(1)  # its buttons rather have narrow edges than make all around it wider
         self._colour = ERROR
         self._words = self._more = ""
         self.setAutoFillBackground(True)

@@ -118,6 +118,7 @@ def test_the_buttons_of_a_message_are_whole(
     assert line.height() >= line.fontMetrics().height()
     for button in told.findChildren(QPushButton):
         assert button.height() >= button.sizeHint().height()
+        assert button.width() > button.fontMetrics().horizontalAdvance(button.text())
         assert told.rect().contains(button.mapTo(told, button.rect().bottomRight()))
     window.resize(1280, 1200)
     qtbot.waitUntil(lambda: line.text() == long)  # where there is room, it is said whole
