@@ -24,7 +24,7 @@ from gui.models.table_model import SubModelsModel
 from gui.models.table_view import SubModelsView
 from gui.widgets.choosing import choose_folder, choose_folders
 from gui.widgets.dropped import Dropped
-from gui.widgets.fields import defer_to_window
+from gui.widgets.fields import defer_to_window, show_focus
 from gui.widgets.plain import PlainLabel
 from gui.widgets.theme import GRID, heading
 
@@ -270,7 +270,7 @@ class ModelsPanel(QWidget):
 
     def show_base(self) -> None:
         """Put the focus on the base."""
-        self.base.choose_button.setFocus(Qt.FocusReason.OtherFocusReason)
+        show_focus(self.base.choose_button)
 
     def show_model(self, folder: Path) -> None:
         """Select the row of `folder`, scroll to it and put the focus there; or the focus on the base."""

@@ -195,6 +195,8 @@ class FreeSpaceJob(Job):
 
 
 def _free_bytes(out: Path) -> int | None:
+    if os.path.isfile(out):
+        return None  # there is no room in a file
     for folder in out.parents:  # and not what is there already, which may be on another disk
         try:
             return shutil.disk_usage(folder).free

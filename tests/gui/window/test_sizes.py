@@ -156,3 +156,35 @@ def test_the_set_up_is_as_wide_as_it_was_made(
     again.layout_.reset()
     qtbot.waitUntil(lambda: again.layout_.docks[0].width() == before)
     again.close_at_once()
+
+
+@pytest.mark.parametrize("wide", [1280, 2176])
+def test_what_a_narrow_window_takes_it_gives_back(qtbot: QtBot, window: MainWindow, wide: int) -> None:
+    setup, *_, detail = window.layout_.docks
+    docks = [setup] if wide < 1800 else [setup, detail]
+    window.resize(wide, 800)
+    qtbot.waitUntil(lambda: window.width() == wide)
+    window.layout_.reset()
+    qtbot.wait(20)
+    before = [dock.width() for dock in docks]
+    narrow = window.minimumSizeHint().width()
+    for width in (narrow, narrow + 40, wide):
+        window.resize(width, 800)
+        qtbot.waitUntil(lambda width=width: window.width() == width)
+        qtbot.wait(5)
+        if width < wide:
+            assert [dock.width() for dock in docks] != before
+    assert [dock.width() for dock in docks] == before
+    window.resizeDocks([setup], [before[0] - 50], Qt.Orientation.Horizontal)
+    qtbot.waitUntil(lambda: setup.width() == before[0] - 50)
+    window.resize(wide + 40, 800)
+    qtbot.wait(5)
+    assert setup.width() == before[0] - 50  # as it was made by hand
+
+
+def test_a_low_window_leaves_room_for_the_pictures(qtbot: QtBot, window: MainWindow) -> None:
+    window.resize(960, 575)
+    qtbot.waitUntil(lambda: window.height() == 575)
+    window.layout_.reset()
+    qtbot.wait(20)
+    assert window.pictures.height() > 2 * window.layout_.docks[1].height()

@@ -11,7 +11,15 @@ from types import SimpleNamespace
 import pytest
 from PySide6.QtCore import QPoint, Qt
 from PySide6.QtTest import QTest
-from PySide6.QtWidgets import QAbstractButton, QAbstractSpinBox, QComboBox, QLineEdit, QWidget
+from PySide6.QtWidgets import (
+    QAbstractButton,
+    QAbstractSpinBox,
+    QComboBox,
+    QLabel,
+    QLineEdit,
+    QPushButton,
+    QWidget,
+)
 from pytestqt.qtbot import QtBot
 
 from gui.failure import Failure
@@ -101,6 +109,30 @@ def test_what_is_wrong_with_a_model_moves_nothing(
     qtbot.wait(5)
     assert places(window) == before
     assert window.models.table.height() >= 40
+
+
+@pytest.mark.parametrize("unfolded", [False, True])
+def test_the_buttons_of_a_message_are_whole(
+    qtbot: QtBot, ready: MainWindow, models: Path, tmp_path: Path, unfolded: bool
+) -> None:
+    window, told = ready, ready.models.message
+    if unfolded:
+        window.recipe.show_field("device")
+        qtbot.wait(50)
+    before = places(window)
+    long = f"{'Something is wrong with a model, and it takes long to say what. ' * 3}See there."
+    told.show_failure(Failure(long, long), ["Remove", "Untick", "Remove all 3"])
+    qtbot.wait(5)
+    assert places(window) == before
+    assert told.text == f"{long} {long}"
+    (line, *_) = (label for label in told.findChildren(QLabel) if label.isVisible())
+    assert line.height() >= line.fontMetrics().height()
+    for button in told.findChildren(QPushButton):
+        assert button.height() >= button.sizeHint().height()
+        assert button.width() > button.fontMetrics().horizontalAdvance(button.text())
+        assert told.rect().contains(button.mapTo(told, button.rect().bottomRight()))
+    window.resize(1280, 1200)
+    qtbot.waitUntil(lambda: line.text() == long)  # where there is room, it is said whole
 
 
 def test_notes_problems_and_estimates_move_nothing(qtbot: QtBot, ready: MainWindow) -> None:
