@@ -106,7 +106,8 @@ class HistoryView(QTableView):
         """Where nothing is selected yet, an arrow key begins with the row that has the focus: from there Qt
         would go on to the next one, and never select the first."""
         here, selection = self.currentIndex(), self.selectionModel()
-        if event.key() in _MOVES and here.isValid() and not selection.hasSelection():
+        extends = event.modifiers() & Qt.KeyboardModifier.ShiftModifier
+        if event.key() in _MOVES and not extends and here.isValid() and not selection.hasSelection():
             flags = QItemSelectionModel.SelectionFlag
             selection.setCurrentIndex(here, flags.ClearAndSelect | flags.Rows)
             event.accept()
