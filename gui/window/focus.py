@@ -90,10 +90,16 @@ def _takers(part: QWidget) -> list[QWidget]:
 
 
 def _stops(part: QWidget) -> list[QWidget]:
-    """What Tab goes to in `part` as it is now."""
-    return [
-        taker for taker in _takers(part) if taker.isVisible() and taker.isEnabled() and not is_covered(taker)
-    ]
+    """What Tab goes to in `part` as it is now, in its order, which need not be that of the children."""
+    takers = set(_takers(part))
+    stops: list[QWidget] = []
+    start = at = part.window()
+    while True:
+        if at in takers and at.isVisible() and at.isEnabled() and not is_covered(at):
+            stops.append(at)
+        at = at.nextInFocusChain()
+        if at is None or at is start:
+            return stops
 
 
 class FocusKeeper:

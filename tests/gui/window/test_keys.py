@@ -217,6 +217,12 @@ def test_one_key_goes_from_part_to_part(ready: MainWindow) -> None:
     assert focus() is window.pictures.tabs.tabBar()
 
 
+def test_the_first_jump_into_the_set_up_goes_to_the_models(ready: MainWindow) -> None:
+    ready.history.search_field.setFocus()
+    QTest.keyClick(focus(), Qt.Key.Key_F6)
+    assert focus() is ready.models.base.choose_button
+
+
 def test_what_is_behind_another_dock_is_passed_over(qtbot: QtBot, ready: MainWindow) -> None:
     window = ready
     docks = window.layout_.docks[1:]
