@@ -290,8 +290,10 @@ class PreflightPanel(QWidget):
             flow.append(time)
             flow_tip.append(basis)
         if known:
-            needs.append(_ledger_text(report))
-            needs_tip.append(f"The result has {count_text(report.parameters)} parameters.")
+            needs.append(plural(sum(report.actions.values()), "tensor"))
+            needs_tip.append(
+                f"{_ledger_text(report)}. The result has {count_text(report.parameters)} parameters."
+            )
         self._flow.set_full_text(", ".join(filter(None, flow)), " ".join(filter(None, flow_tip)))
         self._needs.set_full_text(", ".join(needs), " ".join(needs_tip))
 

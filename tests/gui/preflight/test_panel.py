@@ -63,7 +63,8 @@ def test_the_numbers_are_shown(panel: PreflightPanel, make_setup: MakeSetup) -> 
     )
     panel.show_report(report)
     assert "Reads 10.3 GB, writes 936 MB, about 8 s" in texts(panel)
-    assert "Memory 250 MB, disk 63 GB free, 8 tensors merged" in texts(panel)
+    assert "Memory 250 MB, disk 63 GB free, 8 tensors" in texts(panel)
+    assert "8 tensors merged" in panel._needs.toolTip()
     assert "468 M parameters" in panel._needs.toolTip()
 
 
