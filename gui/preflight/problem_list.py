@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 
-from PySide6.QtCore import QRect, Qt, Signal
-from PySide6.QtGui import QPainter, QPaintEvent, QPalette, QResizeEvent
+from PySide6.QtCore import QEvent, QRect, Qt, Signal, Slot
+from PySide6.QtGui import QPainter, QPaintEvent, QPalette, QRegion, QResizeEvent
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QScrollArea, QToolButton, QVBoxLayout, QWidget
 
 from core.text import cut
 from gui.preflight.report import Problem
-from gui.widgets.plain import PlainLabel, menu_text, plain_lines
+from gui.widgets.plain import PlainLabel, menu_text, plain_lines, tool_tip
 from gui.widgets.theme import ERROR, GRID, accent_of
 
 __all__ = ["ProblemList"]
@@ -56,7 +56,8 @@ class ProblemList(QScrollArea):
         self._shown: tuple[tuple[Problem, ...], tuple[Problem, ...], str] = ((), (), "")
         self.links: list[QToolButton] = []
         self._rows: list[_Row] = []
-        self._content = QWidget()
+        self.verticalScrollBar().valueChanged.connect(self._hide_cut_lines)
+        self._content = _Content()
         self._lines = _LINES
         self._show(*self._shown)
 
@@ -98,7 +99,8 @@ class ProblemList(QScrollArea):
         ]
         self._rows += [_Row(problem, wrong=False) for problem in warnings]
         self.links = [link for row in self._rows for link in row.links]
-        self._content = QWidget()
+        self._content = _Content()
+        self._content.laid_out.connect(self._hide_cut_lines)
         self._content.setMinimumSize(1, 1)  # wrapped text does not report its least height
         layout = QVBoxLayout(self._content)
         layout.setContentsMargins(0, 0, 0, 0)
@@ -130,7 +132,42 @@ class ProblemList(QScrollArea):
         policy = Qt.ScrollBarPolicy
         scrolls = self._content.heightForWidth(self.width()) > height
         self.setVerticalScrollBarPolicy(policy.ScrollBarAlwaysOn if scrolls else policy.ScrollBarAlwaysOff)
+        for row in self._rows:
+            row.setToolTip(tool_tip(row.text) if scrolls else "")
         self.setFixedHeight(height)
+        self._hide_cut_lines()
+
+    @Slot()
+    def _hide_cut_lines(self) -> None:
+        """Lines at the edges are whole or not there; the marks of the rows show that more follows."""
+        top = self.verticalScrollBar().value()
+        bottom = top + self.viewport().height()
+        region = whole = QRegion(self._content.rect())
+        for row in self._rows:
+            for line in row.lines():
+                box = line.translated(row.pos())
+                if any(box.top() < edge <= box.bottom() for edge in (top, bottom)):
+                    region = region.subtracted(box)
+        if region != whole:
+            self._content.setMask(region)
+        else:
+            self._content.clearMask()
+
+
+class _Content(QWidget):
+    """What scrolls.
+
+    Signals:
+        laid_out(): its parts have their places.
+    """
+
+    laid_out = Signal()
+
+    def event(self, event: QEvent) -> bool:
+        done = super().event(event)
+        if event.type() in (QEvent.Type.Resize, QEvent.Type.LayoutRequest, QEvent.Type.Show):
+            self.laid_out.emit()
+        return done
 
 
 class _Row(QFrame):
@@ -162,6 +199,7 @@ class _Row(QFrame):
         self.links: list[QToolButton] = []
         self.text = plain_lines(f"{problem.message} {problem.hint or ''}".strip())
         self._message = _text_label(problem.message)
+        self._labels = [self._message]
         texts = QVBoxLayout()
         texts.setSpacing(0)
         texts.addWidget(self._message)
@@ -169,6 +207,7 @@ class _Row(QFrame):
             hint = _text_label(problem.hint)
             hint.setForegroundRole(QPalette.ColorRole.PlaceholderText)
             texts.addWidget(hint)
+            self._labels.append(hint)
         layout = QHBoxLayout(self)
         layout.setContentsMargins(GRID + GRID // 2, GRID // 2, 0, GRID // 2)
         layout.setSpacing(GRID)
@@ -204,11 +243,21 @@ class _Row(QFrame):
             layout.addWidget(link, 0, Qt.AlignmentFlag.AlignTop)
 
     def _add_link(self, words: str, problem: Problem, then: Callable[[], object]) -> QToolButton:
-        link = _link(words)
+        link = _Link(words)
         link.setAccessibleName(f"{words}: {problem.message}")
         link.clicked.connect(lambda: then())
         self.links.append(link)
         return link
+
+    def lines(self) -> list[QRect]:
+        """Where its lines of text and its buttons are, in whole pixels of the row."""
+        spacing = self.fontMetrics().lineSpacing()
+        boxes = []
+        for label in self._labels:
+            count = max(1, label.height() // spacing)
+            top = label.y() + (label.height() - count * spacing) // 2
+            boxes += [QRect(label.x(), top + at * spacing, label.width(), spacing) for at in range(count)]
+        return [*boxes, *(link.geometry() for link in self.links)]
 
     def set_dimmed(self, dimmed: bool) -> None:
         role = QPalette.ColorRole.PlaceholderText if dimmed else QPalette.ColorRole.WindowText
@@ -233,14 +282,27 @@ def _breakable(text: str) -> str:
     return re.sub(r"([/\\._])(?=\S)", "\\1\u200b", re.sub(r"(\d) (?=%)", "\\1\u00a0", plain_lines(text)))
 
 
-def _link(text: str) -> QToolButton:
-    """A button that looks like a link."""
-    button = QToolButton()
-    button.setText(text)
-    button.setAutoRaise(True)
-    button.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
-    button.setCursor(Qt.CursorShape.PointingHandCursor)
-    colours = button.palette()
-    colours.setColor(QPalette.ColorRole.ButtonText, accent_of(colours))
-    button.setPalette(colours)
-    return button
+class _Link(QToolButton):
+    """A button that looks like a link, in whatever theme."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.setText(text)
+        self.setAutoRaise(True)
+        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+        self.setCursor(Qt.CursorShape.PointingHandCursor)
+        self._take_colour()
+
+    def changeEvent(self, event: QEvent) -> None:
+        super().changeEvent(event)
+        if event.type() == QEvent.Type.PaletteChange:
+            self._take_colour()
+
+    def _take_colour(self) -> None:
+        accent = accent_of(self.palette())
+        if self.palette().color(QPalette.ColorGroup.Active, QPalette.ColorRole.ButtonText) == accent:
+            return
+        colours = QPalette()  # the other colours, and with them the accent, stay those of the theme
+        for group in (QPalette.ColorGroup.Active, QPalette.ColorGroup.Inactive):  # disabled, it is grey
+            colours.setColor(group, QPalette.ColorRole.ButtonText, accent)
+        self.setPalette(colours)

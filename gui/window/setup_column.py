@@ -38,6 +38,7 @@ class _Room:
 
 _ROOMS = (
     _Room(100 * GRID, GRID, headings=True, help_lines=True, problem_lines=5),
+    _Room(84 * GRID, GRID // 2, headings=True, help_lines=False, problem_lines=5),
     _Room(72 * GRID, GRID // 2, headings=True, help_lines=False, problem_lines=3),
     _Room(0, GRID // 2, headings=False, help_lines=False, problem_lines=3),
 )
@@ -101,7 +102,7 @@ class SetupColumn(QWidget):
             return
         self._room = room
         edge = GRID if room.headings else GRID // 2
-        self._column.setContentsMargins(2 * GRID, edge, GRID, 2 * edge)
+        self._column.setContentsMargins(2 * GRID, edge, GRID, edge)
         self._column.setSpacing(2 * edge)
         self._parts.setHandleWidth(2 * edge)
         self._models.set_room(spacing=room.spacing, headings=room.headings)

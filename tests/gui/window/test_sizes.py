@@ -188,3 +188,14 @@ def test_a_low_window_leaves_room_for_the_pictures(qtbot: QtBot, window: MainWin
     window.layout_.reset()
     qtbot.wait(20)
     assert window.pictures.height() > 2 * window.layout_.docks[1].height()
+
+
+def test_problems_have_the_room_that_there_is(qtbot: QtBot, window: MainWindow) -> None:
+    window.resize(1272, 774)  # with a frame, on 1280 × 800
+    qtbot.waitUntil(lambda: window.height() == 774)
+    qtbot.wait(20)
+    problems = window.preflight.problems
+    assert problems.height() >= 5 * problems.fontMetrics().lineSpacing()
+    column = window.layout_.docks[0].widget()
+    below = column.height() - window.merge_button.mapTo(column, window.merge_button.rect().bottomLeft()).y()
+    assert below <= 10
