@@ -93,13 +93,15 @@ def _stops(part: QWidget) -> list[QWidget]:
     """What Tab goes to in `part` as it is now, in its order, which need not be that of the children."""
     takers = set(_takers(part))
     stops: list[QWidget] = []
-    start = at = part.window()
-    while True:
+    start = part.window()
+    at: QWidget | None = start
+    while at is not None:
         if at in takers and at.isVisible() and at.isEnabled() and not is_covered(at):
             stops.append(at)
         at = at.nextInFocusChain()
-        if at is None or at is start:
-            return stops
+        if at is start:
+            break
+    return stops
 
 
 class FocusKeeper:
