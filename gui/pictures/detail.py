@@ -87,6 +87,7 @@ class DetailPicture(Picture):
         layout.setSizeConstraint(QLayout.SizeConstraint.SetNoConstraint)  # see minimumSizeHint
         self.explanation.set_growing(False)
         self.read_out.hide()  # the explanation gives way to it: a low dock has no room for both
+        self._controls.hide()  # until there is something to be chosen
         self.tensor_field.activated.connect(self.refresh)
 
     def build(self) -> None:
@@ -247,6 +248,14 @@ class DetailPicture(Picture):
         self.tensor_field.setMinimumContentsLength(length)
         # Qt keeps its first hint of a least width whatever the length: the heading has room only so.
         self.tensor_field.setMaximumWidth(self.tensor_field.sizeHint().width() if narrow and low else _MOST)
+
+    def _place_controls(self) -> None:
+        """There is no heading over nothing: its sentence is all that is said then."""
+        super()._place_controls()
+        nothing = self.sentence == _NOTHING
+        self.explanation.setVisible(not nothing)  # which keeps its lines while it is empty
+        if nothing:
+            self._heading.hide()
 
     def _arrange(self) -> None:
         """More or less is shown: give each part its room."""

@@ -9,12 +9,14 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from PySide6.QtWidgets import QComboBox, QLabel
 from pytestqt.qtbot import QtBot
 
 from core import load_recipe, plan_merge
 from core.deltas.findings import Findings
 from core.deltas.preview import measure_plan
 from gui.pictures.agreement import AgreementPicture
+from gui.pictures.detail import DetailPicture
 from gui.pictures.picture import Picture
 from gui.pictures.provenance import ProvenancePicture
 from gui.pictures.resampling import ResamplingPicture
@@ -40,6 +42,19 @@ def shown(qtbot: QtBot, findings: Findings) -> Callable[[type[Picture]], Picture
         return picture
 
     return show
+
+
+def test_a_detail_of_nothing_is_one_sentence_in_the_middle(shown, findings: Findings) -> None:
+    detail = shown(DetailPicture, (500, 900))
+    detail.show_numbers(Shown())
+    detail.resize(510, 910)
+    seen = [part for part in detail.findChildren(QLabel) if part.text() and part.isVisible()]
+    assert [part.text() for part in seen] == [detail.sentence]
+    assert abs(seen[0].mapTo(detail, seen[0].rect().center()).y() - 455) <= 16
+    assert not [part for part in detail.findChildren(QComboBox) if part.isVisible()]
+    detail.show_numbers(Shown(findings))
+    assert detail._heading.isVisible()
+    assert detail.tensor_field.isVisible()
 
 
 def test_while_a_merge_runs_nobody_is_asked_to_press_merge(shown, findings: Findings) -> None:
