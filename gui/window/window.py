@@ -426,7 +426,7 @@ class MainWindow(QMainWindow):
 
     @Slot(object)
     def _show_failure(self, failure: Failure) -> None:
-        (self.run.show_aside if self.merging else self.run.show_failure)(failure)
+        self.run.show_aside(failure)
         self.log.add(f"{failure.message} {failure.hint or ''}".strip(), "error")
 
     @Slot(str)
