@@ -325,6 +325,9 @@ class MainWindow(QMainWindow):
         """The same merge with another seed, at random, as soon as it has been checked."""
         if not self.merging and self.recipe.method.draws is not None:
             self.models.commit_edits()
+            setup = self.setup()
+            if setup.out and not setup.overwrite:  # it may have been written since it was suggested
+                self._suggest(free_name(Path(setup.out)), insist=True)
             self.recipe.set_seed(secrets.randbelow(2**32))
             self.preflight.wish_merge()
 
