@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,8 +17,8 @@ from gui.words import plural
 
 __all__ = ["Taken", "taken_output"]
 
-_MOST_FILES = 10_000
-"""Beyond that they are not counted: no merge writes that many."""
+_MOST = 10_000
+"""Files and folders that are looked at, at each check of the set-up: no merge writes that many."""
 
 
 @dataclass(frozen=True)
@@ -65,19 +66,37 @@ def _content(out: Path, *, ours: bool) -> str:
         return f"a link to {os.path.realpath(out)}, of which only the link would go"
     if not out.is_dir():
         return "a file"
-    files = _files(out)
+    found = _look_into(out)
+    whose = "a finished merge" if ours else "other files"
+    if found is None:
+        return f"{whose}, more than {plural(_MOST, 'file')}"
+    files, size = found
     if not files:
         return "an empty folder"
-    size = bytes_text(sum(place.lstat().st_size for place in files if os.path.lexists(place)))
-    size = size.replace(" ", "\u00a0")  # a number stays with its unit
-    many = "more than " if len(files) == _MOST_FILES else ""
-    return f"{'a finished merge' if ours else 'other files'}, {many}{plural(len(files), 'file')}, {size}"
+    written = bytes_text(size).replace(" ", "\u00a0")  # a number stays with its unit
+    return f"{whose}, {plural(files, 'file')}, {written}"
 
 
-def _files(folder: Path) -> list[Path]:
-    found: list[Path] = []
-    for place, _, names in os.walk(folder):
-        found += (Path(place) / name for name in names[: _MOST_FILES - len(found)])
-        if len(found) == _MOST_FILES:
-            break
-    return found
+def _look_into(folder: Path) -> tuple[int, int] | None:
+    """How many files are in `folder` and in those in it, and their bytes; None for more than are counted.
+
+    What goes while it is looked at is not counted, nor is what may not be read.
+    """
+    files = size = seen = 0
+    ahead = [os.fspath(folder)]
+    while ahead:
+        try:
+            with os.scandir(ahead.pop()) as entries:
+                for entry in entries:
+                    seen += 1
+                    if seen > _MOST:
+                        return None
+                    if entry.is_dir(follow_symlinks=False):
+                        ahead.append(entry.path)
+                        continue
+                    with suppress(OSError):
+                        size += entry.stat(follow_symlinks=False).st_size
+                        files += 1
+        except OSError:
+            continue
+    return files, size

@@ -169,8 +169,9 @@ class RunPanel(QWidget):
         )
 
     def show_aside(self, failure: Failure) -> None:
-        """Say what went wrong beside a merge, which runs on."""
-        self.message.show_failure(failure)
+        """Say what went wrong beside a merge: one that runs is still shown, and what came of the last one is
+        said again when this is dismissed."""
+        self.message.show_aside(failure)
 
     def forget_left(self, folder: Path) -> None:
         """What was kept in `folder` is no more."""

@@ -20,6 +20,7 @@ from PySide6.QtWidgets import (
     QFileDialog,
     QFileSystemModel,
     QGridLayout,
+    QLineEdit,
     QListView,
     QTreeView,
     QWidget,
@@ -42,6 +43,9 @@ __all__ = [
 
 _DATE = 3
 """The column of QFileSystemModel with the date."""
+
+_PATHS_BEGIN = ("/", "~")
+"""What a path begins with, which is then typed and not looked for in the list."""
 
 _RECIPES = "Recipes (*.yaml *.yml)"
 
@@ -70,10 +74,12 @@ class FoldersDialog(QFileDialog):
     """Chooses any number of folders of models. Qt's own dialog: the systems' ones take a single folder.
 
     Return and the button take all that are selected; the button says how many. Where nothing is selected, it
-    is the folder that is shown.
+    is the folder whose path or name is typed, or else the one that is shown. A path is typed into the field
+    of the name wherever the focus is.
 
     Attributes:
         chosen: the folders, once it was accepted.
+        name_field: the field of the name.
         views: the two lists of folders, one of which is shown; they have the same selection.
     """
 
@@ -88,12 +94,16 @@ class FoldersDialog(QFileDialog):
             *self.findChildren(QListView, "listView"),
             *self.findChildren(QTreeView, "treeView"),
         ]
+        field = self.findChild(QLineEdit, "fileNameEdit")
+        assert field is not None
+        self.name_field = field
         for view in self.views:
             view.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
             view.installEventFilter(self)
         help_ = PlainLabel(
             "Ctrl or Shift and a click select several, Ctrl+A all. "
-            "Return adds what is selected, Alt+Down opens a folder, Alt+Up leaves it."
+            "Return adds what is selected, Alt+Down opens a folder, Alt+Up leaves it. "
+            "A path can be typed, too."
         )
         help_.setWordWrap(True)
         secondary(help_)
@@ -102,6 +112,7 @@ class FoldersDialog(QFileDialog):
         assert isinstance(layout, QGridLayout)
         layout.addWidget(help_, layout.rowCount(), 0, 1, layout.columnCount())
         self.views[0].selectionModel().selectionChanged.connect(self._on_selection_changed)
+        self.name_field.textChanged.connect(self._on_selection_changed)
         self.directoryEntered.connect(self._on_selection_changed)
         self._on_selection_changed()
 
@@ -129,8 +140,13 @@ class FoldersDialog(QFileDialog):
         if isinstance(event, QKeyEvent) and event.type() == QEvent.Type.KeyPress and watched in self.views:
             assert isinstance(watched, QAbstractItemView)
             opens = event.key() == Qt.Key.Key_Down and event.modifiers() & Qt.KeyboardModifier.AltModifier
-            if event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter) and self.selected():
-                self.accept()
+            if event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter):
+                self.accept()  # Qt would open the folder that has the focus, where none is selected
+                return True
+            if event.text() in _PATHS_BEGIN:  # no name in the list does, and Qt would look for one
+                self.name_field.setFocus(Qt.FocusReason.ShortcutFocusReason)
+                self.name_field.selectAll()
+                self.name_field.insert(event.text())
                 return True
             if opens and watched.currentIndex().isValid():
                 watched.activated.emit(watched.currentIndex())
@@ -139,13 +155,24 @@ class FoldersDialog(QFileDialog):
 
     @Slot()
     def _on_selection_changed(self) -> None:
-        number = len(self.selected())
-        words = f"&Add {plural(number, 'model')}" if number else "&Add this folder"
+        # Their number only, as asking for each takes a second where there are thousands. A range is of rows.
+        shown = self.views[0].rootIndex()
+        selection = self.views[0].selectionModel().selection()
+        ranges = [selection.at(number) for number in range(selection.count())]
+        number = sum(one.height() for one in ranges if one.left() == 0 and one.parent() == shown)
+        typed = self.name_field.text()
+        path = "/" in typed or typed.startswith(_PATHS_BEGIN)
+        alone = "&Add what is typed" if path else "&Add this folder"
+        words = f"&Add {plural(number, 'model')}" if number else alone
         self.setLabelText(QFileDialog.DialogLabel.Accept, words)
 
 
 class _InNaturalOrder(QSortFilterProxyModel):
     """Folders by name, model-2 before model-10, or by date; Qt's own order depends on the system."""
+
+    def __init__(self, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._keys: dict[str, tuple[list[tuple[int, str]], str]] = {}
 
     def lessThan(
         self,
@@ -156,7 +183,14 @@ class _InNaturalOrder(QSortFilterProxyModel):
         assert isinstance(files, QFileSystemModel)
         if source_left.column() == _DATE:
             return files.lastModified(source_left) < files.lastModified(source_right)
-        return natural_key(files.fileName(source_left)) < natural_key(files.fileName(source_right))
+        return self._key(files.fileName(source_left)) < self._key(files.fileName(source_right))
+
+    def _key(self, name: str) -> tuple[list[tuple[int, str]], str]:
+        """A name is compared with a dozen others when thousands are put in order, and taken apart once."""
+        key = self._keys.get(name)
+        if key is None:
+            key = self._keys[name] = natural_key(name)
+        return key
 
 
 def choose_picture_to_save(parent: QWidget, start: Path) -> Path | None:

@@ -39,6 +39,9 @@ _LEAST = 5 * GRID
 _STEPS = 3
 """From saying all to saying one line."""
 
+_Said = tuple[QColor, str, str | None, Sequence[str]]
+"""The colour of the edge, the message, the hint, the words of the buttons."""
+
 
 class MessagePanel(QFrame):
     """A message with a hint and perhaps buttons, marked by a coloured edge; hidden while it has none.
@@ -65,6 +68,8 @@ class MessagePanel(QFrame):
             self.setMinimumWidth(1)  # its buttons rather have narrow edges than make all around it wider
         self._colour = ERROR
         self._words = self._more = ""
+        self._said: _Said | None = None
+        self._below: _Said | None = None
         self.setAutoFillBackground(True)
         self.setBackgroundRole(QPalette.ColorRole.Base)
         self._message = _text_label()
@@ -79,7 +84,7 @@ class MessagePanel(QFrame):
         self._close.setAutoRaise(True)
         self._close.setAccessibleName("Dismiss the message")
         self._close.setToolTip("Dismiss")
-        self._close.clicked.connect(self.clear)
+        self._close.clicked.connect(self._on_closed)
         self._close.setVisible(closable)
         texts = QVBoxLayout()
         texts.setSpacing(GRID // 2)
@@ -104,6 +109,12 @@ class MessagePanel(QFrame):
     def show_failure(self, failure: Failure, actions: Sequence[str] = ()) -> None:
         self._show(ERROR, failure.message, failure.hint, actions)
 
+    def show_aside(self, failure: Failure) -> None:
+        """Say `failure` over what is said, which is said again, with its buttons, when this is dismissed."""
+        below = self._said if self._below is None else self._below
+        self.show_failure(failure)
+        self._below = below
+
     def show_success(self, message: str, details: str | None = None, actions: Sequence[str] = ()) -> None:
         self._show(SUCCESS, message, details, actions)
 
@@ -118,6 +129,7 @@ class MessagePanel(QFrame):
         return self._height_for(width)
 
     def clear(self) -> None:
+        self._said = self._below = None
         self.hide()
         self._take(0)
 
@@ -191,6 +203,7 @@ class MessagePanel(QFrame):
         painter.fillRect(QRect(0, 0, GRID // 2, self.height()), self._colour)
 
     def _show(self, colour: QColor, message: str, hint: str | None, actions: Sequence[str]) -> None:
+        self._said, self._below = (colour, message, hint, actions), None
         self._fill(colour, message, hint, actions)
         self.show()
         self._reserve()
@@ -228,6 +241,13 @@ class MessagePanel(QFrame):
         beside = self._actions.sizeHint().width() < _ACTIONS_SHARE * width
         directions = QBoxLayout.Direction
         self._content.setDirection(directions.LeftToRight if beside else directions.TopToBottom)
+
+    @Slot()
+    def _on_closed(self) -> None:
+        if self._below is None:
+            self.clear()
+        else:
+            self._show(*self._below)  # not hidden in between, so that the focus stays
 
     @Slot()
     def _on_clicked(self) -> None:

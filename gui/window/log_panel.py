@@ -6,8 +6,8 @@ from datetime import datetime
 from html import escape
 from pathlib import Path
 
-from PySide6.QtCore import Slot
-from PySide6.QtGui import QGuiApplication
+from PySide6.QtCore import QEvent, Slot
+from PySide6.QtGui import QColor, QGuiApplication, QTextCharFormat, QTextCursor
 from PySide6.QtWidgets import QFileDialog, QHBoxLayout, QPlainTextEdit, QToolButton, QVBoxLayout, QWidget
 
 from core.errors import os_error_text
@@ -18,6 +18,8 @@ from gui.widgets.theme import ERROR, GRID, as_text
 __all__ = ["LogPanel"]
 
 _MAX_LINES = 5000
+_ERROR = 1
+"""The state of a block of the text that is of an error."""
 _MARKS = {"info": "", "warning": "Warning: ", "error": "Error: "}
 
 
@@ -68,9 +70,15 @@ class LogPanel(QWidget):
         """Note `text`, of one line or more; `kind` is "info", "warning" or "error"."""
         lines = [message_text(line) for line in f"{_MARKS[kind]}{text}".splitlines()] or [""]
         lines = [f"{datetime.now():%H:%M:%S}\t{lines[0]}", *(f"\t{line}" for line in lines[1:])]
-        colour = f"color: {as_text(ERROR, self.view.palette()).name()}" if kind == "error" else ""
+        colour = f"color: {self._error_colour().name()}" if kind == "error" else ""
         for line in lines:
             self.view.appendHtml(f'<span style="white-space: pre-wrap; {colour}">{escape(line)}</span>')
+            self.view.document().lastBlock().setUserState(_ERROR if kind == "error" else -1)
+
+    def changeEvent(self, event: QEvent) -> None:
+        super().changeEvent(event)
+        if event.type() == QEvent.Type.PaletteChange:
+            self._colour_errors()
 
     @Slot()
     def copy(self) -> None:
@@ -90,6 +98,24 @@ class LogPanel(QWidget):
             Path(chosen).write_text(f"{self.text}\n", encoding="utf-8", errors="backslashreplace")
         except OSError as error:
             self.add(f"cannot write {chosen}: {os_error_text(error)}", "error")
+
+    def _error_colour(self) -> QColor:
+        return as_text(ERROR, self.palette())
+
+    def _colour_errors(self) -> None:
+        """Write the lines of errors in the colour for the grounds of now."""
+        look = QTextCharFormat()
+        look.setForeground(self._error_colour())
+        cursor = QTextCursor(self.view.document())
+        cursor.beginEditBlock()
+        block = self.view.document().begin()
+        while block.isValid():
+            if block.userState() == _ERROR:
+                cursor.setPosition(block.position())
+                cursor.movePosition(QTextCursor.MoveOperation.EndOfBlock, QTextCursor.MoveMode.KeepAnchor)
+                cursor.mergeCharFormat(look)
+            block = block.next()
+        cursor.endEditBlock()
 
     @Slot()
     def _on_changed(self) -> None:

@@ -325,6 +325,9 @@ class MainWindow(QMainWindow):
         """The same merge with another seed, at random, as soon as it has been checked."""
         if not self.merging and self.recipe.method.draws is not None:
             self.models.commit_edits()
+            setup = self.setup()
+            if setup.out and not setup.overwrite:  # it may have been written since it was suggested
+                self._suggest(free_name(Path(setup.out)), insist=True)
             self.recipe.set_seed(secrets.randbelow(2**32))
             self.preflight.wish_merge()
 
@@ -426,7 +429,7 @@ class MainWindow(QMainWindow):
 
     @Slot(object)
     def _show_failure(self, failure: Failure) -> None:
-        (self.run.show_aside if self.merging else self.run.show_failure)(failure)
+        self.run.show_aside(failure)
         self.log.add(f"{failure.message} {failure.hint or ''}".strip(), "error")
 
     @Slot(str)

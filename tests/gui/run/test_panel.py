@@ -11,7 +11,7 @@ from PySide6.QtGui import QDesktopServices
 from PySide6.QtWidgets import QLabel, QListView, QPushButton, QToolButton, QVBoxLayout, QWidget
 from pytestqt.qtbot import QtBot
 
-from core import Progress, RunRecord
+from core import Leftover, Progress, RunRecord
 from core.plan.estimate import Work
 from gui.failure import Failure
 from gui.run.panel import RunPanel, title_text
@@ -205,6 +205,57 @@ def test_a_message_can_be_dismissed(qtbot: QtBot, panel: RunPanel) -> None:
     qtbot.mouseClick(close, Qt.MouseButton.LeftButton)
     assert panel.message.text == ""
     assert shown(panel) == []
+
+
+def dismiss(qtbot: QtBot, panel: RunPanel) -> None:
+    (close,) = panel.findChildren(QToolButton)
+    qtbot.mouseClick(close, Qt.MouseButton.LeftButton)
+
+
+@pytest.mark.parametrize("failures", [1, 2])
+def test_what_goes_wrong_beside_a_result_does_not_take_it_away(
+    qtbot: QtBot, panel: RunPanel, failures: int
+) -> None:
+    panel.show_result(result(Path("/merged")))
+    said = panel.message.text
+    for number in range(failures):
+        panel.show_aside(Failure(f"Folder {number} is not there any more.", None))
+        assert panel.message.text == f"Folder {number} is not there any more."
+        assert buttons(panel) == []
+    dismiss(qtbot, panel)
+    assert panel.message.text == said
+    assert buttons(panel) == ["Open folder", "Merge again with another seed"]
+    dismiss(qtbot, panel)
+    assert shown(panel) == []
+
+
+def test_what_goes_wrong_after_a_cancel_leaves_what_can_be_resumed(qtbot: QtBot, panel: RunPanel) -> None:
+    left = Leftover(Path("/merged.partial"), None, False, 0.5, 10.0)
+    panel.show_cancelled(left)
+    panel.show_aside(Failure("It cannot be read.", None))
+    dismiss(qtbot, panel)
+    assert buttons(panel) == ["Resume", "Remove what it left…"]
+    with qtbot.waitSignal(panel.removal_requested) as asked:
+        press(qtbot, panel, "Remove what it left…")
+    assert asked.args == [left]
+    panel.show_aside(Failure("It cannot be removed.", None))
+    panel.forget_left(left.path)
+    assert shown(panel) == []
+
+
+def test_a_result_that_was_dismissed_or_is_of_another_merge_does_not_come_back(
+    qtbot: QtBot, panel: RunPanel
+) -> None:
+    panel.show_result(result(Path("/merged")))
+    dismiss(qtbot, panel)
+    panel.show_aside(Failure("It is gone.", None))
+    dismiss(qtbot, panel)
+    assert shown(panel) == []
+    panel.show_result(result(Path("/merged")))
+    panel.begin()
+    panel.show_aside(Failure("It is gone.", None))
+    dismiss(qtbot, panel)
+    assert shown(panel) == ["0 %", "Checking the models"]
 
 
 def test_a_message_offers_what_can_be_done(qtbot: QtBot) -> None:

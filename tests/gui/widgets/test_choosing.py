@@ -10,6 +10,8 @@ from PySide6.QtCore import QModelIndex, Qt
 from PySide6.QtWidgets import QAbstractItemView, QApplication, QDialogButtonBox, QPushButton
 from pytestqt.qtbot import QtBot
 
+import gui.widgets.choosing
+from core.text import natural_key
 from gui.widgets.choosing import FoldersDialog
 
 CTRL, SHIFT = Qt.KeyboardModifier.ControlModifier, Qt.KeyboardModifier.ShiftModifier
@@ -100,3 +102,70 @@ def test_a_folder_is_opened_by_keys_and_taken_where_nothing_is_selected(
     assert button(dialog).text() == "&Add this folder"
     qtbot.mouseClick(button(dialog), LEFT)
     assert dialog.chosen == [folders / "model-2"]
+
+
+def keys(qtbot: QtBot, text: str) -> None:
+    """Press keys one by one, each where the focus is."""
+    for letter in text:
+        qtbot.keyClick(QApplication.focusWidget(), letter)
+
+
+def press_return(qtbot: QtBot) -> None:
+    qtbot.keyClick(QApplication.activePopupWidget() or QApplication.focusWidget(), Qt.Key.Key_Return)
+
+
+def test_a_path_is_typed_while_the_focus_is_in_the_list(
+    qtbot: QtBot, dialog: FoldersDialog, folders: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    other = tmp_path_factory.mktemp("other")
+    qtbot.waitUntil(lambda: QApplication.focusWidget() is view_of(dialog))
+    qtbot.keyClick(view_of(dialog), Qt.Key.Key_A, CTRL)
+    keys(qtbot, str(other))
+    assert dialog.name_field.text() == str(other)
+    assert button(dialog).text() == "&Add what is typed"
+    press_return(qtbot)
+    assert dialog.result() == FoldersDialog.DialogCode.Accepted
+    assert dialog.chosen == [other]
+
+
+@pytest.mark.parametrize("name", ["model-2", "model-2/inner"])
+def test_a_name_in_the_field_is_added_and_nothing_else(
+    qtbot: QtBot, dialog: FoldersDialog, folders: Path, name: str
+) -> None:
+    view_of(dialog).selectAll()
+    dialog.name_field.setFocus()
+    dialog.name_field.selectAll()
+    keys(qtbot, name)
+    press_return(qtbot)
+    assert dialog.chosen == [folders / name]
+
+
+def test_return_opens_no_folder(qtbot: QtBot, dialog: FoldersDialog, folders: Path) -> None:
+    qtbot.waitUntil(lambda: QApplication.focusWidget() is view_of(dialog))
+    view_of(dialog).clearSelection()
+    assert button(dialog).text() == "&Add this folder"
+    qtbot.keyClick(view_of(dialog), Qt.Key.Key_Return)
+    assert dialog.chosen == [folders]
+
+
+def test_what_is_done_for_each_folder_is_done_once(
+    qtbot: QtBot, folders: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken_apart: list[str] = []
+
+    def count(name: str) -> tuple[list[tuple[int, str]], str]:
+        taken_apart.append(name)
+        return natural_key(name)
+
+    monkeypatch.setattr(gui.widgets.choosing, "natural_key", count)
+    dialog = FoldersDialog(None, "Add sub-models", folders)
+    qtbot.addWidget(dialog)
+    dialog.open()
+    qtbot.waitUntil(lambda: view_of(dialog).model().rowCount(view_of(dialog).rootIndex()) == 12)
+    listed = [name for name in taken_apart if name.startswith("model-")]
+    assert len(listed) == len(set(listed)) == 12
+    monkeypatch.setattr(dialog, "selected", lambda: pytest.fail("every path was asked for"))
+    view_of(dialog).selectAll()
+    assert button(dialog).text() == "&Add 12 models"
+    monkeypatch.undo()
+    dialog.close()

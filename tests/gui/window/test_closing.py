@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 from PySide6.QtCore import Qt
 from PySide6.QtTest import QSignalSpy, QTest
-from PySide6.QtWidgets import QMessageBox, QPushButton
+from PySide6.QtWidgets import QMessageBox, QPushButton, QToolButton
 from pytestqt.qtbot import QtBot
 
 from core import load_recipe
@@ -130,4 +130,8 @@ def test_what_goes_wrong_meanwhile_leaves_the_progress_in_sight(
     assert window.run.bar.isVisible()
     held_merge.released.set()
     wait_for_merge(qtbot, window, tmp_path / "out")
+    assert window.run.message.text.startswith("Merged")
+    window.history.open_folder_requested.emit(tmp_path / "gone")
+    assert "is not there any more" in window.run.message.text
+    window.run.message.findChild(QToolButton).click()
     assert window.run.message.text.startswith("Merged")

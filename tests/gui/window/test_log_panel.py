@@ -7,12 +7,14 @@ from pathlib import Path
 
 import pytest
 from PySide6.QtCore import Qt
-from PySide6.QtGui import QGuiApplication
+from PySide6.QtGui import QColor, QGuiApplication, QPalette, QTextCursor
 from PySide6.QtWidgets import QFileDialog, QToolButton
 from pytestqt.qtbot import QtBot
 
 from gui.settings import Settings
+from gui.widgets.contrast import contrast
 from gui.widgets.places import Places
+from gui.widgets.theme import palette
 from gui.window.log_panel import LogPanel
 
 
@@ -74,6 +76,31 @@ def test_it_forgets_the_oldest_lines(log: LogPanel) -> None:
         log.add(f"line {number}")
     assert len(log.text.splitlines()) == 5000
     assert log.text.splitlines()[0].endswith("line 100")
+
+
+def test_errors_can_be_read_in_the_other_theme_too(log: LogPanel) -> None:
+    def colour_of(number: int) -> QColor:
+        return QTextCursor(log.view.document().findBlockByNumber(number)).charFormat().foreground().color()
+
+    def end_of(number: int) -> QColor:
+        cursor = QTextCursor(log.view.document().findBlockByNumber(number))
+        cursor.movePosition(QTextCursor.MoveOperation.EndOfBlock)
+        return cursor.charFormat().foreground().color()
+
+    log.setPalette(palette(dark=False))
+    log.add("Cannot write.\nFree some space.", "error")
+    log.add("one")
+    plain = colour_of(2)
+    for dark in (True, False):
+        log.setPalette(palette(dark=dark))
+        for number in (0, 1):
+            assert contrast(end_of(number), log.view.palette().color(QPalette.ColorRole.Base)) >= 4.5
+        assert end_of(2) == plain
+    assert [line.split("\t")[1] for line in log.text.splitlines()] == [
+        "Error: Cannot write.",
+        "Free some space.",
+        "one",
+    ]
 
 
 def test_it_is_copied_whole(qtbot: QtBot, log: LogPanel) -> None:

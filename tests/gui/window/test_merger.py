@@ -331,6 +331,17 @@ def test_a_wish_to_merge_again_is_granted_with_another_seed(
     assert any(changed)
 
 
+def test_merging_again_takes_a_name_that_is_free_by_then(
+    qtbot: QtBot, ready: MainWindow, tmp_path: Path
+) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "notes.txt").write_text("of another program")
+    ready.merge_again()
+    qtbot.waitUntil(lambda: (tmp_path / "out-2").exists() and not ready.merging, timeout=30_000)
+    assert read_record(tmp_path / "out-2").recipe["seed"] != 7
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["notes.txt"]
+
+
 def test_the_history_opens_a_recipe_again(qtbot: QtBot, ready: MainWindow, tmp_path: Path) -> None:
     merge(qtbot, ready)
     setup = ready.setup()
