@@ -8,13 +8,16 @@ import reprlib
 from collections.abc import Iterable
 from typing import Any
 
-__all__ = ["cut", "is_text", "message_text", "nearest", "one_line", "shown"]
+__all__ = ["cut", "is_text", "message_text", "natural_key", "nearest", "one_line", "shown"]
 
 _LONGEST_NAME = 100
 """That a known name is looked for for: of one that fills a file that would take seconds."""
 
 _MOST = 2000
 """Characters of one message, which may quote what others wrote."""
+
+_DIGITS = frozenset("0123456789")
+_PARTS = re.compile(r"[0-9]+|[^0-9]+")
 
 _CONTROLS = "\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufffe\uffff"
 _FORMATS = (
@@ -42,6 +45,12 @@ def is_text(name: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+def natural_key(name: str) -> tuple[list[tuple[int, str]], str]:
+    """Sorts names as people count: "model-2" before "model-10", whatever their case."""
+    parts = (part.lstrip("0") if part[0] in _DIGITS else part for part in _PARTS.findall(name.casefold()))
+    return [(-1 if part[:1] and part[0] not in _DIGITS else len(part), part) for part in parts], name
 
 
 def one_line(text: str) -> str:

@@ -13,11 +13,10 @@ from PySide6.QtGui import QIcon
 from PySide6.QtWidgets import QApplication
 
 from core.runs.history import History, default_history_folder
-from gui.display import has_display
 from gui.failure import Failure
 from gui.settings import Settings
 from gui.widgets.messages import DetailsDialog
-from gui.widgets.theme import follow_system
+from gui.widgets.theme_choice import ThemeChoice
 from gui.window.window import MainWindow
 from resources import ICONS_FOLDER
 
@@ -32,15 +31,11 @@ _ICON = ICONS_FOLDER / "paramosaic.svg"
 
 
 def run_window(demo: bool) -> int:
-    """Show the window and return when it is closed; 1 where there is no display, 130 after a signal.
+    """Show the window, which can be shown, and return when it is closed; 130 after a signal.
 
     Args:
         demo: whether to begin with the demo models.
     """
-    if not has_display():
-        print("error: there is no display", file=sys.stderr)
-        print("hint: on a machine without a screen, use `paramosaic merge RECIPE --out DIR`", file=sys.stderr)
-        return 1
     application = make_application()
     window = make_window()
     if demo:
@@ -64,13 +59,16 @@ def make_application() -> QApplication:
     application = running if isinstance(running, QApplication) else QApplication(sys.argv[:1])
     application.setDesktopFileName("paramosaic")
     application.setWindowIcon(QIcon(str(_ICON)))
-    follow_system(application)
+    ThemeChoice.of(application).choose("")
     return application
 
 
 def make_window() -> MainWindow:
     """A window with the user's settings and history."""
-    return MainWindow(Settings(), History(default_history_folder()))
+    settings = Settings()
+    if settings.theme:
+        ThemeChoice.of(QApplication.instance()).choose(settings.theme)  # before anything is shown
+    return MainWindow(settings, History(default_history_folder()))
 
 
 def _show_faults(window: MainWindow) -> None:

@@ -62,6 +62,11 @@ def _open_standard_files() -> None:
 
 
 def _open_window(demo: bool) -> int:
+    from gui.display import why_no_window
+
+    if (why := why_no_window()) is not None:
+        print(f"error: {why[0]}\nhint: {why[1]}", file=sys.stderr)
+        return 1
     from gui.app import run_window
 
     return run_window(demo)

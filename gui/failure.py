@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import traceback
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from core import MergeError
@@ -13,6 +15,49 @@ __all__ = [
     "Failure",
     "sentence",
 ]
+
+_IN_THE_WINDOW = (
+    (
+        r"go on with it \(--resume\), or remove what it left: paramosaic discard .*",
+        "press Resume, or Remove what it left",
+    ),
+    (r"go on with it \(--resume\)", "press Resume"),
+    (r"then go on \(--resume\)", "then press Resume"),
+    (r"remove what the merge left: paramosaic discard .*", "press Remove what it left"),
+    (
+        r"ask for the folder to be taken over \(--take-over\)",
+        "choose another output folder, or remove that one yourself",
+    ),
+    (r"ask for it to be overwritten", "press Overwrite below what is said of it before the merge"),
+    (
+        r"run `paramosaic verify` on both folders to see which was changed",
+        "one of the two folders was changed after it was merged: merge it again",
+    ),
+)
+"""What the engine says of the command line, and what can be done in the window instead."""
+
+_IN_FIELDS = (
+    (
+        r"say in the recipe in which type to merge, with dtype: (\w+)",
+        r"choose a merge type under Precision and device, such as \1",
+    ),
+    (r"set nonfinite: pass", "choose Pass through for NaN and infinity under Precision and device"),
+    (r"set parameters\.normalize to false", "clear Normalise"),
+    (r"leave (?:`missing: error`|vocab) out(?: of the recipe)?", "press Forget below Output"),
+    (
+        r"^leave it out: models of the same vocabulary",
+        "press Forget below Output: models of the same vocabulary",
+    ),
+    (r"another tokenizer_source", "the tokenizer of another model"),
+    (r"^add base_model: .*", "choose the base"),
+    (r"^list at least one under models", "add one to the list"),
+    (r"^list ([\d,]+) more under models", r"add or tick \1 more"),
+    (
+        r"(?:write into the recipe|leave the tensor out with) (.+)",
+        r"save the recipe, and open it again with this in its file: \1",
+    ),
+)
+"""What the engine says of a recipe's keys, and how fields do the same."""
 
 
 @dataclass(frozen=True)
@@ -43,11 +88,28 @@ class Failure:
             "".join(traceback.format_exception(error)),
         )
 
+    @classmethod
+    def of_setup(cls, error: BaseException) -> Failure:
+        """What to say about `error`, which is about what the fields of the window say, not about a file."""
+        failure = cls.of(error)
+        if not isinstance(error, MergeError) or error.hint is None:
+            return failure
+        return replace(failure, hint=sentence(_replaced(error.hint, _IN_FIELDS)))
+
 
 def sentence(text: str) -> str:
-    """The engine's words as a sentence: a capital where they begin with a word, and a full stop."""
-    text = message_text(text.strip())
+    """The engine's words as a sentence: a capital where they begin with a word, and a full stop.
+
+    What they say of the command line is said of the window.
+    """
+    text = message_text(_replaced(text.strip(), _IN_THE_WINDOW))
     first = text.split(" ", 1)[0]
     if first.isalpha() and first.islower():
         text = text[0].upper() + text[1:]
     return text if text.endswith((".", "!", "?")) else f"{text}."
+
+
+def _replaced(text: str, words: Sequence[tuple[str, str]]) -> str:
+    for before, after in words:
+        text = re.sub(before, after, text)
+    return text

@@ -22,7 +22,7 @@ _MAX_RECENT = 10
 _MAX_BYTES = 1_000_000
 _MAX_DIGITS = 19
 
-_BYTES = re.compile(rb'[^=]+=(?:@ByteArray\([^,;="]*\)|"@ByteArray\((?:[^"\\]|\\.)*\)")', re.DOTALL)
+_BYTES = re.compile(rb'[^=]+=(?:@ByteArray\((?:[^\\,;="]|\\.)*\)|"@ByteArray\((?:[^"\\]|\\.)*\)")', re.DOTALL)
 _OTHER_TYPE = re.compile(rb"(?<![\w./@-])@(?!@)|\\x[0-9a-fA-F]*40|\\[0-7]*100")
 """The sign with which Qt begins a value of a type, but in the middle of a word; and the same, disguised."""
 
@@ -80,6 +80,16 @@ class Settings:
     def recipe_unfolded(self, value: bool) -> None:
         self._store.setValue("window/recipe_unfolded", "true" if value else "false")
 
+    @property
+    def theme(self) -> str:
+        """ "light", "dark", or "" for the system's."""
+        text = self._text("window/theme")
+        return text if text in {"light", "dark"} else ""
+
+    @theme.setter
+    def theme(self, value: str) -> None:
+        self._store.setValue("window/theme", value)
+
     # -- recipes
 
     @property
@@ -93,6 +103,16 @@ class Settings:
         path = path.absolute()
         recent = [path, *(other for other in self.recent_recipes if other != path)][:_MAX_RECENT]
         self._store.setValue("recipes/recent", [str(entry) for entry in recent])
+
+    # -- where things were saved
+
+    def saved_in(self, kind: str) -> Path | None:
+        """The folder in which something of that kind was saved last; None at first."""
+        text = self._text(f"saved/{kind}")
+        return Path(text) if text else None
+
+    def set_saved_in(self, kind: str, folder: Path) -> None:
+        self._store.setValue(f"saved/{kind}", str(folder))
 
     # -- merging
 

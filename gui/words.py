@@ -5,7 +5,6 @@ from __future__ import annotations
 __all__ = [
     "ago_text",
     "grouped",
-    "number_from_text",
     "percent_text",
     "plural",
     "signed_text",
@@ -49,14 +48,3 @@ def plural(count: int, noun: str) -> str:
 def weight_text(weight: float) -> str:
     """The shortest text that means exactly `weight`: "1", "0.25"."""
     return repr(float(weight)).removesuffix(".0")
-
-
-def number_from_text(text: str) -> float | None:
-    """The number that was typed, with a decimal point or comma; None where it is not a finite one."""
-    if "_" in text:  # float() would take it for a separator
-        return None
-    try:
-        number = float(text.strip().replace(",", ".").replace("−", "-"))
-    except ValueError:
-        return None
-    return number if abs(number) < float("inf") else None

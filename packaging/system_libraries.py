@@ -12,44 +12,16 @@ Usage: python packaging/system_libraries.py [--x11]
 --x11 also asks for what a real X screen needs; a DISPLAY in the environment asks for it as well.
 """
 
-import ctypes
 import os
 import shutil
 import subprocess
 import sys
-from typing import Dict, List
+from pathlib import Path
+from typing import List
 
-# The file that the dynamic linker looks for, and the Debian package that holds it. Newer releases call
-# libglib2.0-0 libglib2.0-0t64; apt-get knows the old name.
-ALWAYS = {
-    "libGL.so.1": "libgl1",
-    "libEGL.so.1": "libegl1",
-    "libglib-2.0.so.0": "libglib2.0-0",
-    "libfontconfig.so.1": "libfontconfig1",
-    "libdbus-1.so.3": "libdbus-1-3",
-    "libxkbcommon.so.0": "libxkbcommon0",
-}
-X11 = {
-    "libxcb-cursor.so.0": "libxcb-cursor0",
-    "libxkbcommon-x11.so.0": "libxkbcommon-x11-0",
-    "libxcb-icccm.so.4": "libxcb-icccm4",
-    "libxcb-keysyms.so.1": "libxcb-keysyms1",
-    "libxcb-shape.so.0": "libxcb-shape0",
-}
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # python -I leaves it out
 
-
-def loads(library: str) -> bool:
-    """Tell whether the dynamic linker finds `library` and everything that it needs in turn."""
-    try:
-        ctypes.CDLL(library)
-    except OSError:
-        return False
-    return True
-
-
-def missing(wanted: Dict[str, str]) -> Dict[str, str]:
-    """Return the part of `wanted` (library to package) that does not load."""
-    return {library: package for library, package in wanted.items() if not loads(library)}
+from gui.display import ALWAYS, X11, missing_libraries  # noqa: TID251 - of the standard library
 
 
 def install(packages: List[str]) -> None:
@@ -76,18 +48,18 @@ def main(arguments: List[str]) -> int:
     wanted = dict(ALWAYS)
     if arguments or os.environ.get("DISPLAY"):
         wanted.update(X11)
-    lacking = missing(wanted)
+    lacking = missing_libraries(wanted)
     has_apt = shutil.which("apt-get") is not None
     if lacking and has_apt and os.geteuid() == 0:
-        packages = sorted(lacking.values())
+        packages = sorted(set(lacking.values()))
         print("Installing system libraries that Qt needs: " + " ".join(packages), file=sys.stderr, flush=True)
         install(packages)
-        lacking = missing(lacking)
+        lacking = missing_libraries(lacking)
     if not lacking:
         return 0
 
     if has_apt:
-        line = "sudo apt-get install -y --no-install-recommends " + " ".join(sorted(lacking.values()))
+        line = "sudo apt-get install -y --no-install-recommends " + " ".join(sorted(set(lacking.values())))
         print("Qt needs system libraries that are missing here; install them with: " + line, file=sys.stderr)
     else:
         print(

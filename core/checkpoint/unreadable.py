@@ -14,7 +14,7 @@ from core.checkpoint.conversions import quoted, safetensors_path, to_safetensors
 from core.checkpoint.files import ReadFile
 from core.checkpoint.kinds import refuse_other_kinds
 from core.errors import CheckpointError
-from core.text import cut
+from core.text import cut, natural_key
 
 __all__ = ["is_left_over", "refuse_adapter", "refuse_file", "refuse_folder", "subfolders"]
 
@@ -96,6 +96,7 @@ def refuse_folder(folder: Path, names: Sequence[str]) -> NoReturn:
                 path=folder,
             )
     inner = [name for name in subfolders(folder, names) if _is_model_folder(folder / name)]
+    inner.sort(key=natural_key)
     if inner:
         several = (
             f"{len(inner)} model folders ({_listed(inner)})"

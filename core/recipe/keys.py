@@ -23,7 +23,15 @@ from core.recipe.foreign_keys import (
 )
 from core.text import nearest, shown
 
-__all__ = ["KEYS", "find_obstacles", "obstacle_of", "refuse", "refuse_other_file", "refuse_unknown"]
+__all__ = [
+    "KEYS",
+    "Obstacle",
+    "find_obstacles",
+    "obstacle_of",
+    "refuse",
+    "refuse_other_file",
+    "refuse_unknown",
+]
 
 KEYS = (
     "merge_method",

@@ -13,7 +13,7 @@ from core.methods import MethodSpec
 from core.recipe.references import read_path, same_folder
 from core.recipe.rules import ParameterSetting, read_setting
 
-__all__ = ["ModelEntry", "read_models", "read_parameters"]
+__all__ = ["ModelEntry", "place_of", "read_models", "read_parameters"]
 
 _LONGEST_QUOTED = 200
 """Characters of what a hint says again."""
@@ -52,7 +52,7 @@ def read_models(value: Any, method: MethodSpec, folder: Path, base: Path | None)
     for number, entry in enumerate(entries):
         if method.reads_base and base is not None and same_folder(entry.path, base):
             continue
-        first = places.setdefault(_place(entry.path), number)
+        first = places.setdefault(place_of(entry.path), number)
         if first != number:
             raise RecipeError(
                 f"models, entries {first + 1} and {number + 1} are the same model: {entry.path}",
@@ -64,7 +64,7 @@ def read_models(value: Any, method: MethodSpec, folder: Path, base: Path | None)
     return tuple(result)
 
 
-def _place(folder: Path) -> Hashable:
+def place_of(folder: Path) -> Hashable:
     """What is equal for two spellings of one folder, which need not be there."""
     try:
         found = os.stat(folder)

@@ -34,6 +34,8 @@ class RunDifference:
         elements, differ: of the tensors of which the elements were compared, how many there are and how many
             differ; None before they were counted. [C, M]
         not_compared: the other tensors, and why.
+        unlike: why nothing can be compared: "names" where no tensor of one has the name of one of the other,
+            "shapes" where none of those has the same shape; "" otherwise.
     """
 
     grid: LayerGrid
@@ -42,6 +44,7 @@ class RunDifference:
     elements: Int64s | None = None
     differ: Int64s | None = None
     not_compared: tuple[TensorDifference, ...] = ()
+    unlike: str = ""
 
     @property
     def share(self) -> Floats:
@@ -59,17 +62,26 @@ def difference_of_runs(
     """Compare the counts of two runs and, where `tensors` says, the elements of their outputs."""
     names = dict.fromkeys(tensor.name for record in (left, right) for tensor in record.tensors)
     grid = LayerGrid.of(names)
+    unlike = _unlike(left, right)
     found = _comparable(left, right, grid)
     maps, draws = ({}, None) if found is None else (_maps(*found), _draws(*found))
     if tensors is None:
-        return RunDifference(grid, maps, draws)
+        return RunDifference(grid, maps, draws, unlike=unlike)
     elements, differ = (np.zeros((len(grid.columns), len(grid.kinds)), np.int64) for _ in range(2))
     for tensor in tensors:
         if tensor.differ is not None:
             elements[grid.cell_of[tensor.name]] += tensor.elements
             differ[grid.cell_of[tensor.name]] += tensor.differ
     not_compared = tuple(tensor for tensor in tensors if tensor.differ is None)
-    return RunDifference(grid, maps, draws, elements, differ, not_compared)
+    return RunDifference(grid, maps, draws, elements, differ, not_compared, unlike)
+
+
+def _unlike(left: RunRecord, right: RunRecord) -> str:
+    shapes = {tensor.name: tensor.shape for tensor in left.tensors}
+    shared = [tensor for tensor in right.tensors if tensor.name in shapes]
+    if not shared:
+        return "names"
+    return "" if any(tensor.shape == shapes[tensor.name] for tensor in shared) else "shapes"
 
 
 def _comparable(left: RunRecord, right: RunRecord, grid: LayerGrid) -> tuple[Findings, Findings] | None:
@@ -104,13 +116,15 @@ def _maps(left: Findings, right: Findings) -> dict[str, Floats]:
         for model in both:
             at = left.models.index(model), right.models.index(model)
             found[f"{what} {model}"] = of(left, at[0]) - of(right, at[1])
-    return found
+    if len(left.models) == 1 or len(right.models) == 1:
+        del found["Zero deltas, spread"]  # among one there is none
+    return {name: values for name, values in found.items() if np.isfinite(values).any()}
 
 
-def _draws(left: Findings, right: Findings) -> Floats:
+def _draws(left: Findings, right: Findings) -> Floats | None:
     draws = max(_most_draws(left), _most_draws(right))
     result: Floats = _left_by_draw(left, draws) - _left_by_draw(right, draws)
-    return result
+    return result if np.isfinite(result).any() else None
 
 
 def _most_draws(findings: Findings) -> int:

@@ -11,7 +11,7 @@ import os
 import platform
 import secrets
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
 from functools import cached_property
@@ -160,14 +160,31 @@ class HistoryEntry:
         return f"{self.when.astimezone():%Y-%m-%d %H:%M}"
 
     def matches(self, text: str) -> bool:
-        """Whether every word of `text` stands in the method, a model's name, the seed, the output folder,
-        the local date or the status."""
+        """Whether every word of `text` stands in what was asked for (the method and its parameters, rules,
+        the models, the base, types, the seed), the output folder, the device, the local date, the status, or
+        what it warned of or failed for."""
         return all(word in self._searched for word in text.casefold().split())
 
     @cached_property
     def _searched(self) -> str:
-        words = (self.method, self.title, *self.models, self.seed, self.out, self.local_date, self.status)
+        words = [self.method, self.title, *self.models, f"k = {self.k}", self.out, self.local_date]
+        words += [self.status, self.device, self.message, *self.warnings, *_said_in(self.recipe_data)]
+        if self.draws:
+            words.append(f"seed = {self.seed}" if self.n is None else f"n = {self.n}, seed = {self.seed}")
+        if self.warnings:
+            words.append("warned")
+        if self._has_rules:
+            words.append("rules")
         return "\n".join(map(str, words)).casefold()
+
+    @property
+    def _has_rules(self) -> bool:
+        """Whether a parameter has a gradient or conditions."""
+        models = self.recipe_data.get("models")
+        of_models = models if isinstance(models, list | tuple) else ()
+        given = [one.get("parameters") for one in (self.recipe_data, *of_models) if isinstance(one, Mapping)]
+        settings = (value for one in given if isinstance(one, Mapping) for value in one.values())
+        return self.n_differs or any(isinstance(value, list | tuple) for value in settings)
 
     def _seconds_so_far(self) -> float:
         return round(max(0.0, (datetime.now(UTC) - self.when).total_seconds()), 3)
@@ -293,6 +310,20 @@ def _choices(recipe: Mapping[str, Any]) -> str:
         for model in (models if isinstance(models, list | tuple) else ())
     ]
     return json.dumps(said, sort_keys=True)
+
+
+def _said_in(recipe: Any, *, names: bool = False) -> Iterator[str]:
+    """Every value in a recipe, and the names of its parameters, for a search."""
+    if isinstance(recipe, Mapping):
+        for key, value in recipe.items():
+            if names:
+                yield str(key)
+            yield from _said_in(value, names=names or key == "parameters")
+    elif isinstance(recipe, list | tuple):
+        for value in recipe:
+            yield from _said_in(value, names=names)
+    else:
+        yield str(recipe)
 
 
 # -- one file

@@ -23,6 +23,7 @@ _NAMES = {
     "missing": "tensors that not all have",
     "k": "K",
     "out": "output folder",
+    "overwrite": "overwriting",
     "device": "device",
     "threads": "threads",
     "shard_size_bytes": "file size",
@@ -49,11 +50,14 @@ def _changes(before: MergeSetup, after: MergeSetup) -> Iterator[tuple[str, str]]
     yield from _model_changes(before.models, after.models)
     if before.base != after.base:
         yield "base", "base"
-    for name in {**before.parameters, **after.parameters}:
-        if before.parameters.get(name) != after.parameters.get(name):
+    typed = {
+        name for name in {*before.unread, *after.unread} if before.unread.get(name) != after.unread.get(name)
+    }
+    for name in dict.fromkeys([*before.parameters, *after.parameters, *sorted(typed - _NAMES.keys())]):
+        if before.parameters.get(name) != after.parameters.get(name) or name in typed:
             yield name, _parameter_name(after.method, name)
     for field, name in _NAMES.items():
-        if getattr(before, field) != getattr(after, field):
+        if getattr(before, field) != getattr(after, field) or field in typed:
             yield field, name
 
 
@@ -75,7 +79,7 @@ def _model_changes(
         yield "models", "order of the sub-models"
     else:
         for old, new in zip(before, after, strict=True):
-            if old.weight != new.weight:
+            if (old.weight, old.unread) != (new.weight, new.unread):
                 yield f"weight of {new.folder}", f"weight of {new.folder.name}"
             if old.enabled != new.enabled:
                 verb = "take" if new.enabled else "leave out"

@@ -23,6 +23,8 @@ class Document(QObject):
     Attributes:
         path: the recipe's file; None before it has one.
         known: what the file was like when it was read or written; None where that is not known.
+        origin: the file of a recipe that was taken over in part, which keeps what was left out; None for
+            others.
         undo: the history of its changes.
 
     Signals:
@@ -37,6 +39,7 @@ class Document(QObject):
         super().__init__(parent)
         self.path: Path | None = None
         self.known: Fingerprint | None = None
+        self.origin: Path | None = None
         self.undo = UndoHistory(self)
         self._settings = settings
         self._kept: MergeSetup | None = None
@@ -61,10 +64,17 @@ class Document(QObject):
 
     def begin(self, setup: MergeSetup, path: Path | None = None, known: Fingerprint | None = None) -> None:
         """Start anew with `setup`, which `path` holds; the file was like `known` when it was read."""
-        self.path, self.known, self._kept = path, known, None
+        self.path, self.known, self.origin, self._kept = path, known, None, None
         self.undo.reset(setup)
         if path is not None:
             self._settings.add_recent_recipe(path)
+        self.changed.emit()
+
+    def begin_from(self, setup: MergeSetup, origin: Path) -> None:
+        """Start anew with `setup`, which is a part of what `origin` says: no file holds it yet."""
+        self.path, self.known, self.origin, self._kept = None, None, origin, None
+        self.undo.reset(setup, saved=False)
+        self._settings.add_recent_recipe(origin)
         self.changed.emit()
 
     def load_entry(self, entry: HistoryEntry, before: MergeSetup) -> MergeSetup:
@@ -79,7 +89,7 @@ class Document(QObject):
     def save(self, setup: MergeSetup, path: Path) -> None:
         """Write the recipe to `path`, which is its file from now on. Raises MergeError."""
         save_recipe(setup.recipe(), path)
-        self.path = path
+        self.path, self.origin = path, None
         try:
             self.known = fingerprint(path)
         except MergeError:  # of what took its place just now; saving again asks

@@ -13,6 +13,7 @@ from core import Recipe, RecipeError, parse_recipe
 from core.methods import METHODS, MethodSpec, ParameterSpec, ParameterValue
 from core.plan.planning import DEFAULT_SHARD_SIZE_BYTES
 from core.recipe.recipe import recipe_as_dict
+from gui.numbers import Unread
 
 __all__ = [
     "MergeSetup",
@@ -28,6 +29,9 @@ __all__ = [
 _WEIGHT = "weight"
 """The one parameter that has a column in the list of sub-models."""
 
+_OF_THE_MACHINE = ("threads", "shard_size_bytes")
+"""Fields of numbers that are no part of a recipe."""
+
 
 @dataclass(frozen=True)
 class ModelChoice:
@@ -37,11 +41,13 @@ class ModelChoice:
         folder: where it is.
         weight: its weight in the merge.
         enabled: whether it may take part.
+        unread: what was typed as its weight since, and cannot be taken; None where all is well.
     """
 
     folder: Path
     weight: float = 1.0
     enabled: bool = True
+    unread: Unread | None = None
 
 
 @dataclass(frozen=True)
@@ -84,6 +90,9 @@ class MergeSetup:
         device: "auto", "cpu", "cuda:0", … . This one and those below are no part of a recipe.
         threads: None for one a core, up to eight.
         shard_size_bytes: of one output file.
+        overwrite: whether a finished merge that is in `out` already may be replaced.
+        unread: what was typed into fields of numbers and cannot be taken, by their names here or the
+            parameters'; the fields have the values that they had before. Such a set-up is no recipe.
     """
 
     method: str
@@ -104,6 +113,8 @@ class MergeSetup:
     device: str = "auto"
     threads: int | None = None
     shard_size_bytes: int = DEFAULT_SHARD_SIZE_BYTES
+    overwrite: bool = False
+    unread: Mapping[str, Unread] = field(default_factory=dict)
 
     @classmethod
     def empty(cls, before: MergeSetup) -> MergeSetup:
@@ -126,11 +137,35 @@ class MergeSetup:
     @property
     def described(self) -> MergeSetup:
         """The part of it that describes the merge: equal for two that differ in where and how they run."""
-        return replace(self, out="", device="auto", threads=None, shard_size_bytes=DEFAULT_SHARD_SIZE_BYTES)
+        return replace(
+            self,
+            out="",
+            device="auto",
+            threads=None,
+            shard_size_bytes=DEFAULT_SHARD_SIZE_BYTES,
+            overwrite=False,
+            unread={name: one for name, one in self.unread.items() if name not in _OF_THE_MACHINE},
+        )
+
+    @property
+    def unread_weights(self) -> Mapping[Path, Unread]:
+        """What was typed as weights and cannot be taken, by the folders of those that take part."""
+        if METHODS[self.method].weight is None:
+            return {}
+        return {choice.folder: choice.unread for choice in self.taking_part if choice.unread is not None}
+
+    @property
+    def as_read(self) -> MergeSetup:
+        """The same with the last values that could be taken, so that something can be said of the rest."""
+        seed = 0 if self.seed is None and "seed" in self.unread else self.seed
+        models = tuple(replace(choice, unread=None) for choice in self.models)
+        return replace(self, models=models, seed=seed, unread={})
 
     def recipe(self) -> Recipe:
         """The same as a recipe, checked by the engine, which looks at the folders. Raises RecipeError."""
         method = METHODS[self.method]
+        for unread in (*self.unread.values(), *self.unread_weights.values()):
+            raise RecipeError(unread.sentence)
         if self.seed is None and method.draws is not None:
             raise RecipeError("there is no seed", hint="give a whole number", field="seed")
         merge_wide, by_model = self._parameters()
@@ -248,6 +283,8 @@ def setup_of_recipe(recipe: Recipe, before: MergeSetup) -> MergeSetup:
         vocab=recipe.vocab if recipe.vocab == "base" else None,
         tokenizer_source=recipe.tokenizer_source,
         missing=recipe.missing,
+        overwrite=False,
+        unread={},
     )
 
 
@@ -316,16 +353,20 @@ def _common(lists: Sequence[list[_Condition]]) -> int:
 
 def first_missing(setup: MergeSetup) -> tuple[str, str] | None:
     """The first thing without which there is no merge, as (sentence, name of the field); looks at no disk."""
+    for name, unread in setup.unread.items():
+        return unread.sentence, name
+    for unread in setup.unread_weights.values():
+        return unread.sentence, "models"
     method = METHODS[setup.method]
     if setup.base is None and method.base == "needed":
         return "Choose the base model.", "base"
     if not setup.models:
         return "Add at least one sub-model.", "models"
     if not setup.taking_part:
-        return "Let at least one sub-model take part.", "models"
+        return "Tick at least one sub-model: none takes part.", "models"
     if method.base == "needed" and any(choice.folder == setup.base for choice in setup.taking_part):
         return "The base is in the list of sub-models, too.", "models"
-    wrong_number = _number_problem(method, len(setup.taking_part))
+    wrong_number = _number_problem(method, setup)
     if wrong_number:
         return wrong_number, "models"
     if setup.seed is None and method.draws is not None:
@@ -335,13 +376,17 @@ def first_missing(setup: MergeSetup) -> tuple[str, str] | None:
     return None
 
 
-def _number_problem(method: MethodSpec, models: int) -> str:
+def _number_problem(method: MethodSpec, setup: MergeSetup) -> str:
     """Why the method does not take that many, and what to do about it; "" where it does."""
     takes = f"{method.title} takes {method.models_text()}"
+    models, ticked = len(setup.taking_part), sum(choice.enabled for choice in setup.models)
     if models < method.least_models:
-        return f"{takes}: let {method.least_models - models} more take part."
+        if ticked >= method.least_models:
+            return f"{takes}: raise K to {method.least_models}."
+        verb = "tick" if len(setup.models) >= method.least_models else "add"
+        return f"{takes}: {verb} {method.least_models - models} more."
     if method.most_models is not None and models > method.most_models:
-        return f"{takes}: of the {models} that take part, leave out {models - method.most_models}."
+        return f"{takes}: of the {models} that take part, untick {models - method.most_models}."
     return ""
 
 

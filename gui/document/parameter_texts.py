@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from core.methods import ParameterSpec
+from gui.numbers import NumberKind
 from gui.words import weight_text
 
-__all__ = ["help_text", "parameter_title", "within_sentence"]
+__all__ = ["help_text", "number_kind", "parameter_title", "within_sentence"]
 
 
 def parameter_title(spec: ParameterSpec) -> str:
     """What a column, an undo step or a sentence calls it: "n", "λ", "Weight"."""
     return spec.symbol or spec.title
+
+
+def number_kind(spec: ParameterSpec, title: str | None = None) -> NumberKind:
+    """What a field for the parameter takes, which sentences call `title`."""
+    return NumberKind(title or parameter_title(spec), spec.kind == "int", spec.minimum, spec.maximum)
 
 
 def within_sentence(title: str) -> str:

@@ -51,13 +51,14 @@ class UndoHistory(QObject):
     @property
     def is_modified(self) -> bool:
         """Whether what would be merged differs from what was last saved; where it runs does not count."""
-        if self._now is None or self._saved is None:
+        if self._now is None:
             return False
-        return self._now.described != self._saved.described
+        return self._saved is None or self._now.described != self._saved.described
 
-    def reset(self, setup: MergeSetup) -> None:
-        """Forget every step; `setup` is what is saved."""
-        self._now = self._saved = setup
+    def reset(self, setup: MergeSetup, *, saved: bool = True) -> None:
+        """Forget every step; `setup` is what is saved, or, unless `saved`, nothing is."""
+        self._now = setup
+        self._saved = setup if saved else None
         self._stack.clear()
         self._update_clean()
 

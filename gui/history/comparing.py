@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from PySide6.QtCore import QObject, Slot
 
+from core import Progress
+from core.runs.difference import RunDifference
 from core.runs.history import HistoryEntry
+from gui.failure import Failure
 from gui.history.comparison_job import ComparisonJob
 from gui.jobs import JobKeeper
 from gui.pictures.panel import PicturesPanel
@@ -22,11 +25,11 @@ class Comparing(QObject):
         pictures.comparison.compare_requested.connect(self._on_compare)
         pictures.comparison.stop_requested.connect(self.stop)
 
-    @Slot(object)
-    def show(self, entry: HistoryEntry) -> None:
-        """Go to the comparison, with `entry` as the first run."""
-        self._pictures.comparison.choose(entry)
+    @Slot(object, object)
+    def show(self, left: HistoryEntry, right: HistoryEntry) -> None:
+        """Go to the comparison and compare the two runs."""
         self._pictures.show_comparison()
+        self._pictures.comparison.compare(left, right)
 
     def set_merging(self, merging: bool) -> None:
         """Compare nothing while a merge runs, which needs the disk."""
@@ -41,10 +44,31 @@ class Comparing(QObject):
 
     @Slot(object, object)
     def _on_compare(self, left: HistoryEntry, right: HistoryEntry) -> None:
+        self.stop()  # of an earlier one nothing is shown any more
         job = self._job = ComparisonJob(left, right)
-        picture = self._pictures.comparison
-        job.found.connect(picture.show_difference)
-        job.progressed.connect(picture.show_progress)
-        job.failed.connect(picture.show_failure)
-        job.ended.connect(picture.show_end)
+        job.found.connect(self._on_found)
+        job.progressed.connect(self._on_progressed)
+        job.failed.connect(self._on_failed)
+        job.ended.connect(self._on_ended)
         self._jobs.start(job)
+
+    @Slot(object)
+    def _on_found(self, difference: RunDifference) -> None:
+        if self.sender() is self._job:
+            self._pictures.comparison.show_difference(difference)
+
+    @Slot(object)
+    def _on_progressed(self, progress: Progress) -> None:
+        if self.sender() is self._job:
+            self._pictures.comparison.show_progress(progress)
+
+    @Slot(object)
+    def _on_failed(self, failure: Failure) -> None:
+        if self.sender() is self._job:
+            self._pictures.comparison.show_failure(failure)
+
+    @Slot()
+    def _on_ended(self) -> None:
+        if self.sender() is self._job:
+            self._job = None
+            self._pictures.comparison.show_end()

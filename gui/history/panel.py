@@ -6,22 +6,15 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from PySide6.QtCore import QSize, Qt, Signal, Slot
-from PySide6.QtGui import QAction, QKeySequence, QPainter, QPaintEvent, QPalette, QResizeEvent
-from PySide6.QtWidgets import (
-    QAbstractItemView,
-    QHBoxLayout,
-    QLineEdit,
-    QTableView,
-    QToolButton,
-    QVBoxLayout,
-    QWidget,
-)
+from PySide6.QtCore import QItemSelectionModel, QPoint, Qt, Signal, Slot
+from PySide6.QtGui import QAction, QKeySequence
+from PySide6.QtWidgets import QHBoxLayout, QLineEdit, QMenu, QToolButton, QVBoxLayout, QWidget
 
 from core.runs.history import History, HistoryEntry
 from gui.failure import Failure
 from gui.history.history_job import HistoryJob, HistoryRows
-from gui.history.table_model import Column, HistoryModel, HistoryRow, details_text
+from gui.history.table_model import HistoryModel, HistoryRow, details_text
+from gui.history.table_view import HistoryView
 from gui.jobs import JobKeeper
 from gui.widgets.messages import ElidedLabel
 from gui.widgets.theme import GRID, secondary
@@ -31,8 +24,8 @@ __all__ = ["HistoryPanel"]
 
 _ENTER = ("Return", "Enter")
 _DELETE = ("Del",)
-_LEAST_OUTPUT = "merged-model"
-_NOTHING = "Every merge is listed here when it was run, and its recipe can be opened again."
+_COMPARE = "Compare the outputs of the two runs that are selected"
+_SELECT_TWO = "Select two runs: a Ctrl+click, or Shift and an arrow key, adds one"
 
 
 class HistoryPanel(QWidget):
@@ -43,22 +36,23 @@ class HistoryPanel(QWidget):
         table: shows them.
         search_field: what to look for.
         note: the details of the selected run, or what just happened here.
-        undo_button: there after a run was removed; brings it back.
-        actions_: what can be done with the selected run, for menus.
+        undo_button: there after runs were removed; brings them back.
+        actions_: what can be done with the selected runs, for menus.
 
     Signals:
         reopen_requested(object): the recipe of a HistoryEntry is wanted in the fields.
         resume_requested(object): a HistoryEntry that did not come to its end is to be gone on with.
         open_folder_requested(object): an output folder, a Path, is to be shown.
-        compare_requested(object): a HistoryEntry that is done is to be compared with a second one.
-        selected_changed(object): the HistoryEntry that is selected now, or None.
+        compare_requested(object, object): two HistoryEntries that are done are to be compared, the later one
+            first.
+        selected_changed(object): the HistoryEntry that is selected now; None where none is, or several are.
         loaded(object): the HistoryEntries of finished runs whose output is there, newest first.
     """
 
     reopen_requested = Signal(object)
     resume_requested = Signal(object)
     open_folder_requested = Signal(object)
-    compare_requested = Signal(object)
+    compare_requested = Signal(object, object)
     selected_changed = Signal(object)
     loaded = Signal(object)
 
@@ -68,20 +62,23 @@ class HistoryPanel(QWidget):
         self._changes: deque[Callable[[], None]] = deque()
         self._job: HistoryJob | None = None
         self._read_again = False
-        self._selected: HistoryEntry | None = None
-        self._removed: HistoryEntry | None = None
-        self._to_select: str | None = None
-        self._rearranging = False
+        self._selected: tuple[HistoryEntry, ...] = ()
+        self._removed: tuple[HistoryEntry, ...] = ()
+        self._to_select: tuple[str, ...] = ()
+        self._rearranging = self._merging = False
         self._failure: Failure | None = None
         self._skipped = ""
         self.model = HistoryModel(self)
-        self.table = _HistoryView(self.model)
+        self.table = HistoryView(self.model)
         self.search_field = QLineEdit()
         self.search_field.setPlaceholderText("Search")
         self.search_field.setClearButtonEnabled(True)
         self.search_field.setAccessibleName("Search the history")
-        self.search_field.setToolTip("Methods, models, seeds, output folders, dates, results")
-        self.search_field.setFixedWidth(self.fontMetrics().horizontalAdvance("0") * 14)
+        self.search_field.setToolTip(
+            "Methods, parameters, rules, models, seeds, output folders, dates, results"
+        )
+        self.search_field.setMinimumWidth(self.fontMetrics().horizontalAdvance("0") * 6)
+        self.search_field.setMaximumWidth(self.fontMetrics().horizontalAdvance("0") * 14)
         self.note = ElidedLabel()
         secondary(self.note)
         self.undo_button = QToolButton()
@@ -93,10 +90,10 @@ class HistoryPanel(QWidget):
             "Resume", "Go on with a merge that did not come to its end", ("Ctrl+Shift+R",)
         )
         self._open = self._action("Open folder", "Show the output folder", ("Ctrl+Shift+O",))
-        self._compare = self._action("Compare…", "See what is different in another run", ("Ctrl+Shift+K",))
+        self._compare = self._action("Compare", _SELECT_TWO, ("Ctrl+Shift+K",))
         self._remove = self._action(
             "Remove from history",
-            "The run leaves this list; its files stay where they are",
+            "What is selected leaves this list; its files stay where they are",
             _DELETE,
         )
         self.actions_ = (self._reopen, self._resume, self._open, self._compare, self._remove)
@@ -119,6 +116,8 @@ class HistoryPanel(QWidget):
         self.table.doubleClicked.connect(self._on_reopen)
         self._reopen.triggered.connect(self._on_reopen)
         self._resume.triggered.connect(self._on_resume)
+        self.table.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
+        self.table.customContextMenuRequested.connect(self._on_menu)
         self._open.triggered.connect(self._on_open)
         self._compare.triggered.connect(self._on_compare)
         self._remove.triggered.connect(self._on_remove)
@@ -144,13 +143,15 @@ class HistoryPanel(QWidget):
             self._changes.popleft()()
 
     def selected(self) -> HistoryEntry | None:
-        return self._selected
+        """The one run that is selected; None where none is, or several are."""
+        return self._selected[0] if len(self._selected) == 1 else None
+
+    def set_merging(self, merging: bool) -> None:
+        """While a merge runs nothing is compared."""
+        self._merging = merging
+        self._update()
 
     # -- the job
-
-    def _change(self, change: Callable[[], None]) -> None:
-        self._changes.append(change)
-        self.refresh()
 
     @Slot(object)
     def _on_loaded(self, history: HistoryRows) -> None:
@@ -160,7 +161,7 @@ class HistoryPanel(QWidget):
         self._skipped = _skipped_text(history)
         self.table.loaded = True
         self.model.set_rows(history.rows)
-        self._to_select = None
+        self._to_select = ()
         done = [row.entry for row in history.rows if row.entry.status == "done" and not row.gone]
         self.loaded.emit(tuple(done))
 
@@ -175,90 +176,125 @@ class HistoryPanel(QWidget):
     @Slot()
     def _on_rearranged(self) -> None:
         """Select again what was selected before the table was filled anew."""
-        wanted = self._to_select or (self._selected.id if self._selected is not None else None)
-        number = self.model.number_of(wanted) if wanted is not None else None
+        wanted = self._to_select or tuple(entry.id for entry in self._selected)
+        numbers = [number for one in wanted if (number := self.model.number_of(one)) is not None]
+        selection, flags = self.table.selectionModel(), QItemSelectionModel.SelectionFlag
         self._rearranging = True
-        if number is not None:
-            self.table.selectRow(number)
+        for number in numbers:
+            selection.select(self.model.index(number, 0), flags.Select | flags.Rows)
+        if numbers:
+            selection.setCurrentIndex(self.model.index(numbers[0], 0), flags.NoUpdate)
         self._on_selection_changed()
         self._rearranging = False
 
     @Slot()
     def _on_selection_changed(self) -> None:
         if not self._rearranging:  # the user goes on to something else
-            self._removed = self._failure = None
-        row = self._selected_row()
-        before, self._selected = self._selected, row.entry if row is not None else None
-        if self._selected != before:
-            self.selected_changed.emit(self._selected)
+            self._removed, self._failure = (), None
+        before = self.selected()
+        self._selected = tuple(row.entry for row in self._selected_rows())
+        if self.selected() != before:
+            self.selected_changed.emit(self.selected())
         self._update()
 
-    def _selected_row(self) -> HistoryRow | None:
-        rows = self.table.selectionModel().selectedRows()
-        return self.model.row(rows[0].row()) if rows else None
+    def _selected_rows(self) -> list[HistoryRow]:
+        numbers = sorted(index.row() for index in self.table.selectionModel().selectedRows())
+        return [self.model.row(number) for number in numbers]
 
     # -- what the buttons do
 
     @Slot()
     def _on_reopen(self) -> None:
-        if self._selected is not None:
-            self.reopen_requested.emit(self._selected)
+        if (entry := self.selected()) is not None:
+            self.reopen_requested.emit(entry)
 
     @Slot()
     def _on_resume(self) -> None:
-        if self._selected is not None:
-            self.resume_requested.emit(self._selected)
+        if (entry := self.selected()) is not None:
+            self.resume_requested.emit(entry)
 
     @Slot()
     def _on_open(self) -> None:
-        if self._selected is not None:
-            self.open_folder_requested.emit(self._selected.out)
+        if (entry := self.selected()) is not None:
+            self.open_folder_requested.emit(entry.out)
 
     @Slot()
     def _on_compare(self) -> None:
-        if self._selected is not None:
-            self.compare_requested.emit(self._selected)
+        earlier, later = sorted(self._selected, key=lambda entry: (entry.when, entry.id))
+        self.compare_requested.emit(later, earlier)
 
     @Slot()
     def _on_remove(self) -> None:
-        entry = self._selected
-        number = self.model.number_of(entry.id) if entry is not None else None
-        if entry is None or number is None:
+        removed = self._selected
+        if not removed:
             return
-        neighbour = number + 1 if number + 1 < self.model.rowCount() else number - 1
-        self._to_select = self.model.row(neighbour).entry.id if neighbour >= 0 else None
-        self._removed = entry
-        self.model.remove(entry.id)
-        self._change(partial(self._history.remove, entry.id))
+        ids = {entry.id for entry in removed}
+        shown = [self.model.row(number).entry.id for number in range(self.model.rowCount())]
+        first = min(number for number, entry_id in enumerate(shown) if entry_id in ids)
+        below = (entry_id for entry_id in shown[first:] if entry_id not in ids)
+        neighbour = next(below, shown[first - 1] if first else None)
+        self._to_select = () if neighbour is None else (neighbour,)
+        self._removed = removed
+        self.model.remove(ids)
+        self._changes.extend(partial(self._history.remove, entry.id) for entry in removed)
+        self.refresh()
 
     @Slot()
     def _on_undo(self) -> None:
-        if self._removed is not None:
-            self._to_select = self._removed.id
-            self._change(partial(self._history.add, self._removed))
-            self._removed = None
+        if self._removed:
+            self._to_select = tuple(entry.id for entry in self._removed)
+            self._changes.extend(partial(self._history.add, entry) for entry in self._removed)
+            self._removed = ()
+            self.refresh()
         self._update()
         self.table.setFocus()
+
+    @Slot(QPoint)
+    def _on_menu(self, place: QPoint) -> None:
+        menu = QMenu(self)
+        menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        menu.setToolTipsVisible(True)  # they say why something cannot be done
+        menu.addActions(self.actions_)
+        menu.popup(self.table.viewport().mapToGlobal(place))
 
     # -- how it looks
 
     def _update(self) -> None:
-        row = self._selected_row()
+        rows = self._selected_rows()
+        row = rows[0] if len(rows) == 1 else None
         self._reopen.setEnabled(row is not None)
         self._resume.setEnabled(row is not None and row.left is not None)
-        there = row is not None and row.entry.status == "done" and not row.gone
-        self._open.setEnabled(there)
-        self._compare.setEnabled(there)
-        self._remove.setEnabled(row is not None)
-        self.undo_button.setVisible(self._removed is not None)
-        self.note.set_full_text(self._note(row))
+        self._open.setEnabled(row is not None and _is_there(row))
+        why = self._why_not_compared(rows)
+        self._compare.setEnabled(not why)
+        self._compare.setToolTip(why or _COMPARE)
+        self._remove.setEnabled(bool(rows))
+        self.undo_button.setVisible(bool(self._removed))
+        self.note.set_full_text(self._note(rows))
 
-    def _note(self, row: HistoryRow | None) -> str:
+    def _why_not_compared(self, rows: Sequence[HistoryRow]) -> str:
+        """Why the runs that are selected cannot be compared; "" where they can."""
+        if len(rows) != 2:
+            return _SELECT_TWO if len(rows) < 2 else f"Select two runs only, not {len(rows)}"
+        for row in rows:
+            if row.entry.status != "done":
+                return f"The run of {row.entry.local_date} did not come to its end"
+            if row.gone:
+                return f"The output of the run of {row.entry.local_date} is gone"
+        if rows[0].entry.out == rows[1].entry.out:
+            return "The later run has written over the output of the earlier one"
+        return "As soon as the merge is done" if self._merging else ""
+
+    def _note(self, rows: Sequence[HistoryRow]) -> str:
         if self._failure is not None:
             return f"{self._failure.message} {self._failure.hint or ''}".strip()
-        if self._removed is not None:
-            return f"Removed the run of {self._removed.local_date}; its files stay."
-        return details_text(row) if row is not None else self._skipped
+        if self._removed:
+            first = self._removed[0].local_date
+            what = f"the run of {first}" if len(self._removed) == 1 else f"{len(self._removed)} runs"
+            return f"Removed {what}; {'its' if len(self._removed) == 1 else 'their'} files stay."
+        if len(rows) > 1:
+            return f"{len(rows)} runs are selected."
+        return details_text(rows[0]) if rows else self._skipped
 
     def _action(self, text: str, tool_tip: str, keys: Sequence[str] = ()) -> QAction:
         """A command of the table: in its menu, on keys there, and on a button."""
@@ -270,62 +306,8 @@ class HistoryPanel(QWidget):
         return action
 
 
-class _HistoryView(QTableView):
-    """The table; while it is empty, it says why.
-
-    Attributes:
-        loaded: whether the history has been read.
-    """
-
-    def __init__(self, model: HistoryModel) -> None:
-        super().__init__()
-        self.loaded = False
-        self.setModel(model)
-        self.setAccessibleName("History of runs")
-        self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
-        self.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
-        self.setContextMenuPolicy(Qt.ContextMenuPolicy.ActionsContextMenu)
-        self.setAlternatingRowColors(True)
-        self.setShowGrid(False)
-        self.setWordWrap(False)
-        self.setTabKeyNavigation(False)
-        self.setIconSize(QSize(GRID, GRID))
-        self.verticalHeader().hide()
-        self.verticalHeader().setDefaultSectionSize(self.fontMetrics().height() + GRID)
-        self.setSortingEnabled(True)
-        self.sortByColumn(Column.DATE, Qt.SortOrder.DescendingOrder)
-        header = self.horizontalHeader()
-        header.setHighlightSections(False)
-        header.setMinimumSectionSize(3 * GRID)
-        for column, widest in (
-            (Column.DATE, "2025-12-31 00:00"),
-            (Column.RESULT, "●Done, warned"),
-            (Column.METHOD, "Parameter selection"),
-            (Column.OUTPUT, _LEAST_OUTPUT),
-            (Column.K, "100"),
-            (Column.N, "rules"),
-            (Column.SEED, "1234567890"),
-            (Column.TIME, "59 min 59 s"),
-        ):
-            header.resizeSection(column, self.fontMetrics().horizontalAdvance(widest) + GRID + GRID // 2)
-
-    def resizeEvent(self, event: QResizeEvent) -> None:
-        super().resizeEvent(event)
-        header = self.horizontalHeader()
-        rest = self.viewport().width() - (header.length() - header.sectionSize(Column.OUTPUT))
-        least = self.fontMetrics().horizontalAdvance(_LEAST_OUTPUT)
-        header.resizeSection(Column.OUTPUT, max(rest, least))
-
-    def paintEvent(self, event: QPaintEvent) -> None:
-        super().paintEvent(event)
-        model = self.model()
-        assert isinstance(model, HistoryModel)
-        if model.rowCount() == 0 and self.loaded:
-            painter = QPainter(self.viewport())
-            painter.setPen(self.palette().color(QPalette.ColorRole.PlaceholderText))
-            sentence = "No run matches the search." if model.total else _NOTHING
-            where = Qt.AlignmentFlag.AlignCenter | Qt.TextFlag.TextWordWrap
-            painter.drawText(self.viewport().rect(), where, sentence)
+def _is_there(row: HistoryRow) -> bool:
+    return row.entry.status == "done" and not row.gone
 
 
 def _button(action: QAction) -> QToolButton:

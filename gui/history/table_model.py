@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from enum import IntEnum
+from pathlib import Path
 from typing import Any
 
 from PySide6.QtCore import QObject, Qt
@@ -12,9 +13,10 @@ from PySide6.QtGui import QColor, QFont, QGuiApplication, QPalette
 
 from core import Leftover
 from core.runs.history import HistoryEntry
-from core.text import one_line
+from core.text import natural_key, one_line
 from core.units import bytes_text, duration_text
 from gui.failure import sentence
+from gui.widgets.paths import short_paths
 from gui.widgets.plain import tool_tip
 from gui.widgets.table_model import Index, TableModel
 from gui.widgets.theme import ERROR, SUCCESS, accent_of
@@ -48,7 +50,8 @@ _HELP = {
     Column.DATE: "When the merge began",
     Column.RESULT: "What came of it",
     Column.METHOD: "The merge method",
-    Column.OUTPUT: "The folder that was written; struck through where it is gone",
+    Column.OUTPUT: "The folder that was written, with those around it where two have one name; "
+    "struck through where it is gone",
     Column.K: "How many sub-models took part",
     Column.N: "How often was drawn again where a delta is zero",
     Column.SEED: "The seed of the draws",
@@ -97,6 +100,7 @@ class HistoryModel(TableModel):
         super().__init__(parent)
         self._all: tuple[HistoryRow, ...] = ()
         self._shown: list[HistoryRow] = []
+        self._names: dict[Path, str] = {}
         self._search = ""
         self._column, self._descending = Column.DATE, True
 
@@ -105,10 +109,11 @@ class HistoryModel(TableModel):
     def set_rows(self, rows: Sequence[HistoryRow]) -> None:
         """Show `rows`, newest first."""
         self._all = tuple(rows)
+        self._names = short_paths(row.entry.out for row in self._all)
         self._arrange()
 
-    def remove(self, entry_id: str) -> None:
-        self.set_rows([row for row in self._all if row.entry.id != entry_id])
+    def remove(self, entry_ids: Collection[str]) -> None:
+        self.set_rows([row for row in self._all if row.entry.id not in entry_ids])
 
     def set_search(self, text: str) -> None:
         """Show the runs that match `text`; "" for all."""
@@ -144,7 +149,7 @@ class HistoryModel(TableModel):
             return None
         row, column = self._shown[index.row()], Column(index.column())
         if role == Qt.ItemDataRole.DisplayRole:
-            return one_line(_TEXTS[column](row.entry))
+            return one_line(self._text(row.entry, column))
         if role == Qt.ItemDataRole.TextAlignmentRole:
             return _alignment(column)
         if role == Qt.ItemDataRole.ToolTipRole:
@@ -157,12 +162,15 @@ class HistoryModel(TableModel):
                 font.setStrikeOut(True)
                 return font
             if role == Qt.ItemDataRole.AccessibleTextRole:
-                return f"{_TEXTS[column](row.entry)} (gone)"
+                return f"{one_line(self._text(row.entry, column))} (gone)"
         if column is Column.OUTPUT and role == Qt.ItemDataRole.ForegroundRole and _wrote_nothing(row):
             return QGuiApplication.palette().brush(QPalette.ColorGroup.Disabled, QPalette.ColorRole.Text)
         return None
 
     # -- inside
+
+    def _text(self, entry: HistoryEntry, column: Column) -> str:
+        return self._names[entry.out] if column is Column.OUTPUT else _TEXTS[column](entry)
 
     def _arrange(self) -> None:
         self.beginResetModel()
@@ -202,6 +210,8 @@ def _kept_text(row: HistoryRow) -> str:
 def _tool_tip(row: HistoryRow) -> str:
     entry = row.entry
     lines = [f"{entry.title} of {', '.join(entry.models)}", f"{entry.out}{' (gone)' if row.gone else ''}"]
+    if entry.draws:
+        lines.append(f"n = {_n_text(entry)}, seed = {entry.seed}")
     if entry.status == "done":
         read, written = bytes_text(entry.bytes_read), bytes_text(entry.bytes_written)
         lines.append(f"{read} read, {written} written, on {entry.device}")
@@ -245,7 +255,6 @@ _TEXTS: dict[Column, Callable[[HistoryEntry], str]] = {
     Column.DATE: lambda entry: entry.local_date,
     Column.RESULT: _result_text,
     Column.METHOD: lambda entry: entry.title,
-    Column.OUTPUT: lambda entry: entry.out.name or str(entry.out),
     Column.K: lambda entry: str(entry.k),
     Column.N: _n_text,
     Column.SEED: lambda entry: str(entry.seed) if entry.draws else "–",
@@ -254,8 +263,8 @@ _TEXTS: dict[Column, Callable[[HistoryEntry], str]] = {
 _KEYS: dict[Column, Callable[[HistoryEntry], Any]] = {
     Column.DATE: lambda entry: entry.when,
     Column.RESULT: _result_text,
-    Column.METHOD: lambda entry: entry.title.casefold(),
-    Column.OUTPUT: lambda entry: entry.out.name.casefold(),
+    Column.METHOD: lambda entry: natural_key(entry.title),
+    Column.OUTPUT: lambda entry: (natural_key(entry.out.name), natural_key(str(entry.out))),
     Column.K: lambda entry: entry.k,
     Column.N: lambda entry: -1 if entry.n is None or not entry.draws else entry.n,
     Column.SEED: lambda entry: entry.seed if entry.draws else -1,

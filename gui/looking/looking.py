@@ -9,13 +9,14 @@ from core.methods import METHODS
 from core.runs.history import HistoryEntry
 from gui.document.merge_setup import MergeSetup
 from gui.jobs import JobKeeper
+from gui.looking.fit_job import FitJob, Fitting, misfits_of
 from gui.looking.look_jobs import RecallJob
 from gui.looking.observer import Observer
 from gui.looking.subject import Merge
 from gui.looking.tensor_viewer import TensorViewer
 from gui.pictures.panel import PicturesPanel
 from gui.pictures.shown import Shown
-from gui.preflight.report import PlanReport
+from gui.preflight.report import PlanReport, Problem
 
 __all__ = ["Looking"]
 
@@ -31,6 +32,9 @@ class Looking(QObject):
         super().__init__(parent)
         self._pictures, self._jobs = pictures, jobs
         self._report: PlanReport | None = None
+        self._setup: MergeSetup | None = None
+        self._fitting: FitJob | None = None
+        self._problem: Problem | None = None
         self._recalling: RecallJob | None = None
         self.observer = Observer(jobs, self)
         self.viewer = TensorViewer(jobs, self)
@@ -50,19 +54,45 @@ class Looking(QObject):
         viewer.told.connect(detail.tell)
 
     def look_at(self, report: PlanReport) -> None:
-        """Look at the models of a set-up that was checked."""
+        """Look at the models of a set-up that was checked; those that do not fit are left out."""
+        self._stop_fitting()
         self._report = report
-        self.observer.look_at(report)
+        self._problem = min(report.errors, key=_how_far_away, default=None)
+        if report.plan is None and report.setup.base is not None and misfits_of(report):
+            self._fitting = FitJob(report)
+            self._fitting.fitted.connect(self._on_fitted)
+            self._jobs.start(self._fitting)
+        else:
+            self._look_at(report, ())
+
+    @Slot(object)
+    def _on_fitted(self, fitting: Fitting) -> None:
+        if self.sender() is self._fitting:  # and not one that was overtaken
+            self._fitting = None
+            self._problem = fitting.problem or self._problem
+            self._look_at(fitting.report, fitting.left_out)
+
+    def _look_at(self, report: PlanReport, left_out: tuple[str, ...]) -> None:
+        self.observer.look_at(report, left_out)
         if self.observer.findings is None:
             self._say_what_is_missing()
 
+    def _stop_fitting(self) -> None:
+        if self._fitting is not None:
+            self._fitting.cancel()
+            self._fitting = None
+
     def show_setup(self, setup: MergeSetup, *, merging: bool) -> None:
-        """Say in the pictures how it would be merged, or is."""
+        """Say in the pictures how it would be merged, or is; nothing stays of models of another recipe."""
+        before, self._setup = self._setup, setup
+        if not merging and before is not setup:
+            self.observer.forget_others(setup)
         method = METHODS[setup.method]
         self._pictures.provenance.set_method(method.title, draws=method.draws is not None)
         resamples = None if method.draws is None else method.draws.resamples
         ruled = any(rule.parameter == resamples for rule in setup.rules)
         n = None if resamples is None or ruled else setup.parameters.get(resamples)
+        self._pictures.resampling.set_method(method.title, draws=resamples is not None)
         self._pictures.resampling.set_resamples(None if n is None else int(n), fixed=merging)
 
     # -- merges
@@ -110,28 +140,52 @@ class Looking(QObject):
 
     def _say_what_is_missing(self) -> None:
         """There are no pictures: say why."""
-        report, pictures = self._report, self._pictures
+        report, pictures, setup = self._report, self._pictures, self._setup
         failure = self.observer.failure
-        if report is None or (report.setup.base is None and not report.setup.models):
+        checked = report is not None and report.setup == setup
+        if setup is None or (setup.base is None and not setup.models):
             pictures.say_what_to_do()
-        elif report.setup.base is None:
+        elif setup.base is None:
             pictures.say_next(
                 "Choose the base to see what fine-tuning changed",
                 "The pictures compare every sub-model with the model that it was fine-tuned from.",
             )
-        elif not report.setup.taking_part:
+        elif not setup.models:
             pictures.say_next(
                 "Add the models that were fine-tuned from this base", "The pictures appear by themselves."
+            )
+        elif not setup.taking_part:
+            pictures.say_next(
+                "Tick the models that are to take part",
+                "None in the list is ticked. The pictures show those that are.",
             )
         elif failure is not None:
             pictures.say_next(
                 "The models could not be looked at", f"{failure.message} {failure.hint or ''}".strip()
             )
-        elif report.errors and not self.observer.looking:
-            pictures.say_next("These models cannot be looked at yet", report.errors[0].message)
+        elif checked and self._problem is not None and not self.observer.looking and self._fitting is None:
+            self._say_what_is_wrong(setup, self._problem)
         else:
             pictures.say_next(
                 "Looking at the models…",
                 "The first pictures are there in a moment. At the very first start the arithmetic is "
                 "compiled before, which takes up to a minute.",
             )
+
+    def _say_what_is_wrong(self, setup: MergeSetup, problem: Problem) -> None:
+        text = f"{problem.message} {problem.hint or ''}".strip()
+        parts = len(setup.taking_part)
+        if problem.target == "base":
+            self._pictures.say_next("The base cannot be used: choose another one", text)
+        elif self.observer.left_out and parts > 1:
+            self._pictures.say_next(
+                f"None of the {parts} models fits this base",
+                f"{text} Choose the base that they were fine-tuned from.",
+            )
+        else:
+            self._pictures.say_next("These models cannot be looked at yet", text)
+
+
+def _how_far_away(problem: Problem) -> int:
+    """The least for what is in the way of a look; the most for what is only in the way of a merge."""
+    return 2 if problem.left is not None else int(problem.missing)

@@ -30,6 +30,7 @@ class Observer(QObject):
     Attributes:
         shown: what there is to be shown, and where it comes from.
         failure: why the last look failed; None where it did not.
+        left_out: the names of models that are not looked at, because they do not fit.
 
     Signals:
         subject_changed(object): the Subject that is looked at; None for nothing.
@@ -51,6 +52,7 @@ class Observer(QObject):
         self._complete = False
         self._progress: Progress | None = None
         self.failure: Failure | None = None
+        self.left_out: tuple[str, ...] = ()
         self.shown = Shown()
 
     # -- what is known
@@ -67,13 +69,19 @@ class Observer(QObject):
 
     # -- what the window tells
 
-    def look_at(self, report: PlanReport) -> None:
-        """Look at the models of a set-up that was checked, unless that was done, or a merge runs."""
+    def look_at(self, report: PlanReport, left_out: tuple[str, ...] = ()) -> None:
+        """Look at the models of a set-up that was checked, unless that was done, or a merge runs.
+
+        Args:
+            report: of the models that fit.
+            left_out: the names of the others.
+        """
         if self._running is not None:
             return
+        self.left_out = left_out
         subject, before = Subject.of(report), self._subject
         if subject is None:
-            if before is None or not same_models(before.setup, report.setup):
+            if before is None or left_out or not same_models(before.setup, report.setup):
                 self._look_at_nothing()  # and else something is missing that is not looked at, as the seed
         elif before is None or before.models != subject.models:
             self._look_at_others(subject)
@@ -84,6 +92,17 @@ class Observer(QObject):
             self._update()
             if self._job is None and not self._complete:
                 self._start(PreviewJob(subject.setup, self._subject.plan, self._known))
+
+    def forget_others(self, setup: MergeSetup) -> None:
+        """Look at nothing where what is looked at has nothing to do with `setup`: another recipe was opened.
+
+        With the same base and some of its models it is kept until the next report.
+        """
+        if self._running is None and self._subject is not None:
+            of_subject = {choice.folder for choice in self._subject.setup.taking_part}
+            shared = any(choice.folder in of_subject for choice in setup.taking_part)
+            if self._subject.setup.base != setup.base or not shared:
+                self._look_at_nothing()
 
     def recall(self, merge: Merge) -> None:
         """Show what an earlier merge counted as long as its recipe is looked at."""
@@ -141,6 +160,7 @@ class Observer(QObject):
     def _look_at_nothing(self) -> None:
         self._stop_job()
         self._known, self._complete, self.failure = None, False, None
+        self._progress = None
         self._set_subject(None)
         self._update()
 
@@ -220,6 +240,7 @@ class Observer(QObject):
             self._progress,
             self.failure,
             can_measure=self._subject is not None,
+            left_out=self.left_out if self._subject is not None else (),
         )
         if shown != self.shown:
             self.shown = shown

@@ -14,7 +14,7 @@ from core.methods import METHODS
 from gui.document.merge_setup import MergeSetup
 from gui.preflight.report import PlanReport
 
-__all__ = ["Merge", "Subject", "same_models"]
+__all__ = ["Merge", "Subject", "as_selection", "same_models"]
 
 Files = tuple[tuple[Path, FileState], ...]
 
@@ -64,7 +64,7 @@ class Subject:
         files = tuple((shard.path, shard.state) for shard in plan.headers.values())
         if METHODS[setup.method].reads_base:
             return cls(setup, setup.method, plan, plan.draws_equally, files)
-        return cls(_as_selection(setup), setup.method, None, True, files)
+        return cls(as_selection(setup), setup.method, None, True, files)
 
     @cached_property
     def models(self) -> Hashable:
@@ -121,7 +121,7 @@ def _chances(setup: MergeSetup, equal: bool) -> Hashable:
     return None if equal else _weights(setup)
 
 
-def _as_selection(setup: MergeSetup) -> MergeSetup:
+def as_selection(setup: MergeSetup) -> MergeSetup:
     """The same models for a method that reads the base and draws with equal weights."""
     return replace(
         setup,

@@ -22,6 +22,7 @@ class ModelActions(QObject):
 
     def __init__(self, table: SubModelsView, parent: QObject) -> None:
         super().__init__(parent)
+        self._locked = False
         self.add = self._action("Add models…")
         self.add_run = self._action("Add a training run…")
         self.toggle = self._action("Take part", "Space")
@@ -44,6 +45,12 @@ class ModelActions(QObject):
             separator.setSeparator(True)
             table.addAction(separator)
 
+    def set_locked(self, locked: bool) -> None:
+        """Enable nothing that changes the list; call `update` after it."""
+        self._locked = locked
+        for action in (self.add, self.add_run):
+            action.setEnabled(not locked)
+
     def update(self, rows: list[int], choices: Sequence[ModelChoice], *, weighted: bool) -> None:
         """Enable what fits the selected `rows` of the list, which are in order.
 
@@ -52,16 +59,17 @@ class ModelActions(QObject):
             choices: the list.
             weighted: whether there are weights to be set.
         """
+        free = bool(rows) and not self._locked
         for action in (self.toggle, self.only, self.remove):
-            action.setEnabled(bool(rows))
+            action.setEnabled(free)
         self.weight.setVisible(weighted)
-        self.weight.setEnabled(bool(rows) and weighted)
+        self.weight.setEnabled(free and weighted)
         self.toggle.setChecked(bool(rows) and all(choices[row].enabled for row in rows))
-        self.base.setEnabled(len(rows) == 1)
+        self.base.setEnabled(free and len(rows) == 1)
         self.open.setEnabled(len(rows) == 1)
-        self.up.setEnabled(bool(rows) and rows != list(range(len(rows))))
+        self.up.setEnabled(free and rows != list(range(len(rows))))
         last = len(choices)
-        self.down.setEnabled(bool(rows) and rows != list(range(last - len(rows), last)))
+        self.down.setEnabled(free and rows != list(range(last - len(rows), last)))
 
     def _action(self, text: str, keys: str | None = None) -> QAction:
         action = QAction(text, self)

@@ -5,7 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtGui import QColor, QDragEnterEvent, QDropEvent, QPalette
+from PySide6.QtGui import (
+    QColor,
+    QDragEnterEvent,
+    QDragLeaveEvent,
+    QDropEvent,
+    QPainter,
+    QPaintEvent,
+    QPalette,
+    QPen,
+)
 from PySide6.QtWidgets import (
     QFrame,
     QHBoxLayout,
@@ -18,10 +27,10 @@ from PySide6.QtWidgets import (
 
 from core.checkpoint.model import model_names
 from gui.models.known_models import KnownModels, State
-from gui.widgets.dropped import dropped_paths, sort_dropped
+from gui.widgets.dropped import what_is_dropped
 from gui.widgets.messages import ElidedLabel
 from gui.widgets.plain import PlainLabel, tool_tip
-from gui.widgets.theme import ERROR, GRID, SUCCESS, secondary
+from gui.widgets.theme import ERROR, GRID, SUCCESS, accent_of, secondary
 
 __all__ = ["BaseRow"]
 
@@ -38,17 +47,21 @@ class BaseRow(QFrame):
 
     Signals:
         choose_requested(), clear_requested(): a button was pressed.
-        dropped(object): a Path to be the base.
+        hovered(object): a Dropped that is held above it, or None: it is not any more.
+        dropped(object): a Dropped that brings models.
     """
 
     choose_requested = Signal()
     clear_requested = Signal()
+    hovered = Signal(object)
     dropped = Signal(object)
 
     def __init__(self, known: KnownModels, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._known = known
         self.folder: Path | None = None
+        self._locked = False
+        self._hover = ""
         self.setAcceptDrops(True)
         self.setFrameShape(QFrame.Shape.StyledPanel)
         self.setAutoFillBackground(True)
@@ -108,6 +121,7 @@ class BaseRow(QFrame):
         self._show_texts(model_names([self.folder])[0], short or words, state, tip)
 
     def _show_texts(self, name: str, facts: str, state: State, tip: str) -> None:
+        facts = self._hover or facts
         self._name.set_full_text(name)
         self._facts.set_full_text(facts)
         self._state.setText(state.value)
@@ -119,17 +133,45 @@ class BaseRow(QFrame):
         self.setAccessibleName(f"Base model: {name}, {facts}")
         self.setAccessibleDescription(state.words if self.folder else "")
 
+    def set_locked(self, locked: bool) -> None:
+        """Let nobody change it; it stays legible."""
+        self._locked = locked
+        self.choose_button.setEnabled(not locked)
+        self.clear_button.setEnabled(not locked)
+
+    def show_hover(self, text: str) -> None:
+        """Say what a drop would do, and that it would be done to the base; "" for nothing."""
+        if text != self._hover:
+            self._hover = text
+            self.show_known()
+            self.update()
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        super().paintEvent(event)
+        if self._hover:
+            painter = QPainter(self)
+            painter.setPen(QPen(accent_of(self.palette()), 2))
+            painter.drawRect(self.rect().adjusted(1, 1, -1, -1))
+
     def dragEnterEvent(self, event: QDragEnterEvent) -> None:
-        if sort_dropped(dropped_paths(event.mimeData())).folders:
+        dropped = what_is_dropped(event.mimeData())
+        if dropped.models and dropped.recipe is None and not self._locked:
             event.setDropAction(Qt.DropAction.CopyAction)
             event.accept()
+            self.hovered.emit(dropped)
+        else:  # the window opens a recipe, and answers everything else
+            event.ignore()
+
+    def dragLeaveEvent(self, event: QDragLeaveEvent) -> None:
+        self.hovered.emit(None)
 
     def dropEvent(self, event: QDropEvent) -> None:
-        folders = sort_dropped(dropped_paths(event.mimeData())).folders
-        if folders:
+        self.hovered.emit(None)
+        dropped = what_is_dropped(event.mimeData())
+        if dropped.models:
             event.setDropAction(Qt.DropAction.CopyAction)  # or the file manager deletes them
             event.accept()
-            self.dropped.emit(folders[0])
+            self.dropped.emit(dropped)
 
 
 _COLOURS: dict[State, QColor] = {State.FITS: SUCCESS, State.PROBLEM: ERROR}

@@ -56,6 +56,11 @@ class KnownModels:
             return State.PROBLEM
         return State.FITS if folder in self.reasons else State.UNCHECKED
 
+    def is_unreadable(self, folder: Path) -> bool:
+        """Whether it is no model that can be read, whatever the others are."""
+        summary = self.summaries.get(folder)
+        return summary is not None and summary.problem is not None
+
     def problem(self, folder: Path) -> Failure | None:
         """Why the model cannot be merged: it cannot be read, or does not fit the other models."""
         summary = self.summaries.get(folder)

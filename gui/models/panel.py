@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from PySide6.QtCore import Qt, QUrl, Signal, Slot
@@ -13,18 +13,19 @@ from core.methods import METHODS, MethodSpec
 from gui.document.merge_setup import ModelChoice
 from gui.jobs import JobKeeper
 from gui.models.actions import ModelActions
+from gui.models.adding import Adding, hover_texts
 from gui.models.base_row import BaseRow
 from gui.models.known_models import KnownModels
-from gui.models.read_jobs import FindModelsJob, FoundModels, ReadModelsJob
+from gui.models.message import ModelsMessage
+from gui.models.reader import Reader
 from gui.models.summary import ModelSummary
 from gui.models.table_model import SubModelsModel
 from gui.models.table_view import SubModelsView
 from gui.widgets.choosing import choose_folder, choose_folders
+from gui.widgets.dropped import Dropped
 from gui.widgets.fields import defer_to_window
-from gui.widgets.messages import MessagePanel
 from gui.widgets.plain import PlainLabel
 from gui.widgets.theme import GRID, heading
-from gui.words import plural
 
 __all__ = ["ModelsPanel"]
 
@@ -37,7 +38,8 @@ class ModelsPanel(QWidget):
         sub_models_model: the list of sub-models.
         table: shows it.
         k_box: how many take part.
-        message: what is wrong with the selected model, or else with the base or the first other one.
+        message: why what was dropped or chosen last is not taken, or else what is wrong with the selected
+            model, or else with the base or the first other one.
         actions_: what can be done with the selected sub-models.
         last_folder: where the next dialog begins.
 
@@ -53,14 +55,23 @@ class ModelsPanel(QWidget):
 
     def __init__(self, jobs: JobKeeper, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._jobs = jobs
         self._known = KnownModels()
-        self._being_read: set[Path] = set()
+        self._reader = Reader(self._known, jobs, self)
+        self._locked = False
         self.last_folder = Path.cwd()
         self.base = BaseRow(self._known)
         self.sub_models_model = SubModelsModel(self._known, self)
         self.table = SubModelsView(self.sub_models_model)
-        self.message = MessagePanel(closable=False, insists=True)
+        self._told = ModelsMessage(
+            self._known,
+            self.sub_models_model,
+            self.table.selected_rows,
+            lambda: self.base_folder,
+            self.table,
+            self,
+        )
+        self.message = self._told.message
+        self._adding = Adding(jobs, lambda: (self.base_folder, self._listed()), self)
         self.k_box = QSpinBox()
         self.k_box.setRange(0, 0)
         self.k_box.setKeyboardTracking(False)
@@ -75,11 +86,18 @@ class ModelsPanel(QWidget):
     def _connect(self) -> None:
         self.base.choose_requested.connect(self.ask_for_base)
         self.base.clear_requested.connect(lambda: self.set_base(None))
-        self.base.dropped.connect(self.set_base)
+        self.base.dropped.connect(lambda dropped: self.take_drop(dropped, onto_base=True))
         self.k_box.valueChanged.connect(self.sub_models_model.set_k)
         self.sub_models_model.changed.connect(self._on_changed)
         self.sub_models_model.refused.connect(self.note_given)
-        self.sub_models_model.folders_dropped.connect(self.add_from)
+        self.sub_models_model.dropped.connect(self.take_drop)
+        self.base.hovered.connect(lambda dropped: self.show_hover(dropped, onto_base=True))
+        self.table.hovered.connect(self.show_hover)
+        self._reader.learnt.connect(self._on_learnt)
+        self._told.base_requested.connect(self.ask_for_base)
+        self._adding.decided.connect(self._on_decided)
+        self._adding.answered.connect(self._told.answer)
+        self._adding.noted.connect(self.note_given)
         self.table.selectionModel().selectionChanged.connect(self._on_selection_changed)
         for action, slot in (
             (self.actions_.add, self.ask_for_sub_models),
@@ -97,7 +115,7 @@ class ModelsPanel(QWidget):
 
     def _lay_out(self) -> None:
         actions = self.actions_
-        add = QToolButton()
+        add = self._add_button = QToolButton()
         add.setText("&Add…")
         add.setToolTip("Add the folders of fine-tuned models")
         add.setAccessibleName("Add sub-models")
@@ -119,14 +137,22 @@ class ModelsPanel(QWidget):
         buttons.addStretch(1)
         buttons.addWidget(label)
         buttons.addWidget(self.k_box)
+        self._heading = heading("Models")
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(GRID)
-        layout.addWidget(heading("Models"))
+        layout.addWidget(self._heading)
         layout.addWidget(self.base)
         layout.addWidget(self.table, 1)
-        layout.addLayout(buttons)
         layout.addWidget(self.message)
+        layout.addLayout(buttons)
+
+    def set_room(self, *, spacing: int, headings: bool) -> None:
+        """How much room there is: pixels between the parts, and whether there is any for the heading."""
+        self._heading.setVisible(headings)
+        layout = self.layout()
+        assert layout is not None
+        layout.setSpacing(spacing)
 
     # -- state, for the window
 
@@ -159,7 +185,7 @@ class ModelsPanel(QWidget):
             return
         selected = {choice.folder for choice in self._selected_choices()}
         self.base.set_folder(base)
-        self._read(folder for folder in self._unknown([base, *(choice.folder for choice in choices)]))
+        self._reader.read_unknown([base, *(choice.folder for choice in choices)])
         self.sub_models_model.replace_all(choices, k)
         self.table.select_rows([row for row, choice in enumerate(choices) if choice.folder in selected])
         if self._folders():
@@ -177,7 +203,7 @@ class ModelsPanel(QWidget):
         self.base.set_folder(folder)
         if folder is not None:
             self.last_folder = folder.parent
-            self._read([folder])
+            self._reader.read([folder])
         self._on_changed()
 
     def add_sub_models(self, folders: Sequence[Path]) -> None:
@@ -186,23 +212,52 @@ class ModelsPanel(QWidget):
         new = [folder for folder in dict.fromkeys(folders) if folder not in present]
         if new:
             self.last_folder = new[-1].parent
-            self._read(new)
+            self._reader.read(new)
+            before = len(self.choices())
             self.sub_models_model.add([ModelChoice(folder) for folder in new])
+            self.table.scroll_to_rows(before, before + len(new) - 1)
         elif folders:
             rest = f" and {len(folders) - 1} more are" if len(folders) > 1 else " is"
             self.note_given.emit(f"{folders[0].name}{rest} in the list already")
 
-    @Slot(object)
-    def add_from(self, folders: Sequence[Path], *, runs: bool = False) -> None:
-        """Append models as soon as the folders were searched; a training run stands for its checkpoints.
+    def add_from(self, places: Sequence[Path], *, runs: bool = False) -> None:
+        """Append the models in `places` as soon as these were searched, in natural order.
+
+        A training run stands for its checkpoints, a folder of models for them, after a question; and it is
+        asked whether one of them is the base. Why a place is none of these is said in `message`.
 
         Args:
-            folders: of models, or of training runs that hold checkpoint-* folders.
+            places: folders, or files of weights.
             runs: whether they are all training runs, also where they hold a model beside the checkpoints.
         """
-        job = FindModelsJob(folders, runs=runs)
-        job.found.connect(self._on_found)
-        self._jobs.start(job)
+        self._told.answer(None)
+        self._adding.add(places, runs=runs)
+
+    @Slot(object)
+    def take_drop(self, dropped: Dropped, *, onto_base: bool = False) -> None:
+        """Take what was dropped on the list, or `onto_base`; a recipe in it is the window's to open."""
+        self._told.answer(None)
+        if self._is_locked():
+            return
+        self._adding.take(dropped, onto_base=onto_base)
+
+    @Slot(object)
+    def show_hover(self, dropped: Dropped | None, *, onto_base: bool = False) -> None:
+        """Show where what is held above the window, or `onto_base`, would go; None for nothing."""
+        base, listed = hover_texts(dropped, onto_base=onto_base) if dropped and not self._locked else ("", "")
+        self.base.show_hover(base)
+        self.table.show_hover(listed)
+
+    def set_locked(self, locked: bool) -> None:
+        """Let nothing be changed while a merge runs; everything stays legible, in its colours."""
+        self._locked = locked
+        self.base.set_locked(locked)
+        self.table.set_locked(locked)
+        self.sub_models_model.set_locked(locked)
+        self._add_button.setEnabled(not locked)
+        self.actions_.set_locked(locked)
+        self._on_selection_changed()
+        self._enable_k()
 
     def set_states(self, states: Mapping[Path, str | None]) -> None:
         """Why models are not compatible, in plain words; None for one that is; absent while not known."""
@@ -211,7 +266,7 @@ class ModelsPanel(QWidget):
 
     def refresh(self) -> None:
         """Read all models again: they may have changed on the disk."""
-        self._read(self._folders())
+        self._reader.read(self._folders())
 
     def show_base(self) -> None:
         """Put the focus on the base."""
@@ -318,38 +373,30 @@ class ModelsPanel(QWidget):
         base = [self.base_folder] if self.base_folder is not None else []
         return [*base, *(choice.folder for choice in self.choices())]
 
+    def _listed(self) -> list[Path]:
+        return [choice.folder for choice in self.choices()]
+
     def _selected_choices(self) -> list[ModelChoice]:
         return [self.choices()[row] for row in self.table.selected_rows()]
 
-    def _unknown(self, folders: Iterable[Path | None]) -> list[Path]:
-        known = self._known.summaries.keys() | self._being_read
-        return [folder for folder in folders if folder is not None and folder not in known]
-
-    def _read(self, folders: Iterable[Path]) -> None:
-        wanted = list(dict.fromkeys(folders))
-        if wanted:
-            self._being_read.update(wanted)
-            job = ReadModelsJob(wanted)
-            job.read.connect(self._on_read)
-            self._jobs.start(job)
-
-    @Slot(object)
-    def _on_read(self, summaries: tuple[ModelSummary, ...]) -> None:
-        self._known.add(summaries)
-        self._being_read.difference_update(summary.folder for summary in summaries)
+    @Slot()
+    def _on_learnt(self) -> None:
         self._show_known()
         self.summaries_changed.emit()
 
-    @Slot(object)
-    def _on_found(self, found: FoundModels) -> None:
-        before = len(self.choices())
-        self.add_sub_models(found.folders)
-        added = len(self.choices()) - before
-        if found.empty:
-            self.note_given.emit(f"{found.empty[0].name} holds no checkpoint-* folders")
-        elif found.runs and added:
-            where = found.runs[0].name if len(found.runs) == 1 else plural(len(found.runs), "training run")
-            self.note_given.emit(f"Added {plural(added, 'model')} of {where}")
+    @Slot(object, object)
+    def _on_decided(self, base: Path | None, models: Sequence[Path]) -> None:
+        """Add what was found; both together are one step to be undone."""
+        if self._is_locked():  # a merge began while it was looked for, or asked
+            return
+        if base is not None:
+            self.base.set_folder(base)
+            self.last_folder = base.parent
+            self._reader.read_unknown([base])
+        before = self.choices()
+        self.add_sub_models([model for model in models if model != base])
+        if base is not None and self.choices() == before:
+            self._on_changed()
 
     @Slot()
     def _on_changed(self) -> None:
@@ -359,33 +406,30 @@ class ModelsPanel(QWidget):
         self.k_box.setRange(sub_models.lowest, sub_models.highest)
         self.k_box.setValue(self.k)
         self.k_box.setSuffix(f" of {enabled}" if enabled else "")
-        self.k_box.setEnabled(bool(enabled))
+        self._enable_k()
         self.k_box.blockSignals(False)
         self._on_selection_changed()
         self.changed.emit()
+
+    def _is_locked(self) -> bool:
+        """Whether nothing may be changed, which is said."""
+        if self._locked:
+            self.note_given.emit("Models can be added when the merge is done, or after Cancel")
+        return self._locked
+
+    def _enable_k(self) -> None:
+        self.k_box.setEnabled(self.sub_models_model.sub_models.highest > 0 and not self._locked)
 
     @Slot()
     def _on_selection_changed(self) -> None:
         weighted = self.sub_models_model.weight is not None
         self.actions_.update(self.table.selected_rows(), self.choices(), weighted=weighted)
-        self._show_problem()
+        self._told.show()
 
     def _show_known(self) -> None:
         self.base.show_known()
         self.sub_models_model.show_known()
-        self._show_problem()
-
-    def _show_problem(self) -> None:
-        folders = [choice.folder for choice in self._selected_choices()]
-        if self.base_folder is not None:
-            folders.append(self.base_folder)
-        folders += [choice.folder for choice in self.choices() if choice.enabled]
-        problems = (problem for folder in folders if (problem := self._known.problem(folder)) is not None)
-        problem = next(problems, None)
-        if problem is not None:
-            self.message.show_failure(problem)
-        else:
-            self.message.clear()
+        self._told.show()
 
 
 def _button(action: QAction, arrow: Qt.ArrowType | None = None) -> QToolButton:

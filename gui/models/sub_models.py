@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from gui.document.merge_setup import ModelChoice
+from gui.numbers import Unread
 
 __all__ = ["SubModels"]
 
@@ -96,7 +97,15 @@ class SubModels:
     def set_weight(self, rows: Iterable[int], weight: float) -> None:
         changed = set(rows)
         self.put(
-            replace(choice, weight=weight) if row in changed else choice
+            replace(choice, weight=weight, unread=None) if row in changed else choice
+            for row, choice in enumerate(self.choices)
+        )
+
+    def set_unread(self, rows: Iterable[int], unread: Unread) -> None:
+        """Keep what was typed as the weight of `rows` and cannot be taken."""
+        changed = set(rows)
+        self.put(
+            replace(choice, unread=unread) if row in changed else choice
             for row, choice in enumerate(self.choices)
         )
 

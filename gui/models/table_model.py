@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from enum import IntEnum
-from itertools import pairwise
+from itertools import count, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -18,20 +18,20 @@ from PySide6.QtCore import (
 from PySide6.QtGui import QFont, QGuiApplication, QPalette
 
 from core.checkpoint.model import model_names
-from core.errors import RecipeError
 from core.methods import METHODS, MethodSpec, ParameterSpec
 from core.text import one_line
 from gui.document.merge_setup import ModelChoice
-from gui.document.parameter_texts import help_text
-from gui.failure import sentence
+from gui.document.parameter_texts import help_text, number_kind
+from gui.failure import Failure
 from gui.models.known_models import KnownModels, State
 from gui.models.sub_models import SubModels
+from gui.numbers import Unread, read_number
 from gui.widgets.chips import model_chip
-from gui.widgets.dropped import dropped_paths, sort_dropped
+from gui.widgets.dropped import what_is_dropped
 from gui.widgets.plain import tool_tip
 from gui.widgets.table_model import ROOT, Index, TableModel
 from gui.widgets.theme import ERROR, SUCCESS
-from gui.words import number_from_text, weight_text
+from gui.words import weight_text
 
 __all__ = ["ROWS_MIME_TYPE", "Column", "SubModelsModel"]
 
@@ -79,8 +79,9 @@ def _alignment(column: Column) -> Qt.AlignmentFlag:
 class SubModelsModel(TableModel):
     """Translates `SubModels` for the table; every change of the list goes through here.
 
-    The chip of a row has the colour of the model's number among those that take part, which is its number in
-    every picture; a row that takes no part has a ring.
+    The chip of a row has the colour of the model's number among those that take part and fit, which is its
+    number in every picture; one that takes no part in them has a ring. What is wrong with a model stands in
+    the place of its facts.
 
     Attributes:
         sub_models: the list itself, to be read only.
@@ -89,12 +90,12 @@ class SubModelsModel(TableModel):
 
     Signals:
         changed(): the list, a weight or K changed; once for each call.
-        folders_dropped(object): a tuple of Path, from a file manager.
+        dropped(object): a Dropped that brings models, from a file manager.
         refused(str): why a weight that was typed is not taken, in a sentence.
     """
 
     changed = Signal()
-    folders_dropped = Signal(object)
+    dropped = Signal(object)
     refused = Signal(str)
 
     titles = _TITLES
@@ -107,11 +108,17 @@ class SubModelsModel(TableModel):
         self.names: list[str] = []
         self.weight = _weight_of(next(iter(METHODS.values())))
         self._numbers: list[int | None] = []
+        self._chips: list[int | None] = []
         self._known = known
+        self._locked = False
 
     @property
     def choices(self) -> tuple[ModelChoice, ...]:
         return self.sub_models.choices
+
+    def problem(self, row: int) -> Failure | None:
+        """Why the model in `row` cannot be merged; None where it can, or that is not known."""
+        return self._known.problem(self.choices[row].folder)
 
     # -- changes
 
@@ -142,7 +149,7 @@ class SubModelsModel(TableModel):
         for first, last in reversed(_ranges(rows)):
             self.beginRemoveRows(ROOT, first, last)
             self.sub_models.remove(range(first, last + 1))
-            self._numbers = self.sub_models.numbers()
+            self._find_numbers()
             del self.names[first : last + 1]
             self.endRemoveRows()
         self._find_names()
@@ -172,26 +179,36 @@ class SubModelsModel(TableModel):
         self.sub_models.set_weight(rows, weight)
         self._emit_changed()
 
-    def take_weight(self, rows: Iterable[int], text: str) -> bool:
-        """Set the weight that was typed, where it is one that the method takes. Whether it was."""
-        weight = number_from_text(text)
-        if weight is None or self.weight is None:
-            return False
-        try:
-            self.weight.check(weight, "the weight")
-        except RecipeError as error:
-            self.refused.emit(sentence(error.message))
-            return False
-        self.set_weight(rows, weight)
-        return True
+    def take_weight(self, rows: Iterable[int], text: str) -> None:
+        """Set the weight that was typed; what the method does not take stays as it is, and is marked."""
+        if self.weight is None:
+            return
+        read = read_number(text, number_kind(self.weight))
+        if isinstance(read, Unread):
+            self.sub_models.set_unread(rows, read)
+            self.refused.emit(read.sentence)
+            self._emit_changed()
+        elif read is not None:
+            self.set_weight(rows, float(read))
 
     def set_method(self, method: MethodSpec) -> None:
         """Ask for what `method` takes: weights or none, and how many models."""
         weight, least, most = _weight_of(method), method.least_models, method.most_models
         if (weight, least, most) != (self.weight, self.sub_models.least, self.sub_models.most):
             self.weight = weight
+            self._take_again()
             self.sub_models.limit(least, most)
             self._emit_changed()
+
+    def _take_again(self) -> None:
+        """What one method does not take as a weight, another may."""
+        for row, choice in enumerate(self.choices):
+            if choice.unread is not None and self.weight is not None:
+                read = read_number(choice.unread.text, number_kind(self.weight))
+                if isinstance(read, Unread):
+                    self.sub_models.set_unread([row], read)
+                elif read is not None:
+                    self.sub_models.set_weight([row], float(read))
 
     def set_folder(self, row: int, folder: Path) -> None:
         """Replace the model in `row`."""
@@ -204,8 +221,13 @@ class SubModelsModel(TableModel):
             self.sub_models.set_k(k)
             self._emit_changed()
 
+    def set_locked(self, locked: bool) -> None:
+        """Whether Qt may tick, edit, drag or drop anything."""
+        self._locked = locked
+
     def show_known(self) -> None:
         """Show again what is known of the models."""
+        self._find_numbers()
         if self.choices:
             last = self.index(len(self.choices) - 1, len(Column) - 1)
             self.dataChanged.emit(self.index(0, 0), last)
@@ -226,7 +248,10 @@ class SubModelsModel(TableModel):
     def flags(self, index: Index) -> Qt.ItemFlag:
         if not index.isValid():
             return Qt.ItemFlag.ItemIsDropEnabled  # between the rows
-        flags = super().flags(index) | Qt.ItemFlag.ItemIsDragEnabled
+        flags = super().flags(index)
+        if self._locked:
+            return flags
+        flags |= Qt.ItemFlag.ItemIsDragEnabled
         if index.column() == Column.NAME:
             flags |= Qt.ItemFlag.ItemIsUserCheckable
         elif index.column() == Column.WEIGHT and self.weight is not None:
@@ -241,13 +266,15 @@ class SubModelsModel(TableModel):
         if role == Qt.ItemDataRole.DisplayRole:
             return self._shown(row, column)
         if role == Qt.ItemDataRole.EditRole:
-            return weight_text(choice.weight) if column is Column.WEIGHT else self._shown(row, column)
+            typed = choice.unread if column is Column.WEIGHT else None
+            return self._shown(row, column) if typed is None else typed.text
         if role == Qt.ItemDataRole.CheckStateRole and column is Column.NAME:
             return Qt.CheckState.Checked if choice.enabled else Qt.CheckState.Unchecked
         if role == Qt.ItemDataRole.DecorationRole and column is Column.NAME:
-            return model_chip(number)
+            return model_chip(self._chips[row])
         if role == Qt.ItemDataRole.TextAlignmentRole:
-            return _alignment(column)
+            is_reason = column is Column.PARAMETERS and self.problem(row) is not None
+            return _alignment(Column.NAME if is_reason else column)
         if role == Qt.ItemDataRole.FontRole and column is Column.STATE:
             return _bold()
         if role == Qt.ItemDataRole.ToolTipRole:
@@ -256,21 +283,28 @@ class SubModelsModel(TableModel):
             return self._known.state(choice.folder).words
         if role == Qt.ItemDataRole.AccessibleDescriptionRole and column is Column.NAME:
             return self._part_text(row)
+        if role == Qt.ItemDataRole.FontRole and column is Column.WEIGHT and choice.unread is not None:
+            return _bold()
         if role == Qt.ItemDataRole.ForegroundRole:
+            if column is Column.WEIGHT and choice.unread is not None:
+                return ERROR
             if number is None:
                 return QGuiApplication.palette().brush(QPalette.ColorGroup.Disabled, QPalette.ColorRole.Text)
             if column is Column.STATE:
                 return _STATE_COLOURS.get(self._known.state(choice.folder))
+            if column is Column.PARAMETERS and self.problem(row) is not None:
+                return ERROR
         return None
 
     def setData(self, index: Index, value: Any, role: int = Qt.ItemDataRole.EditRole) -> bool:
-        if not index.isValid():
+        if not index.isValid() or self._locked:
             return False
         if role == Qt.ItemDataRole.CheckStateRole and index.column() == Column.NAME:
             self.enable([index.row()], Qt.CheckState(value) == Qt.CheckState.Checked)
             return True
         if role == Qt.ItemDataRole.EditRole and index.column() == Column.WEIGHT:
-            return self.take_weight([index.row()], str(value))
+            self.take_weight([index.row()], str(value))
+            return True
         return False
 
     # -- dragging and dropping
@@ -298,10 +332,10 @@ class SubModelsModel(TableModel):
             before = row if row >= 0 else parent.row() if parent.isValid() else len(self.choices)
             self.move(rows, before)
             return True
-        folders = sort_dropped(dropped_paths(mime)).folders
-        if folders:
-            self.folders_dropped.emit(folders)
-        return bool(folders)
+        dropped = what_is_dropped(mime)
+        if dropped.models:
+            self.dropped.emit(dropped)
+        return bool(dropped.models)
 
     # -- inside
 
@@ -310,7 +344,10 @@ class SubModelsModel(TableModel):
         if column is Column.NAME:
             return one_line(self.names[row])
         if column is Column.WEIGHT:
-            return weight_text(choice.weight)
+            return weight_text(choice.weight) if choice.unread is None else choice.unread.text.strip() or "?"
+        problem = self.problem(row)
+        if problem is not None and column in _FACTS:
+            return self._reason(row, problem) if column is Column.PARAMETERS else ""
         if column is Column.PARAMETERS:
             return self._known.parameters_text(choice.folder)
         if column is Column.TYPE:
@@ -319,16 +356,25 @@ class SubModelsModel(TableModel):
             return self._known.size_text(choice.folder)
         return self._known.state(choice.folder).value
 
+    def _reason(self, row: int, problem: Failure) -> str:
+        """What is wrong in a few words, and more of it where there is room."""
+        folder = self.choices[row].folder
+        what = "Cannot be read" if self._known.is_unreadable(folder) else "Does not fit"
+        return f"{what}: {one_line(problem.message.replace(str(folder), self.names[row]))}"
+
     def _tool_tip(self, row: int) -> str:
         folder = self.choices[row].folder
-        problem = self._known.problem(folder)
-        lines = [str(folder), self._known.facts_text(folder)]
+        problem = self.problem(row)
+        lines = [typed.sentence] if (typed := self.choices[row].unread) is not None else []
+        lines += [str(folder), self._known.facts_text(folder)]
         lines.append(problem.message if problem else self._known.state(folder).words)
         lines.append(self._part_text(row))
         return tool_tip("\n".join(filter(None, lines)))
 
     def _part_text(self, row: int) -> str:
         number = self._numbers[row]
+        if number is not None and self.problem(row) is not None:
+            return "Left out of the pictures, and in the way of the merge"
         if number is not None:
             return f"Takes part, as number {number + 1} of {self.sub_models.k}"
         if not self.choices[row].enabled:
@@ -337,14 +383,21 @@ class SubModelsModel(TableModel):
 
     def _find_names(self) -> None:
         self.names = model_names([choice.folder for choice in self.choices])
+        self._find_numbers()
+
+    def _find_numbers(self) -> None:
+        """Count those that take part; of the pictures, only those that fit."""
         self._numbers = self.sub_models.numbers()
+        fits = [number is not None and self.problem(row) is None for row, number in enumerate(self._numbers)]
+        counted = count()
+        self._chips = [next(counted) if fit else None for fit in fits] if any(fits) else self._numbers
 
     def _emit_changed(self) -> None:
-        self._numbers = self.sub_models.numbers()
         self.show_known()
         self.changed.emit()
 
 
+_FACTS = (Column.PARAMETERS, Column.TYPE, Column.SIZE)
 _STATE_COLOURS = {State.FITS: SUCCESS, State.PROBLEM: ERROR}
 
 

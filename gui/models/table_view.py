@@ -11,15 +11,19 @@ from PySide6.QtCore import (
     QPersistentModelIndex,
     QSize,
     Qt,
+    Signal,
     Slot,
 )
 from PySide6.QtGui import (
     QDragEnterEvent,
     QDragLeaveEvent,
     QDropEvent,
+    QFocusEvent,
+    QKeyEvent,
     QPainter,
     QPaintEvent,
     QPalette,
+    QPen,
     QResizeEvent,
 )
 from PySide6.QtWidgets import (
@@ -35,13 +39,13 @@ from PySide6.QtWidgets import (
 )
 
 from gui.models.table_model import ROWS_MIME_TYPE, Column, SubModelsModel
-from gui.widgets.dropped import dropped_paths, sort_dropped
-from gui.widgets.theme import GRID
+from gui.widgets.dropped import what_is_dropped
+from gui.widgets.theme import GRID, accent_of
 
 __all__ = ["SubModelsView"]
 
 _INVITATION = (
-    "Drop fine-tuned models here,\nor a training run with its checkpoints.\n"
+    "Drop fine-tuned models here, a folder of them,\nor a training run with its checkpoints.\n"
     "Or press Add to choose their folders."
 )
 _WIDEST = {
@@ -57,17 +61,28 @@ _LEAST_NAME = 12
 _LONGEST_NAME = 24
 """Characters of a name that there must be room for. The first column also makes room for the longest name."""
 
+_LEAST_ROWS = 3
+"""That are shown of the list, however low the window is."""
+
 
 class SubModelsView(QTableView):
     """The table, with an invitation while it is empty.
 
     Where it is narrow, columns whose content is also in the tool tips are hidden.
+
+    Signals:
+        hovered(object): a Dropped that is held above it, or None: it is not any more.
     """
+
+    hovered = Signal(object)
 
     def __init__(self, model: SubModelsModel) -> None:
         super().__init__()
         self._model = model
         self._widths: dict[Column, int] = {}
+        self._locked = False
+        self._hover = ""
+        self._kept = QPersistentModelIndex()
         self.setModel(model)
         self.setAccessibleName("Sub-models")
         self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
@@ -77,6 +92,7 @@ class SubModelsView(QTableView):
         self.setTextElideMode(Qt.TextElideMode.ElideMiddle)
         self.setItemDelegateForColumn(Column.WEIGHT, _WeightDelegate(self, model))
         self.setItemDelegateForColumn(Column.NAME, _NameDelegate(self))
+        self.setItemDelegateForColumn(Column.PARAMETERS, _ReasonDelegate(self))
         self.setEditTriggers(
             QAbstractItemView.EditTrigger.DoubleClicked | QAbstractItemView.EditTrigger.AnyKeyPressed
         )
@@ -95,7 +111,10 @@ class SubModelsView(QTableView):
         header.setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
         header.setSectionResizeMode(Column.NAME, QHeaderView.ResizeMode.Stretch)
         self._fit_to_font()
+        self.verticalScrollBar().sliderPressed.connect(self._keep_nothing)
         model.changed.connect(self._hide_what_has_no_room)
+        for signal in (model.dataChanged, model.modelReset, model.layoutChanged, model.rowsRemoved):
+            signal.connect(self._give_reasons_room)
 
     def selected_rows(self) -> list[int]:
         ranges = self.selectionModel().selection().toList()
@@ -113,6 +132,15 @@ class SubModelsView(QTableView):
             self.scrollTo(first)
         self.selectionModel().select(selection, flags.ClearAndSelect)
 
+    def scroll_to_rows(self, first: int, last: int) -> None:
+        """Show rows `first` to `last`, or as many of them as there is room for, from the first on.
+
+        The first one stays in sight when a message takes room, until the user does something in the list.
+        """
+        self.scrollTo(self._model.index(last, Column.NAME))
+        self.scrollTo(self._model.index(first, Column.NAME))
+        self._kept = QPersistentModelIndex(self._model.index(first, Column.NAME))
+
     @Slot()
     def edit_weight(self) -> None:
         """Edit the weight of the current row; what is typed is for all selected rows."""
@@ -129,10 +157,35 @@ class SubModelsView(QTableView):
             self.commitData(editor)
             self.closeEditor(editor, QAbstractItemDelegate.EndEditHint.NoHint)
 
+    def height_of_rows(self, rows: int) -> int:
+        """The pixels that the heading and so many rows take."""
+        frame = 2 * self.frameWidth()
+        row = self.verticalHeader().defaultSectionSize()
+        return self.horizontalHeader().sizeHint().height() + rows * row + frame
+
+    def set_locked(self, locked: bool) -> None:
+        """Take no drops, and let no row be dragged."""
+        self._locked = locked
+        self.setDragEnabled(not locked)
+
+    def show_hover(self, text: str) -> None:
+        """Say what a drop would do, and that it would be done to the list; "" for nothing."""
+        if text != self._hover:
+            self._hover = text
+            self.viewport().update()
+
     # -- events
 
     def sizeHint(self) -> QSize:
         return QSize(40 * GRID, 28 * GRID)
+
+    def focusInEvent(self, event: QFocusEvent) -> None:
+        super().focusInEvent(event)
+        self.viewport().update()  # Qt repaints the current row only, and the frame is around all
+
+    def focusOutEvent(self, event: QFocusEvent) -> None:
+        super().focusOutEvent(event)
+        self.viewport().update()
 
     def changeEvent(self, event: QEvent) -> None:
         super().changeEvent(event)
@@ -142,6 +195,17 @@ class SubModelsView(QTableView):
     def resizeEvent(self, event: QResizeEvent) -> None:
         super().resizeEvent(event)
         self._hide_what_has_no_room()
+        if self._kept.isValid():
+            self.scrollTo(self._model.index(self._kept.row(), Column.NAME))
+
+    def viewportEvent(self, event: QEvent) -> bool:
+        if event.type() in (QEvent.Type.Wheel, QEvent.Type.MouseButtonPress):
+            self._keep_nothing()
+        return super().viewportEvent(event)
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        self._keep_nothing()
+        super().keyPressEvent(event)
 
     def paintEvent(self, event: QPaintEvent) -> None:
         super().paintEvent(event)
@@ -149,16 +213,29 @@ class SubModelsView(QTableView):
             painter = QPainter(self.viewport())
             painter.setPen(self.palette().color(QPalette.ColorRole.PlaceholderText))
             area = self.viewport().rect().adjusted(GRID, GRID, -GRID, -GRID)
-            painter.drawText(area, Qt.AlignmentFlag.AlignCenter | Qt.TextFlag.TextWordWrap, _INVITATION)
+            if not self._hover:
+                painter.drawText(area, Qt.AlignmentFlag.AlignCenter | Qt.TextFlag.TextWordWrap, _INVITATION)
+        if self._hover:
+            self._draw_hover()
+        elif self.hasFocus():
+            self._draw_frame(1)
 
     def dragEnterEvent(self, event: QDragEnterEvent) -> None:
         mime = event.mimeData()
-        dropped = sort_dropped(dropped_paths(mime))
-        # Where a recipe is among the files, the window opens it.
-        if mime.hasFormat(ROWS_MIME_TYPE) or (dropped.folders and dropped.recipe is None):
-            super().dragEnterEvent(event)
-        else:
+        dropped = what_is_dropped(mime)
+        if self._locked:
             event.ignore()
+        elif mime.hasFormat(ROWS_MIME_TYPE):
+            super().dragEnterEvent(event)
+        elif dropped.models and dropped.recipe is None:
+            super().dragEnterEvent(event)
+            self.hovered.emit(dropped)
+        else:  # the window opens a recipe, and answers everything else
+            event.ignore()
+
+    def dragLeaveEvent(self, event: QDragLeaveEvent) -> None:
+        super().dragLeaveEvent(event)
+        self.hovered.emit(None)
 
     def dropEvent(self, event: QDropEvent) -> None:
         index = self.indexAt(event.position().toPoint())
@@ -169,9 +246,45 @@ class SubModelsView(QTableView):
             if not event.mimeData().hasFormat(ROWS_MIME_TYPE):
                 event.setDropAction(Qt.DropAction.CopyAction)  # or the file manager deletes them
             event.accept()
-        super().dragLeaveEvent(QDragLeaveEvent())
+        self.dragLeaveEvent(QDragLeaveEvent())
 
     # -- inside
+
+    def _draw_hover(self) -> None:
+        """A frame, and what a drop would do in a strip at the bottom, where no row is moved by it."""
+        area = self.viewport().rect()
+        strip = area.adjusted(0, area.height() - self.verticalHeader().defaultSectionSize(), 0, 0)
+        colours = self.palette()
+        painter = QPainter(self.viewport())
+        painter.fillRect(strip, colours.color(QPalette.ColorRole.Highlight))
+        painter.setPen(colours.color(QPalette.ColorRole.HighlightedText))
+        text = self.fontMetrics().elidedText(
+            self._hover, Qt.TextElideMode.ElideMiddle, strip.width() - 2 * GRID
+        )
+        painter.drawText(strip, Qt.AlignmentFlag.AlignCenter, text)
+        painter.end()
+        self._draw_frame(2)
+
+    def _draw_frame(self, width: int) -> None:
+        """Around all rows, `width` pixels: the focus is here, or a drop would go here."""
+        painter = QPainter(self.viewport())
+        painter.setPen(QPen(accent_of(self.palette()), width))
+        inner = width // 2
+        side = width - inner
+        painter.drawRect(self.viewport().rect().adjusted(inner, inner, -side, -side))
+
+    @Slot()
+    def _keep_nothing(self) -> None:
+        self._kept = QPersistentModelIndex()
+
+    @Slot()
+    def _give_reasons_room(self) -> None:
+        """Why a model does not fit takes the room of its facts."""
+        facts = Column.SIZE - Column.PARAMETERS + 1
+        for row in range(self._model.count()):
+            wanted = facts if self._model.problem(row) is not None else 1
+            if self.columnSpan(row, Column.PARAMETERS) != wanted:
+                self.setSpan(row, Column.PARAMETERS, 1, wanted)
 
     def _fit_to_font(self) -> None:
         metrics = self.fontMetrics()
@@ -186,7 +299,7 @@ class SubModelsView(QTableView):
             width = max(metrics.horizontalAdvance(text) for text in (widest, title))
             self._widths[column] = width + GRID + GRID // 2
             header.resizeSection(column, self._widths[column])
-        self.setMinimumHeight(header.sizeHint().height() + 3 * self.verticalHeader().defaultSectionSize())
+        self.setMinimumHeight(self.height_of_rows(_LEAST_ROWS))
         self._hide_what_has_no_room()
 
     def _hide_what_has_no_room(self) -> None:
@@ -216,6 +329,16 @@ class _NameDelegate(QStyledItemDelegate):
         outline = colours.color(QPalette.ColorGroup.Active, QPalette.ColorRole.PlaceholderText)
         colours.setColor(QPalette.ColorRole.Window, outline)
         option.palette = colours
+
+
+class _ReasonDelegate(QStyledItemDelegate):
+    """Shortens why a model does not fit at its end, where its names are."""
+
+    def initStyleOption(
+        self, option: QStyleOptionViewItem, index: QModelIndex | QPersistentModelIndex
+    ) -> None:
+        super().initStyleOption(option, index)
+        option.textElideMode = Qt.TextElideMode.ElideRight
 
 
 class _WeightDelegate(QStyledItemDelegate):

@@ -14,9 +14,9 @@ from core.deltas.measures import order_by_similarity
 from core.deltas.statistics import DeltaStatistics
 from core.run.no_ops import orthogonal
 from core.units import share_text
+from gui.pictures.agreement_scale import likeness_scale, likeness_text, signs_scale
 from gui.pictures.heat_map import HeatMap, without_diagonal
 from gui.pictures.picture import Picture, choice
-from gui.pictures.scales import cosine_scale, share_scale
 from gui.pictures.selection import Selection
 from gui.pictures.table import Table
 from gui.pictures.texts import capital, nothing_there, pair_text, too_many_text
@@ -26,7 +26,9 @@ from gui.words import signed_text
 __all__ = ["AgreementPicture"]
 
 _COSINE, _SIGNS = range(2)
-_MOST_WRITTEN = 24
+
+_MOST_WRITTEN = 40
+"""Sub-models; the values of more pairs take long to write."""
 
 
 class AgreementPicture(Picture):
@@ -64,11 +66,11 @@ class AgreementPicture(Picture):
     def draw(self) -> None:
         part = self._part
         if part is None or self.findings is None or not self.findings.inspected:
-            self.say("Pairs are compared as soon as the models were looked at.")
+            self.say("Pairs of sub-models are compared as soon as the models were looked at.")
             return
         models, whole = self.findings.models, self.findings.part().details
         if len(models) < 2:
-            self.say("There is one sub-model only: nothing to agree with.")
+            self.say("There is one sub-model only. Add another to see whether they agree.")
             return
         if whole is None:
             self.say(too_many_text(len(models)))
@@ -87,16 +89,18 @@ class AgreementPicture(Picture):
             100 * values if signs else values,
             [str(number + 1) for number in self._order],
             [f"{models[number]}  {number + 1}" for number in self._order],
-            share_scale(100 * values, "% of signs differ") if signs else cosine_scale(values),
+            signs_scale(100 * values) if signs else likeness_scale(values),
             write=len(models) <= _MOST_WRITTEN,
-            discs=[model_colour(number) for number in self._order],
+            discs=[model_colour(number, self.palette()) for number in self._order],
         )
         self._show_place()
         where = f" in {part.place}" if part is not self.findings.part() else ""
         self.explanation.setText(
-            f"Share of different signs among the parameters that two sub-models both changed{where}."
+            f"Share of different signs among the parameters that two sub-models both changed{where}. "
+            "Few are good: a merge cancels little. Half is chance."
             if signs
-            else f"Cosine of the task vectors{where}: 1 the same direction, 0 unrelated, −1 opposite."
+            else f"Cosine of the task vectors{where}: 1 the same direction, 0 unrelated, −1 opposite. "
+            "High is good: a merge keeps what they have in common."
         )
 
     def tables(self) -> Sequence[Table]:
@@ -180,15 +184,17 @@ class AgreementPicture(Picture):
         if not known.size:
             return f"{capital(part.place)}: no two sub-models changed anything."
         low, high = signed_text(known.min(), 3), signed_text(known.max(), 3)
-        if known.size == 1:
-            return pair_text(part.details, self._names, *(int(at[np.isfinite(cosines)][0]) for at in pairs))
+        pair = [int(at[np.isfinite(cosines)][0]) for at in pairs]
         both = float(part.details.total("both_changed")[pairs].sum())
         differ = float(part.details.total("signs_differ")[pairs].sum())
+        verdict = likeness_text(float(known.mean()), differ / both if both else None)
+        if known.size == 1:
+            return f"{pair_text(part.details, self._names, *pair)}. {verdict}"
         text = f"Cosines from {low} to {high}, mean {signed_text(known.mean(), 3)}"
         if both:
-            text += f"; signs differ in {share_text(differ / both)} of what two changed"
+            text += f"; signs differ in {share_text(differ / both)}"
         apart = [self._names[at] for at, *_ in orthogonal(part.details.cosine.value.tolist())]
-        return f"{text}. Nearly orthogonal to all others: {', '.join(apart)}" if apart else text
+        return f"{text}. {'Nearly orthogonal to all others: ' + ', '.join(apart) if apart else verdict}"
 
     @Slot(object)
     def _on_chosen(self, cell: tuple[int, int]) -> None:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from PySide6.QtCore import Slot
 
 from core.text import one_line
+from gui.pictures.margins import with_margins
 from gui.pictures.plot import Plot
 from gui.widgets.theme import accent_of
 
@@ -53,10 +54,11 @@ class ColumnsPlot(Plot):
         joined: NDArray[np.bool_] = np.append(np.array(same, bool) & known[:-1] & known[1:], False)
         return joined[: len(values)]
 
-    def fit(self, top: float) -> None:
-        """Show the columns from 0 to `top`; a view that was zoomed stays, unless the columns are others."""
+    def fit(self, top: float, bottom: float = 0.0) -> None:
+        """Show the columns from `bottom` to `top`; a view that was zoomed stays, unless the columns are
+        others."""
         columns = max(1, len(self._labels))
-        self.set_home((-0.5, columns - 0.5), (0.0, top), anew=self._others)
+        self.set_home((-0.5, columns - 0.5), with_margins(bottom, top), anew=self._others)
         self._others = False
 
     def select(self, column: int | None) -> None:

@@ -3,27 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from PySide6.QtCore import Signal, Slot
-from PySide6.QtWidgets import QComboBox, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QPushButton, QVBoxLayout, QWidget
 
 from core import Progress
 from core.runs.difference import RunDifference
 from core.runs.history import HistoryEntry
-from core.text import one_line
-from core.units import share_text
 from gui.failure import Failure
 from gui.pictures.heat_map import HeatMap
 from gui.pictures.picture import Picture, choice
+from gui.pictures.run_fields import RunFields
+from gui.pictures.run_texts import (
+    nothing_text,
+    of_text,
+    only_elements,
+    short_names,
+    total_text,
+)
 from gui.pictures.scales import difference_scale, share_scale
 from gui.pictures.selection import Selection
 from gui.pictures.table import Table
 from gui.pictures.texts import capital
-from gui.widgets.plain import PlainLabel
+from gui.widgets.paths import short_paths
+from gui.widgets.plain import tool_tip
 from gui.widgets.theme import GRID
-from gui.words import grouped
 
 __all__ = ["ComparisonPicture"]
 
@@ -32,6 +39,7 @@ _NEEDS_TWO = "Merge twice, with something changed: here you see what that did."
 _CHOOSE = "Choose two runs and press Compare."
 _READING = "Reading the records…"
 _SAME = "Choose two different runs."
+_LATER = "Press Compare as soon as the merge is done."
 
 
 class ComparisonPicture(Picture):
@@ -56,6 +64,7 @@ class ComparisonPicture(Picture):
     def __init__(self, selection: Selection, parent: QWidget | None = None) -> None:
         super().__init__(selection, parent)
         self._entries: tuple[HistoryEntry, ...] = ()
+        self._names: dict[Path, str] = {}
         self._compared: tuple[HistoryEntry, HistoryEntry] | None = None
         self._difference: RunDifference | None = None
         self._state = ""
@@ -63,22 +72,16 @@ class ComparisonPicture(Picture):
         self._picked = False
         self._merging = False
         self.map_field = choice("What is compared", [_ELEMENTS])
+        self.map_field.setMaximumWidth(45 * GRID)  # the name of a sub-model may be of any length
         self.controls.addWidget(self.map_field)
-        self.left_field, self.right_field = (_run_field(name) for name in ("First run", "Second run"))
         self.compare_button = QPushButton("Compare")
-        self._runs = QWidget()
-        runs = QHBoxLayout(self._runs)
-        runs.setContentsMargins(0, 0, 0, 0)
-        runs.setSpacing(GRID)
-        runs.addWidget(self.left_field, 1)
-        runs.addWidget(PlainLabel("minus"))
-        runs.addWidget(self.right_field, 1)
-        runs.addWidget(self.compare_button)
+        self._runs = RunFields(self.compare_button)
+        self.left_field, self.right_field = self._runs.both
         layout = self.layout()
         assert isinstance(layout, QVBoxLayout)
         layout.insertWidget(1, self._runs)
         self.map_field.activated.connect(self.refresh)
-        for field in self._fields:
+        for field in self._runs.both:
             field.activated.connect(self._on_picked)
         self.compare_button.clicked.connect(self._on_compare)
 
@@ -103,26 +106,27 @@ class ComparisonPicture(Picture):
 
     def set_runs(self, entries: Sequence[HistoryEntry]) -> None:
         """Offer other runs: finished ones whose output is still there, newest first."""
-        chosen = [field.currentData() if self._picked else None for field in self._fields]
+        chosen = [field.currentData() if self._picked else None for field in self._runs.both]
         self._entries = tuple(entries)
-        for field in self._fields:
-            field.clear()
-            for entry in entries:
-                field.addItem(_run_text(entry), entry.id)
-        for field, wanted, usual in zip(self._fields, chosen, (0, 1), strict=True):
+        names = self._names = short_paths(entry.out for entry in entries)
+        self._runs.set_runs(entries, names)
+        for field, wanted, usual in zip(self._runs.both, chosen, (0, 1), strict=True):
             at = field.findData(wanted)
-            field.setCurrentIndex(at if at >= 0 else min(usual, len(entries) - 1))
+            field.setCurrentIndex(at if at >= 0 else usual if usual < len(entries) else -1)
         self._on_other_runs()
 
-    def choose(self, entry: HistoryEntry) -> None:
-        """Make `entry` the first run."""
+    def compare(self, left: HistoryEntry, right: HistoryEntry) -> None:
+        """Compare `left` with `right` at once; while a merge runs they are chosen only."""
+        for field, entry in zip(self._runs.both, (left, right), strict=True):
+            field.setCurrentIndex(field.findData(entry.id))
         self._picked = True
-        at = self.left_field.findData(entry.id)
-        if at >= 0:
-            self.left_field.setCurrentIndex(at)
-        if self.right_field.currentData() == entry.id and self.right_field.count() > 1:
-            self.right_field.setCurrentIndex(1 if self.right_field.currentIndex() == 0 else 0)
         self._on_other_runs()
+        chosen = self._chosen
+        if self._merging:
+            self._state = _LATER
+        elif chosen is not None:
+            self._begin(chosen)
+        self.refresh()
 
     def set_merging(self, merging: bool) -> None:
         """While a merge runs nothing else reads the disk."""
@@ -148,6 +152,8 @@ class ComparisonPicture(Picture):
         if self._compared is None:
             return
         self._state = f"Counting elements: {int(100 * progress.fraction)} %"
+        if self.sentence.startswith("Counting"):
+            self.say(self._state)
         self._on_pointed(None)
 
     @Slot(object)
@@ -171,10 +177,17 @@ class ComparisonPicture(Picture):
 
     def draw(self) -> None:
         self._update_button()
+        self.map_field.setToolTip(tool_tip(f"What is compared: {self.map_field.currentText()}"))
         difference = self._difference
         if difference is None or self._compared is None:
+            self._show_between()
             same = self.left_field.currentData() == self.right_field.currentData()
             self.say(self._state or (_NEEDS_TWO if len(self._entries) < 2 else _SAME if same else _CHOOSE))
+            return
+        nothing = self._nothing_text(difference)
+        if nothing:
+            self._show_between()
+            self.say(nothing)
             return
         self.say("")
         values, shares = self._values(difference)
@@ -184,9 +197,10 @@ class ComparisonPicture(Picture):
         self.plot.show_cells(shown, labels, self._rows(difference), scale)
         column, kind = self._selected(difference)
         self.plot.select(column, None if self._shows_draws else kind)
-        one, other = _short_names(*self._compared)
+        one, other = short_names(*self._compared, self._names)
+        self._show_between()
         self.explanation.setText(
-            f"Share of elements that differ between {one} and {other}."
+            f"Share of elements that differ between {one} and {other}.{only_elements(*self._compared)}"
             if shares
             else f"{self.map_field.currentText()}: {one} minus {other}. Orange: more in {one}."
         )
@@ -235,6 +249,21 @@ class ComparisonPicture(Picture):
         self.plot.recolour()
 
     # -- inside
+
+    def _nothing_text(self, difference: RunDifference) -> str:
+        """What to say in the place of a map that would be empty; "" where it is not."""
+        values, shares = self._values(difference)
+        if np.isfinite(values).any() or self._compared is None:
+            return ""
+        if shares and difference.elements is None and not difference.unlike:
+            return self._state
+        return nothing_text(difference, *self._compared, self._names)
+
+    def _show_between(self) -> None:
+        """ "minus" only where one run is subtracted from the other."""
+        difference = self._difference
+        shares = difference is None or difference.unlike or self._values(difference)[1]
+        self._runs.show_subtracted(not shares)
 
     @property
     def _shows_draws(self) -> bool:
@@ -289,7 +318,7 @@ class ComparisonPicture(Picture):
         difference = self._difference
         if difference is None or self.sentence:
             return
-        self.read(self._text_of(difference, *cell) if cell else self._state or _total_text(difference))
+        self.read(self._text_of(difference, *cell) if cell else self._state or total_text(difference))
 
     def _text_of(self, difference: RunDifference, column: int, row: int) -> str:
         values, shares = self._values(difference)
@@ -302,19 +331,15 @@ class ComparisonPicture(Picture):
             elements, differ = int(difference.elements[column, row]), int(difference.differ[column, row])
             layer = int(difference.differ[column].sum()), int(difference.elements[column].sum())
             if elements:
-                texts.append(f"{_of_text(differ, elements)} elements differ")
-                texts.append(f"{_of_text(*layer)} in this layer")
+                texts.append(f"{of_text(differ, elements)} elements differ")
+                texts.append(f"{of_text(*layer)} in this layer")
         return f"{capital(difference.grid.place(column, row))}: {', '.join(texts) or 'nothing compared'}"
-
-    @property
-    def _fields(self) -> tuple[QComboBox, QComboBox]:
-        return self.left_field, self.right_field
 
     @property
     def _chosen(self) -> tuple[HistoryEntry, HistoryEntry] | None:
         """Two different runs; None where there are none."""
         by_id = {entry.id: entry for entry in self._entries}
-        left, right = (by_id.get(field.currentData()) for field in self._fields)
+        left, right = (by_id.get(field.currentData()) for field in self._runs.both)
         return (left, right) if left is not None and right is not None and left.id != right.id else None
 
     @Slot()
@@ -344,6 +369,9 @@ class ComparisonPicture(Picture):
         chosen = self._chosen
         if chosen is None:
             return
+        self._begin(chosen)
+
+    def _begin(self, chosen: tuple[HistoryEntry, HistoryEntry]) -> None:
         self._compared, self._picked = chosen, True
         self._difference, self._running, self._state = None, True, _READING
         self._update_button()
@@ -356,45 +384,4 @@ class ComparisonPicture(Picture):
         self.compare_button.setToolTip(
             "As soon as the merge is done" if self._merging else "Show what differs between the two runs"
         )
-
-
-def _run_field(name: str) -> QComboBox:
-    field = choice(name, [])
-    field.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-    field.setMinimumContentsLength(16)
-    return field
-
-
-def _run_text(entry: HistoryEntry) -> str:
-    return f"{one_line(entry.out.name)}  ·  {_what_text(entry)}  ·  {entry.local_date}"
-
-
-def _what_text(entry: HistoryEntry) -> str:
-    if not entry.draws:
-        return entry.title
-    if entry.n is None and not entry.n_differs:
-        return f"{entry.title}, seed {entry.seed}"
-    return f"{'several n' if entry.n is None else f'n = {entry.n}'}, seed {entry.seed}"
-
-
-def _short_names(left: HistoryEntry, right: HistoryEntry) -> tuple[str, str]:
-    if left.out.name != right.out.name:
-        return left.out.name, right.out.name
-    one, other = (f"{run.out.name} of {run.when.astimezone():%Y-%m-%d %H:%M:%S}" for run in (left, right))
-    return one, other
-
-
-def _of_text(part: int, whole: int) -> str:
-    share = share_text(part / whole) if whole else "none"
-    return f"{grouped(part)} of {grouped(whole)} ({share})"
-
-
-def _total_text(difference: RunDifference) -> str:
-    if difference.elements is None or difference.differ is None:
-        return ""
-    text = f"{_of_text(int(difference.differ.sum()), int(difference.elements.sum()))} elements differ"
-    if difference.not_compared:
-        first = difference.not_compared[0]
-        more = f" and {len(difference.not_compared) - 1} more" if len(difference.not_compared) > 1 else ""
-        text += f"; not compared: {first.name} ({first.why}){more}"
-    return text
+        self._runs.update_tool_tips()

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from PySide6.QtCore import Qt, Signal, Slot
-from PySide6.QtWidgets import QSplitter, QVBoxLayout, QWidget
+from PySide6.QtCore import QSize, Signal, Slot
+from PySide6.QtGui import QResizeEvent
+from PySide6.QtWidgets import QLayout, QWidget
 
 from core.deltas.findings import Findings, Part
 from core.deltas.tensor_view import TensorView
 from core.text import one_line
 from gui.pictures.detail_model import DetailModel, DetailView, rows_of
+from gui.pictures.detail_parts import DetailParts
 from gui.pictures.detail_text import summary_of, tables_of
 from gui.pictures.part_plots import PART_PLOTS, PartPlots
 from gui.pictures.picture import Picture, choice
@@ -18,8 +20,7 @@ from gui.pictures.selection import Selection
 from gui.pictures.table import Table
 from gui.pictures.tensor_map import TensorMap
 from gui.pictures.texts import capital, nothing_there
-from gui.widgets.messages import ElidedLabel
-from gui.widgets.theme import GRID, secondary
+from gui.widgets.theme import GRID
 from gui.words import grouped
 
 __all__ = ["DetailPicture"]
@@ -29,7 +30,16 @@ _CHOOSE = "Choose one tensor to see where its deltas are."
 _MOST_TENSORS = 1000
 """More are not offered one by one: select a layer or a cell first."""
 
-_WIDTHS = 400, 210, 250
+_NOTHING = "The numbers of what you select in a picture are here, as soon as the models were looked at."
+
+_LEAST_SIZE = 40 * GRID, 16 * GRID
+
+_NARROW = 72 * GRID
+"""Of less width, the fields stand below the heading."""
+
+_NAME_LENGTH = 28
+"""Characters of a tensor's name that can be read; half of them where it is narrow."""
+
 _PRINTED_PLOT = 380
 _PRINTED_HEIGHT = 480
 
@@ -62,17 +72,15 @@ class DetailPicture(Picture):
         self.tensor_field.setSizeAdjustPolicy(
             self.tensor_field.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
         )
-        self.tensor_field.setMinimumContentsLength(28)
+        self.tensor_field.setMinimumContentsLength(_NAME_LENGTH)
         self.plot_field = choice("Which picture is shown", PART_PLOTS)
         self.controls.addWidget(self.tensor_field)
         self.controls.addWidget(self.plot_field)
-        self._summary = ElidedLabel()
-        secondary(self._summary)
         layout = self.layout()
-        assert isinstance(layout, QVBoxLayout)
-        layout.replaceWidget(self.explanation, self._summary)
-        self.explanation.hide()
-        self.read_out.hide()  # the summary gives way to it: a low dock has no room for both
+        assert layout is not None
+        layout.setSizeConstraint(QLayout.SizeConstraint.SetNoConstraint)  # see minimumSizeHint
+        self.explanation.set_growing(False)
+        self.read_out.hide()  # the explanation gives way to it: a low dock has no room for both
         self.tensor_field.activated.connect(self.refresh)
 
     def build(self) -> None:
@@ -82,16 +90,11 @@ class DetailPicture(Picture):
         self.plots.setCurrentIndex(self.plot_field.currentIndex())
         self.map = TensorMap()
         self.map.say(_CHOOSE)
-        splitter = QSplitter(Qt.Orientation.Horizontal)
-        splitter.setChildrenCollapsible(False)
-        splitter.setHandleWidth(GRID)
-        for part, width in zip((self.table, self.plots, self.map), _WIDTHS, strict=True):
-            splitter.addWidget(part)
-            part.setMinimumWidth(width // 2)
-        splitter.setSizes(list(_WIDTHS))
-        self.fill(splitter)
+        self.parts = DetailParts(self.table, self.plots, self.map)
+        self.fill(self.parts)
         self.plot_field.currentIndexChanged.connect(self.plots.setCurrentIndex)
         self.table.selectionModel().selectionChanged.connect(self._on_row_selected)
+        self.plots.all_shown.connect(self._on_all_shown)
         self.plots.told.connect(self.read)
         self.plots.cleared.connect(self.selection.clear)
         self.map.told.connect(self.read)
@@ -101,7 +104,7 @@ class DetailPicture(Picture):
     def draw(self) -> None:
         findings = self.findings
         if findings is None or not findings.grid.columns:
-            self.say("Nothing is known yet.")
+            self._forget()
             return
         self.say("")
         selected = self.selection.value
@@ -110,10 +113,13 @@ class DetailPicture(Picture):
         self._offer_tensors(part)
         self._want()
         if not part.tensors:
+            self._said = ""
             self.say(nothing_there(part))
             return
         shown = self._shown(findings, part)
-        if self._model.show_rows(rows_of(findings.models, shown)):
+        others = self._model.show_rows(rows_of(findings.models, shown))
+        self.table.show_columns()
+        if others:
             self.table.fit_columns()
         if selected.model is None:
             self.table.clearSelection()
@@ -123,6 +129,7 @@ class DetailPicture(Picture):
         self._said = summary_of(shown, view, self.shown.merge)
         self.plots.show_part(shown, findings.models, selected.model)
         self.map.show_view(view, selected.model)
+        self._arrange()
         self.read("")
 
     def tables(self) -> Sequence[Table]:
@@ -143,7 +150,7 @@ class DetailPicture(Picture):
 
     def read(self, text: str) -> None:
         """Say what is pointed at, or else the summary."""
-        self._summary.set_full_text(text or self._said)
+        self.explanation.setText(text or self._said)
         self.setAccessibleDescription(text or self._said)
 
     @property
@@ -156,6 +163,8 @@ class DetailPicture(Picture):
             return self
         copy = DetailPicture(self.selection)
         copy.setPalette(self.palette())
+        copy.build_now()
+        copy.parts.print_beside()
         copy.show_numbers(self.shown)
         copy.draw_now()
         copy.tensor_field.setCurrentText(self.tensor_field.currentText())
@@ -166,8 +175,6 @@ class DetailPicture(Picture):
         plots: list[QWidget] = [copy.plots]
         if self.map.shows_map:
             plots.append(copy.map)
-        else:
-            copy.map.hide()
         copy.table.setMinimumSize(size)
         for plot in plots:
             plot.setMinimumWidth(_PRINTED_PLOT)
@@ -202,11 +209,42 @@ class DetailPicture(Picture):
     def tell(self, text: str) -> None:
         """There is no map, and why."""
         self.map.say(text)
+        self._arrange()
 
     @Slot(object)
     def offer_to_look(self, size_bytes: int) -> None:
         """It takes a while to read so much: ask first."""
         self.map.offer(size_bytes)
+        self._arrange()
+
+    def minimumSizeHint(self) -> QSize:
+        """What it takes in its narrowest shape, and not in the one that it has."""
+        return QSize(*_LEAST_SIZE)
+
+    @property
+    def controls_below(self) -> bool:
+        """By the width only: which tensor is named in a field must not move it."""
+        return self.width() < _NARROW
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        narrow = self.controls_below
+        self.explanation.set_lines(4 if narrow and self.height() > self.width() else None)
+        self.tensor_field.setMinimumContentsLength(_NAME_LENGTH // 2 if narrow else _NAME_LENGTH)
+
+    def _arrange(self) -> None:
+        """More or less is shown: give each part its room."""
+        if self.built:
+            self.parts.set_inviting(not self._wanted)
+
+    def _forget(self) -> None:
+        """Say that nothing is known, and keep nothing of what was."""
+        self._said, self._wanted, self._view = "", "", None
+        self.set_title(self.title)
+        self.tensor_field.clear()
+        self.tensor_field.setEnabled(False)
+        self.view_wanted.emit("")
+        self.say(_NOTHING)
 
     # -- which tensor
 
@@ -219,7 +257,9 @@ class DetailPicture(Picture):
             field.clear()
             for name in names:
                 field.addItem(one_line(name), name)
-            field.setToolTip("Which tensor is shown")
+            field.setToolTip(
+                f"Which tensor is shown. {_CHOOSE}" if len(names) > 1 else "Which tensor is shown"
+            )
         field.setEnabled(len(names) > 1)
 
     def _want(self) -> None:
@@ -253,6 +293,11 @@ class DetailPicture(Picture):
         return Part(known.place, known.tensors, exact.counts, exact, predicted, known.drawn)
 
     # -- keys and pointer
+
+    @Slot(bool)
+    def _on_all_shown(self, all_shown: bool) -> None:
+        """There is nothing to be chosen where all plots are shown."""
+        self.plot_field.setVisible(not all_shown)
 
     @Slot()
     def _on_row_selected(self) -> None:

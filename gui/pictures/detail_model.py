@@ -8,8 +8,9 @@ from enum import IntEnum
 from math import isfinite
 from typing import Any
 
+import numpy as np
 from PySide6.QtCore import QSize, Qt
-from PySide6.QtGui import QStandardItem, QStandardItemModel
+from PySide6.QtGui import QResizeEvent, QStandardItem, QStandardItemModel
 from PySide6.QtWidgets import QAbstractItemView, QTableView
 
 from core.deltas.findings import Part
@@ -94,22 +95,28 @@ class DetailRow:
 def rows_of(models: Sequence[str], part: Part) -> list[DetailRow]:
     """A row for each sub-model."""
     counts, details, drawn = part.counts, part.details, part.drawn
-    rows = []
-    for at, name in enumerate(models):
-        rows.append(
-            DetailRow(
-                name=name,
-                zero=None if counts is None else _number(counts.zero_delta.value[at]),
-                taken=None if drawn is None else _number(drawn.provenance[at]),
-                relative=None if details is None else _number(details.relative_norm.value[at]),
-                norm=None if details is None else _number(details.norm.value[at]),
-                mean=None if details is None else _number(details.mean_magnitude.value[at]),
-                largest=None if details is None else _number(details.largest[at]),
-                nonfinite=None if counts is None else round(float(counts.total("nonfinite")[at])),
-                exact=counts is None or counts.exact,
-            )
+    nothing = np.full(len(models), np.nan)
+    zero = nothing if counts is None else counts.zero_delta.value
+    nonfinite = None if counts is None else counts.total("nonfinite")
+    taken = nothing if drawn is None else drawn.provenance
+    relative = nothing if details is None else details.relative_norm.value
+    norm = nothing if details is None else details.norm.value
+    mean = nothing if details is None else details.mean_magnitude.value
+    largest = nothing if details is None else details.largest
+    return [
+        DetailRow(
+            name=name,
+            zero=_number(zero[at]),
+            taken=_number(taken[at]),
+            relative=_number(relative[at]),
+            norm=_number(norm[at]),
+            mean=_number(mean[at]),
+            largest=_number(largest[at]),
+            nonfinite=None if nonfinite is None else round(float(nonfinite[at])),
+            exact=counts is None or counts.exact,
         )
-    return rows
+        for at, name in enumerate(models)
+    ]
 
 
 class DetailModel(QStandardItemModel):
@@ -133,9 +140,12 @@ class DetailModel(QStandardItemModel):
         if others:
             self._names = names
             self.setRowCount(0)
-            for number in range(len(rows)):
-                self.appendRow([_item(number, column) for column in Column])
+            for _ in rows:
+                self.appendRow([_item(column) for column in Column])
         for number, row in enumerate(rows):
+            name, chip = self.item(number, Column.NAME), model_chip(number)
+            if name.icon().cacheKey() != chip.cacheKey():  # of another theme, or none yet
+                name.setIcon(chip)
             for column in Column:
                 item = self.item(number, column)
                 text = _text(row, column)
@@ -163,6 +173,7 @@ class DetailView(QTableView):
         header = self.horizontalHeader()
         header.setHighlightSections(False)
         header.setMinimumSectionSize(0)
+        self.setHorizontalScrollMode(QAbstractItemView.ScrollMode.ScrollPerItem)
         self.fit_columns()
 
     @property
@@ -175,24 +186,51 @@ class DetailView(QTableView):
         """What it takes to show every row and column."""
         header, rows = self.horizontalHeader(), self.verticalHeader()
         frame = 2 * self.frameWidth() + GRID
-        return QSize(header.length() + frame, header.height() + rows.length() + frame)
+        width = sum(self._width_of(column) for column in self._shown_columns)
+        return QSize(width + frame, header.height() + rows.length() + frame)
+
+    def show_columns(self) -> None:
+        """Leave out the columns in which nothing is known of any sub-model."""
+        model = self.model()
+        for column in Column:
+            cells = (model.index(row, column).data() for row in range(model.rowCount()))
+            hidden = column is not Column.NAME and not any(cells)
+            if hidden != self.isColumnHidden(column):
+                self.setColumnHidden(column, hidden)
+                self.fit_columns()
 
     def fit_columns(self) -> None:
-        """As wide as names and numbers need."""
-        model, measure = self.model(), self.fontMetrics()
-        for column in Column:
-            title = measure.horizontalAdvance(model.headerData(column, Qt.Orientation.Horizontal))
-            widest = measure.horizontalAdvance(_WIDEST.get(column, _WIDEST_NUMBER))
-            self.horizontalHeader().resizeSection(column, max(title, widest) + _ROOM)
-        self.resizeColumnToContents(Column.NAME)
+        """As wide as names and numbers need; where not all have room, no number is cut at the edge."""
+        room, columns = self.viewport().width(), self._shown_columns
+        widths = {column: self._width_of(column) for column in columns}
+        if sum(widths.values()) > room:
+            whole = [sum(list(widths.values())[:count]) for count in range(2, len(columns))]
+            widths[Column.NAME] += min((room - width for width in whole if width <= room), default=0)
+        for column, width in widths.items():
+            self.horizontalHeader().resizeSection(column, width)
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        self.fit_columns()
+
+    @property
+    def _shown_columns(self) -> list[Column]:
+        return [column for column in Column if not self.isColumnHidden(column)]
+
+    def _width_of(self, column: Column) -> int:
+        """What a column needs, in pixels."""
+        measure = self.fontMetrics()
+        title = measure.horizontalAdvance(self.model().headerData(column, Qt.Orientation.Horizontal))
+        widest = measure.horizontalAdvance(_WIDEST.get(column, _WIDEST_NUMBER))
+        if column is Column.NAME:
+            widest = max(widest, self.sizeHintForColumn(column) - _ROOM)
+        return max(title, widest) + _ROOM
 
 
-def _item(number: int, column: Column) -> QStandardItem:
+def _item(column: Column) -> QStandardItem:
     item = QStandardItem()
     item.setEditable(False)
     item.setTextAlignment(_alignment(column))
-    if column is Column.NAME:
-        item.setIcon(model_chip(number))
     return item
 
 

@@ -5,20 +5,24 @@ from __future__ import annotations
 import numpy as np
 import pyqtgraph as pg
 from numpy.typing import NDArray
-from PySide6.QtCore import Qt
+from PySide6.QtCore import Qt, Slot
 from PySide6.QtGui import QPalette
 
 from core.deltas.findings import Part
 from core.units import share_text
+from gui.pictures.margins import with_margins
 from gui.pictures.marks import Discs
 from gui.pictures.plot import Plot
-from gui.widgets.theme import accent_of
+from gui.widgets.theme import GRID, accent_of
 
 __all__ = ["DrawsPlot", "text_of_draw"]
 
 Floats = NDArray[np.float64]
 
 _NONE = np.zeros(0)
+
+_STEPS = (1, 2, 5, 10, 20, 50)
+"""Between the numbers that are written below."""
 
 
 class DrawsPlot(Plot):
@@ -35,10 +39,10 @@ class DrawsPlot(Plot):
         self._shown: tuple[Floats, Floats, Floats] = (_NONE, _NONE, _NONE)
         self.beside, self.expected, self.counted = (pg.PlotCurveItem(antialias=True) for _ in range(3))
         self.rings, self.dots = Discs(8), Discs(7)
-        options = {"anchors": [(0, 0)] * 2}
-        self.flat_line, self.n_line = (
-            pg.InfiniteLine(angle=90, label="", labelOpts=options) for _ in range(2)
-        )
+        self.flat_line, self.n_line = (pg.InfiniteLine(angle=90) for _ in range(2))
+        self.flat_text, self.n_text = (pg.TextItem() for _ in range(2))
+        self._marked: list[tuple[pg.TextItem, int]] = []
+        self._top = 0.0
         self._here = pg.InfiniteLine(angle=90)
         for item in (
             self._here,
@@ -49,10 +53,18 @@ class DrawsPlot(Plot):
             self.dots,
             self.flat_line,
             self.n_line,
+            self.flat_text,
+            self.n_text,
         ):
             self.addItem(item, ignoreBounds=True)
-        for line in (self.flat_line, self.n_line, self._here):
-            line.hide()
+        for hidden in (self.flat_line, self.n_line, self._here, self.flat_text, self.n_text):
+            hidden.hide()
+        for text in (self.flat_text, self.n_text):
+            text.setZValue(10)  # no line goes through words
+        self.view.sigRangeChanged.connect(self._place_texts)
+        self.view.sigResized.connect(self._place_texts)
+        self.view.sigResized.connect(self._write_numbers)
+        self.getPlotItem().getAxis("bottom").setStyle(hideOverlappingLabels=False)
 
     def show_curves(self, expected: Floats, counted: Floats, beside: Floats = _NONE) -> None:
         """Show other curves, each of shares for n = 0, 1, … [n+1]; [0] for none."""
@@ -64,20 +76,62 @@ class DrawsPlot(Plot):
         most = max(
             (float(np.nanmax(curve)) for curve in self._shown if np.isfinite(curve).any()), default=1.0
         )
-        top = 115 * max(most, 0.001)
+        top = min(115 * max(most, 0.001), 100.0)
         draws = max(*(len(curve) for curve in self._shown), 2)
-        self.set_home((-0.4, draws - 0.6), (0.0, top), anew=draws != self._draws)
+        self.set_home((-0.4, draws - 0.6), with_margins(0.0, top), anew=draws != self._draws)
         self._draws = draws
-        step = 2 if draws > 12 else 1
-        self.getPlotItem().getAxis("bottom").setTicks([[(n, str(n)) for n in range(0, draws, step)]])
+        self._write_numbers()
 
     def mark(self, n: int | None, flat: int | None) -> None:
         """Mark the n of the recipe, and where the curve levels off; None for neither."""
         level = n is not None and n == flat
         first = min((at for at in (n, flat) if at is not None), default=0)
-        high, low = (0.24, 0.12) if self._is_high(first) else (0.92, 0.8)  # where the curves are not
-        _put(self.flat_line, None if level else flat, f"levels off at n = {flat}", high)
-        _put(self.n_line, n, f"n = {n}, levels off" if level else f"n = {n}", low)
+        self._top = 0.24 if self._is_high(first) else 0.92  # where the curves are not
+        for line, at in ((self.flat_line, None if level else flat), (self.n_line, n)):
+            seen = at is not None and at < self._draws
+            line.setVisible(seen)
+            if seen:
+                line.setPos(at)
+        self.flat_text.setPlainText(f"levels off at n = {flat}")
+        words = (
+            ", levels off" if level else " lies further right" if n is not None and n >= self._draws else ""
+        )
+        self.n_text.setPlainText(f"n = {n}{words}")
+        self._marked = []
+        if flat is not None and not level:
+            self._marked.append((self.flat_text, flat))
+        if n is not None:
+            self._marked.append((self.n_text, min(n, self._draws - 1)))
+        for text in (self.flat_text, self.n_text):
+            text.setVisible(any(text is marked for marked, _ in self._marked))
+        self._place_texts()
+
+    @Slot()
+    def _write_numbers(self) -> None:
+        """As many n as there is room for, from 0 on."""
+        widest = self.fontMetrics().horizontalAdvance(str(self._draws - 1)) + GRID
+        pixels = max(self.view.size().width() / self._draws, 1e-9)
+        step = next((step for step in _STEPS if step * pixels >= widest), _STEPS[-1])
+        numbers = [(n, str(n)) for n in range(0, self._draws, step)]
+        self.getPlotItem().getAxis("bottom").setTicks([numbers])
+
+    @Slot()
+    def _place_texts(self) -> None:
+        """Beside their lines, away from the other line and within the plot."""
+        (left, right), (bottom, top) = self.view.viewRange()
+        size = self.view.size()
+        pixel = (right - left) / max(size.width(), 1.0)
+        places = [at for _, at in self._marked]
+        line = self.n_text.boundingRect().height() / max(size.height(), 1.0)
+        step = max(0.12, line)
+        first = min(max(self._top, line / 2 + step * (len(places) - 1)), 1 - line / 2)
+        for row, (text, at) in enumerate(self._marked):
+            width = pixel * text.boundingRect().width()
+            height = first - row * step
+            room = {0: right - at - width, 1: at - left - width}  # to the right of the line, to its left
+            away = 1 if at < max(places) else 0
+            text.setAnchor((away if room[away] >= 0 else int(room[1] > room[0]), 0.5))
+            text.setPos(at, bottom + height * (top - bottom))
 
     def thing_at(self, x: float, y: float) -> int:
         return min(max(round(x), 0), self._draws - 1)
@@ -99,14 +153,18 @@ class DrawsPlot(Plot):
         colours = self.palette()
         accent, ground = accent_of(colours), colours.color(QPalette.ColorRole.Base)
         quiet = colours.color(QPalette.ColorRole.PlaceholderText)
-        self.beside.setPen(pg.mkPen(colours.color(QPalette.ColorRole.Dark), width=1))
+        self.beside.setPen(pg.mkPen(quiet, width=1))
         self.expected.setPen(pg.mkPen(quiet, style=Qt.PenStyle.DotLine))
         self.counted.setPen(pg.mkPen(accent))
-        self._here.setPen(pg.mkPen(colours.color(QPalette.ColorRole.Mid)))
-        for line, colour in ((self.flat_line, quiet), (self.n_line, accent)):
+        self._here.setPen(pg.mkPen(quiet))
+        for line, text, colour in (
+            (self.flat_line, self.flat_text, quiet),
+            (self.n_line, self.n_text, accent),
+        ):
             line.setPen(pg.mkPen(colour, style=Qt.PenStyle.DashLine))
-            line.label.setColor(colours.color(QPalette.ColorRole.Text))
-            line.label.fill = pg.mkBrush(ground)
+            text.setColor(colours.color(QPalette.ColorRole.Text))
+            text.fill = pg.mkBrush(ground)
+            text.update()
         self._draw_marks()
 
     def _is_high(self, n: int) -> bool:
@@ -138,11 +196,3 @@ def text_of_draw(part: Part, n: int) -> str:
         if n + 1 < len(left):
             parts.append(f"one more would move {share_text(max(0.0, float(left[n] - left[n + 1])))}")
     return f"n = {n}: {', '.join(parts)}" if parts else ""
-
-
-def _put(line: pg.InfiniteLine, at: int | None, text: str, height: float) -> None:
-    line.setVisible(at is not None)
-    if at is not None:
-        line.setPos(at)
-        line.label.setText(text)
-        line.label.setPosition(height)

@@ -13,30 +13,47 @@ from PySide6.QtGui import QColor, QFont, QFontMetricsF, QKeyEvent, QPalette
 from PySide6.QtWidgets import QGraphicsRectItem
 
 from core.text import one_line
+from gui.pictures.cells import Cell, end_of_line, next_cell
 from gui.pictures.marks import CellTexts, Discs
 from gui.pictures.plot import Plot
 from gui.pictures.scales import Scale
-from gui.widgets.theme import GRID, accent_of, readable_on
-from gui.words import signed_text
+from gui.widgets.contrast import readable_on
+from gui.widgets.theme import GRID, accent_of
 
 __all__ = ["HeatMap", "without_diagonal"]
 
 _SMALLEST_WITH_GAPS = 12
 """Pixels of a cell; between smaller ones, gaps would be in the way."""
 
+_BESIDE_VALUES = GRID
+"""Pixels of a cell that its value does not take."""
+
+_AROUND_DISCS = 2
+"""Pixels of a cell on the diagonal that are left to the ground: its disc is told from the cells beside it."""
+
 _WIDEST_NAME = 22 * GRID
 
-_SMALLEST_FONT = 0.7
+_SMALLEST_FONT = 0.85
 """Of the usual size, for the names of rows."""
 
-Cell = tuple[int, int]
+_ENDS = {
+    Qt.Key.Key_Home: (-1, 0),
+    Qt.Key.Key_End: (1, 0),
+    Qt.Key.Key_PageUp: (0, -1),
+    Qt.Key.Key_PageDown: (0, 1),
+}
+"""Keys, and how far to the right and down."""
+
+_Written = tuple[list[Cell], list[str], list[QColor], float]
+"""Cells, what is written into each, in which colour; and the pixels of the widest."""
 
 
 class HeatMap(Plot):
     """Columns from left to right, rows from top to bottom, a colour for each cell and a bar that explains it.
 
-    What is pointed at and chosen are cells: (column, row). The arrow keys go from cell to cell, Home and End
-    to the first and the last one of a row.
+    What is pointed at and chosen are cells: (column, row). The arrow keys go from cell to cell and reach
+    every one that holds something, Home and End go to the first and the last one of a row, Page up and Page
+    down of a column.
 
     Attributes:
         values: what is shown, NaN for nothing. [columns, rows]
@@ -50,6 +67,7 @@ class HeatMap(Plot):
         self._scale: Scale | None = None
         self._selected: tuple[int | None, int | None] = (None, None)
         self._write = False
+        self._values_written: _Written | None = None  # it takes long to make them for each move of the view
         self._image = pg.ImageItem(axisOrder="row-major")
         self._gaps = pg.PlotCurveItem(connect="pairs")
         self._frames = [QGraphicsRectItem(), QGraphicsRectItem()]
@@ -76,7 +94,7 @@ class HeatMap(Plot):
         rows: Sequence[str],
         scale: Scale,
         *,
-        write: bool = False,
+        write: bool = True,
         discs: Sequence[QColor] = (),
     ) -> None:
         """Show other cells; the view stays where it is while the names do.
@@ -90,7 +108,7 @@ class HeatMap(Plot):
         """
         others = (tuple(columns), tuple(rows)) != self._names
         self.values, self._names, self._scale = values, (tuple(columns), tuple(rows)), scale
-        self._write = write
+        self._write, self._values_written = write, None
         self.discs.show_discs([(at, at) for at in range(len(discs))], discs)
         if values.size:
             self._image.setImage(values.T, levels=(scale.low, scale.high))
@@ -136,6 +154,7 @@ class HeatMap(Plot):
             pen = pg.mkPen(colour, width=width)
             pen.setJoinStyle(Qt.PenJoinStyle.MiterJoin)
             frame.setPen(pen)
+        self._values_written = None
         if self._scale is not None:
             self.bar.setColorMap(self._scale.colour_map(colours))
             self._on_moved()
@@ -143,10 +162,9 @@ class HeatMap(Plot):
     # -- keys and pointer
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
-        ends = {Qt.Key.Key_Home: 0, Qt.Key.Key_End: -1}
         key = Qt.Key(event.key())
-        if key in ends:
-            self._choose_end(ends[key])
+        if key in _ENDS:
+            self._choose(end_of_line(self._known, self._selected, *_ENDS[key]))
             event.accept()
         else:
             super().keyPressEvent(event)
@@ -158,36 +176,16 @@ class HeatMap(Plot):
 
     def go(self, right: int, down: int) -> None:
         """To the next cell in this direction that holds something."""
-        columns, rows = self.size_in_cells
-        column, row = self._selected
-        if column is None and row is None:
-            self._choose_nearest(0, 0)
-            return
-        if column is None:  # a whole row: begin at its nearer end
-            column = -1 if right > 0 else columns if right < 0 else 0
-        if row is None:
-            row = -1 if down > 0 else rows if down < 0 else 0
-        while 0 <= column + right < columns and 0 <= row + down < rows:
-            column, row = column + right, row + down
-            if np.isfinite(self.values[column, row]):
-                self.chosen.emit((column, row))
-                return
-        if None in self._selected:
-            self._choose_nearest(max(column, 0), max(row, 0))
+        self._choose(next_cell(self._known, self._selected, right, down))
 
-    def _choose_end(self, which: int) -> None:
-        """To the first (0) or the last (-1) cell of the row that holds something."""
-        row = self._selected[1] or 0
-        if row < self.size_in_cells[1]:
-            known = np.flatnonzero(np.isfinite(self.values[:, row]))
-            if known.size:
-                self.chosen.emit((int(known[which]), row))
+    @property
+    def _known(self) -> NDArray[np.intp]:
+        """The cells that hold something. [cells, (column, row)]"""
+        return np.argwhere(np.isfinite(self.values))
 
-    def _choose_nearest(self, column: int, row: int) -> None:
-        known = np.argwhere(np.isfinite(self.values))
-        if len(known):
-            nearest = known[np.abs(known - (column, row)).sum(axis=1).argmin()]
-            self.chosen.emit((int(nearest[0]), int(nearest[1])))
+    def _choose(self, cell: Cell | None) -> None:
+        if cell is not None:
+            self.chosen.emit(cell)
 
     # -- how it is drawn
 
@@ -209,6 +207,7 @@ class HeatMap(Plot):
         large = min(width, height) >= _SMALLEST_WITH_GAPS
         self._draw_gaps(columns if large else 0, rows if large else 0)
         self._write_values(width, height)
+        self.discs.fit(min(width, height) - _AROUND_DISCS)
 
     def _fit_bar(self) -> None:
         """As many figures beside the bar as there is room for."""
@@ -243,16 +242,26 @@ class HeatMap(Plot):
         self._gaps.setData(xs, ys)
 
     def _write_values(self, width: float, height: float) -> None:
-        scale = self._scale
-        room = width > self._text_width("−0.00") + 8 and height > self.fontMetrics().height() + 2
-        cells = np.argwhere(np.isfinite(self.values)) if self._write and room and scale is not None else ()
-        colours = []
-        if scale is not None and len(cells):
-            colour_map = scale.colour_map(self.palette())
-            places = [(self.values[c, r] - scale.low) / (scale.high - scale.low) for c, r in cells]
-            colours = [readable_on(ground) for ground in colour_map.map(np.array(places), mode="qcolor")]
-        texts = [signed_text(self.values[c, r], 2) for c, r in cells]
-        self.texts.show_texts([(int(c), int(r)) for c, r in cells], texts, colours, self.font())
+        room = width - _BESIDE_VALUES
+        if self._write and height > self.fontMetrics().height() + 2 and room >= self._text_width("0.0"):
+            if self._values_written is None:
+                self._values_written = self._written()
+            points, texts, colours, widest = self._values_written
+            if widest <= room:
+                self.texts.show_texts(points, texts, colours, self.font())
+                return
+        self.texts.show_texts([], [], [], self.font())
+
+    def _written(self) -> _Written:
+        assert self._scale is not None
+        scale, known = self._scale, self._known
+        values = self.values[known[:, 0], known[:, 1]]
+        texts = [scale.text_of(value) for value in values.tolist()]
+        places = (values - scale.low) / (scale.high - scale.low)
+        grounds = scale.colour_map(self.palette()).map(places, mode="qcolor") if len(known) else []
+        points = [(column, row) for column, row in known.tolist()]
+        widest = max((self._text_width(text) for text in set(texts)), default=0.0)
+        return points, texts, [readable_on(ground) for ground in grounds], widest
 
     def _show_frame(self) -> None:
         columns, rows = self.size_in_cells

@@ -6,12 +6,14 @@ from collections.abc import Sequence
 
 import numpy as np
 import pyqtgraph as pg
+from PySide6.QtCore import Slot
 from PySide6.QtGui import QColor
 
 from core.deltas.statistics import LOWEST_EXPONENT, DeltaStatistics
 from core.units import share_text
+from gui.pictures.margins import with_margins
 from gui.pictures.plot import Plot
-from gui.widgets.theme import accent_of
+from gui.widgets.theme import GRID, accent_of
 
 __all__ = ["HistogramPlot"]
 
@@ -33,6 +35,7 @@ class HistogramPlot(Plot):
         self._band = pg.LinearRegionItem(movable=False)
         self._band.hide()
         self.addItem(self._band, ignoreBounds=True)
+        self.view.sigResized.connect(self._write_powers)
 
     def show_histogram(self, details: DeltaStatistics | None, colours: Sequence[QColor]) -> None:
         """Show other deltas; None for none. A colour for each sub-model."""
@@ -55,8 +58,8 @@ class HistogramPlot(Plot):
             step.setPen(pg.mkPen(colour, width=1))
             step.setData(self._edges, shares[number, first:last])
         low, high = int(self._edges[0]), int(self._edges[-1])
-        self.getPlotItem().getAxis("bottom").setTicks([_powers(low, high)])
-        self.set_home((low - 0.3, high + 0.3), (0.0, 1.08 * float(shares.max()) or 1.0))
+        self._write_powers()
+        self.set_home((low - 0.3, high + 0.3), with_margins(0.0, 1.08 * float(shares.max()) or 1.0))
 
     def text_of(self, exponent: int) -> str:
         """The shares between two powers of two."""
@@ -88,14 +91,24 @@ class HistogramPlot(Plot):
         tint.setAlpha(30)
         self._band.setBrush(pg.mkBrush(tint))
 
+    @Slot()
+    def _write_powers(self) -> None:
+        """As many as there is room for, and no more than six or seven."""
+        if self._details is None:
+            return
+        first, last = int(self._edges[0]), int(self._edges[-1])
+        widest = self.fontMetrics().horizontalAdvance(_power(first)) + GRID
+        most = max(1, min(6, int(self.view.size().width() / widest)))
+        self.getPlotItem().getAxis("bottom").setTicks([_powers(first, last, most)])
+
     def thing_at(self, x: float, y: float) -> int | None:
         exponent = int(np.floor(x))
         return exponent if self._edges[0] <= exponent < self._edges[-1] else None
 
 
-def _powers(first: int, last: int) -> list[tuple[float, str]]:
-    """Some of 2⁻⁴⁸ … 2¹⁵."""
-    step = max(1, -(-(last - first) // 6))
+def _powers(first: int, last: int, most: int) -> list[tuple[float, str]]:
+    """About `most` of 2⁻⁴⁸ … 2¹⁵."""
+    step = max(1, -(-(last - first) // most))
     return [(exponent, _power(exponent)) for exponent in range(first + step // 2, last + 1, step)]
 
 

@@ -5,21 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import pyqtgraph as pg
 from numpy.typing import NDArray
 from PySide6.QtCore import Qt, Slot
-from PySide6.QtGui import QColor, QPalette
+from PySide6.QtGui import QColor
 from PySide6.QtWidgets import QSplitter, QWidget
 
 from core.deltas.findings import Findings, Part
 from core.deltas.measures import straying
 from core.deltas.statistics import LOWEST_EXPONENT, MAGNITUDE_BINS
-from core.text import one_line
 from core.units import share_text
-from gui.pictures.columns_plot import ColumnsPlot
 from gui.pictures.histogram_plot import HistogramPlot
-from gui.pictures.marks import Discs
-from gui.pictures.picture import Legend, Picture, choice
+from gui.pictures.legend import Legend
+from gui.pictures.norms_plot import NormsPlot
+from gui.pictures.picture import Picture, choice
 from gui.pictures.selection import Selection
 from gui.pictures.table import Table
 from gui.pictures.texts import capital, nothing_there, too_many_text
@@ -30,21 +28,24 @@ __all__ = ["MagnitudePicture"]
 _RELATIVE, _ABSOLUTE = range(2)
 _FAINT = 60
 
-_MOST_DISCS = 400
-"""With more of them only layers that no line reaches are marked."""
+_MOST_LINES = 12
+"""Of more sub-models only those that stray, and the one that is selected, have lines of their own."""
 
 _MOST_NAMED = 4
 """Straying sub-models whose lines are named."""
+
+_FEWEST_COMPARED = 3
+"""Sub-models; of fewer it cannot be told which one strays."""
 
 Floats = NDArray[np.float64]
 
 
 class MagnitudePicture(Picture):
-    """A line of norms for each sub-model; beside it the histogram of |τ| of what is selected.
+    """The norms of the sub-models, layer by layer; beside them the histogram of |τ| of what is selected.
 
     Attributes:
         norm_field: beside the norm of the base, or by itself.
-        plot: the norms. lines: one for each sub-model. names: of those that stray.
+        plot: the norms.
         histogram_plot: the histogram.
     """
 
@@ -56,14 +57,10 @@ class MagnitudePicture(Picture):
         self.norm_field = choice("Which norm is shown", ["‖τ‖ / ‖base‖", "‖τ‖"])
         self.controls.addWidget(self.norm_field)
         self.norm_field.activated.connect(self._on_norm_chosen)
-        self.lines: list[pg.PlotCurveItem] = []
-        self.names: list[pg.TextItem] = []
 
     def build(self) -> None:
-        self.plot = ColumnsPlot("Norms of the task vectors by layer", "Layer", "norm of τ")
+        self.plot = NormsPlot()
         self.histogram_plot = HistogramPlot()
-        self._discs = Discs(5)
-        self.plot.addItem(self._discs, ignoreBounds=True)
         self._legend = Legend()
         splitter = QSplitter(Qt.Orientation.Horizontal)
         splitter.setChildrenCollapsible(False)
@@ -93,10 +90,7 @@ class MagnitudePicture(Picture):
         self._draw_norms(findings)
         colours = [self._colour(number) for number in range(len(findings.models))]
         self.histogram_plot.show_histogram(part.details, colours)
-        of = "" if kind is None else f" of {findings.grid.kinds[kind]}"
-        self.explanation.setText(
-            f"Left: size of the task vectors{of}, by layer. Right: sizes of deltas, {part.place}."
-        )
+        self.explanation.setText(self._explanation(findings, part))
         self._legend.show_models(findings.models, _strays(findings.part(None, kind)))
         self._on_pointed(None)
 
@@ -150,6 +144,16 @@ class MagnitudePicture(Picture):
 
     # -- inside
 
+    def _explanation(self, findings: Findings, part: Part) -> str:
+        kind = self.selection.value.kind
+        of = "" if kind is None else f" of {findings.grid.kinds[kind]}"
+        marks = ["box: middle half", "dash: median"] if len(self.plot.medians) else []
+        if self.plot.bottom > 0:
+            marks.append(f"from {self.plot.bottom:.2g} on, not from 0")
+        how = f" ({', '.join(marks)})" if marks else ""
+        text = f"Left: size of the task vectors{of}, by layer{how}"
+        return f"{text}. Right: sizes of deltas, {part.place}."
+
     def _norms(self, part: Part) -> Floats | None:
         if part.details is None:
             return None
@@ -168,56 +172,19 @@ class MagnitudePicture(Picture):
         self.plot.show_columns([column.label for column in columns], [column.stack for column in columns])
         relative = self.norm_field.currentIndex() == _RELATIVE
         self.plot.setLabel("left", "norm of τ, % of the base" if relative else "norm of τ")
-        self._draw_lines(norms)
-        self._name_strays(findings, norms)
-        known = norms[np.isfinite(norms)]
-        self.plot.fit(1.08 * float(known.max()) if known.size and known.max() > 0 else 1.0)
+        models, kind = findings.models, self.selection.value.kind
+        strays = _strays(findings.part(None, kind))
+        for part in parts:
+            strays |= _strays(part)
+        apart = set(range(len(models))) if len(models) <= _MOST_LINES else set(strays)
+        if self.selection.value.model is not None:
+            apart.add(self.selection.value.model)
+        named = {number: f"{models[number]} strays" for number in sorted(strays)[:_MOST_NAMED]}
+        self.plot.show_norms(norms, [self._colour(at) for at in range(len(models))], apart, named)
         self.plot.select(self.selection.value.column)
 
-    def _draw_lines(self, norms: Floats) -> None:
-        """A line for each sub-model, and discs where there is room for them or no line. [C, K]"""
-        while len(self.lines) > norms.shape[1]:
-            self.plot.removeItem(self.lines.pop())
-        while len(self.lines) < norms.shape[1]:
-            self.lines.append(pg.PlotCurveItem(antialias=True))
-            self.plot.addItem(self.lines[-1], ignoreBounds=True)
-        points, colours = [], []
-        for number, line in enumerate(self.lines):
-            colour = self._colour(number)
-            values = norms[:, number]
-            joined = self.plot.joined(values)
-            line.setPen(pg.mkPen(colour, width=1))
-            line.setData(np.arange(len(values)), values, connect=joined)
-            alone = np.isfinite(values)
-            if norms.size > _MOST_DISCS:
-                alone &= ~(joined | np.append(False, joined[:-1]))
-            points += [(at, float(values[at])) for at in np.flatnonzero(alone).tolist()]
-            colours += [colour] * int(alone.sum())
-        self._discs.show_discs(points, colours)
-
-    def _name_strays(self, findings: Findings, norms: Floats) -> None:
-        """Write the name of a sub-model that strays to where its line is furthest from the others."""
-        for name in self.names:
-            self.plot.removeItem(name)
-        self.names = []
-        strays = _strays(findings.part(None, self.selection.value.kind))
-        for number in sorted(strays)[:_MOST_NAMED]:
-            away = np.abs(norms[:, number] - np.nanmedian(np.nan_to_num(norms), axis=1))
-            if not np.isfinite(away).any():
-                continue
-            at = int(np.nanargmax(away))
-            left = at < len(norms) / 2
-            name = pg.TextItem(
-                f"{one_line(findings.models[number])} strays",
-                color=self.palette().color(QPalette.ColorRole.Text),
-                anchor=(-0.05 if left else 1.05, 0.5),
-            )
-            name.setPos(at, norms[at, number])
-            self.plot.addItem(name, ignoreBounds=True)
-            self.names.append(name)
-
     def _colour(self, number: int) -> QColor:
-        colour = model_colour(number)
+        colour = model_colour(number, self.palette())
         if self.selection.value.model not in (None, number):
             colour.setAlpha(_FAINT)
         return colour
@@ -291,7 +258,11 @@ def _text_of(models: Sequence[str], part: Part, model: int | None) -> str:
     if not np.isfinite(relative).any():
         return f"{place}: the norm of the base is zero"
     low, high = _share_text(float(np.nanmin(relative))), _share_text(float(np.nanmax(relative)))
-    return f"{place}: ‖τ‖ / ‖base‖ from {low} to {high}{_strays_text(models, part)}"
+    strays = _strays_text(models, part)
+    if not strays and len(models) >= _FEWEST_COMPARED:
+        strays = ". None strays: no sub-model outweighs the others in a merge"
+    norms = f"{low} in each sub-model" if low == high else f"from {low} to {high}"
+    return f"{place}: ‖τ‖ / ‖base‖ {norms}{strays}"
 
 
 def _share_text(value: float) -> str:

@@ -6,6 +6,7 @@ are slow where there are hundreds.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import pyqtgraph as pg
@@ -58,7 +59,7 @@ class Discs(_Marks):
     def __init__(self, size: float) -> None:
         """`size` is the diameter, in pixels."""
         super().__init__()
-        self._radius = size / 2
+        self._size, self._room = size, math.inf
         self._brushes: Sequence[QBrush] = ()
         self._pen = QPen(Qt.PenStyle.NoPen)
 
@@ -77,6 +78,11 @@ class Discs(_Marks):
         self._pen = QPen(Qt.PenStyle.NoPen) if edge is None else QPen(edge)
         self.update()
 
+    def fit(self, room: float) -> None:
+        """Be no larger than `room`, in pixels."""
+        self._room = room
+        self.update()
+
     @property
     def points(self) -> list[tuple[float, float]]:
         return list(self._points)
@@ -84,7 +90,8 @@ class Discs(_Marks):
     def draw(self, painter: QPainter, number: int) -> None:
         painter.setPen(self._pen)
         painter.setBrush(self._brushes[number])
-        painter.drawEllipse(QPointF(0, 0), self._radius, self._radius)
+        radius = min(self._size, self._room) / 2
+        painter.drawEllipse(QPointF(0, 0), radius, radius)
 
 
 class CellTexts(_Marks):

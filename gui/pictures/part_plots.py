@@ -1,4 +1,4 @@
-"""One plot at a time of what is known of some cells together."""
+"""Plots of what is known of some cells together: all of them, or one at a time where there is little room."""
 
 from __future__ import annotations
 
@@ -7,18 +7,19 @@ from collections.abc import Sequence
 import numpy as np
 import pyqtgraph as pg
 from PySide6.QtCore import Signal, Slot
-from PySide6.QtWidgets import QStackedWidget, QWidget
+from PySide6.QtGui import QResizeEvent
+from PySide6.QtWidgets import QGridLayout, QWidget
 
 from core.deltas.findings import Part
 from core.units import share_text
+from gui.pictures.agreement_scale import likeness_scale
 from gui.pictures.columns_plot import ColumnsPlot
 from gui.pictures.draws_plot import DrawsPlot, text_of_draw
 from gui.pictures.heat_map import HeatMap, without_diagonal
 from gui.pictures.histogram_plot import HistogramPlot
 from gui.pictures.plot import Plot
-from gui.pictures.scales import cosine_scale
 from gui.pictures.texts import pair_text
-from gui.widgets.theme import accent_of, model_colour
+from gui.widgets.theme import GRID, accent_of, model_colour
 
 __all__ = ["PART_PLOTS", "PartPlots"]
 
@@ -26,9 +27,14 @@ PART_PLOTS = ("Changed by m of K", "Left by n", "Sizes of deltas", "Cosines")
 
 _FAINT = 60
 
+_ROOM_OF_FOUR = {4: (124 * GRID, 12 * GRID), 2: (60 * GRID, 52 * GRID)}
+"""The least width and height in which all four are shown, by the number of them in a row."""
 
-class PartPlots(QStackedWidget):
-    """The overlap, the curve over n, the histogram or the cosines of a Part; `setCurrentIndex` chooses.
+
+class PartPlots(QWidget):
+    """The overlap, the curve over n, the histogram and the cosines of a Part, as many as there is room for.
+
+    Where only one has room, `setCurrentIndex` chooses it.
 
     Attributes:
         overlap: changed by m of K. draws: left by n. sizes: the histogram of |τ|. pairs: the cosines.
@@ -36,17 +42,23 @@ class PartPlots(QStackedWidget):
     Signals:
         told(str): what is pointed at, in words; "" for nothing.
         cleared(): Escape was pressed in one of them.
+        all_shown(bool): there is room for all of them now, or for one.
     """
 
     told = Signal(str)
     cleared = Signal()
+    all_shown = Signal(bool)
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._part: Part | None = None
         self._models: Sequence[str] = ()
         self._model: int | None = None
-        self.overlap = ColumnsPlot("Share of parameters by how many changed them", "Changed by m of K", "%")
+        self._current = 0
+        self._in_a_row = 0
+        self.overlap = ColumnsPlot(
+            "Share of parameters by how many changed them", "Changed by m of K", "% of the parameters"
+        )
         self._bars = pg.BarGraphItem(x=[], height=[], width=0.8)
         self.overlap.addItem(self._bars)
         self.draws = DrawsPlot()
@@ -58,11 +70,13 @@ class PartPlots(QStackedWidget):
             (self.sizes, self._size_text),
             (self.pairs, self._pair_text),
         ):
-            self.addWidget(plot)
             plot.pointed.connect(lambda thing, words=words: self._tell(thing, words))
             plot.chosen.connect(lambda thing, words=words: self._tell(thing, words))
             plot.cleared.connect(self._on_cleared)
-        self.currentChanged.connect(self._show_current)
+        self._grid = QGridLayout(self)
+        self._grid.setContentsMargins(0, 0, 0, 0)
+        self._grid.setSpacing(GRID)
+        self._place()
 
     @property
     def plots(self) -> tuple[Plot, ...]:
@@ -79,6 +93,19 @@ class PartPlots(QStackedWidget):
         self._part, self._models, self._model = part, models, model
         self._show_current()
 
+    @property
+    def shows_all(self) -> bool:
+        return self._in_a_row > 0
+
+    def currentIndex(self) -> int:
+        """Which one is shown where there is room for one only."""
+        return self._current
+
+    @Slot(int)
+    def setCurrentIndex(self, index: int) -> None:
+        self._current = index
+        self._place()
+
     def reset_view(self) -> None:
         for plot in self.plots:
             plot.reset_view()
@@ -88,13 +115,36 @@ class PartPlots(QStackedWidget):
             plot.recolour()
         self._bars.setOpts(brush=accent_of(self.palette()), pen=None)
 
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        fitting = (
+            in_a_row
+            for in_a_row, (width, height) in _ROOM_OF_FOUR.items()
+            if self.width() >= width and self.height() >= height
+        )
+        in_a_row = next(fitting, 0)
+        if in_a_row != self._in_a_row:
+            self._in_a_row = in_a_row
+            self._place()
+            self.all_shown.emit(self.shows_all)
+
     # -- inside
 
-    @Slot()
+    def _place(self) -> None:
+        """Show as many as there is room for."""
+        for number, plot in enumerate(self.plots):
+            self._grid.addWidget(plot, *divmod(number, self._in_a_row or 1))
+            plot.setVisible(self.shows_all or number == self._current)
+        self._show_current()
+
     def _show_current(self) -> None:
+        """Draw what can be seen."""
         shows = (self._show_overlap, self._show_draws, self._show_sizes, self._show_pairs)
-        if self._part is not None:
-            shows[self.currentIndex()](self._part)
+        if self._part is None:
+            return
+        for number, show in enumerate(shows):
+            if self.shows_all or number == self._current:
+                show(self._part)
 
     def _show_overlap(self, part: Part) -> None:
         if part.counts is None:
@@ -103,7 +153,7 @@ class PartPlots(QStackedWidget):
         shares = np.nan_to_num(100 * part.counts.changed_by.value)
         self.overlap.show_columns([str(m) for m in range(len(shares))])
         self._bars.setOpts(x=np.arange(len(shares)), height=shares)
-        self.overlap.fit(max(1.0, 1.1 * float(shares.max())))
+        self.overlap.fit(min(100.0, max(1.0, 1.1 * float(shares.max()))))
 
     def _show_draws(self, part: Part) -> None:
         nothing = np.zeros(0)
@@ -113,7 +163,7 @@ class PartPlots(QStackedWidget):
         )
 
     def _show_sizes(self, part: Part) -> None:
-        colours = [model_colour(number) for number in range(len(self._models))]
+        colours = [model_colour(number, self.palette()) for number in range(len(self._models))]
         for number, colour in enumerate(colours):
             if self._model not in (None, number):
                 colour.setAlpha(_FAINT)
@@ -125,8 +175,8 @@ class PartPlots(QStackedWidget):
         if part.details is not None:
             cosines = without_diagonal(part.details.cosine.value)
         numbers = [str(number + 1) for number in range(models)]
-        colours = [model_colour(number) for number in range(models)]
-        self.pairs.show_cells(cosines, numbers, numbers, cosine_scale(cosines), discs=colours)
+        colours = [model_colour(number, self.palette()) for number in range(models)]
+        self.pairs.show_cells(cosines, numbers, numbers, likeness_scale(cosines), write=True, discs=colours)
         self.pairs.select(None, self._model)
 
     def _tell(self, thing: object, words: object) -> None:

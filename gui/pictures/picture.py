@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence, Set
+from collections.abc import Sequence
 
 from PySide6.QtCore import QEvent, Qt
-from PySide6.QtGui import QPalette, QRegion, QShowEvent
+from PySide6.QtGui import QPalette, QRegion, QResizeEvent, QShowEvent
 from PySide6.QtWidgets import (
     QComboBox,
     QHBoxLayout,
@@ -17,19 +17,17 @@ from PySide6.QtWidgets import (
 )
 
 from core.deltas.findings import Findings
-from core.text import one_line
+from gui.pictures.legend import Legend
 from gui.pictures.plot import Plot
 from gui.pictures.selection import Selection
 from gui.pictures.shown import Shown
 from gui.pictures.table import Table
+from gui.pictures.wrapped import WrappedLabel
 from gui.widgets.fields import defer_to_window
-from gui.widgets.plain import PlainLabel
-from gui.widgets.theme import GRID, heading, model_colour, secondary
+from gui.widgets.plain import PlainLabel, tool_tip
+from gui.widgets.theme import GRID, heading, secondary
 
-__all__ = ["Legend", "Picture", "choice"]
-
-_MOST_IN_LEGEND = 60
-_MOST_ON_SCREEN = 10
+__all__ = ["Picture", "choice"]
 
 
 class Picture(QWidget):
@@ -45,7 +43,7 @@ class Picture(QWidget):
         controls: the layout to the right of the heading.
         body: where the plots are.
         built: whether they were made.
-        read_out: the line below them, for what is pointed at or selected.
+        read_out: the words below them, for what is pointed at or selected.
     """
 
     file_name = ""
@@ -60,31 +58,35 @@ class Picture(QWidget):
         self.setBackgroundRole(QPalette.ColorRole.Base)
         self.setAccessibleName(self.title)
         self._heading = heading(self.title)
+        self._heading.setMinimumWidth(8 * GRID)
         self._controls = QWidget()
         self.controls = QHBoxLayout(self._controls)
         self.controls.setContentsMargins(0, 0, 0, 0)
         self.controls.setSpacing(GRID)
-        self.explanation = _line("")
+        self.explanation = WrappedLabel()
+        self.explanation.setAlignment(Qt.AlignmentFlag.AlignTop)
+        self.explanation.set_growing(True)
         secondary(self.explanation)
-        self.body = QWidget()
+        self.body = _Body()
         self._sentence = _line("")
         self._sentence.setAlignment(Qt.AlignmentFlag.AlignCenter)
         secondary(self._sentence)
         self._stack = QStackedLayout()
         self._stack.addWidget(self.body)
         self._stack.addWidget(self._sentence)
-        self.read_out = _line(" ")
+        self.read_out = WrappedLabel()
+        self.read_out.setAlignment(Qt.AlignmentFlag.AlignTop)
         self._source = _line("")
         secondary(self._source)
         self._source.hide()
-        top = QHBoxLayout()
-        top.setSpacing(GRID)
-        top.addWidget(self._heading, 1)
-        top.addWidget(self._controls)
+        self._top = QHBoxLayout()
+        self._top.setSpacing(GRID)
+        self._top.addWidget(self._heading, 1)
+        self._top.addWidget(self._controls)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(2 * GRID, GRID, 2 * GRID, GRID)
         layout.setSpacing(GRID // 2)
-        layout.addLayout(top)
+        layout.addLayout(self._top)
         layout.addWidget(self.explanation)
         layout.addLayout(self._stack, 1)
         layout.addWidget(self.read_out)
@@ -123,7 +125,11 @@ class Picture(QWidget):
         """Show something else, at once or as soon as the picture can be seen."""
         before, self.shown = self.shown, shown
         self._source.setText(self.source)
-        if shown.findings is None or shown.findings is not before.findings:
+        if (
+            shown.findings is None
+            or shown.findings is not before.findings
+            or shown.activity != before.activity
+        ):
             self.refresh()
 
     def refresh(self) -> None:
@@ -158,6 +164,8 @@ class Picture(QWidget):
         """Leave out what only makes sense on a screen, and put in what only does on paper."""
         self._controls.setVisible(not printing)
         self._source.setVisible(printing and bool(self._source.text()))
+        for label in (self.explanation, self.read_out):
+            label.show_whole(printing)
         for part in self.findChildren(Legend):
             part.set_printing(printing)
         for plot in self.findChildren(Plot):
@@ -189,14 +197,26 @@ class Picture(QWidget):
         for widget in below:
             column.addWidget(widget)
 
+    @property
+    def controls_below(self) -> bool:
+        """Whether the heading has no room beside the controls."""
+        margins = 4 * GRID + self._top.spacing()
+        return self._heading.sizeHint().width() + self._controls.sizeHint().width() + margins > self.width()
+
+    def _place_controls(self) -> None:
+        """Below the heading, or beside it where both have room."""
+        directions = QHBoxLayout.Direction
+        self._top.setDirection(directions.TopToBottom if self.controls_below else directions.LeftToRight)
+
     def read(self, text: str) -> None:
         """Say what is pointed at or selected, also to those who do not see it."""
-        self.read_out.setText(text or " ")
+        self.read_out.setText(text)
         self.setAccessibleDescription(text)
 
     def set_title(self, title: str) -> None:
         """Another heading."""
         self._heading.setText(title)
+        self._heading.setToolTip(tool_tip(title))
         self.setAccessibleName(title)
 
     def say(self, text: str) -> None:
@@ -208,6 +228,10 @@ class Picture(QWidget):
         if text:
             self.explanation.setText("")
             self.read("")
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        self._place_controls()
 
     def showEvent(self, event: QShowEvent) -> None:
         super().showEvent(event)
@@ -237,39 +261,13 @@ def choice(name: str, texts: Sequence[str]) -> QComboBox:
     return field
 
 
-class Legend(QLabel):
-    """The sub-models with their colours. Many of them take their room only on paper: the list of models has
-    the same colours."""
+class _Body(QWidget):
+    """Where the plots are, with legends that come and go with the room for them."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self._many = False
-        self.setTextFormat(Qt.TextFormat.RichText)
-        self.setWordWrap(True)
-        secondary(self)
-
-    def show_models(self, models: Sequence[str], marked: Set[int] = frozenset()) -> None:
-        """Name `models`; those that are `marked` stand out."""
-        shown = []
-        for number, name in enumerate(models[:_MOST_IN_LEGEND]):
-            text = f"<b>{_escaped(name)}&nbsp;!</b>" if number in marked else _escaped(name)
-            shown.append(f'<span style="color:{model_colour(number).name()}">■</span>&nbsp;{text}')
-        if len(models) > _MOST_IN_LEGEND:
-            shown.append(f"and {len(models) - _MOST_IN_LEGEND} more")
-        self.setText("&ensp; ".join(shown))
-        self._many = len(models) > _MOST_ON_SCREEN
-        self.set_printing(False)
-
-    def set_printing(self, printing: bool) -> None:
-        self.setVisible(printing or not self._many)
-
-
-def _escaped(name: str) -> str:
-    """For rich text, on one line."""
-    name = one_line(name)
-    for plain, entity in (("&", "&amp;"), ("<", "&lt;"), (" ", "&nbsp;"), ("-", "&#8209;")):
-        name = name.replace(plain, entity)
-    return name
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        for legend in self.findChildren(Legend):
+            legend.fit()
 
 
 def _line(text: str) -> QLabel:

@@ -64,7 +64,7 @@ class Plot(pg.PlotWidget):
         self.setAcceptDrops(False)
         self.setContextMenuPolicy(Qt.ContextMenuPolicy.NoContextMenu)  # the picture has one
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
-        self.setMinimumHeight(10 * GRID)
+        self.setMinimumHeight(8 * GRID)
         # Room for the upper half of the topmost label, and below the axis.
         item.layout.setContentsMargins(0, GRID, GRID, GRID // 2)
         self.setLabel("bottom", x_label)

@@ -12,16 +12,19 @@ from PySide6.QtWidgets import QWidget
 
 from core.units import share_text
 from gui.pictures.columns_plot import ColumnsPlot
+from gui.pictures.legend import Legend
 from gui.pictures.marks import Discs
-from gui.pictures.picture import Legend, Picture
+from gui.pictures.picture import Picture
 from gui.pictures.selection import Selection
 from gui.pictures.table import Table
-from gui.pictures.texts import base_text, capital, merged_text, nothing_there
+from gui.pictures.texts import base_text, capital, drawing_method, merged_text, nothing_there
 from gui.widgets.theme import model_colour
 
 __all__ = ["ProvenancePicture"]
 
 _MOST_WITH_GAPS = 40
+
+_MERGING = "The merge is running. The bars fill in as soon as it has finished the first tensors."
 
 _FAINT = 70
 """Of 255: how much of the colour of sub-models that are not selected is left."""
@@ -40,7 +43,7 @@ class ProvenancePicture(Picture):
     def __init__(self, selection: Selection, parent: QWidget | None = None) -> None:
         super().__init__(selection, parent)
         self._left_share = np.zeros(0)
-        self._before = "Nothing has been merged yet."
+        self._before, self._draws = "Nothing has been merged yet.", True
         self._bars: list[pg.BarGraphItem] = []
 
     def build(self) -> None:
@@ -61,16 +64,17 @@ class ProvenancePicture(Picture):
         if not draws:
             sentence = (
                 f"“{title}” draws nothing: every parameter of the result is computed from all models, "
-                "and taken from none of them."
+                f"and taken from none of them. Choose “{drawing_method()}” to see shares here."
             )
         if sentence != self._before:
-            self._before = sentence
+            self._before, self._draws = sentence, draws
             self.refresh()
 
     def draw(self) -> None:
         findings = self.findings
         if findings is None or not findings.merged:
-            self.say(self._before)
+            merging = self.shown.activity == "merging" and self._draws
+            self.say(_MERGING if merging else self._before)
             return
         self.say("")
         kind, model = self.selection.value.kind, self.selection.value.model
@@ -85,7 +89,7 @@ class ProvenancePicture(Picture):
         known = np.isfinite(left)
         width = 0.86 if len(columns) <= _MOST_WITH_GAPS else 1.0
         for number in range(len(findings.models)):
-            colour = model_colour(number)
+            colour = model_colour(number, self.palette())
             if model not in (None, number):
                 colour.setAlpha(_FAINT)
             height = shares[:, number]
@@ -173,9 +177,12 @@ class ProvenancePicture(Picture):
             text += f", {share_text(float(shares[model]))} from {findings.models[model]}"
         elif len(shares) > 1:
             low, high = int(shares.argmin()), int(shares.argmax())
+            least, most = share_text(float(shares[low])), share_text(float(shares[high]))
             text += (
-                f"; the sub-models' shares are {share_text(float(shares[low]))} ({findings.models[low]}) "
-                f"to {share_text(float(shares[high]))} ({findings.models[high]})"
+                f"; each sub-model has a share of {least}"
+                if least == most
+                else f"; the sub-models' shares are {least} ({findings.models[low]}) "
+                f"to {most} ({findings.models[high]})"
             )
         self.read(text + so_far)
 

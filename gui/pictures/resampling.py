@@ -18,11 +18,13 @@ from gui.pictures.picture import Picture, choice
 from gui.pictures.scales import difference_scale, share_scale
 from gui.pictures.selection import Selection
 from gui.pictures.table import Table
-from gui.pictures.texts import capital, merged_text, nothing_there
+from gui.pictures.texts import capital, drawing_method, merged_text, nothing_there
 
 __all__ = ["ResamplingPicture"]
 
 _CURVE, _LAYERS, _DIFFERENCE = range(3)
+
+_NOT_YET = "The curve is there as soon as the models were looked at."
 
 Floats = NDArray[np.float64]
 
@@ -47,6 +49,7 @@ class ResamplingPicture(Picture):
     def __init__(self, selection: Selection, parent: QWidget | None = None) -> None:
         super().__init__(selection, parent)
         self._n: int | None = None
+        self._without = ""
         self._flat: int | None = None
         self._at: int | None = None
         self.view_field = choice("How it is shown", ["Curve", "By layer", "Counted − expected"])
@@ -76,6 +79,13 @@ class ResamplingPicture(Picture):
         self.layers_plot.chosen.connect(self._on_chosen)
         self.layers_plot.cleared.connect(self._on_cleared)
 
+    def set_method(self, title: str, *, draws: bool) -> None:
+        """The method of the recipe; of one that does not draw again the curve says nothing."""
+        without = "" if draws else f" “{title}” draws nothing: this is what “{drawing_method()}” would do."
+        if without != self._without:
+            self._without = without
+            self.refresh()
+
     def set_resamples(self, n: int | None, *, fixed: bool = False) -> None:
         """Mark the recipe's n; None where it has none, or several. `fixed` where it cannot be changed now."""
         self.use_button.setEnabled(not fixed)
@@ -88,11 +98,11 @@ class ResamplingPicture(Picture):
         part = self._part
         self._flat = None
         if findings is None or part is None:
-            self.say("The curve is there as soon as the models were looked at.")
+            self.say(_NOT_YET)
         elif not part.tensors:
             self.say(nothing_there(part))
         elif part.predicted is None and part.drawn is None:
-            self.say("The curve is there as soon as the models were looked at.")
+            self.say(_NOT_YET)
         elif self.view_field.currentIndex() == _CURVE:
             self.say("")
             self._views.setCurrentWidget(self.plot)
@@ -181,7 +191,7 @@ class ResamplingPicture(Picture):
         )
         more = " Line: all modules." if beside else ""
         self.explanation.setText(
-            f"Share of parameters left on a zero delta{place}. Rings: expected.{dots}{more}"
+            f"Share of parameters left on a zero delta{place}. Rings: expected.{dots}{more}{self._without}"
         )
         self.read(self._advice(part))
 
@@ -212,7 +222,7 @@ class ResamplingPicture(Picture):
         at = share_text(float(left[flat]))
         return (
             f"{first} with n = 0, {at} with n = {flat}, {last} with n = 20. "
-            f"From n = {flat} on, each resample moves less than 0.5 % of the parameters."
+            f"From n = {flat} on, each resample moves less than 0.5 %."
         )
 
     @Slot(object)
@@ -246,7 +256,7 @@ class ResamplingPicture(Picture):
         for column, curve in enumerate(curves):
             values[column, : len(curve)] = 100 * curve
         label = "percentage points" if difference else "% left on a zero delta"
-        scale = difference_scale(values, label) if difference else share_scale(values, label)
+        scale = difference_scale(values, label) if difference else share_scale(values, label, falling=True)
         labels = [column.label for column in findings.grid.columns]
         self.layers_plot.show_cells(values, labels, [f"n = {n}" for n in range(draws)], scale)
         if difference and not np.isfinite(values).any():
@@ -261,6 +271,8 @@ class ResamplingPicture(Picture):
     def _show_place(self) -> None:
         """Frame the cell that was gone to, or the column that is selected, and read it out."""
         column = self.selection.value.column
+        if column is None:
+            self._at = None
         self.layers_plot.select(column, self._at)
         self._on_pointed(None)
 
@@ -293,7 +305,7 @@ def _explanation(difference: bool, merge: MergeName | None, of: str) -> str:
             "than the overlap of the sub-models predicts."
         )
     how = f"counted by the merge with {merge}" if merge is not None else "expected"
-    return f"Share of parameters{of} left on a zero delta, layer by layer, {how}."
+    return f"Share of parameters{of} left on a zero delta, layer by layer, {how}. Bright: few."
 
 
 def _curve_of(part: Part, counted: bool) -> Floats:

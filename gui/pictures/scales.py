@@ -1,4 +1,7 @@
-"""Colours and round numbers of the scales beside the maps."""
+"""Colours and round numbers of the scales beside the maps.
+
+Bright means changed, and much: on a light ground as on a dark one.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,10 @@ import pyqtgraph as pg
 from numpy.typing import NDArray
 from PySide6.QtGui import QColor, QPalette
 
+from core.units import share_text
+from gui.widgets.contrast import contrast, luminance
 from gui.widgets.theme import is_dark
+from gui.words import signed_text
 
 __all__ = ["Scale", "cosine_scale", "difference_scale", "share_scale", "ticks_between"]
 
@@ -21,6 +27,10 @@ Floats = NDArray[np.float64]
 _STEPS = (1, 2, 2.5, 5, 10)
 _BLUE, _ORANGE = "#0072B2", "#D55E00"
 """Okabe and Ito's: told apart by everybody."""
+
+_LEAST_CONTRAST, _MOST_CONTRAST = 1.4, 9.0
+"""Of cells with a ground: what is there can be told from what is not, and what is dark on a light ground,
+where little has changed, is no louder than the rest."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +42,7 @@ class Scale:
         colours: "viridis" or "cividis" for amounts, "difference" for what may be negative.
         label: what the values are.
         ticks: (value, text)
+        falling: whether what is low is bright: a share of what did not change.
     """
 
     low: float
@@ -39,19 +50,34 @@ class Scale:
     colours: str
     label: str
     ticks: Sequence[tuple[float, str]]
+    falling: bool = False
 
     def colour_map(self, palette: QPalette) -> pg.ColorMap:
-        """Evenly graded for the eye, and told apart by the colour-blind."""
+        """Evenly graded for the eye, told apart by the colour-blind, and nowhere the colour of the ground."""
         if self.colours == "difference":
             return _difference_map(is_dark(palette))
-        return pg.colormap.get(self.colours)
+        return _graded_map(self.colours, palette.color(QPalette.ColorRole.Base).name(), self.falling)
+
+    def text_of(self, value: float) -> str:
+        """A value as it is written into a cell: without the unit, which the label names."""
+        if self.colours == "difference":
+            return signed_text(value, 2)
+        return share_text(value / 100).removesuffix(" %")
 
 
-def share_scale(percent: Floats, label: str, colours: str = "viridis", *, least: float = 0.0) -> Scale:
-    """From and to round numbers around `percent`; between 0 and 100, and at least `least` apart."""
+def share_scale(
+    percent: Floats, label: str, colours: str = "viridis", *, least: float = 10.0, falling: bool = False
+) -> Scale:
+    """From and to round numbers around `percent`; between 0 and 100.
+
+    Args:
+        percent: NaN for nothing.
+        label, colours, falling: see Scale.
+        least: percentage points between the ends: smaller differences look small.
+    """
     known = percent[np.isfinite(percent)]
     if not known.size:
-        return _scale(0, 100, colours, label)
+        return _scale(0, 100, colours, label, falling)
     low, high = float(known.min()), float(known.max())
     if high - low < least:  # as much to either side, between 0 and 100
         low = min(max((low + high - least) / 2, 0.0), 100.0 - least)
@@ -59,10 +85,10 @@ def share_scale(percent: Floats, label: str, colours: str = "viridis", *, least:
     step = _step(max(high - low, min(1.0, high) or 1.0), 4)
     low = max(0.0, step * math.floor(low / step + 1e-9))
     high = min(100.0, max(step * math.ceil(high / step - 1e-9), low + step))
-    return _scale(low if low < high else high - step, high, colours, label)
+    return _scale(low if low < high else high - step, high, colours, label, falling)
 
 
-def difference_scale(values: Floats, label: str, *, least: float = 1.0) -> Scale:
+def difference_scale(values: Floats, label: str, *, least: float = 5.0) -> Scale:
     """As far to one side of zero as to the other, and at least to `least`: small differences stay pale."""
     known = np.abs(values[np.isfinite(values)])
     most = max(float(known.max()) if known.size else 0.0, least)
@@ -91,8 +117,8 @@ def ticks_between(low: float, high: float) -> list[tuple[float, str]]:
     ]
 
 
-def _scale(low: float, high: float, colours: str, label: str) -> Scale:
-    return Scale(low, high, colours, label, ticks_between(low, high))
+def _scale(low: float, high: float, colours: str, label: str, falling: bool = False) -> Scale:
+    return Scale(low, high, colours, label, ticks_between(low, high), falling)
 
 
 def _step(span: float, parts: int) -> float:
@@ -102,9 +128,20 @@ def _step(span: float, parts: int) -> float:
 
 
 @cache
+def _graded_map(name: str, ground: str, falling: bool) -> pg.ColorMap:
+    """pyqtgraph's map of this name, without what stands out too little from `ground`, or too much."""
+    whole, behind = pg.colormap.get(name), QColor(ground)
+    places = np.linspace(0, 1, 256)
+    stand_out = np.array([contrast(colour, behind) for colour in whole.map(places, mode="qcolor")])
+    most = np.inf if luminance(behind) < 0.18 else _MOST_CONTRAST
+    colours = whole.map(places[(stand_out >= _LEAST_CONTRAST) & (stand_out <= most)], mode="byte")
+    return pg.ColorMap(None, colours[::-1] if falling else colours)
+
+
+@cache
 def _difference_map(dark: bool) -> pg.ColorMap:
-    """Blue below zero, orange above, and the ground between them."""
-    middle = QColor("#2F353D" if dark else "#F1F2F4")
+    """Blue below zero, orange above, and between them nearly the ground."""
+    middle = QColor("#3F464F" if dark else "#D3D7DC")
     low, high = QColor(_BLUE), QColor(_ORANGE)
     if dark:
         low, high = low.lighter(135), high.lighter(115)

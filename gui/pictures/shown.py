@@ -7,10 +7,13 @@ from typing import Literal
 
 from core import Progress
 from core.deltas.findings import Findings, MergeName
+from core.text import one_line
 from core.units import duration_text, share_text
 from gui.failure import Failure
 
 __all__ = ["Activity", "Shown"]
+
+_MOST_NAMED = 3
 
 Activity = Literal["", "looking", "measuring", "merging"]
 """What goes on: nothing, a first look, measuring everything, or the merge that counts."""
@@ -28,6 +31,7 @@ class Shown:
         progress: how far measuring everything is, as far as it is known.
         failure: why looking at the models failed; None where it did not.
         can_measure: whether nothing is in the way of measuring everything.
+        left_out: the names of sub-models that do not fit, which the numbers say nothing of.
     """
 
     findings: Findings | None = None
@@ -35,6 +39,7 @@ class Shown:
     progress: Progress | None = None
     failure: Failure | None = None
     can_measure: bool = False
+    left_out: tuple[str, ...] = ()
 
     @property
     def merge(self) -> MergeName | None:
@@ -52,6 +57,14 @@ class Shown:
 
     @property
     def source(self) -> str:
+        """Where the numbers come from, and of whom they say nothing, in one sentence; "" for none."""
+        told = self._told
+        if not told or not self.left_out:
+            return told
+        return f"{told}; without {_listed(self.left_out)}, which {_fits(self.left_out)} not fit"
+
+    @property
+    def _told(self) -> str:
         """Where the numbers come from: one sentence; "" where there are none."""
         merge = f" counted by the merge with {self.merge}" if self.merge is not None else ""
         if self.activity == "measuring":
@@ -105,3 +118,15 @@ def _measuring_text(progress: Progress | None) -> str:
     left = progress.remaining_s
     rest = f", {duration_text(left)} left" if left is not None else ""
     return f"Measuring every parameter: {int(100 * progress.fraction)} %{rest}"
+
+
+def _listed(names: tuple[str, ...]) -> str:
+    """The first names, so that the sentence stays one."""
+    shown = [one_line(name) for name in names[:_MOST_NAMED]]
+    if len(names) > len(shown):
+        return f"{', '.join(shown)} and {len(names) - len(shown)} more"
+    return " and ".join([", ".join(shown[:-1]), shown[-1]] if len(shown) > 1 else shown)
+
+
+def _fits(names: tuple[str, ...]) -> str:
+    return "does" if len(names) == 1 else "do"

@@ -7,14 +7,14 @@ from PySide6.QtGui import QPalette
 from PySide6.QtWidgets import QHBoxLayout, QPushButton, QSizePolicy, QWidget
 
 from gui.pictures.shown import Shown
-from gui.widgets.messages import ElidedLabel
+from gui.pictures.wrapped import WrappedLabel
 from gui.widgets.theme import GRID, secondary
 
 __all__ = ["SourceLine"]
 
 
 class SourceLine(QWidget):
-    """A line of text, and a button that measures everything, or stops that.
+    """A sentence, and a button that measures everything, or stops that.
 
     Attributes:
         button: "Measure exactly" or "Stop".
@@ -32,7 +32,7 @@ class SourceLine(QWidget):
         self.setAutoFillBackground(True)
         self.setBackgroundRole(QPalette.ColorRole.Base)
         self._measuring = False
-        self._text = ElidedLabel()
+        self._text = WrappedLabel(lines=2)
         secondary(self._text)
         self.button = QPushButton()
         self.button.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
@@ -49,13 +49,13 @@ class SourceLine(QWidget):
 
     @property
     def text(self) -> str:
-        return self._text.toolTip() or self._text.text()
+        return self._text.text()
 
     def show_source(self, shown: Shown) -> None:
         """Say where the numbers of `shown` come from."""
         measuring = shown.activity == "measuring"
         self._measuring = measuring
-        self._text.set_full_text(shown.source)
+        self._text.setText(shown.source)
         self.button.setText("Stop" if measuring else "Measure exactly")
         self.button.setToolTip(
             "Leave the rest estimated"

@@ -85,7 +85,7 @@ class TensorMap(QStackedWidget):
         changed = view.share.mean(axis=0) if model is None else view.share[model]
         zero = 100 * (1 - changed.T)
         columns, rows = ([str(first) for first in firsts[:-1]] for firsts in (view.columns, view.rows))
-        self.plot.show_cells(zero, columns, rows, share_scale(zero, "% zero"))
+        self.plot.show_cells(zero, columns, rows, share_scale(zero, "% zero", falling=True))
 
     def leave(self) -> None:
         """Go nowhere any more."""

@@ -6,12 +6,14 @@ from collections.abc import Sequence
 
 from core.deltas.findings import Findings, Part
 from core.deltas.statistics import DeltaStatistics
+from core.methods import METHODS
 from core.units import share_text
 from gui.words import grouped, plural, signed_text
 
 __all__ = [
     "base_text",
     "capital",
+    "drawing_method",
     "estimate_text",
     "merged_text",
     "nothing_there",
@@ -24,6 +26,11 @@ __all__ = [
 def capital(text: str) -> str:
     """With a capital, to begin a sentence."""
     return text[:1].upper() + text[1:]
+
+
+def drawing_method() -> str:
+    """The title of a method that draws, to be named where another one does not."""
+    return next(method.title for method in METHODS.values() if method.draws is not None)
 
 
 def estimate_text(share: float, error: float, *, exact: bool) -> str:

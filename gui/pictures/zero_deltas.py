@@ -25,8 +25,8 @@ __all__ = ["ZeroDeltasPicture"]
 _MEAN, _SPREAD = range(2)
 _FIRST_MODEL = 2
 
-_LEAST_SPAN = 5.0
-"""Percentage points between the ends of the scale: smaller differences stay pale."""
+_LEAST_SPAN = 20.0
+"""Percentage points between the ends of the scale: 78 and 80 % look alike."""
 
 Cell = tuple[int, int]
 
@@ -64,8 +64,9 @@ class ZeroDeltasPicture(Picture):
         self.say("")
         self._offer_models(findings)
         percent = self._percent(findings)
-        colours = "cividis" if self._shows_spread else "viridis"
-        scale = share_scale(percent, self._unit(), colours, least=_LEAST_SPAN)
+        spread = self._shows_spread
+        colours = "cividis" if spread else "viridis"
+        scale = share_scale(percent, self._unit(), colours, least=_LEAST_SPAN, falling=not spread)
         grid = findings.grid
         self.plot.show_cells(percent, [column.label for column in grid.columns], grid.kinds, scale)
         self.plot.select(self.selection.value.column, self.selection.value.kind)
@@ -145,10 +146,10 @@ class ZeroDeltasPicture(Picture):
     def _explanation(self, findings: Findings) -> str:
         model = self.selection.value.model
         if model is not None:
-            return f"Share of zero deltas of {findings.models[model]}. Dark is where training happened."
+            return f"Share of zero deltas of {findings.models[model]}. Bright is where training changed most."
         if self._overview == _SPREAD:
             return "How far apart the sub-models with the most and the fewest zero deltas are. Bright: far."
-        return "Share of zero deltas, mean of all sub-models. Dark is where training happened."
+        return "Share of zero deltas, mean of all sub-models. Bright is where training changed most."
 
     def _offer_models(self, findings: Findings) -> None:
         field = self.show_field
@@ -157,8 +158,9 @@ class ZeroDeltasPicture(Picture):
         if offered != names:
             while field.count() > _FIRST_MODEL:
                 field.removeItem(field.count() - 1)
-            for number, name in enumerate(names):
-                field.addItem(model_chip(number), name)
+            field.addItems(names)
+        for number in range(len(names)):
+            field.setItemIcon(_FIRST_MODEL + number, model_chip(number))  # its colour depends on the theme
         model = self.selection.value.model
         field.setCurrentIndex(self._overview if model is None else _FIRST_MODEL + model)
 

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 from typing import Literal
 
 from PySide6.QtCore import Qt, QTimer, Signal, Slot
 from PySide6.QtGui import QPalette
-from PySide6.QtWidgets import QGridLayout, QHBoxLayout, QLabel, QPushButton, QToolButton, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QPushButton, QToolButton, QVBoxLayout, QWidget
 
 from core.plan.estimate import TimeEstimate
 from core.units import bytes_text, count_text, duration_text
+from gui.document.merge_setup import MergeSetup
 from gui.preflight.ledger import LedgerDialog
 from gui.preflight.problem_list import ProblemList
 from gui.preflight.report import PlanReport
+from gui.widgets.messages import ElidedLabel
 from gui.widgets.plain import PlainLabel, tool_tip
 from gui.widgets.theme import GRID, accent_button, heading, secondary
 from gui.words import grouped, plural
@@ -31,15 +34,8 @@ _Wish = Literal["merge", "resume"] | None
 _STEPS = ((9.5, 1), (57.5, 5), (295, 10), (3570, 60))
 """Seconds, and to how many of them times below that are rounded."""
 
-_FACTS = (
-    ("Reads", "All weights of the base and the sub-models that take part"),
-    ("Writes", "The result's weights"),
-    ("Time", ""),
-    ("Memory", "For buffers, at most, whatever the size of the models"),
-    ("Disk", "Free space where the output goes"),
-    ("Params", "Parameters of the result"),
-)
-"""Titles and tool tips, by columns of three."""
+_FLOW_TIP = "Weights of the base and the sub-models that take part, and of the result."
+_ROOM_TIP = "Memory for buffers, at most, whatever the size of the models; free space where the output goes."
 
 
 class PreflightPanel(QWidget):
@@ -60,6 +56,7 @@ class PreflightPanel(QWidget):
         cancel_requested(): stop the merge that runs.
         show_requested(object): go to what a Problem is about.
         resume_requested(), removal_requested(object): as those of a ProblemList.
+        free_name_requested(object), overwrite_requested(object): as those of a ProblemList.
         wish_dropped(str): why a merge that waited for a check does not begin.
     """
 
@@ -68,6 +65,8 @@ class PreflightPanel(QWidget):
     show_requested = Signal(object)
     resume_requested = Signal()
     removal_requested = Signal(object)
+    free_name_requested = Signal(object)
+    overwrite_requested = Signal(object)
     wish_dropped = Signal(str)
 
     def __init__(self, parent: QWidget | None = None) -> None:
@@ -85,8 +84,10 @@ class PreflightPanel(QWidget):
         self.ledger: LedgerDialog | None = None
         self._doing = PlainLabel()
         secondary(self._doing)
-        self._values = {title: PlainLabel(_UNKNOWN) for title, _ in _FACTS}
-        self._tensors = PlainLabel()
+        self._measured: tuple[MergeSetup, float] | None = None
+        self._flow, self._needs = (ElidedLabel(elide=Qt.TextElideMode.ElideRight) for _ in range(2))
+        self._flow.setAccessibleName("What the merge reads and writes, and how long it takes")
+        self._needs.setAccessibleName("What the merge needs, and what becomes of the tensors")
         self.ledger_button = QToolButton()
         self.ledger_button.setText("Show…")
         self.ledger_button.setAccessibleName("Show what happens to each tensor")
@@ -102,6 +103,8 @@ class PreflightPanel(QWidget):
         self.problems.show_requested.connect(self.show_requested)
         self.problems.resume_requested.connect(self.resume_requested)
         self.problems.removal_requested.connect(self.removal_requested)
+        self.problems.free_name_requested.connect(self.free_name_requested)
+        self.problems.overwrite_requested.connect(self.overwrite_requested)
         self.merge_button.clicked.connect(self.wish_merge)
         self.cancel_button.clicked.connect(self._on_cancel)
         self._update()
@@ -163,9 +166,24 @@ class PreflightPanel(QWidget):
             self.merge_button.setEnabled(True)
             if had_focus:
                 (self.cancel_button if merging else self.merge_button).setFocus()
-            if self._report is not None and self._report.left is not None:
-                self._show_problems(self._report)
+            if self._report is not None:
+                self._show_facts(self._report)
+                if self._report.left is not None:
+                    self._show_problems(self._report)
             self._update()
+
+    def set_measured(self, setup: MergeSetup, seconds: float) -> None:
+        """A merge of `setup` has taken so long; said in place of an estimate for one of the same work."""
+        self._measured = setup, seconds
+        if self._report is not None:
+            self._show_facts(self._report)
+
+    def set_room(self, *, spacing: int, headings: bool, problem_lines: int) -> None:
+        """How much room there is: pixels between the parts, whether there is any for the heading, and lines
+        of text for problems."""
+        self._heading.setVisible(headings)
+        self._lines.setSpacing(spacing)
+        self.problems.set_lines(problem_lines)
 
     def show_cancelling(self) -> None:
         """The merge that runs was told to stop."""
@@ -248,23 +266,34 @@ class PreflightPanel(QWidget):
 
     def _show_facts(self, report: PlanReport) -> None:
         known = report.plan is not None
-        texts = {
-            "Reads": bytes_text(report.bytes_to_read),
-            "Writes": bytes_text(report.bytes_to_write),
-            "Time": about_text(report.estimate.seconds) if report.estimate is not None else _UNKNOWN,
-            "Memory": bytes_text(report.memory_bytes),
-            "Params": count_text(report.parameters),
-        }
-        for title, text in texts.items():
-            self._values[title].setText(text if known else _UNKNOWN)
+        reads = bytes_text(report.bytes_to_read) if known else _UNKNOWN
+        writes = bytes_text(report.bytes_to_write) if known else _UNKNOWN
+        memory = bytes_text(report.memory_bytes) if known else _UNKNOWN
         free = report.free_disk_bytes
-        self._values["Disk"].setText(f"{bytes_text(free)} free" if free is not None else _UNKNOWN)
-        self._values["Time"].setToolTip(_basis(report.estimate) if report.estimate is not None else "")
-        self._tensors.setText(_ledger_text(report) if known else _UNKNOWN)
+        disk = f"{bytes_text(free)} free" if free is not None else _UNKNOWN
+        flow, needs = [f"Reads {reads}", f"writes {writes}"], [f"Memory {memory}", f"disk {disk}"]
+        flow_tip, needs_tip = [_FLOW_TIP], [_ROOM_TIP]
+        if not self._merging:  # while one runs, what is left of it is said where its progress is
+            time, basis = self._time(report)
+            flow.append(time)
+            flow_tip.append(basis)
+        if known:
+            needs.append(_ledger_text(report))
+            needs_tip.append(f"The result has {count_text(report.parameters)} parameters.")
+        self._flow.set_full_text(", ".join(filter(None, flow)), " ".join(filter(None, flow_tip)))
+        self._needs.set_full_text(", ".join(needs), " ".join(needs_tip))
+
+    def _time(self, report: PlanReport) -> tuple[str, str]:
+        """How long the merge takes, and where that is known from."""
+        if self._measured is not None and _same_work(self._measured[0], report.setup):
+            return f"{duration_text(self._measured[1])} last time", "As long as the same took before."
+        if report.plan is None or report.estimate is None:
+            return "", ""
+        return about_text(report.estimate.seconds), _basis(report.estimate)
 
     def _set_dimmed(self, dimmed: bool) -> None:
         role = QPalette.ColorRole.PlaceholderText if dimmed else QPalette.ColorRole.WindowText
-        for label in (*self._values.values(), self._tensors):
+        for label in (self._flow, self._needs):
             label.setForegroundRole(role)
         self.problems.set_dimmed(dimmed)
 
@@ -275,43 +304,28 @@ class PreflightPanel(QWidget):
             QWidget.setTabOrder(before, after)
 
     def _lay_out(self) -> None:
-        top = QHBoxLayout()
-        top.addWidget(heading("Before you merge"), 1)
-        top.addWidget(self._doing)
-        facts = QGridLayout()
-        facts.setHorizontalSpacing(GRID)
-        facts.setVerticalSpacing(GRID // 2)
-        facts.setColumnMinimumWidth(2, 2 * GRID)
-        for column in (1, 4):
-            facts.setColumnStretch(column, 1)
-        for at, (title, tip) in enumerate(_FACTS):
-            self._add_fact(facts, at % 3, 3 * (at // 3), title, tip)
-        tensors = QHBoxLayout()
-        tensors.setSpacing(GRID)
-        tensors.addWidget(_title("Tensors"))
-        tensors.addWidget(self._tensors, 1)
-        tensors.addWidget(self.ledger_button)
+        flow, needs = QHBoxLayout(), QHBoxLayout()
+        flow.addWidget(self._flow, 1)
+        flow.addWidget(self._doing)
+        needs.addWidget(self._needs, 1)
+        needs.addWidget(self.ledger_button)
         buttons = QHBoxLayout()
-        buttons.setSpacing(GRID)
         buttons.addWidget(self.merge_button, 1)
         buttons.addWidget(self.cancel_button)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.setSpacing(GRID)
-        layout.addLayout(top)
-        layout.addLayout(facts)
-        layout.addLayout(tensors)
-        layout.addWidget(self.problems)
-        layout.addLayout(buttons)
-
-    def _add_fact(self, facts: QGridLayout, row: int, column: int, title: str, tip: str) -> None:
-        label, value = _title(title), self._values[title]
-        value.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
-        value.setAccessibleName(title)
-        for widget in (label, value):
-            widget.setToolTip(tip)
-        facts.addWidget(label, row, column)
-        facts.addWidget(value, row, column + 1)
+        facts = QVBoxLayout()
+        facts.setSpacing(GRID // 2)
+        facts.addLayout(flow)
+        facts.addLayout(needs)
+        self._heading = heading("Before you merge")
+        self._lines = QVBoxLayout(self)
+        self._lines.setContentsMargins(0, 0, 0, 0)
+        self._lines.setSpacing(GRID)
+        self._lines.addWidget(self._heading)
+        self._lines.addLayout(facts)
+        self._lines.addWidget(self.problems)
+        self._lines.addLayout(buttons)
+        for line in (flow, needs, buttons):
+            line.setSpacing(GRID)
 
 
 def _why_not(report: PlanReport, wished: str) -> str:
@@ -339,8 +353,14 @@ def _basis(estimate: TimeEstimate) -> str:
 
 
 def _ledger_text(report: PlanReport) -> str:
-    """ "73 merged, 1 copied"."""
-    return ", ".join(f"{grouped(count)} {action}" for action, count in report.actions.items())
+    """ "73 tensors merged, 1 copied"."""
+    (first, number), *others = report.actions.items() or [("merged", 0)]
+    return ", ".join([f"{plural(number, 'tensor')} {first}", *(f"{grouped(n)} {do}" for do, n in others)])
+
+
+def _same_work(one: MergeSetup, other: MergeSetup) -> bool:
+    """Whether merges of the two take as long: another seed and another output change nothing."""
+    return replace(one, seed=None, out="") == replace(other, seed=None, out="")
 
 
 def _numbers_text(report: PlanReport) -> str:
@@ -349,9 +369,3 @@ def _numbers_text(report: PlanReport) -> str:
         return ""
     counted = ((len(report.errors), "problem"), (len(report.warnings), "warning"))
     return ", ".join(plural(count, noun) for count, noun in counted if count)
-
-
-def _title(text: str) -> QLabel:
-    label = PlainLabel(text)
-    secondary(label)
-    return label

@@ -35,6 +35,7 @@ from core.units import bytes_text
 from gui.document.merge_setup import MergeSetup, ModelChoice, first_missing
 from gui.failure import Failure, sentence
 from gui.preflight.report import LedgerRow, PlanReport, Problem
+from gui.preflight.taken import taken_output
 from gui.words import ago_text, percent_text, weight_text
 
 __all__ = ["look_ahead", "problem_of"]
@@ -70,6 +71,21 @@ def look_ahead(setup: MergeSetup, throughput: Throughput, token: CancelToken) ->
     Raises:
         Cancelled: after `token.cancel()`.
     """
+    report = _look_ahead(setup.as_read, throughput, token)
+    return replace(report, setup=setup, errors=(*_unread(setup), *report.errors))
+
+
+def _unread(setup: MergeSetup) -> Iterator[Problem]:
+    """What was typed and cannot be taken."""
+    for name, unread in setup.unread.items():
+        yield Problem(unread.sentence, None, name, missing=not unread.text.strip())
+    names = dict(zip(setup.unread_weights, model_names(list(setup.unread_weights)), strict=True))
+    for folder, unread in setup.unread_weights.items():
+        yield Problem(f"{names[folder]}: {unread.sentence}", None, "models", folder)
+
+
+def _look_ahead(setup: MergeSetup, throughput: Throughput, token: CancelToken) -> PlanReport:
+    """The same for a set-up in which nothing is unread."""
     missing = first_missing(setup)
     base = setup.base if any(choice.folder == setup.base for choice in setup.taking_part) else None
     lacking = _left_in(setup)
@@ -102,7 +118,7 @@ def problem_of(error: MergeError, setup: MergeSetup, recipe: Recipe | None = Non
         setup: what was asked for.
         recipe: what was made of it; None where the error is from making it.
     """
-    failure = Failure.of(error)
+    failure = Failure.of_setup(error)
     target, path = _place(error, setup, recipe)
     return Problem(failure.message, failure.hint, target, path)
 
@@ -117,19 +133,23 @@ def _report(
     errors = list(lacking)
     warnings = list(_warnings(setup, plan))
     free = None
+    left = next((problem.left for problem in lacking if problem.left is not None), None)
     if setup.out:
         out = Path(setup.out).expanduser().absolute()
         try:
             free = free_disk_bytes(out)
-            left = next((problem.left for problem in lacking if problem.left is not None), None)
             if left is None or not left.runs:
-                check_destination(plan, out, overwrite=False, resume=left is not None)
+                check_destination(plan, out, overwrite=setup.overwrite, resume=left is not None)
+                taken = taken_output(plan, out, resume=left is not None)
+                if taken is not None:
+                    text = message_text(f"{out} is replaced when the merge is done: {taken.content}.")
+                    warnings.append(Problem(text, "Under another name, it stays.", "out"))
                 held = held_bytes(out) if left is not None else 0
                 warnings += _disk_warnings(out, free + held - plan.bytes_to_write)
         except (UnfinishedError, RunningError):  # another merge began, or ended, a moment ago
             errors += _left_in(setup)
         except OutputError as error:
-            errors.append(problem_of(error, setup, plan.recipe))
+            errors.append(_output_problem(error, setup, plan, out, resume=left is not None))
     devices = [CPU]
     try:
         devices = choose_devices(setup.device)
@@ -151,6 +171,20 @@ def _report(
         errors=tuple(errors),
         states=states,
     )
+
+
+def _output_problem(
+    error: OutputError, setup: MergeSetup, plan: MergePlan, out: Path, *, resume: bool
+) -> Problem:
+    """Why there can be no output at `out`, and what can be done about it where something is there."""
+    problem = problem_of(error, setup, plan.recipe)
+    taken = taken_output(plan, out, resume=resume) if error.field == "out" else None
+    if taken is None:
+        return problem
+    if taken.refusal is not None:
+        return replace(problem, message=taken.refusal.message, hint=taken.refusal.hint, taken=taken)
+    text = message_text(f"{out} exists already: {taken.content}.")
+    return replace(problem, message=text, hint=None, taken=taken)
 
 
 def _left_in(setup: MergeSetup) -> tuple[Problem, ...]:

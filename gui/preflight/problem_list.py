@@ -9,22 +9,25 @@ from PySide6.QtCore import QRect, Qt, Signal
 from PySide6.QtGui import QPainter, QPaintEvent, QPalette, QResizeEvent
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QScrollArea, QToolButton, QVBoxLayout, QWidget
 
+from core.text import cut
 from gui.preflight.report import Problem
-from gui.widgets.plain import PlainLabel, plain_lines
+from gui.widgets.plain import PlainLabel, menu_text, plain_lines
 from gui.widgets.theme import ERROR, GRID, accent_of
 
 __all__ = ["ProblemList"]
 
-_MOST_LINES = 5
-"""Of text that are in sight; beyond that the list scrolls."""
+_LINES = 5
+"""Of text that are in sight, as long as nothing else is said; beyond that the list scrolls."""
 
-_LEAST_LINES = 2
+
+_LONGEST_NAME = 24
+"""Characters of a name on a button."""
 
 
 class ProblemList(QScrollArea):
     """Rows of problems, errors first, or a quiet note where there are none.
 
-    It takes the height of its rows, within bounds, so that the usual problem moves nothing around it.
+    Its height does not depend on what it shows, so that a problem that comes or goes moves nothing around it.
 
     Attributes:
         links: the buttons of its rows, from top to bottom.
@@ -33,11 +36,14 @@ class ProblemList(QScrollArea):
         show_requested(object): "Show me" of a Problem was pressed.
         resume_requested(): an earlier merge is to be gone on with.
         removal_requested(object): what it left, a core.Leftover, is to be removed.
+        free_name_requested(object), overwrite_requested(object): what is to be done about a Taken output.
     """
 
     show_requested = Signal(object)
     resume_requested = Signal()
     removal_requested = Signal(object)
+    free_name_requested = Signal(object)
+    overwrite_requested = Signal(object)
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -51,6 +57,7 @@ class ProblemList(QScrollArea):
         self.links: list[QToolButton] = []
         self._rows: list[_Row] = []
         self._content = QWidget()
+        self._lines = _LINES
         self._show(*self._shown)
 
     @property
@@ -64,6 +71,12 @@ class ProblemList(QScrollArea):
         if shown != self._shown:
             self._shown = shown
             self._show(*shown)
+
+    def set_lines(self, lines: int) -> None:
+        """How many lines of text it has room for."""
+        if lines != self._lines:
+            self._lines = lines
+            self._fit()
 
     def update_colours(self) -> None:
         """To be called when the palette changes."""
@@ -94,6 +107,8 @@ class ProblemList(QScrollArea):
             row.show_requested.connect(self.show_requested)
             row.resume_requested.connect(self.resume_requested)
             row.removal_requested.connect(self.removal_requested)
+            row.free_name_requested.connect(self.free_name_requested)
+            row.overwrite_requested.connect(self.overwrite_requested)
             layout.addWidget(row)
         if not self._rows:
             label = PlainLabel(note)
@@ -110,15 +125,12 @@ class ProblemList(QScrollArea):
         self._fit()
 
     def _fit(self) -> None:
-        lines = self.fontMetrics().lineSpacing()
-        least, most = _LEAST_LINES * lines + GRID, _MOST_LINES * lines + 2 * GRID
-        wanted = self._content.heightForWidth(self.width())
+        height = self._lines * self.fontMetrics().lineSpacing() + GRID
         # Decided here: a scroll bar makes lines shorter, and so could be the only reason for itself.
         policy = Qt.ScrollBarPolicy
-        self.setVerticalScrollBarPolicy(
-            policy.ScrollBarAlwaysOn if wanted > most else policy.ScrollBarAlwaysOff
-        )
-        self.setFixedHeight(min(max(wanted, least), most))
+        scrolls = self._content.heightForWidth(self.width()) > height
+        self.setVerticalScrollBarPolicy(policy.ScrollBarAlwaysOn if scrolls else policy.ScrollBarAlwaysOff)
+        self.setFixedHeight(height)
 
 
 class _Row(QFrame):
@@ -130,11 +142,14 @@ class _Row(QFrame):
     Signals:
         show_requested(object): its button was pressed; carries the Problem.
         resume_requested(), removal_requested(object): as those of the list.
+        free_name_requested(object), overwrite_requested(object): as those of the list.
     """
 
     show_requested = Signal(object)
     resume_requested = Signal()
     removal_requested = Signal(object)
+    free_name_requested = Signal(object)
+    overwrite_requested = Signal(object)
 
     def __init__(self, problem: Problem, *, wrong: bool, in_the_way: str = "") -> None:
         """Args:
@@ -169,6 +184,18 @@ class _Row(QFrame):
             choices.addWidget(
                 self._add_link("Remove what it left…", problem, lambda: self.removal_requested.emit(left))
             )
+            choices.addStretch(1)
+            texts.addLayout(choices)
+        elif (taken := problem.taken) is not None:
+            choices = QHBoxLayout()
+            choices.setSpacing(GRID)
+            use = f"Use {menu_text(cut(taken.free.name, _LONGEST_NAME))}"
+            choices.addWidget(self._add_link(use, problem, lambda: self.free_name_requested.emit(taken)))
+            if taken.refusal is None:
+                overwrite = self._add_link(
+                    "Overwrite…", problem, lambda: self.overwrite_requested.emit(taken)
+                )
+                choices.addWidget(overwrite)
             choices.addStretch(1)
             texts.addLayout(choices)
         elif problem.target or problem.failure is not None:

@@ -11,6 +11,7 @@ from core import Leftover, MergePlan
 from core.plan.estimate import TimeEstimate
 from gui.document.merge_setup import MergeSetup
 from gui.failure import Failure
+from gui.preflight.taken import Taken
 
 __all__ = [
     "LedgerRow",
@@ -32,6 +33,7 @@ class Problem:
         missing: whether nothing is wrong, and something only has not been chosen yet.
         failure: a fault of the program, with its details; None for anything that the user can correct.
         left: what another merge left in the output folder, or is writing there; None for any other problem.
+        taken: what is in the place of the output; None for any other problem.
     """
 
     message: str
@@ -41,6 +43,7 @@ class Problem:
     missing: bool = False
     failure: Failure | None = None
     left: Leftover | None = None
+    taken: Taken | None = None
 
 
 @dataclass(frozen=True)

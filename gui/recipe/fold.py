@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from PySide6.QtCore import Qt, Signal, Slot
-from PySide6.QtWidgets import QToolButton, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QToolButton, QVBoxLayout, QWidget
 
-from gui.widgets.plain import PlainLabel
+from gui.widgets.messages import ElidedLabel
 from gui.widgets.theme import GRID, secondary
 
 __all__ = ["Fold"]
@@ -16,7 +16,7 @@ class Fold(QWidget):
 
     Attributes:
         button: folds and unfolds.
-        summary_label: what is in there, while it is folded.
+        summary_label: what is in there, while it is folded; beside the button, so that it moves nothing.
 
     Signals:
         toggled(bool): the user has unfolded it (True) or folded it.
@@ -27,20 +27,23 @@ class Fold(QWidget):
     def __init__(self, title: str, tip: str, content: QWidget, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._content = content
+        self._summary = ""
         self.button = QToolButton()
         self.button.setText(title)
         self.button.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
         self.button.setAutoRaise(True)
         self.button.setToolTip(tip)
-        self.summary_label = PlainLabel()
-        self.summary_label.setWordWrap(True)
-        self.summary_label.setIndent(3 * GRID)
+        self.summary_label = ElidedLabel()
         secondary(self.summary_label)
+        line = QHBoxLayout()
+        line.setSpacing(GRID)
+        line.addWidget(self.button, 0, Qt.AlignmentFlag.AlignLeft)
+        line.addWidget(self.summary_label, 1)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(GRID)
-        for widget in (self.button, self.summary_label, content):
-            layout.addWidget(widget)
+        layout.addLayout(line)
+        layout.addWidget(content)
         self.unfold(False)
         self.button.clicked.connect(self._on_clicked)
 
@@ -55,7 +58,8 @@ class Fold(QWidget):
 
     def set_summary(self, text: str) -> None:
         """What to say while it is folded; "" for nothing."""
-        self.summary_label.setText(text)
+        self.summary_label.set_full_text(text)
+        self._summary = text
         self._show_summary()
 
     @Slot()
@@ -64,4 +68,4 @@ class Fold(QWidget):
         self.toggled.emit(self.unfolded)
 
     def _show_summary(self) -> None:
-        self.summary_label.setVisible(bool(self.summary_label.text()) and not self.unfolded)
+        self.summary_label.setVisible(bool(self._summary) and not self.unfolded)

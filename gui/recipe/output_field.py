@@ -17,10 +17,10 @@ from gui.jobs import Job, JobKeeper
 from gui.widgets.choosing import choose_folder
 from gui.widgets.dropped import dropped_paths, sort_dropped
 from gui.widgets.fields import defer_to_window, name_field, side_by_side
-from gui.widgets.plain import PlainLabel
+from gui.widgets.messages import ElidedLabel
 from gui.widgets.theme import GRID, secondary
 
-__all__ = ["FreeSpaceJob", "OutputField"]
+__all__ = ["FreeSpaceJob", "OutputField", "default_origin"]
 
 _PAUSE_MS = 300
 """A pause in typing, after which the disk is asked."""
@@ -32,10 +32,14 @@ class OutputField(QWidget):
     Attributes:
         edit: the text.
         choose_button: opens a dialog.
-        space_label: how much is free where the folder would be.
+        space_label: how much is free where the folder would be, and which one it is where the text says it
+            in short.
+        folder: the folder, absolute; "" for none. A relative one is below `origin` as that was when it was
+            typed.
+        origin: where relative paths begin.
 
     Signals:
-        changed(): the text changed.
+        changed(): the text changed, or whether what is there may be replaced.
     """
 
     changed = Signal()
@@ -44,18 +48,24 @@ class OutputField(QWidget):
         super().__init__(parent)
         self._jobs = jobs
         self._job: FreeSpaceJob | None = None
+        self.folder = ""
+        self.origin = default_origin(None)
+        self._free = ""
         self._suggested = ""
+        self._overwritten = ""
         self.edit = _PathEdit()
         self.edit.setPlaceholderText("A folder that does not exist yet")
         name_field(
             self.edit,
             "Output folder",
-            "The merged model is written into this folder, which must not exist yet.",
+            "The merged model is written into this folder. One that exists is left alone, unless you press "
+            "Overwrite. A relative path begins beside the recipe.",
         )
         self.choose_button = QPushButton("Choose…")
         self.choose_button.setAccessibleName("Choose where the output folder goes")
         self.choose_button.setToolTip("Choose the folder in which the output folder will be made")
-        self.space_label = PlainLabel(" ")
+        self.space_label = ElidedLabel()
+        self.space_label.set_full_text(" ")
         self.space_label.setAccessibleName("Free space")
         secondary(self.space_label)
         layout = QVBoxLayout(self)
@@ -72,10 +82,15 @@ class OutputField(QWidget):
         self.edit.textChanged.connect(self._on_text_changed)
 
     @property
-    def folder(self) -> str:
-        """The folder, absolute; "" for none."""
-        text = self.edit.text().strip()
-        return os.path.abspath(os.path.expanduser(text)) if text else ""
+    def overwrite(self) -> bool:
+        """Whether what is in that folder may be replaced; gone as soon as the text says another."""
+        return bool(self._overwritten)
+
+    def set_overwrite(self, folder: str) -> None:
+        """Let what is in `folder` be replaced, if that is the folder; "" for none."""
+        before, self._overwritten = self._overwritten, folder if folder == self.folder else ""
+        if self._overwritten != before:
+            self.changed.emit()
 
     def set_folder(self, folder: str) -> None:
         if folder != self.folder:
@@ -99,7 +114,8 @@ class OutputField(QWidget):
             self._job.found.connect(self._on_found)
             self._jobs.start(self._job)
         else:
-            self.space_label.setText(" ")
+            self._free = ""
+            self._show_below()
 
     def showEvent(self, event: QShowEvent) -> None:
         super().showEvent(event)
@@ -108,20 +124,39 @@ class OutputField(QWidget):
     @Slot(str, object)
     def _on_found(self, folder: str, free_bytes: int | None) -> None:
         if folder == self.folder:
-            self.space_label.setText(" " if free_bytes is None else f"{bytes_text(free_bytes)} free there")
+            self._free = "" if free_bytes is None else f"{bytes_text(free_bytes)} free there"
+            self._show_below()
+
+    def _show_below(self) -> None:
+        """The whole path where the text is short for it, and the free space."""
+        in_short = not os.path.isabs(self.edit.text().strip())
+        texts = (self.folder if in_short else "", self._free)
+        self.space_label.set_full_text(", ".join(filter(None, texts)) or " ")
 
     @Slot()
     def _on_text_changed(self) -> None:
+        text = self.edit.text().strip()
+        self.folder = os.path.abspath(self.origin / os.path.expanduser(text)) if text else ""
+        self._show_below()
+        if self._overwritten != self.folder:
+            self._overwritten = ""
         self._timer.start()
         self.changed.emit()
 
     @Slot()
     def _on_choose(self) -> None:
-        current = Path(self.folder or Path.cwd() / "merged")
-        start = current.parent if os.path.isdir(current.parent) else Path.cwd()
+        current = Path(self.folder or self.origin / "merged")
+        start = current.parent if os.path.isdir(current.parent) else self.origin
         parent = choose_folder(self, "Choose the folder in which the output folder will be made", start)
         if parent is not None:
             self.set_folder(str(free_name(parent / (current.name or "merged"))))
+
+
+def default_origin(recipe: Path | None) -> Path:
+    """Where a relative output folder is: beside the recipe, or else in the current or the home folder."""
+    if recipe is not None:
+        return recipe.absolute().parent
+    return Path.cwd() if os.access(Path.cwd(), os.W_OK) else Path.home()
 
 
 class FreeSpaceJob(Job):
@@ -158,7 +193,7 @@ class FreeSpaceJob(Job):
 
 
 def _free_bytes(out: Path) -> int | None:
-    for folder in (out, *out.parents):
+    for folder in out.parents:  # and not what is there already, which may be on another disk
         try:
             return shutil.disk_usage(folder).free
         except (OSError, ValueError):

@@ -2,43 +2,40 @@
 
 from __future__ import annotations
 
-import html
-import re
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
-from PySide6.QtCore import QEvent, Qt, QTimer, QUrl, Signal, Slot
-from PySide6.QtGui import QDesktopServices, QFocusEvent
+from PySide6.QtCore import QEvent, QModelIndex, QSize, Qt, QTimer, Signal, Slot
 from PySide6.QtWidgets import (
     QComboBox,
+    QFrame,
     QHBoxLayout,
     QLabel,
     QLineEdit,
     QPushButton,
+    QScrollArea,
     QVBoxLayout,
     QWidget,
 )
 
 from core.methods import METHODS, MethodSpec
-from gui.document.merge_setup import MergeSetup
+from gui.document.merge_setup import MergeSetup, form_parameters
 from gui.jobs import JobKeeper
 from gui.recipe.fold import Fold
+from gui.recipe.method_help import HelpButton, HelpLabel
 from gui.recipe.output_field import OutputField
 from gui.recipe.parameter_form import ParameterForm
 from gui.recipe.precision_form import PrecisionForm
 from gui.recipe.rules.panel import RulesPanel
 from gui.recipe.seed_field import SeedField
 from gui.settings import Settings
-from gui.widgets.fields import align_labels, defer_to_window, form_layout, name_field
+from gui.widgets.fields import align_labels, defer_to_window, form_layout, name_field, side_by_side
 from gui.widgets.plain import PlainLabel
 from gui.widgets.theme import GRID, heading, secondary
 
 __all__ = ["RecipePanel"]
-
-_HELP_LINES = 4
-"""Reserved below the method, so that choosing a method moves nothing."""
 
 _MISSING = {
     "error": "no tensor may be missing",
@@ -48,10 +45,12 @@ _MISSING = {
 
 
 class RecipePanel(QWidget):
-    """Where a merge is described.
+    """Where a merge is described. The method, its parameters, the seed and the output are always in sight;
+    what most people leave alone scrolls below them.
 
     Attributes:
         method_box: the merge methods.
+        help_label, help_button: what the chosen one does; one of the two, as there is room.
         parameters: the form of the chosen one.
         seed, output: the fields.
         others_label, forget_button: what was opened with a recipe and has no field.
@@ -60,12 +59,11 @@ class RecipePanel(QWidget):
 
     Signals:
         changed(): any field changed.
-        unfolded(object): a part was unfolded by the user or by `show_field`; the widget that came into
-            sight, once it has its place.
+        refolded(): a part was folded or unfolded by the user or by `show_field`, or has more in it.
     """
 
     changed = Signal()
-    unfolded = Signal(object)
+    refolded = Signal()
 
     def __init__(self, jobs: JobKeeper, settings: Settings, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -82,7 +80,8 @@ class RecipePanel(QWidget):
         name_field(self.method_box, "Merge method", "How the values of the models become one.")
         for spec in METHODS.values():
             self.method_box.addItem(spec.title, spec.name)
-        self.help_label = _HelpLabel()
+        self.help_label = HelpLabel()
+        self.help_button = HelpButton()
         self.parameters = ParameterForm()
         self.seed = SeedField()
         self.output = OutputField(jobs)
@@ -115,11 +114,13 @@ class RecipePanel(QWidget):
         self._show_summaries()
         self.precision_fold.unfold(settings.recipe_unfolded)
         self.method_box.currentIndexChanged.connect(self._on_method_changed)
-        self.help_label.linkActivated.connect(_open_link)
         self.forget_button.clicked.connect(self._on_forget)
         self.precision_fold.toggled.connect(self._on_precision_toggled)
         self.rules_fold.toggled.connect(self._on_rules_toggled)
         self.rules.found.connect(self._show_summaries)
+        self.rules.table.selectionModel().currentChanged.connect(self._on_rule_chosen)
+        for counted in (self.rules.model.rowsInserted, self.rules.model.rowsRemoved):
+            counted.connect(self._on_rules_counted)
         for part in (self.parameters, self.seed, self.output, self.rules, self.precision):
             part.changed.connect(self._on_changed)
 
@@ -144,13 +145,20 @@ class RecipePanel(QWidget):
             tokenizer_source=self._tokenizer,
             missing=self._missing,
             out=self.output.folder,
+            overwrite=self.output.overwrite,
+            unread={
+                **self.parameters.unread(),
+                **(self.seed.unread() if self.method.draws is not None else {}),
+                **self.precision.unread(),
+                **self.rules.unread(),
+            },
         )
 
     def apply(self, setup: MergeSetup) -> None:
         """Set every field; `changed` is emitted once, at the end. Rules that come with a recipe are shown."""
         self._applying = True
         self.method_box.setCurrentIndex(self.method_box.findData(setup.method))
-        self.parameters.set_values(setup.parameters)
+        self.parameters.set_values(setup.parameters, setup.unread)
         self.show_models(setup)
         had_rules = bool(self.rules.model.rows)
         self.rules.apply(setup)
@@ -158,8 +166,9 @@ class RecipePanel(QWidget):
             self.rules_fold.unfold(not had_rules)
         self._vocab, self._tokenizer = setup.vocab, setup.tokenizer_source
         self._missing = setup.missing
-        self.seed.set_seed(setup.seed)
+        self.seed.set_seed(setup.seed, setup.unread.get("seed"))
         self.output.set_folder(setup.out)
+        self.output.set_overwrite(setup.out if setup.overwrite else "")
         self.precision.apply(setup)
         self._show_others()
         self._applying = False
@@ -189,7 +198,7 @@ class RecipePanel(QWidget):
         """Draw `n` more times where a delta is zero, if that is something the method does."""
         draws = self.method.draws
         if draws is not None and draws.resamples is not None:
-            self.parameters.set_values(self.parameters.values() | {draws.resamples: n})
+            self.parameters.set_value(draws.resamples, n)
 
     def forget_values(self) -> None:
         """What the fields of other methods said belongs to another recipe."""
@@ -232,7 +241,9 @@ class RecipePanel(QWidget):
     def _show_method(self) -> None:
         self.parameters.set_method(self.method)
         self.help_label.show_method(self.method)
+        self.help_button.show_method(self.method)
         self._below.setRowVisible(self.seed, self.method.draws is not None)
+        self._keep_height()
         self.rules.set_method(self.method)
         self.rules_fold.setVisible(bool(self.rules.model.parameters()))
         self._align()
@@ -248,7 +259,7 @@ class RecipePanel(QWidget):
         if self._missing is not None:
             parts.append(_MISSING[self._missing])
         self.others_label.setText(", ".join(parts))
-        self._below.setRowVisible(self._below.rowCount() - 1, bool(parts))
+        self._others.setVisible(bool(parts))
 
     @Slot()
     def _on_changed(self) -> None:
@@ -275,18 +286,38 @@ class RecipePanel(QWidget):
     @Slot(bool)
     def _on_precision_toggled(self, unfolded: bool) -> None:
         self._settings.recipe_unfolded = unfolded
-        if unfolded:
-            self._emit_unfolded(self.precision)
+        self._on_refolded(self.precision if unfolded else None)
 
     @Slot(bool)
     def _on_rules_toggled(self, unfolded: bool) -> None:
         self._rules_wanted = unfolded
-        if unfolded:
-            self._emit_unfolded(self.rules)
+        self._on_refolded(self.rules if unfolded else None)
 
-    def _emit_unfolded(self, part: QWidget) -> None:
+    def _on_refolded(self, part: QWidget | None) -> None:
+        """`part` was unfolded; None after folding one."""
         # Qt lays out what has become visible when it comes back to its events.
-        QTimer.singleShot(0, part, lambda: self.unfolded.emit(part))
+        QTimer.singleShot(0, self, lambda: self._on_laid_out(part))
+
+    def _on_laid_out(self, part: QWidget | None = None) -> None:
+        self._scrolled.updateGeometry()
+        self.refolded.emit()
+        if part is not None:
+            self._scrolled.ensureWidgetVisible(part)
+
+    @Slot()
+    def _on_rules_counted(self) -> None:
+        """There are more rules, or fewer, than before."""
+        if self.rules_fold.unfolded:
+            self._on_refolded(None)
+
+    @Slot(QModelIndex)
+    def _on_rule_chosen(self, index: QModelIndex) -> None:
+        """Scroll to the rule at `index`: its table is as high as all of them and scrolls nothing."""
+        table = self.rules.table
+        self.rules.layout().activate()  # type: ignore[union-attr]
+        place = table.visualRect(index)
+        at = table.viewport().mapTo(self._scrolled.content, place.center())
+        self._scrolled.ensureVisible(at.x(), at.y(), 0, place.height())
 
     @Slot()
     def _show_summaries(self) -> None:
@@ -295,36 +326,64 @@ class RecipePanel(QWidget):
 
     # -- layout
 
+    def set_room(self, *, spacing: int, headings: bool, help_lines: bool) -> None:
+        """How much room there is.
+
+        Args:
+            spacing: between the fields, in pixels.
+            headings: whether there is any for the heading.
+            help_lines: whether what the method does can be said in the form.
+        """
+        self._heading.setVisible(headings)
+        self.help_label.setVisible(help_lines)
+        self.help_button.setVisible(not help_lines)
+        for layout in (self._lines, self._above, self.parameters.form, self._below):
+            layout.setSpacing(spacing)
+        self._above.setHorizontalSpacing(2 * GRID)
+        self._below.setHorizontalSpacing(2 * GRID)
+        self.parameters.form.setHorizontalSpacing(2 * GRID)
+        self._keep_height()
+
     def _lay_out(self) -> None:
         above, below = QWidget(), QWidget()
         self._above, self._below = form_layout(above), form_layout(below)
         method = QVBoxLayout()
         method.setSpacing(GRID // 2)
-        method.addWidget(self.method_box)
+        method.addLayout(side_by_side(self.method_box, self.help_button))
         method.addWidget(self.help_label)
         self._above.addRow(_label("Me&thod", self.method_box), method)
-        self._below.addRow(_label("&Seed", self.seed), self.seed)
-        self._below.addRow(_label("O&utput", self.output), self.output)
-        others = QWidget()
-        row = QHBoxLayout(others)
+        self._below.addRow(_label("&Seed", self.seed.edit), self.seed)
+        self._below.addRow(_label("O&utput", self.output.edit), self.output)
+        self._others = QWidget()
+        row = QHBoxLayout(self._others)
         row.setContentsMargins(0, 0, 0, 0)
         row.setSpacing(GRID)
+        row.addWidget(PlainLabel("Also"))
         row.addWidget(self.others_label, 1)
         row.addWidget(self.forget_button)
-        self._below.addRow(PlainLabel("Also"), others)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.setSpacing(GRID)
-        for widget in (
-            heading("Recipe"),
-            above,
-            self.parameters,
-            below,
-            self.rules_fold,
-            self.precision_fold,
-        ):
-            layout.addWidget(widget)
-        layout.addStretch(1)
+        rest = QWidget()
+        column = QVBoxLayout(rest)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(GRID // 2)
+        for widget in (self._others, self.rules_fold, self.precision_fold):
+            column.addWidget(widget)
+        column.addStretch(1)
+        self._scrolled = _Rest(rest)
+        self._heading = heading("Recipe")
+        self._lines = QVBoxLayout(self)
+        self._lines.setContentsMargins(0, 0, 0, 0)
+        for widget in (self._heading, above, self.parameters, below):
+            self._lines.addWidget(widget)
+        self._lines.addWidget(self._scrolled, 1)
+        self.set_room(spacing=GRID, headings=True, help_lines=True)
+
+    def _keep_height(self) -> None:
+        """Have the panel take the same room for every method: what a method has fewer fields than the one
+        with the most, what scrolls has more."""
+        row = self.method_box.sizeHint().height() + self._lines.spacing()
+        rows = {spec.name: len(form_parameters(spec)) + (spec.draws is not None) for spec in METHODS.values()}
+        spare = max(rows.values()) - rows.get(self.method.name, 0)
+        self._scrolled.setMinimumHeight(self._scrolled.least_height() + max(spare, 0) * row)
 
     def _align(self) -> None:
         align_labels([self._above, self.parameters.form, self._below, self.precision.form])
@@ -332,6 +391,7 @@ class RecipePanel(QWidget):
     def _set_order_of_tabs(self) -> None:
         order: list[QWidget] = [
             self.method_box,
+            self.help_button,
             self.help_label,
             *self.parameters.fields.values(),
             self.seed.edit,
@@ -361,58 +421,35 @@ def _reference(setup: MergeSetup) -> Path | None:
     return setup.taking_part[0].folder if setup.taking_part else None
 
 
-class _HelpLabel(QLabel):
-    """What a method does, in a sentence, and where it was described."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._text = ""
-        self.setWordWrap(True)
-        self.setAlignment(Qt.AlignmentFlag.AlignTop)
-        self.setTextFormat(Qt.TextFormat.RichText)
-        self.setTextInteractionFlags(
-            Qt.TextInteractionFlag.LinksAccessibleByMouse | Qt.TextInteractionFlag.LinksAccessibleByKeyboard
-        )
-        self._reserve()
-        secondary(self)
-
-    def show_method(self, method: MethodSpec) -> None:
-        self._text = f"{html.escape(method.help)} {_source_link(method.source)}"
-        self.setText(self._text)
-        self.setAccessibleName(method.help)
-
-    def focusInEvent(self, event: QFocusEvent) -> None:
-        super().focusInEvent(event)
-        if event.reason() == Qt.FocusReason.TabFocusReason:
-            self.focusNextPrevChild(True)  # to the link, the only thing in it that takes the focus
-
-    def changeEvent(self, event: QEvent) -> None:
-        super().changeEvent(event)
-        if event.type() == QEvent.Type.FontChange:
-            self._reserve()
-        elif event.type() == QEvent.Type.PaletteChange:
-            self.setText("")  # the link keeps its colour unless the text changes
-            self.setText(self._text)
-
-    def _reserve(self) -> None:
-        self.setMinimumHeight(_HELP_LINES * self.fontMetrics().lineSpacing())
-
-
-def _source_link(source: str) -> str:
-    """The source of a method, with links where it names papers ("arXiv:2410.03743")."""
-    return re.sub(
-        r"arXiv:([0-9]{4}\.[0-9]{4,5})",
-        r'<a href="https://arxiv.org/abs/\1">arXiv:\1</a>',
-        html.escape(source),
-    )
-
-
-@Slot(str)
-def _open_link(address: str) -> None:
-    QDesktopServices.openUrl(QUrl(address))
-
-
 def _label(text: str, field: QWidget) -> QLabel:
     label = PlainLabel(text)
     label.setBuddy(field)
     return label
+
+
+class _Rest(QScrollArea):
+    """What scrolls; as high as what is in it, where there is room."""
+
+    def __init__(self, content: QWidget) -> None:
+        super().__init__()
+        self.setFocusPolicy(Qt.FocusPolicy.NoFocus)  # what is in it takes the focus
+        self.setWidgetResizable(True)
+        self.setFrameShape(QFrame.Shape.NoFrame)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.content = content
+        self.setWidget(content)
+
+    def least_height(self) -> int:
+        """Of two lines that are folded."""
+        return 2 * (self.fontMetrics().height() + GRID) + GRID // 2
+
+    def sizeHint(self) -> QSize:
+        content = self.content
+        hint = content.sizeHint()
+        width = self.viewport().width()
+        return QSize(
+            hint.width(), content.heightForWidth(width) if content.hasHeightForWidth() else hint.height()
+        )
+
+    def minimumSizeHint(self) -> QSize:
+        return QSize(self.content.minimumSizeHint().width(), self.least_height())

@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 
 from PySide6.QtCore import Signal
-from PySide6.QtWidgets import QCheckBox, QComboBox, QSpinBox, QWidget
+from PySide6.QtWidgets import QCheckBox, QComboBox, QWidget
 
 from core.errors import RecipeError
 from core.methods import MethodSpec, ParameterSpec, ParameterValue
 from gui.document.merge_setup import form_parameters
-from gui.document.parameter_texts import help_text
-from gui.widgets.fields import ExactSpinBox, defer_to_window, form_layout, name_field
+from gui.document.parameter_texts import help_text, number_kind
+from gui.numbers import Unread
+from gui.widgets.fields import NumberField, defer_to_window, form_layout, name_field
 from gui.widgets.plain import PlainLabel
 
 __all__ = ["ParameterForm"]
 
-Field = QSpinBox | ExactSpinBox | QCheckBox | QComboBox
-
-_LEAST_INT, _MOST_INT = -(2**31), 2**31 - 1  # what a QSpinBox holds
+Field = NumberField | QCheckBox | QComboBox
 
 
 class ParameterForm(QWidget):
@@ -58,7 +56,7 @@ class ParameterForm(QWidget):
                 field.toggled.connect(self.changed)
                 self.form.addRow(PlainLabel(), field)  # a label that is aligned with the others
             else:
-                signal = field.currentIndexChanged if isinstance(field, QComboBox) else field.valueChanged
+                signal = field.currentIndexChanged if isinstance(field, QComboBox) else field.changed
                 signal.connect(self.changed)
                 label = PlainLabel(spec.title)
                 label.setBuddy(field)
@@ -72,21 +70,39 @@ class ParameterForm(QWidget):
         """What was set until now is for another recipe."""
         self._remembered.clear()
 
-    def set_values(self, values: Mapping[str, ParameterValue]) -> None:
-        """Fill in `values` by name; what is not among them takes its default."""
+    def set_values(
+        self, values: Mapping[str, ParameterValue], unread: Mapping[str, Unread] | None = None
+    ) -> None:
+        """Fill in `values` by name; what is not among them takes its default.
+
+        Args:
+            values: what the parameters are.
+            unread: what was typed in place of some, and could not be taken.
+        """
         for spec in self._specs:
             field, value = self.fields[spec.name], values.get(spec.name, spec.default)
             if isinstance(field, QCheckBox):
                 field.setChecked(bool(value))
             elif isinstance(field, QComboBox):
                 field.setCurrentIndex(field.findData(value))
-            elif isinstance(field, QSpinBox):
-                field.setValue(int(value))
             else:
-                field.setValue(float(value))
+                assert not isinstance(value, str)
+                number = int(value) if spec.kind == "int" else float(value)
+                field.show_number(number, (unread or {}).get(spec.name))
+
+    def set_value(self, name: str, value: ParameterValue) -> None:
+        """Fill in one of them."""
+        unread = {other: typed for other, typed in self.unread().items() if other != name}
+        self.set_values({**self.values(), name: value}, unread)
 
     def values(self) -> dict[str, ParameterValue]:
+        """What the fields say by name; of one that holds no number, what it said before."""
         return {name: _value(field) for name, field in self.fields.items()}
+
+    def unread(self) -> dict[str, Unread]:
+        """What was typed and cannot be taken, by name."""
+        fields = {name: field for name, field in self.fields.items() if isinstance(field, NumberField)}
+        return {name: field.unread for name, field in fields.items() if field.unread is not None}
 
     def _remember(self) -> None:
         """Keep what is not as it is by default: of the rest, each method has its own idea."""
@@ -115,18 +131,9 @@ def _field(spec: ParameterSpec) -> Field:
         field.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
         for choice in spec.choices:
             field.addItem(choice, choice)
-    elif spec.kind == "int":
-        field = QSpinBox()
-        field.setRange(
-            _LEAST_INT if spec.minimum is None else int(spec.minimum),
-            _MOST_INT if spec.maximum is None else int(spec.maximum),
-        )
     else:
-        most = sys.float_info.max
-        field = ExactSpinBox()
-        field.setRange(
-            -most if spec.minimum is None else spec.minimum, most if spec.maximum is None else spec.maximum
-        )
+        assert not isinstance(spec.default, str)
+        field = NumberField(number_kind(spec), spec.default)
     defer_to_window(field)
     name_field(field, spec.title, help_text(spec))
     return field
@@ -137,4 +144,5 @@ def _value(field: Field) -> ParameterValue:
         return field.isChecked()
     if isinstance(field, QComboBox):
         return str(field.currentData())
-    return field.value()
+    assert field.value is not None  # no parameter may be left empty
+    return field.value

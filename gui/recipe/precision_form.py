@@ -9,14 +9,16 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtCore import Signal, Slot
 from PySide6.QtGui import QShowEvent
-from PySide6.QtWidgets import QComboBox, QSpinBox, QWidget
+from PySide6.QtWidgets import QComboBox, QWidget
 
 from core.dtypes import FLOATS
+from core.plan.planning import DEFAULT_SHARD_SIZE_BYTES
 from core.units import bytes_text
 from gui.document.merge_setup import MergeSetup
 from gui.jobs import JobKeeper
+from gui.numbers import NumberKind, Unread
 from gui.recipe.devices_job import DevicesJob
-from gui.widgets.fields import ExactSpinBox, NumberOrNothing, defer_to_window, form_layout, name_field
+from gui.widgets.fields import NumberEdit, NumberField, defer_to_window, form_layout, name_field
 from gui.widgets.plain import PlainLabel
 from gui.words import plural, weight_text
 
@@ -48,7 +50,7 @@ class PrecisionForm(QWidget):
         super().__init__(parent)
         self._jobs = jobs
         self._looking = False
-        self.zero_tolerance = NumberOrNothing()
+        self.zero_tolerance = NumberEdit(NumberKind("Zero tolerance", minimum=0, optional=True))
         self.zero_tolerance.setPlaceholderText("exact")
         self.dtype = _choices(
             [("As the models", None), *((d.torch_name, d.torch_name) for d in FLOATS.values())]
@@ -58,12 +60,13 @@ class PrecisionForm(QWidget):
         )
         self.nonfinite = _choices([("Pass through", "pass"), ("Stop the merge", "error")])
         self.device = _choices([("Automatic", "auto"), ("CPU", "cpu")])
-        self.threads = QSpinBox()
-        self.threads.setRange(0, _MAX_THREADS)
-        self.threads.setSpecialValueText(f"One a core ({os.cpu_count() or 1})")
-        self.shard_size = ExactSpinBox()
-        self.shard_size.setRange(0.001, 100_000)
-        self.shard_size.setSuffix(" GB")
+        self.threads = NumberField(
+            NumberKind("Threads", whole=True, minimum=1, maximum=_MAX_THREADS, optional=True)
+        )
+        self.threads.edit.setPlaceholderText(f"One a core ({os.cpu_count() or 1})")
+        self.shard_size = NumberField(
+            NumberKind("File size", minimum=0.001, maximum=100_000, unit="GB"), DEFAULT_SHARD_SIZE_BYTES / _GB
+        )
         self.fields: dict[str, QWidget] = {}
         self.form = form_layout(self)
         for name, title, field, tip in (
@@ -94,7 +97,12 @@ class PrecisionForm(QWidget):
                 "Where the merge is computed; the result is the same. Automatic: the GPUs that are fast at "
                 "it, or else the CPU.",
             ),
-            ("threads", "Threads", self.threads, "How many chunks are worked on at the same time."),
+            (
+                "threads",
+                "Threads",
+                self.threads,
+                "How many chunks are worked on at the same time. Empty: one for each core, up to eight.",
+            ),
             (
                 "shard_size_bytes",
                 "File size",
@@ -108,12 +116,15 @@ class PrecisionForm(QWidget):
             name_field(field, title, tip)
             self.form.addRow(label, field)
             self.fields[name] = field
-        for edit in (self.zero_tolerance,):
-            edit.textChanged.connect(self.changed)
         for box in (self.dtype, self.out_dtype, self.nonfinite, self.device):
             box.currentIndexChanged.connect(self.changed)
-        for spin in (self.threads, self.shard_size):
-            spin.valueChanged.connect(self.changed)
+        self._numbers: dict[str, NumberEdit | NumberField] = {
+            "zero_tolerance": self.zero_tolerance,
+            "threads": self.threads,
+            "shard_size_bytes": self.shard_size,
+        }
+        for number in self._numbers.values():
+            number.changed.connect(self.changed)
 
     def read_into(self, setup: MergeSetup) -> MergeSetup:
         return replace(
@@ -123,12 +134,18 @@ class PrecisionForm(QWidget):
             out_dtype=self.out_dtype.currentData(),
             nonfinite=self.nonfinite.currentData(),
             device=self.device.currentData(),
-            threads=self.threads.value() or None,
-            shard_size_bytes=round(self.shard_size.value() * _GB),
+            threads=None if self.threads.value is None else int(self.threads.value),
+            shard_size_bytes=round((self.shard_size.value or 0) * _GB),
         )
 
+    def unread(self) -> dict[str, Unread]:
+        """What was typed and cannot be taken, by the names of the fields."""
+        return {name: field.unread for name, field in self._numbers.items() if field.unread is not None}
+
     def apply(self, setup: MergeSetup) -> None:
-        self.zero_tolerance.set_value(setup.zero_tolerance)
+        numbers = (setup.zero_tolerance, setup.threads, setup.shard_size_bytes / _GB)
+        for (name, field), number in zip(self._numbers.items(), numbers, strict=True):
+            field.show_number(number, setup.unread.get(name))
         for box, data in (
             (self.dtype, setup.dtype),
             (self.out_dtype, setup.out_dtype),
@@ -138,8 +155,6 @@ class PrecisionForm(QWidget):
         if self.device.findData(setup.device) < 0:
             self.device.addItem(setup.device, setup.device)
         self.device.setCurrentIndex(self.device.findData(setup.device))
-        self.threads.setValue(setup.threads or 0)
-        self.shard_size.setValue(setup.shard_size_bytes / _GB)
 
     def summary(self) -> str:
         """What differs from the defaults, for when the form is not in sight."""

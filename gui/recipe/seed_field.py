@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import secrets
 
-from PySide6.QtCore import QObject, Signal, Slot
-from PySide6.QtGui import QGuiApplication, QValidator
-from PySide6.QtWidgets import QLineEdit, QToolButton, QWidget
+from PySide6.QtCore import Signal, Slot
+from PySide6.QtGui import QGuiApplication
+from PySide6.QtWidgets import QToolButton, QWidget
 
 from core.draws import MAX_SEED
-from gui.widgets.fields import defer_to_window, name_field, side_by_side
+from gui.numbers import NumberKind, Unread
+from gui.widgets.fields import NumberEdit, defer_to_window, name_field, side_by_side
 
 __all__ = ["SeedField"]
 
@@ -22,15 +23,14 @@ class SeedField(QWidget):
         dice_button, copy_button: beside it.
 
     Signals:
-        changed(): the text changed.
+        changed(): the seed changed, or what is typed in its place.
     """
 
     changed = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.edit = QLineEdit("0")
-        self.edit.setValidator(_SeedValidator(self))
+        self.edit = NumberEdit(NumberKind("The seed", whole=True, minimum=0, maximum=MAX_SEED), 0)
         defer_to_window(self.edit)
         name_field(
             self.edit,
@@ -44,38 +44,33 @@ class SeedField(QWidget):
         self.setLayout(layout)
         self.setFocusProxy(self.edit)
         self.dice_button.clicked.connect(self._on_dice)
-        self.copy_button.clicked.connect(lambda: QGuiApplication.clipboard().setText(self.edit.text()))
-        self.edit.textChanged.connect(self._on_text_changed)
+        self.copy_button.clicked.connect(lambda: QGuiApplication.clipboard().setText(str(self.seed)))
+        self.edit.changed.connect(self._on_changed)
 
     @property
     def seed(self) -> int | None:
         """None while the field holds no number."""
-        return int(self.edit.text()) if self.edit.hasAcceptableInput() else None
+        return None if self.edit.unread is not None or self.edit.value is None else int(self.edit.value)
 
-    def set_seed(self, seed: int | None) -> None:
-        if seed != self.seed:
-            self.edit.setText("" if seed is None else str(seed))
+    def unread(self) -> dict[str, Unread]:
+        """What was typed and is no seed, as "seed"; an empty field is none either."""
+        return {"seed": self.edit.unread} if self.edit.unread is not None else {}
+
+    def set_seed(self, seed: int | None, unread: Unread | None = None) -> None:
+        """Show `seed`, or what was typed in its place and is none; None for an empty field."""
+        if seed is None and unread is None:
+            self.edit.clear()
+        else:
+            self.edit.show_number(self.edit.value if seed is None else seed, unread)
 
     @Slot()
     def _on_dice(self) -> None:
         self.set_seed(secrets.randbelow(2**32))
 
     @Slot()
-    def _on_text_changed(self) -> None:
+    def _on_changed(self) -> None:
         self.copy_button.setEnabled(self.seed is not None)
         self.changed.emit()
-
-
-class _SeedValidator(QValidator):
-    def __init__(self, parent: QObject) -> None:
-        super().__init__(parent)
-
-    def validate(self, text: str, position: int) -> tuple[QValidator.State, str, int]:
-        if not text:
-            return QValidator.State.Intermediate, text, position
-        if text.isascii() and text.isdigit() and int(text) <= MAX_SEED:
-            return QValidator.State.Acceptable, text, position
-        return QValidator.State.Invalid, text, position
 
 
 def _button(text: str, name: str, tip: str) -> QToolButton:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import re
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from PySide6.QtCore import Signal
@@ -105,7 +103,7 @@ class MergeJob(Job):
             self._tell_what_is_kept(error)
             self.cancelled.emit()
         except BaseException as error:
-            failure = _without_options(Failure.of(error))
+            failure = Failure.of_setup(error)
             self._note(lambda entry: entry.failed(failure.message))
             self._tell_what_is_kept(error)
             self.failed.emit(failure)
@@ -133,6 +131,7 @@ class MergeJob(Job):
             out,
             device=setup.device,
             threads=setup.threads,
+            overwrite=setup.overwrite,
             resume=self._resume,
             progress=self._on_progress,
             on_tensor=self._on_tensor if draws else None,
@@ -185,14 +184,6 @@ class MergeJob(Job):
         findings = self._tally.added_to(self._findings)
         findings.prepare()
         return findings
-
-
-def _without_options(failure: Failure) -> Failure:
-    """The same without what its hint says of the command line: the window has buttons for it."""
-    if failure.hint is None:
-        return failure
-    hint = re.sub(r" \(--[a-z-]+\)|: paramosaic discard .*$", "", failure.hint)
-    return replace(failure, hint=sentence(hint))
 
 
 def _news_first(warnings: Sequence[str], known: Sequence[str]) -> list[str]:

@@ -168,6 +168,10 @@ class RunPanel(QWidget):
             replace(failure, hint=hint or None), [_RESUME, _REMOVE] if left is not None else []
         )
 
+    def show_aside(self, failure: Failure) -> None:
+        """Say what went wrong beside a merge, which runs on."""
+        self.message.show_failure(failure)
+
     def forget_left(self, folder: Path) -> None:
         """What was kept in `folder` is no more."""
         if self._kept is not None and self._kept.path == folder:
@@ -191,7 +195,7 @@ class RunPanel(QWidget):
             self.resume_requested.emit()
         elif words == _REMOVE:
             self.removal_requested.emit(self._kept)
-        else:
+        elif words == _OPEN:
             QDesktopServices.openUrl(QUrl.fromLocalFile(str(self._out)))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from PySide6.QtCore import QEvent, QRect, Qt, Signal, Slot
+from PySide6.QtCore import QEvent, QObject, QRect, Qt, Signal, Slot
 from PySide6.QtGui import QColor, QGuiApplication, QIcon, QPainter, QPaintEvent, QPalette, QResizeEvent
 from PySide6.QtWidgets import (
     QBoxLayout,
@@ -30,14 +30,20 @@ __all__ = ["DetailsDialog", "ElidedLabel", "MessagePanel", "without_icons"]
 _ACTIONS_SHARE = 0.4
 """How much of a message's width its buttons may take."""
 
+_LEFT = 6 * GRID
+"""Pixels that stay of what a message takes its room from."""
+
+_LEAST = 5 * GRID
+"""Pixels that it takes in any case."""
+
 
 class MessagePanel(QFrame):
     """A message with a hint and perhaps buttons, marked by a coloured edge; hidden while it has none.
 
     Args:
         closable: whether it can be dismissed.
-        insists: whether it takes the height that its text needs where the layout around it does not ask,
-            as a splitter does not.
+        takes_from: the widget above it, which gives it the room that it needs, so that nothing else moves;
+            None where the layout around it gives it.
 
     Signals:
         action_requested(str): the button with these words was pressed.
@@ -46,10 +52,13 @@ class MessagePanel(QFrame):
     action_requested = Signal(str)
 
     def __init__(
-        self, parent: QWidget | None = None, *, closable: bool = True, insists: bool = False
+        self, parent: QWidget | None = None, *, closable: bool = True, takes_from: QWidget | None = None
     ) -> None:
         super().__init__(parent)
-        self._insists = insists
+        self._takes_from = takes_from
+        self._taken = self._least = 0
+        if takes_from is not None:
+            takes_from.installEventFilter(self)
         self._colour = ERROR
         self.setAutoFillBackground(True)
         self.setBackgroundRole(QPalette.ColorRole.Base)
@@ -104,6 +113,7 @@ class MessagePanel(QFrame):
 
     def clear(self) -> None:
         self.hide()
+        self._take(0)
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         super().resizeEvent(event)
@@ -111,8 +121,31 @@ class MessagePanel(QFrame):
         self._reserve()
 
     def _reserve(self) -> None:
-        if self._insists:
-            self.setMinimumHeight(self._height_for(self.width()))
+        above, around = self._takes_from, self.parentWidget()
+        layout = around.layout() if around is not None else None
+        if above is None or around is None or layout is None or self.isHidden():
+            return
+        layout.invalidate()
+        own = self.minimumHeight() or self.minimumSizeHint().height()
+        others = layout.totalMinimumSize().height() - own - above.minimumHeight()
+        room = max(around.height() - others - _LEFT, _LEAST)
+        height = min(self._height_for(self.width()), room)
+        if height != self.minimumHeight():
+            self.setFixedHeight(height)
+        self._take(height + layout.spacing())
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        if event.type() == QEvent.Type.Resize and not self.isHidden():
+            self._reserve()
+        return False
+
+    def _take(self, height: int) -> None:
+        """Let the widget above be smaller by `height` pixels than it may be without this."""
+        above = self._takes_from
+        if above is not None and height != self._taken:
+            self._least = self._least or above.minimumHeight()
+            self._taken = height
+            above.setMinimumHeight(max(self._least - height, 1))
 
     def _height_for(self, width: int) -> int:
         """What the text and the buttons take; none is counted for one that wraps no line."""
@@ -141,6 +174,7 @@ class MessagePanel(QFrame):
         self._hint.setVisible(bool(hint))
         self._offer(actions)
         self.setAccessibleName(f"{message} {hint}")
+        self.setToolTip(tool_tip(f"{message}\n{hint}".strip()) if self._takes_from is not None else "")
 
     def _offer(self, actions: Sequence[str]) -> None:
         for button in self._buttons:
@@ -200,15 +234,20 @@ class DetailsDialog(QDialog):
 
 
 class ElidedLabel(PlainLabel):
-    """One line that is shortened in the middle where there is no room for it."""
+    """One line that is shortened where there is no room for it, in the middle or where `elide` says."""
 
-    def __init__(self, parent: QWidget | None = None) -> None:
+    def __init__(
+        self, parent: QWidget | None = None, *, elide: Qt.TextElideMode = Qt.TextElideMode.ElideMiddle
+    ) -> None:
         super().__init__("", parent)
+        self._elision = elide
         self._full = ""
+        self._tip = ""
         self.setMinimumWidth(8 * GRID)
 
-    def set_full_text(self, text: str) -> None:
-        self._full = message_text(text)
+    def set_full_text(self, text: str, tip: str = "") -> None:
+        """Show `text`; `tip` is what the tool tip says besides what is not in sight."""
+        self._full, self._tip = message_text(text), tip
         self._elide()
 
     def event(self, event: QEvent) -> bool:
@@ -217,9 +256,10 @@ class ElidedLabel(PlainLabel):
         return super().event(event)
 
     def _elide(self) -> None:
-        shown = self.fontMetrics().elidedText(self._full, Qt.TextElideMode.ElideMiddle, self.width())
+        shown = self.fontMetrics().elidedText(self._full, self._elision, self.width())
         self.setText(shown)
-        self.setToolTip(tool_tip(self._full) if shown != self._full else "")
+        parts = [self._full if shown != self._full else "", self._tip]
+        self.setToolTip(tool_tip("\n".join(filter(None, parts))))
 
 
 def without_icons(dialog: QWidget) -> None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from math import cos, radians, sin
 
-from PySide6.QtCore import Qt
 from PySide6.QtGui import QColor, QFont, QGuiApplication, QPalette
 from PySide6.QtWidgets import QApplication, QLabel, QPushButton, QWidget
 
+from gui.widgets.contrast import standing_out
 from gui.widgets.plain import PlainLabel
 
 __all__ = [
@@ -17,24 +17,28 @@ __all__ = [
     "accent_button",
     "accent_of",
     "apply_theme",
-    "follow_system",
+    "as_text",
     "heading",
     "is_dark",
     "model_colour",
     "palette",
-    "readable_on",
     "secondary",
 ]
 
 GRID = 8
 """Pixels; every margin and distance is a multiple, or half of one."""
 
-# Okabe and Ito, "Color Universal Design", 2008; their black becomes a grey that dark backgrounds show too.
-_OKABE_ITO = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#7F7F7F")
+# Okabe and Ito, "Color Universal Design", 2008, with a grey for their black. Few colours stand out on white
+# and on black, so there are two sets. On dark grounds only their blue is too dark. On light ones most keep
+# the hue and are darker, for a contrast of 3, and no closer to each other for those who see fewer colours.
+_ON_DARK = ("#2288CC", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#7F7F7F")
+_ON_LIGHT = ("#0072B2", "#B9800D", "#1A9373", "#9C4078", "#3A93C4", "#8F3A00", "#776C00", "#50545C")
+_LIGHTNESS_ON_LIGHT, _LIGHTNESS_ON_DARK = 0.58, 0.68
 _GOLDEN_ANGLE = 137.508
 
 SUCCESS = QColor("#009E73")
 ERROR = QColor("#D55E00")
+"""Of marks, on light and dark grounds; words are written `as_text` in them."""
 
 _LIGHT = {
     QPalette.ColorRole.Window: "#F3F4F6",
@@ -47,7 +51,7 @@ _LIGHT = {
     QPalette.ColorRole.BrightText: "#FFFFFF",
     QPalette.ColorRole.ToolTipBase: "#FFFFFF",
     QPalette.ColorRole.ToolTipText: "#1C2128",
-    QPalette.ColorRole.PlaceholderText: "#737B87",
+    QPalette.ColorRole.PlaceholderText: "#5E6672",
     QPalette.ColorRole.Highlight: "#2B6CB8",
     QPalette.ColorRole.HighlightedText: "#FFFFFF",
     QPalette.ColorRole.Accent: "#2B6CB8",
@@ -58,7 +62,7 @@ _LIGHT = {
     QPalette.ColorRole.Dark: "#A9B0BA",
     QPalette.ColorRole.Shadow: "#6E7681",
 }
-_LIGHT_DISABLED = "#99A1AC"
+_LIGHT_DISABLED = "#828A96"
 
 _DARK = {
     QPalette.ColorRole.Window: "#22262C",
@@ -71,10 +75,11 @@ _DARK = {
     QPalette.ColorRole.BrightText: "#FFFFFF",
     QPalette.ColorRole.ToolTipBase: "#2F353D",
     QPalette.ColorRole.ToolTipText: "#E4E7EB",
-    QPalette.ColorRole.PlaceholderText: "#8D96A3",
-    QPalette.ColorRole.Highlight: "#3D7FCC",
+    QPalette.ColorRole.PlaceholderText: "#99A2AF",
+    # White can be read on it; and because its blue is above 201, Fusion draws a lighter frame for the focus.
+    QPalette.ColorRole.Highlight: "#2F74CC",
     QPalette.ColorRole.HighlightedText: "#FFFFFF",
-    QPalette.ColorRole.Accent: "#3D7FCC",
+    QPalette.ColorRole.Accent: "#7DB1EC",
     QPalette.ColorRole.Link: "#7DB1EC",
     QPalette.ColorRole.Light: "#3C434C",
     QPalette.ColorRole.Midlight: "#353B44",
@@ -82,7 +87,21 @@ _DARK = {
     QPalette.ColorRole.Dark: "#15181C",
     QPalette.ColorRole.Shadow: "#0D0F12",
 }
-_DARK_DISABLED = "#6B7480"
+_DARK_DISABLED = "#7A8390"
+
+_GROUNDS = (QPalette.ColorRole.Window, QPalette.ColorRole.Base, QPalette.ColorRole.AlternateBase)
+"""What words stand on."""
+
+
+_EDGES = {
+    ("QCheckBox", "QRadioButton"): ("#747B86", "#727A86"),
+    ("QLineEdit", "QAbstractSpinBox", "QComboBox"): ("#AEAFB0", "#3F4650"),
+}
+"""Of which widgets, and their colours in the light and the dark theme. Without one a check box is not seen;
+those of fields are quiet, so that the focus stands out."""
+
+_FUSION_DARKENS = 140
+"""Percent: Fusion draws edges in the colour of the window, but darker, which nobody sees on a dark one."""
 
 
 def palette(*, dark: bool) -> QPalette:
@@ -106,46 +125,49 @@ def palette(*, dark: bool) -> QPalette:
 def apply_theme(application: QApplication, *, dark: bool = False) -> None:
     """Fusion, in the light or the dark palette."""
     application.setStyle("Fusion")
-    application.setPalette(palette(dark=dark))
-
-
-def follow_system(application: QApplication) -> None:
-    """Apply the theme now and whenever the system changes between light and dark."""
-    hints = QGuiApplication.styleHints()
-    dark_before = is_dark(application.palette())
-
-    def apply() -> None:
-        scheme = hints.colorScheme()
-        # Where the system does not say, the palette that it gave to the application does.
-        unknown = scheme == Qt.ColorScheme.Unknown
-        apply_theme(application, dark=dark_before if unknown else scheme == Qt.ColorScheme.Dark)
-
-    apply()
-    hints.colorSchemeChanged.connect(apply)
+    colours = palette(dark=dark)
+    application.setPalette(colours)
+    for kinds, edges in _EDGES.items():
+        # None of them has the window's colour as its ground.
+        colours.setColor(QPalette.ColorRole.Window, QColor(edges[dark]).lighter(_FUSION_DARKENS))
+        for kind in kinds:
+            application.setPalette(colours, kind)  # type: ignore[arg-type]  # takes text, not bytes as it says
 
 
 def is_dark(colours: QPalette) -> bool:
-    return colours.color(QPalette.ColorRole.Window).lightness() < 128
+    """Whether `colours` are those of the dark theme."""
+    return colours.color(QPalette.ColorRole.Base).lightness() < 128
 
 
 def accent_of(colours: QPalette) -> QColor:
-    """The one accent colour, light enough to be drawn with on a dark ground."""
-    return colours.color(QPalette.ColorRole.Link if is_dark(colours) else QPalette.ColorRole.Accent)
+    """The one accent colour."""
+    return colours.color(QPalette.ColorRole.Accent)
 
 
-def model_colour(number: int) -> QColor:
-    """The colour of sub-model `number` (0-based), the same everywhere."""
-    if number < len(_OKABE_ITO):
-        return QColor(_OKABE_ITO[number])
-    return _equally_light(number * _GOLDEN_ANGLE % 360)
+def as_text(colour: QColor, colours: QPalette) -> QColor:
+    """`colour`, dark or light enough to be read on the grounds of the palette `colours`."""
+    return standing_out(colour, [colours.color(role) for role in _GROUNDS], 4.5)
 
 
-def _equally_light(hue: float) -> QColor:
-    """The colour of this hue, in degrees, at OKLCH lightness 0.68 and chroma 0.11; all are in sRGB.
+def model_colour(number: int, colours: QPalette | None = None) -> QColor:
+    """The colour of sub-model `number` (0-based), the same everywhere; it stands out in either theme.
+
+    Args:
+        colours: those of what it is drawn in, which on paper are light; None for the application's.
+    """
+    dark = is_dark(colours or QGuiApplication.palette())
+    named = _ON_DARK if dark else _ON_LIGHT
+    if number < len(named):
+        return QColor(named[number])
+    return _equally_light(number * _GOLDEN_ANGLE % 360, _LIGHTNESS_ON_DARK if dark else _LIGHTNESS_ON_LIGHT)
+
+
+def _equally_light(hue: float, lightness: float) -> QColor:
+    """The colour of this hue, in degrees, at this OKLCH lightness and chroma 0.11.
 
     Source: Björn Ottosson, "A perceptual color space for image processing", 2020.
     """
-    lightness, chroma = 0.68, 0.11
+    chroma = 0.11
     a, b = chroma * cos(radians(hue)), chroma * sin(radians(hue))
     long = (lightness + 0.3963377774 * a + 0.2158037573 * b) ** 3
     medium = (lightness - 0.1055613458 * a - 0.0638541728 * b) ** 3
@@ -169,16 +191,6 @@ def heading(text: str) -> QLabel:
     return label
 
 
-def readable_on(ground: QColor) -> QColor:
-    """White or nearly black, whichever stands out more on `ground`, by the relative luminance of WCAG 2.2."""
-    red, green, blue = (
-        part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4
-        for part in (ground.redF(), ground.greenF(), ground.blueF())
-    )
-    light = 0.2126 * red + 0.7152 * green + 0.0722 * blue
-    return QColor("#1C2128" if light > 0.2 else "#FFFFFF")
-
-
 def secondary(widget: QWidget) -> None:
     """Give `widget` the quieter text colour."""
     widget.setForegroundRole(QPalette.ColorRole.PlaceholderText)
@@ -189,7 +201,7 @@ def accent_button(button: QPushButton) -> None:
     colours = QPalette(QGuiApplication.palette())
     for group in (QPalette.ColorGroup.Active, QPalette.ColorGroup.Inactive):
         # Fusion lightens it again, most of all at the upper edge.
-        accent = colours.color(QPalette.ColorRole.Accent).darker(165 if is_dark(colours) else 125)
+        accent = colours.color(QPalette.ColorRole.Highlight).darker(160 if is_dark(colours) else 150)
         colours.setColor(group, QPalette.ColorRole.Button, accent)
         colours.setColor(group, QPalette.ColorRole.ButtonText, QColor("#FFFFFF"))
     if button.palette() != colours:

@@ -9,11 +9,14 @@ from PySide6.QtGui import QAction, QKeySequence
 from PySide6.QtWidgets import QMainWindow, QMenu, QMessageBox
 
 from gui.document.document import Document
+from gui.settings import Settings
 from gui.widgets.messages import without_icons
 from gui.widgets.plain import menu_text, tool_tip
+from gui.window.help import HelpDialog
 from gui.window.layout import WindowLayout
 from gui.window.panels import Panels
 from gui.window.recipes import Recipes
+from gui.window.theme_menu import ThemeMenu
 
 __all__ = ["Actions"]
 
@@ -35,7 +38,13 @@ class Actions(QObject):
     """
 
     def __init__(
-        self, window: QMainWindow, panels: Panels, document: Document, recipes: Recipes, layout: WindowLayout
+        self,
+        window: QMainWindow,
+        panels: Panels,
+        document: Document,
+        recipes: Recipes,
+        layout: WindowLayout,
+        settings: Settings,
     ) -> None:
         super().__init__(window)
         self._window, self._document, self._open = window, document, recipes.open
@@ -55,7 +64,10 @@ class Actions(QObject):
         self.cancel = _action(window, "&Cancel", "Ctrl+.")
         self.again = _action(window, "Merge again with another &seed", "Ctrl+Shift+Return")
         ledger = _action(window, "Show every &tensor…", "Ctrl+T", panels.preflight.show_ledger)
-        about = _action(window, "&About Paramosaic", "F1", self._on_about)
+        how = _action(window, "&How to use Paramosaic", _Keys.HelpContents, self._on_help)
+        if how.shortcut().isEmpty():
+            how.setShortcut("F1")
+        about = _action(window, "&About Paramosaic", None, self._on_about)
         about.setMenuRole(QAction.MenuRole.AboutRole)
         files: list[QAction | QMenu] = [
             _action(window, "&New recipe", _Keys.New, recipes.new),
@@ -87,6 +99,7 @@ class Actions(QObject):
             _action(window, "&Save the log…", "Ctrl+Alt+S", panels.log.ask_where_to_save),
         ]
         reset = _action(window, "&Reset the layout", "Ctrl+0", layout.reset)
+        theme = ThemeMenu(settings, window)
         self._while_idle: list[QAction | QMenu] = []
         bar = window.menuBar()
         for title, entries in (
@@ -95,10 +108,14 @@ class Actions(QObject):
             ("M&odels", chosen),
             ("Me&rge", [self.merge, self.cancel, None, self.again, None, ledger]),
             ("P&ictures", [*panels.pictures.actions_, None, self.save_pictures]),
-            ("&View", [*layout.actions(), None, *panels.history.actions_, None, *log, None, reset]),
-            ("&Help", [about]),
+            (
+                "&View",
+                [*layout.actions(), None, *panels.history.actions_, None, *log, None, theme, reset],
+            ),
+            ("&Help", [how, None, about]),
         ):
             menu = bar.addMenu(title)
+            menu.setToolTipsVisible(title == "&View")  # of runs, they say why something cannot be done
             for entry in entries:
                 if entry is None:
                     menu.addSeparator()
@@ -142,6 +159,15 @@ class Actions(QObject):
         self._recent.setToolTipsVisible(True)
         if self._recent.isEmpty():
             self._recent.addAction("No recipe yet").setEnabled(False)
+
+    @Slot()
+    def _on_help(self) -> None:
+        shown = self._window.findChild(HelpDialog)
+        if shown is None:
+            shown = HelpDialog(self._window.menuBar(), self._window)
+        shown.show()
+        shown.raise_()
+        shown.activateWindow()
 
     @Slot()
     def _on_about(self) -> None:

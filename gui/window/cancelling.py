@@ -20,21 +20,27 @@ class Cancelling(QObject):
         super().__init__(window)
         self._merger, self._window = merger, window
         self._question: CancelQuestion | None = None
-        self._then: Callable[[], object] | None = None
+        self._then: Callable[[bool], object] | None = None
         merger.progressed.connect(self._on_progressed)
         merger.ended.connect(self._on_ended)
 
-    def ask(self, then: Callable[[], object] | None = None) -> None:
-        """Stop the merge that runs, if any: at once where nothing would be lost, or else as the user says.
+    def ask(self) -> None:
+        """Stop the merge that runs, if any: at once where nothing would be lost, or else as the user says."""
+        if self._merger.job is not None and not self._merger.fraction:
+            self._merger.cancel(keep=False)
+        else:
+            self._ask(None)
+
+    def ask_for_closing(self, then: Callable[[bool], object]) -> None:
+        """Ask what is to become of the merge that runs; it goes on, whatever is answered.
 
         Args:
-            then: the window is to be closed, and this is done when the merge has been told to stop; it is
-                asked in any case. None where it stays open.
+            then: called with whether to keep what it has finished, unless it is to go on.
         """
+        self._ask(then)
+
+    def _ask(self, then: Callable[[bool], object] | None) -> None:
         if self._merger.job is None or self._question is not None:
-            return
-        if then is None and not self._merger.fraction:
-            self._merger.cancel(keep=False)
             return
         self._then = then
         self._question = CancelQuestion(self._window, self._merger.fraction, closing=then is not None)
@@ -45,9 +51,10 @@ class Cancelling(QObject):
         then, self._question, self._then = self._then, None, None
         if keep is None or self._merger.job is None:
             return
-        self._merger.cancel(keep=keep)
         if then is not None:
-            then()
+            then(keep)
+        else:
+            self._merger.cancel(keep=keep)
 
     @Slot()
     def _on_progressed(self) -> None:

@@ -24,13 +24,15 @@ class Closing(QObject):
         super().__init__(window)
         self.insists = False
         self._merger, self._cancelling, self._recipes, self._window = merger, cancelling, recipes, window
-        self._after_merge = False
 
     def may_close(self) -> bool:
-        """Whether the window may close now; asks the user where something would be lost."""
+        """Whether the window may close now; asks the user where something would be lost.
+
+        Every question is answered before anything is done: going back at one of them changes nothing.
+        """
         if self._merger.job is not None:
             if not self.insists:
-                self._cancelling.ask(self._close_after_merge)
+                self._cancelling.ask_for_closing(self._on_merge_answered)
             return False
         if not self.insists and self._recipes.would_be_lost:
             ask_to_save(self._window, self._recipes.save_then, self.close_at_once)
@@ -39,15 +41,21 @@ class Closing(QObject):
 
     def close_at_once(self) -> None:
         """Close without asking. A merge that runs is stopped first; what it has finished is kept."""
-        self.insists = True
-        self._merger.cancel(keep=True)
-        self._window.close()
+        self._close(keep=True)
 
     def merge_ended(self) -> None:
         """Close where the merge was the last thing in the way."""
-        if self.insists or self._after_merge:
-            self._after_merge = False
+        if self.insists:
             self._window.close()
 
-    def _close_after_merge(self) -> None:
-        self._after_merge = True
+    def _on_merge_answered(self, keep: bool) -> None:
+        """What becomes of the merge is known, and it still runs."""
+        if self._recipes.would_be_lost:
+            ask_to_save(self._window, self._recipes.save_then, lambda: self._close(keep=keep))
+        else:
+            self._close(keep=keep)
+
+    def _close(self, *, keep: bool) -> None:
+        self.insists = True
+        self._merger.cancel(keep=keep)
+        self._window.close()

@@ -2,30 +2,26 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from PySide6.QtCore import QByteArray, QSize, Qt, Slot
 from PySide6.QtGui import QAction
-from PySide6.QtWidgets import (
-    QDockWidget,
-    QFrame,
-    QMainWindow,
-    QScrollArea,
-    QSplitter,
-    QTabWidget,
-    QVBoxLayout,
-    QWidget,
-)
+from PySide6.QtWidgets import QDockWidget, QMainWindow, QTabWidget, QVBoxLayout, QWidget
 
-from gui.recipe.panel import RecipePanel
 from gui.settings import Settings
 from gui.widgets.theme import GRID
+from gui.window.focus import Regions, keep_together
+from gui.window.geometry import available_size, first_size, keep_on_screen
 from gui.window.panels import Panels
+from gui.window.setup_column import SetupColumn
 
 __all__ = ["WindowLayout"]
 
 _VERSION = 2
 """Of the docks: a state that was saved with others is not restored."""
 
-_SIZE = QSize(1280, 800)
+_WIDE = 220 * GRID
+"""From this width on the detail stands beside the pictures, and not in a tab below them."""
 
 
 class WindowLayout:
@@ -37,23 +33,42 @@ class WindowLayout:
 
     def __init__(self, window: QMainWindow, panels: Panels) -> None:
         self._window = window
-        window.setCentralWidget(_centre(panels.pictures, panels.run))
         window.setCorner(Qt.Corner.BottomLeftCorner, Qt.DockWidgetArea.LeftDockWidgetArea)
         window.setTabPosition(Qt.DockWidgetArea.AllDockWidgetAreas, QTabWidget.TabPosition.North)
-        self._setup = _dock(window, "Set-up", _left_column(panels.models, panels.recipe, panels.preflight))
+        self._column = SetupColumn(panels.models, panels.recipe, panels.preflight)
+        self._setup = _dock(window, "Set-up", self._column)
+        # Tab goes through them in the order in which they come into the window.
+        window.setCentralWidget(_centre(panels.pictures, panels.run))
+        self._detail = _dock(window, "Detail", panels.pictures.detail)
         self._history = _dock(window, "History", panels.history)
         self._log = _dock(window, "Log", panels.log)
-        self._detail = _dock(window, "Detail", panels.pictures.detail)
+        self._pictures = panels.pictures
+        self._placed = QSize()
+        panels.pictures.built.connect(self._on_built)
         self._detail.visibilityChanged.connect(panels.pictures.detail.set_in_front)
         self.docks = (self._setup, self._history, self._log, self._detail)
+        self._regions = Regions(
+            (
+                (self._column,),
+                (panels.pictures.tabs.tabBar(), panels.pictures, panels.run),
+                (self._history, self._log, self._detail),
+            )
+        )
+        self._next, self._previous = (
+            QAction("Go to the &next part", window),
+            QAction("Go &back a part", window),
+        )
+        for action, keys, forward in ((self._next, "F6", True), (self._previous, "Shift+F6", False)):
+            action.setShortcut(keys)
+            action.triggered.connect(partial(self._go, forward))
         self.reset()
 
     def actions(self) -> list[QAction]:
-        """Show and hide each dock."""
+        """Show and hide each dock, and go from one part of the window to the next."""
         actions = [dock.toggleViewAction() for dock in self.docks]
         for number, action in enumerate(actions, start=1):
             action.setShortcut(f"Ctrl+{number}")
-        return actions
+        return [*actions, self._next, self._previous]
 
     @Slot()
     def reset(self) -> None:
@@ -65,25 +80,56 @@ class WindowLayout:
         window.addDockWidget(Qt.DockWidgetArea.LeftDockWidgetArea, self._setup)
         window.addDockWidget(Qt.DockWidgetArea.BottomDockWidgetArea, self._history)
         window.tabifyDockWidget(self._history, self._log)
-        window.tabifyDockWidget(self._log, self._detail)
+        wide = window.width() >= _WIDE
+        if wide:
+            window.addDockWidget(Qt.DockWidgetArea.RightDockWidgetArea, self._detail)
+        else:
+            window.tabifyDockWidget(self._log, self._detail)
         for dock in self.docks:
             dock.show()
         self._history.raise_()
-        width = max(54 * GRID, 72 * window.fontMetrics().averageCharWidth())
+        self._column.share_anew()
+        characters = window.fontMetrics().averageCharWidth()
+        width = max(54 * GRID, 72 * characters, min(window.width() // 4, 90 * characters))
         window.resizeDocks([self._setup], [width], Qt.Orientation.Horizontal)
+        if wide:
+            window.resizeDocks([self._detail], [width], Qt.Orientation.Horizontal)
         window.resizeDocks([self._history], [27 * GRID], Qt.Orientation.Vertical)
 
     def restore(self, settings: Settings) -> None:
         """As it was when the window was last closed."""
         window = self._window
         if not settings.geometry or not window.restoreGeometry(QByteArray(settings.geometry)):
-            window.resize(_SIZE)
+            window.resize(first_size(available_size(window)))
+            window.move(window.screen().availableGeometry().center() - window.rect().center())
+            self.reset()
+        keep_on_screen(window)
+        self._placed = window.size()
         if settings.window_state:
             window.restoreState(QByteArray(settings.window_state), _VERSION)
+            if window.minimumSizeHint().width() > available_size(window).width():
+                self.reset()  # they stood side by side on a larger screen
+
+    @Slot()
+    def settle(self) -> None:
+        """To be called once the window manager has put its frame around the window as it was restored."""
+        if self._window.size() == self._placed:
+            keep_on_screen(self._window)
 
     def save(self, settings: Settings) -> None:
         settings.geometry = bytes(self._window.saveGeometry().data())
         settings.window_state = bytes(self._window.saveState(_VERSION).data())
+
+    @Slot()
+    def _on_built(self) -> None:
+        """The plots have come into the window last."""
+        tabs = self._pictures.tabs
+        corner = tabs.cornerWidget()
+        assert corner is not None
+        keep_together(tabs.tabBar(), corner, *self._pictures.pictures)
+
+    def _go(self, forward: bool) -> None:
+        self._regions.go(forward=forward)
 
     def show_setup(self) -> None:
         self._setup.show()
@@ -101,31 +147,6 @@ def _dock(window: QMainWindow, title: str, widget: QWidget) -> QDockWidget:
     dock.setObjectName(title.lower())
     dock.setWidget(widget)
     return dock
-
-
-def _left_column(models: QWidget, recipe: RecipePanel, preflight: QWidget) -> QWidget:
-    """The order of work, from top to bottom; the last step is always visible."""
-    scrolled = QScrollArea()
-    scrolled.setWidget(recipe)
-    scrolled.setWidgetResizable(True)
-    scrolled.setFrameShape(QFrame.Shape.NoFrame)
-    scrolled.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-    recipe.unfolded.connect(lambda part: scrolled.ensureWidgetVisible(part))
-    splitter = QSplitter(Qt.Orientation.Vertical)
-    splitter.setChildrenCollapsible(False)
-    splitter.setHandleWidth(2 * GRID)
-    splitter.addWidget(models)
-    splitter.addWidget(scrolled)
-    splitter.setSizes([300, 260])
-    splitter.setStretchFactor(0, 2)
-    splitter.setStretchFactor(1, 1)
-    left = QWidget()
-    column = QVBoxLayout(left)
-    column.setContentsMargins(2 * GRID, GRID, GRID, 2 * GRID)
-    column.setSpacing(2 * GRID)
-    column.addWidget(splitter, 1)
-    column.addWidget(preflight)
-    return left
 
 
 def _centre(pictures: QWidget, run: QWidget) -> QWidget:

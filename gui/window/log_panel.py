@@ -12,7 +12,8 @@ from PySide6.QtWidgets import QFileDialog, QHBoxLayout, QPlainTextEdit, QToolBut
 
 from core.errors import os_error_text
 from core.text import message_text
-from gui.widgets.theme import ERROR, GRID
+from gui.widgets.places import Places
+from gui.widgets.theme import ERROR, GRID, as_text
 
 __all__ = ["LogPanel"]
 
@@ -27,8 +28,9 @@ class LogPanel(QWidget):
         view: the text, to be read only.
     """
 
-    def __init__(self, parent: QWidget | None = None) -> None:
+    def __init__(self, places: Places, parent: QWidget | None = None) -> None:
         super().__init__(parent)
+        self._places = places
         self.view = QPlainTextEdit()
         self.view.setReadOnly(True)
         self.view.setUndoRedoEnabled(False)
@@ -66,7 +68,7 @@ class LogPanel(QWidget):
         """Note `text`, of one line or more; `kind` is "info", "warning" or "error"."""
         lines = [message_text(line) for line in f"{_MARKS[kind]}{text}".splitlines()] or [""]
         lines = [f"{datetime.now():%H:%M:%S}\t{lines[0]}", *(f"\t{line}" for line in lines[1:])]
-        colour = f"color: {ERROR.name()}" if kind == "error" else ""
+        colour = f"color: {as_text(ERROR, self.view.palette()).name()}" if kind == "error" else ""
         for line in lines:
             self.view.appendHtml(f'<span style="white-space: pre-wrap; {colour}">{escape(line)}</span>')
 
@@ -77,11 +79,13 @@ class LogPanel(QWidget):
 
     @Slot()
     def ask_where_to_save(self) -> None:
+        start = self._places.start("log", Path.home()) / "paramosaic-log.txt"
         chosen, _ = QFileDialog.getSaveFileName(
-            self, "Save the log", str(Path.home() / "paramosaic-log.txt"), "Text (*.txt);;All files (*)"
+            self, "Save the log", str(start), "Text (*.txt);;All files (*)"
         )
         if not chosen:
             return
+        self._places.remember("log", Path(chosen).parent)
         try:
             Path(chosen).write_text(f"{self.text}\n", encoding="utf-8", errors="backslashreplace")
         except OSError as error:

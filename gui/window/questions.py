@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from PySide6.QtCore import QObject, Qt, Signal, Slot
 from PySide6.QtWidgets import QMessageBox, QWidget
 
 from core import Leftover
+from core.recipe.keys import Obstacle
 from core.text import message_text, one_line
+from gui.preflight.taken import Taken
 from gui.widgets.messages import without_icons
+from gui.window.left_out import left_out_text
 from gui.words import percent_text
 
-__all__ = ["CancelQuestion", "ask_to_overwrite", "ask_to_remove", "ask_to_save"]
+__all__ = [
+    "CancelQuestion",
+    "ask_to_lose",
+    "ask_to_overwrite",
+    "ask_to_remove",
+    "ask_to_replace",
+    "ask_to_save",
+]
 
 
 class CancelQuestion(QObject):
@@ -87,6 +97,24 @@ def ask_to_remove(parent: QWidget, left: Leftover, then: Callable[[], object]) -
     box.open()
 
 
+def ask_to_replace(parent: QWidget, taken: Taken, then: Callable[[], object]) -> None:
+    """Do `then` if the next merge may replace what is in the place of its output."""
+    box = _box(
+        parent,
+        message_text(f"Overwrite {taken.out}?"),
+        message_text(
+            f"It holds {taken.content}. It stays as it is until the new merge is done, and is deleted then."
+        ),
+    )
+    overwrite = box.addButton("Overwrite it", QMessageBox.ButtonRole.DestructiveRole)
+    keep = box.addButton("Leave it there", QMessageBox.ButtonRole.RejectRole)
+    without_icons(box)
+    box.setDefaultButton(keep)
+    box.setEscapeButton(keep)
+    overwrite.clicked.connect(lambda: then())
+    box.open()
+
+
 def ask_to_save(
     parent: QWidget, save: Callable[[Callable[[], object]], object], then: Callable[[], object]
 ) -> None:
@@ -112,11 +140,31 @@ def ask_to_overwrite(
     parent: QWidget, name: str, overwrite: Callable[[], object], save_as: Callable[[], object]
 ) -> None:
     """What to do about the file `name` of the recipe, which somebody else has changed."""
-    box = _box(
-        parent,
-        f"{one_line(name)} has changed on the disk since it was opened here.",
-        "Saving would lose those changes.",
-    )
+    title = f"{one_line(name)} has changed on the disk since it was opened here."
+    _ask_before_losing(parent, title, "Saving would lose those changes.", overwrite, save_as)
+
+
+def ask_to_lose(
+    parent: QWidget,
+    name: str,
+    left_out: Sequence[Obstacle],
+    overwrite: Callable[[], object],
+    save_as: Callable[[], object],
+) -> None:
+    """What to do about the file `name`, which says more than was taken over when it was opened."""
+    first, more = left_out_text(left_out)
+    title = f"{one_line(name)} says more than was opened here."
+    _ask_before_losing(parent, title, f"Saving would lose it. {first}\n{more}", overwrite, save_as)
+
+
+def _ask_before_losing(
+    parent: QWidget,
+    title: str,
+    what: str,
+    overwrite: Callable[[], object],
+    save_as: Callable[[], object],
+) -> None:
+    box = _box(parent, title, what)
     other = box.addButton("Save as…", QMessageBox.ButtonRole.AcceptRole)
     lose = box.addButton("Overwrite it", QMessageBox.ButtonRole.DestructiveRole)
     stay = box.addButton("Cancel", QMessageBox.ButtonRole.RejectRole)

@@ -2,28 +2,36 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from PySide6.QtCore import QObject, Signal, SignalInstance, Slot
 from PySide6.QtWidgets import QWidget
 
 from core import MergeError, load_recipe
+from core.methods import METHODS, MethodSpec
+from core.recipe.references import same_folder
 from core.runs.history import HistoryEntry
+from core.text import one_line
 from gui.document.document import Document
 from gui.document.merge_setup import MergeSetup, first_missing, free_name, setup_of_recipe
 from gui.failure import Failure
 from gui.jobs import JobKeeper
 from gui.widgets.choosing import choose_recipe, choose_recipe_to_save
+from gui.widgets.places import Places, is_ours
+from gui.window.left_out import LeftOutDialog, left_out_text
 from gui.window.panels import Panels
-from gui.window.questions import ask_to_overwrite, ask_to_save
+from gui.window.questions import ask_to_lose, ask_to_overwrite, ask_to_save
 from gui.window.recipe_job import ReadRecipe, ReadRecipeJob, read_recipe
 from gui.words import plural
 from resources import DEMO_FOLDER
 
 __all__ = ["Recipes"]
+
+
+_SHOW_LEFT_OUT = "Show what is left out…"
 
 
 def _nothing() -> None:
@@ -48,21 +56,29 @@ class Recipes(QObject):
     noted = Signal(str)
     failed = Signal(object)
 
-    def __init__(self, document: Document, panels: Panels, jobs: JobKeeper, window: QWidget) -> None:
+    def __init__(
+        self, document: Document, panels: Panels, places: Places, jobs: JobKeeper, window: QWidget
+    ) -> None:
         super().__init__(window)
         self._document, self._panels, self._jobs, self._window = document, panels, jobs, window
+        self._places = places
         self._merging = False
         self._reading: ReadRecipeJob | None = None
-        self._before = panels.setup()
         self._then: Callable[[], object] = _nothing
+        self._partly: ReadRecipe | None = None
+        panels.run.message.action_requested.connect(self._on_action)
 
     @property
     def folder(self) -> Path:
         """Where the next dialog begins."""
-        if self._document.path is not None:
-            return self._document.path.parent
-        base = self._panels.models.base_folder
-        return base.parent if base is not None else Path.cwd()
+        path = self._document.path or self._document.origin
+        return self._places.start("recipe", self.beside_output, here=None if path is None else path.parent)
+
+    @property
+    def beside_output(self) -> Path | None:
+        """The folder in which the output will be; None where none is given."""
+        out = self._panels.setup().out
+        return Path(out).expanduser().absolute().parent if out else None
 
     @property
     def would_be_lost(self) -> bool:
@@ -89,9 +105,14 @@ class Recipes(QObject):
     def open(self, path: Path, then: Callable[[], object] = _nothing) -> None:
         """Load `path` into the fields, after asking where something would be lost, and do `then`.
 
-        It is read in a job; what is opened next takes its place.
+        It is read in a job, and only what can be opened is worth a question; what is opened next takes its
+        place. Nothing is opened while a merge runs.
         """
-        self.unless_unsaved(lambda: self._read(path, then))
+        if not self._merging:
+            self._reading, self._then = ReadRecipeJob(path, self._stand_in), then
+            self._reading.read.connect(self._on_read)
+            self._reading.failed.connect(self._on_not_read)
+            self._jobs.start(self._reading)
 
     def load(self, path: Path, out: Path | None = None) -> bool:
         """Load `path` into the fields at once and without asking; says why not where it cannot be read.
@@ -102,7 +123,7 @@ class Recipes(QObject):
         """
         self._reading = None
         try:
-            read = read_recipe(path)
+            read = read_recipe(path, self._stand_in)
         except MergeError as error:
             self.failed.emit(Failure.of(error))
             return False
@@ -112,22 +133,23 @@ class Recipes(QObject):
     def open_demo(self) -> None:
         """The demo models, to be merged into a folder of the current directory."""
 
-        def load() -> None:
+        try:
             setup = setup_of_recipe(load_recipe(DEMO_FOLDER / "recipe.yaml"), self._panels.setup())
-            place = Path.cwd() if os.access(Path.cwd(), os.W_OK) else Path.home()
-            self.opened.emit(replace(setup, out=str(free_name(place / "paramosaic-demo"))), None)
-
-        self.unless_unsaved(load)
+        except MergeError as error:
+            self.failed.emit(Failure.of(error))
+            return
+        out = free_name(self._places.start("output") / "paramosaic-demo")
+        self.unless_unsaved(lambda: self.opened.emit(replace(setup, out=str(out)), None))
 
     @Slot(object)
     def reopen(self, entry: HistoryEntry) -> None:
         """Put the recipe of an earlier run into the fields."""
-        self.unless_unsaved(lambda: self._load(entry, free_name(entry.out), self.reopened))
+        self._load(entry, free_name(entry.out), self.reopened)
 
     @Slot(object)
     def resume(self, entry: HistoryEntry) -> None:
         """Put the recipe of a run that did not come to its end into the fields, to go on with it."""
-        self.unless_unsaved(lambda: self._load(entry, entry.out, self.resumed))
+        self._load(entry, entry.out, self.resumed)
 
     def _load(self, entry: HistoryEntry, out: Path, told: SignalInstance) -> None:
         """Load the recipe of an earlier run into the fields, then emit `told`; says why it cannot be read."""
@@ -136,8 +158,12 @@ class Recipes(QObject):
         except MergeError as error:
             self.failed.emit(Failure.of(error))
             return
-        self.opened.emit(replace(setup, out=str(out)), None)
-        told.emit(entry)
+
+        def show() -> None:
+            self.opened.emit(replace(setup, out=str(out)), None)
+            told.emit(entry)
+
+        self.unless_unsaved(show)
 
     def unless_unsaved(self, then: Callable[[], object]) -> None:
         """Do `then`, after asking what becomes of changes that would be lost; nothing while a merge runs."""
@@ -148,12 +174,10 @@ class Recipes(QObject):
         else:
             then()
 
-    def _read(self, path: Path, then: Callable[[], object]) -> None:
-        self._reading = ReadRecipeJob(path)
-        self._before, self._then = self._panels.setup(), then
-        self._reading.read.connect(self._on_read)
-        self._reading.failed.connect(self._on_not_read)
-        self._jobs.start(self._reading)
+    @property
+    def _stand_in(self) -> MethodSpec:
+        """The method in the place of one that a recipe names and that is not known."""
+        return METHODS[self._panels.setup().method]
 
     @Slot(object)
     def _on_read(self, read: ReadRecipe) -> None:
@@ -165,10 +189,13 @@ class Recipes(QObject):
             if self._show(read):
                 then()
 
-        if self._panels.setup() == self._before:
+        def save(_: Callable[[], object]) -> bool:
+            return self.save_then(lambda: self.open(read.path, then))  # which may be the file that is saved
+
+        if self.would_be_lost:
+            ask_to_save(self._window, save, show)
+        else:
             show()
-        else:  # it was worked on meanwhile
-            self.unless_unsaved(show)
 
     @Slot(object)
     def _on_not_read(self, failure: Failure) -> None:
@@ -182,8 +209,22 @@ class Recipes(QObject):
         except MergeError as error:
             self.failed.emit(Failure.of(error))
             return False
-        self.opened.emit(replace(setup, out=str(read.out)), read)
+        out = free_name(self._places.start("output") / read.out.name) if is_ours(read.out) else read.out
+        self.opened.emit(replace(setup, out=str(out)), read)
+        if read.left_out:
+            self._partly = read
+            name, (first, more) = one_line(read.path.name), left_out_text(read.left_out)
+            self._panels.run.message.show_note(
+                f"{name} was opened as far as it is understood. {first}", more, [_SHOW_LEFT_OUT]
+            )
+            for one in read.left_out:
+                self._panels.log.add(f"{name}, left out: {one.sentence}", "warning")
         return True
+
+    @Slot(str)
+    def _on_action(self, words: str) -> None:
+        if words == _SHOW_LEFT_OUT and self._partly is not None:
+            LeftOutDialog(self._partly.path, self._partly.left_out, self._window).open()
 
     # -- saving
 
@@ -195,17 +236,7 @@ class Recipes(QObject):
     def save_then(self, then: Callable[[], object]) -> bool:
         """The same, and do `then` once it is saved; asks first where somebody else has changed the file."""
         path = self._document.path
-        if path is None:
-            return self._save_as(then)
-        if self._document.changed_on_disk:
-            ask_to_overwrite(
-                self._window,
-                path.name,
-                lambda: self.save_to(path, then),
-                lambda: self._save_as(then),
-            )
-            return False
-        return self.save_to(path, then)
+        return self._save_as(then) if path is None or is_ours(path) else self._save_unless_lost(path, then)
 
     @Slot()
     def save_as(self) -> bool:
@@ -213,8 +244,29 @@ class Recipes(QObject):
         return self._save_as(_nothing)
 
     def _save_as(self, then: Callable[[], object]) -> bool:
-        path = choose_recipe_to_save(self._window, self.folder)
-        return path is not None and self.save_to(path, then)
+        path = choose_recipe_to_save(self._window, self.folder / self._suggested_name)
+        return path is not None and self._save_unless_lost(path, then)
+
+    @property
+    def _suggested_name(self) -> str:
+        document = self._document
+        if document.origin is not None:  # what was left out of it would be lost there
+            return f"{document.origin.stem}-2.yaml"
+        return document.path.name if document.path is not None else "recipe.yaml"
+
+    def _save_unless_lost(self, path: Path, then: Callable[[], object]) -> bool:
+        """Save to `path` and do `then`; asks first where something would be lost that is not shown here."""
+        document = self._document
+        whole = document.path is not None and same_folder(path, document.path)
+        part = document.origin is not None and same_folder(path, document.origin)
+        save, save_as = partial(self.save_to, path, then), partial(self._save_as, then)
+        if whole and document.changed_on_disk:
+            ask_to_overwrite(self._window, path.name, save, save_as)
+        elif part and self._partly is not None:
+            ask_to_lose(self._window, path.name, self._partly.left_out, save, save_as)
+        else:
+            return save()
+        return False
 
     def save_to(self, path: Path, then: Callable[[], object] = _nothing) -> bool:
         """Save to `path`, which is the recipe's file from now on, and do `then`.
@@ -232,6 +284,7 @@ class Recipes(QObject):
         except MergeError as error:
             self.failed.emit(Failure.of(error))
             return False
+        self._places.remember("recipe", path.parent)
         idle = len(setup.models) - len(setup.taking_part)
         left = f"; {plural(idle, 'sub-model')} that took no part left out" if idle else ""
         self.noted.emit(f"Saved {path.name}{left}")

@@ -6,9 +6,16 @@ import secrets
 from dataclasses import replace
 from pathlib import Path
 
-from PySide6.QtCore import QEvent, QTimer, QUrl, Slot
-from PySide6.QtGui import QCloseEvent, QDesktopServices, QDragEnterEvent, QDropEvent
-from PySide6.QtWidgets import QMainWindow, QPushButton
+from PySide6.QtCore import QEvent, Qt, QTimer, QUrl, Slot
+from PySide6.QtGui import (
+    QCloseEvent,
+    QDesktopServices,
+    QDragEnterEvent,
+    QDragLeaveEvent,
+    QDropEvent,
+    QShowEvent,
+)
+from PySide6.QtWidgets import QApplication, QMainWindow, QPushButton, QWidget
 
 from core import Leftover
 from core.runs.history import History, HistoryEntry
@@ -29,19 +36,24 @@ from gui.pictures.saver import PictureSaver
 from gui.preflight.checker import Checker
 from gui.preflight.panel import PreflightPanel
 from gui.preflight.report import PlanReport, Problem
+from gui.recipe.output_field import default_origin
 from gui.recipe.panel import RecipePanel
 from gui.run.panel import RunPanel, title_text
 from gui.run.result import MergeResult
 from gui.settings import Settings
-from gui.widgets.dropped import dropped_paths, sort_dropped
+from gui.widgets.dropped import what_is_dropped
 from gui.widgets.messages import DetailsDialog
+from gui.widgets.places import Places
 from gui.window.actions import Actions
 from gui.window.cancelling import Cancelling
 from gui.window.closing import Closing
+from gui.window.focus import FocusKeeper, FocusMarks, is_covered
+from gui.window.folder_opener import FolderOpener
 from gui.window.layout import WindowLayout
 from gui.window.leftovers import Leftovers
 from gui.window.log_panel import LogPanel
 from gui.window.merger import Merger
+from gui.window.overwriting import Overwriting
 from gui.window.panels import Panels
 from gui.window.recipe_job import ReadRecipe
 from gui.window.recipes import Recipes
@@ -49,6 +61,7 @@ from gui.window.recipes import Recipes
 __all__ = ["MainWindow"]
 
 _NOTE_MS = 5000
+_FRAMED_MS = 200
 
 
 class MainWindow(QMainWindow):
@@ -78,22 +91,28 @@ class MainWindow(QMainWindow):
         self.pictures = PicturesPanel()
         self.run = RunPanel()
         self.history = HistoryPanel(history, self._jobs)
-        self.log = LogPanel()
+        places = Places(settings)
+        self.log = LogPanel(places)
         self.checker = Checker(self._jobs, settings, self)
         self.looking = Looking(self.pictures, self._jobs, self)
         self.comparing = Comparing(self.pictures, self._jobs, self)
         self.merger = Merger(history, self._jobs, self.looking, self.comparing, self.run, self.log, self)
-        self._saver = PictureSaver(self)
+        self._saver = PictureSaver(places, self)
         self.statusBar().setSizeGripEnabled(False)  # so that nothing moves when a note is shown
         self._panels = Panels(
             self.models, self.recipe, self.preflight, self.pictures, self.run, self.history, self.log
         )
-        self.recipes = Recipes(self.document, self._panels, self._jobs, self)
+        self.recipes = Recipes(self.document, self._panels, places, self._jobs, self)
         self._leftovers = Leftovers(self._jobs, self)
+        self._opener = FolderOpener(self)
+        self._overwriting = Overwriting(self.recipe.output, self)
         self._cancelling = Cancelling(self.merger, self)
         self._closing = Closing(self.merger, self._cancelling, self.recipes, self)
         self.layout_ = WindowLayout(self, self._panels)
-        self.actions_ = Actions(self, self._panels, self.document, self.recipes, self.layout_)
+        self._focus_marks = FocusMarks(self)
+        self._focus = FocusKeeper(self.preflight.cancel_button)
+        self._was_merging = False
+        self.actions_ = Actions(self, self._panels, self.document, self.recipes, self.layout_, settings)
         self._connect()
         self._setup = self.setup()
         self.document.begin(self._setup)
@@ -113,6 +132,8 @@ class MainWindow(QMainWindow):
         self.preflight.show_requested.connect(self.show_problem)
         self.preflight.resume_requested.connect(self.resume_merge)
         self.preflight.removal_requested.connect(self._leftovers.ask_to_remove)
+        self.preflight.free_name_requested.connect(self._overwriting.use_free_name)
+        self.preflight.overwrite_requested.connect(self._overwriting.ask)
         self.preflight.wish_dropped.connect(self._note)
         self.pictures.built.connect(self.checker.warm_up)
         self.pictures.demo_requested.connect(self.recipes.open_demo)
@@ -143,6 +164,7 @@ class MainWindow(QMainWindow):
         self.run.removal_requested.connect(self._leftovers.ask_to_remove)
         self._leftovers.removed.connect(self._on_removed)
         self._leftovers.failed.connect(self._show_failure)
+        self._opener.failed.connect(self._show_failure)
         self._leftovers.ended.connect(self._check_again)
         self.history.reopen_requested.connect(self.recipes.reopen)
         self.history.resume_requested.connect(self.recipes.resume)
@@ -193,12 +215,12 @@ class MainWindow(QMainWindow):
 
     @Slot(object)
     def ask_where_to_save_picture(self, picture: Picture) -> None:
-        self._saver.ask_for_one(picture, self.recipes.folder)
+        self._saver.ask_for_one(picture, self.recipes.beside_output)
 
     @Slot()
     def ask_where_to_save_pictures(self) -> None:
         if self.observer.findings is not None:
-            self._saver.ask_for_all(self.observer.shown, self.recipes.folder)
+            self._saver.ask_for_all(self.observer.shown, self.recipes.beside_output)
 
     @Slot(object, object)
     def _begin(self, setup: MergeSetup, read: ReadRecipe | None) -> None:
@@ -209,6 +231,8 @@ class MainWindow(QMainWindow):
         self.recipe.forget_values()
         if read is None:
             self.document.begin(self._setup)
+        elif read.left_out:
+            self.document.begin_from(self._setup, read.path)
         else:
             self.document.begin(self._setup, read.path, read.known)
 
@@ -222,7 +246,9 @@ class MainWindow(QMainWindow):
     @Slot(object)
     def _on_restored(self, setup: MergeSetup) -> None:
         """After undo or redo; an output folder that was written meanwhile is not suggested again."""
-        self._apply(replace(setup, out=str(free_name(Path(setup.out)))) if setup.out else setup)
+        if setup.out and setup.out != self._setup.out:
+            setup = replace(setup, out=str(free_name(Path(setup.out))))
+        self._apply(replace(setup, overwrite=setup.overwrite and self._setup.overwrite))  # that is asked for
 
     def _apply(self, setup: MergeSetup) -> None:
         """Set every field from `setup`."""
@@ -346,6 +372,7 @@ class MainWindow(QMainWindow):
     def _on_succeeded(self, setup: MergeSetup, result: MergeResult) -> None:
         self.document.keep(setup)
         if result.measured is not None:
+            self.preflight.set_measured(setup, result.record.seconds)
             self.checker.learn(result.record.seconds, result.measured)
 
     @Slot(object)
@@ -369,10 +396,17 @@ class MainWindow(QMainWindow):
     @Slot()
     def _update(self) -> None:
         """Bring everything that depends on the state up to date."""
-        self.models.setEnabled(not self.merging)
+        if self.merging and not self._was_merging:
+            self._focus.look()
+        self.models.set_locked(self.merging)
         self.recipe.setEnabled(not self.merging)
         self.preflight.set_merging(self.merging)
+        if self.merging != self._was_merging:
+            self._was_merging = self.merging
+            self._focus.settle()
         self.recipes.set_merging(self.merging)
+        self.history.set_merging(self.merging)
+        self.recipe.output.origin = default_origin(self.document.path)
         draws = self.recipe.method.draws is not None
         self.actions_.update(
             merging=self.merging,
@@ -393,7 +427,7 @@ class MainWindow(QMainWindow):
 
     @Slot(object)
     def _show_failure(self, failure: Failure) -> None:
-        self.run.show_failure(failure)
+        (self.run.show_aside if self.merging else self.run.show_failure)(failure)
         self.log.add(f"{failure.message} {failure.hint or ''}".strip(), "error")
 
     @Slot(str)
@@ -402,23 +436,40 @@ class MainWindow(QMainWindow):
 
     # -- Qt
 
+    def focusNextPrevChild(self, forward: bool) -> bool:
+        """As Qt does, but past what is behind the front tab of the docks."""
+        for _ in self.findChildren(QWidget):
+            if not super().focusNextPrevChild(forward):
+                return False
+            if not is_covered(QApplication.focusWidget()):
+                return True
+        return False
+
+    def showEvent(self, event: QShowEvent) -> None:
+        super().showEvent(event)
+        if not event.spontaneous():
+            # What the window manager puts around the window is known a moment after it was shown.
+            QTimer.singleShot(_FRAMED_MS, self, self.layout_.settle)
+
     def dragEnterEvent(self, event: QDragEnterEvent) -> None:
-        dropped = sort_dropped(dropped_paths(event.mimeData()))
-        if not self.merging and (dropped.folders or dropped.recipe):
+        dropped = what_is_dropped(event.mimeData())
+        if dropped.anything:  # what cannot be used is answered, too
             event.acceptProposedAction()
+            self.models.show_hover(dropped)
+
+    def dragLeaveEvent(self, event: QDragLeaveEvent) -> None:
+        self.models.show_hover(None)
 
     def dropEvent(self, event: QDropEvent) -> None:
-        dropped = sort_dropped(dropped_paths(event.mimeData()))
-        if self.merging:
-            return
-        event.acceptProposedAction()
+        self.models.show_hover(None)
+        dropped = what_is_dropped(event.mimeData())
+        event.setDropAction(Qt.DropAction.CopyAction)  # or the file manager deletes them
+        event.accept()
         recipe = dropped.recipe
-        if recipe is None:
-            self.models.add_from(dropped.folders)
+        if recipe is None or self.merging:
+            self.models.take_drop(dropped)
         else:
-            self.recipes.open(recipe, lambda: self.models.add_from(dropped.folders))
-        if dropped.unusable:
-            self._note(f"{dropped.unusable[0].name} is neither a model nor a recipe")
+            self.recipes.open(recipe, lambda: self.models.take_drop(dropped))
 
     def changeEvent(self, event: QEvent) -> None:
         super().changeEvent(event)
@@ -447,5 +498,4 @@ class MainWindow(QMainWindow):
 
     @Slot(object)
     def _open_folder(self, folder: Path) -> None:
-        if not QDesktopServices.openUrl(QUrl.fromLocalFile(str(folder))):
-            self._note(f"{folder} cannot be opened")
+        QDesktopServices.openUrl(QUrl.fromLocalFile(str(folder)))

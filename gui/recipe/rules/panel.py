@@ -12,6 +12,7 @@ from PySide6.QtWidgets import QHBoxLayout, QLabel, QPushButton, QToolButton, QVB
 from core.methods import METHODS, MethodSpec, ParameterValue
 from gui.document.merge_setup import MergeSetup, Rule
 from gui.document.parameter_texts import parameter_title, within_sentence
+from gui.numbers import Unread
 from gui.recipe.rules.rows import ruled_parameters
 from gui.recipe.rules.table_model import Column, RulesModel
 from gui.recipe.rules.table_view import RulesView
@@ -20,6 +21,10 @@ from gui.widgets.theme import GRID, secondary
 from gui.words import grouped, plural
 
 __all__ = ["RulesPanel"]
+
+
+_MESSAGE_LINES = 2
+"""Room for what is wrong with a rule."""
 
 
 class RulesPanel(QWidget):
@@ -54,6 +59,7 @@ class RulesPanel(QWidget):
     ) -> None:
         super().__init__(parent)
         self._refusal = ""
+        self._unread: Unread | None = None
         self.model = RulesModel(method, plain_values, self)
         self.table = RulesView(self.model)
         self.add = self._action("Add a rule", "Ins", self.add_rule)
@@ -64,6 +70,7 @@ class RulesPanel(QWidget):
         self.invitation = _quiet_label()
         self.others_label = _quiet_label()
         self.message_label = _quiet_label()
+        self.message_label.setAlignment(Qt.AlignmentFlag.AlignTop | Qt.AlignmentFlag.AlignLeft)
         self.message_label.setForegroundRole(QPalette.ColorRole.WindowText)
         self.add_button = QPushButton("Add a rule")
         self.add_button.setToolTip("Give a parameter another value for some tensors")
@@ -75,7 +82,7 @@ class RulesPanel(QWidget):
         ]
         self._lay_out()
         self.table.refused.connect(self._on_refused)
-        self.table.selectionModel().currentRowChanged.connect(lambda: self._on_refused(""))
+        self.table.selectionModel().currentRowChanged.connect(self._on_row_changed)
         self.model.changed.connect(self._on_changed)
         self.model.found.connect(self._on_found)
         self._update()
@@ -85,8 +92,14 @@ class RulesPanel(QWidget):
     def read_into(self, setup: MergeSetup) -> MergeSetup:
         return replace(setup, rules=self.model.rules)
 
+    def unread(self) -> dict[str, Unread]:
+        """What is typed in the table and is not taken, as "rules"."""
+        return {"rules": self._unread} if self._unread is not None else {}
+
     def apply(self, setup: MergeSetup) -> None:
         """Show the rules of `setup`; `changed` is not emitted."""
+        self._unread = None
+        self.table.drop_unread()
         self.model.set_models(setup)
         self.model.set_rules(setup.rules)
         self._on_refused("")
@@ -113,6 +126,9 @@ class RulesPanel(QWidget):
         """Give the focus to the first rule with a problem, or else to the button that adds one."""
         if not self.model.rows:
             self.add_button.setFocus(Qt.FocusReason.OtherFocusReason)
+            return
+        if self._unread is not None:
+            self.table.go_to_unread()
             return
         wrong = self._first_wrong()
         if wrong is not None:
@@ -150,6 +166,7 @@ class RulesPanel(QWidget):
         if row is None:
             return
         column = Column(self.table.currentIndex().column())
+        self.table.drop_unread(row)
         self.model.remove(row)
         if self.model.rows:
             self.table.select_row(min(row, len(self.model.rows) - 1), column)
@@ -160,7 +177,8 @@ class RulesPanel(QWidget):
 
     @Slot()
     def _on_changed(self) -> None:
-        self._refusal = ""
+        self._unread = self.table.unread
+        self._refusal = "" if self._unread is None else self._refusal
         self._update()
         self.changed.emit()
 
@@ -172,6 +190,15 @@ class RulesPanel(QWidget):
     @Slot(str)
     def _on_refused(self, refusal: str) -> None:
         self._refusal = refusal
+        self._update()
+        before, self._unread = self._unread, self.table.unread
+        if self._unread != before:
+            self.changed.emit()
+
+    @Slot()
+    def _on_row_changed(self) -> None:
+        if self.table.unread is None:
+            self._refusal = ""
         self._update()
 
     def _update(self) -> None:
@@ -189,7 +216,8 @@ class RulesPanel(QWidget):
             button.setVisible(bool(count))
         message = self._refusal or self._problem_text() or self._everywhere_text()
         self.message_label.setText(message)
-        self.message_label.setVisible(bool(message))
+        self.message_label.setMinimumHeight(_MESSAGE_LINES * self.fontMetrics().lineSpacing())
+        self.message_label.setVisible(bool(count))  # also when it is empty, so that nothing moves
         others = self.model.others
         self.others_label.setText(_others_text(others, self.model.method))
         self.others_label.setVisible(bool(others))

@@ -22,7 +22,7 @@ from gui.recipe.rules.text import Refused, value_text, values_from_text, where_f
 from gui.widgets.chips import model_chip
 from gui.widgets.plain import tool_tip
 from gui.widgets.table_model import ROOT, Index, TableModel
-from gui.widgets.theme import ERROR
+from gui.widgets.theme import ERROR, as_text
 from gui.words import grouped, plural
 
 __all__ = ["Column", "RulesModel"]
@@ -52,7 +52,8 @@ _TITLES = {
 _HELP = {
     Column.PARAMETER: "The parameter that is different for some tensors",
     Column.MODEL: "The sub-model whose value it is, or all",
-    Column.WHERE: "A part of the tensors' names, such as mlp; or layer 3, layers 4-7; empty for all tensors",
+    Column.WHERE: "A part of the tensors' names, such as mlp; layer 3 or layers 4-7; or both, such as "
+    "mlp, layers 4-7; empty for all tensors",
     Column.VALUE: "A number; or several, such as 0.2, 0.8: a gradient from the first layer to the last",
     Column.TENSORS: "How many tensors it is for; ! marks a rule that does nothing, or cannot be used",
 }
@@ -259,7 +260,7 @@ class RulesModel(TableModel):
             return _bold()
         if role == Qt.ItemDataRole.ForegroundRole:
             if column is Column.TENSORS and finding.problem:
-                return ERROR
+                return as_text(ERROR, QGuiApplication.palette())
             if (column is Column.MODEL and self._spec(row).scope == "merge") or (
                 column is Column.WHERE and row.where == ""
             ):

@@ -18,6 +18,7 @@ from PySide6.QtCore import (
 )
 from PySide6.QtGui import QKeyEvent, QPalette, QResizeEvent
 from PySide6.QtWidgets import (
+    QAbstractItemDelegate,
     QAbstractItemView,
     QComboBox,
     QHeaderView,
@@ -30,17 +31,15 @@ from PySide6.QtWidgets import (
 
 from core.text import one_line
 from gui.document.parameter_texts import parameter_title
+from gui.numbers import Unread
 from gui.recipe.rules.table_model import Column, RulesModel
 from gui.widgets.chips import model_chip
 from gui.widgets.plain import tool_tip
-from gui.widgets.theme import ERROR, GRID
+from gui.widgets.theme import ERROR, GRID, as_text
 
 __all__ = ["RulesView"]
 
 Index = QModelIndex | QPersistentModelIndex
-
-_MOST_ROWS = 8
-"""That are in sight; beyond that the table scrolls."""
 
 _LONGEST = {Column.PARAMETER: 8, Column.MODEL: 16, Column.WHERE: 16, Column.VALUE: 11, Column.TENSORS: 9}
 """Characters that a column makes room for. Where there is too little, the column of models has less."""
@@ -50,7 +49,8 @@ _COMMITTING = (Qt.Key.Key_Return, Qt.Key.Key_Enter, Qt.Key.Key_Tab, Qt.Key.Key_B
 
 
 class RulesView(QTableView):
-    """The table; as high as its rows, within bounds.
+    """The table; as high as its rows, since it is in a form that scrolls. An editor with what is not taken
+    stays open until it is mended or Escape is pressed.
 
     Signals:
         refused(str): why what was typed is not taken, in a sentence; "" when that is over.
@@ -99,7 +99,41 @@ class RulesView(QTableView):
         """Make it the current one."""
         self.setCurrentIndex(self._model.index(row, column))
 
+    @property
+    def unread(self) -> Unread | None:
+        """What is typed in the editor that stays open; None where none does."""
+        editor = self._refused_editor
+        if editor is None:
+            return None
+        refusal = editor.property("refusal")
+        return Unread(editor.text(), f"Rule {editor.property('cell').row() + 1}: {refusal}", refusal)
+
+    def go_to_unread(self) -> None:
+        """Give the focus to the editor that stays open."""
+        if (editor := self._refused_editor) is not None:
+            editor.setFocus(Qt.FocusReason.OtherFocusReason)
+
+    def drop_unread(self, row: int | None = None) -> None:
+        """Close the editor that stays open, if it is in `row`; None for any."""
+        editor = self._refused_editor
+        if editor is not None and row in (None, editor.property("cell").row()):
+            self.closeEditor(editor, QAbstractItemDelegate.EndEditHint.RevertModelCache)
+
+    @property
+    def _refused_editor(self) -> QLineEdit | None:
+        for editor in self.findChildren(QLineEdit):  # that of a row which is gone stays until Qt deletes it
+            if editor.property("refusal") and editor.property("cell").isValid():
+                return editor
+        return None
+
     # -- events
+
+    def closeEditor(self, editor: QWidget, hint: QAbstractItemDelegate.EndEditHint) -> None:
+        if hint != QAbstractItemDelegate.EndEditHint.RevertModelCache and editor.property("refusal"):
+            return
+        editor.setProperty("refusal", "")
+        super().closeEditor(editor, hint)
+        self.refused.emit("")
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         super().resizeEvent(event)
@@ -137,7 +171,7 @@ class RulesView(QTableView):
             widths[Column.MODEL] = min(widths[Column.MODEL], max(room, least))
         for column in widths.keys() - {Column.WHERE}:
             header.resizeSection(column, widths[column])
-        shown = min(max(len(rows), 1), _MOST_ROWS)
+        shown = max(len(rows), 1)
         self.setFixedHeight(header.sizeHint().height() + shown * line + 2 * self.frameWidth())
 
 
@@ -194,8 +228,6 @@ class _TextDelegate(_RulesDelegate):
             if refusal is not None:
                 self._mark(editor, refusal)
                 return True
-        elif key == Qt.Key.Key_Escape:
-            self.refused.emit("")
         return super().eventFilter(editor, event)
 
     def setEditorData(self, editor: QWidget, index: Index) -> None:
@@ -205,14 +237,19 @@ class _TextDelegate(_RulesDelegate):
 
     def setModelData(self, editor: QWidget, model: QAbstractItemModel, index: Index) -> None:
         assert isinstance(editor, QLineEdit)
-        self._model.setData(index, editor.text())
+        refusal = self._model.refusal(editor.property("cell"), editor.text())
+        if refusal is not None:
+            self._mark(editor, refusal)
+        else:
+            self._model.setData(index, editor.text())
 
     def _mark(self, editor: QLineEdit, refusal: str) -> None:
         colours = self._view.palette()
         if refusal:
-            colours.setColor(QPalette.ColorRole.Text, ERROR)
+            colours.setColor(QPalette.ColorRole.Text, as_text(ERROR, colours))
         editor.setPalette(colours)
         editor.setToolTip(tool_tip(refusal))
+        editor.setProperty("refusal", refusal)
         self.refused.emit(refusal)
 
 

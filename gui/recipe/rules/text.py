@@ -4,20 +4,29 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 
 from core.checkpoint.names import layer_of
 from core.errors import RecipeError
 from core.methods import ParameterSpec, ParameterValue
+from gui.document.parameter_texts import number_kind
 from gui.failure import sentence
+from gui.numbers import Unread, read_number
 from gui.recipe.rules.rows import Layers, TensorNames
-from gui.words import number_from_text, weight_text
+from gui.words import weight_text
 
 __all__ = ["Refused", "value_problem", "value_text", "values_from_text", "where_from_text", "where_text"]
 
 _LAYERS = re.compile(
-    r"layers?\s+(?P<first>[0-9]{1,9})(?:\s*(?:[-–]|\bto\b)\s*(?P<last>[0-9]{1,9}))?(?:\s+of\s+(?P<stack>\S+))?",
+    r"(?<![\w.])layers?\s+(?P<first>[0-9]{1,9})(?:\s*(?:[-–]|\bto\b)\s*(?P<last>[0-9]{1,9}))?(?![\w.])"
+    r"(?:\s+of\s+(?P<stack>[^\s,;]+))?",
     re.IGNORECASE,
 )
+_BETWEEN = re.compile(r"[\s,;]+|\b(?:and|or|in)\b", re.IGNORECASE)
+"""What is between parts of names, and says nothing."""
+
+_SEVERAL_IN_QUOTES = re.compile(r'"[^"]*"\s*,.*,\s*"[^"]*"')
+
 _EVERYWHERE = ("", "*", "everywhere")
 
 
@@ -29,38 +38,68 @@ def where_text(where: str | Layers, tensors: TensorNames) -> str:
     """What `where_from_text` reads as `where`."""
     if isinstance(where, Layers):
         many = f"layers {where.first}-{where.last}" if where.first != where.last else f"layer {where.first}"
-        return many if len(tensors.stacks) <= 1 else f"{many} of {where.stack}"
-    quoted = len(where) > 1 and where[0] == where[-1] == '"'
-    if where and (quoted or _is_special(where) or where != where.strip()):
-        return f'"{where}"'
-    return where
+        many = many if len(tensors.stacks) <= 1 else f"{many} of {where.stack}"
+        return ", ".join([*map(_quoted, where.names), many])
+    return _quoted(where)
+
+
+def _quoted(name: str) -> str:
+    """A part of names as it is typed, in quotes where it would be read as more than that."""
+    quotes = len(name) > 1 and name[0] == name[-1] == '"'
+    if name and (quotes or _is_special(name) or name != name.strip()):
+        return f'"{name}"'
+    return name
 
 
 def where_from_text(text: str, tensors: TensorNames) -> str | Layers:
-    """What is meant by "mlp", "layer 3" or "layers 4-7"; words in quotes are a part of names in any case.
+    """What is meant by "mlp", "layer 3", "layers 4-7" or "mlp, layers 4-7".
+
+    Names beside layers are for the tensors in these layers that have one of them in their names. Words in
+    quotes are a part of names in any case.
 
     Raises:
-        Refused: there are no such layers, or it is not known whether there are.
+        Refused: there are no such layers or tensors, or it is not known whether there are.
     """
     text = text.strip()
-    if len(text) > 1 and text[0] == text[-1] == '"':
+    if len(text) > 1 and text[0] == text[-1] == '"' and not _SEVERAL_IN_QUOTES.fullmatch(text):
         return text[1:-1]
     if text.casefold() in _EVERYWHERE:
         return ""
     if not _is_special(text):
         return text
-    found = _LAYERS.fullmatch(text)
-    if found is None:
-        raise Refused("Write “layer 3”, “layers 4-7”, or a part of the tensors' names.")
-    first = int(found["first"])
-    layers = Layers(_stack(found["stack"], tensors), first, int(found["last"] or first))
+    quoted, rest = re.findall(r'"([^"]+)"', text), re.sub(r'"[^"]*"', " ", text)
+    found = list(_LAYERS.finditer(rest))
+    names = [name for name in _BETWEEN.split(_LAYERS.sub(" ", rest)) if name and name not in _EVERYWHERE]
+    if not (found or names or quoted) or any(
+        name.casefold() in ("layer", "layers") or re.fullmatch(r"[-–0-9]+", name) for name in names
+    ):
+        raise Refused("Write “layer 3”, “layers 4-7” or “mlp, layers 4-7”; other layers are another rule.")
+    if len(found) > 1:
+        raise Refused("A rule is for one range of layers: add another rule for the others.")
+    names += quoted
+    if not found:
+        raise Refused(f"Without layers a rule is for one name: add another rule for {names[-1]}.")
+    first = int(found[0]["first"])
+    layers = Layers(_stack(found[0]["stack"], tensors), first, int(found[0]["last"] or first))
     _check_layers(layers, tensors)
-    return layers
+    return _within(layers, tuple(dict.fromkeys(names)), tensors) if names else layers
+
+
+def _within(layers: Layers, names: tuple[str, ...], tensors: TensorNames) -> Layers:
+    """Those of the tensors in `layers` that have one of `names`."""
+    for name in names:
+        if not layers.with_names([name], tensors).filters:
+            where = where_text(replace(layers, names=()), tensors)
+            raise Refused(f"No tensor in {where} has “{name}” in its name.")
+    return layers.with_names(names, tensors)
 
 
 def _is_special(text: str) -> bool:
     """Whether `text` is more than a part of names."""
-    return text.casefold() in _EVERYWHERE or re.match(r"layers?\s", text, re.IGNORECASE) is not None
+    return (
+        text.casefold() in _EVERYWHERE
+        or re.search(r"(?<![\w.])layers?(?:\s|$)|[,;]", text, re.IGNORECASE) is not None
+    )
 
 
 def _stack(asked: str | None, tensors: TensorNames) -> str:
@@ -120,14 +159,11 @@ def _parts(text: str, spec: ParameterSpec) -> list[str]:
 
 
 def _number(text: str, spec: ParameterSpec) -> ParameterValue:
-    number = number_from_text(text)
-    if number is None:
-        raise Refused(f"“{text.strip()}” is no number." if text.strip() else "A number is missing.")
-    whole = spec.kind == "int" and number.is_integer()
-    problem = value_problem((int(number) if whole else number,), spec)
-    if problem is not None:
-        raise Refused(problem)
-    return int(number) if whole else number
+    read = read_number(text, number_kind(spec, "The value"))
+    assert read is not None  # it may not be left out
+    if isinstance(read, Unread):
+        raise Refused(read.sentence)
+    return read
 
 
 def value_problem(value: Sequence[ParameterValue], spec: ParameterSpec) -> str | None:

@@ -229,13 +229,28 @@ def test_removing_an_entry_removes_nothing_else(
         ("done", True),
         ("linear", False),
         ("run-2 run-3", False),
-        ("base", False),
+        ("base", True),
+        ("resamples 4", True),
+        ("run-2 seed = 77", True),
+        ("rules", False),
+        ("sparrow", False),
     ],
 )
 def test_searching(history: History, tmp_path: Path, text: str, found: bool) -> None:
     entry = HistoryEntry.begin(make_recipe(Path("/models"), seed=77), Path("/merged/out"))
     history.add(at(entry, "2024-06-15T12:00:00").done(RECORD))
     assert bool(history.search(text)) == found
+
+
+def test_searching_finds_rules_and_what_they_say(history: History) -> None:
+    rules = [{"filter": "mlp", "value": [1, 9]}, {"value": 4}]
+    recipe = make_recipe(Path("/models"), parameters={"resamples": rules})
+    history.add(at(HistoryEntry.begin(recipe, Path("/merged/out")), "2024-06-15T12:00:00"))
+    weights = [{"model": "run-1", "parameters": {"weight": [0.5, 1]}}, {"model": "run-2"}]
+    recipe = make_recipe(Path("/models"), models=weights)
+    history.add(at(HistoryEntry.begin(recipe, Path("/merged/out-2")), "2024-06-15T12:00:01"))
+    assert [entry.out.name for entry in history.search("rules")] == ["out-2", "out"]
+    assert [entry.out.name for entry in history.search("rules MLP")] == ["out"]
 
 
 def test_a_thousand_entries_load_fast(history: History, begun: HistoryEntry) -> None:

@@ -62,9 +62,21 @@ def test_what_only_one_run_has_is_not_compared() -> None:
     right = record(("a", "b"), tensor("model.embed_tokens.weight", (4, 6), (1,), (7, 3)))
     right = replace(right, tensors=(*right.tensors, replace(tensor(UP, (4, 4), (1,), (7, 3)), elements=9)))
     difference = difference_of_runs(left, right)
-    assert difference.draws is not None
-    assert np.isnan(difference.draws).all()
-    assert all(np.isnan(values).all() for values in difference.maps.values())
+    assert (difference.maps, difference.draws, difference.unlike) == ({}, None, "")
+
+
+def test_runs_that_do_not_fit_say_how() -> None:
+    left = record(("a", "b"), tensor(UP, (4, 6), (5,), (7, 3)))
+    other = record(("a", "b"), tensor(QUERY, (4, 6), (5,), (7, 3)))
+    assert difference_of_runs(left, other).unlike == "names"
+    wider = record(("a", "b"), replace(tensor(UP, (4, 6), (5,), (7, 3)), shape=(2, 5)))
+    assert difference_of_runs(left, wider).unlike == "shapes"
+
+
+def test_one_model_has_no_spread() -> None:
+    one = record(("a",), tensor(UP, (4,), (5,), (10,)))  # type: ignore[arg-type]
+    assert "Zero deltas, spread" not in difference_of_runs(one, one).maps
+    assert "Zero deltas, mean" in difference_of_runs(one, one).maps
 
 
 def test_elements_are_summed_by_layer_and_kind() -> None:

@@ -200,10 +200,10 @@ def test_a_setup_without_a_seed_is_no_recipe_of_a_method_that_draws() -> None:
     ("least", "most", "k", "sentence"),
     [
         (1, 1, 1, None),
-        (1, 1, 3, "Made up takes exactly 1 sub-model: of the 3 that take part, leave out 2."),
-        (2, None, 1, "Made up takes 2 sub-models or more: let 1 more take part."),
+        (1, 1, 3, "Made up takes exactly 1 sub-model: of the 3 that take part, untick 2."),
+        (2, None, 1, "Made up takes 2 sub-models or more: raise K to 2."),
         (2, None, 2, None),
-        (1, 2, 3, "Made up takes 1 to 2 sub-models: of the 3 that take part, leave out 1."),
+        (1, 2, 3, "Made up takes 1 to 2 sub-models: of the 3 that take part, untick 1."),
     ],
 )
 def test_a_method_says_how_many_sub_models_it_takes(

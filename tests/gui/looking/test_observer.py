@@ -97,22 +97,6 @@ def test_without_a_base_it_is_said_what_is_missing(qtbot: QtBot, window: MainWin
     qtbot.waitUntil(lambda: "Choose the base" in window.pictures.sentence)
 
 
-def test_models_that_do_not_fit_are_not_looked_at_and_it_is_said_why(
-    qtbot: QtBot, window: MainWindow, models: Path, tmp_path: Path, looks: list[MergePlan]
-) -> None:
-    open_recipe(qtbot, window, models, tmp_path / "out")
-    wait_until_looked(qtbot, window)
-    odd = tmp_path / "odd"
-    odd.mkdir()
-    tensors = load_file(models / "run-1" / "model.safetensors")
-    del tensors["model.norm.weight"]
-    save_file(tensors, odd / "model.safetensors")
-    window.models.add_sub_models([odd])
-    qtbot.waitUntil(lambda: "cannot be looked at" in window.pictures.sentence)
-    window.models.sub_models_model.remove([3])
-    qtbot.waitUntil(lambda: window.pictures.sentence == "")
-
-
 def test_what_changes_no_delta_begins_no_new_look(
     qtbot: QtBot, window: MainWindow, models: Path, tmp_path: Path, looks: list[MergePlan]
 ) -> None:

@@ -14,8 +14,8 @@ from pytestqt.qtbot import QtBot
 
 import gui.models.panel
 from gui.jobs import JobKeeper
+from gui.models.finding import checkpoints_in
 from gui.models.panel import ModelsPanel
-from gui.models.read_jobs import checkpoints_in
 
 Drop = Callable[..., None]
 
@@ -131,9 +131,8 @@ def test_a_run_without_checkpoints_is_told(
     qtbot: QtBot, panel: ModelsPanel, models: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(gui.models.panel, "choose_folder", lambda *arguments: models / "run-1")
-    with qtbot.waitSignal(panel.note_given) as told:
-        panel.ask_for_run_folder()
-    assert "no checkpoint" in told.args[0]
+    panel.ask_for_run_folder()
+    qtbot.waitUntil(lambda: "no checkpoint" in panel.message.text)
     assert panel.choices() == ()
 
 

@@ -130,7 +130,9 @@ def test_pictures_need_no_display(record: RunRecord, tmp_path: Path) -> None:
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="elsewhere there is always a display")
 def test_a_window_without_a_display_is_refused_in_one_line(tmp_path: Path) -> None:
-    done = run_without_display("import sys, gui.app; sys.exit(gui.app.run_window(False))", tmp_path)
+    done = run_without_display(
+        "import sys; from gui.entry import desktop; sys.exit(desktop().open_window(False))", tmp_path
+    )
     assert done.returncode == 1
     assert done.stderr.startswith("error: there is no display\nhint: ")
 

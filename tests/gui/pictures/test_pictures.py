@@ -156,8 +156,14 @@ def test_a_cell_is_selected_by_click_and_gone_on_from_by_key(shown) -> None:
     QTest.keyClick(picture.plot, Qt.Key.Key_Down)
     assert picture.selection.value == Selected(column=2, kind=2)
     QTest.keyClick(picture.plot, Qt.Key.Key_Left)
-    QTest.keyClick(picture.plot, Qt.Key.Key_Left)  # nothing is there: it stays
     assert picture.selection.value == Selected(column=1, kind=2)
+    QTest.keyClick(picture.plot, Qt.Key.Key_Left)  # nothing is there in the row: to the embeddings beside it
+    assert picture.selection.value == Selected(column=0, kind=0)
+    QTest.keyClick(picture.plot, Qt.Key.Key_Left)  # nor anywhere: it stays
+    assert picture.selection.value == Selected(column=0, kind=0)
+    QTest.keyClick(picture.plot, Qt.Key.Key_Right)
+    assert picture.selection.value == Selected(column=1, kind=1)
+    QTest.keyClick(picture.plot, Qt.Key.Key_Down)
     QTest.keyClick(picture.plot, Qt.Key.Key_End)
     assert picture.selection.value == Selected(column=3, kind=2)
     QTest.keyClick(picture.plot, Qt.Key.Key_Home)
@@ -517,10 +523,10 @@ def test_lines_are_the_norms_by_layer(shown, deltas, models: Path) -> None:
     names = [QUERY.format(2), UP.format(2)]
     tau = torch.cat([deltas["run-2"][name].flatten() for name in names])
     theta = torch.cat([base[name].double().flatten() for name in names])
-    assert picture.lines[1].getData()[1][3] == pytest.approx(float(100 * tau.norm() / theta.norm()))
+    assert picture.plot.lines[1].getData()[1][3] == pytest.approx(float(100 * tau.norm() / theta.norm()))
     picture.norm_field.setCurrentIndex(1)
     picture.norm_field.activated.emit(1)
-    assert picture.lines[1].getData()[1][3] == pytest.approx(float(tau.norm()))
+    assert picture.plot.lines[1].getData()[1][3] == pytest.approx(float(tau.norm()))
 
 
 def test_the_histogram_is_that_of_what_is_selected(shown, deltas) -> None:
@@ -550,16 +556,16 @@ def test_a_sub_model_that_strays_is_marked(shown, findings: Findings) -> None:
     picture.show_numbers(Shown(replace(findings, inspected=whole)))
     assert "run&#8209;2&nbsp;!" in picture._legend.text()
     assert "run-2 strays" in picture.read_out.text()
-    assert [name.toPlainText() for name in picture.names] == ["run-2 strays"]
-    x, y = picture.names[0].pos().x(), picture.names[0].pos().y()
-    assert picture.lines[1].getData()[1][int(x)] == pytest.approx(y)
+    assert [name.toPlainText() for name in picture.plot.names] == ["run-2 strays"]
+    x, y = picture.plot.names[0].pos().x(), picture.plot.names[0].pos().y()
+    assert picture.plot.lines[1].getData()[1][int(x)] == pytest.approx(y)
     picture.show_numbers(Shown(findings))
-    assert picture.names == []
+    assert picture.plot.names == []
 
 
 def test_a_point_selects_layer_and_sub_model(shown) -> None:
     picture = shown(MagnitudePicture)
-    height = picture.lines[2].getData()[1][2]
+    height = picture.plot.lines[2].getData()[1][2]
     click(picture.plot, 2, height)
     assert picture.selection.value == Selected(column=2, model=2)
     assert picture.read_out.text().startswith("Layer 1, run-3: ‖τ‖ = ")

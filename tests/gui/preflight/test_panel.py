@@ -62,8 +62,9 @@ def test_the_numbers_are_shown(panel: PreflightPanel, make_setup: MakeSetup) -> 
         estimate=TimeEstimate(8.2, 3, 1, 0.2, learned=True),
     )
     panel.show_report(report)
-    for text in ("10.3 GB", "936 MB", "250 MB", "63 GB free", "468 M", "about 8 s", "8 merged"):
-        assert text in texts(panel)
+    assert "Reads 10.3 GB, writes 936 MB, about 8 s" in texts(panel)
+    assert "Memory 250 MB, disk 63 GB free, 8 tensors merged" in texts(panel)
+    assert "468 M parameters" in panel._needs.toolTip()
 
 
 def test_merge_is_pressed_when_all_is_well(

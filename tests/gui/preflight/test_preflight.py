@@ -243,9 +243,7 @@ def test_every_model_fits_a_method_that_takes_several(
     several = replace(METHODS["linear"], name="several", title="Several", least_models=3)
     monkeypatch.setitem(METHODS, "several", several)
     report = report_on(make_setup(k=2, method="several", parameters={}))
-    assert [error.message for error in report.errors] == [
-        "Several takes 3 sub-models or more: let 1 more take part."
-    ]
+    assert [error.message for error in report.errors] == ["Several takes 3 sub-models or more: raise K to 3."]
     assert list(report.states.values()) == [None, None, None]
 
 

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import Qt
+import pytest
+from PySide6.QtCore import QSize, Qt
 from pytestqt.qtbot import QtBot
 
+import gui.window.layout
 from gui.settings import Settings
 from gui.window.window import MainWindow
 
 
-def test_the_window_comes_back_as_it_was_left(qtbot: QtBot, window: MainWindow, settings: Settings) -> None:
+def test_the_window_comes_back_as_it_was_left(
+    qtbot: QtBot, window: MainWindow, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gui.window.layout, "available_size", lambda _: QSize(1920, 1080))
     history, log, _ = window.layout_.docks[1:]
     window.addDockWidget(Qt.DockWidgetArea.RightDockWidgetArea, history)
     log.close()

@@ -309,7 +309,7 @@ def test_what_else_is_in_the_way_keeps_a_merge_from_going_on(
     assert "exists already" in resume.toolTip()
     ready.resume_merge()  # as the history does
     wait_for_check(qtbot, ready)
-    assert "Not resumed: The output folder" in ready.statusBar().currentMessage()
+    assert f"Not resumed: {tmp_path / 'out'} exists already" in ready.statusBar().currentMessage()
     assert not ready.merging
 
 
@@ -323,7 +323,7 @@ def test_another_recipe_is_refused_with_what_is_different(
     qtbot.waitUntil(lambda: ready.merging)
     wait_for_end(qtbot, ready)
     assert "seed is 99 in the recipe now, and it was begun with 7" in ready.run.message.text
-    assert "put that back, or remove what the merge left." in ready.run.message.text.lower()
+    assert "put that back, or press remove what it left." in ready.run.message.text.lower()
     assert "paramosaic discard" not in ready.run.message.text
 
 
@@ -342,7 +342,7 @@ def test_a_failure_offers_what_is_kept(
         ready.resume_merge()
         qtbot.waitUntil(lambda: ready.merging)
         wait_for_end(qtbot, ready)
-    assert ready.run.message.text.startswith("The disk is gone. Plug it in, and go on with it.")
+    assert ready.run.message.text.startswith("The disk is gone. Plug it in, and press Resume.")
     assert f"% of the merge is kept in {tmp_path / 'out.partial'}." in ready.run.message.text
     press(ready.run, REMOVE)
     press(question_of(ready), "Remove it")

@@ -11,12 +11,14 @@ from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QFileDialog, QToolButton
 from pytestqt.qtbot import QtBot
 
+from gui.settings import Settings
+from gui.widgets.places import Places
 from gui.window.log_panel import LogPanel
 
 
 @pytest.fixture
-def log(qtbot: QtBot) -> LogPanel:
-    panel = LogPanel()
+def log(qtbot: QtBot, settings: Settings) -> LogPanel:
+    panel = LogPanel(Places(settings))
     qtbot.addWidget(panel)
     panel.resize(860, 200)
     panel.show()

@@ -122,7 +122,7 @@ def test_cancelling_half_way_leaves_nothing(
     ready.merge_button.click()
     qtbot.waitUntil(held_merge.reached.is_set)
     assert (tmp_path / "out.partial").exists()
-    assert not ready.models.isEnabled()
+    assert not ready.models.k_box.isEnabled()
     ready.merger.cancel(keep=False)
     assert not ready.preflight.cancel_button.isEnabled()
     held_merge.released.set()

@@ -13,7 +13,9 @@ from pytestqt.qtbot import QtBot
 
 import gui.window.recipe_job
 import gui.window.recipes
-from core import Recipe, load_recipe
+from core import load_recipe
+from core.methods import MethodSpec
+from core.recipe.foreign import UnderstoodRecipe
 from gui.window.window import MainWindow
 
 EVERYTHING = """\
@@ -202,14 +204,14 @@ class TestASlowDisk:
     @pytest.fixture
     def released(self, monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
         event = threading.Event()
-        read = gui.window.recipe_job.load_recipe
+        read = gui.window.recipe_job.load_understood
 
-        def slowly(path: Path) -> Recipe:
+        def slowly(path: Path, stand_in: MethodSpec) -> UnderstoodRecipe:
             assert threading.current_thread() is not threading.main_thread()
             assert event.wait(10)
-            return read(path)
+            return read(path, stand_in)
 
-        monkeypatch.setattr(gui.window.recipe_job, "load_recipe", slowly)
+        monkeypatch.setattr(gui.window.recipe_job, "load_understood", slowly)
         yield event
         event.set()
 

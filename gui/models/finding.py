@@ -1,0 +1,277 @@
+"""Which models are meant by folders and files: themselves, what is in them, and which is the base. No Qt."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from core import MergeError
+from core.checkpoint.finding import find_weights, has_weights, names_in, read_object
+from core.checkpoint.model import hub_id, open_checkpoint, read_config
+from core.checkpoint.unreadable import refuse_file
+from core.errors import CheckpointError, os_error_text
+from core.small_files import read_if_there
+from core.text import natural_key
+from gui.failure import Failure, sentence
+
+__all__ = ["FoundModels", "checkpoints_in", "find_models", "in_natural_order", "is_called_base"]
+
+_DEEPEST = 2
+"""Folders of models are looked for in a folder, and in the folders in it."""
+
+_MOST_FOLDERS = 5_000
+"""More are not looked into: somebody's whole disk is no folder of models."""
+
+_CALLED_BASE = re.compile(r"base([-_. ]?model)?|pre-?trained|foundation", re.IGNORECASE)
+_CALLED_SO_AT_ITS_END = re.compile(r".*[-_. ](base|pre-?trained)", re.IGNORECASE)
+
+_MAX_CARD_BYTES, _MAX_RECORD_BYTES, _MAX_PARTS = 1_000_000, 4_000_000, 300_000
+_MOST_VOTERS = 200
+_IN_CARD = re.compile(r"^base_model:[ \t]*(.*)((?:\n[ \t]*-[ \t]*.+)*)", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class FoundModels:
+    """What was found in some places.
+
+    Attributes:
+        models: folders and files of models, each once, in the order in which people count.
+        runs: the training runs whose checkpoints are among them.
+        holders: the folders that hold some of them.
+        base: the one of them that the others were fine-tuned from, by what they say or how it is called;
+            None where none is.
+        refused: what is no model, why, and what to do.
+    """
+
+    models: tuple[Path, ...] = ()
+    runs: tuple[Path, ...] = ()
+    holders: tuple[Path, ...] = ()
+    base: Path | None = None
+    refused: tuple[Failure, ...] = ()
+
+
+def in_natural_order(paths: Iterable[Path]) -> list[Path]:
+    """`paths`, each once, by their names: model-2 before model-10."""
+    return sorted(dict.fromkeys(paths), key=_order)
+
+
+def _order(path: Path) -> Any:
+    return natural_key(path.name), natural_key(str(path))
+
+
+def _order_of_place(place: Path) -> Any:
+    return _order(place if place.is_dir() else place.parent)
+
+
+def is_called_base(model: Path) -> bool:
+    """Whether its name says that others were made from it."""
+    return _CALLED_BASE.fullmatch(model.name) is not None
+
+
+def checkpoints_in(folder: Path) -> list[Path]:
+    """The checkpoint-* folders of a training run, in the order of their numbers."""
+    return in_natural_order(path for path in folder.glob("checkpoint-*") if path.is_dir())
+
+
+def find_models(places: Sequence[Path], *, runs: bool = False, listed: Sequence[Path] = ()) -> FoundModels:
+    """Look into `places`; weights are not read.
+
+    Args:
+        places: folders and files. A training run stands for its checkpoints, a folder of models for them.
+        runs: whether all are training runs, also those that hold a model beside their checkpoints.
+        listed: models that are there already, which may say what they were fine-tuned from.
+    """
+    looking = _Looking()
+    for place in sorted(dict.fromkeys(places), key=_order_of_place):
+        try:
+            looking.into(place, runs=runs)
+        except MergeError as error:
+            looking.refused.append(_refusal(error, place))
+        except OSError as error:
+            looking.refused.append(Failure(f"{place.name} cannot be read: {os_error_text(error)}."))
+    models = tuple(looking.models)
+    return FoundModels(
+        models,
+        tuple(looking.runs),
+        tuple(looking.holders),
+        _base_among(models, listed),
+        tuple(looking.refused),
+    )
+
+
+def _refusal(error: MergeError, place: Path) -> Failure:
+    """As the engine says it of `place`, by its name; "name" is for recipes, and here one drops or chooses."""
+    message = error.message.replace(str(place), place.name)
+    hint = re.sub(r"^name (?=its|the|one|it\b)", "drop or choose ", error.hint) if error.hint else None
+    return Failure(sentence(message), sentence(hint) if hint else None)
+
+
+# -- where they are
+
+
+class _Looking:
+    """What is found on the way from one place to the next."""
+
+    def __init__(self) -> None:
+        self.models: dict[Path, None] = {}
+        self.runs: list[Path] = []
+        self.holders: list[Path] = []
+        self.refused: list[Failure] = []
+        self._left = _MOST_FOLDERS
+
+    def into(self, place: Path, *, runs: bool) -> None:
+        """Add what is in `place`. Raises CheckpointError: nothing is."""
+        if place.is_file():
+            self.models[_of_file(place)] = None
+            return
+        names = names_in(place)
+        checkpoints = checkpoints_in(place) if runs or not has_weights(names) else []
+        if checkpoints:
+            self.runs.append(place)
+            self.models.update(dict.fromkeys(checkpoints))
+        elif runs:
+            raise CheckpointError(
+                f"{place.name} holds no checkpoint-* folders",
+                hint="choose the folder that the trainer wrote them to, or add the model itself",
+                path=place,
+            )
+        elif _is_one(names):
+            self.models[place] = None
+        elif inner := list(self._inside(place, names, _DEEPEST)):
+            self.holders.append(place)
+            self.models.update(dict.fromkeys(inner))
+        else:
+            find_weights(place, names)  # raises, and says what is there
+
+    def _inside(self, folder: Path, names: Sequence[str], depth: int) -> Iterator[Path]:
+        """The models in the folders in `folder`."""
+        for name in sorted(names, key=natural_key):
+            path = folder / name
+            if self._left <= 0 or name.endswith(".partial") or not path.is_dir():
+                continue
+            self._left -= 1
+            try:
+                inner = names_in(path)
+            except CheckpointError:  # not for us to see
+                continue
+            if _is_one(inner):
+                yield path
+            elif checkpoints := checkpoints_in(path):
+                yield from checkpoints
+            elif depth > 1:
+                yield from self._inside(path, inner, depth - 1)
+
+
+def _is_one(names: Sequence[str]) -> bool:
+    """Whether a folder with these names in it is a model, or the folder of one in the Hub's cache."""
+    return has_weights(names) or ("snapshots" in names and ("refs" in names or "blobs" in names))
+
+
+def _of_file(path: Path) -> Path:
+    """The folder of the model that a file of weights is of; the file where its folder has several.
+
+    Raises:
+        CheckpointError: it is no such file, or cannot be read.
+    """
+    if not has_weights([path.name]):
+        _refuse(path)
+    names = names_in(path.parent)
+    try:
+        weights = find_weights(path.parent, names)
+    except CheckpointError:
+        weights = None
+    whole = weights is not None and (path.name in weights.files or path == weights.index_path)
+    place = path.parent if whole else path
+    open_checkpoint(place)  # somebody's data may be called .bin, too
+    return place
+
+
+def _refuse(path: Path) -> None:
+    try:
+        refuse_file(path)
+    except CheckpointError as error:
+        if error.message != f"{path} is a file, not a model folder":
+            raise
+    raise CheckpointError(
+        f"{path.name} is neither a model nor a recipe",
+        hint="drop the folder of a model, a file of its weights, or a recipe (.yaml)",
+        path=path,
+    )
+
+
+# -- which one is the base
+
+
+def _base_among(models: Sequence[Path], listed: Sequence[Path]) -> Path | None:
+    """The one that most others name as their base, or else the only one that is called so."""
+    voters = [*models[:_MOST_VOTERS], *listed[:_MOST_VOTERS]]
+    said = {voter: _bases_said(voter) for voter in dict.fromkeys(voters)}
+    named_by = {
+        voter: {model for model in models if model != voter and _is_called_one_of(model, names, voter)}
+        for voter, names in said.items()
+        if names
+    }
+    votes = Counter(model for named in named_by.values() for model in named)
+    if votes:
+        most = max(votes.values())
+        named = [model for model in models if votes[model] == most]
+        return next((model for model in named if not named_by.get(model)), named[0])
+    for called in (_CALLED_BASE, _CALLED_SO_AT_ITS_END):
+        found = [model for model in models if called.fullmatch(model.name)]
+        if len(found) == 1 and (called is _CALLED_BASE or len(models) > 1):
+            return found[0]
+    return None
+
+
+def _is_called_one_of(model: Path, names: Iterable[str], voter: Path) -> bool:
+    """Whether one of `names`, paths and ids on the Hub that `voter` gives, means `model`."""
+    return any(
+        name in (str(model), hub_id(model)) or (_last_part(name) == model.name and voter.name != model.name)
+        for name in names
+    )
+
+
+def _last_part(name: str) -> str:
+    return name.replace("\\", "/").rstrip("/").rpartition("/")[2]
+
+
+def _bases_said(model: Path) -> set[str]:
+    """What the files beside the weights of `model` say that it was made from; damaged ones say nothing."""
+    folder = model.parent if model.is_file() else model
+    said: set[object] = set()
+    for read in (_of_config, _of_adapter, _of_card, _of_record):
+        try:
+            said.update(read(folder))
+        except (MergeError, TypeError):  # a list cannot be in a set
+            continue
+    return {name for name in said if isinstance(name, str) and name.strip()}
+
+
+def _of_config(folder: Path) -> Iterable[object]:
+    config = read_config(folder) or {}
+    return [config.get("_name_or_path"), config.get("base_model")]
+
+
+def _of_adapter(folder: Path) -> Iterable[object]:
+    path = folder / "adapter_config.json"
+    config = read_object(path, _MAX_CARD_BYTES, _MAX_PARTS) or {}
+    return [config.get("base_model_name_or_path")]
+
+
+def _of_card(folder: Path) -> Iterable[object]:
+    card = read_if_there(folder / "README.md", _MAX_CARD_BYTES, CheckpointError) or b""
+    front = card.decode("utf-8", "replace").replace("\r\n", "\n").removeprefix("---\n").partition("\n---")[0]
+    found = _IN_CARD.search(front) if card.startswith(b"---") else None
+    lines = [found[1], *found[2].split("\n")] if found is not None else []
+    return [line.strip().removeprefix("-").strip().strip("'\"") for line in lines]
+
+
+def _of_record(folder: Path) -> Iterable[object]:
+    record = read_object(folder / "paramosaic.json", _MAX_RECORD_BYTES, _MAX_PARTS) or {}
+    inputs = record.get("inputs")
+    entries = [entry for entry in inputs if isinstance(entry, dict)] if isinstance(inputs, list) else []
+    return [*(entry.get("name") for entry in entries if entry.get("role") == "base"), record.get("base")]

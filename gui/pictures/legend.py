@@ -1,0 +1,74 @@
+"""The sub-models with their colours, below a picture."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence, Set
+
+from PySide6.QtCore import Qt
+from PySide6.QtWidgets import QLabel
+
+from core.text import one_line
+from gui.widgets.plain import tool_tip
+from gui.widgets.theme import GRID, model_colour, secondary
+
+__all__ = ["Legend"]
+
+_MOST_IN_LEGEND = 60
+_LONGEST_NAME = 40
+"""Characters of a name in a legend; the tool tip has all of a longer one."""
+
+_LEGEND_SHARE = 0.12
+"""Of the height of a picture that a legend may take on the screen."""
+
+
+class Legend(QLabel):
+    """The sub-models with their colours. Where they would take too much of the room they are there only on
+    paper: the list of models has the same colours."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setTextFormat(Qt.TextFormat.RichText)
+        self.setWordWrap(True)
+        self.setMinimumWidth(8 * GRID)
+        secondary(self)
+
+    def show_models(self, models: Sequence[str], marked: Set[int] = frozenset()) -> None:
+        """Name `models`; those that are `marked` stand out."""
+        shown = []
+        for number, name in enumerate(models[:_MOST_IN_LEGEND]):
+            short = _escaped(_shortened(name))
+            text = f"<b>{short}&nbsp;!</b>" if number in marked else short
+            colour = model_colour(number, self.palette()).name()
+            shown.append(f'<span style="color:{colour}">■</span>&nbsp;{text}')
+        if len(models) > _MOST_IN_LEGEND:
+            shown.append(f"and {len(models) - _MOST_IN_LEGEND} more")
+        self.setText("&ensp; ".join(shown))
+        cut = [name for name in models[:_MOST_IN_LEGEND] if _shortened(name) != name]
+        self.setToolTip(tool_tip("\n".join(cut)))
+        self.fit()
+
+    def fit(self) -> None:
+        """Show it where it leaves the plots enough room."""
+        above = self.parentWidget()
+        if above is not None:
+            self.setVisible(self.heightForWidth(above.width()) <= _LEGEND_SHARE * above.height())
+
+    def set_printing(self, printing: bool) -> None:
+        if printing:
+            self.show()
+        else:
+            self.fit()
+
+
+def _shortened(name: str) -> str:
+    """Without its middle where it is long."""
+    half = _LONGEST_NAME // 2
+    return name if len(name) <= _LONGEST_NAME else f"{name[: half - 1]}…{name[-half:]}"
+
+
+def _escaped(name: str) -> str:
+    """For rich text, on one line."""
+    name = one_line(name)
+    for plain, entity in (("&", "&amp;"), ("<", "&lt;"), (" ", "&nbsp;"), ("-", "&#8209;")):
+        name = name.replace(plain, entity)
+    return name

@@ -1,0 +1,143 @@
+"""Sentences above and below pictures, in room of their own: what is said never moves what is shown."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import QEvent, QPoint, QSize, Qt
+from PySide6.QtGui import QPainter, QPaintEvent, QResizeEvent, QTextLayout, QTextOption
+from PySide6.QtWidgets import QSizePolicy, QWidget
+
+from gui.widgets.plain import PlainLabel, tool_tip
+from gui.widgets.theme import GRID
+
+__all__ = ["WrappedLabel"]
+
+_LINE_OF_CHARACTERS = 190
+"""A label as wide as that has one line, a narrower one two: nearly all sentences fit."""
+
+
+class WrappedLabel(PlainLabel):
+    """Text in one line or two, whose height depends on the width only and not on the text.
+
+    One that grows has one line until what it says takes two, and has two from then on, until its width is
+    another; that is for what does not change under the pointer.
+
+    What does not fit ends in "…", and the tool tip has all of it.
+    """
+
+    _lines: int | None = None
+    _whole = _grows = _grown = False
+    """All are asked for in the middle of the constructor."""
+
+    def __init__(self, parent: QWidget | None = None, *, lines: int | None = None) -> None:
+        """`lines` are there at every width; None for as many as the width asks for."""
+        super().__init__("", parent)
+        self._lines = lines
+        self.setMinimumWidth(8 * GRID)
+        self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        self._reserve()
+
+    def set_lines(self, lines: int | None) -> None:
+        """Have another number of lines."""
+        if lines != self._lines:
+            self._lines = lines
+            self._reserve()
+            self._say_all()
+
+    def set_growing(self, grows: bool) -> None:
+        """Whether there is a second line only when it is needed."""
+        self._grows, self._grown = grows, False
+        self._reserve()
+
+    def show_whole(self, whole: bool) -> None:
+        """Take as many lines as the text needs, as on paper, which has no tool tips."""
+        self._whole = whole
+        self._reserve()
+
+    def setText(self, text: str) -> None:
+        super().setText(text.replace("\n", " "))
+        self._grow()
+        self._say_all()
+
+    def sizeHint(self) -> QSize:
+        return QSize(self.minimumWidth(), self.minimumHeight())
+
+    @property
+    def shown_lines(self) -> list[str]:
+        """What can be read, line by line."""
+        text, shown = self.text(), self._all_lines
+        if len(shown) <= self.lines:
+            return [line.strip() for line in shown]
+        shown = shown[: self.lines - 1]
+        rest = text[sum(map(len, shown)) :].strip()
+        end = self.fontMetrics().elidedText(rest, Qt.TextElideMode.ElideRight, self.width())
+        return [*(line.strip() for line in shown), end]
+
+    @property
+    def _all_lines(self) -> list[str]:
+        """The text, broken into as many lines as it takes."""
+        text = self.text()
+        lines: list[str] = []
+        while text:
+            lines.append(_first_line(text, self))
+            text = text[len(lines[-1]) :]
+        return lines
+
+    @property
+    def lines(self) -> int:
+        """For how many there is room."""
+        if self._whole:
+            return max(1, len(self._all_lines))
+        if self._lines is not None:
+            return self._lines
+        if self._grows and not self._grown:
+            return 1
+        return 1 if self.width() >= _LINE_OF_CHARACTERS * self.fontMetrics().averageCharWidth() else 2
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        if event.size().width() != event.oldSize().width():
+            self._grown = False
+        self._reserve()
+        self._grow()
+        self._say_all()
+
+    def changeEvent(self, event: QEvent) -> None:
+        super().changeEvent(event)
+        if event.type() == QEvent.Type.FontChange:
+            self._reserve()
+            self._say_all()
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        painter = QPainter(self)
+        painter.setPen(self.palette().color(self.foregroundRole()))
+        measure = self.fontMetrics()
+        lines = self.shown_lines
+        centred = bool(self.alignment() & Qt.AlignmentFlag.AlignVCenter)
+        top = (self.height() - len(lines) * measure.lineSpacing()) // 2 if centred else 0
+        for number, line in enumerate(lines):
+            painter.drawText(QPoint(0, top + number * measure.lineSpacing() + measure.ascent()), line)
+
+    def _grow(self) -> None:
+        if self._grows and not self._grown and len(self._all_lines) > 1:
+            self._grown = True
+            self._reserve()
+
+    def _reserve(self) -> None:
+        self.setFixedHeight(self.lines * self.fontMetrics().lineSpacing())
+
+    def _say_all(self) -> None:
+        cut = any(line.endswith("…") for line in self.shown_lines) and not self.text().endswith("…")
+        self.setToolTip(tool_tip(self.text()) if cut else "")
+
+
+def _first_line(text: str, label: WrappedLabel) -> str:
+    """As much of `text` as goes into one line, up to the end of a word where there is one."""
+    layout = QTextLayout(text, label.font())
+    option = QTextOption()
+    option.setWrapMode(QTextOption.WrapMode.WrapAtWordBoundaryOrAnywhere)
+    layout.setTextOption(option)
+    layout.beginLayout()
+    line = layout.createLine()
+    line.setLineWidth(label.width())
+    layout.endLayout()
+    return text[: max(1, line.textLength())]

@@ -1,0 +1,167 @@
+"""Where the focus goes in the window, how one jumps from part to part, and that it is seen."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+from PySide6.QtCore import QEvent, QObject, Qt, Slot
+from PySide6.QtGui import QPainter, QPaintEvent, QRegion
+from PySide6.QtWidgets import QAbstractScrollArea, QApplication, QDockWidget, QMainWindow, QWidget
+from shiboken6 import isValid
+
+from gui.widgets.theme import accent_of
+
+__all__ = ["FocusKeeper", "FocusMarks", "Regions", "is_covered", "keep_together"]
+
+_LINE = 2
+"""Pixels of the frame around what has the focus."""
+
+
+def is_covered(widget: QWidget | None) -> bool:
+    """Whether `widget` is in a dock that is behind the front tab of some, which Qt counts as visible."""
+    while widget is not None:
+        if isinstance(widget, QDockWidget):
+            return not widget.isFloating() and widget.visibleRegion().isEmpty()
+        widget = widget.parentWidget()
+    return False
+
+
+class Regions:
+    """The parts of a window between which one key jumps, there and back.
+
+    Args:
+        regions: for each of them the widgets that make it up, in order.
+    """
+
+    def __init__(self, regions: Sequence[Sequence[QWidget]]) -> None:
+        self._regions = regions
+        self._left_at: dict[int, QWidget] = {}
+
+    def go(self, *, forward: bool) -> None:
+        """Put the focus into the next region that is in sight: where it was there last, or else at its
+        beginning."""
+        focus = QApplication.focusWidget()
+        here = self._number_of(focus)
+        step = 1 if forward else -1
+        if here is None or focus is None:
+            here = -1 if forward else len(self._regions)
+        else:
+            self._left_at[here] = focus
+        for far in range(1, len(self._regions) + 1):
+            number = (here + step * far) % len(self._regions)
+            stops = [stop for part in self._regions[number] for stop in _stops(part)]
+            if stops:
+                last = self._left_at.get(number)
+                (last if last in stops else stops[0]).setFocus(Qt.FocusReason.TabFocusReason)
+                return
+
+    def _number_of(self, widget: QWidget | None) -> int | None:
+        for number, region in enumerate(self._regions):
+            if widget is not None and any(part is widget or part.isAncestorOf(widget) for part in region):
+                return number
+        return None
+
+
+def keep_together(*parts: QWidget) -> None:
+    """Have Tab go through `parts` in this order, also through what has come into them late."""
+    stops = list(dict.fromkeys(stop for part in parts for stop in _takers(part)))
+    for before, after in pairwise(stops):
+        QWidget.setTabOrder(before, after)
+
+
+def _takers(part: QWidget) -> list[QWidget]:
+    """What takes the focus from Tab in `part`, in sight or not."""
+    return [
+        widget
+        for widget in (part, *part.findChildren(QWidget))
+        if widget.focusPolicy() & Qt.FocusPolicy.TabFocus
+        and widget.focusProxy() is None
+        and widget.window() is part.window()  # the menus of plots have fields, too
+    ]
+
+
+def _stops(part: QWidget) -> list[QWidget]:
+    """What Tab goes to in `part` as it is now."""
+    return [
+        taker for taker in _takers(part) if taker.isVisible() and taker.isEnabled() and not is_covered(taker)
+    ]
+
+
+class FocusKeeper:
+    """Puts the focus back where it was before what had it was disabled for a while.
+
+    Args:
+        stand_in: has the focus in the meantime, and can be enabled then.
+    """
+
+    def __init__(self, stand_in: QWidget) -> None:
+        self._stand_in = stand_in
+        self._left_at: QWidget | None = None
+
+    def look(self) -> None:
+        """To be called before anything is disabled."""
+        focus = QApplication.focusWidget()
+        if focus is not None and focus.isEnabled() and focus.window() is self._stand_in.window():
+            self._left_at = focus
+
+    def settle(self) -> None:
+        """To be called once things are disabled, or enabled again."""
+        left_at, focus = self._left_at, QApplication.focusWidget()
+        if left_at is None or not isValid(left_at):
+            return
+        if left_at.isEnabled():
+            if focus is None or focus is self._stand_in:
+                left_at.setFocus()
+            self._left_at = None
+        elif self._stand_in.isEnabled() and not self._stand_in.hasFocus():
+            self._stand_in.setFocus()
+
+
+class FocusMarks(QObject):
+    """Draws a frame where the focus is, for what shows it by none itself: lists, tables and pictures."""
+
+    def __init__(self, window: QMainWindow) -> None:
+        super().__init__(window)
+        self._window = window
+        self._frame: _Frame | None = None
+        application = QApplication.instance()
+        assert isinstance(application, QApplication)
+        application.focusChanged.connect(self._on_focus_changed)
+
+    @Slot(QWidget, QWidget)
+    def _on_focus_changed(self, before: QWidget | None, now: QWidget | None) -> None:
+        if self._frame is not None:
+            if now is self._frame.marked:
+                return
+            self._frame.deleteLater()
+            self._frame.hide()
+            self._frame = None
+        if isinstance(now, QAbstractScrollArea) and self._window.isAncestorOf(now):
+            self._frame = _Frame(now)
+
+
+class _Frame(QWidget):
+    """A line along the edges of `marked`."""
+
+    def __init__(self, marked: QWidget) -> None:
+        super().__init__(marked)
+        self.marked = marked
+        self.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
+        marked.installEventFilter(self)
+        self._fit()
+        self.raise_()
+        self.show()
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        if event.type() == QEvent.Type.Resize:
+            self._fit()
+        return False
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        QPainter(self).fillRect(self.rect(), accent_of(self.palette()))
+
+    def _fit(self) -> None:
+        self.setGeometry(self.marked.rect())
+        inside = self.rect().adjusted(_LINE, _LINE, -_LINE, -_LINE)
+        self.setMask(QRegion(self.rect()).subtracted(QRegion(inside)))
