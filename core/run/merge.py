@@ -23,6 +23,7 @@ from core.checkpoint.files import WriteFile, check_unchanged, read_rows
 from core.checkpoint.listed_files import FileRecord
 from core.checkpoint.output import check_name, settle
 from core.checkpoint.staging import Staging, WrittenFile, staging_path
+from core.compilation import compilation_noted
 from core.digest import FileDigest
 from core.errors import (
     Cancelled,
@@ -217,7 +218,7 @@ class _Run:
         plan = self._plan
         restored, small = self._begin(staging, companions, devices.describe(chosen))
         # This imports and compiles, and so comes after every refusal.
-        with self._token.interruptible():
+        with self._token.interruptible(), compilation_noted(self._note):
             table.compile_for(chosen, (tensor.job for tensor in plan.tensors if tensor.job))
         read_rows(())
         wanted = max(threads or default_threads(), devices.least_workers(chosen))
