@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from core.errors import RecipeError, addressed, merge_errors_only
-from core.methods import MethodSpec
+from core.methods import METHODS, MethodSpec
 from core.recipe.fields import (
     read_choice,
     read_dtype,
@@ -99,9 +99,7 @@ class _Part:
         known = self._try(partial(read_method, data.get("merge_method")))
         method = known or self._stand_in
         if known is None:
-            unknown = self._found[-1]
-            hint = unknown.hint.replace("one of: ", "the methods here are: ")
-            self._found[-1] = replace(unknown, hint=f"the method stays {method.title}; {hint}")
+            self._found[-1] = self._say_what_stays(self._found[-1], method)
             self._note_parameters(data)
         makers = find_obstacles(data, known)
         self._found += [maker() for maker in islice(makers, _MOST)]
@@ -223,6 +221,15 @@ class _Part:
             if one.entry == number and one.field == "models":
                 hint = "; ".join(filter(None, ("the model is left out", one.hint)))
                 self._found[at] = replace(one, hint=hint)
+
+    def _say_what_stays(self, unknown: Obstacle, method: MethodSpec) -> Obstacle:
+        """With the method that is merged with instead in the sentence itself, as the first thing to know."""
+        name = self._data.get("merge_method")
+        what = "is missing" if name is None else f"{shown(name)} is not supported"
+        hint = unknown.hint
+        if not hint.startswith("did you mean"):
+            hint = f"the methods here are: {', '.join(one.title for one in METHODS.values())}"
+        return replace(unknown, sentence=f"merge_method {what}: the method stays {method.title}", hint=hint)
 
     def _say_what_is_listed(self) -> None:
         hint = "the models that it names are listed, each with all of its layers"

@@ -49,9 +49,14 @@ class Document(QObject):
     @property
     def title(self) -> str:
         """How the window calls it, with Qt's place for the mark of unsaved changes."""
-        if self.path is None:
-            return "Untitled recipe[*]"
-        return f"{one_line(self.path.name).replace('[*]', '[*][*]')}[*]"
+        return f"{self.name.replace('[*]', '[*][*]')}[*]"
+
+    @property
+    def name(self) -> str:
+        """What it is called: after its file, or the one that it is a part of."""
+        if self.path is not None:
+            return one_line(self.path.name)
+        return "Untitled recipe" if self.origin is None else f"{one_line(self.origin.name)} (in part)"
 
     @property
     def recent(self) -> list[Path]:
@@ -71,8 +76,9 @@ class Document(QObject):
         self.changed.emit()
 
     def begin_from(self, setup: MergeSetup, origin: Path) -> None:
-        """Start anew with `setup`, which is a part of what `origin` says: no file holds it yet."""
-        self.path, self.known, self.origin, self._kept = None, None, origin, None
+        """Start anew with `setup`, which is a part of what `origin` says: no file holds just that, but until
+        it is changed nothing would be lost."""
+        self.path, self.known, self.origin, self._kept = None, None, origin, setup.described
         self.undo.reset(setup, saved=False)
         self._settings.add_recent_recipe(origin)
         self.changed.emit()

@@ -89,12 +89,18 @@ class HistoryJob(Job):
         contents = self._history.read()
         rows = []
         left: dict[Path, Leftover | None] = {}
+        written: set[Path] = set()
         for entry in contents.entries:
             self._token.raise_if_cancelled()  # a folder on a disk that does not answer can take long
-            gone = entry.status == "done" and not os.path.lexists(entry.out)
+            done = entry.status == "done"
+            replaced = done and entry.out in written
+            gone = replaced or (done and not os.path.lexists(entry.out))
+            if done:
+                written.add(entry.out)
             if entry.status in _BROKEN_OFF and entry.out not in left:
                 left[entry.out] = _left_in(entry.out)
-            rows.append(HistoryRow(entry, gone, left.get(entry.out) if entry.status in _BROKEN_OFF else None))
+            kept = left.get(entry.out) if entry.status in _BROKEN_OFF else None
+            rows.append(HistoryRow(entry, gone, kept, replaced))
         return HistoryRows(tuple(rows), contents.damaged, contents.newer)
 
 

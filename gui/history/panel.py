@@ -24,6 +24,9 @@ __all__ = ["HistoryPanel"]
 
 _ENTER = ("Return", "Enter")
 _DELETE = ("Del",)
+_REOPEN = "Put its recipe into the fields"
+_RESUME = "Go on with a merge that did not come to its end"
+_WAIT = "As soon as the merge is done"
 _COMPARE = "Compare the outputs of the two runs that are selected"
 _SELECT_TWO = "Select two runs: a Ctrl+click, or Shift and an arrow key, adds one"
 
@@ -85,10 +88,8 @@ class HistoryPanel(QWidget):
         self.undo_button.setText("Undo")
         self.undo_button.setToolTip("Put the run back into the history")
         self.undo_button.hide()
-        self._reopen = self._action("Reopen recipe", "Put its recipe into the fields", _ENTER)
-        self._resume = self._action(
-            "Resume", "Go on with a merge that did not come to its end", ("Ctrl+Shift+R",)
-        )
+        self._reopen = self._action("Reopen recipe", _REOPEN, _ENTER)
+        self._resume = self._action("Resume", _RESUME, ("Ctrl+Shift+R",))
         self._open = self._action("Open folder", "Show the output folder", ("Ctrl+Shift+O",))
         self._compare = self._action("Compare", _SELECT_TWO, ("Ctrl+Shift+K",))
         self._remove = self._action(
@@ -147,7 +148,7 @@ class HistoryPanel(QWidget):
         return self._selected[0] if len(self._selected) == 1 else None
 
     def set_merging(self, merging: bool) -> None:
-        """While a merge runs nothing is compared."""
+        """While a merge runs nothing is compared, opened again or gone on with."""
         self._merging = merging
         self._update()
 
@@ -205,7 +206,7 @@ class HistoryPanel(QWidget):
 
     @Slot()
     def _on_reopen(self) -> None:
-        if (entry := self.selected()) is not None:
+        if (entry := self.selected()) is not None and not self._merging:
             self.reopen_requested.emit(entry)
 
     @Slot()
@@ -262,15 +263,17 @@ class HistoryPanel(QWidget):
     def _update(self) -> None:
         rows = self._selected_rows()
         row = rows[0] if len(rows) == 1 else None
-        self._reopen.setEnabled(row is not None)
-        self._resume.setEnabled(row is not None and row.left is not None)
+        self._reopen.setEnabled(row is not None and not self._merging)
+        self._resume.setEnabled(row is not None and row.left is not None and not self._merging)
+        self._reopen.setToolTip(_WAIT if self._merging else _REOPEN)
+        self._resume.setToolTip(_WAIT if self._merging else _RESUME)
         self._open.setEnabled(row is not None and _is_there(row))
         why = self._why_not_compared(rows)
         self._compare.setEnabled(not why)
         self._compare.setToolTip(why or _COMPARE)
         self._remove.setEnabled(bool(rows))
         self.undo_button.setVisible(bool(self._removed))
-        self.note.set_full_text(self._note(rows))
+        self.note.set_full_text(self._note(rows), why if len(rows) == 2 else "")
 
     def _why_not_compared(self, rows: Sequence[HistoryRow]) -> str:
         """Why the runs that are selected cannot be compared; "" where they can."""
@@ -280,10 +283,8 @@ class HistoryPanel(QWidget):
             if row.entry.status != "done":
                 return f"The run of {row.entry.local_date} did not come to its end"
             if row.gone:
-                return f"The output of the run of {row.entry.local_date} is gone"
-        if rows[0].entry.out == rows[1].entry.out:
-            return "The later run has written over the output of the earlier one"
-        return "As soon as the merge is done" if self._merging else ""
+                return f"The output of the run of {row.entry.local_date} {row.gone_text}"
+        return _WAIT if self._merging else ""
 
     def _note(self, rows: Sequence[HistoryRow]) -> str:
         if self._failure is not None:
@@ -293,7 +294,8 @@ class HistoryPanel(QWidget):
             what = f"the run of {first}" if len(self._removed) == 1 else f"{len(self._removed)} runs"
             return f"Removed {what}; {'its' if len(self._removed) == 1 else 'their'} files stay."
         if len(rows) > 1:
-            return f"{len(rows)} runs are selected."
+            why = _short_why(rows) if len(rows) == 2 else ""  # in sight: tool tips need the mouse
+            return f"{len(rows)} selected; {why}." if why else f"{len(rows)} runs are selected."
         return details_text(rows[0]) if rows else self._skipped
 
     def _action(self, text: str, tool_tip: str, keys: Sequence[str] = ()) -> QAction:
@@ -308,6 +310,15 @@ class HistoryPanel(QWidget):
 
 def _is_there(row: HistoryRow) -> bool:
     return row.entry.status == "done" and not row.gone
+
+
+def _short_why(rows: Sequence[HistoryRow]) -> str:
+    """The same as why two runs cannot be compared, where there is little room; "" where they can."""
+    if any(row.entry.status != "done" for row in rows):
+        return "one was not finished"
+    if any(row.gone for row in rows):
+        return f"one is {'overwritten' if any(row.replaced for row in rows) else 'gone'}"
+    return ""
 
 
 def _button(action: QAction) -> QToolButton:

@@ -51,7 +51,7 @@ _HELP = {
     Column.RESULT: "What came of it",
     Column.METHOD: "The merge method",
     Column.OUTPUT: "The folder that was written, with those around it where two have one name; "
-    "struck through where it is gone",
+    "struck through where it is gone or was overwritten",
     Column.K: "How many sub-models took part",
     Column.N: "How often was drawn again where a delta is zero",
     Column.SEED: "The seed of the draws",
@@ -77,11 +77,18 @@ class HistoryRow:
         gone: whether the folder that it wrote is no more.
         left: what there is of a merge into its output folder that did not come to its end; None for nothing,
             and while one runs.
+        replaced: whether it is gone because a later run has written in its place.
     """
 
     entry: HistoryEntry
     gone: bool = False
     left: Leftover | None = None
+    replaced: bool = False
+
+    @property
+    def gone_text(self) -> str:
+        """What has become of an output that is gone, after the word for it."""
+        return "was overwritten by a later run" if self.replaced else "is gone"
 
 
 def _alignment(column: Column) -> Qt.AlignmentFlag:
@@ -162,7 +169,7 @@ class HistoryModel(TableModel):
                 font.setStrikeOut(True)
                 return font
             if role == Qt.ItemDataRole.AccessibleTextRole:
-                return f"{one_line(self._text(row.entry, column))} (gone)"
+                return f"{one_line(self._text(row.entry, column))} ({_gone_word(row)})"
         if column is Column.OUTPUT and role == Qt.ItemDataRole.ForegroundRole and _wrote_nothing(row):
             return QGuiApplication.palette().brush(QPalette.ColorGroup.Disabled, QPalette.ColorRole.Text)
         return None
@@ -192,7 +199,7 @@ def details_text(row: HistoryRow) -> str:
     if entry.status == "interrupted":
         return "The program ended before this merge did."
     if entry.status == "done":
-        where = f"{entry.out} is gone" if row.gone else str(entry.out)
+        where = f"{entry.out} {row.gone_text}" if row.gone else str(entry.out)
         warned = f"{plural(len(entry.warnings), 'warning')}: " if entry.warnings else ""
         said = " ".join(map(sentence, entry.warnings[:_MOST_WARNINGS]))
         return f"{warned}{said} {', '.join(entry.models)} → {where}".lstrip()
@@ -209,7 +216,10 @@ def _kept_text(row: HistoryRow) -> str:
 
 def _tool_tip(row: HistoryRow) -> str:
     entry = row.entry
-    lines = [f"{entry.title} of {', '.join(entry.models)}", f"{entry.out}{' (gone)' if row.gone else ''}"]
+    lines = [
+        f"{entry.title} of {', '.join(entry.models)}",
+        f"{entry.out}{f' ({_gone_word(row)})' if row.gone else ''}",
+    ]
     if entry.draws:
         lines.append(f"n = {_n_text(entry)}, seed = {entry.seed}")
     if entry.status == "done":
@@ -223,6 +233,10 @@ def _tool_tip(row: HistoryRow) -> str:
     if kept := _kept_text(row):
         lines.append(f"{kept}: Resume goes on with it")
     return "\n".join(lines)
+
+
+def _gone_word(row: HistoryRow) -> str:
+    return "overwritten" if row.replaced else "gone"
 
 
 def _wrote_nothing(row: HistoryRow) -> bool:

@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import QSize, Qt
-from PySide6.QtGui import QPainter, QPaintEvent, QPalette, QResizeEvent
+from PySide6.QtCore import QItemSelectionModel, QPoint, QRect, QSize, Qt
+from PySide6.QtGui import (
+    QColor,
+    QIcon,
+    QKeyEvent,
+    QPainter,
+    QPaintEvent,
+    QPalette,
+    QPixmap,
+    QResizeEvent,
+)
 from PySide6.QtWidgets import (
     QAbstractItemView,
+    QStyle,
     QStyledItemDelegate,
     QStyleOptionViewItem,
     QTableView,
@@ -18,8 +28,26 @@ from gui.widgets.theme import GRID
 
 __all__ = ["HistoryView"]
 
-_LEAST_OUTPUT = "merged-model"
-_NOTHING = "Every merge is listed here when it was run, and its recipe can be opened again."
+_WIDEST = {
+    Column.DATE: "2025-12-31 00:00",
+    Column.RESULT: "●Done, warned",
+    Column.METHOD: "Parameter selection",
+    Column.OUTPUT: "merged-model",
+    Column.K: "100",
+    Column.N: "rules",
+    Column.SEED: "1234567890",
+    Column.TIME: "59 min 59 s",
+}
+_NARROWER = {
+    Column.METHOD: "Para…",
+    Column.TIME: "59 min",
+    Column.RESULT: "●Cancelled",
+    Column.OUTPUT: "merged-2",
+    Column.K: "60",
+}
+"""What gives way, in this order, before a column is out of sight; what is cut there is in the tool tip."""
+_NOTHING = "Every merge is listed here, and its recipe can be opened again."
+_MOVES = frozenset({Qt.Key.Key_Up, Qt.Key.Key_Down})
 
 
 class HistoryView(QTableView):
@@ -37,6 +65,7 @@ class HistoryView(QTableView):
         self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
         self.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
         self.setItemDelegateForColumn(Column.OUTPUT, _EndInSight(self))
+        self.setItemDelegateForColumn(Column.RESULT, _ChipInSight(self))
         self.setAlternatingRowColors(True)
         self.setShowGrid(False)
         self.setWordWrap(False)
@@ -49,24 +78,41 @@ class HistoryView(QTableView):
         header = self.horizontalHeader()
         header.setHighlightSections(False)
         header.setMinimumSectionSize(3 * GRID)
-        for column, widest in (
-            (Column.DATE, "2025-12-31 00:00"),
-            (Column.RESULT, "●Done, warned"),
-            (Column.METHOD, "Parameter selection"),
-            (Column.OUTPUT, _LEAST_OUTPUT),
-            (Column.K, "100"),
-            (Column.N, "rules"),
-            (Column.SEED, "1234567890"),
-            (Column.TIME, "59 min 59 s"),
-        ):
-            header.resizeSection(column, self.fontMetrics().horizontalAdvance(widest) + GRID + GRID // 2)
+        self._given = {column: self._width_for(widest) for column, widest in _WIDEST.items()}
+        for column, width in self._given.items():
+            header.resizeSection(column, width)
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         super().resizeEvent(event)
         header = self.horizontalHeader()
-        rest = self.viewport().width() - (header.length() - header.sectionSize(Column.OUTPUT))
-        least = self.fontMetrics().horizontalAdvance(_LEAST_OUTPUT)
-        header.resizeSection(Column.OUTPUT, max(rest, least))
+        self._given[Column.OUTPUT] = header.sectionSize(Column.OUTPUT)  # it always takes the rest
+        ours = [column for column in _NARROWER if header.sectionSize(column) == self._given[column]]
+        widths = {column: self._width_for(_WIDEST[column]) for column in ours}  # the others are the user's
+        fixed = sum(header.sectionSize(column) for column in Column if column not in widths)
+        rest = self.viewport().width() - fixed - sum(widths.values())
+        for column in ours:
+            less = min(max(-rest, 0), widths[column] - self._width_for(_NARROWER[column]))
+            widths[column] -= less
+            rest += less
+        widths[Column.OUTPUT] += max(rest, 0)
+        for column, width in widths.items():
+            self._given[column] = width
+            header.resizeSection(column, width)
+
+    def _width_for(self, text: str) -> int:
+        return self.fontMetrics().horizontalAdvance(text) + GRID + GRID // 2
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        """Where nothing is selected yet, an arrow key begins with the row that has the focus: from there Qt
+        would go on to the next one, and never select the first."""
+        here, selection = self.currentIndex(), self.selectionModel()
+        extends = event.modifiers() & Qt.KeyboardModifier.ShiftModifier
+        if event.key() in _MOVES and not extends and here.isValid() and not selection.hasSelection():
+            flags = QItemSelectionModel.SelectionFlag
+            selection.setCurrentIndex(here, flags.ClearAndSelect | flags.Rows)
+            event.accept()
+            return
+        super().keyPressEvent(event)
 
     def paintEvent(self, event: QPaintEvent) -> None:
         super().paintEvent(event)
@@ -78,6 +124,27 @@ class HistoryView(QTableView):
             sentence = "No run matches the search." if model.total else _NOTHING
             where = Qt.AlignmentFlag.AlignCenter | Qt.TextFlag.TextWordWrap
             painter.drawText(self.viewport().rect(), where, sentence)
+
+
+class _ChipInSight(QStyledItemDelegate):
+    """Where a row is selected, the mark of its result has an edge that stands out from the accent colour."""
+
+    def __init__(self, parent: QWidget) -> None:
+        super().__init__(parent)
+
+    def initStyleOption(self, option: QStyleOptionViewItem, index: Index) -> None:
+        super().initStyleOption(option, index)
+        colour = index.data(Qt.ItemDataRole.DecorationRole)
+        if option.state & QStyle.StateFlag.State_Selected and isinstance(colour, QColor):
+            ratio = option.widget.devicePixelRatioF()
+            chip = QPixmap(option.decorationSize * ratio)
+            chip.setDevicePixelRatio(ratio)
+            chip.fill(option.palette.color(QPalette.ColorRole.HighlightedText))
+            inside = QRect(QPoint(), option.decorationSize).adjusted(1, 1, -1, -1)
+            painter = QPainter(chip)
+            painter.fillRect(inside, colour)
+            painter.end()
+            option.icon = QIcon(chip)
 
 
 class _EndInSight(QStyledItemDelegate):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -64,7 +65,7 @@ def _order(path: Path) -> Any:
 
 
 def _order_of_place(place: Path) -> Any:
-    return _order(place if place.is_dir() else place.parent)
+    return _order(place if os.path.isdir(place) else place.parent)  # False, too, where nobody may look
 
 
 def is_called_base(model: Path) -> bool:

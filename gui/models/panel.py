@@ -7,7 +7,7 @@ from pathlib import Path
 
 from PySide6.QtCore import Qt, QUrl, Signal, Slot
 from PySide6.QtGui import QAction, QDesktopServices
-from PySide6.QtWidgets import QHBoxLayout, QMenu, QSpinBox, QToolButton, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QMenu, QToolButton, QVBoxLayout, QWidget
 
 from core.methods import METHODS, MethodSpec
 from gui.document.merge_setup import ModelChoice
@@ -15,6 +15,7 @@ from gui.jobs import JobKeeper
 from gui.models.actions import ModelActions
 from gui.models.adding import Adding, hover_texts
 from gui.models.base_row import BaseRow
+from gui.models.k_box import KBox
 from gui.models.known_models import KnownModels
 from gui.models.message import ModelsMessage
 from gui.models.reader import Reader
@@ -23,7 +24,7 @@ from gui.models.table_model import SubModelsModel
 from gui.models.table_view import SubModelsView
 from gui.widgets.choosing import choose_folder, choose_folders
 from gui.widgets.dropped import Dropped
-from gui.widgets.fields import defer_to_window
+from gui.widgets.fields import defer_to_window, show_focus
 from gui.widgets.plain import PlainLabel
 from gui.widgets.theme import GRID, heading
 
@@ -72,9 +73,7 @@ class ModelsPanel(QWidget):
         )
         self.message = self._told.message
         self._adding = Adding(jobs, lambda: (self.base_folder, self._listed()), self)
-        self.k_box = QSpinBox()
-        self.k_box.setRange(0, 0)
-        self.k_box.setKeyboardTracking(False)
+        self.k_box = KBox()
         defer_to_window(self.k_box)
         self.k_box.setAccessibleName("K, the number of sub-models that take part")
         self.actions_ = ModelActions(self.table, self)
@@ -88,6 +87,7 @@ class ModelsPanel(QWidget):
         self.base.clear_requested.connect(lambda: self.set_base(None))
         self.base.dropped.connect(lambda dropped: self.take_drop(dropped, onto_base=True))
         self.k_box.valueChanged.connect(self.sub_models_model.set_k)
+        self.k_box.refused.connect(self.note_given)
         self.sub_models_model.changed.connect(self._on_changed)
         self.sub_models_model.refused.connect(self.note_given)
         self.sub_models_model.dropped.connect(self.take_drop)
@@ -270,7 +270,7 @@ class ModelsPanel(QWidget):
 
     def show_base(self) -> None:
         """Put the focus on the base."""
-        self.base.choose_button.setFocus(Qt.FocusReason.OtherFocusReason)
+        show_focus(self.base.choose_button)
 
     def show_model(self, folder: Path) -> None:
         """Select the row of `folder`, scroll to it and put the focus there; or the focus on the base."""

@@ -64,6 +64,9 @@ _LONGEST_NAME = 24
 _LEAST_ROWS = 3
 """That are shown of the list, however low the window is."""
 
+_BELOW_ROWS = GRID + GRID // 2
+"""Pixels below these rows, without which a message about a model would have no room for its buttons."""
+
 
 class SubModelsView(QTableView):
     """The table, with an invitation while it is empty.
@@ -299,7 +302,7 @@ class SubModelsView(QTableView):
             width = max(metrics.horizontalAdvance(text) for text in (widest, title))
             self._widths[column] = width + GRID + GRID // 2
             header.resizeSection(column, self._widths[column])
-        self.setMinimumHeight(self.height_of_rows(_LEAST_ROWS))
+        self.setMinimumHeight(self.height_of_rows(_LEAST_ROWS) + _BELOW_ROWS)
         self._hide_what_has_no_room()
 
     def _hide_what_has_no_room(self) -> None:

@@ -110,9 +110,13 @@ class ComparisonPicture(Picture):
         self._entries = tuple(entries)
         names = self._names = short_paths(entry.out for entry in entries)
         self._runs.set_runs(entries, names)
-        for field, wanted, usual in zip(self._runs.both, chosen, (0, 1), strict=True):
-            at = field.findData(wanted)
-            field.setCurrentIndex(at if at >= 0 else usual if usual < len(entries) else -1)
+        found = [field.findData(wanted) for field, wanted in zip(self._runs.both, chosen, strict=True)]
+        for side, field in enumerate(self._runs.both):
+            if found[side] < 0:  # a run that has gone gives way to one that is not on the other side
+                others = (*range(side, len(entries)), *range(min(side, len(entries))))
+                free = (at for at in others if at != found[1 - side])
+                found[side] = next(free, -1 if side or not entries else 0)
+            field.setCurrentIndex(found[side])
         self._on_other_runs()
 
     def compare(self, left: HistoryEntry, right: HistoryEntry) -> None:

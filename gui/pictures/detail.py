@@ -37,8 +37,14 @@ _LEAST_SIZE = 40 * GRID, 16 * GRID
 _NARROW = 72 * GRID
 """Of less width, the fields stand below the heading."""
 
+_LOW = 24 * GRID
+"""Of less height, the fields stay beside the heading at every width, and the summary has one line."""
+
+_MOST = (1 << 24) - 1
+"""Pixels; Qt's QWIDGETSIZE_MAX."""
+
 _NAME_LENGTH = 28
-"""Characters of a tensor's name that can be read; half of them where it is narrow."""
+"""Characters of a tensor's name that can be read; fewer where it is narrow."""
 
 _PRINTED_PLOT = 380
 _PRINTED_HEIGHT = 480
@@ -107,6 +113,7 @@ class DetailPicture(Picture):
             self._forget()
             return
         self.say("")
+        self._controls.show()
         selected = self.selection.value
         part = findings.part(selected.column, selected.kind)
         self.set_title(capital(part.place))
@@ -223,14 +230,23 @@ class DetailPicture(Picture):
 
     @property
     def controls_below(self) -> bool:
-        """By the width only: which tensor is named in a field must not move it."""
-        return self.width() < _NARROW
+        """By the size only: which tensor is named in a field must not move it."""
+        return self.width() < _NARROW and self.height() >= _LOW
+
+    @property
+    def is_low(self) -> bool:
+        """Never: the heading names what is selected."""
+        return False
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         super().resizeEvent(event)
-        narrow = self.controls_below
-        self.explanation.set_lines(4 if narrow and self.height() > self.width() else None)
-        self.tensor_field.setMinimumContentsLength(_NAME_LENGTH // 2 if narrow else _NAME_LENGTH)
+        narrow, low = self.width() < _NARROW, self.height() < _LOW
+        tall = narrow and self.height() > self.width()
+        self.explanation.set_lines(1 if low and narrow else 4 if tall else None)
+        length = _NAME_LENGTH // 4 if narrow and low else _NAME_LENGTH // 2 if narrow else _NAME_LENGTH
+        self.tensor_field.setMinimumContentsLength(length)
+        # Qt keeps its first hint of a least width whatever the length: the heading has room only so.
+        self.tensor_field.setMaximumWidth(self.tensor_field.sizeHint().width() if narrow and low else _MOST)
 
     def _arrange(self) -> None:
         """More or less is shown: give each part its room."""
@@ -245,6 +261,7 @@ class DetailPicture(Picture):
         self.tensor_field.setEnabled(False)
         self.view_wanted.emit("")
         self.say(_NOTHING)
+        self._controls.hide()  # there is nothing to be chosen
 
     # -- which tensor
 

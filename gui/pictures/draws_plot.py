@@ -127,11 +127,31 @@ class DrawsPlot(Plot):
         first = min(max(self._top, line / 2 + step * (len(places) - 1)), 1 - line / 2)
         for row, (text, at) in enumerate(self._marked):
             width = pixel * text.boundingRect().width()
+            if text is self.flat_text:
+                span = first - row * step - line / 2, first - row * step + line / 2
+                text.setVisible(not self._covers_points((at, at + width), span, top - bottom, bottom))
             height = first - row * step
             room = {0: right - at - width, 1: at - left - width}  # to the right of the line, to its left
             away = 1 if at < max(places) else 0
             text.setAnchor((away if room[away] >= 0 else int(room[1] > room[0]), 0.5))
             text.setPos(at, bottom + height * (top - bottom))
+
+    def _covers_points(
+        self, across: tuple[float, float], upward: tuple[float, float], height: float, bottom: float
+    ) -> bool:
+        """Whether words would hide what is drawn; where n levels off is said below the plot, too.
+
+        Args:
+            across: from which n to which. upward: from which share of the height to which.
+            height, bottom: of what is seen, in percent.
+        """
+        for curve in self._shown:
+            ns = np.arange(len(curve))
+            under = (ns >= across[0]) & (ns <= across[1]) & np.isfinite(curve)
+            places = (100 * curve[under] - bottom) / max(height, 1e-9)
+            if ((places > upward[0]) & (places < upward[1])).any():
+                return True
+        return False
 
     def thing_at(self, x: float, y: float) -> int:
         return min(max(round(x), 0), self._draws - 1)

@@ -6,24 +6,33 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from PySide6.QtCore import QBuffer, QCoreApplication, QIODevice, QPoint, QRect
-from PySide6.QtGui import QGuiApplication, QPainter, QPixmap
+from PySide6.QtCore import QBuffer, QCoreApplication, QEvent, QIODevice, QPoint, QRect, QSize
+from PySide6.QtGui import QGuiApplication, QPainter, QPalette, QPixmap
 from PySide6.QtSvg import QSvgGenerator
+from PySide6.QtWidgets import QGraphicsWidget, QWidget
 
 from core.errors import OutputError, os_error_text
 from gui.pictures.picture import Picture
+from gui.pictures.plot import Plot
+from gui.widgets.theme import is_dark, palette
 
 __all__ = ["FORMATS", "copy_numbers", "copy_picture", "save_picture"]
 
 FORMATS = {"png": "PNG picture", "svg": "SVG drawing", "csv": "CSV table"}
 """What a picture can be saved as."""
 
+_LEAST_SIZE = QSize(640, 360)
+"""Of a picture in a file; in a low window it is squeezed, and a file has room."""
+
+_ROUNDS = 3
+"""In which labels, axes and plots find their places."""
+
 _SCALE = 2.5
 """Pixels of a file for one on the screen, so that letters can still be read when it is made smaller."""
 
 
 def save_picture(picture: Picture, path: Path) -> list[Path]:
-    """Write `picture` as it is on the screen, or its numbers, as the suffix of `path` says.
+    """Write `picture` as it is on the screen but on white, or its numbers, as the suffix of `path` says.
 
     Returns what was written: numbers of several kinds go into files of their own.
 
@@ -111,19 +120,46 @@ def _pixmap(picture: Picture) -> QPixmap:
 
 @contextmanager
 def _printed(picture: Picture) -> Iterator[Picture]:
-    """What to print of a picture, ready to be rendered."""
+    """What to print of a picture, ready to be rendered: on a white ground, and not squeezed."""
     picture.draw_now()
     printed = picture.to_print()
+    on_screen, dark = printed.size(), is_dark(printed.palette())
+    if dark:
+        _recolour(printed, palette(dark=False))
     printed.set_printing(True)
-    # Axes learn how large their labels are when they are painted, and move on the next occasion.
-    printed.render(QPixmap(printed.size()))
-    QCoreApplication.sendPostedEvents()
+    printed.resize(on_screen.expandedTo(_LEAST_SIZE))
+    for _ in range(_ROUNDS):
+        _settle(printed)
     try:
         yield printed
     finally:
+        if dark:
+            _recolour(printed, QPalette())
         printed.set_printing(False)
+        printed.resize(on_screen)
         if printed is not picture:
             printed.deleteLater()
+
+
+def _recolour(picture: Picture, colours: QPalette) -> None:
+    picture.setPalette(colours)
+    picture.recolour()  # by now its parts have the colours, too
+    picture.refresh()
+    picture.draw_now()
+
+
+def _settle(picture: Picture) -> None:
+    """Give each part its place, and leave the window alone, which would give the picture its room again.
+
+    Axes learn how large their labels are when they are painted, and move on the next occasion.
+    """
+    picture.render(QPixmap(picture.size()))
+    for part in (picture, *picture.findChildren(QWidget)):
+        QCoreApplication.sendPostedEvents(part, QEvent.Type.LayoutRequest)
+    for plot in picture.findChildren(Plot):
+        for item in plot.scene().items():
+            if isinstance(item, QGraphicsWidget):
+                QCoreApplication.sendPostedEvents(item)
 
 
 _WRITERS: dict[str, Callable[[Picture, Path], list[Path]]] = {

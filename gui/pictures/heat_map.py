@@ -60,6 +60,9 @@ class HeatMap(Plot):
         bar: the colour bar. discs: those on the diagonal. texts: the values in the cells.
     """
 
+    _widest: tuple[float, float] = (0.0, 0.0)
+    """Of the names of rows and of the numbers beside the bar, in pixels; the constructor asks."""
+
     def __init__(self, name: str, x_label: str, y_label: str = "") -> None:
         super().__init__(name, x_label, y_label)
         self.values: NDArray[np.float64] = np.zeros((0, 0))
@@ -118,17 +121,14 @@ class HeatMap(Plot):
         self.bar.setLevels((scale.low, scale.high))
         self.bar.setColorMap(scale.colour_map(self.palette()))
         self.bar.axis.setLabel(scale.label)
-        self.bar.axis.setWidth(
-            max((self._text_width(text) for _, text in scale.ticks), default=0)
-            + self.fontMetrics().height()
-            + 16
+        self._widest = (
+            max((self._text_width(self._elided(row)) for row in rows), default=0),
+            max((self._text_width(text) for _, text in scale.ticks), default=0),
         )
         if others:
-            widest = max((self._text_width(self._elided(row)) for row in rows), default=0)
-            label = self.fontMetrics().height() if self.getPlotItem().getAxis("left").labelText else 0
-            self.getPlotItem().getAxis("left").setWidth(widest + 16 + label)
             x_range, y_range = (-0.5, max(1, len(columns)) - 0.5), (-0.5, max(1, len(rows)) - 0.5)
             self.set_home(x_range, y_range, anew=True)
+        self.fit_labels()
         self._on_moved()
         self._show_frame()
 
@@ -144,6 +144,13 @@ class HeatMap(Plot):
     def axes(self) -> list[pg.AxisItem]:
         own = super().axes()
         return [*own, self.bar.axis] if hasattr(self, "bar") else own  # the constructor asks, too
+
+    def fit_labels(self) -> None:
+        """Axes take the room of their labels only where these are."""
+        super().fit_labels()
+        for axis, widest in zip(self.axes()[::2], self._widest, strict=False):  # without the lower one
+            label = self.fontMetrics().height() if axis.labelText and axis.label.isVisible() else 0
+            axis.setWidth(widest + 16 + label)
 
     def recolour(self) -> None:
         super().recolour()
@@ -202,8 +209,8 @@ class HeatMap(Plot):
         height = size.height() / max(bottom - top, 1e-9)
         lines = self._fit_font(height)
         widest = max(self._text_width(self._elided(name)) for name in self._names[0])
-        self._write_names("left", self._names[1], math.ceil(lines / max(height, 1)))
-        self._write_names("bottom", self._names[0], math.ceil((widest + 12) / max(width, 1)))
+        self._write_names("left", self._names[1], math.ceil(lines / max(height, 1e-3)))
+        self._write_names("bottom", self._names[0], math.ceil((widest + 12) / max(width, 1e-3)))
         large = min(width, height) >= _SMALLEST_WITH_GAPS
         self._draw_gaps(columns if large else 0, rows if large else 0)
         self._write_values(width, height)

@@ -148,9 +148,10 @@ class MagnitudePicture(Picture):
         kind = self.selection.value.kind
         of = "" if kind is None else f" of {findings.grid.kinds[kind]}"
         marks = ["box: middle half", "dash: median"] if len(self.plot.medians) else []
-        if self.plot.bottom > 0:
-            marks.append(f"from {self.plot.bottom:.2g} on, not from 0")
         how = f" ({', '.join(marks)})" if marks else ""
+        if self.plot.bottom > 0:
+            unit = " %" if self.norm_field.currentIndex() == _RELATIVE else ""
+            how += f", the axis from {self.plot.bottom:.2g}{unit} and not from 0"
         text = f"Left: size of the task vectors{of}, by layer{how}"
         return f"{text}. Right: sizes of deltas, {part.place}."
 
@@ -172,6 +173,7 @@ class MagnitudePicture(Picture):
         self.plot.show_columns([column.label for column in columns], [column.stack for column in columns])
         relative = self.norm_field.currentIndex() == _RELATIVE
         self.plot.setLabel("left", "norm of τ, % of the base" if relative else "norm of τ")
+        self.plot.fit_labels()
         models, kind = findings.models, self.selection.value.kind
         strays = _strays(findings.part(None, kind))
         for part in parts:
@@ -257,7 +259,7 @@ def _text_of(models: Sequence[str], part: Part, model: int | None) -> str:
         return f"{place}, {models[model]}: ‖τ‖ = {norm}, {share} of ‖base‖; mean |τ| {mean}"
     if not np.isfinite(relative).any():
         return f"{place}: the norm of the base is zero"
-    low, high = _share_text(float(np.nanmin(relative))), _share_text(float(np.nanmax(relative)))
+    low, high = _span_texts(float(np.nanmin(relative)), float(np.nanmax(relative)))
     strays = _strays_text(models, part)
     if not strays and len(models) >= _FEWEST_COMPARED:
         strays = ". None strays: no sub-model outweighs the others in a merge"
@@ -267,6 +269,13 @@ def _text_of(models: Sequence[str], part: Part, model: int | None) -> str:
 
 def _share_text(value: float) -> str:
     return share_text(value) if np.isfinite(value) else "no share"
+
+
+def _span_texts(low: float, high: float) -> tuple[str, str]:
+    """Both ends with the same number of decimals where they are alike."""
+    if low < 0.01 <= high < 2 * low:
+        return f"{100 * low:.2f} %", f"{100 * high:.2f} %"
+    return share_text(low), share_text(high)
 
 
 def _strays(part: Part) -> set[int]:

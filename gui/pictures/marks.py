@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import pyqtgraph as pg
 from PySide6.QtCore import QPointF, QRectF, Qt
-from PySide6.QtGui import QBrush, QColor, QFont, QPainter, QPen
+from PySide6.QtGui import QBrush, QColor, QFont, QFontMetricsF, QPainter, QPen
 from PySide6.QtWidgets import QStyleOptionGraphicsItem, QWidget
 
 __all__ = ["CellTexts", "Discs"]
@@ -41,7 +41,15 @@ class _Marks(pg.GraphicsObject):
         seen = view.viewRect()
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         for number, (x, y) in enumerate(self._points):
-            if seen.left() <= x <= seen.right() and seen.top() <= y <= seen.bottom():
+            beside, above = self.reach(number)
+            left, right = x - beside * width, x + beside * width
+            top, bottom = y - above * height, y + above * height
+            if (
+                seen.left() <= left
+                and right <= seen.right()
+                and seen.top() <= top
+                and bottom <= seen.bottom()
+            ):
                 painter.save()
                 painter.translate(x, y)
                 painter.scale(width, height if view.yInverted() else -height)
@@ -51,6 +59,10 @@ class _Marks(pg.GraphicsObject):
     def draw(self, painter: QPainter, number: int) -> None:
         """Draw one of them around the origin, in pixels."""
         raise NotImplementedError
+
+    def reach(self, number: int) -> tuple[float, float]:
+        """How much of one has to be seen, beside and above its middle, for it to be drawn. [pixels]"""
+        return 0.0, 0.0
 
 
 class Discs(_Marks):
@@ -117,6 +129,11 @@ class CellTexts(_Marks):
     @property
     def texts(self) -> list[str]:
         return list(self._texts)
+
+    def reach(self, number: int) -> tuple[float, float]:
+        """All of it: half of a number is another number."""
+        metrics = QFontMetricsF(self._font)
+        return metrics.horizontalAdvance(self._texts[number]) / 2, metrics.height() / 2
 
     def draw(self, painter: QPainter, number: int) -> None:
         painter.setFont(self._font)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from PySide6.QtCore import QPoint, Qt, QTimer, Signal, Slot
-from PySide6.QtGui import QAction, QPalette
+from PySide6.QtGui import QAction, QPalette, QResizeEvent
 from PySide6.QtWidgets import (
     QApplication,
     QFrame,
@@ -74,7 +74,7 @@ class PicturesPanel(QStackedWidget):
         self.detail = DetailPicture(self.selection)
         self.comparison = ComparisonPicture(self.selection)
         self.source = SourceLine()
-        self.tabs = QTabWidget()
+        self.tabs = _Tabs()
         self.tabs.setDocumentMode(True)
         self.tabs.setAccessibleName("Pictures")
         titled: tuple[tuple[Picture, str], ...] = (
@@ -176,7 +176,7 @@ class PicturesPanel(QStackedWidget):
     def _corner(self) -> QWidget:
         corner = QWidget()
         row = QHBoxLayout(corner)
-        row.setContentsMargins(0, 0, GRID // 2, GRID // 2)
+        row.setContentsMargins(0, 0, 0, GRID // 2)
         row.setSpacing(GRID // 2)
         menu = QMenu(corner)
         menu.addActions(self.actions_)
@@ -236,6 +236,18 @@ def _same_network(one: Findings | None, other: Findings | None) -> bool:
     if one is None or other is None:
         return False
     return one.grid.tensors == other.grid.tensors and one.models == other.models
+
+
+class _Tabs(QTabWidget):
+    """Every tab is seen: where they need the room, what is beside them is in the menus only."""
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        corner = self.cornerWidget()
+        if corner is not None:
+            for button in corner.findChildren(QToolButton):
+                needed = self.tabBar().sizeHint().width() + button.sizeHint().width() + GRID
+                button.setVisible(needed <= event.size().width())
+        super().resizeEvent(event)  # which places all of them
 
 
 class _Sentence(QWidget):

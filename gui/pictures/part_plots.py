@@ -135,6 +135,11 @@ class PartPlots(QWidget):
         for number, plot in enumerate(self.plots):
             self._grid.addWidget(plot, *divmod(number, self._in_a_row or 1))
             plot.setVisible(self.shows_all or number == self._current)
+        for line in range(len(self.plots)):
+            # A plot's hint of a size is that of its scene, and would make the rows unequal.
+            used = line * self._in_a_row < len(self.plots) if self.shows_all else line == self._current
+            self._grid.setRowStretch(line, int(used))
+            self._grid.setColumnStretch(line, int(line < max(1, self._in_a_row)))
         self._show_current()
 
     def _show_current(self) -> None:

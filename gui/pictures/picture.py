@@ -29,6 +29,15 @@ from gui.widgets.theme import GRID, heading, secondary
 
 __all__ = ["Picture", "choice"]
 
+_LOW = 32 * GRID
+"""Of less height, the heading gives its line to the plots: the tab has a name, and the sentence says it."""
+
+_MOST_BESIDE = 3
+"""Lines of a sentence beside the controls."""
+
+_BESIDE_CONTROLS = 0.6
+"""Of the width, without the controls: the least that a sentence takes beside them."""
+
 
 class Picture(QWidget):
     """One picture of what is known, and of what is selected in it.
@@ -54,6 +63,7 @@ class Picture(QWidget):
         self.selection = selection
         self.shown = Shown()
         self._stale, self.built = True, False
+        self._printing = False
         self.setAutoFillBackground(True)
         self.setBackgroundRole(QPalette.ColorRole.Base)
         self.setAccessibleName(self.title)
@@ -162,6 +172,8 @@ class Picture(QWidget):
 
     def set_printing(self, printing: bool) -> None:
         """Leave out what only makes sense on a screen, and put in what only does on paper."""
+        self._printing = printing
+        self._place_controls()
         self._controls.setVisible(not printing)
         self._source.setVisible(printing and bool(self._source.text()))
         for label in (self.explanation, self.read_out):
@@ -203,10 +215,28 @@ class Picture(QWidget):
         margins = 4 * GRID + self._top.spacing()
         return self._heading.sizeHint().width() + self._controls.sizeHint().width() + margins > self.width()
 
+    @property
+    def is_low(self) -> bool:
+        """Whether the sentence stands in the place of the heading."""
+        return not self._printing and not self.sentence and self.height() < _LOW
+
     def _place_controls(self) -> None:
-        """Below the heading, or beside it where both have room."""
+        """Below the heading, or beside it where both have room; in a low picture beside or above the text."""
+        low = self.is_low
+        room = self.width() - self._controls.sizeHint().width() - 4 * GRID - self._top.spacing()
+        beside = low and room >= _BESIDE_CONTROLS * self.width()
+        self._heading.setVisible(not low)
+        if beside != (self._top.indexOf(self.explanation) >= 0):
+            layout = self.layout()
+            assert isinstance(layout, QVBoxLayout)
+            if beside:
+                self._top.insertWidget(0, self.explanation, 1, Qt.AlignmentFlag.AlignTop)
+            else:
+                layout.insertWidget(layout.indexOf(self._top) + 1, self.explanation)
+            self.explanation.set_growing(True, _MOST_BESIDE if beside else 2)
         directions = QHBoxLayout.Direction
-        self._top.setDirection(directions.TopToBottom if self.controls_below else directions.LeftToRight)
+        below = self.controls_below and not low
+        self._top.setDirection(directions.TopToBottom if below else directions.LeftToRight)
 
     def read(self, text: str) -> None:
         """Say what is pointed at or selected, also to those who do not see it."""
@@ -225,6 +255,7 @@ class Picture(QWidget):
             self.build_now()
         self._sentence.setText(text)
         self._stack.setCurrentWidget(self._sentence if text else self.body)
+        self._place_controls()
         if text:
             self.explanation.setText("")
             self.read("")

@@ -18,6 +18,11 @@ _Range = tuple[float, float]
 
 _ZOOM = 0.8
 
+_LOW = 15 * GRID
+_NARROW = 24 * GRID
+"""Of less height, what the columns are is said above the plot and not below it; of less width, what is on the
+upright axes is not said beside them."""
+
 _ARROWS = {
     Qt.Key.Key_Left: (-1, 0),
     Qt.Key.Key_Right: (1, 0),
@@ -73,7 +78,7 @@ class Plot(pg.PlotWidget):
         for axis in self.axes():
             axis.enableAutoSIPrefix(False)  # no "(x0.001)" beside a label
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
-        self.view.sigResized.connect(self._fit_labels)
+        self.view.sigResized.connect(self.fit_labels)
         self.scene().sigMouseMoved.connect(self._on_mouse_moved)
         self.scene().sigMouseClicked.connect(self._on_mouse_clicked)
         self.viewport().installEventFilter(self)
@@ -153,7 +158,8 @@ class Plot(pg.PlotWidget):
 
     def changeEvent(self, event: QEvent) -> None:
         super().changeEvent(event)
-        if event.type() == QEvent.Type.PaletteChange and self._finished:
+        drawn = self._finished and self.getPlotItem() is not None  # pyqtgraph drops it on closing
+        if event.type() == QEvent.Type.PaletteChange and drawn:
             self.recolour()
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
@@ -194,11 +200,14 @@ class Plot(pg.PlotWidget):
         self.view.setBorder(pg.mkPen(colour))
 
     @Slot()
-    def _fit_labels(self) -> None:
-        """Leave out the label of an axis rather than cut it off."""
+    def fit_labels(self) -> None:
+        """Leave out the label of an axis rather than cut it off, or squeeze what is drawn; to be called after
+        it has become another, which shows it."""
         size = self.view.size()
         for axis in self.axes():
-            room = size.height() if axis.orientation in ("left", "right") else size.width()
-            fits = axis.label.boundingRect().width() <= room
+            upright = axis.orientation in ("left", "right")
+            room = size.height() if upright else size.width()
+            enough = self.width() >= _NARROW if upright else self.height() >= _LOW
+            fits = enough and axis.label.boundingRect().width() <= room
             if axis.labelText and axis.label.isVisible() != fits:
                 axis.showLabel(fits)

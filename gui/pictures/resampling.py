@@ -62,7 +62,7 @@ class ResamplingPicture(Picture):
         layout.removeWidget(self.read_out)
         advice.addWidget(self.read_out, 1)
         advice.addWidget(self.use_button)
-        layout.addLayout(advice)
+        layout.insertLayout(layout.indexOf(self._source), advice)
         self.view_field.activated.connect(self.refresh)
         self.use_button.clicked.connect(self._on_use)
 

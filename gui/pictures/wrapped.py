@@ -18,14 +18,15 @@ _LINE_OF_CHARACTERS = 190
 class WrappedLabel(PlainLabel):
     """Text in one line or two, whose height depends on the width only and not on the text.
 
-    One that grows has one line until what it says takes two, and has two from then on, until its width is
-    another; that is for what does not change under the pointer.
+    One that grows has one line until what it says takes more, and has those from then on, until its width is
+    another; that is for what does not change under the pointer. A number and its unit stay on one line.
 
     What does not fit ends in "…", and the tool tip has all of it.
     """
 
     _lines: int | None = None
-    _whole = _grows = _grown = False
+    _whole = _grows = False
+    _grown, _most = 1, 2
     """All are asked for in the middle of the constructor."""
 
     def __init__(self, parent: QWidget | None = None, *, lines: int | None = None) -> None:
@@ -43,10 +44,13 @@ class WrappedLabel(PlainLabel):
             self._reserve()
             self._say_all()
 
-    def set_growing(self, grows: bool) -> None:
-        """Whether there is a second line only when it is needed."""
-        self._grows, self._grown = grows, False
-        self._reserve()
+    def set_growing(self, grows: bool, most: int = 2) -> None:
+        """Whether there are more lines than one, and at most `most`, only when they are needed."""
+        if (grows, most) != (self._grows, self._most):
+            self._grows, self._most, self._grown = grows, most, 1
+            self._grow()
+            self._reserve()
+            self._say_all()
 
     def show_whole(self, whole: bool) -> None:
         """Take as many lines as the text needs, as on paper, which has no tool tips."""
@@ -89,14 +93,14 @@ class WrappedLabel(PlainLabel):
             return max(1, len(self._all_lines))
         if self._lines is not None:
             return self._lines
-        if self._grows and not self._grown:
-            return 1
-        return 1 if self.width() >= _LINE_OF_CHARACTERS * self.fontMetrics().averageCharWidth() else 2
+        if self._grows:
+            return self._grown
+        return self._most_lines
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         super().resizeEvent(event)
         if event.size().width() != event.oldSize().width():
-            self._grown = False
+            self._grown = 1
         self._reserve()
         self._grow()
         self._say_all()
@@ -118,9 +122,15 @@ class WrappedLabel(PlainLabel):
             painter.drawText(QPoint(0, top + number * measure.lineSpacing() + measure.ascent()), line)
 
     def _grow(self) -> None:
-        if self._grows and not self._grown and len(self._all_lines) > 1:
-            self._grown = True
+        needed = min(len(self._all_lines), self._most_lines) if self._grows else 1
+        if needed > self._grown:
+            self._grown = needed
             self._reserve()
+
+    @property
+    def _most_lines(self) -> int:
+        wide = self.width() >= _LINE_OF_CHARACTERS * self.fontMetrics().averageCharWidth()
+        return 1 if wide else self._most
 
     def _reserve(self) -> None:
         self.setFixedHeight(self.lines * self.fontMetrics().lineSpacing())
@@ -132,7 +142,7 @@ class WrappedLabel(PlainLabel):
 
 def _first_line(text: str, label: WrappedLabel) -> str:
     """As much of `text` as goes into one line, up to the end of a word where there is one."""
-    layout = QTextLayout(text, label.font())
+    layout = QTextLayout(text.replace(" %", "\N{NO-BREAK SPACE}%"), label.font())
     option = QTextOption()
     option.setWrapMode(QTextOption.WrapMode.WrapAtWordBoundaryOrAnywhere)
     layout.setTextOption(option)
@@ -140,4 +150,5 @@ def _first_line(text: str, label: WrappedLabel) -> str:
     line = layout.createLine()
     line.setLineWidth(label.width())
     layout.endLayout()
-    return text[: max(1, line.textLength())]
+    fitting = text.encode("utf-16-le", "surrogatepass")[: 2 * line.textLength()]  # Qt's unit of length
+    return fitting.decode("utf-16-le", "surrogatepass") or text[:1]

@@ -16,6 +16,7 @@ from gui.document.merge_setup import MergeSetup
 from gui.preflight.ledger import LedgerDialog
 from gui.preflight.problem_list import ProblemList
 from gui.preflight.report import PlanReport
+from gui.widgets.fields import show_focus
 from gui.widgets.messages import ElidedLabel
 from gui.widgets.plain import PlainLabel, tool_tip
 from gui.widgets.theme import GRID, accent_button, heading, secondary
@@ -86,8 +87,8 @@ class PreflightPanel(QWidget):
         secondary(self._doing)
         self._measured: tuple[MergeSetup, float] | None = None
         self._flow, self._needs = (ElidedLabel(elide=Qt.TextElideMode.ElideRight) for _ in range(2))
-        self._flow.setAccessibleName("What the merge reads and writes, and how long it takes")
-        self._needs.setAccessibleName("What the merge needs, and what becomes of the tensors")
+        self._flow.setAccessibleDescription("What the merge reads and writes, and how long it takes")
+        self._needs.setAccessibleDescription("What the merge needs, and what becomes of the tensors")
         self.ledger_button = QToolButton()
         self.ledger_button.setText("Show…")
         self.ledger_button.setAccessibleName("Show what happens to each tensor")
@@ -149,7 +150,7 @@ class PreflightPanel(QWidget):
             self.ledger.set_rows(report.ledger)
         self._update()
         if in_problems and not any(link.hasFocus() for link in self.problems.links):
-            (self.problems.links[0] if self.problems.links else self.merge_button).setFocus()
+            show_focus(self.problems.links[0] if self.problems.links else self.merge_button)
         if wished == "merge" and not report.errors:
             self.merge_requested.emit(None)
         elif wished == "resume" and report.can_resume:
@@ -160,12 +161,7 @@ class PreflightPanel(QWidget):
     def set_merging(self, merging: bool) -> None:
         """Whether a merge runs; there is one at a time."""
         if merging != self._merging:
-            had_focus = self.merge_button.hasFocus() or self.cancel_button.hasFocus()
             self._merging, self._cancelling, self._wish = merging, False, None
-            self.cancel_button.setEnabled(True)  # a button that is disabled passes its focus on
-            self.merge_button.setEnabled(True)
-            if had_focus:
-                (self.cancel_button if merging else self.merge_button).setFocus()
             if self._report is not None:
                 self._show_facts(self._report)
                 if self._report.left is not None:
@@ -206,7 +202,7 @@ class PreflightPanel(QWidget):
         if not self._merging:
             self._wish = "resume"
             self._update()
-            self.cancel_button.setFocus()  # what was pressed goes when it begins
+            show_focus(self.cancel_button)  # what was pressed goes when it begins
 
     @Slot()
     def show_ledger(self) -> None:
@@ -242,11 +238,27 @@ class PreflightPanel(QWidget):
 
     def _update(self) -> None:
         ready = self._report is not None and not self._report.errors
-        self.merge_button.setEnabled(ready and not self._merging and self._wish is None)
+        self._enable(
+            merge=ready and not self._merging and self._wish is None,
+            cancel=self._wish is not None or (self._merging and not self._cancelling),
+        )
         self.merge_button.setToolTip(tool_tip(self.reason or ""))
-        self.cancel_button.setEnabled(self._wish is not None or (self._merging and not self._cancelling))
         self.ledger_button.setEnabled(self._report is not None and bool(self._report.ledger))
         self._doing.setText(self._doing_text())
+
+    def _enable(self, *, merge: bool, cancel: bool) -> None:
+        """A button that is disabled would pass its focus to whatever comes next: to the other one instead."""
+        buttons = ((self.merge_button, merge), (self.cancel_button, cancel))
+        for button, enabled in buttons:
+            if enabled:
+                button.setEnabled(True)
+        for (button, enabled), (other, _) in (buttons, buttons[::-1]):
+            if button.hasFocus() and not enabled:
+                if other.isEnabled():
+                    show_focus(other)
+                else:
+                    button.clearFocus()
+            button.setEnabled(enabled)
 
     def _doing_text(self) -> str:
         if self._merging:
@@ -360,7 +372,8 @@ def _ledger_text(report: PlanReport) -> str:
 
 def _same_work(one: MergeSetup, other: MergeSetup) -> bool:
     """Whether merges of the two take as long: another seed and another output change nothing."""
-    return replace(one, seed=None, out="") == replace(other, seed=None, out="")
+    one, other = (replace(setup, seed=None, out="", overwrite=False) for setup in (one, other))
+    return one == other
 
 
 def _numbers_text(report: PlanReport) -> str:

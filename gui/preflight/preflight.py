@@ -221,9 +221,12 @@ def _ledger(plan: MergePlan) -> tuple[LedgerRow, ...]:
 def _values_text(
     method: MethodSpec, values: Iterable[tuple[str, ParameterValue | tuple[ParameterValue, ...]]]
 ) -> str:
-    """ "resamples 4; weight 1, 0.5"; switches that are as they are by default are left out."""
+    """ "resamples 4; weight 1, 0.5"; switches that are as they are by default are left out.
+
+    What has a value for each sub-model comes last: of many it is cut where the column ends.
+    """
     parts = []
-    for name, value in values:
+    for name, value in sorted(values, key=lambda one: isinstance(one[1], tuple)):
         spec = method.parameter(name)
         every = value if isinstance(value, tuple) else (value,)
         if spec is None or (spec.kind == "flag" and set(every) == {spec.default}):

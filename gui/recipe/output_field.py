@@ -18,6 +18,7 @@ from gui.widgets.choosing import choose_folder
 from gui.widgets.dropped import dropped_paths, sort_dropped
 from gui.widgets.fields import defer_to_window, name_field, side_by_side
 from gui.widgets.messages import ElidedLabel
+from gui.widgets.places import current_folder
 from gui.widgets.theme import GRID, secondary
 
 __all__ = ["FreeSpaceJob", "OutputField", "default_origin"]
@@ -66,7 +67,7 @@ class OutputField(QWidget):
         self.choose_button.setToolTip("Choose the folder in which the output folder will be made")
         self.space_label = ElidedLabel()
         self.space_label.set_full_text(" ")
-        self.space_label.setAccessibleName("Free space")
+        self.space_label.setAccessibleDescription("Where the output goes, and the free space there")
         secondary(self.space_label)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
@@ -156,7 +157,8 @@ def default_origin(recipe: Path | None) -> Path:
     """Where a relative output folder is: beside the recipe, or else in the current or the home folder."""
     if recipe is not None:
         return recipe.absolute().parent
-    return Path.cwd() if os.access(Path.cwd(), os.W_OK) else Path.home()
+    here = current_folder()
+    return here if here is not None and os.access(here, os.W_OK) else Path.home()
 
 
 class FreeSpaceJob(Job):
@@ -193,6 +195,8 @@ class FreeSpaceJob(Job):
 
 
 def _free_bytes(out: Path) -> int | None:
+    if os.path.isfile(out):
+        return None  # there is no room in a file
     for folder in out.parents:  # and not what is there already, which may be on another disk
         try:
             return shutil.disk_usage(folder).free

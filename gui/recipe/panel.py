@@ -7,15 +7,13 @@ from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
-from PySide6.QtCore import QEvent, QModelIndex, QSize, Qt, QTimer, Signal, Slot
+from PySide6.QtCore import QEvent, QModelIndex, QTimer, Signal, Slot
 from PySide6.QtWidgets import (
     QComboBox,
-    QFrame,
     QHBoxLayout,
     QLabel,
     QLineEdit,
     QPushButton,
-    QScrollArea,
     QVBoxLayout,
     QWidget,
 )
@@ -28,10 +26,18 @@ from gui.recipe.method_help import HelpButton, HelpLabel
 from gui.recipe.output_field import OutputField
 from gui.recipe.parameter_form import ParameterForm
 from gui.recipe.precision_form import PrecisionForm
+from gui.recipe.rest import Rest
 from gui.recipe.rules.panel import RulesPanel
 from gui.recipe.seed_field import SeedField
 from gui.settings import Settings
-from gui.widgets.fields import align_labels, defer_to_window, form_layout, name_field, side_by_side
+from gui.widgets.fields import (
+    align_labels,
+    defer_to_window,
+    form_layout,
+    name_field,
+    show_focus,
+    side_by_side,
+)
 from gui.widgets.plain import PlainLabel
 from gui.widgets.theme import GRID, heading, secondary
 
@@ -119,7 +125,8 @@ class RecipePanel(QWidget):
         self.rules_fold.toggled.connect(self._on_rules_toggled)
         self.rules.found.connect(self._show_summaries)
         self.rules.table.selectionModel().currentChanged.connect(self._on_rule_chosen)
-        for counted in (self.rules.model.rowsInserted, self.rules.model.rowsRemoved):
+        rules = self.rules.model
+        for counted in (rules.rowsInserted, rules.rowsRemoved, rules.modelReset):
             counted.connect(self._on_rules_counted)
         for part in (self.parameters, self.seed, self.output, self.rules, self.precision):
             part.changed.connect(self._on_changed)
@@ -164,6 +171,7 @@ class RecipePanel(QWidget):
         self.rules.apply(setup)
         if bool(self.rules.model.rows) != had_rules and not self._rules_wanted:
             self.rules_fold.unfold(not had_rules)
+            self._on_refolded(None)
         self._vocab, self._tokenizer = setup.vocab, setup.tokenizer_source
         self._missing = setup.missing
         self.seed.set_seed(setup.seed, setup.unread.get("seed"))
@@ -233,7 +241,7 @@ class RecipePanel(QWidget):
         }
         if target not in fields:
             return False
-        fields[target].setFocus(Qt.FocusReason.OtherFocusReason)
+        show_focus(fields[target])
         return True
 
     # -- inside
@@ -302,7 +310,7 @@ class RecipePanel(QWidget):
         self._scrolled.updateGeometry()
         self.refolded.emit()
         if part is not None:
-            self._scrolled.ensureWidgetVisible(part)
+            self._scrolled.show_from_top(self.rules_fold if part is self.rules else self.precision_fold)
 
     @Slot()
     def _on_rules_counted(self) -> None:
@@ -368,7 +376,7 @@ class RecipePanel(QWidget):
         for widget in (self._others, self.rules_fold, self.precision_fold):
             column.addWidget(widget)
         column.addStretch(1)
-        self._scrolled = _Rest(rest)
+        self._scrolled = Rest(rest)
         self._heading = heading("Recipe")
         self._lines = QVBoxLayout(self)
         self._lines.setContentsMargins(0, 0, 0, 0)
@@ -425,31 +433,3 @@ def _label(text: str, field: QWidget) -> QLabel:
     label = PlainLabel(text)
     label.setBuddy(field)
     return label
-
-
-class _Rest(QScrollArea):
-    """What scrolls; as high as what is in it, where there is room."""
-
-    def __init__(self, content: QWidget) -> None:
-        super().__init__()
-        self.setFocusPolicy(Qt.FocusPolicy.NoFocus)  # what is in it takes the focus
-        self.setWidgetResizable(True)
-        self.setFrameShape(QFrame.Shape.NoFrame)
-        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        self.content = content
-        self.setWidget(content)
-
-    def least_height(self) -> int:
-        """Of two lines that are folded."""
-        return 2 * (self.fontMetrics().height() + GRID) + GRID // 2
-
-    def sizeHint(self) -> QSize:
-        content = self.content
-        hint = content.sizeHint()
-        width = self.viewport().width()
-        return QSize(
-            hint.width(), content.heightForWidth(width) if content.hasHeightForWidth() else hint.height()
-        )
-
-    def minimumSizeHint(self) -> QSize:
-        return QSize(self.content.minimumSizeHint().width(), self.least_height())

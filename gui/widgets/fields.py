@@ -39,6 +39,7 @@ __all__ = [
     "defer_to_window",
     "form_layout",
     "name_field",
+    "show_focus",
     "side_by_side",
 ]
 
@@ -59,6 +60,13 @@ def name_field(field: QWidget, name: str, tip: str) -> None:
     field.setAccessibleName(name)
     field.setAccessibleDescription(tip)
     field.setToolTip(f"<p>{escape(tip)}</p>")  # rich text wraps
+
+
+def show_focus(widget: QWidget) -> None:
+    """Put the focus on `widget`, and have it seen there: buttons do not mark what does not come by Tab."""
+    widget.setFocus(Qt.FocusReason.OtherFocusReason)
+    widget.window().setAttribute(Qt.WidgetAttribute.WA_KeyboardFocusChange)
+    widget.update()
 
 
 def form_layout(parent: QWidget) -> QFormLayout:

@@ -30,11 +30,14 @@ __all__ = ["DetailsDialog", "ElidedLabel", "MessagePanel", "without_icons"]
 _ACTIONS_SHARE = 0.4
 """How much of a message's width its buttons may take."""
 
-_LEFT = 6 * GRID
+_LEFT = 5 * GRID + GRID // 2
 """Pixels that stay of what a message takes its room from."""
 
 _LEAST = 5 * GRID
 """Pixels that it takes in any case."""
+
+_STEPS = 3
+"""From saying all to saying one line."""
 
 
 class MessagePanel(QFrame):
@@ -56,10 +59,12 @@ class MessagePanel(QFrame):
     ) -> None:
         super().__init__(parent)
         self._takes_from = takes_from
-        self._taken = self._least = 0
+        self._least = self._left = -1
         if takes_from is not None:
             takes_from.installEventFilter(self)
+            self.setMinimumWidth(1)  # its buttons rather have narrow edges than make all around it wider
         self._colour = ERROR
+        self._words = self._more = ""
         self.setAutoFillBackground(True)
         self.setBackgroundRole(QPalette.ColorRole.Base)
         self._message = _text_label()
@@ -94,7 +99,7 @@ class MessagePanel(QFrame):
     @property
     def text(self) -> str:
         """The message and the hint; "" while there is none."""
-        return "" if self.isHidden() else f"{self._message.text()} {self._hint.text()}".strip()
+        return "" if self.isHidden() else f"{self._words} {self._more}".strip()
 
     def show_failure(self, failure: Failure, actions: Sequence[str] = ()) -> None:
         self._show(ERROR, failure.message, failure.hint, actions)
@@ -109,6 +114,7 @@ class MessagePanel(QFrame):
         """The pixels that `show_success` of the same would take; nothing is shown."""
         self._fill(SUCCESS, message, details, actions)
         self._place_actions(width)
+        self._leave_out(0)
         return self._height_for(width)
 
     def clear(self) -> None:
@@ -129,7 +135,11 @@ class MessagePanel(QFrame):
         own = self.minimumHeight() or self.minimumSizeHint().height()
         others = layout.totalMinimumSize().height() - own - above.minimumHeight()
         room = max(around.height() - others - _LEFT, _LEAST)
-        height = min(self._height_for(self.width()), room)
+        for step in range(_STEPS):
+            self._leave_out(step)
+            if (needed := self._height_for(self.width())) <= room:
+                break
+        height = min(needed, room)
         if height != self.minimumHeight():
             self.setFixedHeight(height)
         self._take(height + layout.spacing())
@@ -142,10 +152,30 @@ class MessagePanel(QFrame):
     def _take(self, height: int) -> None:
         """Let the widget above be smaller by `height` pixels than it may be without this."""
         above = self._takes_from
-        if above is not None and height != self._taken:
-            self._least = self._least or above.minimumHeight()
-            self._taken = height
-            above.setMinimumHeight(max(self._least - height, 1))
+        if above is None:
+            return
+        if above.minimumHeight() != self._left:  # it was set since, as for another font
+            self._least = above.minimumHeight()
+        self._left = max(self._least - height, 1) if height else self._least
+        above.setMinimumHeight(self._left)
+
+    def _leave_out(self, step: int) -> None:
+        """Say less where there is no room for all, which the tool tip says: no hint from step 1 on, and
+        closer together; one line of the message in the last."""
+        layout = self.layout()
+        assert layout is not None
+        edge = GRID // 2 if step else GRID
+        layout.setContentsMargins(2 * GRID, edge, GRID, edge)
+        self._content.setSpacing(edge)
+        self._hint.setVisible(bool(self._more) and not step)
+        words = self._words
+        if step == _STEPS - 1:
+            width = self.width() - 3 * GRID - (0 if self._close.isHidden() else self._close.width() + GRID)
+            if self._content.direction() == QBoxLayout.Direction.LeftToRight:
+                width -= self._actions.sizeHint().width() + edge
+            words = self.fontMetrics().elidedText(one_line(words), Qt.TextElideMode.ElideRight, width)
+        if self._message.text() != words:
+            self._message.setText(words)
 
     def _height_for(self, width: int) -> int:
         """What the text and the buttons take; none is counted for one that wraps no line."""
@@ -169,6 +199,7 @@ class MessagePanel(QFrame):
     def _fill(self, colour: QColor, message: str, hint: str | None, actions: Sequence[str]) -> None:
         self._colour = colour
         message, hint = plain_lines(message), plain_lines(hint or "")
+        self._words, self._more = message, hint
         self._message.setText(message)
         self._hint.setText(hint)
         self._hint.setVisible(bool(hint))
@@ -180,10 +211,14 @@ class MessagePanel(QFrame):
         for button in self._buttons:
             button.hide()
             button.deleteLater()  # it may be the one whose click led here
+        self._content.setDirection(
+            QBoxLayout.Direction.TopToBottom
+        )  # or else it would be too wide for a moment
         self._buttons = [QPushButton(words) for words in actions]
         for button in self._buttons:
             button.clicked.connect(self._on_clicked)
             self._actions.addWidget(button, 0, Qt.AlignmentFlag.AlignVCenter)
+            button.show()  # by itself it would only later, and take no room until then
         above = self.parentWidget()
         hidden = self.isHidden() and above is not None  # its own width does not matter then
         self._place_actions(above.width() if hidden and above is not None else self.width())
@@ -248,6 +283,7 @@ class ElidedLabel(PlainLabel):
     def set_full_text(self, text: str, tip: str = "") -> None:
         """Show `text`; `tip` is what the tool tip says besides what is not in sight."""
         self._full, self._tip = message_text(text), tip
+        self.setAccessibleName(self._full)  # who hears it has room for all of it
         self._elide()
 
     def event(self, event: QEvent) -> bool:

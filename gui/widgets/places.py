@@ -10,7 +10,7 @@ from pathlib import Path
 from gui.settings import Settings
 from resources import DEMO_FOLDER
 
-__all__ = ["Places", "is_ours"]
+__all__ = ["Places", "current_folder", "is_ours"]
 
 _FOREIGN = frozenset({"site-packages", "dist-packages"})
 
@@ -29,7 +29,7 @@ class Places:
             others: where to begin while nothing of the kind was saved, the best first.
             here: where it is now, which comes before all of these.
         """
-        for folder in (here, self._settings.saved_in(kind), *others, _current_folder()):
+        for folder in (here, self._settings.saved_in(kind), *others, current_folder()):
             usable = None if folder is None else _usable(folder)
             if usable is not None:
                 return usable
@@ -54,10 +54,11 @@ def _own_folders() -> tuple[Path, ...]:
     return tuple(Path(os.path.realpath(folder)) for folder in (*packages, *installed))
 
 
-def _current_folder() -> Path | None:
+def current_folder() -> Path | None:
+    """The folder in which the program runs; None where that is gone."""
     try:
         return Path.cwd()
-    except OSError:  # it was removed
+    except OSError:
         return None
 
 

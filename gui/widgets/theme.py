@@ -201,7 +201,7 @@ def accent_button(button: QPushButton) -> None:
     colours = QPalette(QGuiApplication.palette())
     for group in (QPalette.ColorGroup.Active, QPalette.ColorGroup.Inactive):
         # Fusion lightens it again, most of all at the upper edge.
-        accent = colours.color(QPalette.ColorRole.Highlight).darker(160 if is_dark(colours) else 150)
+        accent = colours.color(QPalette.ColorRole.Highlight).darker(165 if is_dark(colours) else 150)
         colours.setColor(group, QPalette.ColorRole.Button, accent)
         colours.setColor(group, QPalette.ColorRole.ButtonText, QColor("#FFFFFF"))
     if button.palette() != colours:

@@ -11,7 +11,9 @@ from PySide6.QtWidgets import QMainWindow, QMenu, QMessageBox
 from gui.document.document import Document
 from gui.settings import Settings
 from gui.widgets.messages import without_icons
+from gui.widgets.paths import short_paths
 from gui.widgets.plain import menu_text, tool_tip
+from gui.window.dock_action import DockAction, show_focus
 from gui.window.help import HelpDialog
 from gui.window.layout import WindowLayout
 from gui.window.panels import Panels
@@ -100,6 +102,10 @@ class Actions(QObject):
         ]
         reset = _action(window, "&Reset the layout", "Ctrl+0", layout.reset)
         theme = ThemeMenu(settings, window)
+        parts = layout.actions()[len(layout.docks) :]
+        for part in parts:
+            part.triggered.connect(self._on_other_part)
+        docks = [DockAction(dock, f"Ctrl+{number}") for number, dock in enumerate(layout.docks, start=1)]
         self._while_idle: list[QAction | QMenu] = []
         bar = window.menuBar()
         for title, entries in (
@@ -110,7 +116,7 @@ class Actions(QObject):
             ("P&ictures", [*panels.pictures.actions_, None, self.save_pictures]),
             (
                 "&View",
-                [*layout.actions(), None, *panels.history.actions_, None, *log, None, theme, reset],
+                [*docks, *parts, None, *panels.history.actions_, None, *log, None, theme, reset],
             ),
             ("&Help", [how, None, about]),
         ):
@@ -151,14 +157,19 @@ class Actions(QObject):
     @Slot()
     def _fill_recent(self) -> None:
         self._recent.clear()
+        names = short_paths(self._document.recent)
         for number, path in enumerate(self._document.recent, start=1):
-            entry = self._recent.addAction(f"&{number} {menu_text(path.name)}")
+            entry = self._recent.addAction(f"&{number} {menu_text(names[path])}")
             entry.setToolTip(tool_tip(str(path)))
             entry.setData(str(path))
             entry.triggered.connect(lambda _, path=path: self._open(path))
         self._recent.setToolTipsVisible(True)
         if self._recent.isEmpty():
             self._recent.addAction("No recipe yet").setEnabled(False)
+
+    @Slot()
+    def _on_other_part(self) -> None:
+        show_focus(self._window)
 
     @Slot()
     def _on_help(self) -> None:

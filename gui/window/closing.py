@@ -35,7 +35,7 @@ class Closing(QObject):
                 self._cancelling.ask_for_closing(self._on_merge_answered)
             return False
         if not self.insists and self._recipes.would_be_lost:
-            ask_to_save(self._window, self._recipes.save_then, self.close_at_once)
+            ask_to_save(self._window, self._recipes.name, self._recipes.save_then, self.close_at_once)
             return False
         return True
 
@@ -51,7 +51,8 @@ class Closing(QObject):
     def _on_merge_answered(self, keep: bool) -> None:
         """What becomes of the merge is known, and it still runs."""
         if self._recipes.would_be_lost:
-            ask_to_save(self._window, self._recipes.save_then, lambda: self._close(keep=keep))
+            recipes = self._recipes
+            ask_to_save(self._window, recipes.name, recipes.save_then, lambda: self._close(keep=keep))
         else:
             self._close(keep=keep)
 

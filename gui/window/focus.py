@@ -6,11 +6,19 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 from PySide6.QtCore import QEvent, QObject, Qt, Slot
-from PySide6.QtGui import QPainter, QPaintEvent, QRegion
-from PySide6.QtWidgets import QAbstractScrollArea, QApplication, QDockWidget, QMainWindow, QWidget
+from PySide6.QtGui import QPainter, QPaintEvent, QPalette, QRegion
+from PySide6.QtWidgets import (
+    QAbstractScrollArea,
+    QApplication,
+    QDockWidget,
+    QMainWindow,
+    QPushButton,
+    QWidget,
+)
 from shiboken6 import isValid
 
-from gui.widgets.theme import accent_of
+from gui.widgets.fields import show_focus
+from gui.widgets.theme import GRID
 
 __all__ = ["FocusKeeper", "FocusMarks", "Regions", "is_covered", "keep_together"]
 
@@ -89,37 +97,35 @@ def _stops(part: QWidget) -> list[QWidget]:
 
 
 class FocusKeeper:
-    """Puts the focus back where it was before what had it was disabled for a while.
+    """Gives the focus back to a field that was locked for a while. It waits at `waiting`, and goes back from
+    there or from where `waiting` passed it on to, but from nowhere else: the user may have gone on."""
 
-    Args:
-        stand_in: has the focus in the meantime, and can be enabled then.
-    """
+    def __init__(self, waiting: QWidget, passed_on: QWidget) -> None:
+        self._ends = (None, waiting, passed_on)
+        self._waiting = waiting
+        self._kept: QWidget | None = None
 
-    def __init__(self, stand_in: QWidget) -> None:
-        self._stand_in = stand_in
-        self._left_at: QWidget | None = None
+    def locked(self, focus: QWidget | None) -> None:
+        """`focus`, which had it, may have been locked."""
+        if self._kept is None and focus is not None and not focus.isEnabled():
+            self._kept = focus
+            show_focus(self._waiting)
 
-    def look(self) -> None:
-        """To be called before anything is disabled."""
-        focus = QApplication.focusWidget()
-        if focus is not None and focus.isEnabled() and focus.window() is self._stand_in.window():
-            self._left_at = focus
-
-    def settle(self) -> None:
-        """To be called once things are disabled, or enabled again."""
-        left_at, focus = self._left_at, QApplication.focusWidget()
-        if left_at is None or not isValid(left_at):
-            return
-        if left_at.isEnabled():
-            if focus is None or focus is self._stand_in:
-                left_at.setFocus()
-            self._left_at = None
-        elif self._stand_in.isEnabled() and not self._stand_in.hasFocus():
-            self._stand_in.setFocus()
+    def unlocked(self) -> None:
+        """What was locked is so no more."""
+        kept, self._kept = self._kept, None
+        if (
+            kept is not None
+            and isValid(kept)
+            and kept.isVisible()
+            and QApplication.focusWidget() in self._ends
+        ):
+            show_focus(kept)
 
 
 class FocusMarks(QObject):
-    """Draws a frame where the focus is, for what shows it by none itself: lists, tables and pictures."""
+    """Draws a frame where the focus is, for what shows it by none itself: lists, tables and pictures; and in
+    the button in the accent colour, the colour of whose own is too near."""
 
     def __init__(self, window: QMainWindow) -> None:
         super().__init__(window)
@@ -137,16 +143,21 @@ class FocusMarks(QObject):
             self._frame.deleteLater()
             self._frame.hide()
             self._frame = None
-        if isinstance(now, QAbstractScrollArea) and self._window.isAncestorOf(now):
-            self._frame = _Frame(now)
+        if now is None or not self._window.isAncestorOf(now):
+            return
+        if isinstance(now, QAbstractScrollArea):
+            self._frame = _Frame(now, QPalette.ColorRole.Accent)
+        elif isinstance(now, QPushButton) and now.testAttribute(Qt.WidgetAttribute.WA_SetPalette):
+            self._frame = _Frame(now, QPalette.ColorRole.ButtonText, inside=GRID // 2)
 
 
 class _Frame(QWidget):
-    """A line along the edges of `marked`."""
+    """A line along the edges of `marked`, as many pixels `inside` of them, in a colour of its palette."""
 
-    def __init__(self, marked: QWidget) -> None:
+    def __init__(self, marked: QWidget, role: QPalette.ColorRole, inside: int = 0) -> None:
         super().__init__(marked)
         self.marked = marked
+        self._role, self._inside = role, inside
         self.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
         marked.installEventFilter(self)
         self._fit()
@@ -159,9 +170,10 @@ class _Frame(QWidget):
         return False
 
     def paintEvent(self, event: QPaintEvent) -> None:
-        QPainter(self).fillRect(self.rect(), accent_of(self.palette()))
+        QPainter(self).fillRect(self.rect(), self.palette().color(self._role))
 
     def _fit(self) -> None:
-        self.setGeometry(self.marked.rect())
+        edge = self._inside
+        self.setGeometry(self.marked.rect().adjusted(edge, edge, -edge, -edge))
         inside = self.rect().adjusted(_LINE, _LINE, -_LINE, -_LINE)
         self.setMask(QRegion(self.rect()).subtracted(QRegion(inside)))

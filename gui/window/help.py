@@ -55,7 +55,7 @@ _WORDS = (
 _OF_PANELS = (
     ("Tab, Shift+Tab", "Go to the next field, or the one before"),
     ("Arrow keys, Home, End", "In a picture, select the next cell; in a table, the next row"),
-    ("Esc", "In a picture, select nothing; in a field, take back what was typed"),
+    ("Esc", "In a picture, select nothing; in a cell, take back what is typed"),
     ("Shift+Arrow, Ctrl+Click", "In the history, select more runs"),
     ("Wheel", "Zoom a picture"),
 )

@@ -14,6 +14,7 @@ from gui.window.focus import Regions, keep_together
 from gui.window.geometry import available_size, first_size, keep_on_screen
 from gui.window.panels import Panels
 from gui.window.setup_column import SetupColumn
+from gui.window.widths import Widths
 
 __all__ = ["WindowLayout"]
 
@@ -22,6 +23,9 @@ _VERSION = 2
 
 _WIDE = 220 * GRID
 """From this width on the detail stands beside the pictures, and not in a tab below them."""
+
+_BELOW = 0.28
+"""Of the height of a low window, for what is below the pictures, which need the rest."""
 
 
 class WindowLayout:
@@ -47,6 +51,7 @@ class WindowLayout:
         panels.pictures.built.connect(self._on_built)
         self._detail.visibilityChanged.connect(panels.pictures.detail.set_in_front)
         self.docks = (self._setup, self._history, self._log, self._detail)
+        self._widths = Widths(window, (self._setup, self._detail))
         self._regions = Regions(
             (
                 (self._column,),
@@ -94,7 +99,8 @@ class WindowLayout:
         window.resizeDocks([self._setup], [width], Qt.Orientation.Horizontal)
         if wide:
             window.resizeDocks([self._detail], [width], Qt.Orientation.Horizontal)
-        window.resizeDocks([self._history], [27 * GRID], Qt.Orientation.Vertical)
+        height = min(27 * GRID, int(_BELOW * window.height()))
+        window.resizeDocks([self._history], [height], Qt.Orientation.Vertical)
 
     def restore(self, settings: Settings) -> None:
         """As it was when the window was last closed."""

@@ -116,16 +116,17 @@ def ask_to_replace(parent: QWidget, taken: Taken, then: Callable[[], object]) ->
 
 
 def ask_to_save(
-    parent: QWidget, save: Callable[[Callable[[], object]], object], then: Callable[[], object]
+    parent: QWidget, name: str, save: Callable[[Callable[[], object]], object], then: Callable[[], object]
 ) -> None:
     """Do `then`, once the changes of the recipe were saved or may be lost.
 
     Args:
         parent: the window.
+        name: what the recipe is called.
         save: saves, and does what it is given after that.
         then: what is to be done.
     """
-    box = _box(parent, "The recipe has changes that are not saved.", "Save them first?")
+    box = _box(parent, f"{name} has changes that are not saved.", "Save them first?")
     keep = box.addButton("Save", QMessageBox.ButtonRole.AcceptRole)
     lose = box.addButton("Do not save", QMessageBox.ButtonRole.DestructiveRole)
     stay = box.addButton("Cancel", QMessageBox.ButtonRole.RejectRole)

@@ -81,6 +81,11 @@ class Recipes(QObject):
         return Path(out).expanduser().absolute().parent if out else None
 
     @property
+    def name(self) -> str:
+        """What the recipe is called."""
+        return self._document.name
+
+    @property
     def would_be_lost(self) -> bool:
         """Whether the fields have changes that are neither in a file nor in the history."""
         return self._document.would_be_lost(self._panels.setup())
@@ -170,7 +175,7 @@ class Recipes(QObject):
         if self._merging:
             return
         if self.would_be_lost:
-            ask_to_save(self._window, self.save_then, then)
+            ask_to_save(self._window, self._document.name, self.save_then, then)
         else:
             then()
 
@@ -193,7 +198,7 @@ class Recipes(QObject):
             return self.save_then(lambda: self.open(read.path, then))  # which may be the file that is saved
 
         if self.would_be_lost:
-            ask_to_save(self._window, save, show)
+            ask_to_save(self._window, self._document.name, save, show)
         else:
             show()
 

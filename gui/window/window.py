@@ -110,8 +110,7 @@ class MainWindow(QMainWindow):
         self._closing = Closing(self.merger, self._cancelling, self.recipes, self)
         self.layout_ = WindowLayout(self, self._panels)
         self._focus_marks = FocusMarks(self)
-        self._focus = FocusKeeper(self.preflight.cancel_button)
-        self._was_merging = False
+        self._focus_keeper = FocusKeeper(self.preflight.cancel_button, self.preflight.merge_button)
         self.actions_ = Actions(self, self._panels, self.document, self.recipes, self.layout_, settings)
         self._connect()
         self._setup = self.setup()
@@ -396,14 +395,14 @@ class MainWindow(QMainWindow):
     @Slot()
     def _update(self) -> None:
         """Bring everything that depends on the state up to date."""
-        if self.merging and not self._was_merging:
-            self._focus.look()
+        focus = QApplication.focusWidget()
         self.models.set_locked(self.merging)
         self.recipe.setEnabled(not self.merging)
         self.preflight.set_merging(self.merging)
-        if self.merging != self._was_merging:
-            self._was_merging = self.merging
-            self._focus.settle()
+        if self.merging:
+            self._focus_keeper.locked(focus)
+        else:
+            self._focus_keeper.unlocked()
         self.recipes.set_merging(self.merging)
         self.history.set_merging(self.merging)
         self.recipe.output.origin = default_origin(self.document.path)

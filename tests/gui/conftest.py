@@ -7,6 +7,7 @@ import os
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")  # before Qt is imported
 
 import json
+import shutil
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,7 +15,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from PySide6.QtCore import QMimeData, QPoint, QPointF, Qt, QThread, QTimer, QUrl
+from PySide6.QtCore import QCoreApplication, QEvent, QMimeData, QPoint, QPointF, Qt, QThread, QTimer, QUrl
 from PySide6.QtGui import QDragEnterEvent, QDropEvent
 from PySide6.QtWidgets import QWidget
 from pytestqt.qtbot import QtBot
@@ -43,6 +44,14 @@ from gui.window.window import MainWindow
 LAYERS = 3
 
 
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_teardown() -> Iterator[None]:
+    """Deletes what a test has closed: it would hear of every theme that later tests choose."""
+    yield
+    if QCoreApplication.instance() is not None:
+        QCoreApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete.value)
+
+
 @pytest.fixture(scope="session")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """base, run-1, run-2, run-3 and recipe.yaml; bf16, three layers, three deltas in four at zero."""
@@ -69,6 +78,19 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
         f"models:\n{entries}parameters: {{resamples: 4}}\nseed: 7\n"
     )
     return folder
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_beside_the_models(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Removes what a test has put beside the models, which all tests share, once its window is closed."""
+    if "models" not in request.fixturenames:
+        yield
+        return
+    folder: Path = request.getfixturevalue("models")
+    before = set(folder.iterdir())
+    yield
+    for path in set(folder.iterdir()) - before:
+        shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
 
 
 @pytest.fixture
@@ -110,8 +132,14 @@ def no_thread_left_running(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     assert not [job for job in started if job.isRunning()]
 
 
+@pytest.fixture(scope="session")
+def compiled(models: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """The arithmetic of merges is compiled, which at the very first time takes longer than tests wait."""
+    run_merge(plan_merge(load_recipe(models / "recipe.yaml")), tmp_path_factory.mktemp("compiled") / "out")
+
+
 @pytest.fixture
-def before_chunks(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], None]], None]:
+def before_chunks(compiled: None, monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], None]], None]:
     """Has merges call something before they read a chunk, in a worker's thread."""
 
     def set_up(call: Callable[[], None]) -> None:

@@ -38,8 +38,9 @@ def hints() -> list[str]:
     """What core advises, as far as it is written out; the commands in cli speak for themselves."""
     found: list[str] = []
     for path in sorted(Path(core.__path__[0]).rglob("*.py")):
-        if "cli" not in path.parts:
-            for node in ast.walk(ast.parse(path.read_text())):
+        text = path.read_text()
+        if "cli" not in path.parts and "hint=" in text:
+            for node in ast.walk(ast.parse(text)):
                 if isinstance(node, ast.keyword) and node.arg == "hint":
                     found += words_of(node.value)
     return found

@@ -48,14 +48,8 @@ class Layers:
     def with_names(self, names: Iterable[str], tensors: TensorNames) -> Layers:
         """Those of its tensors that have one of `names` in their names."""
         parts = tuple(names)
-        found: dict[str, None] = {}
-        for head in self.filters:
-            for tensor in tensors.in_layer(head):
-                ends = [tensor.find(part) + len(part) for part in parts if part in tensor]
-                if ends:
-                    found[tensor[: max(len(head), min(ends))]] = None
-        least = [text for text in found if not any(text[:end] in found for end in range(1, len(text)))]
-        return replace(self, names=parts, beginnings=tuple(least))
+        found = (text for head in self.filters for text in tensors.beginnings(head, parts))
+        return replace(self, names=parts, beginnings=tuple(found))
 
 
 @dataclass(frozen=True)
@@ -91,6 +85,7 @@ class TensorNames:
         self.all = tuple(names)
         self._hits: dict[str, tuple[str, ...]] = {}
         self._in_layer: dict[str, list[str]] = {}
+        self._beginnings: dict[tuple[str, tuple[str, ...]], tuple[str, ...]] = {}
 
     def __bool__(self) -> bool:
         return bool(self.all)
@@ -113,6 +108,18 @@ class TensorNames:
                 if place is not None:
                     self._in_layer.setdefault(f"{place[0]}.{place[1]}.", []).append(name)
         return self._in_layer.get(head, ())
+
+    def beginnings(self, head: str, parts: tuple[str, ...]) -> tuple[str, ...]:
+        """What those names begin with, up to one of `parts`, that begin with `head` and have one in them."""
+        if (head, parts) not in self._beginnings:
+            found: dict[str, None] = {}
+            for name in self.in_layer(head):
+                ends = [name.find(part) + len(part) for part in parts if part in name]
+                if ends:
+                    found[name[: max(len(head), min(ends))]] = None
+            least = [text for text in found if not any(text[:end] in found for end in range(1, len(text)))]
+            self._beginnings[head, parts] = tuple(least)
+        return self._beginnings[head, parts]
 
     def hit_by(self, filters: Iterable[str]) -> tuple[str, ...]:
         """The names that one of `filters` is a part of."""
@@ -175,10 +182,20 @@ def _within_layers(rules: Sequence[Rule], tensors: TensorNames) -> Layers | None
         taken = places[:end]
         layers = Layers(taken[0][0], taken[0][1], taken[-1][1])
         for names in _guesses([tail for _, _, tail in taken]):
-            within = layers.with_names(names, tensors)
-            if within.filters == tuple(rule.filter for rule in rules[:end]):
-                return within
+            if _are_all(rules[:end], layers, names, tensors):
+                return layers.with_names(names, tensors)
     return None
+
+
+def _are_all(rules: Sequence[Rule], layers: Layers, names: tuple[str, ...], tensors: TensorNames) -> bool:
+    """Whether `rules` are for what has `names` in `layers`; known at the first layer where they are not."""
+    at = 0
+    for head in layers.filters:
+        found = tensors.beginnings(head, names)
+        if tuple(rule.filter for rule in rules[at : at + len(found)]) != found:
+            return False
+        at += len(found)
+    return at == len(rules)
 
 
 def _place(text: str, tensors: TensorNames) -> tuple[str, int, str] | None:

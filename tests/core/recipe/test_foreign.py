@@ -32,6 +32,24 @@ def test_nothing_is_left_out_of_what_is_understood() -> None:
     assert found.recipe == parse_recipe(data, Path("/models"))
 
 
+@pytest.mark.parametrize(
+    ("line", "sentence", "hint"),
+    [
+        ("merge_method: dare_ties", "'dare_ties' is not supported", "here are: Parameter selection,"),
+        ("merge_method: 3", "3 is not supported", "here are: Parameter selection,"),
+        ("merge_method: SLERP", "'SLERP' is not supported", "did you mean 'slerp'?"),
+        ("seed: 3", "merge_method is missing", "here are: Parameter selection,"),
+    ],
+)
+def test_the_method_that_takes_the_place_of_another_is_said_first(
+    line: str, sentence: str, hint: str
+) -> None:
+    first = part(f"{line}\nbase_model: c\nmodels: [{{model: a}}, {{model: b}}]").left_out[0]
+    assert sentence in first.sentence
+    assert first.sentence.endswith("the method stays Parameter selection")
+    assert hint in first.hint
+
+
 def test_slices_list_their_models() -> None:
     found = part(
         """

@@ -352,3 +352,10 @@ def test_what_was_added_stays_in_sight_when_a_message_comes(
     qtbot.keyClick(panel.table, Qt.Key.Key_Home)
     panel.resize(420, 300)
     assert panel.table.verticalScrollBar().value() == 0
+
+
+def test_a_place_at_which_nobody_may_look_is_answered(
+    qtbot: QtBot, panel: ModelsPanel, tmp_path: Path
+) -> None:
+    panel.add_from([tmp_path / ("x" * 300)])
+    qtbot.waitUntil(lambda: "cannot be read" in panel.message.text)

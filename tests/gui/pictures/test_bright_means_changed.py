@@ -46,7 +46,7 @@ def seen_at(plot: HeatMap, column: int, row: int) -> QColor:
     """The colour of a cell on the screen, beside its middle, where its value is."""
     at = plot.mapFromScene(plot.view.mapViewToScene(QPointF(column - 0.4, row - 0.4)))
     image: QImage = plot.grab().toImage()
-    return image.pixelColor(at)
+    return image.pixelColor((at.toPointF() * image.devicePixelRatio()).toPoint())
 
 
 def assert_bright_is_changed(plot: HeatMap, ground: QColor) -> None:

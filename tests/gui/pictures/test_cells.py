@@ -58,7 +58,7 @@ def test_every_cell_of_any_map_can_be_gone_to_from_every_other(qtbot: QtBot) -> 
     generator = np.random.default_rng(7)
     plot = Walked(qtbot, np.zeros((1, 1), bool))
     maps = 0
-    while maps < 40:
+    while maps < 20:
         filled = generator.random(generator.integers(1, 6, 2)) < generator.random()
         cells = {(int(column), int(row)) for row, column in np.argwhere(filled)}
         if len(cells) < 2:

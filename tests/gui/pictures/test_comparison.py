@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import threading
+from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -15,8 +16,9 @@ from pytestqt.qtbot import QtBot
 from safetensors.torch import load_file
 
 import gui.history.comparison_job
-from core import CancelToken, read_record
+from core import CancelToken, load_recipe, read_record
 from core.runs.comparison import RunComparison, compare_runs
+from core.runs.history import HistoryEntry
 from gui.pictures.export import save_picture
 from gui.window.window import MainWindow
 
@@ -46,6 +48,28 @@ def test_before_two_runs_it_is_said_what_to_do(qtbot: QtBot, window: MainWindow)
     window.pictures.show_comparison()
     assert "Merge twice" in picture.sentence
     assert not picture.compare_button.isEnabled()
+
+
+def test_a_run_that_goes_gives_way_to_another_than_the_one_beside_it(
+    window: MainWindow, models: Path, tmp_path: Path
+) -> None:
+    picture = window.pictures.comparison
+    first = HistoryEntry.begin(load_recipe(models / "recipe.yaml"), tmp_path / "out")
+    runs = [replace(first, id=name, status="done", out=tmp_path / name) for name in "abc"]
+
+    def chosen() -> list[str]:
+        return [field.currentData() for field in picture._runs.both]
+
+    picture.set_runs(runs)
+    assert chosen() == ["a", "b"]
+    picture.right_field.setCurrentIndex(2)
+    picture.right_field.activated.emit(2)
+    picture.set_runs([runs[0], runs[1]])
+    assert chosen() == ["a", "b"]
+    picture.set_runs([runs[1], runs[2]])
+    assert chosen() == ["c", "b"]
+    picture.set_runs([runs[2]])
+    assert chosen() == ["c", None]
 
 
 def test_the_elements_that_differ_are_those_of_the_files(

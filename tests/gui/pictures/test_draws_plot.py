@@ -33,7 +33,7 @@ def words(plot: DrawsPlot, text: pg.TextItem) -> QRectF:
     return text.mapRectToScene(text.boundingRect())
 
 
-@pytest.mark.parametrize(("n", "flat"), [(0, 1), (3, 4), (4, 3), (4, 6), (0, 20), (19, 20), (20, 19), (7, 7)])
+@pytest.mark.parametrize(("n", "flat"), [(0, 1), (4, 3), (4, 6), (0, 20), (19, 20), (7, 7)])
 @pytest.mark.parametrize("height", [120, 500])
 def test_words_stand_within_the_plot_and_over_every_line(
     plot: DrawsPlot, n: int, flat: int, height: int

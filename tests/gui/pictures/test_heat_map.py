@@ -10,6 +10,7 @@ from pytestqt.qtbot import QtBot
 
 from gui.pictures.heat_map import HeatMap
 from gui.pictures.scales import share_scale
+from gui.widgets.theme import palette
 
 
 def shown_map(qtbot: QtBot, width: int, height: int, columns: int, rows: int) -> HeatMap:
@@ -57,3 +58,10 @@ def test_names_of_rows_have_the_size_of_other_text_and_do_not_overlap(qtbot: QtB
     assert font.pointSizeF() >= 0.85 * plot.font().pointSizeF()
     between = (names[1][0] - names[0][0]) * plot.view.size().height() / rows
     assert between >= 0.95 * QFontMetricsF(font).height()
+
+
+def test_a_plot_that_was_closed_hears_of_another_theme_without_harm(qtbot: QtBot) -> None:
+    plot = HeatMap("A map", "Layer")
+    plot.close()
+    plot.setPalette(palette(dark=True))  # what is raised in it fails the test
+    plot.deleteLater()

@@ -88,3 +88,8 @@ def test_one_that_grows_takes_its_second_line_when_it_needs_it_and_keeps_it(labe
     assert label.height() == 2 * line
     label.resize(430, 100)
     assert label.height() == line
+
+
+def test_a_name_with_signs_that_are_two_units_long_is_broken_where_it_ends(label: WrappedLabel) -> None:
+    label.setText("🦙" * 40 + " and more words than there is room for in one line of this label")
+    assert all(label.fontMetrics().horizontalAdvance(line) <= label.width() for line in label.shown_lines)

@@ -105,6 +105,21 @@ def test_show_me_is_reached_by_keyboard(qtbot: QtBot, panel: PreflightPanel, mak
     assert panel.merge_button.hasFocus()
 
 
+def test_the_focus_stays_at_the_buttons(qtbot: QtBot, panel: PreflightPanel, make_setup: MakeSetup) -> None:
+    panel.show_report(report_on(make_setup()))
+    panel.activateWindow()
+    panel.merge_button.setFocus()
+    panel.setup_changed()
+    qtbot.keyClick(panel.merge_button, Qt.Key.Key_Space)  # waits for the check
+    assert panel.cancel_button.hasFocus()
+    qtbot.keyClick(panel.cancel_button, Qt.Key.Key_Space)
+    assert panel.merge_button.hasFocus()
+    panel.set_merging(True)
+    assert panel.cancel_button.hasFocus()
+    panel.show_cancelling()
+    assert panel.focusWidget() is None  # nothing else is pressed by mistake
+
+
 def test_a_problem_without_a_place_has_no_way_to_it(panel: PreflightPanel, make_setup: MakeSetup) -> None:
     panel.show_report(PlanReport(make_setup(), errors=(error(target=""),)))
     assert panel.problems.links == []

@@ -25,7 +25,7 @@ from core.checkpoint import headers
 from core.methods import METHODS
 from core.plan.estimate import Throughput
 from gui.document.merge_setup import MergeSetup, ModelChoice, Rule
-from gui.preflight.preflight import look_ahead, problem_of
+from gui.preflight.preflight import _values_text, look_ahead, problem_of
 from gui.preflight.report import PlanReport
 
 MakeSetup = Callable[..., MergeSetup]
@@ -344,3 +344,8 @@ def test_headers_are_read_again_only_when_a_file_is_another(
     save_file(stored | {"model.norm.weight": torch.zeros(4).bfloat16()}, own / "model.safetensors")
     assert report_on(setup).errors
     assert read == [own / "model.safetensors"]
+
+
+def test_what_is_one_number_is_said_before_the_weights_of_all_models(models: Path) -> None:
+    text = _values_text(METHODS["parameter_selection"], [("weight", (1.0, 0.5, 2.0)), ("resamples", 4)])
+    assert text == "resamples 4; weight 1, 0.5, 2"

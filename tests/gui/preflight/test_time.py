@@ -11,7 +11,10 @@ from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QLabel
 from pytestqt.qtbot import QtBot
 
+from core import load_recipe
 from core.plan.estimate import TimeEstimate
+from gui.document.merge_setup import MergeSetup, setup_of_recipe
+from gui.preflight.panel import _same_work
 from gui.window.window import MainWindow
 
 
@@ -46,3 +49,9 @@ def test_there_is_one_figure_at_a_time(
     window.recipe.set_resamples(0)
     qtbot.waitUntil(lambda: window.preflight.checked)
     assert "last time" not in said(window)
+
+
+def test_overwriting_an_output_is_the_same_work(models: Path) -> None:
+    setup = setup_of_recipe(load_recipe(models / "recipe.yaml"), MergeSetup("", None, (), 0))
+    assert _same_work(replace(setup, out="/a", overwrite=True), replace(setup, out="/b"))
+    assert not _same_work(setup, replace(setup, device="cuda:0"))

@@ -268,6 +268,14 @@ def test_free_space_is_told_of_a_folder_that_does_not_exist_yet(
     qtbot.waitUntil(lambda: not panel.output.space_label.text().strip())
 
 
+def test_no_room_is_told_of_in_a_file(qtbot: QtBot, panel: RecipePanel, tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("a file")
+    panel.output.edit.setText(str(tmp_path / "other"))
+    qtbot.waitUntil(lambda: "free there" in panel.output.space_label.text())
+    panel.output.edit.setText(str(tmp_path / "notes.txt"))
+    qtbot.waitUntil(lambda: not panel.output.space_label.text().strip())
+
+
 def test_a_disk_that_never_answers_holds_nothing_up(
     qtbot: QtBot, panel: RecipePanel, jobs: JobKeeper, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -350,6 +358,61 @@ def test_what_is_unfolded_comes_into_sight(qtbot: QtBot, panel: RecipePanel, par
         panel.show_field("rules" if part == "rules" else "device")
     with qtbot.waitSignal(panel.refolded):
         qtbot.mouseClick(fold.button, Qt.MouseButton.LeftButton)
+
+
+@pytest.mark.parametrize("part", ["rules", "precision"])
+def test_what_is_too_high_is_unfolded_from_its_heading_on(
+    qtbot: QtBot, panel: RecipePanel, part: str
+) -> None:
+    panel.set_room(spacing=4, headings=False, help_lines=False)
+    panel.resize(420, panel.minimumSizeHint().height())
+    fold = getattr(panel, f"{part}_fold")
+    (scrolled,) = panel.findChildren(QScrollArea)
+    scrolled.ensureWidgetVisible(fold.button)
+    with qtbot.waitSignal(panel.refolded):
+        qtbot.mouseClick(fold.button, Qt.MouseButton.LeftButton)
+    assert fold.height() > scrolled.viewport().height()
+    assert fold.button.mapTo(scrolled.viewport(), QPoint()).y() == 0
+
+
+def test_tab_goes_to_nothing_that_is_out_of_sight(qtbot: QtBot, panel: RecipePanel) -> None:
+    panel.set_room(spacing=4, headings=False, help_lines=False)
+    panel.resize(420, panel.minimumSizeHint().height())
+    panel.show_field("device")
+    qtbot.waitUntil(lambda: not panel.precision.fields["device"].visibleRegion().isEmpty())
+    for key, first in ((Qt.Key.Key_Tab, panel.output.choose_button), (Qt.Key.Key_Backtab, None)):
+        stop = first or list(panel.precision.fields.values())[-1]
+        stop.setFocus()
+        for _ in range(6):
+            qtbot.keyClick(QApplication.focusWidget(), key)
+            focus = QApplication.focusWidget()
+            assert focus.visibleRegion().boundingRect().size() == focus.size(), focus.accessibleName()
+
+
+def test_a_press_scrolls_nothing_away(qtbot: QtBot, panel: RecipePanel) -> None:
+    panel.set_room(spacing=4, headings=False, help_lines=False)
+    panel.resize(420, panel.minimumSizeHint().height())
+    panel.show_field("device")
+    (scrolled,) = panel.findChildren(QScrollArea)
+    qtbot.waitUntil(lambda: scrolled.verticalScrollBar().value() > 0)
+    panel.output.edit.setFocus()
+    fold = panel.precision_fold
+    scrolled.verticalScrollBar().setValue(fold.y() + fold.button.height() // 2)  # half of it is in sight
+    with qtbot.waitSignal(fold.toggled):
+        qtbot.mouseClick(
+            fold.button, Qt.MouseButton.LeftButton, pos=fold.button.rect().center() + QPoint(0, 5)
+        )
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_the_room_for_rules_goes_with_them(qtbot: QtBot, panel: RecipePanel, there: bool) -> None:
+    if not there:
+        panel.apply(FULL)
+        qtbot.wait(1)
+    height = panel.sizeHint().height()
+    with qtbot.waitSignal(panel.refolded):
+        panel.apply(FULL if there else replace(FULL, rules=()))
+    assert (panel.sizeHint().height() > height) == there
 
 
 def test_a_recipe_that_is_opened_scrolls_nothing(qtbot: QtBot, panel: RecipePanel) -> None:

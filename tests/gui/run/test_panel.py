@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from PySide6.QtCore import Qt, QUrl
 from PySide6.QtGui import QDesktopServices
-from PySide6.QtWidgets import QLabel, QPushButton, QToolButton, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QLabel, QListView, QPushButton, QToolButton, QVBoxLayout, QWidget
 from pytestqt.qtbot import QtBot
 
 from core import Progress, RunRecord
@@ -217,6 +217,29 @@ def test_a_message_offers_what_can_be_done(qtbot: QtBot) -> None:
     assert asked.args == ["Remove it"]
     message.show_note("It is there now.")
     assert buttons(message) == []
+
+
+def test_more_buttons_have_room_at_once(qtbot: QtBot) -> None:
+    around, above = QWidget(), QListView()
+    message = MessagePanel(takes_from=above)
+    qtbot.addWidget(around)
+    layout = QVBoxLayout(around)
+    layout.addWidget(above, 1)
+    layout.addWidget(message)
+    around.resize(400, 500)
+    around.show()
+    qtbot.waitExposed(around)
+    told = Failure("A sentence that needs a few lines in this narrow panel. " * 2, None)
+    words = ["Remove", "Untick", "Remove all 3"]
+    message.show_failure(told, words[:2])
+    qtbot.wait(5)
+    message.show_failure(told, words)
+    at_once = message.minimumHeight()
+    qtbot.wait(5)
+    assert message.height() == at_once  # and moves nothing later
+    label = message.findChildren(QLabel)[0]
+    assert label.height() >= label.heightForWidth(label.width())
+    assert all(button.y() > label.geometry().bottom() for button in message.findChildren(QPushButton))
 
 
 def test_buttons_leave_room_for_the_text(qtbot: QtBot) -> None:

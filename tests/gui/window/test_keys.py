@@ -14,6 +14,8 @@ from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QAbstractButton, QApplication, QLabel, QTabBar, QWidget
 from pytestqt.qtbot import QtBot
 
+from gui.widgets.contrast import contrast
+from gui.widgets.theme import apply_theme
 from gui.window.focus import is_covered
 from gui.window.window import MainWindow
 
@@ -60,9 +62,9 @@ def keys_of(window: MainWindow) -> list[tuple[str, QWidget, int]]:
     return found
 
 
-def test_no_key_has_two_meanings(ready: MainWindow) -> None:
-    menus = [letter for action in ready.menuBar().actions() if (letter := key(action.text()))]
-    counts = Counter([letter for letter, _, _ in keys_of(ready)] + menus)
+def test_no_key_has_two_meanings(window: MainWindow) -> None:
+    menus = [letter for action in window.menuBar().actions() if (letter := key(action.text()))]
+    counts = Counter([letter for letter, _, _ in keys_of(window)] + menus)
     assert {letter for letter, number in counts.items() if number > 1} == set()
     assert {"T", "S", "U", "K", "A", "M", "Z", "F"} <= counts.keys()
 
@@ -142,6 +144,52 @@ def test_every_stop_shows_that_it_has_the_focus(qtbot: QtBot, ready: MainWindow)
         QTest.keyClick(before, Qt.Key.Key_Tab)
         assert focus() is stop
         assert picture(stop) != without, f"{type(stop).__name__} {stop.accessibleName()}"
+
+
+def test_what_is_shown_for_a_problem_is_marked(ready: MainWindow) -> None:
+    window, choose = ready, ready.models.base.choose_button
+    window.recipe.seed.edit.setFocus(Qt.FocusReason.MouseFocusReason)
+    window.setAttribute(Qt.WidgetAttribute.WA_KeyboardFocusChange, on=False)  # as after a click
+    without = picture(choose)
+    window.models.show_base()
+    assert focus() is choose
+    assert picture(choose) != without
+
+
+@pytest.mark.parametrize("at", ["base", "merge"])
+def test_the_focus_comes_back_after_a_merge(qtbot: QtBot, ready: MainWindow, at: str) -> None:
+    window = ready
+    stop = window.merge_button if at == "merge" else window.models.base.choose_button
+    stop.setFocus(Qt.FocusReason.TabFocusReason)
+    focused = focus()
+    QTest.keyClick(focused, Qt.Key.Key_M, Qt.KeyboardModifier.AltModifier)
+    qtbot.waitUntil(lambda: window.merging)
+    assert focus() is window.preflight.cancel_button
+    assert window.testAttribute(Qt.WidgetAttribute.WA_KeyboardFocusChange)  # or else it is not marked
+    qtbot.waitUntil(lambda: not window.merging)
+    assert focus() is focused
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_the_focus_is_plain_on_the_accent_colour(
+    qtbot: QtBot, ready: MainWindow, qapp: QApplication, dark: bool
+) -> None:
+    apply_theme(qapp, dark=dark)
+    window, button = ready, ready.merge_button
+    qtbot.waitUntil(button.isEnabled)
+    window.recipe.seed.edit.setFocus()
+    without = picture(button)
+    button.setFocus()
+    with_focus = picture(button)
+    across = range(button.width() // 4, button.width() // 2)
+    below = range(button.height() // 2)
+    plain = [
+        y
+        for y in below
+        if all(contrast(without.pixelColor(x, y), with_focus.pixelColor(x, y)) >= 3 for x in across)
+    ]
+    assert len(plain) >= 2
+    apply_theme(qapp, dark=False)
 
 
 def picture(widget: QWidget) -> QImage:

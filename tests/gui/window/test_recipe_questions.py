@@ -74,6 +74,7 @@ def test_a_recipe_that_can_be_opened_is_worth_one(
     other.write_text("merge_method: linear\nmodels: [{model: run-1}, {model: run-2}]\n")
     drop(window, other)
     qtbot.waitUntil(lambda: len(questions(window)) == 1)
+    assert questions(window)[0].text() == f"{path.name} has changes that are not saved."
     press(window, "Cancel")
     assert window.setup().seed == 8
     drop(window, other)
@@ -172,6 +173,8 @@ def test_a_recipe_of_mergekits_is_opened_as_far_as_it_is_understood(
     assert [(one.folder.name, one.weight) for one in setup.models] == [("run-1", 0.3), ("run-2", 0.7)]
     assert (setup.method, setup.base, setup.dtype) == (method, models / "base", "bfloat16")
     assert "dare_ties" in window.run.message.text
+    assert not window.recipes.would_be_lost  # the file says all of it, and more
+    assert window.windowTitle().startswith("dare.yaml (in part)[*]")
     press(window, "Show what is left out…")
     dialog = window.findChild(LeftOutDialog)
     assert dialog is not None

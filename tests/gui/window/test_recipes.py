@@ -57,6 +57,15 @@ def test_an_opened_recipe_comes_back_when_it_is_saved(
     assert window.settings.recent_recipes == [models / "again.yaml", models / "all.yaml"]
 
 
+def test_recent_recipes_of_one_name_are_told_apart(window: MainWindow, tmp_path: Path) -> None:
+    for folder in ("first", "second"):
+        (tmp_path / folder).mkdir()
+        window.settings.add_recent_recipe(tmp_path / folder / "recipe.yaml")
+    window.actions_._fill_recent()
+    texts = [action.text() for action in window.actions_._recent.actions()]
+    assert texts == ["&1 second/recipe.yaml", "&2 first/recipe.yaml"]
+
+
 def test_a_broken_recipe_is_told_inline(window: MainWindow, tmp_path: Path) -> None:
     path = tmp_path / "broken.yaml"
     path.write_text("merge_method: liner\n")

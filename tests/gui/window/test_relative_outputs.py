@@ -70,6 +70,18 @@ def test_without_a_recipe_it_is_where_files_can_be(
     assert default_origin(None) == Path.home()
 
 
+def test_a_current_folder_that_is_gone_is_in_nobodys_way(
+    window: MainWindow, tmp_path: Path, type_out: Type, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    window.recipe.set_seed(3)  # after which everything is brought up to date
+    assert default_origin(None) == Path.home()
+    assert type_out("merged") == str(Path.home() / "merged")
+
+
 def test_the_space_is_that_of_the_disk_on_which_the_work_is_done(
     qtbot: QtBot, window: MainWindow, tmp_path: Path, type_out: Type, monkeypatch: pytest.MonkeyPatch
 ) -> None:

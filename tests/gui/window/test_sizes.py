@@ -63,30 +63,24 @@ def test_a_first_window_is_on_its_screen(window: MainWindow, settings: Settings)
 
 
 @pytest.mark.parametrize("size", [(960, 560), (1280, 770), (2176, 1200)])
-@pytest.mark.parametrize("method", ["parameter_selection", "linear", "task_arithmetic"])
 def test_what_a_merge_needs_is_in_sight(
-    qtbot: QtBot, window: MainWindow, models: Path, size: tuple[int, int], method: str
+    qtbot: QtBot, window: MainWindow, models: Path, size: tuple[int, int]
 ) -> None:
     window.load_recipe(models / "recipe.yaml")
     qtbot.waitUntil(lambda: window.preflight.checked and len(window.setup().models) == 3)
     window.resize(*size)
-    recipe = window.recipe
-    recipe.method_box.setCurrentIndex(recipe.method_box.findData(method))
+    recipe, table = window.recipe, window.models.table
     qtbot.waitUntil(lambda: window.size() == QSize(*size))
-    draws = [recipe.seed.edit] if recipe.method.draws is not None else []
-    fields = [recipe.method_box, *recipe.parameters.fields.values(), *draws, recipe.output.edit]
-    needed = [
-        *fields,
-        window.merge_button,
-        window.models.table,
-        window.models.k_box,
-        window.preflight.problems,
-    ]
-    qtbot.waitUntil(lambda: all(in_whole(widget, window) for widget in needed))
-    for widget in fields:
-        assert not any(area.isAncestorOf(widget) for area in window.findChildren(QScrollArea))
-    table = window.models.table
-    assert table.viewport().height() >= 3 * table.verticalHeader().defaultSectionSize()
+    panels = [window.merge_button, table, window.models.k_box, window.preflight.problems]
+    for method in ("parameter_selection", "linear", "task_arithmetic"):
+        recipe.method_box.setCurrentIndex(recipe.method_box.findData(method))
+        draws = [recipe.seed.edit] if recipe.method.draws is not None else []
+        fields = [recipe.method_box, *recipe.parameters.fields.values(), *draws, recipe.output.edit]
+        needed = [*fields, *panels]
+        qtbot.waitUntil(lambda needed=needed: all(in_whole(widget, window) for widget in needed))  # type: ignore[misc]
+        for widget in fields:
+            assert not any(area.isAncestorOf(widget) for area in window.findChildren(QScrollArea))
+        assert table.viewport().height() >= 3 * table.verticalHeader().defaultSectionSize()
 
 
 def test_nothing_scrolls_in_something_that_scrolls(qtbot: QtBot, window: MainWindow, models: Path) -> None:
@@ -162,3 +156,35 @@ def test_the_set_up_is_as_wide_as_it_was_made(
     again.layout_.reset()
     qtbot.waitUntil(lambda: again.layout_.docks[0].width() == before)
     again.close_at_once()
+
+
+@pytest.mark.parametrize("wide", [1280, 2176])
+def test_what_a_narrow_window_takes_it_gives_back(qtbot: QtBot, window: MainWindow, wide: int) -> None:
+    setup, *_, detail = window.layout_.docks
+    docks = [setup] if wide < 1800 else [setup, detail]
+    window.resize(wide, 800)
+    qtbot.waitUntil(lambda: window.width() == wide)
+    window.layout_.reset()
+    qtbot.wait(20)
+    before = [dock.width() for dock in docks]
+    narrow = window.minimumSizeHint().width()
+    for width in (narrow, narrow + 40, wide):
+        window.resize(width, 800)
+        qtbot.waitUntil(lambda width=width: window.width() == width)
+        qtbot.wait(5)
+        if width < wide:
+            assert [dock.width() for dock in docks] != before
+    assert [dock.width() for dock in docks] == before
+    window.resizeDocks([setup], [before[0] - 50], Qt.Orientation.Horizontal)
+    qtbot.waitUntil(lambda: setup.width() == before[0] - 50)
+    window.resize(wide + 40, 800)
+    qtbot.wait(5)
+    assert setup.width() == before[0] - 50  # as it was made by hand
+
+
+def test_a_low_window_leaves_room_for_the_pictures(qtbot: QtBot, window: MainWindow) -> None:
+    window.resize(960, 575)
+    qtbot.waitUntil(lambda: window.height() == 575)
+    window.layout_.reset()
+    qtbot.wait(20)
+    assert window.pictures.height() > 2 * window.layout_.docks[1].height()

@@ -11,7 +11,15 @@ from types import SimpleNamespace
 import pytest
 from PySide6.QtCore import QPoint, Qt
 from PySide6.QtTest import QTest
-from PySide6.QtWidgets import QAbstractButton, QComboBox, QLineEdit, QSpinBox, QWidget
+from PySide6.QtWidgets import (
+    QAbstractButton,
+    QAbstractSpinBox,
+    QComboBox,
+    QLabel,
+    QLineEdit,
+    QPushButton,
+    QWidget,
+)
 from pytestqt.qtbot import QtBot
 
 from gui.failure import Failure
@@ -25,8 +33,8 @@ def places(window: MainWindow) -> dict[str, tuple[QPoint, int]]:
     found = {}
     for panel in panels:
         for widget in panel.findChildren(QWidget):
-            kinds = (QLineEdit, QSpinBox, QComboBox, QAbstractButton)
-            own = not isinstance(widget.parentWidget(), QSpinBox | QComboBox)
+            kinds = (QLineEdit, QAbstractSpinBox, QComboBox, QAbstractButton)
+            own = not isinstance(widget.parentWidget(), QAbstractSpinBox | QComboBox)
             if not (isinstance(widget, kinds) and own and widget.isVisible() and widget.accessibleName()):
                 continue
             said = (window.preflight.problems, window.models.message)
@@ -36,7 +44,10 @@ def places(window: MainWindow) -> dict[str, tuple[QPoint, int]]:
     return found
 
 
-@pytest.fixture(params=[(960, 560), (1280, 770)], ids=lambda size: f"{size[0]}x{size[1]}")
+TIGHT, ROOMY = (960, 560), (1280, 770)
+
+
+@pytest.fixture(params=[TIGHT, ROOMY], ids=lambda size: f"{size[0]}x{size[1]}")
 def ready(request: pytest.FixtureRequest, qtbot: QtBot, window: MainWindow, models: Path) -> MainWindow:
     """A window of several sizes in which everything is ready for a merge."""
     window.resize(*request.param)
@@ -47,7 +58,7 @@ def ready(request: pytest.FixtureRequest, qtbot: QtBot, window: MainWindow, mode
     return window
 
 
-def retype(field: QLineEdit | QSpinBox, text: str) -> None:
+def retype(field: QLineEdit | QAbstractSpinBox, text: str) -> None:
     field.setFocus()
     field.selectAll()
     QTest.keyClicks(field, text)
@@ -61,7 +72,7 @@ def settle(qtbot: QtBot, window: MainWindow) -> None:
 def test_typing_moves_nothing(qtbot: QtBot, ready: MainWindow, tmp_path: Path) -> None:
     window, recipe = ready, ready.recipe
     before = places(window)
-    assert len(before) > 12
+    assert {"n, resamples", "Seed of the random draws", "Output folder", "Merge method"} <= before.keys()
     said = set()
     (tmp_path / "there").mkdir()
     (tmp_path / "there" / "model.safetensors").write_bytes(b"")
@@ -100,6 +111,30 @@ def test_what_is_wrong_with_a_model_moves_nothing(
     assert window.models.table.height() >= 40
 
 
+@pytest.mark.parametrize("unfolded", [False, True])
+def test_the_buttons_of_a_message_are_whole(
+    qtbot: QtBot, ready: MainWindow, models: Path, tmp_path: Path, unfolded: bool
+) -> None:
+    window, told = ready, ready.models.message
+    if unfolded:
+        window.recipe.show_field("device")
+        qtbot.wait(50)
+    before = places(window)
+    long = f"{'Something is wrong with a model, and it takes long to say what. ' * 3}See there."
+    told.show_failure(Failure(long, long), ["Remove", "Untick", "Remove all 3"])
+    qtbot.wait(5)
+    assert places(window) == before
+    assert told.text == f"{long} {long}"
+    (line, *_) = (label for label in told.findChildren(QLabel) if label.isVisible())
+    assert line.height() >= line.fontMetrics().height()
+    for button in told.findChildren(QPushButton):
+        assert button.height() >= button.sizeHint().height()
+        assert button.width() > button.fontMetrics().horizontalAdvance(button.text())
+        assert told.rect().contains(button.mapTo(told, button.rect().bottomRight()))
+    window.resize(1280, 1200)
+    qtbot.waitUntil(lambda: line.text() == long)  # where there is room, it is said whole
+
+
 def test_notes_problems_and_estimates_move_nothing(qtbot: QtBot, ready: MainWindow) -> None:
     window, preflight = ready, ready.preflight
     report = preflight._report
@@ -126,6 +161,7 @@ def test_notes_problems_and_estimates_move_nothing(qtbot: QtBot, ready: MainWind
     preflight.show_report(report)
 
 
+@pytest.mark.parametrize("ready", [TIGHT], indirect=True)
 def test_the_pictures_strip_moves_no_field_of_a_merge(
     qtbot: QtBot, ready: MainWindow, held_merge: SimpleNamespace
 ) -> None:
@@ -140,6 +176,7 @@ def test_the_pictures_strip_moves_no_field_of_a_merge(
     assert places(window) == before
 
 
+@pytest.mark.parametrize("ready", [TIGHT], indirect=True)
 def test_a_method_with_other_fields_moves_nothing_above_them(qtbot: QtBot, ready: MainWindow) -> None:
     window, recipe = ready, ready.recipe
     box = recipe.method_box
@@ -160,6 +197,7 @@ def test_a_method_with_other_fields_moves_nothing_above_them(qtbot: QtBot, ready
             assert 0 < gap <= 10
 
 
+@pytest.mark.parametrize("ready", [TIGHT], indirect=True)
 def test_what_is_folded_says_so_beside_itself(qtbot: QtBot, ready: MainWindow) -> None:
     window, recipe = ready, ready.recipe
     before = places(window)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from pytestqt.qtbot import QtBot
 
 from core import load_recipe
 from core.recipe.rules import is_hit
-from gui.document.merge_setup import MergeSetup, setup_of_recipe
+from gui.document.merge_setup import MergeSetup, Rule, setup_of_recipe
 from gui.recipe.rules.rows import Layers, RuleRow, TensorNames, rows_of, rules_of
 from gui.recipe.rules.table_model import Column
 from gui.recipe.rules.text import Refused, where_from_text, where_text
@@ -160,3 +161,27 @@ def test_it_is_typed_saved_and_opened(qtbot: QtBot, window: MainWindow, models: 
     qtbot.waitUntil(lambda: [cell.data() for cell in cells] == ["mlp, layers 1-2", "2"])
     assert len(rules.model.rows) == 1
     assert window.preflight.reason is None
+
+
+def test_rules_that_are_no_range_are_told_from_one_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every second layer of a large model: each layer is looked through a few times, not for each guess."""
+    names = [f"model.layers.{layer}.mlp.experts.{at}.w" for layer in range(60) for at in range(80)]
+    tensors = TensorNames(
+        [*names, *(f"model.layers.{layer}.attn.{p}_proj" for layer in range(60) for p in "qk")]
+    )
+    looked: list[str] = []
+    in_layer = TensorNames.in_layer
+
+    def counted(self: TensorNames, head: str) -> Sequence[str]:
+        looked.append(head)
+        return in_layer(self, head)
+
+    monkeypatch.setattr(TensorNames, "in_layer", counted)
+    rules = [
+        Rule("weight", None, f"model.layers.{at}.attn.{p}_proj", (0.5,))
+        for at in range(0, 60, 2)
+        for p in "qk"
+    ]
+    rows = rows_of(rules, tensors)
+    assert rules_of(rows) == tuple(rules)
+    assert len(looked) <= 60 * 6
