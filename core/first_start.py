@@ -12,14 +12,16 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
+from core.compilation import compilation_noted
 from core.dtypes import FLOATS
 
-__all__ = ["PARTS", "Part", "compile_in_processes"]
+__all__ = ["PARTS", "Part", "compile_here", "compile_in_processes"]
 
 _DTYPE = FLOATS["BF16"]
 """What nearly all models are stored in; kernels of other types are compiled when a merge wants them."""
@@ -62,6 +64,52 @@ PARTS: Mapping[str, Part] = {
     "merges": Part(_merges, 0.38),
 }
 """In the order in which they are needed: the first picture, its details, a merge."""
+
+
+_turn = threading.Lock()
+_ready: set[str] = set()
+_watching: list[Callable[[float], None]] = []
+
+
+def compile_here(names: Sequence[str], on_share: Callable[[float], None] = lambda _: None) -> None:
+    """Compile parts that this process needs, or load them; waits where another thread is at it.
+
+    While the first is compiled here, the next ones are in another process, one after the other.
+
+    Args:
+        names: of PARTS, in the order in which they are wanted.
+        on_share: called with the share that is done, 0 to 1, where this or the thread that it waits for
+            compiles; in any thread.
+    """
+    _watching.append(on_share)
+    try:
+        with _turn, ThreadPoolExecutor(1) as pool:
+            _compile([name for name in names if name not in _ready], pool)
+    finally:
+        _watching.remove(on_share)
+
+
+def _compile(names: Sequence[str], pool: ThreadPoolExecutor) -> None:
+    ahead: dict[str, Future[bool]] = {}
+    whole, done = sum(PARTS[name].share for name in names), 0.0
+
+    def tell(share: float) -> None:
+        for on_share in tuple(_watching):
+            on_share(share)
+
+    def begin(_: str) -> None:
+        tell(0.0)
+        ahead.update({name: pool.submit(_compile_in_process, name) for name in names[1:]})
+
+    with compilation_noted(begin):
+        for name in names:
+            if name in ahead:
+                ahead[name].result()
+            PARTS[name].compile()
+            _ready.add(name)
+            done += PARTS[name].share
+            if ahead:
+                tell(min(1.0, done / whole))
 
 
 def compile_in_processes(names: Sequence[str]) -> bool:
