@@ -77,6 +77,8 @@ $(READY): pyproject.toml packaging/constraints.txt | python
 	    --progress-bar off -c packaging/constraints.txt -e '.[dev]' \
 	    | awk '/^Installing collected/ { print "  Installing"; fflush() }; \
 	           /^ *Downloading .*[MG]B\)/ { sub(/(-[^- ]+)(-[^- ]+)(-[^- ]+)\.whl/, ""); print; fflush() }'
+	@echo '  Compiling the arithmetic'
+	@$(VENV)/bin/python -m core.first_start || true  # or else it is compiled when it is wanted
 	@touch $@
 
 python:

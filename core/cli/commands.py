@@ -225,6 +225,7 @@ def _inspect(
             weights=weights,
             cancel=token,
             progress=display.show,
+            on_note=_say_note,
         )
     print_result(_to_json(inspection_document(inspection)) if as_json else inspection_summary(inspection))
 

@@ -9,6 +9,7 @@ from math import isfinite
 from pathlib import Path
 
 from core.cancel import CancelToken
+from core.compilation import compilation_noted
 from core.deltas.sampling import SAMPLE_BLOCK, sampled_blocks
 from core.deltas.statistics import DeltaStatistics, total_of
 from core.deltas.survey import WHOLE_BLOCK, Survey
@@ -90,6 +91,7 @@ def inspect_models(
     cancel: CancelToken | None = None,
     progress: ProgressCallback | None = None,
     on_tensor: TensorCallback | None = None,
+    on_note: Callable[[str], None] | None = None,
 ) -> Inspection:
     """Measure the deltas of `models` beside `base`, and how they overlap.
 
@@ -109,6 +111,7 @@ def inspect_models(
         cancel: looked at between blocks.
         progress: called about ten times a second in this thread.
         on_tensor: called in this thread with each tensor soon after its last block; in no order.
+        on_note: called in any thread with a sentence about what takes a while.
 
     Raises:
         MergeError: the models cannot be read or do not belong together.
@@ -143,7 +146,8 @@ def inspect_models(
         if progress is not None:
             progress(survey.progress(bytes_total, len(found), time.perf_counter() - started))
 
-    survey.read(chosen, cancel or CancelToken(), report)
+    with compilation_noted(on_note or (lambda _: None)):
+        survey.read(chosen, cancel or CancelToken(), report)
     assert plan.base is not None
     return Inspection(
         models=tuple(model.name for model in plan.models),

@@ -7,7 +7,7 @@ of one chunk and runs either on them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -171,17 +171,35 @@ class Counts:
                 mine += theirs
 
 
-@dataclass(frozen=True)
 class Merged:
-    """What a map made of a chunk.
+    """What a map made, or is still making, of a chunk.
 
     Attributes:
-        data: the bytes of the output; valid until the workspace's next `begin`.
-        counts: what was counted.
+        data: the bytes of the output; valid until the workspace's next `begin`. Waits for them.
+        counts: what was counted. Waits for it.
     """
 
-    data: memoryview
-    counts: Counts
+    def __init__(self, data: memoryview, counts: Counts, wait: Callable[[], None] | None = None) -> None:
+        """Args:
+        data, counts: what is made; filled when `wait` returns.
+        wait: waits for a device, once; None where nothing is to be waited for.
+        """
+        self._data, self._counts, self._wait = data, counts, wait
+
+    @property
+    def data(self) -> memoryview:
+        self._settle()
+        return self._data
+
+    @property
+    def counts(self) -> Counts:
+        self._settle()
+        return self._counts
+
+    def _settle(self) -> None:
+        if self._wait is not None:
+            wait, self._wait = self._wait, None
+            wait()
 
 
 class Workspace(Protocol):
@@ -197,6 +215,9 @@ class Workspace(Protocol):
 
     def run(self, job: MapJob, first_element: int, inner: slice | None = None) -> Merged:
         """Merge what the buffers hold; `first_element` is a multiple of draws.BLOCK.
+
+        A device may still be at it when this returns; it is waited for where what was made is asked for, in
+        any thread. Until then, and until the next `begin`, the buffers are not to be changed.
 
         Several jobs may be run on one filling of the buffers; each has an output of its own. For a method
         that goes by rows the buffers hold whole rows from `first_element` on, and `inner` says which of their

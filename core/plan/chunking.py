@@ -9,6 +9,7 @@ from core.plan.merge_plan import MergePlan, TensorPlan
 
 __all__ = [
     "CHUNK_BYTES",
+    "DEVICE_CHUNK_BYTES",
     "MEMORY_BUDGET_BYTES",
     "chunk_elements",
     "default_threads",
@@ -21,6 +22,9 @@ MEMORY_BUDGET_BYTES = 256 * 1024**2
 
 CHUNK_BYTES = 6 * 1024**2
 """Input bytes of one chunk that are worth aiming at: large enough for the disk, small for the cache."""
+
+DEVICE_CHUNK_BYTES = 64 * 1024**2
+"""The same of one chunk of a device: large, since each costs it round trips to the host."""
 
 _MOST_THREADS = 8
 """More workers than that wait for each other: 16 took twice the time of 8 on 16 virtual cores."""

@@ -20,7 +20,13 @@ from core.checkpoint.files import ReadFile
 from core.checkpoint.headers import StoredTensor
 from core.devices import CPU, Device, least_workers
 from core.errors import MergeError
-from core.plan.chunking import chunk_elements, default_threads, usable_threads
+from core.plan.chunking import (
+    CHUNK_BYTES,
+    DEVICE_CHUNK_BYTES,
+    chunk_elements,
+    default_threads,
+    usable_threads,
+)
 from core.plan.merge_plan import MergePlan, TensorPlan
 from core.table import calibration_job, element_s, workspace
 
@@ -186,12 +192,14 @@ def work_of(plan: MergePlan, devices: Sequence[Device] = (CPU,), threads: int | 
         threads: workers; None for one a core, up to eight.
     """
     cores = default_threads()
-    workers = usable_threads(plan, max(threads or cores, least_workers(devices)))
+    on_host = devices[0].kind == "cpu"
+    workers = usable_threads(plan, threads or cores if on_host else least_workers(devices))
+    chunk_bytes = CHUNK_BYTES if on_host else DEVICE_CHUNK_BYTES
     kind = plan.recipe.method.name
     moved = plan.bytes_to_read + _OUTPUT_MOVES * plan.bytes_to_write
     thread_s = _MOVED_S_PER_BYTE * moved
-    serial_s = _CHUNK_S * sum(_chunks(tensor, workers) for tensor in plan.tensors)
-    if devices[0].kind == "cpu":
+    serial_s = _CHUNK_S * sum(_chunks(tensor, workers, chunk_bytes) for tensor in plan.tensors)
+    if on_host:
         thread_s += sum(tensor.elements * element_s(tensor.job) for tensor in plan.tensors if tensor.job)
     else:
         kind = f"{kind} on {devices[0].kind}"
@@ -203,7 +211,7 @@ def work_of(plan: MergePlan, devices: Sequence[Device] = (CPU,), threads: int | 
         kind=kind,
         thread_s=thread_s,
         serial_s=serial_s,
-        threads=min(workers, cores),
+        threads=min(workers if on_host else threads or cores, cores),
         cold_bytes=share * sum(stored.size_bytes for stored in _reads(plan)),  # a second pass finds it warm
         written_bytes=plan.bytes_to_write,
         dirty_bytes=min(plan.bytes_to_write, waiting),
@@ -228,8 +236,9 @@ def calibrated(throughput: Throughput) -> Throughput:
     return replace(throughput, core=min(seconds[1:] or seconds) / (elements * element_s(job)))
 
 
-def _chunks(tensor: TensorPlan, threads: int) -> int:
-    return (tensor.folds + 1) * -(-tensor.elements // chunk_elements(tensor, threads))
+def _chunks(tensor: TensorPlan, slots: int, chunk_bytes: int) -> int:
+    size = chunk_elements(tensor, slots, chunk_bytes=chunk_bytes)
+    return (tensor.folds + 1) * -(-tensor.elements // size)
 
 
 def _cold(plan: MergePlan) -> tuple[float, float | None]:

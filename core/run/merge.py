@@ -7,7 +7,8 @@ import itertools
 import json
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,6 +24,7 @@ from core.checkpoint.files import WriteFile, check_unchanged, read_rows
 from core.checkpoint.listed_files import FileRecord
 from core.checkpoint.output import check_name, settle
 from core.checkpoint.staging import Staging, WrittenFile, staging_path
+from core.compilation import compilation_noted
 from core.digest import FileDigest
 from core.errors import (
     Cancelled,
@@ -32,7 +34,13 @@ from core.errors import (
     merge_errors_only,
 )
 from core.plan.belonging import check_belonging
-from core.plan.chunking import CHUNK_BYTES, MEMORY_BUDGET_BYTES, default_threads, usable_threads
+from core.plan.chunking import (
+    CHUNK_BYTES,
+    DEVICE_CHUNK_BYTES,
+    MEMORY_BUDGET_BYTES,
+    default_threads,
+    usable_threads,
+)
 from core.plan.merge_plan import MergePlan
 from core.plan.planning import check_destination
 from core.progress import ProgressCallback
@@ -85,7 +93,7 @@ def run_merge(
     keep: bool = False,
     take_over: bool = False,
     memory_budget_bytes: int = MEMORY_BUDGET_BYTES,
-    chunk_bytes: int = CHUNK_BYTES,
+    chunk_bytes: int | None = None,
     executor: Executor | None = None,
     progress: ProgressCallback | None = None,
     on_tensor: TensorCallback | None = None,
@@ -100,7 +108,7 @@ def run_merge(
         plan: from `plan_merge`.
         out: the output folder.
         device: "auto", "cpu", "cuda" or "cuda:N".
-        threads: workers; None for one a core, up to eight.
+        threads: that work on the CPU, or read and write for a device; None for one a core, up to eight.
         overwrite: whether `out` may exist; it is replaced when the merge is done.
         resume: whether to go on with what an earlier merge left in `<out>.partial`. Where it left nothing,
             the merge begins from its beginning; where it was done already, nothing happens.
@@ -109,7 +117,7 @@ def run_merge(
         take_over: whether to take that folder from a process of another machine of which nothing can be
             known, where the file system has no locks.
         memory_budget_bytes: for the buffers of all workers together.
-        chunk_bytes: input bytes to aim at in one chunk.
+        chunk_bytes: input bytes to aim at in one chunk; None for what suits the device.
         executor: what works the chunks off; None for threads of this process.
         progress: called about ten times a second in this thread.
         on_tensor: called with each finished tensor in this thread.
@@ -208,7 +216,7 @@ class _Run:
         *,
         threads: int | None,
         memory_budget_bytes: int,
-        chunk_bytes: int,
+        chunk_bytes: int | None,
         executor: Executor,
         progress: ProgressCallback | None,
         on_tensor: TensorCallback | None,
@@ -217,10 +225,13 @@ class _Run:
         plan = self._plan
         restored, small = self._begin(staging, companions, devices.describe(chosen))
         # This imports and compiles, and so comes after every refusal.
-        with self._token.interruptible():
+        with self._token.interruptible(), compilation_noted(self._note):
             table.compile_for(chosen, (tensor.job for tensor in plan.tensors if tensor.job))
         read_rows(())
-        wanted = max(threads or default_threads(), devices.least_workers(chosen))
+        on_host = chosen == [devices.CPU]
+        wanted = threads or default_threads() if on_host else devices.least_workers(chosen)
+        if chunk_bytes is None:
+            chunk_bytes = CHUNK_BYTES if on_host else DEVICE_CHUNK_BYTES
         workers = usable_threads(plan, wanted, memory_budget_bytes)
         on = itertools.cycle(chosen)
         allow_open_files(workers * (len(plan.models) + 1) + len(plan.shards) + 256)
@@ -235,6 +246,7 @@ class _Run:
                 begin = tensor.placement.offset + part.chunk.first * tensor.output.dtype.itemsize
                 digests[tensor.placement.shard].add_written(begin, part.outputs[0].size_bytes)
             journaling = Journaling(plan, shards, staging.note, self._note)
+            helpers = _helpers(chosen, threads)
             try:
                 work = MergeWork(
                     [Target(plan, shards, digests)],
@@ -245,6 +257,7 @@ class _Run:
                     cold_pages=ColdPages() if _is_very_large(plan) and not plan.recipe.method.folds else None,
                     restored=restored,
                     keeper=journaling,
+                    helpers=helpers,
                 )
 
                 def poll() -> None:
@@ -253,6 +266,8 @@ class _Run:
 
                 executor.run(work, slots=workers, token=self._token, poll=poll)
             finally:
+                if helpers is not None:
+                    helpers.shutdown()
                 journaling.stop()
                 self._has_finished_parts |= journaling.has_kept
             journaling.check()
@@ -444,6 +459,13 @@ class _Run:
         _log.info("%s", sentence)
         if self._on_note is not None:
             self._on_note(sentence)
+
+
+def _helpers(chosen: Sequence[devices.Device], threads: int | None) -> ThreadPoolExecutor | None:
+    """Threads that read and write for devices, whose chunks are few and large; None for the CPU."""
+    if chosen == [devices.CPU]:
+        return None
+    return ThreadPoolExecutor(threads or default_threads(), thread_name_prefix="helper")
 
 
 def _is_very_large(plan: MergePlan) -> bool:

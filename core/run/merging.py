@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -12,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.checkpoint.files import WriteFile
-from core.digest import FileDigest, piece_digests
+from core.digest import PIECE_BYTES, FileDigest, piece_digests
 from core.errors import CheckpointError
-from core.kernels.interface import Counts, Values, Workspace
+from core.kernels.interface import Counts, Merged, Values, Workspace
 from core.plan.merge_plan import MergePlan, TensorPlan
 from core.progress import Progress, ProgressCallback
 from core.run.passes import Done, Restored, TensorPasses
@@ -31,6 +32,10 @@ TensorCallback = Callable[[TensorRecord], None]
 
 _AHEAD_BYTES = 256 * 1024**2
 """Of tensors whose folds are read while those of the ones before are not finished: they stay in memory."""
+
+
+_WRITTEN_BYTES = 4 * PIECE_BYTES
+"""That one helper digests and writes at a time."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +84,7 @@ class MergeWork:
         cold_pages: ColdPages | None = None,
         restored: Restored | None = None,
         keeper: Keeper | None = None,
+        helpers: ThreadPoolExecutor | None = None,
     ) -> None:
         """Nothing is read yet.
 
@@ -90,9 +96,11 @@ class MergeWork:
                 cache, and so leaves it as it was; None for any other.
             restored: what is finished already; None for nothing.
             keeper: is told what is finished; None for nobody.
+            helpers: threads among which the reading and the writing of each chunk is shared out, for chunks
+                that are few and large; None where every slot's own thread does it.
         """
         self._targets = tuple(targets)
-        self._make_workspace, self._cold_pages = make_workspace, cold_pages
+        self._make_workspace, self._cold_pages, self._helpers = make_workspace, cold_pages, helpers
         methods = [target.plan.recipe.method for target in targets]
         self._tensors = [TensorPasses(tensors, methods) for tensors in _side_by_side(targets)]
         self.eager = any(tensor.folds for tensor in self._tensors)
@@ -148,8 +156,8 @@ class MergeWork:
             self._current = self._chunks_of(number, 0, (Values(),) * len(self._targets))
 
     def slot(self) -> _MergeSlot:
-        inputs = OpenInputs(self._targets[0].plan.headers, self._cold_pages)
-        return _MergeSlot(self._targets, self._tensors, inputs, self._make_workspace())
+        inputs = OpenInputs(self._targets[0].plan.headers, self._cold_pages, self._helpers)
+        return _MergeSlot(self._targets, self._tensors, inputs, self._make_workspace(), self._helpers)
 
     def collect(self, done: Done) -> None:
         number = done.chunk.tensor
@@ -248,11 +256,12 @@ class _MergeSlot:
         tensors: Sequence[TensorPasses],
         inputs: OpenInputs,
         workspace: Workspace,
+        helpers: ThreadPoolExecutor | None,
     ) -> None:
         self._targets, self._tensors = targets, tensors
-        self._inputs, self._workspace = inputs, workspace
+        self._inputs, self._workspace, self._helpers = inputs, workspace, helpers
         self._copies: list[bytearray] = []
-        self._merged: list[tuple[memoryview, Counts, frozenset[int]]] = []
+        self._merged: list[tuple[Merged, frozenset[int]]] = []
         self._rows: list[NDArray[np.generic] | None] = []
 
     def fill(self, chunk: Chunk) -> None:
@@ -282,13 +291,7 @@ class _MergeSlot:
         first, elements = tensor.span(chunk)
         begin = chunk.first - first
         inner = None if elements == chunk.elements else slice(begin, begin + chunk.elements)
-        for job, plan, target in zip(jobs, tensor.plans, self._targets, strict=True):
-            merged = self._workspace.run(job, first, inner)
-            if isinstance(plan.base, Absent) and job.base_dtype is not None:
-                merged.counts.nonfinite[-1] = 0  # nothing was read there
-            if target.plan.recipe.nonfinite == "error":
-                _refuse_nonfinite(plan, merged.counts)
-            self._merged.append((merged.data, merged.counts, frozenset()))
+        self._merged = [(self._workspace.run(job, first, inner), frozenset()) for job in jobs]
 
     def finish(self, chunk: Chunk) -> Done:
         tensor = self._tensors[chunk.tensor]
@@ -296,17 +299,33 @@ class _MergeSlot:
         if self._rows:
             return Done(chunk, read, rows=tuple(self._rows))
         outputs = []
-        for plan, target, (data, counts, differs) in zip(
-            tensor.plans, self._targets, self._merged, strict=True
-        ):
+        for plan, target, (merged, differs) in zip(tensor.plans, self._targets, self._merged, strict=True):
+            data, counts = merged.data, merged.counts  # a device is waited for here
+            if isinstance(plan.base, Absent) and plan.job is not None and plan.job.base_dtype is not None:
+                counts.nonfinite[-1] = 0  # nothing was read there
+            if target.plan.recipe.nonfinite == "error":
+                _refuse_nonfinite(plan, counts)
             offset = chunk.first * plan.output.dtype.itemsize
-            digests = piece_digests(data)
-            shard = plan.placement.shard
-            target.shards[shard].write_at(data, plan.placement.offset + offset)
-            if target.digests:
-                target.digests[shard].add(data, plan.placement.offset + offset)
+            digests = self._write(plan, target, data, offset)
             outputs.append(Written(len(data), digests, counts, differs))
         return Done(chunk, read, outputs=tuple(outputs))
+
+    def _write(self, plan: TensorPlan, target: Target, data: memoryview, first: int) -> bytes:
+        """Digest and write `data`, from byte `first` of the tensor on; returns the digests of its pieces."""
+        shard, begin = plan.placement.shard, plan.placement.offset + first
+
+        def write(start: int, stop: int) -> bytes:
+            part = data[start:stop]
+            digests = piece_digests(part)
+            target.shards[shard].write_at(part, begin + start)
+            if target.digests:
+                target.digests[shard].add(part, begin + start)
+            return digests
+
+        if self._helpers is None:
+            return write(0, len(data))
+        starts = range(0, len(data), _WRITTEN_BYTES)
+        return b"".join(self._helpers.map(write, starts, (start + _WRITTEN_BYTES for start in starts)))
 
     def close(self) -> None:
         self._inputs.close()
@@ -315,15 +334,13 @@ class _MergeSlot:
         copies, plan = self._copies, tensor.plans[0]
         source = copies[-1] if plan.base is not None else copies[0]
         differs = frozenset(at for at in range(len(plan.models)) if copies[at] != source)
-        for target in self._targets:
+        for _ in self._targets:
             counts = no_counts(plan)
             if plan.output.dtype.name == "C64":
                 for at, copy in enumerate(copies):
                     numbers = np.frombuffer(copy, np.complex64)
                     counts.nonfinite[at] = np.count_nonzero(~np.isfinite(numbers))
-                if target.plan.recipe.nonfinite == "error":
-                    _refuse_nonfinite(plan, counts)
-            self._merged.append((memoryview(source), counts, differs))
+            self._merged.append((Merged(memoryview(source), counts), differs))
 
 
 def _refuse_nonfinite(plan: TensorPlan, counts: Counts) -> None:

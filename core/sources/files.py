@@ -5,7 +5,8 @@ from __future__ import annotations
 import errno
 import os
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -17,6 +18,8 @@ from core.sources.source import FileRange, ReadStored, Source
 __all__ = ["ColdPages", "Inputs", "OpenInputs", "ScatteredInputs"]
 
 _WINDOW_BYTES = 4 * 1024**2
+_SHARED_BYTES = 2 * 1024**2
+"""That one of several threads reads at a time."""
 
 
 class ColdPages:
@@ -53,13 +56,16 @@ class _Opened(Protocol):
 class Inputs:
     """For every input the one file that is read now; used by one thread at a time."""
 
-    def __init__(self, headers: Mapping[Path, ShardHeader]) -> None:
+    def __init__(
+        self, headers: Mapping[Path, ShardHeader], helpers: ThreadPoolExecutor | None = None
+    ) -> None:
         """Nothing is opened yet.
 
         Args:
             headers: of every file, as they were when the work was planned.
+            helpers: threads that share each read; None where the caller reads alone.
         """
-        self._headers = headers
+        self._headers, self._helpers = headers, helpers
         self._open: dict[int, _Opened] = {}
 
     def read(self, sources: Sequence[Source], first_element: int, buffers: Sequence[memoryview]) -> None:
@@ -74,7 +80,11 @@ class Inputs:
         for number, (source, buffer) in enumerate(zip(sources, buffers, strict=True)):
             if isinstance(source, FileRange):
                 rows.append(self._row(number, source.tensor, first_element, buffer))
-        read_rows(rows)
+        if self._helpers is None:
+            read_rows(rows)
+        else:
+            for _ in self._helpers.map(read_rows, _shares(rows)):
+                pass
         for number, (source, buffer) in enumerate(zip(sources, buffers, strict=True)):
             if not isinstance(source, FileRange):
 
@@ -112,14 +122,19 @@ class Inputs:
 class OpenInputs(Inputs):
     """Inputs that are read more or less from beginning to end, fetched a window ahead."""
 
-    def __init__(self, headers: Mapping[Path, ShardHeader], cold_pages: ColdPages | None = None) -> None:
+    def __init__(
+        self,
+        headers: Mapping[Path, ShardHeader],
+        cold_pages: ColdPages | None = None,
+        helpers: ThreadPoolExecutor | None = None,
+    ) -> None:
         """Nothing is opened yet.
 
         Args:
-            headers: as for Inputs.
+            headers, helpers: as for Inputs.
             cold_pages: to have what was cold dropped from the page cache again; None to leave it there.
         """
-        super().__init__(headers)
+        super().__init__(headers, helpers)
         self._cold_pages = cold_pages
 
     def _opened(self, planned: ShardHeader) -> _Opened:
@@ -131,6 +146,15 @@ class ScatteredInputs(Inputs):
 
     def _opened(self, planned: ShardHeader) -> _Opened:
         return _ScatteredShard(planned)
+
+
+def _shares(
+    rows: Sequence[tuple[ReadFile, int, memoryview]],
+) -> Iterator[list[tuple[ReadFile, int, memoryview]]]:
+    """What one thread reads at a time, of rows that may be long."""
+    for file, offset, buffer in rows:
+        for start in range(0, len(buffer), _SHARED_BYTES):
+            yield [(file, offset + start, buffer[start : start + _SHARED_BYTES])]
 
 
 def _fill(source: Source, read: ReadStored, first_element: int, buffer: memoryview) -> None:

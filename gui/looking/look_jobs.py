@@ -9,6 +9,7 @@ from PySide6.QtCore import Signal
 from core import Cancelled, CancelToken, MergeError, MergePlan, Progress, plan_merge, read_record
 from core.deltas.findings import Findings, findings_of_record
 from core.deltas.preview import measure_plan, preview_plan
+from core.first_start import compile_here
 from core.runs.history import HistoryEntry
 from gui.document.merge_setup import MergeSetup
 from gui.failure import Failure
@@ -90,6 +91,7 @@ class PreviewJob(ReweighJob):
 
     def look(self, plan: MergePlan) -> None:
         super().look(plan)
+        compile_here(("marks", "measures"))
         for findings in preview_plan(plan, cancel=self.token):
             self.tell(_with_look(self._begun, findings))
 

@@ -166,11 +166,7 @@ class Looking(QObject):
         elif checked and self._problem is not None and not self.observer.looking and self._fitting is None:
             self._say_what_is_wrong(setup, self._problem)
         else:
-            pictures.say_next(
-                "Looking at the models…",
-                "The first pictures are there in a moment. At the very first start the arithmetic is "
-                "compiled before, which takes up to a minute.",
-            )
+            pictures.say_next("Looking at the models…", "The first pictures are there in a moment.")
 
     def _say_what_is_wrong(self, setup: MergeSetup, problem: Problem) -> None:
         text = f"{problem.message} {problem.hint or ''}".strip()

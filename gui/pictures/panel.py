@@ -9,6 +9,7 @@ from PySide6.QtWidgets import (
     QFrame,
     QHBoxLayout,
     QMenu,
+    QProgressBar,
     QPushButton,
     QStackedWidget,
     QTabWidget,
@@ -32,6 +33,7 @@ from gui.pictures.source_line import SourceLine
 from gui.pictures.zero_deltas import ZeroDeltasPicture
 from gui.widgets.plain import PlainLabel
 from gui.widgets.theme import GRID, heading, secondary
+from gui.words import percent_text
 
 __all__ = ["PicturesPanel"]
 
@@ -137,6 +139,11 @@ class PicturesPanel(QStackedWidget):
     def say_next(self, title: str, text: str) -> None:
         """There is nothing to draw yet, and why."""
         self._say(title, text)
+
+    @Slot(float)
+    def show_compiling(self, share: float) -> None:
+        """Say below the sentence how much is done, 0 to 1, of what is compiled at a first start."""
+        self._sentence.show_compiling(share)
 
     def show_numbers(self, shown: Shown) -> None:
         """Show what is known; what is selected stays where it is the same network."""
@@ -251,7 +258,11 @@ class _Tabs(QTabWidget):
 
 
 class _Sentence(QWidget):
-    """A heading, a sentence and perhaps the button that opens the demo, in the middle."""
+    """A heading, a sentence and perhaps the button that opens the demo, in the middle.
+
+    Attributes:
+        compiling: how much is done of what is compiled at a first start; hidden at any other time.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -264,6 +275,14 @@ class _Sentence(QWidget):
             label.setWordWrap(True)
             label.setAlignment(Qt.AlignmentFlag.AlignCenter)
         self.button = QPushButton("Open the demo")
+        self.compiling = PlainLabel()
+        secondary(self.compiling)
+        self._bar = QProgressBar()
+        self._bar.setRange(0, 0)  # it moves, since a part may take some seconds
+        self._bar.setTextVisible(False)
+        self._bar.setFixedHeight(GRID)
+        self._bar.setAccessibleName("Compiling")
+        self.show_compiling(1.0)
         column = QWidget()
         column.setFixedWidth(56 * GRID)
         lines = QVBoxLayout(column)
@@ -271,6 +290,8 @@ class _Sentence(QWidget):
         lines.addWidget(self._title)
         lines.addWidget(self._text)
         lines.addWidget(self.button, 0, Qt.AlignmentFlag.AlignHCenter)
+        lines.addWidget(self._bar)
+        lines.addWidget(self.compiling, 0, Qt.AlignmentFlag.AlignHCenter)
         row = QHBoxLayout()  # with an alignment in its place, wrapped lines would be cut off
         row.addStretch(1)
         row.addWidget(column)
@@ -279,6 +300,13 @@ class _Sentence(QWidget):
         layout.addStretch(2)
         layout.addLayout(row)
         layout.addStretch(3)
+
+    def show_compiling(self, share: float) -> None:
+        self.compiling.setText(
+            f"Compiling the arithmetic, once after the installation: {percent_text(share)}"
+        )
+        for part in (self._bar, self.compiling):
+            part.setVisible(share < 1)
 
     def text(self) -> str:
         return f"{self._title.text()}. {self._text.text()}"

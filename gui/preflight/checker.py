@@ -32,9 +32,11 @@ class Checker(QObject):
     Signals:
         began(): a report is on its way.
         reported(object): a PlanReport about the last set-up.
+        compiling(float): the share of what is compiled once that is done, 0 to 1, at a first start.
     """
 
     began = Signal()
+    compiling = Signal(float)
     reported = Signal(object)
 
     def __init__(self, jobs: JobKeeper, settings: Settings, parent: QObject | None = None) -> None:
@@ -92,6 +94,7 @@ class Checker(QObject):
     def warm_up(self) -> None:
         """Import, compile and, at a first start, measure the kernels, before they are needed."""
         job = WarmUpJob()
+        job.compiling.connect(self.compiling)
         if not self._settings.throughput:
             job.finished.connect(self._calibrate)
         self._jobs.start(job)

@@ -13,16 +13,19 @@ __all__ = ["CalibrateJob", "WarmUpJob"]
 
 
 class WarmUpJob(Job):
-    """Imports and compiles what a merge needs, so that the first click does not have to."""
+    """Imports and compiles what a merge needs, so that the first click does not have to.
+
+    Signals:
+        compiling(float): the share that is done, 0 to 1, where something has to be compiled.
+    """
+
+    compiling = Signal(float)
 
     def run(self) -> None:
         try:
-            from core.dtypes import FLOATS
-            from core.kernels.deltas.workspace import compile_measures
-            from core.table import warm_up
+            from core.first_start import PARTS, compile_here
 
-            compile_measures(FLOATS["BF16"])  # first: a preview needs them at once
-            warm_up(FLOATS["BF16"])
+            compile_here(tuple(PARTS), self.compiling.emit)
         except Exception as error:
             # Whatever is wrong here will be wrong in a merge too, and be reported there.
             print(f"warning: the kernels could not be warmed up: {error}", file=sys.stderr)

@@ -135,6 +135,7 @@ class MainWindow(QMainWindow):
         self.preflight.overwrite_requested.connect(self._overwriting.ask)
         self.preflight.wish_dropped.connect(self._note)
         self.pictures.built.connect(self.checker.warm_up)
+        self.checker.compiling.connect(self.pictures.show_compiling)
         self.pictures.demo_requested.connect(self.recipes.open_demo)
         self.pictures.save_requested.connect(self.ask_where_to_save_picture)
         self.pictures.resampling.resamples_requested.connect(self.recipe.set_resamples)

@@ -188,7 +188,8 @@ def select(
         first_draw = 0
         if changed_by[0] - untouched_before == size:  # nothing to find: the last draw decides
             first_draw = draws - 1
-            zero_after_draw[:first_draw] += size
+            for draw in range(first_draw):  # an array's += would have numba compile messages about shapes
+                zero_after_draw[draw] += size
         for draw in range(first_draw, draws):
             if equal:
                 _pick_equal(first_block + start // BLOCK, draw, k0, k1, models.shape[0], picks)

@@ -17,7 +17,7 @@ from core.kernels.deltas.loops import STEP, TILE, WORD, count_tiles, mark_deltas
 from core.kernels.deltas.sums import MAGNITUDE_BINS, DeltaSums
 from core.kernels.interface import MapJob
 
-__all__ = ["DeltaWorkspace", "compile_measures"]
+__all__ = ["DeltaWorkspace", "compile_marks", "compile_measures"]
 
 Array = NDArray[Any]
 
@@ -255,15 +255,24 @@ class _ChunkLayout:
         return counts
 
 
+def compile_marks(dtype: DType) -> None:
+    """Compile, or load from numba's cache, what counting the zero deltas of models of `dtype` needs."""
+    _compile(dtype, details=False)
+
+
 def compile_measures(dtype: DType) -> None:
     """Compile, or load from numba's cache, what inspecting models stored as `dtype` needs."""
     for details in (False, True):
-        workspace = DeltaWorkspace(details=details)
-        job = MapJob("", (dtype,), dtype, dtype, dtype)
-        for row in workspace.begin(job, 2):
-            row[:] = bytes(len(row))
-        workspace.run()
-        workspace.tiles(1, (0, 1))
+        _compile(dtype, details=details)
+
+
+def _compile(dtype: DType, *, details: bool) -> None:
+    workspace = DeltaWorkspace(details=details)
+    job = MapJob("", (dtype,), dtype, dtype, dtype)
+    for row in workspace.begin(job, 2):
+        row[:] = bytes(len(row))
+    workspace.run()
+    workspace.tiles(1, (0, 1))
 
 
 def _aligned(size: int, dtype: Any) -> Array:

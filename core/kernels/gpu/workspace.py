@@ -76,13 +76,15 @@ class GpuWorkspace:
         self._inputs = _host_buffer(0, pinned=False)
         self._outputs: list[Tensor] = []
         self._used_outputs = 0
-        self._totals = _host_buffer(0, pinned=False)
+        self._totals: list[Tensor] = []
+        """The host's memory for counts, of each piece that was begun since the last filling."""
+        self._begun = 0
         self._piece_blocks: int | None = None
         """Draw blocks that fitted into the device's memory after more did not; None as long as all fit."""
 
     def begin(self, dtypes: Sequence[DType], elements: int) -> list[memoryview]:
         self._dtypes, self._elements = tuple(dtypes), elements
-        self._used_outputs = 0
+        self._used_outputs = self._begun = 0
         self._inputs = self._at_least(self._inputs, _layout(dtypes, _padded(elements))[1])
         return [row.data for row in self._rows()]
 
@@ -97,38 +99,59 @@ class GpuWorkspace:
                 words, counts = self._fallback.merge(job, first_element, self._rows(), inner)
             return Merged(words.view(np.uint8).data, counts)
         merged, counts = self._output(self._elements * job.out_dtype.itemsize), Counts.zeros(job)
+        pieces: list[Callable[[], Counts]] = []
         with self._on_stream:
             start = 0
             while start < self._elements:
                 size = self._elements - start
                 if self._piece_blocks is not None:
                     size = min(size, self._piece_blocks * BLOCK)
-                found = None
+                begun = None
                 with contextlib.suppress(torch.OutOfMemoryError):
-                    found = self._merge_piece(kernel, job, first_element, start, size, merged)
-                if found is None:  # outside of the exception, which would keep the piece's tensors alive
+                    begun = self._begin_piece(kernel, job, first_element, start, size, merged)
+                if begun is None:  # outside of the exception, which would keep the piece's tensors alive
                     self._halve(size)
                 else:
-                    counts.add(found)
+                    pieces.append(begun)
                     start += size
-        return Merged(merged.numpy().data, counts)
+        done = None
+        if self._stream is not None:
+            done = torch.cuda.Event(blocking=True)  # type: ignore[no-untyped-call]
+            done.record(self._stream)
 
-    def _merge_piece(
+        def wait() -> None:
+            if done is not None:
+                done.synchronize()
+            for counted in pieces:
+                counts.add(counted())
+
+        return Merged(merged.numpy().data, counts, wait)
+
+    def _begin_piece(
         self, kernel: MapKernel, job: MapJob, first_element: int, start: int, size: int, merged: Tensor
-    ) -> Counts:
-        """Merge `size` elements of the chunk from `start`, a multiple of BLOCK, into their place."""
+    ) -> Callable[[], Counts]:
+        """Set the device to `size` elements of the chunk from `start`, a multiple of BLOCK.
+
+        They are in their place, and what this returns says what was counted, when the stream has come so far.
+        """
         values, on_device, counted = kernel(
             job, first_element + start, self._upload(job.input_dtypes, start, size), size
         )
         width = job.out_dtype.itemsize
         place = merged[start * width : (start + size) * width]
         place.copy_(values.view(torch.uint8)[: size * width], non_blocking=True)
-        self._totals = self._at_least(self._totals, on_device.numel() * 8)
-        totals = self._totals[: on_device.numel() * 8].view(torch.int64)
+        totals = self._host_totals(on_device.numel())
         totals.copy_(on_device, non_blocking=True)
-        if self._stream is not None:
-            self._stream.synchronize()
-        return counted(totals.numpy())
+        return lambda: counted(totals.numpy())
+
+    def _host_totals(self, size: int) -> Tensor:
+        """Memory for so many int64 counts; of its own for every piece of one filling."""
+        if self._begun == len(self._totals):
+            self._totals.append(_host_buffer(0, pinned=False))
+        at = self._begun
+        self._totals[at] = self._at_least(self._totals[at], 8 * size)
+        self._begun += 1
+        return self._totals[at][: 8 * size].view(torch.int64)
 
     def _upload(self, dtypes: Sequence[DType], start: int, size: int) -> list[Tensor]:
         """The first inputs on the device, each with zeros up to whole blocks. [padded size] of its dtype."""

@@ -1,0 +1,137 @@
+"""A device is kept busy: chunks are read and written while it computes others."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from core import devices as core_devices
+from core import run_merge, table
+from core.checkpoint.files import WriteFile
+from core.devices import Device
+from core.kernels.interface import Counts, MapJob, Merged, Workspace
+from core.plan.merge_plan import MergePlan
+from core.plan.planning import plan_merge
+from core.recipe.recipe import parse_recipe
+from core.sources.files import OpenInputs
+
+T = TypeVar("T")
+
+CARD = Device("cuda:0", "made up", "cuda")
+CHUNKS = 24
+READ_S, COMPUTE_S, WRITE_S = 0.006, 0.012, 0.006
+
+
+class Busy:
+    """Something that does one thing at a time, and how long it was at it."""
+
+    def __init__(self) -> None:
+        self._turn = threading.Lock()
+        self.seconds = 0.0
+        self.first_s = self.last_s = 0.0
+
+    def work(self, seconds: float, call: Callable[..., T], *arguments: object) -> T:
+        """What `call` returns, after so many seconds more than it takes."""
+        with self._turn:
+            begun = time.perf_counter()
+            self.first_s = self.first_s or begun
+            time.sleep(seconds)
+            result = call(*arguments)
+            self.last_s = time.perf_counter()
+            self.seconds += self.last_s - begun
+        return result
+
+
+class FakeCard:
+    """Takes chunks in their order and computes one at a time, while its caller goes on."""
+
+    def __init__(self) -> None:
+        self.busy = Busy()
+        self.stream = ThreadPoolExecutor(1)
+
+    def workspace(self, device: Device = core_devices.CPU) -> Workspace:
+        return _OnCard(table_workspace(), self) if device == CARD else table_workspace()
+
+
+table_workspace = table.workspace
+
+
+class _OnCard:
+    def __init__(self, host: Workspace, card: FakeCard) -> None:
+        self._host, self._card = host, card
+        self.begin, self.fold = host.begin, host.fold
+
+    def run(self, job: MapJob, first_element: int, inner: slice | None = None) -> Merged:
+        def compute() -> Merged:
+            return self._card.busy.work(COMPUTE_S, self._host.run, job, first_element, inner)
+
+        coming: Future[Merged] = self._card.stream.submit(compute)
+        out = np.empty(self._elements(job) * job.out_dtype.itemsize, np.uint8)
+        counts = Counts.zeros(job)
+
+        def wait() -> None:
+            merged = coming.result()
+            out[:] = np.frombuffer(merged.data, np.uint8)
+            counts.add(merged.counts)
+
+        return Merged(out.data, counts, wait)
+
+    def _elements(self, job: MapJob) -> int:
+        return self._host._buffers.rows[0].size // job.input_dtypes[0].itemsize  # type: ignore[attr-defined]
+
+
+@pytest.fixture
+def plan(tmp_path: Path) -> MergePlan:
+    generator = torch.Generator().manual_seed(1)
+    base = torch.randn(CHUNKS * 128, 1024, generator=generator).bfloat16()  # a piece a chunk
+    for name in ("base", "a", "b"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.json").write_text("{}")
+        moved = base if name == "base" else torch.where(torch.rand(base.shape) < 0.3, base * 1.5, base)
+        save_file({"w": moved}, tmp_path / name / "model.safetensors")
+    recipe = {
+        "merge_method": "parameter_selection",
+        "base_model": str(tmp_path / "base"),
+        "models": [{"model": str(tmp_path / name)} for name in "ab"],
+        "parameters": {"resamples": 2},
+    }
+    return plan_merge(parse_recipe(recipe, tmp_path))
+
+
+def test_stages_overlap_and_the_bytes_are_those_of_the_cpu(
+    plan: MergePlan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    on_cpu = run_merge(plan, tmp_path / "cpu", device="cpu")
+    card, disk, writer = FakeCard(), Busy(), Busy()
+    read, write = OpenInputs.read, WriteFile.write_at
+    chunk_bytes = 3 * 128 * 1024 * 2
+
+    def slow_read(self: OpenInputs, *arguments: object) -> None:
+        disk.work(READ_S, read, self, *arguments)
+
+    def slow_write(self: WriteFile, data: memoryview, offset: int) -> None:
+        writer.work(WRITE_S, write, self, data, offset)
+
+    monkeypatch.setattr(OpenInputs, "read", slow_read)
+    monkeypatch.setattr(WriteFile, "write_at", slow_write)
+    monkeypatch.setattr(core_devices, "choose_devices", lambda _: [CARD])
+    monkeypatch.setattr(table, "workspace", card.workspace)
+    monkeypatch.setattr(table, "compile_for", lambda *_: None)
+    record = run_merge(plan, tmp_path / "card", device="cuda", chunk_bytes=chunk_bytes)
+    card.stream.shutdown()
+
+    assert card.busy.seconds > CHUNKS * COMPUTE_S
+    assert disk.seconds + writer.seconds > 0.7 * card.busy.seconds  # one after the other would take that long
+    assert writer.last_s - disk.first_s <= 1.15 * card.busy.seconds
+    assert record.tensors == on_cpu.tensors
+    merged = [load_file(tmp_path / name / "model.safetensors")["w"] for name in ("cpu", "card")]
+    assert torch.equal(*merged)
