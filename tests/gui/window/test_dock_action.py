@@ -38,7 +38,7 @@ def test_a_dock_behind_another_one_comes_to_the_front_and_is_closed_there(
 def test_after_a_click_the_part_that_a_key_goes_to_shows_the_focus(qtbot: QtBot, window: MainWindow) -> None:
     window.resize(1280, 800)
     window.activateWindow()
-    table, field = window.history.table, window.recipe.method_box
+    table, field = window.history.table, window.models.base.choose_button  # where Tab begins in the set-up
     field.setFocus(Qt.FocusReason.MouseFocusReason)
     QTest.mouseClick(table.viewport(), Qt.MouseButton.LeftButton)
     assert QApplication.focusWidget() is table
