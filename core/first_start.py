@@ -15,7 +15,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from core.compilation import compilation_noted
@@ -66,7 +66,12 @@ PARTS: Mapping[str, Part] = {
 """In the order in which they are needed: the first picture, its details, a merge."""
 
 
-_turn = threading.Lock()
+_turn = threading.Condition()
+"""Held to look at what follows or to change it; notified after a change."""
+
+_busy = False
+"""Whether a thread compiles; others wait until what they want is ready."""
+
 _ready: set[str] = set()
 _watching: list[Callable[[float], None]] = []
 
@@ -74,23 +79,32 @@ _watching: list[Callable[[float], None]] = []
 def compile_here(names: Sequence[str], on_share: Callable[[float], None] = lambda _: None) -> None:
     """Compile parts that this process needs, or load them; waits where another thread is at it.
 
-    While the first is compiled here, the next ones are in another process, one after the other.
-
     Args:
         names: of PARTS, in the order in which they are wanted.
         on_share: called with the share that is done, 0 to 1, where this or the thread that it waits for
             compiles; in any thread.
     """
+    global _busy
     _watching.append(on_share)
     try:
-        with _turn, ThreadPoolExecutor(1) as pool:
-            _compile([name for name in names if name not in _ready], pool)
+        with _turn:
+            _turn.wait_for(lambda: not _busy or _ready.issuperset(names))
+            left = [name for name in names if name not in _ready]
+            if not left:
+                return
+            _busy = True
+        try:
+            _compile(left)
+        finally:
+            with _turn:
+                _busy = False
+                _turn.notify_all()
     finally:
         _watching.remove(on_share)
 
 
-def _compile(names: Sequence[str], pool: ThreadPoolExecutor) -> None:
-    ahead: dict[str, Future[bool]] = {}
+def _compile(names: Sequence[str]) -> None:
+    begun: list[None] = []
     whole, done = sum(PARTS[name].share for name in names), 0.0
 
     def tell(share: float) -> None:
@@ -98,17 +112,17 @@ def _compile(names: Sequence[str], pool: ThreadPoolExecutor) -> None:
             on_share(share)
 
     def begin(_: str) -> None:
+        begun.append(None)
         tell(0.0)
-        ahead.update({name: pool.submit(_compile_in_process, name) for name in names[1:]})
 
     with compilation_noted(begin):
         for name in names:
-            if name in ahead:
-                ahead[name].result()
             PARTS[name].compile()
-            _ready.add(name)
+            with _turn:
+                _ready.add(name)
+                _turn.notify_all()
             done += PARTS[name].share
-            if ahead:
+            if begun:
                 tell(min(1.0, done / whole))
 
 
@@ -135,7 +149,7 @@ def main(arguments: Sequence[str]) -> int:
             PARTS[name].compile()
         return 0
     begun = time.perf_counter()
-    worked = compile_in_processes([*PARTS][::-1])  # the longest first
+    worked = compile_in_processes(["measures", "merges"])  # who measures marks, too
     if worked:
         print(f"  Compiled in {time.perf_counter() - begun:.0f} s")
     return 0 if worked else 1
