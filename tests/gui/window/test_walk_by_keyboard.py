@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pytest
 from PySide6.QtCore import Qt
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QPushButton, QWidget
@@ -48,6 +49,7 @@ def retype(text: str) -> None:
     QTest.keyClicks(focus(), text)
 
 
+@pytest.mark.usefixtures("compiled")
 def test_two_runs_are_merged_and_compared(qtbot: QtBot, window: MainWindow, tmp_path: Path) -> None:
     window.resize(1280, 800)
     with qtbot.waitSignal(window.pictures.built):
