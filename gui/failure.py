@@ -69,19 +69,21 @@ class Failure:
         hint: what to do about it, or None.
         details: a traceback where the fault is the program's own; None otherwise.
         kept: the staging folder from which the merge that failed can go on; None where nothing is left.
+        path: the file or folder that it is about; None where it is about none.
     """
 
     message: str
     hint: str | None = None
     details: str | None = None
     kept: Path | None = None
+    path: Path | None = None
 
     @classmethod
     def of(cls, error: BaseException) -> Failure:
         """What to say about `error`."""
         if isinstance(error, MergeError):
             hint = sentence(error.hint) if error.hint else None
-            return cls(sentence(error.message), hint, kept=error.kept)
+            return cls(sentence(error.message), hint, kept=error.kept, path=error.path)
         return cls(
             "Something went wrong that should not have.",
             "The details help to find the fault.",

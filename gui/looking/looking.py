@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import QObject, Slot
+from dataclasses import replace
+
+from PySide6.QtCore import QObject, Signal, Slot
 
 from core.deltas.findings import Findings
 from core.methods import METHODS
@@ -26,7 +28,12 @@ class Looking(QObject):
 
     Attributes:
         observer, viewer: what looks at the models, and at single tensors.
+
+    Signals:
+        misfit_found(object): the last PlanReport, in which a sub-model that was planned with cannot be read.
     """
+
+    misfit_found = Signal(object)
 
     def __init__(self, pictures: PicturesPanel, jobs: JobKeeper, parent: QObject | None = None) -> None:
         super().__init__(parent)
@@ -133,10 +140,24 @@ class Looking(QObject):
 
     @Slot(object)
     def _on_changed(self, shown: Shown) -> None:
-        if shown.findings is None:
+        report = self._without_unreadable()
+        if report is not None:
+            self.misfit_found.emit(report)
+            self.look_at(report)
+        elif shown.findings is None:
             self._say_what_is_missing()
         else:
             self._pictures.show_numbers(shown)
+
+    def _without_unreadable(self) -> PlanReport | None:
+        """The last report, where a sub-model could be planned with but not be read: it does not fit, then."""
+        report, failure = self._report, self.observer.failure
+        if report is None or failure is None or failure.path is None:
+            return None
+        for choice in report.setup.taking_part:
+            if failure.path.is_relative_to(choice.folder) and not report.states.get(choice.folder):
+                return replace(report, plan=None, states={**report.states, choice.folder: failure.message})
+        return None
 
     def _say_what_is_missing(self) -> None:
         """There are no pictures: say why."""

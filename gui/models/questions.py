@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QCheckBox, QMessageBox, QWidget
 
 from core.text import one_line
-from gui.widgets.messages import without_icons
 from gui.widgets.plain import menu_text
+from gui.widgets.question_box import QuestionBox
 from gui.words import plural
 
 __all__ = ["ask_to_add", "ask_what_a_base_is"]
@@ -49,7 +48,7 @@ def ask_to_add(
             f"{one_line(base.name)} seems to be the model that they were fine-tuned from. "
             "Without the tick it is added like the others."
         )
-    box = _box(parent, f"Add {the}?", "\n\n".join(told))
+    box = QuestionBox(parent, f"Add {the}?", "\n\n".join(told))
     add = box.addButton(f"Add {count}", QMessageBox.ButtonRole.AcceptRole)
     tick: QCheckBox | None = None
     if base is not None:
@@ -68,7 +67,7 @@ def ask_what_a_base_is(parent: QWidget, model: Path, before: str, then: Callable
     `before` is what the base is called now, "" for none.
     """
     instead = f" in place of {one_line(before)}" if before else ""
-    box = _box(
+    box = QuestionBox(
         parent,
         f"Use {one_line(model.name)} as the base model{instead}?",
         "By its name, or by what the other models say, they were fine-tuned from it.",
@@ -88,19 +87,7 @@ def _listed(names: list[str]) -> str:
     return f"{', '.join(names[:_MOST_NAMED])} … {names[-1]}"
 
 
-def _box(parent: QWidget, text: str, told: str) -> QMessageBox:
-    box = QMessageBox(parent)
-    box.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-    box.setIcon(QMessageBox.Icon.Question)
-    box.setWindowTitle("Paramosaic")
-    box.setTextFormat(Qt.TextFormat.PlainText)
-    box.setText(text)
-    box.setInformativeText(told)
-    return box
-
-
 def _finish(box: QMessageBox, default: QWidget) -> None:
     cancel = box.addButton("Cancel", QMessageBox.ButtonRole.RejectRole)
     box.setDefaultButton(default)  # type: ignore[call-overload]
     box.setEscapeButton(cancel)
-    without_icons(box)

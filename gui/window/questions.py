@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from PySide6.QtCore import QObject, Qt, Signal, Slot
+from PySide6.QtCore import QObject, Signal, Slot
 from PySide6.QtWidgets import QMessageBox, QWidget
 
 from core import Leftover
 from core.recipe.keys import Obstacle
 from core.text import message_text, one_line
 from gui.preflight.taken import Taken
-from gui.widgets.messages import without_icons
+from gui.widgets.question_box import QuestionBox
 from gui.window.left_out import left_out_text
 from gui.words import percent_text
 
@@ -47,13 +47,12 @@ class CancelQuestion(QObject):
         super().__init__(parent)
         text = "A merge is running. Keep what it has finished?" if closing else "Keep what is finished?"
         roles = QMessageBox.ButtonRole
-        self.box = box = _box(parent, text, "")
+        self.box = box = QuestionBox(parent, text)
         self.keep = box.addButton("Keep it and close" if closing else "Keep it and stop", roles.AcceptRole)
         self.remove = box.addButton(
             "Remove it and close" if closing else "Stop and remove it", roles.DestructiveRole
         )
         self.go_on = box.addButton("Go on merging", roles.RejectRole)
-        without_icons(box)
         box.setDefaultButton(self.go_on)
         box.setEscapeButton(self.go_on)
         self.show_fraction(fraction)
@@ -81,7 +80,7 @@ class CancelQuestion(QObject):
 def ask_to_remove(parent: QWidget, left: Leftover, then: Callable[[], object]) -> None:
     """Do `then` if what a merge left may be removed."""
     share = percent_text(left.fraction)
-    box = _box(
+    box = QuestionBox(
         parent,
         message_text(f"Remove {left.path}?"),
         f"{share[0].upper()}{share[1:]} of a merge is finished in it, and would have to be made again."
@@ -90,7 +89,6 @@ def ask_to_remove(parent: QWidget, left: Leftover, then: Callable[[], object]) -
     )
     remove = box.addButton("Remove it", QMessageBox.ButtonRole.DestructiveRole)
     keep = box.addButton("Leave it there", QMessageBox.ButtonRole.RejectRole)
-    without_icons(box)
     box.setDefaultButton(keep)
     box.setEscapeButton(keep)
     remove.clicked.connect(lambda: then())
@@ -99,7 +97,7 @@ def ask_to_remove(parent: QWidget, left: Leftover, then: Callable[[], object]) -
 
 def ask_to_replace(parent: QWidget, taken: Taken, then: Callable[[], object]) -> None:
     """Do `then` if the next merge may replace what is in the place of its output."""
-    box = _box(
+    box = QuestionBox(
         parent,
         message_text(f"Overwrite {taken.out}?"),
         message_text(
@@ -108,7 +106,6 @@ def ask_to_replace(parent: QWidget, taken: Taken, then: Callable[[], object]) ->
     )
     overwrite = box.addButton("Overwrite it", QMessageBox.ButtonRole.DestructiveRole)
     keep = box.addButton("Leave it there", QMessageBox.ButtonRole.RejectRole)
-    without_icons(box)
     box.setDefaultButton(keep)
     box.setEscapeButton(keep)
     overwrite.clicked.connect(lambda: then())
@@ -126,7 +123,7 @@ def ask_to_save(
         save: saves, and does what it is given after that.
         then: what is to be done.
     """
-    box = _box(parent, f"{name} has changes that are not saved.", "Save them first?")
+    box = QuestionBox(parent, f"{name} has changes that are not saved.", "Save them first?")
     keep = box.addButton("Save", QMessageBox.ButtonRole.AcceptRole)
     lose = box.addButton("Do not save", QMessageBox.ButtonRole.DestructiveRole)
     stay = box.addButton("Cancel", QMessageBox.ButtonRole.RejectRole)
@@ -165,7 +162,7 @@ def _ask_before_losing(
     overwrite: Callable[[], object],
     save_as: Callable[[], object],
 ) -> None:
-    box = _box(parent, title, what)
+    box = QuestionBox(parent, title, what)
     other = box.addButton("Save as…", QMessageBox.ButtonRole.AcceptRole)
     lose = box.addButton("Overwrite it", QMessageBox.ButtonRole.DestructiveRole)
     stay = box.addButton("Cancel", QMessageBox.ButtonRole.RejectRole)
@@ -174,15 +171,3 @@ def _ask_before_losing(
     other.clicked.connect(lambda: save_as())
     lose.clicked.connect(lambda: overwrite())
     box.open()
-
-
-def _box(parent: QWidget, text: str, question: str) -> QMessageBox:
-    box = QMessageBox(parent)
-    box.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-    box.setIcon(QMessageBox.Icon.Question)
-    box.setWindowTitle("Paramosaic")
-    box.setTextFormat(Qt.TextFormat.PlainText)
-    box.setText(text)
-    box.setInformativeText(question)
-    without_icons(box)
-    return box

@@ -126,6 +126,7 @@ class MainWindow(QMainWindow):
         self.recipe.changed.connect(self._on_changed)
         self.checker.began.connect(self.preflight.show_checking)
         self.checker.reported.connect(self._on_report)
+        self.looking.misfit_found.connect(lambda report: self.models.set_states(report.states))
         self.preflight.merge_requested.connect(self._begin_merge)
         self.preflight.cancel_requested.connect(self.cancel_merge)
         self.preflight.show_requested.connect(self.show_problem)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -13,6 +13,9 @@ from PySide6.QtWidgets import QPushButton
 from pytestqt.qtbot import QtBot
 from safetensors.torch import load_file, save_file
 
+import core.sources.files
+from core.checkpoint.files import ReadFile
+from core.errors import CheckpointError
 from gui.models.table_model import Column
 from gui.widgets.theme import model_colour
 from gui.window.window import MainWindow
@@ -171,3 +174,31 @@ def test_with_no_model_ticked_it_says_to_tick(qtbot: QtBot, window: MainWindow, 
     window.models.table.selectAll()
     window.models.enable_selected(False)
     qtbot.waitUntil(lambda: "Tick the models" in window.pictures.sentence)
+
+
+def test_a_model_whose_weights_cannot_be_read_is_left_out(
+    qtbot: QtBot,
+    window: MainWindow,
+    models: Path,
+    spoiled: Callable[..., Path],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    odd = spoiled("odd", lambda folder: None)  # its header can be read, and fits
+    read = core.sources.files.read_rows
+
+    def read_rows(rows: Sequence[tuple[ReadFile, int, memoryview]]) -> None:
+        for file, _, _ in rows:
+            if file.path.is_relative_to(odd):
+                raise CheckpointError(f"cannot read {file.path}: Input/output error", path=file.path)
+        read(rows)
+
+    monkeypatch.setattr(core.sources.files, "read_rows", read_rows)
+    window.models.set_base(models / "base")
+    window.models.add_sub_models([models / "run-1", odd, models / "run-2"])
+    wait_for_pictures(qtbot, window, ("run-1", "run-2"))
+    assert "without odd, which does not fit" in window.pictures.source.text
+    model = window.models.sub_models_model
+    qtbot.waitUntil(lambda: model.index(1, Column.STATE).data() == "!")
+    assert "Input/output error" in window.models.message.text
+    press(window, "Remove")
+    assert [choice.folder.name for choice in window.setup().models] == ["run-1", "run-2"]
