@@ -51,6 +51,7 @@ def test_a_run_whose_output_was_replaced_is_not_compared(models: Path, tmp_path:
             Failure(
                 "The folder out holds the output of a later merge.",
                 "Choose that run instead, or another one.",
+                path=tmp_path / "out",
             )
         ]
 
