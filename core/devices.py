@@ -1,16 +1,19 @@
 """Where a merge can run: the CPU, or devices that torch knows.
 
-Torch is imported only where it may find a device, so that a refusal stays instant elsewhere.
+Torch is imported only where it may find a device, so that a refusal stays instant elsewhere; which cards a
+plan may count on is known without it.
 """
 
 from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from core.cards import bus_bytes_per_s, listed_cards, torch_has_cuda
 from core.errors import DeviceError
 
 __all__ = [
@@ -18,10 +21,17 @@ __all__ = [
     "Device",
     "choose_devices",
     "describe",
+    "give_up",
+    "known_devices",
     "least_workers",
     "may_have_cuda",
     "usable_devices",
 ]
+
+_known: dict[str, list[Device] | None] = {}
+"""Under "found", every device but the CPU, once they were looked for."""
+
+_given_up: set[str] = set()
 
 _IN_FLIGHT = 3
 """Chunks of one GPU at one time: one is read, one copied, one computed."""
@@ -35,7 +45,8 @@ class Device:
         name: as --device and torch call it: "cpu", "cuda:0", "mps", "xpu:0".
         title: the maker's name for it.
         kind: "cpu", "cuda" (ROCm too), "mps" or "xpu".
-        total_bytes, free_bytes: of its own memory; None where torch cannot tell.
+        total_bytes, free_bytes: of its own memory; None where torch cannot tell, or was not asked.
+        bus_bytes_per_s: what copies between its memory and the host's reach; None where that is not known.
     """
 
     name: str
@@ -43,6 +54,7 @@ class Device:
     kind: str
     total_bytes: int | None = None
     free_bytes: int | None = None
+    bus_bytes_per_s: float | None = None
 
 
 CPU = Device("cpu", "CPU", "cpu")
@@ -50,21 +62,37 @@ CPU = Device("cpu", "CPU", "cpu")
 
 def usable_devices() -> list[Device]:
     """Every device but the CPU that torch can use, CUDA devices first."""
-    if not (may_have_cuda() or _may_have_others()):
-        return []
-    return [*_cuda_devices(), *_xpu_devices(), *_mps_devices()]
+    found = (
+        [*_cuda_devices(), *_xpu_devices(), *_mps_devices()] if may_have_cuda() or _may_have_others() else []
+    )
+    _known["found"] = found
+    return list(found)
+
+
+def known_devices() -> list[Device] | None:
+    """Devices beside the CPU, without importing torch: those that it found in this process, else the cards
+    that the system lists and torch was built for. None where nothing can be known without it.
+
+    What was given up is none.
+    """
+    if "found" not in _known:
+        _known["found"] = _listed()
+    found = _known["found"]
+    return None if found is None else [device for device in found if device.name not in _given_up]
+
+
+def give_up(names: Iterable[str]) -> None:
+    """Count on these devices no more in this process: they turned out not to work."""
+    _given_up.update(names)
 
 
 def choose_devices(device: str) -> list[Device]:
-    """The devices that `device` asks for.
-
-    "auto" is the CPU: one chunk at a time, a GPU waits for its host far longer than it computes. "cuda"
-    is the first CUDA device.
+    """The devices that `device` names, which is not "auto"; "cuda" is the first CUDA device.
 
     Raises:
         DeviceError: it is not known, or not there.
     """
-    if device in ("cpu", "auto"):
+    if device == "cpu":
         return [CPU]
     kind, _, number = device.partition(":")
     if not re.fullmatch(r"(cuda|xpu)(:[0-9]{1,4})?|mps", device):
@@ -98,6 +126,18 @@ def may_have_cuda() -> bool:
     return any(Path(place).exists() for place in ("/dev/nvidia0", "/dev/nvidiactl", "/dev/dxg", "/dev/kfd"))
 
 
+def _listed() -> list[Device] | None:
+    if not (may_have_cuda() and torch_has_cuda()):
+        return []
+    cards = listed_cards()
+    if cards is None:
+        return None
+    return [
+        Device(f"cuda:{number}", card.title, "cuda", bus_bytes_per_s=card.bus_bytes_per_s)
+        for number, card in enumerate(cards)
+    ]
+
+
 def _may_have_others() -> bool:
     return sys.platform == "darwin" or any(Path("/dev").glob("dri/renderD*"))
 
@@ -112,9 +152,19 @@ def _cuda_devices() -> list[Device]:
     devices = []
     for number in range(torch.cuda.device_count()):
         free, total = torch.cuda.mem_get_info(number)
-        title = torch.cuda.get_device_name(number)
-        devices.append(Device(f"cuda:{number}", title, "cuda", total, free))
+        properties = torch.cuda.get_device_properties(number)
+        bus = bus_bytes_per_s(_address(properties))
+        devices.append(Device(f"cuda:{number}", properties.name, "cuda", total, free, bus))
     return devices
+
+
+def _address(properties: Any) -> str:
+    """Of a card on the PCI bus, as Linux writes it; "" where torch does not know it."""
+    try:
+        place = properties.pci_domain_id, properties.pci_bus_id, properties.pci_device_id
+        return "{:04x}:{:02x}:{:02x}.0".format(*place)
+    except AttributeError:
+        return ""
 
 
 def _xpu_devices() -> list[Device]:

@@ -24,8 +24,11 @@ from core.methods.reference import Reference
 __all__ = [
     "calibration_job",
     "compile_for",
+    "device_s",
     "device_workspace",
     "element_s",
+    "has_kernel",
+    "has_triton",
     "runs_kernels",
     "trial_job",
     "warm_up",
@@ -38,6 +41,12 @@ _TORCH_S = 7e-9
 _FOLD_S = 1.2e-9
 """An element of one pair of inputs, by a fold's kernel."""
 
+_COPIED_BYTES_PER_S = 4.1e12
+"""What a card copies within its memory, reads and writes together: measured on an H200."""
+
+_TORCH_PASSES = 12
+"""How often torch's arithmetic on a card reads or writes the numbers of each input, about; not measured."""
+
 
 @dataclass(frozen=True)
 class Kernels:
@@ -48,12 +57,14 @@ class Kernels:
         gpu: imports Triton and returns a core.kernels.gpu.workspace.MapKernel; None where there is none.
         element_s: seconds of one thread of the machine that was measured an element, without reading, writing
             and conversions; see tests/bench/README.md.
+        copies: how many times as long as a copy of the same bytes the kernel on a card takes.
         trials: parameters with three sub-models with which a device is tried.
     """
 
     cpu: Callable[[], Any]
     gpu: Callable[[], Any] | None
     element_s: Callable[[MapJob], float]
+    copies: Callable[[MapJob], float]
     trials: tuple[Values, ...]
 
 
@@ -86,6 +97,19 @@ def _selection_s(job: MapJob) -> float:
     return 0.15e-9 + marking * job.models + 0.27e-9 * job.draws
 
 
+def _selection_copies(job: MapJob) -> float:
+    """47, 45, 36 and 27 % of the speed of a copy were measured for n = 0, 1, 4 and 9, and 24 % for n = 4 with
+    weights that differ."""
+    weights = job.parameters.get("weight", ())
+    each = 0.17 if all(weight == weights[0] for weight in weights) else 0.51
+    return 2.13 + each * (job.draws - 1)
+
+
+def _averaging_copies(_: MapJob) -> float:
+    """86 % of the speed of a copy were measured."""
+    return 1.16
+
+
 def _averaging_s(job: MapJob) -> float:
     widened = conversion_s(job.merge_dtype) if job.merge_dtype.name in {"F16", "F8_E4M3"} else 0.0
     return (0.1e-9 * job.merge_dtype.itemsize / 2 + widened) * job.models
@@ -102,6 +126,7 @@ _KERNELS: Mapping[str, Kernels] = {
         cpu=_cpu_selection,
         gpu=_gpu_selection,
         element_s=_selection_s,
+        copies=_selection_copies,
         trials=(
             Values.of(weight=[1.0, 1.0, 1.0], resamples=2),
             Values.of(weight=[0.5, 0.0, 2.0], resamples=2),
@@ -111,6 +136,7 @@ _KERNELS: Mapping[str, Kernels] = {
         cpu=_cpu_averaging,
         gpu=_gpu_averaging,
         element_s=_averaging_s,
+        copies=_averaging_copies,
         trials=(
             Values.of(weight=[1.0, 1.0, 1.0], normalize=True),
             Values.of(weight=[1.0, -0.3, 0.5], normalize=True),
@@ -212,6 +238,30 @@ def element_s(job: MapJob) -> float:
     return mapping + folding + converted * (1 + len(folds))
 
 
+def device_s(job: MapJob) -> float:
+    """Seconds an element of the arithmetic on a card whose memory holds the inputs: folds and map."""
+    kernels = _KERNELS.get(job.method)
+    stored = sum(dtype.itemsize for dtype in (*job.input_dtypes, job.out_dtype))
+    if kernels is not None and kernels.gpu is not None:
+        return kernels.copies(job) * stored / _COPIED_BYTES_PER_S
+    passes = 1 + len(METHODS[job.method].folds) if job.method in METHODS else 1
+    widened = _TORCH_PASSES * job.computing.itemsize * len(job.input_dtypes)
+    return passes * (stored + widened) / _COPIED_BYTES_PER_S
+
+
+def has_kernel(method: str, device: Device = CPU) -> bool:
+    """Whether it runs there by more than torch's arithmetic; a card's kernels are not tried for that."""
+    kernels = _KERNELS.get(method)
+    if kernels is None or device.kind == "cpu":
+        return kernels is not None
+    return device.kind == "cuda" and kernels.gpu is not None and has_triton()
+
+
+def has_triton() -> bool:
+    """Whether what compiles kernels for cards is installed; it is not imported."""
+    return importlib.util.find_spec("triton") is not None
+
+
 def conversion_s(dtype: DType) -> float:
     """Seconds to convert an element that is stored as `dtype`."""
     return {"BF16": 0.35e-9, "F32": 0.2e-9, "F64": 0.3e-9, "F16": 2.6e-9}.get(dtype.name, 1.2e-9)
@@ -224,7 +274,7 @@ def runs_kernels(name: str) -> bool:
     Tried, because Triton needs a driver, a card and a C compiler that it can work with, and says so in
     a different way each time; and because the bytes of a merge must not depend on any of these.
     """
-    if not name.startswith("cuda") or importlib.util.find_spec("triton") is None:
+    if not name.startswith("cuda") or not has_triton():
         return False
     trials = [
         trial_job(METHODS[method], DTYPES[dtype], 3, values)

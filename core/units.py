@@ -7,10 +7,24 @@ import re
 from core.errors import MergeError
 from core.text import shown
 
-__all__ = ["bytes_text", "count_text", "duration_text", "parse_size", "share_text"]
+__all__ = ["about_text", "bytes_text", "count_text", "duration_text", "parse_size", "share_text"]
 
 _SIZES = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 _BINARY = {"K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
+
+
+_STEPS = ((2.95, 0.1), (9.5, 1), (57.5, 5), (295, 10), (3570, 60))
+"""Seconds, and to how many of them times below that are rounded."""
+
+
+def about_text(seconds: float) -> str:
+    """ "under 0.1 s", "about 0.6 s", "about 25 s", "about 4 min": no more digits than an estimate has."""
+    if seconds < 0.1:
+        return "under 0.1 s"
+    step = next((step for limit, step in _STEPS if seconds < limit), 600)
+    rounded = step * round(seconds / step)
+    text = duration_text(rounded) if step < 1 or rounded >= 60 else f"{rounded} s"
+    return f"about {text.removesuffix(' 0 s').removesuffix(' 0 min')}"
 
 
 def bytes_text(count: float) -> str:

@@ -32,6 +32,7 @@ from core.deltas.inspection import inspect_models
 from core.draws import MAX_SEED
 from core.errors import Cancelled, MergeError, VerificationError, merge_errors_only
 from core.log import Log
+from core.plan.choice import Choice, choose
 from core.plan.merge_plan import MergePlan
 from core.plan.planning import DEFAULT_SHARD_SIZE_BYTES, plan_merge
 from core.recipe.file import load_recipe
@@ -39,6 +40,7 @@ from core.run.merge import run_merge
 from core.run.output_files import add_files
 from core.run.record import RunRecord
 from core.run.verify import verify_output
+from core.runs.learned import Learned, default_learned_file
 from core.text import message_text, one_line
 
 __all__ = ["Desktop", "main"]
@@ -129,7 +131,9 @@ def _paramosaic(context: click.Context) -> None:
 @click.argument("recipe", type=_path)
 @click.option("--out", type=_path, required=True, help="The folder to make.")
 @click.option("--seed", type=click.IntRange(0, MAX_SEED), help="Instead of the recipe's seed.")
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
+@click.option(
+    "--device", default="auto", show_default=True, help="auto for the fastest, cpu, cuda or cuda:N."
+)
 @click.option("--threads", type=click.IntRange(min=1), help="Workers; one a core, up to eight, unless given.")
 @click.option(
     "--shard-size", type=Size(), default=DEFAULT_SHARD_SIZE_BYTES, help="Of one file; 5GB unless given."
@@ -194,7 +198,9 @@ def _plan(recipe: Path, as_json: bool) -> None:
     """Say what merging RECIPE would do. Reads headers only."""
     plan = plan_merge(load_recipe(recipe))
     free = free_disk_bytes(recipe)
-    print_result(_to_json(plan_document(plan, free)) if as_json else plan_summary(plan, free))
+    choice = choose(plan, throughput=Learned(default_learned_file()).read())
+    said = _to_json(plan_document(plan, choice, free)) if as_json else plan_summary(plan, choice, free)
+    print_result(said)
 
 
 @_paramosaic.command("inspect")
@@ -354,17 +360,28 @@ def _open_window(desktop: Desktop, *, demo: bool) -> int:
 
 def _run(plan: MergePlan, out: Path, **how: Any) -> RunRecord:
     """Merge; `how` are the arguments of run_merge."""
+    learned = Learned(default_learned_file())
+    choices: list[Choice] = []
+
+    def say_choice(choice: Choice) -> None:
+        choices.append(choice)
+        say(f"device: {message_text(choice.sentence)}")
+
     with _cancellable() as token, ProgressDisplay() as display:
         record = run_merge(
             plan,
             out,
+            throughput=learned.read(),
             progress=display.show,
             on_note=_say_note,
+            on_choice=say_choice,
             cancel=token,
             **how,
         )
         _session().signals.output_is_whole()
-        return record
+    if choices and not how.get("resume"):  # of which an earlier process may have done a part
+        learned.learn(record.seconds, choices[-1].chosen.work)
+    return record
 
 
 @contextlib.contextmanager

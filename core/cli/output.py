@@ -10,12 +10,13 @@ from typing import Any
 from core.deltas.findings import findings_of_record
 from core.kernels.interface import ListedValues
 from core.methods import ParameterValue
+from core.plan.choice import Choice
 from core.plan.chunking import default_threads, peak_memory_bytes
 from core.plan.merge_plan import LedgerEntry, MergePlan
 from core.recipe.recipe import recipe_as_dict
 from core.run.record import RunRecord
 from core.text import one_line
-from core.units import bytes_text, count_text, duration_text, share_text
+from core.units import about_text, bytes_text, count_text, duration_text, share_text
 
 __all__ = ["merge_summary", "plan_document", "plan_summary"]
 
@@ -67,7 +68,7 @@ def merge_summary(plan: MergePlan, record: RunRecord, out: Path) -> str:
     return "\n".join(one_line(line) for line in lines)
 
 
-def plan_document(plan: MergePlan, free: int) -> dict[str, Any]:
+def plan_document(plan: MergePlan, choice: Choice, free: int) -> dict[str, Any]:
     by_name = {tensor.output.name: tensor for tensor in plan.tensors}
     ledger = []
     for entry in plan.ledger:
@@ -93,13 +94,16 @@ def plan_document(plan: MergePlan, free: int) -> dict[str, Any]:
         "bytes_to_write": plan.bytes_to_write,
         "peak_memory_bytes": peak_memory_bytes(plan, default_threads()),
         "free_disk_bytes": free,
+        "device": choice.chosen.device.name,
+        "device_why": choice.why,
+        "expected_seconds": {entry.device.name: round(entry.seconds, 2) for entry in choice.expected},
         "files": [{"name": shard.file_name, "bytes": shard.size_bytes} for shard in plan.shards],
         "warnings": list(plan.warnings),
         "ledger": ledger,
     }
 
 
-def plan_summary(plan: MergePlan, free: int) -> str:
+def plan_summary(plan: MergePlan, choice: Choice, free: int) -> str:
     actions = [entry.action for entry in plan.ledger]
     counts = ", ".join(f"{actions.count(action):,} {action}" for action in dict.fromkeys(actions))
     lines = [
@@ -111,11 +115,20 @@ def plan_summary(plan: MergePlan, free: int) -> str:
         f"writes   {bytes_text(plan.bytes_to_write)} in {len(plan.shards)} "
         f"file{'s' if len(plan.shards) > 1 else ''}; {bytes_text(free)} free here",
         f"memory   {bytes_text(peak_memory_bytes(plan, default_threads()))} for buffers",
+        f"device   {choice.sentence}",
+        f"time     {_times_text(choice)}",
     ]
     lines += _value_lines(plan)
     lines += _ledger_lines(plan)
     lines += [f"warning  {warning}" for warning in plan.warnings]
     return "\n".join(one_line(line) for line in lines)
+
+
+def _times_text(choice: Choice) -> str:
+    """ "about 1.1 s", and for each device where there are several: "cpu about 1.1 s, cuda:0 about 0.6 s"."""
+    if len(choice.expected) == 1:
+        return about_text(choice.chosen.seconds)
+    return ", ".join(f"{entry.device.name} {about_text(entry.seconds)}" for entry in choice.expected)
 
 
 def _ledger_lines(plan: MergePlan) -> list[str]:

@@ -34,6 +34,7 @@ from core.errors import (
     merge_errors_only,
 )
 from core.plan.belonging import check_belonging
+from core.plan.choice import Choice, choose
 from core.plan.chunking import (
     CHUNK_BYTES,
     DEVICE_CHUNK_BYTES,
@@ -41,6 +42,7 @@ from core.plan.chunking import (
     default_threads,
     usable_threads,
 )
+from core.plan.estimate import Throughput
 from core.plan.merge_plan import MergePlan
 from core.plan.planning import check_destination
 from core.progress import ProgressCallback
@@ -69,7 +71,10 @@ from core.run.work import Executor
 from core.sources.files import ColdPages
 from core.text import one_line
 
-__all__ = ["NoteCallback", "TensorCallback", "run_merge"]
+__all__ = ["ChoiceCallback", "NoteCallback", "TensorCallback", "run_merge"]
+
+ChoiceCallback = Callable[[Choice], None]
+"""Called with what the merge runs on and why, in the thread that called the merge."""
 
 NoteCallback = Callable[[str], None]
 """Called with a sentence that is worth saying, in the thread that called the merge."""
@@ -88,6 +93,7 @@ def run_merge(
     *,
     device: str = "auto",
     threads: int | None = None,
+    throughput: Throughput | None = None,
     overwrite: bool = False,
     resume: bool = False,
     keep: bool = False,
@@ -98,6 +104,7 @@ def run_merge(
     progress: ProgressCallback | None = None,
     on_tensor: TensorCallback | None = None,
     on_note: NoteCallback | None = None,
+    on_choice: ChoiceCallback | None = None,
     cancel: CancelToken | None = None,
 ) -> RunRecord:
     """Merge as `plan` says and leave a finished checkpoint in `out`.
@@ -107,8 +114,10 @@ def run_merge(
     Args:
         plan: from `plan_merge`.
         out: the output folder.
-        device: "auto", "cpu", "cuda" or "cuda:N".
+        device: "auto" for the fastest, "cpu", "cuda" or "cuda:N". A card that turns out not to work is an
+            error where it was named, and the CPU takes its place where it was not.
         threads: that work on the CPU, or read and write for a device; None for one a core, up to eight.
+        throughput: what was learned of this machine, by which the fastest is chosen; None for nothing.
         overwrite: whether `out` may exist; it is replaced when the merge is done.
         resume: whether to go on with what an earlier merge left in `<out>.partial`. Where it left nothing,
             the merge begins from its beginning; where it was done already, nothing happens.
@@ -122,6 +131,7 @@ def run_merge(
         progress: called about ten times a second in this thread.
         on_tensor: called with each finished tensor in this thread.
         on_note: called with a sentence about what does not stop the merge.
+        on_choice: called when the merge begins, and again where the CPU has to take a card's place.
         cancel: looked at between chunks.
 
     Raises:
@@ -131,10 +141,11 @@ def run_merge(
             its end. The error's `kept` is the folder then, and None where nothing is left.
     """
     token = cancel or CancelToken()
-    run = _Run(settle_ties(plan, token), Path(out), token, on_note)
+    run = _Run(settle_ties(plan, token), Path(out), token, on_note, on_choice)
     return run.merge(
         device=device,
         threads=threads,
+        throughput=throughput,
         overwrite=overwrite,
         resume=resume,
         keep=keep,
@@ -150,9 +161,16 @@ def run_merge(
 class _Run:
     """One call of `run_merge`."""
 
-    def __init__(self, plan: MergePlan, out: Path, token: CancelToken, on_note: NoteCallback | None) -> None:
+    def __init__(
+        self,
+        plan: MergePlan,
+        out: Path,
+        token: CancelToken,
+        on_note: NoteCallback | None,
+        on_choice: ChoiceCallback | None,
+    ) -> None:
         self._plan, self._out, self._token = plan, out, token
-        self._on_note = on_note
+        self._on_note, self._on_choice = on_note, on_choice
         self._warnings = list(plan.warnings)
         self._started = datetime.now(UTC).isoformat(timespec="milliseconds")
         self._began_s = time.monotonic()
@@ -164,6 +182,8 @@ class _Run:
         self,
         *,
         device: str,
+        threads: int | None,
+        throughput: Throughput | None,
         overwrite: bool,
         resume: bool,
         keep: bool,
@@ -180,24 +200,25 @@ class _Run:
         check_destination(plan, out, overwrite=overwrite, resume=resume)
         beside = _companions(plan)
         companions = beside.files
-        chosen = devices.choose_devices(device)
+        choice = choose(plan, device, threads, throughput)
         self._token.raise_if_cancelled()
         self._compare_inputs(beside)
         staging = Staging(out, go_on=resume, take_over=take_over)
         self._goes_on = self._has_finished_parts = bool(staging.entries)
         _log.info(
-            "run begun: %s of %d sub-models, %d tensors, %d bytes to read and %d to write, on %s, into %s",
+            "run begun: %s of %d sub-models, %d tensors, %d bytes to read and %d to write, into %s, %s",
             plan.recipe.method.name,
             len(plan.models),
             len(plan.tensors),
             plan.bytes_to_read,
             plan.bytes_to_write,
-            devices.describe(chosen),
             out,
+            choice.sentence,
         )
+        self._tell(choice)
         try:
             with merge_errors_only():
-                record = self._work(staging, companions, chosen, **how)
+                record = self._work(staging, companions, choice, threads=threads, **how)
                 staging.finish(overwrite=overwrite, note=self._note)
         except BaseException as error:
             given_away = isinstance(error, MergeError) and not staging.is_there()
@@ -212,7 +233,7 @@ class _Run:
         self,
         staging: Staging,
         companions: Mapping[str, Companion],
-        chosen: list[devices.Device],
+        choice: Choice,
         *,
         threads: int | None,
         memory_budget_bytes: int,
@@ -223,10 +244,11 @@ class _Run:
     ) -> RunRecord:
         """Everything up to the record, which is written last."""
         plan = self._plan
-        restored, small = self._begin(staging, companions, devices.describe(chosen))
+        restored, small = self._begin(staging, companions, devices.describe(choice.devices))
         # This imports and compiles, and so comes after every refusal.
         with self._token.interruptible(), compilation_noted(self._note):
-            table.compile_for(chosen, (tensor.job for tensor in plan.tensors if tensor.job))
+            choice = self._made_ready(choice)
+        chosen = list(choice.devices)
         read_rows(())
         on_host = chosen == [devices.CPU]
         wanted = threads or default_threads() if on_host else devices.least_workers(chosen)
@@ -289,6 +311,7 @@ class _Run:
             inputs=_inputs(plan),
             software=software_versions(),
             device=devices.describe(chosen),
+            device_why=choice.why,
             seconds=round(time.perf_counter() - work.started, 3),
             bytes_read=work.bytes_read,
             bytes_written=plan.bytes_to_write,
@@ -312,6 +335,25 @@ class _Run:
         return record
 
     # -- beginning, and going on
+
+    def _made_ready(self, choice: Choice) -> Choice:
+        """Compile what the merge needs; instead of a card that does not work and nobody named, on the CPU."""
+        jobs = [tensor.job for tensor in self._plan.tensors if tensor.job]
+        if choice.is_automatic_card:
+            try:
+                if all(table.runs_kernels(device.name) for device in choice.devices):
+                    table.compile_for(choice.devices, jobs)
+                    return choice
+            except Cancelled:
+                raise
+            except Exception:  # each driver fails in its own way
+                _log.warning("%s does not work", devices.describe(choice.devices), exc_info=True)
+            devices.give_up(device.name for device in choice.devices)
+            self._note(f"{devices.describe(choice.devices)} does not work here: merging on the CPU instead")
+            choice = choice.on_cpu_instead()
+            self._tell(choice)
+        table.compile_for(choice.devices, jobs)
+        return choice
 
     def _begin(
         self, staging: Staging, companions: Mapping[str, Companion], device: str
@@ -454,6 +496,10 @@ class _Run:
         if sentence not in self._warnings:
             self._warnings.append(sentence)
             self._note(sentence)
+
+    def _tell(self, choice: Choice) -> None:
+        if self._on_choice is not None:
+            self._on_choice(choice)
 
     def _note(self, sentence: str) -> None:
         _log.info("%s", sentence)

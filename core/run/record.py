@@ -22,6 +22,7 @@ from core.run.record_values import (
     count,
     counts,
     moment,
+    optional,
     parameters,
     texts,
 )
@@ -101,6 +102,8 @@ class RunRecord:
         inputs: the models.
         software: versions.
         device: what did the arithmetic.
+        device_why: why that, as "cpu: the merge would be over before the card is ready"; "" in a record that
+            does not say.
         seconds: from the first weight read to the finished folder.
         bytes_read, bytes_written: of weights.
         tensors: every output tensor.
@@ -127,6 +130,7 @@ class RunRecord:
     started: str | None = None
     warnings: tuple[str, ...] = ()
     not_looked_at: tuple[str, ...] = ()
+    device_why: str = ""
     files: tuple[FileRecord, ...] = field(default=(), repr=False)
 
     @property
@@ -203,6 +207,7 @@ def read_record(folder: str | Path) -> RunRecord:
             contract=_contract(head),
             warnings=texts(head, "warnings") if "warnings" in head else (),
             not_looked_at=texts(head, "not_looked_at") if "not_looked_at" in head else (),
+            device_why=optional(head, "device_why", str) or "",
         )
 
 

@@ -13,11 +13,14 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
+import core.plan.cold_files
 import core.plan.estimate
+import core.plan.work
 from core import MergePlan, parse_recipe, plan_merge
 from core.checkpoint.files import ReadFile
 from core.devices import Device
-from core.plan.estimate import Throughput, Work, calibrated, work_of
+from core.plan.estimate import Throughput, Work, calibrated
+from core.plan.work import work_of
 
 ELEMENTS = 1000
 BASICS = Work(
@@ -124,7 +127,7 @@ def test_json_that_makes_no_sense_gives_the_defaults(text: str | None) -> None:
 
 
 def test_work_of_an_average(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(core.plan.estimate, "default_threads", lambda: 4)
+    monkeypatch.setattr(core.plan.work, "default_threads", lambda: 4)
     plan = make_plan(tmp_path, merge_method="linear")
     work = work_of(plan, threads=8)
     assert (work.kind, work.threads) == ("linear", 4)
@@ -146,7 +149,7 @@ def test_each_draw_costs_the_same(tmp_path: Path) -> None:
 
 
 def test_a_gpu_is_another_kind_of_work(tmp_path: Path) -> None:
-    work = work_of(make_plan(tmp_path, merge_method="linear"), [Device("cuda:0", "A card", "cuda")], 1)
+    work = work_of(make_plan(tmp_path, merge_method="linear"), Device("cuda:0", "A card", "cuda"), 1)
     assert work.kind == "linear on cuda"
     assert work.thread_s < work_of(make_plan(tmp_path, merge_method="linear")).thread_s
 
@@ -168,10 +171,10 @@ def test_what_is_in_memory_is_not_read(
 
 def test_the_disk_of_cold_files_is_measured_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ReadFile, "is_cold", lambda *_: True)
-    monkeypatch.setattr(core.plan.estimate, "_PROBE_BYTES", 2000)
-    monkeypatch.setattr(core.plan.estimate, "_speeds", {})
+    monkeypatch.setattr(core.plan.cold_files, "_PROBE_BYTES", 2000)
+    monkeypatch.setattr(core.plan.cold_files, "_speeds", {})
     ticks = count(0, 0.001)
-    monkeypatch.setattr(core.plan.estimate, "time", SimpleNamespace(perf_counter=lambda: next(ticks)))
+    monkeypatch.setattr(core.plan.cold_files, "time", SimpleNamespace(perf_counter=lambda: next(ticks)))
     plan = make_plan(tmp_path, merge_method="linear")
     speed = work_of(plan).disk_read_bytes_per_s
     assert speed is not None

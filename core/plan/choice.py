@@ -1,0 +1,143 @@
+"""On what a merge runs, and why: the device that is expected to be done first, unless one is named."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from core import devices
+from core.devices import CPU, Device
+from core.plan.cold_files import cold_files
+from core.plan.estimate import Throughput, TimeEstimate, Work
+from core.plan.merge_plan import MergePlan
+from core.plan.work import work_of
+from core.units import about_text
+
+__all__ = ["Choice", "Expected", "choose"]
+
+_CLEARLY = 0.95
+"""A card that takes more than this share of the CPU's time is not worth it: estimates are not that good."""
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What is expected of one device.
+
+    Attributes:
+        device: it.
+        work: what it would have to do.
+        estimate: how long it would take.
+    """
+
+    device: Device
+    work: Work
+    estimate: TimeEstimate
+
+    @property
+    def seconds(self) -> float:
+        """Of the whole merge, getting ready included."""
+        return self.estimate.seconds
+
+
+@dataclass(frozen=True)
+class Choice:
+    """On what a merge runs.
+
+    Attributes:
+        asked: "auto", or the device that was named.
+        expected: what is expected of each device that is known, the CPU first.
+        chosen: of these, what does the arithmetic.
+        reason: why, in words without figures, the same for every merge of this kind on this machine.
+    """
+
+    asked: str
+    expected: tuple[Expected, ...]
+    chosen: Expected
+    reason: str
+
+    @property
+    def devices(self) -> tuple[Device, ...]:
+        """What does the arithmetic."""
+        return (self.chosen.device,)
+
+    @property
+    def is_automatic_card(self) -> bool:
+        """Whether it is a card that nobody named, so that the CPU may take its place."""
+        return self.asked == "auto" and self.chosen.device.kind != "cpu"
+
+    @property
+    def why(self) -> str:
+        """ "cpu: the merge would be over before the card is ready", for a record."""
+        return f"{self.chosen.device.name}: {self.reason}"
+
+    @property
+    def sentence(self) -> str:
+        """ "cuda:0: about 0.6 s, the CPU takes about 1.1 s" where times decide, else `why`."""
+        if not self.is_automatic_card:
+            return self.why
+        ours, cpu = about_text(self.chosen.seconds), about_text(self.expected[0].seconds)
+        return f"{self.chosen.device.name}: {ours}, the CPU takes {cpu}"
+
+    def on_cpu_instead(self) -> Choice:
+        """The same where what was chosen cannot be used after all."""
+        name = self.chosen.device.name
+        return replace(self, chosen=self.expected[0], reason=f"{name} could not be used")
+
+
+def choose(
+    plan: MergePlan,
+    asked: str = "auto",
+    threads: int | None = None,
+    throughput: Throughput | None = None,
+    *,
+    warms_up: bool = False,
+) -> Choice:
+    """Choose what `plan` runs on. Imports torch only for a device that is named.
+
+    One card is enough: the host fills its bus, and not that of two.
+
+    Args:
+        plan: the merge.
+        asked: "auto" for the fastest, or the name of a device.
+        threads: workers; None for one a core, up to eight.
+        throughput: what was learned of this machine; None for nothing.
+        warms_up: whether this process makes the CPU's kernels ready in any case.
+
+    Raises:
+        DeviceError: the device that is asked for is not known, or not there.
+    """
+    named = None if asked == "auto" else devices.choose_devices(asked)[0]
+    known = devices.known_devices()
+    every = [CPU, *(known or [])]
+    if named is not None:
+        every = [named if device.name == named.name else device for device in every]
+        every += [named] * (named not in every)
+    files = cold_files(plan)
+    pace = throughput or Throughput()
+    expected = []
+    for device in every:
+        work = work_of(plan, device, threads, files=files, warms_up=warms_up)
+        expected.append(Expected(device, work, pace.estimate(work)))
+    if named is not None:
+        chosen = next(entry for entry in expected if entry.device == named)
+        return Choice(asked, tuple(expected), chosen, "it was asked for")
+    chosen, reason = _fastest(plan, known is None, expected)
+    return Choice(asked, tuple(expected), chosen, reason)
+
+
+def _fastest(plan: MergePlan, is_unknown: bool, expected: list[Expected]) -> tuple[Expected, str]:
+    cpu, *others = expected
+    cards = [entry for entry in others if entry.device.kind == "cuda"]  # others are not tried for their bytes
+    if is_unknown:
+        return cpu, "which graphics cards there are cannot be told without asking for one"
+    if not cards:
+        return cpu, "there is no graphics card here that torch can use with CUDA"
+    if not plan.recipe.method.same_everywhere:
+        return cpu, "this method does not promise the same bytes on a graphics card"
+    card = min(cards, key=lambda entry: entry.seconds)
+    if card.seconds < _CLEARLY * cpu.seconds:
+        return card, "it is expected to be done before the CPU"
+    if card.estimate.start_s >= cpu.seconds:
+        return cpu, "the merge would be over before the card is ready"
+    if card.estimate.merge_s >= _CLEARLY * cpu.estimate.merge_s:
+        return cpu, "a graphics card would not be faster"
+    return cpu, "a graphics card would be faster, but not by the time that it takes to get ready"

@@ -1,0 +1,68 @@
+"""What finished merges have shown of this machine: one small file beside the history of runs."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+from core.disk import replace_file
+from core.errors import MergeError, merge_errors_only
+from core.plan.estimate import Throughput, Work
+from core.runs.history import default_history_folder
+from core.small_files import read_if_there
+
+__all__ = ["Learned", "default_learned_file"]
+
+_MAX_BYTES = 64 * 1024
+
+_log = logging.getLogger(__name__)
+
+
+class Learned:
+    """A Throughput in a file, which the window and the command line share.
+
+    Where it cannot be read nothing is known, and where it cannot be written nothing is learned: neither is
+    worth a merge. Of two processes that learn at once, one may be forgotten.
+
+    Attributes:
+        path: the file; made when something is learned.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+
+    def read(self) -> Throughput:
+        """What is known."""
+        return Throughput.from_json(self._text())
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing was measured here yet."""
+        return not self._text()
+
+    def learn(self, seconds: float, work: Work) -> Throughput:
+        """Learn from a merge that took so many seconds once it began; returns what is known now."""
+        return self.keep(self.read().updated(seconds, work))
+
+    def keep(self, throughput: Throughput) -> Throughput:
+        """Write it down, in the place of what is known; returns it."""
+        try:
+            with merge_errors_only():
+                self.path.parent.mkdir(parents=True, exist_ok=True)
+                replace_file(self.path, throughput.to_json().encode() + b"\n")
+        except MergeError as error:
+            _log.warning("what was learned of this machine is not kept: %s", error)
+        return throughput
+
+    def _text(self) -> str:
+        try:
+            content = read_if_there(self.path, _MAX_BYTES, MergeError)
+        except MergeError as error:
+            _log.warning("what is known of this machine cannot be read: %s", error)
+            return ""
+        return (content or b"").decode("utf-8", "replace")
+
+
+def default_learned_file() -> Path:
+    """Beside the history of runs."""
+    return default_history_folder().with_name("throughput.json")
