@@ -143,15 +143,6 @@ class Settings:
     def shard_size_bytes(self, value: int) -> None:
         self._store.setValue("merge/shard_size_bytes", str(value))
 
-    @property
-    def throughput(self) -> str:
-        """What was measured of this machine, as JSON; "" at first."""
-        return self._text("merge/throughput")
-
-    @throughput.setter
-    def throughput(self, value: str) -> None:
-        self._store.setValue("merge/throughput", value)
-
     # -- inside
 
     def _text(self, key: str) -> str:

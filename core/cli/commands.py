@@ -40,7 +40,8 @@ from core.run.merge import run_merge
 from core.run.output_files import add_files
 from core.run.record import RunRecord
 from core.run.verify import verify_output
-from core.runs.learned import Learned, default_learned_file
+from core.runs.history import default_history_folder
+from core.runs.learned import Learned
 from core.text import message_text, one_line
 
 __all__ = ["Desktop", "main"]
@@ -198,7 +199,7 @@ def _plan(recipe: Path, as_json: bool) -> None:
     """Say what merging RECIPE would do. Reads headers only."""
     plan = plan_merge(load_recipe(recipe))
     free = free_disk_bytes(recipe)
-    choice = choose(plan, throughput=Learned(default_learned_file()).read())
+    choice = choose(plan, throughput=Learned(default_history_folder()).read())
     said = _to_json(plan_document(plan, choice, free)) if as_json else plan_summary(plan, choice, free)
     print_result(said)
 
@@ -360,7 +361,7 @@ def _open_window(desktop: Desktop, *, demo: bool) -> int:
 
 def _run(plan: MergePlan, out: Path, **how: Any) -> RunRecord:
     """Merge; `how` are the arguments of run_merge."""
-    learned = Learned(default_learned_file())
+    learned = Learned(default_history_folder())
     choices: list[Choice] = []
 
     def say_choice(choice: Choice) -> None:

@@ -45,12 +45,14 @@ class Choice:
     Attributes:
         asked: "auto", or the device that was named.
         expected: what is expected of each device that is known, the CPU first.
+        fastest: of these, what "auto" takes.
         chosen: of these, what does the arithmetic.
         reason: why, in words without figures, the same for every merge of this kind on this machine.
     """
 
     asked: str
     expected: tuple[Expected, ...]
+    fastest: Expected
     chosen: Expected
     reason: str
 
@@ -70,12 +72,16 @@ class Choice:
         return f"{self.chosen.device.name}: {self.reason}"
 
     @property
-    def sentence(self) -> str:
-        """ "cuda:0: about 0.6 s, the CPU takes about 1.1 s" where times decide, else `why`."""
+    def reason_now(self) -> str:
+        """ "about 0.6 s, the CPU takes about 1.1 s" where the times decide, else `reason`."""
         if not self.is_automatic_card:
-            return self.why
-        ours, cpu = about_text(self.chosen.seconds), about_text(self.expected[0].seconds)
-        return f"{self.chosen.device.name}: {ours}, the CPU takes {cpu}"
+            return self.reason
+        return f"{about_text(self.chosen.seconds)}, the CPU takes {about_text(self.expected[0].seconds)}"
+
+    @property
+    def sentence(self) -> str:
+        """The device and `reason_now`, for a person."""
+        return f"{self.chosen.device.name}: {self.reason_now}"
 
     def on_cpu_instead(self) -> Choice:
         """The same where what was chosen cannot be used after all."""
@@ -117,11 +123,10 @@ def choose(
     for device in every:
         work = work_of(plan, device, threads, files=files, warms_up=warms_up)
         expected.append(Expected(device, work, pace.estimate(work)))
+    chosen, reason = fastest, _ = _fastest(plan, known is None, expected)
     if named is not None:
-        chosen = next(entry for entry in expected if entry.device == named)
-        return Choice(asked, tuple(expected), chosen, "it was asked for")
-    chosen, reason = _fastest(plan, known is None, expected)
-    return Choice(asked, tuple(expected), chosen, reason)
+        chosen, reason = next(entry for entry in expected if entry.device == named), "it was asked for"
+    return Choice(asked, tuple(expected), fastest, chosen, reason)
 
 
 def _fastest(plan: MergePlan, is_unknown: bool, expected: list[Expected]) -> tuple[Expected, str]:

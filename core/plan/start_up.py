@@ -24,6 +24,9 @@ _TORCH_S = 2.0
 _WAKING_S = 0.8
 """Making a card's context: 0.5 to 1 s."""
 
+_PINNING_S = 0.05
+"""Getting a card's ring of pinned buffers, for each merge; not measured."""
+
 _TRITON_S = 0.2
 """Loading the kernels for a card that were compiled before, and trying them."""
 
@@ -44,6 +47,8 @@ def start_s(device: Device, methods: Iterable[str], *, warms_up: bool = False) -
     on_card = device.kind != "cpu"
     if (on_card or not all(kernels)) and "torch" not in sys.modules:
         seconds += _TORCH_S
+    if on_card:
+        seconds += _PINNING_S
     if on_card and not _is_awake(device):
         seconds += _WAKING_S
     if on_card and any(kernels) and "core.kernels.gpu.launch" not in sys.modules:

@@ -8,10 +8,9 @@ from pathlib import Path
 from core.disk import replace_file
 from core.errors import MergeError, merge_errors_only
 from core.plan.estimate import Throughput, Work
-from core.runs.history import default_history_folder
 from core.small_files import read_if_there
 
-__all__ = ["Learned", "default_learned_file"]
+__all__ = ["Learned"]
 
 _MAX_BYTES = 64 * 1024
 
@@ -25,11 +24,11 @@ class Learned:
     worth a merge. Of two processes that learn at once, one may be forgotten.
 
     Attributes:
-        path: the file; made when something is learned.
+        path: the file, beside the folder of the history; made when something is learned.
     """
 
-    def __init__(self, path: str | Path) -> None:
-        self.path = Path(path)
+    def __init__(self, history_folder: str | Path) -> None:
+        self.path = Path(history_folder).with_name("throughput.json")
 
     def read(self) -> Throughput:
         """What is known."""
@@ -61,8 +60,3 @@ class Learned:
             _log.warning("what is known of this machine cannot be read: %s", error)
             return ""
         return (content or b"").decode("utf-8", "replace")
-
-
-def default_learned_file() -> Path:
-    """Beside the history of runs."""
-    return default_history_folder().with_name("throughput.json")

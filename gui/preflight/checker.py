@@ -1,4 +1,4 @@
-"""Keeps a report of what a merge would do up to date, and learns how fast this machine is."""
+"""Keeps a report of what a merge would do up to date, and makes ready what it needs."""
 
 from __future__ import annotations
 
@@ -6,14 +6,13 @@ from pathlib import Path
 
 from PySide6.QtCore import QObject, QTimer, Signal, Slot
 
-from core.plan.estimate import Throughput, Work
+from core.runs.learned import Learned
 from gui.document.merge_setup import MergeSetup
 from gui.jobs import JobKeeper
 from gui.preflight.plan_job import PlanJob
 from gui.preflight.report import PlanReport
 from gui.preflight.warm_up_jobs import CalibrateJob, WarmUpJob
 from gui.preflight.watch_job import WatchJob
-from gui.settings import Settings
 
 __all__ = ["Checker"]
 
@@ -39,12 +38,15 @@ class Checker(QObject):
     compiling = Signal(float)
     reported = Signal(object)
 
-    def __init__(self, jobs: JobKeeper, settings: Settings, parent: QObject | None = None) -> None:
+    def __init__(self, jobs: JobKeeper, learned: Learned, parent: QObject | None = None) -> None:
+        """Args:
+        jobs: keeps the jobs.
+        learned: what is known of this machine, which each report reads anew.
+        """
         super().__init__(parent)
-        self._jobs, self._settings = jobs, settings
+        self._jobs, self._learned = jobs, learned
         self._setup: MergeSetup | None = None
         self._job: PlanJob | None = None
-        self._throughput = Throughput.from_json(settings.throughput)
         self._pause = QTimer(self)
         self._pause.setSingleShot(True)
         self._pause.setInterval(_AFTER_MS)
@@ -86,23 +88,18 @@ class Checker(QObject):
             self._watching.answered.connect(self._on_watched)
             self._jobs.start(self._watching)
 
-    def learn(self, seconds: float, measured: Work) -> None:
-        """Remember how long a merge took, which had to do what `measured` says."""
-        self._remember(self._throughput.updated(seconds, measured))
-
     @Slot()
     def warm_up(self) -> None:
         """Import, compile and, at a first start, measure the kernels, before they are needed."""
         job = WarmUpJob()
         job.compiling.connect(self.compiling)
-        if not self._settings.throughput:
-            job.finished.connect(self._calibrate)
+        job.finished.connect(self._calibrate)
         self._jobs.start(job)
 
     @Slot()
     def _start(self) -> None:
         if self._setup is not None:
-            self._job = PlanJob(self._setup, self._throughput)
+            self._job = PlanJob(self._setup, self._learned)
             self._job.reported.connect(self._on_reported)
             self.began.emit()
             self._jobs.start(self._job)
@@ -129,16 +126,11 @@ class Checker(QObject):
     def _calibrate(self) -> None:
         if self._job is None:  # a merge runs, and needs the cores
             return
-        job = CalibrateJob(self._throughput)
+        job = CalibrateJob(self._learned)
         job.calibrated.connect(self._on_calibrated)
         self._jobs.start(job)
 
-    @Slot(object)
-    def _on_calibrated(self, throughput: Throughput) -> None:
-        self._remember(throughput)
+    @Slot()
+    def _on_calibrated(self) -> None:
         if self._job is not None and self._setup is not None:
             self.check_now(self._setup)
-
-    def _remember(self, throughput: Throughput) -> None:
-        self._throughput = throughput
-        self._settings.throughput = throughput.to_json()

@@ -10,8 +10,9 @@ from PySide6.QtCore import Qt, QTimer, Signal, Slot
 from PySide6.QtGui import QPalette
 from PySide6.QtWidgets import QHBoxLayout, QPushButton, QToolButton, QVBoxLayout, QWidget
 
+from core.devices import Device
 from core.plan.estimate import TimeEstimate
-from core.units import bytes_text, count_text, duration_text
+from core.units import about_text, bytes_text, count_text, duration_text
 from gui.document.merge_setup import MergeSetup
 from gui.preflight.ledger import LedgerDialog
 from gui.preflight.problem_list import ProblemList
@@ -22,7 +23,7 @@ from gui.widgets.plain import PlainLabel, tool_tip
 from gui.widgets.theme import GRID, accent_button, heading, secondary
 from gui.words import grouped, plural
 
-__all__ = ["PreflightPanel", "about_text"]
+__all__ = ["PreflightPanel"]
 
 _SLOW_MS = 300
 """A check that takes longer is mentioned."""
@@ -31,9 +32,6 @@ _UNKNOWN = "–"
 
 _Wish = Literal["merge", "resume"] | None
 """What begins as soon as a check has come out well."""
-
-_STEPS = ((9.5, 1), (57.5, 5), (295, 10), (3570, 60))
-"""Seconds, and to how many of them times below that are rounded."""
 
 _FLOW_TIP = "Weights of the base and the sub-models that take part, and of the result."
 _ROOM_TIP = "Memory for buffers, at most, whatever the size of the models; free space where the output goes."
@@ -303,7 +301,13 @@ class PreflightPanel(QWidget):
             return f"{duration_text(self._measured[1])} last time", "As long as the same took before."
         if report.plan is None or report.estimate is None:
             return "", ""
-        return about_text(report.estimate.seconds), _basis(report.estimate)
+        time, basis = about_text(report.estimate.seconds), _basis(report.estimate)
+        if report.choice is None:
+            return time, basis
+        where = _place(report.choice.chosen.device)
+        if len(report.choice.expected) > 1:  # with the CPU alone it goes without saying
+            time = f"{time} on {where}"
+        return time, f"{basis} On {where}: {report.choice.reason_now}."
 
     def _set_dimmed(self, dimmed: bool) -> None:
         role = QPalette.ColorRole.PlaceholderText if dimmed else QPalette.ColorRole.WindowText
@@ -350,14 +354,9 @@ def _why_not(report: PlanReport, wished: str) -> str:
     return f"Not resumed: {others[0] if others else 'nothing of an earlier merge is left there'}"
 
 
-def about_text(seconds: float) -> str:
-    """ "under 1 s", "about 25 s", "about 4 min": no more digits than an estimate has."""
-    if seconds < 1:
-        return "under 1 s"
-    step = next((step for limit, step in _STEPS if seconds < limit), 600)
-    rounded = step * round(seconds / step)
-    text = f"{rounded} s" if rounded < 60 else duration_text(rounded)
-    return f"about {text.removesuffix(' 0 s').removesuffix(' 0 min')}"
+def _place(device: Device) -> str:
+    """ "the CPU", "cuda:0"."""
+    return "the CPU" if device.kind == "cpu" else device.name
 
 
 def _basis(estimate: TimeEstimate) -> str:

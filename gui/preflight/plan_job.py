@@ -7,7 +7,7 @@ import traceback
 from PySide6.QtCore import Signal
 
 from core import Cancelled, CancelToken
-from core.plan.estimate import Throughput
+from core.runs.learned import Learned
 from gui.document.merge_setup import MergeSetup
 from gui.failure import Failure
 from gui.jobs import Job
@@ -28,10 +28,10 @@ class PlanJob(Job):
     reported = Signal(object)
     ended = Signal()
 
-    def __init__(self, setup: MergeSetup, throughput: Throughput) -> None:
+    def __init__(self, setup: MergeSetup, learned: Learned) -> None:
         super().__init__()
         self._setup = setup
-        self._throughput = throughput
+        self._learned = learned
         self._token = CancelToken()
 
     def cancel(self) -> None:
@@ -45,7 +45,7 @@ class PlanJob(Job):
 
     def _report(self) -> PlanReport | None:
         try:
-            return look_ahead(self._setup, self._throughput, self._token)
+            return look_ahead(self._setup, self._learned.read(), self._token)
         except Cancelled:
             return None
         except Exception as error:

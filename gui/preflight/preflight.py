@@ -24,10 +24,11 @@ from core import (
 )
 from core.checkpoint.model import model_names, open_checkpoint
 from core.checkpoint.output import free_disk_bytes, held_bytes
-from core.devices import CPU, choose_devices, least_workers
+from core.devices import least_workers
 from core.methods import METHODS, MethodSpec, ParameterSpec, ParameterValue
+from core.plan.choice import choose
 from core.plan.chunking import default_threads, peak_memory_bytes
-from core.plan.estimate import Throughput, work_of
+from core.plan.estimate import Throughput
 from core.plan.planning import check_destination
 from core.recipe.recipe import ModelEntry
 from core.text import message_text
@@ -150,12 +151,12 @@ def _report(
             errors += _left_in(setup)
         except OutputError as error:
             errors.append(_output_problem(error, setup, plan, out, resume=left is not None))
-    devices = [CPU]
     try:
-        devices = choose_devices(setup.device)
+        choice = choose(plan, setup.device, setup.threads, throughput, warms_up=True)
     except DeviceError as error:
         errors.append(problem_of(error, setup))
-    threads = max(setup.threads or default_threads(), least_workers(devices))
+        choice = choose(plan, "cpu", setup.threads, throughput, warms_up=True)
+    threads = max(setup.threads or default_threads(), least_workers(choice.devices))
     return PlanReport(
         setup,
         plan=plan,
@@ -163,7 +164,8 @@ def _report(
         bytes_to_write=plan.bytes_to_write,
         memory_bytes=peak_memory_bytes(plan, threads),
         free_disk_bytes=free,
-        estimate=throughput.estimate(work_of(plan, devices, threads)),
+        estimate=choice.chosen.estimate,
+        choice=choice,
         tensors=len(plan.tensors),
         parameters=plan.parameters,
         ledger=_ledger(plan),

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from core import Leftover, MergePlan
+from core.plan.choice import Choice
 from core.plan.estimate import TimeEstimate
 from gui.document.merge_setup import MergeSetup
 from gui.failure import Failure
@@ -80,6 +81,7 @@ class PlanReport:
         memory_bytes: what the buffers take at most.
         free_disk_bytes: where the output goes; None where that is not known.
         estimate: how long it takes.
+        choice: on what it runs and why, and what is expected of the other devices.
         tensors, parameters: of the output.
         ledger: a row for each tensor.
         warnings, errors: what to know, and what has to be done first.
@@ -94,6 +96,7 @@ class PlanReport:
     memory_bytes: int = 0
     free_disk_bytes: int | None = None
     estimate: TimeEstimate | None = None
+    choice: Choice | None = field(default=None, repr=False)
     tensors: int = 0
     parameters: int = 0
     ledger: tuple[LedgerRow, ...] = field(default=(), repr=False)

@@ -6,7 +6,7 @@ import sys
 
 from PySide6.QtCore import Signal
 
-from core.plan.estimate import Throughput
+from core.runs.learned import Learned
 from gui.jobs import Job
 
 __all__ = ["CalibrateJob", "WarmUpJob"]
@@ -32,23 +32,25 @@ class WarmUpJob(Job):
 
 
 class CalibrateJob(Job):
-    """Measures how fast the kernels are here. To be started when they have been warmed up.
+    """Measures how fast the kernels are here, where nothing is known yet. To be started when they are warm.
 
     Signals:
-        calibrated(object): the Throughput with what was measured.
+        calibrated(): it has been learned.
     """
 
-    calibrated = Signal(object)
+    calibrated = Signal()
 
-    def __init__(self, throughput: Throughput) -> None:
+    def __init__(self, learned: Learned) -> None:
         super().__init__()
-        self._throughput = throughput
+        self._learned = learned
 
     def run(self) -> None:
         try:
             from core.plan.estimate import calibrated
 
-            self.calibrated.emit(calibrated(self._throughput))
+            if self._learned.is_empty:
+                self._learned.keep(calibrated(self._learned.read()))
+                self.calibrated.emit()
         except Exception as error:
             # Estimates are less good without it, and that is all.
             print(f"warning: the kernels could not be measured: {error}", file=sys.stderr)

@@ -7,13 +7,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import Signal, Slot
+from PySide6.QtCore import Qt, Signal, Slot
 from PySide6.QtGui import QShowEvent
 from PySide6.QtWidgets import QComboBox, QWidget
 
 from core.dtypes import FLOATS
 from core.plan.planning import DEFAULT_SHARD_SIZE_BYTES
-from core.units import bytes_text
+from core.text import one_line
+from core.units import about_text, bytes_text
 from gui.document.merge_setup import MergeSetup
 from gui.jobs import JobKeeper
 from gui.numbers import NumberKind, Unread
@@ -24,6 +25,7 @@ from gui.words import plural, weight_text
 
 if TYPE_CHECKING:
     from core.devices import Device
+    from core.plan.choice import Choice
 
 __all__ = ["PrecisionForm"]
 
@@ -34,7 +36,8 @@ _MAX_THREADS = 1024
 class PrecisionForm(QWidget):
     """Zero tolerance, types, device, threads, and the size of the output's files.
 
-    Devices other than the CPU are looked up each time the form comes into sight.
+    Devices other than the CPU are looked up each time the form comes into sight; what each would take is
+    said beside it.
 
     Attributes:
         fields: by the names that they have in a MergeSetup.
@@ -42,14 +45,18 @@ class PrecisionForm(QWidget):
 
     Signals:
         changed(): a field changed.
+        devices_found(): there are devices beside the CPU, so that it is worth saying what they would take.
     """
 
     changed = Signal()
+    devices_found = Signal()
 
     def __init__(self, jobs: JobKeeper, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._jobs = jobs
         self._looking = False
+        self._titles = {"auto": "Fastest", "cpu": "CPU"}
+        self._times: dict[str, str] = {}
         self.zero_tolerance = NumberEdit(NumberKind("Zero tolerance", minimum=0, optional=True))
         self.zero_tolerance.setPlaceholderText("exact")
         self.dtype = _choices(
@@ -59,7 +66,7 @@ class PrecisionForm(QWidget):
             [("As the merge type", None), *((d.torch_name, d.torch_name) for d in FLOATS.values())]
         )
         self.nonfinite = _choices([("Pass through", "pass"), ("Stop the merge", "error")])
-        self.device = _choices([("Automatic", "auto"), ("CPU", "cpu")])
+        self.device = _choices([("Fastest", "auto"), ("CPU", "cpu")])
         self.threads = NumberField(
             NumberKind("Threads", whole=True, minimum=1, maximum=_MAX_THREADS, optional=True)
         )
@@ -94,8 +101,8 @@ class PrecisionForm(QWidget):
                 "device",
                 "Device",
                 self.device,
-                "Where the merge is computed; the result is the same. Automatic: the GPUs that are fast at "
-                "it, or else the CPU.",
+                "Where the merge is computed; the result is the same. Fastest: what is expected to be done "
+                "first, with the time that a graphics card takes to get ready.",
             ),
             (
                 "threads",
@@ -152,8 +159,7 @@ class PrecisionForm(QWidget):
             (self.nonfinite, setup.nonfinite),
         ):
             box.setCurrentIndex(box.findData(data))
-        if self.device.findData(setup.device) < 0:
-            self.device.addItem(setup.device, setup.device)
+        self._offer(setup.device)
         self.device.setCurrentIndex(self.device.findData(setup.device))
 
     def summary(self) -> str:
@@ -188,13 +194,43 @@ class PrecisionForm(QWidget):
         """Offer `devices`; the chosen one stays chosen, whether it is there or not."""
         self._looking = False
         for device in devices:
-            room = f", {bytes_text(device.free_bytes)} free" if device.free_bytes is not None else ""
-            text = f"{device.title}{room}" if len(devices) == 1 else f"{device.title} ({device.name}){room}"
-            at = self.device.findData(device.name)
-            if at < 0:
-                self.device.addItem(text, device.name)
-            else:
+            self._titles[device.name] = f"{device.title} ({device.name})"
+            self._offer(device.name)
+            if device.free_bytes is not None and device.total_bytes is not None:
+                free = f"{bytes_text(device.free_bytes)} of {bytes_text(device.total_bytes)} free"
+                self.device.setItemData(self.device.findData(device.name), free, Qt.ItemDataRole.ToolTipRole)
+        self._show_texts()
+        if devices:
+            self.devices_found.emit()
+
+    def show_times(self, choice: Choice | None) -> None:
+        """Say beside each device how long the merge would take on it; None where there is no merge yet."""
+        self._titles["auto"], self._times = "Fastest", {}
+        for entry in () if choice is None else choice.expected:
+            device = entry.device
+            if device.name not in self._titles:
+                self._titles[device.name] = f"{device.title} ({device.name})"
+            self._offer(device.name)
+            self._times[device.name] = about_text(entry.seconds)
+        if choice is not None:
+            name = choice.fastest.device.name
+            self._titles["auto"] = f"Fastest ({'CPU' if name == 'cpu' else name})"
+            self._times["auto"] = self._times[name]
+        self._show_texts()
+
+    def _offer(self, name: str) -> None:
+        if self.device.findData(name) < 0:
+            self.device.addItem(self._text(name), name)
+
+    def _show_texts(self) -> None:
+        for at in range(self.device.count()):
+            text = self._text(self.device.itemData(at))
+            if text != self.device.itemText(at):
                 self.device.setItemText(at, text)
+
+    def _text(self, name: str) -> str:
+        """ "NVIDIA H200 (cuda:0), about 0.6 s"."""
+        return one_line(", ".join(filter(None, (self._titles.get(name, name), self._times.get(name)))))
 
 
 def _choices(entries: Sequence[tuple[str, str | None]]) -> QComboBox:

@@ -22,9 +22,9 @@ from core import (
 )
 from core.deltas.findings import Findings, MergeName, MergeTally
 from core.deltas.preview import nothing_found
-from core.devices import choose_devices
-from core.plan.estimate import work_of
+from core.plan.choice import Choice
 from core.runs.history import History, HistoryEntry
+from core.runs.learned import Learned
 from gui.document.merge_setup import MergeSetup
 from gui.failure import Failure, sentence
 from gui.jobs import Job
@@ -125,22 +125,28 @@ class MergeJob(Job):
         name = MergeName.of_recipe(recipe)
         self._tally = MergeTally(name, self._findings.grid, equal_weights=plan.draws_equally)
         draws = recipe.method.draws is not None
-        measured = work_of(plan, choose_devices(setup.device), setup.threads)
+        learned = Learned(self._history.folder)
+        choices: list[Choice] = []
         record = run_merge(
             plan,
             out,
             device=setup.device,
             threads=setup.threads,
+            throughput=learned.read(),
             overwrite=setup.overwrite,
             resume=self._resume,
             progress=self._on_progress,
             on_tensor=self._on_tensor if draws else None,
             on_note=self._on_note,
+            on_choice=choices.append,
             cancel=self._token,
         )
+        whole = bool(choices) and not self._resume
+        if whole:
+            learned.learn(record.seconds, choices[-1].chosen.work)
         findings = self._findings_so_far() if draws else None
         warnings = tuple(sentence(warning) for warning in _news_first(record.warnings, plan.warnings))
-        return MergeResult(record, out, warnings, findings, None if self._resume else measured)
+        return MergeResult(record, out, warnings, findings, whole)
 
     def _tell_what_is_kept(self, error: BaseException) -> None:
         """Emit `kept` where the merge can be gone on with. A fault of the program does not say whether."""

@@ -137,7 +137,7 @@ class RunPanel(QWidget):
         ]
         draws = METHODS[record.recipe["merge_method"]].draws is not None
         self.message.show_success(
-            f"Merged{'' if result.measured is not None else ', the rest'} in {duration_text(record.seconds)}",
+            f"Merged{'' if result.whole else ', the rest'} in {duration_text(record.seconds)}",
             "\n".join(facts),
             [_OPEN, _AGAIN] if draws else [_OPEN],
         )

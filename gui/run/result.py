@@ -7,7 +7,6 @@ from pathlib import Path
 
 from core import RunRecord
 from core.deltas.findings import Findings
-from core.plan.estimate import Work
 
 __all__ = [
     "MergeResult",
@@ -42,11 +41,11 @@ class MergeResult:
         out: where it was written.
         warnings: the record's as sentences; what the merge found comes first, then what its plan had said.
         findings: what it counted; None for a method that looks at no deltas.
-        measured: what the merge had to do, for `Throughput.updated`; None where an earlier one did a part.
+        whole: whether it did all of the work, so that its seconds say how long that takes.
     """
 
     record: RunRecord
     out: Path
     warnings: tuple[str, ...]
     findings: Findings | None
-    measured: Work | None
+    whole: bool

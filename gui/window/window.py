@@ -19,6 +19,7 @@ from PySide6.QtWidgets import QApplication, QMainWindow, QPushButton, QWidget
 
 from core import Leftover
 from core.runs.history import History, HistoryEntry
+from core.runs.learned import Learned
 from core.text import message_text
 from gui.document.document import Document
 from gui.document.merge_setup import MergeSetup, free_name, output_beside
@@ -93,7 +94,7 @@ class MainWindow(QMainWindow):
         self.history = HistoryPanel(history, self._jobs)
         places = Places(settings)
         self.log = LogPanel(places)
-        self.checker = Checker(self._jobs, settings, self)
+        self.checker = Checker(self._jobs, Learned(history.folder), self)
         self.looking = Looking(self.pictures, self._jobs, self)
         self.comparing = Comparing(self.pictures, self._jobs, self)
         self.merger = Merger(history, self._jobs, self.looking, self.comparing, self.run, self.log, self)
@@ -124,6 +125,7 @@ class MainWindow(QMainWindow):
         self.models.changed.connect(self._on_changed)
         self.models.note_given.connect(self._note)
         self.recipe.changed.connect(self._on_changed)
+        self.recipe.precision.devices_found.connect(self._on_devices_found)
         self.checker.began.connect(self.preflight.show_checking)
         self.checker.reported.connect(self._on_report)
         self.looking.misfit_found.connect(lambda report: self.models.set_states(report.states))
@@ -294,6 +296,7 @@ class MainWindow(QMainWindow):
         self.models.set_states(report.states)
         self.looking.look_at(report)
         self.preflight.show_report(report)  # a merge may begin here
+        self.recipe.precision.show_times(report.choice)
         self.recipe.show_tensors([row.name for row in report.ledger if row.action != "omitted"])
         self._update()
 
@@ -304,6 +307,12 @@ class MainWindow(QMainWindow):
         self.observer.read_again()
         self.preflight.setup_changed()
         self.checker.check_now(self._setup)
+
+    @Slot()
+    def _on_devices_found(self) -> None:
+        """What each would take is worth saying."""
+        if not self.merging:
+            self.checker.check_now(self._setup)
 
     @Slot(object)
     def show_problem(self, problem: Problem) -> None:
@@ -375,9 +384,8 @@ class MainWindow(QMainWindow):
     @Slot(object, object)
     def _on_succeeded(self, setup: MergeSetup, result: MergeResult) -> None:
         self.document.keep(setup)
-        if result.measured is not None:
+        if result.whole:
             self.preflight.set_measured(setup, result.record.seconds)
-            self.checker.learn(result.record.seconds, result.measured)
 
     @Slot(object)
     def _on_failed(self, failure: Failure) -> None:

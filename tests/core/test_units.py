@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from core.errors import MergeError
-from core.units import bytes_text, count_text, duration_text, parse_size, share_text
+from core.units import about_text, bytes_text, count_text, duration_text, parse_size, share_text
 
 
 @pytest.mark.parametrize(
@@ -64,3 +64,24 @@ def test_numbers_as_people_read_them() -> None:
 )
 def test_shares_that_are_nearly_nothing_or_all_do_not_read_so(share: float, text: str) -> None:
     assert share_text(share) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0.02, "under 0.1 s"),
+        (0.1, "about 0.1 s"),
+        (0.58, "about 0.6 s"),
+        (1.04, "about 1.0 s"),
+        (2.96, "about 3 s"),
+        (8.4, "about 8 s"),
+        (23, "about 25 s"),
+        (59, "about 1 min"),
+        (87, "about 1 min 30 s"),
+        (640, "about 11 min"),
+        (3600, "about 1 h"),
+        (9000, "about 2 h 30 min"),
+    ],
+)
+def test_a_time_has_no_more_digits_than_an_estimate(seconds: float, text: str) -> None:
+    assert about_text(seconds) == text

@@ -245,7 +245,6 @@ parameters: {<<: *given, normalize: yes}
         settings = Settings(path)
         settings.geometry, settings.window_state = bytes(range(256)), b'\0\1;,"=@'
         settings.device, settings.threads, settings.shard_size_bytes = "cuda:0", 4, 10**9
-        settings.throughput = json.dumps({"read": 1.5})
         settings.recipe_unfolded = True
         for name in ("a.yaml", "b, c.yaml", "@x.yaml", "ü\n.yaml"):
             settings.add_recent_recipe(Path("/recipes") / name)

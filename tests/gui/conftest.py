@@ -109,7 +109,7 @@ def window(
 ) -> Iterator[MainWindow]:
     """A window without a history, whose current directory is an empty folder."""
     monkeypatch.chdir(tmp_path)
-    window = MainWindow(settings, History(tmp_path_factory.mktemp("history")))
+    window = MainWindow(settings, History(tmp_path_factory.mktemp("data") / "history"))
     qtbot.addWidget(window)
     window.show()
     yield window

@@ -25,13 +25,11 @@ def test_everything_comes_back(qtbot: QtBot, file: Path) -> None:
     settings.geometry, settings.window_state = geometry, b"\x00\xff,;"
     settings.recipe_unfolded = True
     settings.device, settings.threads, settings.shard_size_bytes = "cuda:1", 3, 5_368_709_120
-    settings.throughput = '{"read": [1, 2], "name": "a, \\"b\\""}'
     settings.sync()
     again = Settings(file)
     assert (again.geometry, again.window_state) == (geometry, b"\x00\xff,;")
     assert again.recipe_unfolded
     assert (again.device, again.threads, again.shard_size_bytes) == ("cuda:1", 3, 5_368_709_120)
-    assert again.throughput == '{"read": [1, 2], "name": "a, \\"b\\""}'
     again.threads = None
     assert again.threads is None
 
@@ -40,7 +38,7 @@ def test_a_first_start_has_defaults(file: Path) -> None:
     settings = Settings(file)
     assert (settings.geometry, settings.window_state, settings.recipe_unfolded) == (b"", b"", False)
     assert (settings.device, settings.threads, settings.shard_size_bytes) == ("auto", None, 5 * 10**9)
-    assert (settings.throughput, settings.recent_recipes) == ("", [])
+    assert settings.recent_recipes == []
 
 
 def test_recent_recipes_are_ten(file: Path, tmp_path: Path) -> None:

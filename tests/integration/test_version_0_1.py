@@ -14,7 +14,6 @@ import pytest
 
 from core import load_recipe, plan_merge, read_record, run_merge
 from core.deltas.findings import findings_of_record
-from core.plan.estimate import Throughput
 from core.recipe.recipe import parse_recipe, recipe_as_dict
 from core.runs.history import History
 from gui.settings import Settings
@@ -110,5 +109,3 @@ def test_settings_open(tmp_path: Path) -> None:
     assert settings.recent_recipes == [Path("/home/user/recipe.yaml")]
     assert (settings.geometry, settings.window_state) == (b"\x01\x02geometry", b"state\x00")
     assert settings.recipe_unfolded is True
-    throughput = Throughput.from_json(settings.throughput)
-    assert (throughput.core, throughput.kinds["linear"]) == (1.5, 1.25)

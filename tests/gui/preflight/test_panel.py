@@ -13,7 +13,7 @@ from pytestqt.qtbot import QtBot
 from core import CancelToken
 from core.plan.estimate import Throughput, TimeEstimate
 from gui.document.merge_setup import MergeSetup
-from gui.preflight.panel import PreflightPanel, about_text
+from gui.preflight.panel import PreflightPanel
 from gui.preflight.preflight import look_ahead
 from gui.preflight.report import PlanReport, Problem
 
@@ -290,21 +290,3 @@ def test_the_ledger_opens_beside_the_window_and_follows_the_reports(
     panel.show_report(replace(report, ledger=report.ledger[:3]))
     assert panel.ledger.model.rowCount() == 3
     panel.ledger.close()
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [
-        (0.2, "under 1 s"),
-        (1.2, "about 1 s"),
-        (8.4, "about 8 s"),
-        (23, "about 25 s"),
-        (59, "about 1 min"),
-        (87, "about 1 min 30 s"),
-        (640, "about 11 min"),
-        (3600, "about 1 h"),
-        (9000, "about 2 h 30 min"),
-    ],
-)
-def test_a_time_has_no_more_digits_than_an_estimate(seconds: float, text: str) -> None:
-    assert about_text(seconds) == text

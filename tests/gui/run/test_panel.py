@@ -12,7 +12,6 @@ from PySide6.QtWidgets import QLabel, QListView, QPushButton, QToolButton, QVBox
 from pytestqt.qtbot import QtBot
 
 from core import Leftover, Progress, RunRecord
-from core.plan.estimate import Work
 from gui.failure import Failure
 from gui.run.panel import RunPanel, title_text
 from gui.run.result import MergeResult
@@ -45,7 +44,7 @@ def result(out: Path, method: str = "parameter_selection", *warnings: str) -> Me
         bytes_written=1_500_000_000,
         tensors=(),
     )
-    return MergeResult(record, out, warnings, None, Work("linear", 1.0, 0.0, 1, 0.0, 0, 0))
+    return MergeResult(record, out, warnings, None, True)
 
 
 def shown(panel: RunPanel) -> list[str]:

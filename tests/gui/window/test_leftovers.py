@@ -19,6 +19,7 @@ import gui.run.discard_job
 import gui.run.merge_job
 from core import Leftover, Progress, discard, leftover_of, load_recipe, plan_merge, read_record, run_merge
 from core.errors import OutputError
+from core.runs.learned import Learned
 from gui.window.window import MainWindow
 
 CutOff = Callable[[Path], Leftover]
@@ -241,13 +242,14 @@ def test_a_merge_that_went_on_says_nothing_of_the_speed_of_the_machine(
     qtbot: QtBot, ready: MainWindow, tmp_path: Path, cut_off: CutOff
 ) -> None:
     cut_off(tmp_path / "out")
-    before = ready.settings.throughput
+    learned = Learned(ready._history.folder)
+    before = learned.read()
     ready.resume_merge()
     qtbot.waitUntil(lambda: ready.merging)
     wait_for_end(qtbot, ready)
-    assert ready.settings.throughput == before
+    assert learned.read() == before
     ready.merge_button.click()
-    qtbot.waitUntil(lambda: ready.settings.throughput != before)
+    qtbot.waitUntil(lambda: learned.read() != before)
     wait_for_end(qtbot, ready)
 
 
