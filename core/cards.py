@@ -111,7 +111,7 @@ def _of_driver() -> list[Card] | None:
             continue
         said = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
         number = said.get("Device Minor", "")
-        if number.isdigit() and not (_DEVICES / f"nvidia{number}").exists():
+        if re.fullmatch(r"[0-9]{1,4}", number) and not (_DEVICES / f"nvidia{number}").exists():
             continue  # another container's
         title = said.get("Model", "")
         title = "NVIDIA card" if title in ("", "Unknown") else title
@@ -171,7 +171,7 @@ def _visible(cards: list[Card]) -> list[Card]:
         return cards
     left: list[Card] = []
     for word in map(str.strip, asked.split(",")):
-        if re.fullmatch(r"\d{1,4}", word):
+        if re.fullmatch(r"[0-9]{1,4}", word):
             found = cards[int(word) : int(word) + 1]
         elif word.startswith("MIG-"):
             found = [Card("NVIDIA card, a part of it")]

@@ -54,7 +54,7 @@ from core.run.merging import MergeWork, Target, TensorCallback
 from core.run.no_ops import not_looked_at, result_warnings
 from core.run.passes import Restored
 from core.run.record import InputRecord, RunRecord, read_record, software_versions
-from core.run.record_values import moment
+from core.run.record_values import moment, optional
 from core.run.resuming import (
     again_entry,
     changed_entry,
@@ -174,6 +174,7 @@ class _Run:
         self._warnings = list(plan.warnings)
         self._started = datetime.now(UTC).isoformat(timespec="milliseconds")
         self._began_s = time.monotonic()
+        self._why: dict[str, str] = {}  # by the device: what is learned meanwhile may change the words
         self._goes_on = False
         self._has_finished_parts = False
         self._all_written = False
@@ -244,7 +245,7 @@ class _Run:
     ) -> RunRecord:
         """Everything up to the record, which is written last."""
         plan = self._plan
-        restored, small = self._begin(staging, companions, devices.describe(choice.devices))
+        restored, small = self._begin(staging, companions, choice)
         # This imports and compiles, and so comes after every refusal.
         with self._token.interruptible(), compilation_noted(self._note):
             choice = self._made_ready(choice)
@@ -311,7 +312,7 @@ class _Run:
             inputs=_inputs(plan),
             software=software_versions(),
             device=devices.describe(chosen),
-            device_why=choice.why,
+            device_why=self._why.get(devices.describe(chosen), choice.why),
             seconds=round(time.perf_counter() - work.started, 3),
             bytes_read=work.bytes_read,
             bytes_written=plan.bytes_to_write,
@@ -356,10 +357,10 @@ class _Run:
         return choice
 
     def _begin(
-        self, staging: Staging, companions: Mapping[str, Companion], device: str
+        self, staging: Staging, companions: Mapping[str, Companion], choice: Choice
     ) -> tuple[Restored, list[WrittenFile]]:
         """Write what comes before the weights; returns what is finished of them, and the small files."""
-        plan = self._plan
+        plan, device = self._plan, devices.describe(choice.devices)
         restored = Restored()
         if staging.entries:
             folder = staging.folder.path
@@ -367,6 +368,8 @@ class _Run:
             refuse_other_files(staging.entries, companions, folder)
             with contextlib.suppress(ValueError):  # it says nonsense: then it is said when this one began
                 self._started = moment(staging.entries[0], "started") or self._started
+                if staging.entries[0].get("device") == device:
+                    self._why[device] = optional(staging.entries[0], "device_why", str) or choice.why
             for sentence in sentences:
                 self._note(sentence)
             staging.note([again_entry(plan, readers_of(plan, again))])
@@ -374,6 +377,7 @@ class _Run:
         else:
             names = [*companions, _CARD, *(shard.file_name for shard in plan.shards)]
             first = first_entry(plan, staging.run_id, self._started, device, names)
+            first["device_why"] = choice.why
             staging.begin_journal(first, _reserve_bytes(plan, first))
         small = [staging.add_file(name, companion.chunks()) for name, companion in companions.items()]
         staging.note([files_entry(small)])
