@@ -51,6 +51,7 @@ def test_a_record_opens(name: str) -> None:
     record = read_record(DATA / "records" / name)
     assert record.contract == {"draws": 1, "average": 1}, "a record without a contract is of version 1"
     assert record.recipe["vocab"] == "union"
+    assert (record.device, record.device_why) == ("cpu", "")
     assert (findings_of_record(record) is None) == (name == "average")
     folder = DEMO_FOLDER.parent
     assert parse_recipe(dict(record.recipe), folder).method.name == record.recipe["merge_method"]
