@@ -26,6 +26,7 @@ from core.kernels.interface import COUNTS, MapJob, Values
 from core.methods import METHODS, MethodSpec, ParameterSpec
 from core.methods.folds import FoldTotal
 from core.methods.reference import Reference
+from core.plan.choice import choose
 from core.plan.merge_plan import MergePlan
 from core.recipe.recipe import parse_recipe, recipe_as_dict
 from core.run.record import RunRecord
@@ -278,13 +279,13 @@ def _check_words(method: MethodSpec, plan: MergePlan, record: RunRecord, out: Pa
         assert said in card, f"the card says {said!r}"
     summary = merge_summary(plan, record, out)
     line = next(line for line in summary.splitlines() if line.startswith("method"))
-    assert line in plan_summary(plan, 1).replace("method   ", "method      ")
+    assert line in plan_summary(plan, choose(plan), 1).replace("method   ", "method      ")
     assert line.split()[1] == f"{method.name},"
     for spec in method.parameters:
         if spec.scope == "merge" and spec.is_number:
             assert f"{spec.short} = " in line, f"the summary says {spec.short}"
     assert ("seed" in line) == (method.draws is not None)
-    json.dumps(plan_document(plan, 1))
+    json.dumps(plan_document(plan, choose(plan), 1))
 
 
 def _check_seed(
