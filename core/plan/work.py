@@ -37,8 +37,8 @@ _OUTPUT_MOVES = 4
 """A byte of output is digested and written: as much as so many bytes copied."""
 
 _BUS_BYTES_PER_S = 55e9
-"""Between the host and a card of whose bus nothing is known: what was measured with PCI Express 5 and 16 lanes.
-Where it is slower the first merge shows it; of a card that is never tried nothing is learned."""
+"""Between the host and a card of whose bus nothing is known: measured with PCI Express 5, 16 lanes. Where it
+is slower the first merge shows it; of a card that is never tried nothing is learned."""
 
 _PAGEABLE_BYTES_PER_S = 6e9
 """The same of memory that is not pinned, which nothing overlaps with; not measured."""

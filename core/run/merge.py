@@ -216,9 +216,9 @@ class _Run:
             out,
             choice.sentence,
         )
-        self._tell(choice)
         try:
             with merge_errors_only():
+                self._tell(choice)
                 record = self._work(staging, companions, choice, threads=threads, **how)
                 staging.finish(overwrite=overwrite, note=self._note)
         except BaseException as error:

@@ -75,6 +75,13 @@ def test_the_record_says_why(story: Story) -> None:
     assert json.loads((story.out / RECORD_NAME).read_bytes())["device_why"] == NONE
 
 
+@pytest.mark.usefixtures("no_card")
+def test_a_listener_that_fails_leaves_nothing_behind(story: Story) -> None:
+    with pytest.raises(RuntimeError):
+        story.run(on_choice=fails)
+    assert story.names() == []
+
+
 @pytest.mark.usefixtures("card")
 @pytest.mark.parametrize("trouble", ["no kernels", "kernels that fail", "a driver that fails"])
 def test_the_cpu_takes_the_place_of_a_card_that_does_not_work(
