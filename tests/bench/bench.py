@@ -37,7 +37,7 @@ from core.plan.merge_plan import MergePlan, TensorPlan
 from core.recipe.recipe import Recipe
 from core.run.executors.threads import ThreadExecutor
 from core.run.work import IteratedWork
-from core.sources.files import OpenInputs
+from core.sources.files import OpenInputs, ReadAhead
 
 MERGEKIT = ("linear", "dare_linear")
 LINES = ("floor", "linear", "n=0", "n=1", "n=4", "n=9", "torch")
@@ -186,6 +186,8 @@ def _floor(plan: MergePlan, out: Path, threads: int) -> float:
     out.mkdir()
     shards = [WriteFile(out / shard.file_name, shard.size_bytes) for shard in plan.shards]
 
+    ahead = ReadAhead()
+
     class Moving(IteratedWork[tuple[TensorPlan, int, int], None]):
         def slot(self) -> Mover:
             return Mover()
@@ -196,7 +198,7 @@ def _floor(plan: MergePlan, out: Path, threads: int) -> float:
     class Mover:
         def __init__(self) -> None:
             self._buffer = memoryview(bytearray(largest))
-            self._inputs = OpenInputs(plan.headers)
+            self._inputs = OpenInputs(plan.headers, ahead=ahead)
 
         def fill(self, chunk: tuple[TensorPlan, int, int]) -> None:
             tensor, first, elements = chunk
