@@ -49,11 +49,13 @@ fuzz: system-libraries $(READY)
 
 bench: $(READY)
 	@$(VENV)/bin/python tests/bench/bench.py
+	@$(VENV)/bin/python tests/bench/bench_machine.py --device none
 
 bench-inspect: $(READY)
 	@$(VENV)/bin/python tests/bench/bench_inspect.py
 
 bench-gpu: $(READY)
+	@$(VENV)/bin/python tests/bench/bench_machine.py
 	@$(VENV)/bin/python tests/bench/bench_gpu.py
 
 bench-window: $(READY)

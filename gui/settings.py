@@ -127,7 +127,7 @@ class Settings:
 
     @property
     def threads(self) -> int | None:
-        """None for one a core, up to eight."""
+        """None for as many as get the most done."""
         return self._whole("merge/threads")
 
     @threads.setter

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from core import disk
 from core.checkpoint import page_cache
@@ -155,22 +156,31 @@ class ReadFile:
 
 
 def read_rows(rows: Sequence[tuple[ReadFile, int, memoryview]]) -> None:
-    """Fill the buffer of each row from its offset in its file.
+    """Fill the buffer of each row from its offset in its file; raises as ReadFile.read_into."""
+    for file, offset, buffer in rows[fill_table(row_table(rows)) :]:
+        file.read_into(buffer, offset)
+
+
+def row_table(rows: Sequence[tuple[ReadFile, int, memoryview]]) -> NDArray[np.int64]:
+    """Rows as `fill_table` takes them: [rows, 4] descriptor, address of the buffer, bytes, offset."""
+    table = np.empty((len(rows), 4), np.int64)
+    for at, (file, offset, buffer) in enumerate(rows):
+        address = np.frombuffer(buffer, np.uint8).ctypes.data if buffer else 0
+        table[at] = file.descriptor, address, len(buffer), offset
+    return table
+
+
+def fill_table(table: NDArray[np.int64]) -> int:
+    """Read the rows of a table, as far as the system lets it; returns how many were filled.
 
     Where the system can, all of them in one call: threads that take and give back the interpreter's
-    lock for every row wait for each other. Raises as ReadFile.read_into.
+    lock for every row wait for each other. What is left is to be read, and refused, one by one.
     """
-    done = 0
-    if _POSITIONAL:
-        from core.checkpoint import native_read  # imports numba
+    if not _POSITIONAL:
+        return 0
+    from core.checkpoint import native_read  # imports numba
 
-        table = np.empty((len(rows), 4), np.int64)
-        for at, (file, offset, buffer) in enumerate(rows):
-            address = np.frombuffer(buffer, np.uint8).ctypes.data if buffer else 0
-            table[at] = file.descriptor, address, len(buffer), offset
-        done = native_read.read_rows(table)
-    for file, offset, buffer in rows[done:]:
-        file.read_into(buffer, offset)
+    return int(native_read.read_rows(table))
 
 
 def check_unchanged(path: Path, state: FileState) -> None:

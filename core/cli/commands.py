@@ -135,7 +135,11 @@ def _paramosaic(context: click.Context) -> None:
 @click.option(
     "--device", default="auto", show_default=True, help="auto for the fastest, cpu, cuda or cuda:N."
 )
-@click.option("--threads", type=click.IntRange(min=1), help="Workers; one a core, up to eight, unless given.")
+@click.option(
+    "--threads",
+    type=click.IntRange(min=1),
+    help="Workers; as many as get the most done, at most one a core, unless given.",
+)
 @click.option(
     "--shard-size", type=Size(), default=DEFAULT_SHARD_SIZE_BYTES, help="Of one file; 5GB unless given."
 )

@@ -17,7 +17,7 @@ from core.plan.merge_plan import MergePlan, TensorPlan
 from core.progress import Progress
 from core.run.executors.threads import ThreadExecutor, allow_open_files
 from core.run.work import IteratedWork
-from core.sources.files import Inputs, OpenInputs, ScatteredInputs
+from core.sources.files import Inputs, OpenInputs, ReadAhead, ScatteredInputs
 from core.weights import shares
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ class Survey:
         self.plan = plan
         self._look, self._on_block = look, on_block
         self.groups = tuple(_Group(group, block) for group in groups)
-        self._details, self._sampling = details, sampling
+        self._details, self._sampling, self._ahead = details, sampling, ReadAhead()
         self._draws = 0 if plan.draws_equally else PREDICTED_DRAWS
         self._threads = usable_threads(plan, threads or default_threads(), MEMORY_BUDGET_BYTES)
         models = len(plan.models)
@@ -141,7 +141,7 @@ class Survey:
     def new_slot(self) -> _Slot:
         """Buffers and files for one block at a time."""
         headers = self.plan.headers
-        inputs = ScatteredInputs(headers) if self._sampling else OpenInputs(headers)
+        inputs = ScatteredInputs(headers) if self._sampling else OpenInputs(headers, ahead=self._ahead)
         return _Slot(inputs, self.plan, self._details, self._draws, self._look)
 
 

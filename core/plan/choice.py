@@ -46,8 +46,9 @@ class Choice:
         asked: "auto", or the device that was named.
         expected: what is expected of each device that is known, the CPU first.
         fastest: of these, what "auto" takes.
-        chosen: of these, what does the arithmetic.
+        chosen: of these, what does the arithmetic; the first of it, where there are several.
         reason: why, in words without figures, the same for every merge of this kind on this machine.
+        devices: what does the arithmetic.
     """
 
     asked: str
@@ -55,11 +56,7 @@ class Choice:
     fastest: Expected
     chosen: Expected
     reason: str
-
-    @property
-    def devices(self) -> tuple[Device, ...]:
-        """What does the arithmetic."""
-        return (self.chosen.device,)
+    devices: tuple[Device, ...]
 
     @property
     def is_automatic_card(self) -> bool:
@@ -86,7 +83,8 @@ class Choice:
     def on_cpu_instead(self) -> Choice:
         """The same where what was chosen cannot be used after all."""
         name = self.chosen.device.name
-        return replace(self, chosen=self.expected[0], reason=f"{name} could not be used")
+        cpu = self.expected[0]
+        return replace(self, chosen=cpu, reason=f"{name} could not be used", devices=(cpu.device,))
 
 
 def choose(
@@ -104,29 +102,27 @@ def choose(
     Args:
         plan: the merge.
         asked: "auto" for the fastest, or the name of a device.
-        threads: workers; None for one a core, up to eight.
+        threads: workers; None for as many as get the most done.
         throughput: what was learned of this machine; None for nothing.
         warms_up: whether this process makes the CPU's kernels ready in any case.
 
     Raises:
         DeviceError: the device that is asked for is not known, or not there.
     """
-    named = None if asked == "auto" else devices.choose_devices(asked)[0]
+    named = [] if asked == "auto" else devices.choose_devices(asked)
     known = devices.known_devices()
-    every = [CPU, *(known or [])]
-    if named is not None:
-        every = [named if device.name == named.name else device for device in every]
-        every += [named] * (named not in every)
+    by_name = {device.name: device for device in (CPU, *(known or []), *named)}
     files = cold_files(plan)
     pace = throughput or Throughput()
     expected = []
-    for device in every:
+    for device in by_name.values():
         work = work_of(plan, device, threads, files=files, warms_up=warms_up)
         expected.append(Expected(device, work, pace.estimate(work)))
-    chosen, reason = fastest, _ = _fastest(plan, known is None, expected)
-    if named is not None:
-        chosen, reason = next(entry for entry in expected if entry.device == named), "it was asked for"
-    return Choice(asked, tuple(expected), fastest, chosen, reason)
+    fastest, reason = _fastest(plan, known is None, expected)
+    if not named:
+        return Choice(asked, tuple(expected), fastest, fastest, reason, (fastest.device,))
+    chosen = next(entry for entry in expected if entry.device == named[0])
+    return Choice(asked, tuple(expected), fastest, chosen, "it was asked for", tuple(named))
 
 
 def _fastest(plan: MergePlan, is_unknown: bool, expected: list[Expected]) -> tuple[Expected, str]:

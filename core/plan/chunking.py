@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-
+from core.cores import usable_cores
 from core.digest import PIECE_BYTES
 from core.plan.merge_plan import MergePlan, TensorPlan
 
@@ -26,15 +25,10 @@ CHUNK_BYTES = 6 * 1024**2
 DEVICE_CHUNK_BYTES = 64 * 1024**2
 """The same of one chunk of a device: large, since each costs it round trips to the host."""
 
-_MOST_THREADS = 8
-"""More workers than that wait for each other: 16 took twice the time of 8 on 16 virtual cores."""
-
 
 def default_threads() -> int:
-    """One worker for each core that this process may use, up to eight."""
-    if hasattr(os, "sched_getaffinity"):
-        return min(_MOST_THREADS, len(os.sched_getaffinity(0)))
-    return min(_MOST_THREADS, os.cpu_count() or 1)
+    """Workers where nobody says how many: one a core, of which as many work as get the most done."""
+    return usable_cores()
 
 
 def usable_threads(plan: MergePlan, wanted: int, budget_bytes: int = MEMORY_BUDGET_BYTES) -> int:

@@ -8,6 +8,7 @@ come from: tests/bench/README.md.
 from __future__ import annotations
 
 from core.checkpoint import page_cache
+from core.cores import begin_with
 from core.devices import CPU, Device, least_workers
 from core.plan.chunking import (
     CHUNK_BYTES,
@@ -60,15 +61,15 @@ def work_of(
     Args:
         plan: the merge.
         device: what does the arithmetic.
-        threads: that work on the CPU, or read and write for a device; None for one a core, up to eight.
+        threads: that work on the CPU, or read and write for a device; None for as many as get the most done.
         files: what is to be read from the disk; None to look.
         warms_up: whether this process makes the CPU's kernels ready in any case.
     """
     files = files or cold_files(plan)
-    cores = default_threads()
+    best = begin_with()
     on_host = device.kind == "cpu"
     method = plan.recipe.method.name
-    workers = usable_threads(plan, threads or cores if on_host else least_workers([device]))
+    workers = usable_threads(plan, threads or default_threads() if on_host else least_workers([device]))
     chunks = _chunks(plan, workers, CHUNK_BYTES if on_host else DEVICE_CHUNK_BYTES)
     moved_s = _MOVED_S_PER_BYTE * (plan.bytes_to_read + _OUTPUT_MOVES * plan.bytes_to_write)
     memory = page_cache.physical_memory_bytes()
@@ -77,7 +78,7 @@ def work_of(
         kind=method if on_host else f"{method} on {device.kind}",
         thread_s=moved_s + (_computing_s(plan) if on_host else 0.0),
         serial_s=_CHUNK_S * chunks,
-        threads=min(workers if on_host else threads or cores, cores),
+        threads=min(workers if on_host else threads or best, best),
         cold_bytes=files.bytes_to_read,
         written_bytes=plan.bytes_to_write,
         dirty_bytes=min(plan.bytes_to_write, waiting),

@@ -8,7 +8,6 @@ import json
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,6 +24,7 @@ from core.checkpoint.listed_files import FileRecord
 from core.checkpoint.output import check_name, settle
 from core.checkpoint.staging import Staging, WrittenFile, staging_path
 from core.compilation import compilation_noted
+from core.cores import begin_with
 from core.digest import FileDigest
 from core.errors import (
     Cancelled,
@@ -33,6 +33,7 @@ from core.errors import (
     VerificationError,
     merge_errors_only,
 )
+from core.helpers import Helpers
 from core.plan.belonging import check_belonging
 from core.plan.choice import Choice, choose
 from core.plan.chunking import (
@@ -116,7 +117,7 @@ def run_merge(
         out: the output folder.
         device: "auto" for the fastest, "cpu", "cuda" or "cuda:N". A card that turns out not to work is an
             error where it was named, and the CPU takes its place where it was not.
-        threads: that work on the CPU, or read and write for a device; None for one a core, up to eight.
+        threads: that work on the CPU, or read and write for a device; None for as many as get the most done.
         throughput: what was learned of this machine, by which the fastest is chosen; None for nothing.
         overwrite: whether `out` may exist; it is replaced when the merge is done.
         resume: whether to go on with what an earlier merge left in `<out>.partial`. Where it left nothing,
@@ -152,7 +153,7 @@ def run_merge(
         take_over=take_over,
         memory_budget_bytes=memory_budget_bytes,
         chunk_bytes=chunk_bytes,
-        executor=executor or ThreadExecutor(),
+        executor=executor,
         progress=progress,
         on_tensor=on_tensor,
     )
@@ -239,7 +240,7 @@ class _Run:
         threads: int | None,
         memory_budget_bytes: int,
         chunk_bytes: int | None,
-        executor: Executor,
+        executor: Executor | None,
         progress: ProgressCallback | None,
         on_tensor: TensorCallback | None,
     ) -> RunRecord:
@@ -287,10 +288,11 @@ class _Run:
                     journaling.check()
                     work.report(progress, on_tensor)
 
+                executor = executor or ThreadExecutor(all_at_once=not on_host)
                 executor.run(work, slots=workers, token=self._token, poll=poll)
             finally:
                 if helpers is not None:
-                    helpers.shutdown()
+                    helpers.close()
                 journaling.stop()
                 self._has_finished_parts |= journaling.has_kept
             journaling.check()
@@ -511,11 +513,9 @@ class _Run:
             self._on_note(sentence)
 
 
-def _helpers(chosen: Sequence[devices.Device], threads: int | None) -> ThreadPoolExecutor | None:
+def _helpers(chosen: Sequence[devices.Device], threads: int | None) -> Helpers | None:
     """Threads that read and write for devices, whose chunks are few and large; None for the CPU."""
-    if chosen == [devices.CPU]:
-        return None
-    return ThreadPoolExecutor(threads or default_threads(), thread_name_prefix="helper")
+    return None if chosen == [devices.CPU] else Helpers(threads or begin_with())
 
 
 def _is_very_large(plan: MergePlan) -> bool:

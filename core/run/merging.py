@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 from core.checkpoint.files import WriteFile
 from core.digest import PIECE_BYTES, FileDigest, piece_digests
 from core.errors import CheckpointError
+from core.helpers import Helpers
 from core.kernels.interface import Counts, Merged, Values, Workspace
 from core.plan.merge_plan import MergePlan, TensorPlan
 from core.progress import Progress, ProgressCallback
@@ -22,7 +22,7 @@ from core.run.passes import Done, Restored, TensorPasses
 from core.run.record import TensorRecord
 from core.run.tally import Tally, Written, no_counts
 from core.run.work import LATER, Chunk, Later
-from core.sources.files import ColdPages, OpenInputs
+from core.sources.files import ColdPages, OpenInputs, ReadAhead
 from core.sources.source import Absent
 
 __all__ = ["MergeWork", "Target", "TensorCallback"]
@@ -84,7 +84,7 @@ class MergeWork:
         cold_pages: ColdPages | None = None,
         restored: Restored | None = None,
         keeper: Keeper | None = None,
-        helpers: ThreadPoolExecutor | None = None,
+        helpers: Helpers | None = None,
     ) -> None:
         """Nothing is read yet.
 
@@ -101,6 +101,7 @@ class MergeWork:
         """
         self._targets = tuple(targets)
         self._make_workspace, self._cold_pages, self._helpers = make_workspace, cold_pages, helpers
+        self._ahead = ReadAhead()
         methods = [target.plan.recipe.method for target in targets]
         self._tensors = [TensorPasses(tensors, methods) for tensors in _side_by_side(targets)]
         self.eager = any(tensor.folds for tensor in self._tensors)
@@ -155,8 +156,12 @@ class MergeWork:
                 self._folding_bytes += tensor.bytes_to_read
             self._current = self._chunks_of(number, 0, (Values(),) * len(self._targets))
 
+    def size(self, chunk: Chunk) -> float:
+        return float(chunk.elements * len(self._tensors[chunk.tensor].inputs))
+
     def slot(self) -> _MergeSlot:
-        inputs = OpenInputs(self._targets[0].plan.headers, self._cold_pages, self._helpers)
+        headers = self._targets[0].plan.headers
+        inputs = OpenInputs(headers, self._cold_pages, self._helpers, self._ahead)
         return _MergeSlot(self._targets, self._tensors, inputs, self._make_workspace(), self._helpers)
 
     def collect(self, done: Done) -> None:
@@ -256,7 +261,7 @@ class _MergeSlot:
         tensors: Sequence[TensorPasses],
         inputs: OpenInputs,
         workspace: Workspace,
-        helpers: ThreadPoolExecutor | None,
+        helpers: Helpers | None,
     ) -> None:
         self._targets, self._tensors = targets, tensors
         self._inputs, self._workspace, self._helpers = inputs, workspace, helpers
@@ -314,18 +319,18 @@ class _MergeSlot:
         """Digest and write `data`, from byte `first` of the tensor on; returns the digests of its pieces."""
         shard, begin = plan.placement.shard, plan.placement.offset + first
 
-        def write(start: int, stop: int) -> bytes:
-            part = data[start:stop]
-            digests = piece_digests(part)
-            target.shards[shard].write_at(part, begin + start)
+        def write(part: slice) -> bytes:
+            written = data[part]
+            digests = piece_digests(written)
+            target.shards[shard].write_at(written, begin + part.start)
             if target.digests:
-                target.digests[shard].add(part, begin + start)
+                target.digests[shard].add(written, begin + part.start)
             return digests
 
         if self._helpers is None:
-            return write(0, len(data))
+            return write(slice(0, len(data)))
         starts = range(0, len(data), _WRITTEN_BYTES)
-        return b"".join(self._helpers.map(write, starts, (start + _WRITTEN_BYTES for start in starts)))
+        return b"".join(self._helpers.each(write, [slice(at, at + _WRITTEN_BYTES) for at in starts]))
 
     def close(self) -> None:
         self._inputs.close()

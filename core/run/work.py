@@ -89,6 +89,10 @@ class Work(Protocol[C, D]):
         """Buffers for one more chunk at a time; called in any thread."""
         ...
 
+    def size(self, chunk: C) -> float:
+        """How much there is to do in a chunk, beside others; called in any thread."""
+        ...
+
     def collect(self, done: D) -> None:
         """Take what came of a chunk; in any order."""
         ...
@@ -104,6 +108,9 @@ class IteratedWork(Generic[C, D]):
 
     def take(self) -> C | Later | None:
         return next(self._chunks, None)
+
+    def size(self, chunk: C) -> float:
+        return 1.0
 
 
 class Executor(Protocol):

@@ -22,7 +22,7 @@ from core.progress import Progress, ProgressCallback
 from core.run.executors.threads import ThreadExecutor, allow_open_files
 from core.run.record import RunRecord, TensorRecord, read_record
 from core.run.work import Chunk, IteratedWork
-from core.sources.files import OpenInputs
+from core.sources.files import OpenInputs, ReadAhead
 from core.sources.source import FileRange
 
 __all__ = ["RunComparison", "TensorDifference", "compare_runs"]
@@ -172,7 +172,7 @@ class _Counting(IteratedWork[Chunk, _Differing]):
 
     def __init__(self, left: _Output, right: _Output, chunk_elements: int) -> None:
         self._left, self._right = left, right
-        self._headers = {**left.headers, **right.headers}
+        self._headers, self._ahead = {**left.headers, **right.headers}, ReadAhead()
         self._chunk_elements = chunk_elements
         self._names = model_names([left.folder, right.folder])
         self._known: dict[str, TensorDifference] = {}
@@ -190,7 +190,7 @@ class _Counting(IteratedWork[Chunk, _Differing]):
 
     def slot(self) -> _CountingSlot:
         sources = [tuple(map(FileRange, self._to_read[name])) for name in self._numbered]
-        return _CountingSlot(sources, OpenInputs(self._headers), self._chunk_elements)
+        return _CountingSlot(sources, OpenInputs(self._headers, ahead=self._ahead), self._chunk_elements)
 
     def collect(self, done: _Differing) -> None:
         name = self._numbered[done.chunk.tensor]

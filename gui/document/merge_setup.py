@@ -88,7 +88,7 @@ class MergeSetup:
         missing: "error", "from_base" or "omit"; None where the recipe does not say it.
         out: the output folder, "" for none.
         device: "auto", "cpu", "cuda:0", … . This one and those below are no part of a recipe.
-        threads: None for one a core, up to eight.
+        threads: None for as many as get the most done.
         shard_size_bytes: of one output file.
         overwrite: whether a finished merge that is in `out` already may be replaced.
         unread: what was typed into fields of numbers and cannot be taken, by their names here or the

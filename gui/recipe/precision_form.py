@@ -108,7 +108,8 @@ class PrecisionForm(QWidget):
                 "threads",
                 "Threads",
                 self.threads,
-                "How many chunks are worked on at the same time. Empty: one for each core, up to eight.",
+                "How many chunks are worked on at the same time. Empty: as many as get the most done, at "
+                "most one for each core.",
             ),
             (
                 "shard_size_bytes",

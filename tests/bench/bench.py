@@ -37,7 +37,7 @@ from core.plan.merge_plan import MergePlan, TensorPlan
 from core.recipe.recipe import Recipe
 from core.run.executors.threads import ThreadExecutor
 from core.run.work import IteratedWork
-from core.sources.files import OpenInputs
+from core.sources.files import OpenInputs, ReadAhead
 
 MERGEKIT = ("linear", "dare_linear")
 LINES = ("floor", "linear", "n=0", "n=1", "n=4", "n=9", "torch")
@@ -92,7 +92,7 @@ def _options() -> Any:
     parser.add_argument(
         "--cold", action="store_true", help="drop the files from the page cache before each run"
     )
-    parser.add_argument("--curves", action="store_true", help="time a byte over K, n and threads instead")
+    parser.add_argument("--curves", action="store_true", help="time a byte over K and n instead")
     parser.add_argument("--mergekit", metavar="PATH", help="a mergekit-yaml to compare with (adds two lines)")
     parser.add_argument("--line", help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -148,8 +148,8 @@ def _measure(line: str, folder: Path, models: int, threads: int, device: str) ->
     out = folder / "out"
     shutil.rmtree(out, ignore_errors=True)
     shutil.rmtree(out.with_name("out.partial"), ignore_errors=True)
-    work = {"floor": _floor, "torch": _naive_torch}.get(line, _merge)
-    plan = plan_merge(_recipe_for(line, recipe))
+    work = {"floor": moved_alone, "torch": _naive_torch}.get(line, merge_of)
+    plan = plan_merge(recipe_for(line, recipe))
     if work is _naive_torch:
         import safetensors.torch  # noqa: F401
     else:
@@ -158,23 +158,24 @@ def _measure(line: str, folder: Path, models: int, threads: int, device: str) ->
 
         warm_up(FLOATS["BF16"])
     with _MemoryWatch() as watch:
-        seconds = _merge(plan, out, threads, device) if work is _merge else work(plan, out, threads)
+        seconds = merge_of(plan, out, threads, device) if work is merge_of else work(plan, out, threads)
     shutil.rmtree(out, ignore_errors=True)
     return Result(seconds, plan.bytes_to_read + plan.bytes_to_write, watch.peak - watch.before)
 
 
-def _recipe_for(line: str, recipe: Recipe) -> Recipe:
+def recipe_for(line: str, recipe: Recipe) -> Recipe:
     if line == "linear":
         return replace(recipe, method=METHODS["linear"], parameters={})
     resamples = int(line.removeprefix("n=")) if line.startswith("n=") else 4
     return replace(recipe, parameters={"resamples": resamples})
 
 
-def _merge(plan: MergePlan, out: Path, threads: int, device: str) -> float:
+def merge_of(plan: MergePlan, out: Path, threads: int | None, device: str) -> float:
+    """Seconds of the whole merge, once everything is imported and compiled."""
     return run_merge(plan, out, threads=threads, device=device).seconds
 
 
-def _floor(plan: MergePlan, out: Path, threads: int) -> float:
+def moved_alone(plan: MergePlan, out: Path, threads: int) -> float:
     """The same chunks read and written by as many threads, and nothing done with them."""
     chunks = [
         (tensor, first, min(size, tensor.elements - first))
@@ -186,6 +187,8 @@ def _floor(plan: MergePlan, out: Path, threads: int) -> float:
     out.mkdir()
     shards = [WriteFile(out / shard.file_name, shard.size_bytes) for shard in plan.shards]
 
+    ahead = ReadAhead()
+
     class Moving(IteratedWork[tuple[TensorPlan, int, int], None]):
         def slot(self) -> Mover:
             return Mover()
@@ -196,7 +199,7 @@ def _floor(plan: MergePlan, out: Path, threads: int) -> float:
     class Mover:
         def __init__(self) -> None:
             self._buffer = memoryview(bytearray(largest))
-            self._inputs = OpenInputs(plan.headers)
+            self._inputs = OpenInputs(plan.headers, ahead=ahead)
 
         def fill(self, chunk: tuple[TensorPlan, int, int]) -> None:
             tensor, first, elements = chunk
@@ -320,13 +323,11 @@ def _print_table(results: dict[str, list[Result]], options: Any) -> None:
 
 
 def _print_curves(options: Any) -> None:
-    """Nanoseconds per byte read, over one thing at a time: K up to --models, n, and threads."""
+    """Nanoseconds per byte read, over one thing at a time: K up to --models, and n."""
     ks = [k for k in (2, 5, 10, 20, 50) if k <= options.models]
     usual = min(10, options.models)
-    threads = sorted({1, options.threads, max(1, options.threads // 2)})
     points = [("K", k, "n=4", k, options.threads) for k in ks]
     points += [("n", n, f"n={n}", usual, options.threads) for n in (0, 1, 2, 4, 9)]
-    points += [("threads", count, "n=4", usual, count) for count in threads]
     times: dict[tuple[str, int, str], list[float]] = {}
     for _ in range(options.runs):
         for name, value, line, models, count in points:

@@ -30,7 +30,7 @@ from core.plan.chunking import default_threads
 from core.plan.merge_plan import MergePlan, TensorPlan
 from core.run.executors.threads import ThreadExecutor
 from core.run.work import IteratedWork
-from core.sources.files import OpenInputs
+from core.sources.files import OpenInputs, ReadAhead
 
 LINES = {"floor": "floor: reads alone", "counts": "counts alone", "details": "details"}
 
@@ -89,6 +89,8 @@ def _floor(plan: MergePlan, threads: int) -> None:
         for first in range(0, tensor.elements, WHOLE_BLOCK)
     )
 
+    ahead = ReadAhead()
+
     class Reading(IteratedWork[tuple[TensorPlan, int, int], None]):
         def slot(self) -> Reader:
             return Reader()
@@ -98,7 +100,7 @@ def _floor(plan: MergePlan, threads: int) -> None:
 
     class Reader:
         def __init__(self) -> None:
-            self._inputs = OpenInputs(plan.headers)
+            self._inputs = OpenInputs(plan.headers, ahead=ahead)
             self._buffer = memoryview(bytearray(WHOLE_BLOCK * (len(plan.models) + 1) * 8))
 
         def fill(self, block: tuple[TensorPlan, int, int]) -> None:

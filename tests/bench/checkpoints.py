@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -36,9 +37,18 @@ def llama_shapes(parameters: int, hidden: int = 2048) -> Iterator[tuple[str, tup
 
 
 def make_checkpoints(
-    root: Path, parameters: int, models: int, *, shard_bytes: int = 10**9, hidden: int = 2048
+    root: Path,
+    parameters: int,
+    models: int,
+    *,
+    shard_bytes: int = 10**9,
+    hidden: int = 2048,
+    device: str = "cpu",
 ) -> Path:
-    """Write `base` and `model-1` .. `model-K` below `root`, and a recipe, whose path is returned."""
+    """Write `base` and `model-1` .. `model-K` below `root`, and a recipe, whose path is returned.
+
+    The same bytes on every device; a graphics card is the quickest.
+    """
     shards: list[list[tuple[str, tuple[int, ...]]]] = [[]]
     filled = 0
     for name, shape in llama_shapes(parameters, hidden):
@@ -59,12 +69,13 @@ def make_checkpoints(
         }
         (root / folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": files}))
     for at, shard in enumerate(shards):
-        base = {name: _weights(shape, seed=hash_of(name)) for name, shape in shard}
+        base = {name: _weights(shape, hash_of(name), device) for name, shape in shard}
         for number, folder in enumerate(folders):
+            steps = _steps(number, device) if number else None
             tensors = {
-                name: torch.from_numpy(words if number == 0 else _fine_tuned(words, number)).view(
-                    torch.bfloat16
-                )
+                name: (words if steps is None else words + _repeated(steps, words.shape))
+                .view(torch.bfloat16)
+                .cpu()
                 for name, words in base.items()
             }
             file = root / folder / f"model-{at + 1:05d}-of-{len(shards):05d}.safetensors"
@@ -97,16 +108,20 @@ def hash_of(name: str) -> int:
     return int.from_bytes(name.encode(), "little") % 2**63
 
 
-def _weights(shape: tuple[int, ...], seed: int) -> np.ndarray:
+def _weights(shape: tuple[int, ...], seed: int, device: str) -> torch.Tensor:
     """bf16 bits of values around 0.02, [shape] int16: one million of them, repeated."""
     values = np.random.default_rng(seed).normal(0, 0.02, 1 << 20).astype(np.float32)
-    words = (values.view(np.uint32) >> 16).astype(np.int16)
-    return np.resize(words, shape)
+    return _repeated(torch.from_numpy((values.view(np.uint32) >> 16).astype(np.int16)).to(device), shape)
 
 
-def _fine_tuned(words: np.ndarray, number: int) -> np.ndarray:
-    """A third of the elements moved by one step of bf16; the pattern has a prime period."""
+def _steps(number: int, device: str) -> torch.Tensor:
+    """What a third of the elements are moved by: one step of bf16. The pattern has a prime period. int16"""
     generator = np.random.default_rng(number)
     steps = generator.integers(0, 2, 1_048_573, dtype=np.int16) * 2 - 1
     steps[generator.random(steps.size) < ZERO_SHARE] = 0
-    return (words.reshape(-1) + np.resize(steps, words.size)).reshape(words.shape).astype(np.int16)
+    return torch.from_numpy(steps.astype(np.int16)).to(device)
+
+
+def _repeated(pattern: torch.Tensor, shape: tuple[int, ...]) -> torch.Tensor:
+    size = math.prod(shape)
+    return pattern.repeat(-(-size // len(pattern)))[:size].reshape(shape)

@@ -32,13 +32,14 @@ class ChunkBuffers:
         self._memory = np.empty(0, np.uint8)
         self._outputs: list[Array] = []
         self._used_outputs = 0
+        self._views: list[memoryview] = []
         self.elements = 0
         self.dtypes: tuple[DType, ...] = ()
         self.rows: list[Array] = []
         self.stored: list[Array] = []
 
     def begin(self, dtypes: Sequence[DType], elements: int) -> list[memoryview]:
-        """Room for a chunk; what earlier chunks left is no longer valid."""
+        """Room for a chunk, the same list as long as it is as large; what was in it is no longer valid."""
         self._used_outputs = 0
         if (elements, tuple(dtypes)) != (self.elements, self.dtypes):
             self.elements, self.dtypes = elements, tuple(dtypes)
@@ -50,7 +51,8 @@ class ChunkBuffers:
             self.stored = [
                 row.view(WORDS[dtype.itemsize]) for row, dtype in zip(self.rows, dtypes, strict=True)
             ]
-        return [row.data for row in self.rows]
+            self._views = [row.data for row in self.rows]
+        return self._views
 
     def models(self, job: MapJob) -> Array:
         """The sub-models as words of the merge dtype. [K, elements]"""

@@ -11,7 +11,9 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from core.cancel import CancelToken
+from core.cores import begin_with
 from core.errors import MergeError, error_of_memory
+from core.run.executors.crew import Crew
 from core.run.work import LATER, Work
 
 __all__ = ["ThreadExecutor", "allow_open_files"]
@@ -23,37 +25,67 @@ _POLL_S = 0.1
 
 
 class ThreadExecutor:
-    """A core.run.work.Executor: one thread a slot does all three steps of a chunk."""
+    """A core.run.work.Executor: one thread a slot does all three steps of a chunk.
+
+    Where there are more slots than the machine is likely to have room for, as many threads work at a time
+    as get the most done.
+    """
+
+    def __init__(self, *, all_at_once: bool = False) -> None:
+        """Args:
+        all_at_once: whether every slot is used from the beginning, as where they wait for a device.
+        """
+        self._all_at_once = all_at_once
 
     def run(self, work: Work[C, D], *, slots: int, token: CancelToken, poll: Callable[[], None]) -> None:
-        turn = threading.Condition()
+        lock = threading.Lock()
+        turn = threading.Condition(lock)
         """Held while the work is asked for a chunk or given what came of one; notified after that."""
+        called = threading.Condition(lock)
+        """Notified when more are to work, and at the end."""
+        crew = self._crew(slots)
         news = threading.Event()
         stop = CancelToken()
         results: queue.SimpleQueue[D] = queue.SimpleQueue()
         failures: list[BaseException] = []
         running = slots
+        ended = False
+        """Whether the work has said that there are no more chunks."""
 
-        def take() -> C | None:
+        def take(number: int, done: C | None) -> C | None:
+            """The next chunk for the worker of this number, which has done another."""
+            nonlocal ended
             with turn:
-                while not (stop.cancelled or token.cancelled):
+                if done is not None and crew.done(work.size(done), time.perf_counter()):
+                    called.notify_all()
+                while not (stop.cancelled or token.cancelled or ended):
+                    if number >= crew.size:
+                        called.wait(_POLL_S)
+                        continue
                     chunk = work.take()
-                    if chunk is not LATER:
+                    if chunk is None:
+                        ended = True
+                        called.notify_all()
+                    elif chunk is not LATER:
                         return chunk
-                    turn.wait(_POLL_S)
+                    else:
+                        turn.wait(_POLL_S)
             return None
 
-        def loop() -> None:
+        def loop(number: int) -> None:
             nonlocal running
             try:
+                if (chunk := take(number, None)) is None:
+                    return
                 slot = work.slot()
                 try:
-                    while (chunk := take()) is not None:
+                    while chunk is not None:
                         slot.fill(chunk)
                         slot.compute(chunk)
                         results.put(slot.finish(chunk))
                         if work.eager:
                             news.set()
+                        chunk = take(number, chunk)
                 finally:
                     slot.close()
             except BaseException as error:
@@ -75,7 +107,8 @@ class ThreadExecutor:
                     turn.notify_all()
 
         threads = [
-            threading.Thread(target=loop, name=f"worker-{number}", daemon=True) for number in range(slots)
+            threading.Thread(target=loop, args=(number,), name=f"worker-{number}", daemon=True)
+            for number in range(slots)
         ]
         started: list[threading.Thread] = []
         try:
@@ -116,6 +149,10 @@ class ThreadExecutor:
         token.raise_if_cancelled()
         collect()
         poll()
+
+    def _crew(self, slots: int) -> Crew:
+        first = slots if self._all_at_once else min(slots, begin_with())
+        return Crew(first, slots if first == slots else max(min(2, first), first // 2), slots)
 
 
 def allow_open_files(count: int) -> None:

@@ -195,7 +195,7 @@ def test_large_merges_take_a_card_and_small_ones_do_not(
     monkeypatch.setattr("core.plan.start_up.sys", SimpleNamespace(modules={}))
     monkeypatch.setattr("core.table.has_triton", lambda: True)
     monkeypatch.setattr("core.plan.work.has_triton", lambda: True)
-    monkeypatch.setattr("core.plan.work.default_threads", lambda: 8)
+    monkeypatch.setattr("core.plan.work.begin_with", lambda: 8)
     small = make_plan(tmp_path)
     assert choose(small).why == OVER
     machine = Throughput(core=2.5)  # the machine with 16 virtual cores of the table in tests/bench

@@ -127,7 +127,7 @@ def test_json_that_makes_no_sense_gives_the_defaults(text: str | None) -> None:
 
 
 def test_work_of_an_average(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(core.plan.work, "default_threads", lambda: 4)
+    monkeypatch.setattr(core.plan.work, "begin_with", lambda: 4)
     plan = make_plan(tmp_path, merge_method="linear")
     work = work_of(plan, threads=8)
     assert (work.kind, work.threads) == ("linear", 4)

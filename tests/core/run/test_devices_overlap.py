@@ -54,12 +54,14 @@ class Busy:
 class FakeCard:
     """Takes chunks in their order and computes one at a time, while its caller goes on."""
 
-    def __init__(self) -> None:
+    def __init__(self, compute_s: float = COMPUTE_S) -> None:
         self.busy = Busy()
         self.stream = ThreadPoolExecutor(1)
+        self.compute_s = compute_s
+        self.chunks = 0
 
     def workspace(self, device: Device = core_devices.CPU) -> Workspace:
-        return _OnCard(table_workspace(), self) if device == CARD else table_workspace()
+        return _OnCard(table_workspace(), self) if device.kind == "cuda" else table_workspace()
 
 
 table_workspace = table.workspace
@@ -72,7 +74,8 @@ class _OnCard:
 
     def run(self, job: MapJob, first_element: int, inner: slice | None = None) -> Merged:
         def compute() -> Merged:
-            return self._card.busy.work(COMPUTE_S, self._host.run, job, first_element, inner)
+            self._card.chunks += 1
+            return self._card.busy.work(self._card.compute_s, self._host.run, job, first_element, inner)
 
         coming: Future[Merged] = self._card.stream.submit(compute)
         out = np.empty(self._elements(job) * job.out_dtype.itemsize, np.uint8)
@@ -135,3 +138,25 @@ def test_stages_overlap_and_the_bytes_are_those_of_the_cpu(
     assert record.tensors == on_cpu.tensors
     merged = [load_file(tmp_path / name / "model.safetensors")["w"] for name in ("cpu", "card")]
     assert torch.equal(*merged)
+
+
+def test_several_cards_take_chunks_from_one_queue(
+    plan: MergePlan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that is three times as slow gets about a third of what the other gets, and nobody waits for it."""
+    on_cpu = run_merge(plan, tmp_path / "cpu", device="cpu")
+    cards = {"cuda:0": FakeCard(), "cuda:1": FakeCard(3 * COMPUTE_S)}
+    chosen = [Device(name, "made up", "cuda") for name in cards]
+    monkeypatch.setattr(core_devices, "choose_devices", lambda _: chosen)
+    monkeypatch.setattr(
+        table, "workspace", lambda device=core_devices.CPU: cards[device.name].workspace(device)
+    )
+    monkeypatch.setattr(table, "compile_for", lambda *_: None)
+    record = run_merge(plan, tmp_path / "cards", device="cuda", chunk_bytes=3 * 128 * 1024 * 2)
+    for card in cards.values():
+        card.stream.shutdown()
+
+    assert record.tensors == on_cpu.tensors
+    fast, slow = (card.chunks for card in cards.values())
+    assert fast + slow == CHUNKS
+    assert 0.5 * CHUNKS < fast < 0.9 * CHUNKS

@@ -1,0 +1,67 @@
+"""How many of the machine's cores this process may keep busy, and how many of them are whole ones."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+__all__ = ["begin_with", "usable_cores"]
+
+_CPUS = Path("/sys/devices/system/cpu")
+_CGROUP = Path("/sys/fs/cgroup")
+_ALL_AT_ONCE = 8
+"""So many cores without a word about hyper-threads are taken for whole ones; of more, half may not be."""
+
+
+def usable_cores() -> int:
+    """Cores, hyper-threads among them, that this process may use: what it was bound to, what a container
+    was given."""
+    cores = len(_bound_to())
+    quota = _quota()
+    return cores if quota is None else max(1, min(cores, math.ceil(quota)))
+
+
+def begin_with() -> int:
+    """How many threads that read and compute are likely to get the most done.
+
+    One for each whole core: two hyper-threads of a core share its memory ports and its caches, which is what
+    such a thread waits for. Where the machine does not tell them apart, as in most virtual ones, half of
+    the cores, if they are many.
+    """
+    usable = usable_cores()
+    whole = _whole_cores(_bound_to())
+    if whole is not None and whole < len(_bound_to()):
+        return max(1, min(whole, usable))
+    return usable if usable <= _ALL_AT_ONCE else max(_ALL_AT_ONCE, usable // 2)
+
+
+def _bound_to() -> frozenset[int]:
+    if hasattr(os, "sched_getaffinity"):
+        return frozenset(os.sched_getaffinity(0))
+    return frozenset(range(os.cpu_count() or 1))
+
+
+def _whole_cores(numbers: Iterable[int]) -> int | None:
+    """Cores of which the processors of these numbers are threads; None where the system does not say."""
+    try:
+        return len({(_CPUS / f"cpu{number}/topology/thread_siblings_list").read_text() for number in numbers})
+    except OSError:
+        return None
+
+
+def _quota() -> float | None:
+    """Cores that the container may use by its quota of time; None where there is none (Linux)."""
+    try:
+        limit, period = (_CGROUP / "cpu.max").read_text().split()
+    except (OSError, ValueError):
+        try:
+            limit = (_CGROUP / "cpu/cpu.cfs_quota_us").read_text()
+            period = (_CGROUP / "cpu/cpu.cfs_period_us").read_text()
+        except OSError:
+            return None
+    try:
+        return int(limit) / int(period) if int(limit) > 0 and int(period) > 0 else None
+    except ValueError:  # "max"
+        return None
