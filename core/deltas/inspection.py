@@ -107,7 +107,7 @@ def inspect_models(
             times the arithmetic with 10 sub-models.
         weights: [K] of the sub-models in the draws that `zero_after_draw` predicts; None for equal ones.
         seed: of the choice of blocks.
-        threads: workers; None for one a core, up to eight.
+        threads: workers; None for as many as get the most done, up to one a core.
         cancel: looked at between blocks.
         progress: called about ten times a second in this thread.
         on_tensor: called in this thread with each tensor soon after its last block; in no order.

@@ -62,7 +62,7 @@ def preview_plan(
         details: whether to measure norms, cosines and the like too; they are left out of models that are too
             many and too large for the memory that takes.
         seed: of the choice of blocks.
-        threads: workers; None for one a core, up to eight.
+        threads: workers; None for as many as get the most done, up to one a core.
         cancel: looked at between blocks.
 
     Raises:

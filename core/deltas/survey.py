@@ -63,7 +63,7 @@ class Survey:
         Args:
             plan, groups: what there is to be read.
             details: whether to measure more than counts.
-            threads: workers; None for one a core, up to eight.
+            threads: workers; None for as many as get the most done, up to one a core.
             block: elements of a block.
             sampling: whether some blocks are left out.
             look: looks at a block beside measuring it; called in a worker's thread with the workspace that

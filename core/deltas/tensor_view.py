@@ -85,7 +85,7 @@ def view_tensor(
 
     Args:
         plan: of a method that reads the base; `name` is one of its tensors, and is merged.
-        threads: workers; None for one a core, up to eight.
+        threads: workers; None for as many as get the most done, up to one a core.
         cancel: looked at between blocks.
         progress: called about ten times a second in this thread.
         on_view: called just before `progress`, with what is known so far; rows come in from all over the

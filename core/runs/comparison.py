@@ -95,7 +95,7 @@ def compare_runs(
 
     Args:
         left, right: output folders of merges.
-        threads: workers; None for one a core, up to eight.
+        threads: workers; None for as many as get the most done, up to one a core.
         cancel: looked at between chunks.
         progress: called about ten times a second in this thread; its bytes are those that are read.
 
