@@ -4,7 +4,7 @@
     python tests/bench/bench_machine.py --device none
 
 Every line is a merge from end to end, from the first weight read to the last byte synced, beside the floor:
-the same reads and writes with no arithmetic. All run in one process, in turn, `--runs` times, after everything
+the same reads and writes with no arithmetic. All run in one process, in turn, `--runs` times, once everything
 is compiled and the files are in the page cache; the table holds medians. Input and output are in a RAM disk
 where there is one. A card's bytes and counts must be the CPU's. The last lines say whether the goals hold.
 """
