@@ -1,0 +1,469 @@
+"""Parameter selection on a GPU (Triton): marks, counts, draws and takes in one pass over the inputs.
+
+Bit for bit what core.kernels.cpu.selection computes. A program of one warp takes tiles that lie in one draw
+block: the same run of quads in each of its four lanes, so that one Philox call serves four elements of
+the tile and each lane is loaded as one contiguous piece. Two 16-bit elements share a 32-bit register
+as long as they can ("fields"), because integer instructions, not bytes, are what the kernel runs out
+of. 8-bit elements come widened to 16 bits with their bits as they are.
+
+Loads have no bounds checks: rows are padded to whole draw blocks with zeros, which no sub-model
+changed and no count sees.
+"""
+
+# No `from __future__ import annotations`: Triton reads the parameters' annotations. What is below is
+# compiled by Triton, with types and tuples of its own, which the usual checks do not know.
+# mypy: ignore-errors
+# ruff: noqa: RUF005
+
+import triton
+import triton.language as tl
+
+__all__ = ["DRAWS", "select_kernel"]
+
+DRAWS = 128
+"""Counts of zero_after_draw that there is room for."""
+
+
+@triton.jit
+def _nonzero(words, FIELDS: tl.constexpr):
+    """1 in every field that is not zero. uint32."""
+    if FIELDS == 2:
+        # Adding 0x7fff carries into the field's own top bit unless the other bits are all zero.
+        return ((((words & 0x7FFF7FFF) + 0x7FFF7FFF) | words) & 0x80008000) >> 15
+    else:
+        return (words != 0).to(tl.uint32)
+
+
+@triton.jit
+def _at_least(words, limit, magnitude, FIELDS: tl.constexpr):
+    """1 in every field whose magnitude bits, as an integer, are >= limit. uint32."""
+    if FIELDS == 2:
+        lifted = (words & magnitude) + (0x8000 - limit) * 0x00010001
+        return (lifted & 0x80008000) >> 15
+    else:
+        return ((words & magnitude) >= limit).to(tl.uint32)
+
+
+@triton.jit
+def _any_at_least(words, limit, magnitude, FIELDS: tl.constexpr):
+    """Whether a field of the four tensors `words` has a magnitude >= limit. Cheaper than counting."""
+    if FIELDS == 2:
+        lift = (0x8000 - limit) * 0x00010001
+        found = (words[0] & magnitude) + lift
+        for lane in tl.static_range(1, 4):
+            found |= (words[lane] & magnitude) + lift
+        return tl.max(found & 0x80008000) != 0
+    else:
+        largest = words[0] & magnitude
+        for lane in tl.static_range(1, 4):
+            largest = tl.maximum(largest, words[lane] & magnitude)
+        return tl.max(largest) >= limit
+
+
+@triton.jit
+def _count_at_least(words, limit, magnitude, FIELDS: tl.constexpr):
+    """How many fields of four tensors have a magnitude >= limit."""
+    flags = ()
+    for lane in tl.static_range(4):
+        flags = flags + (_at_least(words[lane], limit, magnitude, FIELDS),)
+    return _sum_fields(flags)
+
+
+@triton.jit
+def _sum_fields(flags):
+    """The sum of all fields of four tensors of flags. A 16-bit field holds it: a tile is smaller."""
+    total = tl.sum((flags[0] + flags[1] + flags[2] + flags[3]).to(tl.int32))
+    return (total & 0xFFFF) + (total >> 16)
+
+
+@triton.jit
+def _load_lanes(words, LANE: tl.constexpr, WORD: tl.constexpr):
+    """A tile as four tensors, one a lane, of unsigned words."""
+    return (
+        tl.load(words).to(WORD, bitcast=True),
+        tl.load(words + LANE).to(WORD, bitcast=True),
+        tl.load(words + 2 * LANE).to(WORD, bitcast=True),
+        tl.load(words + 3 * LANE).to(WORD, bitcast=True),
+    )
+
+
+@triton.jit
+def _mark(
+    marks,
+    base,
+    compared,
+    overlap,
+    row,
+    first,
+    last,
+    word_stride,
+    limit,
+    infinity,
+    magnitude,
+    FIELDS: tl.constexpr,
+    LANE: tl.constexpr,
+    WORD: tl.constexpr,
+    STAGES: tl.constexpr,
+):
+    """Which of the sub-models first..last, up to 16, changed what of a tile.
+
+    Returns four tensors of masks, a bit a sub-model; `overlap` plus how many changed each element; and [16]
+    int32, how many elements each of them changed. What is not finite is counted in `row`.
+    """
+    bins = tl.arange(0, 16)
+    changed = tl.zeros((16,), tl.int32)
+    zero = overlap[0] * 0
+    mask = (zero, zero, zero, zero)
+    bit = tl.full((), 1, tl.uint32)
+    # The next sub-models are on their way while one is compared: waiting for them is what takes the time.
+    for model in tl.range(first, last, num_stages=STAGES):
+        words = _load_lanes(marks + model * word_stride, LANE, WORD)
+        f0 = _nonzero((words[0] ^ base[0]) & compared[0], FIELDS)
+        f1 = _nonzero((words[1] ^ base[1]) & compared[1], FIELDS)
+        f2 = _nonzero((words[2] ^ base[2]) & compared[2], FIELDS)
+        f3 = _nonzero((words[3] ^ base[3]) & compared[3], FIELDS)
+        if _any_at_least(words, limit, magnitude, FIELDS):
+            # Rare. A NaN differs from everything; one of the base alone has other bits anyhow.
+            f0 |= _at_least(words[0], infinity + 1, magnitude, FIELDS)
+            f1 |= _at_least(words[1], infinity + 1, magnitude, FIELDS)
+            f2 |= _at_least(words[2], infinity + 1, magnitude, FIELDS)
+            f3 |= _at_least(words[3], infinity + 1, magnitude, FIELDS)
+            tl.atomic_add(row + model, _count_at_least(words, limit, magnitude, FIELDS), sem="relaxed")
+        changed += tl.where(bins == model - first, _sum_fields((f0, f1, f2, f3)), 0)
+        mask = (mask[0] + f0 * bit, mask[1] + f1 * bit, mask[2] + f2 * bit, mask[3] + f3 * bit)
+        overlap = (overlap[0] + f0, overlap[1] + f1, overlap[2] + f2, overlap[3] + f3)
+        bit = bit * 2
+    return mask, overlap, changed
+
+
+@triton.jit
+def _histogram(fields, group, FIELDS: tl.constexpr, MANY: tl.constexpr):
+    """[16] int32: how often each value from 16 * group on is in the fields of four tensors.
+
+    Each thread counts in the 16 nibbles of a 64-bit word, which hold the tile's at most eight fields
+    of one column; the sums over the columns go two bins to a 32-bit sum. Unless MANY all values count, in
+    their last four bits.
+    """
+    bins = tl.arange(0, 16)
+    histogram = tl.zeros((16,), tl.int32)
+    nibbles = (fields[0] * 0).to(tl.uint64)
+    for lane in tl.static_range(4):
+        for field in tl.static_range(FIELDS):
+            value = (fields[lane] >> (16 * field)) & 0xFFFF
+            one = tl.full(value.shape, 1, tl.uint64) << ((value & 15) * 4).to(tl.uint64)
+            if MANY:
+                one = tl.where((value >> 4) == group, one, 0)
+            nibbles += one
+    for at in tl.static_range(4):
+        spread = (nibbles >> (4 * at)) & 0x000F000F000F000F
+        low = tl.sum((spread & 0xFFFFFFFF).to(tl.int32))
+        high = tl.sum((spread >> 32).to(tl.int32))
+        histogram += tl.where(bins == at, low & 0xFFFF, 0)
+        histogram += tl.where(bins == at + 4, low >> 16, 0)
+        histogram += tl.where(bins == at + 8, high & 0xFFFF, 0)
+        histogram += tl.where(bins == at + 12, high >> 16, 0)
+    return histogram
+
+
+@triton.jit
+def _philox(quad_low, quad_high, draw, key_low, key_high):
+    """The four words of the Philox calls of some quads and one draw, one a lane; see core.draws.
+
+    tl.philox gives the same words. This multiplies once for both halves of a product, and it spends
+    most of its time on that.
+    """
+    c0 = quad_low
+    c1 = quad_high
+    c2 = draw.to(tl.uint32)
+    c3 = c2 * 0  # the stream of selection
+    for _ in tl.static_range(10):
+        product0 = c0.to(tl.uint64) * 0xD2511F53
+        product1 = c2.to(tl.uint64) * 0xCD9E8D57
+        c0 = (product1 >> 32).to(tl.uint32) ^ c1 ^ key_low.to(tl.uint32)
+        c1 = product1.to(tl.uint32)
+        c2 = (product0 >> 32).to(tl.uint32) ^ c3 ^ key_high.to(tl.uint32)
+        c3 = product0.to(tl.uint32)
+        key_low = (key_low + 0x9E3779B9) & 0xFFFFFFFF
+        key_high = (key_high + 0xBB67AE85) & 0xFFFFFFFF
+    return c0, c1, c2, c3
+
+
+@triton.jit
+def _pick(words, models, limits, guide, steps, EQUAL: tl.constexpr):
+    """The sub-models that four tensors of random words draw.
+
+    For unequal weights `guide` has for each first byte of a word how many thresholds are no larger than any
+    such word, and a binary search of `steps` in `limits`, the thresholds less 1, finds the rest.
+    """
+    if EQUAL:
+        count = models.to(tl.uint32)
+        return (
+            tl.umulhi(words[0], count),
+            tl.umulhi(words[1], count),
+            tl.umulhi(words[2], count),
+            tl.umulhi(words[3], count),
+        )
+    else:
+        b0 = tl.load(guide + (words[0] >> 24)).to(tl.uint32)
+        b1 = tl.load(guide + (words[1] >> 24)).to(tl.uint32)
+        b2 = tl.load(guide + (words[2] >> 24)).to(tl.uint32)
+        b3 = tl.load(guide + (words[3] >> 24)).to(tl.uint32)
+        width = (tl.full((), 1, tl.uint32) << steps.to(tl.uint32)) >> 1
+        for _ in range(steps):
+            b0 = _step(words[0], b0, width, limits)
+            b1 = _step(words[1], b1, width, limits)
+            b2 = _step(words[2], b2, width, limits)
+            b3 = _step(words[3], b3, width, limits)
+            width = width >> 1
+        return b0, b1, b2, b3
+
+
+@triton.jit
+def _step(word, below, width, limits):
+    """Of a binary search: `below` plus `width` where so many more limits are less than `word`."""
+    limit = tl.load(limits + (below + width - 1)).to(tl.uint32, bitcast=True)
+    return tl.where(word > limit, below + width, below)
+
+
+@triton.jit
+def _changed(mask, masks, model, MANY: tl.constexpr, WORDS: tl.constexpr):
+    """The mask, in the last bit of either field, of the sub-models drawn for one field of a lane.
+
+    Where there are MANY it comes from `masks`, [groups, 4, WORDS] from the lane's first on.
+    """
+    if MANY:
+        mask = tl.load(masks + (model >> 4) * (4 * WORDS)).to(tl.uint32, bitcast=True)
+    return mask >> (model & 15)
+
+
+@triton.jit
+def _look_up(mask, masks, chosen, FIELDS: tl.constexpr, MANY: tl.constexpr, WORDS: tl.constexpr):
+    """1 in every field whose chosen sub-model changed it."""
+    found = _changed(mask, masks, chosen & 0xFFFF, MANY, WORDS) & 1
+    if FIELDS == 2:
+        found |= _changed(mask, masks, chosen >> 16, MANY, WORDS) & 0x10000
+    return found
+
+
+@triton.jit(
+    do_not_specialize=[
+        "elements",
+        "models",
+        "resamples",
+        "steps",
+        "tiles",
+        "replicas",
+        "magnitude",
+        "infinity",
+        "first_nonfinite",
+        "first_block",
+        "key",
+    ]
+)
+def select_kernel(
+    marks,
+    values,
+    output,
+    counts,
+    limits,
+    guide,
+    masks,
+    elements,
+    stride: tl.int64,
+    models,
+    resamples,
+    steps,
+    tiles,
+    replicas,
+    magnitude,
+    infinity,
+    first_nonfinite,
+    first_block: tl.int64,
+    key: tl.int64,
+    FIELDS: tl.constexpr,
+    WORDS: tl.constexpr,
+    STAGES: tl.constexpr,
+    MANY: tl.constexpr,
+    EQUAL: tl.constexpr,
+):
+    """Parameter selection of a chunk: mark, count, draw, take, tile by tile.
+
+    What differs between types of one width, numbers of sub-models and of draws is no constant, so that they
+    share compiled code.
+
+    Args:
+        marks: [models + 1, stride] elements as words of FIELDS elements: int32, or int64 for 64-bit elements.
+            What differs from the last row, the base, is changed.
+        values: [models, stride] what is taken, an element a word: int16, int32 or int64.
+        output: [stride] the merged elements, as words of FIELDS elements.
+        counts: [replicas, models + 1 + 3 * bins + 128] int32, added to: nonfinite, changed, changed_by,
+            selected, zero_after_draw, with bins = `models` rounded up to 16. Where these are 16, changed_by
+            16 falls to changed_by 0. Padding is counted as selected from the first sub-model. Programs use
+            replicas in turn, lest they queue for one address.
+        limits, guide, steps: the thresholds of unequal weights; see `_pick`.
+        masks: [programs, bins / 16, 4, WORDS] int32 for the program's own use where there are MANY.
+        elements: of the chunk that count; the rest of `stride` is padding.
+        resamples: n.
+        tiles: 4 * FIELDS * WORDS elements each.
+        magnitude, infinity, first_nonfinite: of the type, as words; see DType.
+        first_block: the number of the chunk's first draw block in the tensor.
+        key: the Philox key, (k1 << 32) | k0.
+        WORDS: of a tile's lane.
+        STAGES: sub-models whose words are on their way to a tile at one time.
+        MANY: whether there may be more than 16 sub-models.
+        EQUAL: whether all weights are.
+    """
+    EACH: tl.constexpr = 0x00010001 if FIELDS == 2 else 1
+    WORD: tl.constexpr = tl.uint64 if marks.dtype.element_ty == tl.int64 else tl.uint32
+    LANE: tl.constexpr = 1024 // FIELDS
+    PARTS: tl.constexpr = LANE // WORDS
+    groups = (models + 15) // 16
+    row = counts + (tl.program_id(0) % replicas) * (models + 1 + 48 * groups + 128)
+    changed_row = row + (models + 1)
+    overlap_row = changed_row + 16 * groups
+    selected_row = overlap_row + 16 * groups
+    draws_row = selected_row + 16 * groups
+    columns = tl.arange(0, WORDS)
+    bins = tl.arange(0, 16)
+    changed_total = tl.zeros((16,), tl.int32)
+    overlap_total = tl.zeros((16,), tl.int32)
+    selected_total = tl.zeros((16,), tl.int32)
+    zero_total = tl.zeros((16,), tl.int32)
+    stride = stride.to(tl.int64)  # the interpreter takes no notice of the annotation
+    word_stride = stride // FIELDS
+    key_low = key.to(tl.int64) & 0xFFFFFFFF
+    key_high = (key.to(tl.int64) >> 32) & 0xFFFFFFFF
+    magnitude = magnitude.to(WORD) * EACH
+    infinity = infinity.to(WORD)
+    limit = first_nonfinite.to(WORD)
+    own_masks = masks + tl.program_id(0) * (groups * (4 * WORDS)) + columns
+
+    for tile in range(tl.program_id(0), tiles, tl.num_programs(0)):
+        block = tile // PARTS
+        part = tile % PARTS
+        first_word = block * (4 * LANE) + part * WORDS
+        tile_marks = marks + first_word + columns
+        base = _load_lanes(tile_marks + models * word_stride, LANE, WORD)
+        if _any_at_least(base, limit, magnitude, FIELDS):
+            tl.atomic_add(row + models, _count_at_least(base, limit, magnitude, FIELDS), sem="relaxed")
+
+        # Where the base is zero, a sign alone is no change; elsewhere every bit counts.
+        compared = ()
+        overlap = ()
+        for lane in tl.static_range(4):
+            is_number = _nonzero(base[lane] & magnitude, FIELDS).to(WORD)
+            # The sign bit is the one above the magnitude's.
+            compared = compared + (is_number * (magnitude // EACH + 1) | magnitude,)
+            overlap = overlap + (tl.zeros((WORDS,), tl.uint32),)
+
+        mask = overlap
+        if MANY:
+            for group in range(groups):
+                mask, overlap, changed = _mark(
+                    tile_marks,
+                    base,
+                    compared,
+                    overlap,
+                    row,
+                    16 * group,
+                    tl.minimum(16 * group + 16, models),
+                    word_stride,
+                    limit,
+                    infinity,
+                    magnitude,
+                    FIELDS,
+                    LANE,
+                    WORD,
+                    STAGES,
+                )
+                for lane in tl.static_range(4):
+                    at = own_masks + (4 * group + lane) * WORDS
+                    tl.store(at, mask[lane].to(tl.int32, bitcast=True))
+                tl.atomic_add(changed_row + 16 * group + bins, changed, sem="relaxed")
+            for group in range(groups):
+                found = _histogram(overlap, group, FIELDS, MANY)
+                tl.atomic_add(overlap_row + 16 * group + bins, found, sem="relaxed")
+            tl.debug_barrier()  # other threads look masks up than have stored them
+        else:
+            mask, overlap, changed = _mark(
+                tile_marks,
+                base,
+                compared,
+                overlap,
+                row,
+                models * 0,
+                models,
+                word_stride,
+                limit,
+                infinity,
+                magnitude,
+                FIELDS,
+                LANE,
+                WORD,
+                STAGES,
+            )
+            changed_total += changed
+            overlap_total += _histogram(overlap, 0, FIELDS, MANY)
+
+        quad = ((first_block.to(tl.int64) + block) << 10) + part * (WORDS * FIELDS)
+        quad_low = (quad & 0xFFFFFFFF).to(tl.uint32) + (columns * FIELDS).to(tl.uint32)
+        quad_high = (quad >> 32).to(tl.uint32)
+        first_element = block * 4096 + part * (WORDS * FIELDS) + columns * FIELDS
+        valid = ()
+        chosen = ()
+        for lane in tl.static_range(4):
+            inside = (first_element + lane * 1024 < elements).to(tl.uint32)
+            if FIELDS == 2:
+                inside |= (first_element + (lane * 1024 + 1) < elements).to(tl.uint32) << 16
+            valid = valid + (inside,)
+            chosen = chosen + (tl.zeros((WORDS,), tl.uint32),)
+        pending = valid
+        draw = tl.full((), 0, tl.int32)
+        left = tl.full((), 1, tl.int32)
+        while (draw <= resamples) & (left > 0):
+            random = _philox(quad_low, quad_high, draw, key_low, key_high)
+            picks = _pick(random, models, limits, guide, steps, EQUAL)
+            if FIELDS == 2:
+                random = _philox(quad_low + 1, quad_high, draw, key_low, key_high)
+                picks_next = _pick(random, models, limits, guide, steps, EQUAL)
+            now_chosen = ()
+            now_pending = ()
+            for lane in tl.static_range(4):
+                picked = picks[lane]
+                if FIELDS == 2:
+                    picked |= picks_next[lane] << 16
+                through = pending[lane] * 0xFFFF
+                taken = (chosen[lane] & ~through) | (picked & through)
+                settled = _look_up(mask[lane], own_masks + lane * WORDS, taken, FIELDS, MANY, WORDS)
+                now_chosen = now_chosen + (taken,)
+                now_pending = now_pending + (pending[lane] & ~settled,)
+            chosen = now_chosen
+            pending = now_pending
+            left = _sum_fields(pending)
+            zero_total += tl.where(bins == draw, left, 0)
+            if draw >= 16:
+                tl.atomic_add(draws_row + draw, left, sem="relaxed")
+            draw += 1
+
+        for lane in tl.static_range(4):
+            at = values + (first_element + lane * 1024)
+            merged = tl.load(at + (chosen[lane] & 0xFFFF).to(tl.int64) * stride)
+            if FIELDS == 2:
+                second = tl.load(at + 1 + (chosen[lane] >> 16).to(tl.int64) * stride)
+                merged = merged.to(tl.uint16, bitcast=True).to(tl.uint32)
+                merged |= second.to(tl.uint16, bitcast=True).to(tl.uint32) << 16
+                merged = merged.to(tl.int32, bitcast=True)
+            tl.store(output + first_word + lane * LANE + columns, merged)
+        if MANY:
+            for group in range(groups):
+                found = _histogram(chosen, group, FIELDS, MANY)
+                tl.atomic_add(selected_row + 16 * group + bins, found, sem="relaxed")
+            tl.debug_barrier()  # before the next tile's masks take the place of these
+        else:
+            selected_total += _histogram(chosen, 0, FIELDS, MANY)
+
+    tl.atomic_add(draws_row + bins, zero_total, sem="relaxed")
+    if not MANY:
+        tl.atomic_add(changed_row + bins, changed_total, sem="relaxed")
+        tl.atomic_add(overlap_row + bins, overlap_total, sem="relaxed")
+        tl.atomic_add(selected_row + bins, selected_total, sem="relaxed")
