@@ -3,10 +3,10 @@
     python tests/bench/compile_kernels.py
     python tests/bench/compile_kernels.py --check      # every kernel that the check of bench_gpu.py runs
 
-Prints for each kind of kernel, compiled for one architecture (90: H100, H200): seconds, registers a thread,
-bytes of a thread's stack (spilt registers), bytes of shared memory a block, warps that a multiprocessor holds
-at one time (of 64), instructions in all, and how many each loop has, from the innermost out. An instruction
-counts once however often it runs.
+Prints for each kind of kernel, compiled for one architecture (90: H100, H200): seconds; registers a thread;
+bytes of a thread's stack (spilt registers); loads and stores of these in all loops but the outermost; bytes
+of shared memory a block; warps that a multiprocessor holds at one time (of 64); instructions in all; how many
+each loop has, from the shortest to the one over tiles. An instruction counts once however often it runs.
 """
 
 from __future__ import annotations
@@ -66,19 +66,20 @@ def main() -> None:
         else {str(_kind(job)): job for job in check_jobs()}
     )
     print(f"Triton {triton.__version__}, sm_{options.arch}")
-    heads = ("seconds", "registers", "stack", "shared", "warps", "SASS", "loops")
+    heads = ("seconds", "registers", "stack", "spills", "shared", "warps", "SASS", "loops")
     width = max(len(name) for name in jobs) + 2
     print(f"{'':<{width}}" + "".join(f"{head:>10}" for head in heads))
     seconds = 0.0
     for name, job in jobs.items():
-        found = compiled(*call_of(job), arch=options.arch)
-        seconds += found["seconds"]
+        done, took = compiled(*call_of(job), arch=options.arch)
+        seconds += took
+        found = figures_of(done)
         loops = " ".join(str(count) for count in found["loops"])
-        figures = (found[head] for head in ("registers", "stack", "shared", "warps", "instructions"))
+        figures = (
+            found[head] for head in ("registers", "stack", "spills", "shared", "warps", "instructions")
+        )
         print(
-            f"{name:<{width}}{found['seconds']:>10.2f}"
-            + "".join(f"{figure:>10}" for figure in figures)
-            + f"    {loops}"
+            f"{name:<{width}}{took:>10.2f}" + "".join(f"{figure:>10}" for figure in figures) + f"    {loops}"
         )
     print(f"{len(jobs)} kernels in {seconds:.1f} s")
 
@@ -100,39 +101,39 @@ def call_of(job: MapJob) -> Call:
 
 def compiled(
     kernel: Any, arguments: tuple[Any, ...], options: dict[str, Any], *, arch: int = 90
-) -> dict[str, Any]:
-    """Compile without a card, and without what was compiled before.
-
-    Returns: seconds, registers, stack, shared, warps, instructions, loops, ptx, sass.
-    """
+) -> tuple[Any, float]:
+    """What Triton makes of a launch, without a card and without what was compiled before, and the seconds."""
     source, rest = _source(kernel, arguments, options)
     with tempfile.TemporaryDirectory() as folder:
         triton.knobs.cache.dir = folder
         started = time.perf_counter()
         done = triton.compile(source, target=GPUTarget("cuda", arch, 32), options=rest)
-        seconds = time.perf_counter() - started
+        return done, time.perf_counter() - started
+
+
+def figures_of(done: Any) -> dict[str, Any]:
+    """registers, stack, spills, shared, warps, instructions, loops and sass of what was compiled."""
+    with tempfile.TemporaryDirectory() as folder:
         cubin = Path(folder) / "kernel.cubin"
         cubin.write_bytes(done.asm["cubin"])
         usage, sass = (_said_of(cubin, what) for what in ("-res-usage", "-sass"))
-    registers = int(_number("REG", usage))
-    warps = done.metadata.num_warps
-    shared = done.metadata.shared
+    registers, warps, shared = _number("REG", usage), done.metadata.num_warps, done.metadata.shared
     blocks = min(
         _BLOCKS,
         _WARPS // warps,
         _REGISTERS // (-(-registers // 8) * 8 * 32 * warps),
         _SHARED // (shared + 1024),
     )
-    instructions, loops = _loops(sass)
+    lines = re.findall(r"^\s+/\*([0-9a-f]{4,5})\*/\s+(.*?);", sass, re.M)
+    loops = sorted(_loops(lines), key=len)
     return {
-        "seconds": seconds,
         "registers": registers,
-        "stack": int(_number("STACK", usage)),
+        "stack": _number("STACK", usage),
+        "spills": sum("LDL" in text or "STL" in text for loop in loops[:-1] for text in loop),
         "shared": shared,
         "warps": blocks * warps,
-        "instructions": instructions,
-        "loops": loops,
-        "ptx": done.asm["ptx"],
+        "instructions": len(lines),
+        "loops": [len(loop) for loop in loops],
         "sass": sass,
     }
 
@@ -175,23 +176,18 @@ def _said_of(cubin: Path, what: str) -> str:
     return done.stdout + done.stderr
 
 
-def _number(name: str, usage: str) -> str:
+def _number(name: str, usage: str) -> int:
     found = re.search(rf"{name}:(\d+)", usage)
-    return found.group(1) if found else "0"
+    return int(found.group(1)) if found else 0
 
 
-def _loops(sass: str) -> tuple[int, list[int]]:
-    """How many instructions there are, and how many in each loop, from a jump's target to the jump."""
-    lines = re.findall(r"^\s+/\*([0-9a-f]{4,5})\*/\s+(.*?);", sass, re.M)
-    # Behind the kernel's end is a jump to itself.
-    return len(lines), sorted(length for length in _jumps_back(lines) if length > 1)
-
-
-def _jumps_back(lines: list[tuple[str, str]]) -> Iterator[int]:
-    for address, text in lines:
+def _loops(lines: list[tuple[str, str]]) -> Iterator[list[str]]:
+    """The instructions of each loop, from a jump's target to the jump. Behind the end is a jump to itself."""
+    for at, (address, text) in enumerate(lines):
         target = re.search(r"\bBRA\b.*0x([0-9a-f]+)", text)
-        if target and int(target.group(1), 16) <= int(address, 16):
-            yield (int(address, 16) - int(target.group(1), 16)) // 16 + 1
+        if target and int(target.group(1), 16) < int(address, 16):
+            first = at - (int(address, 16) - int(target.group(1), 16)) // 16
+            yield [text for _, text in lines[first : at + 1]]
 
 
 def _options() -> argparse.Namespace:

@@ -77,6 +77,12 @@ def _sum_fields(flags):
 
 
 @triton.jit
+def _first_word(tile, LANE: tl.constexpr, WORDS: tl.constexpr):
+    """Where in a row a tile begins."""
+    return tile // (LANE // WORDS) * (4 * LANE) + tile % (LANE // WORDS) * WORDS
+
+
+@triton.jit
 def _load_lanes(words, LANE: tl.constexpr, WORD: tl.constexpr):
     """A tile as four tensors, one a lane, of unsigned words."""
     return (
@@ -227,22 +233,24 @@ def _step(word, below, width, limits):
 
 @triton.jit
 def _changed(mask, masks, model, MANY: tl.constexpr, WORDS: tl.constexpr):
-    """The mask, in the last bit of either field, of the sub-models drawn for one field of a lane.
+    """The mask of the sub-models drawn for one field of a lane, with the drawn one's bit last in the field.
 
     Where there are MANY it comes from `masks`, [groups, 4, WORDS] from the lane's first on.
     """
     if MANY:
         mask = tl.load(masks + (model >> 4) * (4 * WORDS)).to(tl.uint32, bitcast=True)
-    return mask >> (model & 15)
+        model = model & 15
+    return mask >> model
 
 
 @triton.jit
 def _look_up(mask, masks, chosen, FIELDS: tl.constexpr, MANY: tl.constexpr, WORDS: tl.constexpr):
-    """1 in every field whose chosen sub-model changed it."""
-    found = _changed(mask, masks, chosen & 0xFFFF, MANY, WORDS) & 1
+    """1 in the last bit of every field whose chosen sub-model changed it; the other bits say nothing."""
     if FIELDS == 2:
-        found |= _changed(mask, masks, chosen >> 16, MANY, WORDS) & 0x10000
-    return found
+        low = _changed(mask, masks, chosen & 0xFFFF, MANY, WORDS)
+        return (low & 0xFFFF) | (_changed(mask, masks, chosen >> 16, MANY, WORDS) & 0xFFFF0000)
+    else:
+        return _changed(mask, masks, chosen, MANY, WORDS)
 
 
 @triton.jit(
@@ -338,15 +346,13 @@ def select_kernel(
     limit = first_nonfinite.to(WORD)
     own_masks = masks + tl.program_id(0) * (groups * (4 * WORDS)) + columns
 
+    base_words = marks + models * word_stride + columns
+    base = _load_lanes(base_words + _first_word(tl.program_id(0), LANE, WORDS), LANE, WORD)
     for tile in range(tl.program_id(0), tiles, tl.num_programs(0)):
         block = tile // PARTS
         part = tile % PARTS
-        first_word = block * (4 * LANE) + part * WORDS
+        first_word = _first_word(tile, LANE, WORDS)
         tile_marks = marks + first_word + columns
-        base = _load_lanes(tile_marks + models * word_stride, LANE, WORD)
-        if _any_at_least(base, limit, magnitude, FIELDS):
-            tl.atomic_add(row + models, _count_at_least(base, limit, magnitude, FIELDS), sem="relaxed")
-
         # Where the base is zero, a sign alone is no change; elsewhere every bit counts.
         compared = ()
         overlap = ()
@@ -405,8 +411,15 @@ def select_kernel(
             changed_total += changed
             overlap_total += _histogram(overlap, 0, FIELDS, MANY)
 
+        # Only now, because a branch before would wait for the base before any sub-model is on its way.
+        if _any_at_least(base, limit, magnitude, FIELDS):
+            tl.atomic_add(row + models, _count_at_least(base, limit, magnitude, FIELDS), sem="relaxed")
+
         quad = ((first_block.to(tl.int64) + block) << 10) + part * (WORDS * FIELDS)
-        quad_low = (quad & 0xFFFFFFFF).to(tl.uint32) + (columns * FIELDS).to(tl.uint32)
+        # Zero, of what was loaded: it has Triton draw in the order in which the threads hold that. They would
+        # exchange what they drew otherwise, in each draw.
+        in_order = ((base[0] >> (WORD.primitive_bitwidth - 1)) >> 1).to(tl.uint32)
+        quad_low = (quad & 0xFFFFFFFF).to(tl.uint32) + ((columns * FIELDS).to(tl.uint32) | in_order)
         quad_high = (quad >> 32).to(tl.uint32)
         first_element = block * 4096 + part * (WORDS * FIELDS) + columns * FIELDS
         valid = ()
@@ -445,6 +458,9 @@ def select_kernel(
                 tl.atomic_add(draws_row + draw, left, sem="relaxed")
             draw += 1
 
+        # The next tile's base comes while this one's values do.
+        following = tl.minimum(tile + tl.num_programs(0), tiles - 1)
+        base = _load_lanes(base_words + _first_word(following, LANE, WORDS), LANE, WORD)
         for lane in tl.static_range(4):
             at = values + (first_element + lane * 1024)
             merged = tl.load(at + (chosen[lane] & 0xFFFF).to(tl.int64) * stride)

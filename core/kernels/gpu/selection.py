@@ -19,11 +19,16 @@ from core.kernels.gpu.memory import DeviceMemory
 from core.kernels.gpu.select_kernel import DRAWS, select_kernel
 from core.kernels.interface import Counts, MapJob
 
-__all__ = ["selection"]
+__all__ = ["STAGES", "WARPS", "selection"]
 
 _REPLICAS = 64
 _GUIDE = 256
-_STAGES = 3
+"""Of entries: one for each first byte of a random word."""
+STAGES = 4
+"""Three kilobytes are on their way for each of a multiprocessor's 16 or so warps: more than its share of the
+memory's bandwidth takes, while that needs 0.8 microseconds to answer."""
+WARPS = 16
+"""Programs a multiprocessor; no more than it holds at a time, lest some wait for others to end."""
 _FEW = 16
 """Sub-models whose change masks one register holds."""
 
@@ -38,7 +43,7 @@ def _prepare(job: MapJob, stored: Sequence[Tensor], elements: int, memory: Devic
     direct = as_stored is not None
     if as_stored is None:
         as_stored = memory.take("converted", (models + 1, stride), word)
-    rows, marked = as_stored, as_stored
+    rows = marked = as_stored
     if tolerance is not None:
         marked = memory.take("marks", (models + 1, stride), word)
 
@@ -107,7 +112,7 @@ def _options(job: MapJob, words: int) -> dict[str, Any]:
     return {
         "FIELDS": 2 if job.merge_dtype.itemsize <= 2 else 1,
         "WORDS": words,
-        "STAGES": _STAGES,
+        "STAGES": STAGES,
         "MANY": job.models > _FEW,
         "EQUAL": all(weight == weights[0] for weight in weights),
         "num_warps": 1,
@@ -129,7 +134,7 @@ def _tile_words(device: torch.device, fields: int) -> int:
 def _programs(device: torch.device, tiles: int) -> int:
     if device.type != "cuda":
         return min(tiles, 2)
-    return min(tiles, 16 * torch.cuda.get_device_properties(device).multi_processor_count)
+    return min(tiles, WARPS * torch.cuda.get_device_properties(device).multi_processor_count)
 
 
 def _mark(marked: Tensor, stored: Sequence[Tensor], job: MapJob) -> None:
