@@ -28,13 +28,12 @@ from triton.compiler import ASTSource
 
 from core.kernels.gpu import launch as launching
 from core.kernels.gpu.averaging import averaging
-from core.kernels.gpu.launch import MapKernel
 from core.kernels.gpu.memory import DeviceMemory
 from core.kernels.gpu.selection import selection
 from core.kernels.interface import MapJob
 from core.torch_values import torch_dtype
 
-_MAPS = {"linear": averaging, "parameter_selection": selection}
+_MAPS: dict[str, Any] = {"linear": averaging, "parameter_selection": selection}
 _TOOLS = Path(triton.__file__).parent / "backends" / "nvidia" / "bin"
 _POINTERS = {
     torch.int8: "*i8",
@@ -63,7 +62,7 @@ def main() -> None:
             "linear, K=10, F32": make_job("linear", 10, dtype="F32"),
         }
         if not options.check
-        else {str(_kind(job)): job for job in check_jobs()}
+        else {_name(job): job for job in check_jobs()}
     )
     print(f"Triton {triton.__version__}, sm_{options.arch}")
     heads = ("seconds", "registers", "stack", "spills", "shared", "warps", "SASS", "loops")
@@ -138,9 +137,11 @@ def figures_of(done: Any) -> dict[str, Any]:
     }
 
 
-def _kind(job: MapJob) -> Any:
-    kernel: MapKernel = _MAPS[job.method]
-    return kernel.compiled_as(job)
+def _name(job: MapJob) -> str:
+    """The kind of kernel that `job` needs, in words."""
+    method, width, *options = _MAPS[job.method].compiled_as(job)
+    shown = [f"{name} {value}" for name, value in options if name in ("KIND", "WIDE", "MANY", "EQUAL")]
+    return f"{method}, {width} bytes, {', '.join(shown).lower()}"
 
 
 def _source(
