@@ -188,7 +188,8 @@ def _through_workspaces(job: MapJob, device: str, chunks: int = 60) -> tuple[flo
 
     def work(workspace: Workspace) -> None:
         for chunk in range(chunks // _IN_FLIGHT):
-            workspace.run(job, chunk * elements)
+            workspace.begin(job.input_dtypes, elements)
+            assert workspace.run(job, chunk * elements).data
 
     threads = [threading.Thread(target=work, args=(workspace,)) for workspace in workspaces]
     started = time.perf_counter()

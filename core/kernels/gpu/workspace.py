@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections import OrderedDict, defaultdict
+from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
@@ -39,7 +39,7 @@ _MOST_MODELS = 128
 _KEPT = 64
 """Kinds of chunks whose launches are kept."""
 
-_turns: defaultdict[torch.device, threading.Lock] = defaultdict(threading.Lock)
+_turns: dict[torch.device, threading.Lock] = {}
 """Held while a device is given work."""
 
 
@@ -109,7 +109,7 @@ class GpuWorkspace:
         """
         self._maps, self._fallback = maps, fallback
         self._device = torch.device(device)
-        self._turn = _turns[self._device]
+        self._turn = _turns.setdefault(self._device, threading.Lock())
         self._stream = _stream_of(self._device)
         self._on_stream = (
             contextlib.nullcontext() if self._stream is None else torch.cuda.stream(self._stream)
