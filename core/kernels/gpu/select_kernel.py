@@ -18,79 +18,22 @@ changed and no count sees.
 import triton
 import triton.language as tl
 
+from core.kernels.gpu.drawing import philox, pick
+from core.kernels.gpu.fields import (
+    any_at_least,
+    at_least,
+    count_at_least,
+    histogram,
+    load_lanes,
+    nonzero,
+    start_of,
+    sum_fields,
+)
+
 __all__ = ["DRAWS", "select_kernel"]
 
 DRAWS = 128
 """Counts of zero_after_draw that there is room for."""
-
-
-@triton.jit
-def _nonzero(words, FIELDS: tl.constexpr):
-    """1 in every field that is not zero. uint32."""
-    if FIELDS == 2:
-        # Adding 0x7fff carries into the field's own top bit unless the other bits are all zero.
-        return ((((words & 0x7FFF7FFF) + 0x7FFF7FFF) | words) & 0x80008000) >> 15
-    else:
-        return (words != 0).to(tl.uint32)
-
-
-@triton.jit
-def _at_least(words, limit, magnitude, FIELDS: tl.constexpr):
-    """1 in every field whose magnitude bits, as an integer, are >= limit. uint32."""
-    if FIELDS == 2:
-        lifted = (words & magnitude) + (0x8000 - limit) * 0x00010001
-        return (lifted & 0x80008000) >> 15
-    else:
-        return ((words & magnitude) >= limit).to(tl.uint32)
-
-
-@triton.jit
-def _any_at_least(words, limit, magnitude, FIELDS: tl.constexpr):
-    """Whether a field of the four tensors `words` has a magnitude >= limit. Cheaper than counting."""
-    if FIELDS == 2:
-        lift = (0x8000 - limit) * 0x00010001
-        found = (words[0] & magnitude) + lift
-        for lane in tl.static_range(1, 4):
-            found |= (words[lane] & magnitude) + lift
-        return tl.max(found & 0x80008000) != 0
-    else:
-        largest = words[0] & magnitude
-        for lane in tl.static_range(1, 4):
-            largest = tl.maximum(largest, words[lane] & magnitude)
-        return tl.max(largest) >= limit
-
-
-@triton.jit
-def _count_at_least(words, limit, magnitude, FIELDS: tl.constexpr):
-    """How many fields of four tensors have a magnitude >= limit."""
-    flags = ()
-    for lane in tl.static_range(4):
-        flags = flags + (_at_least(words[lane], limit, magnitude, FIELDS),)
-    return _sum_fields(flags)
-
-
-@triton.jit
-def _sum_fields(flags):
-    """The sum of all fields of four tensors of flags. A 16-bit field holds it: a tile is smaller."""
-    total = tl.sum((flags[0] + flags[1] + flags[2] + flags[3]).to(tl.int32))
-    return (total & 0xFFFF) + (total >> 16)
-
-
-@triton.jit
-def _first_word(tile, LANE: tl.constexpr, WORDS: tl.constexpr):
-    """Where in a row a tile begins."""
-    return tile // (LANE // WORDS) * (4 * LANE) + tile % (LANE // WORDS) * WORDS
-
-
-@triton.jit
-def _load_lanes(words, LANE: tl.constexpr, WORD: tl.constexpr):
-    """A tile as four tensors, one a lane, of unsigned words."""
-    return (
-        tl.load(words).to(WORD, bitcast=True),
-        tl.load(words + LANE).to(WORD, bitcast=True),
-        tl.load(words + 2 * LANE).to(WORD, bitcast=True),
-        tl.load(words + 3 * LANE).to(WORD, bitcast=True),
-    )
 
 
 @triton.jit
@@ -123,112 +66,23 @@ def _mark(
     bit = tl.full((), 1, tl.uint32)
     # The next sub-models are on their way while one is compared: waiting for them is what takes the time.
     for model in tl.range(first, last, num_stages=STAGES):
-        words = _load_lanes(marks + model * word_stride, LANE, WORD)
-        f0 = _nonzero((words[0] ^ base[0]) & compared[0], FIELDS)
-        f1 = _nonzero((words[1] ^ base[1]) & compared[1], FIELDS)
-        f2 = _nonzero((words[2] ^ base[2]) & compared[2], FIELDS)
-        f3 = _nonzero((words[3] ^ base[3]) & compared[3], FIELDS)
-        if _any_at_least(words, limit, magnitude, FIELDS):
+        words = load_lanes(marks + model * word_stride, LANE, WORD)
+        f0 = nonzero((words[0] ^ base[0]) & compared[0], FIELDS)
+        f1 = nonzero((words[1] ^ base[1]) & compared[1], FIELDS)
+        f2 = nonzero((words[2] ^ base[2]) & compared[2], FIELDS)
+        f3 = nonzero((words[3] ^ base[3]) & compared[3], FIELDS)
+        if any_at_least(words, limit, magnitude, FIELDS):
             # Rare. A NaN differs from everything; one of the base alone has other bits anyhow.
-            f0 |= _at_least(words[0], infinity + 1, magnitude, FIELDS)
-            f1 |= _at_least(words[1], infinity + 1, magnitude, FIELDS)
-            f2 |= _at_least(words[2], infinity + 1, magnitude, FIELDS)
-            f3 |= _at_least(words[3], infinity + 1, magnitude, FIELDS)
-            tl.atomic_add(row + model, _count_at_least(words, limit, magnitude, FIELDS), sem="relaxed")
-        changed += tl.where(bins == model - first, _sum_fields((f0, f1, f2, f3)), 0)
+            f0 |= at_least(words[0], infinity + 1, magnitude, FIELDS)
+            f1 |= at_least(words[1], infinity + 1, magnitude, FIELDS)
+            f2 |= at_least(words[2], infinity + 1, magnitude, FIELDS)
+            f3 |= at_least(words[3], infinity + 1, magnitude, FIELDS)
+            tl.atomic_add(row + model, count_at_least(words, limit, magnitude, FIELDS), sem="relaxed")
+        changed += tl.where(bins == model - first, sum_fields((f0, f1, f2, f3)), 0)
         mask = (mask[0] + f0 * bit, mask[1] + f1 * bit, mask[2] + f2 * bit, mask[3] + f3 * bit)
         overlap = (overlap[0] + f0, overlap[1] + f1, overlap[2] + f2, overlap[3] + f3)
         bit = bit * 2
     return mask, overlap, changed
-
-
-@triton.jit
-def _histogram(fields, group, FIELDS: tl.constexpr, MANY: tl.constexpr):
-    """[16] int32: how often each value from 16 * group on is in the fields of four tensors.
-
-    Each thread counts in the 16 nibbles of a 64-bit word, which hold the tile's at most eight fields
-    of one column; the sums over the columns go two bins to a 32-bit sum. Unless MANY all values count, in
-    their last four bits.
-    """
-    bins = tl.arange(0, 16)
-    histogram = tl.zeros((16,), tl.int32)
-    nibbles = (fields[0] * 0).to(tl.uint64)
-    for lane in tl.static_range(4):
-        for field in tl.static_range(FIELDS):
-            value = (fields[lane] >> (16 * field)) & 0xFFFF
-            one = tl.full(value.shape, 1, tl.uint64) << ((value & 15) * 4).to(tl.uint64)
-            if MANY:
-                one = tl.where((value >> 4) == group, one, 0)
-            nibbles += one
-    for at in tl.static_range(4):
-        spread = (nibbles >> (4 * at)) & 0x000F000F000F000F
-        low = tl.sum((spread & 0xFFFFFFFF).to(tl.int32))
-        high = tl.sum((spread >> 32).to(tl.int32))
-        histogram += tl.where(bins == at, low & 0xFFFF, 0)
-        histogram += tl.where(bins == at + 4, low >> 16, 0)
-        histogram += tl.where(bins == at + 8, high & 0xFFFF, 0)
-        histogram += tl.where(bins == at + 12, high >> 16, 0)
-    return histogram
-
-
-@triton.jit
-def _philox(quad_low, quad_high, draw, key_low, key_high):
-    """The four words of the Philox calls of some quads and one draw, one a lane; see core.draws.
-
-    tl.philox gives the same words. This multiplies once for both halves of a product, and it spends
-    most of its time on that.
-    """
-    c0 = quad_low
-    c1 = quad_high
-    c2 = draw.to(tl.uint32)
-    c3 = c2 * 0  # the stream of selection
-    for _ in tl.static_range(10):
-        product0 = c0.to(tl.uint64) * 0xD2511F53
-        product1 = c2.to(tl.uint64) * 0xCD9E8D57
-        c0 = (product1 >> 32).to(tl.uint32) ^ c1 ^ key_low.to(tl.uint32)
-        c1 = product1.to(tl.uint32)
-        c2 = (product0 >> 32).to(tl.uint32) ^ c3 ^ key_high.to(tl.uint32)
-        c3 = product0.to(tl.uint32)
-        key_low = (key_low + 0x9E3779B9) & 0xFFFFFFFF
-        key_high = (key_high + 0xBB67AE85) & 0xFFFFFFFF
-    return c0, c1, c2, c3
-
-
-@triton.jit
-def _pick(words, models, limits, guide, steps, EQUAL: tl.constexpr):
-    """The sub-models that four tensors of random words draw.
-
-    For unequal weights `guide` has for each first byte of a word how many thresholds are no larger than any
-    such word, and a binary search of `steps` in `limits`, the thresholds less 1, finds the rest.
-    """
-    if EQUAL:
-        count = models.to(tl.uint32)
-        return (
-            tl.umulhi(words[0], count),
-            tl.umulhi(words[1], count),
-            tl.umulhi(words[2], count),
-            tl.umulhi(words[3], count),
-        )
-    else:
-        b0 = tl.load(guide + (words[0] >> 24)).to(tl.uint32)
-        b1 = tl.load(guide + (words[1] >> 24)).to(tl.uint32)
-        b2 = tl.load(guide + (words[2] >> 24)).to(tl.uint32)
-        b3 = tl.load(guide + (words[3] >> 24)).to(tl.uint32)
-        width = (tl.full((), 1, tl.uint32) << steps.to(tl.uint32)) >> 1
-        for _ in range(steps):
-            b0 = _step(words[0], b0, width, limits)
-            b1 = _step(words[1], b1, width, limits)
-            b2 = _step(words[2], b2, width, limits)
-            b3 = _step(words[3], b3, width, limits)
-            width = width >> 1
-        return b0, b1, b2, b3
-
-
-@triton.jit
-def _step(word, below, width, limits):
-    """Of a binary search: `below` plus `width` where so many more limits are less than `word`."""
-    limit = tl.load(limits + (below + width - 1)).to(tl.uint32, bitcast=True)
-    return tl.where(word > limit, below + width, below)
 
 
 @triton.jit
@@ -308,7 +162,7 @@ def select_kernel(
             selected, zero_after_draw, with bins = `models` rounded up to 16. Where these are 16, changed_by
             16 falls to changed_by 0. Padding is counted as selected from the first sub-model. Programs use
             replicas in turn, lest they queue for one address.
-        limits, guide, steps: the thresholds of unequal weights; see `_pick`.
+        limits, guide, steps: the thresholds of unequal weights; see `drawing.pick`.
         masks: [programs, bins / 16, 4, WORDS] int32 for the program's own use where there are MANY.
         elements: of the chunk that count; the rest of `stride` is padding.
         resamples: n.
@@ -347,17 +201,17 @@ def select_kernel(
     own_masks = masks + tl.program_id(0) * (groups * (4 * WORDS)) + columns
 
     base_words = marks + models * word_stride + columns
-    base = _load_lanes(base_words + _first_word(tl.program_id(0), LANE, WORDS), LANE, WORD)
+    base = load_lanes(base_words + start_of(tl.program_id(0), LANE, WORDS), LANE, WORD)
     for tile in range(tl.program_id(0), tiles, tl.num_programs(0)):
         block = tile // PARTS
         part = tile % PARTS
-        first_word = _first_word(tile, LANE, WORDS)
+        first_word = start_of(tile, LANE, WORDS)
         tile_marks = marks + first_word + columns
         # Where the base is zero, a sign alone is no change; elsewhere every bit counts.
         compared = ()
         overlap = ()
         for lane in tl.static_range(4):
-            is_number = _nonzero(base[lane] & magnitude, FIELDS).to(WORD)
+            is_number = nonzero(base[lane] & magnitude, FIELDS).to(WORD)
             # The sign bit is the one above the magnitude's.
             compared = compared + (is_number * (magnitude // EACH + 1) | magnitude,)
             overlap = overlap + (tl.zeros((WORDS,), tl.uint32),)
@@ -387,7 +241,7 @@ def select_kernel(
                     tl.store(at, mask[lane].to(tl.int32, bitcast=True))
                 tl.atomic_add(changed_row + 16 * group + bins, changed, sem="relaxed")
             for group in range(groups):
-                found = _histogram(overlap, group, FIELDS, MANY)
+                found = histogram(overlap, group, FIELDS, MANY)
                 tl.atomic_add(overlap_row + 16 * group + bins, found, sem="relaxed")
             tl.debug_barrier()  # other threads look masks up than have stored them
         else:
@@ -409,11 +263,11 @@ def select_kernel(
                 STAGES,
             )
             changed_total += changed
-            overlap_total += _histogram(overlap, 0, FIELDS, MANY)
+            overlap_total += histogram(overlap, 0, FIELDS, MANY)
 
         # Only now, because a branch before would wait for the base before any sub-model is on its way.
-        if _any_at_least(base, limit, magnitude, FIELDS):
-            tl.atomic_add(row + models, _count_at_least(base, limit, magnitude, FIELDS), sem="relaxed")
+        if any_at_least(base, limit, magnitude, FIELDS):
+            tl.atomic_add(row + models, count_at_least(base, limit, magnitude, FIELDS), sem="relaxed")
 
         quad = ((first_block.to(tl.int64) + block) << 10) + part * (WORDS * FIELDS)
         # Zero, of what was loaded: it has Triton draw in the order in which the threads hold that. They would
@@ -434,11 +288,11 @@ def select_kernel(
         draw = tl.full((), 0, tl.int32)
         left = tl.full((), 1, tl.int32)
         while (draw <= resamples) & (left > 0):
-            random = _philox(quad_low, quad_high, draw, key_low, key_high)
-            picks = _pick(random, models, limits, guide, steps, EQUAL)
+            random = philox(quad_low, quad_high, draw, key_low, key_high)
+            picks = pick(random, models, limits, guide, steps, EQUAL)
             if FIELDS == 2:
-                random = _philox(quad_low + 1, quad_high, draw, key_low, key_high)
-                picks_next = _pick(random, models, limits, guide, steps, EQUAL)
+                random = philox(quad_low + 1, quad_high, draw, key_low, key_high)
+                picks_next = pick(random, models, limits, guide, steps, EQUAL)
             now_chosen = ()
             now_pending = ()
             for lane in tl.static_range(4):
@@ -452,7 +306,7 @@ def select_kernel(
                 now_pending = now_pending + (pending[lane] & ~settled,)
             chosen = now_chosen
             pending = now_pending
-            left = _sum_fields(pending)
+            left = sum_fields(pending)
             zero_total += tl.where(bins == draw, left, 0)
             if draw >= 16:
                 tl.atomic_add(draws_row + draw, left, sem="relaxed")
@@ -460,7 +314,7 @@ def select_kernel(
 
         # The next tile's base comes while this one's values do.
         following = tl.minimum(tile + tl.num_programs(0), tiles - 1)
-        base = _load_lanes(base_words + _first_word(following, LANE, WORDS), LANE, WORD)
+        base = load_lanes(base_words + start_of(following, LANE, WORDS), LANE, WORD)
         for lane in tl.static_range(4):
             at = values + (first_element + lane * 1024)
             merged = tl.load(at + (chosen[lane] & 0xFFFF).to(tl.int64) * stride)
@@ -472,11 +326,11 @@ def select_kernel(
             tl.store(output + first_word + lane * LANE + columns, merged)
         if MANY:
             for group in range(groups):
-                found = _histogram(chosen, group, FIELDS, MANY)
+                found = histogram(chosen, group, FIELDS, MANY)
                 tl.atomic_add(selected_row + 16 * group + bins, found, sem="relaxed")
             tl.debug_barrier()  # before the next tile's masks take the place of these
         else:
-            selected_total += _histogram(chosen, 0, FIELDS, MANY)
+            selected_total += histogram(chosen, 0, FIELDS, MANY)
 
     tl.atomic_add(draws_row + bins, zero_total, sem="relaxed")
     if not MANY:

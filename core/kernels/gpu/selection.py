@@ -151,7 +151,7 @@ def _words(values: Tensor) -> Tensor:
 
 @lru_cache(maxsize=256)
 def _limits(weights: tuple[float, ...], device: torch.device) -> tuple[Tensor, Tensor, int]:
-    """The thresholds, a guide into them and the steps from there, as select_kernel._pick wants them.
+    """The thresholds, a guide into them and the steps from there, as drawing.pick wants them.
 
     Kept, for sending them waits for the device.
     """
