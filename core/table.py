@@ -1,14 +1,15 @@
 """Which implementation serves which method on which device: the one place that knows both.
 
 A method without a line here runs on its own torch arithmetic, on every device. A kernel must give its bytes
-and counts to the bit, which its trial jobs show on each card before it is used.
+and counts to the bit, which trials show on each card before it is used: one of each method for the card, and
+one of each kind of kernel that a merge needs before the merge.
 """
 
 from __future__ import annotations
 
 import importlib.util
 import random
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
@@ -16,6 +17,7 @@ from typing import Any
 from core.devices import CPU, Device
 from core.draws import BLOCK
 from core.dtypes import DTYPES, DType
+from core.errors import DeviceError
 from core.kernels.interface import MapJob, Values, Workspace
 from core.methods import METHODS, MethodSpec
 from core.methods.folds import FoldTotal
@@ -54,18 +56,18 @@ class Kernels:
 
     Attributes:
         cpu: imports numba and returns a core.kernels.cpu.workspace.MapKernel.
-        gpu: imports Triton and returns a core.kernels.gpu.workspace.MapKernel; None where there is none.
+        gpu: imports Triton and returns a core.kernels.gpu.launch.MapKernel; None where there is none.
         element_s: seconds of one thread of the machine that was measured an element, without reading, writing
             and conversions; see tests/bench/README.md.
         copies: how many times as long as a copy of the same bytes the kernel on a card takes.
-        trials: parameters with three sub-models with which a device is tried.
+        trial: parameters with three sub-models with which a device is tried.
     """
 
     cpu: Callable[[], Any]
     gpu: Callable[[], Any] | None
     element_s: Callable[[MapJob], float]
     copies: Callable[[MapJob], float]
-    trials: tuple[Values, ...]
+    trial: Values
 
 
 def _cpu_selection() -> Any:
@@ -75,7 +77,7 @@ def _cpu_selection() -> Any:
 
 
 def _gpu_selection() -> Any:
-    from core.kernels.gpu.launch import selection
+    from core.kernels.gpu.selection import selection
 
     return selection
 
@@ -87,7 +89,7 @@ def _cpu_averaging() -> Any:
 
 
 def _gpu_averaging() -> Any:
-    from core.kernels.gpu.launch import averaging
+    from core.kernels.gpu.averaging import averaging
 
     return averaging
 
@@ -127,21 +129,14 @@ _KERNELS: Mapping[str, Kernels] = {
         gpu=_gpu_selection,
         element_s=_selection_s,
         copies=_selection_copies,
-        trials=(
-            Values.of(weight=[1.0, 1.0, 1.0], resamples=2),
-            Values.of(weight=[0.5, 0.0, 2.0], resamples=2),
-        ),
+        trial=Values.of(weight=[1.0, 1.0, 1.0], resamples=2),
     ),
     "linear": Kernels(
         cpu=_cpu_averaging,
         gpu=_gpu_averaging,
         element_s=_averaging_s,
         copies=_averaging_copies,
-        trials=(
-            Values.of(weight=[1.0, 1.0, 1.0], normalize=True),
-            Values.of(weight=[1.0, -0.3, 0.5], normalize=True),
-            Values.of(weight=[1.0, 0.0, 0.5], normalize=False),
-        ),
+        trial=Values.of(weight=[1.0, -0.3, 0.5], normalize=True),
     ),
 }
 """Kernels of maps by the method's name."""
@@ -203,11 +198,19 @@ def device_workspace(name: str, methods: Mapping[str, MethodSpec] = METHODS) -> 
 
 
 def compile_for(devices: Sequence[Device], jobs: Iterable[MapJob]) -> None:
-    """Compile what merging as `jobs` say needs, one of each kind, so that it is no part of the merge."""
+    """Compile what merging as `jobs` say needs, one of each kind, so that it is no part of the merge.
+
+    Raises:
+        DeviceError: a kernel for a GPU does not give what the method's own arithmetic gives.
+    """
     kinds = {replace(job, key=(0, 0)) for job in jobs}
     for device in devices:
         space = workspace(device)
+        tried: set[Hashable] = set()
         for job in kinds:
+            if device.kind == "cuda" and job.method in _gpu_maps() and runs_kernels(device.name):
+                _compile_and_try(space, device, job, tried)
+                continue
             for row in space.begin(job.input_dtypes, 2 * job.row):
                 row[:] = bytes(len(row))
             space_job = job
@@ -217,6 +220,20 @@ def compile_for(devices: Sequence[Device], jobs: Iterable[MapJob]) -> None:
                 found = {**space_job.found, **total.finish(space_job)}
                 space_job = replace(space_job, found=Values.from_mapping(found))
             space.run(space_job, 0)
+
+
+def _compile_and_try(space: Workspace, device: Device, job: MapJob, tried: set[Hashable]) -> None:
+    """Run the kernel of `job` on a GPU where no job of its kind was `tried`; see `compile_for`."""
+    kind = _gpu_maps()[job.method].compiled_as(job)
+    if kind in tried:
+        return
+    tried.add(kind)
+    if _trial(space, job) != _trial(_reference(), job):
+        raise DeviceError(
+            f"the device {device.name} computes {job.method} on {job.merge_dtype.name} otherwise "
+            "than the CPU",
+            hint="use the CPU, or another version of the device's driver",
+        )
 
 
 def warm_up(dtype: DType) -> None:
@@ -272,33 +289,36 @@ def runs_kernels(name: str) -> bool:
     """Whether the GPU kernels run on the device and give what the methods' own arithmetic gives.
 
     Tried, because Triton needs a driver, a card and a C compiler that it can work with, and says so in
-    a different way each time; and because the bytes of a merge must not depend on any of these.
+    a different way each time; and because the bytes of a merge must not depend on any of these. Each trial
+    compiles a kernel, so that there is one a method; `compile_for` tries what a merge needs besides.
     """
     if not name.startswith("cuda") or not has_triton():
         return False
     trials = [
-        trial_job(METHODS[method], DTYPES[dtype], 3, values)
+        trial_job(METHODS[method], DTYPES["BF16"], 3, kernels.trial)
         for method, kernels in _KERNELS.items()
         if kernels.gpu is not None
-        for values in kernels.trials
-        for dtype in ("BF16", "F32")
     ]
     try:
-        from core.kernels.cpu.workspace import CpuWorkspace
-
-        tried = device_workspace(name)
-        reference = CpuWorkspace({}, {}, Reference("cpu", METHODS))
+        tried, reference = device_workspace(name), _reference()
         return all(_trial(tried, job) == _trial(reference, job) for job in trials)
     except Exception:
         return False
 
 
+def _reference() -> Workspace:
+    """The methods' own arithmetic."""
+    from core.kernels.cpu.workspace import CpuWorkspace
+
+    return CpuWorkspace({}, {}, Reference("cpu", METHODS))
+
+
 def _trial(space: Workspace, job: MapJob) -> tuple[bytes, str]:
     """The bytes and counts of a small merge, of any bits: NaNs and infinities are among them."""
     buffers = space.begin(job.input_dtypes, BLOCK + 100)
-    base = random.Random(1).randbytes(len(buffers[-1]))
+    base = random.Random(1).randbytes(max(len(buffer) for buffer in buffers))
     for at, buffer in enumerate(buffers):
-        row = bytearray(base)
+        row = bytearray(base[: len(buffer)])
         for position in range(at, len(row), at + 5):
             row[position] ^= 1
         buffer[:] = row

@@ -1,6 +1,7 @@
 """How fast the GPU kernels are beside a copy on the same card.
 
     python tests/bench/bench_gpu.py --elements 128M --models 10
+    python tests/bench/bench_gpu.py --variants
 
 First the kernels merge small chunks of every kind and must give the CPU kernels' bytes and counts.
 Then each line of the table is the median of many launches on data that lies on the card: bf16, two
@@ -12,21 +13,20 @@ ways, three threads, with buffers that are filled beforehand.
 from __future__ import annotations
 
 import argparse
+import itertools
 import statistics
 import sys
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import replace
 
 import numpy as np
 import torch
+from gpu_jobs import check_jobs, make_job
 
 from core import table
 from core.devices import Device
-from core.dtypes import DTYPES
 from core.kernels.interface import MapJob, Workspace
-from core.methods import METHODS
 
 _SUFFIXES = {"K": 10**3, "M": 10**6, "G": 10**9}
 _WARM_UPS = 3
@@ -41,8 +41,13 @@ def main() -> None:
         raise SystemExit(1)
     device = torch.device(options.device)
     torch.cuda.set_device(device)
+    started = time.perf_counter()
     checked = _check(options.device)
-    print(f"{torch.cuda.get_device_name(device)}: the bytes and counts of {checked} chunks are the CPU's")
+    seconds = time.perf_counter() - started
+    print(
+        f"{torch.cuda.get_device_name(device)}: the bytes and counts of {checked} chunks are the CPU's "
+        f"({seconds:.0f} s, kernels compiled)"
+    )
     print(f"{options.models} models of {options.elements:,} bf16 elements")
     print(f"{'':<24}{'ms':>10}{'GB/s':>10}{'of copy':>10}")
     copied = _copy(options.elements * (options.models + 2), options.runs)
@@ -50,58 +55,32 @@ def main() -> None:
     size = options.elements * 2 * (options.models + 2)
     _line("copy", copied, size, copied / size)
     for name, out, larger in (("linear", "BF16", 0), ("linear, to float32", "F32", 2)):
-        job = _job("linear", options.models, out=out)
+        job = make_job("linear", options.models, out=out)
         moved = size + (larger - 2) * options.elements
         _line(name, _time(_launcher(job, rows[:-1]), options.runs), moved, copied / size)
     for resamples in (0, 1, 4, 9):
-        job = _job("parameter_selection", options.models, resamples)
+        job = make_job("parameter_selection", options.models, resamples)
         _line(f"n={resamples}", _time(_launcher(job, rows), options.runs), size, copied / size)
-    unequal = _job("parameter_selection", options.models, 4, unequal=True)
+    if options.variants:
+        _variants(options.models, rows, size, copied, options.runs)
+        return
+    unequal = make_job("parameter_selection", options.models, 4, unequal=True)
     _line("n=4, unequal weights", _time(_launcher(unequal, rows), options.runs), size, copied / size)
     del rows
     for name, job in {
-        "linear, host to host": _job("linear", options.models),
-        "n=4, host to host": _job("parameter_selection", options.models, 4),
+        "linear, host to host": make_job("linear", options.models),
+        "n=4, host to host": make_job("parameter_selection", options.models, 4),
     }.items():
         seconds, moved = _through_workspaces(job, options.device)
         _line(name, seconds, moved, copied / size)
-
-
-def _job(
-    method: str,
-    models: int,
-    resamples: int = 0,
-    *,
-    unequal: bool = False,
-    dtype: str = "BF16",
-    out: str | None = None,
-) -> MapJob:
-    weights = [float(model % 3) + (model > 3) / 2 if unequal else 1.0 for model in range(models)]
-    values: dict[str, object] = {"weight": weights}
-    if method == "parameter_selection":
-        values["resamples"] = resamples
-    job = table.trial_job(METHODS[method], DTYPES[dtype], models, values, out_dtype=DTYPES[out or dtype])
-    return replace(job, key=(11, 2**32 - 12))
 
 
 def _check(device: str) -> int:
     """Compare chunks with the CPU kernels'; returns how many. Exits where anything differs."""
     gpu, cpu = _gpu_workspace(device), table.workspace()
     generator = np.random.default_rng(5)
-    dtypes = ("BF16", "F16", "F32", "F64", "F8_E4M3", "F8_E5M2")
-    jobs = [
-        _job("parameter_selection", models, resamples, unequal=unequal, dtype=dtype)
-        for dtype in dtypes
-        for models, resamples in ((10, 0), (3, 4), (50, 9), (70, 100))
-        for unequal in (False, True)
-    ] + [
-        _job("linear", models, unequal=unequal, dtype=dtype, out=out)
-        for dtype in dtypes
-        for out in dtypes
-        for models in (3, 10)
-        for unequal in (False, True)
-    ]
-    for number, job in enumerate(jobs):
+    number = 0
+    for number, job in enumerate(check_jobs(), 1):
         elements = (1, 4096, 9 * 4096 + 1237, 70000, 300)[number % 5]
         width = job.merge_dtype.itemsize
         base = generator.bytes(elements * width)  # any bits: NaNs, infinities and subnormals among them
@@ -115,7 +94,7 @@ def _check(device: str) -> int:
         if _run(gpu, job, rows, first_element) != _run(cpu, job, rows, first_element):
             print(f"The GPU's result is not the CPU's for {job}", file=sys.stderr)
             raise SystemExit(1)
-    return len(jobs)
+    return number
 
 
 def _run(workspace: Workspace, job: MapJob, rows: list[bytes], first_element: int) -> tuple[bytes, str]:
@@ -148,10 +127,31 @@ def _fine_tuned(elements: int, models: int, device: torch.device) -> list[torch.
 
 
 def _launcher(job: MapJob, rows: list[torch.Tensor]) -> Callable[[], object]:
-    from core.kernels.gpu.launch import averaging, selection
+    from core.kernels.gpu.averaging import averaging
+    from core.kernels.gpu.memory import DeviceMemory
+    from core.kernels.gpu.selection import selection
 
     kernel = averaging if job.method == "linear" else selection
-    return lambda: kernel(job, 0, rows, rows[0].numel())
+    memory = DeviceMemory(rows[0].device, lambda: None)
+    prepared = kernel.prepare(job, rows, rows[0].numel(), memory)
+    return lambda: prepared.launch(0, job.key)
+
+
+def _variants(models: int, rows: list[torch.Tensor], size: int, copied: float, runs: int) -> None:
+    """Other ways to compile and launch the selection than the one it has."""
+    from core.kernels.gpu import selection
+
+    jobs = [make_job("parameter_selection", models, resamples) for resamples in (0, 4)]
+    kept = selection.STAGES, selection.WARPS
+    print("share of copy by models on their way (STAGES) and warps a multiprocessor (WARPS)")
+    print(f"{'':<24}{'n=0':>10}{'n=4':>10}")
+    for stages, warps in itertools.product((1, 2, 3, 4, 6), (12, 16, 20, 32)):
+        selection.STAGES, selection.WARPS = stages, warps
+        seconds = [_time(_launcher(job, rows), runs) for job in jobs]
+        shares = "".join(f"{copied / second:>10.0%}" for second in seconds)
+        mark = "  as it is" if (stages, warps) == kept else ""
+        print(f"{f'STAGES={stages}, WARPS={warps}':<24}{shares}{mark}", flush=True)
+    selection.STAGES, selection.WARPS = kept
 
 
 def _copy(elements: int, runs: int) -> float:
@@ -188,7 +188,8 @@ def _through_workspaces(job: MapJob, device: str, chunks: int = 60) -> tuple[flo
 
     def work(workspace: Workspace) -> None:
         for chunk in range(chunks // _IN_FLIGHT):
-            workspace.run(job, chunk * elements)
+            workspace.begin(job.input_dtypes, elements)
+            assert workspace.run(job, chunk * elements).data
 
     threads = [threading.Thread(target=work, args=(workspace,)) for workspace in workspaces]
     started = time.perf_counter()
@@ -211,6 +212,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--elements", type=_count, default=128 * 10**6, help="of each model, e.g. 128M")
     parser.add_argument("--models", type=int, default=10, help="K")
     parser.add_argument("--runs", type=int, default=30)
+    parser.add_argument(
+        "--variants", action="store_true", help="time other ways to launch the selection, to pick from"
+    )
     return parser.parse_args()
 
 

@@ -10,14 +10,18 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+import threading
+import time
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, reject, settings
 from hypothesis import strategies as st
+from torch.overrides import TorchFunctionMode
 
 from core import devices, table
 from core.draws import counter_of, philox4x32
@@ -34,10 +38,15 @@ with pytest.MonkeyPatch.context() as patch:
     patch.setenv("TRITON_INTERPRET", "1")
     pytest.importorskip("triton")
     from core.kernels.gpu import launch as gpu_launch
+    from core.kernels.gpu import selection as gpu_selection
+    from core.kernels.gpu.averaging import averaging
+    from core.kernels.gpu.launch import MapKernel, Prepared
+    from core.kernels.gpu.memory import DeviceMemory
+    from core.kernels.gpu.selection import selection as selecting
     from core.kernels.gpu.workspace import GpuWorkspace
 
 WORDS = {1: np.uint8, 2: np.uint16, 4: np.uint32, 8: np.uint64}
-MAPS = {"parameter_selection": gpu_launch.selection, "linear": gpu_launch.averaging}
+MAPS = {"parameter_selection": selecting, "linear": averaging}
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -59,7 +68,7 @@ class Case:
     first_element: int = 0
 
 
-def gpu(**maps: Callable) -> GpuWorkspace:
+def gpu(**maps: MapKernel) -> GpuWorkspace:
     return GpuWorkspace("cpu", MAPS | maps, Reference())
 
 
@@ -153,7 +162,8 @@ def make_inputs(
     return tuple(inputs)
 
 
-names = st.sampled_from(["BF16", "BF16", "F16", "F32", "F64", "F8_E4M3", "F8_E5M2"])
+TYPES = ("BF16", "F16", "F32", "F64", "F8_E4M3", "F8_E5M2")
+names = st.sampled_from(["BF16", *TYPES])
 few = st.one_of(st.integers(1, 4), st.integers(1, 12))
 element_counts = st.one_of(st.integers(0, 40), st.sampled_from([1, 1023, 1025, 4095, 4096, 4097]))
 first_elements = st.one_of(
@@ -252,7 +262,7 @@ def test_average_equals_the_cpu(case) -> None:
 
 
 @pytest.mark.parametrize("unequal", [False, True])
-@pytest.mark.parametrize("count", [16, 17, 50, 66, 130])
+@pytest.mark.parametrize("count", [16, 17, 50, 130])
 def test_any_number_of_sub_models(count, unequal) -> None:
     weights = tuple(float(i % 3) for i in range(count)) if unequal else (1.0,) * count
     check(selection("BF16", count, 1500, 4096 * 7, weights=weights))
@@ -272,7 +282,7 @@ def test_a_word_equal_to_a_threshold_draws_the_sub_model_above_it(element) -> No
 
 @pytest.mark.parametrize("name", ["BF16", "F32", "F64", "F8_E5M2"])
 def test_tiles_as_a_gpu_has_them(name, monkeypatch) -> None:
-    monkeypatch.setattr(gpu_launch, "_tile_words", lambda *_, **__: 128)
+    monkeypatch.setattr(gpu_selection, "_tile_words", lambda *_: 128)
     check(selection(name, 3, 4096 + 1100, 2**34 - 4096))
 
 
@@ -363,25 +373,26 @@ def test_a_workspace_remembers_nothing_of_the_tensor_before(cases) -> None:
 def launched(monkeypatch) -> list[tuple]:
     """The arguments and options of kernels, which are not launched."""
     calls: list[tuple] = []
-    monkeypatch.setattr(gpu_launch, "_launch", lambda kernel, grid, *call: calls.append(call))
+    monkeypatch.setattr(gpu_launch, "launch", lambda kernel, grid, *call: calls.append(call))
     return calls
+
+
+def prepared(kernel: MapKernel, job: MapJob, rows: Sequence[torch.Tensor]) -> Prepared:
+    return kernel.prepare(job, rows, len(rows[0]), DeviceMemory(torch.device("cpu"), lambda: None))
 
 
 def test_values_go_to_the_kernel_as_they_lie(launched) -> None:
     """No copy of the inputs on the device where all are of one type."""
     stored = torch.zeros(3 * 4096, dtype=torch.bfloat16)
-    rows = list(stored.view(3, 4096))
-    gpu_launch.selection(selection_job("BF16", (1.0, 1.0)), 0, rows, 4096)
-    marks, base, values = launched[0][0][:3]
-    assert [tensor.data_ptr() for tensor in (marks, base, values)] == [
-        stored.data_ptr(),
-        rows[2].data_ptr(),
-        stored.data_ptr(),
-    ]
+    prepared(selecting, selection_job("BF16", (1.0, 1.0)), list(stored.view(3, 4096))).launch(0, (0, 0))
+    marks, values = launched[0][0][:2]
+    assert [tensor.data_ptr() for tensor in (marks, values)] == [stored.data_ptr()] * 2
 
 
 def test_an_average_is_compiled_without_fused_multiply_add(launched) -> None:
-    gpu_launch.averaging(average_job("BF16", (1.0, 0.3)), 0, list(torch.ones(2, 4096).bfloat16()), 4096)
+    prepared(averaging, average_job("BF16", (1.0, 0.3)), list(torch.ones(2, 4096).bfloat16())).launch(
+        0, (0, 0)
+    )
     assert launched[0][1]["enable_fp_fusion"] is False
 
 
@@ -389,29 +400,140 @@ def test_tensors_that_lie_in_a_row_by_chance_are_averaged_too() -> None:
     """As a device's allocator places converted ones: each has memory of its own."""
     memory = np.repeat(np.array([1.0, 2.0, 6.0], np.float32), 4096)
     rows = [torch.from_numpy(row) for row in memory.reshape(3, 4096)]
-    merged = gpu_launch.averaging(average_job("F32", (1.0,) * 3), 0, rows, 4096)
-    assert (merged.values == 3).all()
+    merged = prepared(averaging, average_job("F32", (1.0,) * 3), rows)
+    merged.launch(0, (0, 0))
+    assert (merged.values.view(torch.float32) == 3).all()
+
+
+def test_kinds_of_jobs_share_compiled_kernels(launched) -> None:
+    """Whatever Triton compiles anew for: the types of tensors, constants and options."""
+    jobs = [
+        selection_job(name, [1.0 + model % 2 * unequal for model in range(count)], resamples)
+        for name in TYPES
+        for count, resamples in ((1, 0), (3, 4), (16, 9), (17, 0), (50, 100), (128, 4))
+        for unequal in (False, True)
+    ]
+    jobs += [
+        average_job(name, (1.0, 0.5) * half, out=out) for name in TYPES for out in TYPES for half in (1, 40)
+    ]
+    kinds = set()
+    for job in jobs:
+        kernel = MAPS[job.method]
+        rows = [torch.zeros(4096, dtype=getattr(torch, dtype.torch_name)) for dtype in job.input_dtypes]
+        prepared(kernel, job, rows).launch(0, (0, 0))
+        arguments, options = launched.pop()
+        types = [value.dtype if isinstance(value, torch.Tensor) else 0 for value in arguments]
+        kinds.add((kernel.compiled_as(job), job.method, *types, *options.items()))
+    assert len(kinds) == len({kind[0] for kind in kinds})  # they are told apart rightly
+    # Selection: three widths, few or many, equal or not. Averages: four types to four widths, and float32
+    # from 8-bit types to two.
+    assert len(kinds) == 12 + 18
+
+
+# -- what a chunk costs the interpreter ----------------------------------------------------------------------
+
+
+class Operations(TorchFunctionMode):
+    """Notes what torch is asked for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: list[str] = []
+
+    def __torch_function__(self, function, types, args=(), kwargs=None):
+        self.names.append(function.__name__)
+        return function(*args, **kwargs or {})
+
+
+@pytest.mark.parametrize("elements", [3 * 4096, 5000])
+@pytest.mark.parametrize(
+    "job", [selection_job("BF16", (1.0,) * 10), average_job("F32", (1.0, 2.0))], ids=lambda job: job.method
+)
+def test_a_chunk_like_one_before_allocates_nothing_and_makes_no_tensor(job, elements, launched) -> None:
+    workspace = gpu()
+    for _ in range(2):
+        workspace.begin(job.input_dtypes, elements)
+        workspace.run(job, 0)
+    job = replace(job, key=(7, 7))  # another tensor
+    with Operations() as operations:
+        workspace.begin(job.input_dtypes, elements)
+        workspace.run(job, 4096)
+    padding = 0 if elements % 4096 == 0 else len(job.input_dtypes)
+    assert operations.names.count("copy_") == 3  # the inputs, the output, the counts
+    assert operations.names.count("zero_") == 1 + padding
+    assert len(operations.names) == 4 + padding
+    assert len(launched) == 3
+
+
+def test_inputs_are_sent_once_for_several_jobs(launched) -> None:
+    workspace = gpu()
+    jobs = [selection_job("BF16", (1.0,) * 3, n) for n in (0, 4)]
+    for _ in range(2):
+        workspace.begin(jobs[0].input_dtypes, 4096)
+        with Operations() as operations:
+            for job in jobs:
+                workspace.run(job, 0)
+    assert operations.names.count("copy_") == 1 + 2 * 2
+
+
+def test_one_workspace_at_a_time_gives_a_device_work(monkeypatch) -> None:
+    """And they go on side by side for the rest: each with buffers of its own."""
+    inside, most = 0, 0
+
+    def slow(kernel: object, grid: tuple, *_: object) -> None:
+        nonlocal inside, most
+        inside += 1
+        most = max(most, inside)
+        time.sleep(0.002)
+        inside -= 1
+
+    monkeypatch.setattr(gpu_launch, "launch", slow)
+    job = average_job("F32", (1.0, 2.0))
+
+    def work() -> None:
+        workspace = gpu()
+        for chunk in range(5):
+            workspace.begin(job.input_dtypes, 4096)
+            workspace.run(job, 4096 * chunk)
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert most == 1
 
 
 # -- memory of the device ------------------------------------------------------------------------------------
 
 
-def of_limited_memory(kernel: Callable, most: int, sizes: list[int]) -> Callable:
-    """A map that notes what it is asked for, and has no room for more than `most` elements."""
+def of_limited_memory(kernel: MapKernel, most: int, sizes: list[int], *, late: bool = False) -> MapKernel:
+    """A map that notes what it is asked for, and has no room for more than `most` elements.
 
-    def limited(job: MapJob, first_element: int, stored: list, elements: int) -> object:
-        sizes.append(elements)
-        if elements > most:
+    `late`: it has no room only when it is launched for the second time.
+    """
+
+    def prepare(job: MapJob, stored: Sequence, elements: int, memory: DeviceMemory) -> Prepared:
+        if elements > most and not late:
+            sizes.append(elements)
             raise torch.OutOfMemoryError
-        return kernel(job, first_element, stored, elements)
+        made = kernel.prepare(job, stored, elements, memory)
 
-    return limited
+        def launch(first_element: int, key: tuple[int, int]) -> None:
+            sizes.append(elements)
+            if late and elements > most and len(sizes) == 2:
+                raise torch.OutOfMemoryError
+            made.launch(first_element, key)
+
+        return replace(made, launch=launch)
+
+    return replace(kernel, prepare=prepare)
 
 
 @pytest.mark.parametrize("case", [selection("BF16", 2, 4 * 4096 + 5, 4096), selection("F8_E4M3", 2, 9000)])
 def test_a_chunk_that_does_not_fit_is_cut(case) -> None:
     sizes: list[int] = []
-    workspace = gpu(parameter_selection=of_limited_memory(gpu_launch.selection, 4096, sizes))
+    workspace = gpu(parameter_selection=of_limited_memory(selecting, 4096, sizes))
     check(case, workspace)
     assert sizes[0] == len(case.inputs[0])
     assert all(size % 4096 == 0 for size in sizes[1:-1])
@@ -420,16 +542,28 @@ def test_a_chunk_that_does_not_fit_is_cut(case) -> None:
     assert max(sizes) == 4096  # the size that fitted is remembered
 
 
+def test_memory_may_run_out_in_the_middle_of_a_chunk_and_what_was_held_is_given_back() -> None:
+    sizes: list[int] = []
+    inputs = make_inputs(["F32"] * 2, "F32", 3 * 4096 + 5, 0.01, seed=4)[:-1]
+    case = Case(average_job("F32", (1.0, 2.0)), inputs)
+    workspace = gpu(linear=of_limited_memory(averaging, 4096, sizes, late=True))
+    workspace._piece_blocks = 2
+    check(case, workspace)
+    assert sizes == [8192, 4101, 4096, 4096, 4096, 5]
+    held = sum(buffer.numel() for buffer in workspace._memory._buffers.values())
+    assert held < sum(word.nbytes for word in case.inputs)
+
+
 def test_an_average_is_cut_too() -> None:
     sizes: list[int] = []
     job = average_job("F32", (1.0, 2.0), out="BF16", model_dtypes=(DTYPES["BF16"], DTYPES["F32"]))
     case = Case(job, make_inputs(["BF16", "F32"], "F32", 20000, 0.1, seed=3)[:-1])
-    check(case, gpu(linear=of_limited_memory(gpu_launch.averaging, 8192, sizes)))
+    check(case, gpu(linear=of_limited_memory(averaging, 8192, sizes)))
     assert sizes == [20000, 8192, 8192, 3616]
 
 
 def test_a_device_without_room_for_a_block_is_refused() -> None:
-    workspace = gpu(parameter_selection=of_limited_memory(gpu_launch.selection, 0, []))
+    workspace = gpu(parameter_selection=of_limited_memory(selecting, 0, []))
     with pytest.raises(DeviceError, match="not enough free memory") as caught:
         run(workspace, selection("BF16", 2, 20000))
     assert caught.value.hint is not None
@@ -462,7 +596,7 @@ def test_the_fallback_does_what_has_too_many_sub_models(count, by_kernel) -> Non
     case = Case(
         average_job("F16", (1.0,) * count), make_inputs(["F16"] * count, "F16", 30, 0.01, seed=3)[:-1]
     )
-    check(case, gpu(linear=of_limited_memory(gpu_launch.averaging, 4096, sizes)))
+    check(case, gpu(linear=of_limited_memory(averaging, 4096, sizes)))
     assert sizes == ([30] if by_kernel else [])
 
 
@@ -471,67 +605,40 @@ def test_the_fallback_does_what_has_too_many_sub_models(count, by_kernel) -> Non
 AVERAGES = [
     ("BF16", "BF16", False),
     ("F16", "F16", False),
-    ("BF16", "F8_E4M3", False),
     ("F32", "F32", True),
     ("F64", "F64", True),
-    ("F32", "F16", True),
     ("BF16", "F32", True),
     ("F64", "BF16", True),
 ]
 """Merge and output types, and whether float64 is what is computed in."""
 
-_COMPILE = """
-import json, re, sys
-import triton
-from triton.backends.compiler import GPUTarget
-from triton.compiler import ASTSource
-from core.dtypes import DTYPES
-from core.kernels.gpu.select import select_kernel
-from core.kernels.gpu.average import average_kernel
+SELECTIONS = [("F64", 10, False), ("BF16", 50, True)]
 
-def compiled(kernel, types, constants, **options):
-    names = kernel.arg_names
-    signature = dict(zip(names, types.split())) | dict.fromkeys(constants, "constexpr")
-    aligned = [at for at, kind in enumerate(types.split()) if kind[0] == "*" or names[at] == "stride"]
-    source = ASTSource(
-        kernel,
-        signature,
-        {(names.index(name),): value for name, value in constants.items()},
-        {(at,): [["tt.divisibility", 16]] for at in aligned},
-    )
-    return triton.compile(source, target=GPUTarget("cuda", 90, 32), options=options).asm["ptx"]
+_COMPILE = """
+import json, sys
+from compile_kernels import call_of, compiled, figures_of
+from gpu_jobs import make_job
 
 found = {}
-words = {"BF16": "i16", "F16": "i16", "F32": "i32", "F64": "i64", "F8_E4M3": "i8"}
 for kind, out, wide in AVERAGES:
-    dtype, written, computing = DTYPES[kind], DTYPES[out], "fp64" if wide else "fp32"
-    constants = dict(KIND=kind, WIDE=wide, TILE=1024)
-    constants |= dict(MAGNITUDE=dtype.magnitude_mask, FIRST_NONFINITE=dtype.first_nonfinite)
-    constants |= dict(OUT_EXPONENT_BITS=written.exponent_bits, OUT_MANTISSA_BITS=written.mantissa_bits)
-    constants |= dict(OUT_INFINITY=written.infinity, OUT_NAN=written.nan)
-    types = f"*{words[kind]} *i32 *{computing} *{words[out]} *i32 i64 i32 i32 i32"
-    found[f"average {kind} {out}"] = compiled(
-        average_kernel, types, constants, num_warps=4, enable_fp_fusion=False
-    )
-for kind in ("BF16", "F32", "F64"):
-    dtype = DTYPES[kind]
-    constants = dict(MAGNITUDE=dtype.magnitude_mask, INFINITY=dtype.infinity)
-    constants |= dict(FIRST_NONFINITE=dtype.first_nonfinite, FIELDS=2 if kind == "BF16" else 1, WORDS=64)
-    constants |= dict(GROUPS=1, BINS=16, DRAWS=16, EQUAL=True, STEPS=0, REPLICAS=64)
-    pair = "*i64" if kind == "F64" else "*i32"
-    types = f"{pair} {pair} *{words[kind]} {pair} *i32 *i32 i32 i64 i64 i64 i32 i32 i32 i32"
-    found[f"select {kind}"] = compiled(select_kernel, types, constants, num_warps=1)
+    done, _ = compiled(*call_of(make_job("linear", 3, dtype=kind, out=out)))
+    found[f"average {kind} {out}"] = {"ptx": done.asm["ptx"]}
+for kind, models, unequal in SELECTIONS:
+    job = make_job("parameter_selection", models, 4, dtype=kind, unequal=unequal)
+    done, _ = compiled(*call_of(job))
+    found[f"select {kind} {models} {unequal}"] = {"ptx": done.asm["ptx"], **figures_of(done)}
 json.dump(found, sys.stdout)
 """
 
 
 @pytest.fixture(scope="module")
-def ptx(tmp_path_factory) -> dict[str, str]:
-    """The code of kernels for compute capability 9.0, which takes no such card to compile."""
+def code() -> dict[str, dict]:
+    """Kernels for compute capability 9.0, which takes no such card to compile."""
     environment = {name: value for name, value in os.environ.items() if name != "TRITON_INTERPRET"}
-    environment["TRITON_CACHE_DIR"] = str(tmp_path_factory.mktemp("triton"))
+    bench = Path(__file__).parents[2] / "bench"
+    environment["PYTHONPATH"] = os.pathsep.join([str(bench), *sys.path])
     done = subprocess.run(
-        [sys.executable, "-c", f"AVERAGES = {AVERAGES}\n{_COMPILE}"],
+        [sys.executable, "-c", f"AVERAGES, SELECTIONS = {AVERAGES}, {SELECTIONS}\n{_COMPILE}"],
         capture_output=True,
         text=True,
         env=environment,
@@ -542,24 +649,24 @@ def ptx(tmp_path_factory) -> dict[str, str]:
 
 
 @pytest.mark.parametrize(("kind", "out", "wide"), AVERAGES)
-def test_an_average_fuses_no_product_and_sum_and_flushes_nothing(ptx, kind, out, wide) -> None:
-    code = ptx[f"average {kind} {out}"]
+def test_an_average_fuses_no_product_and_sum_and_flushes_nothing(code, kind, out, wide) -> None:
+    ptx = code[f"average {kind} {out}"]["ptx"]
     computing, other = ("f64", "f32") if wide else ("f32", "f64")
     for instruction in ("fma.", "mad.rn", f"mad.{computing}", ".ftz", "div.full", ".approx"):
-        assert instruction not in code
+        assert instruction not in ptx
     # Their rounding is spelt out, without which the assembler may fuse them after all.
     for step in ("mul", "add", "div"):
-        assert f"{step}.rn.{computing}" in code
-        assert f"{step}.rn.{other}" not in code
+        assert f"{step}.rn.{computing}" in ptx
+        assert f"{step}.rn.{other}" not in ptx
 
 
-@pytest.mark.parametrize("name", ["BF16", "F32", "F64"])
-def test_a_selection_compiles_without_floating_point(ptx, name) -> None:
-    code = ptx[f"select {name}"]
-    assert ".entry select_kernel" in code
-    assert not any(kind in code for kind in (".f16", ".bf16", ".f32", ".f64"))
-    loads = "v2.b64" if name == "F64" else "v2.b32"
-    assert f"ld.global.{loads}" in code
+@pytest.mark.parametrize(("name", "models", "unequal"), SELECTIONS)
+def test_a_selection_compiles_without_floating_point_or_spilt_registers(code, name, models, unequal) -> None:
+    found = code[f"select {name} {models} {unequal}"]
+    assert ".entry select_kernel" in found["ptx"]
+    assert not any(kind in found["ptx"] for kind in (".f16", ".bf16", ".f32", ".f64"))
+    assert found["spills"] == 0  # what is spilt is not looked at for each sub-model or draw
+    assert "LDGSTS" in found["sass"]  # the next sub-models' words are on their way meanwhile
 
 
 # -- choosing a device ---------------------------------------------------------------------------------------
@@ -644,6 +751,36 @@ def test_a_card_whose_results_differ_is_not_trusted(monkeypatch) -> None:
         ):
             monkeypatch.setattr(GpuWorkspace, "run", wrong)
             assert not tried("cuda:0")
+
+
+def test_each_kind_of_kernel_is_tried_once_before_a_merge_that_needs_it(two_cards, monkeypatch) -> None:
+    monkeypatch.setattr(table, "runs_kernels", lambda _: True)
+    monkeypatch.setattr(
+        "core.kernels.gpu.workspace.GpuWorkspace",
+        lambda _, maps, fallback: GpuWorkspace("cpu", maps, fallback),
+    )
+    ran: list[MapJob] = []
+    right = GpuWorkspace.run
+
+    def counting(workspace: GpuWorkspace, job: MapJob, first_element: int) -> Merged:
+        ran.append(job)
+        return right(workspace, job, first_element)
+
+    monkeypatch.setattr(GpuWorkspace, "run", counting)
+    alike = [selection_job("BF16", (1.0,) * count, count, key=(count, 0)) for count in (1, 2)]
+    other = selection_job("F64", (1.0, 2.0))
+    mixed = average_job("F32", (1.0, 2.0), model_dtypes=(DTYPES["BF16"], DTYPES["F32"]))
+    with np.errstate(all="ignore"):
+        table.compile_for(two_cards[:1], [*alike, other, mixed])
+        assert len(ran) == 3
+        monkeypatch.setattr(
+            GpuWorkspace, "run", lambda *job: Merged(memoryview(bytes(4)), right(*job).counts)
+        )
+        with pytest.raises(
+            DeviceError, match="cuda:0 computes linear on F32 otherwise than the CPU"
+        ) as caught:
+            table.compile_for(two_cards[:1], [mixed])
+    assert caught.value.hint is not None
 
 
 def test_the_cpu_has_the_same_kernels() -> None:

@@ -27,45 +27,53 @@ def _widen(words, KIND: tl.constexpr, WIDE: tl.constexpr):
 
 
 @triton.jit
-def _round(
-    values,
-    WIDE: tl.constexpr,
-    EXPONENT_BITS: tl.constexpr,
-    MANTISSA_BITS: tl.constexpr,
-    INFINITY: tl.constexpr,
-    NAN: tl.constexpr,
-):
+def _round(values, exponent_bits, mantissa_bits, infinity, nan, WIDE: tl.constexpr):
     """float32 (float64 where WIDE) rounded once to nearest even to another type, as unsigned words.
 
-    On the bits, because no two devices agree on a NaN's, and none is to flush a subnormal.
+    On the bits, because no two devices agree on a NaN's, and none is to flush a subnormal. The type is no
+    constant, lest each were compiled by itself.
     """
     SIGN: tl.constexpr = 63 if WIDE else 31
     MANTISSA: tl.constexpr = 52 if WIDE else 23
-    LOST: tl.constexpr = MANTISSA - MANTISSA_BITS
-    LOWER: tl.constexpr = (1 << (SIGN - MANTISSA - 1)) - (1 << (EXPONENT_BITS - 1))  # how much the bias is
-    FIRST_NORMAL: tl.constexpr = (LOWER + 1) << MANTISSA
-    bits = values.to(tl.uint64 if WIDE else tl.uint32, bitcast=True)
-    magnitude = bits & ((1 << SIGN) - 1)
-    rounded = magnitude
-    if LOST > 0:
-        # Rounding may carry into the exponent, up to infinity.
-        if LOWER > 0:
-            rounded = tl.maximum(magnitude, FIRST_NORMAL) - (LOWER << MANTISSA)
-        rounded = (rounded + ((1 << (LOST - 1)) - 1) + ((rounded >> LOST) & 1)) >> LOST
-        rounded = tl.minimum(rounded, INFINITY)
-        if LOWER > 0:
-            # What is subnormal there, in units of the smallest. Beyond the largest shift nothing is left.
-            exponent = tl.minimum(magnitude >> MANTISSA, LOWER)
-            shift = tl.minimum((LOST + 1 + LOWER) - exponent, MANTISSA + 2)
-            significand = (magnitude & ((1 << MANTISSA) - 1)) | (1 << MANTISSA)
-            half = ((significand * 0 + 1) << (shift - 1)) - 1
-            subnormal = (significand + half + ((significand >> shift) & 1)) >> shift
-            rounded = tl.where(magnitude >= FIRST_NORMAL, rounded, subnormal)
-    rounded |= (bits >> SIGN) << (EXPONENT_BITS + MANTISSA_BITS)
-    return tl.where(magnitude > (((1 << (SIGN - MANTISSA)) - 1) << MANTISSA), NAN, rounded)
+    UNSIGNED: tl.constexpr = tl.uint64 if WIDE else tl.uint32
+    SIGNED: tl.constexpr = tl.int64 if WIDE else tl.int32
+    exponent_bits = exponent_bits.to(SIGNED)
+    mantissa_bits = mantissa_bits.to(SIGNED)
+    one = tl.full((), 1, SIGNED)
+    lost = MANTISSA - mantissa_bits
+    lower = (1 << (SIGN - MANTISSA - 1)) - (one << (exponent_bits - 1))  # how much the bias is
+    bits = values.to(UNSIGNED, bitcast=True)
+    magnitude = (bits & ((1 << SIGN) - 1)).to(SIGNED)
+    normal = magnitude
+    if lower > 0:
+        normal = tl.maximum(magnitude, (lower + 1) << MANTISSA) - (lower << MANTISSA)
+    # Rounding may carry into the exponent, up to infinity. Where no bits are lost nothing is added.
+    odd = (normal >> lost) & tl.minimum(lost, 1)
+    rounded = (normal + (tl.maximum((one << lost) >> 1, 1) - 1) + odd) >> lost
+    rounded = tl.minimum(rounded, infinity.to(SIGNED))
+    if lower > 0:
+        # What is subnormal there, in units of the smallest. Beyond the largest shift nothing is left.
+        exponent = tl.minimum(magnitude >> MANTISSA, lower)
+        shift = tl.minimum((lost + 1 + lower) - exponent, MANTISSA + 2)
+        significand = (magnitude & ((1 << MANTISSA) - 1)) | (1 << MANTISSA)
+        half = ((significand * 0 + 1) << (shift - 1)) - 1
+        subnormal = (significand + half + ((significand >> shift) & 1)) >> shift
+        rounded = tl.where(magnitude >= ((lower + 1) << MANTISSA), rounded, subnormal)
+    rounded |= (bits >> SIGN).to(SIGNED) << (exponent_bits + mantissa_bits)
+    return tl.where(magnitude > (((1 << (SIGN - MANTISSA)) - 1) << MANTISSA), nan.to(SIGNED), rounded)
 
 
-@triton.jit(do_not_specialize=["models", "terms", "tiles"])
+@triton.jit(
+    do_not_specialize=[
+        "models",
+        "terms",
+        "tiles",
+        "out_exponent_bits",
+        "out_mantissa_bits",
+        "out_infinity",
+        "out_nan",
+    ]
+)
 def average_kernel(
     models_words,
     order,
@@ -76,15 +84,13 @@ def average_kernel(
     models,
     terms,
     tiles,
+    out_exponent_bits,
+    out_mantissa_bits,
+    out_infinity,
+    out_nan,
     KIND: tl.constexpr,
     WIDE: tl.constexpr,
     TILE: tl.constexpr,
-    MAGNITUDE: tl.constexpr,
-    FIRST_NONFINITE: tl.constexpr,
-    OUT_EXPONENT_BITS: tl.constexpr,
-    OUT_MANTISSA_BITS: tl.constexpr,
-    OUT_INFINITY: tl.constexpr,
-    OUT_NAN: tl.constexpr,
 ):
     """Weighted average of a chunk: +0, then + factor * value for each term in turn, then / divisor.
 
@@ -98,10 +104,9 @@ def average_kernel(
         counts: [models] int32, nonfinite elements are added to.
         terms: how many sub-models take part.
         tiles: of TILE elements.
+        out_exponent_bits, out_mantissa_bits, out_infinity, out_nan: of the output type; see DType.
         KIND: "BF16", "F16", "F32" or "F64".
         WIDE: whether to compute in float64, as "F64" must; else in float32.
-        MAGNITUDE, FIRST_NONFINITE: of KIND, as words.
-        OUT_EXPONENT_BITS, OUT_MANTISSA_BITS, OUT_INFINITY, OUT_NAN: of the output type; see DType.
     """
     stride = stride.to(tl.int64)
     columns = tl.arange(0, TILE)
@@ -114,7 +119,7 @@ def average_kernel(
             total = total + tl.load(factors + term) * _widen(words, KIND, WIDE)
         # On float32 a plain / is approximate.
         quotient = total / divisor if WIDE else tl.math.div_rn(total, tl.zeros_like(total) + divisor)
-        rounded = _round(quotient, WIDE, OUT_EXPONENT_BITS, OUT_MANTISSA_BITS, OUT_INFINITY, OUT_NAN)
+        rounded = _round(quotient, out_exponent_bits, out_mantissa_bits, out_infinity, out_nan, WIDE)
         tl.store(output + at, rounded)
         # A value that is not finite leaves a total that is not, for no factor is 0: only then is there
         # anything to count. The total knows nothing of those that take no part.
@@ -124,5 +129,5 @@ def average_kernel(
         for term in range(first, models):
             model = tl.load(order + term)
             words = tl.load(models_words + model * stride + at)
-            found = tl.sum(((words & MAGNITUDE) >= FIRST_NONFINITE).to(tl.int32))
+            found = tl.sum((tl.abs(_widen(words, KIND, WIDE)) < float("inf")).to(tl.int32) ^ 1)
             tl.atomic_add(counts + model, found, sem="relaxed")
