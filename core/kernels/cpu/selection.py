@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from core.draws import BLOCK, selection_thresholds
 from core.kernels.cpu.buffers import ChunkBuffers
 from core.kernels.cpu.convert import convert_words, to_computing
-from core.kernels.cpu.loops import mark_beyond, select
+from core.kernels.cpu.selecting import mark_beyond, select
 from core.kernels.interface import Counts, MapJob
 
 __all__ = ["selection"]
@@ -32,21 +32,22 @@ def selection(buffers: ChunkBuffers, job: MapJob, first_element: int) -> tuple[A
     models, base, merge = buffers.models(job), buffers.base(job), job.merge_dtype
     word = models.dtype.type
     premarked = job.zero_tolerance is not None
-    mask = np.zeros((-(-job.models // 16), buffers.elements if premarked else BLOCK), np.uint16)
+    mask = np.zeros((-(-job.models // 16), buffers.stride if premarked else BLOCK), np.uint16)
     if job.zero_tolerance is not None:
         base_values = to_computing(base, merge)
         with np.errstate(over="ignore"):
             tolerance = base_values.dtype.type(job.zero_tolerance)
         for at in range(job.models):
-            values = to_computing(models[at], merge)
+            values = to_computing(models[at, : buffers.elements], merge)
             mark_beyond(values, base_values, tolerance, at, mask, counts.zero_delta)
-    merged = buffers.output(buffers.elements, models.dtype)
+    merged = buffers.output(models.dtype)
     weights: Sequence[float] = job.parameters["weight"]
     equal = all(weight == weights[0] for weight in weights)
     limits, always = (np.empty(0, np.uint32), 0) if equal else _limits(weights)
     select(
         models,
         base,
+        buffers.elements,
         word(merge.magnitude_mask),
         word(merge.infinity),
         word(merge.first_nonfinite),
@@ -59,7 +60,6 @@ def selection(buffers: ChunkBuffers, job: MapJob, first_element: int) -> tuple[A
         equal,
         limits,
         always,
-        job.draws,
         counts.nonfinite,
         counts.zero_delta,
         counts.changed_by,
@@ -70,7 +70,7 @@ def selection(buffers: ChunkBuffers, job: MapJob, first_element: int) -> tuple[A
         dtype != merge for dtype in job.input_dtypes
     ):  # else select saw them as they are stored
         counts.nonfinite[:] = [buffers.nonfinite(at) for at in range(job.models + 1)]
-    return convert_words(merged, merge, job.out_dtype), counts
+    return convert_words(merged[: buffers.elements], merge, job.out_dtype), counts
 
 
 def _limits(weights: Sequence[float]) -> tuple[Array, int]:
