@@ -68,7 +68,7 @@ class ChunkBuffers:
     def models(self, job: MapJob) -> Array:
         """The sub-models as words of the merge dtype. [K, stride]"""
         width = job.merge_dtype.itemsize
-        if all(dtype == job.merge_dtype for dtype in job.model_dtypes):
+        if job.model_dtypes.count(job.merge_dtype) == job.models:
             words = self._memory[: job.models * self.stride * width].view(WORDS[width])
             matrix: Array = words.reshape(job.models, self.stride)
             return matrix

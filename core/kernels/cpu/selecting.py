@@ -15,14 +15,18 @@ from numpy.typing import NDArray
 from core.draws import BLOCK
 from core.kernels.cpu.vectors import (
     GROUP,
+    LISTED,
     apply_group,
     count_bytes,
+    draw_listed,
     draw_picks,
     draw_words,
+    lowest_bit,
     mark_group,
     mark_group_exactly,
     odd_of_group,
     overlap_of_group,
+    pending_of_group,
     picks_by_limits,
     take_group,
 )
@@ -35,6 +39,10 @@ _QUADS = BLOCK // 4
 
 _FEW = 64
 """Up to so many sub-models a look at the block in each is faster than a look-up an element."""
+
+
+_FEW_PENDING = 512
+"""Up to so many elements of a block a draw for each is faster than one for all."""
 
 
 @njit(nogil=True, cache=True)
@@ -66,8 +74,7 @@ def select(
         models: [K, stride] words, a multiple of GROUP, zeros behind the chunk's own. base: [stride].
         elements: of the chunk.
         magnitude_mask, infinity, first_nonfinite: of the type, as words; see DType.
-        premarked: whether `mask` holds the marks of the whole chunk; otherwise it is scratch space of
-            one block. [masks, stride] or [masks, BLOCK]
+        premarked: whether `mask` holds the marks of the whole chunk. [masks, stride], or [masks, 0]
         merged: [stride] words, is filled.
         first_block: the number of the chunk's first block in the tensor.
         k0, k1: the Philox key.
@@ -75,10 +82,12 @@ def select(
         nonfinite, zero_delta, changed_by, zero_after_draw, selected: are added to; see Counts.
     """
     count, draws = models.shape[0], zero_after_draw.size
+    marks = mask if premarked else np.empty((mask.shape[0], BLOCK), np.uint16)
     changed = np.empty(count, np.int64)
     seen = np.empty(GROUP, models.dtype)
     overlap = np.empty(BLOCK, np.uint8)
-    words = np.empty(0 if equal else BLOCK, np.uint32)
+    words = np.empty(BLOCK, np.uint32)
+    places = np.zeros(_FEW_PENDING + LISTED, np.uint16)
     picks = np.empty(BLOCK, np.uint16)
     chosen = np.empty(BLOCK, np.uint16)
     pending = np.empty(BLOCK, np.uint16)
@@ -95,7 +104,7 @@ def select(
                 magnitude_mask,
                 infinity,
                 first_nonfinite,
-                mask,
+                marks,
                 changed,
                 seen,
                 nonfinite,
@@ -103,28 +112,36 @@ def select(
             for model in range(count):
                 zero_delta[model] += size - changed[model]
         touched_by_none = changed_by[0]
-        _count_overlap(mask, mask_start, padded, overlap, changed_by)
+        _count_overlap(marks, mask_start, padded, overlap, changed_by)
         touched_by_none = changed_by[0] - touched_by_none
         changed_by[0] -= padded - size
         for at in range(padded):
             pending[at] = 0xFFFF
-        draw = 0
+        draw: Any = np.int64(0)  # a literal would have two versions of what is called compiled
+        beyond = padded - size
+        left, listed = padded, -1
         while draw < draws:
             block = first_block + start // BLOCK
-            left = touched_by_none
-            if draw == draws - 1 or left < padded:
+            finds_none = touched_by_none if draw < draws - 1 else 0  # these are left to the last draw
+            if left - finds_none <= _FEW_PENDING:
+                if listed < 0 or finds_none == 0:
+                    listed = _list_pending(marks, mask_start, padded, pending, finds_none == 0, places)
+                _draw_listed(block, draw, k0, k1, equal, count, limits, always, listed, places, words)
+                listed = _apply_listed(marks, mask_start, listed, places, words, chosen, pending)
+                left = listed + finds_none
+            else:
                 _draw_block(block, draw, k0, k1, equal, count, limits, always, padded, words, picks)
                 left = 0
                 for at in range(0, padded, GROUP):
-                    left += apply_group(mask, mask_start + at, at, picks, chosen, pending)
-            zero_after_draw[draw] += left - (padded - size)
+                    left += apply_group(marks, mask_start + at, at, picks, chosen, pending)
+            zero_after_draw[draw] += left - beyond
             draw += 1
-            if left == padded - size:
+            if left == beyond:
                 break  # of the chunk's own none is left
             if left == touched_by_none and draw < draws:  # nothing to find: the last draw decides
                 for between in range(draw, draws - 1):
-                    zero_after_draw[between] += left - (padded - size)
-                draw = draws - 1
+                    zero_after_draw[between] += left - beyond
+                draw = np.int64(draws - 1)
         _take(models, start, size, padded, chosen, merged, selected)
 
 
@@ -271,6 +288,70 @@ def _draw_block(
         philox_block(block, draw, k0, k1, words)
         for at in range(0, size, GROUP):
             picks_by_limits(words, at, limits, always, picks)
+
+
+@njit(nogil=True, cache=True)
+def _list_pending(
+    mask: Array, mask_start: int, size: int, pending: Array, untouched: bool, elements: Array
+) -> int:
+    """List the pending elements of a block, those that no sub-model changed only where `untouched`.
+
+    Returns how many they are.
+    """
+    listed = 0
+    for at in range(0, size, GROUP):
+        bits = pending_of_group(mask, mask_start + at, at, pending, np.int64(untouched))
+        while bits:
+            elements[listed] = at + lowest_bit(bits)
+            listed += 1
+            bits &= bits - np.uint64(1)
+    return listed
+
+
+@njit(nogil=True, cache=True)
+def _draw_listed(
+    block: int,
+    draw: int,
+    k0: Any,
+    k1: Any,
+    equal: bool,
+    models: int,
+    limits: Array,
+    always: int,
+    listed: int,
+    elements: Array,
+    words: Array,
+) -> None:
+    """The drawn sub-models of the listed elements, into `words`."""
+    first = np.uint64(block) * np.uint64(_QUADS)
+    for at in range(0, listed, LISTED):
+        draw_listed(first, elements, at, draw, k0, k1, words)
+    if equal:
+        for at in range(listed):
+            words[at] = (np.uint64(words[at]) * np.uint64(models)) >> np.uint64(32)
+    else:
+        for at in range(listed):
+            pick = always
+            for limit in limits:
+                pick += words[at] > limit
+            words[at] = pick
+
+
+@njit(nogil=True, cache=True)
+def _apply_listed(
+    mask: Array, mask_start: int, listed: int, elements: Array, picks: Array, chosen: Array, pending: Array
+) -> Any:
+    """As apply_group for listed elements: those that stay pending stay in the list. Returns their number."""
+    left = np.int64(0)
+    for at in range(listed):
+        element, pick = elements[at], picks[at]
+        bits = mask[pick >> np.uint32(4), np.uint64(mask_start) + np.uint64(element)]
+        changed = np.uint16((bits >> np.uint16(pick & np.uint32(15))) & np.uint16(1))
+        chosen[element] = pick
+        pending[element] = np.uint16(changed - np.uint16(1))
+        elements[left] = element
+        left += 1 - np.int64(changed)
+    return left
 
 
 @njit(nogil=True, cache=True)

@@ -20,14 +20,18 @@ from core.draws import BLOCK, SELECTION_STREAM
 
 __all__ = [
     "GROUP",
+    "LISTED",
     "apply_group",
     "count_bytes",
+    "draw_listed",
     "draw_picks",
     "draw_words",
+    "lowest_bit",
     "mark_group",
     "mark_group_exactly",
     "odd_of_group",
     "overlap_of_group",
+    "pending_of_group",
     "picks_by_limits",
     "take_group",
 ]
@@ -37,6 +41,9 @@ GROUP = 64
 
 _QUADS = 16
 """So many Philox calls at a time: with more, processors without 512-bit registers run out of them."""
+
+LISTED = _QUADS
+"""So many elements of a list are drawn at a time."""
 
 _I8, _I16, _I32, _I64 = (ir.IntType(bits) for bits in (8, 16, 32, 64))
 
@@ -88,7 +95,14 @@ def _call(builder: Any, name: str, vector: Any, returned: Any = None) -> Any:
     """One of LLVM's functions of a vector, which returns another, or a number."""
     kind = ir.FunctionType(returned or vector.type, [vector.type])
     name = f"{name}.v{vector.type.count}i{vector.type.element.width}"
-    return builder.call(cgutils.get_or_insert_function(builder.module, kind, name), [vector])
+    function = cgutils.get_or_insert_function(builder.module, kind, name)  # type: ignore[no-untyped-call]
+    return builder.call(function, [vector])
+
+
+def _variable(builder: Any, value: Any) -> Any:
+    """Memory that holds `value` at first; LLVM makes a register of it."""
+    place: Any = cgutils.alloca_once_value(builder, value)  # type: ignore[no-untyped-call]
+    return place
 
 
 def _bits(builder: Any, flags: Any) -> Any:
@@ -149,10 +163,10 @@ def _marking(exactly: bool) -> Any:
             b_is_nan = builder.icmp_unsigned(">", builder.and_(b, magnitudes), infinities)
             counts = builder.gep(context.make_array(kinds[9])(context, builder, changed).data, [first])
             seen_at = _pointer(context, builder, kinds[10], seen, _I64(0))
-            address = cgutils.alloca_once_value(builder, start)
-            bit = cgutils.alloca_once_value(builder, _constant(_I16, GROUP, 1))
-            marks = cgutils.alloca_once_value(builder, _constant(_I16, GROUP, 0))
-            union = cgutils.alloca_once_value(builder, _load(builder, seen_at))
+            address = _variable(builder, start)
+            bit = _variable(builder, _constant(_I16, GROUP, 1))
+            marks = _variable(builder, _constant(_I16, GROUP, 0))
+            union = _variable(builder, _load(builder, seen_at))
             with cgutils.for_range(builder, count) as loop:
                 a = _load(builder, builder.inttoptr(builder.load(address), pointer_type))
                 flags = builder.icmp_unsigned("!=", a, b)
@@ -231,12 +245,12 @@ def count_bytes(typing_context: Any, values: Any, size: Any, value: Any) -> Any:
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         values, size, value = arguments
         wanted = _repeat(builder, builder.trunc(value, _I8))
-        counts = cgutils.alloca_once_value(builder, _constant(_I8, GROUP, 0))  # BLOCK / GROUP < 256
+        counts = _variable(builder, _constant(_I8, GROUP, 0))  # BLOCK / GROUP < 256
         with cgutils.for_range(builder, builder.lshr(size, _I64(GROUP.bit_length() - 1))) as loop:
             at = builder.mul(loop.index, _I64(GROUP))
             found = _load(builder, _pointer(context, builder, signature.args[0], values, at))
-            equal = builder.zext(builder.icmp_unsigned("==", found, wanted), wanted.type)
-            builder.store(builder.add(builder.load(counts), equal), counts)
+            equal = builder.sext(builder.icmp_unsigned("==", found, wanted), wanted.type)
+            builder.store(builder.sub(builder.load(counts), equal), counts)
         wide = builder.zext(builder.load(counts), ir.VectorType(_I16, GROUP))
         return builder.zext(_call(builder, "llvm.vector.reduce.add", wide, _I16), _I64)
 
@@ -246,12 +260,16 @@ def count_bytes(typing_context: Any, values: Any, size: Any, value: Any) -> Any:
 # -- draws ---------------------------------------------------------------------------------------------------
 
 
-def _philox(builder: Any, first: Any, at: Any, draw: Any, k0: Any, k1: Any) -> list[Any]:
-    """The four words of the calls number first + at and following, in the low halves of 64 bits."""
+def _quads(builder: Any, first: Any, at: Any) -> Any:
+    """The numbers of _QUADS calls from number first + at on."""
+    steps = ir.Constant(ir.VectorType(_I64, _QUADS), list(range(_QUADS)))
+    return builder.add(_repeat(builder, builder.add(first, at), _QUADS), steps)
+
+
+def _philox(builder: Any, first: Any, quads: Any, draw: Any, k0: Any, k1: Any) -> list[Any]:
+    """The four words of the calls number `quads` of the block that begins with `first`, in 64 bits each."""
     low, half = _constant(_I64, _QUADS, 0xFFFFFFFF), _constant(_I64, _QUADS, 32)
     multiplier0, multiplier1 = (_constant(_I64, _QUADS, number) for number in (0xD2511F53, 0xCD9E8D57))
-    steps = ir.Constant(low.type, list(range(_QUADS)))
-    quads = builder.add(_repeat(builder, builder.add(first, at), _QUADS), steps)
     c0 = builder.and_(quads, low)
     c1 = _repeat(builder, builder.lshr(first, _I64(32)), _QUADS)
     c2 = _repeat(builder, builder.zext(builder.trunc(draw, _I32), _I64), _QUADS)
@@ -291,7 +309,7 @@ def draw_picks(
         count = _repeat(builder, builder.zext(builder.trunc(models, _I32), _I64), _QUADS)
         scaled: list[list[Any]] = [[], [], [], []]
         for quad in range(0, GROUP, _QUADS):
-            words = _philox(builder, first, builder.add(at, _I64(quad)), draw, k0, k1)
+            words = _philox(builder, first, _quads(builder, first, builder.add(at, _I64(quad))), draw, k0, k1)
             for lane, word in enumerate(words):
                 scaled[lane].append(builder.mul(word, count))
         for lane, products in enumerate(scaled):
@@ -314,7 +332,10 @@ def draw_words(typing_context: Any, first: Any, at: Any, draw: Any, k0: Any, k1:
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> None:
         first, at, draw, k0, k1, target = arguments
-        halves = [_philox(builder, first, builder.add(at, _I64(quad)), draw, k0, k1) for quad in (0, _QUADS)]
+        halves = [
+            _philox(builder, first, _quads(builder, first, builder.add(at, _I64(quad))), draw, k0, k1)
+            for quad in (0, _QUADS)
+        ]
         for lane, words in enumerate(zip(*halves, strict=True)):
             (vector,) = _halves(builder, list(words), _I32, 0)
             lane_at = builder.add(at, _I64(lane * (BLOCK // 4)))
@@ -326,6 +347,32 @@ def draw_words(typing_context: Any, first: Any, at: Any, draw: Any, k0: Any, k1:
 
 
 @_instruction
+def draw_listed(
+    typing_context: Any, first: Any, elements: Any, at: Any, draw: Any, k0: Any, k1: Any, words: Any
+) -> Any:
+    """The words of the LISTED elements of a block that elements[at ...] lists, into words[at ...]."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> None:
+        first, elements, at, draw, k0, k1, target = arguments
+        wide = ir.VectorType(_I64, _QUADS)
+        listed = _load(builder, _pointer(context, builder, signature.args[1], elements, at, _QUADS))
+        lanes = builder.lshr(listed, _constant(_I16, _QUADS, (BLOCK // 4).bit_length() - 1))
+        within = builder.zext(builder.and_(listed, _constant(_I16, _QUADS, BLOCK // 4 - 1)), wide)
+        words = _philox(builder, first, builder.or_(_repeat(builder, first, _QUADS), within), draw, k0, k1)
+        word = words[0]
+        for lane in range(1, 4):
+            here = builder.icmp_unsigned("==", lanes, _constant(_I16, _QUADS, lane))
+            word = builder.select(here, words[lane], word)
+        narrow = builder.trunc(word, ir.VectorType(_I32, _QUADS))
+        _store(builder, narrow, _pointer(context, builder, signature.args[6], target, at, _QUADS))
+
+    signature = types.void(
+        types.uint64, elements, types.int64, types.int64, types.uint64, types.uint64, words
+    )
+    return signature, _generator(generate)
+
+
+@_instruction
 def picks_by_limits(typing_context: Any, words: Any, at: Any, limits: Any, always: Any, picks: Any) -> Any:
     """The drawn sub-models for unequal weights: `always` and the number of `limits` below the word."""
 
@@ -333,7 +380,7 @@ def picks_by_limits(typing_context: Any, words: Any, at: Any, limits: Any, alway
         words, at, limits, always, picks = arguments
         array = context.make_array(signature.args[2])(context, builder, limits)
         drawn = _load(builder, _pointer(context, builder, signature.args[0], words, at))
-        found = cgutils.alloca_once_value(builder, _repeat(builder, builder.trunc(always, _I32)))
+        found = _variable(builder, _repeat(builder, builder.trunc(always, _I32)))
         with cgutils.for_range(builder, builder.extract_value(array.shape, 0)) as loop:
             limit = _repeat(builder, builder.load(builder.gep(array.data, [loop.index])))
             above = builder.zext(builder.icmp_unsigned(">", drawn, limit), drawn.type)
@@ -367,7 +414,7 @@ def apply_group(
         shift = builder.and_(pick, _constant(_I16, GROUP, 15))
         number = builder.lshr(pick, _constant(_I16, GROUP, 4))
         first = _load(builder, builder.inttoptr(start, zeros.type.as_pointer()))
-        bits = cgutils.alloca_once_value(builder, first)
+        bits = _variable(builder, first)
         with cgutils.for_range(builder, builder.sub(rows, _I64(1))) as loop:
             index = builder.add(loop.index, _I64(1))
             address = builder.add(start, builder.mul(index, stride))
@@ -380,6 +427,44 @@ def apply_group(
         return builder.ctpop(_bits(builder, still))
 
     return types.int64(mask, types.int64, types.int64, picks, chosen, pending), generate
+
+
+@_instruction
+def pending_of_group(
+    typing_context: Any, mask: Any, mask_at: Any, at: Any, pending: Any, untouched: Any
+) -> Any:
+    """A bit for each pending element that some sub-model changed, or for all where `untouched` is not 0."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        mask, mask_at, at, pending, untouched = arguments
+        kinds = signature.args
+        zeros = _constant(_I16, GROUP, 0)
+        rows = builder.extract_value(context.make_array(kinds[0])(context, builder, mask).shape, 0)
+        start, stride = _rows(context, builder, kinds[0], mask, _I64(0), mask_at)
+        bits = _variable(builder, _repeat(builder, builder.trunc(untouched, _I16)))
+        with cgutils.for_range(builder, rows) as loop:
+            address = builder.add(start, builder.mul(loop.index, stride))
+            row = _load(builder, builder.inttoptr(address, zeros.type.as_pointer()))
+            builder.store(builder.or_(builder.load(bits), row), bits)
+        found = builder.and_(
+            builder.icmp_unsigned("!=", builder.load(bits), zeros),
+            builder.icmp_unsigned(
+                "!=", _load(builder, _pointer(context, builder, kinds[3], pending, at)), zeros
+            ),
+        )
+        return _bits(builder, found)
+
+    return types.uint64(mask, types.int64, types.int64, pending, types.int64), generate
+
+
+@_instruction
+def lowest_bit(typing_context: Any, word: Any) -> Any:
+    """The place of the lowest bit that is set in the uint64 `word`, which is not 0."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.cttz(arguments[0], ir.Constant(ir.IntType(1), 1))
+
+    return types.int64(types.uint64), generate
 
 
 # -- values --------------------------------------------------------------------------------------------------
@@ -406,9 +491,9 @@ def take_group(
         target = _pointer(context, builder, kinds[5], merged, at)
         choice = _load(builder, _pointer(context, builder, kinds[2], chosen, chosen_at))
         counts = context.make_array(kinds[6])(context, builder, selected).data
-        address = cgutils.alloca_once_value(builder, start)
-        number = cgutils.alloca_once_value(builder, _constant(_I16, GROUP, 0))
-        taken = cgutils.alloca_once_value(builder, _constant(target.type.pointee.element, GROUP, 0))
+        address = _variable(builder, start)
+        number = _variable(builder, _constant(_I16, GROUP, 0))
+        taken = _variable(builder, _constant(target.type.pointee.element, GROUP, 0))
         with cgutils.for_range(builder, count) as loop:
             values = _load(builder, builder.inttoptr(builder.load(address), target.type))
             here = builder.icmp_unsigned("==", choice, builder.load(number))
