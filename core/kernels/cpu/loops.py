@@ -1,4 +1,6 @@
-"""The loops of merges, in one file: numba's disk cache goes by the age of the caller's file alone.
+"""The loops over values: conversions, averages, dot products.
+
+What is compiled calls nothing that is compiled from other files; see core.kernels.cpu.instructions.
 
 Branch-free where it counts, and kept to narrow integers, so that LLVM vectorises them.
 """
@@ -8,12 +10,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from llvmlite import ir
-from numba import njit, types
-from numba.extending import intrinsic
+from numba import njit
 from numpy.typing import NDArray
 
 from core.draws import BLOCK
+from core.kernels.cpu.instructions import float32_of_bits
 
 __all__ = [
     "add_values",
@@ -23,7 +24,6 @@ __all__ = [
     "canonicalise",
     "count_nonfinite",
     "divide",
-    "float32_of_bits",
     "round_bits",
     "round_to_bfloat16",
     "widen_bfloat16",
@@ -31,17 +31,10 @@ __all__ = [
 
 Array = NDArray[Any]
 
+_INSTRUCTIONS = "8ac76e18f8c9d59c"
+"""The version of the instructions that these loops are compiled with."""
+
 _LANES = 64
-
-
-@intrinsic
-def float32_of_bits(typing_context: Any, bits: Any) -> Any:
-    """The float32 whose bits are the uint32 `bits`; unlike a view, it leaves a loop vectorised."""
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return builder.bitcast(arguments[0], ir.FloatType())
-
-    return types.float32(types.uint32), generate
 
 
 @njit(nogil=True, cache=True)

@@ -1,7 +1,6 @@
 """The loop of parameter selection over the blocks of a chunk.
 
-What is compiled calls nothing that is compiled from other files but the instructions of `vectors`: numba's
-disk cache goes by the age of the caller's file alone.
+What is compiled calls nothing that is compiled from other files; see core.kernels.cpu.instructions.
 """
 
 from __future__ import annotations
@@ -13,8 +12,8 @@ from numba import njit
 from numpy.typing import NDArray
 
 from core.draws import BLOCK
+from core.kernels.cpu.instructions import GROUP
 from core.kernels.cpu.vectors import (
-    GROUP,
     LISTED,
     apply_group,
     count_bytes,
@@ -34,6 +33,9 @@ from core.kernels.cpu.vectors import (
 __all__ = ["mark_beyond", "philox_block", "select"]
 
 Array = NDArray[Any]
+
+_INSTRUCTIONS = "8ac76e18f8c9d59c"
+"""The version of the instructions that these loops are compiled with."""
 
 _QUADS = BLOCK // 4
 

@@ -1,8 +1,5 @@
 """What selection does to GROUP elements at a time, in the few instructions that it takes.
 
-LLVM divides the vectors into what the processor has. Loops over single elements are not compiled to these
-instructions, or only where the compiler happens to see it, after seconds.
-
 Arrays of elements hold a multiple of GROUP of them; `at` is where the group begins.
 """
 
@@ -14,12 +11,22 @@ from typing import Any
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
-from numba.extending import intrinsic
 
 from core.draws import BLOCK, SELECTION_STREAM
+from core.kernels.cpu.instructions import (
+    GROUP,
+    call,
+    constant,
+    flags_as_word,
+    instruction,
+    load,
+    pointer,
+    repeat,
+    store,
+    variable,
+)
 
 __all__ = [
-    "GROUP",
     "LISTED",
     "apply_group",
     "count_bytes",
@@ -36,9 +43,6 @@ __all__ = [
     "take_group",
 ]
 
-GROUP = 64
-"""So many elements make one bit each of a word of the machine."""
-
 _QUADS = 16
 """So many Philox calls at a time: with more, processors without 512-bit registers run out of them."""
 
@@ -46,11 +50,6 @@ LISTED = _QUADS
 """So many elements of a list are drawn at a time."""
 
 _I8, _I16, _I32, _I64 = (ir.IntType(bits) for bits in (8, 16, 32, 64))
-
-
-def _instruction(generator: Any) -> Any:
-    """intrinsic, of which type checkers would believe that it is called with a typing context."""
-    return intrinsic(generator)
 
 
 def _generator(generate: Callable[[Any, Any, Any, list[Any]], Any]) -> Any:
@@ -66,50 +65,6 @@ def _generator(generate: Callable[[Any, Any, Any, list[Any]], Any]) -> Any:
 # -- vectors -------------------------------------------------------------------------------------------------
 
 
-def _constant(kind: Any, size: int, number: int) -> Any:
-    return ir.Constant(ir.VectorType(kind, size), [number] * size)
-
-
-def _repeat(builder: Any, number: Any, size: int = GROUP) -> Any:
-    """A vector of `size` times `number`."""
-    one = builder.insert_element(ir.Constant(ir.VectorType(number.type, size), ir.Undefined), number, _I32(0))
-    return builder.shuffle_vector(one, one, _constant(_I32, size, 0))
-
-
-def _pointer(context: Any, builder: Any, array_type: Any, array: Any, at: Any, size: int = GROUP) -> Any:
-    """To the vector of `size` numbers from array[at] on."""
-    data = context.make_array(array_type)(context, builder, array).data
-    kind = ir.VectorType(ir.IntType(array_type.dtype.bitwidth), size)
-    return builder.bitcast(builder.gep(data, [at]), kind.as_pointer())
-
-
-def _load(builder: Any, pointer: Any) -> Any:
-    return builder.load(pointer, align=pointer.type.pointee.element.width // 8)
-
-
-def _store(builder: Any, vector: Any, pointer: Any) -> None:
-    builder.store(vector, pointer, align=vector.type.element.width // 8)
-
-
-def _call(builder: Any, name: str, vector: Any, returned: Any = None) -> Any:
-    """One of LLVM's functions of a vector, which returns another, or a number."""
-    kind = ir.FunctionType(returned or vector.type, [vector.type])
-    name = f"{name}.v{vector.type.count}i{vector.type.element.width}"
-    function = cgutils.get_or_insert_function(builder.module, kind, name)  # type: ignore[no-untyped-call]
-    return builder.call(function, [vector])
-
-
-def _variable(builder: Any, value: Any) -> Any:
-    """Memory that holds `value` at first; LLVM makes a register of it."""
-    place: Any = cgutils.alloca_once_value(builder, value)  # type: ignore[no-untyped-call]
-    return place
-
-
-def _bits(builder: Any, flags: Any) -> Any:
-    """GROUP flags as a word."""
-    return builder.bitcast(flags, _I64)
-
-
 def _rows(context: Any, builder: Any, array_type: Any, array: Any, first: Any, at: Any) -> tuple[Any, Any]:
     """The address of array[first, at], and the bytes from there to array[first + 1, at]."""
     parts = context.make_array(array_type)(context, builder, array)
@@ -121,23 +76,23 @@ def _rows(context: Any, builder: Any, array_type: Any, array: Any, first: Any, a
 # -- marks ---------------------------------------------------------------------------------------------------
 
 
-@_instruction
+@instruction
 def odd_of_group(typing_context: Any, words: Any, at: Any, magnitude_mask: Any, first_nonfinite: Any) -> Any:
     """A bit for each of the words that is a zero or not finite."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         array, at, mask, limit = arguments
-        numbers = _load(builder, _pointer(context, builder, signature.args[0], array, at))
+        numbers = load(builder, pointer(context, builder, signature.args[0], array, at))
         one = limit.type(1)
-        below = builder.sub(builder.and_(numbers, _repeat(builder, mask)), _repeat(builder, one))
-        odd = builder.icmp_unsigned(">=", below, _repeat(builder, builder.sub(limit, one)))
-        return _bits(builder, odd)
+        below = builder.sub(builder.and_(numbers, repeat(builder, mask)), repeat(builder, one))
+        odd = builder.icmp_unsigned(">=", below, repeat(builder, builder.sub(limit, one)))
+        return flags_as_word(builder, odd)
 
     return types.uint64(words, types.int64, words.dtype, words.dtype), generate
 
 
 def _marking(exactly: bool) -> Any:
-    @_instruction
+    @instruction
     def mark(
         typing_context: Any,
         models: Any,
@@ -156,38 +111,36 @@ def _marking(exactly: bool) -> Any:
             models, first, count, base, at, mask, infinity, row, row_at, changed, seen = arguments
             kinds = signature.args
             start, stride = _rows(context, builder, kinds[0], models, first, at)
-            pointer_type = _pointer(context, builder, kinds[3], base, at).type
-            b = _load(builder, _pointer(context, builder, kinds[3], base, at))
+            pointer_type = pointer(context, builder, kinds[3], base, at).type
+            b = load(builder, pointer(context, builder, kinds[3], base, at))
             word = b.type.element
-            magnitudes, infinities = _repeat(builder, mask), _repeat(builder, infinity)
+            magnitudes, infinities = repeat(builder, mask), repeat(builder, infinity)
             b_is_nan = builder.icmp_unsigned(">", builder.and_(b, magnitudes), infinities)
             counts = builder.gep(context.make_array(kinds[9])(context, builder, changed).data, [first])
-            seen_at = _pointer(context, builder, kinds[10], seen, _I64(0))
-            address = _variable(builder, start)
-            bit = _variable(builder, _constant(_I16, GROUP, 1))
-            marks = _variable(builder, _constant(_I16, GROUP, 0))
-            union = _variable(builder, _load(builder, seen_at))
+            seen_at = pointer(context, builder, kinds[10], seen, _I64(0))
+            address = variable(builder, start)
+            bit = variable(builder, constant(_I16, GROUP, 1))
+            marks = variable(builder, constant(_I16, GROUP, 0))
+            union = variable(builder, load(builder, seen_at))
             with cgutils.for_range(builder, count) as loop:
-                a = _load(builder, builder.inttoptr(builder.load(address), pointer_type))
+                a = load(builder, builder.inttoptr(builder.load(address), pointer_type))
                 flags = builder.icmp_unsigned("!=", a, b)
                 if exactly:
                     either = builder.and_(builder.or_(a, b), magnitudes)
-                    flags = builder.and_(
-                        flags, builder.icmp_unsigned("!=", either, _constant(word, GROUP, 0))
-                    )
+                    flags = builder.and_(flags, builder.icmp_unsigned("!=", either, constant(word, GROUP, 0)))
                     a_is_nan = builder.icmp_unsigned(">", builder.and_(a, magnitudes), infinities)
                     flags = builder.or_(flags, builder.or_(a_is_nan, b_is_nan))
                 bits = builder.load(bit)
-                marked = builder.select(flags, bits, _constant(_I16, GROUP, 0))
+                marked = builder.select(flags, bits, constant(_I16, GROUP, 0))
                 builder.store(builder.or_(builder.load(marks), marked), marks)
                 builder.store(builder.add(bits, bits), bit)
                 builder.store(builder.or_(builder.load(union), a), union)
                 builder.store(builder.add(builder.load(address), stride), address)
                 counter = builder.gep(counts, [loop.index])
-                found = builder.ctpop(_bits(builder, flags))
+                found = builder.ctpop(flags_as_word(builder, flags))
                 builder.store(builder.add(builder.load(counter), found), counter)
-            _store(builder, builder.load(union), seen_at)
-            _store(builder, builder.load(marks), _pointer(context, builder, kinds[7], row, row_at))
+            store(builder, builder.load(union), seen_at)
+            store(builder, builder.load(marks), pointer(context, builder, kinds[7], row, row_at))
 
         signature = types.void(
             models,
@@ -219,7 +172,7 @@ mark_group_exactly = _marking(exactly=True)
 """The same for any group."""
 
 
-@_instruction
+@instruction
 def overlap_of_group(
     typing_context: Any, mask: Any, number: Any, at: Any, overlap: Any, overlap_at: Any
 ) -> Any:
@@ -229,30 +182,30 @@ def overlap_of_group(
         mask, number, at, overlap, overlap_at = arguments
         start, _ = _rows(context, builder, signature.args[0], mask, number, at)
         pointer_type = ir.VectorType(_I16, GROUP).as_pointer()
-        bits = _call(builder, "llvm.ctpop", _load(builder, builder.inttoptr(start, pointer_type)))
-        target = _pointer(context, builder, signature.args[3], overlap, overlap_at)
-        added = builder.add(_load(builder, target), builder.trunc(bits, ir.VectorType(_I8, GROUP)))
-        _store(builder, added, target)
+        bits = call(builder, "llvm.ctpop", load(builder, builder.inttoptr(start, pointer_type)))
+        target = pointer(context, builder, signature.args[3], overlap, overlap_at)
+        added = builder.add(load(builder, target), builder.trunc(bits, ir.VectorType(_I8, GROUP)))
+        store(builder, added, target)
 
     signature = types.void(mask, types.int64, types.int64, overlap, types.int64)
     return signature, _generator(generate)
 
 
-@_instruction
+@instruction
 def count_bytes(typing_context: Any, values: Any, size: Any, value: Any) -> Any:
     """How many of the first `size` bytes, at most BLOCK, a multiple of GROUP, are `value`."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         values, size, value = arguments
-        wanted = _repeat(builder, builder.trunc(value, _I8))
-        counts = _variable(builder, _constant(_I8, GROUP, 0))  # BLOCK / GROUP < 256
+        wanted = repeat(builder, builder.trunc(value, _I8))
+        counts = variable(builder, constant(_I8, GROUP, 0))  # BLOCK / GROUP < 256
         with cgutils.for_range(builder, builder.lshr(size, _I64(GROUP.bit_length() - 1))) as loop:
             at = builder.mul(loop.index, _I64(GROUP))
-            found = _load(builder, _pointer(context, builder, signature.args[0], values, at))
+            found = load(builder, pointer(context, builder, signature.args[0], values, at))
             equal = builder.sext(builder.icmp_unsigned("==", found, wanted), wanted.type)
             builder.store(builder.sub(builder.load(counts), equal), counts)
         wide = builder.zext(builder.load(counts), ir.VectorType(_I16, GROUP))
-        return builder.zext(_call(builder, "llvm.vector.reduce.add", wide, _I16), _I64)
+        return builder.zext(call(builder, "llvm.vector.reduce.add", wide, _I16), _I64)
 
     return types.int64(values, types.int64, types.int64), generate
 
@@ -263,23 +216,23 @@ def count_bytes(typing_context: Any, values: Any, size: Any, value: Any) -> Any:
 def _quads(builder: Any, first: Any, at: Any) -> Any:
     """The numbers of _QUADS calls from number first + at on."""
     steps = ir.Constant(ir.VectorType(_I64, _QUADS), list(range(_QUADS)))
-    return builder.add(_repeat(builder, builder.add(first, at), _QUADS), steps)
+    return builder.add(repeat(builder, builder.add(first, at), _QUADS), steps)
 
 
 def _philox(builder: Any, first: Any, quads: Any, draw: Any, k0: Any, k1: Any) -> list[Any]:
     """The four words of the calls number `quads` of the block that begins with `first`, in 64 bits each."""
-    low, half = _constant(_I64, _QUADS, 0xFFFFFFFF), _constant(_I64, _QUADS, 32)
-    multiplier0, multiplier1 = (_constant(_I64, _QUADS, number) for number in (0xD2511F53, 0xCD9E8D57))
+    low, half = constant(_I64, _QUADS, 0xFFFFFFFF), constant(_I64, _QUADS, 32)
+    multiplier0, multiplier1 = (constant(_I64, _QUADS, number) for number in (0xD2511F53, 0xCD9E8D57))
     c0 = builder.and_(quads, low)
-    c1 = _repeat(builder, builder.lshr(first, _I64(32)), _QUADS)
-    c2 = _repeat(builder, builder.zext(builder.trunc(draw, _I32), _I64), _QUADS)
-    c3: Any = _constant(_I64, _QUADS, SELECTION_STREAM)
+    c1 = repeat(builder, builder.lshr(first, _I64(32)), _QUADS)
+    c2 = repeat(builder, builder.zext(builder.trunc(draw, _I32), _I64), _QUADS)
+    c3: Any = constant(_I64, _QUADS, SELECTION_STREAM)
     key0, key1 = builder.trunc(k0, _I32), builder.trunc(k1, _I32)
     for _ in range(10):
         # What is above the low halves is not looked at, so that it need not be cleared on the way.
         product0 = builder.mul(builder.and_(c0, low), multiplier0)
         product1 = builder.mul(builder.and_(c2, low), multiplier1)
-        keys0, keys1 = (_repeat(builder, builder.zext(key, _I64), _QUADS) for key in (key0, key1))
+        keys0, keys1 = (repeat(builder, builder.zext(key, _I64), _QUADS) for key in (key0, key1))
         c0 = builder.xor(builder.xor(builder.lshr(product1, half), c1), keys0)
         c2 = builder.xor(builder.xor(builder.lshr(product0, half), c3), keys1)
         c1, c3 = product1, product0
@@ -295,7 +248,7 @@ def _halves(builder: Any, vectors: list[Any], kind: Any, odd: int) -> list[Any]:
     return [builder.shuffle_vector(cast[i], cast[i + 1], places) for i in range(0, len(cast), 2)]
 
 
-@_instruction
+@instruction
 def draw_picks(
     typing_context: Any, first: Any, at: Any, draw: Any, k0: Any, k1: Any, models: Any, picks: Any
 ) -> Any:
@@ -306,7 +259,7 @@ def draw_picks(
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> None:
         first, at, draw, k0, k1, models, picks = arguments
-        count = _repeat(builder, builder.zext(builder.trunc(models, _I32), _I64), _QUADS)
+        count = repeat(builder, builder.zext(builder.trunc(models, _I32), _I64), _QUADS)
         scaled: list[list[Any]] = [[], [], [], []]
         for quad in range(0, GROUP, _QUADS):
             words = _philox(builder, first, _quads(builder, first, builder.add(at, _I64(quad))), draw, k0, k1)
@@ -318,7 +271,7 @@ def draw_picks(
             for part, vector in enumerate(found):
                 part_at = builder.add(lane_at, _I64(part * 4 * _QUADS))
                 size = vector.type.count
-                _store(builder, vector, _pointer(context, builder, signature.args[6], picks, part_at, size))
+                store(builder, vector, pointer(context, builder, signature.args[6], picks, part_at, size))
 
     signature = types.void(
         types.uint64, types.int64, types.int64, types.uint64, types.uint64, types.int64, picks
@@ -326,7 +279,7 @@ def draw_picks(
     return signature, _generator(generate)
 
 
-@_instruction
+@instruction
 def draw_words(typing_context: Any, first: Any, at: Any, draw: Any, k0: Any, k1: Any, words: Any) -> Any:
     """The words of calls number first + at ... of 2 _QUADS; `words` [BLOCK] are the block's by element."""
 
@@ -340,13 +293,13 @@ def draw_words(typing_context: Any, first: Any, at: Any, draw: Any, k0: Any, k1:
             (vector,) = _halves(builder, list(words), _I32, 0)
             lane_at = builder.add(at, _I64(lane * (BLOCK // 4)))
             size = vector.type.count
-            _store(builder, vector, _pointer(context, builder, signature.args[5], target, lane_at, size))
+            store(builder, vector, pointer(context, builder, signature.args[5], target, lane_at, size))
 
     signature = types.void(types.uint64, types.int64, types.int64, types.uint64, types.uint64, words)
     return signature, _generator(generate)
 
 
-@_instruction
+@instruction
 def draw_listed(
     typing_context: Any, first: Any, elements: Any, at: Any, draw: Any, k0: Any, k1: Any, words: Any
 ) -> Any:
@@ -355,16 +308,16 @@ def draw_listed(
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> None:
         first, elements, at, draw, k0, k1, target = arguments
         wide = ir.VectorType(_I64, _QUADS)
-        listed = _load(builder, _pointer(context, builder, signature.args[1], elements, at, _QUADS))
-        lanes = builder.lshr(listed, _constant(_I16, _QUADS, (BLOCK // 4).bit_length() - 1))
-        within = builder.zext(builder.and_(listed, _constant(_I16, _QUADS, BLOCK // 4 - 1)), wide)
-        words = _philox(builder, first, builder.or_(_repeat(builder, first, _QUADS), within), draw, k0, k1)
+        listed = load(builder, pointer(context, builder, signature.args[1], elements, at, _QUADS))
+        lanes = builder.lshr(listed, constant(_I16, _QUADS, (BLOCK // 4).bit_length() - 1))
+        within = builder.zext(builder.and_(listed, constant(_I16, _QUADS, BLOCK // 4 - 1)), wide)
+        words = _philox(builder, first, builder.or_(repeat(builder, first, _QUADS), within), draw, k0, k1)
         word = words[0]
         for lane in range(1, 4):
-            here = builder.icmp_unsigned("==", lanes, _constant(_I16, _QUADS, lane))
+            here = builder.icmp_unsigned("==", lanes, constant(_I16, _QUADS, lane))
             word = builder.select(here, words[lane], word)
         narrow = builder.trunc(word, ir.VectorType(_I32, _QUADS))
-        _store(builder, narrow, _pointer(context, builder, signature.args[6], target, at, _QUADS))
+        store(builder, narrow, pointer(context, builder, signature.args[6], target, at, _QUADS))
 
     signature = types.void(
         types.uint64, elements, types.int64, types.int64, types.uint64, types.uint64, words
@@ -372,26 +325,26 @@ def draw_listed(
     return signature, _generator(generate)
 
 
-@_instruction
+@instruction
 def picks_by_limits(typing_context: Any, words: Any, at: Any, limits: Any, always: Any, picks: Any) -> Any:
     """The drawn sub-models for unequal weights: `always` and the number of `limits` below the word."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> None:
         words, at, limits, always, picks = arguments
         array = context.make_array(signature.args[2])(context, builder, limits)
-        drawn = _load(builder, _pointer(context, builder, signature.args[0], words, at))
-        found = _variable(builder, _repeat(builder, builder.trunc(always, _I32)))
+        drawn = load(builder, pointer(context, builder, signature.args[0], words, at))
+        found = variable(builder, repeat(builder, builder.trunc(always, _I32)))
         with cgutils.for_range(builder, builder.extract_value(array.shape, 0)) as loop:
-            limit = _repeat(builder, builder.load(builder.gep(array.data, [loop.index])))
+            limit = repeat(builder, builder.load(builder.gep(array.data, [loop.index])))
             above = builder.zext(builder.icmp_unsigned(">", drawn, limit), drawn.type)
             builder.store(builder.add(builder.load(found), above), found)
         narrow = builder.trunc(builder.load(found), ir.VectorType(_I16, GROUP))
-        _store(builder, narrow, _pointer(context, builder, signature.args[4], picks, at))
+        store(builder, narrow, pointer(context, builder, signature.args[4], picks, at))
 
     return types.void(words, types.int64, limits, types.int64, picks), _generator(generate)
 
 
-@_instruction
+@instruction
 def apply_group(
     typing_context: Any, mask: Any, mask_at: Any, at: Any, picks: Any, chosen: Any, pending: Any
 ) -> Any:
@@ -403,33 +356,33 @@ def apply_group(
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         mask, mask_at, at, picks, chosen, pending = arguments
         kinds = signature.args
-        pick = _load(builder, _pointer(context, builder, kinds[3], picks, at))
-        chosen_at = _pointer(context, builder, kinds[4], chosen, at)
-        pending_at = _pointer(context, builder, kinds[5], pending, at)
-        zeros = _constant(_I16, GROUP, 0)
-        was = builder.icmp_unsigned("!=", _load(builder, pending_at), zeros)
-        _store(builder, builder.select(was, pick, _load(builder, chosen_at)), chosen_at)
+        pick = load(builder, pointer(context, builder, kinds[3], picks, at))
+        chosen_at = pointer(context, builder, kinds[4], chosen, at)
+        pending_at = pointer(context, builder, kinds[5], pending, at)
+        zeros = constant(_I16, GROUP, 0)
+        was = builder.icmp_unsigned("!=", load(builder, pending_at), zeros)
+        store(builder, builder.select(was, pick, load(builder, chosen_at)), chosen_at)
         rows = builder.extract_value(context.make_array(kinds[0])(context, builder, mask).shape, 0)
         start, stride = _rows(context, builder, kinds[0], mask, _I64(0), mask_at)
-        shift = builder.and_(pick, _constant(_I16, GROUP, 15))
-        number = builder.lshr(pick, _constant(_I16, GROUP, 4))
-        first = _load(builder, builder.inttoptr(start, zeros.type.as_pointer()))
-        bits = _variable(builder, first)
+        shift = builder.and_(pick, constant(_I16, GROUP, 15))
+        number = builder.lshr(pick, constant(_I16, GROUP, 4))
+        first = load(builder, builder.inttoptr(start, zeros.type.as_pointer()))
+        bits = variable(builder, first)
         with cgutils.for_range(builder, builder.sub(rows, _I64(1))) as loop:
             index = builder.add(loop.index, _I64(1))
             address = builder.add(start, builder.mul(index, stride))
-            row = _load(builder, builder.inttoptr(address, zeros.type.as_pointer()))
-            here = builder.icmp_unsigned("==", number, _repeat(builder, builder.trunc(index, _I16)))
+            row = load(builder, builder.inttoptr(address, zeros.type.as_pointer()))
+            here = builder.icmp_unsigned("==", number, repeat(builder, builder.trunc(index, _I16)))
             builder.store(builder.select(here, row, builder.load(bits)), bits)
-        changed = builder.and_(builder.lshr(builder.load(bits), shift), _constant(_I16, GROUP, 1))
+        changed = builder.and_(builder.lshr(builder.load(bits), shift), constant(_I16, GROUP, 1))
         still = builder.and_(was, builder.icmp_unsigned("==", changed, zeros))
-        _store(builder, builder.sext(still, zeros.type), pending_at)
-        return builder.ctpop(_bits(builder, still))
+        store(builder, builder.sext(still, zeros.type), pending_at)
+        return builder.ctpop(flags_as_word(builder, still))
 
     return types.int64(mask, types.int64, types.int64, picks, chosen, pending), generate
 
 
-@_instruction
+@instruction
 def pending_of_group(
     typing_context: Any, mask: Any, mask_at: Any, at: Any, pending: Any, untouched: Any
 ) -> Any:
@@ -438,26 +391,26 @@ def pending_of_group(
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         mask, mask_at, at, pending, untouched = arguments
         kinds = signature.args
-        zeros = _constant(_I16, GROUP, 0)
+        zeros = constant(_I16, GROUP, 0)
         rows = builder.extract_value(context.make_array(kinds[0])(context, builder, mask).shape, 0)
         start, stride = _rows(context, builder, kinds[0], mask, _I64(0), mask_at)
-        bits = _variable(builder, _repeat(builder, builder.trunc(untouched, _I16)))
+        bits = variable(builder, repeat(builder, builder.trunc(untouched, _I16)))
         with cgutils.for_range(builder, rows) as loop:
             address = builder.add(start, builder.mul(loop.index, stride))
-            row = _load(builder, builder.inttoptr(address, zeros.type.as_pointer()))
+            row = load(builder, builder.inttoptr(address, zeros.type.as_pointer()))
             builder.store(builder.or_(builder.load(bits), row), bits)
         found = builder.and_(
             builder.icmp_unsigned("!=", builder.load(bits), zeros),
             builder.icmp_unsigned(
-                "!=", _load(builder, _pointer(context, builder, kinds[3], pending, at)), zeros
+                "!=", load(builder, pointer(context, builder, kinds[3], pending, at)), zeros
             ),
         )
-        return _bits(builder, found)
+        return flags_as_word(builder, found)
 
     return types.uint64(mask, types.int64, types.int64, pending, types.int64), generate
 
 
-@_instruction
+@instruction
 def lowest_bit(typing_context: Any, word: Any) -> Any:
     """The place of the lowest bit that is set in the uint64 `word`, which is not 0."""
 
@@ -470,7 +423,7 @@ def lowest_bit(typing_context: Any, word: Any) -> Any:
 # -- values --------------------------------------------------------------------------------------------------
 
 
-@_instruction
+@instruction
 def take_group(
     typing_context: Any,
     models: Any,
@@ -488,22 +441,22 @@ def take_group(
         kinds = signature.args
         count = builder.extract_value(context.make_array(kinds[0])(context, builder, models).shape, 0)
         start, stride = _rows(context, builder, kinds[0], models, _I64(0), at)
-        target = _pointer(context, builder, kinds[5], merged, at)
-        choice = _load(builder, _pointer(context, builder, kinds[2], chosen, chosen_at))
+        target = pointer(context, builder, kinds[5], merged, at)
+        choice = load(builder, pointer(context, builder, kinds[2], chosen, chosen_at))
         counts = context.make_array(kinds[6])(context, builder, selected).data
-        address = _variable(builder, start)
-        number = _variable(builder, _constant(_I16, GROUP, 0))
-        taken = _variable(builder, _constant(target.type.pointee.element, GROUP, 0))
+        address = variable(builder, start)
+        number = variable(builder, constant(_I16, GROUP, 0))
+        taken = variable(builder, constant(target.type.pointee.element, GROUP, 0))
         with cgutils.for_range(builder, count) as loop:
-            values = _load(builder, builder.inttoptr(builder.load(address), target.type))
+            values = load(builder, builder.inttoptr(builder.load(address), target.type))
             here = builder.icmp_unsigned("==", choice, builder.load(number))
             builder.store(builder.select(here, values, builder.load(taken)), taken)
-            builder.store(builder.add(builder.load(number), _constant(_I16, GROUP, 1)), number)
+            builder.store(builder.add(builder.load(number), constant(_I16, GROUP, 1)), number)
             builder.store(builder.add(builder.load(address), stride), address)
             counter = builder.gep(counts, [loop.index])
-            found = builder.ctpop(builder.and_(_bits(builder, here), lanes))
+            found = builder.ctpop(builder.and_(flags_as_word(builder, here), lanes))
             builder.store(builder.add(builder.load(counter), found), counter)
-        _store(builder, builder.load(taken), target)
+        store(builder, builder.load(taken), target)
 
     signature = types.void(models, types.int64, chosen, types.int64, types.uint64, merged, selected)
     return signature, _generator(generate)

@@ -545,7 +545,7 @@ def test_one_odd_word_in_a_plain_chunk_is_seen(elements, words, what) -> None:
 @pytest.mark.parametrize("share", [0.02, 0.3, 0.9])
 @pytest.mark.parametrize("weights", [(1.0,) * 5, (1.0, 0.0, 2.0, 3.0, 1.0)])
 def test_many_draws_equal_the_reference(weights, share) -> None:
-    """Few elements are left to the later draws, which look at these alone, and the last at all that are left."""
+    """The later draws look at the few elements that are left alone, and the last at all that are left."""
     generator = np.random.default_rng(2)
     base = np.full(3 * 4096 + 70, PLAIN, np.uint16)
     touched = generator.random(base.size) < 0.8
