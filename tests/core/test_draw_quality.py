@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from core.draws import BLOCK, philox_key
-from core.kernels.cpu.loops import philox_block
+from core.kernels.cpu.selecting import philox_block
 
 BLOCKS = 2560
 SIZE = BLOCKS * BLOCK

@@ -28,7 +28,7 @@ def averaging(buffers: ChunkBuffers, job: MapJob, first_element: int) -> tuple[A
     )
     words = buffers.models(job)
     if {dtype.name for dtype in (*job.model_dtypes, job.merge_dtype, job.out_dtype)} == {"BF16"}:
-        merged = buffers.output(buffers.elements, words.dtype)
+        merged = buffers.output(words.dtype)[: buffers.elements]
         average_bfloat16(words, models, weighted, factors, divisor, merged, counts.nonfinite)
         for at in left_out:  # not seen by the sum
             counts.nonfinite[at] = buffers.nonfinite(at)
@@ -42,7 +42,9 @@ def averaging(buffers: ChunkBuffers, job: MapJob, first_element: int) -> tuple[A
         accumulator[:] = 0
         for position, at in enumerate(models):
             factor = factors[position] if weighted else divisor
-            add_values(to_computing(words[at], job.merge_dtype), weighted, factor, accumulator)
+            add_values(
+                to_computing(words[at, : buffers.elements], job.merge_dtype), weighted, factor, accumulator
+            )
         divide(accumulator, divisor)
     return from_computing(accumulator, job.out_dtype), counts
 

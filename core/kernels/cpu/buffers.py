@@ -13,9 +13,12 @@ from core.kernels.cpu.convert import WORDS, convert_words
 from core.kernels.cpu.loops import count_nonfinite
 from core.kernels.interface import MapJob
 
-__all__ = ["ChunkBuffers"]
+__all__ = ["ChunkBuffers", "aligned"]
 
 Array = NDArray[Any]
+
+_GROUP = 64
+"""The loops look at so many elements at a time, and so beyond the chunk's own."""
 
 
 class ChunkBuffers:
@@ -23,8 +26,10 @@ class ChunkBuffers:
 
     Attributes:
         elements: of the chunk.
+        stride: from one input to the next: a group of elements more than is needed. Rows a power of two apart
+            would crowd into a few lines of the caches.
         dtypes: of the inputs, the base last.
-        rows: the bytes of each input, one behind the other in one block of memory.
+        rows: the bytes of each input; zeros lie behind them, and behind those the next.
         stored: the same as words of each input's own width.
     """
 
@@ -33,7 +38,9 @@ class ChunkBuffers:
         self._outputs: list[Array] = []
         self._used_outputs = 0
         self._views: list[memoryview] = []
+        self._padded: list[Array] = []
         self.elements = 0
+        self.stride = 0
         self.dtypes: tuple[DType, ...] = ()
         self.rows: list[Array] = []
         self.stored: list[Array] = []
@@ -43,42 +50,46 @@ class ChunkBuffers:
         self._used_outputs = 0
         if (elements, tuple(dtypes)) != (self.elements, self.dtypes):
             self.elements, self.dtypes = elements, tuple(dtypes)
-            sizes = [elements * dtype.itemsize for dtype in dtypes]
-            if self._memory.size < sum(sizes):
-                self._memory = np.empty(sum(sizes), np.uint8)
-            ends = np.cumsum(sizes)
-            self.rows = [self._memory[end - size : end] for size, end in zip(sizes, ends, strict=True)]
-            self.stored = [
-                row.view(WORDS[dtype.itemsize]) for row, dtype in zip(self.rows, dtypes, strict=True)
+            self.stride = _GROUP * (-(-elements // _GROUP) + 1)
+            ends = np.cumsum([self.stride * dtype.itemsize for dtype in dtypes]).tolist()
+            if self._memory.size < ends[-1]:
+                self._memory = aligned(ends[-1])
+            self._padded = [
+                self._memory[start:end].view(WORDS[dtype.itemsize])
+                for start, end, dtype in zip([0, *ends], ends, dtypes, strict=False)
             ]
+            for words in self._padded:
+                words[elements:] = 0
+            self.stored = [words[:elements] for words in self._padded]
+            self.rows = [words.view(np.uint8) for words in self.stored]
             self._views = [row.data for row in self.rows]
         return self._views
 
     def models(self, job: MapJob) -> Array:
-        """The sub-models as words of the merge dtype. [K, elements]"""
+        """The sub-models as words of the merge dtype. [K, stride]"""
         width = job.merge_dtype.itemsize
-        if all(dtype == job.merge_dtype for dtype in job.model_dtypes):
-            words = self._memory[: job.models * self.elements * width].view(WORDS[width])
-            matrix: Array = words.reshape(job.models, self.elements)
+        if job.model_dtypes.count(job.merge_dtype) == job.models:
+            words = self._memory[: job.models * self.stride * width].view(WORDS[width])
+            matrix: Array = words.reshape(job.models, self.stride)
             return matrix
-        converted = np.empty((job.models, self.elements), WORDS[width])
-        for row, words, dtype in zip(converted, self.stored, job.model_dtypes, strict=False):
+        converted = np.empty((job.models, self.stride), WORDS[width])
+        for row, words, dtype in zip(converted, self._padded, job.model_dtypes, strict=False):
             row[:] = convert_words(words, dtype, job.merge_dtype)
         return converted
 
     def base(self, job: MapJob) -> Array:
-        """The base as words of the merge dtype. [elements]"""
+        """The base as words of the merge dtype. [stride]"""
         if job.base_dtype is None:
             raise ValueError(f"{job.method} reads no base")
-        return convert_words(self.stored[job.models], job.base_dtype, job.merge_dtype)
+        return convert_words(self._padded[job.models], job.base_dtype, job.merge_dtype)
 
-    def output(self, elements: int, dtype: np.dtype[Any]) -> Array:
-        """Memory for so many merged words; of its own for every output of one filling."""
-        size = elements * dtype.itemsize
+    def output(self, dtype: np.dtype[Any]) -> Array:
+        """Memory for the merged words; of its own for every output of one filling. [stride]"""
+        size = self.stride * dtype.itemsize
         if self._used_outputs == len(self._outputs):
             self._outputs.append(np.empty(0, np.uint8))
         if self._outputs[self._used_outputs].size < size:
-            self._outputs[self._used_outputs] = np.empty(size, np.uint8)
+            self._outputs[self._used_outputs] = aligned(size)
         self._used_outputs += 1
         words: Array = self._outputs[self._used_outputs - 1][:size].view(dtype)
         return words
@@ -88,3 +99,10 @@ class ChunkBuffers:
         dtype, words = self.dtypes[at], self.stored[at]
         word = words.dtype.type
         return int(count_nonfinite(words, word(dtype.magnitude_mask), word(dtype.first_nonfinite)))
+
+
+def aligned(size_bytes: int) -> Array:
+    """Memory that begins with a cache line: what lies across two takes longer to load. [size_bytes]"""
+    memory = np.empty(size_bytes + 64, np.uint8)
+    start = -memory.ctypes.data % 64
+    return memory[start : start + size_bytes]

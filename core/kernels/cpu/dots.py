@@ -21,7 +21,7 @@ Array = NDArray[Any]
 def dot_products(buffers: ChunkBuffers, job: MapJob) -> Array:
     """A core.kernels.cpu.workspace.FoldKernel: what `core.methods.folds.gram` reads."""
     rows = [*buffers.models(job), *([] if job.base_dtype is None else [buffers.base(job)])]
-    wide = [to_computing(row, job.merge_dtype) for row in rows]
+    wide = [to_computing(row[: buffers.elements], job.merge_dtype) for row in rows]
     pairs = [(i, j) for i in range(len(wide)) for j in range(i, len(wide))]
     sums = np.zeros((-(-buffers.elements // BLOCK), len(pairs)))
     for at, (i, j) in enumerate(pairs):

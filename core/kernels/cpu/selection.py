@@ -8,15 +8,17 @@ end.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache, lru_cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from core.draws import BLOCK, selection_thresholds
+from core.dtypes import DType
 from core.kernels.cpu.buffers import ChunkBuffers
-from core.kernels.cpu.convert import convert_words, to_computing
-from core.kernels.cpu.loops import mark_beyond, select
+from core.kernels.cpu.convert import WORDS, convert_words, to_computing
+from core.kernels.cpu.selecting import mark_beyond, select
 from core.kernels.interface import Counts, MapJob
 
 __all__ = ["selection"]
@@ -30,51 +32,56 @@ def selection(buffers: ChunkBuffers, job: MapJob, first_element: int) -> tuple[A
     assert counts.zero_delta is not None and counts.changed_by is not None
     assert counts.zero_after_draw is not None and counts.selected is not None
     models, base, merge = buffers.models(job), buffers.base(job), job.merge_dtype
-    word = models.dtype.type
     premarked = job.zero_tolerance is not None
-    mask = np.zeros((-(-job.models // 16), buffers.elements if premarked else BLOCK), np.uint16)
+    mask = np.zeros((-(-job.models // 16), buffers.stride if premarked else 0), np.uint16)
     if job.zero_tolerance is not None:
         base_values = to_computing(base, merge)
         with np.errstate(over="ignore"):
             tolerance = base_values.dtype.type(job.zero_tolerance)
         for at in range(job.models):
-            values = to_computing(models[at], merge)
+            values = to_computing(models[at, : buffers.elements], merge)
             mark_beyond(values, base_values, tolerance, at, mask, counts.zero_delta)
-    merged = buffers.output(buffers.elements, models.dtype)
-    weights: Sequence[float] = job.parameters["weight"]
-    equal = all(weight == weights[0] for weight in weights)
-    limits, always = (np.empty(0, np.uint32), 0) if equal else _limits(weights)
+    merged = buffers.output(models.dtype)
     select(
         models,
         base,
-        word(merge.magnitude_mask),
-        word(merge.infinity),
-        word(merge.first_nonfinite),
+        buffers.elements,
+        *_word_limits(merge),
         premarked,
         mask,
         merged,
         first_element // BLOCK,
         np.uint64(job.key[0]),
         np.uint64(job.key[1]),
-        equal,
-        limits,
-        always,
-        job.draws,
+        *_limits(job.parameters["weight"]),
         counts.nonfinite,
         counts.zero_delta,
         counts.changed_by,
         counts.zero_after_draw,
         counts.selected,
     )
-    if premarked or any(
-        dtype != merge for dtype in job.input_dtypes
+    if premarked or buffers.dtypes.count(merge) < len(
+        buffers.dtypes
     ):  # else select saw them as they are stored
         counts.nonfinite[:] = [buffers.nonfinite(at) for at in range(job.models + 1)]
-    return convert_words(merged, merge, job.out_dtype), counts
+    return convert_words(merged[: buffers.elements], merge, job.out_dtype), counts
 
 
-def _limits(weights: Sequence[float]) -> tuple[Array, int]:
-    """Thresholds T >= 1 as T - 1, which fits 32 bits (word >= T is word > T - 1), and how many T are 0."""
+@cache
+def _word_limits(dtype: DType) -> tuple[Any, Any, Any]:
+    """Magnitude mask, infinity and the first word that is not finite, as words."""
+    word = WORDS[dtype.itemsize]
+    return word(dtype.magnitude_mask), word(dtype.infinity), word(dtype.first_nonfinite)
+
+
+@lru_cache(maxsize=256)
+def _limits(weights: Sequence[float]) -> tuple[bool, Array, int]:
+    """Whether the weights are equal, and what else the draws compare with; kept.
+
+    Thresholds T >= 1 as T - 1, which fits 32 bits (word >= T is word > T - 1), and how many T are 0.
+    """
+    if all(weight == weights[0] for weight in weights):
+        return True, np.empty(0, np.uint32), 0
     thresholds = selection_thresholds(weights)
     limits = [threshold - 1 for threshold in thresholds if threshold > 0]
-    return np.array(limits, np.uint32), len(thresholds) - len(limits)
+    return False, np.array(limits, np.uint32), len(thresholds) - len(limits)

@@ -4,7 +4,7 @@ Which elements a sub-model changed is one bit an element: bit i of word w is ele
 of them takes one instruction, whether over sub-models or over places. So arrays of elements hold a
 multiple of 64 of them, zeros behind the chunk's own.
 
-numba's disk cache goes by the age of the caller's file alone: nothing compiled is imported here but a cast.
+What is compiled calls nothing that is compiled from other files; see core.kernels.cpu.instructions.
 """
 
 from __future__ import annotations
@@ -12,21 +12,22 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from llvmlite import ir
 from numba import njit, types
-from numba.extending import intrinsic, overload
+from numba.extending import overload
 from numpy.typing import NDArray
 
 from core.draws import BLOCK
-from core.kernels.cpu.loops import float32_of_bits
+from core.kernels.cpu.instructions import GROUP as WORD
+from core.kernels.cpu.instructions import bits_of, float32_of_bits, ones_of
+from core.kernels.deltas.instructions import above_of_64, changed_of_64
 from core.kernels.deltas.sums import LOWEST_EXPONENT, MAGNITUDE_BINS
 
 __all__ = ["STEP", "TILE", "WORD", "count_tiles", "mark_deltas", "measure_deltas"]
 
 Array = NDArray[Any]
 
-WORD = 64
-"""Elements whose bits are in one word."""
+_INSTRUCTIONS = "8ac76e18f8c9d59c"
+"""The version of the instructions that these loops are compiled with."""
 
 TILE = 3
 """So many rows are multiplied with so many others at a time; their number has to be a multiple of it."""
@@ -36,77 +37,6 @@ STEP = 256
 
 _ANY_ORDER = {"reassoc", "contract", "nsz"}
 """Lets a sum be taken in several parts at once. One machine always takes the same parts."""
-
-
-# -- 64 elements at a time: loops over single ones are not compiled to the few instructions that these are ---
-
-
-def _instruction(generator: Any) -> Any:
-    """intrinsic, of which type checkers would believe that it is called with a typing context."""
-    return intrinsic(generator)
-
-
-def _load(context: Any, builder: Any, array_type: Any, array: Any, at: Any) -> Any:
-    """The code for the 64 integers from array[at] on."""
-    numbers = ir.VectorType(ir.IntType(array_type.dtype.bitwidth), WORD)
-    data = context.make_array(array_type)(context, builder, array).data
-    pointer = builder.bitcast(builder.gep(data, [at]), numbers.as_pointer())
-    return builder.load(pointer, align=array_type.dtype.bitwidth // 8)
-
-
-def _repeat(builder: Any, number: Any) -> Any:
-    """The code for 64 times the integer `number`."""
-    numbers, lanes = ir.VectorType(number.type, WORD), ir.VectorType(ir.IntType(32), WORD)
-    one = builder.insert_element(ir.Constant(numbers, ir.Undefined), number, ir.IntType(32)(0))
-    return builder.shuffle_vector(one, one, ir.Constant(lanes, [0] * WORD))
-
-
-@_instruction
-def changed_of_64(typing_context: Any, words: Any, base: Any, at: Any, magnitude_mask: Any) -> Any:
-    """Of the 64 words from `at` on, which differ from the base's and are not zeros of two signs."""
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        a = _load(context, builder, signature.args[0], arguments[0], arguments[2])
-        b = _load(context, builder, signature.args[1], arguments[1], arguments[2])
-        magnitudes = builder.and_(builder.or_(a, b), _repeat(builder, arguments[3]))
-        not_zero = builder.icmp_unsigned("!=", magnitudes, magnitudes.type([0] * WORD))
-        changed = builder.and_(builder.icmp_unsigned("!=", a, b), not_zero)
-        return builder.bitcast(changed, ir.IntType(WORD))
-
-    return types.uint64(words, base, types.intp, words.dtype), generate
-
-
-@_instruction
-def above_of_64(typing_context: Any, words: Any, at: Any, mask: Any, limit: Any) -> Any:
-    """Of the 64 unsigned words from `at` on, which are above `limit` in the bits of `mask`."""
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        numbers = _load(context, builder, signature.args[0], arguments[0], arguments[1])
-        masked = builder.and_(numbers, _repeat(builder, arguments[2]))
-        above = builder.icmp_unsigned(">", masked, _repeat(builder, arguments[3]))
-        return builder.bitcast(above, ir.IntType(WORD))
-
-    return types.uint64(words, types.intp, words.dtype, words.dtype), generate
-
-
-@_instruction
-def ones_of(typing_context: Any, word: Any) -> Any:
-    """How many bits of the uint64 `word` are set."""
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return builder.ctpop(arguments[0])
-
-    return types.uint64(types.uint64), generate
-
-
-@_instruction
-def bits_of(typing_context: Any, value: Any) -> Any:
-    """The bits of a float32 or float64, as an unsigned integer."""
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return builder.bitcast(arguments[0], ir.IntType(signature.return_type.bitwidth))
-
-    return (types.uint32 if value == types.float32 else types.uint64)(value), generate
 
 
 # -- which deltas are zero -----------------------------------------------------------------------------------

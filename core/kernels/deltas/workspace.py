@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from core.draws import BLOCK
 from core.dtypes import DTYPES, DType
+from core.kernels.cpu.buffers import aligned
 from core.kernels.cpu.convert import WORDS, convert_words, to_computing
 from core.kernels.cpu.loops import count_nonfinite
 from core.kernels.deltas.loops import STEP, TILE, WORD, count_tiles, mark_deltas, measure_deltas
@@ -276,11 +277,9 @@ def _compile(dtype: DType, *, details: bool) -> None:
 
 
 def _aligned(size: int, dtype: Any) -> Array:
-    """Memory for so many numbers that begins with a cache line: what lies across two takes longer to load."""
-    size_bytes = size * np.dtype(dtype).itemsize
-    memory = np.empty(size_bytes + 64, np.uint8)
-    start = -memory.ctypes.data % 64
-    return memory[start : start + size_bytes].view(dtype)
+    """Memory for so many numbers that begins with a cache line."""
+    words: Array = aligned(size * np.dtype(dtype).itemsize).view(dtype)
+    return words
 
 
 def _values(words: Array, dtype: DType) -> Array:

@@ -503,3 +503,79 @@ def test_several_jobs_run_on_one_filling(make) -> None:
     for job, merged in zip(jobs, found, strict=True):
         alone = Case(job, inputs[: len(job.input_dtypes)], 4096)
         assert (bytes(merged.data), as_lists(merged.counts)) == run(make(), alone)
+
+
+def with_words(inputs: tuple[np.ndarray, ...], words: dict[tuple[int, int], int]) -> tuple[np.ndarray, ...]:
+    """Inputs in which input i has the given word at element e, by (i, e)."""
+    changed = tuple(row.copy() for row in inputs)
+    for (at, element), word in words.items():
+        changed[at][element] = word
+    return changed
+
+
+PLAIN = 0x3C00
+"""A bfloat16 that is neither a zero nor near the end of the range."""
+
+
+@pytest.mark.parametrize(
+    ("words", "what"),
+    [
+        ({}, "nothing"),
+        ({(1, 5000): 0x4100, (2, 5001): 0x3FFF}, "exponents that have all bits between them"),
+        ({(1, 5000): 0x7FC0}, "a NaN in a sub-model"),
+        ({(2, 9000): 0xFF80}, "an infinity in a sub-model, in the last group"),
+        ({(3, 5000): 0x7FC1, (0, 5000): 0x7FC1}, "the base's NaN in a sub-model"),
+        ({(3, 5000): 0x0000, (0, 5000): 0x8000, (1, 5000): 0x0001}, "zeros of two signs, and a subnormal"),
+        ({(3, 5000): 0x7F80, (0, 5000): 0x7F80}, "an infinity everywhere"),
+    ],
+)
+@pytest.mark.parametrize("elements", [9001, 2 * 4096 + 832])
+def test_one_odd_word_in_a_plain_chunk_is_seen(elements, words, what) -> None:
+    """Blocks without zeros and NaNs take a shorter way; one such word must send a block the long way."""
+    generator = np.random.default_rng(1)
+    base = np.full(elements, PLAIN, np.uint16)
+    models = [base + (generator.random(elements) < 0.3).astype(np.uint16) for _ in range(3)]
+    inputs = with_words((*models, base), words)
+    case = Case(selection_job("BF16", (1.0,) * 3, 2, key=(3, 4)), inputs)
+    found = run(by_kernels(), case)
+    assert found == run(by_reference(), case), what
+    assert found[1]["nonfinite"] == [stored.count_nonfinite() for stored in case.stored]
+
+
+@pytest.mark.parametrize("share", [0.02, 0.3, 0.9])
+@pytest.mark.parametrize("weights", [(1.0,) * 5, (1.0, 0.0, 2.0, 3.0, 1.0)])
+def test_many_draws_equal_the_reference(weights, share) -> None:
+    """The later draws look at the few elements that are left alone, and the last at all that are left."""
+    generator = np.random.default_rng(2)
+    base = np.full(3 * 4096 + 70, PLAIN, np.uint16)
+    touched = generator.random(base.size) < 0.8
+    models = [
+        base + (touched & (generator.random(base.size) < share)).astype(np.uint16) * np.uint16(at + 1)
+        for at in range(5)
+    ]
+    for resamples in (6, 40):
+        case = Case(selection_job("BF16", weights, resamples, key=(3, 4)), (*models, base), 4096 * 9)
+        merged, counts = run(by_kernels(), case)
+        assert (merged, counts) == run(by_reference(), case)
+        check_counts_are_sound(case, counts)
+
+
+@pytest.mark.parametrize("count", [255, 256, 300])
+def test_more_sub_models_than_a_byte_can_count(count) -> None:
+    base = np.full(300, PLAIN, np.uint16)
+    models = [base + np.uint16(1) * (np.arange(300) >= at) for at in range(count)]
+    inputs = tuple(row.astype(np.uint16) for row in (*models, base))
+    case = Case(selection_job("BF16", (1.0,) * count, 1, key=(5, 6)), inputs)
+    assert run(by_kernels(), case) == run(by_reference(), case)
+
+
+@pytest.mark.parametrize("job", [selection_job("BF16", (1.0,) * 3, 1), average_job("BF16", (1.0,) * 3)])
+def test_nothing_of_a_longer_chunk_before_is_left_in_a_shorter_one(job) -> None:
+    workspace = by_kernels()
+    long, short = (
+        make_inputs("mixed", ["BF16"] * 3, "BF16", elements, seed=7)[: len(job.input_dtypes)]
+        for elements in (9000, 4103)
+    )
+    run(workspace, Case(job, long))
+    assert run(workspace, Case(job, short)) == run(by_kernels(), Case(job, short))
+    assert run(workspace, Case(job, short)) == run(by_reference(), Case(job, short))
