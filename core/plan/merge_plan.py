@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -83,7 +84,7 @@ class TensorPlan:
     def elements(self) -> int:
         return prod(self.output.shape)
 
-    @property
+    @cached_property
     def inputs(self) -> tuple[Source, ...]:
         """What is read, in the order of a workspace's buffers: the sub-models, then the base.
 
