@@ -17,7 +17,7 @@ import shutil
 import statistics
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from bench import count, in_page_cache, merge_of, moved_alone, processor, recipe_for
@@ -108,17 +108,18 @@ class Machine:
 def main() -> None:
     options = _options()
     device = _device(options.device)
-    folder = options.folder / f"{options.parameters}x{options.models}"
-    if not (folder / "recipe.yaml").exists():
-        note(f"making {options.models} + 1 checkpoints of {options.parameters:,} parameters in {folder}")
-        maker = "cpu" if device is None else device.name
-        hidden = 2048 if options.parameters >= 300_000_000 else 1024
-        make_checkpoints(folder, options.parameters, options.models, hidden=hidden, device=maker)
+    place = options.folder or _place(2 * options.parameters * (options.models + 2))
+    folder = place / f"{options.parameters}x{options.models}"
     try:
+        if not (folder / "recipe.yaml").exists():
+            note(f"making {options.models} + 1 checkpoints of {options.parameters:,} parameters in {folder}")
+            maker = "cpu" if device is None else device.name
+            hidden = 2048 if options.parameters >= 300_000_000 else 1024
+            make_checkpoints(folder, options.parameters, options.models, hidden=hidden, device=maker)
         _time_all(options, folder, device)
     finally:
         if not options.keep:
-            shutil.rmtree(folder)
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _time_all(options: argparse.Namespace, folder: Path, device: Device | None) -> None:
@@ -175,7 +176,8 @@ def _goals(machine: Machine, device: Device | None) -> list[tuple[str, float, fl
         (f"n=4 on the CPU, {too_many()} threads / the best number", crowded / cpu, 1.1),
         (
             f"n=4 on the CPU / floor, {eight} threads",
-            (machine.median("n=4", "cpu", eight) or 0.0) / (machine.median("floor", "", eight) or 1.0),
+            (machine.median("n=4", "cpu", eight) or float("nan"))
+            / (machine.median("floor", "", eight) or float("nan")),
             asked,
         ),
     ]
@@ -227,14 +229,19 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=280.0, help="no round is begun that would end later")
     parser.add_argument("--device", default="any", help="any, none, or one as torch calls it")
-    parser.add_argument("--folder", type=Path, default=_default_folder(), help="where the models are made")
+    parser.add_argument("--folder", type=Path, help="where the models are made; a RAM disk that has room")
     parser.add_argument("--keep", action="store_true", help="leave the models there")
     return parser.parse_args()
 
 
-def _default_folder() -> Path:
-    usable: Callable[[Path], bool] = lambda path: path.is_dir() and os.access(path, os.W_OK)  # noqa: E731
-    return (_RAM_DISK if usable(_RAM_DISK) else Path("build")) / "paramosaic-bench"
+def _place(size: int) -> Path:
+    """A RAM disk with room for twice as many bytes, which are memory then; else the build folder."""
+    try:
+        free = shutil.disk_usage(_RAM_DISK).free if os.access(_RAM_DISK, os.W_OK) else 0
+        free = min(free, os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    except (OSError, ValueError):
+        free = 0
+    return (_RAM_DISK if free > 1.5 * size else Path("build")) / "paramosaic-bench"
 
 
 if __name__ == "__main__":
