@@ -20,6 +20,7 @@ from core.plan.chunking import (
 from core.plan.cold_files import ColdFiles, cold_files
 from core.plan.estimate import Work
 from core.plan.merge_plan import MergePlan, TensorPlan
+from core.plan.pace import kind_of
 from core.plan.start_up import start_s
 from core.table import device_s, element_s, has_triton
 
@@ -75,7 +76,7 @@ def work_of(
     memory = page_cache.physical_memory_bytes()
     waiting = plan.bytes_to_write if memory is None else int(_DIRTY_SHARE * memory)
     return Work(
-        kind=method if on_host else f"{method} on {device.kind}",
+        kind=kind_of(method, device.kind),
         thread_s=moved_s + (_computing_s(plan) if on_host else 0.0),
         serial_s=_CHUNK_S * chunks,
         threads=min(workers if on_host else threads or best, best),

@@ -18,6 +18,7 @@ from core.plan import choice as choice_module
 from core.plan.choice import choose
 from core.plan.cold_files import ColdFiles
 from core.plan.estimate import Throughput, Work
+from core.plan.pace import Pace
 
 CARD = Device("cuda:0", "Fast Card", "cuda", bus_bytes_per_s=55e9)
 OLD = Device("cuda:1", "Old Card", "cuda", bus_bytes_per_s=6e9)
@@ -161,7 +162,7 @@ def test_what_was_learned_decides(plan: MergePlan, known: list[Device], costs: C
         machine = machine.updated(1.0 if chosen.device == CPU else 3.0, chosen.work)
     assert choose(plan, throughput=machine).why == NO_FASTER
     costs["cpu"], costs["cuda:0"] = (1.0, 0.0), (1.2, 0.0)
-    fast = Throughput(kinds={"parameter_selection on cuda": 0.2})
+    fast = Throughput(kinds={"parameter_selection on cuda": Pace(0.2, 3)})
     assert choose(plan, throughput=fast).devices == (CARD,)
 
 
