@@ -17,6 +17,11 @@ __all__ = ["Choice", "Expected", "choose"]
 _CLEARLY = 0.95
 """A card that takes more than this share of the CPU's time is not worth it: estimates are not that good."""
 
+_UNKNOWN = (
+    "which graphics cards there are cannot be told without asking for one; "
+    "name one as the device (--device cuda)"
+)
+
 
 @dataclass(frozen=True)
 class Expected:
@@ -94,6 +99,7 @@ def choose(
     throughput: Throughput | None = None,
     *,
     warms_up: bool = False,
+    measures_disk: bool = False,
 ) -> Choice:
     """Choose what `plan` runs on. Imports torch only for a device that is named.
 
@@ -105,6 +111,7 @@ def choose(
         threads: workers; None for as many as get the most done.
         throughput: what was learned of this machine; None for nothing.
         warms_up: whether this process makes the CPU's kernels ready in any case.
+        measures_disk: whether to read a little of files that are not in memory; see `cold_files`.
 
     Raises:
         DeviceError: the device that is asked for is not known, or not there.
@@ -112,7 +119,7 @@ def choose(
     named = [] if asked == "auto" else devices.choose_devices(asked)
     known = devices.known_devices()
     by_name = {device.name: device for device in (CPU, *(known or []), *named)}
-    files = cold_files(plan)
+    files = cold_files(plan, measure=measures_disk)
     pace = throughput or Throughput()
     expected = []
     for device in by_name.values():
@@ -129,7 +136,7 @@ def _fastest(plan: MergePlan, is_unknown: bool, expected: list[Expected]) -> tup
     cpu, *others = expected
     cards = [entry for entry in others if entry.device.kind == "cuda"]  # others are not tried for their bytes
     if is_unknown:
-        return cpu, "which graphics cards there are cannot be told without asking for one"
+        return cpu, _UNKNOWN
     if not cards:
         return cpu, "there is no graphics card here that torch can use with CUDA"
     if not plan.recipe.method.same_everywhere:

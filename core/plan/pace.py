@@ -29,7 +29,7 @@ _SURPRISING = 1.5
 """What differs by so much makes a pace uncertain again."""
 
 _FORGOTTEN = 0.1
-"""Of a pace that was seen once, for each merge that another device did; less of one that was seen more often."""
+"""Of a pace that was seen once, for each merge that another device did; of others, less."""
 
 _MOST_MERGES = 10
 

@@ -110,6 +110,26 @@ def test_cards_that_differ_keep_their_titles_only_in_an_order_that_is_known(
     assert [card.title for card in found] == ["NVIDIA T4", "NVIDIA H200"]
 
 
+def test_of_cards_that_differ_none_is_taken_for_the_one_with_the_faster_bus(
+    machine: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By their addresses the old card comes first; CUDA's first may be either."""
+    add_card(machine, "0000:01:00.0", 0, "NVIDIA T4")
+    add_card(machine, "0000:41:00.0", 1)
+    speeds = {"0000:01:00.0": 13e9, "0000:41:00.0": 55e9}
+    monkeypatch.setattr(cards, "bus_bytes_per_s", speeds.get)
+    assert listed_cards() == [Card("NVIDIA card"), Card("NVIDIA card")]
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-1,0")  # by its name it is known
+    assert listed_cards() == [Card("NVIDIA H200", "GPU-1", 55e9), Card("NVIDIA card")]
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
+    assert listed_cards() == [Card("NVIDIA card")]
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+    speeds["0000:01:00.0"] = 55e9  # as fast as each other, they may come in any order
+    assert listed_cards() == [Card("NVIDIA card", bus_bytes_per_s=55e9)] * 2
+    monkeypatch.setenv("CUDA_DEVICE_ORDER", "PCI_BUS_ID")
+    assert [card.title for card in listed_cards() or []] == ["NVIDIA T4", "NVIDIA H200"]
+
+
 @pytest.mark.parametrize(
     "content", ["", "Model", ":\n::\n", "Model: Unknown\nDevice Minor: none", "Device Minor: ²"]
 )

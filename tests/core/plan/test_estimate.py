@@ -19,6 +19,7 @@ import core.plan.work
 from core import MergePlan, parse_recipe, plan_merge
 from core.checkpoint.files import ReadFile
 from core.devices import Device
+from core.plan.cold_files import cold_files
 from core.plan.estimate import Throughput, Work, measured_core
 from core.plan.pace import Pace
 from core.plan.work import work_of
@@ -198,8 +199,10 @@ def test_the_disk_of_cold_files_is_measured_once(tmp_path: Path, monkeypatch: py
     ticks = count(0, 0.001)
     monkeypatch.setattr(core.plan.cold_files, "time", SimpleNamespace(perf_counter=lambda: next(ticks)))
     plan = make_plan(tmp_path, merge_method="linear")
-    speed = work_of(plan).disk_read_bytes_per_s
+    assert work_of(plan).disk_read_bytes_per_s is None  # nobody asked for it
+    speed = cold_files(plan, measure=True).disk_read_bytes_per_s
     assert speed is not None
+    assert speed == cold_files(plan, measure=True).disk_read_bytes_per_s
     assert speed == work_of(plan).disk_read_bytes_per_s
     assert 500 <= round(speed * 0.002) <= 2000  # what was left of the file, in two ticks
 
