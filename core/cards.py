@@ -45,8 +45,8 @@ class Card:
 def listed_cards() -> list[Card] | None:
     """The cards that this process may use, in CUDA's order; None where the system does not list them.
 
-    Where cards differ and CUDA_DEVICE_ORDER does not say by which order it goes, it is not known which of them
-    has which number: then what differs is left open, but for those that CUDA_VISIBLE_DEVICES calls by name.
+    Where cards differ and CUDA_DEVICE_ORDER does not say by which order it goes, which of them has which
+    number is not known: what differs is left open, but for those that CUDA_VISIBLE_DEVICES calls by name.
     """
     cards = _of_driver()
     if cards is None:

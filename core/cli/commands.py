@@ -384,7 +384,7 @@ def _run(plan: MergePlan, out: Path, **how: Any) -> RunRecord:
             **how,
         )
         _session().signals.output_is_whole()
-    if choices and not how.get("resume"):  # of which an earlier process may have done a part
+    if choices and choices[-1].is_whole and not how.get("resume"):  # else another has done a part
         learned.learn(record.seconds, choices[-1].chosen.work)
     return record
 

@@ -54,6 +54,7 @@ class Choice:
         chosen: of these, what does the arithmetic; the first of it, where there are several.
         reason: why, in words without figures, the same for every merge of this kind on this machine.
         devices: what does the arithmetic.
+        is_whole: whether it does all of the merge, and not what a card left that failed.
     """
 
     asked: str
@@ -62,6 +63,7 @@ class Choice:
     chosen: Expected
     reason: str
     devices: tuple[Device, ...]
+    is_whole: bool = True
 
     @property
     def is_automatic_card(self) -> bool:
@@ -85,11 +87,12 @@ class Choice:
         """The device and `reason_now`, for a person."""
         return f"{self.chosen.device.name}: {self.reason_now}"
 
-    def on_cpu_instead(self) -> Choice:
-        """The same where what was chosen cannot be used after all."""
+    def on_cpu_instead(self, *, begun: bool = False) -> Choice:
+        """The same where what was chosen cannot be used after all; `begun` where it has done a part."""
         name = self.chosen.device.name
+        reason = f"{name} failed in the middle of the merge" if begun else f"{name} could not be used"
         cpu = self.expected[0]
-        return replace(self, chosen=cpu, reason=f"{name} could not be used", devices=(cpu.device,))
+        return replace(self, chosen=cpu, reason=reason, devices=(cpu.device,), is_whole=not begun)
 
 
 def choose(
@@ -137,6 +140,8 @@ def _fastest(plan: MergePlan, is_unknown: bool, expected: list[Expected]) -> tup
     cards = [entry for entry in others if entry.device.kind == "cuda"]  # others are not tried for their bytes
     if is_unknown:
         return cpu, _UNKNOWN
+    if not cards and (without := devices.given_up()):
+        return cpu, f"{', '.join(without)} did not work a short while ago"
     if not cards:
         return cpu, "there is no graphics card here that torch can use with CUDA"
     if not plan.recipe.method.same_everywhere:

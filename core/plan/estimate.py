@@ -38,7 +38,7 @@ class Work:
         cold_bytes: to be read from the disk, as they are not in memory.
         written_bytes: to be written.
         dirty_bytes: of these, what is still in memory when the last chunk is done, and then synced.
-        disk_read_bytes_per_s: of the disk with the inputs, as measured in this process; None where it was not.
+        disk_read_bytes_per_s: of the inputs' disk, as measured in this process; None where it was not.
         device_s: what a card does meanwhile, 0 without one.
         start_s: until it can begin: what is to be imported, compiled and woken in this process.
     """

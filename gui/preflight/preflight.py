@@ -67,8 +67,8 @@ _FIELDS = {
 
 
 def look_ahead(setup: MergeSetup, throughput: Throughput, token: CancelToken) -> PlanReport:
-    """Plan the merge that `setup` describes; headers are read, weights are not, but for a moment of those that
-    are not in memory: how fast their disk is.
+    """Plan the merge that `setup` describes; headers are read, weights are not, but for a little of
+    those that are not in memory: how fast their disk is.
 
     Raises:
         Cancelled: after `token.cancel()`.

@@ -236,7 +236,7 @@ class TestKnownDevices:
     @pytest.fixture(autouse=True)
     def first_look(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(devices, "_known", {})
-        monkeypatch.setattr(devices, "_given_up", set())
+        monkeypatch.setattr(devices, "_given_up", {})
         monkeypatch.setattr(devices, "may_have_cuda", lambda: True)
         monkeypatch.setattr(devices, "torch_has_cuda", lambda: True)
         monkeypatch.setattr(devices, "listed_cards", lambda: list(SEVERAL[:2]))
@@ -268,6 +268,23 @@ class TestKnownDevices:
     def test_what_was_given_up_is_none(self) -> None:
         devices.give_up(["cuda:0"])
         assert self.names() == ["cuda:1"]
+        assert devices.given_up() == ["cuda:0"]
+
+    def test_what_was_given_up_counts_again_after_a_while(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        devices.give_up(["cuda:0"])
+        later = devices.time.monotonic() + 3600
+        monkeypatch.setattr(devices, "time", SimpleNamespace(monotonic=lambda: later))
+        assert self.names() == ["cuda:0", "cuda:1"]
+        assert devices.given_up() == []
+
+    def test_what_was_given_up_counts_again_once_it_was_looked_for(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        devices.give_up(["cuda:0"])
+        for name, found in self._found().items():
+            monkeypatch.setattr(devices, name, lambda found=found: found)
+        devices.usable_devices()
+        assert self.names() == ["cuda:0", "mps"]
 
     @staticmethod
     def _found() -> Mapping[str, list[devices.Device]]:
