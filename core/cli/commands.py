@@ -138,7 +138,7 @@ def _paramosaic(context: click.Context) -> None:
 @click.option(
     "--threads",
     type=click.IntRange(min=1),
-    help="Workers; as many as get the most done, at most one a core, unless given.",
+    help="At most so many work, of them as many as get the most done; one a core unless given.",
 )
 @click.option(
     "--shard-size", type=Size(), default=DEFAULT_SHARD_SIZE_BYTES, help="Of one file; 5GB unless given."

@@ -111,7 +111,7 @@ def choose(
     Args:
         plan: the merge.
         asked: "auto" for the fastest, or the name of a device.
-        threads: workers; None for as many as get the most done.
+        threads: workers at most; None for one a core.
         throughput: what was learned of this machine; None for nothing.
         warms_up: whether this process makes the CPU's kernels ready in any case.
         measures_disk: whether to read a little of files that are not in memory; see `cold_files`.

@@ -62,7 +62,7 @@ def work_of(
     Args:
         plan: the merge.
         device: what does the arithmetic.
-        threads: that work on the CPU, or read and write for a device; None for as many as get the most done.
+        threads: so many work on the CPU at most, or read and write for a device; None for one a core.
         files: what is to be read from the disk; None to look, and to measure nothing.
         warms_up: whether this process makes the CPU's kernels ready in any case.
     """

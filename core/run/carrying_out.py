@@ -35,7 +35,7 @@ class Cut:
     """How a merge is cut into chunks, and who works them off.
 
     Attributes:
-        threads: that work on the CPU, or read and write for a device; None for as many as get the most done.
+        threads: so many work on the CPU at most, or read and write for a device; None for one a core.
         memory_budget_bytes: for the buffers of all workers together.
         chunk_bytes: input bytes to aim at in one chunk; None for what suits the device.
         executor: what works the chunks off; None for threads of this process.
