@@ -45,16 +45,20 @@ class Card:
 def listed_cards() -> list[Card] | None:
     """The cards that this process may use, in CUDA's order; None where the system does not list them.
 
-    Where cards differ and CUDA_DEVICE_ORDER does not say by which order it goes, their titles are left open.
+    Where cards differ and CUDA_DEVICE_ORDER does not say by which order it goes, which of them has which
+    number is not known: what differs is left open, but for those that CUDA_VISIBLE_DEVICES calls by name.
     """
     cards = _of_driver()
     if cards is None:
         cards = _of_library()
     if cards is None:
         return None
+    numbered = cards
     if len({card.title for card in cards}) > 1 and os.environ.get("CUDA_DEVICE_ORDER") != "PCI_BUS_ID":
-        cards = [Card("NVIDIA card", card.uuid, card.bus_bytes_per_s) for card in cards]
-    return _visible(cards)
+        buses = {card.bus_bytes_per_s for card in cards}
+        any_card = Card("NVIDIA card", bus_bytes_per_s=buses.pop() if len(buses) == 1 else None)
+        numbered = [any_card] * len(cards)
+    return _visible(numbered, cards)
 
 
 def torch_has_cuda() -> bool:
@@ -164,19 +168,24 @@ def _ask(library: ctypes.CDLL) -> list[Card] | None:
     return cards
 
 
-def _visible(cards: list[Card]) -> list[Card]:
-    """Those that CUDA_VISIBLE_DEVICES leaves, in its order; it ends at the first one that is not there."""
+def _visible(numbered: list[Card], named: list[Card]) -> list[Card]:
+    """Those that CUDA_VISIBLE_DEVICES leaves, in its order; it ends at the first one that is not there.
+
+    Args:
+        numbered: the cards by CUDA's numbers, as far as that is known.
+        named: the same cards with their names.
+    """
     asked = os.environ.get("CUDA_VISIBLE_DEVICES")
     if asked is None:
-        return cards
+        return numbered
     left: list[Card] = []
     for word in map(str.strip, asked.split(",")):
         if re.fullmatch(r"[0-9]{1,4}", word):
-            found = cards[int(word) : int(word) + 1]
+            found = numbered[int(word) : int(word) + 1]
         elif word.startswith("MIG-"):
             found = [Card("NVIDIA card, a part of it")]
         else:
-            found = [card for card in cards if word and card.uuid.startswith(word)][:1]
+            found = [card for card in named if word and card.uuid.startswith(word)][:1]
         if not found:
             break
         left += found

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import sys
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,7 @@ __all__ = [
     "choose_devices",
     "describe",
     "give_up",
+    "given_up",
     "known_devices",
     "least_workers",
     "may_have_cuda",
@@ -31,7 +33,11 @@ __all__ = [
 _known: dict[str, list[Device] | None] = {}
 """Under "found", every device but the CPU, once they were looked for."""
 
-_given_up: set[str] = set()
+_given_up: dict[str, float] = {}
+"""When (time.monotonic) a device turned out not to work, by its name."""
+
+_GIVEN_UP_S = 600.0
+"""So long nothing is expected of it: what it lacked may be free again, and trying costs seconds."""
 
 _IN_FLIGHT = 3
 """Chunks of one GPU at one time: one is read, one copied, one computed."""
@@ -61,11 +67,12 @@ CPU = Device("cpu", "CPU", "cpu")
 
 
 def usable_devices() -> list[Device]:
-    """Every device but the CPU that torch can use, CUDA devices first."""
+    """Every device but the CPU that torch can use, CUDA devices first. What was given up counts again."""
     found = (
         [*_cuda_devices(), *_xpu_devices(), *_mps_devices()] if may_have_cuda() or _may_have_others() else []
     )
     _known["found"] = found
+    _given_up.clear()
     return list(found)
 
 
@@ -73,17 +80,22 @@ def known_devices() -> list[Device] | None:
     """Devices beside the CPU, without importing torch: those that it found in this process, else the cards
     that the system lists and torch was built for. None where nothing can be known without it.
 
-    What was given up is none.
+    What was given up a short while ago is none.
     """
     if "found" not in _known:
         _known["found"] = _listed()
-    found = _known["found"]
-    return None if found is None else [device for device in found if device.name not in _given_up]
+    found, without = _known["found"], given_up()
+    return None if found is None else [device for device in found if device.name not in without]
 
 
 def give_up(names: Iterable[str]) -> None:
-    """Count on these devices no more in this process: they turned out not to work."""
-    _given_up.update(names)
+    """Count on these devices no more in this process, for a while: they turned out not to work."""
+    _given_up.update(dict.fromkeys(names, time.monotonic()))
+
+
+def given_up() -> list[str]:
+    """The names of the devices that were given up and do not count yet."""
+    return [name for name, when in tuple(_given_up.items()) if time.monotonic() < when + _GIVEN_UP_S]
 
 
 def choose_devices(device: str) -> list[Device]:

@@ -8,6 +8,7 @@ one of each kind of kernel that a merge needs before the merge.
 from __future__ import annotations
 
 import importlib.util
+import logging
 import random
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -33,9 +34,12 @@ __all__ = [
     "has_triton",
     "runs_kernels",
     "trial_job",
+    "try_again",
     "warm_up",
     "workspace",
 ]
+
+_log = logging.getLogger(__name__)
 
 _TORCH_S = 7e-9
 """An element of one sub-model, by torch's arithmetic."""
@@ -228,7 +232,7 @@ def _compile_and_try(space: Workspace, device: Device, job: MapJob, tried: set[H
     if kind in tried:
         return
     tried.add(kind)
-    if _trial(space, job) != _trial(_reference(), job):
+    if not _gives_the_same(space, job, device.name):
         raise DeviceError(
             f"the device {device.name} computes {job.method} on {job.merge_dtype.name} otherwise "
             "than the CPU",
@@ -284,26 +288,56 @@ def conversion_s(dtype: DType) -> float:
     return {"BF16": 0.35e-9, "F32": 0.2e-9, "F64": 0.3e-9, "F16": 2.6e-9}.get(dtype.name, 1.2e-9)
 
 
-@lru_cache(maxsize=64)
+_trials: dict[str, bool] = {}
+"""Whether the kernels run, by the name of a device that was tried."""
+
+
 def runs_kernels(name: str) -> bool:
     """Whether the GPU kernels run on the device and give what the methods' own arithmetic gives.
 
-    Tried, because Triton needs a driver, a card and a C compiler that it can work with, and says so in
+    Tried once, because Triton needs a driver, a card and a C compiler that it can work with, and says so in
     a different way each time; and because the bytes of a merge must not depend on any of these. Each trial
-    compiles a kernel, so that there is one a method; `compile_for` tries what a merge needs besides.
+    compiles a kernel, so that there is one a method; `compile_for` tries what a merge needs besides. Why
+    they do not run is in the log.
     """
-    if not name.startswith("cuda") or not has_triton():
-        return False
+    if name not in _trials:
+        _trials[name] = name.startswith("cuda") and has_triton() and _pass_trials(name)
+    return _trials[name]
+
+
+def try_again() -> None:
+    """Let what was tried in vain be tried once more: another program may have had the card's memory."""
+    for name in [name for name, ran in _trials.items() if not ran]:
+        _trials.pop(name, None)
+
+
+def _pass_trials(name: str) -> bool:
     trials = [
         trial_job(METHODS[method], DTYPES["BF16"], 3, kernels.trial)
         for method, kernels in _KERNELS.items()
         if kernels.gpu is not None
     ]
     try:
-        tried, reference = device_workspace(name), _reference()
-        return all(_trial(tried, job) == _trial(reference, job) for job in trials)
+        tried = device_workspace(name)
+        return all(_gives_the_same(tried, job, name) for job in trials)
     except Exception:
+        _log.warning("the kernels do not run on %s", name, exc_info=True)
         return False
+
+
+def _gives_the_same(space: Workspace, job: MapJob, name: str) -> bool:
+    """Whether a workspace on the device of that name gives what the method's own arithmetic does."""
+    (tried, counted), (expected, counts) = _trial(space, job), _trial(_reference(), job)
+    if (tried, counted) == (expected, counts):
+        return True
+    if tried != expected:
+        pairs = enumerate(zip(tried, expected, strict=False))
+        at = next((at for at, (one, other) in pairs if one != other), min(len(tried), len(expected)))
+        differs = f"the bytes of {len(expected):,} differ from byte {at:,} on"
+    else:
+        differs = f"the counts are {counted}, and not {counts}"
+    _log.warning("%s computes %s otherwise than the CPU: %s", name, job, differs)
+    return False
 
 
 def _reference() -> Workspace:

@@ -138,7 +138,7 @@ def _paramosaic(context: click.Context) -> None:
 @click.option(
     "--threads",
     type=click.IntRange(min=1),
-    help="Workers; as many as get the most done, at most one a core, unless given.",
+    help="At most so many work, of them as many as get the most done; one a core unless given.",
 )
 @click.option(
     "--shard-size", type=Size(), default=DEFAULT_SHARD_SIZE_BYTES, help="Of one file; 5GB unless given."
@@ -384,7 +384,7 @@ def _run(plan: MergePlan, out: Path, **how: Any) -> RunRecord:
             **how,
         )
         _session().signals.output_is_whole()
-    if choices and not how.get("resume"):  # of which an earlier process may have done a part
+    if choices and choices[-1].is_whole and not how.get("resume"):  # else another has done a part
         learned.learn(record.seconds, choices[-1].chosen.work)
     return record
 

@@ -17,6 +17,11 @@ __all__ = ["Choice", "Expected", "choose"]
 _CLEARLY = 0.95
 """A card that takes more than this share of the CPU's time is not worth it: estimates are not that good."""
 
+_UNKNOWN = (
+    "which graphics cards there are cannot be told without asking for one; "
+    "name one as the device (--device cuda)"
+)
+
 
 @dataclass(frozen=True)
 class Expected:
@@ -49,6 +54,7 @@ class Choice:
         chosen: of these, what does the arithmetic; the first of it, where there are several.
         reason: why, in words without figures, the same for every merge of this kind on this machine.
         devices: what does the arithmetic.
+        is_whole: whether it does all of the merge, and not what a card left that failed.
     """
 
     asked: str
@@ -57,6 +63,7 @@ class Choice:
     chosen: Expected
     reason: str
     devices: tuple[Device, ...]
+    is_whole: bool = True
 
     @property
     def is_automatic_card(self) -> bool:
@@ -80,11 +87,12 @@ class Choice:
         """The device and `reason_now`, for a person."""
         return f"{self.chosen.device.name}: {self.reason_now}"
 
-    def on_cpu_instead(self) -> Choice:
-        """The same where what was chosen cannot be used after all."""
+    def on_cpu_instead(self, *, begun: bool = False) -> Choice:
+        """The same where what was chosen cannot be used after all; `begun` where it has done a part."""
         name = self.chosen.device.name
+        reason = f"{name} failed in the middle of the merge" if begun else f"{name} could not be used"
         cpu = self.expected[0]
-        return replace(self, chosen=cpu, reason=f"{name} could not be used", devices=(cpu.device,))
+        return replace(self, chosen=cpu, reason=reason, devices=(cpu.device,), is_whole=not begun)
 
 
 def choose(
@@ -94,6 +102,7 @@ def choose(
     throughput: Throughput | None = None,
     *,
     warms_up: bool = False,
+    measures_disk: bool = False,
 ) -> Choice:
     """Choose what `plan` runs on. Imports torch only for a device that is named.
 
@@ -102,9 +111,10 @@ def choose(
     Args:
         plan: the merge.
         asked: "auto" for the fastest, or the name of a device.
-        threads: workers; None for as many as get the most done.
+        threads: workers at most; None for one a core.
         throughput: what was learned of this machine; None for nothing.
         warms_up: whether this process makes the CPU's kernels ready in any case.
+        measures_disk: whether to read a little of files that are not in memory; see `cold_files`.
 
     Raises:
         DeviceError: the device that is asked for is not known, or not there.
@@ -112,7 +122,7 @@ def choose(
     named = [] if asked == "auto" else devices.choose_devices(asked)
     known = devices.known_devices()
     by_name = {device.name: device for device in (CPU, *(known or []), *named)}
-    files = cold_files(plan)
+    files = cold_files(plan, measure=measures_disk)
     pace = throughput or Throughput()
     expected = []
     for device in by_name.values():
@@ -129,7 +139,9 @@ def _fastest(plan: MergePlan, is_unknown: bool, expected: list[Expected]) -> tup
     cpu, *others = expected
     cards = [entry for entry in others if entry.device.kind == "cuda"]  # others are not tried for their bytes
     if is_unknown:
-        return cpu, "which graphics cards there are cannot be told without asking for one"
+        return cpu, _UNKNOWN
+    if not cards and (without := devices.given_up()):
+        return cpu, f"{', '.join(without)} did not work a short while ago"
     if not cards:
         return cpu, "there is no graphics card here that torch can use with CUDA"
     if not plan.recipe.method.same_everywhere:

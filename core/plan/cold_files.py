@@ -27,20 +27,26 @@ class ColdFiles:
 
     Attributes:
         bytes_to_read: so much; a second pass over a tensor finds it in memory.
-        disk_read_bytes_per_s: of the disk, as just measured; None where it was not.
+        disk_read_bytes_per_s: of the disk, as measured in this process; None where it was not.
     """
 
     bytes_to_read: float
     disk_read_bytes_per_s: float | None
 
 
-def cold_files(plan: MergePlan) -> ColdFiles:
-    """What merging as `plan` says has to read from the disk now."""
-    share, speed = _cold(plan)
+def cold_files(plan: MergePlan, *, measure: bool = False) -> ColdFiles:
+    """What merging as `plan` says has to read from the disk now.
+
+    Args:
+        plan: the merge.
+        measure: whether to find out how fast the disk is, where this process has not, by reading a little of
+            a file that is not in memory. Nothing is read without.
+    """
+    share, speed = _cold(plan, measure)
     return ColdFiles(share * sum(stored.size_bytes for stored in _reads(plan)), speed)
 
 
-def _cold(plan: MergePlan) -> tuple[float, float | None]:
+def _cold(plan: MergePlan, measure: bool) -> tuple[float, float | None]:
     """The share of the bytes to be read that is not in memory, and how fast their disk is.
 
     Where the system does not say what is in memory, nothing is taken to be.
@@ -64,7 +70,7 @@ def _cold(plan: MergePlan) -> tuple[float, float | None]:
     if not found:
         return 0.0, None
     coldest = max(cold, key=lambda path: len(cold[path]))
-    return found / samples.total(), _disk_speed(coldest, cold[coldest][0])
+    return found / samples.total(), _disk_speed(coldest, cold[coldest][0], measure)
 
 
 def _places(plan: MergePlan) -> Iterator[tuple[Path, int]]:
@@ -88,11 +94,13 @@ _speeds: dict[int, float] = {}
 """Bytes a second of each disk that was measured, by the system's number for it."""
 
 
-def _disk_speed(path: Path, offset: int) -> float | None:
+def _disk_speed(path: Path, offset: int, measure: bool) -> float | None:
     """How fast a cold range is read: measured once a disk, for a tenth of a second."""
     try:
         disk = path.stat().st_dev
         if disk not in _speeds:
+            if not measure:
+                return None
             with ReadFile(path) as file:
                 size = min(_PROBE_BYTES, file.size_bytes - offset)
                 if size < _PROBE_BYTES // 4:

@@ -2,7 +2,7 @@
 
 A merge gets ready, copies bytes out of files, computes, writes, and syncs. All but the first and the last
 overlaps, so that the slowest of them counts. What a machine does differently from the one that was measured
-is learned from each merge that it finishes.
+is learned from each merge that it finishes and that took long enough to say something.
 """
 
 from __future__ import annotations
@@ -12,18 +12,18 @@ import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 
+from core.plan.pace import PACES, Pace, checked, is_of_cpu, same_method, within
 from core.table import calibration_job, element_s, workspace
 
-__all__ = ["Throughput", "TimeEstimate", "Work", "calibrated"]
+__all__ = ["Throughput", "TimeEstimate", "Work", "measured_core"]
 
 _FIXED_S = 0.02
 
-_PACES = (1e-3, 1e3)
 _RATES = (1e5, 1e13)
-"""What is plausible of a machine, relative to the one that was measured, and in bytes a second."""
+"""What is plausible of a disk, in bytes a second."""
 
-_LEARNING = 0.4
-"""How far a merge moves what is known already, on a logarithmic scale; the first one moves it all the way."""
+_WORTH_LEARNING_S = 0.5
+"""A merge that is over sooner, and was to be, says more of files and threads than of the machine's pace."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Work:
         cold_bytes: to be read from the disk, as they are not in memory.
         written_bytes: to be written.
         dirty_bytes: of these, what is still in memory when the last chunk is done, and then synced.
-        disk_read_bytes_per_s: of the disk with the inputs, as just measured; None where it was not.
+        disk_read_bytes_per_s: of the inputs' disk, as measured in this process; None where it was not.
         device_s: what a card does meanwhile, 0 without one.
         start_s: until it can begin: what is to be imported, compiled and woken in this process.
     """
@@ -97,27 +97,29 @@ class Throughput:
     """What this machine was seen to do.
 
     Attributes:
-        core: how long one of its threads takes, relative to the machine that was measured.
+        core: how long one of its threads takes, relative to the machine that was measured; None until that
+            was found out, and then it is taken to be as fast.
         disk_read_bytes_per_s, disk_write_bytes_per_s: of its disk, writes with their sync.
         kinds: how long each kind of Work takes, relative to what `core` says; those seen so far.
     """
 
-    core: float = 1.0
+    core: float | None = None
     disk_read_bytes_per_s: float = 1.5e9
     disk_write_bytes_per_s: float = 2e9
-    kinds: Mapping[str, float] = field(default_factory=dict)
+    kinds: Mapping[str, Pace] = field(default_factory=dict)
 
     @classmethod
     def from_json(cls, text: str | None) -> Throughput:
         """What `to_json` wrote; the defaults for anything else."""
         try:
             data = json.loads(text or "")
-            kinds = {str(kind): _checked(value, _PACES) for kind, value in data["kinds"].items()}
+            core = data["core"]
             return cls(
-                core=_checked(data["core"], _PACES),
-                disk_read_bytes_per_s=_checked(data["disk_read_bytes_per_s"], _RATES),
-                disk_write_bytes_per_s=_checked(data["disk_write_bytes_per_s"], _RATES),
-                kinds=kinds,
+                # Earlier versions wrote 1 where they had not measured it.
+                core=None if core is None or core == 1 else checked(core, PACES),
+                disk_read_bytes_per_s=checked(data["disk_read_bytes_per_s"], _RATES),
+                disk_write_bytes_per_s=checked(data["disk_write_bytes_per_s"], _RATES),
+                kinds={str(kind): Pace.from_data(pace) for kind, pace in data["kinds"].items()},
             )
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             return cls()
@@ -127,8 +129,10 @@ class Throughput:
 
     def estimate(self, work: Work) -> TimeEstimate:
         """How long `work` takes."""
-        pace = self.kinds.get(work.kind, 1.0)
-        on_host_s = self.core * (work.thread_s / work.threads + work.serial_s)
+        return self._estimate(work, self.kinds.get(work.kind, Pace()).now)
+
+    def _estimate(self, work: Work, pace: float) -> TimeEstimate:
+        on_host_s = (self.core or 1.0) * (work.thread_s / work.threads + work.serial_s)
         early = work.written_bytes - work.dirty_bytes
         return TimeEstimate(
             compute_s=pace * max(on_host_s, work.device_s),
@@ -144,30 +148,48 @@ class Throughput:
 
         The parts that most of the expected time went into take most of the difference.
         """
-        before = self.estimate(work)
+        known = self.kinds.get(work.kind, Pace())
+        before = self._estimate(work, known.measured)
+        if max(seconds, before.merge_s) < _WORTH_LEARNING_S:
+            return self
         parts = {"compute": before.compute_s, "read": before.read_s, "write": before.write_s}
         slowest = max(parts, key=lambda part: parts[part])
         blamed = {"compute": 0.0, "read": 0.0, "write": before.sync_s}
         blamed[slowest] += parts[slowest]
         most = max(_FIXED_S, *blamed.values())
-        ratio = min(max(seconds / before.merge_s, 0.1), 10.0)
-        step = _LEARNING if before.learned else 1.0
+        ratio = seconds / before.merge_s
+        believed, step = known.believed(ratio)
+        step *= min(1.0, before.merge_s / _WORTH_LEARNING_S)
 
         def factor(part: str) -> float:
-            return float(ratio ** (step * blamed[part] / most))
+            return float(believed ** (step * blamed[part] / most))
 
         read = 1.0 if work.disk_read_bytes_per_s else factor("read")
-        pace = self.kinds.get(work.kind, 1.0) * factor("compute")
+        kinds = {
+            kind: pace.passed_over() if same_method(kind, work.kind) else pace
+            for kind, pace in self.kinds.items()
+        }
         return replace(
             self,
-            disk_read_bytes_per_s=_within(self.disk_read_bytes_per_s / read, _RATES),
-            disk_write_bytes_per_s=_within(self.disk_write_bytes_per_s / factor("write"), _RATES),
-            kinds={**self.kinds, work.kind: _within(pace, _PACES)},
+            disk_read_bytes_per_s=within(self.disk_read_bytes_per_s / read, _RATES),
+            disk_write_bytes_per_s=within(self.disk_write_bytes_per_s / factor("write"), _RATES),
+            kinds={**kinds, work.kind: known.after(ratio, factor("compute"))},
         )
 
+    def with_core(self, core: float) -> Throughput:
+        """With `core` measured; what merges on the CPU take stays what they have shown."""
+        slower = core / (self.core or 1.0)
+        kinds = {
+            kind: pace
+            if not is_of_cpu(kind)
+            else replace(pace, measured=within(pace.measured / slower, PACES))
+            for kind, pace in self.kinds.items()
+        }
+        return replace(self, core=core, kinds=kinds)
 
-def calibrated(throughput: Throughput) -> Throughput:
-    """With `core` measured by some 50 ms of a method's kernel, once it is imported and compiled."""
+
+def measured_core() -> float:
+    """Throughput.core, by some 50 ms of a method's kernel, once it is imported and compiled."""
     elements = 1 << 18
     job = calibration_job()
     space = workspace()
@@ -180,15 +202,4 @@ def calibrated(throughput: Throughput) -> Throughput:
         before = time.perf_counter()
         space.run(job, 0)
         seconds.append(time.perf_counter() - before)
-    core = min(seconds[1:] or seconds) / (elements * element_s(job))
-    return replace(throughput, core=_within(core, _PACES))
-
-
-def _checked(value: object, limits: tuple[float, float]) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not limits[0] <= value <= limits[1]:
-        raise ValueError(f"{value!r} is not plausible")
-    return float(value)
-
-
-def _within(value: float, limits: tuple[float, float]) -> float:
-    return min(max(value, limits[0]), limits[1])
+    return within(min(seconds[1:] or seconds) / (elements * element_s(job)), PACES)

@@ -20,6 +20,7 @@ from core.plan.chunking import (
 from core.plan.cold_files import ColdFiles, cold_files
 from core.plan.estimate import Work
 from core.plan.merge_plan import MergePlan, TensorPlan
+from core.plan.pace import kind_of
 from core.plan.start_up import start_s
 from core.table import device_s, element_s, has_triton
 
@@ -61,8 +62,8 @@ def work_of(
     Args:
         plan: the merge.
         device: what does the arithmetic.
-        threads: that work on the CPU, or read and write for a device; None for as many as get the most done.
-        files: what is to be read from the disk; None to look.
+        threads: so many work on the CPU at most, or read and write for a device; None for one a core.
+        files: what is to be read from the disk; None to look, and to measure nothing.
         warms_up: whether this process makes the CPU's kernels ready in any case.
     """
     files = files or cold_files(plan)
@@ -75,7 +76,7 @@ def work_of(
     memory = page_cache.physical_memory_bytes()
     waiting = plan.bytes_to_write if memory is None else int(_DIRTY_SHARE * memory)
     return Work(
-        kind=method if on_host else f"{method} on {device.kind}",
+        kind=kind_of(method, device.kind),
         thread_s=moved_s + (_computing_s(plan) if on_host else 0.0),
         serial_s=_CHUNK_S * chunks,
         threads=min(workers if on_host else threads or best, best),

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
 import json
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,7 +23,6 @@ from core.checkpoint.listed_files import FileRecord
 from core.checkpoint.output import check_name, settle
 from core.checkpoint.staging import Staging, WrittenFile, staging_path
 from core.compilation import compilation_noted
-from core.cores import begin_with
 from core.digest import FileDigest
 from core.errors import (
     Cancelled,
@@ -33,25 +31,18 @@ from core.errors import (
     VerificationError,
     merge_errors_only,
 )
-from core.helpers import Helpers
 from core.plan.belonging import check_belonging
 from core.plan.choice import Choice, choose
-from core.plan.chunking import (
-    CHUNK_BYTES,
-    DEVICE_CHUNK_BYTES,
-    MEMORY_BUDGET_BYTES,
-    default_threads,
-    usable_threads,
-)
+from core.plan.chunking import MEMORY_BUDGET_BYTES
 from core.plan.estimate import Throughput
 from core.plan.merge_plan import MergePlan
 from core.plan.planning import check_destination
 from core.progress import ProgressCallback
 from core.recipe.recipe import recipe_as_dict
 from core.run.card import model_card
-from core.run.executors.threads import ThreadExecutor, allow_open_files
+from core.run.carrying_out import Cut, carry_out
 from core.run.journaling import Journaling
-from core.run.merging import MergeWork, Target, TensorCallback
+from core.run.merging import Target, TensorCallback
 from core.run.no_ops import not_looked_at, result_warnings
 from core.run.passes import Restored
 from core.run.record import InputRecord, RunRecord, read_record, software_versions
@@ -115,9 +106,11 @@ def run_merge(
     Args:
         plan: from `plan_merge`.
         out: the output folder.
-        device: "auto" for the fastest, "cpu", "cuda" or "cuda:N". A card that turns out not to work is an
-            error where it was named, and the CPU takes its place where it was not.
-        threads: that work on the CPU, or read and write for a device; None for as many as get the most done.
+        device: "auto" for the fastest, "cpu", "cuda" or "cuda:N". A card that turns out not to work, before
+            the merge or in the middle of it, is an error where it was named, and the CPU takes its place
+            where it was not.
+        threads: so many work on the CPU at most, or read and write for a device; None for one a core. Of
+            them as many work as get the most done.
         throughput: what was learned of this machine, by which the fastest is chosen; None for nothing.
         overwrite: whether `out` may exist; it is replaced when the merge is done.
         resume: whether to go on with what an earlier merge left in `<out>.partial`. Where it left nothing,
@@ -250,49 +243,34 @@ class _Run:
         # This imports and compiles, and so comes after every refusal.
         with self._token.interruptible(), compilation_noted(self._note):
             choice = self._made_ready(choice)
-        chosen = list(choice.devices)
         read_rows(())
-        on_host = chosen == [devices.CPU]
-        wanted = threads or default_threads() if on_host else devices.least_workers(chosen)
-        if chunk_bytes is None:
-            chunk_bytes = CHUNK_BYTES if on_host else DEVICE_CHUNK_BYTES
-        workers = usable_threads(plan, wanted, memory_budget_bytes)
-        on = itertools.cycle(chosen)
-        allow_open_files(workers * (len(plan.models) + 1) + len(plan.shards) + 256)
+        cut = Cut(threads, memory_budget_bytes, chunk_bytes, executor)
         shards = self._open_shards(staging)
         digests = [FileDigest(shard.size_bytes, shard.read_into) for shard in shards]
         for digest, layout in zip(digests, plan.shards, strict=True):
             digest.add(layout.header, 0)
         try:
-            restored = self._sound(staging, restored, shards, workers)
+            target = Target(plan, shards, digests)
+            restored = self._sound(staging, restored, shards, cut.workers(target, choice.devices))
             for part in restored.parts:
                 tensor = plan.tensors[part.chunk.tensor]
                 begin = tensor.placement.offset + part.chunk.first * tensor.output.dtype.itemsize
                 digests[tensor.placement.shard].add_written(begin, part.outputs[0].size_bytes)
             journaling = Journaling(plan, shards, staging.note, self._note)
-            helpers = _helpers(chosen, threads)
             try:
-                work = MergeWork(
-                    [Target(plan, shards, digests)],
-                    lambda: table.workspace(next(on)),
-                    slots=workers,
-                    budget_bytes=memory_budget_bytes,
-                    chunk_bytes=chunk_bytes,
-                    cold_pages=ColdPages() if _is_very_large(plan) and not plan.recipe.method.folds else None,
+                done = carry_out(
+                    target,
+                    choice,
+                    cut,
                     restored=restored,
-                    keeper=journaling,
-                    helpers=helpers,
+                    journaling=journaling,
+                    cold_pages=ColdPages() if _is_very_large(plan) and not plan.recipe.method.folds else None,
+                    token=self._token,
+                    progress=progress,
+                    on_tensor=on_tensor,
+                    on_cpu=self._go_on_with_cpu,
                 )
-
-                def poll() -> None:
-                    journaling.check()
-                    work.report(progress, on_tensor)
-
-                executor = executor or ThreadExecutor(all_at_once=not on_host)
-                executor.run(work, slots=workers, token=self._token, poll=poll)
             finally:
-                if helpers is not None:
-                    helpers.close()
                 journaling.stop()
                 self._has_finished_parts |= journaling.has_kept
             journaling.check()
@@ -313,12 +291,12 @@ class _Run:
             recipe=recipe_as_dict(plan.recipe, plan.names),
             inputs=_inputs(plan),
             software=software_versions(),
-            device=devices.describe(chosen),
-            device_why=self._why.get(devices.describe(chosen), choice.why),
-            seconds=round(time.perf_counter() - work.started, 3),
-            bytes_read=work.bytes_read,
+            device=devices.describe(done.devices),
+            device_why=self._why.get(devices.describe(done.devices), done.choice.why),
+            seconds=round(time.perf_counter() - done.started, 3),
+            bytes_read=done.bytes_read,
             bytes_written=plan.bytes_to_write,
-            tensors=work.records(),
+            tensors=done.tensors,
             contract=plan.contract,
             run_id=staging.run_id,
             started=self._started,
@@ -342,6 +320,7 @@ class _Run:
     def _made_ready(self, choice: Choice) -> Choice:
         """Compile what the merge needs; instead of a card that does not work and nobody named, on the CPU."""
         jobs = [tensor.job for tensor in self._plan.tensors if tensor.job]
+        table.try_again()
         if choice.is_automatic_card:
             try:
                 if all(table.runs_kernels(device.name) for device in choice.devices):
@@ -351,11 +330,25 @@ class _Run:
                 raise
             except Exception:  # each driver fails in its own way
                 _log.warning("%s does not work", devices.describe(choice.devices), exc_info=True)
-            devices.give_up(device.name for device in choice.devices)
-            self._note(f"{devices.describe(choice.devices)} does not work here: merging on the CPU instead")
-            choice = choice.on_cpu_instead()
-            self._tell(choice)
+            name = devices.describe(choice.devices)
+            choice = self._give_up(choice, f"{name} does not work here: merging on the CPU instead")
         table.compile_for(choice.devices, jobs)
+        return choice
+
+    def _go_on_with_cpu(self, choice: Choice, said: str) -> Choice:
+        """After a card that nobody named failed in the middle of the merge."""
+        name = devices.describe(choice.devices)
+        choice = self._give_up(choice, f"{name} failed ({said}): going on with the CPU", begun=True)
+        with self._token.interruptible(), compilation_noted(self._note):
+            table.compile_for(choice.devices, [tensor.job for tensor in self._plan.tensors if tensor.job])
+        return choice
+
+    def _give_up(self, choice: Choice, sentence: str, *, begun: bool = False) -> Choice:
+        """Say that the CPU takes the place of what was chosen."""
+        devices.give_up(device.name for device in choice.devices)
+        self._note(sentence)
+        choice = choice.on_cpu_instead(begun=begun)
+        self._tell(choice)
         return choice
 
     def _begin(
@@ -511,11 +504,6 @@ class _Run:
         _log.info("%s", sentence)
         if self._on_note is not None:
             self._on_note(sentence)
-
-
-def _helpers(chosen: Sequence[devices.Device], threads: int | None) -> Helpers | None:
-    """Threads that read and write for devices, whose chunks are few and large; None for the CPU."""
-    return None if chosen == [devices.CPU] else Helpers(threads or begin_with())
 
 
 def _is_very_large(plan: MergePlan) -> bool:

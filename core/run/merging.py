@@ -69,6 +69,7 @@ class MergeWork:
     """A merge, or several of the same inputs: a core.run.work.Work of Chunk and Done.
 
     Attributes:
+        helpers: threads that share out the reading and the writing of each chunk; see below.
         bytes_read: weights read so far.
         started: when the first weights were about to be read (time.perf_counter).
     """
@@ -100,7 +101,7 @@ class MergeWork:
                 that are few and large; None where every slot's own thread does it.
         """
         self._targets = tuple(targets)
-        self._make_workspace, self._cold_pages, self._helpers = make_workspace, cold_pages, helpers
+        self._make_workspace, self._cold_pages, self.helpers = make_workspace, cold_pages, helpers
         self._ahead = ReadAhead()
         methods = [target.plan.recipe.method for target in targets]
         self._tensors = [TensorPasses(tensors, methods) for tensors in _side_by_side(targets)]
@@ -161,8 +162,8 @@ class MergeWork:
 
     def slot(self) -> _MergeSlot:
         headers = self._targets[0].plan.headers
-        inputs = OpenInputs(headers, self._cold_pages, self._helpers, self._ahead)
-        return _MergeSlot(self._targets, self._tensors, inputs, self._make_workspace(), self._helpers)
+        inputs = OpenInputs(headers, self._cold_pages, self.helpers, self._ahead)
+        return _MergeSlot(self._targets, self._tensors, inputs, self._make_workspace(), self.helpers)
 
     def collect(self, done: Done) -> None:
         number = done.chunk.tensor

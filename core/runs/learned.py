@@ -34,16 +34,17 @@ class Learned:
         """What is known."""
         return Throughput.from_json(self._text())
 
-    @property
-    def is_empty(self) -> bool:
-        """Whether nothing was measured here yet."""
-        return not self._text()
-
     def learn(self, seconds: float, work: Work) -> Throughput:
         """Learn from a merge that took so many seconds once it began; returns what is known now."""
-        return self.keep(self.read().updated(seconds, work))
+        known = self.read()
+        learned = known.updated(seconds, work)
+        return known if learned == known else self._keep(learned)
 
-    def keep(self, throughput: Throughput) -> Throughput:
+    def learn_core(self, core: float) -> Throughput:
+        """Learn how fast a core is, as `measured_core` found; returns what is known now."""
+        return self._keep(self.read().with_core(core))
+
+    def _keep(self, throughput: Throughput) -> Throughput:
         """Write it down, in the place of what is known; returns it."""
         try:
             with merge_errors_only():

@@ -67,7 +67,8 @@ _FIELDS = {
 
 
 def look_ahead(setup: MergeSetup, throughput: Throughput, token: CancelToken) -> PlanReport:
-    """Plan the merge that `setup` describes; headers are read, weights are not.
+    """Plan the merge that `setup` describes; headers are read, weights are not, but for a little of
+    those that are not in memory: how fast their disk is.
 
     Raises:
         Cancelled: after `token.cancel()`.
@@ -151,11 +152,12 @@ def _report(
             errors += _left_in(setup)
         except OutputError as error:
             errors.append(_output_problem(error, setup, plan, out, resume=left is not None))
+    looking = {"warms_up": True, "measures_disk": True}
     try:
-        choice = choose(plan, setup.device, setup.threads, throughput, warms_up=True)
+        choice = choose(plan, setup.device, setup.threads, throughput, **looking)
     except DeviceError as error:
         errors.append(problem_of(error, setup))
-        choice = choose(plan, "cpu", setup.threads, throughput, warms_up=True)
+        choice = choose(plan, "cpu", setup.threads, throughput, **looking)
     threads = max(setup.threads or default_threads(), least_workers(choice.devices))
     return PlanReport(
         setup,

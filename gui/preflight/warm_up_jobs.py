@@ -32,7 +32,7 @@ class WarmUpJob(Job):
 
 
 class CalibrateJob(Job):
-    """Measures how fast the kernels are here, where nothing is known yet. To be started when they are warm.
+    """Measures how fast the kernels are here, where that is not known yet. To be started when they are warm.
 
     Signals:
         calibrated(): it has been learned.
@@ -46,10 +46,10 @@ class CalibrateJob(Job):
 
     def run(self) -> None:
         try:
-            from core.plan.estimate import calibrated
+            from core.plan.estimate import measured_core
 
-            if self._learned.is_empty:
-                self._learned.keep(calibrated(self._learned.read()))
+            if self._learned.read().core is None:
+                self._learned.learn_core(measured_core())
                 self.calibrated.emit()
         except Exception as error:
             # Estimates are less good without it, and that is all.

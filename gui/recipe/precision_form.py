@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -11,6 +10,7 @@ from PySide6.QtCore import Qt, Signal, Slot
 from PySide6.QtGui import QShowEvent
 from PySide6.QtWidgets import QComboBox, QWidget
 
+from core.cores import usable_cores
 from core.dtypes import FLOATS
 from core.plan.planning import DEFAULT_SHARD_SIZE_BYTES
 from core.text import one_line
@@ -70,7 +70,7 @@ class PrecisionForm(QWidget):
         self.threads = NumberField(
             NumberKind("Threads", whole=True, minimum=1, maximum=_MAX_THREADS, optional=True)
         )
-        self.threads.edit.setPlaceholderText(f"One a core ({os.cpu_count() or 1})")
+        self.threads.edit.setPlaceholderText(f"One a core ({usable_cores()})")
         self.shard_size = NumberField(
             NumberKind("File size", minimum=0.001, maximum=100_000, unit="GB"), DEFAULT_SHARD_SIZE_BYTES / _GB
         )
@@ -108,7 +108,7 @@ class PrecisionForm(QWidget):
                 "threads",
                 "Threads",
                 self.threads,
-                "How many chunks are worked on at the same time. Empty: as many as get the most done, at "
+                "At most so many work at the same time; of them, as many as get the most done. Empty: at "
                 "most one for each core.",
             ),
             (

@@ -142,7 +142,7 @@ class MergeJob(Job):
             cancel=self._token,
         )
         whole = bool(choices) and not self._resume
-        if whole:
+        if whole and choices[-1].is_whole:
             learned.learn(record.seconds, choices[-1].chosen.work)
         findings = self._findings_so_far() if draws else None
         warnings = tuple(sentence(warning) for warning in _news_first(record.warnings, plan.warnings))

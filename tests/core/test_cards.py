@@ -110,6 +110,26 @@ def test_cards_that_differ_keep_their_titles_only_in_an_order_that_is_known(
     assert [card.title for card in found] == ["NVIDIA T4", "NVIDIA H200"]
 
 
+def test_of_cards_that_differ_none_is_taken_for_the_one_with_the_faster_bus(
+    machine: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By their addresses the old card comes first; CUDA's first may be either."""
+    add_card(machine, "0000:01:00.0", 0, "NVIDIA T4")
+    add_card(machine, "0000:41:00.0", 1)
+    speeds = {"0000:01:00.0": 13e9, "0000:41:00.0": 55e9}
+    monkeypatch.setattr(cards, "bus_bytes_per_s", speeds.get)
+    assert listed_cards() == [Card("NVIDIA card"), Card("NVIDIA card")]
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-1,0")  # by its name it is known
+    assert listed_cards() == [Card("NVIDIA H200", "GPU-1", 55e9), Card("NVIDIA card")]
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
+    assert listed_cards() == [Card("NVIDIA card")]
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+    speeds["0000:01:00.0"] = 55e9  # as fast as each other, they may come in any order
+    assert listed_cards() == [Card("NVIDIA card", bus_bytes_per_s=55e9)] * 2
+    monkeypatch.setenv("CUDA_DEVICE_ORDER", "PCI_BUS_ID")
+    assert [card.title for card in listed_cards() or []] == ["NVIDIA T4", "NVIDIA H200"]
+
+
 @pytest.mark.parametrize(
     "content", ["", "Model", ":\n::\n", "Model: Unknown\nDevice Minor: none", "Device Minor: ²"]
 )
@@ -216,7 +236,7 @@ class TestKnownDevices:
     @pytest.fixture(autouse=True)
     def first_look(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(devices, "_known", {})
-        monkeypatch.setattr(devices, "_given_up", set())
+        monkeypatch.setattr(devices, "_given_up", {})
         monkeypatch.setattr(devices, "may_have_cuda", lambda: True)
         monkeypatch.setattr(devices, "torch_has_cuda", lambda: True)
         monkeypatch.setattr(devices, "listed_cards", lambda: list(SEVERAL[:2]))
@@ -248,6 +268,23 @@ class TestKnownDevices:
     def test_what_was_given_up_is_none(self) -> None:
         devices.give_up(["cuda:0"])
         assert self.names() == ["cuda:1"]
+        assert devices.given_up() == ["cuda:0"]
+
+    def test_what_was_given_up_counts_again_after_a_while(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        devices.give_up(["cuda:0"])
+        later = devices.time.monotonic() + 3600
+        monkeypatch.setattr(devices, "time", SimpleNamespace(monotonic=lambda: later))
+        assert self.names() == ["cuda:0", "cuda:1"]
+        assert devices.given_up() == []
+
+    def test_what_was_given_up_counts_again_once_it_was_looked_for(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        devices.give_up(["cuda:0"])
+        for name, found in self._found().items():
+            monkeypatch.setattr(devices, name, lambda found=found: found)
+        devices.usable_devices()
+        assert self.names() == ["cuda:0", "mps"]
 
     @staticmethod
     def _found() -> Mapping[str, list[devices.Device]]:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from core import MergePlan, devices
+from core import MergePlan, devices, table
 from core.devices import CPU, Device
 from core.plan import choice as choice_module
 from core.plan.estimate import Work
@@ -115,6 +115,7 @@ def test_a_merge_begins_with_what_it_runs_on(workshop: Any, recipe: Path) -> Non
 def test_a_card_that_does_not_work_is_said_once(
     workshop: Any, recipe: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(devices, "_given_up", {})
     monkeypatch.setattr("core.table.runs_kernels", lambda _: False)
     done = workshop.run("merge", recipe, "--out", workshop.folder / "out", "--json")
     assert done.status == 0
@@ -128,16 +129,20 @@ def test_a_card_that_does_not_work_is_said_once(
     assert (record["device"], record["device_why"]) == ("cpu", "cpu: cuda:0 could not be used")
 
 
-def test_a_merge_teaches_the_next_plan(workshop: Any, recipe: Path, learned: Learned) -> None:
+def test_a_merge_teaches_the_next_plan(
+    workshop: Any, recipe: Path, learned: Learned, monkeypatch: pytest.MonkeyPatch
+) -> None:
     out = workshop.folder / "out"
-    assert learned.is_empty
     workshop.run("merge", recipe, "--out", out)
+    assert learned.read().kinds == {}  # it was over too soon to say anything
+    monkeypatch.setattr("core.plan.estimate._WORTH_LEARNING_S", 1e-6)
+    workshop.run("merge", recipe, "--out", out, "--overwrite")
     known = learned.read()
     assert list(known.kinds) == [json.loads((out / "paramosaic.json").read_text())["recipe"]["merge_method"]]
     workshop.run("merge", recipe, "--out", out, "--resume")  # which had nothing to do
     assert learned.read() == known
     before = json.loads(workshop.run("plan", recipe, "--json").stdout)["expected_seconds"]["cpu"]
-    learned.path.write_text(learned.path.read_text().replace('"core": 1.0', '"core": 1000.0'))
+    learned.path.write_text(learned.path.read_text().replace('"core": null', '"core": 1000.0'))
     after = json.loads(workshop.run("plan", recipe, "--json").stdout)["expected_seconds"]["cpu"]
     assert after > before + 0.02
 
@@ -148,5 +153,34 @@ def test_what_cannot_be_learned_stops_no_merge(workshop: Any, recipe: Path, lear
     assert (done.status, "throughput" in done.stderr) == (0, False)
 
 
-def test_the_help_says_what_auto_means(workshop: Any) -> None:
-    assert "auto for the fastest" in workshop.run("merge", "--help").stdout
+def test_the_help_says_what_auto_and_threads_mean(workshop: Any) -> None:
+    said = " ".join(workshop.run("merge", "--help").stdout.split())
+    assert "auto for the fastest" in said
+    assert "At most so many work, of them as many as get the most done" in said
+
+
+def test_what_a_card_and_the_cpu_did_together_teaches_nothing(
+    workshop: Any, recipe: Path, learned: Learned, monkeypatch: pytest.MonkeyPatch, card: None
+) -> None:
+    on_cpu, compile_for = table.workspace, table.compile_for
+
+    def fails(device: Device = CPU, *rest: Any) -> Any:
+        if device != CPU:
+            raise RuntimeError("CUDA error: out of memory")
+        return on_cpu(CPU, *rest)
+
+    monkeypatch.setattr(devices, "_given_up", {})
+    monkeypatch.setattr("core.plan.estimate._WORTH_LEARNING_S", 1e-6)
+    monkeypatch.setattr(table, "runs_kernels", lambda _: True)
+    monkeypatch.setattr(table, "compile_for", lambda _, jobs: compile_for([CPU], jobs))
+    monkeypatch.setattr(table, "workspace", fails)
+    done = workshop.run("merge", recipe, "--out", workshop.folder / "out")
+    assert done.status == 0
+    lines = [line for line in done.stderr.splitlines() if "cuda:0" in line]
+    assert lines == [
+        "device: cuda:0: about 0.6 s, the CPU takes about 1.1 s",
+        "note: cuda:0 (Fast Card) failed (CUDA error: out of memory): going on with the CPU",
+        "device: cpu: cuda:0 failed in the middle of the merge",
+    ]
+    assert learned.read().kinds == {}
+    assert workshop.run("verify", workshop.folder / "out").status == 0

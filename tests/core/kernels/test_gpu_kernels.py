@@ -708,7 +708,6 @@ def two_cards(monkeypatch) -> list[devices.Device]:
 
 
 def test_devices_are_taken_by_their_number(two_cards) -> None:
-    assert devices.choose_devices("auto") == [devices.CPU]
     assert devices.choose_devices("cuda") == two_cards[:1]
     assert devices.choose_devices("cuda:1") == two_cards[1:]
     with pytest.raises(DeviceError, match="this machine has 2 CUDA devices"):
@@ -728,8 +727,13 @@ def test_a_card_that_runs_the_kernels_gets_them_and_another_the_reference(two_ca
     assert not slow._maps
 
 
-def test_a_card_whose_results_differ_is_not_trusted(monkeypatch) -> None:
-    tried = table.runs_kernels.__wrapped__
+def test_a_card_whose_results_differ_is_not_trusted(monkeypatch, caplog) -> None:
+    """And why is in the log."""
+
+    def tried(name: str) -> bool:
+        monkeypatch.setattr(table, "_trials", {})
+        return table.runs_kernels(name)
+
     monkeypatch.setattr(
         "core.kernels.gpu.workspace.GpuWorkspace",
         lambda name, maps, fallback: GpuWorkspace("cpu", maps, fallback),
@@ -744,13 +748,28 @@ def test_a_card_whose_results_differ_is_not_trusted(monkeypatch) -> None:
     with np.errstate(all="ignore"):
         assert tried("cuda:0")
         assert not tried("xpu:0")
-        for wrong in (
-            lambda *job: Merged(memoryview(bytes(4)), right(*job).counts),
-            miscounted,
-            lambda *_: 1 // 0,
+        for wrong, why in (
+            (lambda *job: Merged(memoryview(bytes(4)), right(*job).counts), "differ from byte"),
+            (miscounted, "the counts are"),
+            (lambda *_: 1 // 0, "ZeroDivisionError"),
         ):
+            caplog.clear()
             monkeypatch.setattr(GpuWorkspace, "run", wrong)
             assert not tried("cuda:0")
+            assert why in caplog.text
+            assert "cuda:0" in caplog.text
+
+
+def test_a_card_that_was_tried_in_vain_is_tried_again_by_the_next_merge(monkeypatch) -> None:
+    monkeypatch.setattr(table, "_trials", {})
+    monkeypatch.setattr(table, "has_triton", lambda: True)
+    results = iter([False, True])
+    monkeypatch.setattr(table, "_pass_trials", lambda _: next(results))
+    assert [table.runs_kernels("cuda:0") for _ in range(2)] == [False, False]
+    table.try_again()
+    assert [table.runs_kernels("cuda:0") for _ in range(2)] == [True, True]
+    table.try_again()
+    assert table.runs_kernels("cuda:0")
 
 
 def test_each_kind_of_kernel_is_tried_once_before_a_merge_that_needs_it(two_cards, monkeypatch) -> None:

@@ -13,11 +13,14 @@ import pytest
 from safetensors.numpy import save_file
 
 from core import DeviceError, MergePlan, devices, parse_recipe, plan_merge
+from core.checkpoint.files import ReadFile
 from core.devices import CPU, Device
 from core.plan import choice as choice_module
+from core.plan import cold_files as cold
 from core.plan.choice import choose
 from core.plan.cold_files import ColdFiles
 from core.plan.estimate import Throughput, Work
+from core.plan.pace import Pace
 
 CARD = Device("cuda:0", "Fast Card", "cuda", bus_bytes_per_s=55e9)
 OLD = Device("cuda:1", "Old Card", "cuda", bus_bytes_per_s=6e9)
@@ -138,7 +141,7 @@ def test_where_nothing_can_be_known_without_torch_that_is_said(
     monkeypatch.setattr(devices, "known_devices", lambda: None)
     choice = choose(plan)
     assert choice.devices == (CPU,)
-    assert "cannot be told without asking for one" in choice.why
+    assert "cannot be told without asking for one; name one as the device (--device cuda)" in choice.why
 
 
 def test_the_figures_are_for_people_and_not_for_records(
@@ -161,7 +164,7 @@ def test_what_was_learned_decides(plan: MergePlan, known: list[Device], costs: C
         machine = machine.updated(1.0 if chosen.device == CPU else 3.0, chosen.work)
     assert choose(plan, throughput=machine).why == NO_FASTER
     costs["cpu"], costs["cuda:0"] = (1.0, 0.0), (1.2, 0.0)
-    fast = Throughput(kinds={"parameter_selection on cuda": 0.2})
+    fast = Throughput(kinds={"parameter_selection on cuda": Pace(0.2, 3)})
     assert choose(plan, throughput=fast).devices == (CARD,)
 
 
@@ -177,6 +180,22 @@ def test_it_does_not_flap(plan: MergePlan, known: list[Device], costs: Costs) ->
     assert chosen == [CPU] * 20
 
 
+@pytest.mark.parametrize("measures", [False, True])
+def test_weights_are_read_only_where_the_disk_is_to_be_measured(
+    plan: MergePlan, known: list[Device], monkeypatch: pytest.MonkeyPatch, measures: bool
+) -> None:
+    """Of files that are not in memory."""
+    touched: list[str] = []
+    monkeypatch.setattr(cold, "_PROBE_BYTES", 2000)
+    monkeypatch.setattr(cold, "_speeds", {})
+    monkeypatch.setattr(ReadFile, "is_cold", lambda *_: True)
+    for name in ("read_into", "will_need", "drop"):
+        monkeypatch.setattr(ReadFile, name, lambda *_, name=name: touched.append(name))
+    choice = choose(plan, measures_disk=measures)
+    assert choice.chosen.work.cold_bytes == plan.bytes_to_read
+    assert bool(touched) == measures
+
+
 def test_without_a_card_in_its_place_is_the_cpu(plan: MergePlan, known: list[Device], costs: Costs) -> None:
     known.append(CARD)
     instead = choose(plan).on_cpu_instead()
@@ -189,7 +208,7 @@ def test_large_merges_take_a_card_and_small_ones_do_not(
 ) -> None:
     """By the constants of the program, in a process that has imported nothing yet; files in memory."""
     known.append(CARD)
-    monkeypatch.setattr(choice_module, "cold_files", lambda _: ColdFiles(0.0, None))
+    monkeypatch.setattr(choice_module, "cold_files", lambda *_, **__: ColdFiles(0.0, None))
     monkeypatch.setattr("core.plan.start_up._numba_has_compiled", lambda: True)
     monkeypatch.setattr("core.plan.start_up._triton_has_compiled", lambda: True)
     monkeypatch.setattr("core.plan.start_up.sys", SimpleNamespace(modules={}))

@@ -19,7 +19,9 @@ import core.plan.work
 from core import MergePlan, parse_recipe, plan_merge
 from core.checkpoint.files import ReadFile
 from core.devices import Device
-from core.plan.estimate import Throughput, Work, calibrated
+from core.plan.cold_files import cold_files
+from core.plan.estimate import Throughput, Work, measured_core
+from core.plan.pace import Pace
 from core.plan.work import work_of
 
 ELEMENTS = 1000
@@ -63,24 +65,32 @@ def test_the_slowest_part_counts(work: Work, bound_by: str, seconds: float) -> N
 def test_the_first_merge_by_a_method_sets_its_pace() -> None:
     work = Work("linear", thread_s=1, serial_s=0, threads=1, cold_bytes=0, written_bytes=0, dirty_bytes=0)
     learned = Throughput().updated(2 * 1.02, work)
-    assert learned.kinds == {"linear": pytest.approx(2)}
+    assert learned.kinds == {"linear": Pace(pytest.approx(2), 1)}
     assert learned.estimate(work).learned
     assert not learned.estimate(replace(work, kind="parameter_selection")).learned
 
 
+def test_the_first_merges_move_the_pace_by_no_more_than_twice() -> None:
+    work = Work("linear", thread_s=1, serial_s=0, threads=1, cold_bytes=0, written_bytes=0, dirty_bytes=0)
+    assert Throughput().updated(30.0, work).kinds["linear"].measured == pytest.approx(2)
+    again = Throughput(kinds={"linear": Pace(2.0, 1)})
+    assert again.updated(1.02, work).kinds["linear"].measured == pytest.approx(2 * 1.02 / 2.02)
+
+
 def test_later_merges_move_the_pace_a_little_and_never_far() -> None:
     work = Work("linear", thread_s=1, serial_s=0, threads=1, cold_bytes=0, written_bytes=0, dirty_bytes=0)
-    learned = Throughput(kinds={"linear": 2.0})
-    assert learned.updated(3 * 2.02, work).kinds == {"linear": pytest.approx(2 * 3**0.4)}
-    assert learned.updated(5000.0, work).kinds == {"linear": pytest.approx(2 * 10**0.4)}
+    learned = Throughput(kinds={"linear": Pace(2.0, 2)})
+    assert learned.updated(1.3 * 2.02, work).kinds == {"linear": Pace(pytest.approx(2 * 1.3**0.4), 3)}
+    assert learned.updated(3 * 2.02, work).kinds == {"linear": Pace(pytest.approx(2 * 3**0.4), 1)}
+    assert learned.updated(5000.0, work).kinds == {"linear": Pace(pytest.approx(2 * 10**0.4), 1)}
 
 
 def test_the_parts_that_took_longest_take_the_blame() -> None:
     work = Work("linear", 0.25, 0, 1, cold_bytes=0, written_bytes=10**9, dirty_bytes=10**9)
     before = Throughput(disk_write_bytes_per_s=1e9)
     learned = before.updated(16 * 1.27, work)
-    assert learned.disk_write_bytes_per_s == pytest.approx(1e9 / 10)  # 16, bounded
-    assert learned.kinds["linear"] == pytest.approx(10**0.25)
+    assert learned.disk_write_bytes_per_s == pytest.approx(1e9 / 2)  # 16, bounded
+    assert learned.kinds["linear"].measured == pytest.approx(2**0.25)
     assert learned.disk_read_bytes_per_s == before.disk_read_bytes_per_s
 
 
@@ -88,7 +98,7 @@ def test_a_disk_that_was_measured_is_not_guessed_from_merges() -> None:
     work = Work("linear", 0.1, 0, 1, cold_bytes=1e9, written_bytes=0, dirty_bytes=0)
     guessed = Throughput().updated(3.0, work)
     measured = Throughput().updated(3.0, replace(work, disk_read_bytes_per_s=1e9))
-    assert guessed.disk_read_bytes_per_s < Throughput().disk_read_bytes_per_s / 4
+    assert guessed.disk_read_bytes_per_s < Throughput().disk_read_bytes_per_s / 1.9
     assert measured.disk_read_bytes_per_s == Throughput().disk_read_bytes_per_s
 
 
@@ -104,8 +114,18 @@ def test_one_merge_on_a_machine_three_times_as_slow_is_enough() -> None:
 
 
 def test_json_keeps_everything() -> None:
-    machine = Throughput(1.5, 1e8, 2e8, {"linear": 0.7, "linear on cuda": 1.25})
+    machine = Throughput(1.5, 1e8, 2e8, {"linear": Pace(0.7, 3, 5), "linear on cuda": Pace(1.25, 1)})
     assert Throughput.from_json(machine.to_json()) == machine
+    assert Throughput.from_json(Throughput().to_json()) == Throughput()
+
+
+def test_what_earlier_versions_wrote_is_read() -> None:
+    """A number a kind; and 1 for cores that were not measured."""
+    earlier = {"core": 1.0, "disk_read_bytes_per_s": 1e8, "disk_write_bytes_per_s": 2e8}
+    read = Throughput.from_json(json.dumps(earlier | {"kinds": {"linear": 0.7}}))
+    assert (read.core, read.disk_read_bytes_per_s) == (None, 1e8)
+    assert read.kinds["linear"].now == pytest.approx(0.7)
+    assert Throughput.from_json(json.dumps(earlier | {"core": 1.5, "kinds": {}})).core == 1.5
 
 
 @pytest.mark.parametrize(
@@ -118,8 +138,11 @@ def test_json_keeps_everything() -> None:
         "{}",
         "null",
         json.dumps({"core": 1}),
-        Throughput().to_json().replace("1.0", "-1.0"),
+        Throughput(core=1.5).to_json().replace("1.5,", "-1.5,"),
         Throughput().to_json().replace("{}", '{"linear": Infinity}'),
+        Throughput().to_json().replace("{}", '{"linear": {"measured": 1, "merges": -1, "idle": 0}}'),
+        Throughput().to_json().replace("{}", '{"linear": {"measured": 1}}'),
+        Throughput().to_json().replace("{}", '{"linear": []}'),
     ],
 )
 def test_json_that_makes_no_sense_gives_the_defaults(text: str | None) -> None:
@@ -176,8 +199,10 @@ def test_the_disk_of_cold_files_is_measured_once(tmp_path: Path, monkeypatch: py
     ticks = count(0, 0.001)
     monkeypatch.setattr(core.plan.cold_files, "time", SimpleNamespace(perf_counter=lambda: next(ticks)))
     plan = make_plan(tmp_path, merge_method="linear")
-    speed = work_of(plan).disk_read_bytes_per_s
+    assert work_of(plan).disk_read_bytes_per_s is None  # nobody asked for it
+    speed = cold_files(plan, measure=True).disk_read_bytes_per_s
     assert speed is not None
+    assert speed == cold_files(plan, measure=True).disk_read_bytes_per_s
     assert speed == work_of(plan).disk_read_bytes_per_s
     assert 500 <= round(speed * 0.002) <= 2000  # what was left of the file, in two ticks
 
@@ -185,5 +210,15 @@ def test_the_disk_of_cold_files_is_measured_once(tmp_path: Path, monkeypatch: py
 def test_calibration_compares_a_chunk_with_what_it_should_take(monkeypatch: pytest.MonkeyPatch) -> None:
     ticks = count(0, 0.03)
     monkeypatch.setattr(core.plan.estimate, "time", SimpleNamespace(perf_counter=lambda: next(ticks)))
-    machine = calibrated(MACHINE)
-    assert machine == replace(MACHINE, core=pytest.approx(0.03 / (2**18 * 1.9e-9)))
+    assert measured_core() == pytest.approx(0.03 / (2**18 * 1.9e-9))
+
+
+def test_a_core_that_is_measured_late_leaves_what_merges_have_shown() -> None:
+    card = replace(BASICS, kind="linear on cuda", device_s=9.0)
+    machine = Throughput(kinds={"linear": Pace(2.0, 3), "linear on cuda": Pace(0.5, 3)})
+    known = machine.with_core(2.5)
+    assert known.core == 2.5
+    for work in (BASICS, card):
+        assert known.estimate(work).seconds == pytest.approx(machine.estimate(work).seconds)
+    other = replace(BASICS, kind="slerp")
+    assert known.estimate(other).compute_s == pytest.approx(2.5 * machine.estimate(other).compute_s)

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from core.plan.estimate import Throughput, Work
+from core.plan.pace import Pace
 from core.runs.learned import Learned
 
 WORK = Work("linear", thread_s=1, serial_s=0, threads=1, cold_bytes=0, written_bytes=0, dirty_bytes=0)
@@ -21,7 +22,7 @@ def learned(tmp_path: Path) -> Learned:
 
 
 def test_at_first_nothing_is_known(learned: Learned, tmp_path: Path) -> None:
-    assert learned.is_empty
+    assert not learned.path.exists()
     assert learned.read() == Throughput()
     assert not (tmp_path / "data").exists()  # reading makes nothing
 
@@ -29,8 +30,8 @@ def test_at_first_nothing_is_known(learned: Learned, tmp_path: Path) -> None:
 def test_what_is_learned_is_there_for_the_next_process(learned: Learned, tmp_path: Path) -> None:
     learned.learn(2 * 1.02, WORK)
     known = Learned(tmp_path / "data" / "history").read()
-    assert known.kinds == {"linear": pytest.approx(2)}
-    assert not learned.is_empty
+    assert known.kinds == {"linear": Pace(pytest.approx(2), 1)}
+    assert known.core is None
     assert learned.path.parent == tmp_path / "data"  # beside the history, which counts its files
 
 
@@ -58,7 +59,7 @@ def test_a_broken_file_is_as_good_as_none(learned: Learned, content: bytes) -> N
     learned.path.write_bytes(content)
     assert learned.read() == Throughput()
     learned.learn(2.04, WORK)
-    assert learned.read().kinds == {"linear": pytest.approx(2)}
+    assert learned.read().kinds == {"linear": Pace(pytest.approx(2), 1)}
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no pipes with a name")
@@ -71,7 +72,7 @@ def test_a_pipe_is_not_waited_for(learned: Learned) -> None:
 def test_a_place_that_cannot_be_written_to_stops_nothing(tmp_path: Path) -> None:
     (tmp_path / "data").write_bytes(b"a file")
     learned = Learned(tmp_path / "data" / "history")
-    assert learned.learn(2.04, WORK).kinds == {"linear": pytest.approx(2)}
+    assert learned.learn(2.04, WORK).kinds == {"linear": Pace(pytest.approx(2), 1)}
     assert learned.read() == Throughput()
 
 
@@ -97,5 +98,20 @@ def test_any_number_may_learn_at_once(learned: Learned) -> None:
 def test_what_no_machine_does_is_not_learned(learned: Learned) -> None:
     for _ in range(20):
         learned.learn(1e9, WORK)
-    assert learned.read().kinds == {"linear": 1000.0}
+    assert learned.read().kinds["linear"].measured == 1000.0
     assert Throughput.from_json(learned.read().to_json()) == learned.read()
+
+
+def test_what_teaches_nothing_makes_no_file(learned: Learned) -> None:
+    learned.learn(0.05, replace(WORK, thread_s=0.02))
+    assert not learned.path.exists()
+
+
+def test_a_core_that_was_measured_leaves_what_merges_taught_meanwhile(learned: Learned) -> None:
+    other = Learned(learned.path.with_name("history"))
+    learned.learn(2.04, replace(WORK, kind="linear on cuda"))
+    other.learn_core(3.0)
+    known = learned.read()
+    assert (known.core, set(known.kinds)) == (3.0, {"linear on cuda"})
+    learned.learn(3.0, WORK)
+    assert learned.read().core == 3.0

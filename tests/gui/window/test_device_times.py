@@ -131,6 +131,7 @@ def test_a_merge_teaches_what_the_command_line_reads(
     qtbot: QtBot, window: MainWindow, models: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(devices, "known_devices", list)
+    monkeypatch.setattr("core.plan.estimate._WORTH_LEARNING_S", 1e-6)  # the models are small
     learned = Learned(window._history.folder)
     window.load_recipe(models / "recipe.yaml")
     qtbot.waitUntil(lambda: window.preflight.checked and window.merge_button.isEnabled())

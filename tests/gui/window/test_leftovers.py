@@ -239,8 +239,9 @@ def test_a_merge_that_goes_on_begins_where_it_stood(
 
 
 def test_a_merge_that_went_on_says_nothing_of_the_speed_of_the_machine(
-    qtbot: QtBot, ready: MainWindow, tmp_path: Path, cut_off: CutOff
+    qtbot: QtBot, ready: MainWindow, tmp_path: Path, cut_off: CutOff, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("core.plan.estimate._WORTH_LEARNING_S", 1e-6)  # the models are small
     cut_off(tmp_path / "out")
     learned = Learned(ready._history.folder)
     before = learned.read()
