@@ -17,6 +17,7 @@ from core.errors import CheckpointError
 from core.helpers import Helpers
 from core.kernels.interface import Counts, Merged, Values, Workspace
 from core.plan.merge_plan import MergePlan, TensorPlan
+from core.plan.work import pass_s
 from core.progress import Progress, ProgressCallback
 from core.run.passes import Done, Restored, TensorPasses
 from core.run.record import TensorRecord
@@ -113,6 +114,8 @@ class MergeWork:
         self._ready: deque[Chunk] = deque()
         """Of later passes, whose folds are finished: the tensor is still in the page cache."""
         self._folding_bytes = 0
+        self._element_s: dict[int, float] = {}
+        """What an element of a tensor costs in each pass."""
         self._tallies = [
             [Tally(t, target.plan) for t, target in zip(tensor.plans, targets, strict=True)]
             for tensor in self._tensors
@@ -157,7 +160,11 @@ class MergeWork:
             self._current = self._chunks_of(number, 0, (Values(),) * len(self._targets))
 
     def size(self, chunk: Chunk) -> float:
-        return float(chunk.elements * len(self._tensors[chunk.tensor].inputs))
+        """Seconds: an element that is copied is less than one that is drawn for, and the mix changes."""
+        element_s = self._element_s.get(chunk.tensor)
+        if element_s is None:
+            element_s = self._element_s[chunk.tensor] = sum(map(pass_s, self._tensors[chunk.tensor].plans))
+        return chunk.elements * element_s
 
     def slot(self) -> _MergeSlot:
         headers = self._targets[0].plan.headers
