@@ -23,7 +23,8 @@ from core.run.passes import Done, Restored, TensorPasses
 from core.run.record import TensorRecord
 from core.run.tally import Tally, Written, no_counts
 from core.run.work import LATER, Chunk, Later
-from core.sources.files import ColdPages, OpenInputs, ReadAhead
+from core.sources.ahead import ColdPages, ReadAhead
+from core.sources.files import OpenInputs
 from core.sources.source import Absent
 
 __all__ = ["MergeWork", "Target", "TensorCallback"]

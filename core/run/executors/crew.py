@@ -24,7 +24,7 @@ _CHUNKS_EACH = 3
 
 _BETTER = 1.05
 _TURNS = 2
-"""How often a size has to be better than the one before it, each in turn: what is easier or harder to do for a
+"""How often a size has to be better than the one before it, each in turn: what is easier to do for a
 while, or another program's load, would otherwise be taken for what the size does."""
 
 _AGAIN_S = 1.0
