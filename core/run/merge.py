@@ -292,7 +292,7 @@ class _Run:
                 executor.run(work, slots=workers, token=self._token, poll=poll)
             finally:
                 if helpers is not None:
-                    helpers.close()
+                    helpers.close(lambda: self._token.hurried)
                 journaling.stop()
                 self._has_finished_parts |= journaling.has_kept
             journaling.check()
