@@ -6,6 +6,7 @@ plan may count on is known without it.
 
 from __future__ import annotations
 
+import contextlib
 import re
 import sys
 from collections.abc import Iterable, Sequence
@@ -25,6 +26,8 @@ __all__ = [
     "known_devices",
     "least_workers",
     "may_have_cuda",
+    "release",
+    "release_pinned",
     "usable_devices",
 ]
 
@@ -117,6 +120,27 @@ def describe(devices: Sequence[Device]) -> str:
 def least_workers(devices: Sequence[Device]) -> int:
     """How many workers keep `devices` busy."""
     return sum(_IN_FLIGHT for device in devices if device.kind != "cpu") or 1
+
+
+def release(devices: Iterable[Device]) -> None:
+    """Give back what torch keeps of the memory of these devices, and of the host's for them, for later."""
+    kinds = {device.kind for device in devices} - {"cpu"}
+    torch = sys.modules.get("torch")
+    if not kinds or torch is None:
+        return
+    for kind in kinds:
+        with contextlib.suppress(Exception):  # a device that failed may refuse; each driver in its own way
+            getattr(torch, kind).empty_cache()
+    release_pinned()
+
+
+def release_pinned() -> None:
+    """Give back what torch keeps of the host's pinned memory, where it can."""
+    torch = sys.modules.get("torch")
+    empty = getattr(getattr(torch, "_C", None), "_host_emptyCache", None)
+    if torch is not None and empty is not None and torch.cuda.is_initialized():
+        with contextlib.suppress(Exception):
+            empty()
 
 
 def may_have_cuda() -> bool:

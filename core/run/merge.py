@@ -293,6 +293,8 @@ class _Run:
             finally:
                 if helpers is not None:
                     helpers.close(lambda: self._token.hurried)
+                if not self._token.hurried:  # a step that hangs has the device
+                    devices.release(chosen)
                 journaling.stop()
                 self._has_finished_parts |= journaling.has_kept
             journaling.check()

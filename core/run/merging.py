@@ -342,6 +342,8 @@ class _MergeSlot:
 
     def close(self) -> None:
         self._inputs.close()
+        del self._workspace  # what is left of a worker that failed would keep its memory
+        self._copies, self._merged, self._rows = [], [], []
 
     def _compare_copies(self, tensor: TensorPasses) -> None:
         copies, plan = self._copies, tensor.plans[0]
