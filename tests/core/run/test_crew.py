@@ -175,6 +175,7 @@ def machine(tmp_path, monkeypatch: pytest.MonkeyPatch):
         monkeypatch.setattr(cores, "_bound_to", lambda: frozenset(range(processors)))
         monkeypatch.setattr(cores, "_CPUS", tmp_path / "cpu")
         monkeypatch.setattr(cores, "_CGROUP", tmp_path / "cgroup")
+        monkeypatch.setattr(cores, "_OWN_GROUPS", tmp_path / "own")
         for number in range(processors if each else 0):
             folder = tmp_path / "cpu" / f"cpu{number}" / "topology"
             folder.mkdir(parents=True)
@@ -207,3 +208,39 @@ def machine(tmp_path, monkeypatch: pytest.MonkeyPatch):
 def test_how_many_begin(machine, processors, each, quota, usable, first) -> None:
     machine(processors, each, quota)
     assert (cores.usable_cores(), cores.begin_with()) == (usable, first)
+
+
+@pytest.mark.parametrize(
+    ("own", "quotas", "usable"),
+    [
+        ("0::/user.slice/job.scope\n", {"user.slice/job.scope/cpu.max": "200000 100000"}, 2),
+        ("0::/user.slice/job.scope\n", {"user.slice/cpu.max": "300000 100000"}, 3),
+        (
+            "0::/a/b\n",
+            {"cpu.max": "900000 100000", "a/cpu.max": "400000 100000", "a/b/cpu.max": "max 100000"},
+            4,
+        ),
+        ("0::/a/b\n", {"a/other/cpu.max": "100000 100000"}, 16),
+        ("0::/../other\n", {"cpu.max": "500000 100000"}, 5),
+        ("0::/not/mounted/here\n", {"cpu.max": "500000 100000"}, 5),
+        (
+            "5:memory:/m\n4:cpu,cpuacct:/docker/x\n0::/\n",
+            {"cpu/docker/x/cpu.cfs_quota_us": "600000", "cpu/docker/x/cpu.cfs_period_us": "100000"},
+            6,
+        ),
+        ("5:memory:/m\n", {"cpu/m/cpu.cfs_quota_us": "1", "cpu/m/cpu.cfs_period_us": "100000"}, 16),
+        ("4:cpu:/x\n", {"cpu/x/cpu.cfs_quota_us": "-1", "cpu/x/cpu.cfs_period_us": "100000"}, 16),
+        (None, {"cpu/cpu.cfs_quota_us": "300000", "cpu/cpu.cfs_period_us": "100000"}, 3),
+        ("nonsense", {}, 16),
+    ],
+)
+def test_the_quota_of_the_process_s_own_group_and_those_around_it(
+    machine, tmp_path, own: str | None, quotas: dict[str, str], usable: int
+) -> None:
+    machine(16, 1)
+    if own is not None:
+        (tmp_path / "own").write_text(own)
+    for name, text in quotas.items():
+        (tmp_path / "cgroup" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "cgroup" / name).write_text(text + "\n")
+    assert cores.usable_cores() == usable
