@@ -157,7 +157,10 @@ def test_several_cards_take_chunks_from_one_queue(
         table, "workspace", lambda device=core_devices.CPU: cards[device.name].workspace(device)
     )
     monkeypatch.setattr(table, "compile_for", lambda *_: None)
+    released: list[Device] = []
+    monkeypatch.setattr(core_devices, "release", released.extend)
     record = run_merge(plan, tmp_path / "cards", device="cuda", chunk_bytes=3 * 128 * 1024 * 2)
+    assert released == chosen
     for card in cards.values():
         card.stream.shutdown()
 
