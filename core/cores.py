@@ -11,8 +11,9 @@ __all__ = ["begin_with", "usable_cores"]
 
 _CPUS = Path("/sys/devices/system/cpu")
 _CGROUP = Path("/sys/fs/cgroup")
+_OWN_GROUPS = Path("/proc/self/cgroup")
 _ALL_AT_ONCE = 8
-"""So many cores without a word about hyper-threads are taken for whole ones; of more, half may not be."""
+"""So many cores that the system calls whole ones are taken for such; of more, half may not be."""
 
 
 def usable_cores() -> int:
@@ -27,8 +28,9 @@ def begin_with() -> int:
     """How many threads that read and compute are likely to get the most done.
 
     One for each whole core: two hyper-threads of a core share its memory ports and its caches, which is what
-    such a thread waits for. Where the machine does not tell them apart, as in most virtual ones, half of
-    the cores, if they are many.
+    such a thread waits for. Where the system tells of none, all of up to eight cores, and half of more, but
+    at least eight: a virtual machine may hide which of them share one. A merge finds out whether more are
+    better.
     """
     usable = usable_cores()
     whole = _whole_cores(_bound_to())
@@ -52,13 +54,37 @@ def _whole_cores(numbers: Iterable[int]) -> int | None:
 
 
 def _quota() -> float | None:
-    """Cores that the container may use by its quota of time; None where there is none (Linux)."""
+    """Cores that the quotas of its control groups let this process use; None where there is none."""
+    quotas = [quota for folder in _groups() if (quota := _quota_of(folder)) is not None]
+    return min(quotas, default=None)
+
+
+def _groups() -> list[Path]:
+    """The folders of the control groups of this process: its own and those around it, of either version."""
     try:
-        limit, period = (_CGROUP / "cpu.max").read_text().split()
+        lines = _OWN_GROUPS.read_text().splitlines()
+    except OSError:
+        lines = []
+    folders = [_CGROUP, _CGROUP / "cpu"]
+    for line in lines:
+        _, _, rest = line.partition(":")
+        controllers, _, place = rest.partition(":")
+        if controllers and "cpu" not in controllers.split(","):
+            continue
+        root = _CGROUP / "cpu" if controllers else _CGROUP
+        parts = [part for part in place.split("/") if part]
+        if ".." not in parts:  # of another name space
+            folders += [root.joinpath(*parts[:depth]) for depth in range(1, len(parts) + 1)]
+    return folders
+
+
+def _quota_of(group: Path) -> float | None:
+    try:
+        limit, period = (group / "cpu.max").read_text().split()
     except (OSError, ValueError):
         try:
-            limit = (_CGROUP / "cpu/cpu.cfs_quota_us").read_text()
-            period = (_CGROUP / "cpu/cpu.cfs_period_us").read_text()
+            limit = (group / "cpu.cfs_quota_us").read_text()
+            period = (group / "cpu.cfs_period_us").read_text()
         except OSError:
             return None
     try:

@@ -6,6 +6,7 @@ plan may count on is known without it.
 
 from __future__ import annotations
 
+import contextlib
 import re
 import sys
 import time
@@ -27,6 +28,8 @@ __all__ = [
     "known_devices",
     "least_workers",
     "may_have_cuda",
+    "release",
+    "release_pinned",
     "usable_devices",
 ]
 
@@ -98,25 +101,34 @@ def given_up() -> list[str]:
     return [name for name, when in tuple(_given_up.items()) if time.monotonic() < when + _GIVEN_UP_S]
 
 
-def choose_devices(device: str) -> list[Device]:
-    """The devices that `device` names, which is not "auto"; "cuda" is the first CUDA device.
+def choose_devices(asked: str) -> list[Device]:
+    """The devices that `asked` names, which is not "auto": one, or several with commas between them.
+
+    "cuda" is the first CUDA device.
 
     Raises:
-        DeviceError: it is not known, or not there.
+        DeviceError: one is not known, or not there.
     """
-    if device == "cpu":
-        return [CPU]
-    kind, _, number = device.partition(":")
-    if not re.fullmatch(r"(cuda|xpu)(:[0-9]{1,4})?|mps", device):
-        raise DeviceError(f"the device {device!r} is not known", hint="one of: auto, cpu, cuda, cuda:N")
+    names = [name.strip() for name in asked.split(",")]
+    if len(names) > 1 and "cpu" in names:
+        raise DeviceError(f"{asked}: the CPU merges alone", hint="name the cards alone, or the CPU alone")
+    return list({device.name: device for device in map(_device_called, names)}.values())
+
+
+def _device_called(name: str) -> Device:
+    if name == "cpu":
+        return CPU
+    kind, _, number = name.partition(":")
+    if not re.fullmatch(r"(cuda|xpu)(:[0-9]{1,4})?|mps", name):
+        raise DeviceError(f"the device {name!r} is not known", hint="one of: auto, cpu, cuda, cuda:N")
     available = _cuda_devices() if kind == "cuda" else usable_devices()
     available = [found for found in available if found.kind == kind]
     if int(number or 0) >= len(available):
         raise DeviceError(
-            f"the device {device} is not there: this machine has {len(available)} {kind.upper()} devices",
+            f"the device {name} is not there: this machine has {len(available)} {kind.upper()} devices",
             hint="use the CPU",
         )
-    return [available[int(number or 0)]]
+    return available[int(number or 0)]
 
 
 def describe(devices: Sequence[Device]) -> str:
@@ -129,6 +141,27 @@ def describe(devices: Sequence[Device]) -> str:
 def least_workers(devices: Sequence[Device]) -> int:
     """How many workers keep `devices` busy."""
     return sum(_IN_FLIGHT for device in devices if device.kind != "cpu") or 1
+
+
+def release(devices: Iterable[Device]) -> None:
+    """Give back what torch keeps of the memory of these devices, and of the host's for them, for later."""
+    kinds = {device.kind for device in devices} - {"cpu"}
+    torch = sys.modules.get("torch")
+    if not kinds or torch is None:
+        return
+    for kind in kinds:
+        with contextlib.suppress(Exception):  # a device that failed may refuse; each driver in its own way
+            getattr(torch, kind).empty_cache()
+    release_pinned()
+
+
+def release_pinned() -> None:
+    """Give back what torch keeps of the host's pinned memory, where it can."""
+    torch = sys.modules.get("torch")
+    empty = getattr(getattr(torch, "_C", None), "_host_emptyCache", None)
+    if torch is not None and empty is not None and torch.cuda.is_initialized():
+        with contextlib.suppress(Exception):
+            empty()
 
 
 def may_have_cuda() -> bool:

@@ -11,7 +11,7 @@ from core.deltas.findings import findings_of_record
 from core.kernels.interface import ListedValues
 from core.methods import ParameterValue
 from core.plan.choice import Choice
-from core.plan.chunking import default_threads, peak_memory_bytes
+from core.plan.chunking import peak_memory_bytes
 from core.plan.merge_plan import LedgerEntry, MergePlan
 from core.recipe.recipe import recipe_as_dict
 from core.run.record import RunRecord
@@ -92,7 +92,7 @@ def plan_document(plan: MergePlan, choice: Choice, free: int) -> dict[str, Any]:
         "parameters": plan.parameters,
         "bytes_to_read": plan.bytes_to_read,
         "bytes_to_write": plan.bytes_to_write,
-        "peak_memory_bytes": peak_memory_bytes(plan, default_threads()),
+        "peak_memory_bytes": peak_memory_bytes(plan, choice.devices),
         "free_disk_bytes": free,
         "device": choice.chosen.device.name,
         "device_why": choice.why,
@@ -114,7 +114,7 @@ def plan_summary(plan: MergePlan, choice: Choice, free: int) -> str:
         f"reads    {bytes_text(plan.bytes_to_read)}",
         f"writes   {bytes_text(plan.bytes_to_write)} in {len(plan.shards)} "
         f"file{'s' if len(plan.shards) > 1 else ''}; {bytes_text(free)} free here",
-        f"memory   {bytes_text(peak_memory_bytes(plan, default_threads()))} for buffers",
+        f"memory   {bytes_text(peak_memory_bytes(plan, choice.devices))} for buffers",
         f"device   {choice.sentence}",
         f"time     {_times_text(choice)}",
     ]

@@ -17,7 +17,8 @@ from core.plan.merge_plan import MergePlan, TensorPlan
 from core.progress import Progress
 from core.run.executors.threads import ThreadExecutor, allow_open_files
 from core.run.work import IteratedWork
-from core.sources.files import Inputs, OpenInputs, ReadAhead, ScatteredInputs
+from core.sources.ahead import ReadAhead
+from core.sources.files import Inputs, OpenInputs, ScatteredInputs
 from core.weights import shares
 
 if TYPE_CHECKING:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from core.cores import usable_cores
+from core.devices import CPU, Device, least_workers
 from core.digest import PIECE_BYTES
 from core.plan.merge_plan import MergePlan, TensorPlan
 
@@ -53,13 +56,33 @@ def chunk_elements(
     return min(pieces * piece, max(1, tensor.elements))
 
 
-def peak_memory_bytes(plan: MergePlan, threads: int) -> int:
-    """What the buffers of `threads` workers take at most, beyond what the imports take."""
-    threads = usable_threads(plan, threads)
-    largest = max(
-        (_held_elements(t, chunk_elements(t, threads)) * _working_bytes(t) for t in plan.tensors), default=0
-    )
-    return threads * largest
+def peak_memory_bytes(plan: MergePlan, devices: Sequence[Device] = (CPU,), threads: int | None = None) -> int:
+    """What the buffers of all workers take of the host's memory at most, beyond what the imports take.
+
+    Args:
+        plan: what is merged.
+        devices: on what.
+        threads: that work on the CPU; None for as many as get the most done.
+    """
+    if all(device.kind == "cpu" for device in devices):
+        workers = usable_threads(plan, threads or default_threads())
+        largest = (_held_elements(t, chunk_elements(t, workers)) * _working_bytes(t) for t in plan.tensors)
+        return workers * max(largest, default=0)
+    workers = usable_threads(plan, least_workers(devices))
+    copies = inputs = outputs = 0
+    for tensor in plan.tensors:
+        elements = _held_elements(tensor, chunk_elements(tensor, workers, chunk_bytes=DEVICE_CHUNK_BYTES))
+        size = elements * sum(source.dtype.itemsize for source in tensor.inputs)
+        if tensor.job is None:
+            copies = max(copies, size)
+        else:
+            inputs, outputs = max(inputs, size), max(outputs, elements * tensor.output.dtype.itemsize)
+    return workers * (copies + _pinned_bytes(inputs) + _pinned_bytes(outputs))
+
+
+def _pinned_bytes(size: int) -> int:
+    """What a buffer of a device takes: memory is pinned in powers of two."""
+    return 1 << (size - 1).bit_length() if size else 0
 
 
 def _piece_elements(tensor: TensorPlan) -> int:

@@ -24,7 +24,7 @@ from core.plan.pace import kind_of
 from core.plan.start_up import start_s
 from core.table import device_s, element_s, has_triton
 
-__all__ = ["work_of"]
+__all__ = ["pass_s", "work_of"]
 
 _CHUNK_S = 0.1e-3
 """The interpreter's share of a chunk, during which no other thread gets on."""
@@ -89,6 +89,14 @@ def work_of(
             device, {tensor.job.method for tensor in plan.tensors if tensor.job}, warms_up=warms_up
         ),
     )
+
+
+def pass_s(tensor: TensorPlan) -> float:
+    """Seconds of one thread an element and pass on the CPU: reading, computing, digesting and writing."""
+    passes = tensor.folds + 1
+    read = sum(source.dtype.itemsize for source in tensor.inputs)
+    moved_s = _MOVED_S_PER_BYTE * (read + _OUTPUT_MOVES * tensor.output.dtype.itemsize / passes)
+    return moved_s + (element_s(tensor.job) / passes if tensor.job else 0.0)
 
 
 def _computing_s(plan: MergePlan) -> float:

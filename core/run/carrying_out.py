@@ -22,7 +22,7 @@ from core.run.merging import MergeWork, Target, TensorCallback
 from core.run.passes import Done, Restored
 from core.run.record import TensorRecord
 from core.run.work import Executor
-from core.sources.files import ColdPages
+from core.sources.ahead import ColdPages
 from core.text import one_line
 
 __all__ = ["CarriedOut", "Cut", "carry_out"]
@@ -160,7 +160,9 @@ def _run(
         raise DeviceError(f"the device {name} failed: {said}", hint="use the CPU") from error
     finally:
         if work.helpers is not None:
-            work.helpers.close()
+            work.helpers.close(lambda: token.hurried)
+        if not token.hurried:  # a step that hangs has the device
+            devices.release(choice.devices)
     return None
 
 

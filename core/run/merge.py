@@ -60,7 +60,7 @@ from core.run.resuming import (
 )
 from core.run.ties import settle_ties
 from core.run.work import Executor
-from core.sources.files import ColdPages
+from core.sources.ahead import ColdPages
 from core.text import one_line
 
 __all__ = ["ChoiceCallback", "NoteCallback", "TensorCallback", "run_merge"]

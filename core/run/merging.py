@@ -17,12 +17,14 @@ from core.errors import CheckpointError
 from core.helpers import Helpers
 from core.kernels.interface import Counts, Merged, Values, Workspace
 from core.plan.merge_plan import MergePlan, TensorPlan
+from core.plan.work import pass_s
 from core.progress import Progress, ProgressCallback
 from core.run.passes import Done, Restored, TensorPasses
 from core.run.record import TensorRecord
 from core.run.tally import Tally, Written, no_counts
 from core.run.work import LATER, Chunk, Later
-from core.sources.files import ColdPages, OpenInputs, ReadAhead
+from core.sources.ahead import ColdPages, ReadAhead
+from core.sources.files import OpenInputs
 from core.sources.source import Absent
 
 __all__ = ["MergeWork", "Target", "TensorCallback"]
@@ -114,6 +116,8 @@ class MergeWork:
         self._ready: deque[Chunk] = deque()
         """Of later passes, whose folds are finished: the tensor is still in the page cache."""
         self._folding_bytes = 0
+        self._element_s: dict[int, float] = {}
+        """What an element of a tensor costs in each pass."""
         self._tallies = [
             [Tally(t, target.plan) for t, target in zip(tensor.plans, targets, strict=True)]
             for tensor in self._tensors
@@ -158,7 +162,11 @@ class MergeWork:
             self._current = self._chunks_of(number, 0, (Values(),) * len(self._targets))
 
     def size(self, chunk: Chunk) -> float:
-        return float(chunk.elements * len(self._tensors[chunk.tensor].inputs))
+        """Seconds: an element that is copied is less than one that is drawn for, and the mix changes."""
+        element_s = self._element_s.get(chunk.tensor)
+        if element_s is None:
+            element_s = self._element_s[chunk.tensor] = sum(map(pass_s, self._tensors[chunk.tensor].plans))
+        return chunk.elements * element_s
 
     def slot(self) -> _MergeSlot:
         headers = self._targets[0].plan.headers
@@ -335,6 +343,8 @@ class _MergeSlot:
 
     def close(self) -> None:
         self._inputs.close()
+        del self._workspace  # what is left of a worker that failed would keep its memory
+        self._copies, self._merged, self._rows = [], [], []
 
     def _compare_copies(self, tensor: TensorPasses) -> None:
         copies, plan = self._copies, tensor.plans[0]

@@ -90,7 +90,7 @@ class Work(Protocol[C, D]):
         ...
 
     def size(self, chunk: C) -> float:
-        """How much there is to do in a chunk, beside others; called in any thread."""
+        """How long a chunk takes, beside others; called like `take`, by one thread at a time."""
         ...
 
     def collect(self, done: D) -> None:

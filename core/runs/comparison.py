@@ -22,7 +22,8 @@ from core.progress import Progress, ProgressCallback
 from core.run.executors.threads import ThreadExecutor, allow_open_files
 from core.run.record import RunRecord, TensorRecord, read_record
 from core.run.work import Chunk, IteratedWork
-from core.sources.files import OpenInputs, ReadAhead
+from core.sources.ahead import ReadAhead
+from core.sources.files import OpenInputs
 from core.sources.source import FileRange
 
 __all__ = ["RunComparison", "TensorDifference", "compare_runs"]

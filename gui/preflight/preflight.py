@@ -24,10 +24,9 @@ from core import (
 )
 from core.checkpoint.model import model_names, open_checkpoint
 from core.checkpoint.output import free_disk_bytes, held_bytes
-from core.devices import least_workers
 from core.methods import METHODS, MethodSpec, ParameterSpec, ParameterValue
 from core.plan.choice import choose
-from core.plan.chunking import default_threads, peak_memory_bytes
+from core.plan.chunking import peak_memory_bytes
 from core.plan.estimate import Throughput
 from core.plan.planning import check_destination
 from core.recipe.recipe import ModelEntry
@@ -158,13 +157,12 @@ def _report(
     except DeviceError as error:
         errors.append(problem_of(error, setup))
         choice = choose(plan, "cpu", setup.threads, throughput, **looking)
-    threads = max(setup.threads or default_threads(), least_workers(choice.devices))
     return PlanReport(
         setup,
         plan=plan,
         bytes_to_read=plan.bytes_to_read,
         bytes_to_write=plan.bytes_to_write,
-        memory_bytes=peak_memory_bytes(plan, threads),
+        memory_bytes=peak_memory_bytes(plan, choice.devices, setup.threads),
         free_disk_bytes=free,
         estimate=choice.chosen.estimate,
         choice=choice,

@@ -37,7 +37,8 @@ from core.plan.merge_plan import MergePlan, TensorPlan
 from core.recipe.recipe import Recipe
 from core.run.executors.threads import ThreadExecutor
 from core.run.work import IteratedWork
-from core.sources.files import OpenInputs, ReadAhead
+from core.sources.ahead import ReadAhead
+from core.sources.files import OpenInputs
 
 MERGEKIT = ("linear", "dare_linear")
 LINES = ("floor", "linear", "n=0", "n=1", "n=4", "n=9", "torch")

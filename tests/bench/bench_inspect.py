@@ -30,7 +30,8 @@ from core.plan.chunking import default_threads
 from core.plan.merge_plan import MergePlan, TensorPlan
 from core.run.executors.threads import ThreadExecutor
 from core.run.work import IteratedWork
-from core.sources.files import OpenInputs, ReadAhead
+from core.sources.ahead import ReadAhead
+from core.sources.files import OpenInputs
 
 LINES = {"floor": "floor: reads alone", "counts": "counts alone", "details": "details"}
 

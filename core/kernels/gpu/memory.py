@@ -8,6 +8,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from core.devices import release_pinned
+
 __all__ = ["DeviceMemory", "HostMemory"]
 
 
@@ -60,7 +62,10 @@ class HostMemory:
             self._buffers.append(torch.empty(0, dtype=torch.uint8))
         if self._buffers[number].numel() < size:
             self._forget()
+            had_one = self._buffers[number].numel() > 0
             self._buffers[number] = torch.empty(0, dtype=torch.uint8)
+            if self._pinned and had_one:
+                release_pinned()  # torch would keep the smaller one
             self._buffers[number] = self._allocated(size)
         return self._buffers[number][:size]
 

@@ -117,8 +117,16 @@ class GpuWorkspace:
         pinned = self._stream is not None
         self._fillings: OrderedDict[tuple[tuple[DType, ...], int], _Filling] = OrderedDict()
         self._works: OrderedDict[tuple[MapJob, int, int], _Work] = OrderedDict()
+        fillings, works = self._fillings, self._works
+
+        def forget() -> None:
+            """Let go of what looks into the inputs' buffer, without a reference to the workspace: a circle
+            would keep its memory until somebody looks for circles."""
+            fillings.clear()
+            works.clear()
+
         self._memory = DeviceMemory(self._device, self._works.clear)
-        self._inputs = HostMemory(self._forget, pinned=pinned)
+        self._inputs = HostMemory(forget, pinned=pinned)
         self._outputs = HostMemory(self._works.clear, pinned=pinned)
         self._totals = HostMemory(self._works.clear, pinned=pinned)
         self._filling = _Filling((), 0, [], [])
@@ -290,11 +298,6 @@ class GpuWorkspace:
             for offset, dtype in zip(offsets, dtypes, strict=True)
         ]
         return _Filling(dtypes, elements, rows, [row.data for row in rows])
-
-    def _forget(self) -> None:
-        """Let go of what looks into the inputs' buffer."""
-        self._fillings.clear()
-        self._works.clear()
 
 
 def _keep(kept: OrderedDict[Any, Any], key: object, value: object) -> None:
