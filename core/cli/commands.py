@@ -133,7 +133,10 @@ def _paramosaic(context: click.Context) -> None:
 @click.option("--out", type=_path, required=True, help="The folder to make.")
 @click.option("--seed", type=click.IntRange(0, MAX_SEED), help="Instead of the recipe's seed.")
 @click.option(
-    "--device", default="auto", show_default=True, help="auto for the fastest, cpu, cuda or cuda:N."
+    "--device",
+    default="auto",
+    show_default=True,
+    help="auto for the fastest, cpu, cuda, cuda:N, or cards with commas.",
 )
 @click.option(
     "--threads",

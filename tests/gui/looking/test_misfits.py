@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,7 +13,7 @@ from PySide6.QtWidgets import QPushButton
 from pytestqt.qtbot import QtBot
 from safetensors.torch import load_file, save_file
 
-import core.sources.files
+import core.sources.rows
 from core.checkpoint.files import ReadFile
 from core.errors import CheckpointError
 from gui.models.table_model import Column
@@ -184,15 +184,15 @@ def test_a_model_whose_weights_cannot_be_read_is_left_out(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     odd = spoiled("odd", lambda folder: None)  # its header can be read, and fits
-    read = core.sources.files.read_rows
+    read = ReadFile.read_into
 
-    def read_rows(rows: Sequence[tuple[ReadFile, int, memoryview]]) -> None:
-        for file, _, _ in rows:
-            if file.path.is_relative_to(odd):
-                raise CheckpointError(f"cannot read {file.path}: Input/output error", path=file.path)
-        read(rows)
+    def read_into(file: ReadFile, buffer: memoryview, offset: int) -> None:
+        if file.path.is_relative_to(odd):
+            raise CheckpointError(f"cannot read {file.path}: Input/output error", path=file.path)
+        read(file, buffer, offset)
 
-    monkeypatch.setattr(core.sources.files, "read_rows", read_rows)
+    monkeypatch.setattr(core.sources.rows, "fill_table", lambda table: 0)  # row by row, as after an error
+    monkeypatch.setattr(ReadFile, "read_into", read_into)
     window.models.set_base(models / "base")
     window.models.add_sub_models([models / "run-1", odd, models / "run-2"])
     wait_for_pictures(qtbot, window, ("run-1", "run-2"))
