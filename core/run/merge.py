@@ -43,6 +43,7 @@ from core.plan.chunking import (
     usable_threads,
 )
 from core.plan.merge_plan import MergePlan
+from core.plan.output_tokenizer import given_tokenizer
 from core.plan.planning import check_destination
 from core.progress import ProgressCallback
 from core.recipe.recipe import recipe_as_dict
@@ -227,7 +228,7 @@ class _Run:
         restored, small = self._begin(staging, companions, devices.describe(chosen))
         # This imports and compiles, and so comes after every refusal.
         with self._token.interruptible(), compilation_noted(self._note):
-            table.compile_for(chosen, (tensor.job for tensor in plan.tensors if tensor.job))
+            table.compile_for(chosen, (job for tensor in plan.tensors for job in tensor.jobs))
         read_rows(())
         on_host = chosen == [devices.CPU]
         wanted = threads or default_threads() if on_host else devices.least_workers(chosen)
@@ -441,7 +442,13 @@ class _Run:
     def _compare_inputs(self, beside: Companions) -> None:
         """Say what the plan, which compares a few tokenizers and large files by pieces, did not."""
         plan = self._plan
-        found = check_belonging(plan.models, plan.base, plan.recipe.tokenizer_source, full=True)
+        found = check_belonging(
+            plan.models,
+            plan.base,
+            plan.recipe.tokenizer_source,
+            full=True,
+            tokenizer=given_tokenizer(plan.tokens, builds=False),
+        )
         for warning in dict.fromkeys((*found, *beside.warnings)):
             self._warn(warning)
         read = {path.name for path in plan.headers}
@@ -485,7 +492,13 @@ def _reserve_bytes(plan: MergePlan, first: Mapping[str, Any]) -> int:
 def _companions(plan: MergePlan) -> Companions:
     models = tuple(model.folder for model in plan.models)
     found = companion_files(
-        Givers(models, plan.base.folder if plan.base else None, plan.recipe.tokenizer_source, _names(plan)),
+        Givers(
+            models,
+            plan.base.folder if plan.base else None,
+            plan.recipe.tokenizer_source,
+            _names(plan),
+            given_tokenizer(plan.tokens, builds=True),
+        ),
         vocabulary=plan.vocabulary,
         unties=plan.unties,
         dtype_name=plan.out_dtype.torch_name if plan.out_dtype else "float32",

@@ -18,7 +18,7 @@ from core.checkpoint.files import ReadFile, changed, fill_table, read_rows, row_
 from core.checkpoint.headers import ShardHeader, StoredTensor
 from core.errors import CheckpointError, InputChangedError
 from core.helpers import Helpers
-from core.sources.source import FileRange, ReadStored, Source
+from core.sources.source import FileRange, Source, fill_from
 
 __all__ = ["ColdPages", "Inputs", "OpenInputs", "ReadAhead", "ScatteredInputs"]
 
@@ -122,7 +122,7 @@ class Inputs:
                     _expect(opened, offset, len(part))
                     read_rows([(opened.file, offset, part)])
 
-                _fill(source, read, first_element, buffer)
+                fill_from(source, read, first_element, buffer)
 
     def check_unchanged(self) -> None:
         """Raises InputChangedError where a file that is open is not what it was when it was planned with."""
@@ -243,19 +243,6 @@ class ScatteredInputs(Inputs):
 
     def _opened(self, planned: ShardHeader) -> _Opened:
         return _ScatteredShard(planned)
-
-
-def _fill(source: Source, read: ReadStored, first_element: int, buffer: memoryview) -> None:
-    """Fill `buffer` from a source, which may deliver whole rows only."""
-    size = source.dtype.itemsize
-    before = first_element % source.row
-    after = -(first_element + len(buffer) // size) % source.row
-    if not (before or after):
-        source.fill(read, first_element, buffer)
-        return
-    rows = memoryview(bytearray(len(buffer) + (before + after) * size))
-    source.fill(read, first_element - before, rows)
-    buffer[:] = rows[before * size : before * size + len(buffer)]
 
 
 _OF_THIS_PROCESS = {errno.EMFILE, errno.ENFILE, errno.ENOMEM}
