@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from core.checkpoint.names import embedding_rows
 from core.plan.model_view import Offered
 
-__all__ = ["RowMap", "TokenRows", "vocabulary_rows"]
+__all__ = ["RowMap", "TokenRows", "may_be_of_tokens", "vocabulary_rows"]
 
 _BY_NAME = re.compile(
     r"(?:^|[._])(?:embed_tokens(?:_per_layer)?|wte|embed_in|tok_embeddings|word_embeddings|shared|lm_head|"
@@ -63,9 +63,12 @@ class TokenRows:
         if not sizes or any(size != self.sizes[at] for at, size in sizes.items()):
             return False
         differ = len(set(sizes.values())) > 1
-        return (differ or _BY_NAME.search(name) is not None) and all(
-            one.dtype.is_float for one in offered.values()
-        )
+        return (differ or may_be_of_tokens(name)) and all(one.dtype.is_float for one in offered.values())
+
+
+def may_be_of_tokens(name: str) -> bool:
+    """Whether the name of a tensor is one that has a row for each token."""
+    return _BY_NAME.search(name) is not None
 
 
 def vocabulary_rows(shapes: Mapping[str, Sequence[int]]) -> int | None:

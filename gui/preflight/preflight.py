@@ -57,6 +57,7 @@ _FIELDS = {
             "nonfinite",
             "vocab",
             "tokenizer_source",
+            "tokenizer",
             "missing",
             "out",
         )
@@ -277,7 +278,9 @@ def _misfits(
 
 def _to_compare(recipe: Recipe, models: tuple[ModelEntry, ...]) -> Recipe:
     """A recipe whose plan says whether `models` fit the base, or else one another, and nothing more."""
-    return replace(recipe, models=models, parameters={}, tokenizer_source=None, vocab=None)
+    unites = recipe.unites or recipe.tokenizer_source is not None
+    vocab = "union" if unites else None
+    return replace(recipe, models=models, parameters={}, tokenizer_source=None, tokenizer=None, vocab=vocab)
 
 
 def _states(

@@ -1,4 +1,4 @@
-"""One fine-tune added a token, as WizardLM-13B did: real tokenizers, trained models, and a result that speaks."""
+"""One fine-tune added a token, as WizardLM-13B did: real tokenizers, trained models, a result that speaks."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def text(lines: int) -> list[str]:
         ["model", "token", "row", "tensor", "seed"],
     )
     return [
-        f"the {chance.choice(['first', 'second', 'third'])} {chance.choice(things)} {chance.choice(verbs)} the "
+        f"the {chance.choice(firsts)} {chance.choice(things)} {chance.choice(verbs)} the "
         f"{chance.choice(things)} of {chance.randrange(100_000)} and {hex(chance.randrange(2**40))}"
         for _ in range(lines)
     ]
