@@ -14,6 +14,7 @@ from core.checkpoint.model import Checkpoint
 from core.checkpoint.shard_layout import OutputTensor, Placement, ShardLayout, index_files
 from core.dtypes import DType
 from core.kernels.interface import ListedValues, MapJob
+from core.plan.row_part import RowPart
 from core.plan.shared_tensors import Look
 from core.plan.vocabulary_plan import VocabularyPlan
 from core.recipe.recipe import Recipe
@@ -23,7 +24,6 @@ __all__ = [
     "CONTRACT",
     "LedgerEntry",
     "MergePlan",
-    "RowPart",
     "TensorPlan",
 ]
 
@@ -48,30 +48,6 @@ class LedgerEntry:
     action: str
     reason: str = ""
     values: ListedValues = ()
-
-
-@dataclass(frozen=True)
-class RowPart:
-    """Consecutive rows of a tensor that the same inputs have.
-
-    Attributes:
-        first, elements: from which element of the tensor on, and how many.
-        inputs: what is read, in the order of a workspace's buffers; each by the elements of the whole tensor.
-        job: how they are merged, with a value of each parameter for each sub-model that has them.
-        present: which sub-models these are; () where the base's rows are taken, or zeros.
-        is_whole: whether all that have the tensor have these rows, and so they are merged like any tensor.
-    """
-
-    first: int
-    elements: int
-    inputs: tuple[Source, ...]
-    job: MapJob
-    present: tuple[int, ...]
-    is_whole: bool
-
-    @property
-    def bytes_to_read(self) -> int:
-        return sum(source.bytes_of(self.elements) for source in self.inputs)
 
 
 @dataclass(frozen=True)

@@ -32,9 +32,10 @@ from core.kernels.interface import MapJob, Values
 from core.methods import METHODS
 from core.plan.belonging import check_belonging
 from core.plan.correspond import TensorSources, correspond
-from core.plan.merge_plan import LedgerEntry, MergePlan, RowPart, TensorPlan
+from core.plan.merge_plan import LedgerEntry, MergePlan, TensorPlan
 from core.plan.no_ops import same_inputs, unread_adapters
 from core.plan.output_tokenizer import given_tokenizer
+from core.plan.row_part import RowPart
 from core.plan.row_parts import cut_rows, with_matched_rows
 from core.plan.shared_tensors import Looked
 from core.plan.tensor_jobs import tensor_job
@@ -124,7 +125,7 @@ def plan_merge(
                 _check_values(recipe, name, job)
             out_dtype = job.out_dtype
             draws_as = f"draws as {sources.tied[name]}" if name in sources.tied else ""
-            of_rows = vocabulary.note_on(parts[name]) if vocabulary and tensor.rows else ""
+            of_rows = vocabulary.note_on(parts[name], job.method) if vocabulary and tensor.rows else ""
             reason = "; ".join(filter(None, (draws_as, tensor.note, how, of_rows)))
             if tensor.present == ():
                 ledger.append(LedgerEntry(name, "copied", reason))

@@ -16,7 +16,7 @@ from core.errors import IncompatibleError, RecipeError
 from core.kernels.interface import MapJob, Values
 from core.methods import METHODS
 from core.plan.correspond import TensorSources
-from core.plan.merge_plan import RowPart
+from core.plan.row_part import RowPart
 from core.plan.tensor_jobs import tensor_job
 from core.recipe.recipe import Recipe
 from core.sources.rows import RowPicks, Rows, Zeros

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from core.checkpoint.names import embedding_rows
 from core.plan.model_view import Offered
 
-__all__ = ["RowMap", "TokenRows", "may_be_of_tokens", "vocabulary_rows"]
+__all__ = ["RowMap", "TokenRows", "may_be_of_tokens", "vocabulary_rows", "without_token_rows"]
 
 _BY_NAME = re.compile(
     r"(?:^|[._])(?:embed_tokens(?:_per_layer)?|wte|embed_in|tok_embeddings|word_embeddings|shared|lm_head|"
@@ -75,3 +75,12 @@ def vocabulary_rows(shapes: Mapping[str, Sequence[int]]) -> int | None:
     """The rows of a model's input embedding, or of all of them; None where none is known or they differ."""
     found = embedding_rows(shapes)
     return found.pop() if len(found) == 1 else None
+
+
+def without_token_rows(shapes: dict[str, tuple[int, ...]]) -> dict[str, tuple[int, ...]]:
+    """The shapes with -1 in the place of the rows of the vocabulary, which may differ between models."""
+    rows = vocabulary_rows(shapes)
+    return {
+        name: (-1, *shape[1:]) if shape[:1] == (rows,) and may_be_of_tokens(name) else shape
+        for name, shape in shapes.items()
+    }

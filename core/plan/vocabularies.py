@@ -215,6 +215,7 @@ class _Planning:
             vocabularies,
             self._recipe.tokenizer_source,
             first if first is not None or self._recipe.tokenizer_source is not None else self._first,
+            self._base is not None,
         )
         self._say(plan)
         return replace(plan, notes=tuple(self._notes))

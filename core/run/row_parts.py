@@ -14,7 +14,8 @@ import numpy as np
 from core.draws import BLOCK
 from core.errors import CheckpointError
 from core.kernels.interface import COUNTS, Counts, Int64s, MapJob, Merged, Workspace
-from core.plan.merge_plan import RowPart, TensorPlan
+from core.plan.merge_plan import TensorPlan
+from core.plan.row_part import RowPart
 from core.run.passes import TensorPasses
 from core.run.work import Chunk
 from core.sources.files import Inputs

@@ -36,6 +36,7 @@ from gui.document.merge_setup import MergeSetup, ModelChoice, first_missing
 from gui.failure import Failure, sentence
 from gui.preflight.report import LedgerRow, PlanReport, Problem
 from gui.preflight.taken import taken_output
+from gui.preflight.vocabularies import tokens_report
 from gui.words import ago_text, percent_text, weight_text
 
 __all__ = ["look_ahead", "problem_of"]
@@ -168,6 +169,7 @@ def _report(
         tensors=len(plan.tensors),
         parameters=plan.parameters,
         ledger=_ledger(plan),
+        tokens=tokens_report(plan),
         warnings=tuple(warnings),
         errors=tuple(errors),
         states=states,

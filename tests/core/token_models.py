@@ -6,6 +6,7 @@ of the design, a second time.
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -52,6 +53,7 @@ class Model:
     folder: Path
     tokens: Sequence[str | None]
     tensors: dict[str, Floats] = field(default_factory=dict)
+    _said: tuple[Any, Any] = ({}, {})
 
     @classmethod
     def make(
@@ -80,16 +82,24 @@ class Model:
                     if origin is not None:
                         values[row] = np.where(kept[row], origin, values[row])
             made.tensors[name] = values
-        store(
-            folder,
-            {name: ("F32", values.shape, values.tobytes()) for name, values in made.tensors.items()},
+        made._said = (
             {**CONFIG, "vocab_size": len(every)} | dict(config or {}),
-            tokenizer=tokenizer_json(tokens, special),
+            tokenizer_json(tokens, special),
         )
+        made.save()
         return made
+
+    def save(self) -> None:
+        """Write it; again, where something was changed."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+        config, tokenizer = self._said
+        tensors = {name: ("F32", values.shape, values.tobytes()) for name, values in self.tensors.items()}
+        store(self.folder, tensors, config, tokenizer=tokenizer)
 
     def row(self, name: str, token: str | None, number: int) -> Any:
         """The values of a token's row, or of a row by its number; None where it has none."""
+        if name not in self.tensors:
+            return None
         values = self.tensors[name]
         if token is not None:
             number = self.tokens.index(token) if token in self.tokens else len(values)

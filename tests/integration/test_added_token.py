@@ -21,10 +21,8 @@ PROMPT = "the third model reads the"
 def text(lines: int) -> list[str]:
     """Sentences of a small grammar, with numbers, so that there are as many tokens as are wanted."""
     chance = random.Random(5)
-    verbs, things = (
-        ["reads", "writes", "merges", "keeps", "draws"],
-        ["model", "token", "row", "tensor", "seed"],
-    )
+    firsts, verbs = ["first", "second", "third"], ["reads", "writes", "merges", "keeps", "draws"]
+    things = ["model", "token", "row", "tensor", "seed"]
     return [
         f"the {chance.choice(firsts)} {chance.choice(things)} {chance.choice(verbs)} the "
         f"{chance.choice(things)} of {chance.randrange(100_000)} and {hex(chance.randrange(2**40))}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,12 +12,22 @@ import pytest
 from safetensors.numpy import load_file
 from token_models import EMBEDDING, HEAD, HEAD_BIAS, Model, average, select
 
-from core import plan_merge, run_merge
+from core import plan_merge, run_merge, table
+from core.deltas.preview import measure_plan
+from core.errors import MergeError
+from core.kernels.cpu.workspace import CpuWorkspace
+from core.kernels.interface import Values
+from core.methods import METHODS
+from core.methods.reference import Reference
 from core.recipe.recipe import parse_recipe
+from core.run.passes import TensorPasses
 from core.run.record import RunRecord
+from core.run.row_parts import merge_parts
+from core.run.work import Chunk
+from core.sources.files import OpenInputs
 
 SEED = 7
-WORDS = [f"w{number}" for number in range(400)]
+WORDS = [f"w{number}" for number in range(200)]
 VOCABULARY = (EMBEDDING, HEAD, HEAD_BIAS)
 
 
@@ -109,16 +120,16 @@ def cases(folder: Path, kind: str) -> tuple[Model, list[Model]]:
     mixed = list(np.random.default_rng(3).permutation(WORDS))
     of = {
         # The paper's: one fine-tune added a token.
-        "one more": (400, (WORDS, [([*WORDS, "<pad>"], 401), (WORDS, 400)])),
+        "one more": (200, (WORDS, [([*WORDS, "<pad>"], 201), (WORDS, 200)])),
         # Two added tokens in another order, and padded.
-        "own": (400, (WORDS, [([*WORDS, "<a>", "<b>"], 448), ([*WORDS, "<b>", "<c>", "<a>"], 403)])),
+        "own": (200, (WORDS, [([*WORDS, "<a>", "<b>"], 256), ([*WORDS, "<b>", "<c>", "<a>"], 203)])),
         # The base has padding where others have tokens.
-        "in padding": (448, (WORDS, [([*WORDS, "<a>"], 448), ([*WORDS, "<b>"], 448)])),
+        "in padding": (256, (WORDS, [([*WORDS, "<a>"], 256), ([*WORDS, "<b>"], 256)])),
         # The same tokens in another order.
-        "order": (400, (WORDS, [(mixed, 400), (WORDS, 400)])),
+        "order": (200, (WORDS, [(mixed, 200), (WORDS, 200)])),
         # Rows cut off, and a vocabulary that lacks tokens in its midst.
-        "down": (448, (WORDS, [(WORDS, 390), ([*WORDS[:100], *WORDS[200:]], 300)])),
-        "padded": (400, (WORDS, [(WORDS, 448), (WORDS, 512)])),
+        "down": (256, (WORDS, [(WORDS, 190), ([*WORDS[:70], *WORDS[100:]], 170)])),
+        "padded": (200, (WORDS, [(WORDS, 256), (WORDS, 320)])),
     }[kind]
     rows, (tokens, others) = of
     base = Model.make(folder / "base", tokens, rows, seed=0)
@@ -161,3 +172,208 @@ def test_rows_of_a_union_are_averaged_among_those_that_have_them(
         check_average(merged, union_of(base, models), base, models, weights)
     else:
         check_average(merged, union_of(models[0], models[1:]), None, models, weights)
+
+
+def test_the_vocabulary_of_the_base_leaves_out_what_others_added(tmp_path: Path) -> None:
+    base, models = cases(tmp_path, "own")
+    data = recipe(models, base, "parameter_selection", parameters={"resamples": 2})
+    every = [
+        merge(tmp_path, data | more, to=f"out-{number}")
+        for number, more in enumerate(
+            ({"vocab": "base"}, {"tokenizer_source": "base"}, {"tokenizer": {"source": "base"}})
+        )
+    ]
+    for merged, record, out in every:
+        check_selection(merged, record, WORDS, base, models)
+        assert (out / "tokenizer.json").read_bytes() == (base.folder / "tokenizer.json").read_bytes()
+        assert json.loads((out / "config.json").read_text())["vocab_size"] == 200
+        said = 'the result leaves out "<a>", "<b>", "<c>", which only some models have'
+        assert any(said in warning for warning in record.warnings), record.warnings
+
+
+def test_the_vocabulary_of_a_model_has_its_rows_in_its_order(tmp_path: Path) -> None:
+    base, models = cases(tmp_path, "own")
+    data = recipe(models, base, "parameter_selection", parameters={"resamples": 2}, tokenizer_source="m1")
+    merged, record, out = merge(tmp_path, data)
+    check_selection(merged, record, models[1].tokens, base, models)
+    assert (out / "tokenizer.json").read_bytes() == (models[1].folder / "tokenizer.json").read_bytes()
+
+
+def test_rows_are_padded_to_a_multiple(tmp_path: Path) -> None:
+    base, models = cases(tmp_path, "one more")
+    data = recipe(models, base, "linear", tokenizer={"pad_to_multiple_of": 64})
+    merged, *_ = merge(tmp_path, data)
+    check_average(merged, [*WORDS, "<pad>", *[None] * 55], base, models, [1.0, 1.0])
+
+
+def test_without_a_key_own_tokens_are_united_and_that_is_said(tmp_path: Path) -> None:
+    base, models = cases(tmp_path, "own")
+    data = recipe(models, base, "parameter_selection", parameters={"resamples": 2})
+    silent, record, _ = merge(tmp_path, data)
+    asked, other, _ = merge(tmp_path, data | {"vocab": "union"}, to="asked")
+    for name in asked:
+        np.testing.assert_array_equal(silent[name], asked[name])
+    sentence = "the vocabularies differ and are united, as `vocab: union` says: the result has 256 rows"
+    assert any(sentence in warning for warning in record.warnings)
+    assert not any(sentence in warning for warning in other.warnings)
+
+
+@pytest.mark.parametrize("kind", ["order", "down"])
+def test_without_a_key_other_vocabularies_are_refused_with_both_keys(tmp_path: Path, kind: str) -> None:
+    base, models = cases(tmp_path, kind)
+    data = recipe(models, base, "parameter_selection", parameters={"resamples": 2})
+    with pytest.raises(MergeError) as refused:
+        plan_merge(parse_recipe(data, tmp_path))
+    hint = refused.value.hint or ""
+    assert "`vocab: union`" in hint
+    assert "`tokenizer: {source: …}`" in hint
+    assert refused.value.entry == {"order": 0, "down": 1}[kind]
+    for key in ({"vocab": "union"}, {"vocab": "base"}, {"tokenizer": {"source": "m0"}}):
+        plan_merge(parse_recipe(data | key, tmp_path))
+
+
+def test_where_tokens_cannot_be_read_rows_are_matched_by_their_numbers(tmp_path: Path) -> None:
+    base, models = cases(tmp_path, "one more")
+    for model in (base, *models):
+        (model.folder / "tokenizer.json").unlink()
+    data = recipe(models, base, "linear", vocab="union")
+    merged, record, _ = merge(tmp_path, data)
+    check_average(merged, [*WORDS, "<pad>"], base, models, [1.0, 1.0])
+    assert any("merged row by row" in warning for warning in record.warnings)
+    with pytest.raises(MergeError, match=r"201×24 in .*m0 and 200×24 in .*base"):
+        plan_merge(parse_recipe({key: value for key, value in data.items() if key != "vocab"}, tmp_path))
+
+
+@pytest.mark.parametrize("kind", ["own", "in padding", "order", "down"])
+def test_other_methods_average_what_not_all_have_and_leave_it_out_of_their_sums(
+    tmp_path: Path, kind: str
+) -> None:
+    base, models = cases(tmp_path, kind)
+    tokens = union_of(base, models)
+    data = recipe(models, base, "task_arithmetic", parameters={"lambda": 0.5, "weight": 0.75}, vocab="union")
+    merged, *_ = merge(tmp_path, data)
+    slerped, *_ = merge(
+        tmp_path, recipe(models[:1], base, "slerp", parameters={"t": 0.3}, vocab="union"), to="slerp"
+    )
+    of_one = union_of(base, models[:1])
+    for name in VOCABULARY:
+        for number, token in enumerate(tokens):
+            of_base = base.row(name, token, number)
+            rows = [row for model in models if (row := model.row(name, token, number)) is not None]
+            if len(rows) == len(models) and of_base is not None:
+                mix = sum(np.float64(0.75) * (row.astype(float) - of_base) for row in rows)
+                wanted = (of_base + np.float64(0.5) * mix).astype(np.float32)
+                np.testing.assert_allclose(merged[name][number], wanted, rtol=1e-6, atol=1e-7)
+            elif rows:
+                np.testing.assert_array_equal(merged[name][number], average(rows, [1.0] * len(rows)))
+        both = {
+            number: (base.row(name, token, number), models[0].row(name, token, number))
+            for number, token in enumerate(of_one)
+        }
+        whole = [pair for pair in both.values() if pair[0] is not None and pair[1] is not None]
+        one, two = (np.stack([pair[at] for pair in whole]).astype(float) for at in (0, 1))
+        angle = np.arccos((one * two).sum() / np.linalg.norm(one) / np.linalg.norm(two))
+        for number, (of_base, row) in both.items():
+            if of_base is not None and row is not None:
+                wanted = (np.sin(0.7 * angle) * of_base + np.sin(0.3 * angle) * row) / np.sin(angle)
+                np.testing.assert_allclose(slerped[name][number], wanted, rtol=1e-5, atol=1e-6)
+            elif row is not None:
+                np.testing.assert_array_equal(slerped[name][number], row)
+            elif of_base is not None:
+                np.testing.assert_array_equal(slerped[name][number], of_base)
+
+
+def test_rows_are_lent_as_the_recipe_says(tmp_path: Path) -> None:
+    base, models = cases(tmp_path, "own")
+    tokens = {
+        "<c>": {"source": "m1"},
+        "<b>": {"source": {"kind": "model_token", "model": "m0", "token": "w5"}, "force": True},
+        "w7": {"source": {"kind": "zero"}, "force": True},
+        "w9": {"source": {"kind": "model_token", "model": "base", "token_id": 3}},
+    }
+    merged, *_ = merge(tmp_path, recipe(models, base, "linear", tokenizer={"tokens": tokens}))
+    union = union_of(base, models)
+    for name in VOCABULARY:
+        rows = {token: merged[name][union.index(token)] for token in ("<a>", "<b>", "<c>", "w7", "w9")}
+        np.testing.assert_array_equal(rows["<c>"], models[1].row(name, "<c>", 0))
+        np.testing.assert_array_equal(rows["<b>"], models[0].row(name, "w5", 0))
+        np.testing.assert_array_equal(rows["w7"], np.zeros_like(rows["w7"]))
+        for token in ("<a>", "w9"):  # all that merge it have it, and so nothing is lent
+            wanted = average([model.row(name, token, 0) for model in models], [1.0, 1.0])
+            np.testing.assert_array_equal(rows[token], wanted)
+    with pytest.raises(MergeError, match="the result has no token '<z>'"):
+        plan_merge(
+            parse_recipe(
+                recipe(models, base, "linear", tokenizer={"tokens": {"<z>": {"source": "m0"}}}), tmp_path
+            )
+        )
+
+
+def test_weights_of_those_that_have_a_row_must_make_sense(tmp_path: Path) -> None:
+    base, models = cases(tmp_path, "one more")
+    data = recipe(models, base, "linear", parameters={"normalize": False})
+    data["models"] = [{"model": "m0", "parameters": {"weight": 0}}, {"model": "m1"}]
+    with pytest.raises(MergeError, match=r"rows of tensor 'model.embed_tokens.weight' that only some"):
+        plan_merge(parse_recipe(data, tmp_path))
+    # Of a selection those that have the row are equal then.
+    data |= {"merge_method": "parameter_selection", "parameters": {"resamples": 1}}
+    merged, *_ = merge(tmp_path, data)
+    np.testing.assert_array_equal(merged[EMBEDDING][200], models[0].row(EMBEDDING, "<pad>", 200))
+
+
+def test_a_tied_head_stays_equal_to_its_embedding(tmp_path: Path) -> None:
+    tied = {"tie_word_embeddings": True}
+    base = Model.make(tmp_path / "base", WORDS, seed=0, config=tied, names=(EMBEDDING,))
+    one = Model.make(tmp_path / "one", [*WORDS, "<a>"], seed=1, near=base, config=tied, names=(EMBEDDING,))
+    two = Model.make(tmp_path / "two", sorted(WORDS), seed=2, near=base, names=(EMBEDDING, HEAD))
+    data = recipe([one, two], base, "linear", vocab="union")
+    merged, *_ = merge(tmp_path, data)
+    for number, token in enumerate([*WORDS, "<a>"]):
+        heads = [one.row(EMBEDDING, token, number), two.row(HEAD, token, number)]
+        wanted = average(
+            [row for row in heads if row is not None], [1.0] * sum(row is not None for row in heads)
+        )
+        np.testing.assert_array_equal(merged[HEAD][number], wanted)
+
+
+def test_every_device_gives_the_same_bytes_and_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The kernels of the CPU, the methods' own arithmetic, and the interpreted kernels of a GPU."""
+    monkeypatch.setenv("TRITON_INTERPRET", "1")
+    base, models = cases(tmp_path, "own")
+    data = recipe(models, base, "parameter_selection", parameters={"resamples": 2}, vocab="union")
+    plan = plan_merge(parse_recipe(data, tmp_path))
+    spaces = [
+        table.workspace(),
+        CpuWorkspace({}, {}, Reference("cpu", METHODS)),
+        table.device_workspace("cpu"),
+    ]
+    for tensor in plan.tensors:
+        if tensor.output.name != EMBEDDING:
+            continue
+        passes = TensorPasses((tensor,), (plan.recipe.method,))
+        chunk = Chunk(0, 0, tensor.elements, 0, (Values(),))
+        every = []
+        for space in spaces:
+            merged, read = merge_parts(passes, chunk, OpenInputs(plan.headers), space, refuses=[True])
+            every.append((bytes(merged[0].data), repr(vars(merged[0].counts)), read))
+        assert every[0] == every[1] == every[2]
+
+
+def test_statistics_leave_out_rows_that_some_lack(tmp_path: Path) -> None:
+    base, models = cases(tmp_path, "down")
+    for model in models:  # as all that both have
+        for name in VOCABULARY:
+            for number, token in enumerate(model.tokens):
+                if (row := base.row(name, token, number)) is not None:
+                    model.tensors[name][number] = row
+        model.save()
+    plan = plan_merge(
+        parse_recipe(
+            recipe(models, base, "parameter_selection", parameters={"resamples": 0}, vocab="union"), tmp_path
+        )
+    )
+    found = measure_plan(plan)
+    np.testing.assert_array_equal(found.zero_delta.value[found.grid.cell_of[EMBEDDING]], [1.0, 1.0])
+    assert found.grid.cell_of[EMBEDDING] in found.inspected
