@@ -76,16 +76,13 @@ class Rows:
     def stored(self) -> tuple[StoredTensor, ...]:
         return tuple(stored for source in self.sources for stored in source.stored)
 
-    @cached_property
+    @property
     def bytes_to_read(self) -> int:
-        counts = np.bincount(self.picks.table[:, 0] + 1, minlength=len(self.sources) + 1)[1:]
-        return sum(
-            source.bytes_of(int(count) * self.width)
-            for source, count in zip(self.sources, counts, strict=True)
-        )
+        return self.bytes_of(len(self.picks.table) * self.width)
 
     def bytes_of(self, elements: int) -> int:
-        return self.bytes_to_read * elements // max(1, len(self.picks.table) * self.width)
+        """As if every row was in a file: what is asked for mostly is."""
+        return self.sources[0].bytes_of(elements)
 
     @property
     def row(self) -> int:

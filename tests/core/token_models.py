@@ -9,6 +9,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -89,6 +90,10 @@ class Model:
         made.save()
         return made
 
+    @cached_property
+    def places(self) -> dict[str | None, int]:
+        return {token: number for number, token in enumerate(self.tokens)}
+
     def save(self) -> None:
         """Write it; again, where something was changed."""
         shutil.rmtree(self.folder, ignore_errors=True)
@@ -102,7 +107,7 @@ class Model:
             return None
         values = self.tensors[name]
         if token is not None:
-            number = self.tokens.index(token) if token in self.tokens else len(values)
+            number = self.places.get(token, len(values))
         elif name != BODY and (number >= len(self.tokens) or self.tokens[number] is not None):
             return None
         return values[number] if number < len(values) else None

@@ -9,55 +9,16 @@ from typing import Any
 
 import numpy as np
 import pytest
-from safetensors.numpy import load_file
+from token_merges import SEED, WORDS, cases, merge, recipe, union_of
 from token_models import EMBEDDING, HEAD, HEAD_BIAS, Model, average, select
 
-from core import plan_merge, run_merge, table
+from core import plan_merge
 from core.deltas.preview import measure_plan
 from core.errors import MergeError
-from core.kernels.cpu.workspace import CpuWorkspace
-from core.kernels.interface import Values
-from core.methods import METHODS
-from core.methods.reference import Reference
 from core.recipe.recipe import parse_recipe
-from core.run.passes import TensorPasses
 from core.run.record import RunRecord
-from core.run.row_parts import merge_parts
-from core.run.work import Chunk
-from core.sources.files import OpenInputs
 
-SEED = 7
-WORDS = [f"w{number}" for number in range(200)]
 VOCABULARY = (EMBEDDING, HEAD, HEAD_BIAS)
-
-
-def recipe(models: Sequence[Model], base: Model | None, method: str, **more: Any) -> dict[str, Any]:
-    data: dict[str, Any] = {
-        "merge_method": method,
-        "models": [{"model": model.folder.name} for model in models],
-        "seed": SEED,
-    }
-    if base is not None:
-        data["base_model"] = base.folder.name
-    return data | more
-
-
-def merge(tmp_path: Path, data: Mapping[str, Any], **how: Any) -> tuple[dict[str, Any], RunRecord, Path]:
-    out = tmp_path / how.pop("to", "out")
-    plan = plan_merge(parse_recipe(dict(data), tmp_path))
-    record = run_merge(plan, out, device="cpu", threads=how.pop("threads", 1), **how)
-    return load_file(out / "model.safetensors"), record, out
-
-
-def union_of(base: Model, models: Sequence[Model]) -> list[str | None]:
-    """The tokens of the result by row, from the design: the base's, then each model's by id, then padding."""
-    tokens = list(base.tokens)
-    while tokens and tokens[-1] is None:
-        tokens.pop()
-    for model in models:
-        tokens += [token for token in model.tokens if token is not None and token not in tokens]
-    most = max(len(tokens), *(len(model.tokens) for model in (base, *models)))
-    return tokens + [None] * (most - len(tokens))
 
 
 def check_selection(
@@ -113,31 +74,6 @@ def check_average(
                 of_base = base.row(name, token, number) if base is not None else None
                 wanted = np.zeros_like(merged[name][number]) if of_base is None else of_base
             np.testing.assert_array_equal(merged[name][number], wanted, f"{name}, {token}, row {number}")
-
-
-def cases(folder: Path, kind: str) -> tuple[Model, list[Model]]:
-    """A base and its fine-tunes."""
-    mixed = list(np.random.default_rng(3).permutation(WORDS))
-    of = {
-        # The paper's: one fine-tune added a token.
-        "one more": (200, (WORDS, [([*WORDS, "<pad>"], 201), (WORDS, 200)])),
-        # Two added tokens in another order, and padded.
-        "own": (200, (WORDS, [([*WORDS, "<a>", "<b>"], 256), ([*WORDS, "<b>", "<c>", "<a>"], 203)])),
-        # The base has padding where others have tokens.
-        "in padding": (256, (WORDS, [([*WORDS, "<a>"], 256), ([*WORDS, "<b>"], 256)])),
-        # The same tokens in another order.
-        "order": (200, (WORDS, [(mixed, 200), (WORDS, 200)])),
-        # Rows cut off, and a vocabulary that lacks tokens in its midst.
-        "down": (256, (WORDS, [(WORDS, 190), ([*WORDS[:70], *WORDS[100:]], 170)])),
-        "padded": (200, (WORDS, [(WORDS, 256), (WORDS, 320)])),
-    }[kind]
-    rows, (tokens, others) = of
-    base = Model.make(folder / "base", tokens, rows, seed=0)
-    models = [
-        Model.make(folder / f"m{at}", theirs, size, seed=at + 1, near=base)
-        for at, (theirs, size) in enumerate(others)
-    ]
-    return base, models
 
 
 KINDS = ["one more", "own", "in padding", "order", "down", "padded"]
@@ -334,31 +270,6 @@ def test_a_tied_head_stays_equal_to_its_embedding(tmp_path: Path) -> None:
             [row for row in heads if row is not None], [1.0] * sum(row is not None for row in heads)
         )
         np.testing.assert_array_equal(merged[HEAD][number], wanted)
-
-
-def test_every_device_gives_the_same_bytes_and_counts(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The kernels of the CPU, the methods' own arithmetic, and the interpreted kernels of a GPU."""
-    monkeypatch.setenv("TRITON_INTERPRET", "1")
-    base, models = cases(tmp_path, "own")
-    data = recipe(models, base, "parameter_selection", parameters={"resamples": 2}, vocab="union")
-    plan = plan_merge(parse_recipe(data, tmp_path))
-    spaces = [
-        table.workspace(),
-        CpuWorkspace({}, {}, Reference("cpu", METHODS)),
-        table.device_workspace("cpu"),
-    ]
-    for tensor in plan.tensors:
-        if tensor.output.name != EMBEDDING:
-            continue
-        passes = TensorPasses((tensor,), (plan.recipe.method,))
-        chunk = Chunk(0, 0, tensor.elements, 0, (Values(),))
-        every = []
-        for space in spaces:
-            merged, read = merge_parts(passes, chunk, OpenInputs(plan.headers), space, refuses=[True])
-            every.append((bytes(merged[0].data), repr(vars(merged[0].counts)), read))
-        assert every[0] == every[1] == every[2]
 
 
 def test_statistics_leave_out_rows_that_some_lack(tmp_path: Path) -> None:
