@@ -6,7 +6,7 @@ Its file is changed as a file, and then loaded, to see that each token is where 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -68,7 +68,7 @@ class BuiltTokenizer:
 def build_tokenizer(
     tokens: Mapping[int, str], base: TokenizerFolder, models: Sequence[TokenizerFolder]
 ) -> BuiltTokenizer:
-    """Extend the tokenizer of `base`. Imports tokenizers, and transformers where there is no tokenizer.json.
+    """Extend the tokenizer of `base`. Imports tokenizers, and transformers where a tokenizer.json is to be made.
 
     Args:
         tokens: of the result, by row.
@@ -104,7 +104,7 @@ class _Building:
         config, files = self._config(), {}
         data = self._of_file(self._base.folder)
         left_out: set[str] = set()
-        if data is None:
+        if data is None and any(one.is_trained for one in added):
             data = self._converted()
         if data is not None:
             files[_FILE] = _bytes(self._extended(data, added))
@@ -165,11 +165,15 @@ class _Building:
     def _described(self, folder: Path) -> dict[str, dict[str, Any]]:
         """The flags of the tokens that were added to the tokenizer in `folder`, by their text."""
         found: dict[str, dict[str, Any]] = {}
-        beside = self._parsed(folder / _ADDED)
-        plain = {**dict.fromkeys(_FLAGS, False), "normalized": True}
+        beside, said = self._parsed(folder / _ADDED), self._parsed(folder / _CONFIG)
+        special = set(_special_tokens(said if isinstance(said, dict) else {}))
         for text in beside if isinstance(beside, dict) else ():
-            found[text] = plain
-        said = self._parsed(folder / _CONFIG)
+            is_special = text in special
+            found[text] = {
+                **dict.fromkeys(_FLAGS, False),
+                "normalized": not is_special,
+                "special": is_special,
+            }
         decoder = said.get("added_tokens_decoder") if isinstance(said, dict) else None
         of_file = self._of_file(folder) or {}
         listed = [
@@ -290,6 +294,17 @@ class _Building:
         if not isinstance(data, dict) or not isinstance(data.get("added_tokens"), list):
             return None
         return data
+
+
+def _special_tokens(config: Mapping[str, Any]) -> Iterator[str]:
+    for key in _SPECIAL:
+        value = config.get(key)
+        text = value.get("content") if isinstance(value, dict) else value
+        if isinstance(text, str):
+            yield text
+    for key in _LISTS:
+        listed = config.get(key)
+        yield from (one for one in (listed if isinstance(listed, list) else ()) if isinstance(one, str))
 
 
 def _bytes(value: Any) -> bytes:
