@@ -17,8 +17,11 @@ __all__ = ["measured_tensors", "whole_rows"]
 
 def measured_tensors(plan: MergePlan) -> tuple[TensorPlan, ...]:
     """The tensors whose deltas are measured, without the rows that some inputs lack."""
-    found = (whole_rows(tensor) for tensor in plan.tensors if tensor.is_measured)
-    return tuple(tensor for tensor in found if not tensor.output.shape or tensor.output.shape[0])
+    return tuple(
+        whole_rows(tensor)
+        for tensor in plan.tensors
+        if tensor.is_measured and (not tensor.parts or any(part.is_whole for part in tensor.parts))
+    )
 
 
 def whole_rows(tensor: TensorPlan) -> TensorPlan:

@@ -98,7 +98,8 @@ def read_tokenizer(
             field="vocab",
         )
     said: dict[str, str | Path] = {}
-    if vocab is not None:
+    # Version 0.1 wrote `vocab: union` into every recipe, also beside a model whose tokenizer was wanted.
+    if vocab is not None and not (vocab == "union" and isinstance(short, Path) and long is None):
         said["vocab"] = "union" if vocab == "union" or base is None else base
     if short is not None:
         said["tokenizer_source"] = short
@@ -124,15 +125,15 @@ def tokenizer_data(wish: TokenizerWish, path_text: Callable[[Path], str]) -> dic
     if wish.vocab is not None:
         result["vocab"] = wish.vocab
     if wish.section is not None:
-        said: dict[str, Any] = {"source": "union" if wish.source is None else path_text(wish.source)}
-        if wish.vocab is not None:
-            said = {"source": wish.vocab}
+        said: dict[str, Any] = {"source": wish.vocab or "union"}
+        if wish.source is not None and wish.vocab != "base":
+            said["source"] = path_text(wish.source)
         if wish.section.tokens:
             said["tokens"] = {row.token: _token_data(row, path_text) for row in wish.section.tokens}
         if wish.section.pad_to_multiple_of is not None:
             said["pad_to_multiple_of"] = wish.section.pad_to_multiple_of
         result["tokenizer"] = said
-    elif wish.source is not None and wish.vocab is None:
+    elif wish.source is not None and wish.vocab != "base":
         result["tokenizer_source"] = path_text(wish.source)
     return result
 

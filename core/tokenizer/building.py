@@ -68,7 +68,7 @@ class BuiltTokenizer:
 def build_tokenizer(
     tokens: Mapping[int, str], base: TokenizerFolder, models: Sequence[TokenizerFolder]
 ) -> BuiltTokenizer:
-    """Extend the tokenizer of `base`. Imports tokenizers, and transformers where a tokenizer.json is to be made.
+    """Extend the tokenizer of `base`. Imports tokenizers, and transformers to make a tokenizer.json.
 
     Args:
         tokens: of the result, by row.

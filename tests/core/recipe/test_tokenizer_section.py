@@ -34,6 +34,7 @@ def parsed(**more: Any) -> Recipe:
         ({"tokenizer": {"source": "base"}, "vocab": "base"}, False, "base"),
         ({"tokenizer_source": "b"}, False, "b"),
         ({"tokenizer": {"source": {"model": {"path": "b"}}}}, False, "b"),
+        ({"vocab": "union", "tokenizer_source": "b"}, False, "b"),
     ],
 )
 def test_the_three_keys_are_one(more: dict[str, Any], unites: bool, source: str | None) -> None:
