@@ -24,6 +24,9 @@ from core.sources.source import Absent, Source
 
 __all__ = ["cut_rows", "with_matched_rows"]
 
+_WORTH_A_LOOK = 16
+"""Rows that are read faster where they are in their own places in a file."""
+
 
 def with_matched_rows(tensor: TensorSources) -> TensorSources:
     """The same with sources that deliver the rows of the result; zeros for those that an input lacks."""
@@ -61,21 +64,36 @@ def cut_rows(
     starts = np.append(0, np.nonzero((present[:, 1:] != present[:, :-1]).any(axis=0))[0] + 1)
     ends = np.append(starts[1:], present.shape[1])
     width = prod(tensor.offered.shape[1:])
-    jobs: dict[bytes, tuple[MapJob, TensorSources]] = {}
+    kinds: dict[bytes, RowPart] = {}
     parts = []
     for start, end in zip(starts.tolist(), ends.tolist(), strict=True):
         having = present[:, start]
-        if (kind := having.tobytes()) not in jobs:
-            of_part = matched if having.all() else _of_part(matched, having)
-            job, _ = tensor_job(recipe, of_part, draw_name, values)
-            _check(recipe, tensor, of_part, job)
-            jobs[kind] = job, of_part
-        job, of_part = jobs[kind]
-        every = (*of_part.models, *([of_part.base] if job.base_dtype is not None and of_part.base else ()))
-        inputs = tuple(_straight(source, start, end) for source in every)
-        those = tuple(range(len(recipe.models))) if of_part.present is None else of_part.present
-        parts.append(RowPart(start * width, (end - start) * width, inputs, job, those, bool(having.all())))
+        if (kind := having.tobytes()) not in kinds:
+            kinds[kind] = _part(recipe, tensor, matched, having, draw_name, values)
+        part = replace(kinds[kind], first=start * width, elements=(end - start) * width)
+        if end - start >= _WORTH_A_LOOK:
+            part = replace(part, inputs=tuple(_straight(source, start, end) for source in part.inputs))
+        parts.append(part)
     return tuple(parts)
+
+
+def _part(
+    recipe: Recipe,
+    tensor: TensorSources,
+    matched: TensorSources,
+    having: NDArray[np.bool_],
+    draw_name: str,
+    values: Values,
+) -> RowPart:
+    """How rows are merged that only some have, wherever they are; `having` says who, the base last."""
+    of_part = matched if having.all() else _of_part(matched, having)
+    job, _ = tensor_job(recipe, of_part, draw_name, values)
+    _check(tensor, of_part, job)
+    reads_base = job.base_dtype is not None and of_part.base is not None
+    inputs = (*of_part.models, *([of_part.base] if reads_base and of_part.base is not None else ()))
+    numbers = np.nonzero(having)[0].tolist() + [len(having) - 1] * len(inputs)
+    those = tuple(range(len(recipe.models))) if of_part.present is None else of_part.present
+    return RowPart(0, 0, inputs, tuple(numbers[: len(inputs)]), job, those, bool(having.all()))
 
 
 def _of_part(tensor: TensorSources, having: NDArray[np.bool_]) -> TensorSources:
@@ -137,7 +155,7 @@ def _straight(source: Source, start: int, end: int) -> Source:
     return source
 
 
-def _check(recipe: Recipe, tensor: TensorSources, of_part: TensorSources, job: MapJob) -> None:
+def _check(tensor: TensorSources, of_part: TensorSources, job: MapJob) -> None:
     """Refuse values that make no sense of those alone who have some rows."""
     try:
         METHODS[job.method].check(job.parameters, job.computing)

@@ -47,8 +47,9 @@ def merge_parts(
             replace(part.job, found=job.found) if part.is_whole else part.job
             for part, job in zip(parts, found, strict=True)
         ]
-        sources = max((part.inputs for part in parts), key=len)
-        made = _merge(jobs, sources, tensor.row, begin, end, inputs, workspace)
+        most = max(parts, key=lambda part: len(part.inputs))
+        sources = most.inputs
+        made = _merge(jobs, most, tensor.row, begin, end, inputs, workspace)
         read += sum(source.bytes_of(end - begin) for source in sources)
         for at, (plan, part, (data, counts)) in enumerate(zip(tensor.plans, parts, made, strict=True)):
             if part.job.base_dtype is not None and isinstance(part.inputs[-1], Absent):
@@ -108,7 +109,7 @@ def _overlaps(parts: Sequence[RowPart], chunk: Chunk) -> Iterator[tuple[int, int
 
 def _merge(
     jobs: Sequence[MapJob],
-    sources: tuple[Source, ...],
+    part: RowPart,
     row: int,
     begin: int,
     end: int,
@@ -119,12 +120,12 @@ def _merge(
     start = begin // row * row if row > 1 else begin // BLOCK * BLOCK
     stop = -(-end // row) * row
     ahead = begin - start if row == 1 else 0
-    dtypes = [source.dtype for source in sources]
+    dtypes = [source.dtype for source in part.inputs]
     buffers = workspace.begin(dtypes, stop - start)
     for buffer, dtype in zip(buffers, dtypes, strict=True):
         buffer[: ahead * dtype.itemsize] = bytes(ahead * dtype.itemsize)
     rest = [buffer[ahead * dtype.itemsize :] for buffer, dtype in zip(buffers, dtypes, strict=True)]
-    inputs.read(sources, start + ahead, rest)
+    inputs.read(part.inputs, start + ahead, rest, part.numbers)
     inner = None if row == 1 else slice(begin - start, end - start)
     made = []
     for merged, job in [(workspace.run(job, start, inner), job) for job in jobs]:

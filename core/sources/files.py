@@ -101,19 +101,31 @@ class Inputs:
         self._open: dict[int, _Opened] = {}
         self._rows: _Rows | None = None
 
-    def read(self, sources: Sequence[Source], first_element: int, buffers: Sequence[memoryview]) -> None:
+    def read(
+        self,
+        sources: Sequence[Source],
+        first_element: int,
+        buffers: Sequence[memoryview],
+        numbers: Sequence[int] | None = None,
+    ) -> None:
         """Fill a buffer from element `first_element` on of each source, in their order.
 
         What lies in files as it is wanted is read in one call; other sources fill their buffers themselves.
+
+        Args:
+            sources: what is read.
+            first_element: from where on.
+            buffers: one for each of `sources`.
+            numbers: which input each of `sources` is of, where not all are read; a file of each stays open.
 
         Raises:
             CheckpointError: a file cannot be read, or is not the one that was planned with.
         """
         rows = self._rows
         if rows is None or not rows.are_of(sources, buffers):
-            rows = self._rows = self._rows_of(sources, buffers)
+            rows = self._rows = self._rows_of(sources, buffers, numbers or range(len(sources)))
         rows.read(first_element, self._helpers)
-        for number, (source, buffer) in enumerate(zip(sources, buffers, strict=True)):
+        for number, source, buffer in zip(numbers or range(len(sources)), sources, buffers, strict=True):
             if not isinstance(source, FileRange):
 
                 def read(stored: StoredTensor, first: int, part: memoryview, number: int = number) -> None:
@@ -133,10 +145,12 @@ class Inputs:
         for opened in self._open.values():
             opened.close()
 
-    def _rows_of(self, sources: Sequence[Source], buffers: Sequence[memoryview]) -> _Rows:
+    def _rows_of(
+        self, sources: Sequence[Source], buffers: Sequence[memoryview], numbers: Sequence[int]
+    ) -> _Rows:
         stored = [
             (self._opened_for(number, source.tensor), source.tensor, buffer)
-            for number, (source, buffer) in enumerate(zip(sources, buffers, strict=True))
+            for number, source, buffer in zip(numbers, sources, buffers, strict=True)
             if isinstance(source, FileRange)
         ]
         return _Rows(sources, buffers, stored)

@@ -9,11 +9,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from token_models import select
 
 from core import load_recipe, plan_merge, read_record, run_merge
 from core.run.verify import verify_output
 
 HIDDEN = 16
+TOKENS = 3_200
+"""Of the base, a tenth of those that Llama-2 has."""
 TOKEN = "[PAD]"
 PROMPT = "the third model reads the"
 
@@ -95,7 +98,7 @@ def make_models(place: Path, tokens: int) -> None:
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("models")
-    make_models(place, 3_200)
+    make_models(place, TOKENS)
     return place
 
 
@@ -135,30 +138,38 @@ def merge(place: Path, out: str, **more: Any) -> Path:
 
 @pytest.mark.parametrize("key", [{}, {"vocab": "union"}], ids=["without a key", "union"])
 def test_a_model_with_one_token_more_is_merged_and_speaks(models: Path, key: dict[str, str]) -> None:
+    check_merge(models, f"selected-{len(key)}", TOKENS, **key)
+
+
+@pytest.mark.slow
+def test_the_same_of_the_size_that_llama_has(tmp_path: Path) -> None:
+    make_models(tmp_path, 32_000)
+    check_merge(tmp_path, "out", 32_000)
+
+
+def check_merge(place: Path, out_name: str, tokens: int, **key: str) -> None:
+    """Merge, and look at every row of the result, at its files, and at what it says."""
     import torch
     import transformers
-    from token_models import select
 
-    out = merge(models, f"selected-{len(key)}", **key)
-    names = ("lm", "math", "code")
+    out = merge(place, out_name, **key)
     tokenizer = transformers.AutoTokenizer.from_pretrained(out)
     vocabulary = tokenizer.get_vocab()
-    assert len(vocabulary) == 3_201
+    assert len(vocabulary) == tokens + 1
     for name in ("model.embed_tokens.weight", "lm_head.weight"):
         merged = bits(weights(out)[name])
-        base, *others = (rows_by_token(models / one, name) for one in ("llama", *names))
-        assert len(merged) == 3_201
+        base, *others = (rows_by_token(place / one, name) for one in ("llama", "lm", "math", "code"))
+        assert len(merged) == tokens + 1
         for token, number in vocabulary.items():
             there = [rows[token] for rows in others if token in rows]
             wanted, _ = select(there, base.get(token), number * HIDDEN, name, 11, 2)
             assert (merged[number] == wanted).all(), (name, token, number)
         assert (merged[vocabulary[TOKEN]] == others[0][TOKEN]).all()
-    assert (out / "tokenizer.json").read_bytes() == (models / "lm" / "tokenizer.json").read_bytes()
+    assert (out / "tokenizer.json").read_bytes() == (place / "lm" / "tokenizer.json").read_bytes()
     model = transformers.AutoModelForCausalLM.from_pretrained(out)
-    assert model.config.vocab_size == 3_201
-    assert (
-        model.config.pad_token_id == model.generation_config.pad_token_id == tokenizer.pad_token_id == 3_200
-    )
+    assert model.config.vocab_size == tokens + 1
+    for said in (model.config, model.generation_config, tokenizer):
+        assert said.pad_token_id == tokens
     ids = torch.tensor([tokenizer.encode(PROMPT)])
     assert tokenizer.decode(ids[0]) == PROMPT
     made = model.generate(ids, max_new_tokens=5, do_sample=False)
