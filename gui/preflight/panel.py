@@ -100,6 +100,7 @@ class PreflightPanel(QWidget):
         self.tokens_button.setText("Show…")
         self.tokens_button.setAccessibleName("Show whose row each token gets")
         self.tokens_button.setToolTip("Tokens that were added or moved, and whose rows they get")
+        self._has_tokens, self._has_line_for_tokens = False, True
         self._of_tokens = ElidedLabel(elide=Qt.TextElideMode.ElideRight)
         self._of_tokens.setAccessibleDescription("How the vocabularies of the models become one")
         self.problems = ProblemList()
@@ -189,6 +190,8 @@ class PreflightPanel(QWidget):
         """How much room there is: pixels between the parts, whether there is any for the heading, and lines
         of text for problems."""
         self._heading.setVisible(headings)
+        self._has_line_for_tokens = headings
+        self._place_tokens()
         self._lines.setSpacing(spacing)
         self.problems.set_lines(problem_lines)
 
@@ -325,10 +328,21 @@ class PreflightPanel(QWidget):
         tokens = report.tokens or TokensReport()
         if self.tokens_button.hasFocus() and not tokens.summary:
             show_focus(self.ledger_button)
-        self._tokens_line.setVisible(bool(tokens.summary))
+        self._has_tokens = bool(tokens.summary)
+        self._place_tokens()
         self._of_tokens.set_full_text(f"Tokens: {tokens.summary}", tokens.sizes)
         if self.tokens is not None:
             self.tokens.set_report(tokens)
+
+    def _place_tokens(self) -> None:
+        """In a line of their own, or beside the other button where there is no room for another line."""
+        own = self._has_line_for_tokens
+        line = self._tokens_row if own else self._needs_row
+        if line.indexOf(self.tokens_button) < 0:
+            line.addWidget(self.tokens_button)
+            self.tokens_button.setText("Show…" if own else "Tokens…")
+        self.tokens_button.setVisible(self._has_tokens)
+        self._tokens_line.setVisible(self._has_tokens and own)
 
     def _time(self, report: PlanReport) -> tuple[str, str]:
         """How long the merge takes, and where that is known from."""
@@ -358,16 +372,17 @@ class PreflightPanel(QWidget):
 
     def _lay_out(self) -> None:
         flow, needs = QHBoxLayout(), QHBoxLayout()
+        self._needs_row = needs
         flow.addWidget(self._flow, 1)
         flow.addWidget(self._doing)
         needs.addWidget(self._needs, 1)
         needs.addWidget(self.ledger_button)
         self._tokens_line = QWidget()
-        of_tokens = QHBoxLayout(self._tokens_line)
+        of_tokens = self._tokens_row = QHBoxLayout(self._tokens_line)
         of_tokens.setContentsMargins(0, 0, 0, 0)
         of_tokens.addWidget(self._of_tokens, 1)
         of_tokens.addWidget(self.tokens_button)
-        self._tokens_line.hide()
+        self._place_tokens()
         buttons = QHBoxLayout()
         buttons.addWidget(self.merge_button, 1)
         buttons.addWidget(self.cancel_button)

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from PySide6.QtCore import Qt
+from PySide6.QtCore import QPoint, Qt
 from PySide6.QtWidgets import QLabel
 from pytestqt.modeltest import ModelTester
 from pytestqt.qtbot import QtBot
@@ -124,3 +124,23 @@ def test_the_model_keeps_qts_rules(qtmodeltester: ModelTester) -> None:
     model.set_rows([TokenRow("<a>", 3, "added", "from a"), TokenRow("b\nc", None, "left out", "in a")])
     model.set_search("a")
     qtmodeltester.check(model)
+
+
+def test_without_room_for_a_line_there_is_a_button_beside_the_other(
+    qtbot: QtBot, panel: PreflightPanel, differing: MergeSetup
+) -> None:
+    panel.show_report(report_on(replace(differing, vocab="base")))
+    roomy = panel.minimumSizeHint().height()
+    panel.set_room(spacing=4, headings=False, problem_lines=5)
+    before = panel.minimumSizeHint().height()
+    assert before < roomy
+    panel.layout().activate()
+    assert panel.tokens_button.isVisible()
+    assert panel.tokens_button.mapTo(panel, QPoint()).y() == panel.ledger_button.mapTo(panel, QPoint()).y()
+    panel.show_report(report_on(differing))
+    assert panel.minimumSizeHint().height() == before
+    qtbot.mouseClick(panel.tokens_button, Qt.MouseButton.LeftButton)
+    assert panel.tokens is not None
+    assert panel.tokens.isVisible()
+    panel.set_room(spacing=8, headings=True, problem_lines=5)
+    assert panel.tokens_button.text() == "Show…"
