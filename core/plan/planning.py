@@ -102,8 +102,8 @@ def plan_merge(
     if recipe.tokenizer_source is not None:
         with addressed(field="tokenizer_source"):
             names = _check_tokenizer_source(recipe.tokenizer_source, models[0], names)
-    vocabulary = plan_vocabulary(recipe, models, base, names)
     with addressed(field="models"):
+        vocabulary = plan_vocabulary(recipe, models, base, names)
         given = given_tokenizer(vocabulary, builds=False)
         belonging = check_belonging(models, base, recipe.tokenizer_source, tokenizer=given)
         belonging += [*same_inputs(models, base), *unread_adapters(models, base)]
