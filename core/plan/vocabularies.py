@@ -275,7 +275,7 @@ class _Planning:
         left = [change.token for change in plan.changes if change.what == "left out"]
         if left:
             self._notes.append(
-                f"the result leaves out {_listed(map(_token, left))}, which only some models have"
+                f"the result leaves out {_listed(map(_token, left))}, as its vocabulary lacks them"
             )
 
 
