@@ -200,8 +200,8 @@ class _Building:
         trained = sum(one.is_trained for one in added)
         if trained:
             self._notes.append(
-                f"text is cut into tokens as the tokenizer of {self._base.name} does it: trained tokens of other "
-                f"models ({trained:,}) are in the result, and text does not become them"
+                f"text is cut into tokens as the tokenizer of {self._base.name} does it: trained tokens of "
+                f"other models ({trained:,}) are in the result, and text does not become them"
             )
         data["added_tokens"] = sorted(kept, key=lambda one: one["id"])
         wrong = self._misplaced(data, added)
