@@ -15,7 +15,7 @@ from core.errors import CheckpointError
 from core.small_files import is_there, parse_json, read_small
 from core.text import one_line
 
-__all__ = ["Choice", "Givers", "choose"]
+__all__ = ["Choice", "GivenTokenizer", "Givers", "choose"]
 
 _MOST_NAMED = 4
 _MOST_WARNINGS = 20
@@ -23,6 +23,28 @@ _TEMPLATE_NAME = "chat_template.jinja"
 _NOT_COMPARED = ("license", "licence", "notice", "copying", "use_policy")
 
 _MAX_TEMPLATE_BYTES, _MAX_TEMPLATE_PARTS = 1_000_000, 100_000
+
+
+@dataclass(frozen=True)
+class GivenTokenizer:
+    """The tokenizer of a result whose tokens are matched with those of its models.
+
+    Attributes:
+        owner: the folder whose files it has.
+        written: files that take the place of its own.
+        left_out: of its files, those that would say something else.
+        is_united: whether it has the tokens of all models, so that any of their chat templates suits it.
+        ids: of each model's folder, which token of the result each of its tokens is that is another there;
+            None for one that the result lacks.
+        notes: sentences on it.
+    """
+
+    owner: Path
+    written: Mapping[str, bytes] = field(default_factory=dict)
+    left_out: frozenset[str] = frozenset()
+    is_united: bool = False
+    ids: Mapping[Path, Mapping[int, int | None]] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -34,12 +56,14 @@ class Givers:
         base: the base's, or None.
         tokenizer_source: whose config, tokenizer, chat template and generation config are taken; or None.
         names: how the folders are called.
+        tokenizer: whose tokenizer is taken, where tokens are matched; None where that is found out here.
     """
 
     models: tuple[Path, ...]
     base: Path | None = None
     tokenizer_source: Path | None = None
     names: Mapping[Path, str] = field(default_factory=dict)
+    tokenizer: GivenTokenizer | None = None
 
     def name(self, folder: Path) -> str:
         return self.names.get(folder, folder.name)
@@ -98,7 +122,8 @@ class _Choosing:
         choice = self._choice
         choice.config = self._config()
         owner = self._tokenizer()
-        if owner is not None:
+        given = self._givers.tokenizer
+        if owner is not None and not (given is not None and given.is_united):
             self._template(owner)
         self._others()
         self._code(owner)
@@ -131,6 +156,9 @@ class _Choosing:
 
     def _tokenizer(self) -> FolderFiles | None:
         """Whose tokenizer is taken; None where nobody has one."""
+        given = self._givers.tokenizer
+        if given is not None and given.is_united:
+            return self._united(given)
         order = [self._source] if self._source else [*self._models, *self._last]
         owner = next((found for found in order if found.has_tokenizer), None)
         if owner is None:
@@ -160,6 +188,29 @@ class _Choosing:
                 f"{'differ' if len(differing) > 1 or len(others) > 1 else 'differs'}; "
                 "tokenizer_source takes another one"
             )
+        return owner
+
+    def _united(self, given: GivenTokenizer) -> FolderFiles:
+        """The files of a tokenizer with the tokens of all models."""
+        owner = self._found[given.owner]
+        names = [name for name in owner.of_kind(Kind.TOKENIZER) if name not in given.left_out]
+        self._choice.files |= {name: owner.folder for name in names if name not in given.written}
+        self._choice.written |= given.written
+        for note in given.notes:
+            self._say(note)
+        having = next((one for one in [*self._models, *self._last] if _templates(one)), None)
+        if having is None:
+            return owner
+        own = _templates(having)
+        unlike = [
+            one for one in self._models if one is not having and (said := _templates(one)) and said != own
+        ]
+        if unlike:
+            self._say(
+                f"the chat template comes from {self._name(having)}: {_listed(map(self._name, unlike))} "
+                f"{_have(unlike)} another one"
+            )
+        self._take_template(having, own)
         return owner
 
     def _template(self, owner: FolderFiles) -> None:

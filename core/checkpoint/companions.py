@@ -10,18 +10,20 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from core.checkpoint.choosing import Givers, choose
+from core.checkpoint.choosing import GivenTokenizer, Givers, choose
 from core.checkpoint.copies import MAX_BYTES, Companion, real_file
+from core.checkpoint.folder_files import json_of
 from core.checkpoint.model import CONFIG_NAME, read_config
-from core.checkpoint.output_config import describe_output
+from core.checkpoint.output_config import describe_output, renumber
 from core.checkpoint.private_paths import PrivatePaths, json_bytes
 from core.errors import CheckpointError
 from core.small_files import read_small
 
-__all__ = ["Companion", "Companions", "Givers", "companion_files", "companion_warnings"]
+__all__ = ["Companion", "Companions", "GivenTokenizer", "Givers", "companion_files", "companion_warnings"]
 
 _TOKENS_ALONE = {"added_tokens.json", "encoder.json", "normalizer.json", "emoji.json", "word_shape.json"}
 _TOKENIZERS = {"tokenizer.json", "tekken.json"}
+_GENERATION = "generation_config.json"
 _MAX_CLEANED_BYTES = 4_000_000
 _MAX_TOKENIZER_BYTES = 36_000_000
 """Larger JSON files are copied as they are. The largest vocabularies known, of 262,144 tokens, have 33 MB."""
@@ -73,12 +75,16 @@ def companion_files(
     """
     private = PrivatePaths(inputs)
     choice = choose(givers, full=True)
+    ids = givers.tokenizer.ids if givers.tokenizer else {}
+    lost: list[str] = []
     files: dict[str, Companion] = {}
     if choice.config is not None and (config := read_config(choice.config)) is not None:
         real_file(choice.config, CONFIG_NAME)
         describe_output(config, vocabulary, dtype_name, unties)
+        lost = renumber(config, ids.get(choice.config, {}))
         files[CONFIG_NAME] = Companion.of_bytes(json_bytes(private.without(config)))
-    files |= {name: Companion.of_bytes(data) for name, data in choice.written.items()}
+    for name, data in choice.written.items():
+        files[name] = Companion.of_bytes(_clean(data, name, private))
     left = MAX_BYTES
     for name, folder in choice.files.items():
         files[name] = _clean_copy(real_file(folder, name), name, private)
@@ -89,19 +95,36 @@ def companion_files(
                 f"{MAX_BYTES:,} bytes",
                 path=folder / name,
             )
-    return Companions(files, choice.left_out, choice.warnings)
+    generation = choice.files.get(_GENERATION)
+    if generation is not None and (said := json_of(generation, _GENERATION)) is not None:
+        before = json_bytes(said)
+        lost += renumber(said, ids.get(generation, {}))
+        if json_bytes(said) != before:
+            files[_GENERATION] = Companion.of_bytes(json_bytes(private.without(said)))
+    warnings = [f"{key} names a token that the result lacks, and is left out" for key in dict.fromkeys(lost)]
+    return Companions(files, choice.left_out, (*choice.warnings, *warnings))
 
 
 def _clean_copy(path: Path, name: str, private: PrivatePaths) -> Companion:
     """A copy of `path`; JSON that names a path of this machine is written anew without it."""
     copy = Companion.of_file(path)
-    file = name.rpartition("/")[2]
-    if not file.endswith(".json") or file in _TOKENS_ALONE or "vocab" in file:
-        return copy
-    is_tokenizer = file in _TOKENIZERS
-    most = _MAX_TOKENIZER_BYTES if is_tokenizer else _MAX_CLEANED_BYTES
-    if copy.size_bytes > most:
+    most = _MAX_TOKENIZER_BYTES if name.rpartition("/")[2] in _TOKENIZERS else _MAX_CLEANED_BYTES
+    if not _is_cleaned(name) or copy.size_bytes > most:
         return copy
     data = read_small(path, most, CheckpointError)
+    cleaned = _clean(data, name, private)
+    return copy if cleaned is data else Companion.of_bytes(cleaned)
+
+
+def _is_cleaned(name: str) -> bool:
+    file = name.rpartition("/")[2]
+    return file.endswith(".json") and file not in _TOKENS_ALONE and "vocab" not in file
+
+
+def _clean(data: bytes, name: str, private: PrivatePaths) -> bytes:
+    """The same without paths of this machine; `data` itself where there are none."""
+    if not _is_cleaned(name):
+        return data
+    is_tokenizer = name.rpartition("/")[2] in _TOKENIZERS
     cleaned = private.of_tokenizer(data) if is_tokenizer else private.of_json(data)
-    return copy if cleaned is None else Companion.of_bytes(cleaned)
+    return data if cleaned is None else cleaned

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
-__all__ = ["find_embedding", "layer_of", "layer_positions", "tied_heads"]
+__all__ = ["embedding_rows", "find_embedding", "layer_of", "layer_positions", "tied_heads"]
 
 _STACKS = (
     "layers?|h|blocks?|block_list",
@@ -36,6 +36,15 @@ def find_embedding(shapes: Mapping[str, tuple[int, ...]]) -> str | None:
         if found:
             return found[0] if len(found) == 1 else None
     return None
+
+
+def embedding_rows(shapes: Mapping[str, Sequence[int]]) -> set[int]:
+    """How many rows the input embeddings have: several numbers where they differ, none without one."""
+    for suffix in _EMBEDDINGS:
+        found = {shape[0] for name, shape in shapes.items() if _ends_with(name, suffix) and len(shape) == 2}
+        if found:
+            return found
+    return set()
 
 
 def tied_heads(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, str]:

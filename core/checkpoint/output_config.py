@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["describe_output"]
+__all__ = ["describe_output", "renumber"]
+
+_IDS = re.compile(r"(?:.*_)?(?:token_ids?|token_index)|(?:begin_)?suppress_tokens|bad_words_ids")
+"""Keys whose values are tokens, by their numbers."""
 
 _PACKING = ("quantization_config", "compression_config")
 
@@ -43,3 +48,32 @@ def _unpack(config: dict[str, Any]) -> None:
     for value in config.values():
         if isinstance(value, dict):
             _unpack(value)
+
+
+def renumber(config: dict[str, Any], ids: Mapping[int, int | None]) -> list[str]:
+    """Give tokens that `config` names the numbers that they have in the output.
+
+    Args:
+        config: of a model or of generation; what is in it is changed.
+        ids: the new number of each token that has another; None for one that the output lacks.
+
+    Returns the keys whose token is lost, which are null then, or shorter lists.
+    """
+    lost: list[str] = []
+
+    def new(key: str, value: Any) -> Any:
+        if type(value) is int and value in ids:
+            found = ids[value]
+            if found is None:
+                lost.append(key)
+            return found
+        if isinstance(value, list):
+            return [one for one in (new(key, part) for part in value) if one is not None]
+        return value
+
+    for key, value in config.items():
+        if isinstance(value, dict):
+            lost += renumber(value, ids)
+        elif _IDS.fullmatch(key):
+            config[key] = new(key, value)
+    return lost

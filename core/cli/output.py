@@ -7,6 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from core.cli.vocabulary_output import vocabulary_document, vocabulary_lines
 from core.deltas.findings import findings_of_record
 from core.kernels.interface import ListedValues
 from core.methods import ParameterValue
@@ -98,6 +99,7 @@ def plan_document(plan: MergePlan, choice: Choice, free: int) -> dict[str, Any]:
         "device_why": choice.why,
         "expected_seconds": {entry.device.name: round(entry.seconds, 2) for entry in choice.expected},
         "files": [{"name": shard.file_name, "bytes": shard.size_bytes} for shard in plan.shards],
+        "vocabulary": vocabulary_document(plan),
         "warnings": list(plan.warnings),
         "ledger": ledger,
     }
@@ -118,6 +120,7 @@ def plan_summary(plan: MergePlan, choice: Choice, free: int) -> str:
         f"device   {choice.sentence}",
         f"time     {_times_text(choice)}",
     ]
+    lines += vocabulary_lines(plan)
     lines += _value_lines(plan)
     lines += _ledger_lines(plan)
     lines += [f"warning  {warning}" for warning in plan.warnings]

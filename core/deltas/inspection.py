@@ -16,6 +16,7 @@ from core.deltas.survey import WHOLE_BLOCK, Survey
 from core.errors import MergeError, merge_errors_only
 from core.plan.merge_plan import MergePlan
 from core.plan.planning import plan_merge
+from core.plan.whole_rows import measured_tensors
 from core.progress import ProgressCallback
 from core.recipe.recipe import parse_recipe
 
@@ -120,7 +121,7 @@ def inspect_models(
     if not 0 < sample <= 1:
         raise MergeError(f"the sample of {sample:g} is not a fraction", hint="give a number above 0, up to 1")
     plan = plan_inspection(base, models, weights)
-    measured = [tensor for tensor in plan.tensors if tensor.is_measured]
+    measured = measured_tensors(plan)
     survey = Survey(
         plan,
         [[tensor] for tensor in measured],

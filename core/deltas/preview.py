@@ -13,6 +13,7 @@ from core.deltas.sampling import spread_blocks
 from core.deltas.survey import WHOLE_BLOCK, Survey
 from core.errors import merge_errors_only
 from core.plan.merge_plan import MergePlan
+from core.plan.whole_rows import measured_tensors
 from core.progress import ProgressCallback
 
 __all__ = ["PREVIEW_BLOCK", "PREVIEW_ROUNDS", "measure_plan", "nothing_found", "preview_plan"]
@@ -35,7 +36,7 @@ def nothing_found(plan: MergePlan) -> Findings:
     return Findings(
         models=tuple(model.name for model in plan.models),
         base="" if plan.base is None else plan.base.name,
-        grid=LayerGrid.of(tensor.output.name for tensor in plan.tensors if tensor.is_measured),
+        grid=LayerGrid.of(tensor.output.name for tensor in measured_tensors(plan)),
         equal_weights=plan.draws_equally,
         zero_tolerance=plan.recipe.zero_tolerance,
     )
@@ -113,7 +114,7 @@ def measure_plan(
     """
     survey, frame, cells = _begin(plan, True, threads, WHOLE_BLOCK, sampling=False)
     known = frame if begun is None else replace(begun, equal_weights=frame.equal_weights)
-    bytes_total = sum(source.bytes_to_read for t in plan.tensors if t.is_measured for source in t.inputs)
+    bytes_total = sum(source.bytes_to_read for tensor in measured_tensors(plan) for source in tensor.inputs)
     started = time.perf_counter()
     done = 0
 
@@ -137,7 +138,7 @@ def _begin(
     plan: MergePlan, details: bool, threads: int | None, block: int, *, sampling: bool
 ) -> tuple[Survey, Findings, list[Cell]]:
     frame = nothing_found(plan)
-    tensor_of = {tensor.output.name: tensor for tensor in plan.tensors}
+    tensor_of = {tensor.output.name: tensor for tensor in measured_tensors(plan)}
     cells = [
         cell for cell, names in frame.grid.tensors.items() if any(tensor_of[name].elements for name in names)
     ]

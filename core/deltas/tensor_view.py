@@ -15,6 +15,7 @@ from core.cancel import CancelToken
 from core.deltas.statistics import DeltaStatistics
 from core.deltas.survey import Survey
 from core.plan.merge_plan import MergePlan
+from core.plan.whole_rows import whole_rows
 from core.progress import ProgressCallback
 
 if TYPE_CHECKING:
@@ -95,7 +96,7 @@ def view_tensor(
         CheckpointError: a file cannot be read, or has changed since it was planned with.
         Cancelled: after `cancel.cancel()`.
     """
-    tensor = next(tensor for tensor in plan.tensors if tensor.output.name == name)
+    tensor = whole_rows(next(tensor for tensor in plan.tensors if tensor.output.name == name))
     tiles = _Tiles(tensor.output.shape, len(plan.models))
     survey = Survey(
         plan,

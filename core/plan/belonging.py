@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from core.checkpoint.companions import Givers, companion_warnings
+from core.checkpoint.companions import GivenTokenizer, Givers, companion_warnings
 from core.checkpoint.model import CONFIG_NAME, Checkpoint, model_names, read_config
 from core.errors import IncompatibleError
 from core.plan.config_values import ERROR_KEYS, UNSAID, plain_config
@@ -42,6 +42,7 @@ def check_belonging(
     tokenizer_source: Path | None,
     *,
     full: bool = False,
+    tokenizer: GivenTokenizer | None = None,
 ) -> list[str]:
     """What differs between models that are to be merged, as warnings.
 
@@ -51,6 +52,7 @@ def check_belonging(
         tokenizer_source: the folder whose config and tokenizer go into the output, or None.
         full: whether every tokenizer is compared, however many there are, and files whole; otherwise at
             most four, and of large files some pieces.
+        tokenizer: of the output, where rows are matched by their tokens, so that ids need not agree.
 
     Raises:
         IncompatibleError: a difference gives the weights another meaning. It has path, field and entry.
@@ -61,12 +63,12 @@ def check_belonging(
     names = {model.folder: model.name for model in [*([base] if base else []), *models]}
     if tokenizer_source is not None:
         names.setdefault(tokenizer_source, model_names([tokenizer_source])[0])
-    givers = Givers(folders, base.folder if base else None, tokenizer_source, names)
+    givers = Givers(folders, base.folder if base else None, tokenizer_source, names, tokenizer)
     return [
         *_compare_configs(said),
         *compare_labels(models, base),
         *companion_warnings(givers, full=full),
-        *compare_tokenizers(models, base, tokenizer_source, full=full),
+        *compare_tokenizers(models, base, tokenizer_source, full=full, by_token=tokenizer is not None),
     ]
 
 

@@ -11,6 +11,7 @@ from core.plan.misfits import check_alike
 from core.plan.model_view import ModelView, Offered, view_models
 from core.plan.renaming import is_recomputed
 from core.plan.shared_tensors import Look, Looked, Tie, find_ties, version_1_names
+from core.plan.token_rows import RowMap, TokenRows
 from core.sources.source import Absent, Source
 
 __all__ = ["Correspondence", "TensorSources", "correspond"]
@@ -30,6 +31,8 @@ class TensorSources:
         present: which sub-models these are, in the recipe's order; None for all. () where the base alone has
             it and its values are taken.
         note: what is unusual about it, for the ledger; "" for nothing.
+        rows: of a tensor whose rows are tokens that are matched, which they are in each of `models`, and in
+            the base where it has it; empty for any other tensor.
     """
 
     name: str
@@ -39,6 +42,12 @@ class TensorSources:
     offered_by_models: tuple[Offered, ...]
     present: tuple[int, ...] | None = None
     note: str = ""
+    rows: tuple[RowMap, ...] = ()
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of what is written."""
+        return (len(self.rows[0].rows), *self.offered.shape[1:]) if self.rows else self.offered.shape
 
 
 @dataclass(frozen=True)
@@ -72,6 +81,7 @@ def correspond(
     *,
     missing: str | None = None,
     looked: Looked | None = None,
+    tokens: TokenRows | None = None,
 ) -> Correspondence:
     """Find every tensor in every input.
 
@@ -79,22 +89,28 @@ def correspond(
         models, base: the inputs.
         missing: the recipe's word on tensors that not all inputs have; None for the rules without one.
         looked: pairs of tensors whose bytes were compared.
+        tokens: how rows are matched by their tokens; None where they are the same in all inputs.
 
     Raises:
         IncompatibleError: an input lacks a tensor, or has another shape or kind of it.
         CheckpointError: a model cannot be read as it is stored.
     """
-    return _Corresponding(models, base, missing, looked or {}).all()
+    return _Corresponding(models, base, missing, looked or {}, tokens).all()
 
 
 class _Corresponding:
     def __init__(
-        self, models: Sequence[Checkpoint], base: Checkpoint | None, missing: str | None, looked: Looked
+        self,
+        models: Sequence[Checkpoint],
+        base: Checkpoint | None,
+        missing: str | None,
+        looked: Looked,
+        tokens: TokenRows | None,
     ) -> None:
         self._views, self._base = view_models(models, base)
         self._every = [*self._views, *([self._base] if self._base else [])]
         self._reference = self._base or self._views[0]
-        self._missing, self._looked = missing, looked
+        self._missing, self._looked, self._tokens = missing, looked, tokens
         self._ties = find_ties(self._every)
         self._omitted: dict[str, str] = {}
         for view in self._every:
@@ -257,7 +273,9 @@ class _Corresponding:
                 holders = ", ".join(self._views[at].checkpoint.name for at in present)
                 notes.append(f"only in {holders}")
         found = [one for one in offered if one is not None]
-        self._check_alike(name, present, found, of_base)
+        rows = self._rows_of(name, offered, of_base)
+        if not rows:
+            self._check_alike(name, present, found, of_base)
         if not found and of_base is not None:  # its values are in the place of a sub-model's
             found, of_base = [of_base], None
         expected = of_base or found[0]
@@ -275,7 +293,22 @@ class _Corresponding:
             tuple(found),
             None if len(present) == k else tuple(present),
             "; ".join(notes),
+            rows,
         )
+
+    def _rows_of(
+        self, name: str, offered: Sequence[Offered | None], of_base: Offered | None
+    ) -> tuple[RowMap, ...]:
+        """The rows of each input that has the tensor, where they are matched by their tokens."""
+        if self._tokens is None:
+            return ()
+        k = len(offered)
+        whose = [k if one is of_base else at for at, one in enumerate(offered) if one is not None]
+        whose += [k] if of_base is not None else []
+        having = {at: one for at, one in enumerate([*offered, of_base]) if one is not None and at in whose}
+        if len({one.shape[1:] for one in having.values()}) > 1 or not self._tokens.covers(name, having):
+            return ()
+        return tuple(self._tokens.maps[at] for at in whose)
 
     def _notes_of(self, name: str) -> list[str]:
         lent = self._lent.get(name)

@@ -15,7 +15,9 @@ from core.checkpoint.model import Checkpoint
 from core.checkpoint.shard_layout import OutputTensor, Placement, ShardLayout, index_files
 from core.dtypes import DType
 from core.kernels.interface import ListedValues, MapJob
+from core.plan.row_part import RowPart
 from core.plan.shared_tensors import Look
+from core.plan.vocabulary_plan import VocabularyPlan
 from core.recipe.recipe import Recipe
 from core.sources.source import Absent, Source
 
@@ -64,6 +66,7 @@ class TensorPlan:
         present: which sub-models have it, in the recipe's order; None for all. () for a tensor that only the
             base has and whose values are taken: these are in the place of a single sub-model's.
         tied_to: the tensor under whose name it draws, and why; None for its own.
+        parts: rows that not the same inputs have, and how each are merged; empty where all have all of them.
     """
 
     output: OutputTensor
@@ -74,6 +77,7 @@ class TensorPlan:
     folds: int = 0
     present: tuple[int, ...] | None = None
     tied_to: tuple[str, str] | None = None
+    parts: tuple[RowPart, ...] = ()
 
     @property
     def is_measured(self) -> bool:
@@ -94,9 +98,16 @@ class TensorPlan:
         return (*self.models, self.base) if reads_base and self.base is not None else self.models
 
     @property
+    def jobs(self) -> tuple[MapJob, ...]:
+        """Whatever it takes to merge it."""
+        parts = dict.fromkeys(part.job for part in self.parts)
+        return (*([self.job] if self.job else []), *parts)
+
+    @property
     def bytes_to_read(self) -> int:
         """Of all passes."""
-        return (self.folds + 1) * sum(source.bytes_to_read for source in self.inputs)
+        whole = sum(source.bytes_to_read for source in self.inputs)
+        return self.folds * whole + (sum(part.bytes_to_read for part in self.parts) if self.parts else whole)
 
 
 @dataclass(frozen=True)
@@ -116,6 +127,7 @@ class MergePlan:
         to_look_at: pairs of tensors whose bytes decide how they are merged; see core.plan.shared_tensors.
         vocabulary: rows of the input embedding; None where it was not recognised.
         unties: whether a head is written that some input leaves out as tied.
+        tokens: how the vocabularies were brought together; None where all inputs have the same rows.
     """
 
     recipe: Recipe
@@ -131,6 +143,7 @@ class MergePlan:
     shard_size_bytes: int = 0
     draws: int = 1
     to_look_at: tuple[Look, ...] = ()
+    tokens: VocabularyPlan | None = None
 
     @property
     def contract(self) -> dict[str, int]:

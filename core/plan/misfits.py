@@ -5,6 +5,7 @@ from __future__ import annotations
 from core.checkpoint.model import Checkpoint
 from core.errors import IncompatibleError
 from core.plan.model_view import Offered
+from core.plan.token_rows import may_be_of_tokens
 
 __all__ = ["check_alike"]
 
@@ -27,7 +28,7 @@ def check_alike(
         raise IncompatibleError(
             f"tensor {name!r} has shape {_shape_text(one.shape)} in {model.folder} "
             f"and {_shape_text(expected.shape)} in {reference.folder}",
-            hint="take sub-models that were fine-tuned from this base without changes of shape",
+            hint=_hint(name, one.shape, expected.shape),
             path=model.folder,
             tensor=name,
             entry=entry,
@@ -50,6 +51,15 @@ def check_alike(
             tensor=name,
             entry=entry,
         )
+
+
+def _hint(name: str, shape: tuple[int, ...], expected: tuple[int, ...]) -> str:
+    if may_be_of_tokens(name) and shape[1:] == expected[1:]:
+        return (
+            "write `vocab: union` into the recipe to merge the rows of the same tokens and keep those of all "
+            "models, or `vocab: base` to keep the base's alone (`tokenizer: {source: …}` says more)"
+        )
+    return "take sub-models that were fine-tuned from this base without changes of shape"
 
 
 def _shape_text(shape: tuple[int, ...]) -> str:

@@ -34,9 +34,13 @@ from core.plan.belonging import check_belonging
 from core.plan.correspond import TensorSources, correspond
 from core.plan.merge_plan import LedgerEntry, MergePlan, TensorPlan
 from core.plan.no_ops import same_inputs, unread_adapters
+from core.plan.output_tokenizer import given_tokenizer
+from core.plan.row_part import RowPart
+from core.plan.row_parts import cut_rows, with_matched_rows
 from core.plan.shared_tensors import Looked
 from core.plan.tensor_jobs import tensor_job
 from core.plan.tensor_values import idle_rules, plan_values
+from core.plan.vocabularies import plan_vocabulary
 from core.recipe.recipe import Recipe, recipe_warnings
 from core.text import is_text, shown
 
@@ -94,36 +98,35 @@ def plan_merge(
     begun = time.perf_counter()
     if shard_size_bytes < 1:
         raise OutputError(f"the shard size of {shard_size_bytes} bytes is not positive", field="shard_size")
-    if recipe.vocab == "base":
-        raise RecipeError(
-            "vocab: base is not supported",
-            hint="leave it out: models of the same vocabulary are merged without it",
-            field="vocab",
-        )
     models, base, names = open_models([entry.path for entry in recipe.models], recipe.base)
     if recipe.tokenizer_source is not None:
         with addressed(field="tokenizer_source"):
             names = _check_tokenizer_source(recipe.tokenizer_source, models[0], names)
-    if recipe.vocab is not None:
-        _check_vocabularies(models, base or models[0])
     with addressed(field="models"):
-        belonging = check_belonging(models, base, recipe.tokenizer_source)
+        vocabulary = plan_vocabulary(recipe, models, base, names)
+        given = given_tokenizer(vocabulary, builds=False)
+        belonging = check_belonging(models, base, recipe.tokenizer_source, tokenizer=given)
         belonging += [*same_inputs(models, base), *unread_adapters(models, base)]
-        sources = correspond(models, base, missing=recipe.missing, looked=looked)
+        tokens = vocabulary.rows if vocabulary else None
+        sources = correspond(models, base, missing=recipe.missing, looked=looked, tokens=tokens)
     ledger = [LedgerEntry(name, "omitted", reason) for name, reason in sources.omitted.items()]
     outputs: list[tuple[OutputTensor, TensorSources, MapJob | None]] = []
+    parts: dict[str, tuple[RowPart, ...]] = {}
     values = plan_values(recipe, base or models[0], sources)
     checked: set[tuple[str, Values, DType]] = set()
-    for tensor in sources.tensors:
+    for found in sources.tensors:
+        tensor = with_matched_rows(found)
         name, offered = tensor.name, tensor.offered
         if offered.dtype.is_float:
             job, how = tensor_job(recipe, tensor, sources.tied.get(name, name), values[name])
+            parts[name] = cut_rows(recipe, found, tensor, sources.tied.get(name, name), values[name])
             if (of_values := (job.method, job.parameters, job.computing)) not in checked:
                 checked.add(of_values)
                 _check_values(recipe, name, job)
             out_dtype = job.out_dtype
             draws_as = f"draws as {sources.tied[name]}" if name in sources.tied else ""
-            reason = "; ".join(filter(None, (draws_as, tensor.note, how)))
+            of_rows = vocabulary.note_on(parts[name], job.method) if vocabulary and tensor.rows else ""
+            reason = "; ".join(filter(None, (draws_as, tensor.note, how, of_rows)))
             if tensor.present == ():
                 ledger.append(LedgerEntry(name, "copied", reason))
             else:
@@ -133,8 +136,8 @@ def plan_merge(
             note = f"; {tensor.note}" if tensor.note else ""
             reason = f"{offered.dtype} is not a floating-point type{note}"
             ledger.append(LedgerEntry(name, "copied", reason))
-        size = prod(offered.shape) * out_dtype.itemsize
-        outputs.append((OutputTensor(name, out_dtype, offered.shape, size), tensor, job))
+        size = prod(tensor.shape) * out_dtype.itemsize
+        outputs.append((OutputTensor(name, out_dtype, tensor.shape, size), tensor, job))
     shards, placements = lay_out(
         [output for output, *_ in outputs],
         shard_size_bytes,
@@ -160,6 +163,7 @@ def plan_merge(
                 tied_to=(sources.tied[output.name], sources.why_tied[output.name])
                 if output.name in sources.tied
                 else None,
+                parts=parts.get(output.name, ()),
             )
             for output, tensor, job in outputs
         ),
@@ -168,6 +172,7 @@ def plan_merge(
         warnings=(
             *_warnings(models, base),
             *recipe_warnings(recipe, names),
+            *(vocabulary.notes if vocabulary else ()),
             *sources.notes,
             *belonging,
             *idle_rules(recipe, names, values.keys() - sources.tied.keys()),
@@ -177,6 +182,7 @@ def plan_merge(
         shard_size_bytes=shard_size_bytes,
         draws=sources.draws,
         to_look_at=sources.to_look_at,
+        tokens=vocabulary,
     )
     _log.info(
         "planned %s of %d sub-models after %.3f s: %d tensors, %d bytes to read, %d to write, %d shards",
@@ -316,29 +322,6 @@ def _check_tokenizer_source(source: Path, model: Checkpoint, names: dict[Path, s
             path=source,
         )
     return names
-
-
-def _check_vocabularies(models: Sequence[Checkpoint], reference: Checkpoint) -> None:
-    """Refuse `vocab: union` where there is something to unite; where all rows agree it changes nothing."""
-    expected = _vocabulary(reference)
-    for entry, model in enumerate(models):
-        rows = _vocabulary(model)
-        if None not in (rows, expected) and rows != expected:
-            raise RecipeError(
-                f"vocab: union is not supported where vocabularies differ: {model.folder} has {rows:,} rows "
-                f"and {reference.folder} has {expected:,}",
-                hint="leave vocab out, and take sub-models whose vocabulary was not changed",
-                path=model.folder,
-                field="vocab",
-                entry=entry,
-            )
-
-
-def _vocabulary(model: Checkpoint) -> int | None:
-    """Rows of its input embedding; None where it is not known."""
-    shapes = {name: tensor.shape for name, tensor in model.tensors.items()}
-    embedding = find_embedding(shapes)
-    return None if embedding is None else shapes[embedding][0]
 
 
 def _warnings(models: Sequence[Checkpoint], base: Checkpoint | None) -> list[str]:

@@ -9,6 +9,7 @@ from core.checkpoint.headers import StoredTensor
 from core.checkpoint.names import tied_heads
 from core.checkpoint.ties import declared_ties, explicitly_ties, says_tied
 from core.plan.model_view import ModelView
+from core.plan.token_rows import vocabulary_rows, without_token_rows
 
 __all__ = ["Look", "Looked", "Tie", "find_ties", "version_1_names"]
 
@@ -43,9 +44,10 @@ class Tie:
 def find_ties(views: Sequence[ModelView]) -> list[Tie]:
     """Ties among the tensors that any of the inputs holds."""
     shapes: dict[str, tuple[int, ...]] = {}
+    differ = len({vocabulary_rows(view.shapes) for view in views}) > 1
     for view in views:
-        for name, offered in view.tensors.items():
-            shapes.setdefault(name, offered.shape)
+        for name, shape in (without_token_rows(view.shapes) if differ else view.shapes).items():
+            shapes.setdefault(name, shape)
     pairs: dict[str, str] = {}
     configs = {_model_type(view): view.checkpoint.config for view in reversed(views)}
     for config in configs.values():

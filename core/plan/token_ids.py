@@ -35,7 +35,12 @@ class _Holder:
 
 
 def compare_tokenizers(
-    models: Sequence[Checkpoint], base: Checkpoint | None, tokenizer_source: Path | None, *, full: bool
+    models: Sequence[Checkpoint],
+    base: Checkpoint | None,
+    tokenizer_source: Path | None,
+    *,
+    full: bool,
+    by_token: bool = False,
 ) -> list[str]:
     """What differs between the tokenizers, as warnings.
 
@@ -44,6 +49,7 @@ def compare_tokenizers(
         base: the base, or None.
         tokenizer_source: whose tokenizer goes into the output, or None.
         full: whether every different tokenizer is parsed, and files are compared whole.
+        by_token: whether rows are matched by their tokens: then ids need not agree.
 
     Raises:
         IncompatibleError: many ids mean different tokens.
@@ -54,6 +60,8 @@ def compare_tokenizers(
     ]
     if tokenizer_source is not None and tokenizer_source not in {one.folder for one in holders}:
         holders.append(_Holder(model_names([tokenizer_source])[0], tokenizer_source, "tokenizer_source"))
+    if by_token:
+        return _special(holders)
     distinct: dict[Any, list[_Holder]] = {}
     for one in holders:
         digest = vocabulary_digest(one.folder, full=full)
@@ -139,12 +147,13 @@ def _conflict(
             f"the tokenizers of {first[0].name} and {one.name} do not belong together: {sentence}",
             hint=f"take another tokenizer_source, of the same tokens as {first[0].name}"
             if one.field == "tokenizer_source"
-            else f"leave {one.name} out, or take the models that were fine-tuned with the same tokenizer",
+            else f"leave {one.name} out, or write `vocab: union` (or `tokenizer: {{source: …}}`) "
+            "to merge the rows of the same tokens",
             path=culprit.folder,
             field=culprit.field,
             entry=culprit.entry,
         )
-    return f"{sentence}; their rows are merged with one another"
+    return f"{sentence}; their rows are merged with one another, unless the recipe says `vocab: union`"
 
 
 def _against_rows(holders: Sequence[_Holder], vocabulary: Vocabulary) -> list[str]:

@@ -7,20 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from math import isfinite
-from pathlib import Path
 from typing import Any
 
 from core.draws import MAX_SEED
 from core.dtypes import DType, dtype_from_recipe_name
 from core.errors import RecipeError, addressed
-from core.recipe.references import read_path
 from core.text import shown
 
 __all__ = [
     "read_choice",
     "read_dtype",
     "read_seed",
-    "read_tokenizer_source",
     "read_zero_tolerance",
 ]
 
@@ -72,21 +69,3 @@ def read_choice(data: Mapping[str, Any], key: str, choices: tuple[str, ...]) -> 
     if value not in choices:
         raise RecipeError(f"{key} must be {' or '.join(choices)}, not {shown(value)}", field=key)
     return str(value)
-
-
-@addressed(field="tokenizer_source")
-def read_tokenizer_source(value: Any, base: Path | None, folder: Path) -> Path | None:
-    """The folder of the output's tokenizer, None for the first sub-model's."""
-    if value is None:
-        return None
-    if value == "base":
-        if base is None:
-            raise RecipeError("tokenizer_source is base, and the recipe has no base_model")
-        return base
-    if value == "union":
-        raise RecipeError(
-            "tokenizer_source: union is not supported",
-            hint="name the model folder whose tokenizer the result is to have, or write base: the result "
-            "is the same where the models have one vocabulary",
-        )
-    return read_path(value, folder, "tokenizer_source")

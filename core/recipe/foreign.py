@@ -20,7 +20,6 @@ from core.recipe.fields import (
     read_choice,
     read_dtype,
     read_seed,
-    read_tokenizer_source,
     read_zero_tolerance,
 )
 from core.recipe.keys import Obstacle, find_obstacles, refuse_other_file
@@ -29,6 +28,7 @@ from core.recipe.models import ModelEntry, place_of
 from core.recipe.recipe import Recipe, parse_recipe
 from core.recipe.references import read_path, same_folder
 from core.recipe.rules import ParameterSetting, read_setting
+from core.recipe.tokenizer_section import TokenizerWish, read_tokenizer
 from core.text import shown
 
 __all__ = ["UnderstoodRecipe", "understood_part"]
@@ -108,9 +108,12 @@ class _Part:
             self._say_what_is_listed()
         base = self._try(partial(_read_base, data.get("base_model"), self._folder))
         names = None if known is not None else (_WEIGHT,)
+        models = self._models(data.get("models"), method, base, names)
+        folders = [entry.path for entry in models]
+        wish = self._try(partial(read_tokenizer, data, base, self._folder, folders)) or TokenizerWish()
         recipe = Recipe(
             method=method,
-            models=self._models(data.get("models"), method, base, names),
+            models=models,
             base=base,
             parameters=self._parameters(data.get("parameters"), method, "parameters", names, None),
             seed=self._try(partial(read_seed, data.get("seed"))) or 0,
@@ -118,10 +121,9 @@ class _Part:
             out_dtype=self._try(partial(read_dtype, data, "out_dtype")),
             zero_tolerance=self._try(partial(read_zero_tolerance, data.get("zero_tolerance"))),
             nonfinite=self._try(partial(read_choice, data, "nonfinite", ("pass", "error"))) or "pass",
-            vocab=self._try(partial(read_choice, data, "vocab", ("union", "base"))),
-            tokenizer_source=self._try(
-                partial(read_tokenizer_source, data.get("tokenizer_source"), base, self._folder)
-            ),
+            vocab=wish.vocab,
+            tokenizer_source=wish.source,
+            tokenizer=wish.section,
             missing=self._try(partial(read_choice, data, "missing", ("error", "from_base", "omit"))),
         )
         found = _gathered(self._found)

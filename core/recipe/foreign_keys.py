@@ -31,21 +31,6 @@ def _slices_hint(value: Any) -> str:
     )
 
 
-def _tokenizer_hint(value: Any) -> str:
-    source = value.get("source") if isinstance(value, dict) else None
-    said = isinstance(value, dict) and (value.get("tokens") or value.get("pad_to_multiple_of"))
-    if not said and source not in (None, "union"):
-        return (
-            "where the models have one vocabulary, write tokenizer_source in its place with the same source: "
-            "it takes the tokenizer's files and leaves the embeddings as they are"
-        )
-    return (
-        "without it the embeddings are merged as they are, which is the same only where the models have one "
-        "vocabulary and none of its tokens gets another embedding; tokenizer_source says whose tokenizer the "
-        "result has"
-    )
-
-
 _MERGE_FIRST = (
     "merge the adapter into the model first, with peft's merge_and_unload and save_pretrained, and name the "
     "folder of the result"
@@ -72,7 +57,6 @@ MERGEKIT_KEYS: dict[str, tuple[str, str | Callable[[Any], str]]] = {
         "if all parts are merged alike, write what stands below its first name in its place; filters give "
         "parts of a model parameters of their own",
     ),
-    "tokenizer": ("it rearranges the embeddings for another vocabulary", _tokenizer_hint),
     "chat_template": (
         "it gives the result another chat template",
         "without it the result has its models' own; for another one name as tokenizer_source a folder that "
@@ -116,7 +100,8 @@ MERGEKIT_OPTIONS = {
     "safe_serialization": "take the line out: the result is always written as safetensors",
     "transformers_cache": "take the line out, and name the models' folders",
     "trust_remote_code": "take the line out: no code that comes with a model is run here",
-    "unsafe_truncate_embeddings": "take the line out: embeddings of different sizes are never cut here",
+    "unsafe_truncate_embeddings": "take the line out: `vocab: union` or `vocab: base` says which rows the "
+    "result has",
     "verbosity": "use -v on the command line",
     "write_model_card": "take the line out: a model card is always written",
     "write_threads": _NOTHING,

@@ -41,6 +41,7 @@ KEYS = (
     "dtype",
     "out_dtype",
     "tokenizer_source",
+    "tokenizer",
     "seed",
     "zero_tolerance",
     "nonfinite",

@@ -17,7 +17,6 @@ from core.recipe.fields import (
     read_choice,
     read_dtype,
     read_seed,
-    read_tokenizer_source,
     read_zero_tolerance,
 )
 from core.recipe.keys import find_obstacles, obstacle_of, refuse, refuse_other_file
@@ -25,6 +24,7 @@ from core.recipe.method_name import read_method
 from core.recipe.models import ModelEntry, read_models, read_parameters
 from core.recipe.references import read_path, same_folder
 from core.recipe.rules import ParameterSetting, Setting, setting_data
+from core.recipe.tokenizer_section import TokenizerSection, TokenizerWish, read_tokenizer, tokenizer_data
 
 __all__ = ["ModelEntry", "Recipe", "parse_recipe", "recipe_as_dict", "recipe_warnings"]
 
@@ -42,10 +42,11 @@ class Recipe:
         dtype, out_dtype: merge and output type; None for the models' own.
         zero_tolerance: |delta| that still counts as zero; None for exact equality.
         nonfinite: "pass" or "error".
-        vocab: "union" or "base" where the recipe says one, else None. Version 0.1 wrote "union" into every
-            recipe; planning refuses what would have to be done for it.
-        tokenizer_source: the folder whose config and tokenizer go into the output; None for the
-            first sub-model's.
+        vocab: "union" or "base" where the recipe says one, else None.
+        tokenizer_source: the folder whose tokens the result has, and whose config and tokenizer go into the
+            output; None for the first sub-model's, and for a union.
+        tokenizer: what the recipe says under this key of mergekit's beside its source; with it, and without
+            a tokenizer_source, the tokens of all models are united. None where it does not say it.
         missing: what becomes of a tensor that not every model has: "error", "from_base" or "omit"; None for
             the rules that hold where the recipe says nothing.
     """
@@ -61,7 +62,13 @@ class Recipe:
     nonfinite: str = "pass"
     vocab: str | None = None
     tokenizer_source: Path | None = None
+    tokenizer: TokenizerSection | None = None
     missing: str | None = None
+
+    @property
+    def unites(self) -> bool:
+        """Whether it asks for the tokens of all models, as `vocab: union` does."""
+        return self.tokenizer_source is None and (self.vocab == "union" or self.tokenizer is not None)
 
     @cached_property
     def ruled(self) -> tuple[str, ...]:
@@ -148,6 +155,7 @@ def parse_recipe(data: Any, folder: Path) -> Recipe:
             "there is no sub-model to merge (K = 0)", hint="list at least one under models", field="models"
         )
     _check_number(method, len(models))
+    wish = read_tokenizer(data, base, folder, [entry.path for entry in models])
     recipe = Recipe(
         method=method,
         models=models,
@@ -158,8 +166,9 @@ def parse_recipe(data: Any, folder: Path) -> Recipe:
         out_dtype=read_dtype(data, "out_dtype"),
         zero_tolerance=read_zero_tolerance(data.get("zero_tolerance")),
         nonfinite=read_choice(data, "nonfinite", ("pass", "error")) or "pass",
-        vocab=read_choice(data, "vocab", ("union", "base")),
-        tokenizer_source=read_tokenizer_source(data.get("tokenizer_source"), base, folder),
+        vocab=wish.vocab,
+        tokenizer_source=wish.source,
+        tokenizer=wish.section,
         missing=read_choice(data, "missing", ("error", "from_base", "omit")),
     )
     if recipe.missing == "from_base" and base is None:
@@ -214,10 +223,8 @@ def recipe_as_dict(recipe: Recipe, names: Mapping[Path, str] | None = None) -> d
     if recipe.zero_tolerance is not None:
         result["zero_tolerance"] = recipe.zero_tolerance
     result["nonfinite"] = recipe.nonfinite
-    if recipe.vocab == "base":  # the other one changes nothing that can be merged
-        result["vocab"] = recipe.vocab
-    if recipe.tokenizer_source is not None:
-        result["tokenizer_source"] = shown(recipe.tokenizer_source)
+    wish = TokenizerWish(recipe.vocab, recipe.tokenizer_source, recipe.tokenizer)
+    result |= tokenizer_data(wish, shown)
     if recipe.missing is not None:
         result["missing"] = recipe.missing
     return result

@@ -36,6 +36,7 @@ from core.plan.choice import Choice, choose
 from core.plan.chunking import MEMORY_BUDGET_BYTES
 from core.plan.estimate import Throughput
 from core.plan.merge_plan import MergePlan
+from core.plan.output_tokenizer import given_tokenizer
 from core.plan.planning import check_destination
 from core.progress import ProgressCallback
 from core.recipe.recipe import recipe_as_dict
@@ -319,7 +320,7 @@ class _Run:
 
     def _made_ready(self, choice: Choice) -> Choice:
         """Compile what the merge needs; instead of a card that does not work and nobody named, on the CPU."""
-        jobs = [tensor.job for tensor in self._plan.tensors if tensor.job]
+        jobs = [job for tensor in self._plan.tensors for job in tensor.jobs]
         table.try_again()
         if choice.is_automatic_card:
             try:
@@ -340,7 +341,8 @@ class _Run:
         name = devices.describe(choice.devices)
         choice = self._give_up(choice, f"{name} failed ({said}): going on with the CPU", begun=True)
         with self._token.interruptible(), compilation_noted(self._note):
-            table.compile_for(choice.devices, [tensor.job for tensor in self._plan.tensors if tensor.job])
+            jobs = [job for tensor in self._plan.tensors for job in tensor.jobs]
+            table.compile_for(choice.devices, jobs)
         return choice
 
     def _give_up(self, choice: Choice, sentence: str, *, begun: bool = False) -> Choice:
@@ -480,7 +482,13 @@ class _Run:
     def _compare_inputs(self, beside: Companions) -> None:
         """Say what the plan, which compares a few tokenizers and large files by pieces, did not."""
         plan = self._plan
-        found = check_belonging(plan.models, plan.base, plan.recipe.tokenizer_source, full=True)
+        found = check_belonging(
+            plan.models,
+            plan.base,
+            plan.recipe.tokenizer_source,
+            full=True,
+            tokenizer=given_tokenizer(plan.tokens, builds=False),
+        )
         for warning in dict.fromkeys((*found, *beside.warnings)):
             self._warn(warning)
         read = {path.name for path in plan.headers}
@@ -523,7 +531,13 @@ def _reserve_bytes(plan: MergePlan, first: Mapping[str, Any]) -> int:
 def _companions(plan: MergePlan) -> Companions:
     models = tuple(model.folder for model in plan.models)
     found = companion_files(
-        Givers(models, plan.base.folder if plan.base else None, plan.recipe.tokenizer_source, _names(plan)),
+        Givers(
+            models,
+            plan.base.folder if plan.base else None,
+            plan.recipe.tokenizer_source,
+            _names(plan),
+            given_tokenizer(plan.tokens, builds=True),
+        ),
         vocabulary=plan.vocabulary,
         unties=plan.unties,
         dtype_name=plan.out_dtype.torch_name if plan.out_dtype else "float32",

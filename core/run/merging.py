@@ -13,14 +13,14 @@ from numpy.typing import NDArray
 
 from core.checkpoint.files import WriteFile
 from core.digest import PIECE_BYTES, FileDigest, piece_digests
-from core.errors import CheckpointError
 from core.helpers import Helpers
-from core.kernels.interface import Counts, Merged, Values, Workspace
+from core.kernels.interface import Merged, Values, Workspace
 from core.plan.merge_plan import MergePlan, TensorPlan
 from core.plan.work import pass_s
 from core.progress import Progress, ProgressCallback
 from core.run.passes import Done, Restored, TensorPasses
 from core.run.record import TensorRecord
+from core.run.row_parts import merge_parts, refuse_nonfinite, zero_left_out
 from core.run.tally import Tally, Written, no_counts
 from core.run.work import LATER, Chunk, Later
 from core.sources.ahead import ColdPages, ReadAhead
@@ -276,10 +276,18 @@ class _MergeSlot:
         self._inputs, self._workspace, self._helpers = inputs, workspace, helpers
         self._copies: list[bytearray] = []
         self._merged: list[tuple[Merged, frozenset[int]]] = []
+        self._parts: tuple[list[Merged], int] | None = None
+        """What a chunk became whose rows not all inputs have, and what was read for it."""
         self._rows: list[NDArray[np.generic] | None] = []
 
     def fill(self, chunk: Chunk) -> None:
         tensor = self._tensors[chunk.tensor]
+        self._parts = None
+        if tensor.has_parts and chunk.step == tensor.folds:
+            # Merged here, as each part needs the buffers for itself.
+            refuses = [target.plan.recipe.nonfinite == "error" for target in self._targets]
+            self._parts = merge_parts(tensor, chunk, self._inputs, self._workspace, refuses=refuses)
+            return
         first, elements = tensor.span(chunk)
         dtypes = [source.dtype for source in tensor.inputs]
         if tensor.copied:
@@ -288,10 +296,15 @@ class _MergeSlot:
         else:
             buffers = self._workspace.begin(dtypes, elements)
         self._inputs.read(tensor.inputs, first, buffers)
+        if tensor.has_parts:
+            zero_left_out(tensor.plans[0], first, elements, tensor.inputs, buffers)
 
     def compute(self, chunk: Chunk) -> None:
         tensor = self._tensors[chunk.tensor]
         self._merged, self._rows = [], []
+        if self._parts is not None:
+            self._merged = [(merged, frozenset()) for merged in self._parts[0]]
+            return
         if tensor.copied:
             self._compare_copies(tensor)
             return
@@ -310,6 +323,8 @@ class _MergeSlot:
     def finish(self, chunk: Chunk) -> Done:
         tensor = self._tensors[chunk.tensor]
         read = sum(source.bytes_of(chunk.elements) for source in tensor.inputs)
+        if self._parts is not None:
+            read = self._parts[1]
         if self._rows:
             return Done(chunk, read, rows=tuple(self._rows))
         outputs = []
@@ -318,7 +333,7 @@ class _MergeSlot:
             if isinstance(plan.base, Absent) and plan.job is not None and plan.job.base_dtype is not None:
                 counts.nonfinite[-1] = 0  # nothing was read there
             if target.plan.recipe.nonfinite == "error":
-                _refuse_nonfinite(plan, counts)
+                refuse_nonfinite(plan.inputs, counts)
             offset = chunk.first * plan.output.dtype.itemsize
             digests = self._write(plan, target, data, offset)
             outputs.append(Written(len(data), digests, counts, differs))
@@ -357,20 +372,6 @@ class _MergeSlot:
                     numbers = np.frombuffer(copy, np.complex64)
                     counts.nonfinite[at] = np.count_nonzero(~np.isfinite(numbers))
             self._merged.append((Merged(memoryview(source), counts), differs))
-
-
-def _refuse_nonfinite(plan: TensorPlan, counts: Counts) -> None:
-    found = counts.nonfinite.nonzero()[0]
-    if found.size:
-        stored = plan.inputs[int(found[0])].stored[0]
-        raise CheckpointError(
-            f"tensor {stored.name!r} of {stored.path} holds NaN or infinite values, "
-            "and the recipe forbids them",
-            hint="repair that model, or set nonfinite: pass",
-            path=stored.path,
-            tensor=stored.name,
-            field="nonfinite",
-        )
 
 
 def _side_by_side(targets: Sequence[Target]) -> Iterator[tuple[TensorPlan, ...]]:

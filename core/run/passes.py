@@ -61,6 +61,7 @@ class TensorPasses:
         row: elements that are read together; see `MapJob.row`.
         inputs: what is read: the sub-models, and the base where an output wants it.
         bytes_to_read: of all passes.
+        has_parts: whether not all inputs have all of its rows.
     """
 
     def __init__(self, plans: Sequence[TensorPlan], methods: Sequence[MethodSpec]) -> None:
@@ -69,7 +70,8 @@ class TensorPasses:
         self.elements = plans[0].elements
         self.folds = max(plan.folds for plan in plans)
         self.inputs = max((plan.inputs for plan in plans), key=len)
-        self.bytes_to_read = (self.folds + 1) * sum(source.bytes_to_read for source in self.inputs)
+        self.bytes_to_read = max(plan.bytes_to_read for plan in plans)
+        self.has_parts = bool(plans[0].parts)
         self.copied = plans[0].job is None
         self.row = 1 if plans[0].job is None else plans[0].job.row
         self._found = [Values() for _ in plans]

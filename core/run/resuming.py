@@ -33,6 +33,7 @@ from core.run.executors.threads import ThreadExecutor
 from core.run.journaling import done_of, found_of
 from core.run.passes import Done, Restored
 from core.run.work import IteratedWork
+from core.sources.token_rows import Rows
 from core.text import shown
 
 __all__ = [
@@ -433,7 +434,10 @@ def _said_of(tensor: Any) -> tuple[Any, ...]:
         (type(source).__name__, [stored.name for stored in source.stored], getattr(source, "block", None))
         for source in tensor.inputs
     ]
-    return tensor.output.name, str(tensor.output.dtype), tensor.output.shape, said, sources
+    rows = [source.picks.digest for source in tensor.inputs if isinstance(source, Rows)]
+    parts = [(part.first, part.present, part.job.method, part.job.parameters.listed) for part in tensor.parts]
+    of_rows = [(rows, parts)] if rows or parts else []
+    return tensor.output.name, str(tensor.output.dtype), tensor.output.shape, said, sources, *of_rows
 
 
 def _is_number(value: Any) -> bool:

@@ -15,7 +15,7 @@ from core.errors import CheckpointError, InputChangedError
 from core.helpers import Helpers
 from core.sources.ahead import WINDOW_BYTES, ColdPages, ReadAhead, Told
 from core.sources.rows import Opened, Rows, expect
-from core.sources.source import FileRange, ReadStored, Source
+from core.sources.source import FileRange, Source, fill_from
 
 __all__ = ["Inputs", "OpenInputs", "ScatteredInputs"]
 
@@ -34,19 +34,31 @@ class Inputs:
         self._open: dict[int, Opened] = {}
         self._rows: Rows | None = None
 
-    def read(self, sources: Sequence[Source], first_element: int, buffers: Sequence[memoryview]) -> None:
+    def read(
+        self,
+        sources: Sequence[Source],
+        first_element: int,
+        buffers: Sequence[memoryview],
+        numbers: Sequence[int] | None = None,
+    ) -> None:
         """Fill a buffer from element `first_element` on of each source, in their order.
 
         What lies in files as it is wanted is read in one call; other sources fill their buffers themselves.
+
+        Args:
+            sources: what is read.
+            first_element: from where on.
+            buffers: one for each of `sources`.
+            numbers: which input each of `sources` is of, where not all are read; a file of each stays open.
 
         Raises:
             CheckpointError: a file cannot be read, or is not the one that was planned with.
         """
         rows = self._rows
         if rows is None or not rows.are_of(sources, buffers):
-            rows = self._rows = self._rows_of(sources, buffers)
+            rows = self._rows = self._rows_of(sources, buffers, numbers or range(len(sources)))
         rows.read(first_element, self._helpers)
-        for number, (source, buffer) in enumerate(zip(sources, buffers, strict=True)):
+        for number, source, buffer in zip(numbers or range(len(sources)), sources, buffers, strict=True):
             if not isinstance(source, FileRange):
 
                 def read(stored: StoredTensor, first: int, part: memoryview, number: int = number) -> None:
@@ -57,7 +69,7 @@ class Inputs:
                     if opened.forgets:
                         opened.end()
 
-                _fill(source, read, first_element, buffer)
+                fill_from(source, read, first_element, buffer)
 
     def check_unchanged(self) -> None:
         """Raises InputChangedError where a file that is open is not what it was when it was planned with."""
@@ -68,10 +80,12 @@ class Inputs:
         for opened in self._open.values():
             opened.close()
 
-    def _rows_of(self, sources: Sequence[Source], buffers: Sequence[memoryview]) -> Rows:
+    def _rows_of(
+        self, sources: Sequence[Source], buffers: Sequence[memoryview], numbers: Sequence[int]
+    ) -> Rows:
         stored = [
             (self._opened_for(number, source.tensor), source.tensor, buffer)
-            for number, (source, buffer) in enumerate(zip(sources, buffers, strict=True))
+            for number, source, buffer in zip(numbers, sources, buffers, strict=True)
             if isinstance(source, FileRange)
         ]
         return Rows(sources, buffers, stored)
@@ -118,19 +132,6 @@ class ScatteredInputs(Inputs):
 
     def _opened(self, planned: ShardHeader) -> Opened:
         return _ScatteredShard(planned)
-
-
-def _fill(source: Source, read: ReadStored, first_element: int, buffer: memoryview) -> None:
-    """Fill `buffer` from a source, which may deliver whole rows only."""
-    size = source.dtype.itemsize
-    before = first_element % source.row
-    after = -(first_element + len(buffer) // size) % source.row
-    if not (before or after):
-        source.fill(read, first_element, buffer)
-        return
-    rows = memoryview(bytearray(len(buffer) + (before + after) * size))
-    source.fill(read, first_element - before, rows)
-    buffer[:] = rows[before * size : before * size + len(buffer)]
 
 
 _OF_THIS_PROCESS = {errno.EMFILE, errno.ENFILE, errno.ENOMEM}

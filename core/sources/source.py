@@ -12,7 +12,7 @@ from typing import Protocol
 from core.checkpoint.headers import StoredTensor
 from core.dtypes import DType
 
-__all__ = ["Absent", "FileRange", "ReadStored", "Source"]
+__all__ = ["Absent", "FileRange", "ReadStored", "Source", "fill_from"]
 
 ReadStored = Callable[[StoredTensor, int, memoryview], None]
 """Reads elements of a stored tensor, from a first one on, into a buffer of bytes."""
@@ -130,3 +130,20 @@ class Absent:
     def fill(self, read: ReadStored, first_element: int, buffer: memoryview) -> None:
         word = self.dtype.nan.to_bytes(self.dtype.itemsize, "little")
         buffer[:] = word * (len(buffer) // len(word))
+
+
+def fill_from(source: Source, read: ReadStored, first_element: int, buffer: memoryview) -> None:
+    """Fill `buffer` with elements of a source, which may deliver whole rows only.
+
+    Raises:
+        CheckpointError: a file cannot be read.
+    """
+    size = source.dtype.itemsize
+    before = first_element % source.row
+    after = -(first_element + len(buffer) // size) % source.row
+    if not (before or after):
+        source.fill(read, first_element, buffer)
+        return
+    rows = memoryview(bytearray(len(buffer) + (before + after) * size))
+    source.fill(read, first_element - before, rows)
+    buffer[:] = rows[before * size : before * size + len(buffer)]

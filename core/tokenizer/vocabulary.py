@@ -14,6 +14,7 @@ from core.checkpoint.same_files import digest_of
 from core.errors import CheckpointError
 from core.small_files import parse_json, read_small
 from core.tokenizer.json_parts import parts_of
+from core.tokenizer.pieces import pieces_of
 
 __all__ = ["Vocabulary", "read_vocabulary", "vocabulary_digest"]
 
@@ -25,11 +26,15 @@ _MOST_ID = 1 << 31
 _BYTES_FILES = ("tiktoken.model", "qwen.tiktoken", "vocab.tiktoken", "o200k_base.tiktoken")
 _WHOLE = ("tokenizer.json", "tekken.json")
 _ALONE = ("vocab.json", "encoder.json", "vocab.txt", *_BYTES_FILES)
+_PIECES = ("tokenizer.model",)
+"""SentencePiece models whose pieces have their own numbers as ids, as of llama, mistral and gemma; some files
+of that name are tiktoken's."""
+
 _OPAQUE = (
-    *("tokenizer.model", "spiece.model", "sentencepiece.bpe.model", "sentencepiece.model", "spm.model"),
+    *("spiece.model", "sentencepiece.bpe.model", "sentencepiece.model", "spm.model"),
     *("source.spm", "target.spm"),
 )
-"""SentencePiece models, which are compared as files."""
+"""SentencePiece models of classes that give other ids, which are compared as files."""
 _BESIDE = ("added_tokens.json",)
 
 
@@ -53,8 +58,8 @@ class Vocabulary:
 
 def _files(folder: Path) -> tuple[list[str], bool]:
     """The files that say what the tokens are, and whether they can be read."""
-    there = [name for name in (*_WHOLE, *_ALONE, *_OPAQUE, *_BESIDE) if _has(folder / name)]
-    for name in (*_WHOLE, *_ALONE):
+    there = [name for name in (*_WHOLE, *_ALONE, *_PIECES, *_OPAQUE, *_BESIDE) if _has(folder / name)]
+    for name in (*_WHOLE, *_ALONE, *_PIECES):
         if name in there:
             return [name, *(beside for beside in _BESIDE if beside in there and name not in _WHOLE)], True
     return [name for name in there if name in _OPAQUE or name in _BESIDE], False
@@ -84,7 +89,7 @@ def vocabulary_digest(folder: Path, *, full: bool) -> tuple[Any, ...] | None:
 def read_vocabulary(folder: Path) -> Vocabulary | None:
     """The tokens of the model in `folder`; None where it has none, or they cannot be read.
 
-    A SentencePiece model alone cannot, and a file that is damaged or larger than any that is known.
+    Some SentencePiece models alone cannot, and a file that is damaged or larger than any that is known.
     """
     names, readable = _files(folder)
     if not readable:
@@ -113,6 +118,8 @@ def _read(path: Path) -> Vocabulary | None:
     if path.suffix == ".json":
         found = parse_json(data, _MOST_PARTS)
         return Vocabulary(_by_id(found)) if isinstance(found, dict) else None
+    if path.name in _PIECES and data[:1] == b"\n":  # the key of the first piece
+        return Vocabulary(dict(enumerate(pieces_of(data))))
     if data.count(b"\n") > _MOST_PARTS:
         return None
     if path.name == "vocab.txt":
@@ -180,7 +187,7 @@ def _of_ranks(lines: Iterable[bytes]) -> Vocabulary | None:
             tokens[int(rank)] = base64.b64decode(token).decode("utf-8", "backslashreplace")
         except (ValueError, binascii.Error):
             return None
-    return Vocabulary(tokens)
+    return Vocabulary(tokens) if tokens else None
 
 
 def _by_id(found: Mapping[str, Any]) -> dict[int, str]:

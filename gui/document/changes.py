@@ -20,6 +20,7 @@ _NAMES = {
     "nonfinite": "NaN and infinity",
     "vocab": "vocabulary",
     "tokenizer_source": "tokenizer",
+    "tokenizer": "tokens",
     "missing": "tensors that not all have",
     "k": "K",
     "out": "output folder",

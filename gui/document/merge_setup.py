@@ -13,6 +13,7 @@ from core import Recipe, RecipeError, parse_recipe
 from core.methods import METHODS, MethodSpec, ParameterSpec, ParameterValue
 from core.plan.planning import DEFAULT_SHARD_SIZE_BYTES
 from core.recipe.recipe import recipe_as_dict
+from core.recipe.tokenizer_section import TokenizerSection, TokenizerWish, tokenizer_data
 from gui.numbers import Unread
 
 __all__ = [
@@ -83,8 +84,9 @@ class MergeSetup:
         dtype, out_dtype: merge and output type as torch spells them; None for the models' own.
         zero_tolerance: |delta| that still counts as zero; None for exact equality.
         nonfinite: "pass" or "error".
-        vocab: "base", or None where the recipe does not say it ("union" changes nothing that can be merged).
+        vocab: "union" or "base", or None where the recipe does not say it.
         tokenizer_source: the folder of the output's tokenizer; None for the first sub-model's.
+        tokenizer: what the recipe says under mergekit's key of that name; None where it does not say it.
         missing: "error", "from_base" or "omit"; None where the recipe does not say it.
         out: the output folder, "" for none.
         device: "auto", "cpu", "cuda:0", … . This one and those below are no part of a recipe.
@@ -108,6 +110,7 @@ class MergeSetup:
     nonfinite: str = "pass"
     vocab: str | None = None
     tokenizer_source: Path | None = None
+    tokenizer: TokenizerSection | None = None
     missing: str | None = None
     out: str = ""
     device: str = "auto"
@@ -181,12 +184,12 @@ class MergeSetup:
             "out_dtype": self.out_dtype,
             "zero_tolerance": self.zero_tolerance,
             "nonfinite": self.nonfinite,
-            "vocab": self.vocab,
             "missing": self.missing,
         }
-        for key, folder in (("base_model", self.base), ("tokenizer_source", self.tokenizer_source)):
-            if folder is not None:
-                data[key] = str(folder)
+        wish = TokenizerWish(self.vocab, self.tokenizer_source, self.tokenizer)
+        data |= tokenizer_data(wish, str)
+        if self.base is not None:
+            data["base_model"] = str(self.base)
         return parse_recipe(data, Path.cwd())
 
     def _parameters(self) -> tuple[dict[str, Any], list[dict[str, Any]]]:
@@ -280,8 +283,9 @@ def setup_of_recipe(recipe: Recipe, before: MergeSetup) -> MergeSetup:
         out_dtype=recipe.out_dtype.torch_name if recipe.out_dtype else None,
         zero_tolerance=recipe.zero_tolerance,
         nonfinite=recipe.nonfinite,
-        vocab=recipe.vocab if recipe.vocab == "base" else None,
-        tokenizer_source=recipe.tokenizer_source,
+        vocab=recipe.vocab,
+        tokenizer_source=None if recipe.vocab == "base" else recipe.tokenizer_source,
+        tokenizer=recipe.tokenizer,
         missing=recipe.missing,
         overwrite=False,
         unread={},

@@ -16,7 +16,8 @@ from core.units import about_text, bytes_text, count_text, duration_text
 from gui.document.merge_setup import MergeSetup
 from gui.preflight.ledger import LedgerDialog
 from gui.preflight.problem_list import ProblemList
-from gui.preflight.report import PlanReport
+from gui.preflight.report import PlanReport, TokensReport
+from gui.preflight.tokens import TokensDialog
 from gui.widgets.fields import show_focus
 from gui.widgets.messages import ElidedLabel
 from gui.widgets.plain import PlainLabel, tool_tip
@@ -48,6 +49,7 @@ class PreflightPanel(QWidget):
         ledger_button: opens the ledger.
         problems: the errors and warnings.
         ledger: the dialog; None until it was opened.
+        tokens_button, tokens: the same for the tokens of vocabularies that differ; out of sight for others.
 
     Signals:
         merge_requested(object): start the merge that the last report is about; carries the core.Leftover
@@ -91,6 +93,14 @@ class PreflightPanel(QWidget):
         self.ledger_button.setText("Show…")
         self.ledger_button.setAccessibleName("Show what happens to each tensor")
         self.ledger_button.setToolTip("What happens to each tensor")
+        self.tokens: TokensDialog | None = None
+        self.tokens_button = QToolButton()
+        self.tokens_button.setText("Show…")
+        self.tokens_button.setAccessibleName("Show whose row each token gets")
+        self.tokens_button.setToolTip("Tokens that were added or moved, and whose rows they get")
+        self._has_tokens, self._has_line_for_tokens = False, True
+        self._of_tokens = ElidedLabel(elide=Qt.TextElideMode.ElideRight)
+        self._of_tokens.setAccessibleDescription("How the vocabularies of the models become one")
         self.problems = ProblemList()
         self.merge_button = QPushButton("&Merge")
         self.cancel_button = QPushButton("Cancel")
@@ -99,6 +109,7 @@ class PreflightPanel(QWidget):
         accent_button(self.merge_button)
         self._lay_out()
         self.ledger_button.clicked.connect(self.show_ledger)
+        self.tokens_button.clicked.connect(self.show_tokens)
         self.problems.show_requested.connect(self.show_requested)
         self.problems.resume_requested.connect(self.resume_requested)
         self.problems.removal_requested.connect(self.removal_requested)
@@ -146,6 +157,7 @@ class PreflightPanel(QWidget):
         self._set_dimmed(False)
         if self.ledger is not None:
             self.ledger.set_rows(report.ledger)
+        self._show_tokens_of(report)
         self._update()
         if in_problems and not any(link.hasFocus() for link in self.problems.links):
             show_focus(self.problems.links[0] if self.problems.links else self.merge_button)
@@ -176,6 +188,8 @@ class PreflightPanel(QWidget):
         """How much room there is: pixels between the parts, whether there is any for the heading, and lines
         of text for problems."""
         self._heading.setVisible(headings)
+        self._has_line_for_tokens = headings
+        self._place_tokens()
         self._lines.setSpacing(spacing)
         self.problems.set_lines(problem_lines)
 
@@ -211,6 +225,16 @@ class PreflightPanel(QWidget):
         self.ledger.show()
         self.ledger.raise_()
         self.ledger.activateWindow()
+
+    @Slot()
+    def show_tokens(self) -> None:
+        """Open the table of tokens, or bring it to the front."""
+        if self.tokens is None:
+            self.tokens = TokensDialog(self)
+            self._show_tokens_of(self._report)
+        self.tokens.show()
+        self.tokens.raise_()
+        self.tokens.activateWindow()
 
     def update_accent(self) -> None:
         """To be called when the palette changes."""
@@ -295,6 +319,29 @@ class PreflightPanel(QWidget):
         self._flow.set_full_text(", ".join(filter(None, flow)), " ".join(filter(None, flow_tip)))
         self._needs.set_full_text(", ".join(needs), " ".join(needs_tip))
 
+    def _show_tokens_of(self, report: PlanReport | None) -> None:
+        """The line on tokens; it stays as it was while a report has no plan, so that nothing jumps."""
+        if report is None or report.plan is None:
+            return
+        tokens = report.tokens or TokensReport()
+        if self.tokens_button.hasFocus() and not tokens.summary:
+            show_focus(self.ledger_button)
+        self._has_tokens = bool(tokens.summary)
+        self._place_tokens()
+        self._of_tokens.set_full_text(f"Tokens: {tokens.summary}", tokens.sizes)
+        if self.tokens is not None:
+            self.tokens.set_report(tokens)
+
+    def _place_tokens(self) -> None:
+        """In a line of their own, or beside the other button where there is no room for another line."""
+        own = self._has_line_for_tokens
+        line = self._tokens_row if own else self._needs_row
+        if line.indexOf(self.tokens_button) < 0:
+            line.addWidget(self.tokens_button)
+            self.tokens_button.setText("Show…" if own else "Tokens…")
+        self.tokens_button.setVisible(self._has_tokens)
+        self._tokens_line.setVisible(self._has_tokens and own)
+
     def _time(self, report: PlanReport) -> tuple[str, str]:
         """How long the merge takes, and where that is known from."""
         if self._measured is not None and _same_work(self._measured[0], report.setup):
@@ -311,22 +358,35 @@ class PreflightPanel(QWidget):
 
     def _set_dimmed(self, dimmed: bool) -> None:
         role = QPalette.ColorRole.PlaceholderText if dimmed else QPalette.ColorRole.WindowText
-        for label in (self._flow, self._needs):
+        for label in (self._flow, self._needs, self._of_tokens):
             label.setForegroundRole(role)
         self.problems.set_dimmed(dimmed)
 
     def _order_tabs(self) -> None:
         """Rows that are new come last otherwise."""
-        buttons = [self.ledger_button, *self.problems.links, self.merge_button, self.cancel_button]
+        buttons = [
+            self.ledger_button,
+            self.tokens_button,
+            *self.problems.links,
+            self.merge_button,
+            self.cancel_button,
+        ]
         for before, after in pairwise(buttons):
             QWidget.setTabOrder(before, after)
 
     def _lay_out(self) -> None:
         flow, needs = QHBoxLayout(), QHBoxLayout()
+        self._needs_row = needs
         flow.addWidget(self._flow, 1)
         flow.addWidget(self._doing)
         needs.addWidget(self._needs, 1)
         needs.addWidget(self.ledger_button)
+        self._tokens_line = QWidget()
+        of_tokens = self._tokens_row = QHBoxLayout(self._tokens_line)
+        of_tokens.setContentsMargins(0, 0, 0, 0)
+        of_tokens.addWidget(self._of_tokens, 1)
+        of_tokens.addWidget(self.tokens_button)
+        self._place_tokens()
         buttons = QHBoxLayout()
         buttons.addWidget(self.merge_button, 1)
         buttons.addWidget(self.cancel_button)
@@ -334,6 +394,7 @@ class PreflightPanel(QWidget):
         facts.setSpacing(GRID // 2)
         facts.addLayout(flow)
         facts.addLayout(needs)
+        facts.addWidget(self._tokens_line)
         self._heading = heading("Before you merge")
         self._lines = QVBoxLayout(self)
         self._lines.setContentsMargins(0, 0, 0, 0)
@@ -342,7 +403,7 @@ class PreflightPanel(QWidget):
         self._lines.addLayout(facts)
         self._lines.addWidget(self.problems)
         self._lines.addLayout(buttons)
-        for line in (flow, needs, buttons):
+        for line in (flow, needs, of_tokens, buttons):
             line.setSpacing(GRID)
 
 

@@ -36,6 +36,7 @@ from gui.document.merge_setup import MergeSetup, ModelChoice, first_missing
 from gui.failure import Failure, sentence
 from gui.preflight.report import LedgerRow, PlanReport, Problem
 from gui.preflight.taken import taken_output
+from gui.preflight.vocabularies import tokens_report
 from gui.words import ago_text, percent_text, weight_text
 
 __all__ = ["look_ahead", "problem_of"]
@@ -57,6 +58,7 @@ _FIELDS = {
             "nonfinite",
             "vocab",
             "tokenizer_source",
+            "tokenizer",
             "missing",
             "out",
         )
@@ -169,6 +171,7 @@ def _report(
         tensors=len(plan.tensors),
         parameters=plan.parameters,
         ledger=_ledger(plan),
+        tokens=tokens_report(plan),
         warnings=tuple(warnings),
         errors=tuple(errors),
         states=states,
@@ -279,7 +282,9 @@ def _misfits(
 
 def _to_compare(recipe: Recipe, models: tuple[ModelEntry, ...]) -> Recipe:
     """A recipe whose plan says whether `models` fit the base, or else one another, and nothing more."""
-    return replace(recipe, models=models, parameters={}, tokenizer_source=None, vocab=None)
+    unites = recipe.unites or recipe.tokenizer_source is not None
+    vocab = "union" if unites else None
+    return replace(recipe, models=models, parameters={}, tokenizer_source=None, tokenizer=None, vocab=vocab)
 
 
 def _states(

@@ -18,6 +18,8 @@ __all__ = [
     "LedgerRow",
     "PlanReport",
     "Problem",
+    "TokenRow",
+    "TokensReport",
 ]
 
 
@@ -70,6 +72,40 @@ class LedgerRow:
 
 
 @dataclass(frozen=True)
+class TokenRow:
+    """What happens to one token that is not in the same row everywhere.
+
+    Attributes:
+        token: its text.
+        row: of the result; None where the result lacks it.
+        what: "added", "moved" or "left out".
+        origin: the models whose rows are merged.
+    """
+
+    token: str
+    row: int | None
+    what: str
+    origin: str
+
+
+@dataclass(frozen=True)
+class TokensReport:
+    """How the vocabularies of the models become one.
+
+    Attributes:
+        summary: a few words, for a line of the window.
+        sizes: how many rows each model and the result have.
+        rows: a row for each token that changes, up to some.
+        total: how many there are.
+    """
+
+    summary: str = ""
+    sizes: str = ""
+    rows: tuple[TokenRow, ...] = field(default=(), repr=False)
+    total: int = 0
+
+
+@dataclass(frozen=True)
 class PlanReport:
     """What would happen if Merge were pressed now.
 
@@ -84,6 +120,7 @@ class PlanReport:
         choice: on what it runs and why, and what is expected of the other devices.
         tensors, parameters: of the output.
         ledger: a row for each tensor.
+        tokens: how vocabularies that differ become one; None where they do not differ.
         warnings, errors: what to know, and what has to be done first.
         states: of the sub-models: why a model does not fit, or None where it does; one that is missing was
             not looked at.
@@ -100,6 +137,7 @@ class PlanReport:
     tensors: int = 0
     parameters: int = 0
     ledger: tuple[LedgerRow, ...] = field(default=(), repr=False)
+    tokens: TokensReport | None = None
     warnings: tuple[Problem, ...] = ()
     errors: tuple[Problem, ...] = ()
     states: Mapping[Path, str | None] = field(default_factory=dict)

@@ -19,6 +19,7 @@ from PySide6.QtWidgets import (
 )
 
 from core.methods import METHODS, MethodSpec
+from core.recipe.tokenizer_section import TokenizerSection
 from gui.document.merge_setup import MergeSetup, form_parameters
 from gui.jobs import JobKeeper
 from gui.recipe.fold import Fold
@@ -29,6 +30,7 @@ from gui.recipe.precision_form import PrecisionForm
 from gui.recipe.rest import Rest
 from gui.recipe.rules.panel import RulesPanel
 from gui.recipe.seed_field import SeedField
+from gui.recipe.without_field import without_field
 from gui.settings import Settings
 from gui.widgets.fields import (
     align_labels,
@@ -42,12 +44,6 @@ from gui.widgets.plain import PlainLabel
 from gui.widgets.theme import GRID, heading, secondary
 
 __all__ = ["RecipePanel"]
-
-_MISSING = {
-    "error": "no tensor may be missing",
-    "from_base": "missing tensors from the base",
-    "omit": "tensors that not all have left out",
-}
 
 
 class RecipePanel(QWidget):
@@ -79,6 +75,7 @@ class RecipePanel(QWidget):
         self._rules_wanted = False
         self._vocab: str | None = None
         self._tokenizer: Path | None = None
+        self._token_rows: TokenizerSection | None = None
         self._missing: str | None = None
         self.method_box = QComboBox()
         self.method_box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
@@ -150,6 +147,7 @@ class RecipePanel(QWidget):
             seed=self.seed.seed,
             vocab=self._vocab,
             tokenizer_source=self._tokenizer,
+            tokenizer=self._token_rows,
             missing=self._missing,
             out=self.output.folder,
             overwrite=self.output.overwrite,
@@ -173,6 +171,7 @@ class RecipePanel(QWidget):
             self.rules_fold.unfold(not had_rules)
             self._on_refolded(None)
         self._vocab, self._tokenizer = setup.vocab, setup.tokenizer_source
+        self._token_rows = setup.tokenizer
         self._missing = setup.missing
         self.seed.set_seed(setup.seed, setup.unread.get("seed"))
         self.output.set_folder(setup.out)
@@ -235,6 +234,7 @@ class RecipePanel(QWidget):
             **({"seed": self.seed.edit} if self.method.draws is not None else {}),
             **({"vocab": self.forget_button} if self._vocab is not None else {}),
             **({"tokenizer_source": self.forget_button} if self._tokenizer is not None else {}),
+            **({"tokenizer": self.forget_button} if self._token_rows is not None else {}),
             **({"missing": self.forget_button} if self._missing is not None else {}),
             **self.parameters.fields,
             **self.precision.fields,
@@ -259,15 +259,9 @@ class RecipePanel(QWidget):
 
     def _show_others(self) -> None:
         """What was opened with a recipe and has no field."""
-        parts = []
-        if self._vocab is not None:
-            parts.append(f"vocabulary of the {self._vocab}")
-        if self._tokenizer is not None:
-            parts.append(f"tokenizer of {self._tokenizer.name}")
-        if self._missing is not None:
-            parts.append(_MISSING[self._missing])
-        self.others_label.setText(", ".join(parts))
-        self._others.setVisible(bool(parts))
+        text = without_field(self._vocab, self._tokenizer, self._token_rows, self._missing)
+        self.others_label.setText(text)
+        self._others.setVisible(bool(text))
 
     @Slot()
     def _on_changed(self) -> None:
@@ -287,7 +281,7 @@ class RecipePanel(QWidget):
 
     @Slot()
     def _on_forget(self) -> None:
-        self._vocab, self._tokenizer, self._missing = None, None, None
+        self._vocab, self._tokenizer, self._token_rows, self._missing = None, None, None, None
         self._show_others()
         self._on_changed()
 

@@ -271,23 +271,12 @@ class TestModelsThatDoNotMatch:
         for part in (UP, f"600×4 in {workshop.folder / 'c'}", f"300×8 in {workshop.folder / 'base'}"):
             assert part in said
 
-    @pytest.mark.parametrize("vocab", ["", "vocab: union\n"])
-    def test_another_vocabulary(self, workshop: Any, vocab: str) -> None:
+    def test_another_vocabulary(self, workshop: Any) -> None:
         workshop.trio()
         workshop.model("c", shapes={"model.embed_tokens.weight": (66, 8), UP: (300, 8), NORM: (8,)})
-        said = workshop.refuse("plan", workshop.recipe(models=["a", "c"], extra=vocab))
-        if not vocab:
-            assert f"66×8 in {workshop.folder / 'c'}" in said
-            return
-        assert f"vocab: union is not supported where vocabularies differ: {workshop.folder / 'c'} has" in said
-        assert f"66 rows and {workshop.folder / 'base'} has 64" in said
-        assert "leave vocab out" in said
-
-    def test_the_vocabulary_of_the_base(self, workshop: Any) -> None:
-        workshop.trio()
-        recipe = workshop.recipe(extra="vocab: base\n")
-        assert load_recipe(recipe).vocab == "base"  # refused when it is planned, not when it is opened
-        assert "vocab: base is not supported hint: leave it out" in workshop.refuse("plan", recipe)
+        said = workshop.refuse("plan", workshop.recipe(models=["a", "c"]))
+        for part in (f"66×8 in {workshop.folder / 'c'}", "`vocab: union`", "`tokenizer: {source: …}`"):
+            assert part in said
 
     def test_a_union_of_the_same_changes_nothing(self, workshop: Any) -> None:
         """Version 0.1 wrote it into every recipe."""
@@ -296,7 +285,6 @@ class TestModelsThatDoNotMatch:
         for extra in ("", "vocab: union\n"):
             out = workshop.folder / f"out{len(extra)}"
             assert workshop.run("merge", workshop.recipe(extra=extra), "--out", out).status == 0
-            assert "vocab" not in json.loads((out / "paramosaic.json").read_text())["recipe"]
             outputs.append((out / "model.safetensors").read_bytes())
         assert outputs[0] == outputs[1]
 
@@ -456,10 +444,8 @@ class TestAddresses:
     def test_a_vocabulary_that_differs(self, workshop: Any) -> None:
         workshop.trio()
         workshop.model("c", shapes={**SHAPES, EMBEDDING: (66, 8)})
-        recipe = load_recipe(workshop.recipe(models=["a", "c"], extra="vocab: union\n"))
-        assert _address(RecipeError, plan_merge, recipe) == ("vocab", 1)
-        recipe = load_recipe(workshop.recipe(extra="vocab: base\n"))
-        assert _address(RecipeError, plan_merge, recipe) == ("vocab", None)
+        recipe = load_recipe(workshop.recipe(models=["a", "c"]))
+        assert _address(IncompatibleError, plan_merge, recipe) == ("models", 1)
 
     def test_types_with_nothing_in_common(self, workshop: Any) -> None:
         workshop.trio()

@@ -94,7 +94,7 @@ def weight_of_second(value: Any) -> dict[str, Any]:
         ({**LINEAR, "nonfinite": "skip"}, "nonfinite", None),
         ({**LINEAR, "vocab": "both"}, "vocab", None),
         ({**LINEAR, "tokenizer_source": "base"}, "tokenizer_source", None),
-        ({**LINEAR, "tokenizer_source": "union"}, "tokenizer_source", None),
+        ({**LINEAR, "tokenizer": {"source": "base"}}, "tokenizer", None),
         ({**LINEAR, "tokenizer_source": 3}, "tokenizer_source", None),
     ],
     ids=str,

@@ -108,11 +108,11 @@ def test_values_that_are_none_are_left_out_one_by_one() -> None:
           - 17
         seed: many
         dtype: int4
-        tokenizer_source: union
+        tokenizer_source: base
         """
     )
     assert (names(found), found.recipe.seed, found.recipe.dtype) == (["a", "b"], 0, None)
-    for word in ("heavy", "many", "int4", "union", "17", "the same model as entry 2"):
+    for word in ("heavy", "many", "int4", "tokenizer_source is base", "17", "the same model as entry 2"):
         assert word in said(found)
 
 

@@ -81,10 +81,6 @@ class TestKeysOfMergekit:
             ("slices", [], "from layers", "has to be made with mergekit"),
             ("modules", {}, "in different ways", "write what stands below its first name"),
             ("chat_template", "chatml", "another chat template", "tokenizer_source"),
-            ("tokenizer", {"source": "base"}, "rearranges", "write tokenizer_source in its place"),
-            ("tokenizer", {"source": "union"}, "rearranges", "only where the models have one vocabulary"),
-            ("tokenizer", {"source": "base", "tokens": {"<x>": {}}}, "rearranges", "only where the models"),
-            ("tokenizer", {"pad_to_multiple_of": 64}, "rearranges", "only where the models have one"),
             ("lora", "x", "adapter", "merge_and_unload"),
         ],
     )

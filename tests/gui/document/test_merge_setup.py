@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from core import OutputError, RecipeError, load_recipe, parse_recipe
 from core.methods import METHODS, ParameterSpec
 from core.recipe.recipe import recipe_as_dict
+from core.recipe.tokenizer_section import TokenizerSection, TokenRow
 from gui.document.merge_setup import (
     MergeSetup,
     ModelChoice,
@@ -53,8 +54,8 @@ def test_everything_that_has_a_field_comes_back() -> None:
         out_dtype="bfloat16",
         zero_tolerance=1e-6,
         nonfinite="error",
-        vocab="base",
         tokenizer_source=TWO,
+        tokenizer=TokenizerSection((TokenRow("<x>", TWO),), 64),
         missing="from_base",
     )
     assert setup_of_recipe(setup.recipe(), MACHINE) == setup
@@ -219,11 +220,11 @@ def test_a_method_says_how_many_sub_models_it_takes(
         assert refused.value.field == "models"
 
 
-def test_a_vocabulary_of_all_models_is_what_a_recipe_says_by_saying_nothing() -> None:
-    """Version 0.1 wrote it into every recipe."""
-    data = recipe_as_dict(SETUP.recipe())
-    assert "vocab" not in data
-    assert setup_of_recipe(parse_recipe({**data, "vocab": "union"}, Path("/")), MACHINE) == SETUP
+@pytest.mark.parametrize("vocab", ["union", "base", None])
+def test_whose_tokens_the_result_has_comes_back(vocab: str | None) -> None:
+    setup = replace(SETUP, vocab=vocab)
+    assert recipe_as_dict(setup.recipe()).get("vocab") == vocab
+    assert setup_of_recipe(setup.recipe(), MACHINE) == setup
 
 
 def test_a_saved_recipe_is_short_and_relative(tmp_path: Path) -> None:

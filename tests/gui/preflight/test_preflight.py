@@ -24,6 +24,7 @@ from core import (
 from core.checkpoint import headers
 from core.methods import METHODS
 from core.plan.estimate import Throughput
+from core.recipe.tokenizer_section import TokenizerSection, TokenRow
 from gui.document.merge_setup import MergeSetup, ModelChoice, Rule
 from gui.preflight.preflight import _values_text, look_ahead, problem_of
 from gui.preflight.report import PlanReport
@@ -120,7 +121,7 @@ def test_a_base_that_is_none_is_the_only_error(make_setup: MakeSetup, tmp_path: 
         ({"out_dtype": "int7"}, "out_dtype"),
         ({"tokenizer_source": Path("/no/such/folder")}, "tokenizer_source"),
         ({"out": "/proc/merged"}, "out"),
-        ({"vocab": "base"}, "vocab"),
+        ({"tokenizer": TokenizerSection((TokenRow("<x>"),))}, "tokenizer"),
         ({"method": "task_arithmetic", "parameters": {"lambda": 1e300}}, "lambda"),
         ({"method": "task_arithmetic", "parameters": {"normalize": 2}}, "normalize"),
         ({"method": "slerp", "k": 1, "parameters": {"t": float("nan")}}, "t"),

@@ -1,0 +1,134 @@
+"""Tensors of which not all inputs have all rows, in chunks: any size, thread, device and interruption."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from oracle import key_for
+from safetensors.numpy import load_file
+from small_merges import OneByOne, in_order
+from token_merges import SEED, cases, merge, recipe
+from token_models import EMBEDDING, HIDDEN, Model, tokenizer_json, words
+
+from core import CancelToken, MergePlan, plan_merge, run_merge, table
+from core.errors import Cancelled, MergeError
+from core.kernels.cpu.workspace import CpuWorkspace
+from core.kernels.interface import Values
+from core.methods import METHODS
+from core.methods.reference import Reference
+from core.recipe.recipe import parse_recipe
+from core.run.passes import TensorPasses
+from core.run.row_parts import merge_parts
+from core.run.work import Chunk
+from core.sources.files import OpenInputs
+
+
+def alternating(folder: Path) -> tuple[Model, list[Model], list[str | None]]:
+    """Tensors of several chunks; every other token in the midst is only in one of the models."""
+    every = [f"w{number}" for number in range(6_000)]
+    first = [word for number, word in enumerate(every) if not 3_000 <= number < 3_200 or number % 2]
+    base = Model.make(folder / "base", every, seed=0, names=(EMBEDDING,))
+    one = Model.make(folder / "m0", first, seed=1, near=base, names=(EMBEDDING,))
+    two = Model.make(folder / "m1", [*every[::-1], "<a>"], seed=2, near=base, names=(EMBEDDING,))
+    return base, [one, two], [*every, "<a>"]
+
+
+def check_alternating(
+    merged: Any, base: Model, models: Sequence[Model], tokens: Sequence[str | None]
+) -> None:
+    rows = [{token: row for row, token in enumerate(model.tokens)} for model in (base, *models)]
+    of_all = [token for token in tokens if all(token in one for one in rows)]
+    places = np.array([tokens.index(token) for token in of_all])
+    values = [
+        model.tensors[EMBEDDING][[one[token] for token in of_all]]
+        for model, one in zip((base, *models), rows, strict=True)
+    ]
+    elements = (places[:, None] * HIDDEN + np.arange(HIDDEN)).ravel()
+    stacked = np.stack([value.ravel() for value in values[1:]])
+    chosen, undecided = np.zeros(len(elements), np.int64), np.ones(len(elements), bool)
+    for draw in range(3):
+        drawn = (words(elements, draw, key_for(SEED, EMBEDDING)) * np.uint64(2)) >> np.uint64(32)
+        chosen = np.where(undecided, drawn.astype(np.int64), chosen)
+        undecided = stacked[chosen, np.arange(len(elements))] == values[0].ravel()
+    wanted = stacked[chosen, np.arange(len(elements))].reshape(-1, HIDDEN)
+    np.testing.assert_array_equal(merged[places], wanted)
+    for row, token in enumerate(tokens):
+        if token not in rows[1]:
+            np.testing.assert_array_equal(merged[row], models[1].tensors[EMBEDDING][rows[2][token]])
+
+
+def test_chunks_and_threads_change_nothing(tmp_path: Path) -> None:
+    base, models, tokens = alternating(tmp_path)
+    data = recipe(models, base, "parameter_selection", parameters={"resamples": 2}, vocab="union")
+    merged, record, _ = merge(tmp_path, data)
+    check_alternating(merged[EMBEDDING], base, models, tokens)
+    again, other, _ = merge(tmp_path, data, to="again", threads=2, chunk_bytes=1)
+    np.testing.assert_array_equal(merged[EMBEDDING], again[EMBEDDING])
+    assert [vars(tensor) for tensor in record.tensors] == [vars(tensor) for tensor in other.tensors]
+    assert record.bytes_read == other.bytes_read
+
+
+def cut_off(tmp_path: Path, data: dict[str, Any]) -> MergePlan:
+    """Begin a merge, and end it in the midst of its tensor."""
+    plan, token = plan_merge(parse_recipe(data, tmp_path)), CancelToken()
+
+    def cancel(number: int, chunk: Chunk) -> None:
+        if number == 2:
+            token.cancel()
+
+    how: dict[str, Any] = {"device": "cpu", "threads": 1, "chunk_bytes": 1, "cancel": token, "keep": True}
+    with pytest.raises(Cancelled), in_order():
+        run_merge(plan, tmp_path / "out", executor=OneByOne(cancel), **how)
+    return plan
+
+
+def test_a_merge_that_was_cut_off_goes_on(tmp_path: Path) -> None:
+    base, models, tokens = alternating(tmp_path)
+    data = recipe(models, base, "parameter_selection", parameters={"resamples": 2}, vocab="union")
+    plan = cut_off(tmp_path, data)
+    record = run_merge(plan, tmp_path / "out", device="cpu", threads=1, chunk_bytes=1, resume=True)
+    merged = load_file(tmp_path / "out" / "model.safetensors")
+    check_alternating(merged[EMBEDDING], base, models, tokens)
+    whole = run_merge(plan, tmp_path / "whole", device="cpu", threads=1)
+    assert [vars(tensor) for tensor in record.tensors] == [vars(tensor) for tensor in whole.tensors]
+    assert record.bytes_read < whole.bytes_read
+
+
+def test_with_other_tokens_it_is_another_merge(tmp_path: Path) -> None:
+    base, models, _ = alternating(tmp_path)
+    data = recipe(models, base, "parameter_selection", parameters={"resamples": 2}, vocab="union")
+    cut_off(tmp_path, data)
+    swapped = tokenizer_json([*models[1].tokens[1:-1], models[1].tokens[0], "<a>"])
+    (models[1].folder / "tokenizer.json").write_text(json.dumps(swapped))
+    with pytest.raises(MergeError, match="cannot go on"):
+        run_merge(plan_merge(parse_recipe(data, tmp_path)), tmp_path / "out", device="cpu", resume=True)
+
+
+def test_every_device_gives_the_same_bytes_and_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The kernels of the CPU, the methods' own arithmetic, and the interpreted kernels of a GPU."""
+    monkeypatch.setenv("TRITON_INTERPRET", "1")
+    base, models = cases(tmp_path, "own")
+    data = recipe(models, base, "parameter_selection", parameters={"resamples": 2}, vocab="union")
+    plan = plan_merge(parse_recipe(data, tmp_path))
+    spaces = [
+        table.workspace(),
+        CpuWorkspace({}, {}, Reference("cpu", METHODS)),
+        table.device_workspace("cpu"),
+    ]
+    for tensor in plan.tensors:
+        if tensor.output.name != EMBEDDING:
+            continue
+        passes = TensorPasses((tensor,), (plan.recipe.method,))
+        chunk = Chunk(0, 0, tensor.elements, 0, (Values(),))
+        every = []
+        for space in spaces:
+            merged, read = merge_parts(passes, chunk, OpenInputs(plan.headers), space, refuses=[True])
+            every.append((bytes(merged[0].data), repr(vars(merged[0].counts)), read))
+        assert every[0] == every[1] == every[2]
