@@ -19,7 +19,7 @@ from core.plan.labels import compare_labels
 from core.plan.token_ids import compare_tokenizers
 from core.text import one_line, shown
 
-__all__ = ["check_belonging"]
+__all__ = ["check_belonging", "givers_of"]
 
 _MOST_NAMED = 4
 _MOST_KEYS = 12
@@ -57,17 +57,32 @@ def check_belonging(
         CheckpointError: a file that goes into the output is damaged.
     """
     said = _configs(models, base, tokenizer_source)
-    folders = tuple(model.folder for model in models)
     names = {model.folder: model.name for model in [*([base] if base else []), *models]}
     if tokenizer_source is not None:
         names.setdefault(tokenizer_source, model_names([tokenizer_source])[0])
-    givers = Givers(folders, base.folder if base else None, tokenizer_source, names)
+    givers = givers_of(models, base, tokenizer_source, names)
     return [
         *_compare_configs(said),
         *compare_labels(models, base),
         *companion_warnings(givers, full=full),
         *compare_tokenizers(models, base, tokenizer_source, full=full),
     ]
+
+
+def givers_of(
+    models: Sequence[Checkpoint],
+    base: Checkpoint | None,
+    tokenizer_source: Path | None,
+    names: Mapping[Path, str],
+) -> Givers:
+    """The folders of the small files. Those of a model under adapters come after the adapters' own."""
+    folders = [model.folder for model in models]
+    base_folder = base.folder if base is not None else None
+    for model in models:
+        if model.under is not None and model.under.folder != base_folder:
+            folders.append(model.under.folder)
+            names = {**names, model.under.folder: model.under.name}
+    return Givers(tuple(folders), base_folder, tokenizer_source, names)
 
 
 def _configs(models: Sequence[Checkpoint], base: Checkpoint | None, source: Path | None) -> list[_Said]:

@@ -68,14 +68,15 @@ def _piece_elements(tensor: TensorPlan) -> int:
 
 
 def _held_elements(tensor: TensorPlan, elements: int) -> int:
-    """Elements that a worker holds of a chunk of so many: whole rows, for a method that goes by rows."""
-    row = tensor.job.row if tensor.job else 1
+    """Elements that a worker holds of a chunk of so many: whole rows, where a method or source needs them."""
+    row = max([tensor.job.row if tensor.job else 1, *(source.row for source in tensor.inputs)])
     return elements + 2 * (row - 1)
 
 
 def _working_bytes(tensor: TensorPlan) -> int:
     """Bytes an element that a worker holds: inputs, conversions, masks, output and scratch."""
     itemsizes = [source.dtype.itemsize for source in tensor.inputs]
+    itemsizes.append(max((source.scratch for source in tensor.inputs), default=0))  # one is filled at a time
     if tensor.job is None:
         return sum(itemsizes)
     converted = 0

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from core.checkpoint.model import Checkpoint
 from core.errors import IncompatibleError
 from core.plan.misfits import check_alike
-from core.plan.model_view import ModelView, Offered, view_models
+from core.plan.model_view import ModelView, Offered, adapted_note, view_models
 from core.plan.renaming import is_recomputed
 from core.plan.shared_tensors import Look, Looked, Tie, find_ties, version_1_names
 from core.sources.source import Absent, Source
@@ -278,6 +278,8 @@ class _Corresponding:
         )
 
     def _notes_of(self, name: str) -> list[str]:
+        if (adapted := adapted_note(self._every, name)) is not None:
+            return [adapted]
         lent = self._lent.get(name)
         if lent is None:
             return []

@@ -42,6 +42,9 @@ _MOVED_S_PER_BYTE = 0.05e-9
 _OUTPUT_MOVES = 4
 """A byte of output is digested and written: as much as so many bytes copied."""
 
+_TERM_S = 0.06e-9
+"""A product that is added up to an element, by one thread: a term of a low-rank matrix."""
+
 _GPU_S_PER_BYTE = 0.1e-9
 """A byte on its way to a GPU, the arithmetic included."""
 
@@ -199,6 +202,7 @@ def work_of(plan: MergePlan, devices: Sequence[Device] = (CPU,), threads: int | 
     moved = plan.bytes_to_read + _OUTPUT_MOVES * plan.bytes_to_write
     thread_s = _MOVED_S_PER_BYTE * moved
     serial_s = _CHUNK_S * sum(_chunks(tensor, workers, chunk_bytes) for tensor in plan.tensors)
+    thread_s += _TERM_S * sum(tensor.terms for tensor in plan.tensors)
     if on_host:
         thread_s += sum(tensor.elements * element_s(tensor.job) for tensor in plan.tensors if tensor.job)
     else:

@@ -11,11 +11,12 @@ from core.checkpoint.model import Checkpoint
 from core.checkpoint.ties import model_prefixes
 from core.dtypes import DType
 from core.errors import IncompatibleError, addressed
+from core.plan.adapting import adapted_tensors
 from core.plan.renaming import onto, without_wrappers
 from core.sources.quantised import read_quantised
 from core.sources.source import FileRange, Source
 
-__all__ = ["ModelView", "Offered", "view_models"]
+__all__ = ["ModelView", "Offered", "adapted_note", "view_models"]
 
 
 _OF_PEFT = (".lora_", ".base_layer.", ".modules_to_save.", ".original_module.")
@@ -28,10 +29,14 @@ class Offered(NamedTuple):
     Attributes:
         stored: what messages name.
         read_as: what delivers its elements; None for the file, as it stores them.
+        counts_as: the type that it counts as having, where that is not the one that is delivered.
+        how: what an adapter makes of it, in a few words; "" for nothing.
     """
 
     stored: StoredTensor
     read_as: Source | None = None
+    counts_as: DType | None = None
+    how: str = ""
 
     @property
     def source(self) -> Source:
@@ -43,6 +48,8 @@ class Offered(NamedTuple):
 
     @property
     def dtype(self) -> DType:
+        if self.counts_as is not None:
+            return self.counts_as
         return self.stored.dtype if self.read_as is None else self.read_as.dtype
 
 
@@ -103,6 +110,16 @@ def view_models(
     return [views[id(model)] for model in models], views[id(base)] if base else None
 
 
+def adapted_note(views: Sequence[ModelView], name: str) -> str | None:
+    """What adapters make of a tensor, and whose; None where none touches it."""
+    hows: dict[str, list[str]] = {}
+    for view in views if any(view.checkpoint.adapters for view in views) else ():
+        offered = view.tensors.get(name)
+        if offered is not None and offered.how:
+            hows.setdefault(offered.how, []).append(view.checkpoint.name)
+    return "; ".join(f"{how} in {', '.join(names)}" for how, names in hows.items()) or None
+
+
 def _without_own_wrapper(first: ModelView, every: Sequence[ModelView]) -> ModelView:
     """The first sub-model without a component before all of its names that no class of its type has.
 
@@ -139,6 +156,11 @@ def _view(model: Checkpoint, entry: int | None) -> ModelView:
         for name, stored in model.tensors.items()
         if name not in unpacked.left_out
     }
+    if model.adapters:
+        with addressed(entry=entry):
+            stored = {name: offered.stored for name, offered in tensors.items()}
+            changed = adapted_tensors(model, stored, unpacked.sources)
+        tensors |= {name: Offered(*one) for name, one in changed.items()}
     view = ModelView(model, tensors, unpacked.left_out, unpacked.notes, model.shared)
     bare = without_wrappers(view.tensors)
     return view.renamed(bare.names, bare.rules, ()) if bare.rules else view

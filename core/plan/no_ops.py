@@ -58,7 +58,7 @@ def unread_adapters(models: Sequence[Checkpoint], base: Checkpoint | None) -> li
             names = file_names(model.folder, *_ADAPTERS)
         except MergeError:
             continue
-        if names:
+        if names and not model.adapters:
             found.append(
                 f"{model.name} holds an adapter ({', '.join(names)}) beside its "
                 f"{len(model.tensors):,} tensors, and it is not read: where they are those from before "

@@ -18,7 +18,7 @@ import xxhash
 from core import devices, table
 from core.cancel import CancelToken
 from core.checkpoint import page_cache
-from core.checkpoint.companions import Companion, Companions, Givers, companion_files
+from core.checkpoint.companions import Companion, Companions, companion_files
 from core.checkpoint.files import WriteFile, check_unchanged, read_rows
 from core.checkpoint.listed_files import FileRecord
 from core.checkpoint.output import check_name, settle
@@ -34,7 +34,7 @@ from core.errors import (
     merge_errors_only,
 )
 from core.helpers import Helpers
-from core.plan.belonging import check_belonging
+from core.plan.belonging import check_belonging, givers_of
 from core.plan.chunking import (
     CHUNK_BYTES,
     DEVICE_CHUNK_BYTES,
@@ -235,7 +235,8 @@ class _Run:
             chunk_bytes = CHUNK_BYTES if on_host else DEVICE_CHUNK_BYTES
         workers = usable_threads(plan, wanted, memory_budget_bytes)
         on = itertools.cycle(chosen)
-        allow_open_files(workers * (len(plan.models) + 1) + len(plan.shards) + 256)
+        adapters = sum(len(model.adapters) for model in plan.models)
+        allow_open_files(workers * (len(plan.models) + 1 + adapters) + len(plan.shards) + 256)
         shards = self._open_shards(staging)
         digests = [FileDigest(shard.size_bytes, shard.read_into) for shard in shards]
         for digest, layout in zip(digests, plan.shards, strict=True):
@@ -483,9 +484,8 @@ def _reserve_bytes(plan: MergePlan, first: Mapping[str, Any]) -> int:
 
 
 def _companions(plan: MergePlan) -> Companions:
-    models = tuple(model.folder for model in plan.models)
     found = companion_files(
-        Givers(models, plan.base.folder if plan.base else None, plan.recipe.tokenizer_source, _names(plan)),
+        givers_of(plan.models, plan.base, plan.recipe.tokenizer_source, _names(plan)),
         vocabulary=plan.vocabulary,
         unties=plan.unties,
         dtype_name=plan.out_dtype.torch_name if plan.out_dtype else "float32",
@@ -498,13 +498,14 @@ def _companions(plan: MergePlan) -> Companions:
 
 def _names(plan: MergePlan) -> dict[Path, str]:
     """What each folder is called, also one that the recipe's path only leads to."""
-    every = [*plan.models, *([plan.base] if plan.base else [])]
+    every = [*plan.models, *([plan.base] if plan.base else []), *plan.unders]
     return {**plan.names, **{model.folder: model.name for model in every}}
 
 
 def _inputs(plan: MergePlan) -> tuple[InputRecord, ...]:
     roles = [("base", plan.base)] if plan.base else []
     roles += [("sub-model", model) for model in plan.models]
+    roles += [("under", model) for model in plan.unders]
     return tuple(
         InputRecord(
             model.name,
@@ -513,6 +514,8 @@ def _inputs(plan: MergePlan) -> tuple[InputRecord, ...]:
                 {"name": shard.path.name, "size": shard.size_bytes, "header_digest": shard.digest}
                 for shard in model.shards
             ),
+            model.adapter_text,
+            tuple(adapter.digest for adapter in model.adapters),
         )
         for role, model in roles
     )

@@ -98,7 +98,8 @@ class Inputs:
             helpers: threads that share each read; None where the caller reads alone.
         """
         self._headers, self._helpers = headers, helpers
-        self._open: dict[int, _Opened] = {}
+        self._open: dict[tuple[int, int], _Opened] = {}
+        """By the number of the source, and which of the files that it reads at the same time."""
         self._rows: _Rows | None = None
 
     def read(self, sources: Sequence[Source], first_element: int, buffers: Sequence[memoryview]) -> None:
@@ -115,9 +116,16 @@ class Inputs:
         rows.read(first_element, self._helpers)
         for number, (source, buffer) in enumerate(zip(sources, buffers, strict=True)):
             if not isinstance(source, FileRange):
+                paths = list(dict.fromkeys(stored.path for stored in source.stored))
 
-                def read(stored: StoredTensor, first: int, part: memoryview, number: int = number) -> None:
-                    opened = self._opened_for(number, stored)
+                def read(
+                    stored: StoredTensor,
+                    first: int,
+                    part: memoryview,
+                    number: int = number,
+                    paths: list[Path] = paths,
+                ) -> None:
+                    opened = self._opened_for((number, paths.index(stored.path)), stored)
                     offset = stored.offset + first * stored.dtype.itemsize
                     _expect(opened, offset, len(part))
                     read_rows([(opened.file, offset, part)])
@@ -135,19 +143,19 @@ class Inputs:
 
     def _rows_of(self, sources: Sequence[Source], buffers: Sequence[memoryview]) -> _Rows:
         stored = [
-            (self._opened_for(number, source.tensor), source.tensor, buffer)
+            (self._opened_for((number, 0), source.tensor), source.tensor, buffer)
             for number, (source, buffer) in enumerate(zip(sources, buffers, strict=True))
             if isinstance(source, FileRange)
         ]
         return _Rows(sources, buffers, stored)
 
-    def _opened_for(self, number: int, stored: StoredTensor) -> _Opened:
-        opened = self._open.get(number)
+    def _opened_for(self, place: tuple[int, int], stored: StoredTensor) -> _Opened:
+        opened = self._open.get(place)
         if opened is None or opened.file.path != stored.path:
             if opened is not None:
                 opened.file.check_unchanged()
                 opened.close()
-            opened = self._open[number] = self._opened(self._headers[stored.path])
+            opened = self._open[place] = self._opened(self._headers[stored.path])
         return opened
 
     def _opened(self, planned: ShardHeader) -> _Opened:

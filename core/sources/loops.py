@@ -9,7 +9,13 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-__all__ = ["dequantise"]
+__all__ = [
+    "add_low_rank_to_values",
+    "add_low_rank_to_words",
+    "dequantise",
+    "round_to_words",
+    "set_lengths",
+]
 
 Array = NDArray[Any]
 
@@ -75,3 +81,225 @@ def dequantise(
         if held == _PIECE or done == codes.size:
             _round(bits[:held], words[done - held : done])
             held = 0
+
+
+_COLUMNS = 1024
+"""Of the right factor that are worked on at a time for all rows: with sixty-four terms a quarter of a MiB."""
+
+
+@njit(nogil=True, cache=True)
+def _add_term(sums: Array, l0: Any, r0: Array) -> None:
+    for at in range(sums.size):
+        sums[at] = sums[at] + l0 * r0[at]
+
+
+@njit(nogil=True, cache=True)
+def _add_eight_terms(
+    sums: Array,
+    l0: Any,
+    l1: Any,
+    l2: Any,
+    l3: Any,
+    l4: Any,
+    l5: Any,
+    l6: Any,
+    l7: Any,
+    r0: Array,
+    r1: Array,
+    r2: Array,
+    r3: Array,
+    r4: Array,
+    r5: Array,
+    r6: Array,
+    r7: Array,
+) -> None:
+    """One after the other, as `_add_term` does it, in one pass over the sums."""
+    for at in range(sums.size):
+        s = sums[at]
+        s = s + l0 * r0[at]
+        s = s + l1 * r1[at]
+        s = s + l2 * r2[at]
+        s = s + l3 * r3[at]
+        s = s + l4 * r4[at]
+        s = s + l5 * r5[at]
+        s = s + l6 * r6[at]
+        s = s + l7 * r7[at]
+        sums[at] = s
+
+
+@njit(nogil=True, cache=True)
+def _scale(sums: Array, scale: Any, deltas: Array, is_first: bool) -> None:
+    if is_first:
+        for at in range(sums.size):
+            deltas[at] = sums[at] * scale
+    else:
+        for at in range(sums.size):
+            deltas[at] = deltas[at] + sums[at] * scale
+
+
+@njit(nogil=True, cache=True)
+def _low_rank_run(
+    left: Array,
+    right: Array,
+    columns: int,
+    column: int,
+    ends: Array,
+    scales: Array,
+    sums: Array,
+    deltas: Array,
+) -> None:
+    """The deltas of a run of columns of one row.
+
+    Args:
+        left: [all terms] of that row.
+        right: [all terms * columns].
+        columns: of the right factor.
+        column: the first of the run.
+        ends: [parts] behind which term each part ends.
+        scales: [parts].
+        sums, deltas: [run].
+    """
+    size = sums.size
+    term = 0
+    for part in range(ends.size):
+        end = ends[part]
+        sums[:] = 0
+        while term + 8 <= end:
+            at = term * columns + column
+            _add_eight_terms(
+                sums,
+                left[term],
+                left[term + 1],
+                left[term + 2],
+                left[term + 3],
+                left[term + 4],
+                left[term + 5],
+                left[term + 6],
+                left[term + 7],
+                right[at : at + size],
+                right[at + columns : at + columns + size],
+                right[at + 2 * columns : at + 2 * columns + size],
+                right[at + 3 * columns : at + 3 * columns + size],
+                right[at + 4 * columns : at + 4 * columns + size],
+                right[at + 5 * columns : at + 5 * columns + size],
+                right[at + 6 * columns : at + 6 * columns + size],
+                right[at + 7 * columns : at + 7 * columns + size],
+            )
+            term += 8
+        while term < end:
+            at = term * columns + column
+            _add_term(sums, left[term], right[at : at + size])
+            term += 1
+        _scale(sums, scales[part], deltas, part == 0)
+
+
+@njit(nogil=True, cache=True)
+def _add_to_words(words: Array, deltas: Array, bits: Array) -> None:
+    """bf16(float32(word) + delta) in the place of each bfloat16 word; `bits` is scratch. All [run]."""
+    for at in range(words.size):
+        bits[at] = np.uint32(words[at]) << np.uint32(16)
+    values = bits.view(np.float32)
+    for at in range(words.size):
+        values[at] = values[at] + deltas[at]
+    _round(bits, words)
+
+
+@njit(nogil=True, cache=True)
+def _add_to_values(values: Array, deltas: Array) -> None:
+    for at in range(values.size):
+        values[at] = values[at] + deltas[at]
+
+
+@njit(nogil=True, cache=True)
+def add_low_rank_to_words(
+    words: Array, first: int, columns: int, left: Array, right: Array, ends: Array, scales: Array
+) -> None:
+    """Add scaled products of two factors to bfloat16 words: bf16(fl32(word + Δ)).
+
+    Δ = Δ_1 + Δ_2 + … over the parts, in their order; Δ_p = s_p · (… (0 + l_0 · r_0) + l_1 · r_1 …), each step
+    rounded to float32 (DESIGN: a LoRA row).
+
+    Args:
+        words: [elements] uint16, a run of whole or broken rows.
+        first: the column of the first word.
+        columns: of a row.
+        left: [rows of the run, all terms] float32.
+        right: [all terms, columns] float32.
+        ends: [parts] int64, behind which term each part ends.
+        scales: [parts] float32.
+    """
+    flat = right.reshape(-1)
+    sums, deltas = np.empty(_COLUMNS, np.float32), np.empty(_COLUMNS, np.float32)
+    bits = np.empty(_COLUMNS, np.uint32)
+    for column in range(0, columns, _COLUMNS):
+        for row in range(left.shape[0]):
+            begin = max(row * columns + column - first, 0)
+            end = min(row * columns + min(column + _COLUMNS, columns) - first, words.size)
+            size = end - begin
+            if size > 0:
+                at = begin + first - row * columns
+                _low_rank_run(left[row], flat, columns, at, ends, scales, sums[:size], deltas[:size])
+                _add_to_words(words[begin:end], deltas[:size], bits[:size])
+
+
+@njit(nogil=True, cache=True)
+def add_low_rank_to_values(
+    values: Array, first: int, columns: int, left: Array, right: Array, ends: Array, scales: Array
+) -> None:
+    """The same for `values` [elements] in float32 or float64, the type of the factors and scales."""
+    flat = right.reshape(-1)
+    sums, deltas = np.empty(_COLUMNS, values.dtype), np.empty(_COLUMNS, values.dtype)
+    for column in range(0, columns, _COLUMNS):
+        for row in range(left.shape[0]):
+            begin = max(row * columns + column - first, 0)
+            end = min(row * columns + min(column + _COLUMNS, columns) - first, values.size)
+            size = end - begin
+            if size > 0:
+                at = begin + first - row * columns
+                _low_rank_run(left[row], flat, columns, at, ends, scales, sums[:size], deltas[:size])
+                _add_to_values(values[begin:end], deltas[:size])
+
+
+@njit(nogil=True, cache=True)
+def _sum_of_squares(row: Array) -> float:
+    """In float64, in the order of sums across elements (DESIGN 2.1)."""
+    lanes = np.empty(64, np.float64)
+    total = 0.0
+    for block in range(0, row.size, 4096):
+        lanes[:] = 0.0
+        for start in range(block, min(block + 4096, row.size), 64):
+            for lane in range(min(64, row.size - start)):
+                value = np.float64(row[start + lane])
+                lanes[lane] = lanes[lane] + value * value
+        width = 32
+        while width:
+            for lane in range(width):
+                lanes[lane] = lanes[lane] + lanes[lane + width]
+            width //= 2
+        total = total + lanes[0]
+    return total
+
+
+@njit(nogil=True, cache=True)
+def set_lengths(values: Array, columns: int, lengths: Array) -> None:
+    """Give each row a length of its own: fl(fl(m / n) · t), n the row's length, rounded to its type.
+
+    Args:
+        values: [rows * columns] t, float32 or float64; changed in place.
+        columns: of a row.
+        lengths: [rows] m, of the same type.
+    """
+    n = np.empty(1, values.dtype)
+    for row in range(lengths.size):
+        part = values[row * columns : (row + 1) * columns]
+        n[0] = np.sqrt(_sum_of_squares(part))
+        n[0] = lengths[row] / n[0]
+        factor = n[0]
+        for at in range(part.size):
+            part[at] = factor * part[at]
+
+
+@njit(nogil=True, cache=True)
+def round_to_words(values: Array, words: Array) -> None:
+    """[elements] float32 to bfloat16 words, to nearest even."""
+    _round(values.view(np.uint32), words)
