@@ -1,7 +1,7 @@
 """Adapters of peft on disk: LoRA factors, and what adapter_config.json says of how they are put on a model.
 
 No weights are read. What cannot be computed as peft does is refused by its name.
-Source: peft 0.17, `tuners/lora/{config,layer,model}.py`, `utils/{save_and_load,other}.py`.
+Source: peft 0.21, `tuners/lora/{config,layer,model}.py`, `utils/{save_and_load,other}.py`.
 """
 
 from __future__ import annotations
@@ -48,6 +48,8 @@ _UNSUPPORTED = {
     "use_qalora": "pools its inputs (QA-LoRA)",
     "alora_invocation_tokens": "is switched on by a token (activated LoRA)",
     "arrow_config": "is chosen anew for each token (Arrow)",
+    "kasa_config": "changes its base first (KaSA)",
+    "monteclora_config": "draws its factors anew each time (MonteCLoRA)",
     "use_bdlora": "is cut into blocks (BD-LoRA)",
     "trainable_token_indices": "trains single rows of the embedding (trainable_token_indices)",
 }

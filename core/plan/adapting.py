@@ -147,7 +147,10 @@ class Changed(NamedTuple):
 
 
 def adapted_tensors(
-    model: Checkpoint, stored: Mapping[str, StoredTensor], sources: Mapping[str, Source]
+    model: Checkpoint,
+    stored: Mapping[str, StoredTensor],
+    sources: Mapping[str, Source],
+    cache: FactorCache,
 ) -> dict[str, Changed]:
     """The tensors that the adapters of `model` change, in the order in which they are put on it.
 
@@ -155,11 +158,12 @@ def adapted_tensors(
         model: with its adapters and the model under them.
         stored: the tensors of the model under them, by name.
         sources: what delivers those that are not read as they are stored.
+        cache: shared by all models of a plan.
 
     Raises:
         IncompatibleError: an adapter does not fit.
     """
-    adapting = _Adapting(model, stored, sources)
+    adapting = _Adapting(model, stored, sources, cache)
     for adapter in model.adapters:
         adapting.put_on(adapter)
     return adapting.changed
@@ -173,11 +177,14 @@ class _Adapting:
     """
 
     def __init__(
-        self, model: Checkpoint, stored: Mapping[str, StoredTensor], sources: Mapping[str, Source]
+        self,
+        model: Checkpoint,
+        stored: Mapping[str, StoredTensor],
+        sources: Mapping[str, Source],
+        cache: FactorCache,
     ) -> None:
-        self._model, self._own, self._sources = model, stored, sources
+        self._model, self._own, self._sources, self._cache = model, stored, sources, cache
         self.changed: dict[str, Changed] = {}
-        self._cache = FactorCache()
 
     def put_on(self, adapter: Adapter) -> None:
         names = self._names(adapter)

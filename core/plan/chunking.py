@@ -5,6 +5,7 @@ from __future__ import annotations
 from core.cores import usable_cores
 from core.digest import PIECE_BYTES
 from core.plan.merge_plan import MergePlan, TensorPlan
+from core.sources.adapted import CACHED_BYTES
 
 __all__ = [
     "CHUNK_BYTES",
@@ -54,12 +55,17 @@ def chunk_elements(
 
 
 def peak_memory_bytes(plan: MergePlan, threads: int) -> int:
-    """What the buffers of `threads` workers take at most, beyond what the imports take."""
+    """What buffers of `threads` workers and the factors of adapters take at most, beyond the imports' own."""
     threads = usable_threads(plan, threads)
     largest = max(
         (_held_elements(t, chunk_elements(t, threads)) * _working_bytes(t) for t in plan.tensors), default=0
     )
-    return threads * largest
+    factors = sum(
+        4 * source.terms * (t.output.shape[-1] if t.output.shape else 1)
+        for t in plan.tensors
+        for source in t.inputs
+    )
+    return threads * largest + min(factors, CACHED_BYTES)
 
 
 def _piece_elements(tensor: TensorPlan) -> int:

@@ -42,7 +42,7 @@ _MOVED_S_PER_BYTE = 0.05e-9
 _OUTPUT_MOVES = 4
 """A byte of output is digested and written: as much as so many bytes copied."""
 
-_TERM_S = 0.06e-9
+_TERM_S = 0.045e-9
 """A product that is added up to an element, by one thread: a term of a low-rank matrix."""
 
 _GPU_S_PER_BYTE = 0.1e-9

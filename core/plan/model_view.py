@@ -13,6 +13,7 @@ from core.dtypes import DType
 from core.errors import IncompatibleError, addressed
 from core.plan.adapting import adapted_tensors
 from core.plan.renaming import onto, without_wrappers
+from core.sources.adapted import FactorCache
 from core.sources.quantised import read_quantised
 from core.sources.source import FileRange, Source
 
@@ -98,9 +99,10 @@ def view_models(
         CheckpointError: a model is quantised in a way that cannot be read.
         IncompatibleError: a model holds an adapter that is not merged into its weights.
     """
-    views = {id(model): _view(model, entry) for entry, model in reversed(list(enumerate(models)))}
+    cache = FactorCache()
+    views = {id(model): _view(model, entry, cache) for entry, model in reversed(list(enumerate(models)))}
     if base is not None and id(base) not in views:
-        views[id(base)] = _view(base, None)
+        views[id(base)] = _view(base, None, cache)
     first = views[id(models[0])] = _without_own_wrapper(views[id(models[0])], list(views.values()))
     reference = first.shapes
     for key, view in views.items():
@@ -137,7 +139,7 @@ def _without_own_wrapper(first: ModelView, every: Sequence[ModelView]) -> ModelV
     return first
 
 
-def _view(model: Checkpoint, entry: int | None) -> ModelView:
+def _view(model: Checkpoint, entry: int | None, cache: FactorCache) -> ModelView:
     joined = "\n".join(model.tensors)
     sign = next((sign for sign in _OF_PEFT if sign in joined), None)
     if sign is not None:
@@ -159,7 +161,7 @@ def _view(model: Checkpoint, entry: int | None) -> ModelView:
     if model.adapters:
         with addressed(entry=entry):
             stored = {name: offered.stored for name, offered in tensors.items()}
-            changed = adapted_tensors(model, stored, unpacked.sources)
+            changed = adapted_tensors(model, stored, unpacked.sources, cache)
         tensors |= {name: Offered(*one) for name, one in changed.items()}
     view = ModelView(model, tensors, unpacked.left_out, unpacked.notes, model.shared)
     bare = without_wrappers(view.tensors)

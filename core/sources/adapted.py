@@ -20,11 +20,12 @@ from core.dtypes import DTYPES, DType
 from core.sources.elements import canonical, values_of, write_values
 from core.sources.source import ReadStored, Source
 
-__all__ = ["Adapted", "FactorCache", "LowRank"]
+__all__ = ["CACHED_BYTES", "Adapted", "FactorCache", "LowRank"]
 
 Array = NDArray[Any]
 
-_CACHED_BYTES = 32 * 1024**2
+CACHED_BYTES = 32 * 1024**2
+"""Of factors, for all workers together."""
 
 
 class FactorCache:
@@ -33,7 +34,7 @@ class FactorCache:
     Each chunk of a tensor needs all of its right factor, and only some rows of its left one.
     """
 
-    def __init__(self, most_bytes: int = _CACHED_BYTES) -> None:
+    def __init__(self, most_bytes: int = CACHED_BYTES) -> None:
         self._most, self._held = most_bytes, 0
         self._lock = threading.Lock()
         self._known: OrderedDict[Any, Array] = OrderedDict()

@@ -83,8 +83,11 @@ def dequantise(
             held = 0
 
 
-_COLUMNS = 1024
-"""Of the right factor that are worked on at a time for all rows: with sixty-four terms a quarter of a MiB."""
+_COLUMNS = 512
+"""Of the right factor that are worked on at a time for all rows: with sixty-four terms 128 KiB."""
+
+_ROWS = 4
+"""That are worked on together: each number of the right factor is loaded once for all of them."""
 
 
 @njit(nogil=True, cache=True)
@@ -125,6 +128,62 @@ def _add_eight_terms(
         s = s + l6 * r6[at]
         s = s + l7 * r7[at]
         sums[at] = s
+
+
+@njit(nogil=True, cache=True)
+def _add_four_terms_to_four(
+    sums: Array, left: Array, term: int, r0: Array, r1: Array, r2: Array, r3: Array
+) -> None:
+    """The same of four terms to the sums of four rows, [4, run]."""
+    s0, s1, s2, s3 = sums[0], sums[1], sums[2], sums[3]
+    a0, a1, a2, a3 = left[0, term], left[0, term + 1], left[0, term + 2], left[0, term + 3]
+    b0, b1, b2, b3 = left[1, term], left[1, term + 1], left[1, term + 2], left[1, term + 3]
+    c0, c1, c2, c3 = left[2, term], left[2, term + 1], left[2, term + 2], left[2, term + 3]
+    d0, d1, d2, d3 = left[3, term], left[3, term + 1], left[3, term + 2], left[3, term + 3]
+    for at in range(r0.size):
+        w, x, y, z = r0[at], r1[at], r2[at], r3[at]
+        s0[at] = (((s0[at] + a0 * w) + a1 * x) + a2 * y) + a3 * z
+        s1[at] = (((s1[at] + b0 * w) + b1 * x) + b2 * y) + b3 * z
+        s2[at] = (((s2[at] + c0 * w) + c1 * x) + c2 * y) + c3 * z
+        s3[at] = (((s3[at] + d0 * w) + d1 * x) + d2 * y) + d3 * z
+
+
+@njit(nogil=True, cache=True)
+def _low_rank_runs(
+    left: Array,
+    right: Array,
+    columns: int,
+    column: int,
+    size: int,
+    ends: Array,
+    scales: Array,
+    sums: Array,
+    deltas: Array,
+) -> None:
+    """As `_low_rank_run`, of four rows: left [4, all terms], sums and deltas [4, size or more]."""
+    term = 0
+    for part in range(ends.size):
+        end = ends[part]
+        sums[:] = 0
+        while term + 4 <= end:
+            at = term * columns + column
+            _add_four_terms_to_four(
+                sums,
+                left,
+                term,
+                right[at : at + size],
+                right[at + columns : at + columns + size],
+                right[at + 2 * columns : at + 2 * columns + size],
+                right[at + 3 * columns : at + 3 * columns + size],
+            )
+            term += 4
+        while term < end:
+            at = term * columns + column
+            for row in range(_ROWS):
+                _add_term(sums[row, :size], left[row, term], right[at : at + size])
+            term += 1
+        for row in range(_ROWS):
+            _scale(sums[row, :size], scales[part], deltas[row, :size], part == 0)
 
 
 @njit(nogil=True, cache=True)
@@ -229,17 +288,30 @@ def add_low_rank_to_words(
         scales: [parts] float32.
     """
     flat = right.reshape(-1)
-    sums, deltas = np.empty(_COLUMNS, np.float32), np.empty(_COLUMNS, np.float32)
+    sums, deltas = np.empty((_ROWS, _COLUMNS), np.float32), np.empty((_ROWS, _COLUMNS), np.float32)
     bits = np.empty(_COLUMNS, np.uint32)
     for column in range(0, columns, _COLUMNS):
-        for row in range(left.shape[0]):
+        row = 0
+        while row < left.shape[0]:
+            size = min(_COLUMNS, columns - column)
+            begin = row * columns + column - first
+            if row + _ROWS <= left.shape[0] and begin >= 0:
+                if begin + (_ROWS - 1) * columns + size <= words.size:
+                    rows = left[row : row + _ROWS]
+                    _low_rank_runs(rows, flat, columns, column, size, ends, scales, sums, deltas)
+                    for at in range(_ROWS):
+                        start = begin + at * columns
+                        _add_to_words(words[start : start + size], deltas[at, :size], bits[:size])
+                    row += _ROWS
+                    continue
             begin = max(row * columns + column - first, 0)
             end = min(row * columns + min(column + _COLUMNS, columns) - first, words.size)
             size = end - begin
             if size > 0:
                 at = begin + first - row * columns
-                _low_rank_run(left[row], flat, columns, at, ends, scales, sums[:size], deltas[:size])
-                _add_to_words(words[begin:end], deltas[:size], bits[:size])
+                _low_rank_run(left[row], flat, columns, at, ends, scales, sums[0, :size], deltas[0, :size])
+                _add_to_words(words[begin:end], deltas[0, :size], bits[:size])
+            row += 1
 
 
 @njit(nogil=True, cache=True)
@@ -248,16 +320,29 @@ def add_low_rank_to_values(
 ) -> None:
     """The same for `values` [elements] in float32 or float64, the type of the factors and scales."""
     flat = right.reshape(-1)
-    sums, deltas = np.empty(_COLUMNS, values.dtype), np.empty(_COLUMNS, values.dtype)
+    sums, deltas = np.empty((_ROWS, _COLUMNS), values.dtype), np.empty((_ROWS, _COLUMNS), values.dtype)
     for column in range(0, columns, _COLUMNS):
-        for row in range(left.shape[0]):
+        row = 0
+        while row < left.shape[0]:
+            size = min(_COLUMNS, columns - column)
+            begin = row * columns + column - first
+            if row + _ROWS <= left.shape[0] and begin >= 0:
+                if begin + (_ROWS - 1) * columns + size <= values.size:
+                    rows = left[row : row + _ROWS]
+                    _low_rank_runs(rows, flat, columns, column, size, ends, scales, sums, deltas)
+                    for at in range(_ROWS):
+                        start = begin + at * columns
+                        _add_to_values(values[start : start + size], deltas[at, :size])
+                    row += _ROWS
+                    continue
             begin = max(row * columns + column - first, 0)
             end = min(row * columns + min(column + _COLUMNS, columns) - first, values.size)
             size = end - begin
             if size > 0:
                 at = begin + first - row * columns
-                _low_rank_run(left[row], flat, columns, at, ends, scales, sums[:size], deltas[:size])
-                _add_to_values(values[begin:end], deltas[:size])
+                _low_rank_run(left[row], flat, columns, at, ends, scales, sums[0, :size], deltas[0, :size])
+                _add_to_values(values[begin:end], deltas[0, :size])
+            row += 1
 
 
 @njit(nogil=True, cache=True)

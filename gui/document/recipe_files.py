@@ -11,8 +11,8 @@ from typing import Any
 
 import yaml
 
-from core.adapter_paths import split_adapters
 from core import MergeError, Recipe, RecipeError
+from core.adapter_paths import split_adapters
 from core.disk import replace_file, write_error
 from core.errors import OutputError
 from core.recipe.file import MAX_RECIPE_BYTES

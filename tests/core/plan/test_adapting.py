@@ -25,7 +25,7 @@ from core import RunRecord, parse_recipe, plan_merge, run_merge
 from core.checkpoint.model import open_checkpoint
 from core.errors import CheckpointError, IncompatibleError, MergeError
 from core.plan.adapting import adapted_tensors
-from core.sources.adapted import Adapted
+from core.sources.adapted import Adapted, FactorCache
 
 ONE = {"merge_method": "linear", "parameters": {"weight": 1}}
 
@@ -162,7 +162,7 @@ def test_from_a_pickle(tmp_path: Path) -> None:
 def test_any_run_of_elements_has_the_same_bytes(tmp_path: Path, kind: str) -> None:
     base = open_checkpoint(make_base(tmp_path / "base", conv=kind == "conv1d"))
     model = open_checkpoint(make_adapter(tmp_path / "adapter", kind)).on(base)
-    changed = adapted_tensors(model, base.tensors, {})
+    changed = adapted_tensors(model, base.tensors, {}, FactorCache())
     source = next(one.source for name, one in changed.items() if isinstance(one.source, Adapted))
     source = source.in_type(source.under.dtype)
 
