@@ -115,12 +115,28 @@ class Adapter:
     @property
     def kind_text(self) -> str:
         """ "rank 16", "DoRA of rank 8 to 64", "whole tensors"."""
-        ranks = sorted({one.rank for one in self.factors.values()})
+        ranks = self._ranks
         if not ranks:
             return "whole tensors"
         rank = f"rank {ranks[0]}" if len(ranks) == 1 else f"rank {ranks[0]} to {ranks[-1]}"
-        is_dora = any(one.magnitude is not None for one in self.factors.values())
-        return f"DoRA of {rank}" if is_dora else rank
+        return f"DoRA of {rank}" if self._is_dora else rank
+
+    @property
+    def short_text(self) -> str:
+        """The same where there is little room: "rank 16", "DoRA 8–64", "whole"."""
+        ranks = self._ranks
+        if not ranks:
+            return "whole"
+        rank = f"{ranks[0]}" if len(ranks) == 1 else f"{ranks[0]}–{ranks[-1]}"
+        return f"{'DoRA' if self._is_dora else 'rank'} {rank}"
+
+    @property
+    def _ranks(self) -> list[int]:
+        return sorted({one.rank for one in self.factors.values()})
+
+    @property
+    def _is_dora(self) -> bool:
+        return any(one.magnitude is not None for one in self.factors.values())
 
 
 def merge_first(folder: Path) -> str:

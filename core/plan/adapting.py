@@ -192,10 +192,10 @@ class _Adapting:
             self._replace(names[name], whole)
         turned = self._stores_inputs_first(adapter, names)
         for module, factors in adapter.factors.items():
-            weight, bias = f"{module}.weight", f"{module}.bias"
-            self._add(adapter, module, names[weight], factors, turned)
+            weight = names[f"{module}.weight"]
+            self._add(adapter, module, weight, factors, turned)
             if factors.bias is not None:
-                self._add_bias(adapter, module, names.get(bias, bias), factors)
+                self._add_bias(adapter, module, f"{weight.removesuffix('.weight')}.bias", factors)
 
     def _shape(self, name: str) -> tuple[int, ...]:
         return self.changed[name].stored.shape if name in self.changed else self._own[name].shape

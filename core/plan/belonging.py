@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from core.checkpoint.companions import Givers, companion_warnings
+from core.checkpoint.folder_files import FolderFiles
 from core.checkpoint.model import CONFIG_NAME, Checkpoint, model_names, read_config
 from core.errors import IncompatibleError
 from core.plan.config_values import ERROR_KEYS, UNSAID, plain_config
@@ -75,11 +76,18 @@ def givers_of(
     tokenizer_source: Path | None,
     names: Mapping[Path, str],
 ) -> Givers:
-    """The folders of the small files. Those of a model under adapters come after the adapters' own."""
-    folders = [model.folder for model in models]
+    """The folders of the small files.
+
+    An adapter has those of the model that it is put on, but for a tokenizer of its own.
+    """
+    folders: list[Path] = []
     base_folder = base.folder if base is not None else None
     for model in models:
-        if model.under is not None and model.under.folder != base_folder:
+        if model.under is None or FolderFiles.of(model.folder).has_tokenizer:
+            folders.append(model.folder)
+        if model.under is not None and not (
+            folders[-1:] == [model.folder] and model.under.folder == base_folder
+        ):
             folders.append(model.under.folder)
             names = {**names, model.under.folder: model.under.name}
     return Givers(tuple(folders), base_folder, tokenizer_source, names)

@@ -295,15 +295,15 @@ def add_low_rank_to_words(
         while row < left.shape[0]:
             size = min(_COLUMNS, columns - column)
             begin = row * columns + column - first
-            if row + _ROWS <= left.shape[0] and begin >= 0:
-                if begin + (_ROWS - 1) * columns + size <= words.size:
-                    rows = left[row : row + _ROWS]
-                    _low_rank_runs(rows, flat, columns, column, size, ends, scales, sums, deltas)
-                    for at in range(_ROWS):
-                        start = begin + at * columns
-                        _add_to_words(words[start : start + size], deltas[at, :size], bits[:size])
-                    row += _ROWS
-                    continue
+            end = begin + (_ROWS - 1) * columns + size
+            if row + _ROWS <= left.shape[0] and begin >= 0 and end <= words.size:
+                rows = left[row : row + _ROWS]
+                _low_rank_runs(rows, flat, columns, column, size, ends, scales, sums, deltas)
+                for at in range(_ROWS):
+                    start = begin + at * columns
+                    _add_to_words(words[start : start + size], deltas[at, :size], bits[:size])
+                row += _ROWS
+                continue
             begin = max(row * columns + column - first, 0)
             end = min(row * columns + min(column + _COLUMNS, columns) - first, words.size)
             size = end - begin
@@ -326,15 +326,15 @@ def add_low_rank_to_values(
         while row < left.shape[0]:
             size = min(_COLUMNS, columns - column)
             begin = row * columns + column - first
-            if row + _ROWS <= left.shape[0] and begin >= 0:
-                if begin + (_ROWS - 1) * columns + size <= values.size:
-                    rows = left[row : row + _ROWS]
-                    _low_rank_runs(rows, flat, columns, column, size, ends, scales, sums, deltas)
-                    for at in range(_ROWS):
-                        start = begin + at * columns
-                        _add_to_values(values[start : start + size], deltas[at, :size])
-                    row += _ROWS
-                    continue
+            end = begin + (_ROWS - 1) * columns + size
+            if row + _ROWS <= left.shape[0] and begin >= 0 and end <= values.size:
+                rows = left[row : row + _ROWS]
+                _low_rank_runs(rows, flat, columns, column, size, ends, scales, sums, deltas)
+                for at in range(_ROWS):
+                    start = begin + at * columns
+                    _add_to_values(values[start : start + size], deltas[at, :size])
+                row += _ROWS
+                continue
             begin = max(row * columns + column - first, 0)
             end = min(row * columns + min(column + _COLUMNS, columns) - first, values.size)
             size = end - begin

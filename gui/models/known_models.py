@@ -75,14 +75,13 @@ class KnownModels:
         return Failure(reason) if reason else None
 
     def parameters_text(self, folder: Path) -> str:
-        """ "7.24 B"; "" while that is not known, as below."""
+        """ "7.24 B", or "rank 16" of an adapter; "" while that is not known, as below."""
         summary = self._readable(folder)
-        return count_text(summary.parameters) if summary else ""
+        return summary.adapter_kind or count_text(summary.parameters) if summary else ""
 
     def types_text(self, folder: Path) -> str:
-        """ "bf16"; of an adapter "rank 16"."""
         summary = self._readable(folder)
-        return summary.adapter_kind or types_text(summary.dtypes) if summary else ""
+        return types_text(summary.dtypes) if summary else ""
 
     def size_text(self, folder: Path) -> str:
         summary = self._readable(folder)
@@ -94,7 +93,7 @@ class KnownModels:
         if summary is None:
             return ""
         facts = (
-            f"{self.parameters_text(folder)} parameters",
+            f"{count_text(summary.parameters)} parameters",
             types_text(summary.dtypes),
             self.size_text(folder),
         )

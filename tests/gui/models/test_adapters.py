@@ -50,8 +50,8 @@ def test_what_is_dropped_is_a_row_like_any_other(
     drop(window.models.table, folder / "adapter-1", folder / "adapter-2" / "adapter_model.safetensors")
     qtbot.waitUntil(lambda: len(window.models.choices()) == 2)
     qtbot.waitUntil(lambda: fits(window, 2))
-    kinds = [shown(window, row, Column.TYPE, Qt.ItemDataRole.DisplayRole) for row in range(2)]
-    assert kinds == ["rank 11", "DoRA of rank 11"]
+    kinds = [shown(window, row, Column.PARAMETERS, Qt.ItemDataRole.DisplayRole) for row in range(2)]
+    assert kinds == ["rank 11", "DoRA 11"]
     tip = shown(window, 0, Column.NAME, Qt.ItemDataRole.ToolTipRole)
     assert "adapter on base, rank 11" in tip
     assert str(folder / "adapter-1") in tip

@@ -1,0 +1,178 @@
+"""What is said of adapters: in the plan, the record and the card, and by a merge that goes on."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from adapters import KINDS, as_folder, make_adapter, make_base, merged, read
+from small_merges import OneByOne
+
+from core import Cancelled, CancelToken, parse_recipe, plan_merge, read_record, run_merge
+from core.cli.output import plan_document, plan_summary
+from core.deltas.inspection import inspect_models
+from core.errors import OutputError
+from core.plan.chunking import peak_memory_bytes
+from core.plan.estimate import work_of
+
+ADAPTERS = {
+    "merge_method": "parameter_selection",
+    "base_model": "base",
+    "models": [{"model": "a"}, {"model": "base+b+c"}],
+}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    make_base(tmp_path / "base")
+    for seed, (name, kind) in enumerate((("a", "patterns"), ("b", "plain"), ("c", "rslora on everything"))):
+        make_adapter(tmp_path / name, kind, seed=seed)
+    return tmp_path
+
+
+def test_in_the_plan(folder: Path) -> None:
+    plan = plan_merge(parse_recipe(ADAPTERS, folder))
+    text = plan_summary(plan, 10**9)
+    assert "a (adapter on base, rank 3 to 20), base+b+c (2 adapters on base, rank 11)" in text
+    document = plan_document(plan, 10**9)
+    assert [model.get("adapter") for model in document["models"]] == [
+        "adapter on base, rank 3 to 20",
+        "2 adapters on base, rank 11",
+        None,
+    ]
+    reasons = {row["name"]: row["reason"] for row in document["ledger"]}
+    assert reasons["model.layers.0.self_attn.q_proj.weight"] == "rank 3 in a; rank 11 and rank 11 in base+b+c"
+    assert reasons["lm_head.weight"] == "rank 11 in base+b+c"
+    assert reasons["norm.weight"] == ""
+    assert plan.warnings == ("base has no tokenizer, so the result has none either",)
+
+
+def test_in_the_record_and_the_card(folder: Path) -> None:
+    run_merge(plan_merge(parse_recipe(ADAPTERS, folder)), folder / "out")
+    record = read_record(folder / "out")
+    assert [(entry.name, entry.role, entry.adapter) for entry in record.inputs] == [
+        ("base", "base", ""),
+        ("a", "sub-model", "adapter on base, rank 3 to 20"),
+        ("base+b+c", "sub-model", "2 adapters on base, rank 11"),
+    ]
+    assert [len(entry.files) for entry in record.inputs] == [1, 1, 2]
+    assert [len(entry.configs) for entry in record.inputs] == [0, 1, 2]
+    card = (folder / "out" / "README.md").read_text()
+    assert "- `a`, adapter on base, rank 3 to 20" in card
+    assert "model: base+b+c" in card
+    assert str(folder) not in card + (folder / "out" / "paramosaic.json").read_text()
+
+
+def test_what_it_costs_is_known(folder: Path) -> None:
+    """The terms of the sums take time, and the factors memory."""
+    whole = {**ADAPTERS, "models": [{"model": "w1"}, {"model": "w2"}]}
+    for name in ("w1", "w2"):
+        as_folder(folder / name, merged(folder / "base", folder / "b"), {"model_type": "llama"})
+    plans = [plan_merge(parse_recipe(recipe, folder)) for recipe in (ADAPTERS, whole)]
+    assert work_of(plans[0]).thread_s > work_of(plans[1]).thread_s
+    assert peak_memory_bytes(plans[0], 1) > peak_memory_bytes(plans[1], 1)
+    assert plans[0].bytes_to_read > plans[1].bytes_to_read
+
+
+def cut_off(folder: Path, recipe: dict[str, Any]) -> None:
+    token = CancelToken()
+
+    def before(number: int, _: object) -> None:
+        if number == 4:
+            token.cancel()
+
+    with pytest.raises(Cancelled):
+        run_merge(
+            plan_merge(parse_recipe(recipe, folder)),
+            folder / "out",
+            executor=OneByOne(before),
+            cancel=token,
+            keep=True,
+        )
+
+
+def test_a_merge_of_adapters_goes_on(folder: Path) -> None:
+    run_merge(plan_merge(parse_recipe(ADAPTERS, folder)), folder / "whole")
+    cut_off(folder, ADAPTERS)
+    run_merge(plan_merge(parse_recipe(ADAPTERS, folder)), folder / "out", resume=True)
+    expected, found = read_record(folder / "whole"), read_record(folder / "out")
+    assert [tensor.digest for tensor in found.tensors] == [tensor.digest for tensor in expected.tensors]
+
+
+def test_one_with_another_scale_is_another_merge(folder: Path) -> None:
+    """adapter_config.json is no part of the weights, and makes their bytes all the same."""
+    cut_off(folder, ADAPTERS)
+    path = folder / "b" / "adapter_config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "lora_alpha": 99}))
+    with pytest.raises(OutputError, match="begun by"):
+        run_merge(plan_merge(parse_recipe(ADAPTERS, folder)), folder / "out", resume=True)
+
+
+def test_a_finished_merge_with_another_scale_is_not_taken_for_this_one(folder: Path) -> None:
+    first = run_merge(plan_merge(parse_recipe(ADAPTERS, folder)), folder / "out")
+    again = run_merge(plan_merge(parse_recipe(ADAPTERS, folder)), folder / "out", resume=True)
+    assert again.run_id == first.run_id
+    path = folder / "b" / "adapter_config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "lora_alpha": 99}))
+    with pytest.raises(OutputError):
+        run_merge(plan_merge(parse_recipe(ADAPTERS, folder)), folder / "out", resume=True)
+
+
+def test_inspecting_adapters(folder: Path) -> None:
+    found = inspect_models(folder / "base", [folder / "a", folder / "b"], details=True)
+    by_name = {tensor.name: tensor for tensor in found.tensors}
+    untouched = by_name["lm_head.weight"]
+    assert untouched.zero_delta == (untouched.elements,) * 2
+    base, one = read(folder / "base"), merged(folder / "base", folder / "a")
+    name = "model.layers.0.mlp.up_proj.weight"
+    assert by_name[name].zero_delta[0] == int((one[name] == base[name]).sum())
+
+
+@pytest.mark.parametrize("own", [False, True])
+def test_the_tokenizer_is_the_bases_or_its_own(folder: Path, own: bool) -> None:
+    (folder / "base" / "tokenizer.json").write_text('{"model": {"vocab": {"a": 0}}}')
+    (folder / "base" / "chat_template.jinja").write_text("base")
+    if own:
+        (folder / "a" / "tokenizer.json").write_text('{"model": {"vocab": {"b": 0}}}')
+        (folder / "a" / "tokenizer_config.json").write_text("{}")
+    recipe = {**ADAPTERS, "models": [{"model": "a"}]}
+    plan = plan_merge(parse_recipe(recipe, folder))
+    assert own or not any("chat template" in warning for warning in plan.warnings)
+    run_merge(plan, folder / "out")
+    expected = "a" if own else "base"
+    found = (folder / "out" / "tokenizer.json").read_text()
+    assert found == (folder / expected / "tokenizer.json").read_text()
+    assert json.loads((folder / "out" / "config.json").read_text())["model_type"] == "llama"
+    assert not (folder / "out" / "adapter_config.json").exists()
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "conv1d"])
+def test_a_base_without_the_prefix(tmp_path: Path, kind: str) -> None:
+    """A model that was saved without its head: its names lack what the adapter's have before them."""
+    whole = make_base(tmp_path / "whole")
+    tensors = read(whole)
+    if "lm_head" in str(read_names(make_adapter(tmp_path / "adapter", kind))):
+        pytest.skip("it goes on the head")
+    del tensors["lm_head.weight"]
+    bare = {name.removeprefix("model."): tensor for name, tensor in tensors.items()}
+    as_folder(tmp_path / "base", bare, {"model_type": "llama"})
+    recipe = {
+        "merge_method": "linear",
+        "base_model": "base",
+        "models": [{"model": "adapter"}],
+        "parameters": {"weight": 1},
+    }
+    run_merge(plan_merge(parse_recipe(recipe, tmp_path)), tmp_path / "out")
+    expected = merged(whole, tmp_path / "adapter")
+    for name, tensor in read(tmp_path / "out").items():
+        full = name if name == "norm.weight" else f"model.{name}"
+        assert (tensor == expected[full]).all(), name
+
+
+def read_names(adapter: Path) -> list[str]:
+    from safetensors import safe_open
+
+    with safe_open(adapter / "adapter_model.safetensors", "pt") as file:
+        return list(file.keys())
