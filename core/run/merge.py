@@ -67,6 +67,7 @@ from core.run.resuming import (
 )
 from core.run.ties import settle_ties
 from core.run.work import Executor
+from core.sources import adapted
 from core.sources.files import ColdPages
 from core.text import one_line
 
@@ -228,6 +229,7 @@ class _Run:
         # This imports and compiles, and so comes after every refusal.
         with self._token.interruptible(), compilation_noted(self._note):
             table.compile_for(chosen, (tensor.job for tensor in plan.tensors if tensor.job))
+            adapted.compile_for(source for tensor in plan.tensors for source in tensor.inputs)
         read_rows(())
         on_host = chosen == [devices.CPU]
         wanted = threads or default_threads() if on_host else devices.least_workers(chosen)

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,9 +19,9 @@ from numpy.typing import NDArray
 from core.checkpoint.headers import StoredTensor
 from core.dtypes import DTYPES, DType
 from core.sources.elements import canonical, values_of, write_values
-from core.sources.source import ReadStored, Source
+from core.sources.source import FileRange, ReadStored, Source
 
-__all__ = ["CACHED_BYTES", "Adapted", "FactorCache", "LowRank"]
+__all__ = ["CACHED_BYTES", "Adapted", "FactorCache", "LowRank", "compile_for", "compile_for_type"]
 
 Array = NDArray[Any]
 
@@ -54,6 +55,23 @@ class FactorCache:
                     _, oldest = self._known.popitem(last=False)
                     self._held -= oldest.nbytes
         return made
+
+
+def compile_for(sources: Iterable[Source]) -> None:
+    """Compile what filling from them needs, so that it is no part of the work."""
+    kinds = {
+        (source.kind, source.in_place, source.dtype, source.lengths is not None): source
+        for source in sources
+        if isinstance(source, Adapted)
+    }
+    for source in kinds.values():
+        source.try_out()
+
+
+def compile_for_type(dtype: DType) -> None:
+    """The same for adapters on tensors of a type that are merged in it."""
+    stored = StoredTensor("", dtype, (4, 1), Path(), 0, 4 * dtype.itemsize)
+    compile_for([Adapted(FileRange(stored), 4, 1, (), delivers=dtype)])
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +164,7 @@ class Adapted:
     def scratch(self) -> int:
         rank = sum(part.rank for part in self.parts)
         of_factors = -(-8 * rank // max(1, self.columns))
-        return of_factors + (0 if self._is_in_place else self.under.dtype.itemsize + self._kind.itemsize)
+        return of_factors + (0 if self.in_place else self.under.dtype.itemsize + self.kind.itemsize)
 
     @property
     def terms(self) -> int:
@@ -166,38 +184,56 @@ class Adapted:
             self._left(read, first_row, end_row),
             self._right(read),
             np.cumsum([part.rank for part in self.parts]),
-            np.array([part.scale for part in self.parts], self._kind),
+            np.array([part.scale for part in self.parts], self.kind),
         )
-        if self._is_in_place:
+        if self.in_place:
             self.under.fill(read, first_element, buffer)
             if self.dtype.name == "BF16":
                 loops.add_low_rank_to_words(np.frombuffer(buffer, np.uint16), *factors)
                 return
-            values = np.frombuffer(buffer, self._kind)
+            values = np.frombuffer(buffer, self.kind)
         else:
             own = bytearray(elements * self.under.dtype.itemsize)
             self.under.fill(read, first_element, memoryview(own))
-            values = values_of(own, self.under.dtype, self._kind)
+            values = values_of(own, self.under.dtype, self.kind)
             del own
         loops.add_low_rank_to_values(values, *factors)
         if self.lengths is not None:
             loops.set_lengths(values, self.columns, self._whole(read, self.lengths, first_row, end_row))
-        if self._is_in_place:
+        if self.in_place:
             canonical(values)
         else:
             write_values(values, self.dtype, buffer)
 
     @property
-    def _kind(self) -> np.dtype[Any]:
+    def kind(self) -> np.dtype[Any]:
         """The type in which it is computed."""
         return np.dtype(np.float64 if self.under.dtype.name == "F64" else np.float32)
 
     @property
-    def _is_in_place(self) -> bool:
+    def in_place(self) -> bool:
         """Whether what is under it is read into the buffer itself."""
         if self.dtype is not self.under.dtype or (self.dtype.name == "BF16" and self.lengths is not None):
             return False
         return self.dtype.name in ("BF16", "F32", "F64")
+
+    def try_out(self) -> None:
+        """Fill four elements of a matrix of zeros that is like this one."""
+        four = StoredTensor("", self.under.dtype, (4, 1), Path(), 0, 4 * self.under.dtype.itemsize)
+        factor = StoredTensor("", DTYPES["F32"], (4, 1), Path(), 0, 16)
+        lengths = factor if self.lengths is not None else None
+        part = LowRank(replace(factor, shape=(1, 1)), factor, 1.0)
+        like = replace(
+            self,
+            under=FileRange(four),
+            rows=4,
+            columns=1,
+            parts=(part,),
+            lengths=lengths,
+            cache=FactorCache(),
+        )
+        with np.errstate(invalid="ignore"):
+            like.fill(lambda *_: None, 0, memoryview(bytearray(4 * self.dtype.itemsize)))
 
     @property
     def _factor_bytes(self) -> int:
@@ -205,13 +241,17 @@ class Adapted:
         return factors + (self.lengths.size_bytes if self.lengths is not None else 0)
 
     def _left(self, read: ReadStored, first: int, end: int) -> Array:
-        """Rows `first` to before `end` of the left factors. [rows, all terms]"""
-        every = [self._left_of(part, read, first, end) for part in self.parts]
-        return np.ascontiguousarray(every[0] if len(every) == 1 else np.concatenate(every, axis=1))
+        """Rows `first` to before `end` of the left factors, and zeros to be whole fours. [rows, all terms]"""
+        left = np.zeros((-(-(end - first) // 4) * 4, self.terms), self.kind)
+        term = 0
+        for part in self.parts:
+            left[: end - first, term : term + part.rank] = self._left_of(part, read, first, end)
+            term += part.rank
+        return left
 
     def _left_of(self, part: LowRank, read: ReadStored, first: int, end: int) -> Array:
         if part.b is None:
-            return np.ones((end - first, 1), self._kind)
+            return np.ones((end - first, 1), self.kind)
         if not part.transposed:
             rows = self._whole(read, part.b, first * part.rank, end * part.rank)
             return rows.reshape(end - first, part.rank)
@@ -236,9 +276,9 @@ class Adapted:
                 )
             return np.ascontiguousarray(np.concatenate(every))
 
-        return self.cache.get((self.parts, self._kind.char), make)
+        return self.cache.get((self.parts, self.kind.char), make)
 
     def _whole(self, read: ReadStored, stored: StoredTensor, first: int, end: int) -> Array:
         data = bytearray((end - first) * stored.dtype.itemsize)
         read(stored, first, memoryview(data))
-        return values_of(data, stored.dtype, self._kind)
+        return values_of(data, stored.dtype, self.kind)

@@ -97,44 +97,10 @@ def _add_term(sums: Array, l0: Any, r0: Array) -> None:
 
 
 @njit(nogil=True, cache=True)
-def _add_eight_terms(
-    sums: Array,
-    l0: Any,
-    l1: Any,
-    l2: Any,
-    l3: Any,
-    l4: Any,
-    l5: Any,
-    l6: Any,
-    l7: Any,
-    r0: Array,
-    r1: Array,
-    r2: Array,
-    r3: Array,
-    r4: Array,
-    r5: Array,
-    r6: Array,
-    r7: Array,
-) -> None:
-    """One after the other, as `_add_term` does it, in one pass over the sums."""
-    for at in range(sums.size):
-        s = sums[at]
-        s = s + l0 * r0[at]
-        s = s + l1 * r1[at]
-        s = s + l2 * r2[at]
-        s = s + l3 * r3[at]
-        s = s + l4 * r4[at]
-        s = s + l5 * r5[at]
-        s = s + l6 * r6[at]
-        s = s + l7 * r7[at]
-        sums[at] = s
-
-
-@njit(nogil=True, cache=True)
 def _add_four_terms_to_four(
     sums: Array, left: Array, term: int, r0: Array, r1: Array, r2: Array, r3: Array
 ) -> None:
-    """The same of four terms to the sums of four rows, [4, run]."""
+    """Four terms, one after the other, to the sums of four rows, [4, run]."""
     s0, s1, s2, s3 = sums[0], sums[1], sums[2], sums[3]
     a0, a1, a2, a3 = left[0, term], left[0, term + 1], left[0, term + 2], left[0, term + 3]
     b0, b1, b2, b3 = left[1, term], left[1, term + 1], left[1, term + 2], left[1, term + 3]
@@ -149,7 +115,17 @@ def _add_four_terms_to_four(
 
 
 @njit(nogil=True, cache=True)
-def _low_rank_runs(
+def _scale(sums: Array, scale: Any, deltas: Array, is_first: bool) -> None:
+    if is_first:
+        for at in range(sums.size):
+            deltas[at] = sums[at] * scale
+    else:
+        for at in range(sums.size):
+            deltas[at] = deltas[at] + sums[at] * scale
+
+
+@njit(nogil=True, cache=True)
+def _low_rank_run(
     left: Array,
     right: Array,
     columns: int,
@@ -160,7 +136,17 @@ def _low_rank_runs(
     sums: Array,
     deltas: Array,
 ) -> None:
-    """As `_low_rank_run`, of four rows: left [4, all terms], sums and deltas [4, size or more]."""
+    """The deltas of a run of columns of four rows.
+
+    Args:
+        left: [4, all terms] of these rows.
+        right: [all terms * columns].
+        columns: of the right factor.
+        column, size: the first of the run, and how many.
+        ends: [parts] behind which term each part ends.
+        scales: [parts].
+        sums, deltas: [4, size or more].
+    """
     term = 0
     for part in range(ends.size):
         end = ends[part]
@@ -184,72 +170,6 @@ def _low_rank_runs(
             term += 1
         for row in range(_ROWS):
             _scale(sums[row, :size], scales[part], deltas[row, :size], part == 0)
-
-
-@njit(nogil=True, cache=True)
-def _scale(sums: Array, scale: Any, deltas: Array, is_first: bool) -> None:
-    if is_first:
-        for at in range(sums.size):
-            deltas[at] = sums[at] * scale
-    else:
-        for at in range(sums.size):
-            deltas[at] = deltas[at] + sums[at] * scale
-
-
-@njit(nogil=True, cache=True)
-def _low_rank_run(
-    left: Array,
-    right: Array,
-    columns: int,
-    column: int,
-    ends: Array,
-    scales: Array,
-    sums: Array,
-    deltas: Array,
-) -> None:
-    """The deltas of a run of columns of one row.
-
-    Args:
-        left: [all terms] of that row.
-        right: [all terms * columns].
-        columns: of the right factor.
-        column: the first of the run.
-        ends: [parts] behind which term each part ends.
-        scales: [parts].
-        sums, deltas: [run].
-    """
-    size = sums.size
-    term = 0
-    for part in range(ends.size):
-        end = ends[part]
-        sums[:] = 0
-        while term + 8 <= end:
-            at = term * columns + column
-            _add_eight_terms(
-                sums,
-                left[term],
-                left[term + 1],
-                left[term + 2],
-                left[term + 3],
-                left[term + 4],
-                left[term + 5],
-                left[term + 6],
-                left[term + 7],
-                right[at : at + size],
-                right[at + columns : at + columns + size],
-                right[at + 2 * columns : at + 2 * columns + size],
-                right[at + 3 * columns : at + 3 * columns + size],
-                right[at + 4 * columns : at + 4 * columns + size],
-                right[at + 5 * columns : at + 5 * columns + size],
-                right[at + 6 * columns : at + 6 * columns + size],
-                right[at + 7 * columns : at + 7 * columns + size],
-            )
-            term += 8
-        while term < end:
-            at = term * columns + column
-            _add_term(sums, left[term], right[at : at + size])
-            term += 1
-        _scale(sums, scales[part], deltas, part == 0)
 
 
 @njit(nogil=True, cache=True)
@@ -282,7 +202,7 @@ def add_low_rank_to_words(
         words: [elements] uint16, a run of whole or broken rows.
         first: the column of the first word.
         columns: of a row.
-        left: [rows of the run, all terms] float32.
+        left: [rows of the run, and some to be whole fours, all terms] float32.
         right: [all terms, columns] float32.
         ends: [parts] int64, behind which term each part ends.
         scales: [parts] float32.
@@ -291,27 +211,19 @@ def add_low_rank_to_words(
     sums, deltas = np.empty((_ROWS, _COLUMNS), np.float32), np.empty((_ROWS, _COLUMNS), np.float32)
     bits = np.empty(_COLUMNS, np.uint32)
     for column in range(0, columns, _COLUMNS):
-        row = 0
-        while row < left.shape[0]:
-            size = min(_COLUMNS, columns - column)
+        size = min(_COLUMNS, columns - column)
+        for row in range(0, left.shape[0], _ROWS):
             begin = row * columns + column - first
-            end = begin + (_ROWS - 1) * columns + size
-            if row + _ROWS <= left.shape[0] and begin >= 0 and end <= words.size:
-                rows = left[row : row + _ROWS]
-                _low_rank_runs(rows, flat, columns, column, size, ends, scales, sums, deltas)
-                for at in range(_ROWS):
-                    start = begin + at * columns
-                    _add_to_words(words[start : start + size], deltas[at, :size], bits[:size])
-                row += _ROWS
+            if begin >= words.size or begin + (_ROWS - 1) * columns + size <= 0:
                 continue
-            begin = max(row * columns + column - first, 0)
-            end = min(row * columns + min(column + _COLUMNS, columns) - first, words.size)
-            size = end - begin
-            if size > 0:
-                at = begin + first - row * columns
-                _low_rank_run(left[row], flat, columns, at, ends, scales, sums[0, :size], deltas[0, :size])
-                _add_to_words(words[begin:end], deltas[0, :size], bits[:size])
-            row += 1
+            rows = left[row : row + _ROWS]
+            _low_rank_run(rows, flat, columns, column, size, ends, scales, sums, deltas)
+            for at in range(_ROWS):
+                start = begin + at * columns
+                lowest, highest = max(start, 0), min(start + size, words.size)
+                if lowest < highest:
+                    delta = deltas[at, lowest - start : highest - start]
+                    _add_to_words(words[lowest:highest], delta, bits[: delta.size])
 
 
 @njit(nogil=True, cache=True)
@@ -322,27 +234,19 @@ def add_low_rank_to_values(
     flat = right.reshape(-1)
     sums, deltas = np.empty((_ROWS, _COLUMNS), values.dtype), np.empty((_ROWS, _COLUMNS), values.dtype)
     for column in range(0, columns, _COLUMNS):
-        row = 0
-        while row < left.shape[0]:
-            size = min(_COLUMNS, columns - column)
+        size = min(_COLUMNS, columns - column)
+        for row in range(0, left.shape[0], _ROWS):
             begin = row * columns + column - first
-            end = begin + (_ROWS - 1) * columns + size
-            if row + _ROWS <= left.shape[0] and begin >= 0 and end <= values.size:
-                rows = left[row : row + _ROWS]
-                _low_rank_runs(rows, flat, columns, column, size, ends, scales, sums, deltas)
-                for at in range(_ROWS):
-                    start = begin + at * columns
-                    _add_to_values(values[start : start + size], deltas[at, :size])
-                row += _ROWS
+            if begin >= values.size or begin + (_ROWS - 1) * columns + size <= 0:
                 continue
-            begin = max(row * columns + column - first, 0)
-            end = min(row * columns + min(column + _COLUMNS, columns) - first, values.size)
-            size = end - begin
-            if size > 0:
-                at = begin + first - row * columns
-                _low_rank_run(left[row], flat, columns, at, ends, scales, sums[0, :size], deltas[0, :size])
-                _add_to_values(values[begin:end], deltas[0, :size])
-            row += 1
+            rows = left[row : row + _ROWS]
+            _low_rank_run(rows, flat, columns, column, size, ends, scales, sums, deltas)
+            for at in range(_ROWS):
+                start = begin + at * columns
+                lowest, highest = max(start, 0), min(start + size, values.size)
+                if lowest < highest:
+                    delta = deltas[at, lowest - start : highest - start]
+                    _add_to_values(values[lowest:highest], delta)
 
 
 @njit(nogil=True, cache=True)
@@ -365,9 +269,11 @@ def _sum_of_squares(row: Array) -> float:
     return total
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, error_model="numpy")
 def set_lengths(values: Array, columns: int, lengths: Array) -> None:
     """Give each row a length of its own: fl(fl(m / n) · t), n the row's length, rounded to its type.
+
+    A row of zeros becomes one of NaN, as it has no direction.
 
     Args:
         values: [rows * columns] t, float32 or float64; changed in place.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 from pathlib import Path
 from typing import Any
@@ -21,11 +22,21 @@ from adapters import (
     write_adapter,
 )
 
-from core import RunRecord, parse_recipe, plan_merge, run_merge
+from safetensors.torch import load_file
+
+from core import RunRecord, parse_recipe, plan_merge, run_merge, table
 from core.checkpoint.model import open_checkpoint
 from core.errors import CheckpointError, IncompatibleError, MergeError
 from core.plan.adapting import adapted_tensors
 from core.sources.adapted import Adapted, FactorCache
+
+HAS_TRITON = importlib.util.find_spec("triton") is not None
+
+# Triton looks at this where a kernel is defined and where it runs; other modules' tests are not to see it.
+if HAS_TRITON:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TRITON_INTERPRET", "1")
+        importlib.import_module("core.kernels.gpu.workspace")
 
 ONE = {"merge_method": "linear", "parameters": {"weight": 1}}
 
@@ -149,8 +160,6 @@ def test_the_base_that_it_names_is_taken_where_the_recipe_names_none(tmp_path: P
 def test_from_a_pickle(tmp_path: Path) -> None:
     base = make_base(tmp_path / "base")
     adapter = make_adapter(tmp_path / "a", "plain")
-    from safetensors.torch import load_file
-
     pickled = write_adapter(
         tmp_path / "b", load_file(adapter / "adapter_model.safetensors"), pickled=True, r=11, lora_alpha=16
     )
@@ -183,6 +192,30 @@ def test_any_run_of_elements_has_the_same_bytes(tmp_path: Path, kind: str) -> No
         assert np.array_equal(filled(first, end - first), whole[first:end])
 
 
+@pytest.mark.skipif(not HAS_TRITON, reason="Triton is not installed")
+@pytest.mark.parametrize("method", ["linear", "parameter_selection"])
+def test_a_devices_kernels_have_the_same_bytes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    """Interpreted; what the sources fill on the host is copied to the device."""
+    random = torch.Generator().manual_seed(0)
+    as_folder(tmp_path / "base", {"w.weight": torch.randn(40, 64, generator=random).bfloat16()}, {})
+    for name in ("a", "b"):
+        factors = {
+            f"{PREFIX}w.lora_A.weight": torch.randn(5, 64, generator=random) * 0.1,
+            f"{PREFIX}w.lora_B.weight": torch.randn(40, 5, generator=random) * 0.1,
+        }
+        write_adapter(tmp_path / name, factors, r=5, lora_alpha=3)
+    recipe = {"merge_method": method, "base_model": "base", "models": [{"model": "a"}, {"model": "b"}]}
+    recipe["parameters"] = {"weight": 1}
+    expected, _ = merge(tmp_path, recipe, "on-host")
+    monkeypatch.setenv("TRITON_INTERPRET", "1")
+    monkeypatch.setattr(table, "workspace", lambda _: table.device_workspace("cpu"))
+    with np.errstate(all="ignore"):  # the interpreter computes with numpy
+        found, _ = merge(tmp_path, recipe, "on-device", threads=1)
+    same(found, expected)
+
+
 def test_special_values(tmp_path: Path) -> None:
     """Infinities, NaN, subnormals and negative zeros in base and factors, against the independent sum."""
     base = read(make_base(tmp_path / "plain"))
@@ -205,6 +238,23 @@ def test_special_values(tmp_path: Path) -> None:
     assert torch.equal(found[weight].isnan(), is_nan)
     assert torch.equal(found[weight].view(torch.int16)[~is_nan], expected.view(torch.int16)[~is_nan])
     assert set(found[weight].view(torch.int16)[is_nan].tolist()) == {0x7FC0}
+
+
+def test_a_row_of_zeros_under_dora(tmp_path: Path) -> None:
+    """It has no direction: NaN, as peft has it, and no refusal."""
+    make_adapter(tmp_path / "adapter", "dora")
+    tensors = read(make_base(tmp_path / "plain"))
+    weight = "model.layers.0.self_attn.q_proj.weight"
+    tensors[weight][3] = 0
+    base = as_folder(tmp_path / "base", tensors, {"model_type": "llama"})
+    given = load_file(tmp_path / "adapter" / "adapter_model.safetensors")
+    given[f"{PREFIX}{weight.removesuffix('weight')}lora_B.weight"][3] = 0
+    adapter = write_adapter(tmp_path / "zeros", given, r=11, lora_alpha=16, use_dora=True)
+    found, _ = merge(tmp_path, {**ONE, "base_model": "base", "models": [{"model": "zeros"}]}, "out")
+    with np.errstate(all="ignore"):
+        expected = merged(base, adapter)
+    assert found[weight][3].isnan().all()
+    assert torch.equal(found[weight][4:], expected[weight][4:])
 
 
 def test_what_it_does_not_touch_is_the_bases(tmp_path: Path) -> None:
