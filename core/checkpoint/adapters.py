@@ -7,7 +7,7 @@ Source: peft 0.21, `tuners/lora/{config,layer,model}.py`, `utils/{save_and_load,
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from math import isfinite, sqrt
 from pathlib import Path
@@ -15,7 +15,7 @@ from typing import Any
 
 import xxhash
 
-from core.checkpoint.adapter_patterns import BadPatternError, Pattern, read_patterns
+from core.checkpoint.adapter_patterns import BadPatternError, Patterns
 from core.checkpoint.conversions import quoted
 from core.checkpoint.finding import ADAPTER_CONFIG_NAME, ADAPTER_NAMES, read_object
 from core.checkpoint.headers import ShardHeader, StoredTensor, read_header
@@ -28,6 +28,7 @@ __all__ = ["Adapter", "Factors", "merge_first", "read_adapter"]
 _MAX_CONFIG_BYTES, _MAX_CONFIG_PARTS = 1_000_000, 100_000
 _MAX_NAME_CHARACTERS = 500
 _MOST_RANK = 1 << 20
+_MOST_ALPHA = 1e30
 
 _WRAPPERS = re.compile(r"^(?:(?:module|_forward_module|_orig_mod)\.)*(?:base_model\.model\.)?|_orig_mod\.")
 _FACTOR = re.compile(
@@ -211,11 +212,11 @@ class _Settings:
 
     def rank_of(self, module: str) -> int:
         """The rank that it says for the module."""
-        return int(self._pattern(self._ranks, module, self.rank))
+        return int(self._ranks.find(module, self.rank))
 
     def scale(self, module: str, rank: int) -> float:
         """alpha / rank, or alpha / sqrt(rank) for rsLoRA (arXiv:2312.03732), in float64."""
-        alpha = self._pattern(self._alphas, module, self._alpha)
+        alpha = self._alphas.find(module, self._alpha)
         return alpha / (sqrt(rank) if self.use_rslora else rank)
 
     def _check_kind(self) -> None:
@@ -249,25 +250,18 @@ class _Settings:
                 path=self._path,
             )
 
-    def _patterns(self, key: str, read: Any) -> tuple[tuple[Pattern, float], ...]:
-        value = self._config.get(key)
-        if not value:
-            return ()
+    def _patterns(self, key: str, read: Callable[[Any, str], float]) -> Patterns:
+        value = self._config.get(key) or {}
         if not isinstance(value, dict):
             raise self._wrong(key, value)
         try:
-            return tuple(
-                (pattern, read(number, f"{key}.{pattern.text}")) for pattern, number in read_patterns(value)
-            )
+            return Patterns({text: read(number, f"{key}.{text}") for text, number in value.items()})
         except BadPatternError as error:
             raise CheckpointError(
                 f"{self._path}: {key} has the pattern {shown(error.pattern)}, which is not understood",
                 hint="write the modules' names there, or " + merge_first(self.folder),
                 path=self._path,
             ) from error
-
-    def _pattern(self, patterns: tuple[tuple[Pattern, float], ...], module: str, otherwise: float) -> float:
-        return next((number for pattern, number in patterns if pattern.matches(module)), otherwise)
 
     def _rank(self, value: Any, key: str) -> int:
         if type(value) is not int or not 0 < value <= _MOST_RANK:
@@ -281,7 +275,7 @@ class _Settings:
             number = float(value)
         except OverflowError:
             raise self._wrong(key, value) from None
-        if not isfinite(number):
+        if not isfinite(number) or abs(number) > _MOST_ALPHA:
             raise self._wrong(key, value)
         return number
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import NamedTuple
 from core.checkpoint.adapters import Adapter, Factors, merge_first
 from core.checkpoint.headers import StoredTensor
 from core.checkpoint.model import Checkpoint, hub_id, open_checkpoint
+from core.checkpoint.names import tied_heads
 from core.dtypes import DType
 from core.errors import CheckpointError, IncompatibleError, MergeError, addressed
 from core.plan.renaming import onto
@@ -166,7 +168,12 @@ def adapted_tensors(
     adapting = _Adapting(model, stored, sources, cache)
     for adapter in model.adapters:
         adapting.put_on(adapter)
-    return adapting.changed
+    changed = adapting.changed
+    if model.ties_embeddings:  # then a head that is stored all the same is the embedding to those who load it
+        for head, embedding in tied_heads({name: tensor.shape for name, tensor in stored.items()}).items():
+            if embedding in changed and head not in changed:
+                changed[head] = changed[embedding]
+    return changed
 
 
 class _Adapting:
@@ -222,6 +229,14 @@ class _Adapting:
             here = under.folder if under is not None else self._model.folder
             said = f" (it was trained on {one_line(adapter.base_name)})" if adapter.base_name else ""
             more = f", and {len(missing) - 1:,} more" if len(missing) > 1 else ""
+            if self._model.ties_embeddings and missing[0].endswith("lm_head"):
+                raise IncompatibleError(
+                    f"the adapter {adapter.folder} goes on the head {missing[0]!r}, which {here} ties to its "
+                    "embedding, so that it would change both",
+                    hint=merge_first(adapter.folder),
+                    path=adapter.folder,
+                    tensor=f"{missing[0]}.weight",
+                )
             raise IncompatibleError(
                 f"the adapter {adapter.folder}{said} goes on the module {missing[0]!r}, of which {here} has "
                 f"no weight{more}",
@@ -244,8 +259,16 @@ class _Adapting:
         return adapter.fan_in_fan_out or (isinstance(kind, str) and kind in _OF_CONV1D)
 
     def _replace(self, name: str, whole: StoredTensor) -> None:
-        counts_as = self._source(name).dtype if name in self._own else whole.dtype
+        counts_as = self._source(name).dtype if name in self._own else self._usual_dtype() or whole.dtype
         self.changed[name] = Changed(whole, FileRange(whole), counts_as, "whole in the adapter")
+
+    def _usual_dtype(self) -> DType | None:
+        """The floating-point type of most of the model, in which peft would hold a head that it lacks."""
+        sizes: Counter[DType] = Counter()
+        for tensor in self._own.values():
+            if tensor.dtype.is_float:
+                sizes[tensor.dtype] += tensor.size_bytes
+        return sizes.most_common(1)[0][0] if sizes else None
 
     def _add(self, adapter: Adapter, module: str, name: str, factors: Factors, turned: bool) -> None:
         shape = self._shape(name)

@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from adapters import KINDS, as_folder, make_adapter, make_base, merged, read
 from small_merges import OneByOne
 
 from core import Cancelled, CancelToken, parse_recipe, plan_merge, read_record, run_merge
 from core.cli.output import plan_document, plan_summary
 from core.deltas.inspection import inspect_models
-from core.errors import OutputError
+from core.errors import IncompatibleError, OutputError
 from core.plan.chunking import peak_memory_bytes
 from core.plan.estimate import work_of
 
@@ -176,3 +177,67 @@ def read_names(adapter: Path) -> list[str]:
 
     with safe_open(adapter / "adapter_model.safetensors", "pt") as file:
         return list(file.keys())
+
+
+class TestTied:
+    """A base whose head is its embedding."""
+
+    TIED = {"model_type": "llama", "tie_word_embeddings": True, "architectures": ["LlamaForCausalLM"]}
+
+    def base(self, folder: Path, *, stored: bool) -> Path:
+        tensors = read(make_base(folder / "untied"))
+        if stored:
+            tensors["lm_head.weight"] = tensors["model.embed_tokens.weight"].clone()
+        else:
+            del tensors["lm_head.weight"]
+        return as_folder(folder / "base", tensors, self.TIED)
+
+    def merge(self, folder: Path, method: str = "parameter_selection") -> dict[str, Any]:
+        recipe = {"merge_method": method, "base_model": "base", "models": [{"model": "adapter"}]}
+        run_merge(plan_merge(parse_recipe(recipe, folder)), folder / "out")
+        return read(folder / "out")
+
+    @pytest.mark.parametrize("stored", [False, True])
+    def test_an_adapter_of_the_embedding_is_one_of_the_head(self, tmp_path: Path, stored: bool) -> None:
+        base = self.base(tmp_path, stored=stored)
+        make_adapter(tmp_path / "adapter", "embedding")
+        found, expected = self.merge(tmp_path), merged(base, tmp_path / "adapter")
+        name = "model.embed_tokens.weight"
+        assert not torch.equal(expected[name], read(base)[name])
+        assert torch.equal(found[name], expected[name])
+        assert ("lm_head.weight" in found) == stored
+        if stored:
+            assert torch.equal(found["lm_head.weight"], expected[name])
+        assert json.loads((tmp_path / "out" / "config.json").read_text())["tie_word_embeddings"] is True
+
+    def test_an_adapter_with_a_head_of_its_own_unties(self, tmp_path: Path) -> None:
+        base = self.base(tmp_path, stored=False)
+        make_adapter(tmp_path / "adapter", "modules_to_save")
+        expected = merged(
+            as_folder(tmp_path / "b", read(base) | {"lm_head.weight": torch.zeros(1).bfloat16()}, {}),
+            tmp_path / "adapter",
+        )
+        found = self.merge(tmp_path)
+        assert torch.equal(found["lm_head.weight"], expected["lm_head.weight"])
+        assert json.loads((tmp_path / "out" / "config.json").read_text())["tie_word_embeddings"] is False
+
+    def test_an_adapter_on_the_head_is_refused(self, tmp_path: Path) -> None:
+        self.base(tmp_path, stored=False)
+        make_adapter(tmp_path / "adapter", "rslora on everything")
+        with pytest.raises(IncompatibleError, match="ties to its embedding") as raised:
+            self.merge(tmp_path)
+        assert "merge_and_unload" in str(raised.value.hint)
+
+
+def test_the_same_adapter_twice_is_said_and_that_on_another_model_is_not(folder: Path) -> None:
+    make_base(folder / "tuned", seed=5)
+    make_adapter(folder / "d", "patterns", seed=9)
+
+    def said(*models: str) -> bool:
+        recipe = {**ADAPTERS, "models": [{"model": model} for model in models]}
+        plan = plan_merge(parse_recipe(recipe, folder))
+        return any("one model, given 2 times" in warning for warning in plan.warnings)
+
+    assert said("a", "base+a")
+    assert not said("a", "tuned+a")
+    assert not said("a", "d")

@@ -21,7 +21,6 @@ from adapters import (
     read,
     write_adapter,
 )
-
 from safetensors.torch import load_file
 
 from core import RunRecord, parse_recipe, plan_merge, run_merge, table
