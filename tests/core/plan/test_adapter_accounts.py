@@ -182,15 +182,14 @@ def read_names(adapter: Path) -> list[str]:
 class TestTied:
     """A base whose head is its embedding."""
 
-    TIED = {"model_type": "llama", "tie_word_embeddings": True, "architectures": ["LlamaForCausalLM"]}
-
     def base(self, folder: Path, *, stored: bool) -> Path:
         tensors = read(make_base(folder / "untied"))
         if stored:
             tensors["lm_head.weight"] = tensors["model.embed_tokens.weight"].clone()
         else:
             del tensors["lm_head.weight"]
-        return as_folder(folder / "base", tensors, self.TIED)
+        config = {"model_type": "llama", "tie_word_embeddings": True, "architectures": ["LlamaForCausalLM"]}
+        return as_folder(folder / "base", tensors, config)
 
     def merge(self, folder: Path, method: str = "parameter_selection") -> dict[str, Any]:
         recipe = {"merge_method": method, "base_model": "base", "models": [{"model": "adapter"}]}
