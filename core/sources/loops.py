@@ -196,7 +196,7 @@ def add_low_rank_to_words(
     """Add scaled products of two factors to bfloat16 words: bf16(fl32(word + Δ)).
 
     Δ = Δ_1 + Δ_2 + … over the parts, in their order; Δ_p = s_p · (… (0 + l_0 · r_0) + l_1 · r_1 …), each step
-    rounded to float32 (DESIGN: a LoRA row).
+    rounded to float32 (docs/design.md, 2.1).
 
     Args:
         words: [elements] uint16, a run of whole or broken rows.
@@ -251,7 +251,7 @@ def add_low_rank_to_values(
 
 @njit(nogil=True, cache=True)
 def _sum_of_squares(row: Array) -> float:
-    """In float64, in the order of sums across elements (DESIGN 2.1)."""
+    """In float64, in the order of sums across elements (docs/design.md, 2.1)."""
     lanes = np.empty(64, np.float64)
     total = 0.0
     for block in range(0, row.size, 4096):

@@ -182,7 +182,7 @@ def add_low_rank(
 
 
 def ordered_square_sum(row: np.ndarray) -> float:
-    """DESIGN 2.1, sums across elements: blocks of 4,096, 64 lanes, pairwise."""
+    """docs/design.md, 2.1, sums across elements: blocks of 4,096, 64 lanes, pairwise."""
     total = np.float64(0)
     for start in range(0, len(row), 4096):
         block = row[start : start + 4096].astype(np.float64)
