@@ -1,6 +1,6 @@
 """A tensor with low-rank factors added to it, made while it is read: base + s · B · A.
 
-The contract is docs/design.md, 2.1, "a LoRA row": an ordered sum over the rank, so that the bytes are the same
+The contract is docs/design.md, 2.1, "a LoRA row": an ordered sum over the rank. So the bytes are the same
 in any run of elements, on any thread and device. No matrix product of a library promises that.
 """
 
