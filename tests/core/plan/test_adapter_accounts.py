@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from adapters import KINDS, as_folder, make_adapter, make_base, merged, read
+from adapters import as_folder, make_adapter, make_base, merged, read
 from small_merges import OneByOne
 
 from core import Cancelled, CancelToken, parse_recipe, plan_merge, read_record, run_merge
@@ -149,13 +149,12 @@ def test_the_tokenizer_is_the_bases_or_its_own(folder: Path, own: bool) -> None:
     assert not (folder / "out" / "adapter_config.json").exists()
 
 
-@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "conv1d"])
+@pytest.mark.parametrize("kind", ["plain", "bias", "bias of B", "embedding"])
 def test_a_base_without_the_prefix(tmp_path: Path, kind: str) -> None:
     """A model that was saved without its head: its names lack what the adapter's have before them."""
     whole = make_base(tmp_path / "whole")
     tensors = read(whole)
-    if "lm_head" in str(read_names(make_adapter(tmp_path / "adapter", kind))):
-        pytest.skip("it goes on the head")
+    make_adapter(tmp_path / "adapter", kind)
     del tensors["lm_head.weight"]
     bare = {name.removeprefix("model."): tensor for name, tensor in tensors.items()}
     as_folder(tmp_path / "base", bare, {"model_type": "llama"})
@@ -170,13 +169,6 @@ def test_a_base_without_the_prefix(tmp_path: Path, kind: str) -> None:
     for name, tensor in read(tmp_path / "out").items():
         full = name if name == "norm.weight" else f"model.{name}"
         assert (tensor == expected[full]).all(), name
-
-
-def read_names(adapter: Path) -> list[str]:
-    from safetensors import safe_open
-
-    with safe_open(adapter / "adapter_model.safetensors", "pt") as file:
-        return list(file.keys())
 
 
 class TestTied:
