@@ -17,7 +17,7 @@ from core.sources.adapted import FactorCache
 from core.sources.quantised import read_quantised
 from core.sources.source import FileRange, Source
 
-__all__ = ["ModelView", "Offered", "adapted_note", "view_models"]
+__all__ = ["ModelView", "Offered", "adapted_notes", "view_models"]
 
 
 _OF_PEFT = (".lora_", ".base_layer.", ".modules_to_save.", ".original_module.")
@@ -112,14 +112,14 @@ def view_models(
     return [views[id(model)] for model in models], views[id(base)] if base else None
 
 
-def adapted_note(views: Sequence[ModelView], name: str) -> str | None:
-    """What adapters make of a tensor, and whose; None where none touches it."""
+def adapted_notes(views: Sequence[ModelView], name: str) -> list[str]:
+    """What adapters make of a tensor, and whose."""
     hows: dict[str, list[str]] = {}
     for view in views if any(view.checkpoint.adapters for view in views) else ():
         offered = view.tensors.get(name)
         if offered is not None and offered.how:
             hows.setdefault(offered.how, []).append(view.checkpoint.name)
-    return "; ".join(f"{how} in {', '.join(names)}" for how, names in hows.items()) or None
+    return [f"{how} in {', '.join(names)}" for how, names in hows.items()]
 
 
 def _without_own_wrapper(first: ModelView, every: Sequence[ModelView]) -> ModelView:

@@ -62,5 +62,7 @@ def _summary(folder: Path) -> ModelSummary:
         dtypes=tuple(name for name, _ in sizes.most_common()),
         size_bytes=sum(tensor.size_bytes for tensor in tensors),
         adapter=model.adapter_text,
-        adapter_kind="+".join(adapter.short_text for adapter in model.adapters),
+        adapter_kind=f"{len(model.adapters)} LoRA"
+        if len(model.adapters) > 1
+        else "".join(adapter.short_text for adapter in model.adapters),
     )
