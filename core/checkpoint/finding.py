@@ -22,10 +22,13 @@ from core.small_files import is_there, parse_json, read_if_there, read_small
 from core.text import cut, is_text, shown
 
 __all__ = [
+    "ADAPTER_CONFIG_NAME",
+    "ADAPTER_NAMES",
     "ENDINGS",
     "SINGLE_NAME",
     "Weights",
     "find_weights",
+    "has_adapter",
     "has_weights",
     "names_in",
     "read_index",
@@ -36,6 +39,10 @@ __all__ = [
 
 SINGLE_NAME = "model.safetensors"
 
+ADAPTER_CONFIG_NAME = "adapter_config.json"
+ADAPTER_NAMES = ("adapter_model.safetensors", "adapter_model.bin")
+"""What peft calls the weights of an adapter; the first one is taken where both are there."""
+
 _MAX_INDEX_BYTES, _MAX_INDEX_PARTS = 20_000_000, 300_000
 """An index has one part a tensor. The largest models known have some 140,000, in 14 MB."""
 
@@ -44,6 +51,9 @@ _OF_LIBRARIES = ("model", "pytorch_model", "diffusion_pytorch_model")
 
 _OF_MISTRAL = "consolidated"
 ENDINGS = (".safetensors", ".bin", ".pt", ".pth")
+
+_OF_OTHERS = 4
+"""The rank of weights that neither transformers nor diffusers would load."""
 
 _FILE = re.compile(
     r"(?P<stem>.+?)(?:[-_](?P<part>\d{1,9})-of-(?P<parts>\d{1,9}))?(?:\.(?P<variant>(?![\w-]*-\d+-of-\d)[\w-]{1,40}))?"
@@ -100,7 +110,7 @@ class _Family:
         """What is taken first has the lowest."""
         if self.stem in _OF_LIBRARIES:
             return (2 if self.variant else 0) + self.is_pickle
-        return (4 if self.stem == _OF_MISTRAL else 6) + self.is_pickle
+        return (_OF_OTHERS if self.stem == _OF_MISTRAL else 6) + self.is_pickle
 
 
 def names_in(folder: Path) -> list[str]:
@@ -123,7 +133,7 @@ def resolve_folder(place: Path) -> Path:
     if _is_file(place):
         return place.parent
     names = names_in(place)
-    if has_weights(names):
+    if has_weights(names) or has_adapter(names):
         return place
     if "snapshots" in names and ("refs" in names or "blobs" in names or place.name.startswith("models--")):
         return _snapshot(place)
@@ -144,6 +154,13 @@ def has_weights(names: Sequence[str]) -> bool:
     return bool(_families(names))
 
 
+def has_adapter(names: Sequence[str]) -> bool:
+    """Whether among `names` are those of an adapter, and of no whole model that a library would load."""
+    if not any(name in names for name in (ADAPTER_CONFIG_NAME, *ADAPTER_NAMES)):
+        return False
+    return min((family.rank for family in _families(names)), default=_OF_OTHERS) >= _OF_OTHERS
+
+
 def find_weights(place: Path, names: Sequence[str] | None = None) -> Weights:
     """The weights of the model in the folder `place`, or in the file that it is.
 
@@ -160,7 +177,7 @@ def find_weights(place: Path, names: Sequence[str] | None = None) -> Weights:
         names = names_in(place)
     families = _families(names)
     best = min((family.rank for family in families), default=None)
-    if best is None or best >= 4:
+    if best is None or best >= _OF_OTHERS:
         refuse_adapter(place, names)
     if best is None:
         refuse_folder(place, names)

@@ -11,12 +11,16 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
+from core.adapter_paths import split_adapters
+from core.checkpoint.adapters import Adapter, read_adapter
 from core.checkpoint.components import component_folders
 from core.checkpoint.finding import (
+    ADAPTER_NAMES,
     ENDINGS,
     SINGLE_NAME,
     Weights,
     find_weights,
+    has_adapter,
     has_weights,
     names_in,
     read_object,
@@ -67,6 +71,10 @@ class Checkpoint:
             files of torch.save have such.
         components: folders in `folder` with weights of their own, and what their `weights_name` is. Their
             tensors are in `tensors` under the folder, a slash and their name.
+        adapters: that make it, put on `under` in their order; empty for a model that is whole. Its shards are
+            theirs alone.
+        under: the model that they are put on, whose config and tensors it has; None for a whole model, and
+            where it is not known yet: then the tensors are the adapters'.
     """
 
     folder: Path
@@ -77,6 +85,34 @@ class Checkpoint:
     weights_name: str = "model"
     shared: Mapping[str, str] = field(default_factory=dict, repr=False)
     components: Mapping[str, str] = field(default_factory=dict)
+    adapters: tuple[Adapter, ...] = ()
+    under: Checkpoint | None = field(default=None, repr=False)
+
+    def on(self, under: Checkpoint) -> Checkpoint:
+        """These adapters, put on a model."""
+        return replace(
+            self,
+            config=under.config,
+            tensors=under.tensors,
+            weights_name=under.weights_name,
+            shared=under.shared,
+            components=under.components,
+            under=under,
+        )
+
+    @property
+    def every_shard(self) -> tuple[ShardHeader, ...]:
+        """Its files of weights, and those of the model under its adapters."""
+        return (*self.under.every_shard, *self.shards) if self.under is not None else self.shards
+
+    @property
+    def adapter_text(self) -> str:
+        """ "adapter on llama, rank 16"; "" for a whole model."""
+        if not self.adapters:
+            return ""
+        kinds = " and ".join(dict.fromkeys(adapter.kind_text for adapter in self.adapters))
+        many = f"{len(self.adapters)} adapters" if len(self.adapters) > 1 else "adapter"
+        return f"{many} on {self.under.name}, {kinds}" if self.under is not None else f"{many}, {kinds}"
 
     @property
     def size_bytes(self) -> int:
@@ -119,9 +155,11 @@ class Checkpoint:
 def open_checkpoint(folder: Path, name: str | None = None) -> Checkpoint:
     """Read the headers and the config of a model; no weights are read.
 
+    An adapter alone is not put on its base: see `Checkpoint.on`.
+
     Args:
-        folder: where it is. It may also be a file of weights, a training run with one checkpoint in it, or a
-            model's folder in the Hub's cache.
+        folder: where it is. It may also be a file of weights, a training run with one checkpoint in it, a
+            model's folder in the Hub's cache, or a path with adapters (see core.adapter_paths).
         name: how to call it; None for its short name.
 
     Raises:
@@ -150,10 +188,10 @@ def model_names(folders: Sequence[Path]) -> list[str]:
     by numbers: more of the path is nobody's business.
     """
     places = [folder.absolute() for folder in folders]
-    names = [hub_id(place) or _own_name(place) or place.resolve().name for place in places]
+    names = ["+".join(map(_short_name, split_adapters(place))) for place in places]
     taken = Counter(name for name, _ in dict.fromkeys(zip(names, places, strict=True)))
     names = [
-        name if taken[name] == 1 else f"{place.parent.name}/{_own_name(place)}".strip("/")
+        name if taken[name] == 1 else "+".join(map(_longer_name, split_adapters(place)))
         for name, place in zip(names, places, strict=True)
     ]
     numbers: dict[str, dict[Path, int]] = {}
@@ -164,6 +202,14 @@ def model_names(folders: Sequence[Path]) -> list[str]:
         name if (number := numbers[name][place]) == 1 else f"{name} ({number})"
         for name, place in zip(names, places, strict=True)
     ]
+
+
+def _short_name(place: Path) -> str:
+    return hub_id(place) or _own_name(place) or place.resolve().name
+
+
+def _longer_name(place: Path) -> str:
+    return f"{place.parent.name}/{_own_name(place)}".strip("/")
 
 
 def _own_name(place: Path) -> str:
@@ -222,7 +268,12 @@ def read_weight_map(folder: Path) -> Any:
 
 
 def _opened(place: Path, name: str | None) -> Checkpoint:
+    model, *adapters = split_adapters(place)
+    if adapters:
+        return _stacked(place, model, adapters, name)
     folder = resolve_folder(place)
+    if place.name in ADAPTER_NAMES or (os.path.isdir(place) and has_adapter(names_in(folder))):
+        return _adapter(folder, name or model_names([place])[0])
     shards: list[ShardHeader] = []
     tensors: dict[str, StoredTensor] = {}
     weights_name, components = "model", {}
@@ -254,6 +305,36 @@ def _opened(place: Path, name: str | None) -> Checkpoint:
         _shared(tensors),
         components,
     )
+
+
+def _adapter(folder: Path, name: str) -> Checkpoint:
+    adapter = read_adapter(folder)
+    header = adapter.header
+    tensors = {tensor.name: tensor for tensor in header.tensors}
+    return Checkpoint(folder, name, None, (header,), tensors, adapters=(adapter,))
+
+
+def _stacked(place: Path, model: Path, adapters: Sequence[Path], name: str | None) -> Checkpoint:
+    """The model and the adapters that `place` names, one put on the other."""
+    under = open_checkpoint(model)
+    parts = [under] if under.adapters and under.under is None else []
+    for folder in adapters:
+        part = open_checkpoint(folder)
+        if not part.adapters or part.under is not None:
+            raise CheckpointError(
+                f"{folder} is a whole model, and stands after a plus sign, where adapters stand",
+                hint="list it as a model of its own, or name an adapter's folder there",
+                path=folder,
+            )
+        parts.append(part)
+    stack = replace(
+        parts[-1],
+        name=name or model_names([place])[0],
+        shards=tuple(shard for part in parts for shard in part.shards),
+        tensors={name: tensor for part in parts for name, tensor in part.tensors.items()},
+        adapters=tuple(adapter for part in parts for adapter in part.adapters),
+    )
+    return stack if parts[0] is under else stack.on(under)
 
 
 def _read(weights: Weights) -> tuple[list[ShardHeader], dict[str, StoredTensor]]:

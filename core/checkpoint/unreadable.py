@@ -42,15 +42,9 @@ def refuse_adapter(folder: Path, names: Sequence[str]) -> None:
     """Raises CheckpointError where `folder` holds an adapter."""
     if not ("adapter_config.json" in names or any(name.startswith("adapter_model.") for name in names)):
         return
-    out = quoted(folder.with_name(f"{folder.name}-merged"))
-    code = (
-        "import sys; from peft import AutoPeftModelForCausalLM as A; "
-        "A.from_pretrained(sys.argv[1], torch_dtype='auto').merge_and_unload().save_pretrained(sys.argv[2])"
-    )
     raise CheckpointError(
         f"{folder} holds an adapter (LoRA), not a whole model",
-        hint="merge the adapter into its base model first, with peft's merge_and_unload: "
-        f'python -c "{code}" {quoted(folder)} {out}',
+        hint="name the folder of a whole model here; an adapter is listed under models",
         path=folder,
     )
 

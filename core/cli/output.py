@@ -7,6 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from core.checkpoint.model import Checkpoint
 from core.cli.vocabulary_output import vocabulary_document, vocabulary_lines
 from core.deltas.findings import findings_of_record
 from core.kernels.interface import ListedValues
@@ -88,6 +89,7 @@ def plan_document(plan: MergePlan, choice: Choice, free: int) -> dict[str, Any]:
         "recipe": recipe_as_dict(plan.recipe, plan.names),
         "models": [
             {"name": model.name, "bytes": model.size_bytes, "tensors": len(model.tensors)}
+            | ({"adapter": model.adapter_text} if model.adapters else {})
             for model in [*plan.models, *([plan.base] if plan.base else [])]
         ],
         "parameters": plan.parameters,
@@ -105,12 +107,16 @@ def plan_document(plan: MergePlan, choice: Choice, free: int) -> dict[str, Any]:
     }
 
 
+def _model_text(model: Checkpoint) -> str:
+    return f"{model.name} ({model.adapter_text})" if model.adapters else model.name
+
+
 def plan_summary(plan: MergePlan, choice: Choice, free: int) -> str:
     actions = [entry.action for entry in plan.ledger]
     counts = ", ".join(f"{actions.count(action):,} {action}" for action in dict.fromkeys(actions))
     lines = [
         f"method   {method_line(plan)}",
-        f"models   {', '.join(model.name for model in plan.models)}",
+        f"models   {', '.join(map(_model_text, plan.models))}",
         f"base     {plan.base.name if plan.base else 'none'}",
         f"tensors  {counts}; {count_text(plan.parameters)} parameters",
         f"reads    {bytes_text(plan.bytes_to_read)}",

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from core.checkpoint.companions import GivenTokenizer, Givers, companion_warnings
+from core.checkpoint.folder_files import FolderFiles
 from core.checkpoint.model import CONFIG_NAME, Checkpoint, model_names, read_config
 from core.errors import IncompatibleError
 from core.plan.config_values import ERROR_KEYS, UNSAID, plain_config
@@ -19,7 +20,7 @@ from core.plan.labels import compare_labels
 from core.plan.token_ids import compare_tokenizers
 from core.text import one_line, shown
 
-__all__ = ["check_belonging"]
+__all__ = ["check_belonging", "givers_of"]
 
 _MOST_NAMED = 4
 _MOST_KEYS = 12
@@ -59,17 +60,40 @@ def check_belonging(
         CheckpointError: a file that goes into the output is damaged.
     """
     said = _configs(models, base, tokenizer_source)
-    folders = tuple(model.folder for model in models)
     names = {model.folder: model.name for model in [*([base] if base else []), *models]}
     if tokenizer_source is not None:
         names.setdefault(tokenizer_source, model_names([tokenizer_source])[0])
-    givers = Givers(folders, base.folder if base else None, tokenizer_source, names, tokenizer)
+    givers = givers_of(models, base, tokenizer_source, names, tokenizer)
     return [
         *_compare_configs(said),
         *compare_labels(models, base),
         *companion_warnings(givers, full=full),
         *compare_tokenizers(models, base, tokenizer_source, full=full, by_token=tokenizer is not None),
     ]
+
+
+def givers_of(
+    models: Sequence[Checkpoint],
+    base: Checkpoint | None,
+    tokenizer_source: Path | None,
+    names: Mapping[Path, str],
+    tokenizer: GivenTokenizer | None = None,
+) -> Givers:
+    """The folders of the small files.
+
+    An adapter has those of the model that it is put on, but for a tokenizer of its own.
+    """
+    folders: list[Path] = []
+    base_folder = base.folder if base is not None else None
+    for model in models:
+        if model.under is None or FolderFiles.of(model.folder).has_tokenizer:
+            folders.append(model.folder)
+        if model.under is not None and not (
+            folders[-1:] == [model.folder] and model.under.folder == base_folder
+        ):
+            folders.append(model.under.folder)
+            names = {**names, model.under.folder: model.under.name}
+    return Givers(tuple(folders), base_folder, tokenizer_source, names, tokenizer)
 
 
 def _configs(models: Sequence[Checkpoint], base: Checkpoint | None, source: Path | None) -> list[_Said]:

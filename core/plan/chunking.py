@@ -8,6 +8,7 @@ from core.cores import usable_cores
 from core.devices import CPU, Device, least_workers
 from core.digest import PIECE_BYTES
 from core.plan.merge_plan import MergePlan, TensorPlan
+from core.sources.adapted import CACHED_BYTES
 
 __all__ = [
     "CHUNK_BYTES",
@@ -67,7 +68,7 @@ def peak_memory_bytes(plan: MergePlan, devices: Sequence[Device] = (CPU,), threa
     if all(device.kind == "cpu" for device in devices):
         workers = usable_threads(plan, threads or default_threads())
         largest = (_held_elements(t, chunk_elements(t, workers)) * _working_bytes(t) for t in plan.tensors)
-        return workers * max(largest, default=0)
+        return workers * max(largest, default=0) + _factor_bytes(plan)
     workers = usable_threads(plan, least_workers(devices))
     copies = inputs = outputs = 0
     for tensor in plan.tensors:
@@ -77,12 +78,22 @@ def peak_memory_bytes(plan: MergePlan, devices: Sequence[Device] = (CPU,), threa
             copies = max(copies, size)
         else:
             inputs, outputs = max(inputs, size), max(outputs, elements * tensor.output.dtype.itemsize)
-    return workers * (copies + _pinned_bytes(inputs) + _pinned_bytes(outputs))
+    return workers * (copies + _pinned_bytes(inputs) + _pinned_bytes(outputs)) + _factor_bytes(plan)
 
 
 def _pinned_bytes(size: int) -> int:
     """What a buffer of a device takes: memory is pinned in powers of two."""
     return 1 << (size - 1).bit_length() if size else 0
+
+
+def _factor_bytes(plan: MergePlan) -> int:
+    """What the factors of adapters take, which are kept as long as they are read."""
+    factors = sum(
+        4 * source.terms * (tensor.output.shape[-1] if tensor.output.shape else 1)
+        for tensor in plan.tensors
+        for source in tensor.inputs
+    )
+    return min(factors, CACHED_BYTES)
 
 
 def _piece_elements(tensor: TensorPlan) -> int:
@@ -91,14 +102,15 @@ def _piece_elements(tensor: TensorPlan) -> int:
 
 
 def _held_elements(tensor: TensorPlan, elements: int) -> int:
-    """Elements that a worker holds of a chunk of so many: whole rows, for a method that goes by rows."""
-    row = tensor.job.row if tensor.job else 1
+    """Elements that a worker holds of a chunk of so many: whole rows, where a method or source needs them."""
+    row = max([tensor.job.row if tensor.job else 1, *(source.row for source in tensor.inputs)])
     return elements + 2 * (row - 1)
 
 
 def _working_bytes(tensor: TensorPlan) -> int:
     """Bytes an element that a worker holds: inputs, conversions, masks, output and scratch."""
     itemsizes = [source.dtype.itemsize for source in tensor.inputs]
+    itemsizes.append(max((source.scratch for source in tensor.inputs), default=0))  # one is filled at a time
     if tensor.job is None:
         return sum(itemsizes)
     converted = 0

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from core.checkpoint.model import Checkpoint
 from core.errors import IncompatibleError
 from core.plan.misfits import check_alike
-from core.plan.model_view import ModelView, Offered, view_models
+from core.plan.model_view import ModelView, Offered, adapted_notes, view_models
 from core.plan.renaming import is_recomputed
 from core.plan.shared_tensors import Look, Looked, Tie, find_ties, version_1_names
 from core.plan.token_rows import RowMap, TokenRows
@@ -311,11 +311,14 @@ class _Corresponding:
         return tuple(self._tokens.maps[at] for at in whose)
 
     def _notes_of(self, name: str) -> list[str]:
+        notes = adapted_notes(self._every, name)
         lent = self._lent.get(name)
         if lent is None:
-            return []
+            return notes
         lenders = [view.checkpoint.name for at, view in enumerate(self._every) if at in lent]
-        return [f"tied in {', '.join(lenders)}, and read there from the embedding"] if lenders else []
+        return notes + (
+            [f"tied in {', '.join(lenders)}, and read there from the embedding"] if lenders else []
+        )
 
     def _reason_to_omit(
         self, name: str, one: Offered | None, present: Sequence[int], of_base: Offered | None

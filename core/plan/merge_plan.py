@@ -104,6 +104,11 @@ class TensorPlan:
         return (*([self.job] if self.job else []), *parts)
 
     @property
+    def terms(self) -> int:
+        """Products that its sources add up, in all passes."""
+        return (self.folds + 1) * self.elements * sum(source.terms for source in self.inputs)
+
+    @property
     def bytes_to_read(self) -> int:
         """Of all passes."""
         whole = sum(source.bytes_to_read for source in self.inputs)
@@ -197,9 +202,19 @@ class MergePlan:
         return sizes.most_common(1)[0][0] if sizes else None
 
     @property
+    def unders(self) -> tuple[Checkpoint, ...]:
+        """The models beside the base that adapters are put on, each once."""
+        found: dict[Path, Checkpoint] = {}
+        for model in (*self.models, *((self.base,) if self.base else ())):
+            if model.under is not None and (self.base is None or model.under.folder != self.base.folder):
+                found.setdefault(model.under.folder, model.under)
+        return tuple(found.values())
+
+    @property
     def input_folders(self) -> tuple[Path, ...]:
         folders = [model.folder for model in self.models]
         folders += [self.base.folder] if self.base else []
+        folders += [model.folder for model in self.unders]
         folders += [self.recipe.tokenizer_source] if self.recipe.tokenizer_source else []
         return tuple(dict.fromkeys(folders))
 
@@ -207,7 +222,7 @@ class MergePlan:
     def headers(self) -> dict[Path, ShardHeader]:
         """The header of every input file."""
         every = [*self.models, *([self.base] if self.base else [])]
-        return {shard.path: shard for model in every for shard in model.shards}
+        return {shard.path: shard for model in every for shard in model.every_shard}
 
     @property
     def indexes(self) -> dict[str, bytes]:

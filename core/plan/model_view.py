@@ -11,11 +11,13 @@ from core.checkpoint.model import Checkpoint
 from core.checkpoint.ties import model_prefixes
 from core.dtypes import DType
 from core.errors import IncompatibleError, addressed
+from core.plan.adapting import adapted_tensors
 from core.plan.renaming import onto, without_wrappers
+from core.sources.adapted import FactorCache
 from core.sources.quantised import read_quantised
 from core.sources.source import FileRange, Source
 
-__all__ = ["ModelView", "Offered", "view_models"]
+__all__ = ["ModelView", "Offered", "adapted_notes", "view_models"]
 
 
 _OF_PEFT = (".lora_", ".base_layer.", ".modules_to_save.", ".original_module.")
@@ -28,10 +30,14 @@ class Offered(NamedTuple):
     Attributes:
         stored: what messages name.
         read_as: what delivers its elements; None for the file, as it stores them.
+        counts_as: the type that it counts as having, where that is not the one that is delivered.
+        how: what an adapter makes of it, in a few words; "" for nothing.
     """
 
     stored: StoredTensor
     read_as: Source | None = None
+    counts_as: DType | None = None
+    how: str = ""
 
     @property
     def source(self) -> Source:
@@ -43,6 +49,8 @@ class Offered(NamedTuple):
 
     @property
     def dtype(self) -> DType:
+        if self.counts_as is not None:
+            return self.counts_as
         return self.stored.dtype if self.read_as is None else self.read_as.dtype
 
 
@@ -91,9 +99,10 @@ def view_models(
         CheckpointError: a model is quantised in a way that cannot be read.
         IncompatibleError: a model holds an adapter that is not merged into its weights.
     """
-    views = {id(model): _view(model, entry) for entry, model in reversed(list(enumerate(models)))}
+    cache = FactorCache()
+    views = {id(model): _view(model, entry, cache) for entry, model in reversed(list(enumerate(models)))}
     if base is not None and id(base) not in views:
-        views[id(base)] = _view(base, None)
+        views[id(base)] = _view(base, None, cache)
     first = views[id(models[0])] = _without_own_wrapper(views[id(models[0])], list(views.values()))
     reference = first.shapes
     for key, view in views.items():
@@ -101,6 +110,16 @@ def view_models(
             found = onto(view.shapes, reference)
             views[key] = view.renamed(found.names, found.rules, found.refused)
     return [views[id(model)] for model in models], views[id(base)] if base else None
+
+
+def adapted_notes(views: Sequence[ModelView], name: str) -> list[str]:
+    """What adapters make of a tensor, and whose."""
+    hows: dict[str, list[str]] = {}
+    for view in views if any(view.checkpoint.adapters for view in views) else ():
+        offered = view.tensors.get(name)
+        if offered is not None and offered.how:
+            hows.setdefault(offered.how, []).append(view.checkpoint.name)
+    return [f"{how} in {', '.join(names)}" for how, names in hows.items()]
 
 
 def _without_own_wrapper(first: ModelView, every: Sequence[ModelView]) -> ModelView:
@@ -120,7 +139,7 @@ def _without_own_wrapper(first: ModelView, every: Sequence[ModelView]) -> ModelV
     return first
 
 
-def _view(model: Checkpoint, entry: int | None) -> ModelView:
+def _view(model: Checkpoint, entry: int | None, cache: FactorCache) -> ModelView:
     joined = "\n".join(model.tensors)
     sign = next((sign for sign in _OF_PEFT if sign in joined), None)
     if sign is not None:
@@ -139,6 +158,11 @@ def _view(model: Checkpoint, entry: int | None) -> ModelView:
         for name, stored in model.tensors.items()
         if name not in unpacked.left_out
     }
+    if model.adapters:
+        with addressed(entry=entry):
+            stored = {name: offered.stored for name, offered in tensors.items()}
+            changed = adapted_tensors(model, stored, unpacked.sources, cache)
+        tensors |= {name: Offered(*one) for name, one in changed.items()}
     view = ModelView(model, tensors, unpacked.left_out, unpacked.notes, model.shared)
     bare = without_wrappers(view.tensors)
     return view.renamed(bare.names, bare.rules, ()) if bare.rules else view

@@ -58,7 +58,7 @@ def unread_adapters(models: Sequence[Checkpoint], base: Checkpoint | None) -> li
             names = file_names(model.folder, *_ADAPTERS)
         except MergeError:
             continue
-        if names:
+        if names and not model.adapters:
             found.append(
                 f"{model.name} holds an adapter ({', '.join(names)}) beside its "
                 f"{len(model.tensors):,} tensors, and it is not read: where they are those from before "
@@ -89,12 +89,12 @@ def _of_company(models: Sequence[Checkpoint], key: Key) -> list[Checkpoint]:
 
 
 def _headers(model: Checkpoint) -> Hashable:
-    return tuple(sorted((shard.size_bytes, shard.digest) for shard in model.shards))
+    return tuple(sorted((shard.size_bytes, shard.digest) for shard in model.every_shard))
 
 
 def _files(model: Checkpoint) -> Hashable:
     """Where the system keeps them, whatever they are called."""
-    return tuple(sorted((shard.state.device, shard.state.number) for shard in model.shards))
+    return tuple(sorted((shard.state.device, shard.state.number) for shard in model.every_shard))
 
 
 # -- places
@@ -123,7 +123,7 @@ def _all_places(model: Checkpoint) -> Hashable:
 def _digest(model: Checkpoint, places: Sequence[_Place]) -> Hashable:
     """Of the bytes at `places`; None where they cannot be read, or a file is not the one that was opened."""
     digest = xxhash.xxh3_128()
-    states = {shard.path: shard.state for shard in model.shards}
+    states = {shard.path: shard.state for shard in model.every_shard}
     try:
         for place in places:
             buffer = bytearray(place.size)
@@ -139,7 +139,7 @@ def _digest(model: Checkpoint, places: Sequence[_Place]) -> Hashable:
 
 def _places(model: Checkpoint) -> Iterator[_Place]:
     """The beginning, the middle and the end of tensors from all over the model; all of a small one."""
-    shards = sorted(model.shards, key=lambda shard: (shard.size_bytes, shard.digest))
+    shards = sorted(model.every_shard, key=lambda shard: (shard.size_bytes, shard.digest))
     ends = list(accumulate(len(shard.tensors) for shard in shards))
     chosen: dict[StoredTensor, None] = {}
     for number in range(_TENSORS):

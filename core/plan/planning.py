@@ -30,6 +30,7 @@ from core.errors import (
 )
 from core.kernels.interface import MapJob, Values
 from core.methods import METHODS
+from core.plan.adapting import in_merge_dtype, on_bases, other_bases
 from core.plan.belonging import check_belonging
 from core.plan.correspond import TensorSources, correspond
 from core.plan.merge_plan import LedgerEntry, MergePlan, TensorPlan
@@ -106,7 +107,7 @@ def plan_merge(
         vocabulary = plan_vocabulary(recipe, models, base, names)
         given = given_tokenizer(vocabulary, builds=False)
         belonging = check_belonging(models, base, recipe.tokenizer_source, tokenizer=given)
-        belonging += [*same_inputs(models, base), *unread_adapters(models, base)]
+        belonging += [*same_inputs(models, base), *unread_adapters(models, base), *other_bases(models)]
         tokens = vocabulary.rows if vocabulary else None
         sources = correspond(models, base, missing=recipe.missing, looked=looked, tokens=tokens)
     ledger = [LedgerEntry(name, "omitted", reason) for name, reason in sources.omitted.items()]
@@ -154,8 +155,8 @@ def plan_merge(
         tensors=tuple(
             TensorPlan(
                 output,
-                tensor.models,
-                tensor.base,
+                in_merge_dtype(tensor.models, job.merge_dtype) if job else tensor.models,
+                in_merge_dtype([tensor.base], job.merge_dtype)[0] if job and tensor.base else tensor.base,
                 job,
                 placements[output.name],
                 folds=len(METHODS[job.method].folds) if job else 0,
@@ -249,8 +250,7 @@ def open_models(
         ):
             _refuse_undecodable(folder, names[folder])
             opened[folder] = model.result()
-    models = tuple(opened[folder] for folder in folders)
-    base = opened[base_folder] if base_folder else None
+    models, base = on_bases([opened[at] for at in folders], opened[base_folder] if base_folder else None)
     reference = base or models[0]
     for entry, one in enumerate(models):
         if None not in (one.architecture, reference.architecture) and (

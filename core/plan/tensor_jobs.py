@@ -10,6 +10,7 @@ from core.dtypes import DType, promote
 from core.errors import IncompatibleError
 from core.kernels.interface import MapJob, Values
 from core.methods import METHODS, MethodSpec
+from core.plan.adapting import in_merge_dtype
 from core.plan.correspond import TensorSources
 from core.recipe.recipe import Recipe
 from core.sources.source import Absent
@@ -47,12 +48,12 @@ def tensor_job(recipe: Recipe, tensor: TensorSources, draw_name: str, values: Va
         elif not whole or method.reads_base:
             method, how = METHODS[_AVERAGE], "averaged with equal weights"
             values = Values.of(weight=[1.0] * len(tensor.models), normalize=True)
-    merge_dtype = recipe.dtype or common_dtype(tensor.name, [one.dtype for one in tensor.models])
+    merge_dtype = recipe.dtype or common_dtype(tensor.name, [one.dtype for one in tensor.offered_by_models])
     reads_base = tensor.base is not None and method.reads_base
-    base_dtype = tensor.base.dtype if tensor.base is not None and reads_base else None
+    base_dtype = in_merge_dtype([tensor.base], merge_dtype)[0].dtype if tensor.base and reads_base else None
     return MapJob(
         method=method.name,
-        model_dtypes=tuple(source.dtype for source in tensor.models),
+        model_dtypes=tuple(source.dtype for source in in_merge_dtype(tensor.models, merge_dtype)),
         base_dtype=base_dtype,
         merge_dtype=merge_dtype,
         out_dtype=recipe.out_dtype or merge_dtype,

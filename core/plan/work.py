@@ -26,6 +26,9 @@ from core.table import device_s, element_s, has_triton
 
 __all__ = ["pass_s", "work_of"]
 
+_TERM_S = 0.045e-9
+"""A product that is added up to an element, by one thread: a term of a low-rank matrix."""
+
 _CHUNK_S = 0.1e-3
 """The interpreter's share of a chunk, during which no other thread gets on."""
 
@@ -73,6 +76,7 @@ def work_of(
     workers = usable_threads(plan, threads or default_threads() if on_host else least_workers([device]))
     chunks = _chunks(plan, workers, CHUNK_BYTES if on_host else DEVICE_CHUNK_BYTES)
     moved_s = _MOVED_S_PER_BYTE * (plan.bytes_to_read + _OUTPUT_MOVES * plan.bytes_to_write)
+    moved_s += _TERM_S * sum(tensor.terms for tensor in plan.tensors)
     memory = page_cache.physical_memory_bytes()
     waiting = plan.bytes_to_write if memory is None else int(_DIRTY_SHARE * memory)
     return Work(
@@ -96,6 +100,7 @@ def pass_s(tensor: TensorPlan) -> float:
     passes = tensor.folds + 1
     read = sum(source.dtype.itemsize for source in tensor.inputs)
     moved_s = _MOVED_S_PER_BYTE * (read + _OUTPUT_MOVES * tensor.output.dtype.itemsize / passes)
+    moved_s += _TERM_S * sum(source.terms for source in tensor.inputs)
     return moved_s + (element_s(tensor.job) / passes if tensor.job else 0.0)
 
 

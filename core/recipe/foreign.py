@@ -26,7 +26,7 @@ from core.recipe.keys import Obstacle, find_obstacles, refuse_other_file
 from core.recipe.method_name import read_method
 from core.recipe.models import ModelEntry, place_of
 from core.recipe.recipe import Recipe, parse_recipe
-from core.recipe.references import read_path, same_folder
+from core.recipe.references import read_path, reference_in, same_folder
 from core.recipe.rules import ParameterSetting, read_setting
 from core.recipe.tokenizer_section import TokenizerWish, read_tokenizer
 from core.text import shown
@@ -37,9 +37,6 @@ _MOST = 300
 """Of so many things it is said what they are: for each the nearest of all keys is looked for."""
 
 _WEIGHT = "weight"
-_OTHER_MODEL = frozenset({"lora", "revision"})
-"""Beside a model's path they make it another model: without them the wrong one would be merged."""
-
 _Value = TypeVar("_Value")
 
 
@@ -184,14 +181,10 @@ class _Part:
     ) -> tuple[ModelEntry, ...]:
         if value is not None and not isinstance(value, list):
             self._found.append(Obstacle("", "models is not a list", "", "models"))
-        others = {one.entry for one in self._found if _is_of_model(one)}
         result: list[ModelEntry] = []
         places: dict[Any, int] = {}
         for number, item in enumerate(value if isinstance(value, list) else ()):
             where = f"models, entry {number + 1}"
-            if number in others:
-                self._leave_out(number)
-                continue
             entry = self._try(partial(self._entry, item, method, where, names, number))
             if entry is None:
                 self._leave_out(number)
@@ -213,7 +206,7 @@ class _Part:
         with addressed(field="models", entry=number):
             if not isinstance(item, dict):
                 raise RecipeError(f"{where}: {shown(item)} is not a mapping")
-            path = read_path(item.get("model"), self._folder, f"{where}: model")
+            path = read_path(reference_in(item), self._folder, f"{where}: model")
         parameters = self._parameters(item.get("parameters"), method, f"{where}: parameters", names, number)
         return ModelEntry(path, parameters)
 
@@ -247,11 +240,6 @@ def _read_base(value: Any, folder: Path) -> Path | None:
         return None if value is None else read_path(value, folder, "base_model")
 
 
-def _is_of_model(one: Obstacle) -> bool:
-    """Whether it makes the model of an entry another one."""
-    return one.entry is not None and one.key.strip("'\"") in _OTHER_MODEL
-
-
 def _items(value: Any) -> list[dict[Any, Any]]:
     return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
 
@@ -272,7 +260,7 @@ def _listed_models(data: Mapping[Any, Any]) -> list[dict[Any, Any]] | None:
     found: dict[str, dict[Any, Any]] = {}
     for entry in entries:
         if "model" in entry:
-            kept = {key: entry[key] for key in ("model", "parameters") if key in entry}
+            kept = {key: entry[key] for key in ("model", "parameters", "lora", "revision") if key in entry}
             found.setdefault(repr(entry["model"]), kept)
     return list(found.values()) or None
 

@@ -31,24 +31,18 @@ def _slices_hint(value: Any) -> str:
     )
 
 
-_MERGE_FIRST = (
-    "merge the adapter into the model first, with peft's merge_and_unload and save_pretrained, and name the "
-    "folder of the result"
-)
-
 REFERENCE_KEYS = {
-    "lora": ("it puts an adapter on the model", _MERGE_FIRST),
-    "revision": (
-        "it names one of several versions of a model on the Hub",
-        "download that revision, as with `hf download MODEL --revision REVISION --local-dir FOLDER`, and "
-        "name its folder",
-    ),
     "override_architecture": (
         "it says which table of names mergekit takes",
         "take it out: tensors are matched by the names in the files here, so that it changes nothing",
     ),
 }
 """Keys that mergekit has beside the path of a model: what each is, and what to do."""
+
+_ON_A_MODEL = (
+    "it puts an adapter on a model",
+    "list the adapter's folder under models, or write it with its model as `- model: MODEL+ADAPTER`",
+)
 
 MERGEKIT_KEYS: dict[str, tuple[str, str | Callable[[Any], str]]] = {
     "slices": ("it puts a model together from layers", _slices_hint),
@@ -65,14 +59,8 @@ MERGEKIT_KEYS: dict[str, tuple[str, str | Callable[[Any], str]]] = {
     "layer_range": ("it takes some of the layers", "models merges all layers of the models that it lists"),
     "sources": ("it is a part of slices", "list whole models under models, to merge all their layers"),
     "residual_weight": ("it is a part of slices", "it changes nothing, in mergekit either"),
-    "lora": (
-        "it puts an adapter on a model",
-        _MERGE_FIRST,
-    ),
-    "adapter": (
-        "it puts an adapter on a model",
-        _MERGE_FIRST,
-    ),
+    "lora": _ON_A_MODEL,
+    "adapter": _ON_A_MODEL,
 }
 """What each key is, and what to do, or a function of its value that says so."""
 
@@ -88,8 +76,8 @@ MERGEKIT_OPTIONS = {
     "device": _DEVICE,
     "gpu_rich": _DEVICE,
     "lazy_unpickle": _NOTHING,
-    "lora_merge_cache": "take the line out; an adapter has to be merged into its model before the merge",
-    "lora_merge_dtype": "take the line out; an adapter has to be merged into its model before the merge",
+    "lora_merge_cache": _NOTHING,
+    "lora_merge_dtype": _NOTHING,
     "low_cpu_memory": _DEVICE,
     "multi_gpu": _DEVICE,
     "num_threads": "their number is chosen with --threads on the command line, or in the window",

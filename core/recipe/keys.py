@@ -48,7 +48,7 @@ KEYS = (
     "vocab",
     "missing",
 )
-_ENTRY_KEYS = ("model", "parameters")
+_ENTRY_KEYS = ("model", "parameters", "lora", "revision")
 _SAID_ONLY = frozenset({"name", "metadata"})
 """What mergekit lets a file say beside the merge."""
 
@@ -189,10 +189,14 @@ def _of_entry(key: Any, value: Any, method: MethodSpec | None, where: str, entry
 
 def _in_reference(value: Any, where: str, field: str, entry: int | None) -> Iterator[Maker]:
     """The keys of mergekit's long form of a model: {model: {path, revision}, lora, override_architecture}."""
-    if not isinstance(value, dict) or "model" not in value:
+    if not isinstance(value, dict) or not value.keys() & {"model", "path"}:
         return
-    inner = value["model"] if isinstance(value["model"], dict) else {}
-    for part, known in ((value, ("model",)), (inner, ("path",))):
+    inner, lora = value.get("model"), value.get("lora")
+    for part, known in (
+        (value, ("model" if "model" in value else "path", "lora", "revision")),
+        (inner if isinstance(inner, dict) else {}, ("path", "lora", "revision")),
+        (lora if isinstance(lora, dict) else {}, ("path", "revision")),
+    ):
         for key, given in part.items():
             if key not in known and not (given is None and key in REFERENCE_KEYS):
                 yield partial(_of_reference, key, known, f"{where}: ", field, entry)

@@ -10,7 +10,7 @@ from typing import Any
 
 from core.errors import RecipeError, addressed
 from core.methods import MethodSpec
-from core.recipe.references import read_path, same_folder
+from core.recipe.references import read_path, reference_in, same_folder
 from core.recipe.rules import ParameterSetting, read_setting
 
 __all__ = ["ModelEntry", "place_of", "read_models", "read_parameters"]
@@ -80,7 +80,7 @@ def _entry(item: Any, method: MethodSpec, folder: Path, where: str) -> ModelEntr
         raise RecipeError(f"{where} is not a mapping", hint=f"write it as `- model: {name}`")
     if item.get("model") is None:
         raise RecipeError(f"{where} names no model", hint="write it as `- model: FOLDER`")
-    path = read_path(item["model"], folder, f"{where}: model")
+    path = read_path(reference_in(item), folder, f"{where}: model")
     parameters = read_parameters(item.get("parameters"), method, f"{where}: parameters")
     return ModelEntry(path, parameters)
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from core.checkpoint.model import hub_id
+from core.checkpoint.model import Checkpoint, hub_id
 from core.plan.merge_plan import MergePlan
 from core.recipe.recipe import recipe_as_dict
 from core.recipe.yaml_values import Dumper
@@ -32,7 +32,9 @@ def model_card(plan: MergePlan, title: str, warnings: Sequence[str] = ()) -> byt
     front: dict[str, Any] = {"library_name": "transformers", "tags": ["merge", "paramosaic"]}
     if hub_ids:
         front["base_model"] = hub_ids
-    models = "\n".join(f"- {_code(model.name)}{_weight(plan, at)}" for at, model in enumerate(plan.models))
+    models = "\n".join(
+        f"- {_code(model.name)}{_adapter(model)}{_weight(plan, at)}" for at, model in enumerate(plan.models)
+    )
     base = f"\nBase: {_code(plan.base.name)}.\n" if plan.base else ""
     text = f"""---
 {_yaml(front)}---
@@ -60,6 +62,10 @@ def _notes(warnings: Sequence[str]) -> str:
         return ""
     lines = "\n".join(f"- {_heading(warning)}" for warning in warnings)
     return f"\n## What to know\n\n{lines}\n"
+
+
+def _adapter(model: Checkpoint) -> str:
+    return f", {_heading(model.adapter_text)}" if model.adapters else ""
 
 
 def _weight(plan: MergePlan, at: int) -> str:

@@ -143,7 +143,8 @@ def _run(
 ) -> str | None:
     """Work it off; returns what a card said that failed, where the CPU may take its place."""
     plan, workers = target.plan, cut.workers(target, choice.devices)
-    allow_open_files(workers * (len(plan.models) + 1) + len(plan.shards) + 256)
+    adapters = sum(len(model.adapters) for model in plan.models)
+    allow_open_files(workers * (len(plan.models) + 1 + adapters) + len(plan.shards) + 256)
     executor = cut.executor or ThreadExecutor(all_at_once=not _is_host(choice.devices))
     try:
         executor.run(work, slots=workers, token=token, poll=lambda: told.look(work))

@@ -17,7 +17,7 @@ import xxhash
 from core import devices, table
 from core.cancel import CancelToken
 from core.checkpoint import page_cache
-from core.checkpoint.companions import Companion, Companions, Givers, companion_files
+from core.checkpoint.companions import Companion, Companions, companion_files
 from core.checkpoint.files import WriteFile, check_unchanged, read_rows
 from core.checkpoint.listed_files import FileRecord
 from core.checkpoint.output import check_name, settle
@@ -31,7 +31,7 @@ from core.errors import (
     VerificationError,
     merge_errors_only,
 )
-from core.plan.belonging import check_belonging
+from core.plan.belonging import check_belonging, givers_of
 from core.plan.choice import Choice, choose
 from core.plan.chunking import MEMORY_BUDGET_BYTES
 from core.plan.estimate import Throughput
@@ -61,6 +61,7 @@ from core.run.resuming import (
 )
 from core.run.ties import settle_ties
 from core.run.work import Executor
+from core.sources import adapted
 from core.sources.ahead import ColdPages
 from core.text import one_line
 
@@ -244,6 +245,7 @@ class _Run:
         # This imports and compiles, and so comes after every refusal.
         with self._token.interruptible(), compilation_noted(self._note):
             choice = self._made_ready(choice)
+            adapted.compile_for(source for tensor in plan.tensors for source in tensor.inputs)
         read_rows(())
         cut = Cut(threads, memory_budget_bytes, chunk_bytes, executor)
         shards = self._open_shards(staging)
@@ -529,11 +531,10 @@ def _reserve_bytes(plan: MergePlan, first: Mapping[str, Any]) -> int:
 
 
 def _companions(plan: MergePlan) -> Companions:
-    models = tuple(model.folder for model in plan.models)
     found = companion_files(
-        Givers(
-            models,
-            plan.base.folder if plan.base else None,
+        givers_of(
+            plan.models,
+            plan.base,
             plan.recipe.tokenizer_source,
             _names(plan),
             given_tokenizer(plan.tokens, builds=True),
@@ -550,13 +551,14 @@ def _companions(plan: MergePlan) -> Companions:
 
 def _names(plan: MergePlan) -> dict[Path, str]:
     """What each folder is called, also one that the recipe's path only leads to."""
-    every = [*plan.models, *([plan.base] if plan.base else [])]
+    every = [*plan.models, *([plan.base] if plan.base else []), *plan.unders]
     return {**plan.names, **{model.folder: model.name for model in every}}
 
 
 def _inputs(plan: MergePlan) -> tuple[InputRecord, ...]:
     roles = [("base", plan.base)] if plan.base else []
     roles += [("sub-model", model) for model in plan.models]
+    roles += [("under", model) for model in plan.unders]
     return tuple(
         InputRecord(
             model.name,
@@ -565,6 +567,8 @@ def _inputs(plan: MergePlan) -> tuple[InputRecord, ...]:
                 {"name": shard.path.name, "size": shard.size_bytes, "header_digest": shard.digest}
                 for shard in model.shards
             ),
+            model.adapter_text,
+            tuple(adapter.digest for adapter in model.adapters),
         )
         for role, model in roles
     )

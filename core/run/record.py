@@ -85,11 +85,21 @@ class TensorRecord:
 
 @dataclass(frozen=True)
 class InputRecord:
-    """One model that was read: its name, its role, its files with size and header digest."""
+    """One model that was read.
+
+    Attributes:
+        name: of it.
+        role: "base", "sub-model", or "under": what only adapters were put on.
+        files: with size and header digest; of adapters their own.
+        adapter: what was put on which model, in words; "" for a whole model.
+        configs: the digest of each adapter's config.
+    """
 
     name: str
     role: str
     files: tuple[Mapping[str, Any], ...]
+    adapter: str = ""
+    configs: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -160,6 +170,7 @@ class RunRecord:
         head |= {name: getattr(self, name) for name in rest}
         head["inputs"] = [
             {"name": entry.name, "role": entry.role, "files": list(map(dict, entry.files))}
+            | ({"adapter": entry.adapter, "configs": list(entry.configs)} if entry.adapter else {})
             for entry in self.inputs
         ]
         return record_bytes(head, map(_tensor_data, self.tensors))
@@ -244,7 +255,13 @@ def _input(entry: Any) -> InputRecord:
     files = tuple(checked(entry, "files", list))
     if not all(isinstance(file, dict) for file in files):
         raise ValueError(f"the files of an input are {shown(files)}")
-    return InputRecord(checked(entry, "name", str), checked(entry, "role", str), files)
+    return InputRecord(
+        checked(entry, "name", str),
+        checked(entry, "role", str),
+        files,
+        checked(entry, "adapter", str) if "adapter" in entry else "",
+        texts(entry, "configs") if "configs" in entry else (),
+    )
 
 
 def _tensor_data(tensor: TensorRecord) -> dict[str, Any]:

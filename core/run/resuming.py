@@ -303,7 +303,7 @@ def _inputs_data(plan: MergePlan) -> list[dict[str, Any]]:
             "role": role,
             "name": model.name,
             "folder": str(model.folder.absolute()),
-            "files": [_file_data(shard) for shard in model.shards],
+            "files": [_file_data(shard) for shard in model.every_shard],
         }
         for role, model in _models(plan)
     ]
@@ -329,9 +329,9 @@ def _changed_files(
         raise _different(staging, "it has other models")
     for (role, model), before in zip(models, latest, strict=True):
         files = before.get("files") if isinstance(before, dict) else None
-        if not isinstance(files, list) or len(files) != len(model.shards):
+        if not isinstance(files, list) or len(files) != len(model.every_shard):
             raise _different(staging, f"the {role} {model.name} has other files now", model.folder)
-        for shard, old in zip(model.shards, files, strict=True):
+        for shard, old in zip(model.every_shard, files, strict=True):
             now = _file_data(shard)
             is_named = (shard.path.parent.name, shard.path.name) in named
             lasting = ("name", "size_bytes", "header", *(() if is_named else ("modified_ns",)))
@@ -431,13 +431,18 @@ def _said_of(tensor: Any) -> tuple[Any, ...]:
         types = [str(dtype) for dtype in (*job.model_dtypes, job.base_dtype, job.merge_dtype, job.out_dtype)]
         said = job.method, types, job.parameters.listed, job.key, job.zero_tolerance, job.draws, job.row
     sources = [
-        (type(source).__name__, [stored.name for stored in source.stored], getattr(source, "block", None))
+        (type(source).__name__, [stored.name for stored in source.stored], _made_with(source))
         for source in tensor.inputs
     ]
     rows = [source.picks.digest for source in tensor.inputs if isinstance(source, Rows)]
     parts = [(part.first, part.present, part.job.method, part.job.parameters.listed) for part in tensor.parts]
     of_rows = [(rows, parts)] if rows or parts else []
     return tensor.output.name, str(tensor.output.dtype), tensor.output.shape, said, sources, *of_rows
+
+
+def _made_with(source: Any) -> Any:
+    """What a source does with what it reads, where that is not said by its files."""
+    return getattr(source, "said", getattr(source, "block", None))
 
 
 def _is_number(value: Any) -> bool:

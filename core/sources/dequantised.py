@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -11,6 +10,7 @@ from numpy.typing import NDArray
 
 from core.checkpoint.headers import StoredTensor
 from core.dtypes import DTYPES, DType
+from core.sources.elements import values_of_codes
 from core.sources.source import ReadStored
 
 __all__ = ["Dequantised"]
@@ -72,6 +72,14 @@ class Dequantised:
     def host_only(self) -> bool:
         return True
 
+    @property
+    def scratch(self) -> int:
+        return 0
+
+    @property
+    def terms(self) -> int:
+        return 0
+
     def fill(self, read: ReadStored, first_element: int, buffer: memoryview) -> None:
         elements = len(buffer) // 2
         if not elements:
@@ -88,7 +96,7 @@ class Dequantised:
         dequantise(
             np.frombuffer(buffer, np.uint8)[elements:],
             np.frombuffer(buffer, np.uint16),
-            _values_of_codes(self.codes.dtype),
+            values_of_codes(self.codes.dtype),
             _values_of_scales(scales, self.scale.dtype).reshape(-1, width),
             first_element,
             first_row,
@@ -102,22 +110,6 @@ class Dequantised:
         row = element // self.columns
         blocks = -(-self.rows // self.block[0])
         return row // self.rows * blocks + row % self.rows // self.block[0]
-
-
-@lru_cache
-def _values_of_codes(dtype: DType) -> Array:
-    """The 256 values of an FP8 type in float32."""
-    words = np.arange(256)
-    magnitude = words & 0x7F
-    exponent, mantissa = magnitude >> dtype.mantissa_bits, magnitude & ((1 << dtype.mantissa_bits) - 1)
-    lowest = 1 - ((1 << (dtype.exponent_bits - 1)) - 1) - dtype.mantissa_bits
-    leading = np.where(exponent > 0, 1 << dtype.mantissa_bits, 0)
-    values = np.ldexp(leading + mantissa, np.maximum(exponent - 1, 0) + lowest)
-    values[magnitude >= dtype.first_nonfinite] = np.nan
-    if dtype.infinity == dtype.first_nonfinite:
-        values[magnitude == dtype.infinity] = np.inf
-    result: Array = np.where(words & 0x80, -values, values).astype(np.float32)
-    return result
 
 
 def _values_of_scales(data: bytearray, dtype: DType) -> Array:

@@ -31,7 +31,8 @@ class Inputs:
             helpers: threads that share each read; None where the caller reads alone.
         """
         self._headers, self._helpers = headers, helpers
-        self._open: dict[int, Opened] = {}
+        self._open: dict[tuple[int, int], Opened] = {}
+        """By the number of the source, and which of the files that it reads at the same time."""
         self._rows: Rows | None = None
 
     def read(
@@ -60,9 +61,16 @@ class Inputs:
         rows.read(first_element, self._helpers)
         for number, source, buffer in zip(numbers or range(len(sources)), sources, buffers, strict=True):
             if not isinstance(source, FileRange):
+                paths = list(dict.fromkeys(stored.path for stored in source.stored))
 
-                def read(stored: StoredTensor, first: int, part: memoryview, number: int = number) -> None:
-                    opened = self._opened_for(number, stored)
+                def read(
+                    stored: StoredTensor,
+                    first: int,
+                    part: memoryview,
+                    number: int = number,
+                    paths: list[Path] = paths,
+                ) -> None:
+                    opened = self._opened_for((number, paths.index(stored.path)), stored)
                     offset = stored.offset + first * stored.dtype.itemsize
                     expect(opened, offset, len(part))
                     read_rows([(opened.file, offset, part)])
@@ -84,19 +92,19 @@ class Inputs:
         self, sources: Sequence[Source], buffers: Sequence[memoryview], numbers: Sequence[int]
     ) -> Rows:
         stored = [
-            (self._opened_for(number, source.tensor), source.tensor, buffer)
+            (self._opened_for((number, 0), source.tensor), source.tensor, buffer)
             for number, source, buffer in zip(numbers, sources, buffers, strict=True)
             if isinstance(source, FileRange)
         ]
         return Rows(sources, buffers, stored)
 
-    def _opened_for(self, number: int, stored: StoredTensor) -> Opened:
-        opened = self._open.get(number)
+    def _opened_for(self, place: tuple[int, int], stored: StoredTensor) -> Opened:
+        opened = self._open.get(place)
         if opened is None or opened.file.path != stored.path:
             if opened is not None:
                 opened.file.check_unchanged()
                 opened.close()
-            opened = self._open[number] = self._opened(self._headers[stored.path])
+            opened = self._open[place] = self._opened(self._headers[stored.path])
         return opened
 
     def _opened(self, planned: ShardHeader) -> Opened:

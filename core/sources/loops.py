@@ -9,7 +9,13 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-__all__ = ["dequantise"]
+__all__ = [
+    "add_low_rank_to_values",
+    "add_low_rank_to_words",
+    "dequantise",
+    "round_to_words",
+    "set_lengths",
+]
 
 Array = NDArray[Any]
 
@@ -75,3 +81,216 @@ def dequantise(
         if held == _PIECE or done == codes.size:
             _round(bits[:held], words[done - held : done])
             held = 0
+
+
+_COLUMNS = 512
+"""Of the right factor that are worked on at a time for all rows: with sixty-four terms 128 KiB."""
+
+_ROWS = 4
+"""That are worked on together: each number of the right factor is loaded once for all of them."""
+
+
+@njit(nogil=True, cache=True)
+def _add_term(sums: Array, l0: Any, r0: Array) -> None:
+    for at in range(sums.size):
+        sums[at] = sums[at] + l0 * r0[at]
+
+
+@njit(nogil=True, cache=True)
+def _add_four_terms_to_four(
+    sums: Array, left: Array, term: int, r0: Array, r1: Array, r2: Array, r3: Array
+) -> None:
+    """Four terms, one after the other, to the sums of four rows, [4, run]."""
+    s0, s1, s2, s3 = sums[0], sums[1], sums[2], sums[3]
+    a0, a1, a2, a3 = left[0, term], left[0, term + 1], left[0, term + 2], left[0, term + 3]
+    b0, b1, b2, b3 = left[1, term], left[1, term + 1], left[1, term + 2], left[1, term + 3]
+    c0, c1, c2, c3 = left[2, term], left[2, term + 1], left[2, term + 2], left[2, term + 3]
+    d0, d1, d2, d3 = left[3, term], left[3, term + 1], left[3, term + 2], left[3, term + 3]
+    for at in range(r0.size):
+        w, x, y, z = r0[at], r1[at], r2[at], r3[at]
+        s0[at] = (((s0[at] + a0 * w) + a1 * x) + a2 * y) + a3 * z
+        s1[at] = (((s1[at] + b0 * w) + b1 * x) + b2 * y) + b3 * z
+        s2[at] = (((s2[at] + c0 * w) + c1 * x) + c2 * y) + c3 * z
+        s3[at] = (((s3[at] + d0 * w) + d1 * x) + d2 * y) + d3 * z
+
+
+@njit(nogil=True, cache=True)
+def _scale(sums: Array, scale: Any, deltas: Array, is_first: bool) -> None:
+    if is_first:
+        for at in range(sums.size):
+            deltas[at] = sums[at] * scale
+    else:
+        for at in range(sums.size):
+            deltas[at] = deltas[at] + sums[at] * scale
+
+
+@njit(nogil=True, cache=True)
+def _low_rank_run(
+    left: Array,
+    right: Array,
+    columns: int,
+    column: int,
+    size: int,
+    ends: Array,
+    scales: Array,
+    sums: Array,
+    deltas: Array,
+) -> None:
+    """The deltas of a run of columns of four rows.
+
+    Args:
+        left: [4, all terms] of these rows.
+        right: [all terms * columns].
+        columns: of the right factor.
+        column, size: the first of the run, and how many.
+        ends: [parts] behind which term each part ends.
+        scales: [parts].
+        sums, deltas: [4, size or more].
+    """
+    term = 0
+    for part in range(ends.size):
+        end = ends[part]
+        sums[:] = 0
+        while term + 4 <= end:
+            at = term * columns + column
+            _add_four_terms_to_four(
+                sums,
+                left,
+                term,
+                right[at : at + size],
+                right[at + columns : at + columns + size],
+                right[at + 2 * columns : at + 2 * columns + size],
+                right[at + 3 * columns : at + 3 * columns + size],
+            )
+            term += 4
+        while term < end:
+            at = term * columns + column
+            for row in range(_ROWS):
+                _add_term(sums[row, :size], left[row, term], right[at : at + size])
+            term += 1
+        for row in range(_ROWS):
+            _scale(sums[row, :size], scales[part], deltas[row, :size], part == 0)
+
+
+@njit(nogil=True, cache=True)
+def _add_to_words(words: Array, deltas: Array, bits: Array) -> None:
+    """bf16(float32(word) + delta) in the place of each bfloat16 word; `bits` is scratch. All [run]."""
+    for at in range(words.size):
+        bits[at] = np.uint32(words[at]) << np.uint32(16)
+    values = bits.view(np.float32)
+    for at in range(words.size):
+        values[at] = values[at] + deltas[at]
+    _round(bits, words)
+
+
+@njit(nogil=True, cache=True)
+def _add_to_values(values: Array, deltas: Array) -> None:
+    for at in range(values.size):
+        values[at] = values[at] + deltas[at]
+
+
+@njit(nogil=True, cache=True)
+def add_low_rank_to_words(
+    words: Array, first: int, columns: int, left: Array, right: Array, ends: Array, scales: Array
+) -> None:
+    """Add scaled products of two factors to bfloat16 words: bf16(fl32(word + Δ)).
+
+    Δ = Δ_1 + Δ_2 + … over the parts, in their order; Δ_p = s_p · (… (0 + l_0 · r_0) + l_1 · r_1 …), each step
+    rounded to float32 (docs/design.md, 2.1).
+
+    Args:
+        words: [elements] uint16, a run of whole or broken rows.
+        first: the column of the first word.
+        columns: of a row.
+        left: [rows of the run, and some to be whole fours, all terms] float32.
+        right: [all terms, columns] float32.
+        ends: [parts] int64, behind which term each part ends.
+        scales: [parts] float32.
+    """
+    flat = right.reshape(-1)
+    sums, deltas = np.empty((_ROWS, _COLUMNS), np.float32), np.empty((_ROWS, _COLUMNS), np.float32)
+    bits = np.empty(_COLUMNS, np.uint32)
+    for column in range(0, columns, _COLUMNS):
+        size = min(_COLUMNS, columns - column)
+        for row in range(0, left.shape[0], _ROWS):
+            begin = row * columns + column - first
+            if begin >= words.size or begin + (_ROWS - 1) * columns + size <= 0:
+                continue
+            rows = left[row : row + _ROWS]
+            _low_rank_run(rows, flat, columns, column, size, ends, scales, sums, deltas)
+            for at in range(_ROWS):
+                start = begin + at * columns
+                lowest, highest = max(start, 0), min(start + size, words.size)
+                if lowest < highest:
+                    delta = deltas[at, lowest - start : highest - start]
+                    _add_to_words(words[lowest:highest], delta, bits[: delta.size])
+
+
+@njit(nogil=True, cache=True)
+def add_low_rank_to_values(
+    values: Array, first: int, columns: int, left: Array, right: Array, ends: Array, scales: Array
+) -> None:
+    """The same for `values` [elements] in float32 or float64, the type of the factors and scales."""
+    flat = right.reshape(-1)
+    sums, deltas = np.empty((_ROWS, _COLUMNS), values.dtype), np.empty((_ROWS, _COLUMNS), values.dtype)
+    for column in range(0, columns, _COLUMNS):
+        size = min(_COLUMNS, columns - column)
+        for row in range(0, left.shape[0], _ROWS):
+            begin = row * columns + column - first
+            if begin >= values.size or begin + (_ROWS - 1) * columns + size <= 0:
+                continue
+            rows = left[row : row + _ROWS]
+            _low_rank_run(rows, flat, columns, column, size, ends, scales, sums, deltas)
+            for at in range(_ROWS):
+                start = begin + at * columns
+                lowest, highest = max(start, 0), min(start + size, values.size)
+                if lowest < highest:
+                    delta = deltas[at, lowest - start : highest - start]
+                    _add_to_values(values[lowest:highest], delta)
+
+
+@njit(nogil=True, cache=True)
+def _sum_of_squares(row: Array) -> float:
+    """In float64, in the order of sums across elements (docs/design.md, 2.1)."""
+    lanes = np.empty(64, np.float64)
+    total = 0.0
+    for block in range(0, row.size, 4096):
+        lanes[:] = 0.0
+        for start in range(block, min(block + 4096, row.size), 64):
+            for lane in range(min(64, row.size - start)):
+                value = np.float64(row[start + lane])
+                lanes[lane] = lanes[lane] + value * value
+        width = 32
+        while width:
+            for lane in range(width):
+                lanes[lane] = lanes[lane] + lanes[lane + width]
+            width //= 2
+        total = total + lanes[0]
+    return total
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def set_lengths(values: Array, columns: int, lengths: Array) -> None:
+    """Give each row a length of its own: fl(fl(m / n) · t), n the row's length, rounded to its type.
+
+    A row of zeros becomes one of NaN, as it has no direction.
+
+    Args:
+        values: [rows * columns] t, float32 or float64; changed in place.
+        columns: of a row.
+        lengths: [rows] m, of the same type.
+    """
+    n = np.empty(1, values.dtype)
+    for row in range(lengths.size):
+        part = values[row * columns : (row + 1) * columns]
+        n[0] = np.sqrt(_sum_of_squares(part))
+        n[0] = lengths[row] / n[0]
+        factor = n[0]
+        for at in range(part.size):
+            part[at] = factor * part[at]
+
+
+@njit(nogil=True, cache=True)
+def round_to_words(values: Array, words: Array) -> None:
+    """[elements] float32 to bfloat16 words, to nearest even."""
+    _round(values.view(np.uint32), words)

@@ -50,6 +50,16 @@ class Source(Protocol):
         """Whether it fills the host's memory only, so that a device gets a copy."""
         ...
 
+    @property
+    def scratch(self) -> int:
+        """Bytes an element that it holds beside the buffer while it fills it."""
+        ...
+
+    @property
+    def terms(self) -> int:
+        """Products that are added up for an element."""
+        ...
+
     def fill(self, read: ReadStored, first_element: int, buffer: memoryview) -> None:
         """Fill `buffer` with the bytes of its elements from `first_element` on.
 
@@ -92,6 +102,14 @@ class FileRange:
     def host_only(self) -> bool:
         return True
 
+    @property
+    def scratch(self) -> int:
+        return 0
+
+    @property
+    def terms(self) -> int:
+        return 0
+
     def fill(self, read: ReadStored, first_element: int, buffer: memoryview) -> None:
         read(self.tensor, first_element, buffer)
 
@@ -126,6 +144,14 @@ class Absent:
     @property
     def host_only(self) -> bool:
         return True
+
+    @property
+    def scratch(self) -> int:
+        return 0
+
+    @property
+    def terms(self) -> int:
+        return 0
 
     def fill(self, read: ReadStored, first_element: int, buffer: memoryview) -> None:
         word = self.dtype.nan.to_bytes(self.dtype.itemsize, "little")

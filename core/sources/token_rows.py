@@ -92,6 +92,14 @@ class Rows:
     def host_only(self) -> bool:
         return True
 
+    @property
+    def scratch(self) -> int:
+        return max(source.scratch for source in self.sources)
+
+    @property
+    def terms(self) -> int:
+        return max(source.terms for source in self.sources)
+
     def fill(self, read: ReadStored, first_element: int, buffer: memoryview) -> None:
         row_bytes = self.width * self.dtype.itemsize
         first, ends = first_element // self.width, self.picks.ends
@@ -136,6 +144,14 @@ class Zeros:
     @property
     def host_only(self) -> bool:
         return True
+
+    @property
+    def scratch(self) -> int:
+        return 0
+
+    @property
+    def terms(self) -> int:
+        return 0
 
     def fill(self, read: ReadStored, first_element: int, buffer: memoryview) -> None:
         buffer[:] = bytes(len(buffer))

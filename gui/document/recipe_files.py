@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 
 from core import MergeError, Recipe, RecipeError
+from core.adapter_paths import split_adapters
 from core.disk import replace_file, write_error
 from core.errors import OutputError
 from core.recipe.file import MAX_RECIPE_BYTES
@@ -60,14 +61,16 @@ def save_recipe(recipe: Recipe, path: Path) -> None:
     folder = path.absolute().parent
     paths = [entry.path for entry in recipe.models]
     paths += [other for other in (recipe.base, recipe.tokenizer_source) if other is not None]
-    names = {
-        model: str(model.relative_to(folder)) if model.is_relative_to(folder) else str(model)
-        for model in paths
-    }
+    names = {model: "+".join(_from(folder, part) for part in split_adapters(model)) for model in paths}
     text = yaml.dump(
         recipe_as_dict(recipe, names), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=1000
     )
     replace_file(Path(os.path.realpath(path)), text.encode(), mode=_mode(path))
+
+
+def _from(folder: Path, model: Path) -> str:
+    """Its path from `folder` on, where it is in it."""
+    return str(model.relative_to(folder)) if model.is_relative_to(folder) else str(model)
 
 
 def _mode(path: Path) -> int | None:

@@ -99,7 +99,7 @@ class BaseRow(QFrame):
         self.show_known()
 
     def set_folder(self, folder: Path | None) -> None:
-        self.folder = folder
+        self.folder = self._known.base = folder
         self.show_known()
 
     def show_known(self) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from core import MergeError
-from core.checkpoint.finding import find_weights, has_weights, names_in, read_object
+from core.checkpoint.finding import find_weights, has_adapter, has_weights, names_in, read_object
 from core.checkpoint.model import hub_id, open_checkpoint, read_config
 from core.checkpoint.unreadable import refuse_file
 from core.errors import CheckpointError, os_error_text
@@ -130,7 +130,8 @@ class _Looking:
             self.models[_of_file(place)] = None
             return
         names = names_in(place)
-        checkpoints = checkpoints_in(place) if runs or not has_weights(names) else []
+        is_whole = has_weights(names) or has_adapter(names)
+        checkpoints = checkpoints_in(place) if runs or not is_whole else []
         if checkpoints:
             self.runs.append(place)
             self.models.update(dict.fromkeys(checkpoints))
@@ -168,8 +169,12 @@ class _Looking:
 
 
 def _is_one(names: Sequence[str]) -> bool:
-    """Whether a folder with these names in it is a model, or the folder of one in the Hub's cache."""
-    return has_weights(names) or ("snapshots" in names and ("refs" in names or "blobs" in names))
+    """Whether a folder with these names in it is a model, an adapter, or a model's in the Hub's cache."""
+    return (
+        has_weights(names)
+        or has_adapter(names)
+        or ("snapshots" in names and ("refs" in names or "blobs" in names))
+    )
 
 
 def _of_file(path: Path) -> Path:
@@ -178,6 +183,9 @@ def _of_file(path: Path) -> Path:
     Raises:
         CheckpointError: it is no such file, or cannot be read.
     """
+    if has_adapter([path.name]):
+        open_checkpoint(path.parent)
+        return path.parent
     if not has_weights([path.name]):
         _refuse(path)
     names = names_in(path.parent)

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from enum import Enum
 from pathlib import Path
 
+from core.checkpoint.model import model_names
 from core.units import bytes_text, count_text
 from gui.failure import Failure
 from gui.models.summary import ModelSummary
@@ -40,11 +41,13 @@ class KnownModels:
     Attributes:
         summaries: of the folders that were read.
         reasons: why a model is not compatible, None where it is; without those that were not checked.
+        base: the folder of the base, on which adapters are put; or None.
     """
 
     def __init__(self) -> None:
         self.summaries: dict[Path, ModelSummary] = {}
         self.reasons: Mapping[Path, str | None] = {}
+        self.base: Path | None = None
 
     def add(self, summaries: Iterable[ModelSummary]) -> None:
         self.summaries.update((summary.folder, summary) for summary in summaries)
@@ -72,9 +75,9 @@ class KnownModels:
         return Failure(reason) if reason else None
 
     def parameters_text(self, folder: Path) -> str:
-        """ "7.24 B"; "" while that is not known, as below."""
+        """ "7.24 B", or "rank 16" of an adapter; "" while that is not known, as below."""
         summary = self._readable(folder)
-        return count_text(summary.parameters) if summary else ""
+        return summary.adapter_kind or count_text(summary.parameters) if summary else ""
 
     def types_text(self, folder: Path) -> str:
         summary = self._readable(folder)
@@ -85,15 +88,27 @@ class KnownModels:
         return bytes_text(summary.size_bytes) if summary else ""
 
     def facts_text(self, folder: Path) -> str:
-        """ "7.24 B parameters, bf16, 14.5 GB"."""
-        if self._readable(folder) is None:
+        """ "7.24 B parameters, bf16, 14.5 GB"; of an adapter with what it is put on before."""
+        summary = self._readable(folder)
+        if summary is None:
             return ""
         facts = (
-            f"{self.parameters_text(folder)} parameters",
-            self.types_text(folder),
+            f"{count_text(summary.parameters)} parameters",
+            types_text(summary.dtypes),
             self.size_text(folder),
         )
-        return ", ".join(facts)
+        return "; ".join(filter(None, (self.adapter_text(folder), ", ".join(facts))))
+
+    def adapter_text(self, folder: Path) -> str:
+        """ "adapter on llama, rank 16"; "" for a whole model."""
+        summary = self._readable(folder)
+        if summary is None or not summary.adapter:
+            return ""
+        alone = " on " not in summary.adapter and self.base is not None and self.base != folder
+        if not alone or self.base is None:
+            return summary.adapter
+        kind, comma, rest = summary.adapter.partition(",")
+        return f"{kind} on {model_names([self.base])[0]}{comma}{rest}"
 
     def _readable(self, folder: Path) -> ModelSummary | None:
         summary = self.summaries.get(folder)

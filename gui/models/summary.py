@@ -22,6 +22,8 @@ class ModelSummary:
         parameters: elements of all tensors.
         dtypes: its floating-point types, the one with the most bytes first.
         size_bytes: of its weights.
+        adapter: what it puts on which model, in words; "" for a whole model. The numbers are the adapter's.
+        adapter_kind: the same in two words; "" for a whole model.
         problem: why it is no model; the numbers are zero then.
     """
 
@@ -30,6 +32,8 @@ class ModelSummary:
     parameters: int = 0
     dtypes: tuple[str, ...] = ()
     size_bytes: int = 0
+    adapter: str = ""
+    adapter_kind: str = ""
     problem: Failure | None = None
 
 
@@ -46,13 +50,19 @@ def _summary(folder: Path) -> ModelSummary:
 
     model = open_checkpoint(folder)
     sizes: Counter[str] = Counter()
-    for tensor in model.tensors.values():
+    own = [tensor for shard in model.shards for tensor in shard.tensors]
+    tensors = own if model.adapters else list(model.tensors.values())
+    for tensor in tensors:
         if tensor.dtype.is_float:
             sizes[tensor.dtype.name] += tensor.size_bytes
     return ModelSummary(
         folder=folder,
         name=model.name,
-        parameters=sum(prod(tensor.shape) for tensor in model.tensors.values()),
+        parameters=sum(prod(tensor.shape) for tensor in tensors),
         dtypes=tuple(name for name, _ in sizes.most_common()),
-        size_bytes=model.size_bytes,
+        size_bytes=sum(tensor.size_bytes for tensor in tensors),
+        adapter=model.adapter_text,
+        adapter_kind=f"{len(model.adapters)} LoRA"
+        if len(model.adapters) > 1
+        else "".join(adapter.short_text for adapter in model.adapters),
     )

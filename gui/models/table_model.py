@@ -62,7 +62,7 @@ _TITLES = {
 _HELP = {
     Column.NAME: "A checkpoint that was fine-tuned from the base",
     Column.WEIGHT: "",  # that of the method
-    Column.PARAMETERS: "How many parameters it has",
+    Column.PARAMETERS: "How many parameters it has, or the rank of an adapter",
     Column.TYPE: "How its numbers are stored",
     Column.SIZE: "What its weights take on the disk",
     Column.STATE: "✓ compatible, ! not compatible, … being read",

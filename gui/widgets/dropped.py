@@ -9,7 +9,7 @@ from pathlib import Path
 
 from PySide6.QtCore import QMimeData
 
-from core.checkpoint.finding import has_weights
+from core.checkpoint.finding import has_adapter, has_weights
 
 __all__ = ["Dropped", "dropped_links", "dropped_paths", "sort_dropped", "what_is_dropped"]
 
@@ -62,7 +62,7 @@ def sort_dropped(paths: Iterable[Path], links: Iterable[str] = ()) -> Dropped:
     for path in paths:
         if os.path.isdir(path):  # False, too, for a name that the system does not take
             folders[path] = models[path] = None
-        elif has_weights([path.name]):
+        elif has_weights([path.name]) or has_adapter([path.name]):
             folders[path.parent] = models[path] = None
         elif path.suffix.lower() in {".yaml", ".yml"}:
             recipe = path

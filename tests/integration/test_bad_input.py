@@ -109,7 +109,7 @@ class TestModelFolders:
         (folder / "model.safetensors").rename(folder / "adapter_model.safetensors")
         (folder / "adapter_config.json").write_text("{}")
         said = workshop.refuse("plan", workshop.recipe())
-        assert "holds an adapter (LoRA)" in said
+        assert "holds an adapter of a kind that it does not say" in said
         assert "merge_and_unload" in said
 
     def test_safetensors_under_the_name_of_a_pickle(self, workshop: Any) -> None:

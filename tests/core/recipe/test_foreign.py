@@ -86,14 +86,14 @@ def test_a_model_that_would_be_another_one_is_left_out() -> None:
         models:
           - model: a
           - model: {model: {path: b, revision: old}}
-          - model: {model: {path: c}, lora: {path: d}}
+          - model: {model: {path: c}, lora: {path: 17}}
           - model: ./e+./f
           - model: {model: {path: g}, override_architecture: LlamaForCausalLM}
         """
     )
     assert names(found) == ["a", "g"]
     assert said(found).count("the model is left out") == 3
-    for word in ("'revision'", "'lora'", "'./f'", "'override_architecture'"):
+    for word in ("revision 'old'", "lora must be", "'./f'", "'override_architecture'"):
         assert word in said(found)
 
 

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
+from core.adapter_paths import split_adapters
 from core.errors import CheckpointError, RecipeError
 from core.plan.planning import plan_merge
-from core.recipe.recipe import parse_recipe
+from core.recipe.recipe import parse_recipe, recipe_as_dict
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
@@ -60,21 +61,49 @@ def test_the_long_form(folder: Path, model: Any) -> None:
     assert read(model, folder) == folder / "a"
 
 
-@pytest.mark.parametrize(
-    ("model", "key", "hint"),
-    [
-        ({"model": {"path": "a", "revision": "main"}}, "revision", "hf download"),
-        ({"model": "a", "lora": "b"}, "lora", "merge_and_unload"),
-        ({"model": {"path": "a"}, "lora": {"path": "b"}}, "lora", "merge_and_unload"),
-        ({"model": "a", "override_architecture": "LlamaForCausalLM"}, "override_architecture", "take it out"),
-    ],
-)
-def test_what_the_long_form_says_beside_the_path(folder: Path, model: Any, key: str, hint: str) -> None:
-    error = refused(model, folder)
+def test_what_the_long_form_says_beside_the_path(folder: Path) -> None:
+    error = refused({"model": "a", "override_architecture": "LlamaForCausalLM"}, folder)
     assert error.message.startswith(
-        f"models, entry 2: model: the key '{key}' of mergekit is not supported yet"
+        "models, entry 2: model: the key 'override_architecture' of mergekit is not supported yet"
     )
-    assert hint in str(error.hint)
+    assert "take it out" in str(error.hint)
+
+
+@pytest.mark.parametrize(
+    ("entry", "expected"),
+    [
+        ({"model": "a+b"}, ("a", "b")),
+        ({"model": "./a+b+c"}, ("a", "b", "c")),
+        ({"model": {"model": "a", "lora": "b"}}, ("a", "b")),
+        ({"model": {"model": {"path": "a"}, "lora": {"path": "b"}}}, ("a", "b")),
+        ({"model": {"model": {"path": "a"}, "lora": "b"}, "lora": {"path": "c"}}, ("a", "b", "c")),
+        ({"model": "a", "lora": "b"}, ("a", "b")),
+        ({"model": "a", "revision": "main"}, ("a",)),
+        ({"model": "x+y"}, ("x+y",)),
+        ({"model": "x+y+b"}, ("x+y", "b")),
+    ],
+    ids=str,
+)
+def test_adapters_on_a_model(folder: Path, entry: dict[str, Any], expected: tuple[str, ...]) -> None:
+    """Those that are there; a folder with a plus sign in its name is one folder."""
+    for name in ("a", "b", "c", "x+y"):
+        (folder / name).mkdir()
+    data = {"merge_method": "linear", "models": [{"model": "other"}, entry]}
+    recipe = parse_recipe(data, folder)
+    path = recipe.models[1].path
+    assert split_adapters(path) == tuple(folder / name for name in expected)
+    again = parse_recipe(recipe_as_dict(recipe), folder.parent)
+    assert again.models[1].path == path
+
+
+def test_a_revision_that_was_downloaded(folder: Path, cache: Path) -> None:
+    snapshot = download(cache, "org/a", ref="v1")
+    assert read({"model": {"path": "org/a", "revision": "v1"}}, folder) == snapshot
+    (folder / "b").mkdir()
+    assert split_adapters(read("org/a@v1+b", folder)) == (snapshot, folder / "b")
+    assert "no revision 'v1'" in refused({"model": {"path": "b", "revision": "v1"}}, folder).message
+    error = refused({"model": {"path": "org/a", "revision": "v2"}}, folder)
+    assert "`hf download org/a --revision v2 --local-dir FOLDER`" in str(error.hint)
 
 
 def test_the_path_alone_in_a_mapping(folder: Path) -> None:
@@ -87,8 +116,8 @@ def test_an_adapter_on_a_model(folder: Path, model: str) -> None:
     error = refused(model, folder)
     base, adapter = model.split("+")
     assert f"the adapter '{adapter}' on the model '{base}'" in error.message
-    assert "an adapter on a model is not supported yet" in error.message
-    assert "merge_and_unload" in str(error.hint)
+    assert "is not there" in error.message
+    assert "as BASE+ADAPTER" in str(error.hint)
 
 
 def test_a_revision(folder: Path) -> None:

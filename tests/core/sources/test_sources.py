@@ -48,6 +48,14 @@ class Flipped:
     def host_only(self) -> bool:
         return True
 
+    @property
+    def scratch(self) -> int:
+        return 0
+
+    @property
+    def terms(self) -> int:
+        return 0
+
     def fill(self, read: ReadStored, first_element: int, buffer: memoryview) -> None:
         assert first_element % self.row == len(buffer) // self.dtype.itemsize % self.row == 0
         for _ in range(2):

@@ -196,7 +196,7 @@ NO_MODELS = (
     ("model.zip", b"PK\3\4", ("archive", "npack it first")),
     ("notes.txt", b"hello", ("neither a model nor a recipe", "rop the folder")),
     ("optimizer.pt", b"x", ("training run", "folder")),
-    ("adapter_model.safetensors", b"x", ("LoRA", "merge_and_unload")),
+    ("adapter_model.safetensors", b"x", ("factors of an adapter", "copy adapter_config.json")),
     ("model-00001-of-00002.safetensors", b"x", ("parts", "folder")),
     ("data.bin", b"junk" * 100, ("data.bin", "torch.save")),
     ("model.safetensors", b"junk" * 100, ("model.safetensors", "text file")),

@@ -1,0 +1,234 @@
+"""What is said of adapters: in the plan, the record and the card, and by a merge that goes on."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from adapters import as_folder, make_adapter, make_base, merged, read
+from small_merges import OneByOne
+
+from core import Cancelled, CancelToken, parse_recipe, plan_merge, read_record, run_merge
+from core.cli.output import plan_document, plan_summary
+from core.deltas.inspection import inspect_models
+from core.errors import IncompatibleError, OutputError
+from core.plan.chunking import peak_memory_bytes
+from core.plan.estimate import work_of
+
+ADAPTERS = {
+    "merge_method": "parameter_selection",
+    "base_model": "base",
+    "models": [{"model": "a"}, {"model": "base+b+c"}],
+}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    make_base(tmp_path / "base")
+    for seed, (name, kind) in enumerate((("a", "patterns"), ("b", "plain"), ("c", "rslora on everything"))):
+        make_adapter(tmp_path / name, kind, seed=seed)
+    return tmp_path
+
+
+def test_in_the_plan(folder: Path) -> None:
+    plan = plan_merge(parse_recipe(ADAPTERS, folder))
+    text = plan_summary(plan, 10**9)
+    assert "a (adapter on base, rank 3 to 20), base+b+c (2 adapters on base, rank 11)" in text
+    document = plan_document(plan, 10**9)
+    assert [model.get("adapter") for model in document["models"]] == [
+        "adapter on base, rank 3 to 20",
+        "2 adapters on base, rank 11",
+        None,
+    ]
+    reasons = {row["name"]: row["reason"] for row in document["ledger"]}
+    assert reasons["model.layers.0.self_attn.q_proj.weight"] == "rank 3 in a; rank 11 and rank 11 in base+b+c"
+    assert reasons["lm_head.weight"] == "rank 11 in base+b+c"
+    assert reasons["norm.weight"] == ""
+    assert plan.warnings == ("base has no tokenizer, so the result has none either",)
+
+
+def test_in_the_record_and_the_card(folder: Path) -> None:
+    run_merge(plan_merge(parse_recipe(ADAPTERS, folder)), folder / "out")
+    record = read_record(folder / "out")
+    assert [(entry.name, entry.role, entry.adapter) for entry in record.inputs] == [
+        ("base", "base", ""),
+        ("a", "sub-model", "adapter on base, rank 3 to 20"),
+        ("base+b+c", "sub-model", "2 adapters on base, rank 11"),
+    ]
+    assert [len(entry.files) for entry in record.inputs] == [1, 1, 2]
+    assert [len(entry.configs) for entry in record.inputs] == [0, 1, 2]
+    card = (folder / "out" / "README.md").read_text()
+    assert "- `a`, adapter on base, rank 3 to 20" in card
+    assert "model: base+b+c" in card
+    assert str(folder) not in card + (folder / "out" / "paramosaic.json").read_text()
+
+
+def test_what_it_costs_is_known(folder: Path) -> None:
+    """The terms of the sums take time, and the factors memory."""
+    whole = {**ADAPTERS, "models": [{"model": "w1"}, {"model": "w2"}]}
+    for name in ("w1", "w2"):
+        as_folder(folder / name, merged(folder / "base", folder / "b"), {"model_type": "llama"})
+    plans = [plan_merge(parse_recipe(recipe, folder)) for recipe in (ADAPTERS, whole)]
+    assert work_of(plans[0]).thread_s > work_of(plans[1]).thread_s
+    assert peak_memory_bytes(plans[0], 1) > peak_memory_bytes(plans[1], 1)
+    assert plans[0].bytes_to_read > plans[1].bytes_to_read
+
+
+def cut_off(folder: Path, recipe: dict[str, Any]) -> None:
+    token = CancelToken()
+
+    def before(number: int, _: object) -> None:
+        if number == 4:
+            token.cancel()
+
+    with pytest.raises(Cancelled):
+        run_merge(
+            plan_merge(parse_recipe(recipe, folder)),
+            folder / "out",
+            executor=OneByOne(before),
+            cancel=token,
+            keep=True,
+        )
+
+
+def test_a_merge_of_adapters_goes_on(folder: Path) -> None:
+    run_merge(plan_merge(parse_recipe(ADAPTERS, folder)), folder / "whole")
+    cut_off(folder, ADAPTERS)
+    run_merge(plan_merge(parse_recipe(ADAPTERS, folder)), folder / "out", resume=True)
+    expected, found = read_record(folder / "whole"), read_record(folder / "out")
+    assert [tensor.digest for tensor in found.tensors] == [tensor.digest for tensor in expected.tensors]
+
+
+def test_one_with_another_scale_is_another_merge(folder: Path) -> None:
+    """adapter_config.json is no part of the weights, and makes their bytes all the same."""
+    cut_off(folder, ADAPTERS)
+    path = folder / "b" / "adapter_config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "lora_alpha": 99}))
+    with pytest.raises(OutputError, match="begun by"):
+        run_merge(plan_merge(parse_recipe(ADAPTERS, folder)), folder / "out", resume=True)
+
+
+def test_a_finished_merge_with_another_scale_is_not_taken_for_this_one(folder: Path) -> None:
+    first = run_merge(plan_merge(parse_recipe(ADAPTERS, folder)), folder / "out")
+    again = run_merge(plan_merge(parse_recipe(ADAPTERS, folder)), folder / "out", resume=True)
+    assert again.run_id == first.run_id
+    path = folder / "b" / "adapter_config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "lora_alpha": 99}))
+    with pytest.raises(OutputError):
+        run_merge(plan_merge(parse_recipe(ADAPTERS, folder)), folder / "out", resume=True)
+
+
+def test_inspecting_adapters(folder: Path) -> None:
+    found = inspect_models(folder / "base", [folder / "a", folder / "b"], details=True)
+    by_name = {tensor.name: tensor for tensor in found.tensors}
+    untouched = by_name["lm_head.weight"]
+    assert untouched.zero_delta == (untouched.elements,) * 2
+    base, one = read(folder / "base"), merged(folder / "base", folder / "a")
+    name = "model.layers.0.mlp.up_proj.weight"
+    assert by_name[name].zero_delta[0] == int((one[name] == base[name]).sum())
+
+
+@pytest.mark.parametrize("own", [False, True])
+def test_the_tokenizer_is_the_bases_or_its_own(folder: Path, own: bool) -> None:
+    (folder / "base" / "tokenizer.json").write_text('{"model": {"vocab": {"a": 0}}}')
+    (folder / "base" / "chat_template.jinja").write_text("base")
+    if own:
+        (folder / "a" / "tokenizer.json").write_text('{"model": {"vocab": {"b": 0}}}')
+        (folder / "a" / "tokenizer_config.json").write_text("{}")
+    recipe = {**ADAPTERS, "models": [{"model": "a"}]}
+    plan = plan_merge(parse_recipe(recipe, folder))
+    assert own or not any("chat template" in warning for warning in plan.warnings)
+    run_merge(plan, folder / "out")
+    expected = "a" if own else "base"
+    found = (folder / "out" / "tokenizer.json").read_text()
+    assert found == (folder / expected / "tokenizer.json").read_text()
+    assert json.loads((folder / "out" / "config.json").read_text())["model_type"] == "llama"
+    assert not (folder / "out" / "adapter_config.json").exists()
+
+
+@pytest.mark.parametrize("kind", ["plain", "bias", "bias of B", "embedding"])
+def test_a_base_without_the_prefix(tmp_path: Path, kind: str) -> None:
+    """A model that was saved without its head: its names lack what the adapter's have before them."""
+    whole = make_base(tmp_path / "whole")
+    tensors = read(whole)
+    make_adapter(tmp_path / "adapter", kind)
+    del tensors["lm_head.weight"]
+    bare = {name.removeprefix("model."): tensor for name, tensor in tensors.items()}
+    as_folder(tmp_path / "base", bare, {"model_type": "llama"})
+    recipe = {
+        "merge_method": "linear",
+        "base_model": "base",
+        "models": [{"model": "adapter"}],
+        "parameters": {"weight": 1},
+    }
+    run_merge(plan_merge(parse_recipe(recipe, tmp_path)), tmp_path / "out")
+    expected = merged(whole, tmp_path / "adapter")
+    for name, tensor in read(tmp_path / "out").items():
+        full = name if name == "norm.weight" else f"model.{name}"
+        assert (tensor == expected[full]).all(), name
+
+
+class TestTied:
+    """A base whose head is its embedding."""
+
+    def base(self, folder: Path, *, stored: bool) -> Path:
+        tensors = read(make_base(folder / "untied"))
+        if stored:
+            tensors["lm_head.weight"] = tensors["model.embed_tokens.weight"].clone()
+        else:
+            del tensors["lm_head.weight"]
+        config = {"model_type": "llama", "tie_word_embeddings": True, "architectures": ["LlamaForCausalLM"]}
+        return as_folder(folder / "base", tensors, config)
+
+    def merge(self, folder: Path, method: str = "parameter_selection") -> dict[str, Any]:
+        recipe = {"merge_method": method, "base_model": "base", "models": [{"model": "adapter"}]}
+        run_merge(plan_merge(parse_recipe(recipe, folder)), folder / "out")
+        return read(folder / "out")
+
+    @pytest.mark.parametrize("stored", [False, True])
+    def test_an_adapter_of_the_embedding_is_one_of_the_head(self, tmp_path: Path, stored: bool) -> None:
+        base = self.base(tmp_path, stored=stored)
+        make_adapter(tmp_path / "adapter", "embedding")
+        found, expected = self.merge(tmp_path), merged(base, tmp_path / "adapter")
+        name = "model.embed_tokens.weight"
+        assert not torch.equal(expected[name], read(base)[name])
+        assert torch.equal(found[name], expected[name])
+        assert ("lm_head.weight" in found) == stored
+        if stored:
+            assert torch.equal(found["lm_head.weight"], expected[name])
+        assert json.loads((tmp_path / "out" / "config.json").read_text())["tie_word_embeddings"] is True
+
+    def test_an_adapter_with_a_head_of_its_own_unties(self, tmp_path: Path) -> None:
+        base = self.base(tmp_path, stored=False)
+        make_adapter(tmp_path / "adapter", "modules_to_save")
+        expected = merged(
+            as_folder(tmp_path / "b", read(base) | {"lm_head.weight": torch.zeros(1).bfloat16()}, {}),
+            tmp_path / "adapter",
+        )
+        found = self.merge(tmp_path)
+        assert torch.equal(found["lm_head.weight"], expected["lm_head.weight"])
+        assert json.loads((tmp_path / "out" / "config.json").read_text())["tie_word_embeddings"] is False
+
+    def test_an_adapter_on_the_head_is_refused(self, tmp_path: Path) -> None:
+        self.base(tmp_path, stored=False)
+        make_adapter(tmp_path / "adapter", "rslora on everything")
+        with pytest.raises(IncompatibleError, match="ties to its embedding") as raised:
+            self.merge(tmp_path)
+        assert "merge_and_unload" in str(raised.value.hint)
+
+
+def test_the_same_adapter_twice_is_said_and_that_on_another_model_is_not(folder: Path) -> None:
+    make_base(folder / "tuned", seed=5)
+    make_adapter(folder / "d", "patterns", seed=9)
+
+    def said(*models: str) -> bool:
+        recipe = {**ADAPTERS, "models": [{"model": model} for model in models]}
+        plan = plan_merge(parse_recipe(recipe, folder))
+        return any("one model, given 2 times" in warning for warning in plan.warnings)
+
+    assert said("a", "base+a")
+    assert not said("a", "tuned+a")
+    assert not said("a", "d")
