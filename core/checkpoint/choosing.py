@@ -15,7 +15,7 @@ from core.errors import CheckpointError
 from core.small_files import is_there, parse_json, read_small
 from core.text import one_line
 
-__all__ = ["Choice", "Givers", "choose"]
+__all__ = ["Choice", "Givers", "choose", "templates_of"]
 
 _MOST_NAMED = 4
 _MOST_WARNINGS = 20
@@ -164,7 +164,7 @@ class _Choosing:
 
     def _template(self, owner: FolderFiles) -> None:
         """The chat template goes with its tokenizer, and comes from another where that has none."""
-        templates = {id(found): _templates(found) for found in [owner, *self._models, *self._last]}
+        templates = {id(found): templates_of(found) for found in [owner, *self._models, *self._last]}
         own = templates[id(owner)]
         having = [found for found in self._models if templates[id(found)]]
         name = self._name(owner)
@@ -322,7 +322,7 @@ class _Choosing:
         return self._digests[path]
 
 
-def _templates(found: FolderFiles) -> dict[str, str]:
+def templates_of(found: FolderFiles) -> dict[str, str]:
     """The chat templates of a model, by name; what is in a file counts before what is in the config."""
     files = found.of_kind(Kind.TEMPLATE)
     if files:

@@ -14,6 +14,7 @@ from core.checkpoint.model import Checkpoint
 from core.checkpoint.shard_layout import OutputTensor, Placement, ShardLayout, index_files
 from core.dtypes import DType
 from core.kernels.interface import ListedValues, MapJob
+from core.plan.layer_origin import LayerOrigin
 from core.plan.shared_tensors import Look
 from core.recipe.recipe import Recipe
 from core.sources.source import Absent, Source
@@ -115,6 +116,8 @@ class MergePlan:
         to_look_at: pairs of tensors whose bytes decide how they are merged; see core.plan.shared_tensors.
         vocabulary: rows of the input embedding; None where it was not recognised.
         unties: whether a head is written that some input leaves out as tied.
+        layers: where each layer of the result comes from, where it is put together from slices; () elsewhere.
+        stages: the plans of the merges that come before, by name. The models that they make are not on disk.
     """
 
     recipe: Recipe
@@ -130,6 +133,8 @@ class MergePlan:
     shard_size_bytes: int = 0
     draws: int = 1
     to_look_at: tuple[Look, ...] = ()
+    layers: tuple[LayerOrigin, ...] = ()
+    stages: tuple[tuple[str, MergePlan], ...] = ()
 
     @property
     def contract(self) -> dict[str, int]:
@@ -156,7 +161,7 @@ class MergePlan:
             dict.fromkeys(
                 t.job.parameters[parameter]
                 for t in self.tensors
-                if t.job and t.present is None and parameter in t.job.parameters
+                if t.job and (t.present is None or self.layers) and parameter in t.job.parameters
             )
         )
 

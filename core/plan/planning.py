@@ -9,7 +9,7 @@ import gc
 import logging
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from math import prod
@@ -35,6 +35,8 @@ from core.plan.correspond import TensorSources, correspond
 from core.plan.merge_plan import LedgerEntry, MergePlan, TensorPlan
 from core.plan.no_ops import same_inputs, unread_adapters
 from core.plan.shared_tensors import Looked
+from core.plan.slicing import plan_slices, without_whole_slices
+from core.plan.stages import plan_in_stages
 from core.plan.tensor_jobs import tensor_job
 from core.plan.tensor_values import idle_rules, plan_values
 from core.recipe.recipe import Recipe, recipe_warnings
@@ -75,6 +77,7 @@ def plan_merge(
     *,
     shard_size_bytes: int = DEFAULT_SHARD_SIZE_BYTES,
     looked: Looked | None = None,
+    made: Mapping[Path, Checkpoint] | None = None,
 ) -> MergePlan:
     """Check everything that can be checked without reading weights.
 
@@ -83,6 +86,7 @@ def plan_merge(
         shard_size_bytes: the most data in one output file.
         looked: tensors that may share memory and whose bytes were compared; `run_merge` does that for the
             pairs of `MergePlan.to_look_at`, and plans again.
+        made: models that are not on disk yet, as another merge makes them; by folder.
 
     Raises:
         CheckpointError: a model is missing or damaged.
@@ -94,13 +98,19 @@ def plan_merge(
     begun = time.perf_counter()
     if shard_size_bytes < 1:
         raise OutputError(f"the shard size of {shard_size_bytes} bytes is not positive", field="shard_size")
+    if recipe.stages:
+        return plan_in_stages(
+            recipe,
+            lambda one, made: plan_merge(one, shard_size_bytes=shard_size_bytes, looked=looked, made=made),
+        )
     if recipe.vocab == "base":
         raise RecipeError(
             "vocab: base is not supported",
             hint="leave it out: models of the same vocabulary are merged without it",
             field="vocab",
         )
-    models, base, names = open_models([entry.path for entry in recipe.models], recipe.base)
+    models, base, names = open_models([entry.path for entry in recipe.models], recipe.base, made)
+    recipe, models, base = without_whole_slices(recipe, models, base)
     if recipe.tokenizer_source is not None:
         with addressed(field="tokenizer_source"):
             names = _check_tokenizer_source(recipe.tokenizer_source, models[0], names)
@@ -109,18 +119,22 @@ def plan_merge(
     with addressed(field="models"):
         belonging = check_belonging(models, base, recipe.tokenizer_source)
         belonging += [*same_inputs(models, base), *unread_adapters(models, base)]
-        sources = correspond(models, base, missing=recipe.missing, looked=looked)
+        sliced = plan_slices(recipe, models, base, looked)
+        sources = (
+            sliced.sources if sliced else correspond(models, base, missing=recipe.missing, looked=looked)
+        )
     ledger = [LedgerEntry(name, "omitted", reason) for name, reason in sources.omitted.items()]
     outputs: list[tuple[OutputTensor, TensorSources, MapJob | None]] = []
-    values = plan_values(recipe, base or models[0], sources)
+    values = sliced.values if sliced else plan_values(recipe, base or models[0], sources)
     checked: set[tuple[str, Values, DType]] = set()
     for tensor in sources.tensors:
         name, offered = tensor.name, tensor.offered
         if offered.dtype.is_float:
-            job, how = tensor_job(recipe, tensor, sources.tied.get(name, name), values[name])
+            part = sliced.recipe_of(name) if sliced else recipe
+            job, how = tensor_job(part, tensor, sources.tied.get(name, name), values[name])
             if (of_values := (job.method, job.parameters, job.computing)) not in checked:
                 checked.add(of_values)
-                _check_values(recipe, name, job)
+                _check_values(part, name, job)
             out_dtype = job.out_dtype
             draws_as = f"draws as {sources.tied[name]}" if name in sources.tied else ""
             reason = "; ".join(filter(None, (draws_as, tensor.note, how)))
@@ -156,7 +170,7 @@ def plan_merge(
                 job,
                 placements[output.name],
                 folds=len(METHODS[job.method].folds) if job else 0,
-                present=tensor.present,
+                present=sliced.present(tensor) if sliced else tensor.present,
                 tied_to=(sources.tied[output.name], sources.why_tied[output.name])
                 if output.name in sources.tied
                 else None,
@@ -177,6 +191,7 @@ def plan_merge(
         shard_size_bytes=shard_size_bytes,
         draws=sources.draws,
         to_look_at=sources.to_look_at,
+        layers=sliced.layers if sliced else (),
     )
     _log.info(
         "planned %s of %d sub-models after %.3f s: %d tensors, %d bytes to read, %d to write, %d shards",
@@ -216,11 +231,12 @@ def check_destination(plan: MergePlan, out: Path, *, overwrite: bool, resume: bo
 
 
 def open_models(
-    folders: Sequence[Path], base_folder: Path | None
+    folders: Sequence[Path], base_folder: Path | None, made: Mapping[Path, Checkpoint] | None = None
 ) -> tuple[tuple[Checkpoint, ...], Checkpoint | None, dict[Path, str]]:
     """Open the sub-models and the base, and refuse models of different architectures.
 
-    Returns the sub-models, the base, and a short name for each folder.
+    Those in `made` are taken as they are there. Returns the sub-models, the base, and a short name for each
+    folder.
 
     Raises:
         CheckpointError: a model is missing or damaged; `entry` counts `folders`.
@@ -230,7 +246,11 @@ def open_models(
     names = dict(zip(every, model_names(every), strict=True))
     with ThreadPoolExecutor(_READERS) as slow, ThreadPoolExecutor(1) as fast:
         begun = time.perf_counter()
-        opening = {every[0]: fast.submit(open_checkpoint, every[0], names[every[0]])}
+        known = made or {}
+        opening = {folder: fast.submit(known.__getitem__, folder) for folder in every if folder in known}
+        every = [folder for folder in every if folder not in known] or every[:1]
+        if every[0] not in opening:
+            opening[every[0]] = fast.submit(open_checkpoint, every[0], names[every[0]])
         wait(opening.values())
         pool = slow if time.perf_counter() - begun > _SLOW_S * _files(opening[every[0]]) else fast
         opening |= {folder: pool.submit(open_checkpoint, folder, names[folder]) for folder in every[1:]}

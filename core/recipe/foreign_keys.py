@@ -12,25 +12,6 @@ from typing import Any
 __all__ = ["MERGEKIT_KEYS", "MERGEKIT_OPTIONS", "OTHER_FILES", "PARAMETERS_OF", "REFERENCE_KEYS"]
 
 
-def _slices_hint(value: Any) -> str:
-    """Files that take all layers of every model are many, and mean the same without slices."""
-    whole = isinstance(value, list) and len(value) == 1 and isinstance(value[0], dict)
-    sources = value[0].get("sources") if whole else None
-    ranges = [
-        source.get("layer_range") if isinstance(source, dict) else None
-        for source in (sources if isinstance(sources, list) else ())
-    ]
-    if ranges and all(one == ranges[0] and isinstance(one, list) and one[:1] == [0] for one in ranges):
-        return (
-            "if that slice has all layers, list its models under models instead, each with its own "
-            "parameters, and put the slice's parameters under parameters: that is the same merge"
-        )
-    return (
-        "models merges all layers of the models that it lists; a model of other layers cannot be made here, "
-        "and has to be made with mergekit"
-    )
-
-
 def _tokenizer_hint(value: Any) -> str:
     source = value.get("source") if isinstance(value, dict) else None
     said = isinstance(value, dict) and (value.get("tokens") or value.get("pad_to_multiple_of"))
@@ -66,20 +47,9 @@ REFERENCE_KEYS = {
 """Keys that mergekit has beside the path of a model: what each is, and what to do."""
 
 MERGEKIT_KEYS: dict[str, tuple[str, str | Callable[[Any], str]]] = {
-    "slices": ("it puts a model together from layers", _slices_hint),
-    "modules": (
-        "it merges the parts of a model in different ways",
-        "if all parts are merged alike, write what stands below its first name in its place; filters give "
-        "parts of a model parameters of their own",
-    ),
     "tokenizer": ("it rearranges the embeddings for another vocabulary", _tokenizer_hint),
-    "chat_template": (
-        "it gives the result another chat template",
-        "without it the result has its models' own; for another one name as tokenizer_source a folder that "
-        "has a model's config and tokenizer files and that template as chat_template.jinja",
-    ),
-    "layer_range": ("it takes some of the layers", "models merges all layers of the models that it lists"),
-    "sources": ("it is a part of slices", "list whole models under models, to merge all their layers"),
+    "layer_range": ("it takes some of the layers", "write it in the sources of slices"),
+    "sources": ("it is a part of slices", "write it as `slices: [{sources: […]}]`"),
     "residual_weight": ("it is a part of slices", "it changes nothing, in mergekit either"),
     "lora": (
         "it puts an adapter on a model",

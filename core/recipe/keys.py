@@ -25,6 +25,7 @@ from core.text import nearest, shown
 
 __all__ = [
     "KEYS",
+    "Maker",
     "Obstacle",
     "find_obstacles",
     "obstacle_of",
@@ -37,6 +38,7 @@ KEYS = (
     "merge_method",
     "base_model",
     "models",
+    "slices",
     "parameters",
     "dtype",
     "out_dtype",
@@ -46,6 +48,9 @@ KEYS = (
     "nonfinite",
     "vocab",
     "missing",
+    "chat_template",
+    "modules",
+    "stages",
 )
 _ENTRY_KEYS = ("model", "parameters")
 _SAID_ONLY = frozenset({"name", "metadata"})
@@ -172,10 +177,8 @@ def _of_entry(key: Any, value: Any, method: MethodSpec | None, where: str, entry
         what, hint = REFERENCE_KEYS[name]
         sentence = f"{where}the key {shown(key)} of mergekit is not supported yet: {what}"
     elif name == "layer_range":
-        sentence = (
-            f"{where}the key {shown(key)} of mergekit is not supported yet: it takes some of the layers"
-        )
-        hint = "without it all layers are merged, which is another model where it left some out"
+        sentence = f"{where}{shown(key)} stands in the sources of slices, and not under models"
+        hint = "write `slices: [{sources: [{model: FOLDER, layer_range: [0, 16]}]}]` in the place of models"
     elif _is_parameter(name, method):
         sentence = f"{where}{shown(key)} is a parameter, and stands outside of the entry's parameters"
         hint = f"write it as `parameters: {{{name}: …}}` below the model"

@@ -18,7 +18,7 @@ import xxhash
 from core import devices, table
 from core.cancel import CancelToken
 from core.checkpoint import page_cache
-from core.checkpoint.companions import Companion, Companions, Givers, companion_files
+from core.checkpoint.companions import Companion, Companions
 from core.checkpoint.files import WriteFile, check_unchanged, read_rows
 from core.checkpoint.listed_files import FileRecord
 from core.checkpoint.output import check_name, settle
@@ -44,6 +44,7 @@ from core.plan.chunking import (
 )
 from core.plan.merge_plan import MergePlan
 from core.plan.planning import check_destination
+from core.plan.small_files import planned_companions
 from core.progress import ProgressCallback
 from core.recipe.recipe import recipe_as_dict
 from core.run.card import model_card
@@ -65,6 +66,7 @@ from core.run.resuming import (
     restore,
     sound_parts,
 )
+from core.run.stages import run_stages
 from core.run.ties import settle_ties
 from core.run.work import Executor
 from core.sources.files import ColdPages
@@ -100,6 +102,7 @@ def run_merge(
     on_tensor: TensorCallback | None = None,
     on_note: NoteCallback | None = None,
     cancel: CancelToken | None = None,
+    asked: Mapping[str, Any] | None = None,
 ) -> RunRecord:
     """Merge as `plan` says and leave a finished checkpoint in `out`.
 
@@ -124,6 +127,7 @@ def run_merge(
         on_tensor: called with each finished tensor in this thread.
         on_note: called with a sentence about what does not stop the merge.
         cancel: looked at between chunks.
+        asked: the recipe that the record tells, of which `plan` is the last merge; None for the plan's own.
 
     Raises:
         Cancelled: after `cancel`. Nothing is left of the work, unless it was to be kept.
@@ -132,27 +136,37 @@ def run_merge(
             its end. The error's `kept` is the folder then, and None where nothing is left.
     """
     token = cancel or CancelToken()
-    run = _Run(settle_ties(plan, token), Path(out), token, on_note)
-    return run.merge(
-        device=device,
-        threads=threads,
-        overwrite=overwrite,
-        resume=resume,
-        keep=keep,
-        take_over=take_over,
-        memory_budget_bytes=memory_budget_bytes,
-        chunk_bytes=chunk_bytes,
-        executor=executor,
-        progress=progress,
-        on_tensor=on_tensor,
-    )
+    how: dict[str, Any] = {
+        "device": device,
+        "threads": threads,
+        "overwrite": overwrite,
+        "resume": resume,
+        "keep": keep,
+        "take_over": take_over,
+        "memory_budget_bytes": memory_budget_bytes,
+        "chunk_bytes": chunk_bytes,
+        "executor": executor,
+        "progress": progress,
+        "on_tensor": on_tensor,
+    }
+    if plan.stages:
+        return run_stages(plan, Path(out), run_merge, cancel=token, on_note=on_note, **how)
+    return _Run(settle_ties(plan, token), Path(out), token, on_note, asked).merge(**how)
 
 
 class _Run:
     """One call of `run_merge`."""
 
-    def __init__(self, plan: MergePlan, out: Path, token: CancelToken, on_note: NoteCallback | None) -> None:
+    def __init__(
+        self,
+        plan: MergePlan,
+        out: Path,
+        token: CancelToken,
+        on_note: NoteCallback | None,
+        asked: Mapping[str, Any] | None,
+    ) -> None:
         self._plan, self._out, self._token = plan, out, token
+        self._asked = recipe_as_dict(plan.recipe, plan.names) if asked is None else asked
         self._on_note = on_note
         self._warnings = list(plan.warnings)
         self._started = datetime.now(UTC).isoformat(timespec="milliseconds")
@@ -179,7 +193,7 @@ class _Run:
             self._note(f"{out} is finished already")
             return done
         check_destination(plan, out, overwrite=overwrite, resume=resume)
-        beside = _companions(plan)
+        beside = planned_companions(plan)
         companions = beside.files
         chosen = devices.choose_devices(device)
         self._token.raise_if_cancelled()
@@ -287,7 +301,7 @@ class _Run:
             for shard in shards:
                 shard.close()
         record = RunRecord(
-            recipe=recipe_as_dict(plan.recipe, plan.names),
+            recipe=self._asked,
             inputs=_inputs(plan),
             software=software_versions(),
             device=devices.describe(chosen),
@@ -302,7 +316,7 @@ class _Run:
         for warning in result_warnings(record):
             self._warn(warning)
         unseen = not_looked_at(record)
-        card = model_card(plan, self._out.absolute().name, [*self._warnings, *unseen])
+        card = model_card(plan, self._out.absolute().name, self._asked, [*self._warnings, *unseen])
         files.append(_file_record(staging.add_file(_CARD, [card])))
         record = replace(
             record,
@@ -380,9 +394,8 @@ class _Run:
             record = read_record(out)
         except VerificationError:
             return None
-        recipe = recipe_as_dict(self._plan.recipe, self._plan.names)
         same = (_plain(record.recipe), _plain([vars(one) for one in record.inputs])) == (
-            _plain(recipe),
+            _plain(self._asked),
             _plain([vars(one) for one in _inputs(self._plan)]),
         )
         if not same or dict(record.contract) != self._plan.contract or record.started is None:
@@ -390,7 +403,7 @@ class _Run:
         if not self._are_older(datetime.fromisoformat(record.started)):
             return None
         digests = {file.name: file.digest for file in record.files}
-        small = _companions(self._plan).files.items()
+        small = planned_companions(self._plan).files.items()
         same = all(digests.get(name) == companion.digest() for name, companion in small)
         return record if same else None
 
@@ -480,26 +493,6 @@ def _reserve_bytes(plan: MergePlan, first: Mapping[str, Any]) -> int:
     numbers = 4 * models + 3 + max((tensor.job.draws for tensor in plan.tensors if tensor.job), default=0)
     lines = sum(600 + 4 * len(tensor.output.name) + 24 * numbers for tensor in plan.tensors)
     return 2 * lines + 4 * len(json.dumps(first)) + 256 * 1024
-
-
-def _companions(plan: MergePlan) -> Companions:
-    models = tuple(model.folder for model in plan.models)
-    found = companion_files(
-        Givers(models, plan.base.folder if plan.base else None, plan.recipe.tokenizer_source, _names(plan)),
-        vocabulary=plan.vocabulary,
-        unties=plan.unties,
-        dtype_name=plan.out_dtype.torch_name if plan.out_dtype else "float32",
-        inputs=plan.input_folders,
-    )
-    files = dict(found.files)
-    files |= {name: Companion.of_bytes(data) for name, data in plan.indexes.items()}
-    return replace(found, files=files)
-
-
-def _names(plan: MergePlan) -> dict[Path, str]:
-    """What each folder is called, also one that the recipe's path only leads to."""
-    every = [*plan.models, *([plan.base] if plan.base else [])]
-    return {**plan.names, **{model.folder: model.name for model in every}}
 
 
 def _inputs(plan: MergePlan) -> tuple[InputRecord, ...]:

@@ -1,0 +1,180 @@
+"""Several merges run one after the other: each stage beside the output, then the result, then they go."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from core import disk
+from core.cancel import CancelToken
+from core.checkpoint.contents import read_listing
+from core.checkpoint.output import discard, free_disk_bytes, held_bytes
+from core.checkpoint.removal import remove_output
+from core.checkpoint.staging import staging_path
+from core.errors import Cancelled, MergeError, OutputError, os_error_text
+from core.plan.merge_plan import MergePlan
+from core.plan.planning import check_destination, plan_merge
+from core.plan.stages import in_stages, stage_bytes
+from core.recipe.recipe import recipe_as_dict
+from core.recipe.stages import in_folders
+from core.run.record import RunRecord
+from core.units import bytes_text
+
+__all__ = ["run_stages", "stages_folder"]
+
+RunOne = Callable[..., RunRecord]
+"""`run_merge` for a plan without stages; `asked` is the recipe that the record tells."""
+
+
+def stages_folder(out: Path) -> Path:
+    """Where what the stages of a merge into `out` make lies until the result is finished."""
+    return out.with_name(f"{out.name}.stages")
+
+
+def run_stages(
+    plan: MergePlan,
+    out: Path,
+    run_one: RunOne,
+    *,
+    overwrite: bool,
+    resume: bool,
+    keep: bool,
+    cancel: CancelToken,
+    on_note: Callable[[str], None] | None,
+    **how: Any,
+) -> RunRecord:
+    """Merge the stages of `plan`, which are planned again from what is there by then, and the result.
+
+    Args:
+        plan: with stages.
+        out: the output folder.
+        run_one: runs one of the merges.
+        overwrite, resume, keep: as run_merge has them, for the result. What a stage finished is kept where
+            the result could be gone on with.
+        cancel: looked at in all merges.
+        on_note: told of the merges that begin.
+        how: what else run_merge takes.
+
+    Raises:
+        MergeError: as run_merge; of a stage with its name.
+    """
+    out = out.absolute()
+    place = stages_folder(out)
+    _check_room(plan, out, overwrite=overwrite, resume=resume)
+    if os.path.lexists(place) and not resume:
+        raise OutputError(
+            f"{place} is there: an earlier merge into {out} was cut off between its documents",
+            hint="go on with it (--resume), or remove that folder",
+            path=place,
+            field="out",
+        )
+    recipe, shard_size = plan.recipe, plan.shard_size_bytes
+    folders: dict[Path, Path] = {}
+    try:
+        _make(place)
+        for number, stage in enumerate(recipe.stages, start=1):
+            folder = place / stage.name
+            if on_note is not None:
+                on_note(f"merge {number} of {len(recipe.stages) + 1}: {stage.name}")
+            with in_stages(stage.name):
+                planned = plan_merge(in_folders(stage.recipe, folders), shard_size_bytes=shard_size)
+                run_one(
+                    planned,
+                    folder,
+                    overwrite=False,
+                    resume=True,
+                    keep=keep,
+                    cancel=cancel,
+                    on_note=on_note,
+                    **how,
+                )
+            folders[stage.folder] = folder
+        if on_note is not None:
+            on_note(f"merge {len(recipe.stages) + 1} of {len(recipe.stages) + 1}: the result")
+        planned = plan_merge(in_folders(replace(recipe, stages=()), folders), shard_size_bytes=shard_size)
+        record = run_one(
+            planned,
+            out,
+            overwrite=overwrite,
+            resume=resume,
+            keep=keep,
+            cancel=cancel,
+            on_note=on_note,
+            asked=_asked(plan),
+            **how,
+        )
+    except BaseException as error:
+        is_kept = keep or resume if cancel.keeps is None else cancel.keeps
+        if isinstance(error, Cancelled | KeyboardInterrupt) and not is_kept:
+            _remove(plan, place)
+        elif isinstance(error, MergeError) and error.kept is None:
+            if any((place / stage.name).is_dir() for stage in recipe.stages):
+                error.kept = place
+            else:
+                _remove(plan, place)
+        raise
+    _remove(plan, place)
+    return record
+
+
+def _asked(plan: MergePlan) -> Mapping[str, Any]:
+    """The whole recipe with names in the place of paths."""
+    names = dict(plan.names)
+    for _, planned in plan.stages:
+        names |= planned.names
+    return recipe_as_dict(plan.recipe, names)
+
+
+def _check_room(plan: MergePlan, out: Path, *, overwrite: bool, resume: bool) -> None:
+    """Refuse an output that is taken, or a disk that is too full for the result and what is between."""
+    check_destination(plan, out, overwrite=overwrite, resume=resume)
+    free = free_disk_bytes(out) + (held_bytes(out) if resume else 0)
+    if resume:
+        free += sum(_size(stages_folder(out) / name) for name, _ in plan.stages)
+    between = stage_bytes(plan)
+    if plan.bytes_to_write + between > free:
+        raise OutputError(
+            f"the output needs {plan.bytes_to_write:,} bytes, what is merged before it {between:,} more "
+            f"until it is finished, and the disk of {out} has {free:,} free",
+            hint=f"free some space: {bytes_text(plan.bytes_to_write + between)} are needed in all",
+            path=out,
+            field="out",
+        )
+
+
+def _size(folder: Path) -> int:
+    total = 0
+    for place in (folder, staging_path(folder)):
+        with contextlib.suppress(OSError):
+            total += sum(entry.stat().st_size for entry in os.scandir(place) if entry.is_file())
+    return total
+
+
+def _make(place: Path) -> None:
+    try:
+        disk.system.make_folder(place)
+    except FileExistsError:
+        if place.is_symlink() or not place.is_dir():
+            raise OutputError(f"{place} is there, and is no folder", path=place, field="out") from None
+    except OSError as error:
+        raise disk.write_error(error, place) from error
+
+
+def _remove(plan: MergePlan, place: Path) -> None:
+    """Remove what the stages made, by what their records and journals list, and nothing else."""
+    for name, _ in plan.stages:
+        folder = place / name
+        with contextlib.suppress(OutputError):
+            if staging_path(folder).is_dir():
+                discard(staging_path(folder))
+            if folder.is_dir():
+                remove_output(folder, sorted(read_listing(folder).files))
+    try:
+        if place.is_dir() and not any(place.iterdir()):
+            disk.system.remove_folder(place)
+    except OSError as error:
+        raise OutputError(f"cannot remove {place}: {os_error_text(error)}", path=place) from error
