@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 __all__ = ["LayerChoice", "is_per_layer", "layer_counts", "rewritten_layers"]
@@ -166,6 +167,4 @@ def _own_numbers(other: Mapping[str, Any], key: str, numbers: list[int]) -> list
 
 
 def _ascending(value: list[Any]) -> bool:
-    return all(type(one) is int for one in value) and all(
-        a < b for a, b in zip(value, value[1:], strict=False)
-    )
+    return all(type(one) is int for one in value) and all(one < other for one, other in pairwise(value))

@@ -12,7 +12,7 @@ __all__ = ["LayerStack", "find_stack", "is_before_layers", "stacks_of"]
 
 _BEFORE = re.compile(r"(?:^|\.)(?:embed\w*|\w*_embed|wte|wpe|tok_embeddings|\w*embeddings?\w*)(?:\.|$)")
 _HEADS = re.compile(r"(?:^|\.)embed_out(?:\.|$)")
-_OF_TEXT = ("language_model", "text_model", "decoder")
+_OF_TEXT = ("language_model", "text_model")
 _FURTHER_TOKENS = re.compile(r"(?:^|\.)(?:mtp\w*|\w*nextn\w*)(?:\.|$)")
 """Layers that predict further tokens, and come after all others."""
 
@@ -51,13 +51,9 @@ def find_stack(names: Iterable[str], hidden_layers: int | None) -> LayerStack | 
     stacks = {name: count for name, count in stacks_of(names).items() if not _FURTHER_TOKENS.search(name)}
     if len(stacks) > 1:
         of_text = {
-            name: count
-            for name, count in stacks.items()
-            if any(part in name.split(".") for part in _OF_TEXT) or count == hidden_layers
+            name: count for name, count in stacks.items() if any(part in name.split(".") for part in _OF_TEXT)
         }
-        if len(of_text) != 1:
-            of_text = {name: count for name, count in stacks.items() if count == hidden_layers}
-        stacks = of_text
+        stacks = of_text or {name: count for name, count in stacks.items() if count == hidden_layers}
     if len(stacks) != 1:
         return None
     ((name, count),) = stacks.items()

@@ -12,7 +12,7 @@ import platform
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,7 @@ from core.log import Log
 from core.plan.merge_plan import MergePlan
 from core.plan.planning import DEFAULT_SHARD_SIZE_BYTES, plan_merge
 from core.recipe.file import load_recipe
+from core.recipe.stages import with_seed
 from core.run.merge import run_merge
 from core.run.output_files import add_files
 from core.run.record import RunRecord
@@ -158,7 +159,7 @@ def _merge(
     """Merge as RECIPE says."""
     asked = load_recipe(recipe)
     if seed is not None:
-        asked = replace(asked, seed=seed)
+        asked = with_seed(asked, seed)
     plan = plan_merge(asked, shard_size_bytes=shard_size)
     record = _run(
         plan,

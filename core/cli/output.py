@@ -7,6 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from core.cli.slice_output import slice_lines, stage_lines
 from core.deltas.findings import findings_of_record
 from core.kernels.interface import ListedValues
 from core.methods import ParameterValue
@@ -93,6 +94,7 @@ def plan_document(plan: MergePlan, free: int) -> dict[str, Any]:
         "bytes_to_write": plan.bytes_to_write,
         "peak_memory_bytes": peak_memory_bytes(plan, default_threads()),
         "free_disk_bytes": free,
+        "stages": [{"name": name, **plan_document(stage, free)} for name, stage in plan.stages],
         "files": [{"name": shard.file_name, "bytes": shard.size_bytes} for shard in plan.shards],
         "warnings": list(plan.warnings),
         "ledger": ledger,
@@ -112,6 +114,7 @@ def plan_summary(plan: MergePlan, free: int) -> str:
         f"file{'s' if len(plan.shards) > 1 else ''}; {bytes_text(free)} free here",
         f"memory   {bytes_text(peak_memory_bytes(plan, default_threads()))} for buffers",
     ]
+    lines += [*stage_lines(plan), *slice_lines(plan)]
     lines += _value_lines(plan)
     lines += _ledger_lines(plan)
     lines += [f"warning  {warning}" for warning in plan.warnings]

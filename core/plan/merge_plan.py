@@ -156,12 +156,17 @@ class MergePlan:
         return sum(shard.size_bytes for shard in self.shards)
 
     def values_of(self, parameter: str) -> tuple[Any, ...]:
-        """Every different value of the parameter in the tensors that are merged, in their order."""
+        """Every different value of the parameter in the tensors that are merged, in their order.
+
+        Of a sub-model's parameter those of tensors in which all sub-models take part.
+        """
+        spec = self.recipe.method.parameter(parameter)
+        partly = bool(self.layers) and spec is not None and spec.scope == "merge"
         return tuple(
             dict.fromkeys(
                 t.job.parameters[parameter]
                 for t in self.tensors
-                if t.job and (t.present is None or self.layers) and parameter in t.job.parameters
+                if t.job and (t.present is None or partly) and parameter in t.job.parameters
             )
         )
 

@@ -19,6 +19,7 @@ from core.plan.small_files import planned_companions
 from core.recipe.recipe import Recipe
 from core.recipe.stages import in_folders
 from core.text import shown
+from core.units import bytes_text
 
 __all__ = ["in_stages", "plan_in_stages", "stage_bytes"]
 
@@ -44,12 +45,20 @@ def plan_in_stages(recipe: Recipe, plan: Planner) -> MergePlan:
             folders[stage.folder] = folder
             plans.append((stage.name, planned))
         result = plan(in_folders(replace(recipe, stages=()), folders), made)
+    size = sum(planned.bytes_to_write for _, planned in plans)
+    names = " and ".join(map(shown, (name for name, _ in plans)))
+    before = (
+        f"{names} {'is' if len(plans) == 1 else 'are'} merged first, beside the output, and removed at the end: "
+        f"until then the disk holds {bytes_text(size)} more"
+    )
+    warnings = [f"{shown(name)}: {warning}" for name, planned in plans for warning in planned.warnings]
     named = {folder: stage for stage, folder in folders.items()}
     return replace(
         result,
         recipe=replace(in_folders(result.recipe, named), stages=recipe.stages),
         names={named.get(path, path): name for path, name in result.names.items()},
         stages=tuple(plans),
+        warnings=(before, *warnings, *result.warnings),
     )
 
 

@@ -13,6 +13,8 @@ from core import Recipe, RecipeError, parse_recipe
 from core.methods import METHODS, MethodSpec, ParameterSpec, ParameterValue
 from core.plan.planning import DEFAULT_SHARD_SIZE_BYTES
 from core.recipe.recipe import recipe_as_dict
+from core.recipe.slices import Slice, slices_data
+from core.recipe.stages import Stage
 from gui.numbers import Unread
 
 __all__ = [
@@ -86,6 +88,9 @@ class MergeSetup:
         vocab: "base", or None where the recipe does not say it ("union" changes nothing that can be merged).
         tokenizer_source: the folder of the output's tokenizer; None for the first sub-model's.
         missing: "error", "from_base" or "omit"; None where the recipe does not say it.
+        slices: which layers of which models the result is put together of; () for all layers of all models.
+        chat_template: "auto", the name of a built-in one or Jinja text; None for the models' own.
+        stages: merges that come before, whose results are among the models; they are as a recipe said them.
         out: the output folder, "" for none.
         device: "auto", "cpu", "cuda:0", … . This one and those below are no part of a recipe.
         threads: None for one a core, up to eight.
@@ -109,6 +114,9 @@ class MergeSetup:
     vocab: str | None = None
     tokenizer_source: Path | None = None
     missing: str | None = None
+    slices: tuple[Slice, ...] = ()
+    chat_template: str | None = None
+    stages: tuple[Stage, ...] = ()
     out: str = ""
     device: str = "auto"
     threads: int | None = None
@@ -169,12 +177,10 @@ class MergeSetup:
         if self.seed is None and method.draws is not None:
             raise RecipeError("there is no seed", hint="give a whole number", field="seed")
         merge_wide, by_model = self._parameters()
+        own = {choice.folder: own for choice, own in zip(self.taking_part, by_model, strict=True)}
         data: dict[str, Any] = {
             "merge_method": self.method,
-            "models": [
-                {"model": str(choice.folder)} | ({"parameters": own} if own else {})
-                for choice, own in zip(self.taking_part, by_model, strict=True)
-            ],
+            **self._sliced(own),
             "parameters": merge_wide,
             "seed": self.seed or 0,
             "dtype": self.dtype,
@@ -183,11 +189,45 @@ class MergeSetup:
             "nonfinite": self.nonfinite,
             "vocab": self.vocab,
             "missing": self.missing,
+            "chat_template": self.chat_template,
         }
         for key, folder in (("base_model", self.base), ("tokenizer_source", self.tokenizer_source)):
             if folder is not None:
                 data[key] = str(folder)
-        return parse_recipe(data, Path.cwd())
+        return replace(parse_recipe(data, Path.cwd()), stages=self.stages)
+
+    def _sliced(self, own: Mapping[Path, Mapping[str, Any]]) -> dict[str, Any]:
+        """The models that are merged, or the slices with what their models' rows say.
+
+        Args:
+            own: the parameters of each sub-model that takes part.
+
+        Raises:
+            RecipeError: a slice names a model that takes no part.
+        """
+        if not self.slices:
+            return {
+                "models": [
+                    {"model": str(folder)} | ({"parameters": given} if given else {})
+                    for folder, given in own.items()
+                ]
+            }
+        for entry, one in enumerate(self.slices):
+            for folder in (source.model.path for source in one.sources):
+                if folder not in own and folder != self.base:
+                    raise RecipeError(
+                        f"slice {entry + 1} takes layers of {folder.name}, which takes no part",
+                        hint="tick it or add it to the sub-models, or take other layers",
+                        field="slices",
+                        entry=entry,
+                    )
+        data = slices_data(self.slices, str)
+        for one, written in zip(self.slices, data, strict=True):
+            for source, said in zip(one.sources, written["sources"], strict=True):
+                given = {**own.get(source.model.path, {}), **said.get("parameters", {})}
+                if given and (source.model.path != self.base or not METHODS[self.method].reads_base):
+                    said["parameters"] = given
+        return {"slices": data}
 
     def _parameters(self) -> tuple[dict[str, Any], list[dict[str, Any]]]:
         """The values of the whole merge, and those of each sub-model that takes part."""
@@ -199,7 +239,9 @@ class MergeSetup:
             elif spec.name == _WEIGHT:
                 written = []
                 for own, choice in zip(by_model, self.taking_part, strict=True):
-                    own[spec.name] = self._written(spec, choice.folder, choice.weight)
+                    weight = self._written(spec, choice.folder, choice.weight)
+                    if not self.slices or weight != spec.default:
+                        own[spec.name] = weight
             else:
                 written = [
                     self._written(spec, choice.folder, self.parameters.get(spec.name))
@@ -241,7 +283,8 @@ def setup_of_recipe(recipe: Recipe, before: MergeSetup) -> MergeSetup:
     """
     data = recipe_as_dict(recipe)
     given = data.get("parameters", {})
-    own = [entry.get("parameters", {}) for entry in data["models"]]
+    none: dict[str, Any] = {}
+    own = [entry.get("parameters", none) for entry in data.get("models", [none] * len(recipe.models))]
     fields = {spec.name for spec in form_parameters(recipe.method)}
     parameters: dict[str, ParameterValue] = {}
     rules: list[Rule] = []
@@ -283,6 +326,9 @@ def setup_of_recipe(recipe: Recipe, before: MergeSetup) -> MergeSetup:
         vocab=recipe.vocab if recipe.vocab == "base" else None,
         tokenizer_source=recipe.tokenizer_source,
         missing=recipe.missing,
+        slices=recipe.slices,
+        chat_template=recipe.chat_template,
+        stages=recipe.stages,
         overwrite=False,
         unread={},
     )
@@ -366,7 +412,7 @@ def first_missing(setup: MergeSetup) -> tuple[str, str] | None:
         return "Tick at least one sub-model: none takes part.", "models"
     if method.base == "needed" and any(choice.folder == setup.base for choice in setup.taking_part):
         return "The base is in the list of sub-models, too.", "models"
-    wrong_number = _number_problem(method, setup)
+    wrong_number = "" if setup.slices else _number_problem(method, setup)  # each slice has its own
     if wrong_number:
         return wrong_number, "models"
     if setup.seed is None and method.draws is not None:

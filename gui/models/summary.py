@@ -23,6 +23,7 @@ class ModelSummary:
         dtypes: its floating-point types, the one with the most bytes first.
         size_bytes: of its weights.
         problem: why it is no model; the numbers are zero then.
+        is_made: whether a merge of the same recipe makes it, so that there is nothing to read yet.
     """
 
     folder: Path
@@ -31,6 +32,7 @@ class ModelSummary:
     dtypes: tuple[str, ...] = ()
     size_bytes: int = 0
     problem: Failure | None = None
+    is_made: bool = False
 
 
 def read_summary(folder: Path) -> ModelSummary:
