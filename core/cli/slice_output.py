@@ -12,11 +12,12 @@ _MOST = 40
 
 def stage_lines(plan: MergePlan) -> list[str]:
     """A line for each merge that comes before."""
-    return [
-        f"first    {name}: {planned.recipe.method.name} of {', '.join(model.name for model in planned.models)}; "
-        f"reads {bytes_text(planned.bytes_to_read)}, writes {bytes_text(planned.bytes_to_write)}"
-        for name, planned in plan.stages
-    ]
+    lines = []
+    for name, planned in plan.stages:
+        models = ", ".join(model.name for model in planned.models)
+        size = f"reads {bytes_text(planned.bytes_to_read)}, writes {bytes_text(planned.bytes_to_write)}"
+        lines.append(f"first    {name}: {planned.recipe.method.name} of {models}; {size}")
+    return lines
 
 
 def slice_lines(plan: MergePlan) -> list[str]:

@@ -48,8 +48,8 @@ def plan_in_stages(recipe: Recipe, plan: Planner) -> MergePlan:
     size = sum(planned.bytes_to_write for _, planned in plans)
     names = " and ".join(map(shown, (name for name, _ in plans)))
     before = (
-        f"{names} {'is' if len(plans) == 1 else 'are'} merged first, beside the output, and removed at the end: "
-        f"until then the disk holds {bytes_text(size)} more"
+        f"{names} {'is' if len(plans) == 1 else 'are'} merged first, beside the output, and removed at the "
+        f"end: until then the disk holds {bytes_text(size)} more"
     )
     warnings = [f"{shown(name)}: {warning}" for name, planned in plans for warning in planned.warnings]
     named = {folder: stage for stage, folder in folders.items()}

@@ -214,7 +214,7 @@ def _slice(item: Any, at: int, method: MethodSpec, folder: Path) -> Slice:
                 f"{where}: its sources have different numbers of layers, source 1 has {counts[0]} "
                 f"({_range_text(ranges[0])}) and source {other + 1} has {counts[other]} "
                 f"({_range_text(ranges[other])})",
-                hint="give all sources of a slice equally many layers, and layers of one alone their own slice",
+                hint="give all sources of a slice equally many layers; layers of one alone are a slice too",
             )
         parameters = read_parameters(item.get("parameters"), method, f"{where}: parameters")
         base = item.get("base_model")

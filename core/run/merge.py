@@ -50,6 +50,7 @@ from core.recipe.recipe import recipe_as_dict
 from core.run.card import model_card
 from core.run.executors.threads import ThreadExecutor, allow_open_files
 from core.run.journaling import Journaling
+from core.run.mergekit_config import MERGEKIT_CONFIG, mergekit_config
 from core.run.merging import MergeWork, Target, TensorCallback
 from core.run.no_ops import not_looked_at, result_warnings
 from core.run.passes import Restored
@@ -318,6 +319,8 @@ class _Run:
         unseen = not_looked_at(record)
         card = model_card(plan, self._out.absolute().name, self._asked, [*self._warnings, *unseen])
         files.append(_file_record(staging.add_file(_CARD, [card])))
+        if (config := mergekit_config(self._asked)) is not None:
+            files.append(_file_record(staging.add_file(MERGEKIT_CONFIG, [config])))
         record = replace(
             record,
             warnings=tuple(self._warnings),
@@ -346,7 +349,7 @@ class _Run:
             staging.note([again_entry(plan, readers_of(plan, again))])
             restored = restore(plan, [*staging.entries, again_entry(plan, readers_of(plan, again))])
         else:
-            names = [*companions, _CARD, *(shard.file_name for shard in plan.shards)]
+            names = [*companions, _CARD, MERGEKIT_CONFIG, *(shard.file_name for shard in plan.shards)]
             first = first_entry(plan, staging.run_id, self._started, device, names)
             staging.begin_journal(first, _reserve_bytes(plan, first))
         small = [staging.add_file(name, companion.chunks()) for name, companion in companions.items()]

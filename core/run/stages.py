@@ -11,11 +11,10 @@ from typing import Any
 
 from core import disk
 from core.cancel import CancelToken
-from core.checkpoint.contents import read_listing
 from core.checkpoint.output import discard, free_disk_bytes, held_bytes
-from core.checkpoint.removal import remove_output
+from core.checkpoint.stage_folders import remove_stages, stages_path
 from core.checkpoint.staging import staging_path
-from core.errors import Cancelled, MergeError, OutputError, os_error_text
+from core.errors import Cancelled, MergeError, OutputError
 from core.plan.merge_plan import MergePlan
 from core.plan.planning import check_destination, plan_merge
 from core.plan.stages import in_stages, stage_bytes
@@ -24,15 +23,10 @@ from core.recipe.stages import in_folders
 from core.run.record import RunRecord
 from core.units import bytes_text
 
-__all__ = ["run_stages", "stages_folder"]
+__all__ = ["run_stages"]
 
 RunOne = Callable[..., RunRecord]
 """`run_merge` for a plan without stages; `asked` is the recipe that the record tells."""
-
-
-def stages_folder(out: Path) -> Path:
-    """Where what the stages of a merge into `out` make lies until the result is finished."""
-    return out.with_name(f"{out.name}.stages")
 
 
 def run_stages(
@@ -63,15 +57,8 @@ def run_stages(
         MergeError: as run_merge; of a stage with its name.
     """
     out = out.absolute()
-    place = stages_folder(out)
+    place = stages_path(out)
     _check_room(plan, out, overwrite=overwrite, resume=resume)
-    if os.path.lexists(place) and not resume:
-        raise OutputError(
-            f"{place} is there: an earlier merge into {out} was cut off between its documents",
-            hint="go on with it (--resume), or remove that folder",
-            path=place,
-            field="out",
-        )
     recipe, shard_size = plan.recipe, plan.shard_size_bytes
     folders: dict[Path, Path] = {}
     try:
@@ -100,7 +87,7 @@ def run_stages(
             planned,
             out,
             overwrite=overwrite,
-            resume=resume,
+            resume=True,  # beside what its stages made, it looks like one that was cut off
             keep=keep,
             cancel=cancel,
             on_note=on_note,
@@ -110,14 +97,14 @@ def run_stages(
     except BaseException as error:
         is_kept = keep or resume if cancel.keeps is None else cancel.keeps
         if isinstance(error, Cancelled | KeyboardInterrupt) and not is_kept:
-            _remove(plan, place)
+            remove_stages(out, discard)
         elif isinstance(error, MergeError) and error.kept is None:
             if any((place / stage.name).is_dir() for stage in recipe.stages):
                 error.kept = place
             else:
-                _remove(plan, place)
+                remove_stages(out, discard)
         raise
-    _remove(plan, place)
+    remove_stages(out, discard)
     return record
 
 
@@ -134,7 +121,7 @@ def _check_room(plan: MergePlan, out: Path, *, overwrite: bool, resume: bool) ->
     check_destination(plan, out, overwrite=overwrite, resume=resume)
     free = free_disk_bytes(out) + (held_bytes(out) if resume else 0)
     if resume:
-        free += sum(_size(stages_folder(out) / name) for name, _ in plan.stages)
+        free += sum(_size(stages_path(out) / name) for name, _ in plan.stages)
     between = stage_bytes(plan)
     if plan.bytes_to_write + between > free:
         raise OutputError(
@@ -162,19 +149,3 @@ def _make(place: Path) -> None:
             raise OutputError(f"{place} is there, and is no folder", path=place, field="out") from None
     except OSError as error:
         raise disk.write_error(error, place) from error
-
-
-def _remove(plan: MergePlan, place: Path) -> None:
-    """Remove what the stages made, by what their records and journals list, and nothing else."""
-    for name, _ in plan.stages:
-        folder = place / name
-        with contextlib.suppress(OutputError):
-            if staging_path(folder).is_dir():
-                discard(staging_path(folder))
-            if folder.is_dir():
-                remove_output(folder, sorted(read_listing(folder).files))
-    try:
-        if place.is_dir() and not any(place.iterdir()):
-            disk.system.remove_folder(place)
-    except OSError as error:
-        raise OutputError(f"cannot remove {place}: {os_error_text(error)}", path=place) from error
