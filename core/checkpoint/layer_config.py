@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-__all__ = ["LayerChoice", "is_per_layer", "layer_counts", "rewritten_layers"]
+__all__ = ["LayerChoice", "is_per_layer", "layer_counts", "rewritten_layers", "says_kinds_of_layers"]
 
 _COUNTS = ("num_hidden_layers", "n_layer", "n_layers", "num_layers", "num_decoder_layers", "decoder_layers")
 """How configs call the number of layers; "num_hidden_layers" counts first."""
@@ -31,23 +31,31 @@ _NUMBERS_OF_LAYERS = re.compile(
 )
 """In the names of lists that hold numbers of layers."""
 
-_RULES = {
-    "first_k_dense_replace": 0,
+_OTHER_LISTS = re.compile(
+    r"^conv_|^tdnn_|_limit$|kernel|stride|token|image|label|betas|_mean$|_std$|^depths$"
+)
+"""In the names of lists of other things than layers, which may be as long."""
+
+_THRESHOLDS = ("first_k_dense_replace", "max_window_layers")
+"""Numbers of layers from the first on that are of another kind than the rest."""
+
+_PERIODS = {
     "decoder_sparse_step": 1,
     "moe_layer_freq": 1,
     "sliding_window_pattern": 1,
     "full_attention_interval": 1,
-    "no_rope_layer_interval": 0,
+    "no_rope_layer_interval": 1,
     "interleave_moe_layer_step": 1,
     "attn_layer_period": 1,
     "expert_layer_period": 1,
-    "num_kv_shared_layers": 0,
     "layer_group_size": 1,
     "full_attn_every_n_layers": 1,
     "global_attn_every_n_layers": 1,
     "cross_attention_frequency": 1,
 }
-"""Numbers from which a loader counts which layer is of which kind, and the value with which all are alike."""
+"""Of so many layers one is of another kind; the value with which all are alike."""
+
+_FROM_THE_END = "num_kv_shared_layers"
 
 
 @dataclass(frozen=True)
@@ -95,10 +103,19 @@ def rewritten_layers(config: dict[str, Any], layers: Sequence[LayerChoice]) -> l
                 for at, (other, one) in enumerate(zip(others, layers, strict=True))
                 if one.layer in _own_numbers(other, key, numbers)
             ]
-        elif key in _RULES and type(value) is int and value != _RULES[key] and not explicit:
+        elif key in _THRESHOLDS and type(value) is int:
+            flags = [
+                one.layer < _own_number(other, key, value) for other, one in zip(others, layers, strict=True)
+            ]
+            holder[key] = next((at for at, flag in enumerate(flags) if not flag), len(flags))
+            is_used = key != "max_window_layers" or bool(holder.get("use_sliding_window"))
+            if flags != sorted(flags, reverse=True) and is_used and not explicit:
+                doubtful.append(key)
+        elif key in _PERIODS and type(value) is int and value > 0 and value != _PERIODS[key] and not explicit:
+            if any((at - one.layer) % value for at, one in enumerate(layers)):
+                doubtful.append(key)
+        elif key == _FROM_THE_END and type(value) is int and value:
             doubtful.append(key)
-    if isinstance(holder.get("max_window_layers"), int) and not explicit and holder.get("use_sliding_window"):
-        doubtful.append("max_window_layers")
     return [
         f"config.json says {key}: {holder[key]}, by which layers are of one kind or another by their number: "
         "layers of the result that have another number than in their model may be taken for another kind"
@@ -108,7 +125,7 @@ def rewritten_layers(config: dict[str, Any], layers: Sequence[LayerChoice]) -> l
 
 def is_per_layer(key: str, value: Any, stack: int) -> bool:
     """Whether `value` has an entry for each of `stack` layers."""
-    if stack < 2 or key in _LABELS:
+    if stack < 2 or key in _LABELS or _OTHER_LISTS.search(key):
         return False
     if isinstance(value, str):
         return len(value) == stack and _PATTERN.search(key) is not None and len(set(value)) <= 8
@@ -119,6 +136,19 @@ def _is_of_layers(key: str, value: list[Any]) -> bool:
     """Of a list as long as there are layers whether its entries are the layers'."""
     ascending = _ascending(value)
     return not (ascending and _NUMBERS_OF_LAYERS.search(key) and set(value) != {0, 1} and len(value) > 2)
+
+
+def says_kinds_of_layers(config: Mapping[str, Any] | None) -> bool:
+    """Whether the config says of its layers which are of which kind, one by one or by their number."""
+    stack = next(iter(layer_counts(config).values()), 0)
+    parts = [_within(config, way) for way in _PLACES]
+    return any(
+        key in (*_PERIODS, *_THRESHOLDS, _FROM_THE_END)
+        or is_per_layer(key, value, stack)
+        or _numbers_of_layers(key, value, stack) is not None
+        for part in parts
+        for key, value in part.items()
+    )
 
 
 def layer_counts(config: Mapping[str, Any] | None) -> dict[str, int]:
@@ -152,6 +182,11 @@ def _own(other: Mapping[str, Any], key: str, value: Any, layer: int) -> Any:
     if isinstance(own, type(value)) and layer < len(own):
         return own[layer]
     return value[layer] if layer < len(value) else value[-1]
+
+
+def _own_number(other: Mapping[str, Any], key: str, value: int) -> int:
+    own = other.get(key)
+    return own if type(own) is int else value
 
 
 def _numbers_of_layers(key: str, value: Any, stack: int) -> list[int] | None:

@@ -13,6 +13,9 @@ __all__ = ["LayerStack", "find_stack", "is_before_layers", "stacks_of"]
 _BEFORE = re.compile(r"(?:^|\.)(?:embed\w*|\w*_embed|wte|wpe|tok_embeddings|\w*embeddings?\w*)(?:\.|$)")
 _HEADS = re.compile(r"(?:^|\.)embed_out(?:\.|$)")
 _OF_TEXT = ("language_model", "text_model")
+_OF_IMAGES = re.compile(r"vision|visual|image|audio|speech|vit")
+_SHARED = "albert_layer_groups"
+"""Groups of layers that stand for more layers than there are tensors."""
 _FURTHER_TOKENS = re.compile(r"(?:^|\.)(?:mtp\w*|\w*nextn\w*)(?:\.|$)")
 """Layers that predict further tokens, and come after all others."""
 
@@ -50,6 +53,8 @@ def find_stack(names: Iterable[str], hidden_layers: int | None) -> LayerStack | 
     """
     stacks = {name: count for name, count in stacks_of(names).items() if not _FURTHER_TOKENS.search(name)}
     if len(stacks) > 1:
+        stacks = {name: count for name, count in stacks.items() if not _OF_IMAGES.search(name)} or stacks
+    if len(stacks) > 1:
         of_text = {
             name: count for name, count in stacks.items() if any(part in name.split(".") for part in _OF_TEXT)
         }
@@ -57,6 +62,8 @@ def find_stack(names: Iterable[str], hidden_layers: int | None) -> LayerStack | 
     if len(stacks) != 1:
         return None
     ((name, count),) = stacks.items()
+    if name.endswith(_SHARED):
+        return None
     return LayerStack(name, hidden_layers if hidden_layers and hidden_layers <= count else count)
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from core.checkpoint.layer_config import says_kinds_of_layers
 from core.checkpoint.layer_stacks import LayerStack, find_stack, is_before_layers, stacks_of
 from core.checkpoint.model import Checkpoint
 from core.checkpoint.names import layer_of, tied_heads
@@ -27,7 +28,7 @@ from core.recipe.slices import Slice
 
 __all__ = ["Sliced", "plan_slices", "without_whole_slices"]
 
-_OF_ALL_LAYERS = "per_layer"
+_OF_ALL_LAYERS = ("per_layer", "contact_head")
 """In the names of tensors outside the layers that hold something for each of them."""
 
 
@@ -144,7 +145,7 @@ class _Slicing:
             values |= plan_values(part, reference, chosen, positions)
         everything = tensors | last
         return Sliced(
-            self._joined(found, tuple(everything.values()), part_of),
+            self._joined(found, tuple(everything.values()), part_of, layers),
             values,
             tuple(layers),
             parts,
@@ -188,7 +189,7 @@ class _Slicing:
             if place is None or place[0] != stack.name:
                 if outside:
                     names[name] = name
-                if _OF_ALL_LAYERS in name:
+                if any(part in name for part in _OF_ALL_LAYERS):
                     raise IncompatibleError(
                         f"{view.checkpoint.name} has the tensor {name!r}, which holds something for each of "
                         "its layers: such models cannot be put together from layers",
@@ -258,6 +259,7 @@ class _Slicing:
         found: Sequence[Correspondence],
         tensors: tuple[TensorSources, ...],
         part_of: Mapping[str, int],
+        layers: Sequence[LayerOrigin],
     ) -> Correspondence:
         """What was found for the slices as one."""
         written = {tensor.name: tensor for tensor in tensors}
@@ -274,6 +276,7 @@ class _Slicing:
             for name, first in one.tied.items():
                 if part_of.get(name) == at and part_of.get(first) == at:
                     tied[name], why[name] = first, one.why_tied[name]
+        notes += self._odd_layers(layers)
         unties = any(one.unties for one in found)
         heads = tied_heads({name: tensor.offered.shape for name, tensor in written.items()})
         for head, embedding in heads.items():
@@ -297,11 +300,40 @@ class _Slicing:
             notes=tuple(dict.fromkeys(notes)),
         )
 
+    def _odd_layers(self, layers: Sequence[LayerOrigin]) -> list[str]:
+        """A sentence on layers that have other tensors than the one whose place they take in their model."""
+        odd = []
+        kinds: dict[int, dict[int, frozenset[str]]] = {}
+        for at, origin in enumerate(layers):
+            if says_kinds_of_layers(origin.model.config):
+                continue
+            of_model = kinds.setdefault(id(origin.model), _tensors_of_layers(origin.model))
+            if of_model.get(origin.layer) != of_model.get(min(at, origin.stack - 1)):
+                odd.append(f"layer {at} of the result, which is layer {origin.layer} of {origin.model.name},")
+        if not odd:
+            return []
+        more = f" and {len(odd) - 1} more" if len(odd) > 1 else ""
+        return [
+            f"{odd[0]}{more} has other tensors than the layer of that number in its model, and nothing in "
+            "config.json says so: transformers may miss some of them, or leave some out"
+        ]
+
     def _borrows_head(self) -> bool:
         first, last = self._recipe.parts[0], self._recipe.parts[-1]
         return not _are_alike(first, last) and any(
             self._opened[entry.path].ties_embeddings for entry in last.models
         )
+
+
+def _tensors_of_layers(model: Checkpoint) -> dict[int, frozenset[str]]:
+    """The names within each layer."""
+    stack = find_stack(model.tensors, model.hidden_layers)
+    found: dict[int, set[str]] = {}
+    for name in model.tensors:
+        place = layer_of(name)
+        if place is not None and stack is not None and place[0] == stack.name:
+            found.setdefault(place[1], set()).add(place[2])
+    return {layer: frozenset(names) for layer, names in found.items()}
 
 
 def _are_alike(one: Recipe, other: Recipe) -> bool:

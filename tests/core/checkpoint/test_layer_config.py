@@ -69,9 +69,10 @@ def test_of_another_model_they_are_those_of_its_own_config() -> None:
     ("more", "said"),
     [
         ({"sliding_window_pattern": 6}, "sliding_window_pattern: 6"),
-        ({"first_k_dense_replace": 1}, "first_k_dense_replace: 1"),
+        ({"first_k_dense_replace": 2}, ""),
+        ({"num_kv_shared_layers": 2}, "num_kv_shared_layers: 2"),
         ({"full_attention_interval": 1}, ""),
-        ({"use_sliding_window": True, "max_window_layers": 2}, "max_window_layers: 2"),
+        ({"use_sliding_window": True, "max_window_layers": 2}, ""),
         ({"use_sliding_window": False, "max_window_layers": 2}, ""),
         ({"full_attention_interval": 4, "layer_types": BOTH}, ""),
     ],
@@ -80,6 +81,29 @@ def test_rules_that_go_by_the_number_of_a_layer_are_told(more: dict[str, Any], s
     config = {"num_hidden_layers": 4, **more}
     told = rewritten_layers(config, [LayerChoice(dict(config), at) for at in (1, 2, 3)])
     assert [said in one for one in told] == [True] * bool(said)
+
+
+@pytest.mark.parametrize(
+    ("layers", "value", "told"),
+    [([0, 1, 2, 3, 3], 2, False), ([1, 2, 3], 1, False), ([2, 3], 0, False), ([0, 2, 1, 3], 1, True)],
+)
+def test_so_many_first_layers_of_another_kind(layers: list[int], value: int, told: bool) -> None:
+    config = {"num_hidden_layers": 4, "first_k_dense_replace": 2}
+    found = rewritten(config, layers)
+    assert found["first_k_dense_replace"] == value
+    choices = [LayerChoice(config, at) for at in layers]
+    assert bool(rewritten_layers(dict(config), choices)) == told
+
+
+@pytest.mark.parametrize(("layers", "told"), [([0, 1, 0, 1, 2, 3], False), ([0, 1, 3], True)])
+def test_one_of_so_many_layers(layers: list[int], told: bool) -> None:
+    config = {"num_hidden_layers": 4, "attn_layer_period": 2}
+    assert bool(rewritten_layers(dict(config), [LayerChoice(config, at) for at in layers])) == told
+
+
+def test_lists_of_other_things_are_left_as_they_are() -> None:
+    config = {"num_hidden_layers": 2, "conv_dim": [4, 8], "time_step_limit": [0, 1]}
+    assert rewritten(config, [1, 1, 0]) == {**config, "num_hidden_layers": 3}
 
 
 def test_a_config_that_names_no_number_is_left_as_it_is() -> None:
