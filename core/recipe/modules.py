@@ -16,8 +16,9 @@ _LISTS = ("models", "slices")
 def without_modules(data: Mapping[Any, Any]) -> Mapping[Any, Any]:
     """`data` with what stands below the name of its one module in the place of `modules`.
 
-    A model of one tower has one module, whatever it is called: mergekit calls it `default`. What the module
-    gives counts before the recipe's own parameters.
+    A model of one tower has one module, whatever it is called: mergekit calls it `default`. Several towers
+    are one where all models are merged alike in each. What the module gives counts before the recipe's own
+    parameters.
 
     Raises:
         RecipeError: there are several modules, or what is there is none.
@@ -28,6 +29,9 @@ def without_modules(data: Mapping[Any, Any]) -> Mapping[Any, Any]:
     hint = "write `modules: {default: {slices: […]}}`, or slices in the place of modules"
     if not isinstance(modules, dict) or not modules:
         raise RecipeError(f"modules is {shown(modules)}, and no module", hint=hint, field="modules")
+    every = list(modules.values())
+    if len(every) > 1 and all(one == every[0] for one in every) and not _has_slices(every[0]):
+        modules = dict(list(modules.items())[:1])
     if len(modules) > 1:
         names = ", ".join(shown(name) for name in modules)
         raise RecipeError(
@@ -65,6 +69,10 @@ def without_modules(data: Mapping[Any, Any]) -> Mapping[Any, Any]:
     elif inner is not None:
         result["parameters"] = inner
     return result
+
+
+def _has_slices(module: Any) -> bool:
+    return not isinstance(module, dict) or module.get("slices") is not None
 
 
 def _chained(inner: Any, outer: Any) -> Any:

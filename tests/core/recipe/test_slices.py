@@ -91,6 +91,12 @@ def test_the_one_module_of_a_model_is_the_model(name: str) -> None:
     assert found.parts[0].values_for("attn", 0.0)["t"] == 0.9
 
 
+def test_towers_that_are_merged_alike_are_one_model() -> None:
+    module = "{models: [{model: a}, {model: b, parameters: {weight: 3}}]}"
+    found = recipe(f"{{merge_method: linear, modules: {{text_decoder: {module}, vision_tower: {module}}}}}")
+    assert found.plain_value("weight") == (1.0, 3.0)
+
+
 def source(model: str, *layers: Any) -> str:
     return f"{{model: {model}, layer_range: {list(layers)}}}"
 
@@ -172,7 +178,7 @@ def test_models_beside_slices() -> None:
         ("{a: 1}", "'a' is not a mapping"),
         ("{a: {}}", "there are neither slices nor models"),
         ("{a: {models: [{model: x}], weight: 1}}", "unknown key 'weight'"),
-        ("{a: {models: [{model: x}]}, b: {models: [{model: x}]}}", "modules has 2 modules"),
+        ("{a: {models: [{model: x}]}, b: {models: [{model: y}]}}", "modules has 2 modules"),
     ],
 )
 def test_modules_that_are_none(modules: str, said: str) -> None:
