@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,8 +19,10 @@ from core.errors import Cancelled, MergeError, OutputError
 from core.plan.merge_plan import MergePlan
 from core.plan.planning import check_destination, plan_merge
 from core.plan.stages import in_stages, stage_bytes
+from core.progress import Progress, ProgressCallback
 from core.recipe.recipe import recipe_as_dict
 from core.recipe.stages import in_folders
+from core.run.merging import TensorCallback
 from core.run.record import RunRecord
 from core.units import bytes_text
 
@@ -39,6 +42,8 @@ def run_stages(
     keep: bool,
     cancel: CancelToken,
     on_note: Callable[[str], None] | None,
+    progress: ProgressCallback | None,
+    on_tensor: TensorCallback | None,
     **how: Any,
 ) -> RunRecord:
     """Merge the stages of `plan`, which are planned again from what is there by then, and the result.
@@ -51,6 +56,8 @@ def run_stages(
             the result could be gone on with.
         cancel: looked at in all merges.
         on_note: told of the merges that begin.
+        progress: told how far all merges together are.
+        on_tensor: called with the tensors of the result.
         how: what else run_merge takes.
 
     Raises:
@@ -60,6 +67,7 @@ def run_stages(
     place = stages_path(out)
     _check_room(plan, out, overwrite=overwrite, resume=resume)
     recipe, shard_size = plan.recipe, plan.shard_size_bytes
+    told = _Together(progress, [*(planned for _, planned in plan.stages), plan])
     folders: dict[Path, Path] = {}
     try:
         _make(place)
@@ -77,6 +85,7 @@ def run_stages(
                     keep=keep,
                     cancel=cancel,
                     on_note=on_note,
+                    progress=told.of(number),
                     **how,
                 )
             folders[stage.folder] = folder
@@ -92,6 +101,8 @@ def run_stages(
             cancel=cancel,
             on_note=on_note,
             asked=_asked(plan),
+            progress=told.of(len(recipe.stages) + 1),
+            on_tensor=on_tensor,
             **how,
         )
     except BaseException as error:
@@ -106,6 +117,37 @@ def run_stages(
         raise
     remove_stages(out, discard)
     return record
+
+
+class _Together:
+    """Progress of several merges as that of one, which never goes back."""
+
+    def __init__(self, tell: ProgressCallback | None, plans: Sequence[MergePlan]) -> None:
+        self._tell = tell
+        self._bytes = [planned.bytes_to_read + planned.bytes_to_write for planned in plans]
+        self._tensors = [len(planned.tensors) for planned in plans]
+        self._began_s = time.perf_counter()
+
+    def of(self, number: int) -> ProgressCallback | None:
+        """What merge `number`, from 1, reports to."""
+        if self._tell is None:
+            return None
+        tell, before, earlier = self._tell, sum(self._bytes[: number - 1]), sum(self._tensors[: number - 1])
+
+        def told(progress: Progress) -> None:
+            tell(
+                replace(
+                    progress,
+                    bytes_done=before + round(progress.fraction * self._bytes[number - 1]),
+                    bytes_total=sum(self._bytes),
+                    tensors_done=earlier + progress.tensors_done,
+                    tensors_total=sum(self._tensors),
+                    elapsed_s=time.perf_counter() - self._began_s,
+                    bytes_before=0,
+                )
+            )
+
+        return told
 
 
 def _asked(plan: MergePlan) -> Mapping[str, Any]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from core import Recipe, RecipeError, parse_recipe
+from core.checkpoint.stage_folders import STAGES_END
 from core.methods import METHODS, MethodSpec, ParameterSpec, ParameterValue
 from core.plan.planning import DEFAULT_SHARD_SIZE_BYTES
 from core.recipe.recipe import recipe_as_dict
@@ -456,4 +457,5 @@ def output_beside(model: Path) -> Path:
 
 
 def _taken(out: Path) -> bool:
-    return os.path.lexists(out) or os.path.lexists(out.with_name(f"{out.name}.partial"))
+    beside = [out.with_name(out.name + end) for end in (".partial", STAGES_END)]
+    return any(map(os.path.lexists, [out, *beside]))

@@ -11,7 +11,7 @@ from family import Family
 from tuned import MODELS, Made, load, outputs
 
 from core import plan_merge, run_merge
-from core.checkpoint.layer_stacks import find_stack
+from core.checkpoint.layer_stacks import find_stack, stacks_of
 from core.checkpoint.model import open_checkpoint
 from core.checkpoint.names import layer_of
 from core.recipe.recipe import parse_recipe
@@ -72,7 +72,7 @@ def test_each_layer_is_that_of_its_model(family: Family, made: Made, tmp_path: P
     run_merge(plan_merge(parse_recipe(recipe, folder)), tmp_path / "out")
     found = load(family, tmp_path / "out").state_dict()
     parts = [load(family, folder / name).state_dict() for name, *_ in halves]
-    own = next(place[0] for name in found if (place := layer_of(name)) and place[0].endswith(stack.name[-6:]))
+    own = next(name for name, count in stacks_of(found).items() if count == 2 * stack.count)
     compared = 0
     for name, values in found.items():
         place = layer_of(name)

@@ -24,6 +24,7 @@ from core import (
 from core.checkpoint.output import free_disk_bytes
 from core.errors import Cancelled, MergeError, OutputError, UnfinishedError
 from core.progress import Progress
+from core.run.record import TensorRecord
 
 NAMES = (
     "model.embed_tokens.weight",
@@ -199,7 +200,14 @@ def test_the_disk_has_to_hold_all_of_it(folder: Path, monkeypatch: pytest.Monkey
     assert beside(folder) == set()
 
 
-def test_progress_is_told_of_every_merge(folder: Path) -> None:
+def test_progress_is_that_of_all_merges_together(folder: Path) -> None:
     told: list[Progress] = []
-    run_merge(plan_merge(load_recipe(write(folder, *DOCUMENTS))), folder / "out", progress=told.append)
-    assert sum(one.fraction == 1 for one in told) >= 3
+    tensors: list[TensorRecord] = []
+    plan = plan_merge(load_recipe(write(folder, *DOCUMENTS)))
+    run_merge(plan, folder / "out", progress=told.append, on_tensor=tensors.append)
+    fractions = [one.fraction for one in told]
+    assert fractions == sorted(fractions)
+    assert (fractions[-1], len({one.bytes_total for one in told})) == (1, 1)
+    assert any(0 < fraction < 0.9 for fraction in fractions)
+    assert {tensor.name for tensor in tensors} == {tensor.output.name for tensor in plan.tensors}
+    assert len(tensors) == len(plan.tensors)
