@@ -82,7 +82,7 @@ class KnownModels:
     def parameters_text(self, folder: Path) -> str:
         """ "7.24 B"; "" while that is not known, as below. Of a model that is made first it says that."""
         if (known := self.summaries.get(folder)) is not None and known.is_made:
-            return "merged first"
+            return "first"
         summary = self._readable(folder)
         return count_text(summary.parameters) if summary else ""
 
@@ -96,6 +96,8 @@ class KnownModels:
 
     def facts_text(self, folder: Path) -> str:
         """ "7.24 B parameters, bf16, 14.5 GB"."""
+        if (known := self.summaries.get(folder)) is not None and known.is_made:
+            return "merged first, as the recipe says"
         if self._readable(folder) is None:
             return ""
         facts = (

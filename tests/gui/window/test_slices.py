@@ -12,7 +12,7 @@ from PySide6.QtWidgets import QAbstractItemView, QComboBox, QLineEdit, QToolButt
 from pytestqt.qtbot import QtBot
 
 import gui.window.recipes
-from core import load_recipe, read_record
+from core import Cancelled, CancelToken, load_recipe, plan_merge, read_record, run_merge
 from core.recipe.recipe import Recipe
 from gui.recipe.slices.table_model import Column
 from gui.widgets.theme import model_colour
@@ -247,6 +247,26 @@ def test_a_model_that_is_merged_first_is_no_misfit(qtbot: QtBot, window: MainWin
     qtbot.waitUntil(lambda: window.preflight.merge_button.isEnabled())
     model = window.models.sub_models_model
     texts = [str(model.index(0, column).data()) for column in range(model.columnCount())]
-    assert "first" in texts
-    assert "merged first" in texts
+    assert texts.count("first") == 2, "its name, and when it is made"
     assert "!" not in texts
+    assert "merged first, as the recipe says" in str(model.index(0, 0).data(Qt.ItemDataRole.ToolTipRole))
+
+
+def test_what_was_cut_off_between_two_merges_goes_on(
+    qtbot: QtBot, window: MainWindow, models: Path, tmp_path: Path, compiled: None
+) -> None:
+    path, token = open_text(window, models, DOCUMENTS), CancelToken()
+
+    def note(sentence: str) -> None:
+        if sentence == "merge 2 of 2: the result":
+            token.cancel(keep=True)
+
+    with pytest.raises(Cancelled):
+        run_merge(plan_merge(load_recipe(path)), tmp_path / "out", cancel=token, on_note=note)
+    assert (tmp_path / "out.stages" / "first").is_dir()
+    window.recipe.output_field.setText(str(tmp_path / "out"))
+    qtbot.waitUntil(lambda: "was cut off" in (window.preflight.reason or ""))
+    link = next(one for one in window.preflight.findChildren(QToolButton) if one.text() == "Resume")
+    qtbot.mouseClick(link, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: (tmp_path / "out").exists() and not window.merging, timeout=30_000)
+    assert not (tmp_path / "out.stages").exists()
