@@ -15,7 +15,7 @@ from core.errors import CheckpointError
 from core.small_files import is_there, parse_json, read_small
 from core.text import one_line
 
-__all__ = ["Choice", "GivenTokenizer", "Givers", "choose"]
+__all__ = ["Choice", "GivenTokenizer", "Givers", "choose", "templates_of"]
 
 _MOST_NAMED = 4
 _MOST_WARNINGS = 20
@@ -198,12 +198,12 @@ class _Choosing:
         self._choice.written |= given.written
         for note in given.notes:
             self._say(note)
-        having = next((one for one in [*self._models, *self._last] if _templates(one)), None)
+        having = next((one for one in [*self._models, *self._last] if templates_of(one)), None)
         if having is None:
             return owner
-        own = _templates(having)
+        own = templates_of(having)
         unlike = [
-            one for one in self._models if one is not having and (said := _templates(one)) and said != own
+            one for one in self._models if one is not having and (said := templates_of(one)) and said != own
         ]
         if unlike:
             self._say(
@@ -215,7 +215,7 @@ class _Choosing:
 
     def _template(self, owner: FolderFiles) -> None:
         """The chat template goes with its tokenizer, and comes from another where that has none."""
-        templates = {id(found): _templates(found) for found in [owner, *self._models, *self._last]}
+        templates = {id(found): templates_of(found) for found in [owner, *self._models, *self._last]}
         own = templates[id(owner)]
         having = [found for found in self._models if templates[id(found)]]
         name = self._name(owner)
@@ -373,7 +373,7 @@ class _Choosing:
         return self._digests[path]
 
 
-def _templates(found: FolderFiles) -> dict[str, str]:
+def templates_of(found: FolderFiles) -> dict[str, str]:
     """The chat templates of a model, by name; what is in a file counts before what is in the config."""
     files = found.of_kind(Kind.TEMPLATE)
     if files:

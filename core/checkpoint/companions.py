@@ -6,13 +6,15 @@ it is asked whether the sub-models agree.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from core.checkpoint.chat_templates import with_template
 from core.checkpoint.choosing import GivenTokenizer, Givers, choose
 from core.checkpoint.copies import MAX_BYTES, Companion, real_file
 from core.checkpoint.folder_files import json_of
+from core.checkpoint.layer_config import LayerChoice, rewritten_layers
 from core.checkpoint.model import CONFIG_NAME, read_config
 from core.checkpoint.output_config import describe_output, renumber
 from core.checkpoint.private_paths import PrivatePaths, json_bytes
@@ -24,6 +26,7 @@ __all__ = ["Companion", "Companions", "GivenTokenizer", "Givers", "companion_fil
 _TOKENS_ALONE = {"added_tokens.json", "encoder.json", "normalizer.json", "emoji.json", "word_shape.json"}
 _TOKENIZERS = {"tokenizer.json", "tekken.json"}
 _GENERATION = "generation_config.json"
+_OF_TEMPLATE = "chat template"
 _MAX_CLEANED_BYTES = 4_000_000
 _MAX_TOKENIZER_BYTES = 36_000_000
 """Larger JSON files are copied as they are. The largest vocabularies known, of 262,144 tokens, have 33 MB."""
@@ -60,6 +63,8 @@ def companion_files(
     dtype_name: str,
     unties: bool = False,
     inputs: Iterable[Path],
+    layers: Sequence[LayerChoice] = (),
+    chat_template: str | None = None,
 ) -> Companions:
     """The small files of the output.
 
@@ -69,6 +74,8 @@ def companion_files(
         dtype_name: the type that is written, as torch spells it.
         unties: whether a head is written that is not the input embedding, although the config may tie them.
         inputs: the input folders, whose paths must not appear.
+        layers: where each layer of the output comes from, where it is put together from slices.
+        chat_template: as a recipe says it, see core.recipe.chat_template; None for the models' own.
 
     Raises:
         CheckpointError: a file cannot be read, is none, is too large, or is a link to another place.
@@ -78,10 +85,13 @@ def companion_files(
     ids = givers.tokenizer.ids if givers.tokenizer else {}
     lost: list[str] = []
     files: dict[str, Companion] = {}
+    warnings = list(choice.warnings)
     if choice.config is not None and (config := read_config(choice.config)) is not None:
         real_file(choice.config, CONFIG_NAME)
         describe_output(config, vocabulary, dtype_name, unties)
         lost = renumber(config, ids.get(choice.config, {}))
+        if layers:
+            warnings += rewritten_layers(config, layers)
         files[CONFIG_NAME] = Companion.of_bytes(json_bytes(private.without(config)))
     for name, data in choice.written.items():
         files[name] = Companion.of_bytes(_clean(data, name, private))
@@ -101,8 +111,11 @@ def companion_files(
         lost += renumber(said, ids.get(generation, {}))
         if json_bytes(said) != before:
             files[_GENERATION] = Companion.of_bytes(json_bytes(private.without(said)))
-    warnings = [f"{key} names a token that the result lacks, and is left out" for key in dict.fromkeys(lost)]
-    return Companions(files, choice.left_out, (*choice.warnings, *warnings))
+    warnings += [f"{key} names a token that the result lacks, and is left out" for key in dict.fromkeys(lost)]
+    if chat_template is not None:
+        files, more = with_template(files, chat_template, givers)
+        warnings = [one for one in warnings if _OF_TEMPLATE not in one] + more
+    return Companions(files, choice.left_out, tuple(warnings))
 
 
 def _clean_copy(path: Path, name: str, private: PrivatePaths) -> Companion:

@@ -18,6 +18,7 @@ from core.checkpoint.journal import read_journal
 from core.checkpoint.ownership import OWN_FOLDER, Owner, Ownership, is_locked, is_run_id, read_owner, running
 from core.checkpoint.record_file import RECORD_NAME
 from core.checkpoint.removal import remove_files, remove_output, remove_own_folder, replaceable
+from core.checkpoint.stage_folders import STAGES_END, find_stages, remove_stages
 from core.checkpoint.staging import JOURNAL_NAME, aside_path, output_names, staging_path
 from core.disk import OpenFolder, sync_folder
 from core.errors import (
@@ -88,7 +89,7 @@ def leftover_of(out: Path) -> Leftover | None:
     """
     path = staging_path(out.absolute())
     if not os.path.lexists(path):
-        return None
+        return _left_stages(out.absolute())
     _refuse_what_is_none(path)
     runs = is_locked(path)
     entries = read_journal(path / JOURNAL_NAME)
@@ -194,7 +195,7 @@ def discard(folder: Path, *, take_over: bool = False) -> Leftover:
     """Remove the staging folder that a merge left. Returns what it was.
 
     Args:
-        folder: the staging folder, `<out>.partial`.
+        folder: the staging folder, `<out>.partial`, or what is between several merges, `<out>.stages`.
         take_over: see Ownership.
 
     Raises:
@@ -202,6 +203,8 @@ def discard(folder: Path, *, take_over: bool = False) -> Leftover:
         OutputError: it is none, holds files that no merge made, or cannot be removed.
     """
     folder = folder.absolute()
+    if folder.name.endswith(STAGES_END):
+        return _discard_stages(folder)
     if not folder.name.endswith(_STAGING_END) or not os.path.lexists(folder):
         what = "does not exist" if not os.path.lexists(folder) else "is not what a merge leaves"
         raise OutputError(f"{folder} {what}", hint="name a folder OUT.partial", path=folder)
@@ -242,6 +245,30 @@ def discard(folder: Path, *, take_over: bool = False) -> Leftover:
         )
     with contextlib.suppress(OutputError):
         sync_folder(folder.parent)
+    _log.info("removed %s", folder)
+    if find_stages(out) is not None:
+        remove_stages(out, discard)
+    return left
+
+
+def _left_stages(out: Path) -> Leftover | None:
+    """What there is of a merge that was cut off in one of its stages."""
+    found = find_stages(out)
+    if found is None:
+        return None
+    fraction = found.finished / (found.finished + found.begun + 1)
+    return Leftover(found.path, None, found.runs, fraction, max(0.0, time.time() - _modified_s(found.path)))
+
+
+def _discard_stages(folder: Path) -> Leftover:
+    """The same for what stages left."""
+    out = folder.with_name(folder.name.removesuffix(STAGES_END))
+    left = _left_stages(out)
+    if left is None:
+        raise OutputError(f"{folder} is not what a merge leaves", path=folder)
+    remaining = remove_stages(out, discard)
+    if remaining:
+        raise OutputError(f"{folder} holds {remaining[0]}, which no merge made, and stays", path=folder)
     _log.info("removed %s", folder)
     return left
 

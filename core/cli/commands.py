@@ -12,7 +12,7 @@ import platform
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,7 @@ from core.plan.choice import Choice, choose
 from core.plan.merge_plan import MergePlan
 from core.plan.planning import DEFAULT_SHARD_SIZE_BYTES, plan_merge
 from core.recipe.file import load_recipe
+from core.recipe.stages import with_seed
 from core.run.merge import run_merge
 from core.run.output_files import add_files
 from core.run.record import RunRecord
@@ -170,7 +171,7 @@ def _merge(
     """Merge as RECIPE says."""
     asked = load_recipe(recipe)
     if seed is not None:
-        asked = replace(asked, seed=seed)
+        asked = with_seed(asked, seed)
     plan = plan_merge(asked, shard_size_bytes=shard_size)
     record = _run(
         plan,
@@ -206,9 +207,12 @@ def _plan(recipe: Path, as_json: bool) -> None:
     """Say what merging RECIPE would do. Reads headers only."""
     plan = plan_merge(load_recipe(recipe))
     free = free_disk_bytes(recipe)
-    choice = choose(plan, throughput=Learned(default_history_folder()).read())
-    said = _to_json(plan_document(plan, choice, free)) if as_json else plan_summary(plan, choice, free)
-    print_result(said)
+    throughput = Learned(default_history_folder()).read()
+    choice, *stages = (choose(one, throughput=throughput) for one in (plan, *dict(plan.stages).values()))
+    if as_json:
+        print_result(_to_json(plan_document(plan, choice, free, stages)))
+    else:
+        print_result(plan_summary(plan, choice, free, stages))
 
 
 @_paramosaic.command("inspect")

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from core.checkpoint.model import Checkpoint
+from core.cli.slice_output import slice_lines, stage_lines
 from core.cli.vocabulary_output import vocabulary_document, vocabulary_lines
 from core.deltas.findings import findings_of_record
 from core.kernels.interface import ListedValues
@@ -70,7 +71,10 @@ def merge_summary(plan: MergePlan, record: RunRecord, out: Path) -> str:
     return "\n".join(one_line(line) for line in lines)
 
 
-def plan_document(plan: MergePlan, choice: Choice, free: int) -> dict[str, Any]:
+def plan_document(
+    plan: MergePlan, choice: Choice, free: int, stages: Sequence[Choice] = ()
+) -> dict[str, Any]:
+    """For a program; `stages` are the choices for the merges that come before."""
     by_name = {tensor.output.name: tensor for tensor in plan.tensors}
     ledger = []
     for entry in plan.ledger:
@@ -100,6 +104,10 @@ def plan_document(plan: MergePlan, choice: Choice, free: int) -> dict[str, Any]:
         "device": choice.chosen.device.name,
         "device_why": choice.why,
         "expected_seconds": {entry.device.name: round(entry.seconds, 2) for entry in choice.expected},
+        "stages": [
+            {"name": name, **plan_document(stage, of_stage, free)}
+            for (name, stage), of_stage in zip(plan.stages, stages, strict=True)
+        ],
         "files": [{"name": shard.file_name, "bytes": shard.size_bytes} for shard in plan.shards],
         "vocabulary": vocabulary_document(plan),
         "warnings": list(plan.warnings),
@@ -111,7 +119,8 @@ def _model_text(model: Checkpoint) -> str:
     return f"{model.name} ({model.adapter_text})" if model.adapters else model.name
 
 
-def plan_summary(plan: MergePlan, choice: Choice, free: int) -> str:
+def plan_summary(plan: MergePlan, choice: Choice, free: int, stages: Sequence[Choice] = ()) -> str:
+    """For a person; `stages` are the choices for the merges that come before."""
     actions = [entry.action for entry in plan.ledger]
     counts = ", ".join(f"{actions.count(action):,} {action}" for action in dict.fromkeys(actions))
     lines = [
@@ -124,9 +133,9 @@ def plan_summary(plan: MergePlan, choice: Choice, free: int) -> str:
         f"file{'s' if len(plan.shards) > 1 else ''}; {bytes_text(free)} free here",
         f"memory   {bytes_text(peak_memory_bytes(plan, choice.devices))} for buffers",
         f"device   {choice.sentence}",
-        f"time     {_times_text(choice)}",
+        f"time     {_times_text(choice)}{_with_those_before(choice, stages)}",
     ]
-    lines += vocabulary_lines(plan)
+    lines += [*stage_lines(plan), *slice_lines(plan), *vocabulary_lines(plan)]
     lines += _value_lines(plan)
     lines += _ledger_lines(plan)
     lines += [f"warning  {warning}" for warning in plan.warnings]
@@ -138,6 +147,13 @@ def _times_text(choice: Choice) -> str:
     if len(choice.expected) == 1:
         return about_text(choice.chosen.seconds)
     return ", ".join(f"{entry.device.name} {about_text(entry.seconds)}" for entry in choice.expected)
+
+
+def _with_those_before(choice: Choice, stages: Sequence[Choice]) -> str:
+    if not stages:
+        return ""
+    seconds = sum(one.chosen.seconds for one in (*stages, choice))
+    return f"; with what is merged before {about_text(seconds)}"
 
 
 def _ledger_lines(plan: MergePlan) -> list[str]:

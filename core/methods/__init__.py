@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from core.methods import linear, parameter_selection, slerp, task_arithmetic
+from core.methods import linear, parameter_selection, passthrough, slerp, task_arithmetic
 from core.methods.spec import Draws, MethodSpec, ParameterSpec, ParameterValue
 
 __all__ = ["METHODS", "Draws", "MethodSpec", "ParameterSpec", "ParameterValue"]
@@ -14,6 +14,7 @@ METHODS: dict[str, MethodSpec] = {
         linear.SPEC,
         task_arithmetic.SPEC,
         slerp.SPEC,
+        passthrough.SPEC,
     )
 }
 """Every method by its name in recipes, in the order in which the window offers them."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from core.checkpoint.model import Checkpoint
@@ -14,7 +14,10 @@ from core.plan.shared_tensors import Look, Looked, Tie, find_ties, version_1_nam
 from core.plan.token_rows import RowMap, TokenRows
 from core.sources.source import Absent, Source
 
-__all__ = ["Correspondence", "TensorSources", "correspond"]
+__all__ = ["Correspondence", "Cut", "TensorSources", "correspond"]
+
+Cut = Callable[[list[ModelView], "ModelView | None"], "tuple[list[ModelView], ModelView | None]"]
+"""Takes a part of the sub-models and the base: see core.plan.slicing."""
 
 
 @dataclass(frozen=True)
@@ -82,11 +85,13 @@ def correspond(
     missing: str | None = None,
     looked: Looked | None = None,
     tokens: TokenRows | None = None,
+    cut: Cut | None = None,
 ) -> Correspondence:
     """Find every tensor in every input.
 
     Args:
         models, base: the inputs.
+        cut: what takes from them the layers that are merged with one another; None for whole models.
         missing: the recipe's word on tensors that not all inputs have; None for the rules without one.
         looked: pairs of tensors whose bytes were compared.
         tokens: how rows are matched by their tokens; None where they are the same in all inputs.
@@ -95,7 +100,7 @@ def correspond(
         IncompatibleError: an input lacks a tensor, or has another shape or kind of it.
         CheckpointError: a model cannot be read as it is stored.
     """
-    return _Corresponding(models, base, missing, looked or {}, tokens).all()
+    return _Corresponding(models, base, missing, looked or {}, tokens, cut).all()
 
 
 class _Corresponding:
@@ -106,8 +111,11 @@ class _Corresponding:
         missing: str | None,
         looked: Looked,
         tokens: TokenRows | None,
+        cut: Cut | None,
     ) -> None:
         self._views, self._base = view_models(models, base)
+        if cut is not None:
+            self._views, self._base = cut(self._views, self._base)
         self._every = [*self._views, *([self._base] if self._base else [])]
         self._reference = self._base or self._views[0]
         self._missing, self._looked, self._tokens = missing, looked, tokens

@@ -15,6 +15,7 @@ from core.checkpoint.model import Checkpoint
 from core.checkpoint.shard_layout import OutputTensor, Placement, ShardLayout, index_files
 from core.dtypes import DType
 from core.kernels.interface import ListedValues, MapJob
+from core.plan.layer_origin import LayerOrigin
 from core.plan.row_part import RowPart
 from core.plan.shared_tensors import Look
 from core.plan.vocabulary_plan import VocabularyPlan
@@ -133,6 +134,8 @@ class MergePlan:
         vocabulary: rows of the input embedding; None where it was not recognised.
         unties: whether a head is written that some input leaves out as tied.
         tokens: how the vocabularies were brought together; None where all inputs have the same rows.
+        layers: where each layer of the result comes from, where it is put together from slices; () elsewhere.
+        stages: the plans of the merges that come before, by name. The models that they make are not on disk.
     """
 
     recipe: Recipe
@@ -149,6 +152,8 @@ class MergePlan:
     draws: int = 1
     to_look_at: tuple[Look, ...] = ()
     tokens: VocabularyPlan | None = None
+    layers: tuple[LayerOrigin, ...] = ()
+    stages: tuple[tuple[str, MergePlan], ...] = ()
 
     @property
     def contract(self) -> dict[str, int]:
@@ -170,12 +175,17 @@ class MergePlan:
         return sum(shard.size_bytes for shard in self.shards)
 
     def values_of(self, parameter: str) -> tuple[Any, ...]:
-        """Every different value of the parameter in the tensors that are merged, in their order."""
+        """Every different value of the parameter in the tensors that are merged, in their order.
+
+        Of a sub-model's parameter those of tensors in which all sub-models take part.
+        """
+        spec = self.recipe.method.parameter(parameter)
+        partly = bool(self.layers) and spec is not None and spec.scope == "merge"
         return tuple(
             dict.fromkeys(
                 t.job.parameters[parameter]
                 for t in self.tensors
-                if t.job and t.present is None and parameter in t.job.parameters
+                if t.job and (t.present is None or partly) and parameter in t.job.parameters
             )
         )
 

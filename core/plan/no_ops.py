@@ -39,6 +39,7 @@ def same_inputs(models: Sequence[Checkpoint], base: Checkpoint | None) -> list[s
     """
     others = [model for model in models if base is None or model.folder != base.folder]
     every = [*([base] if base is not None else []), *others]
+    every = [model for model in every if model.shards]  # others are not made yet
     found = []
     for alike in _groups(every, _headers):
         same = _groups(alike, _files)

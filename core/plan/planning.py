@@ -9,12 +9,13 @@ import gc
 import logging
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from math import prod
 from pathlib import Path
 
+from core.adapter_paths import join_adapters, split_adapters
 from core.checkpoint.model import Checkpoint, model_names, open_checkpoint, read_config
 from core.checkpoint.names import find_embedding
 from core.checkpoint.output import check_output, free_disk_bytes, held_bytes
@@ -39,6 +40,9 @@ from core.plan.output_tokenizer import given_tokenizer
 from core.plan.row_part import RowPart
 from core.plan.row_parts import cut_rows, with_matched_rows
 from core.plan.shared_tensors import Looked
+from core.plan.slice_rows import refuse_changed_rows
+from core.plan.slicing import bases_of_sources, plan_slices, without_whole_slices
+from core.plan.stages import plan_in_stages
 from core.plan.tensor_jobs import tensor_job
 from core.plan.tensor_values import idle_rules, plan_values
 from core.plan.vocabularies import plan_vocabulary
@@ -80,6 +84,7 @@ def plan_merge(
     *,
     shard_size_bytes: int = DEFAULT_SHARD_SIZE_BYTES,
     looked: Looked | None = None,
+    made: Mapping[Path, Checkpoint] | None = None,
 ) -> MergePlan:
     """Check everything that can be checked without reading weights.
 
@@ -88,6 +93,7 @@ def plan_merge(
         shard_size_bytes: the most data in one output file.
         looked: tensors that may share memory and whose bytes were compared; `run_merge` does that for the
             pairs of `MergePlan.to_look_at`, and plans again.
+        made: models that are not on disk yet, as another merge makes them; by folder.
 
     Raises:
         CheckpointError: a model is missing or damaged.
@@ -99,31 +105,45 @@ def plan_merge(
     begun = time.perf_counter()
     if shard_size_bytes < 1:
         raise OutputError(f"the shard size of {shard_size_bytes} bytes is not positive", field="shard_size")
-    models, base, names = open_models([entry.path for entry in recipe.models], recipe.base)
+    if recipe.stages:
+        return plan_in_stages(
+            recipe,
+            lambda one, made: plan_merge(one, shard_size_bytes=shard_size_bytes, looked=looked, made=made),
+        )
+    folders = [entry.path for entry in recipe.models]
+    models, base, names = open_models(folders, recipe.base, made, bases_of_sources(recipe))
+    recipe, models, base = without_whole_slices(recipe, models, base)
     if recipe.tokenizer_source is not None:
         with addressed(field="tokenizer_source"):
             names = _check_tokenizer_source(recipe.tokenizer_source, models[0], names)
     with addressed(field="models"):
-        vocabulary = plan_vocabulary(recipe, models, base, names)
+        refuse_changed_rows(recipe, models, base, names)
+        vocabulary = None if recipe.slices else plan_vocabulary(recipe, models, base, names)
         given = given_tokenizer(vocabulary, builds=False)
         belonging = check_belonging(models, base, recipe.tokenizer_source, tokenizer=given)
         belonging += [*same_inputs(models, base), *unread_adapters(models, base), *other_bases(models)]
-        tokens = vocabulary.rows if vocabulary else None
-        sources = correspond(models, base, missing=recipe.missing, looked=looked, tokens=tokens)
+        sliced = plan_slices(recipe, models, base, looked)
+        if sliced:
+            sources = sliced.sources
+        else:
+            tokens = vocabulary.rows if vocabulary else None
+            sources = correspond(models, base, missing=recipe.missing, looked=looked, tokens=tokens)
     ledger = [LedgerEntry(name, "omitted", reason) for name, reason in sources.omitted.items()]
     outputs: list[tuple[OutputTensor, TensorSources, MapJob | None]] = []
     parts: dict[str, tuple[RowPart, ...]] = {}
-    values = plan_values(recipe, base or models[0], sources)
+    values = sliced.values if sliced else plan_values(recipe, base or models[0], sources)
     checked: set[tuple[str, Values, DType]] = set()
     for found in sources.tensors:
         tensor = with_matched_rows(found)
         name, offered = tensor.name, tensor.offered
         if offered.dtype.is_float:
-            job, how = tensor_job(recipe, tensor, sources.tied.get(name, name), values[name])
-            parts[name] = cut_rows(recipe, found, tensor, sources.tied.get(name, name), values[name])
+            asked = sliced.recipe_of(name) if sliced else recipe
+            draw_name = sources.tied.get(name, name)
+            job, how = tensor_job(asked, tensor, draw_name, values[name])
+            parts[name] = cut_rows(asked, found, tensor, draw_name, values[name])
             if (of_values := (job.method, job.parameters, job.computing)) not in checked:
                 checked.add(of_values)
-                _check_values(recipe, name, job)
+                _check_values(asked, name, job)
             out_dtype = job.out_dtype
             draws_as = f"draws as {sources.tied[name]}" if name in sources.tied else ""
             of_rows = vocabulary.note_on(parts[name], job.method) if vocabulary and tensor.rows else ""
@@ -160,7 +180,7 @@ def plan_merge(
                 job,
                 placements[output.name],
                 folds=len(METHODS[job.method].folds) if job else 0,
-                present=tensor.present,
+                present=sliced.present(tensor) if sliced else tensor.present,
                 tied_to=(sources.tied[output.name], sources.why_tied[output.name])
                 if output.name in sources.tied
                 else None,
@@ -184,6 +204,7 @@ def plan_merge(
         draws=sources.draws,
         to_look_at=sources.to_look_at,
         tokens=vocabulary,
+        layers=sliced.layers if sliced else (),
     )
     _log.info(
         "planned %s of %d sub-models after %.3f s: %d tensors, %d bytes to read, %d to write, %d shards",
@@ -223,24 +244,33 @@ def check_destination(plan: MergePlan, out: Path, *, overwrite: bool, resume: bo
 
 
 def open_models(
-    folders: Sequence[Path], base_folder: Path | None
+    folders: Sequence[Path],
+    base_folder: Path | None,
+    made: Mapping[Path, Checkpoint] | None = None,
+    bases: Mapping[Path, Sequence[Path]] | None = None,
 ) -> tuple[tuple[Checkpoint, ...], Checkpoint | None, dict[Path, str]]:
     """Open the sub-models and the base, and refuse models of different architectures.
 
-    Returns the sub-models, the base, and a short name for each folder.
+    Those in `made` are taken as they are there. An adapter goes on its base in `bases`, where it has one
+    there, and not on the base. Returns the sub-models, the base, and a short name for each folder.
 
     Raises:
         CheckpointError: a model is missing or damaged; `entry` counts `folders`.
+        RecipeError: an adapter has several in `bases`.
         IncompatibleError: they are of different architectures.
     """
     every = list(dict.fromkeys([*([base_folder] if base_folder else []), *folders]))
     names = dict(zip(every, model_names(every), strict=True))
     with ThreadPoolExecutor(_READERS) as slow, ThreadPoolExecutor(1) as fast:
         begun = time.perf_counter()
-        opening = {every[0]: fast.submit(open_checkpoint, every[0], names[every[0]])}
+        known = made or {}
+        opening = {folder: fast.submit(known.__getitem__, folder) for folder in every if folder in known}
+        every = [folder for folder in every if folder not in known] or every[:1]
+        if every[0] not in opening:
+            opening[every[0]] = fast.submit(_opened, every[0], names[every[0]], known)
         wait(opening.values())
         pool = slow if time.perf_counter() - begun > _SLOW_S * _files(opening[every[0]]) else fast
-        opening |= {folder: pool.submit(open_checkpoint, folder, names[folder]) for folder in every[1:]}
+        opening |= {folder: pool.submit(_opened, folder, names[folder], known) for folder in every[1:]}
     opened = {}
     entries = {folder: entry for entry, folder in reversed(list(enumerate(folders)))}
     for folder, model in opening.items():
@@ -250,6 +280,7 @@ def open_models(
         ):
             _refuse_undecodable(folder, names[folder])
             opened[folder] = model.result()
+    _put_on(opened, bases or {})
     models, base = on_bases([opened[at] for at in folders], opened[base_folder] if base_folder else None)
     reference = base or models[0]
     for entry, one in enumerate(models):
@@ -265,6 +296,38 @@ def open_models(
                 entry=entry,
             )
     return models, base, names
+
+
+def _opened(folder: Path, name: str, made: Mapping[Path, Checkpoint]) -> Checkpoint:
+    """The model of a folder, or adapters on a model that is still to be made."""
+    model, *adapters = split_adapters(folder)
+    if not adapters or model not in made:
+        return open_checkpoint(folder, name)
+    stack = open_checkpoint(join_adapters(adapters[0], adapters[1:]), name)
+    if not stack.adapters or stack.under is not None:
+        raise CheckpointError(
+            f"{stack.folder} is a whole model, and stands after a plus sign, where adapters stand",
+            hint="list it as a model of its own, or name an adapter's folder there",
+            path=stack.folder,
+        )
+    return stack.on(made[model])
+
+
+def _put_on(opened: dict[Path, Checkpoint], bases: Mapping[Path, Sequence[Path]]) -> None:
+    """Put the adapters among the models on the bases that slices have for them."""
+    for folder, own in bases.items():
+        model = opened[folder]
+        if not model.adapters or model.under is not None:
+            continue
+        if len(own) > 1:
+            raise RecipeError(
+                f"{model.name} is an adapter in slices of different bases, and could go on each",
+                hint="write it with its model, as BASE+ADAPTER",
+                field="slices",
+            )
+        under = opened[own[0]]
+        if not under.adapters or under.under is not None:
+            opened[folder] = model.on(under)
 
 
 def _check_values(recipe: Recipe, name: str, job: MapJob) -> None:

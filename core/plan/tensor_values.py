@@ -15,9 +15,18 @@ from core.recipe.rules import Setting
 __all__ = ["idle_rules", "plan_values"]
 
 
-def plan_values(recipe: Recipe, reference: Checkpoint, sources: Correspondence) -> dict[str, Values]:
-    """What the recipe's parameters are for each tensor that is merged; a tied head has its embedding's."""
-    positions = layer_positions(reference.tensors, reference.hidden_layers)
+def plan_values(
+    recipe: Recipe,
+    reference: Checkpoint,
+    sources: Correspondence,
+    positions: Mapping[str, float] | None = None,
+) -> dict[str, Values]:
+    """What the recipe's parameters are for each tensor that is merged; a tied head has its embedding's.
+
+    `positions` says how deep in the layers each tensor is; None for its place in all layers of `reference`.
+    """
+    if positions is None:
+        positions = layer_positions(reference.tensors, reference.hidden_layers)
     result = {}
     for tensor in sources.tensors:
         if tensor.offered.dtype.is_float:

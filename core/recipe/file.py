@@ -12,7 +12,8 @@ from core.errors import RecipeError, merge_errors_only
 from core.methods import MethodSpec
 from core.recipe.foreign import UnderstoodRecipe, understood_part
 from core.recipe.recipe import Recipe, parse_recipe
-from core.recipe.yaml_values import NotYaml, SeveralDocuments, read_yaml
+from core.recipe.stages import joined
+from core.recipe.yaml_values import NotYaml, read_documents
 from core.small_files import read_small
 
 __all__ = ["MAX_RECIPE_BYTES", "load_recipe", "load_understood"]
@@ -64,17 +65,11 @@ def _read(path: Path) -> Any:
         raise RecipeError(f"{path} is a folder, not a recipe", hint="name a YAML file", path=path)
     content = read_small(path, MAX_RECIPE_BYTES, RecipeError, "the recipe ")
     try:
-        return read_yaml(content.decode())
+        documents = read_documents(content.decode())
     except UnicodeDecodeError as error:
         raise RecipeError(f"{path} is not UTF-8 text", hint="name a YAML file", path=path) from error
-    except SeveralDocuments as error:
-        raise RecipeError(
-            f"{path} holds several documents, the second from line {error.line} on, as mergekit-multimerge "
-            "takes them, and a recipe is one merge",
-            hint="write each into a file of its own and merge one after the other; where a later one lists "
-            "an earlier one by its name, list that one's output folder",
-            path=path,
-        ) from error
     except NotYaml as error:
         where = f", line {error.line}," if error.line else ""
         raise RecipeError(f"{path}{where} is not valid YAML: {error}", path=path) from error
+    with _naming(path):
+        return joined(documents) if documents else None

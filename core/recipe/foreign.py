@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 
 from core.errors import RecipeError, addressed, merge_errors_only
 from core.methods import METHODS, MethodSpec
+from core.recipe.chat_template import read_chat_template
 from core.recipe.fields import (
     read_choice,
     read_dtype,
@@ -25,9 +26,11 @@ from core.recipe.fields import (
 from core.recipe.keys import Obstacle, find_obstacles, refuse_other_file
 from core.recipe.method_name import read_method
 from core.recipe.models import ModelEntry, place_of
+from core.recipe.modules import without_modules
 from core.recipe.recipe import Recipe, parse_recipe
 from core.recipe.references import read_path, reference_in, same_folder
 from core.recipe.rules import ParameterSetting, read_setting
+from core.recipe.slices import Slice, models_of_slices, read_slices, slice_obstacles
 from core.recipe.tokenizer_section import TokenizerWish, read_tokenizer
 from core.text import shown
 
@@ -90,6 +93,8 @@ class _Part:
 
     def read(self) -> UnderstoodRecipe:
         data = self._data
+        if (inner := self._try(partial(without_modules, data))) is not None:
+            self._data = data = dict(inner)
         listed = _listed_models(data)
         if listed is not None:
             data["models"] = listed
@@ -101,11 +106,14 @@ class _Part:
         makers = find_obstacles(data, known)
         self._found += [maker() for maker in islice(makers, _MOST)]
         more = sum(1 for _ in makers)
-        if listed is not None:
-            self._say_what_is_listed()
         base = self._try(partial(_read_base, data.get("base_model"), self._folder))
+        slices = self._slices(known) if listed is not None else ()
+        if listed is not None and not slices:
+            self._say_what_is_listed()
         names = None if known is not None else (_WEIGHT,)
-        models = self._models(data.get("models"), method, base, names)
+        models = () if slices else self._models(data.get("models"), method, base, names)
+        if slices:
+            slices, models = models_of_slices(slices, method, base)
         folders = [entry.path for entry in models]
         wish = self._try(partial(read_tokenizer, data, base, self._folder, folders)) or TokenizerWish()
         recipe = Recipe(
@@ -122,6 +130,8 @@ class _Part:
             tokenizer_source=wish.source,
             tokenizer=wish.section,
             missing=self._try(partial(read_choice, data, "missing", ("error", "from_base", "omit"))),
+            slices=slices,
+            chat_template=self._try(partial(read_chat_template, data.get("chat_template"))),
         )
         found = _gathered(self._found)
         if more:
@@ -226,13 +236,19 @@ class _Part:
             hint = f"the methods here are: {', '.join(one.title for one in METHODS.values())}"
         return replace(unknown, sentence=f"merge_method {what}: the method stays {method.title}", hint=hint)
 
+    def _slices(self, method: MethodSpec | None) -> tuple[Slice, ...]:
+        """The slices, where all of them are understood; what is not is noted."""
+        noted = len(self._found)
+        self._found += [maker() for maker in islice(slice_obstacles(self._data, method), _MOST)]
+        if method is None or len(self._found) > noted or self._data.get("slices") is None:
+            return ()
+        return self._try(partial(read_slices, self._data["slices"], method, self._folder)) or ()
+
     def _say_what_is_listed(self) -> None:
-        hint = "the models that it names are listed, each with all of its layers"
+        hint = "the models that they name are listed, each with all of its layers"
         if any(one.get("parameters") for one in _items(self._data.get("slices"))):
             hint += "; the parameters that stand in slices themselves are left out"
-        for at, one in enumerate(self._found):
-            if one.field in ("slices", "modules"):
-                self._found[at] = replace(one, hint=hint)
+        self._found.append(Obstacle("slices", "the slices are not taken over", hint, "slices"))
 
 
 def _read_base(value: Any, folder: Path) -> Path | None:

@@ -6,29 +6,7 @@ specs of its methods).
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 __all__ = ["MERGEKIT_KEYS", "MERGEKIT_OPTIONS", "OTHER_FILES", "PARAMETERS_OF", "REFERENCE_KEYS"]
-
-
-def _slices_hint(value: Any) -> str:
-    """Files that take all layers of every model are many, and mean the same without slices."""
-    whole = isinstance(value, list) and len(value) == 1 and isinstance(value[0], dict)
-    sources = value[0].get("sources") if whole else None
-    ranges = [
-        source.get("layer_range") if isinstance(source, dict) else None
-        for source in (sources if isinstance(sources, list) else ())
-    ]
-    if ranges and all(one == ranges[0] and isinstance(one, list) and one[:1] == [0] for one in ranges):
-        return (
-            "if that slice has all layers, list its models under models instead, each with its own "
-            "parameters, and put the slice's parameters under parameters: that is the same merge"
-        )
-    return (
-        "models merges all layers of the models that it lists; a model of other layers cannot be made here, "
-        "and has to be made with mergekit"
-    )
 
 
 REFERENCE_KEYS = {
@@ -44,25 +22,14 @@ _ON_A_MODEL = (
     "list the adapter's folder under models, or write it with its model as `- model: MODEL+ADAPTER`",
 )
 
-MERGEKIT_KEYS: dict[str, tuple[str, str | Callable[[Any], str]]] = {
-    "slices": ("it puts a model together from layers", _slices_hint),
-    "modules": (
-        "it merges the parts of a model in different ways",
-        "if all parts are merged alike, write what stands below its first name in its place; filters give "
-        "parts of a model parameters of their own",
-    ),
-    "chat_template": (
-        "it gives the result another chat template",
-        "without it the result has its models' own; for another one name as tokenizer_source a folder that "
-        "has a model's config and tokenizer files and that template as chat_template.jinja",
-    ),
-    "layer_range": ("it takes some of the layers", "models merges all layers of the models that it lists"),
-    "sources": ("it is a part of slices", "list whole models under models, to merge all their layers"),
+MERGEKIT_KEYS: dict[str, tuple[str, str]] = {
+    "layer_range": ("it takes some of the layers", "write it in the sources of slices"),
+    "sources": ("it is a part of slices", "write it as `slices: [{sources: […]}]`"),
     "residual_weight": ("it is a part of slices", "it changes nothing, in mergekit either"),
     "lora": _ON_A_MODEL,
     "adapter": _ON_A_MODEL,
 }
-"""What each key is, and what to do, or a function of its value that says so."""
+"""What each key is, and what to do."""
 
 _DEVICE = "the device is chosen with --device on the command line, or in the window"
 _NOTHING = "take the line out: here nothing depends on it"

@@ -25,6 +25,7 @@ from core.text import nearest, shown
 
 __all__ = [
     "KEYS",
+    "Maker",
     "Obstacle",
     "find_obstacles",
     "obstacle_of",
@@ -37,6 +38,7 @@ KEYS = (
     "merge_method",
     "base_model",
     "models",
+    "slices",
     "parameters",
     "dtype",
     "out_dtype",
@@ -47,6 +49,9 @@ KEYS = (
     "nonfinite",
     "vocab",
     "missing",
+    "chat_template",
+    "modules",
+    "stages",
 )
 _ENTRY_KEYS = ("model", "parameters", "lora", "revision")
 _SAID_ONLY = frozenset({"name", "metadata"})
@@ -121,9 +126,9 @@ def find_obstacles(data: Mapping[Any, Any], method: MethodSpec | None) -> Iterat
         data: the recipe.
         method: None for one that is not known, whose parameters are not looked at.
     """
-    for key, value in data.items():
+    for key in data:
         if key not in KEYS and key not in _SAID_ONLY:
-            yield partial(_of_recipe, key, value, method)
+            yield partial(_of_recipe, key, method)
     for field in ("base_model", "tokenizer_source"):
         yield from _in_reference(data.get(field), field, field, None)
     yield from _in_parameters(data.get("parameters"), method, "parameters", ("merge", "model"), None)
@@ -132,9 +137,9 @@ def find_obstacles(data: Mapping[Any, Any], method: MethodSpec | None) -> Iterat
         if not isinstance(item, dict):
             continue
         where = f"models, entry {number + 1}"
-        for key, value in item.items():
+        for key in item:
             if key not in _ENTRY_KEYS:
-                yield partial(_of_entry, key, value, method, f"{where}: ", number)
+                yield partial(_of_entry, key, method, f"{where}: ", number)
         yield from _in_reference(item.get("model"), f"{where}: model", "models", number)
         inside = item.get("parameters")
         yield from _in_parameters(inside, method, f"{where}: parameters", ("model",), number)
@@ -150,14 +155,13 @@ def refuse_other_file(data: Mapping[Any, Any]) -> None:
 # -- one key
 
 
-def _of_recipe(key: Any, value: Any, method: MethodSpec | None) -> Obstacle:
+def _of_recipe(key: Any, method: MethodSpec | None) -> Obstacle:
     field = key if isinstance(key, str) else None
     name = _name(key)
     if name in MERGEKIT_KEYS:
         what, hint = MERGEKIT_KEYS[name]
-        said = hint if isinstance(hint, str) else hint(value)
         sentence = f"the key {shown(key)} of mergekit is not supported yet: {what}"
-        return Obstacle(shown(key), sentence, said, field)
+        return Obstacle(shown(key), sentence, hint, field)
     if name in MERGEKIT_OPTIONS:
         sentence = f"{shown(key)} is an option of mergekit's command line, without effect in its files"
         return Obstacle(shown(key), sentence, MERGEKIT_OPTIONS[name], field)
@@ -167,16 +171,14 @@ def _of_recipe(key: Any, value: Any, method: MethodSpec | None) -> Obstacle:
     return _unknown(key, KEYS, "", also=MERGEKIT_KEYS, field=field)
 
 
-def _of_entry(key: Any, value: Any, method: MethodSpec | None, where: str, entry: int) -> Obstacle:
+def _of_entry(key: Any, method: MethodSpec | None, where: str, entry: int) -> Obstacle:
     name = _name(key)
     if name in REFERENCE_KEYS:
         what, hint = REFERENCE_KEYS[name]
         sentence = f"{where}the key {shown(key)} of mergekit is not supported yet: {what}"
     elif name == "layer_range":
-        sentence = (
-            f"{where}the key {shown(key)} of mergekit is not supported yet: it takes some of the layers"
-        )
-        hint = "without it all layers are merged, which is another model where it left some out"
+        sentence = f"{where}{shown(key)} stands in the sources of slices, and not under models"
+        hint = "write `slices: [{sources: [{model: FOLDER, layer_range: [0, 16]}]}]` in the place of models"
     elif _is_parameter(name, method):
         sentence = f"{where}{shown(key)} is a parameter, and stands outside of the entry's parameters"
         hint = f"write it as `parameters: {{{name}: …}}` below the model"

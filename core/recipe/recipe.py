@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import chain
@@ -13,6 +13,7 @@ from core.dtypes import DType
 from core.errors import RecipeError, addressed, merge_errors_only
 from core.kernels.interface import Values
 from core.methods import MethodSpec, ParameterValue
+from core.recipe.chat_template import read_chat_template
 from core.recipe.fields import (
     read_choice,
     read_dtype,
@@ -22,11 +23,21 @@ from core.recipe.fields import (
 from core.recipe.keys import find_obstacles, obstacle_of, refuse, refuse_other_file
 from core.recipe.method_name import read_method
 from core.recipe.models import ModelEntry, read_models, read_parameters
+from core.recipe.modules import without_modules
 from core.recipe.references import read_path, same_folder
 from core.recipe.rules import ParameterSetting, Setting, setting_data
+from core.recipe.slices import (
+    Slice,
+    models_of_slices,
+    part_of,
+    read_slices,
+    slice_obstacles,
+    slices_data,
+)
+from core.recipe.stages import Stage, on_stage, parsed_stages
 from core.recipe.tokenizer_section import TokenizerSection, TokenizerWish, read_tokenizer, tokenizer_data
 
-__all__ = ["ModelEntry", "Recipe", "parse_recipe", "recipe_as_dict", "recipe_warnings"]
+__all__ = ["ModelEntry", "Recipe", "folders_of", "parse_recipe", "recipe_as_dict", "recipe_warnings"]
 
 
 @dataclass(frozen=True)
@@ -49,6 +60,10 @@ class Recipe:
             a tokenizer_source, the tokens of all models are united. None where it does not say it.
         missing: what becomes of a tensor that not every model has: "error", "from_base" or "omit"; None for
             the rules that hold where the recipe says nothing.
+        slices: of which layers of which models the result is put together; () for whole models. `models` are
+            all that they name then, without parameters.
+        chat_template: "auto", the name of a built-in one or Jinja text; None for the models' own.
+        stages: merges whose results this one reads, in order.
     """
 
     method: MethodSpec
@@ -64,6 +79,14 @@ class Recipe:
     tokenizer_source: Path | None = None
     tokenizer: TokenizerSection | None = None
     missing: str | None = None
+    slices: tuple[Slice, ...] = ()
+    chat_template: str | None = None
+    stages: tuple[Stage, ...] = ()
+
+    @cached_property
+    def parts(self) -> tuple[Recipe, ...]:
+        """What is merged of whole models: this recipe itself, or one for each of its slices."""
+        return tuple(part_of(self, one) for one in self.slices) or (self,)
 
     @property
     def unites(self) -> bool:
@@ -72,9 +95,11 @@ class Recipe:
 
     @cached_property
     def ruled(self) -> tuple[str, ...]:
-        """The parameters that a gradient or a condition may make differ between tensors."""
+        """The parameters that a gradient, a condition or slices may make differ between tensors."""
         every = [self.parameters, *(entry.parameters for entry in self.models)]
         found = {name for given in every for name, value in given.items() if isinstance(value, Setting)}
+        for one in self.slices:
+            found |= {name for source in one.sources for name in source.model.parameters} | {*one.parameters}
         return tuple(spec.name for spec in self.method.parameters if spec.name in found)
 
     def values_for(self, tensor: str, position: float) -> Values:
@@ -137,24 +162,30 @@ def parse_recipe(data: Any, folder: Path) -> Recipe:
             "the recipe is not a mapping of keys to values",
             hint="begin with a line such as merge_method: linear",
         )
+    data = without_modules(data)
+    stages, data = parsed_stages(data, folder, parse_recipe)
     method = _method(data)
     base = None
     if data.get("base_model") is not None:
         with addressed(field="base_model"):
             base = read_path(data["base_model"], folder, "base_model")
-    if method.base == "needed" and base is None:
+    sliced = data.get("slices") is not None
+    slices = _slices(data, method, folder) if sliced else ()
+    if method.base == "needed" and base is None and not (slices and all(one.base for one in slices)):
         raise RecipeError(
             f"merge_method {method.name} needs a base_model",
             hint=_base_hint(method, data.get("models")),
             field="base_model",
         )
     parameters = read_parameters(data.get("parameters"), method, "parameters")
-    models = read_models(data.get("models"), method, folder, base)
+    if sliced:
+        slices, models = models_of_slices(slices, method, base)
+    else:
+        models = read_models(data.get("models"), method, folder, base)
     if not models:
         raise RecipeError(
             "there is no sub-model to merge (K = 0)", hint="list at least one under models", field="models"
         )
-    _check_number(method, len(models))
     wish = read_tokenizer(data, base, folder, [entry.path for entry in models])
     recipe = Recipe(
         method=method,
@@ -170,16 +201,46 @@ def parse_recipe(data: Any, folder: Path) -> Recipe:
         tokenizer_source=wish.source,
         tokenizer=wish.section,
         missing=read_choice(data, "missing", ("error", "from_base", "omit")),
+        slices=slices,
+        chat_template=read_chat_template(data.get("chat_template")),
+        stages=stages,
     )
+    _check_parts(recipe)
     if recipe.missing == "from_base" and base is None:
         raise RecipeError(
             "missing is from_base, and the recipe has no base_model",
             hint="add base_model: the folder of the base, or write missing: omit to leave such tensors out",
             field="missing",
         )
-    if not recipe.ruled:  # else the values of each tensor are checked when it is planned
-        method.check(recipe.values_for("", 0.0), None)
     return recipe
+
+
+def _slices(data: Mapping[Any, Any], method: MethodSpec, folder: Path) -> tuple[Slice, ...]:
+    if data.get("models") is not None:
+        raise RecipeError(
+            "models and slices are both there, and each says what is merged",
+            hint="keep models to merge all layers, or slices to say which",
+            field="slices",
+        )
+    return read_slices(data["slices"], method, folder)
+
+
+def _check_parts(recipe: Recipe) -> None:
+    """Refuse what no model could be merged by: too many of them, or values that make no sense together."""
+    for at, part in enumerate(recipe.parts):
+        try:
+            _check_number(part.method, len(part.models))
+            if not part.ruled:  # else the values of each tensor are checked when it is planned
+                part.method.check(part.values_for("", 0.0), None)
+        except RecipeError as error:
+            if not recipe.slices:
+                raise
+            raise RecipeError(
+                f"slices, entry {at + 1}: {error.message}",
+                hint=error.hint and error.hint.replace("under models", "under its sources"),
+                field="slices",
+                entry=at,
+            ) from error
 
 
 def _method(data: Mapping[Any, Any]) -> MethodSpec:
@@ -188,9 +249,10 @@ def _method(data: Mapping[Any, Any]) -> MethodSpec:
     try:
         method = read_method(data.get("merge_method"))
     except RecipeError as error:
-        refuse(chain([obstacle_of(error, "merge_method")], find_obstacles(data, None)))
+        others = chain(find_obstacles(data, None), slice_obstacles(data, None))
+        refuse(chain([obstacle_of(error, "merge_method")], others))
         raise
-    refuse(find_obstacles(data, method))
+    refuse(chain(find_obstacles(data, method), slice_obstacles(data, method)))
     return method
 
 
@@ -202,17 +264,49 @@ def recipe_as_dict(recipe: Recipe, names: Mapping[Path, str] | None = None) -> d
         names: what to write in the place of each folder; None for the folders themselves.
     """
 
-    def shown(path: Path) -> str:
+    def own(path: Path) -> str:
         return names[path] if names is not None else str(path)
 
+    def shown(path: Path) -> str:
+        on = on_stage(path, recipe.stages)
+        if on is None or (on[1] and path in (names or {})):
+            return own(path)
+        return "+".join([on[0].name, *map(own, on[1])])
+
+    data = _as_dict(recipe, shown)
+    if recipe.stages:
+        data["stages"] = [{"name": stage.name} | _as_dict(stage.recipe, shown) for stage in recipe.stages]
+    return data
+
+
+def folders_of(recipe: Recipe) -> tuple[Path, ...]:
+    """Every folder that `recipe` names, also in its slices and its stages, whose results are none.
+
+    A model with adapters on it is one; of adapters on the result of a stage each is.
+    """
+    found: dict[Path, None] = {}
+    for one in (recipe, *(stage.recipe for stage in recipe.stages)):
+        paths = [one.base, *(entry.path for entry in one.models), one.tokenizer_source]
+        paths += [source.model.path for each in one.slices for source in each.sources]
+        paths += [each.base for each in one.slices]
+        for path in (path for path in paths if path is not None):
+            on = on_stage(path, recipe.stages)
+            found |= dict.fromkeys((path,) if on is None else on[1])
+    return tuple(found)
+
+
+def _as_dict(recipe: Recipe, shown: Callable[[Path], str]) -> dict[str, Any]:
     result: dict[str, Any] = {"merge_method": recipe.method.name}
     if recipe.base is not None:
         result["base_model"] = shown(recipe.base)
-    result["models"] = [
-        {"model": shown(entry.path)}
-        | ({"parameters": _parameters_data(entry.parameters)} if entry.parameters else {})
-        for entry in recipe.models
-    ]
+    if recipe.slices:
+        result["slices"] = slices_data(recipe.slices, shown)
+    else:
+        result["models"] = [
+            {"model": shown(entry.path)}
+            | ({"parameters": _parameters_data(entry.parameters)} if entry.parameters else {})
+            for entry in recipe.models
+        ]
     if recipe.parameters:
         result["parameters"] = _parameters_data(recipe.parameters)
     result["seed"] = recipe.seed
@@ -227,6 +321,8 @@ def recipe_as_dict(recipe: Recipe, names: Mapping[Path, str] | None = None) -> d
     result |= tokenizer_data(wish, shown)
     if recipe.missing is not None:
         result["missing"] = recipe.missing
+    if recipe.chat_template is not None:
+        result["chat_template"] = recipe.chat_template
     return result
 
 
@@ -238,6 +334,8 @@ def recipe_warnings(recipe: Recipe, names: Mapping[Path, str] | None = None) -> 
         names: what to call each folder; None for the folders themselves.
     """
     base, method = recipe.base, recipe.method
+    if recipe.slices:  # of which mergekit too averages nothing but the sources
+        return []
     if idle := _idle(recipe, names):
         return [idle]
     if base is None or method.reads_base or method.weight is None:

@@ -13,7 +13,7 @@ import yaml
 
 from core.text import shown
 
-__all__ = ["Dumper", "NotYaml", "SeveralDocuments", "read_yaml"]
+__all__ = ["Dumper", "NotYaml", "read_documents"]
 
 _MAX_VALUES = 150_000
 _DEEPEST = 50
@@ -35,7 +35,7 @@ class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[mi
 
 
 class Dumper(yaml.SafeDumper):
-    """Writes what `read_yaml` reads as the same values: text stays text."""
+    """Writes what `read_documents` reads as the same values: text stays text."""
 
     def represent_text(self, text: str) -> yaml.Node:
         # PyYAML takes a sign for a line end where it was none, and a long number would be refused unquoted.
@@ -66,12 +66,8 @@ class NotYaml(Exception):
             self.line = min(self.line, last_line)  # the end of the text is said to be in the line after it
 
 
-class SeveralDocuments(NotYaml):
-    """Text that would be YAML, but says more than one thing. `line` is where the second one begins."""
-
-
-def read_yaml(text: str) -> Any:
-    """The one document in `text` that is not empty; None where all are.
+def read_documents(text: str) -> list[Any]:
+    """The documents in `text` that are not empty.
 
     Raises:
         NotYaml: it is not YAML, has tags of programs, repeats a key, or says too much.
@@ -79,7 +75,7 @@ def read_yaml(text: str) -> Any:
     try:
         loader = _Loader(text)
         try:
-            return _Reading(loader).document()
+            return _Reading(loader).documents()
         finally:
             loader.dispose()
     except NotYaml:
@@ -105,16 +101,15 @@ class _Reading:
         self._open: set[str] = set()
         self._count = 0
 
-    def document(self) -> Any:
+    def documents(self) -> list[Any]:
         self._next()  # the stream begins
-        found = None
-        while not isinstance(begin := self._next(), yaml.StreamEndEvent):
+        found = []
+        while not isinstance(self._next(), yaml.StreamEndEvent):
             event = self._next()
-            if found is not None and not (isinstance(event, yaml.ScalarEvent) and not event.value):
-                raise SeveralDocuments("but found another document", begin.start_mark)
             self._named.clear()
             value = self._value(event, 0)
-            found = value if found is None else found
+            if value is not None:
+                found.append(value)
             self._next()  # the document ends
         return found
 

@@ -14,6 +14,7 @@ import yaml
 from core.checkpoint.model import Checkpoint, hub_id
 from core.plan.merge_plan import MergePlan
 from core.recipe.recipe import recipe_as_dict
+from core.recipe.stages import documents_of
 from core.recipe.yaml_values import Dumper
 from core.text import one_line
 
@@ -24,9 +25,14 @@ _MARKUP = re.compile(r"[\\`*<>\[\]&|~#$]|(?<![^\W_])_|_(?![^\W_])")
 """What means something in Markdown; an underscore within a word does not."""
 
 
-def model_card(plan: MergePlan, title: str, warnings: Sequence[str] = ()) -> bytes:
-    """The card of the merge `plan`, called `title`, and what it warned of. It has no path of this machine."""
-    recipe = recipe_as_dict(plan.recipe, plan.names)
+def model_card(
+    plan: MergePlan, title: str, recipe: Mapping[str, Any] | None = None, warnings: Sequence[str] = ()
+) -> bytes:
+    """The card of the merge `plan`, called `title`, and what it warned of. It has no path of this machine.
+
+    `recipe` is what was asked, where the plan is the last merge of several.
+    """
+    recipe = recipe_as_dict(plan.recipe, plan.names) if recipe is None else recipe
     method = plan.recipe.method
     hub_ids = list(dict.fromkeys(found for found in map(hub_id, plan.names) if _is_hub_id(found)))
     front: dict[str, Any] = {"library_name": "transformers", "tags": ["merge", "paramosaic"]}
@@ -49,7 +55,7 @@ Method: {method.title} ({method.source}). {method.help}
 
 ## Recipe
 
-{_fenced(_yaml(recipe))}
+{_fenced(_documents(recipe))}
 
 The same recipe{" and seed give" if method.draws else " gives"} the same bytes. `paramosaic.json` says
 for every tensor what was merged and how; `paramosaic verify` checks the files against it.
@@ -87,6 +93,11 @@ def _yaml(value: Mapping[str, Any]) -> str:
     if all(one_line(line) == line for line in text.split("\n")):
         return text
     return yaml.dump(dict(value), Dumper=Dumper, sort_keys=False, allow_unicode=False)
+
+
+def _documents(recipe: Mapping[str, Any]) -> str:
+    """As files of recipes have it, a document for each merge."""
+    return "---\n".join(map(_yaml, documents_of(recipe)))
 
 
 def _heading(text: str) -> str:

@@ -17,7 +17,7 @@ import xxhash
 from core import devices, table
 from core.cancel import CancelToken
 from core.checkpoint import page_cache
-from core.checkpoint.companions import Companion, Companions, companion_files
+from core.checkpoint.companions import Companion, Companions
 from core.checkpoint.files import WriteFile, check_unchanged, read_rows
 from core.checkpoint.listed_files import FileRecord
 from core.checkpoint.output import check_name, settle
@@ -31,18 +31,20 @@ from core.errors import (
     VerificationError,
     merge_errors_only,
 )
-from core.plan.belonging import check_belonging, givers_of
+from core.plan.belonging import check_belonging
 from core.plan.choice import Choice, choose
 from core.plan.chunking import MEMORY_BUDGET_BYTES
 from core.plan.estimate import Throughput
 from core.plan.merge_plan import MergePlan
 from core.plan.output_tokenizer import given_tokenizer
 from core.plan.planning import check_destination
+from core.plan.small_files import planned_companions
 from core.progress import ProgressCallback
 from core.recipe.recipe import recipe_as_dict
 from core.run.card import model_card
 from core.run.carrying_out import Cut, carry_out
 from core.run.journaling import Journaling
+from core.run.mergekit_config import MERGEKIT_CONFIG, mergekit_config
 from core.run.merging import Target, TensorCallback
 from core.run.no_ops import not_looked_at, result_warnings
 from core.run.passes import Restored
@@ -59,6 +61,7 @@ from core.run.resuming import (
     restore,
     sound_parts,
 )
+from core.run.stages import run_stages
 from core.run.ties import settle_ties
 from core.run.work import Executor
 from core.sources import adapted
@@ -100,6 +103,7 @@ def run_merge(
     on_note: NoteCallback | None = None,
     on_choice: ChoiceCallback | None = None,
     cancel: CancelToken | None = None,
+    asked: Mapping[str, Any] | None = None,
 ) -> RunRecord:
     """Merge as `plan` says and leave a finished checkpoint in `out`.
 
@@ -129,6 +133,7 @@ def run_merge(
         on_note: called with a sentence about what does not stop the merge.
         on_choice: called when the merge begins, and again where the CPU has to take a card's place.
         cancel: looked at between chunks.
+        asked: the recipe that the record tells, of which `plan` is the last merge; None for the plan's own.
 
     Raises:
         Cancelled: after `cancel`. Nothing is left of the work, unless it was to be kept.
@@ -137,21 +142,25 @@ def run_merge(
             its end. The error's `kept` is the folder then, and None where nothing is left.
     """
     token = cancel or CancelToken()
-    run = _Run(settle_ties(plan, token), Path(out), token, on_note, on_choice)
-    return run.merge(
-        device=device,
-        threads=threads,
-        throughput=throughput,
-        overwrite=overwrite,
-        resume=resume,
-        keep=keep,
-        take_over=take_over,
-        memory_budget_bytes=memory_budget_bytes,
-        chunk_bytes=chunk_bytes,
-        executor=executor,
-        progress=progress,
-        on_tensor=on_tensor,
-    )
+    how: dict[str, Any] = {
+        "device": device,
+        "threads": threads,
+        "throughput": throughput,
+        "overwrite": overwrite,
+        "resume": resume,
+        "keep": keep,
+        "take_over": take_over,
+        "memory_budget_bytes": memory_budget_bytes,
+        "chunk_bytes": chunk_bytes,
+        "executor": executor,
+        "progress": progress,
+        "on_tensor": on_tensor,
+    }
+    if plan.stages:
+        return run_stages(
+            plan, Path(out), run_merge, cancel=token, on_note=on_note, on_choice=on_choice, **how
+        )
+    return _Run(settle_ties(plan, token), Path(out), token, on_note, on_choice, asked).merge(**how)
 
 
 class _Run:
@@ -164,8 +173,10 @@ class _Run:
         token: CancelToken,
         on_note: NoteCallback | None,
         on_choice: ChoiceCallback | None,
+        asked: Mapping[str, Any] | None,
     ) -> None:
         self._plan, self._out, self._token = plan, out, token
+        self._asked = recipe_as_dict(plan.recipe, plan.names) if asked is None else asked
         self._on_note, self._on_choice = on_note, on_choice
         self._warnings = list(plan.warnings)
         self._started = datetime.now(UTC).isoformat(timespec="milliseconds")
@@ -195,7 +206,7 @@ class _Run:
             self._note(f"{out} is finished already")
             return done
         check_destination(plan, out, overwrite=overwrite, resume=resume)
-        beside = _companions(plan)
+        beside = planned_companions(plan)
         companions = beside.files
         choice = choose(plan, device, threads, throughput)
         self._token.raise_if_cancelled()
@@ -291,7 +302,7 @@ class _Run:
             for shard in shards:
                 shard.close()
         record = RunRecord(
-            recipe=recipe_as_dict(plan.recipe, plan.names),
+            recipe=self._asked,
             inputs=_inputs(plan),
             software=software_versions(),
             device=devices.describe(done.devices),
@@ -307,8 +318,10 @@ class _Run:
         for warning in result_warnings(record):
             self._warn(warning)
         unseen = not_looked_at(record)
-        card = model_card(plan, self._out.absolute().name, [*self._warnings, *unseen])
+        card = model_card(plan, self._out.absolute().name, self._asked, [*self._warnings, *unseen])
         files.append(_file_record(staging.add_file(_CARD, [card])))
+        if (config := mergekit_config(self._asked)) is not None:
+            files.append(_file_record(staging.add_file(MERGEKIT_CONFIG, [config])))
         record = replace(
             record,
             warnings=tuple(self._warnings),
@@ -374,7 +387,7 @@ class _Run:
             staging.note([again_entry(plan, readers_of(plan, again))])
             restored = restore(plan, [*staging.entries, again_entry(plan, readers_of(plan, again))])
         else:
-            names = [*companions, _CARD, *(shard.file_name for shard in plan.shards)]
+            names = [*companions, _CARD, MERGEKIT_CONFIG, *(shard.file_name for shard in plan.shards)]
             first = first_entry(plan, staging.run_id, self._started, device, names)
             first["device_why"] = choice.why
             staging.begin_journal(first, _reserve_bytes(plan, first))
@@ -423,9 +436,8 @@ class _Run:
             record = read_record(out)
         except VerificationError:
             return None
-        recipe = recipe_as_dict(self._plan.recipe, self._plan.names)
         same = (_plain(record.recipe), _plain([vars(one) for one in record.inputs])) == (
-            _plain(recipe),
+            _plain(self._asked),
             _plain([vars(one) for one in _inputs(self._plan)]),
         )
         if not same or dict(record.contract) != self._plan.contract or record.started is None:
@@ -433,7 +445,7 @@ class _Run:
         if not self._are_older(datetime.fromisoformat(record.started)):
             return None
         digests = {file.name: file.digest for file in record.files}
-        small = _companions(self._plan).files.items()
+        small = planned_companions(self._plan).files.items()
         same = all(digests.get(name) == companion.digest() for name, companion in small)
         return record if same else None
 
@@ -528,31 +540,6 @@ def _reserve_bytes(plan: MergePlan, first: Mapping[str, Any]) -> int:
     numbers = 4 * models + 3 + max((tensor.job.draws for tensor in plan.tensors if tensor.job), default=0)
     lines = sum(600 + 4 * len(tensor.output.name) + 24 * numbers for tensor in plan.tensors)
     return 2 * lines + 4 * len(json.dumps(first)) + 256 * 1024
-
-
-def _companions(plan: MergePlan) -> Companions:
-    found = companion_files(
-        givers_of(
-            plan.models,
-            plan.base,
-            plan.recipe.tokenizer_source,
-            _names(plan),
-            given_tokenizer(plan.tokens, builds=True),
-        ),
-        vocabulary=plan.vocabulary,
-        unties=plan.unties,
-        dtype_name=plan.out_dtype.torch_name if plan.out_dtype else "float32",
-        inputs=plan.input_folders,
-    )
-    files = dict(found.files)
-    files |= {name: Companion.of_bytes(data) for name, data in plan.indexes.items()}
-    return replace(found, files=files)
-
-
-def _names(plan: MergePlan) -> dict[Path, str]:
-    """What each folder is called, also one that the recipe's path only leads to."""
-    every = [*plan.models, *([plan.base] if plan.base else []), *plan.unders]
-    return {**plan.names, **{model.folder: model.name for model in every}}
 
 
 def _inputs(plan: MergePlan) -> tuple[InputRecord, ...]:

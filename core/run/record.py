@@ -150,8 +150,9 @@ class RunRecord:
         if method is None or method.draws is None or method.weight != "share":
             return True
         common = (self.recipe.get("parameters") or {}).get("weight", 1.0)
-        given = [(model.get("parameters") or {}).get("weight", common) for model in self.recipe["models"]]
-        return all(weight == given[0] for weight in given) or all(
+        models = self.recipe.get("models", ())
+        given = [(model.get("parameters") or {}).get("weight", common) for model in models]
+        return (bool(given) and all(weight == given[0] for weight in given)) or all(
             tensor.weights is not None and len(set(tensor.weights)) == 1
             for tensor in self.tensors
             if tensor.action == "merged"

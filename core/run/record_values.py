@@ -84,7 +84,7 @@ def checked_recipe(entry: Mapping[str, Any]) -> dict[str, Any]:
     checked(recipe, "merge_method", str)
     optional(recipe, "parameters", dict)
     optional(recipe, "seed", int)
-    for model in checked(recipe, "models", list):
+    for model in checked(recipe, "slices" if "slices" in recipe else "models", list):
         if not isinstance(model, dict):
             raise ValueError(f"{shown(model)} is no model of its recipe")
         optional(model, "parameters", dict)

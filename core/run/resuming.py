@@ -396,7 +396,7 @@ def _recipe_difference(begun: Any, asked: Mapping[str, Any]) -> str:
         return "it is of another recipe"
     for key in dict.fromkeys([*asked, *begun]):
         if _plain(begun.get(key)) != _plain(asked.get(key)):
-            if key == "models" and isinstance(begun.get(key), list):
+            if key == "models" and isinstance(begun.get(key), list) and key in asked:
                 return _models_difference(begun[key], asked[key])
             now, then = shown(asked.get(key)), shown(begun.get(key))
             return f"{key} is {now} in the recipe now, and it was begun with {then}"

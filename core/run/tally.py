@@ -76,7 +76,9 @@ class Tally:
             digest=self._digest.hexdigest(),
             differs_in=tuple(merge.models[present[at]].name for at in sorted(self._differs)),
             tied_to=plan.tied_to,
-            missing_in=tuple(merge.models[at].name for at in range(k) if at not in present),
+            missing_in=()
+            if merge.layers
+            else tuple(merge.models[at].name for at in range(k) if at not in present),
             **_ruled(plan, merge),
         )
 

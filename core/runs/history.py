@@ -23,7 +23,7 @@ from core.checkpoint.model import model_names
 from core.checkpoint.ownership import is_alive
 from core.disk import replace_file
 from core.errors import MergeError, OutputError, merge_errors_only, os_error_text
-from core.recipe.recipe import Recipe, parse_recipe, recipe_as_dict
+from core.recipe.recipe import Recipe, folders_of, parse_recipe, recipe_as_dict
 from core.run.record import RunRecord
 from core.run.record_values import texts
 from core.small_files import parse_json, read_if_there
@@ -96,7 +96,6 @@ class HistoryEntry:
         now = datetime.now(UTC)
         draws = recipe.method.draws
         sub_models = [entry.path for entry in recipe.models]
-        folders = [*sub_models, *(path for path in (recipe.base, recipe.tokenizer_source) if path)]
         return cls(
             id=f"{now:%Y%m%dT%H%M%S}-{secrets.token_hex(4)}",
             date=now.isoformat(timespec="milliseconds"),
@@ -109,7 +108,7 @@ class HistoryEntry:
             seed=recipe.seed,
             out=Path(out).expanduser().absolute(),
             device=device,
-            recipe_data=recipe_as_dict(recipe, {path: str(path.absolute()) for path in folders}),
+            recipe_data=recipe_as_dict(recipe, {path: str(path.absolute()) for path in folders_of(recipe)}),
             host=platform.node(),
             pid=os.getpid(),
             n_differs=draws is not None and draws.resamples in recipe.ruled,
@@ -303,13 +302,17 @@ def default_history_folder() -> Path:
 
 def _choices(recipe: Mapping[str, Any]) -> str:
     """What a recipe says but for the folders."""
-    said = {key: value for key, value in recipe.items() if key not in ("base_model", "tokenizer_source")}
-    models = recipe.get("models")
-    said["models"] = [
-        model.get("parameters") if isinstance(model, dict) else model
-        for model in (models if isinstance(models, list | tuple) else ())
-    ]
-    return json.dumps(said, sort_keys=True)
+    return json.dumps(_without_folders(recipe), sort_keys=True)
+
+
+def _without_folders(said: Any) -> Any:
+    if isinstance(said, Mapping):
+        return {
+            key: _without_folders(value)
+            for key, value in said.items()
+            if key not in ("model", "base_model", "tokenizer_source")
+        }
+    return [_without_folders(one) for one in said] if isinstance(said, list | tuple) else said
 
 
 def _said_in(recipe: Any, *, names: bool = False) -> Iterator[str]:

@@ -14,6 +14,9 @@ __all__ = ["changed_field", "describe_change"]
 _NAMES = {
     "seed": "seed",
     "rules": "rules",
+    "slices": "layers",
+    "chat_template": "chat template",
+    "stages": "merges before",
     "zero_tolerance": "zero tolerance",
     "dtype": "merge type",
     "out_dtype": "output type",

@@ -10,9 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from core import Recipe, RecipeError, parse_recipe
+from core.adapter_paths import join_adapters
+from core.checkpoint.stage_folders import STAGES_END
 from core.methods import METHODS, MethodSpec, ParameterSpec, ParameterValue
 from core.plan.planning import DEFAULT_SHARD_SIZE_BYTES
 from core.recipe.recipe import recipe_as_dict
+from core.recipe.slices import Slice, slices_data
+from core.recipe.stages import Stage, on_stage
 from core.recipe.tokenizer_section import TokenizerSection, TokenizerWish, tokenizer_data
 from gui.numbers import Unread
 
@@ -88,6 +92,9 @@ class MergeSetup:
         tokenizer_source: the folder of the output's tokenizer; None for the first sub-model's.
         tokenizer: what the recipe says under mergekit's key of that name; None where it does not say it.
         missing: "error", "from_base" or "omit"; None where the recipe does not say it.
+        slices: which layers of which models the result is put together of; () for all layers of all models.
+        chat_template: "auto", the name of a built-in one or Jinja text; None for the models' own.
+        stages: merges that come before, whose results are among the models; they are as a recipe said them.
         out: the output folder, "" for none.
         device: "auto", "cpu", "cuda:0", … . This one and those below are no part of a recipe.
         threads: None for as many as get the most done.
@@ -112,6 +119,9 @@ class MergeSetup:
     tokenizer_source: Path | None = None
     tokenizer: TokenizerSection | None = None
     missing: str | None = None
+    slices: tuple[Slice, ...] = ()
+    chat_template: str | None = None
+    stages: tuple[Stage, ...] = ()
     out: str = ""
     device: str = "auto"
     threads: int | None = None
@@ -172,12 +182,10 @@ class MergeSetup:
         if self.seed is None and method.draws is not None:
             raise RecipeError("there is no seed", hint="give a whole number", field="seed")
         merge_wide, by_model = self._parameters()
+        own = {choice.folder: own for choice, own in zip(self.taking_part, by_model, strict=True)}
         data: dict[str, Any] = {
             "merge_method": self.method,
-            "models": [
-                {"model": str(choice.folder)} | ({"parameters": own} if own else {})
-                for choice, own in zip(self.taking_part, by_model, strict=True)
-            ],
+            **self._sliced(own),
             "parameters": merge_wide,
             "seed": self.seed or 0,
             "dtype": self.dtype,
@@ -185,12 +193,53 @@ class MergeSetup:
             "zero_tolerance": self.zero_tolerance,
             "nonfinite": self.nonfinite,
             "missing": self.missing,
+            "chat_template": self.chat_template,
         }
         wish = TokenizerWish(self.vocab, self.tokenizer_source, self.tokenizer)
         data |= tokenizer_data(wish, str)
         if self.base is not None:
             data["base_model"] = str(self.base)
-        return parse_recipe(data, Path.cwd())
+        return replace(parse_recipe(data, Path.cwd()), stages=self.stages)
+
+    def _sliced(self, own: Mapping[Path, Mapping[str, Any]]) -> dict[str, Any]:
+        """The models that are merged, or the slices with what their models' rows say.
+
+        Args:
+            own: the parameters of each sub-model that takes part.
+
+        Raises:
+            RecipeError: a slice names a model that takes no part.
+        """
+        if not self.slices:
+            return {
+                "models": [
+                    {"model": self._reference(folder)} | ({"parameters": given} if given else {})
+                    for folder, given in own.items()
+                ]
+            }
+        for entry, one in enumerate(self.slices):
+            for folder in (source.model.path for source in one.sources):
+                if folder not in own and folder != self.base:
+                    raise RecipeError(
+                        f"slice {entry + 1} takes layers of {folder.name}, which takes no part",
+                        hint="tick it or add it to the sub-models, or take other layers",
+                        field="slices",
+                        entry=entry,
+                    )
+        data = slices_data(self.slices, self._reference)
+        for one, written in zip(self.slices, data, strict=True):
+            for source, said in zip(one.sources, written["sources"], strict=True):
+                given = {**own.get(source.model.path, {}), **said.get("parameters", {})}
+                if given and (source.model.path != self.base or not METHODS[self.method].reads_base):
+                    said["parameters"] = given
+        return {"slices": data}
+
+    def _reference(self, folder: Path) -> str | dict[str, str]:
+        """How a recipe names a model; adapters on one that is made first are not found by their path."""
+        on = on_stage(folder, self.stages)
+        if on is None or not on[1]:
+            return str(folder)
+        return {"model": str(on[0].folder), "lora": str(join_adapters(on[1][0], on[1][1:]))}
 
     def _parameters(self) -> tuple[dict[str, Any], list[dict[str, Any]]]:
         """The values of the whole merge, and those of each sub-model that takes part."""
@@ -202,7 +251,9 @@ class MergeSetup:
             elif spec.name == _WEIGHT:
                 written = []
                 for own, choice in zip(by_model, self.taking_part, strict=True):
-                    own[spec.name] = self._written(spec, choice.folder, choice.weight)
+                    weight = self._written(spec, choice.folder, choice.weight)
+                    if not self.slices or weight != spec.default:
+                        own[spec.name] = weight
             else:
                 written = [
                     self._written(spec, choice.folder, self.parameters.get(spec.name))
@@ -244,7 +295,8 @@ def setup_of_recipe(recipe: Recipe, before: MergeSetup) -> MergeSetup:
     """
     data = recipe_as_dict(recipe)
     given = data.get("parameters", {})
-    own = [entry.get("parameters", {}) for entry in data["models"]]
+    none: dict[str, Any] = {}
+    own = [entry.get("parameters", none) for entry in data.get("models", [none] * len(recipe.models))]
     fields = {spec.name for spec in form_parameters(recipe.method)}
     parameters: dict[str, ParameterValue] = {}
     rules: list[Rule] = []
@@ -287,6 +339,9 @@ def setup_of_recipe(recipe: Recipe, before: MergeSetup) -> MergeSetup:
         tokenizer_source=None if recipe.vocab == "base" else recipe.tokenizer_source,
         tokenizer=recipe.tokenizer,
         missing=recipe.missing,
+        slices=recipe.slices,
+        chat_template=recipe.chat_template,
+        stages=recipe.stages,
         overwrite=False,
         unread={},
     )
@@ -370,7 +425,7 @@ def first_missing(setup: MergeSetup) -> tuple[str, str] | None:
         return "Tick at least one sub-model: none takes part.", "models"
     if method.base == "needed" and any(choice.folder == setup.base for choice in setup.taking_part):
         return "The base is in the list of sub-models, too.", "models"
-    wrong_number = _number_problem(method, setup)
+    wrong_number = "" if setup.slices else _number_problem(method, setup)  # each slice has its own
     if wrong_number:
         return wrong_number, "models"
     if setup.seed is None and method.draws is not None:
@@ -414,4 +469,5 @@ def output_beside(model: Path) -> Path:
 
 
 def _taken(out: Path) -> bool:
-    return os.path.lexists(out) or os.path.lexists(out.with_name(f"{out.name}.partial"))
+    beside = [out.with_name(out.name + end) for end in (".partial", STAGES_END)]
+    return any(map(os.path.lexists, [out, *beside]))

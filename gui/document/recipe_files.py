@@ -16,7 +16,8 @@ from core.adapter_paths import split_adapters
 from core.disk import replace_file, write_error
 from core.errors import OutputError
 from core.recipe.file import MAX_RECIPE_BYTES
-from core.recipe.recipe import recipe_as_dict
+from core.recipe.recipe import folders_of, recipe_as_dict
+from core.recipe.stages import documents_of
 from core.recipe.yaml_values import Dumper
 from core.small_files import read_if_there
 
@@ -59,12 +60,11 @@ def save_recipe(recipe: Recipe, path: Path) -> None:
         OutputError: the file cannot be written, or `path` is a folder, a pipe or a device.
     """
     folder = path.absolute().parent
-    paths = [entry.path for entry in recipe.models]
-    paths += [other for other in (recipe.base, recipe.tokenizer_source) if other is not None]
-    names = {model: "+".join(_from(folder, part) for part in split_adapters(model)) for model in paths}
-    text = yaml.dump(
-        recipe_as_dict(recipe, names), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=1000
-    )
+    names = {
+        model: "+".join(_from(folder, part) for part in split_adapters(model)) for model in folders_of(recipe)
+    }
+    documents = documents_of(recipe_as_dict(recipe, names))
+    text = yaml.dump_all(documents, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=1000)
     replace_file(Path(os.path.realpath(path)), text.encode(), mode=_mode(path))
 
 

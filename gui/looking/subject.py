@@ -57,12 +57,15 @@ class Subject:
 
     @classmethod
     def of(cls, report: PlanReport) -> Subject | None:
-        """What there is to be looked at; None where there is no base, or the models do not fit."""
+        """What there is to be looked at; None where there is no base, or the models do not fit.
+
+        Models that give some of their layers are looked at as a whole.
+        """
         setup, plan = report.setup, report.plan
-        if setup.base is None or plan is None:
+        if setup.base is None or plan is None or setup.stages:  # of which some are not made yet
             return None
         files = tuple((shard.path, shard.state) for shard in plan.headers.values())
-        if METHODS[setup.method].reads_base:
+        if METHODS[setup.method].reads_base and not setup.slices:
             return cls(setup, setup.method, plan, plan.draws_equally, files)
         return cls(as_selection(setup), setup.method, None, True, files)
 
@@ -129,5 +132,8 @@ def as_selection(setup: MergeSetup) -> MergeSetup:
         models=tuple(replace(choice, weight=1.0) for choice in setup.models),
         parameters={},
         rules=(),
+        slices=(),
+        chat_template=None,
+        stages=(),
         seed=0,
     )

@@ -52,6 +52,14 @@ class KnownModels:
     def add(self, summaries: Iterable[ModelSummary]) -> None:
         self.summaries.update((summary.folder, summary) for summary in summaries)
 
+    def set_made(self, folders: Iterable[Path]) -> None:
+        """Which of them a merge of the recipe makes first; all others are read."""
+        made = set(folders)
+        gone = [folder for folder, one in self.summaries.items() if one.is_made and folder not in made]
+        for folder in gone:
+            del self.summaries[folder]
+        self.add(ModelSummary(folder, folder.name, is_made=True) for folder in made)
+
     def state(self, folder: Path) -> State:
         if folder not in self.summaries:
             return State.READING
@@ -75,7 +83,12 @@ class KnownModels:
         return Failure(reason) if reason else None
 
     def parameters_text(self, folder: Path) -> str:
-        """ "7.24 B", or "rank 16" of an adapter; "" while that is not known, as below."""
+        """ "7.24 B", or "rank 16" of an adapter; "" while that is not known, as below.
+
+        Of a model that is made first it says that.
+        """
+        if (known := self.summaries.get(folder)) is not None and known.is_made:
+            return "first"
         summary = self._readable(folder)
         return summary.adapter_kind or count_text(summary.parameters) if summary else ""
 
@@ -89,6 +102,8 @@ class KnownModels:
 
     def facts_text(self, folder: Path) -> str:
         """ "7.24 B parameters, bf16, 14.5 GB"; of an adapter with what it is put on before."""
+        if (known := self.summaries.get(folder)) is not None and known.is_made:
+            return "merged first, as the recipe says"
         summary = self._readable(folder)
         if summary is None:
             return ""
@@ -112,7 +127,9 @@ class KnownModels:
 
     def _readable(self, folder: Path) -> ModelSummary | None:
         summary = self.summaries.get(folder)
-        return summary if summary is not None and summary.problem is None else None
+        if summary is None or summary.problem is not None or summary.is_made:
+            return None
+        return summary
 
 
 def types_text(dtypes: tuple[str, ...]) -> str:

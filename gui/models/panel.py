@@ -179,8 +179,11 @@ class ModelsPanel(QWidget):
 
     # -- called by the window
 
-    def apply(self, base: Path | None, choices: Sequence[ModelChoice], k: int) -> None:
-        """Replace all models; reads only folders that are not known yet."""
+    def apply(
+        self, base: Path | None, choices: Sequence[ModelChoice], k: int, made: Sequence[Path] = ()
+    ) -> None:
+        """Replace all models; reads only folders that are not known yet, and none that are `made` first."""
+        self._known.set_made(made)
         if (base, tuple(choices), k) == (self.base_folder, self.choices(), self.k):
             return
         selected = {choice.folder for choice in self._selected_choices()}

@@ -25,6 +25,7 @@ class ModelSummary:
         adapter: what it puts on which model, in words; "" for a whole model. The numbers are the adapter's.
         adapter_kind: the same in two words; "" for a whole model.
         problem: why it is no model; the numbers are zero then.
+        is_made: whether a merge of the same recipe makes it, so that there is nothing to read yet.
     """
 
     folder: Path
@@ -35,6 +36,7 @@ class ModelSummary:
     adapter: str = ""
     adapter_kind: str = ""
     problem: Failure | None = None
+    is_made: bool = False
 
 
 def read_summary(folder: Path) -> ModelSummary:

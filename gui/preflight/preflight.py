@@ -60,6 +60,9 @@ _FIELDS = {
             "tokenizer_source",
             "tokenizer",
             "missing",
+            "slices",
+            "stages",
+            "chat_template",
             "out",
         )
     },
@@ -254,6 +257,8 @@ def _misfits(
     setup: MergeSetup, recipe: Recipe, error: MergeError, token: CancelToken
 ) -> tuple[list[Problem], Mapping[Path, str | None]]:
     """Why there is no plan: every sub-model that does not fit, each tried alone, or else `error` itself."""
+    if recipe.slices or recipe.stages:
+        return [problem_of(error, setup, recipe)], {}
     if recipe.base is not None:
         try:
             open_checkpoint(recipe.base)
@@ -294,6 +299,8 @@ def _states(
     others = tuple(choice for choice in setup.models if choice.folder not in known)
     first = next((choice for choice in setup.taking_part if known.get(choice.folder, "") is None), None)
     states = dict(known)
+    if setup.slices or setup.stages:
+        return states
     if setup.base is None and METHODS[setup.method].base == "needed":
         return states
     for choice in others:
@@ -364,7 +371,7 @@ def _model(error: MergeError, setup: MergeSetup, recipe: Recipe | None) -> Path 
     folders = _folders(setup)
     listed = [choice.folder for choice in setup.taking_part]
     if recipe is not None:
-        listed = [folders[entry.path] for entry in recipe.models]
+        listed = [folders.get(entry.path, entry.path) for entry in recipe.models]
     if error.entry is not None:
         return listed[error.entry] if error.entry < len(listed) else None
     if error.path is None:

@@ -19,6 +19,7 @@ from PySide6.QtWidgets import (
 )
 
 from core.methods import METHODS, MethodSpec
+from core.recipe.stages import Stage
 from core.recipe.tokenizer_section import TokenizerSection
 from gui.document.merge_setup import MergeSetup, form_parameters
 from gui.jobs import JobKeeper
@@ -30,6 +31,7 @@ from gui.recipe.precision_form import PrecisionForm
 from gui.recipe.rest import Rest
 from gui.recipe.rules.panel import RulesPanel
 from gui.recipe.seed_field import SeedField
+from gui.recipe.slices.panel import SlicesPanel
 from gui.recipe.without_field import without_field
 from gui.settings import Settings
 from gui.widgets.fields import (
@@ -56,6 +58,7 @@ class RecipePanel(QWidget):
         parameters: the form of the chosen one.
         seed, output: the fields.
         others_label, forget_button: what was opened with a recipe and has no field.
+        slices_fold, slices: which layers of which models, and what opens it.
         rules_fold, rules: values for some tensors only, and what opens them.
         precision_fold, precision: what most people leave alone, and what opens it.
 
@@ -77,6 +80,8 @@ class RecipePanel(QWidget):
         self._tokenizer: Path | None = None
         self._token_rows: TokenizerSection | None = None
         self._missing: str | None = None
+        self._template: str | None = None
+        self._stages: tuple[Stage, ...] = ()
         self.method_box = QComboBox()
         self.method_box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
         defer_to_window(self.method_box)
@@ -96,6 +101,10 @@ class RecipePanel(QWidget):
         self.rules = RulesPanel(self.method, self.parameters.values)
         self.rules_fold = Fold(
             "Rules by layer", "Show or hide values that only some tensors have", self.rules
+        )
+        self.slices = SlicesPanel()
+        self.slices_fold = Fold(
+            "Layers", "Show or hide which layers of which models the result is made of", self.slices
         )
         self.precision = PrecisionForm(jobs)
         self.precision_fold = Fold(
@@ -119,13 +128,15 @@ class RecipePanel(QWidget):
         self.method_box.currentIndexChanged.connect(self._on_method_changed)
         self.forget_button.clicked.connect(self._on_forget)
         self.precision_fold.toggled.connect(self._on_precision_toggled)
+        self.slices_fold.toggled.connect(self._on_slices_toggled)
+        self.slices.model.modelReset.connect(self._on_slices_counted)
         self.rules_fold.toggled.connect(self._on_rules_toggled)
         self.rules.found.connect(self._show_summaries)
         self.rules.table.selectionModel().currentChanged.connect(self._on_rule_chosen)
         rules = self.rules.model
         for counted in (rules.rowsInserted, rules.rowsRemoved, rules.modelReset):
             counted.connect(self._on_rules_counted)
-        for part in (self.parameters, self.seed, self.output, self.rules, self.precision):
+        for part in (self.parameters, self.seed, self.output, self.slices, self.rules, self.precision):
             part.changed.connect(self._on_changed)
 
     # -- values
@@ -138,10 +149,15 @@ class RecipePanel(QWidget):
     def output_field(self) -> QLineEdit:
         return self.output.edit
 
+    @property
+    def is_sliced(self) -> bool:
+        """Whether the result is put together from layers."""
+        return bool(self.slices.model.slices)
+
     def read_into(self, setup: MergeSetup) -> MergeSetup:
         """`setup` with what the fields say."""
         return replace(
-            self.rules.read_into(self.precision.read_into(setup)),
+            self.slices.read_into(self.rules.read_into(self.precision.read_into(setup))),
             method=self.method.name,
             parameters=self.parameters.values(),
             seed=self.seed.seed,
@@ -149,6 +165,8 @@ class RecipePanel(QWidget):
             tokenizer_source=self._tokenizer,
             tokenizer=self._token_rows,
             missing=self._missing,
+            chat_template=self._template,
+            stages=self._stages,
             out=self.output.folder,
             overwrite=self.output.overwrite,
             unread={
@@ -170,9 +188,13 @@ class RecipePanel(QWidget):
         if bool(self.rules.model.rows) != had_rules and not self._rules_wanted:
             self.rules_fold.unfold(not had_rules)
             self._on_refolded(None)
+        if (had_slices := bool(self.slices.model.slices)) != bool(setup.slices):
+            self.slices_fold.unfold(not had_slices)
+            self._on_refolded(None)
+        self.slices.apply(setup)
         self._vocab, self._tokenizer = setup.vocab, setup.tokenizer_source
         self._token_rows = setup.tokenizer
-        self._missing = setup.missing
+        self._missing, self._template, self._stages = setup.missing, setup.chat_template, setup.stages
         self.seed.set_seed(setup.seed, setup.unread.get("seed"))
         self.output.set_folder(setup.out)
         self.output.set_overwrite(setup.out if setup.overwrite else "")
@@ -187,6 +209,7 @@ class RecipePanel(QWidget):
             self._reference = reference
             self.rules.show_tensors(())
         self.rules.show_models(setup)
+        self.slices.show_models(setup)
 
     def show_tensors(self, names: Sequence[str]) -> None:
         """Which tensors are merged, by name, for the rules.
@@ -196,6 +219,7 @@ class RecipePanel(QWidget):
         """
         if names:
             self.rules.show_tensors(names)
+            self.slices.show_tensors(names)
 
     def set_seed(self, seed: int) -> None:
         self.seed.set_seed(seed)
@@ -225,6 +249,12 @@ class RecipePanel(QWidget):
                 self._on_rules_toggled(True)
             self.rules.focus()
             return True
+        if target == "slices":
+            if not self.slices_fold.unfolded:
+                self.slices_fold.unfold(True)
+                self._on_slices_toggled(True)
+            self.slices.focus()
+            return True
         if target in self.precision.fields and not self.precision_fold.unfolded:
             self.precision_fold.unfold(True)
             self._on_precision_toggled(True)
@@ -236,6 +266,7 @@ class RecipePanel(QWidget):
             **({"tokenizer_source": self.forget_button} if self._tokenizer is not None else {}),
             **({"tokenizer": self.forget_button} if self._token_rows is not None else {}),
             **({"missing": self.forget_button} if self._missing is not None else {}),
+            **({"chat_template": self.forget_button} if self._template is not None else {}),
             **self.parameters.fields,
             **self.precision.fields,
         }
@@ -259,9 +290,11 @@ class RecipePanel(QWidget):
 
     def _show_others(self) -> None:
         """What was opened with a recipe and has no field."""
-        text = without_field(self._vocab, self._tokenizer, self._token_rows, self._missing)
+        said = (self._vocab, self._tokenizer, self._token_rows, self._missing, self._template)
+        text = without_field(*said, self._stages)
         self.others_label.setText(text)
         self._others.setVisible(bool(text))
+        self.forget_button.setVisible(any(one is not None for one in said))
 
     @Slot()
     def _on_changed(self) -> None:
@@ -281,7 +314,8 @@ class RecipePanel(QWidget):
 
     @Slot()
     def _on_forget(self) -> None:
-        self._vocab, self._tokenizer, self._token_rows, self._missing = None, None, None, None
+        self._vocab, self._tokenizer, self._token_rows = None, None, None
+        self._missing, self._template = None, None
         self._show_others()
         self._on_changed()
 
@@ -289,6 +323,15 @@ class RecipePanel(QWidget):
     def _on_precision_toggled(self, unfolded: bool) -> None:
         self._settings.recipe_unfolded = unfolded
         self._on_refolded(self.precision if unfolded else None)
+
+    @Slot(bool)
+    def _on_slices_toggled(self, unfolded: bool) -> None:
+        self._on_refolded(self.slices if unfolded else None)
+
+    @Slot()
+    def _on_slices_counted(self) -> None:
+        if self.slices_fold.unfolded:
+            self._on_refolded(None)
 
     @Slot(bool)
     def _on_rules_toggled(self, unfolded: bool) -> None:
@@ -304,7 +347,8 @@ class RecipePanel(QWidget):
         self._scrolled.updateGeometry()
         self.refolded.emit()
         if part is not None:
-            self._scrolled.show_from_top(self.rules_fold if part is self.rules else self.precision_fold)
+            folds = {self.rules: self.rules_fold, self.slices: self.slices_fold}
+            self._scrolled.show_from_top(folds.get(part, self.precision_fold))
 
     @Slot()
     def _on_rules_counted(self) -> None:
@@ -323,6 +367,7 @@ class RecipePanel(QWidget):
 
     @Slot()
     def _show_summaries(self) -> None:
+        self.slices_fold.set_summary(self.slices.summary())
         self.rules_fold.set_summary(self.rules.summary())
         self.precision_fold.set_summary(self.precision.summary())
 
@@ -367,7 +412,7 @@ class RecipePanel(QWidget):
         column = QVBoxLayout(rest)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(GRID // 2)
-        for widget in (self._others, self.rules_fold, self.precision_fold):
+        for widget in (self._others, self.slices_fold, self.rules_fold, self.precision_fold):
             column.addWidget(widget)
         column.addStretch(1)
         self._scrolled = Rest(rest)
@@ -402,6 +447,8 @@ class RecipePanel(QWidget):
             self.output.edit,
             self.output.choose_button,
             self.forget_button,
+            self.slices_fold.button,
+            *self.slices.fields,
             self.rules_fold.button,
             *self.rules.fields,
             self.precision_fold.button,

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
+from core.recipe.chat_template import AUTO, BUILT_IN
+from core.recipe.stages import Stage
 from core.recipe.tokenizer_section import TokenizerSection
 from gui.words import plural
 
@@ -18,7 +21,12 @@ _VOCABULARY = {"union": "tokens of all models", "base": "vocabulary of the base"
 
 
 def without_field(
-    vocab: str | None, tokenizer_source: Path | None, tokenizer: TokenizerSection | None, missing: str | None
+    vocab: str | None,
+    tokenizer_source: Path | None,
+    tokenizer: TokenizerSection | None,
+    missing: str | None,
+    chat_template: str | None = None,
+    stages: Sequence[Stage] = (),
 ) -> str:
     """ "tokens of all models, missing tensors from the base"; "" where there is nothing of the kind."""
     parts = []
@@ -35,4 +43,25 @@ def without_field(
             parts.append(f"rows a multiple of {tokenizer.pad_to_multiple_of:,}")
     if missing is not None:
         parts.append(_MISSING[missing])
+    if chat_template is not None:
+        parts.append(_template_text(chat_template))
+    if stages:
+        parts.append(_stages_text(stages))
     return ", ".join(parts)
+
+
+def _template_text(template: str) -> str:
+    """ "chat template chatml"."""
+    if template == AUTO:
+        return "chat template of most models"
+    return f"chat template {template}" if template in BUILT_IN else "a chat template of its own"
+
+
+def _stages_text(stages: Sequence[Stage]) -> str:
+    """ "merged before it: a (linear of b and c)"."""
+    parts = []
+    for stage in stages:
+        models = [entry.path.name for entry in stage.recipe.models]
+        more = f" and {len(models) - 3} more" if len(models) > 3 else ""
+        parts.append(f"{stage.name} ({stage.recipe.method.title} of {', '.join(models[:3])}{more})")
+    return f"merged before it: {'; '.join(parts)}"

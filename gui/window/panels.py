@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from core.methods import METHODS
+from core.methods import METHODS, MethodSpec
+from core.recipe.stages import on_stage
 from gui.document.merge_setup import MergeSetup
 from gui.history.panel import HistoryPanel
 from gui.models.panel import ModelsPanel
@@ -16,6 +17,11 @@ from gui.run.panel import RunPanel
 from gui.window.log_panel import LogPanel
 
 __all__ = ["Panels"]
+
+
+def for_list(method: MethodSpec, *, sliced: bool) -> MethodSpec:
+    """What the list of sub-models is to know of `method`: of slices each takes as many as it takes."""
+    return replace(method, least_models=1, most_models=None) if sliced else method
 
 
 @dataclass(frozen=True)
@@ -49,12 +55,14 @@ class Panels:
 
     def show_method(self) -> None:
         """Ask for the models as the method that was chosen takes them."""
-        self.models.set_method(self.recipe.method)
+        self.models.set_method(for_list(self.recipe.method, sliced=self.recipe.is_sliced))
 
     def apply(self, setup: MergeSetup) -> None:
         """Set every field from `setup`."""
-        self.models.set_method(METHODS[setup.method])
-        self.models.apply(setup.base, setup.models, setup.k)
+        self.models.set_method(for_list(METHODS[setup.method], sliced=bool(setup.slices)))
+        made = [one.folder for one in setup.models if on_stage(one.folder, setup.stages) is not None]
+        made += [stage.folder for stage in setup.stages]
+        self.models.apply(setup.base, setup.models, setup.k, made)
         self.recipe.apply(setup)
 
     def go_to(self, problem: Problem) -> None:

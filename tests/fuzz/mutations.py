@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from core.recipe.yaml_values import NotYaml, read_yaml
+from core.recipe.yaml_values import NotYaml, read_documents
 
 __all__ = ["FORMS", "mutated"]
 
@@ -180,11 +180,16 @@ def _json(random: Random, data: bytes, others: Sequence[bytes]) -> bytes:
     return text.encode("utf-8", "surrogatepass")
 
 
+def _value(data: bytes) -> Any:
+    """The first document of a text of YAML."""
+    return next(iter(read_documents(data.decode())), None)
+
+
 def _yaml(random: Random, data: bytes, others: Sequence[bytes]) -> bytes:
     """Values, where it is YAML, written as YAML or as JSON, which is YAML too; or lines."""
     try:
-        value = read_yaml(data.decode()) if random.random() < 0.7 else None
-        sound = [json.dumps(read_yaml(other.decode())).encode() for other in others[:3]]
+        value = _value(data) if random.random() < 0.7 else None
+        sound = [json.dumps(_value(other)).encode() for other in others[:3]]
         spoilt = _json(random, json.dumps(value).encode(), sound) if value else b""
         if 0 < len(spoilt) < _MOST_YAML_BYTES and random.random() < 0.5:
             spoilt = yaml.safe_dump(json.loads(spoilt), sort_keys=False).encode()

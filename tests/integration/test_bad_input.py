@@ -51,7 +51,7 @@ class TestRecipeFile:
             ("merge_method: linear".encode("utf-16"), "is not UTF-8 text"),
             (b"merge_method: linear\0\n", "the character U+0000 is not allowed"),
             (b"seed: 1\nseed: 2\n", "line 2, is not valid YAML: the key 'seed' stands twice"),
-            (b"a: 1\n---\nb: 2\n", "several documents, the second from line 2 on"),
+            (b"a: 1\n---\nb: 2\n", "documents 1 and 2 have no name, and one alone can be the result"),
             (b"seed: " + b"[" * 900, "nested too deeply"),
             (b"seed: 2020-13-45\n", "a value that cannot be understood"),
             (b"#" * 5_000_000, "too large to be what its name says"),

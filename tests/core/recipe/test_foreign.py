@@ -50,7 +50,7 @@ def test_the_method_that_takes_the_place_of_another_is_said_first(
     assert hint in first.hint
 
 
-def test_slices_list_their_models() -> None:
+def test_slices_stay_slices() -> None:
     found = part(
         """
         merge_method: slerp
@@ -63,20 +63,43 @@ def test_slices_list_their_models() -> None:
         """
     )
     assert found.recipe.method.name == "slerp"
-    assert (names(found), found.recipe.plain_value("t")) == (["b"], 0.5)
-    assert "'slices'" in said(found)
-    assert "all of its layers; the parameters that stand in slices themselves are left out" in said(found)
+    assert (names(found), found.recipe.parts[0].plain_value("t")) == (["b"], 0.5)
+    assert [one.sources[0].layers for one in found.recipe.slices] == [(0, 16), (16, 32)]
+    assert found.recipe.parts[1].plain_value("t") == 0.1
     assert "'colour'" in said(found)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "word"),
+    [("slerp", "ties", "'ties'"), ("[0, 16]}]", "[0, 99]}]", "numbers of layers"), ("sources", "source", "")],
+)
+def test_slices_that_are_not_understood_list_their_models(old: str, new: str, word: str) -> None:
+    text = """
+        merge_method: slerp
+        base_model: a
+        slices:
+          - sources: [{model: a, layer_range: [0, 16]}, {model: b, layer_range: [0, 16]}]
+          - sources: [{model: b, layer_range: [16, 32]}, {model: a, layer_range: [16, 32]}]
+            parameters: {t: 0.1}
+        """
+    found = part(text.replace(old, new, 1))
+    assert (names(found), found.recipe.slices) == (["b"], ())
+    assert "the slices are not taken over" in said(found)
+    hints = " ".join(one.hint for one in found.left_out)
+    assert "all of its layers; the parameters that stand in slices themselves are left out" in hints
+    assert word in said(found)
 
 
 def test_modules_list_their_models() -> None:
     found = part(
         "merge_method: linear\n"
-        "modules: {text: {slices: [{sources: [{model: a, parameters: {weight: 2}}, {model: b}]}]}}"
+        "modules:\n"
+        "  text: {slices: [{sources: [{model: a, parameters: {weight: 2}}, {model: b}]}]}\n"
+        "  vision: {models: [{model: a}, {model: b}]}"
     )
     assert names(found) == ["a", "b"]
     assert found.recipe.plain_value("weight") == (2.0, 1.0)
-    assert "'modules'" in said(found)
+    assert "modules has 2 modules, 'text', 'vision'" in said(found)
 
 
 def test_a_model_that_would_be_another_one_is_left_out() -> None:

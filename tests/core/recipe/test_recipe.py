@@ -125,7 +125,7 @@ class TestKeys:
     def test_unknown_with_nothing_near(self, key: Any) -> None:
         assert "the keys are: merge_method" in _refused({**SELECTION, key: 1})
 
-    @pytest.mark.parametrize("key", ["slices", "modules", "chat_template"])
+    @pytest.mark.parametrize("key", ["residual_weight", "layer_range"])
     def test_of_mergekit_and_not_supported(self, key: str) -> None:
         assert f"the key '{key}' of mergekit is not supported" in _refused({**SELECTION, key: []})
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from core.errors import RecipeError
 from core.recipe.file import load_recipe
-from core.recipe.yaml_values import Dumper, NotYaml, read_yaml
+from core.recipe.yaml_values import Dumper, NotYaml, read_documents
 
 PLAIN = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=20)
 VALUES = st.recursive(
@@ -22,6 +22,11 @@ VALUES = st.recursive(
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
     max_leaves=20,
 )
+
+
+def read_yaml(text: str) -> Any:
+    """The first document; None where there is none."""
+    return next(iter(read_documents(text)), None)
 
 
 @given(VALUES)

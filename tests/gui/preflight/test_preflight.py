@@ -170,7 +170,8 @@ def test_entries_are_counted_without_the_base(make_setup: MakeSetup, models: Pat
     ("error", "target", "name"),
     [
         (RecipeError("models, weight and seed are wrong"), "", None),
-        (RecipeError("something else", field="slices"), "", None),
+        (RecipeError("something else", field="sources"), "", None),
+        (RecipeError("no such layers", field="slices", entry=1), "slices", None),
         (RecipeError("no such method", field="merge_method"), "method", None),
         (RecipeError("no base", field="base_model"), "base", "base"),
         (CheckpointError("damaged", field="models", entry=2), "models", "run-3"),

@@ -72,6 +72,8 @@ def setup_of(
     for name, value in values.items():
         if name == "weight":
             choices = [replace(one, weight=own) for one, own in zip(choices, value, strict=True)]
+        elif isinstance(value, list) and number == 1:  # the value of the only one is that of all
+            parameters[name] = value[0]
         elif isinstance(value, list):
             own = [(one.folder, at) for one, at in zip(choices, value, strict=True) if at != parameters[name]]
             rules += (Rule(name, folder, "", (at,)) for folder, at in own)

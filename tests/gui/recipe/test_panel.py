@@ -394,9 +394,9 @@ def test_a_press_scrolls_nothing_away(qtbot: QtBot, panel: RecipePanel) -> None:
     panel.resize(420, panel.minimumSizeHint().height())
     panel.show_field("device")
     (scrolled,) = panel.findChildren(QScrollArea)
-    qtbot.waitUntil(lambda: scrolled.verticalScrollBar().value() > 0)
-    panel.output.edit.setFocus()
     fold = panel.precision_fold
+    qtbot.waitUntil(lambda: scrolled.verticalScrollBar().maximum() > fold.y() + fold.button.height())
+    panel.output.edit.setFocus()
     scrolled.verticalScrollBar().setValue(fold.y() + fold.button.height() // 2)  # half of it is in sight
     with qtbot.waitSignal(fold.toggled):
         qtbot.mouseClick(

@@ -1,0 +1,288 @@
+"""Slices: a model that is put together from layers of others, as mergekit 0.1.5 has them.
+
+A recipe lists, instead of models, the slices of its result in order. Each slice has sources: models, and of
+each the layers that it gives, all equally many, which are merged with one another. What stands before the
+layers comes from the sources of the first slice, what stands after them from those of the last. A slice may
+have parameters and a base of its own; gradients begin anew in each.
+
+Every slice is a recipe of its own over its sources, its *part*: planning merges the parts one by one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from core.errors import RecipeError, addressed
+from core.methods import MethodSpec
+from core.recipe.keys import Maker, Obstacle, find_obstacles, obstacle_of
+from core.recipe.models import ModelEntry, place_of, read_models, read_parameters
+from core.recipe.references import read_path, same_folder
+from core.recipe.rules import Condition, ParameterSetting, Setting, setting_data
+from core.text import shown
+
+if TYPE_CHECKING:
+    from core.recipe.recipe import Recipe
+
+__all__ = [
+    "Slice",
+    "SliceSource",
+    "chained",
+    "models_of_slices",
+    "part_of",
+    "read_slices",
+    "slice_obstacles",
+    "slices_data",
+]
+
+_KEYS = ("sources", "parameters", "base_model")
+_WITHOUT_EFFECT = "residual_weight"
+"""mergekit reads it and does nothing with it."""
+
+_MOST_LAYERS = 100_000
+
+
+@dataclass(frozen=True)
+class SliceSource:
+    """Layers of one model.
+
+    Attributes:
+        model: the model, with the parameters that are given for it in this slice alone.
+        layers: the first of them, and the one after the last; counted from 0.
+    """
+
+    model: ModelEntry
+    layers: tuple[int, int]
+
+    @property
+    def count(self) -> int:
+        return self.layers[1] - self.layers[0]
+
+
+@dataclass(frozen=True)
+class Slice:
+    """Layers of the result that follow one another.
+
+    Attributes:
+        sources: what they are merged of, the base among them where it is listed; equally many layers each.
+        parameters: what is given for the whole slice, checked.
+        base: a base of this slice's own; None for the recipe's.
+    """
+
+    sources: tuple[SliceSource, ...]
+    parameters: Mapping[str, ParameterSetting] = field(default_factory=dict)
+    base: Path | None = None
+
+    @property
+    def count(self) -> int:
+        """How many layers of the result it makes."""
+        return self.sources[0].count
+
+    def layers_of(self, folder: Path) -> tuple[int, int]:
+        """The layers of the model in `folder`; of one that is no source those of the first source."""
+        found = (one.layers for one in self.sources if one.model.path == folder)
+        return next(found, self.sources[0].layers)
+
+
+def read_slices(value: Any, method: MethodSpec, folder: Path) -> tuple[Slice, ...]:
+    """The slices in `value`, whose keys were looked at before (see `slice_obstacles`).
+
+    Raises:
+        RecipeError: one is none; with the address "slices" and the entry of the slice.
+    """
+    with addressed(field="slices"):
+        if not isinstance(value, list) or not value:
+            raise RecipeError(
+                "slices is not a list of slices",
+                hint="write `- sources: [{model: FOLDER, layer_range: [0, 16]}]` for each slice",
+            )
+        return tuple(_slice(item, at, method, folder) for at, item in enumerate(value))
+
+
+def slice_obstacles(data: Mapping[Any, Any], method: MethodSpec | None) -> Iterator[Maker]:
+    """The keys in slices that are not understood, as `core.recipe.keys.find_obstacles` has them."""
+    slices = data.get("slices")
+    for at, item in enumerate(slices if isinstance(slices, list) else ()):
+        if not isinstance(item, dict):
+            continue
+        for key in item:
+            if key not in (*_KEYS, _WITHOUT_EFFECT):
+                hint = f"the keys of a slice are: {', '.join(_KEYS)}"
+                error = RecipeError(f"{_where(at)}: unknown key {shown(key)}", hint=hint)
+                yield obstacle_of(_addressed(error, at), shown(key))
+        for maker in find_obstacles(_as_models(item), method):
+            yield partial(_obstacle, maker, at)
+
+
+def models_of_slices(
+    slices: Sequence[Slice], method: MethodSpec, base: Path | None
+) -> tuple[tuple[Slice, ...], tuple[ModelEntry, ...]]:
+    """The slices with one spelling for each folder, and the models of all of them, each once.
+
+    A model that is nowhere anything but the recipe's base is none of these, where the method reads it.
+    """
+    spelling = {place_of(base): base} if base is not None else {}
+    models: dict[Path, None] = {}
+
+    def known(path: Path) -> Path:
+        return spelling.setdefault(place_of(path), path)
+
+    result = []
+    for one in slices:
+        sources = tuple(
+            replace(source, model=replace(source.model, path=known(source.model.path)))
+            for source in one.sources
+        )
+        own = None if one.base is None else known(one.base)
+        result.append(replace(one, sources=sources, base=own))
+        models |= {
+            path: None
+            for path in [*(source.model.path for source in sources), *([own] if own else [])]
+            if not method.reads_base or path != base
+        }
+    return tuple(result), tuple(map(ModelEntry, models))
+
+
+def part_of(recipe: Recipe, one: Slice) -> Recipe:
+    """What is asked for the slice `one`, as a recipe without slices over whole models."""
+    base = one.base or recipe.base
+    models = tuple(
+        source.model
+        for source in one.sources
+        if not (recipe.method.reads_base and base is not None and same_folder(source.model.path, base))
+    )
+    names = dict.fromkeys([*one.parameters, *recipe.parameters])
+    parameters = {name: chained(one.parameters.get(name), recipe.parameters.get(name)) for name in names}
+    known = {name: setting for name, setting in parameters.items() if setting is not None}
+    return replace(recipe, models=models, base=base, parameters=known, slices=(), stages=())
+
+
+def chained(inner: ParameterSetting | None, outer: ParameterSetting | None) -> ParameterSetting | None:
+    """`inner`, and `outer` for the tensors of which it says nothing."""
+    if inner is None or outer is None:
+        return outer if inner is None else inner
+    if not isinstance(inner, Setting) or any(one.filter in (None, "", "*") for one in inner.conditions):
+        return inner
+    if isinstance(outer, Setting):
+        return Setting((*inner.conditions, *outer.conditions))
+    assert not isinstance(outer, str)  # what is no number has no rules
+    return Setting((*inner.conditions, Condition(None, (outer,))))
+
+
+def slices_data(slices: Sequence[Slice], shown_as: Any) -> list[dict[str, Any]]:
+    """The plain values that `read_slices` reads as `slices`; `shown_as` says what to write for a folder."""
+    result = []
+    for one in slices:
+        data: dict[str, Any] = {
+            "sources": [
+                {"model": shown_as(source.model.path), "layer_range": list(source.layers)}
+                | _parameters_data(source.model.parameters)
+                for source in one.sources
+            ]
+        }
+        if one.base is not None:
+            data["base_model"] = shown_as(one.base)
+        result.append(data | _parameters_data(one.parameters))
+    return result
+
+
+def _parameters_data(parameters: Mapping[str, ParameterSetting]) -> dict[str, Any]:
+    data = {name: setting_data(setting) for name, setting in parameters.items()}
+    return {"parameters": data} if data else {}
+
+
+def _slice(item: Any, at: int, method: MethodSpec, folder: Path) -> Slice:
+    where = _where(at)
+    try:
+        if not isinstance(item, dict):
+            raise RecipeError(f"{where} is not a mapping", hint="write it as `- sources: […]`")
+        sources = item.get("sources")
+        if not isinstance(sources, list) or not sources:
+            raise RecipeError(
+                f"{where} has no list of sources",
+                hint="write `sources: [{model: FOLDER, layer_range: [0, 16]}]`",
+            )
+        entries = read_models(_as_models(item)["models"], method, folder, None)
+        ranges = [_layers(source, f"{where}, source {n}") for n, source in enumerate(sources, start=1)]
+        counts = [last - first for first, last in ranges]
+        if len(set(counts)) > 1:
+            other = next(n for n, count in enumerate(counts) if count != counts[0])
+            raise RecipeError(
+                f"{where}: its sources have different numbers of layers, source 1 has {counts[0]} "
+                f"({_range_text(ranges[0])}) and source {other + 1} has {counts[other]} "
+                f"({_range_text(ranges[other])})",
+                hint="give all sources of a slice equally many layers; layers of one alone are a slice too",
+            )
+        parameters = read_parameters(item.get("parameters"), method, f"{where}: parameters")
+        base = item.get("base_model")
+        return Slice(
+            tuple(SliceSource(entry, layers) for entry, layers in zip(entries, ranges, strict=True)),
+            parameters,
+            None if base is None else read_path(base, folder, f"{where}: base_model"),
+        )
+    except RecipeError as error:
+        raise _addressed(error, at) from error
+
+
+def _layers(source: Any, where: str) -> tuple[int, int]:
+    value = source.get("layer_range")
+    if value is None:
+        raise RecipeError(
+            f"{where} names no layer_range", hint="write `layer_range: [0, 16]` for its first 16 layers"
+        )
+    if (
+        not isinstance(value, list)
+        or len(value) != 2
+        or not all(type(one) is int and 0 <= one <= _MOST_LAYERS for one in value)
+    ):
+        raise RecipeError(
+            f"{where}: layer_range must be two whole numbers, not {shown(value)}",
+            hint="the first layer, counted from 0, and the one after the last: [0, 16] are 16 layers",
+        )
+    first, last = value
+    if first >= last:
+        raise RecipeError(
+            f"{where}: layer_range [{first}, {last}] has no layers",
+            hint="the first layer, counted from 0, and the one after the last: [0, 16] are 16 layers",
+        )
+    return first, last
+
+
+def _range_text(layers: tuple[int, int]) -> str:
+    return f"[{layers[0]}, {layers[1]}]"
+
+
+def _as_models(item: Mapping[Any, Any]) -> dict[str, Any]:
+    """A slice as a recipe that lists its sources as models, without what only slices have."""
+    sources = item.get("sources")
+    entries = [
+        {key: value for key, value in source.items() if key != "layer_range"}
+        if isinstance(source, dict)
+        else source
+        for source in (sources if isinstance(sources, list) else ())
+    ]
+    return {"models": entries} | {key: item[key] for key in ("parameters", "base_model") if key in item}
+
+
+def _where(at: int) -> str:
+    return f"slices, entry {at + 1}"
+
+
+def _said_of_sources(sentence: str, at: int) -> str:
+    """What was said of models and parameters of a recipe, said of a slice."""
+    for said, meant in (("models, entries ", "sources "), ("models, entry ", "source ")):
+        if sentence.startswith(said):
+            return f"{_where(at)}, {meant}{sentence.removeprefix(said)}"
+    return sentence if sentence.startswith("slices, ") else f"{_where(at)}: {sentence}"
+
+
+def _addressed(error: RecipeError, at: int) -> RecipeError:
+    return RecipeError(_said_of_sources(error.message, at), hint=error.hint, field="slices", entry=at)
+
+
+def _obstacle(maker: Maker, at: int) -> Obstacle:
+    found = maker()
+    return replace(found, sentence=_said_of_sources(found.sentence, at), field="slices", entry=at)

@@ -1,0 +1,115 @@
+"""The recipe of an output as mergekit takes it: `mergekit_config.yml`, for those who merge with it.
+
+What mergekit has no word for stands in comments at the top.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import yaml
+
+from core.methods import METHODS, MethodSpec
+from core.recipe.foreign_keys import PARAMETERS_OF
+from core.recipe.stages import documents_of
+from core.recipe.yaml_values import Dumper
+from core.text import one_line
+
+__all__ = ["MERGEKIT_CONFIG", "mergekit_config"]
+
+MERGEKIT_CONFIG = "mergekit_config.yml"
+
+_KEYS = (
+    *("name", "merge_method", "base_model", "models", "slices", "parameters", "dtype", "out_dtype"),
+    *("tokenizer_source", "tokenizer", "chat_template"),
+)
+_DTYPES = ("bfloat16", "float16", "float32", "float64")
+_AS_ALWAYS = {"nonfinite": "pass"}
+"""What our recipes say that mergekit does in any case."""
+
+
+def mergekit_config(recipe: Mapping[str, Any]) -> bytes | None:
+    """The file for `recipe`, as `recipe_as_dict` has it with names; None where mergekit lacks its method."""
+    documents = documents_of(recipe)
+    if any(str(one["merge_method"]) not in PARAMETERS_OF for one in documents):
+        return None
+    texts = []
+    left_out: list[str] = []
+    for one in documents:
+        said, missing = _document(one)
+        texts.append(yaml.dump(said, Dumper=Dumper, sort_keys=False, allow_unicode=False))
+        of = f"{said['name']}: " if "name" in said else ""
+        left_out += [f"{of}{what}" for what in missing]
+    lines = [
+        "# This merge as mergekit 0.1.5 can make it. The models are named; write where they are.",
+        "# mergekit rounds otherwise, so that its result differs from this one in last places.",
+    ]
+    if left_out:
+        lines += ["# It has no word for:", *(f"#   {one_line(what)}" for what in left_out)]
+    return ("\n".join(lines) + "\n" + "---\n".join(texts)).encode()
+
+
+def _document(recipe: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """One merge as mergekit says it, and what it cannot say."""
+    method = METHODS[str(recipe["merge_method"])]
+    recipe = _with_vocabulary(recipe)
+    said = {key: recipe[key] for key in _KEYS if key in recipe}
+    left_out = []
+    if method.draws is not None and "seed" in recipe:
+        left_out.append(f"seed: {recipe['seed']} (its command line has --random-seed, and draws others)")
+    others = [key for key in recipe if key not in (*_KEYS, "seed")]
+    left_out += [f"{key}: {recipe[key]}" for key in others if _AS_ALWAYS.get(key) != recipe[key]]
+    for key in ("dtype", "out_dtype"):
+        if key in said and said[key] not in _DTYPES:
+            left_out.append(f"{key}: {said.pop(key)}")
+    base = said.get("base_model")
+    if base is not None and not method.reads_base:
+        left_out.append(f"base_model: {base}, which it would merge as one more model")
+        del said["base_model"]
+    if "slices" in said:
+        said["slices"] = [_slice(one, base, method, left_out) for one in said["slices"]]
+    parameters = _parameters(said.get("parameters") or {}, method, left_out)
+    if parameters:
+        said["parameters"] = parameters
+    else:
+        said.pop("parameters", None)
+    return {key: said[key] for key in _KEYS if key in said}, left_out
+
+
+def _with_vocabulary(recipe: Mapping[str, Any]) -> dict[str, Any]:
+    """With `vocab` in its words: it stands for a tokenizer_source, where none and no tokenizer says more."""
+    result = {key: value for key, value in recipe.items() if key != "vocab"}
+    if "vocab" in recipe and "tokenizer" not in recipe:
+        result.setdefault("tokenizer_source", recipe["vocab"])
+    return result
+
+
+def _slice(one: Mapping[str, Any], base: Any, method: MethodSpec, left_out: list[str]) -> dict[str, Any]:
+    """With the base among the sources, where it takes part: mergekit adds it to models alone."""
+    result = dict(one)
+    own = result.get("base_model", base)
+    if not method.reads_base:
+        if result.pop("base_model", None) is not None:
+            left_out.append(f"base_model: {own} of a slice, which it would merge as one more model")
+        return result
+    if own is not None and all(source["model"] != own for source in result["sources"]):
+        layers = result["sources"][0]["layer_range"]
+        result["sources"] = [*result["sources"], {"model": own, "layer_range": layers}]
+    return result
+
+
+def _parameters(given: Mapping[str, Any], method: MethodSpec, left_out: list[str]) -> dict[str, Any]:
+    """The parameters of the whole merge, with the defaults written out that mergekit asks for."""
+    known = PARAMETERS_OF[method.name]
+    left_out += [f"parameters: {name}: {value}" for name, value in given.items() if name not in known]
+    result = {name: value for name, value in given.items() if name in known}
+    for spec in method.parameters:
+        if spec.name not in known or (spec.name not in given and spec.name not in ("weight", "t")):
+            continue
+        value = given.get(spec.name, spec.default)
+        conditions = isinstance(value, list) and any(isinstance(one, Mapping) for one in value)
+        if conditions and not any(one.get("filter") in (None, "", "*") for one in value):
+            value = [*value, {"value": spec.default}]
+        result[spec.name] = value
+    return result

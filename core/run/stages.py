@@ -1,0 +1,193 @@
+"""Several merges run one after the other: each stage beside the output, then the result, then they go."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from core import disk
+from core.cancel import CancelToken
+from core.checkpoint.output import discard, free_disk_bytes, held_bytes
+from core.checkpoint.stage_folders import remove_stages, stages_path
+from core.checkpoint.staging import staging_path
+from core.errors import Cancelled, MergeError, OutputError
+from core.plan.merge_plan import MergePlan
+from core.plan.planning import check_destination, plan_merge
+from core.plan.stages import in_stages, stage_bytes
+from core.progress import Progress, ProgressCallback
+from core.recipe.recipe import recipe_as_dict
+from core.recipe.stages import in_folders
+from core.run.merging import TensorCallback
+from core.run.record import RunRecord
+from core.units import bytes_text
+
+__all__ = ["run_stages"]
+
+RunOne = Callable[..., RunRecord]
+"""`run_merge` for a plan without stages; `asked` is the recipe that the record tells."""
+
+
+def run_stages(
+    plan: MergePlan,
+    out: Path,
+    run_one: RunOne,
+    *,
+    overwrite: bool,
+    resume: bool,
+    keep: bool,
+    cancel: CancelToken,
+    on_note: Callable[[str], None] | None,
+    progress: ProgressCallback | None,
+    on_tensor: TensorCallback | None,
+    **how: Any,
+) -> RunRecord:
+    """Merge the stages of `plan`, which are planned again from what is there by then, and the result.
+
+    Args:
+        plan: with stages.
+        out: the output folder.
+        run_one: runs one of the merges.
+        overwrite, resume, keep: as run_merge has them, for the result. What a stage finished is kept where
+            the result could be gone on with.
+        cancel: looked at in all merges.
+        on_note: told of the merges that begin.
+        progress: told how far all merges together are.
+        on_tensor: called with the tensors of the result.
+        how: what else run_merge takes.
+
+    Raises:
+        MergeError: as run_merge; of a stage with its name.
+    """
+    out = out.absolute()
+    place = stages_path(out)
+    _check_room(plan, out, overwrite=overwrite, resume=resume)
+    recipe, shard_size = plan.recipe, plan.shard_size_bytes
+    told = _Together(progress, [*(planned for _, planned in plan.stages), plan])
+    folders: dict[Path, Path] = {}
+    try:
+        _make(place)
+        for number, stage in enumerate(recipe.stages, start=1):
+            folder = place / stage.name
+            if on_note is not None:
+                on_note(f"merge {number} of {len(recipe.stages) + 1}: {stage.name}")
+            with in_stages(stage.name):
+                planned = plan_merge(in_folders(stage.recipe, folders), shard_size_bytes=shard_size)
+                run_one(
+                    planned,
+                    folder,
+                    overwrite=False,
+                    resume=True,
+                    keep=keep,
+                    cancel=cancel,
+                    on_note=on_note,
+                    progress=told.of(number),
+                    **how,
+                )
+            folders[stage.folder] = folder
+        if on_note is not None:
+            on_note(f"merge {len(recipe.stages) + 1} of {len(recipe.stages) + 1}: the result")
+        planned = plan_merge(in_folders(replace(recipe, stages=()), folders), shard_size_bytes=shard_size)
+        record = run_one(
+            planned,
+            out,
+            overwrite=overwrite,
+            resume=True,  # beside what its stages made, it looks like one that was cut off
+            keep=keep,
+            cancel=cancel,
+            on_note=on_note,
+            asked=_asked(plan),
+            progress=told.of(len(recipe.stages) + 1),
+            on_tensor=on_tensor,
+            **how,
+        )
+    except BaseException as error:
+        is_kept = keep or resume if cancel.keeps is None else cancel.keeps
+        if isinstance(error, Cancelled | KeyboardInterrupt) and not is_kept:
+            remove_stages(out, discard)
+        elif isinstance(error, MergeError) and error.kept is None:
+            if any((place / stage.name).is_dir() for stage in recipe.stages):
+                error.kept = place
+            else:
+                remove_stages(out, discard)
+        raise
+    remove_stages(out, discard)
+    return record
+
+
+class _Together:
+    """Progress of several merges as that of one, which never goes back."""
+
+    def __init__(self, tell: ProgressCallback | None, plans: Sequence[MergePlan]) -> None:
+        self._tell = tell
+        self._bytes = [planned.bytes_to_read + planned.bytes_to_write for planned in plans]
+        self._tensors = [len(planned.tensors) for planned in plans]
+        self._began_s = time.perf_counter()
+
+    def of(self, number: int) -> ProgressCallback | None:
+        """What merge `number`, from 1, reports to."""
+        if self._tell is None:
+            return None
+        tell, before, earlier = self._tell, sum(self._bytes[: number - 1]), sum(self._tensors[: number - 1])
+
+        def told(progress: Progress) -> None:
+            tell(
+                replace(
+                    progress,
+                    bytes_done=before + round(progress.fraction * self._bytes[number - 1]),
+                    bytes_total=sum(self._bytes),
+                    tensors_done=earlier + progress.tensors_done,
+                    tensors_total=sum(self._tensors),
+                    elapsed_s=time.perf_counter() - self._began_s,
+                    bytes_before=0,
+                )
+            )
+
+        return told
+
+
+def _asked(plan: MergePlan) -> Mapping[str, Any]:
+    """The whole recipe with names in the place of paths."""
+    names = dict(plan.names)
+    for _, planned in plan.stages:
+        names |= planned.names
+    return recipe_as_dict(plan.recipe, names)
+
+
+def _check_room(plan: MergePlan, out: Path, *, overwrite: bool, resume: bool) -> None:
+    """Refuse an output that is taken, or a disk that is too full for the result and what is between."""
+    check_destination(plan, out, overwrite=overwrite, resume=resume)
+    free = free_disk_bytes(out) + (held_bytes(out) if resume else 0)
+    if resume:
+        free += sum(_size(stages_path(out) / name) for name, _ in plan.stages)
+    between = stage_bytes(plan)
+    if plan.bytes_to_write + between > free:
+        raise OutputError(
+            f"the output needs {plan.bytes_to_write:,} bytes, what is merged before it {between:,} more "
+            f"until it is finished, and the disk of {out} has {free:,} free",
+            hint=f"free some space: {bytes_text(plan.bytes_to_write + between)} are needed in all",
+            path=out,
+            field="out",
+        )
+
+
+def _size(folder: Path) -> int:
+    total = 0
+    for place in (folder, staging_path(folder)):
+        with contextlib.suppress(OSError):
+            total += sum(entry.stat().st_size for entry in os.scandir(place) if entry.is_file())
+    return total
+
+
+def _make(place: Path) -> None:
+    try:
+        disk.system.make_folder(place)
+    except FileExistsError:
+        if place.is_symlink() or not place.is_dir():
+            raise OutputError(f"{place} is there, and is no folder", path=place, field="out") from None
+    except OSError as error:
+        raise disk.write_error(error, place) from error

@@ -1,0 +1,342 @@
+"""Which layers of which models the result is put together of: a strip, a table, what can be done with it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from PySide6.QtCore import QModelIndex, QSize, Qt, QTimer, Signal, Slot
+from PySide6.QtGui import QAction, QPalette
+from PySide6.QtWidgets import (
+    QAbstractItemView,
+    QComboBox,
+    QHBoxLayout,
+    QHeaderView,
+    QLineEdit,
+    QPushButton,
+    QStyledItemDelegate,
+    QStyleOptionViewItem,
+    QTableView,
+    QToolButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from core.checkpoint.layer_stacks import find_stack
+from core.text import one_line
+from gui.document.merge_setup import MergeSetup
+from gui.recipe.slices.rows import SliceRow, added, moved, removed
+from gui.recipe.slices.strip import LayerStrip
+from gui.recipe.slices.table_model import Column, SlicesModel
+from gui.widgets.chips import model_chip
+from gui.widgets.plain import PlainLabel
+from gui.widgets.table_model import Index
+from gui.widgets.theme import GRID, secondary
+from gui.words import plural
+
+__all__ = ["SlicesPanel"]
+
+_MOST_ROWS = 8
+"""That are shown without scrolling."""
+
+
+class SlicesPanel(QWidget):
+    """Where a model is put together from layers.
+
+    Attributes:
+        model: the slices.
+        strip: shows the layers of the result; hidden while there are no slices.
+        table: shows and edits the slices, a row for each source.
+        invitation: says what slices are for, while there are none.
+        message_label: why what was typed is not taken.
+        add_button: appends a slice; whole_button takes all away.
+
+    Signals:
+        changed(): the slices changed; once for each act of the user.
+    """
+
+    changed = Signal()
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._layers = 0
+        self.model = SlicesModel(self)
+        self.strip = LayerStrip(self.model.number_of, self.model.name_of)
+        self.table = _SlicesView(self.model)
+        self.invitation = _quiet_label()
+        self.message_label = _quiet_label()
+        self.message_label.setForegroundRole(QPalette.ColorRole.WindowText)
+        self.add_button = QPushButton("Add layers")
+        self.add_button.setToolTip("Take layers of a model, after those of the chosen row")
+        self.whole_button = QPushButton("All layers")
+        self.whole_button.setToolTip("Merge all layers of every model again: take these rows away")
+        self.up = self._action("Move up", "Alt+Up", lambda: self._move(-1))
+        self.down = self._action("Move down", "Alt+Down", lambda: self._move(1))
+        self.remove = self._action("Remove", "Del", self._remove)
+        self._buttons = [
+            _button(self.remove),
+            _button(self.up, Qt.ArrowType.UpArrow),
+            _button(self.down, Qt.ArrowType.DownArrow),
+        ]
+        self._lay_out()
+        self.add_button.clicked.connect(self._on_add)
+        self.whole_button.clicked.connect(lambda: self.model.change(()))
+        self.strip.slice_chosen.connect(self._on_slice_chosen)
+        self.table.selectionModel().currentRowChanged.connect(self._on_row_changed)
+        self.model.refused.connect(self._on_refused)
+        self.model.found.connect(self._update)
+        self.model.changed.connect(self.changed)
+        self._update()
+
+    # -- values
+
+    def read_into(self, setup: MergeSetup) -> MergeSetup:
+        return replace(setup, slices=self.model.slices)
+
+    def apply(self, setup: MergeSetup) -> None:
+        """Show the slices of `setup`; `changed` is not emitted."""
+        self.message_label.clear()
+        self.model.set_models(setup)
+        self.model.set_slices(setup.slices)
+
+    def show_models(self, setup: MergeSetup) -> None:
+        """Which models there are."""
+        self.model.set_models(setup)
+
+    def show_tensors(self, names: Sequence[str]) -> None:
+        """Which tensors the models have, by name: they say how many layers a new slice takes."""
+        stack = None if self.model.slices else find_stack(names, None)
+        self._layers = stack.count if stack is not None else self._layers
+
+    def summary(self) -> str:
+        """ "48 layers of 2 models"; "" where all layers are merged."""
+        if not self.model.slices:
+            return ""
+        models = {row.model for row in self.model.rows}
+        return f"{plural(self.strip.layers, 'layer')} of {plural(len(models), 'model')}"
+
+    def focus(self, entry: int | None = None) -> None:
+        """Give the focus to the slice of that number, or to what adds one."""
+        if not self.model.rows:
+            self.add_button.setFocus(Qt.FocusReason.OtherFocusReason)
+            return
+        self.table.setFocus(Qt.FocusReason.OtherFocusReason)
+        self._on_slice_chosen(entry or 0)
+
+    @property
+    def fields(self) -> list[QWidget]:
+        """What can have the focus, in the order of tabs."""
+        return [self.table, self.add_button, *self._buttons, self.whole_button]
+
+    # -- what the user does
+
+    @Slot()
+    def _on_add(self) -> None:
+        if not self.model.models:
+            self._on_refused("Add a sub-model first: its layers can be taken then.")
+            return
+        row, slices = self._row, self.model.slices
+        at = 0 if not slices else len(slices) if row is None else row.slice + 1
+        models = list(self.model.models)
+        self.model.try_change(lambda: added(slices, row, models, self._layers))
+        self._on_slice_chosen(at)
+        self.table.setFocus(Qt.FocusReason.OtherFocusReason)
+
+    def _move(self, by: int) -> None:
+        row = self._row
+        if row is not None and 0 <= row.slice + by < len(self.model.slices):
+            self.model.change(moved(self.model.slices, row, by))
+            self._on_slice_chosen(row.slice + by)
+
+    def _remove(self) -> None:
+        row = self._row
+        if row is None:
+            return
+        at = self.table.currentIndex().row()
+        self.model.change(removed(self.model.slices, row))
+        if self.model.rows:
+            self._select(min(at, len(self.model.rows) - 1))
+        else:
+            self.add_button.setFocus(Qt.FocusReason.OtherFocusReason)
+
+    # -- inside
+
+    @property
+    def _row(self) -> SliceRow | None:
+        index = self.table.currentIndex()
+        return self.model.rows[index.row()] if index.isValid() else None
+
+    def _select(self, row: int) -> None:
+        self.table.setCurrentIndex(self.model.index(row, Column.LAYERS))
+
+    @Slot(int)
+    def _on_slice_chosen(self, slice_: int) -> None:
+        found = (at for at, row in enumerate(self.model.rows) if row.slice == slice_)
+        if (at := next(found, None)) is not None:
+            self._select(at)
+
+    @Slot()
+    def _on_row_changed(self) -> None:
+        self._update()
+
+    @Slot(str)
+    def _on_refused(self, refusal: str) -> None:
+        self.message_label.setText(refusal)
+
+    @Slot()
+    def _update(self) -> None:
+        """Show what fits the slices and the current row."""
+        count, row = len(self.model.slices), self._row
+        self.strip.show_rows(self.model.rows)
+        self.strip.set_current(row.slice if row is not None else None)
+        self.remove.setEnabled(row is not None)
+        self.up.setEnabled(row is not None and row.slice > 0)
+        self.down.setEnabled(row is not None and row.slice < count - 1)
+        self.invitation.setText(
+            "All layers of every model are merged. Layers of several models, one after the other, make a "
+            "deeper or a shallower one."
+        )
+        self.invitation.setVisible(not count)
+        for widget in (self.strip, self.table, self.whole_button, *self._buttons):
+            widget.setVisible(bool(count))
+        self.table.fit()
+
+    def _action(self, text: str, keys: str, slot: object) -> QAction:
+        action = QAction(text, self)
+        action.setShortcut(keys)
+        action.setShortcutContext(Qt.ShortcutContext.WidgetShortcut)
+        action.triggered.connect(lambda: slot())  # type: ignore[operator]
+        self.table.addAction(action)
+        return action
+
+    def _lay_out(self) -> None:
+        buttons = QHBoxLayout()
+        buttons.setSpacing(GRID)
+        buttons.addWidget(self.add_button)
+        for button in self._buttons:
+            button.setMinimumHeight(self.add_button.sizeHint().height())
+            buttons.addWidget(button)
+        buttons.addStretch(1)
+        buttons.addWidget(self.whole_button)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(GRID)
+        for widget in (self.invitation, self.strip, self.table, self.message_label):
+            layout.addWidget(widget)
+        layout.addLayout(buttons)
+
+
+class _SlicesView(QTableView):
+    """The table; as high as its rows, up to some."""
+
+    def __init__(self, model: SlicesModel) -> None:
+        super().__init__()
+        self._model = model
+        self.setModel(model)
+        self.setAccessibleName("Layers of the result by model")
+        self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
+        self.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
+        self.setShowGrid(False)
+        self.setTabKeyNavigation(False)
+        self.setWordWrap(False)
+        self.setTextElideMode(Qt.TextElideMode.ElideMiddle)
+        self.setEditTriggers(
+            QAbstractItemView.EditTrigger.DoubleClicked
+            | QAbstractItemView.EditTrigger.SelectedClicked
+            | QAbstractItemView.EditTrigger.EditKeyPressed
+            | QAbstractItemView.EditTrigger.AnyKeyPressed
+        )
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.setVerticalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
+        self.verticalHeader().hide()
+        header = self.horizontalHeader()
+        header.setHighlightSections(False)
+        header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
+        header.setSectionResizeMode(Column.MODEL, QHeaderView.ResizeMode.Stretch)
+        header.setSectionResizeMode(Column.VALUES, QHeaderView.ResizeMode.Stretch)
+        self.setItemDelegateForColumn(Column.MODEL, _ModelDelegate(self, model))
+        self.setItemDelegateForColumn(Column.LAYERS, _LayersDelegate(self))
+
+    def fit(self) -> None:
+        """Give the table the room that its rows take."""
+        metrics = self.fontMetrics()
+        chip = round(0.8 * metrics.ascent())
+        self.setIconSize(QSize(chip, chip))
+        line = max(3 * GRID, metrics.height() + GRID // 2)
+        self.verticalHeader().setMinimumSectionSize(GRID)
+        self.verticalHeader().setDefaultSectionSize(line)
+        self.setColumnHidden(Column.VALUES, not any(row.values for row in self._model.rows))
+        shown = min(max(len(self._model.rows), 1), _MOST_ROWS)
+        height = self.horizontalHeader().sizeHint().height() + shown * line + 2 * self.frameWidth()
+        self.setFixedHeight(height)
+
+
+class _LayersDelegate(QStyledItemDelegate):
+    """Edits a range as text."""
+
+    def createEditor(self, parent: QWidget, option: QStyleOptionViewItem, index: Index) -> QWidget:
+        editor = QLineEdit(parent)
+        editor.setFrame(False)
+        editor.setAutoFillBackground(True)
+        editor.setAlignment(Qt.AlignmentFlag.AlignRight)
+        editor.setPlaceholderText("0-15")
+        editor.setAccessibleName("Layers")
+        return editor
+
+    def updateEditorGeometry(self, editor: QWidget, option: QStyleOptionViewItem, index: Index) -> None:
+        rect = option.rect
+        rect.setLeft(rect.right() - max(rect.width(), 8 * GRID))
+        editor.setGeometry(rect)
+
+
+class _ModelDelegate(QStyledItemDelegate):
+    """Chooses the model by a list that opens at once."""
+
+    def __init__(self, view: QTableView, model: SlicesModel) -> None:
+        super().__init__(view)
+        self._model = model
+
+    def createEditor(self, parent: QWidget, option: QStyleOptionViewItem, index: Index) -> QWidget:
+        editor = QComboBox(parent)
+        editor.setAccessibleName("Model")
+        own = self._model.rows[index.row()].model
+        for folder in dict.fromkeys([*self._model.models, own]):
+            name = one_line(self._model.name_of(folder))
+            editor.addItem(model_chip(self._model.number_of(folder)), name, folder)
+        editor.activated.connect(lambda: self._take(editor))
+        QTimer.singleShot(0, editor, editor.showPopup)
+        return editor
+
+    def setEditorData(self, editor: QWidget, index: Index) -> None:
+        assert isinstance(editor, QComboBox)
+        value: Path = index.data(Qt.ItemDataRole.EditRole)
+        values = [editor.itemData(at) for at in range(editor.count())]
+        editor.setCurrentIndex(values.index(value))
+
+    def setModelData(self, editor: QWidget, model: object, index: QModelIndex | Index) -> None:
+        assert isinstance(editor, QComboBox)
+        self._model.setData(index, editor.currentData())
+
+    def _take(self, editor: QComboBox) -> None:
+        editor.removeEventFilter(self)  # the focus that it loses now is no reason to take it again
+        self.commitData.emit(editor)
+        self.closeEditor.emit(editor)
+
+
+def _quiet_label() -> PlainLabel:
+    label = PlainLabel()
+    label.setWordWrap(True)
+    secondary(label)
+    return label
+
+
+def _button(action: QAction, arrow: Qt.ArrowType | None = None) -> QToolButton:
+    button = QToolButton()
+    button.setDefaultAction(action)
+    button.setAccessibleName(action.text())
+    button.setToolTip(f"{action.text()} ({action.shortcut().toString()})")
+    if arrow is not None:
+        button.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonIconOnly)
+        button.setArrowType(arrow)
+    return button
