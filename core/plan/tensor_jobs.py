@@ -34,7 +34,9 @@ def tensor_job(recipe: Recipe, tensor: TensorSources, draw_name: str, values: Va
         IncompatibleError: its storage types cannot be brought to one.
     """
     method, how = recipe.method, ""
-    if tensor.present == ():
+    if tensor.present == () and tensor.base is None:  # rows that nobody has, which are zeros
+        method, values = METHODS[_AVERAGE], Values.of(weight=[1.0], normalize=True)
+    elif tensor.present == ():
         # The base's values as they are: a selection of one, never drawn again.
         method, values = METHODS[_SELECTION], Values.of(weight=[1.0], resamples=0)
     elif tensor.present is not None or isinstance(tensor.base, Absent):

@@ -239,8 +239,8 @@ class _Planning:
         if row.model is None:
             lender, number = 0, _ZERO_ROW
         else:
-            folders = [model.folder for model in self._inputs]
-            lender = next(at for at, folder in enumerate(folders) if same_folder(row.model, folder))
+            named = [*(entry.path for entry in self._recipe.models), *filter(None, [self._recipe.base])]
+            lender = next(at for at, path in enumerate(named) if same_folder(row.model, path))
             number = self._row_of(row, vocabularies[lender], sizes[lender], lender)
         for one in maps:
             if row.force or one.rows[place] == NO_ROW:
