@@ -242,6 +242,8 @@ def _enlarged(plan: MergePlan, parameters: float) -> MergePlan:
 class _Enlarged:
     """A source with more elements."""
 
+    row, scratch, terms, host_only = 1, 0, 0, False
+
     def __init__(self, source: Any, shape: tuple[int, int]) -> None:
         self.dtype, self.stored = source.dtype, ()
         self.bytes_to_read = shape[0] * shape[1] * source.dtype.itemsize
