@@ -60,8 +60,9 @@ class Panels:
     def apply(self, setup: MergeSetup) -> None:
         """Set every field from `setup`."""
         self.models.set_method(for_list(METHODS[setup.method], sliced=bool(setup.slices)))
-        made = [one.folder for one in setup.models if on_stage(one.folder, setup.stages) is not None]
-        made += [stage.folder for stage in setup.stages]
+        listed = [*(one.folder for one in setup.models), *([setup.base] if setup.base is not None else [])]
+        made = [stage.folder for stage in setup.stages]
+        made += [folder for folder in listed if on_stage(folder, setup.stages) is not None]
         self.models.apply(setup.base, setup.models, setup.k, made)
         self.recipe.apply(setup)
 

@@ -68,6 +68,17 @@ def test_a_base_is_among_the_sources_of_a_slice() -> None:
     assert said["slices"] == [{"sources": [source, {"model": "a", "layer_range": [2, 4]}]}]
 
 
+@pytest.mark.parametrize("source", ["union", "base"])
+def test_vocab_is_a_tokenizer_source(source: str) -> None:
+    data = {"merge_method": "slerp", "base_model": "a", "models": models("b"), "vocab": source}
+    (said,), comments = written(data)
+    assert said["tokenizer_source"] == source
+    assert "no word for:\n#   vocab" not in comments
+    (said,), _ = written({**data, "tokenizer": {"source": source, "pad_to_multiple_of": 8}})
+    assert said["tokenizer"] == {"source": source, "pad_to_multiple_of": 8}
+    assert "tokenizer_source" not in said
+
+
 def test_a_method_that_mergekit_has_not() -> None:
     data = {"merge_method": "parameter_selection", "base_model": "a", "models": models("b")}
     assert mergekit_config(recipe_as_dict(parse_recipe(data, Path("/models")))) is None

@@ -227,6 +227,29 @@ def test_whose_tokens_the_result_has_comes_back(vocab: str | None) -> None:
     assert setup_of_recipe(setup.recipe(), MACHINE) == setup
 
 
+@pytest.mark.parametrize("sliced", [False, True])
+def test_adapters_also_on_what_is_merged_first_come_back(tmp_path: Path, sliced: bool) -> None:
+    for name in ("base", "a", "b"):
+        (tmp_path / name).mkdir()
+    first = {"name": "first", "merge_method": "linear", "models": [{"model": "base"}]}
+    models: list[dict[str, Any]] = [{"model": "first+a+b"}, {"model": "base", "lora": "a"}]
+    data: dict[str, Any] = {"merge_method": "linear", "stages": [first], "models": models}
+    if sliced:
+        del data["models"]
+        data["slices"] = [{"sources": [{**one, "layer_range": [0, 2]} for one in models]}]
+    recipe = parse_recipe(data, tmp_path)
+    setup = setup_of_recipe(recipe, MACHINE)
+    assert [choice.folder for choice in setup.models] == [entry.path for entry in recipe.models]
+    again = setup.recipe()
+    assert [entry.path for entry in again.models] == [entry.path for entry in recipe.models]
+    assert (again.slices, again.stages) == (recipe.slices, recipe.stages)
+    save_recipe(recipe, tmp_path / "recipe.yaml")
+    assert load_recipe(tmp_path / "recipe.yaml") == recipe
+    text = (tmp_path / "recipe.yaml").read_text()
+    assert "model: first+a+b\n" in text
+    assert "model: base+a\n" in text
+
+
 def test_a_saved_recipe_is_short_and_relative(tmp_path: Path) -> None:
     models = tuple(ModelChoice(tmp_path / "models" / f"run-{number}") for number in (1, 2))
     setup = replace(
