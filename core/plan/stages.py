@@ -53,10 +53,12 @@ def plan_in_stages(recipe: Recipe, plan: Planner) -> MergePlan:
     )
     warnings = [f"{shown(name)}: {warning}" for name, planned in plans for warning in planned.warnings]
     named = {folder: stage for stage, folder in folders.items()}
+    every = [result, *(planned for _, planned in plans)]
+    names_of = {moved(path, named): name for planned in every for path, name in planned.names.items()}
     return replace(
         result,
         recipe=replace(in_folders(result.recipe, named), stages=recipe.stages),
-        names={moved(path, named): name for path, name in result.names.items()},
+        names=names_of,
         stages=tuple(plans),
         warnings=(before, *warnings, *result.warnings),
     )

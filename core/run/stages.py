@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -100,7 +100,7 @@ def run_stages(
             keep=keep,
             cancel=cancel,
             on_note=on_note,
-            asked=_asked(plan),
+            asked=recipe_as_dict(plan.recipe, plan.names),
             progress=told.of(len(recipe.stages) + 1),
             on_tensor=on_tensor,
             **how,
@@ -148,14 +148,6 @@ class _Together:
             )
 
         return told
-
-
-def _asked(plan: MergePlan) -> Mapping[str, Any]:
-    """The whole recipe with names in the place of paths."""
-    names = dict(plan.names)
-    for _, planned in plan.stages:
-        names |= planned.names
-    return recipe_as_dict(plan.recipe, names)
 
 
 def _check_room(plan: MergePlan, out: Path, *, overwrite: bool, resume: bool) -> None:

@@ -14,7 +14,7 @@ from token_merges import merge
 from token_models import Model, tokenizer_json
 
 from core import load_recipe, plan_merge, read_record, run_merge
-from core.cli.output import plan_summary
+from core.cli.output import plan_document, plan_summary
 from core.errors import IncompatibleError, RecipeError
 from core.plan.choice import choose
 from core.recipe.recipe import folders_of, parse_recipe, recipe_as_dict
@@ -110,6 +110,10 @@ class TestAdapters:
         assert "one+a (adapter on one, rank 11)" in plan_summary(
             plan, choice, 1, [choose(stage) for _, stage in plan.stages]
         )
+        document = plan_document(plan, choice, 1, [choice])
+        assert document["recipe"]["models"] == [{"model": "one+a"}, {"model": "base+b"}]
+        assert document["recipe"]["stages"][0]["models"] == first["models"]
+        assert str(folder) not in json.dumps(document, default=str)
         run_merge(plan, folder / "out")
         run_merge(plan_merge(parse_recipe({**first, "name": None}, folder)), folder / "by-hand")
         on_first = {"model": "by-hand", "lora": "a"}
