@@ -11,6 +11,7 @@ from token_models import EMBEDDING, Model
 
 from core import plan_merge
 from core.cli.output import plan_document, plan_summary
+from core.plan.choice import choose
 from core.recipe.recipe import parse_recipe
 
 WORDS = [f"w{number}" for number in range(10)]
@@ -19,10 +20,10 @@ WORDS = [f"w{number}" for number in range(10)]
 def lines(tmp_path: Path, models: list[Model], base: Model, **more: Any) -> tuple[list[str], Any]:
     data = recipe(models, base, "parameter_selection", parameters={"resamples": 1}, **more)
     plan = plan_merge(parse_recipe(data, tmp_path))
-    text = plan_summary(plan, 0).splitlines()
-    return [line for line in text if line.startswith(("rows", "token "))], plan_document(plan, 0)[
-        "vocabulary"
-    ]
+    choice = choose(plan, "cpu")
+    text = plan_summary(plan, choice, 0).splitlines()
+    said = [line for line in text if line.startswith(("rows", "token "))]
+    return said, plan_document(plan, choice, 0)["vocabulary"]
 
 
 @pytest.fixture

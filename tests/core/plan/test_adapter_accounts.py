@@ -15,8 +15,9 @@ from core import Cancelled, CancelToken, parse_recipe, plan_merge, read_record, 
 from core.cli.output import plan_document, plan_summary
 from core.deltas.inspection import inspect_models
 from core.errors import IncompatibleError, OutputError
+from core.plan.choice import choose
 from core.plan.chunking import peak_memory_bytes
-from core.plan.estimate import work_of
+from core.plan.work import work_of
 
 ADAPTERS = {
     "merge_method": "parameter_selection",
@@ -35,9 +36,9 @@ def folder(tmp_path: Path) -> Path:
 
 def test_in_the_plan(folder: Path) -> None:
     plan = plan_merge(parse_recipe(ADAPTERS, folder))
-    text = plan_summary(plan, 10**9)
+    text = plan_summary(plan, choose(plan, "cpu"), 10**9)
     assert "a (adapter on base, rank 3 to 20), base+b+c (2 adapters on base, rank 11)" in text
-    document = plan_document(plan, 10**9)
+    document = plan_document(plan, choose(plan, "cpu"), 10**9)
     assert [model.get("adapter") for model in document["models"]] == [
         "adapter on base, rank 3 to 20",
         "2 adapters on base, rank 11",
@@ -73,7 +74,7 @@ def test_what_it_costs_is_known(folder: Path) -> None:
         as_folder(folder / name, merged(folder / "base", folder / "b"), {"model_type": "llama"})
     plans = [plan_merge(parse_recipe(recipe, folder)) for recipe in (ADAPTERS, whole)]
     assert work_of(plans[0]).thread_s > work_of(plans[1]).thread_s
-    assert peak_memory_bytes(plans[0], 1) > peak_memory_bytes(plans[1], 1)
+    assert peak_memory_bytes(plans[0], threads=1) > peak_memory_bytes(plans[1], threads=1)
     assert plans[0].bytes_to_read > plans[1].bytes_to_read
 
 
