@@ -247,3 +247,4 @@ class _Enlarged:
     def __init__(self, source: Any, shape: tuple[int, int]) -> None:
         self.dtype, self.stored = source.dtype, ()
         self.bytes_to_read = shape[0] * shape[1] * source.dtype.itemsize
+        self.row, self.scratch, self.terms = source.row, source.scratch, source.terms
