@@ -93,9 +93,8 @@ def draw_words(
 
     Source: core.draws, which does the same for one element at a time.
     """
-    flat = torch.arange(first_element, first_element + elements, dtype=torch.int64, device=device)
-    lane = (flat >> 10) & 3
-    quad = ((flat // BLOCK) << 10) | (flat & 1023)
+    blocks = torch.arange(first_element // BLOCK, -(-(first_element + elements) // BLOCK), device=device)
+    quad = ((blocks << 10).unsqueeze(1) | torch.arange(1024, device=device)).flatten()
     counter = [
         quad & 0xFFFFFFFF,
         quad >> 32,
@@ -109,7 +108,9 @@ def draw_words(
         counter = [high1 ^ counter[1] ^ k0, low1, high0 ^ counter[3] ^ k1, low0]
         k0 = (k0 + 0x9E3779B9) & 0xFFFFFFFF
         k1 = (k1 + 0xBB67AE85) & 0xFFFFFFFF
-    return torch.stack(counter).gather(0, lane.unsqueeze(0)).squeeze(0)
+    lanes = torch.stack([words.view(-1, 1024) for words in counter], dim=1).flatten()
+    begin = first_element % BLOCK
+    return lanes[begin : begin + elements]
 
 
 def pick_models(words: Tensor, thresholds: Sequence[int]) -> Tensor:

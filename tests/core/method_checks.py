@@ -35,10 +35,10 @@ from core.run.work import Executor
 __all__ = ["check_method", "edge_settings", "make_models", "model_numbers", "recipe_data"]
 
 SHAPES = {
-    # Three pieces of 256 KiB and a part of one, so that chunks differ; then every type, a scalar, nothing.
-    "model.layers.0.mlp.weight": ("BF16", (403, 1024)),
+    # A piece of 256 KiB and a part of one, so that chunks differ; then every type, a scalar, nothing.
+    "model.layers.0.mlp.weight": ("BF16", (140, 1024)),
     "model.layers.1.mlp.weight": ("F16", (5, 1000)),
-    "model.layers.3.mlp.weight": ("BF16", (1300, 130)),  # rows that pieces cut
+    "model.layers.3.mlp.weight": ("BF16", (1050, 130)),  # rows that pieces cut
     "model.layers.2.mlp.weight": ("F32", (37, 130)),
     "model.norm.weight": ("F64", (77,)),
     "model.scale": ("BF16", ()),

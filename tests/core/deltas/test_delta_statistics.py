@@ -92,7 +92,7 @@ def check(sums: DeltaSums, expected: dict[str, np.ndarray], elements: int) -> No
 dtype_names = st.sampled_from(["BF16", "BF16", "F16", "F32", "F64", "F8_E4M3", "F8_E5M2"])
 
 
-@settings(max_examples=120)
+@settings(max_examples=60)
 @given(
     dtype_names,
     st.one_of(st.integers(1, 5), st.sampled_from([11, 16, 17, 33])),
@@ -107,7 +107,7 @@ def test_sums_equal_a_plain_computation(dtype, models, elements, kind, seed) -> 
     check(measure(inputs, dtypes, dtype), expected, elements)
 
 
-@settings(max_examples=60)
+@settings(max_examples=30)
 @given(st.data(), dtype_names, st.integers(0, 200), st.sampled_from(["mixed", "bits"]))
 def test_sums_are_those_of_the_converted_values(data, merge, elements, kind) -> None:
     dtypes = data.draw(st.lists(dtype_names, min_size=2, max_size=5))
@@ -116,7 +116,7 @@ def test_sums_are_those_of_the_converted_values(data, merge, elements, kind) -> 
     check(measure(inputs, dtypes, merge), expected, elements)
 
 
-@settings(max_examples=60)
+@settings(max_examples=30)
 @given(st.lists(dtype_names, min_size=2, max_size=6), st.integers(0, 5000), st.integers(0, 2**32))
 def test_counts_are_those_of_a_merge(dtypes, elements, seed) -> None:
     inputs = random_words("mixed", dtypes, elements, seed)
@@ -134,7 +134,7 @@ def test_counts_are_those_of_a_merge(dtypes, elements, seed) -> None:
             np.testing.assert_array_equal(getattr(sums, name), getattr(counts, name))
 
 
-@settings(max_examples=40)
+@settings(max_examples=25)
 @given(
     st.lists(st.sampled_from([0.0, 1.0, 1.0, 2.5, 1e-3, 7.0]), min_size=1, max_size=20).filter(any),
     st.sampled_from([0, 1, 77, 4096, 5000]),

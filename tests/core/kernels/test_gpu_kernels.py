@@ -249,13 +249,13 @@ def selection(
 # -- the same bytes and counts -------------------------------------------------------------------------------
 
 
-@settings(max_examples=40)
+@settings(max_examples=20)
 @given(selections())
 def test_selection_equals_the_cpu(case) -> None:
     check(case)
 
 
-@settings(max_examples=40)
+@settings(max_examples=20)
 @given(averages())
 def test_average_equals_the_cpu(case) -> None:
     check(case)
