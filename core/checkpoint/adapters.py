@@ -100,7 +100,7 @@ class Adapter:
         whole: tensors that take the place of the base's, or are new, by name.
         fan_in_fan_out: whether it says that the base stores its weights [inputs, outputs].
         digest: hex XXH3-128 of adapter_config.json.
-        notes: sentences on what is not known of it.
+        saved_modules: the endings of the names of modules that were saved whole, as `modules_to_save` says.
     """
 
     folder: Path
@@ -111,7 +111,7 @@ class Adapter:
     whole: Mapping[str, StoredTensor] = field(repr=False)
     fan_in_fan_out: bool
     digest: str
-    notes: tuple[str, ...] = ()
+    saved_modules: tuple[str, ...] = ()
 
     @property
     def kind_text(self) -> str:
@@ -188,6 +188,7 @@ def read_adapter(folder: Path) -> Adapter:
         whole,
         config.get("fan_in_fan_out") is True,
         digest,
+        settings.saved_modules,
     )
 
 
@@ -209,6 +210,12 @@ class _Settings:
         value = self._config.get(key)
         usable = isinstance(value, str) and value.strip() and len(value) <= _MAX_NAME_CHARACTERS
         return value if usable else None
+
+    @property
+    def saved_modules(self) -> tuple[str, ...]:
+        """What `modules_to_save` says."""
+        value = self._config.get("modules_to_save")
+        return tuple(one for one in value if isinstance(one, str)) if isinstance(value, list) else ()
 
     def rank_of(self, module: str) -> int:
         """The rank that it says for the module."""

@@ -11,7 +11,8 @@ from typing import NamedTuple
 from core.checkpoint.adapters import Adapter, Factors, merge_first
 from core.checkpoint.headers import StoredTensor
 from core.checkpoint.model import Checkpoint, hub_id, open_checkpoint
-from core.checkpoint.names import tied_heads
+from core.checkpoint.names import find_embedding, tied_heads
+from core.checkpoint.ties import aliases_of, says_tied
 from core.dtypes import DType
 from core.errors import CheckpointError, IncompatibleError, MergeError, addressed
 from core.plan.renaming import onto
@@ -169,7 +170,9 @@ def adapted_tensors(
     for adapter in model.adapters:
         adapting.put_on(adapter)
     changed = adapting.changed
-    if model.ties_embeddings:  # then a head that is stored all the same is the embedding to those who load it
+    if says_tied(
+        model.config
+    ):  # then a head that is stored all the same is the embedding to those who load it
         for head, embedding in tied_heads({name: tensor.shape for name, tensor in stored.items()}).items():
             if embedding in changed and head not in changed:
                 changed[head] = changed[embedding]
@@ -195,6 +198,8 @@ class _Adapting:
 
     def put_on(self, adapter: Adapter) -> None:
         names = self._names(adapter)
+        if says_tied(self._model.config):
+            self._keep_head(adapter, names)
         for name, whole in adapter.whole.items():
             self._replace(names[name], whole)
         turned = self._stores_inputs_first(adapter, names)
@@ -229,7 +234,7 @@ class _Adapting:
             here = under.folder if under is not None else self._model.folder
             said = f" (it was trained on {one_line(adapter.base_name)})" if adapter.base_name else ""
             more = f", and {len(missing) - 1:,} more" if len(missing) > 1 else ""
-            if self._model.ties_embeddings and missing[0].endswith("lm_head"):
+            if says_tied(self._model.config) and missing[0].endswith("lm_head"):
                 raise IncompatibleError(
                     f"the adapter {adapter.folder} goes on the head {missing[0]!r}, which {here} ties to its "
                     "embedding, so that it would change both",
@@ -257,6 +262,32 @@ class _Adapting:
             return True in seen
         kind = (self._model.config or {}).get("model_type")
         return adapter.fan_in_fan_out or (isinstance(kind, str) and kind in _OF_CONV1D)
+
+    def _keep_head(self, adapter: Adapter, names: Mapping[str, str]) -> None:
+        """Keep the weights of a head that is tied to an embedding of which the adapter saved a module.
+
+        peft puts that module in the embedding's place, and the head goes on with the old weights.
+        """
+        shapes = {name: tensor.shape for name, tensor in self._own.items()}
+        name = find_embedding(shapes)
+        saved = (one for one in adapter.whole if one.rpartition(".")[0].endswith(adapter.saved_modules))
+        whole = next((adapter.whole[one] for one in saved if names[one] == name), None)
+        if name is None or whole is None:
+            return
+        heads = list(tied_heads(shapes)) or aliases_of(self._model.config, name)
+        if heads is not None and {*self.changed, *(names[one] for one in adapter.whole)}.issuperset(heads):
+            return
+        if heads is None or len(heads) > 1 or whole.shape != self._shape(name):
+            raise IncompatibleError(
+                f"the adapter {adapter.folder} has an embedding {name!r} of its own, and nothing here says how "
+                "the head keeps what it was tied to",
+                hint=merge_first(adapter.folder),
+                path=adapter.folder,
+                tensor=name,
+            )
+        source = self._source(name)
+        before = self.changed.get(name) or Changed(self._own[name], source, source.dtype, "")
+        self.changed[heads[0]] = before._replace(how="no longer tied")
 
     def _replace(self, name: str, whole: StoredTensor) -> None:
         counts_as = self._source(name).dtype if name in self._own else self._usual_dtype() or whole.dtype
