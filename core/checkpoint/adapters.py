@@ -30,7 +30,10 @@ _MAX_NAME_CHARACTERS = 500
 _MOST_RANK = 1 << 20
 _MOST_ALPHA = 1e30
 
-_WRAPPERS = re.compile(r"^(?:(?:module|_forward_module|_orig_mod)\.)*(?:base_model\.model\.)?|_orig_mod\.")
+_INNER = "_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module"
+_WRAPPERS = re.compile(
+    rf"^(?:(?:module|_forward_module|{_INNER})\.)*(?:base_model\.model\.)?|(?<=\.)(?:{_INNER})\."
+)
 _FACTOR = re.compile(
     r"(?P<module>.+)\.(?:(?P<kind>lora_A|lora_B)(?:\.(?P<of>[^.]+))?\.(?P<leaf>weight|bias)"
     r"|(?P<table>lora_embedding_A|lora_embedding_B)(?:\.(?P<of_table>[^.]+))?"

@@ -16,7 +16,8 @@ from core.checkpoint.ties import aliases_of, says_tied
 from core.dtypes import DType
 from core.errors import CheckpointError, IncompatibleError, MergeError, addressed
 from core.plan.renaming import onto
-from core.recipe.references import cached_model, same_folder
+from core.recipe.named_bases import named_base
+from core.recipe.references import download_hint, same_folder
 from core.sources.adapted import Adapted, FactorCache, LowRank
 from core.sources.source import FileRange, Source
 from core.text import one_line, shown
@@ -69,14 +70,14 @@ def _on_base(model: Checkpoint, base: Checkpoint | None, known: dict[Path, Check
         return model
     if base is not None:
         return model.on(base)
-    folder = next((found for adapter in model.adapters if (found := _named_base(adapter))), None)
+    named = [(one.folder, one.base_name, one.base_revision) for one in model.adapters]
+    folder = next((found for one in named if (found := named_base(*one))), None)
     if folder is None:
-        said = next((adapter.base_name for adapter in model.adapters if adapter.base_name), None)
+        _, said, revision = next((one for one in named if one[1]), (None, None, None))
         where = f"trained on {shown(said)}, which is not here" if said else "and does not say of which model"
         raise CheckpointError(
             f"{model.folder} is an adapter {where}, and no base is named for it",
-            hint="name the folder of that model as base_model"
-            + (f"; `hf download {said} --local-dir FOLDER` gets it" if said and _is_hub_id(said) else ""),
+            hint=f"name the folder of that model as base_model{download_hint(said, revision)}",
             path=model.folder,
         )
     if folder not in known:
@@ -89,20 +90,6 @@ def _on_base(model: Checkpoint, base: Checkpoint | None, known: dict[Path, Check
             path=model.folder,
         )
     return model.on(under)
-
-
-def _named_base(adapter: Adapter) -> Path | None:
-    """The folder that the adapter names as its base, where that is on this computer."""
-    name = adapter.base_name
-    if name is None or "\0" in name:
-        return None
-    try:
-        for place in (adapter.folder / name, adapter.folder.parent / name):
-            if place.is_dir():
-                return place
-    except (OSError, ValueError):
-        return None
-    return cached_model(name, adapter.base_revision or "main")
 
 
 def _means(adapter: Adapter, under: Checkpoint) -> bool:
@@ -121,13 +108,6 @@ def _means(adapter: Adapter, under: Checkpoint) -> bool:
 
 def _last_part(name: str) -> str:
     return name.replace("\\", "/").rstrip("/").rpartition("/")[2]
-
-
-def _is_hub_id(name: str) -> bool:
-    owner, slash, model = name.partition("/")
-    return bool(slash) and all(
-        part and part[0].isalnum() and all(c.isalnum() or c in "._-" for c in part) for part in (owner, model)
-    )
 
 
 # -- what it makes of the model's tensors
@@ -279,8 +259,8 @@ class _Adapting:
             return
         if heads is None or len(heads) > 1 or whole.shape != self._shape(name):
             raise IncompatibleError(
-                f"the adapter {adapter.folder} has an embedding {name!r} of its own, and nothing here says how "
-                "the head keeps what it was tied to",
+                f"the adapter {adapter.folder} has an embedding {name!r} of its own, and nothing says how the "
+                "head keeps what it was tied to",
                 hint=merge_first(adapter.folder),
                 path=adapter.folder,
                 tensor=name,

@@ -239,6 +239,46 @@ def test_special_values(tmp_path: Path) -> None:
     assert set(found[weight].view(torch.int16)[is_nan].tolist()) == {0x7FC0}
 
 
+def test_nan_in_a_factor_is_not_the_bases(tmp_path: Path) -> None:
+    make_base(tmp_path / "base")
+    name = f"{PREFIX}model.layers.0.self_attn.q_proj"
+    factors = {
+        f"{name}.lora_A.weight": torch.full((4, 72), torch.nan),
+        f"{name}.lora_B.weight": torch.ones(72, 4),
+    }
+    adapter = write_adapter(tmp_path / "adapter", factors, r=4, lora_alpha=8)
+    recipe = {**ONE, "base_model": "base", "models": [{"model": "adapter"}], "nonfinite": "error"}
+    with pytest.raises(CheckpointError, match="holds NaN") as raised:
+        merge(tmp_path, recipe, "out")
+    assert str(adapter / "adapter_model.safetensors") in raised.value.message
+
+
+@pytest.mark.parametrize(
+    ("part", "other"),
+    [
+        ("base_model.model.model.", "model."),
+        ("base_model.model.", "module.base_model.model."),
+        ("layers.0.", "layers.0._checkpoint_wrapped_module."),
+        (".weight", ".run_3.weight"),
+    ],
+)
+def test_names_as_other_tools_save_them(tmp_path: Path, part: str, other: str) -> None:
+    base = make_base(tmp_path / "base")
+    adapter = make_adapter(tmp_path / "adapter", "plain")
+    given = load_file(adapter / "adapter_model.safetensors")
+    assert all(part in name for name in given) or part == "layers.0."
+    write_adapter(tmp_path / "b", {n.replace(part, other): t for n, t in given.items()}, r=11, lora_alpha=16)
+    plan = plan_merge(parse_recipe({**ONE, "base_model": "base", "models": [{"model": "b"}]}, tmp_path))
+    whole = plan_merge(
+        parse_recipe({**ONE, "base_model": "base", "models": [{"model": "adapter"}]}, tmp_path)
+    )
+    assert [entry.reason for entry in plan.ledger if entry.reason] == [
+        entry.reason.replace("adapter", "b") for entry in whole.ledger if entry.reason
+    ]
+    assert sum("rank 11 in b" in entry.reason for entry in plan.ledger) == 4
+    assert base.exists()
+
+
 def test_a_row_of_zeros_under_dora(tmp_path: Path) -> None:
     """It has no direction: NaN, as peft has it, and no refusal."""
     make_adapter(tmp_path / "adapter", "dora")
