@@ -259,8 +259,8 @@ class _Adapting:
             return
         if heads is None or len(heads) > 1 or whole.shape != self._shape(name):
             raise IncompatibleError(
-                f"the adapter {adapter.folder} has an embedding {name!r} of its own, and nothing says how the "
-                "head keeps what it was tied to",
+                f"the adapter {adapter.folder} has an embedding {name!r} of its own, and nothing says how "
+                "the head keeps what it was tied to",
                 hint=merge_first(adapter.folder),
                 path=adapter.folder,
                 tensor=name,
