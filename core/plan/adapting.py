@@ -150,6 +150,9 @@ def adapted_tensors(
     for adapter in model.adapters:
         adapting.put_on(adapter)
     changed = adapting.changed
+    for name, one in changed.items():
+        if isinstance(one.source, Adapted):
+            cache.expect(name, one.source.kept_bytes)
     if says_tied(
         model.config
     ):  # then a head that is stored all the same is the embedding to those who load it

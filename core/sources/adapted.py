@@ -21,12 +21,22 @@ from core.dtypes import DTYPES, DType
 from core.sources.elements import canonical, values_of, write_values
 from core.sources.source import FileRange, ReadStored, Source
 
-__all__ = ["CACHED_BYTES", "Adapted", "FactorCache", "LowRank", "compile_for", "compile_for_type"]
+__all__ = ["Adapted", "FactorCache", "LowRank", "cached_bytes", "compile_for", "compile_for_type"]
 
 Array = NDArray[Any]
 
-CACHED_BYTES = 32 * 1024**2
+_LEAST_CACHED_BYTES, _MOST_CACHED_BYTES = 16 * 1024**2, 128 * 1024**2
 """Of factors, for all workers together."""
+
+
+def cached_bytes(needed: int) -> int:
+    """How much of the factors is kept where the largest tensor needs so much: the next one needs it, too."""
+    return min(max(_LEAST_CACHED_BYTES, 2 * needed), _MOST_CACHED_BYTES)
+
+
+_STARTING, _CONVERTING, _MEASURING = 13, 20, 45
+"""What else is done to an element, in terms of the sum: adding the sum to it, converting it there and back,
+and giving its row another length. Measured as core/plan/work.py has it of a term."""
 
 
 class FactorCache:
@@ -35,10 +45,20 @@ class FactorCache:
     Each chunk of a tensor needs all of its right factor, and only some rows of its left one.
     """
 
-    def __init__(self, most_bytes: int = CACHED_BYTES) -> None:
-        self._most, self._held = most_bytes, 0
+    def __init__(self) -> None:
+        self._most, self._held = cached_bytes(0), 0
+        self._needed: dict[str, int] = {}
         self._lock = threading.Lock()
         self._known: OrderedDict[Any, Array] = OrderedDict()
+
+    def expect(self, tensor: str, size_bytes: int) -> None:
+        """Make room for the right factors of one more model's `tensor`.
+
+        A chunk needs those of all models, one after the other: were there less room, none would still be
+        there for the next chunk.
+        """
+        self._needed[tensor] = self._needed.get(tensor, 0) + size_bytes
+        self._most = max(self._most, cached_bytes(self._needed[tensor]))
 
     def get(self, key: Any, make: Callable[[], Array]) -> Array:
         """What `make` gave for `key`, not to be written to. It may be made twice, by two threads."""
@@ -162,12 +182,22 @@ class Adapted:
 
     @property
     def scratch(self) -> int:
-        rank = sum(part.rank for part in self.parts)
-        of_factors = -(-8 * rank // max(1, self.columns))
+        of_factors = -(-8 * self.rank // max(1, self.columns))
         return of_factors + (0 if self.in_place else self.under.dtype.itemsize + self.kind.itemsize)
 
     @property
+    def kept_bytes(self) -> int:
+        return self.rank * self.columns * self.kind.itemsize
+
+    @property
     def terms(self) -> int:
+        converted = 0 if self.in_place else _CONVERTING
+        terms = self.rank + _STARTING + converted + (_MEASURING if self.lengths is not None else 0)
+        return terms * self.kind.itemsize // 4
+
+    @property
+    def rank(self) -> int:
+        """Of all parts together."""
         return sum(part.rank for part in self.parts)
 
     def fill(self, read: ReadStored, first_element: int, buffer: memoryview) -> None:
@@ -242,7 +272,7 @@ class Adapted:
 
     def _left(self, read: ReadStored, first: int, end: int) -> Array:
         """Rows `first` to before `end` of the left factors, and zeros to be whole fours. [rows, all terms]"""
-        left = np.zeros((-(-(end - first) // 4) * 4, self.terms), self.kind)
+        left = np.zeros((-(-(end - first) // 4) * 4, self.rank), self.kind)
         term = 0
         for part in self.parts:
             left[: end - first, term : term + part.rank] = self._left_of(part, read, first, end)
@@ -255,11 +285,12 @@ class Adapted:
         if not part.transposed:
             rows = self._whole(read, part.b, first * part.rank, end * part.rank)
             return rows.reshape(end - first, part.rank)
-        strips = [
-            self._whole(read, part.a, term * self.rows + first, term * self.rows + end)
-            for term in range(part.rank)
-        ]
-        return np.stack(strips, axis=1)
+        size = (end - first) * part.a.dtype.itemsize
+        data = bytearray(part.rank * size)
+        strips = memoryview(data)
+        for term in range(part.rank):
+            read(part.a, term * self.rows + first, strips[term * size : (term + 1) * size])
+        return values_of(data, part.a.dtype, self.kind).reshape(part.rank, end - first).T
 
     def _right(self, read: ReadStored) -> Array:
         """The right factors. [all terms, columns]"""

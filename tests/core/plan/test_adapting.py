@@ -215,6 +215,22 @@ def test_a_devices_kernels_have_the_same_bytes(
     same(found, expected)
 
 
+def test_the_factors_of_all_models_stay_from_one_chunk_to_the_next() -> None:
+    """However large they are: each chunk of a tensor needs the right factors of all models, in one order."""
+    cache, made = FactorCache(), []
+
+    def make() -> np.ndarray:
+        made.append(1)
+        return np.empty(12 << 20, np.uint8)
+
+    for _ in range(3):
+        cache.expect("w.weight", 12 << 20)
+    for _ in range(4):
+        for model in range(3):
+            cache.get(model, make)
+    assert len(made) == 3
+
+
 def test_special_values(tmp_path: Path) -> None:
     """Infinities, NaN, subnormals and negative zeros in base and factors, against the independent sum."""
     base = read(make_base(tmp_path / "plain"))
