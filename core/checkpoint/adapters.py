@@ -104,6 +104,7 @@ class Adapter:
         fan_in_fan_out: whether it says that the base stores its weights [inputs, outputs].
         digest: hex XXH3-128 of adapter_config.json.
         saved_modules: the endings of the names of modules that were saved whole, as `modules_to_save` says.
+        ties_saved: whether those that the base ties were tied, too.
     """
 
     folder: Path
@@ -115,6 +116,7 @@ class Adapter:
     fan_in_fan_out: bool
     digest: str
     saved_modules: tuple[str, ...] = ()
+    ties_saved: bool = False
 
     @property
     def kind_text(self) -> str:
@@ -192,6 +194,7 @@ def read_adapter(folder: Path) -> Adapter:
         config.get("fan_in_fan_out") is True,
         digest,
         settings.saved_modules,
+        config.get("ensure_weight_tying") is True,
     )
 
 

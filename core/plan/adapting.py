@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from core.checkpoint.adapters import Adapter, Factors, merge_first
 from core.checkpoint.headers import StoredTensor
@@ -22,7 +22,7 @@ from core.sources.adapted import Adapted, FactorCache, LowRank
 from core.sources.source import FileRange, Source
 from core.text import one_line, shown
 
-__all__ = ["Changed", "adapted_tensors", "in_merge_dtype", "on_bases", "other_bases"]
+__all__ = ["Changed", "adapted_tensors", "config_with_adapters", "in_merge_dtype", "on_bases", "other_bases"]
 
 _OF_CONV1D = frozenset({"gpt2", "openai-gpt", "imagegpt", "decision_transformer", "clvp"})
 """Models of transformers whose layers are Conv1D, which stores its weight [inputs, outputs]."""
@@ -162,6 +162,28 @@ def adapted_tensors(
     return changed
 
 
+def config_with_adapters(model: Checkpoint) -> dict[str, Any] | None:
+    """The config of a model with adapters: that of the model under them, which may be no longer tied.
+
+    peft unties an embedding and a head of which an adapter saved one as a module of its own.
+    """
+    config = model.config
+    whole = {
+        name.rpartition(".")[0]
+        for adapter in model.adapters
+        if not adapter.ties_saved
+        for name in adapter.whole
+        if name.rpartition(".")[0].endswith(adapter.saved_modules)
+    }
+    shapes = {name: tensor.shape for name, tensor in model.tensors.items()}
+    embedding = find_embedding(shapes)
+    if config is None or embedding is None or not whole or not says_tied(config):
+        return config
+    heads = [*tied_heads(shapes), *(aliases_of(config, embedding) or ())]
+    ends = tuple(name.removesuffix(".weight").rpartition(".")[2] for name in (embedding, *heads))
+    return {**config, "tie_word_embeddings": False} if any(one.endswith(ends) for one in whole) else config
+
+
 class _Adapting:
     """What became of the tensors so far.
 
@@ -256,6 +278,8 @@ class _Adapting:
         saved = (one for one in adapter.whole if one.rpartition(".")[0].endswith(adapter.saved_modules))
         whole = next((adapter.whole[one] for one in saved if names[one] == name), None)
         if name is None or whole is None:
+            return
+        if adapter.ties_saved:
             return
         heads = list(tied_heads(shapes)) or aliases_of(self._model.config, name)
         if heads is not None and {*self.changed, *(names[one] for one in adapter.whole)}.issuperset(heads):

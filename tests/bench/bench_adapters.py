@@ -2,12 +2,12 @@
 
     python tests/bench/bench_adapters.py --parameters 1000M --adapters 8 --rank 64 --runs 3
 
-Makes a Llama-shaped bf16 base, adapters on all of its linear layers and two plain models, which stand for all
-plain ones by links. Reads them once so that they are in the page cache, then runs the lines in turn, each in a
-process of its own, `--runs` times. Seconds go from the first weight read to the last byte synced; those of the
-cores say more where other programs want them, too. Memory is the peak of anonymous memory above what the
-imports take. The bound is reading the base and the factors once, and the sums of the factors at the rate that
-as many threads reach on data in their caches.
+Makes a Llama-shaped bf16 base, adapters on all of its linear layers and two plain models, which stand for
+all plain ones by links. Reads them once so that they are in the page cache, then runs the lines in turn,
+each in a process of its own, `--runs` times. Seconds go from the first weight read to the last byte synced;
+those of the cores say more where other programs want them, too. Memory is the peak of anonymous memory
+above what the imports take. The bound is reading the base and the factors once, and the sums of the factors
+at the rate that as many threads reach on data in their caches.
 """
 
 from __future__ import annotations

@@ -241,6 +241,38 @@ class TestTied:
         assert not torch.equal(found[name], read(base)[name])
         assert json.loads((tmp_path / "out" / "config.json").read_text())["tie_word_embeddings"] is False
 
+    @pytest.mark.parametrize("saved", [["embed_tokens"], ["lm_head"], ["lm_head", "embed_tokens"]], ids=len)
+    def test_an_untied_one_is_what_its_folder_is(self, tmp_path: Path, saved: list[str]) -> None:
+        """The same draws, and the same counts where it is only looked at."""
+        base = self.base(tmp_path, stored=False)
+        make_adapter(tmp_path / "a", "modules_to_save")
+        given = load_file(tmp_path / "a" / "adapter_model.safetensors")
+        given = {
+            name: one for name, one in given.items() if ".lora_" in name or any(s in name for s in saved)
+        }
+        adapter = write_adapter(tmp_path / "adapter", given, r=11, lora_alpha=16, modules_to_save=saved)
+        make_adapter(tmp_path / "b", "plain", seed=3)
+        config = json.loads((base / "config.json").read_text())
+        embedding = read(base)["model.embed_tokens.weight"]
+        with_head = as_folder(tmp_path / "with-head", read(base) | {"lm_head.weight": embedding}, {})
+        untied = {**config, "tie_word_embeddings": False}
+        as_folder(tmp_path / "whole", merged(with_head, adapter), untied)
+        as_folder(tmp_path / "whole-b", merged(base, tmp_path / "b"), config)
+
+        def digests(*models: str) -> dict[str, tuple[Any, ...]]:
+            recipe = {**ADAPTERS, "models": [{"model": model} for model in models], "seed": 5}
+            record = run_merge(plan_merge(parse_recipe(recipe, tmp_path)), tmp_path / f"out-{models[0]}")
+            return {one.name: (one.digest, one.zero_delta, one.selected) for one in record.tensors}
+
+        expected = digests("whole", "whole-b")
+        assert "lm_head.weight" in expected
+        assert digests("adapter", "b") == expected
+        of_folder, of_adapter = (
+            {one.name: one.zero_delta for one in inspect_models(base, [tmp_path / name]).tensors}
+            for name in ("whole", "adapter")
+        )
+        assert of_adapter == of_folder
+
     def test_an_embedding_that_is_no_module_of_its_own_is_the_heads_too(self, tmp_path: Path) -> None:
         """As peft saves that under a LoRA of the embedding: it is loaded into the weight that both have."""
         base = self.base(tmp_path, stored=False)
