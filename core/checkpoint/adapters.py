@@ -205,7 +205,7 @@ class _Settings:
         self.folder, self._config = folder, config
         self._path = folder / ADAPTER_CONFIG_NAME
         self._check_kind()
-        self.use_rslora = config.get("use_rslora") is True
+        self.use_rslora, self.use_dora = (config.get(key) is True for key in ("use_rslora", "use_dora"))
         self.rank = self._rank(config.get("r", 8), "r")
         self._alpha = self._number(config.get("lora_alpha", 8), "lora_alpha")
         self._ranks = self._patterns("rank_pattern", self._rank)
@@ -399,6 +399,15 @@ class _Sorting:
                 tensor=a.name,
             )
         magnitude = parts.get("lora_magnitude_vector")
+        if self._settings.use_dora != (magnitude is not None):
+            has = "has no" if magnitude is None else "has a"
+            raise CheckpointError(
+                f"{self._header.path} {has} lora_magnitude_vector for the module {module!r}, and "
+                f"{ADAPTER_CONFIG_NAME} {'says' if magnitude is None else 'does not say'} use_dora",
+                hint=f"take the weights and the {ADAPTER_CONFIG_NAME} of one training run",
+                path=self._header.path,
+                tensor=(magnitude or a).name,
+            )
         if magnitude is not None and is_table:
             raise CheckpointError(
                 f"{self._folder} holds a DoRA on the embedding {module!r}, which is not supported",

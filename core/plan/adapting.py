@@ -326,7 +326,14 @@ class _Adapting:
                     tensor=name,
                 )
             if factors.magnitude.size_bytes != outputs * factors.magnitude.dtype.itemsize:
-                raise self._unlike(adapter, module, name, factors.magnitude.shape, factors)
+                size = "×".join(map(str, factors.magnitude.shape))
+                raise IncompatibleError(
+                    f"the adapter {adapter.folder} has a {module!r} of {outputs:,} outputs and a "
+                    f"lora_magnitude_vector of the shape {size} for it",
+                    hint="copy or download the adapter again",
+                    path=adapter.folder,
+                    tensor=factors.magnitude.name,
+                )
         part = LowRank(factors.a, factors.b, factors.scale, is_transposed)
         how = f"{'DoRA of ' if factors.magnitude is not None else ''}rank {factors.rank}"
         self._put(adapter, name, shape[0], shape[1], part, factors.magnitude, how)

@@ -37,6 +37,8 @@ if HAS_TRITON:
         patch.setenv("TRITON_INTERPRET", "1")
         importlib.import_module("core.kernels.gpu.workspace")
 
+MAGNITUDE = "lm_head.lora_magnitude_vector"
+
 ONE = {"merge_method": "linear", "parameters": {"weight": 1}}
 
 
@@ -389,9 +391,13 @@ class TestRefused:
                 {
                     "lm_head.lora_embedding_A": (4, 48),
                     "lm_head.lora_embedding_B": (72, 4),
-                    "lm_head.lora_magnitude_vector": (72,),
+                    MAGNITUDE: (72,),
                 },
                 "DoRA on the embedding",
+            ),
+            (
+                {"lm_head.lora_A.weight": (4, 72), "lm_head.lora_B.weight": (48, 4), MAGNITUDE: (3,)},
+                "lora_magnitude_vector of the shape 3 for it",
             ),
         ],
         ids=lambda value: value if isinstance(value, str) else "",
@@ -399,8 +405,16 @@ class TestRefused:
     def test_what_is_in_it(self, folder: Path, tensors: dict[str, tuple[int, ...]], said: str) -> None:
         (folder / "adapter").rename(folder / "old")
         given = {PREFIX + name: torch.ones(shape) for name, shape in tensors.items()}
-        write_adapter(folder / "adapter", given, r=4, lora_alpha=4)
+        use_dora = any("magnitude" in name for name in tensors)
+        write_adapter(folder / "adapter", given, r=4, lora_alpha=4, use_dora=use_dora)
         assert said in self.refused(folder).message
+
+    @pytest.mark.parametrize(("kind", "says"), [("plain", True), ("dora", False)])
+    def test_lengths_and_use_dora_do_not_agree(self, folder: Path, kind: str, says: bool) -> None:
+        """peft would take the base's own lengths, or leave those of the adapter out."""
+        (folder / "adapter").rename(folder / "old")
+        make_adapter(folder / "adapter", kind)
+        assert "use_dora" in self.refused(folder, use_dora=says).message
 
     def test_a_base_that_is_not_here(self, folder: Path) -> None:
         (folder / "base").rename(folder / "elsewhere")
