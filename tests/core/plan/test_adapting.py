@@ -68,8 +68,18 @@ def test_a_kind_of_adapter(tmp_path: Path, kind: str) -> None:
     same(found, expected)
 
 
-@pytest.mark.parametrize("dtype", [torch.float16, torch.float32, torch.float64], ids=str)
-@pytest.mark.parametrize("kind", ["plain", "dora", "modules_to_save"])
+@pytest.mark.parametrize(
+    ("kind", "dtype"),
+    [
+        ("plain", torch.float16),
+        ("plain", torch.float64),
+        ("dora", torch.float16),
+        ("dora", torch.float32),
+        ("dora", torch.float64),
+        ("modules_to_save", torch.float32),
+    ],
+    ids=str,
+)
 def test_on_a_base_of_another_type(tmp_path: Path, kind: str, dtype: torch.dtype) -> None:
     base = make_base(tmp_path / "base", dtype=dtype)
     adapter = make_adapter(
@@ -90,7 +100,10 @@ def test_another_merge_type_is_rounded_to_once(tmp_path: Path, kind: str) -> Non
     same(found, merged(wide, adapter))
 
 
-@pytest.mark.parametrize("method", ["parameter_selection", "linear", "task_arithmetic", "slerp"])
+SLOW = [pytest.param(method, marks=pytest.mark.slow) for method in ("task_arithmetic", "slerp")]
+
+
+@pytest.mark.parametrize("method", ["parameter_selection", "linear", *SLOW])
 def test_a_merge_over_adapters_is_that_over_such_folders(tmp_path: Path, method: str) -> None:
     base = make_base(tmp_path / "base")
     kinds = ["plain", "dora", "rslora on everything"][: 1 if method == "slerp" else 3]
@@ -194,7 +207,7 @@ def test_any_run_of_elements_has_the_same_bytes(tmp_path: Path, kind: str) -> No
 
 
 @pytest.mark.skipif(not HAS_TRITON, reason="Triton is not installed")
-@pytest.mark.parametrize("method", ["linear", "parameter_selection"])
+@pytest.mark.parametrize("method", [pytest.param("linear", marks=pytest.mark.slow), "parameter_selection"])
 def test_a_devices_kernels_have_the_same_bytes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str
 ) -> None:
