@@ -5,22 +5,24 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from core.checkpoint.adapter_config import merge_first
 from core.checkpoint.adapters import Adapter, Factors
 from core.checkpoint.headers import StoredTensor
 from core.checkpoint.model import Checkpoint
-from core.checkpoint.names import find_embedding, tied_heads
-from core.checkpoint.ties import aliases_of, says_tied
+from core.checkpoint.names import tied_heads
+from core.checkpoint.ties import says_tied
 from core.dtypes import DType
 from core.errors import IncompatibleError, MergeError
 from core.plan.renaming import onto
-from core.sources.adapted import Adapted, FactorCache, LowRank
+from core.plan.untying import head_that_stays
+from core.sources.adapted import Adapted, LowRank
+from core.sources.factor_cache import FactorCache
 from core.sources.source import FileRange, Source
 from core.text import one_line
 
-__all__ = ["Changed", "adapted_tensors", "config_with_adapters", "in_merge_dtype"]
+__all__ = ["Changed", "adapted_tensors", "in_merge_dtype"]
 
 _OF_CONV1D = frozenset({"gpt2", "openai-gpt", "imagegpt", "decision_transformer", "clvp"})
 """Models of transformers whose layers are Conv1D, which stores its weight [inputs, outputs]."""
@@ -75,28 +77,6 @@ def adapted_tensors(
     return changed
 
 
-def config_with_adapters(model: Checkpoint) -> dict[str, Any] | None:
-    """The config of a model with adapters: that of the model under them, which may be no longer tied.
-
-    peft unties an embedding and a head of which an adapter saved one as a module of its own.
-    """
-    config = model.config
-    whole = {
-        name.rpartition(".")[0]
-        for adapter in model.adapters
-        if not adapter.ties_saved
-        for name in adapter.whole
-        if name.rpartition(".")[0].endswith(adapter.saved_modules)
-    }
-    shapes = {name: tensor.shape for name, tensor in model.tensors.items()}
-    embedding = find_embedding(shapes)
-    if config is None or embedding is None or not whole or not says_tied(config):
-        return config
-    heads = [*tied_heads(shapes), *(aliases_of(config, embedding) or ())]
-    ends = tuple(name.removesuffix(".weight").rpartition(".")[2] for name in (embedding, *heads))
-    return {**config, "tie_word_embeddings": False} if any(one.endswith(ends) for one in whole) else config
-
-
 class _Adapting:
     """What became of the tensors so far.
 
@@ -116,8 +96,7 @@ class _Adapting:
 
     def put_on(self, adapter: Adapter) -> None:
         names = self._names(adapter)
-        if says_tied(self._model.config):
-            self._keep_head(adapter, names)
+        self._keep_head(adapter, names)
         for name, whole in adapter.whole.items():
             self._replace(names[name], whole)
         turned = self._stores_inputs_first(adapter, names)
@@ -182,32 +161,14 @@ class _Adapting:
         return adapter.fan_in_fan_out or (isinstance(kind, str) and kind in _OF_CONV1D)
 
     def _keep_head(self, adapter: Adapter, names: Mapping[str, str]) -> None:
-        """Keep the weights of a head that is tied to an embedding of which the adapter saved a module.
-
-        peft puts that module in the embedding's place, and the head goes on with the old weights.
-        """
-        shapes = {name: tensor.shape for name, tensor in self._own.items()}
-        name = find_embedding(shapes)
-        saved = (one for one in adapter.whole if one.rpartition(".")[0].endswith(adapter.saved_modules))
-        whole = next((adapter.whole[one] for one in saved if names[one] == name), None)
-        if name is None or whole is None:
-            return
-        if adapter.ties_saved:
-            return
-        heads = list(tied_heads(shapes)) or aliases_of(self._model.config, name)
-        if heads is not None and {*self.changed, *(names[one] for one in adapter.whole)}.issuperset(heads):
-            return
-        if heads is None or len(heads) > 1 or whole.shape != self._shape(name):
-            raise IncompatibleError(
-                f"the adapter {adapter.folder} has an embedding {name!r} of its own, and nothing says how "
-                "the head keeps what it was tied to",
-                hint=merge_first(adapter.folder),
-                path=adapter.folder,
-                tensor=name,
-            )
-        source = self._source(name)
-        before = self.changed.get(name) or Changed(self._own[name], source, source.dtype, "")
-        self.changed[heads[0]] = before._replace(how="no longer tied")
+        """Keep the weights of a head that an adapter unties by a new embedding."""
+        shapes = {name: self._shape(name) for name in self._own}
+        found = head_that_stays(self._model, adapter, names, shapes)
+        if found is not None and found.head not in self.changed:
+            source = self._source(found.embedding)
+            before = self.changed.get(found.embedding)
+            before = before or Changed(self._own[found.embedding], source, source.dtype, "")
+            self.changed[found.head] = before._replace(how="no longer tied")
 
     def _replace(self, name: str, whole: StoredTensor) -> None:
         counts_as = self._source(name).dtype if name in self._own else self._usual_dtype() or whole.dtype

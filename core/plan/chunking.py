@@ -8,7 +8,7 @@ from core.cores import usable_cores
 from core.devices import CPU, Device, least_workers
 from core.digest import PIECE_BYTES
 from core.plan.merge_plan import MergePlan, TensorPlan
-from core.sources.adapted import cached_bytes
+from core.sources.factor_cache import cached_bytes
 
 __all__ = [
     "CHUNK_BYTES",

@@ -11,9 +11,10 @@ from core.checkpoint.model import Checkpoint
 from core.checkpoint.ties import model_prefixes
 from core.dtypes import DType
 from core.errors import IncompatibleError, addressed
-from core.plan.adapting import adapted_tensors, config_with_adapters
+from core.plan.adapting import adapted_tensors
 from core.plan.renaming import onto, without_wrappers
-from core.sources.adapted import FactorCache
+from core.plan.untying import config_with_adapters
+from core.sources.factor_cache import FactorCache
 from core.sources.quantised import read_quantised
 from core.sources.source import FileRange, Source
 

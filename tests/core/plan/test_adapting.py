@@ -27,7 +27,8 @@ from core import RunRecord, parse_recipe, plan_merge, run_merge, table
 from core.checkpoint.model import open_checkpoint
 from core.errors import CheckpointError, IncompatibleError, MergeError
 from core.plan.adapting import adapted_tensors
-from core.sources.adapted import Adapted, FactorCache
+from core.sources.adapted import Adapted
+from core.sources.factor_cache import FactorCache
 
 HAS_TRITON = importlib.util.find_spec("triton") is not None
 
