@@ -42,6 +42,9 @@ _UNSUPPORTED = {
 }
 """Keys of adapter_config.json with which the weights are not the base's and a product of factors."""
 
+_FLAGS = ("use_rslora", "use_dora", "fan_in_fan_out", "lora_bias")
+"""Keys that change what the weights are, by yes or no."""
+
 _CANNOT_BE_MERGED = frozenset(
     {"PROMPT_TUNING", "MULTITASK_PROMPT_TUNING", "P_TUNING", "PREFIX_TUNING", "ADAPTION_PROMPT", "CPT"}
 )
@@ -75,6 +78,10 @@ def read_adapter_config(folder: Path) -> AdapterConfig | None:
     return AdapterConfig(folder, config, digest)
 
 
+def _is_texts(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(one, str) for one in value)
+
+
 class AdapterConfig:
     """What the adapter_config.json of a LoRA says.
 
@@ -88,14 +95,28 @@ class AdapterConfig:
         self._folder, self._config = folder, config
         self._path = folder / ADAPTER_CONFIG_NAME
         self._check_kind()
+        self._check_words()
         self.rank = self._rank(config.get("r", 8), "r")
         self._alpha = self._number(config.get("lora_alpha", 8), "lora_alpha")
         self._ranks = self._patterns("rank_pattern", self._rank)
         self._alphas = self._patterns("alpha_pattern", self._number)
 
     def says(self, key: str) -> bool:
-        """Whether true stands under `key`."""
+        """Whether true stands under `key`, one of the keys for yes and no."""
         return self._config.get(key) is True
+
+    def _check_words(self) -> None:
+        """Refuse what peft would stumble over, or take for something else."""
+        config = self._config
+        wrong = [key for key in _FLAGS if not isinstance(config.get(key), bool | None)]
+        wrong += ["bias"] if config.get("bias") not in (None, "none", "all", "lora_only") else []
+        for key in ("modules_to_save", "target_modules"):
+            value = config.get(key)
+            is_text = isinstance(value, str) and key == "target_modules"
+            if value is not None and not is_text and not _is_texts(value):
+                wrong.append(key)
+        if wrong:
+            raise self._wrong(wrong[0], config[wrong[0]])
 
     def text(self, key: str) -> str | None:
         """The text under `key`; None where there is none, or one that is none."""
@@ -106,8 +127,7 @@ class AdapterConfig:
     @property
     def saved_modules(self) -> tuple[str, ...]:
         """What `modules_to_save` says."""
-        value = self._config.get("modules_to_save")
-        return tuple(one for one in value if isinstance(one, str)) if isinstance(value, list) else ()
+        return tuple(self._config.get("modules_to_save") or ())
 
     def rank_of(self, module: str) -> int:
         """The rank that it says for the module."""

@@ -158,7 +158,7 @@ class _Adapting:
         if seen:
             return True in seen
         kind = (self._model.config or {}).get("model_type")
-        return adapter.fan_in_fan_out or (isinstance(kind, str) and kind in _OF_CONV1D)
+        return kind in _OF_CONV1D if isinstance(kind, str) else adapter.fan_in_fan_out
 
     def _keep_head(self, adapter: Adapter, names: Mapping[str, str]) -> None:
         """Keep the weights of a head that an adapter unties by a new embedding."""

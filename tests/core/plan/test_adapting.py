@@ -338,6 +338,27 @@ def test_what_it_does_not_touch_is_the_bases(tmp_path: Path) -> None:
     assert {name for name, is_zero in zero.items() if not is_zero} == touched
 
 
+@pytest.mark.parametrize(("kind", "is_turned"), [("llama", False), ("gpt2", True)])
+def test_a_square_weight_is_stored_as_its_model_stores_it(tmp_path: Path, kind: str, is_turned: bool) -> None:
+    """As peft does, which goes by the layer and not by fan_in_fan_out."""
+    make_base(tmp_path / "base")
+    config = tmp_path / "base" / "config.json"
+    config.write_text(json.dumps({**json.loads(config.read_text()), "model_type": kind}))
+    torch.manual_seed(0)
+    name = next(name for name, one in read(tmp_path / "base").items() if len({*one.shape}) < one.ndim == 2)
+    size = len(read(tmp_path / "base")[name])
+    a, b = torch.randn(2, size), torch.randn(size, 2)
+    factors = {f"{name.removesuffix('weight')}lora_{key}.weight": one for key, one in (("A", a), ("B", b))}
+    given = {PREFIX + key: one for key, one in factors.items()}
+    for flag in (False, True):
+        write_adapter(tmp_path / f"{flag}", given, r=2, lora_alpha=2, fan_in_fan_out=flag)
+        recipe = {**ONE, "base_model": "base", "models": [{"model": f"{flag}"}]}
+        run_merge(plan_merge(parse_recipe(recipe, tmp_path)), tmp_path / f"out-{flag}", device="cpu")
+        added = (b @ a).T if is_turned else b @ a
+        before, after = (read(tmp_path / folder)[name].float() for folder in ("base", f"out-{flag}"))
+        torch.testing.assert_close(after - before, added, rtol=0.1, atol=0.1)
+
+
 class TestRefused:
     """By name, with what to do."""
 
@@ -374,6 +395,10 @@ class TestRefused:
             ({"rank_pattern": {"(a+)+b": 3}}, "'(a+)+b'", "write the modules' names"),
             ({"alpha_pattern": {"(": 3}}, "'('", "write the modules' names"),
             ({"alpha_pattern": [3]}, "alpha_pattern is [3]", "again"),
+            ({"use_rslora": "true"}, "use_rslora is 'true'", "again"),
+            ({"bias": "weird"}, "bias is 'weird'", "again"),
+            ({"modules_to_save": 3}, "modules_to_save is 3", "again"),
+            ({"target_modules": [3]}, "target_modules is [3]", "again"),
         ],
     )
     def test_what_its_config_says(self, folder: Path, config: dict[str, Any], said: str, hint: str) -> None:
