@@ -7,30 +7,22 @@ Source: peft 0.21, `tuners/lora/{config,layer,model}.py`, `utils/{save_and_load,
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from math import isfinite, sqrt
 from pathlib import Path
-from typing import Any
 
-import xxhash
-
-from core.checkpoint.adapter_patterns import BadPatternError, Patterns
-from core.checkpoint.conversions import quoted
-from core.checkpoint.finding import ADAPTER_CONFIG_NAME, ADAPTER_NAMES, read_object
+from core.checkpoint.adapter_config import AdapterConfig, merge_first, read_adapter_config
+from core.checkpoint.finding import ADAPTER_CONFIG_NAME, ADAPTER_NAMES
 from core.checkpoint.headers import ShardHeader, StoredTensor, read_header
 from core.errors import CheckpointError
-from core.small_files import is_there, read_small
-from core.text import one_line, shown
+from core.small_files import is_there
 
-__all__ = ["Adapter", "Factors", "merge_first", "read_adapter"]
+__all__ = ["Adapter", "Factors", "read_adapter"]
 
-_MAX_CONFIG_BYTES, _MAX_CONFIG_PARTS = 1_000_000, 100_000
-_MAX_NAME_CHARACTERS = 500
-_MOST_RANK = 1 << 20
-_MOST_ALPHA = 1e30
-
-_WRAPPERS = re.compile(r"^(?:(?:module|_forward_module|_orig_mod)\.)*(?:base_model\.model\.)?|_orig_mod\.")
+_INNER = "_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module"
+_WRAPPERS = re.compile(
+    rf"^(?:(?:module|_forward_module|{_INNER})\.)*(?:base_model\.model\.)?|(?<=\.)(?:{_INNER})\."
+)
 _FACTOR = re.compile(
     r"(?P<module>.+)\.(?:(?P<kind>lora_A|lora_B)(?:\.(?P<of>[^.]+))?\.(?P<leaf>weight|bias)"
     r"|(?P<table>lora_embedding_A|lora_embedding_B)(?:\.(?P<of_table>[^.]+))?"
@@ -39,27 +31,6 @@ _FACTOR = re.compile(
 _SAVED = re.compile(r"\.modules_to_save(?:\.default)?(?=\.)|\.base_layer(?=\.)")
 _OTHER_FACTORS = (".lora_", "lora_up", "lora_down", ".hada_", ".lokr_", ".oft_", ".boft_", ".ia3_", ".vera_")
 _OTHERS_TOKENS = ".trainable_tokens_"
-
-_KINDS_OF_BASE = ("pissa", "olora", "corda", "loftq", "lora_ga")
-"""What `init_lora_weights` says where the base was changed before training: the factors go on that."""
-
-_UNSUPPORTED = {
-    "target_parameters": "adapts parameters that are no modules' weights (target_parameters)",
-    "layer_replication": "repeats layers of its base (layer_replication)",
-    "use_qalora": "pools its inputs (QA-LoRA)",
-    "alora_invocation_tokens": "is switched on by a token (activated LoRA)",
-    "arrow_config": "is chosen anew for each token (Arrow)",
-    "kasa_config": "changes its base first (KaSA)",
-    "monteclora_config": "draws its factors anew each time (MonteCLoRA)",
-    "use_bdlora": "is cut into blocks (BD-LoRA)",
-    "trainable_token_indices": "trains single rows of the embedding (trainable_token_indices)",
-}
-"""Keys of adapter_config.json with which the weights are not the base's and a product of factors."""
-
-_CANNOT_BE_MERGED = frozenset(
-    {"PROMPT_TUNING", "MULTITASK_PROMPT_TUNING", "P_TUNING", "PREFIX_TUNING", "ADAPTION_PROMPT", "CPT"}
-)
-"""Kinds that add to the inputs and change no weight."""
 
 
 @dataclass(frozen=True)
@@ -100,7 +71,8 @@ class Adapter:
         whole: tensors that take the place of the base's, or are new, by name.
         fan_in_fan_out: whether it says that the base stores its weights [inputs, outputs].
         digest: hex XXH3-128 of adapter_config.json.
-        notes: sentences on what is not known of it.
+        saved_modules: the endings of the names of modules that were saved whole, as `modules_to_save` says.
+        ties_saved: whether those that the base ties were tied, too.
     """
 
     folder: Path
@@ -111,7 +83,8 @@ class Adapter:
     whole: Mapping[str, StoredTensor] = field(repr=False)
     fan_in_fan_out: bool
     digest: str
-    notes: tuple[str, ...] = ()
+    saved_modules: tuple[str, ...] = ()
+    ties_saved: bool = False
 
     @property
     def kind_text(self) -> str:
@@ -140,28 +113,20 @@ class Adapter:
         return any(one.magnitude is not None for one in self.factors.values())
 
 
-def merge_first(folder: Path) -> str:
-    """What to do with an adapter that is to be merged by peft itself."""
-    code = (
-        "import sys; from peft import AutoPeftModelForCausalLM as A; "
-        "A.from_pretrained(sys.argv[1], torch_dtype='auto').merge_and_unload().save_pretrained(sys.argv[2])"
-    )
-    out = quoted(folder.with_name(f"{folder.name}-merged"))
-    return (
-        "merge the adapter into its base model first, with peft's merge_and_unload: "
-        f'python -c "{code}" {quoted(folder)} {out}'
-    )
-
-
 def read_adapter(folder: Path) -> Adapter:
     """The adapter in `folder`.
 
     Raises:
         CheckpointError: it has no config, or it is one that cannot be put on a model here.
     """
-    path = folder / ADAPTER_CONFIG_NAME
     file = next((name for name in ADAPTER_NAMES if is_there(folder / name, CheckpointError)), None)
-    config = read_object(path, _MAX_CONFIG_BYTES, _MAX_CONFIG_PARTS)
+    if file is None:
+        raise CheckpointError(
+            f"{folder} holds an {ADAPTER_CONFIG_NAME} and no {ADAPTER_NAMES[0]}: the adapter is missing",
+            hint="copy or download the missing file",
+            path=folder,
+        )
+    config = read_adapter_config(folder)
     if config is None:
         raise CheckpointError(
             f"{folder} holds the factors of an adapter ({file}) and no {ADAPTER_CONFIG_NAME}, which says how "
@@ -169,129 +134,27 @@ def read_adapter(folder: Path) -> Adapter:
             hint=f"copy {ADAPTER_CONFIG_NAME} of the same training run beside them",
             path=folder,
         )
-    if file is None:
-        raise CheckpointError(
-            f"{folder} holds an {ADAPTER_CONFIG_NAME} and no {ADAPTER_NAMES[0]}: the adapter is missing",
-            hint="copy or download the missing file",
-            path=folder,
-        )
-    settings = _Settings(folder, config)
     header = read_header(folder / file)
-    factors, whole = _Sorting(folder, settings, header).sorted()
-    digest = xxhash.xxh3_128(read_small(path, _MAX_CONFIG_BYTES, CheckpointError)).hexdigest()
+    factors, whole = _Sorting(folder, config, header).sorted()
     return Adapter(
         folder,
-        settings.text("base_model_name_or_path"),
-        settings.text("revision"),
+        config.text("base_model_name_or_path"),
+        config.text("revision"),
         header,
         factors,
         whole,
-        config.get("fan_in_fan_out") is True,
-        digest,
+        config.says("fan_in_fan_out"),
+        config.digest,
+        config.saved_modules,
+        config.says("ensure_weight_tying"),
     )
-
-
-class _Settings:
-    """What adapter_config.json says, checked."""
-
-    def __init__(self, folder: Path, config: Mapping[str, Any]) -> None:
-        self.folder, self._config = folder, config
-        self._path = folder / ADAPTER_CONFIG_NAME
-        self._check_kind()
-        self.use_rslora = config.get("use_rslora") is True
-        self.rank = self._rank(config.get("r", 8), "r")
-        self._alpha = self._number(config.get("lora_alpha", 8), "lora_alpha")
-        self._ranks = self._patterns("rank_pattern", self._rank)
-        self._alphas = self._patterns("alpha_pattern", self._number)
-
-    def text(self, key: str) -> str | None:
-        """The text under `key`; None where there is none, or one that is none."""
-        value = self._config.get(key)
-        usable = isinstance(value, str) and value.strip() and len(value) <= _MAX_NAME_CHARACTERS
-        return value if usable else None
-
-    def rank_of(self, module: str) -> int:
-        """The rank that it says for the module."""
-        return int(self._ranks.find(module, self.rank))
-
-    def scale(self, module: str, rank: int) -> float:
-        """alpha / rank, or alpha / sqrt(rank) for rsLoRA (arXiv:2312.03732), in float64."""
-        alpha = self._alphas.find(module, self._alpha)
-        return alpha / (sqrt(rank) if self.use_rslora else rank)
-
-    def _check_kind(self) -> None:
-        config, folder = self._config, self.folder
-        kind = config.get("peft_type")
-        name = kind.upper() if isinstance(kind, str) else None
-        if name != "LORA":
-            what = f"of the kind {shown(kind)}" if kind is not None else "of a kind that it does not say"
-            hint = merge_first(folder)
-            if name in _CANNOT_BE_MERGED:
-                hint = "leave it out: it adds to what a model reads and changes no weight, so that there is "
-                hint += "nothing to be merged"
-            raise CheckpointError(
-                f"{folder} holds an adapter {what}, and only LoRA is put on a model here",
-                hint=hint,
-                path=self._path,
-            )
-        for key, what in _UNSUPPORTED.items():
-            if config.get(key):
-                raise CheckpointError(
-                    f"{folder} holds a LoRA that {what}, which is not supported",
-                    hint=merge_first(folder),
-                    path=self._path,
-                )
-        init = config.get("init_lora_weights")
-        if isinstance(init, str) and init.lower().startswith(_KINDS_OF_BASE):
-            raise CheckpointError(
-                f"{folder} holds a LoRA on a base that was changed first (init_lora_weights: {shown(init)})",
-                hint="save it as a plain LoRA with peft's save_pretrained(…, "
-                "path_initial_model_for_weight_conversion=…), or " + merge_first(folder),
-                path=self._path,
-            )
-
-    def _patterns(self, key: str, read: Callable[[Any, str], float]) -> Patterns:
-        value = self._config.get(key) or {}
-        if not isinstance(value, dict):
-            raise self._wrong(key, value)
-        try:
-            return Patterns({text: read(number, f"{key}.{text}") for text, number in value.items()})
-        except BadPatternError as error:
-            raise CheckpointError(
-                f"{self._path}: {key} has the pattern {shown(error.pattern)}, which is not understood",
-                hint="write the modules' names there, or " + merge_first(self.folder),
-                path=self._path,
-            ) from error
-
-    def _rank(self, value: Any, key: str) -> int:
-        if type(value) is not int or not 0 < value <= _MOST_RANK:
-            raise self._wrong(key, value)
-        return value
-
-    def _number(self, value: Any, key: str) -> float:
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            raise self._wrong(key, value)
-        try:
-            number = float(value)
-        except OverflowError:
-            raise self._wrong(key, value) from None
-        if not isfinite(number) or abs(number) > _MOST_ALPHA:
-            raise self._wrong(key, value)
-        return number
-
-    def _wrong(self, key: str, value: Any) -> CheckpointError:
-        return CheckpointError(
-            f"{self._path}: {one_line(key)} is {shown(value)}, which makes no sense there",
-            hint="copy or download the file again",
-            path=self._path,
-        )
 
 
 class _Sorting:
     """The tensors of an adapter by what they are for."""
 
-    def __init__(self, folder: Path, settings: _Settings, header: ShardHeader) -> None:
-        self._folder, self._settings, self._header = folder, settings, header
+    def __init__(self, folder: Path, config: AdapterConfig, header: ShardHeader) -> None:
+        self._folder, self._config, self._header = folder, config, header
         self._parts: dict[str, dict[str, StoredTensor]] = {}
         self._whole: dict[str, StoredTensor] = {}
         self._names: set[str] = set()
@@ -376,7 +239,7 @@ class _Sorting:
                 tensor=a.name,
             )
         rank = a.shape[0]
-        said = self._settings.rank_of(module)
+        said = self._config.rank_of(module)
         if b.shape[1] != rank or rank != said or not rank:
             raise CheckpointError(
                 f"the factors of {module!r} in {self._folder} have the shapes {list(a.shape)} and "
@@ -386,6 +249,15 @@ class _Sorting:
                 tensor=a.name,
             )
         magnitude = parts.get("lora_magnitude_vector")
+        if self._config.says("use_dora") != (magnitude is not None):
+            has = "has no" if magnitude is None else "has a"
+            raise CheckpointError(
+                f"{self._header.path} {has} lora_magnitude_vector for the module {module!r}, and "
+                f"{ADAPTER_CONFIG_NAME} {'says' if magnitude is None else 'does not say'} use_dora",
+                hint=f"take the weights and the {ADAPTER_CONFIG_NAME} of one training run",
+                path=self._header.path,
+                tensor=(magnitude or a).name,
+            )
         if magnitude is not None and is_table:
             raise CheckpointError(
                 f"{self._folder} holds a DoRA on the embedding {module!r}, which is not supported",
@@ -393,6 +265,4 @@ class _Sorting:
                 path=self._header.path,
                 tensor=magnitude.name,
             )
-        return Factors(
-            a, b, self._settings.scale(module, rank), is_table, magnitude, parts.get("lora_B.bias")
-        )
+        return Factors(a, b, self._config.scale(module, rank), is_table, magnitude, parts.get("lora_B.bias"))

@@ -16,7 +16,7 @@ from typing import Any
 
 from core.checkpoint.names import tied_heads
 
-__all__ = ["declared_ties", "explicitly_ties", "model_prefixes", "says_tied"]
+__all__ = ["aliases_of", "declared_ties", "explicitly_ties", "model_prefixes", "says_tied"]
 
 _TABLE = Path(__file__).with_name("ties.json")
 _PLAIN = re.compile(r"[A-Za-z0-9_.]+\.(?:weight|bias)")
@@ -70,6 +70,21 @@ def declared_ties(config: Mapping[str, Any] | None, shapes: Mapping[str, tuple[i
         if isinstance(part, dict) and (entry := _entry(part)):
             found |= _declared_by(entry, part, shapes)
     return {alias: root for alias in found if (root := _root(alias, found)) != alias}
+
+
+def aliases_of(config: Mapping[str, Any] | None, first: str) -> list[str] | None:
+    """The names that a model of that config's type ties to the one of the name `first`, there or not.
+
+    None for an unknown type.
+    """
+    found: dict[str, None] = {}
+    entries = [(part, _entry(part)) for part in (config, *(config or {}).values()) if isinstance(part, dict)]
+    for part, entry in entries:
+        for alias, root, *condition in entry.get("pairs", ()):
+            off = condition and part.get(condition[0]) is False
+            if not off and f".{first}".endswith(f".{root}") and _PLAIN.fullmatch(alias):
+                found[first.removesuffix(root) + alias] = None
+    return list(found) if any(entry for _, entry in entries) else None
 
 
 def _entry(config: Any) -> Mapping[str, Any]:

@@ -136,6 +136,7 @@ def _is_model_folder(folder: Path) -> bool:
     endings = (".safetensors", ".bin", ".pth", ".pt", ".gguf")
     return (
         "config.json" in names
+        or "adapter_config.json" in names
         or "snapshots" in names
         or any(name.endswith(endings) and not is_left_over(name) for name in names)
         or any(re.fullmatch(r"checkpoint-\d+", name) for name in names)

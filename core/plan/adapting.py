@@ -1,135 +1,31 @@
-"""Adapters put on models: on which one each goes, and what that makes of its tensors."""
+"""Adapters put on models: what that makes of their tensors."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import NamedTuple
 
-from core.checkpoint.adapters import Adapter, Factors, merge_first
+from core.checkpoint.adapter_config import merge_first
+from core.checkpoint.adapters import Adapter, Factors
 from core.checkpoint.headers import StoredTensor
-from core.checkpoint.model import Checkpoint, hub_id, open_checkpoint
+from core.checkpoint.model import Checkpoint
 from core.checkpoint.names import tied_heads
+from core.checkpoint.ties import says_tied
 from core.dtypes import DType
-from core.errors import CheckpointError, IncompatibleError, MergeError, addressed
+from core.errors import IncompatibleError, MergeError
 from core.plan.renaming import onto
-from core.recipe.references import cached_model, same_folder
-from core.sources.adapted import Adapted, FactorCache, LowRank
+from core.plan.untying import head_that_stays
+from core.sources.adapted import Adapted, LowRank
+from core.sources.factor_cache import FactorCache
 from core.sources.source import FileRange, Source
-from core.text import one_line, shown
+from core.text import one_line
 
-__all__ = ["Changed", "adapted_tensors", "in_merge_dtype", "on_bases", "other_bases"]
+__all__ = ["Changed", "adapted_tensors", "in_merge_dtype"]
 
 _OF_CONV1D = frozenset({"gpt2", "openai-gpt", "imagegpt", "decision_transformer", "clvp"})
 """Models of transformers whose layers are Conv1D, which stores its weight [inputs, outputs]."""
-
-
-# -- which model an adapter goes on
-
-
-def on_bases(
-    models: Sequence[Checkpoint], base: Checkpoint | None
-) -> tuple[tuple[Checkpoint, ...], Checkpoint | None]:
-    """The sub-models and the base, with every adapter on a model.
-
-    An adapter goes on the model that is named with it, else on the recipe's base, else on the one that it
-    names itself.
-
-    Raises:
-        CheckpointError: there is no such model.
-    """
-    known: dict[Path, Checkpoint] = {}
-    if base is not None:
-        with addressed(field="base_model"):
-            base = _on_base(base, None, known)
-    placed = []
-    for entry, model in enumerate(models):
-        with addressed(field="models", entry=entry):
-            placed.append(_on_base(model, base, known))
-    return tuple(placed), base
-
-
-def other_bases(models: Sequence[Checkpoint]) -> list[str]:
-    """A sentence for each model an adapter was put on that it does not name as its base."""
-    found = {
-        f"{model.name} says that it was trained on {one_line(adapter.base_name)}, and is put on "
-        f"{model.under.name}: where these are not the same weights, what it learnt means something else": None
-        for model in models
-        for adapter in model.adapters
-        if model.under is not None and adapter.base_name and not _means(adapter, model.under)
-    }
-    return list(found)
-
-
-def _on_base(model: Checkpoint, base: Checkpoint | None, known: dict[Path, Checkpoint]) -> Checkpoint:
-    if not model.adapters or model.under is not None:
-        return model
-    if base is not None:
-        return model.on(base)
-    folder = next((found for adapter in model.adapters if (found := _named_base(adapter))), None)
-    if folder is None:
-        said = next((adapter.base_name for adapter in model.adapters if adapter.base_name), None)
-        where = f"trained on {shown(said)}, which is not here" if said else "and does not say of which model"
-        raise CheckpointError(
-            f"{model.folder} is an adapter {where}, and no base is named for it",
-            hint="name the folder of that model as base_model"
-            + (f"; `hf download {said} --local-dir FOLDER` gets it" if said and _is_hub_id(said) else ""),
-            path=model.folder,
-        )
-    if folder not in known:
-        known[folder] = open_checkpoint(folder)
-    under = known[folder]
-    if under.adapters and under.under is None:
-        raise CheckpointError(
-            f"{model.folder} is an adapter on {folder}, which is an adapter itself",
-            hint="name the folder of a whole model as base_model",
-            path=model.folder,
-        )
-    return model.on(under)
-
-
-def _named_base(adapter: Adapter) -> Path | None:
-    """The folder that the adapter names as its base, where that is on this computer."""
-    name = adapter.base_name
-    if name is None or "\0" in name:
-        return None
-    try:
-        for place in (adapter.folder / name, adapter.folder.parent / name):
-            if place.is_dir():
-                return place
-    except (OSError, ValueError):
-        return None
-    return cached_model(name, adapter.base_revision or "main")
-
-
-def _means(adapter: Adapter, under: Checkpoint) -> bool:
-    """Whether the model is, or may well be, the one that the adapter names."""
-    name = adapter.base_name or ""
-    if hub_id(under.folder) == name or (under.config or {}).get("_name_or_path") == name:
-        return True
-    try:
-        if same_folder(adapter.folder / name, under.folder):
-            return True
-    except ValueError:
-        return False
-    called = hub_id(under.folder) or under.folder.name
-    return _last_part(name).lower() == _last_part(called).lower() != ""
-
-
-def _last_part(name: str) -> str:
-    return name.replace("\\", "/").rstrip("/").rpartition("/")[2]
-
-
-def _is_hub_id(name: str) -> bool:
-    owner, slash, model = name.partition("/")
-    return bool(slash) and all(
-        part and part[0].isalnum() and all(c.isalnum() or c in "._-" for c in part) for part in (owner, model)
-    )
-
-
-# -- what it makes of the model's tensors
 
 
 class Changed(NamedTuple):
@@ -169,7 +65,12 @@ def adapted_tensors(
     for adapter in model.adapters:
         adapting.put_on(adapter)
     changed = adapting.changed
-    if model.ties_embeddings:  # then a head that is stored all the same is the embedding to those who load it
+    for name, one in changed.items():
+        if isinstance(one.source, Adapted):
+            cache.expect(name, one.source.kept_bytes)
+    if says_tied(
+        model.config
+    ):  # then a head that is stored all the same is the embedding to those who load it
         for head, embedding in tied_heads({name: tensor.shape for name, tensor in stored.items()}).items():
             if embedding in changed and head not in changed:
                 changed[head] = changed[embedding]
@@ -195,6 +96,7 @@ class _Adapting:
 
     def put_on(self, adapter: Adapter) -> None:
         names = self._names(adapter)
+        self._keep_head(adapter, names)
         for name, whole in adapter.whole.items():
             self._replace(names[name], whole)
         turned = self._stores_inputs_first(adapter, names)
@@ -229,7 +131,7 @@ class _Adapting:
             here = under.folder if under is not None else self._model.folder
             said = f" (it was trained on {one_line(adapter.base_name)})" if adapter.base_name else ""
             more = f", and {len(missing) - 1:,} more" if len(missing) > 1 else ""
-            if self._model.ties_embeddings and missing[0].endswith("lm_head"):
+            if says_tied(self._model.config) and missing[0].endswith("lm_head"):
                 raise IncompatibleError(
                     f"the adapter {adapter.folder} goes on the head {missing[0]!r}, which {here} ties to its "
                     "embedding, so that it would change both",
@@ -256,7 +158,17 @@ class _Adapting:
         if seen:
             return True in seen
         kind = (self._model.config or {}).get("model_type")
-        return adapter.fan_in_fan_out or (isinstance(kind, str) and kind in _OF_CONV1D)
+        return kind in _OF_CONV1D if isinstance(kind, str) else adapter.fan_in_fan_out
+
+    def _keep_head(self, adapter: Adapter, names: Mapping[str, str]) -> None:
+        """Keep the weights of a head that an adapter unties by a new embedding."""
+        shapes = {name: self._shape(name) for name in self._own}
+        found = head_that_stays(self._model, adapter, names, shapes)
+        if found is not None and found.head not in self.changed:
+            source = self._source(found.embedding)
+            before = self.changed.get(found.embedding)
+            before = before or Changed(self._own[found.embedding], source, source.dtype, "")
+            self.changed[found.head] = before._replace(how="no longer tied")
 
     def _replace(self, name: str, whole: StoredTensor) -> None:
         counts_as = self._source(name).dtype if name in self._own else self._usual_dtype() or whole.dtype
@@ -288,7 +200,14 @@ class _Adapting:
                     tensor=name,
                 )
             if factors.magnitude.size_bytes != outputs * factors.magnitude.dtype.itemsize:
-                raise self._unlike(adapter, module, name, factors.magnitude.shape, factors)
+                size = "×".join(map(str, factors.magnitude.shape))
+                raise IncompatibleError(
+                    f"the adapter {adapter.folder} has a {module!r} of {outputs:,} outputs and a "
+                    f"lora_magnitude_vector of the shape {size} for it",
+                    hint="copy or download the adapter again",
+                    path=adapter.folder,
+                    tensor=factors.magnitude.name,
+                )
         part = LowRank(factors.a, factors.b, factors.scale, is_transposed)
         how = f"{'DoRA of ' if factors.magnitude is not None else ''}rank {factors.rank}"
         self._put(adapter, name, shape[0], shape[1], part, factors.magnitude, how)

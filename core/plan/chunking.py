@@ -8,7 +8,7 @@ from core.cores import usable_cores
 from core.devices import CPU, Device, least_workers
 from core.digest import PIECE_BYTES
 from core.plan.merge_plan import MergePlan, TensorPlan
-from core.sources.adapted import CACHED_BYTES
+from core.sources.factor_cache import cached_bytes
 
 __all__ = [
     "CHUNK_BYTES",
@@ -88,12 +88,8 @@ def _pinned_bytes(size: int) -> int:
 
 def _factor_bytes(plan: MergePlan) -> int:
     """What the factors of adapters take, which are kept as long as they are read."""
-    factors = sum(
-        4 * source.terms * (tensor.output.shape[-1] if tensor.output.shape else 1)
-        for tensor in plan.tensors
-        for source in tensor.inputs
-    )
-    return min(factors, CACHED_BYTES)
+    factors = [sum(source.kept_bytes for source in tensor.inputs) for tensor in plan.tensors]
+    return min(sum(factors), cached_bytes(max(factors, default=0)))
 
 
 def _piece_elements(tensor: TensorPlan) -> int:

@@ -106,7 +106,7 @@ class TensorPlan:
 
     @property
     def terms(self) -> int:
-        """Products that its sources add up, in all passes."""
+        """What its sources do beyond reading, in all passes; see `Source.terms`."""
         return (self.folds + 1) * self.elements * sum(source.terms for source in self.inputs)
 
     @property

@@ -13,7 +13,8 @@ from core.dtypes import DType
 from core.errors import IncompatibleError, addressed
 from core.plan.adapting import adapted_tensors
 from core.plan.renaming import onto, without_wrappers
-from core.sources.adapted import FactorCache
+from core.plan.untying import config_with_adapters
+from core.sources.factor_cache import FactorCache
 from core.sources.quantised import read_quantised
 from core.sources.source import FileRange, Source
 
@@ -163,6 +164,7 @@ def _view(model: Checkpoint, entry: int | None, cache: FactorCache) -> ModelView
             stored = {name: offered.stored for name, offered in tensors.items()}
             changed = adapted_tensors(model, stored, unpacked.sources, cache)
         tensors |= {name: Offered(*one) for name, one in changed.items()}
+        model = replace(model, config=config_with_adapters(model))
     view = ModelView(model, tensors, unpacked.left_out, unpacked.notes, model.shared)
     bare = without_wrappers(view.tensors)
     return view.renamed(bare.names, bare.rules, ()) if bare.rules else view

@@ -31,7 +31,8 @@ from core.errors import (
 )
 from core.kernels.interface import MapJob, Values
 from core.methods import METHODS
-from core.plan.adapting import in_merge_dtype, on_bases, other_bases
+from core.plan.adapter_bases import on_bases, other_bases
+from core.plan.adapting import in_merge_dtype
 from core.plan.belonging import check_belonging
 from core.plan.correspond import TensorSources, correspond
 from core.plan.merge_plan import LedgerEntry, MergePlan, TensorPlan

@@ -26,7 +26,7 @@ from core.table import device_s, element_s, has_triton
 
 __all__ = ["pass_s", "work_of"]
 
-_TERM_S = 0.045e-9
+_TERM_S = 0.026e-9
 """A product that is added up to an element, by one thread: a term of a low-rank matrix."""
 
 _CHUNK_S = 0.1e-3

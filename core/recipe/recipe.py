@@ -24,6 +24,7 @@ from core.recipe.keys import find_obstacles, obstacle_of, refuse, refuse_other_f
 from core.recipe.method_name import read_method
 from core.recipe.models import ModelEntry, read_models, read_parameters
 from core.recipe.modules import without_modules
+from core.recipe.named_bases import common_base
 from core.recipe.references import read_path, same_folder
 from core.recipe.rules import ParameterSetting, Setting, setting_data
 from core.recipe.slices import (
@@ -171,6 +172,8 @@ def parse_recipe(data: Any, folder: Path) -> Recipe:
             base = read_path(data["base_model"], folder, "base_model")
     sliced = data.get("slices") is not None
     slices = _slices(data, method, folder) if sliced else ()
+    if method.base == "needed" and base is None and not sliced:
+        base = common_base([entry.path for entry in read_models(data.get("models"), method, folder, None)])
     if method.base == "needed" and base is None and not (slices and all(one.base for one in slices)):
         raise RecipeError(
             f"merge_method {method.name} needs a base_model",

@@ -17,7 +17,7 @@ from core.errors import RecipeError
 from core.small_files import read_if_there
 from core.text import is_text, shown
 
-__all__ = ["cached_model", "read_path", "reference_in", "same_folder"]
+__all__ = ["cached_model", "download_hint", "read_path", "reference_in", "same_folder"]
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}(?:/[A-Za-z0-9][\w.-]{0,95})?", re.ASCII)
 _REVISION = re.compile(r"[A-Za-z0-9][\w.-]{0,95}", re.ASCII)
@@ -124,13 +124,19 @@ def _refuse_reference(value: str, folder: Path, where: str) -> None:
 
 
 def _not_downloaded(value: str, model: str, revision: str, where: str) -> RecipeError:
-    is_id = _HUB_ID.fullmatch(model) and _REVISION.fullmatch(revision)
     return RecipeError(
         f"{where} {shown(value)} is no folder that is there, but as mergekit writes it the revision "
         f"{shown(revision)} of {shown(model)}",
-        hint="download that revision and name its folder"
-        + (f", as with `hf download {model} --revision {revision} --local-dir FOLDER`" if is_id else ""),
+        hint=f"download that revision and name its folder{download_hint(model, revision)}",
     )
+
+
+def download_hint(model: str | None, revision: str | None) -> str:
+    """How to get a model from the Hub, to go on from "name its folder"; "" for what has no model's id."""
+    if model is None or not _HUB_ID.fullmatch(model) or not _REVISION.fullmatch(revision or "main"):
+        return ""
+    of_revision = f" --revision {revision}" if revision else ""
+    return f", as with `hf download {model}{of_revision} --local-dir FOLDER`"
 
 
 def _is_model(text: str, folder: Path) -> bool:

@@ -86,11 +86,12 @@ def refuse_nonfinite(sources: Sequence[Source], counts: Counts) -> None:
     """Raises CheckpointError where an input holds NaN or infinite values."""
     for at in counts.nonfinite.nonzero()[0].tolist():
         stored = sources[at].stored[0]
+        files = list(dict.fromkeys(one.path for one in sources[at].stored))  # of an adapter its base's first
         raise CheckpointError(
-            f"tensor {stored.name!r} of {stored.path} holds NaN or infinite values, "
+            f"tensor {stored.name!r} of {' with '.join(map(str, files))} holds NaN or infinite values, "
             "and the recipe forbids them",
             hint="repair that model, or set nonfinite: pass",
-            path=stored.path,
+            path=files[-1],
             tensor=stored.name,
             field="nonfinite",
         )

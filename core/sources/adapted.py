@@ -6,9 +6,7 @@ in any run of elements, on any thread and device. No matrix product of a library
 
 from __future__ import annotations
 
-import threading
-from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -19,42 +17,16 @@ from numpy.typing import NDArray
 from core.checkpoint.headers import StoredTensor
 from core.dtypes import DTYPES, DType
 from core.sources.elements import canonical, values_of, write_values
+from core.sources.factor_cache import FactorCache
 from core.sources.source import FileRange, ReadStored, Source
 
-__all__ = ["CACHED_BYTES", "Adapted", "FactorCache", "LowRank", "compile_for", "compile_for_type"]
+__all__ = ["Adapted", "LowRank", "compile_for", "compile_for_type"]
 
 Array = NDArray[Any]
 
-CACHED_BYTES = 32 * 1024**2
-"""Of factors, for all workers together."""
-
-
-class FactorCache:
-    """The right factors that were read last, shared by all threads that work on one plan.
-
-    Each chunk of a tensor needs all of its right factor, and only some rows of its left one.
-    """
-
-    def __init__(self, most_bytes: int = CACHED_BYTES) -> None:
-        self._most, self._held = most_bytes, 0
-        self._lock = threading.Lock()
-        self._known: OrderedDict[Any, Array] = OrderedDict()
-
-    def get(self, key: Any, make: Callable[[], Array]) -> Array:
-        """What `make` gave for `key`, not to be written to. It may be made twice, by two threads."""
-        with self._lock:
-            if key in self._known:
-                self._known.move_to_end(key)
-                return self._known[key]
-        made = make()
-        with self._lock:
-            if key not in self._known and made.nbytes <= self._most:
-                self._known[key] = made
-                self._held += made.nbytes
-                while self._held > self._most:
-                    _, oldest = self._known.popitem(last=False)
-                    self._held -= oldest.nbytes
-        return made
+_STARTING, _CONVERTING, _MEASURING = 13, 20, 45
+"""What else is done to an element, in terms of the sum: adding the sum to it, converting it there and back,
+and giving its row another length. Measured as core/plan/work.py has it of a term."""
 
 
 def compile_for(sources: Iterable[Source]) -> None:
@@ -162,12 +134,22 @@ class Adapted:
 
     @property
     def scratch(self) -> int:
-        rank = sum(part.rank for part in self.parts)
-        of_factors = -(-8 * rank // max(1, self.columns))
+        of_factors = -(-8 * self.rank // max(1, self.columns))
         return of_factors + (0 if self.in_place else self.under.dtype.itemsize + self.kind.itemsize)
 
     @property
+    def kept_bytes(self) -> int:
+        return self.rank * self.columns * self.kind.itemsize
+
+    @property
     def terms(self) -> int:
+        converted = 0 if self.in_place else _CONVERTING
+        terms = self.rank + _STARTING + converted + (_MEASURING if self.lengths is not None else 0)
+        return terms * self.kind.itemsize // 4
+
+    @property
+    def rank(self) -> int:
+        """Of all parts together."""
         return sum(part.rank for part in self.parts)
 
     def fill(self, read: ReadStored, first_element: int, buffer: memoryview) -> None:
@@ -242,7 +224,7 @@ class Adapted:
 
     def _left(self, read: ReadStored, first: int, end: int) -> Array:
         """Rows `first` to before `end` of the left factors, and zeros to be whole fours. [rows, all terms]"""
-        left = np.zeros((-(-(end - first) // 4) * 4, self.terms), self.kind)
+        left = np.zeros((-(-(end - first) // 4) * 4, self.rank), self.kind)
         term = 0
         for part in self.parts:
             left[: end - first, term : term + part.rank] = self._left_of(part, read, first, end)
@@ -255,11 +237,12 @@ class Adapted:
         if not part.transposed:
             rows = self._whole(read, part.b, first * part.rank, end * part.rank)
             return rows.reshape(end - first, part.rank)
-        strips = [
-            self._whole(read, part.a, term * self.rows + first, term * self.rows + end)
-            for term in range(part.rank)
-        ]
-        return np.stack(strips, axis=1)
+        size = (end - first) * part.a.dtype.itemsize
+        data = bytearray(part.rank * size)
+        strips = memoryview(data)
+        for term in range(part.rank):
+            read(part.a, term * self.rows + first, strips[term * size : (term + 1) * size])
+        return values_of(data, part.a.dtype, self.kind).reshape(part.rank, end - first).T
 
     def _right(self, read: ReadStored) -> Array:
         """The right factors. [all terms, columns]"""

@@ -77,6 +77,10 @@ class Dequantised:
         return 0
 
     @property
+    def kept_bytes(self) -> int:
+        return 0
+
+    @property
     def terms(self) -> int:
         return 0
 

@@ -22,6 +22,13 @@ def values_of(data: bytearray, dtype: DType, kind: np.dtype[Any]) -> Array:
     if dtype.name == "BF16":
         wide = (np.frombuffer(data, np.uint16).astype(np.uint32) << np.uint32(16)).view(np.float32)
         return wide.astype(kind, copy=False)
+    if dtype.name == "F16" and kind == np.float32:
+        from core.sources.loops import widen_halves
+
+        halves = np.frombuffer(data, np.uint16)
+        floats = np.empty(halves.size, np.float32)
+        widen_halves(halves, floats)
+        return floats
     with np.errstate(over="ignore"):
         stored = np.frombuffer(data, {"F16": np.float16, "F32": np.float32, "F64": np.float64}[dtype.name])
         return stored.astype(kind, copy=False)
@@ -33,6 +40,11 @@ def write_values(values: Array, dtype: DType, buffer: memoryview) -> None:
         from core.sources.loops import round_to_words
 
         round_to_words(values, np.frombuffer(buffer, np.uint16))
+        return
+    if dtype.name == "F16" and values.dtype == np.float32:
+        from core.sources.loops import round_to_halves
+
+        round_to_halves(values, np.frombuffer(buffer, np.uint16))
         return
     kind = {"F16": np.float16, "F32": np.float32, "F64": np.float64}[dtype.name]
     with np.errstate(over="ignore"):

@@ -56,8 +56,13 @@ class Source(Protocol):
         ...
 
     @property
+    def kept_bytes(self) -> int:
+        """What it holds from one fill to the next, in bytes."""
+        ...
+
+    @property
     def terms(self) -> int:
-        """Products that are added up for an element."""
+        """How long making an element takes beyond reading: as long as adding up so many products."""
         ...
 
     def fill(self, read: ReadStored, first_element: int, buffer: memoryview) -> None:
@@ -107,6 +112,10 @@ class FileRange:
         return 0
 
     @property
+    def kept_bytes(self) -> int:
+        return 0
+
+    @property
     def terms(self) -> int:
         return 0
 
@@ -147,6 +156,10 @@ class Absent:
 
     @property
     def scratch(self) -> int:
+        return 0
+
+    @property
+    def kept_bytes(self) -> int:
         return 0
 
     @property

@@ -97,6 +97,10 @@ class Rows:
         return max(source.scratch for source in self.sources)
 
     @property
+    def kept_bytes(self) -> int:
+        return sum(source.kept_bytes for source in self.sources)
+
+    @property
     def terms(self) -> int:
         return max(source.terms for source in self.sources)
 
@@ -147,6 +151,10 @@ class Zeros:
 
     @property
     def scratch(self) -> int:
+        return 0
+
+    @property
+    def kept_bytes(self) -> int:
         return 0
 
     @property

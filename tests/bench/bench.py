@@ -158,7 +158,7 @@ def _measure(line: str, folder: Path, models: int, threads: int, device: str) ->
         from core.table import warm_up
 
         warm_up(FLOATS["BF16"])
-    with _MemoryWatch() as watch:
+    with MemoryWatch() as watch:
         seconds = merge_of(plan, out, threads, device) if work is merge_of else work(plan, out, threads)
     shutil.rmtree(out, ignore_errors=True)
     return Result(seconds, plan.bytes_to_read + plan.bytes_to_write, watch.peak - watch.before)
@@ -256,10 +256,10 @@ def _naive_torch(plan: MergePlan, out: Path, threads: int) -> float:
     return time.perf_counter() - started
 
 
-class _MemoryWatch:
+class MemoryWatch:
     """The peak of this process's anonymous memory while it is entered (Linux; 0 elsewhere)."""
 
-    def __enter__(self) -> _MemoryWatch:
+    def __enter__(self) -> MemoryWatch:
         self.before = self.peak = _anonymous_bytes()
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._watch)

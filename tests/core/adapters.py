@@ -17,6 +17,9 @@ from safetensors.torch import load_file, save_file
 
 __all__ = [
     "KINDS",
+    "PREFIX",
+    "TOKENS",
+    "WIDTH",
     "add_low_rank",
     "as_folder",
     "make_adapter",

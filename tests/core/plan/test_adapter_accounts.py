@@ -8,7 +8,18 @@ from typing import Any
 
 import pytest
 import torch
-from adapters import as_folder, make_adapter, make_base, merged, read
+from adapters import (
+    PREFIX,
+    TOKENS,
+    WIDTH,
+    as_folder,
+    make_adapter,
+    make_base,
+    merged,
+    read,
+    write_adapter,
+)
+from safetensors.torch import load_file, save_file
 from small_merges import OneByOne
 
 from core import Cancelled, CancelToken, parse_recipe, plan_merge, read_record, run_merge
@@ -213,6 +224,85 @@ class TestTied:
         found = self.merge(tmp_path)
         assert torch.equal(found["lm_head.weight"], expected["lm_head.weight"])
         assert json.loads((tmp_path / "out" / "config.json").read_text())["tie_word_embeddings"] is False
+
+    def own_embedding(self, folder: Path, rows: int = TOKENS, **config: Any) -> Path:
+        random = torch.Generator().manual_seed(7)
+        given = {f"{PREFIX}model.embed_tokens.weight": torch.randn(rows, WIDTH, generator=random)}
+        return write_adapter(folder / "adapter", given, r=4, lora_alpha=4, **config)
+
+    @pytest.mark.parametrize("stored", [False, True])
+    def test_a_saved_embedding_leaves_the_head_as_it_was(self, tmp_path: Path, stored: bool) -> None:
+        """peft puts a module of its own in the embedding's place; the head goes on with the old weights."""
+        base = self.base(tmp_path, stored=stored)
+        adapter = self.own_embedding(tmp_path, modules_to_save=["embed_tokens"])
+        found, name = self.merge(tmp_path), "model.embed_tokens.weight"
+        assert torch.equal(found[name], merged(base, adapter)[name])
+        assert torch.equal(found["lm_head.weight"], read(base)[name])
+        assert not torch.equal(found[name], read(base)[name])
+        assert json.loads((tmp_path / "out" / "config.json").read_text())["tie_word_embeddings"] is False
+
+    @pytest.mark.parametrize("saved", [["embed_tokens"], ["lm_head"], ["lm_head", "embed_tokens"]], ids=len)
+    def test_an_untied_one_is_what_its_folder_is(self, tmp_path: Path, saved: list[str]) -> None:
+        """The same draws, and the same counts where it is only looked at."""
+        base = self.base(tmp_path, stored=False)
+        make_adapter(tmp_path / "a", "modules_to_save")
+        given = load_file(tmp_path / "a" / "adapter_model.safetensors")
+        given = {
+            name: one for name, one in given.items() if ".lora_" in name or any(s in name for s in saved)
+        }
+        adapter = write_adapter(tmp_path / "adapter", given, r=11, lora_alpha=16, modules_to_save=saved)
+        make_adapter(tmp_path / "b", "plain", seed=3)
+        config = json.loads((base / "config.json").read_text())
+        embedding = read(base)["model.embed_tokens.weight"]
+        with_head = as_folder(tmp_path / "with-head", read(base) | {"lm_head.weight": embedding}, {})
+        untied = {**config, "tie_word_embeddings": False}
+        as_folder(tmp_path / "whole", merged(with_head, adapter), untied)
+        as_folder(tmp_path / "whole-b", merged(base, tmp_path / "b"), config)
+
+        def digests(*models: str) -> dict[str, tuple[Any, ...]]:
+            recipe = {**ADAPTERS, "models": [{"model": model} for model in models], "seed": 5}
+            record = run_merge(plan_merge(parse_recipe(recipe, tmp_path)), tmp_path / f"out-{models[0]}")
+            return {one.name: (one.digest, one.zero_delta, one.selected) for one in record.tensors}
+
+        expected = digests("whole", "whole-b")
+        assert "lm_head.weight" in expected
+        assert digests("adapter", "b") == expected
+        of_folder, of_adapter = (
+            {one.name: one.zero_delta for one in inspect_models(base, [tmp_path / name]).tensors}
+            for name in ("whole", "adapter")
+        )
+        assert of_adapter == of_folder
+
+    def test_an_embedding_that_is_no_module_of_its_own_is_the_heads_too(self, tmp_path: Path) -> None:
+        """As peft saves that under a LoRA of the embedding: it is loaded into the weight that both have."""
+        base = self.base(tmp_path, stored=False)
+        adapter = self.own_embedding(tmp_path)
+        found, name = self.merge(tmp_path), "model.embed_tokens.weight"
+        assert torch.equal(found[name], merged(base, adapter)[name])
+        assert "lm_head.weight" not in found
+
+    @pytest.mark.parametrize(
+        ("kind", "rows"), [("llama", TOKENS + 2), ("t5", TOKENS), ("unheard_of", TOKENS)]
+    )
+    def test_a_head_that_is_not_known_is_no_guess(self, tmp_path: Path, kind: str, rows: int) -> None:
+        """One of another number of rows, several of them, or one of an unknown name."""
+        base = self.base(tmp_path, stored=False)
+        config = {**json.loads((base / "config.json").read_text()), "model_type": kind}
+        tensors = read(base)
+        embedding = "shared.weight" if kind == "t5" else "model.embed_tokens.weight"
+        tensors[embedding] = tensors.pop("model.embed_tokens.weight")
+        as_folder(tmp_path / "other", tensors, config)
+        adapter = self.own_embedding(tmp_path, rows, modules_to_save=["embed_tokens", "shared"])
+        given = load_file(adapter / "adapter_model.safetensors")
+        save_file({PREFIX + embedding: next(iter(given.values()))}, adapter / "adapter_model.safetensors")
+        with pytest.raises(IncompatibleError, match="keeps what it was tied to") as raised:
+            plan_merge(
+                parse_recipe(
+                    {"merge_method": "linear", "base_model": "other", "models": [{"model": "adapter"}]},
+                    tmp_path,
+                )
+            )
+        assert "merge_and_unload" in str(raised.value.hint)
 
     def test_an_adapter_on_the_head_is_refused(self, tmp_path: Path) -> None:
         self.base(tmp_path, stored=False)

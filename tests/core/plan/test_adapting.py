@@ -27,7 +27,8 @@ from core import RunRecord, parse_recipe, plan_merge, run_merge, table
 from core.checkpoint.model import open_checkpoint
 from core.errors import CheckpointError, IncompatibleError, MergeError
 from core.plan.adapting import adapted_tensors
-from core.sources.adapted import Adapted, FactorCache
+from core.sources.adapted import Adapted
+from core.sources.factor_cache import FactorCache
 
 HAS_TRITON = importlib.util.find_spec("triton") is not None
 
@@ -36,6 +37,8 @@ if HAS_TRITON:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TRITON_INTERPRET", "1")
         importlib.import_module("core.kernels.gpu.workspace")
+
+MAGNITUDE = "lm_head.lora_magnitude_vector"
 
 ONE = {"merge_method": "linear", "parameters": {"weight": 1}}
 
@@ -66,8 +69,18 @@ def test_a_kind_of_adapter(tmp_path: Path, kind: str) -> None:
     same(found, expected)
 
 
-@pytest.mark.parametrize("dtype", [torch.float16, torch.float32, torch.float64], ids=str)
-@pytest.mark.parametrize("kind", ["plain", "dora", "modules_to_save"])
+@pytest.mark.parametrize(
+    ("kind", "dtype"),
+    [
+        ("plain", torch.float16),
+        ("plain", torch.float64),
+        ("dora", torch.float16),
+        ("dora", torch.float32),
+        ("dora", torch.float64),
+        ("modules_to_save", torch.float32),
+    ],
+    ids=str,
+)
 def test_on_a_base_of_another_type(tmp_path: Path, kind: str, dtype: torch.dtype) -> None:
     base = make_base(tmp_path / "base", dtype=dtype)
     adapter = make_adapter(
@@ -88,7 +101,10 @@ def test_another_merge_type_is_rounded_to_once(tmp_path: Path, kind: str) -> Non
     same(found, merged(wide, adapter))
 
 
-@pytest.mark.parametrize("method", ["parameter_selection", "linear", "task_arithmetic", "slerp"])
+SLOW = [pytest.param(method, marks=pytest.mark.slow) for method in ("task_arithmetic", "slerp")]
+
+
+@pytest.mark.parametrize("method", ["parameter_selection", "linear", *SLOW])
 def test_a_merge_over_adapters_is_that_over_such_folders(tmp_path: Path, method: str) -> None:
     base = make_base(tmp_path / "base")
     kinds = ["plain", "dora", "rslora on everything"][: 1 if method == "slerp" else 3]
@@ -192,7 +208,7 @@ def test_any_run_of_elements_has_the_same_bytes(tmp_path: Path, kind: str) -> No
 
 
 @pytest.mark.skipif(not HAS_TRITON, reason="Triton is not installed")
-@pytest.mark.parametrize("method", ["linear", "parameter_selection"])
+@pytest.mark.parametrize("method", [pytest.param("linear", marks=pytest.mark.slow), "parameter_selection"])
 def test_a_devices_kernels_have_the_same_bytes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str
 ) -> None:
@@ -213,6 +229,22 @@ def test_a_devices_kernels_have_the_same_bytes(
     with np.errstate(all="ignore"):  # the interpreter computes with numpy
         found, _ = merge(tmp_path, recipe, "on-device", threads=1)
     same(found, expected)
+
+
+def test_the_factors_of_all_models_stay_from_one_chunk_to_the_next() -> None:
+    """However large they are: each chunk of a tensor needs the right factors of all models, in one order."""
+    cache, made = FactorCache(), []
+
+    def make() -> np.ndarray:
+        made.append(1)
+        return np.empty(12 << 20, np.uint8)
+
+    for _ in range(3):
+        cache.expect("w.weight", 12 << 20)
+    for _ in range(4):
+        for model in range(3):
+            cache.get(model, make)
+    assert len(made) == 3
 
 
 def test_special_values(tmp_path: Path) -> None:
@@ -237,6 +269,46 @@ def test_special_values(tmp_path: Path) -> None:
     assert torch.equal(found[weight].isnan(), is_nan)
     assert torch.equal(found[weight].view(torch.int16)[~is_nan], expected.view(torch.int16)[~is_nan])
     assert set(found[weight].view(torch.int16)[is_nan].tolist()) == {0x7FC0}
+
+
+def test_nan_in_a_factor_is_not_the_bases(tmp_path: Path) -> None:
+    make_base(tmp_path / "base")
+    name = f"{PREFIX}model.layers.0.self_attn.q_proj"
+    factors = {
+        f"{name}.lora_A.weight": torch.full((4, 72), torch.nan),
+        f"{name}.lora_B.weight": torch.ones(72, 4),
+    }
+    adapter = write_adapter(tmp_path / "adapter", factors, r=4, lora_alpha=8)
+    recipe = {**ONE, "base_model": "base", "models": [{"model": "adapter"}], "nonfinite": "error"}
+    with pytest.raises(CheckpointError, match="holds NaN") as raised:
+        merge(tmp_path, recipe, "out")
+    assert str(adapter / "adapter_model.safetensors") in raised.value.message
+
+
+@pytest.mark.parametrize(
+    ("part", "other"),
+    [
+        ("base_model.model.model.", "model."),
+        ("base_model.model.", "module.base_model.model."),
+        ("layers.0.", "layers.0._checkpoint_wrapped_module."),
+        (".weight", ".run_3.weight"),
+    ],
+)
+def test_names_as_other_tools_save_them(tmp_path: Path, part: str, other: str) -> None:
+    base = make_base(tmp_path / "base")
+    adapter = make_adapter(tmp_path / "adapter", "plain")
+    given = load_file(adapter / "adapter_model.safetensors")
+    assert all(part in name for name in given) or part == "layers.0."
+    write_adapter(tmp_path / "b", {n.replace(part, other): t for n, t in given.items()}, r=11, lora_alpha=16)
+    plan = plan_merge(parse_recipe({**ONE, "base_model": "base", "models": [{"model": "b"}]}, tmp_path))
+    whole = plan_merge(
+        parse_recipe({**ONE, "base_model": "base", "models": [{"model": "adapter"}]}, tmp_path)
+    )
+    assert [entry.reason for entry in plan.ledger if entry.reason] == [
+        entry.reason.replace("adapter", "b") for entry in whole.ledger if entry.reason
+    ]
+    assert sum("rank 11 in b" in entry.reason for entry in plan.ledger) == 4
+    assert base.exists()
 
 
 def test_a_row_of_zeros_under_dora(tmp_path: Path) -> None:
@@ -264,6 +336,27 @@ def test_what_it_does_not_touch_is_the_bases(tmp_path: Path) -> None:
     zero = {tensor.name: tensor.zero_delta == (tensor.elements,) for tensor in record.tensors}
     touched = {f"{name}.weight" for name in modules(False) if "up_proj" not in name}
     assert {name for name, is_zero in zero.items() if not is_zero} == touched
+
+
+@pytest.mark.parametrize(("kind", "is_turned"), [("llama", False), ("gpt2", True)])
+def test_a_square_weight_is_stored_as_its_model_stores_it(tmp_path: Path, kind: str, is_turned: bool) -> None:
+    """As peft does, which goes by the layer and not by fan_in_fan_out."""
+    make_base(tmp_path / "base")
+    config = tmp_path / "base" / "config.json"
+    config.write_text(json.dumps({**json.loads(config.read_text()), "model_type": kind}))
+    torch.manual_seed(0)
+    name = next(name for name, one in read(tmp_path / "base").items() if len({*one.shape}) < one.ndim == 2)
+    size = len(read(tmp_path / "base")[name])
+    a, b = torch.randn(2, size), torch.randn(size, 2)
+    factors = {f"{name.removesuffix('weight')}lora_{key}.weight": one for key, one in (("A", a), ("B", b))}
+    given = {PREFIX + key: one for key, one in factors.items()}
+    for flag in (False, True):
+        write_adapter(tmp_path / f"{flag}", given, r=2, lora_alpha=2, fan_in_fan_out=flag)
+        recipe = {**ONE, "base_model": "base", "models": [{"model": f"{flag}"}]}
+        run_merge(plan_merge(parse_recipe(recipe, tmp_path)), tmp_path / f"out-{flag}", device="cpu")
+        added = (b @ a).T if is_turned else b @ a
+        before, after = (read(tmp_path / folder)[name].float() for folder in ("base", f"out-{flag}"))
+        torch.testing.assert_close(after - before, added, rtol=0.1, atol=0.1)
 
 
 class TestRefused:
@@ -302,6 +395,10 @@ class TestRefused:
             ({"rank_pattern": {"(a+)+b": 3}}, "'(a+)+b'", "write the modules' names"),
             ({"alpha_pattern": {"(": 3}}, "'('", "write the modules' names"),
             ({"alpha_pattern": [3]}, "alpha_pattern is [3]", "again"),
+            ({"use_rslora": "true"}, "use_rslora is 'true'", "again"),
+            ({"bias": "weird"}, "bias is 'weird'", "again"),
+            ({"modules_to_save": 3}, "modules_to_save is 3", "again"),
+            ({"target_modules": [3]}, "target_modules is [3]", "again"),
         ],
     )
     def test_what_its_config_says(self, folder: Path, config: dict[str, Any], said: str, hint: str) -> None:
@@ -333,9 +430,13 @@ class TestRefused:
                 {
                     "lm_head.lora_embedding_A": (4, 48),
                     "lm_head.lora_embedding_B": (72, 4),
-                    "lm_head.lora_magnitude_vector": (72,),
+                    MAGNITUDE: (72,),
                 },
                 "DoRA on the embedding",
+            ),
+            (
+                {"lm_head.lora_A.weight": (4, 72), "lm_head.lora_B.weight": (48, 4), MAGNITUDE: (3,)},
+                "lora_magnitude_vector of the shape 3 for it",
             ),
         ],
         ids=lambda value: value if isinstance(value, str) else "",
@@ -343,8 +444,16 @@ class TestRefused:
     def test_what_is_in_it(self, folder: Path, tensors: dict[str, tuple[int, ...]], said: str) -> None:
         (folder / "adapter").rename(folder / "old")
         given = {PREFIX + name: torch.ones(shape) for name, shape in tensors.items()}
-        write_adapter(folder / "adapter", given, r=4, lora_alpha=4)
+        use_dora = any("magnitude" in name for name in tensors)
+        write_adapter(folder / "adapter", given, r=4, lora_alpha=4, use_dora=use_dora)
         assert said in self.refused(folder).message
+
+    @pytest.mark.parametrize(("kind", "says"), [("plain", True), ("dora", False)])
+    def test_lengths_and_use_dora_do_not_agree(self, folder: Path, kind: str, says: bool) -> None:
+        """peft would take the base's own lengths, or leave those of the adapter out."""
+        (folder / "adapter").rename(folder / "old")
+        make_adapter(folder / "adapter", kind)
+        assert "use_dora" in self.refused(folder, use_dora=says).message
 
     def test_a_base_that_is_not_here(self, folder: Path) -> None:
         (folder / "base").rename(folder / "elsewhere")

@@ -247,4 +247,5 @@ class _Enlarged:
     def __init__(self, source: Any, shape: tuple[int, int]) -> None:
         self.dtype, self.stored = source.dtype, ()
         self.bytes_to_read = shape[0] * shape[1] * source.dtype.itemsize
-        self.row, self.scratch, self.terms = source.row, source.scratch, source.terms
+        self.row, self.scratch, self.kept_bytes = source.row, source.scratch, source.kept_bytes
+        self.terms = source.terms

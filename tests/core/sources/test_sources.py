@@ -53,6 +53,10 @@ class Flipped:
         return 0
 
     @property
+    def kept_bytes(self) -> int:
+        return 0
+
+    @property
     def terms(self) -> int:
         return 0
 
