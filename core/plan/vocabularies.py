@@ -11,11 +11,13 @@ import numpy as np
 
 from core.checkpoint.model import Checkpoint
 from core.errors import IncompatibleError, RecipeError
-from core.plan.token_rows import RowMap, TokenRows, vocabulary_rows
+from core.plan.adapting import adapted_tensors
+from core.plan.token_rows import RowMap, TokenRows, are_telling, vocabulary_rows
 from core.plan.vocabulary_plan import VocabularyPlan
 from core.recipe.recipe import Recipe
 from core.recipe.references import same_folder
 from core.recipe.tokenizer_section import TokenRow
+from core.sources.adapted import FactorCache
 from core.text import one_line, shown
 from core.tokenizer.union import NO_ROW, Holder, TokenTable, row_by_row, unite
 from core.tokenizer.vocabulary import Vocabulary, read_vocabulary, vocabulary_digest
@@ -55,16 +57,16 @@ class _Planning:
         self._first = len(self._inputs) - 1 if base else 0
         self._section = recipe.tokenizer
         self._is_asked = recipe.unites or recipe.tokenizer_source is not None
+        self._is_telling = False
         self._notes: list[str] = []
 
     def done(self) -> VocabularyPlan | None:
+        shapes = list(map(_shapes, self._inputs))
         sizes = [
-            vocabulary_rows({name: tensor.shape for name, tensor in model.tensors.items()})
-            for model in self._inputs
+            vocabulary_rows(of_model, model.config)
+            for of_model, model in zip(shapes, self._inputs, strict=True)
         ]
         known = [size for size in sizes if size is not None]
-        if len(known) < len(sizes):
-            return None
         source = self._recipe.tokenizer_source
         folders = [model.folder for model in self._inputs]
         every = [*folders, *([source] if source is not None and source not in folders else [])]
@@ -74,6 +76,10 @@ class _Planning:
         plain = self._section is None or not (self._section.tokens or self._section.pad_to_multiple_of)
         if same_rows and plain and len(set(digests.values())) == 1:
             return None
+        if len(known) < len(sizes):
+            self._refuse_unknown(sizes, digests.values())
+            return None
+        self._is_telling = all(map(are_telling, shapes, known))
         vocabularies = self._read(every)
         if vocabularies is None:
             return self._by_number(known, same_rows, plain)
@@ -90,6 +96,21 @@ class _Planning:
             if unlike is not None:
                 raise unlike
         return self._plan(own, known, own[self._first], self._first, max(known), adds=True)
+
+    def _refuse_unknown(self, sizes: Sequence[int | None], digests: Iterable[object]) -> None:
+        """Refuse what is asked of rows that are not found, where they are not the same in all inputs."""
+        if not self._is_asked or len({digest for digest in digests if digest is not None}) < 2:
+            return
+        at = sizes.index(None)
+        key = next(key for key in ("vocab", "tokenizer", "tokenizer_source") if getattr(self._recipe, key))
+        raise IncompatibleError(
+            f"{key} asks to match the rows of tokens, and the embedding of {self._names[at]} is not found: "
+            "no tensor has the name of one, or as many rows as config.json says under vocab_size",
+            hint=f"write vocab_size into that config.json, or leave {key} out where the same rows are the "
+            "same tokens",
+            path=self._inputs[at].folder,
+            field=key,
+        )
 
     # -- reading
 
@@ -209,7 +230,7 @@ class _Planning:
             return None
         plan = VocabularyPlan(
             table,
-            TokenRows(table.rows, tuple(sizes), tuple(maps)),
+            TokenRows(table.rows, tuple(sizes), tuple(maps), self._is_telling),
             self._names,
             tuple(model.folder for model in self._inputs),
             vocabularies,
@@ -277,6 +298,15 @@ class _Planning:
             self._notes.append(
                 f"the result leaves out {_listed(map(_token, left))}, as its vocabulary lacks them"
             )
+
+
+def _shapes(model: Checkpoint) -> dict[str, tuple[int, ...]]:
+    """Of the tensors of a model; an adapter may bring an embedding with more rows than its model's."""
+    shapes = {name: one.shape for name, one in model.tensors.items()}
+    if model.under is not None and any(adapter.whole for adapter in model.adapters):
+        changed = adapted_tensors(model, model.tensors, {}, FactorCache())
+        shapes |= {name: one.stored.shape for name, one in changed.items()}
+    return shapes
 
 
 @lru_cache(maxsize=64)

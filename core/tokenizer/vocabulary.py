@@ -5,11 +5,12 @@ from __future__ import annotations
 import base64
 import binascii
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from core.checkpoint.folder_files import json_of
 from core.checkpoint.same_files import digest_of
 from core.errors import CheckpointError
 from core.small_files import parse_json, read_small
@@ -83,7 +84,8 @@ def vocabulary_digest(folder: Path, *, full: bool) -> tuple[Any, ...] | None:
         CheckpointError: a file cannot be read.
     """
     names, _ = _files(folder)
-    return tuple((name, *digest_of(folder / name, full=full)) for name in names) or None
+    files = tuple((name, *digest_of(folder / name, full=full)) for name in names)
+    return (*files, *sorted(_decoder(folder, names).items())) if files else None
 
 
 def read_vocabulary(folder: Path) -> Vocabulary | None:
@@ -96,13 +98,28 @@ def read_vocabulary(folder: Path) -> Vocabulary | None:
         return None
     try:
         vocabulary = _read(folder / names[0])
-        if vocabulary is None or len(names) == 1:
+        if vocabulary is None or names[0] in _WHOLE:
             return vocabulary
-        found = parse_json(_bytes(folder / names[1]), _MOST_PARTS)
+        found = parse_json(_bytes(folder / names[1]), _MOST_PARTS) if len(names) > 1 else None
     except (CheckpointError, ValueError, TypeError, OverflowError):
         return None
-    added = _by_id(found) if isinstance(found, dict) else {}
+    added = (_by_id(found) if isinstance(found, dict) else {}) | _decoder(folder, names)
+    added = {number: text for number, text in added.items() if vocabulary.tokens.get(number) != text}
     return Vocabulary({**vocabulary.tokens, **added}, frozenset(added))
+
+
+def _decoder(folder: Path, names: Sequence[str]) -> dict[int, str]:
+    """The added tokens that tokenizer_config.json lists, where no file has all tokens."""
+    if not names or names[0] in _WHOLE:
+        return {}
+    said = (json_of(folder, "tokenizer_config.json") or {}).get("added_tokens_decoder")
+    found = said.items() if isinstance(said, dict) else ()
+    return {
+        int(number): one["content"]
+        for number, one in found
+        if len(number) < 10 and number.isdecimal() and isinstance(one, dict)
+        if isinstance(one.get("content"), str)
+    }
 
 
 def _bytes(path: Path) -> bytes:
