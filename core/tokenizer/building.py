@@ -201,7 +201,7 @@ class _Building:
         if trained:
             self._notes.append(
                 f"text is cut into tokens as the tokenizer of {self._base.name} does it: trained tokens of "
-                f"other models ({trained:,}) are in the result, and text does not become them"
+                f"other models ({trained:,}) are in the result, and {_becoming(model)}"
             )
         data["added_tokens"] = sorted(kept, key=lambda one: one["id"])
         wrong = self._misplaced(data, added)
@@ -243,23 +243,40 @@ class _Building:
             result.pop(key, None)
             if key in of_base:
                 result[key] = of_base[key]
-        for key in (*_SPECIAL, *_LISTS):
-            if not result.get(key):
-                value = next((one[key] for one in found if one.get(key)), None)
-                if value is not None:
-                    result[key] = value
-        return result
+        return self._with_special(result, found)
 
     def _config_of(self, one: TokenizerFolder) -> dict[str, Any] | None:
         said = self._parsed(one.folder / _CONFIG)
         return said if isinstance(said, dict) else None
 
     def _special_map(self) -> dict[str, Any]:
+        found = [said for one in self._every if isinstance(said := self._parsed(one.folder / _MAP), dict)]
         result: dict[str, Any] = {}
-        for one in self._every:
-            said = self._parsed(one.folder / _MAP)
-            if isinstance(said, dict):
-                result = {**said, **result}
+        for said in found:
+            result = {**said, **result}
+        return self._with_special(result, found)
+
+    def _with_special(self, result: dict[str, Any], found: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        """`result` with the first special token of each kind that `found` names, and the lists of all.
+
+        A token that the result lacks is left out: whoever loads the tokenizer would add it behind the last
+        row.
+        """
+        there = set(self._tokens.values())
+        for key in _SPECIAL:
+            value = next((one[key] for one in found if _text(one.get(key)) in there), None)
+            if value is not None:
+                result[key] = value
+            elif _text(result.get(key)) is not None:
+                del result[key]
+        for key in _LISTS:
+            lists = [one[key] for one in found if isinstance(one.get(key), list)]
+            listed = {_text(token): token for tokens in reversed(lists) for token in reversed(tokens)}
+            kept = [token for text, token in reversed(listed.items()) if text in there]
+            if kept:
+                result[key] = kept
+            elif isinstance(result.get(key), list):
+                del result[key]
         return result
 
     def _of_file(self, folder: Path) -> dict[str, Any] | None:
@@ -296,14 +313,23 @@ class _Building:
 
 
 def _special_tokens(config: Mapping[str, Any]) -> Iterator[str]:
-    for key in _SPECIAL:
-        value = config.get(key)
-        text = value.get("content") if isinstance(value, dict) else value
-        if isinstance(text, str):
+    listed = [config.get(key) for key in _LISTS]
+    tokens = [one for some in listed if isinstance(some, list) for one in some]
+    for value in [*(config.get(key) for key in _SPECIAL), *tokens]:
+        if (text := _text(value)) is not None:
             yield text
-    for key in _LISTS:
-        listed = config.get(key)
-        yield from (one for one in (listed if isinstance(listed, list) else ()) if isinstance(one, str))
+
+
+def _text(token: Any) -> str | None:
+    """Of a special token, which may be written with its flags."""
+    text = token.get("content") if isinstance(token, dict) else token
+    return text if isinstance(text, str) else None
+
+
+def _becoming(model: Mapping[str, Any]) -> str:
+    """Whether text becomes tokens that were put into a vocabulary."""
+    is_joined = model.get("type") not in ("WordLevel", "WordPiece") and not model.get("ignore_merges")
+    return "text does not become them" if is_joined else "words that are spelt like them become them"
 
 
 def _bytes(value: Any) -> bytes:
