@@ -186,3 +186,15 @@ def words(elements: NDArray[np.int64], draw: int, key: tuple[int, int]) -> NDArr
         ]
         keys = [(keys[0] + np.uint64(0x9E3779B9)) & low, (keys[1] + np.uint64(0xBB67AE85)) & low]
     return np.choose(lane, counter)
+
+
+def units_between(one: Any, other: Any) -> Any:
+    """How many values of their type lie between two tensors of torch, element by element."""
+    import torch
+
+    bits, lowest = (torch.int16, -(2**15)) if one.itemsize == 2 else (torch.int32, -(2**31))
+    found = []
+    for values in (one, other):
+        whole = values.contiguous().view(bits).to(torch.int64)
+        found.append(torch.where(whole < 0, lowest - whole, whole))
+    return (found[0] - found[1]).abs()
