@@ -147,7 +147,8 @@ def _check(tensor: TensorSources, of_part: TensorSources, job: MapJob) -> None:
     except RecipeError as error:
         raise RecipeError(
             f"rows of tensor {tensor.name!r} that only some of the sub-models have: {error.message}",
-            hint="give one of those a weight above zero, or write vocab: base to leave their tokens out",
+            hint="give those weights that do not sum up to zero, or write vocab: base to leave out what the "
+            "base lacks",
             tensor=tensor.name,
             field=error.field,
         ) from error
