@@ -10,7 +10,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
-from functools import cached_property
+from functools import cached_property, lru_cache
 from math import ceil, floor, fsum, log2
 from pathlib import Path
 from typing import Any
@@ -176,12 +176,18 @@ def select(
     chosen = np.zeros(len(elements), np.int64)
     undecided, left = np.ones(len(elements), bool), []
     for draw in range(resamples + 1):
-        word = words(elements, draw, key_for(seed, name))
+        word = _words_before(1 << int(elements[-1]).bit_length(), draw, key_for(seed, name))[elements]
         drawn = sum((word >= np.uint64(limit) for limit in limits), np.zeros(len(elements), np.int64))
         chosen = np.where(undecided, drawn, chosen)
         undecided = ~changed[chosen, np.arange(len(elements))]
         left.append(int(np.count_nonzero(undecided)))
     return stacked[chosen, np.arange(len(elements))].reshape(np.shape(rows[0])), chosen, left
+
+
+@lru_cache(maxsize=64)
+def _words_before(count: int, draw: int, key: tuple[int, int]) -> NDArray[np.uint64]:
+    """Of the elements before `count`: of a whole tensor at once, as rows are many."""
+    return words(np.arange(count), draw, key)
 
 
 def words(elements: NDArray[np.int64], draw: int, key: tuple[int, int]) -> NDArray[np.uint64]:

@@ -47,7 +47,8 @@ def check_alternating(
 ) -> None:
     rows = [{token: row for row, token in enumerate(model.tokens)} for model in (base, *models)]
     of_all = [token for token in tokens if all(token in one for one in rows)]
-    places = np.array([tokens.index(token) for token in of_all])
+    place_of = {token: place for place, token in enumerate(tokens)}
+    places = np.array([place_of[token] for token in of_all])
     values = [
         model.tensors[EMBEDDING][[one[token] for token in of_all]]
         for model, one in zip((base, *models), rows, strict=True)
