@@ -448,7 +448,15 @@ class _Corresponding:
         for at, one in zip(present, found, strict=False):
             if one.shape == shape and one.dtype is dtype:
                 continue
-            check_alike(name, at, self._views[at].checkpoint, one, reference.checkpoint, expected)
+            check_alike(
+                name,
+                at,
+                self._views[at].checkpoint,
+                one,
+                reference.checkpoint,
+                expected,
+                matched=self._tokens is not None,
+            )
 
 
 def _are_unlike(pair: Look) -> bool:

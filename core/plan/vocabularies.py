@@ -12,20 +12,20 @@ import numpy as np
 from core.checkpoint.model import Checkpoint
 from core.errors import IncompatibleError, RecipeError
 from core.plan.adapting import adapted_tensors
+from core.plan.lent_rows import Lender, lend
 from core.plan.token_rows import RowMap, TokenRows, are_telling, vocabulary_rows
 from core.plan.vocabulary_plan import VocabularyPlan
 from core.recipe.recipe import Recipe
 from core.recipe.references import same_folder
 from core.recipe.tokenizer_section import TokenRow
 from core.sources.adapted import FactorCache
-from core.text import one_line, shown
+from core.text import one_line
 from core.tokenizer.union import NO_ROW, Holder, TokenTable, row_by_row, unite
 from core.tokenizer.vocabulary import Vocabulary, read_vocabulary, vocabulary_digest
 
 __all__ = ["plan_vocabulary"]
 
 _MOST_NAMED = 4
-_ZERO_ROW = -2
 
 
 def plan_vocabulary(
@@ -86,8 +86,10 @@ class _Planning:
         own = vocabularies[: len(folders)]
         if source is not None:
             at = folders.index(source) if source in folders else None
-            least = known[at] if at is not None else known[self._first]
             first = vocabularies[at if at is not None else -1]
+            # Rows that others have for no token of it would be zeros, which a head makes likely tokens of.
+            is_less = at is None and first.size < own[self._first].size
+            least = 0 if is_less else known[self._first if at is None else at]
             return self._plan(own, known, first, at, least, adds=False)
         if not self._is_asked:
             unlike = self._unlike(own, known)
@@ -225,7 +227,7 @@ class _Planning:
         ]
         rows = self._section.tokens if self._section else ()
         for row in rows:
-            self._lend(row, table, maps, vocabularies or (), sizes)
+            lend(row, self._lender(row, vocabularies or (), sizes), table, maps)
         if table.is_plain and not rows and set(sizes) == {table.rows}:
             return None
         plan = VocabularyPlan(
@@ -241,44 +243,15 @@ class _Planning:
         self._say(plan)
         return replace(plan, notes=tuple(self._notes))
 
-    def _lend(
-        self,
-        row: TokenRow,
-        table: TokenTable,
-        maps: Sequence[RowMap],
-        vocabularies: Sequence[Vocabulary],
-        sizes: Sequence[int],
-    ) -> None:
-        """Give the models that lack a token, or all, the row that the recipe names."""
-        place = next((at for at, key in table.tokens.items() if key == (row.token, 0)), None)
-        if place is None:
-            raise RecipeError(
-                f"tokenizer.tokens: the result has no token {shown(row.token)}",
-                hint="write it as the tokenizers of the models have it",
-                field="tokenizer",
-            )
+    def _lender(
+        self, row: TokenRow, vocabularies: Sequence[Vocabulary], sizes: Sequence[int]
+    ) -> Lender | None:
+        """The model whose row it is; None for zeros."""
         if row.model is None:
-            lender, number = 0, _ZERO_ROW
-        else:
-            named = [*(entry.path for entry in self._recipe.models), *filter(None, [self._recipe.base])]
-            lender = next(at for at, path in enumerate(named) if same_folder(row.model, path))
-            number = self._row_of(row, vocabularies[lender], sizes[lender], lender)
-        for one in maps:
-            if row.force or one.rows[place] == NO_ROW:
-                one.inputs[place], one.rows[place] = lender if row.model is not None else one.own, number
-
-    def _row_of(self, row: TokenRow, vocabulary: Vocabulary, size: int, lender: int) -> int:
-        number = row.id_of_model
-        if number is None:
-            text = row.token if row.token_of_model is None else row.token_of_model
-            number = next((n for n, token in vocabulary.tokens.items() if token == text), None)
-        if number is None or number >= size:
-            said = shown(row.token_of_model or row.token)
-            what = f"token {said}" if number is None else f"row {number:,}"
-            raise RecipeError(
-                f"tokenizer.tokens.{shown(row.token)}: {self._names[lender]} has no {what}", field="tokenizer"
-            )
-        return number
+            return None
+        named = [*(entry.path for entry in self._recipe.models), *filter(None, [self._recipe.base])]
+        at = next(at for at, path in enumerate(named) if same_folder(row.model, path))
+        return Lender(at, self._names[at], vocabularies[at], sizes[at])
 
     def _say(self, plan: VocabularyPlan) -> None:
         if plan.vocabularies is None:

@@ -34,7 +34,7 @@ class Fillers:
         self._count = int(np.count_nonzero(gaps))
         self._counts = any(job.counts for job in jobs)
         types = {*dtypes, *(kind for job in jobs for kind in (job.merge_dtype, job.out_dtype))}
-        self._values = 2 ** (1 + min(kind.mantissa_bits for kind in types)) - 1
+        self._values: int = (2 << min(kind.mantissa_bits for kind in types)) - 1
         """Whole numbers from 1 on that all types hold exactly."""
 
     @property
@@ -89,13 +89,9 @@ class Fillers:
             words_of(buffer, dtype)[where] = dtype.nan if at == self._models else _word(dtype, digit + 1)
 
     def _digits(self, data: NDArray[np.uint8], dtype: DType) -> NDArray[np.int64]:
-        words = words_of(data.data, dtype)[self._gaps]
-        known = np.array([_word(dtype, value) for value in range(1, self._values_used + 1)], words.dtype)
+        words, most = words_of(data.data, dtype)[self._gaps], min(self._values, self._models)
+        known = np.array([_word(dtype, value) for value in range(1, most + 1)], words.dtype)
         return np.searchsorted(known, words).astype(np.int64)
-
-    @property
-    def _values_used(self) -> int:
-        return min(self._values, self._models)
 
 
 def words_of(data: memoryview, dtype: DType) -> NDArray[Any]:

@@ -65,9 +65,7 @@ def merge_parts(
                 totals[at].add(_spread(plan, part, counts))
                 rows = outputs[at][stretch.begin - chunk.first : stretch.end - chunk.first]
                 rows[stretch.inside] = data[stretch.inside]
-    merged = [
-        Merged(memoryview(data.reshape(-1)), counts) for data, counts in zip(outputs, totals, strict=True)
-    ]
+    merged = [Merged(data.reshape(-1).data, counts) for data, counts in zip(outputs, totals, strict=True)]
     return merged, read
 
 

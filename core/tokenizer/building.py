@@ -6,7 +6,7 @@ Its file is changed as a file, and then loaded, to see that each token is where 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from typing import Any
 from core.errors import CheckpointError, IncompatibleError
 from core.small_files import parse_json, read_if_there
 from core.text import one_line
+from core.tokenizer.configs import special_tokens, united_config, united_special_map
 from core.tokenizer.vocabulary import Vocabulary
 
 __all__ = ["BuiltTokenizer", "TokenizerFolder", "build_tokenizer"]
@@ -25,11 +26,6 @@ _FILE, _CONFIG, _MAP, _ADDED = (
     "added_tokens.json",
 )
 _MOST_BYTES, _MOST_PARTS = 64_000_000, 4_000_000
-_SPECIAL = ("bos_token", "eos_token", "pad_token", "unk_token", "sep_token", "cls_token", "mask_token")
-_LISTS = ("additional_special_tokens", "extra_special_tokens")
-_OF_THE_FILE = ("tokenizer_class", "tokenizer_file", "backend")
-"""Keys that go with the file of tokens, and so stay those of the model that it comes from."""
-
 _FLAGS = ("single_word", "lstrip", "rstrip", "normalized", "special")
 _BY_NAME = ("BPE", "WordLevel", "WordPiece")
 """Types of tokenizers whose trained tokens may have any ids."""
@@ -166,7 +162,7 @@ class _Building:
         """The flags of the tokens that were added to the tokenizer in `folder`, by their text."""
         found: dict[str, dict[str, Any]] = {}
         beside, said = self._parsed(folder / _ADDED), self._parsed(folder / _CONFIG)
-        special = set(_special_tokens(said if isinstance(said, dict) else {}))
+        special = set(special_tokens(said if isinstance(said, dict) else {}))
         for text in beside if isinstance(beside, dict) else ():
             is_special = text in special
             found[text] = {
@@ -234,16 +230,8 @@ class _Building:
     # -- files
 
     def _config(self) -> dict[str, Any]:
-        """The tokenizer_config.json: the first model's, with what goes with the base's file of tokens."""
         found = [one for one in map(self._config_of, self._every) if one is not None]
-        if not found:
-            return {}
-        result, of_base = dict(found[0]), self._config_of(self._base) or {}
-        for key in _OF_THE_FILE:
-            result.pop(key, None)
-            if key in of_base:
-                result[key] = of_base[key]
-        return self._with_special(result, found)
+        return united_config(found, self._config_of(self._base) or {}, set(self._tokens.values()))
 
     def _config_of(self, one: TokenizerFolder) -> dict[str, Any] | None:
         said = self._parsed(one.folder / _CONFIG)
@@ -251,33 +239,7 @@ class _Building:
 
     def _special_map(self) -> dict[str, Any]:
         found = [said for one in self._every if isinstance(said := self._parsed(one.folder / _MAP), dict)]
-        result: dict[str, Any] = {}
-        for said in found:
-            result = {**said, **result}
-        return self._with_special(result, found)
-
-    def _with_special(self, result: dict[str, Any], found: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-        """`result` with the first special token of each kind that `found` names, and the lists of all.
-
-        A token that the result lacks is left out: whoever loads the tokenizer would add it behind the last
-        row.
-        """
-        there = set(self._tokens.values())
-        for key in _SPECIAL:
-            value = next((one[key] for one in found if _text(one.get(key)) in there), None)
-            if value is not None:
-                result[key] = value
-            elif _text(result.get(key)) is not None:
-                del result[key]
-        for key in _LISTS:
-            lists = [one[key] for one in found if isinstance(one.get(key), list)]
-            listed = {_text(token): token for tokens in reversed(lists) for token in reversed(tokens)}
-            kept = [token for text, token in reversed(listed.items()) if text in there]
-            if kept:
-                result[key] = kept
-            elif isinstance(result.get(key), list):
-                del result[key]
-        return result
+        return united_special_map(found, set(self._tokens.values()))
 
     def _of_file(self, folder: Path) -> dict[str, Any] | None:
         data = self._parsed(folder / _FILE)
@@ -310,20 +272,6 @@ class _Building:
         if not isinstance(data, dict) or not isinstance(data.get("added_tokens"), list):
             return None
         return data
-
-
-def _special_tokens(config: Mapping[str, Any]) -> Iterator[str]:
-    listed = [config.get(key) for key in _LISTS]
-    tokens = [one for some in listed if isinstance(some, list) for one in some]
-    for value in [*(config.get(key) for key in _SPECIAL), *tokens]:
-        if (text := _text(value)) is not None:
-            yield text
-
-
-def _text(token: Any) -> str | None:
-    """Of a special token, which may be written with its flags."""
-    text = token.get("content") if isinstance(token, dict) else token
-    return text if isinstance(text, str) else None
 
 
 def _becoming(model: Mapping[str, Any]) -> str:

@@ -128,3 +128,15 @@ def test_another_method(
             rows = [row for model in models if (row := model.row(name, token, number)) is not None]
             if rows and token not in of_all:
                 np.testing.assert_array_equal(merged[name][number], average(rows, [1.0] * len(rows)))
+
+
+@pytest.mark.parametrize(("tokens", "rows"), [(SHORT[:40], 40), (SHORT, 64), ([*WORDS[:90]], 90)])
+def test_a_tokenizer_of_none_of_the_models(
+    made: tuple[Model, list[Model]], place: Path, tmp_path: Path, tokens: list[str], rows: int
+) -> None:
+    """It has the rows of its tokens, and the base's padding where it has no fewer tokens than the base."""
+    base, models = made
+    Model.make(tmp_path / "other", tokens, seed=7)
+    data = recipe(models, base, "linear", tokenizer_source=str(tmp_path / "other"))
+    merged, *_ = merge(tmp_path, data, place=place)
+    check_average(merged, [*tokens, *[None] * (rows - len(tokens))], base, models, [1, 1, 1])
