@@ -59,6 +59,7 @@ class _Planning:
         self._is_asked = recipe.unites or recipe.tokenizer_source is not None
         self._is_telling = False
         self._notes: list[str] = []
+        self._unread = ""
 
     def done(self) -> VocabularyPlan | None:
         shapes = list(map(_shapes, self._inputs))
@@ -124,6 +125,7 @@ class _Planning:
             digest = vocabulary_digest(folder, full=True)
             one = None if digest is None else _tokens(folder, digest)
             if digest is not None and one is None:
+                self._unread = self._called(folder)
                 return None
             if one is not None:
                 same = next((other for other in distinct if other.tokens == one.tokens), None)
@@ -135,6 +137,7 @@ class _Planning:
         order = [self._first, *range(len(found))]
         stand_in = next((at for at in order if found[at] is not None), None)
         if stand_in is None:
+            self._unread = self._called(folders[0])
             return None
         for folder in lacking:
             self._notes.append(
@@ -167,8 +170,8 @@ class _Planning:
         rows = sizes[at] if at is not None else sizes[self._first] if source is not None else max(sizes)
         table = row_by_row(sizes, rows, self._section.pad_to_multiple_of if self._section else None)
         self._notes.append(
-            "the tokens of the models cannot be read from their files, so their embeddings are merged row by "
-            "row: see that the same rows mean the same tokens"
+            f"the tokens of {self._unread} cannot be read from its files, so embeddings are "
+            "merged row by row: see that the same rows mean the same tokens"
         )
         return self._made(table, sizes, None, at)
 
@@ -256,6 +259,13 @@ class _Planning:
     def _say(self, plan: VocabularyPlan) -> None:
         if plan.vocabularies is None:
             return
+        for name, size, one in zip(plan.names, plan.rows.sizes, plan.vocabularies, strict=True):
+            beyond = [text for number, text in one.tokens.items() if number >= size]
+            if beyond:
+                self._notes.append(
+                    f"{name} has no row for {_listed(map(_token, beyond))}: its embedding has {size:,} rows, "
+                    "and the tokenizer gives later ones"
+                )
         if not self._is_asked:
             self._notes.append(
                 f"the vocabularies differ and are united, as `vocab: union` says: the result has "

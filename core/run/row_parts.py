@@ -62,7 +62,7 @@ def merge_parts(
             for at, (plan, part, (data, counts)) in enumerate(zip(tensor.plans, parts, made, strict=True)):
                 if refuses[at]:
                     refuse_nonfinite(part.inputs, counts)
-                totals[at].add(_spread(plan, part, counts))
+                totals[at].add(_spread(plan, part, stretch.own, counts))
                 rows = outputs[at][stretch.begin - chunk.first : stretch.end - chunk.first]
                 rows[stretch.inside] = data[stretch.inside]
     merged = [Merged(data.reshape(-1).data, counts) for data, counts in zip(outputs, totals, strict=True)]
@@ -176,15 +176,17 @@ def _merge(
     return made
 
 
-def _spread(plan: TensorPlan, part: RowPart, counts: Counts) -> Counts:
-    """The counts of a part as counts of all that have the tensor."""
+def _spread(plan: TensorPlan, part: RowPart, elements: int, counts: Counts) -> Counts:
+    """The counts of so many elements of a part as counts of all that have the tensor."""
     job = plan.job
     assert job is not None
     spread = Counts.zeros(job)
     everyone = plan.present if plan.present is not None else tuple(range(job.models))
-    if not part.present:  # the base's own, or zeros: nothing was selected
+    if not part.present:  # the base's own, or zeros: nothing was selected, and none changed it
         if job.base_dtype is not None:
             spread.nonfinite[-1] = counts.nonfinite[0]
+        if spread.changed_by is not None:
+            spread.changed_by[0] = elements
         return spread
     at = [everyone.index(model) for model in part.present]
     spread.nonfinite[at] = counts.nonfinite[: len(at)]

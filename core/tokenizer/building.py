@@ -17,7 +17,7 @@ from core.text import one_line
 from core.tokenizer.configs import special_tokens, united_config, united_special_map
 from core.tokenizer.vocabulary import Vocabulary
 
-__all__ = ["BuiltTokenizer", "TokenizerFolder", "build_tokenizer"]
+__all__ = ["BuiltTokenizer", "TokenizerFolder", "build_tokenizer", "check_tokenizer"]
 
 _FILE, _CONFIG, _MAP, _ADDED = (
     "tokenizer.json",
@@ -75,6 +75,30 @@ def build_tokenizer(
         IncompatibleError: no tokenizer can have these tokens in these places.
     """
     return _Building(tokens, base, models).done()
+
+
+def check_tokenizer(name: str, folder: Path) -> None:
+    """See that the tokenizer.json in `folder` is one, if there is one. Imports tokenizers.
+
+    Raises:
+        CheckpointError: it cannot be loaded.
+    """
+    data = read_if_there(folder / _FILE, _MOST_BYTES, CheckpointError)
+    if data is not None:
+        _loaded(data.decode("utf-8", "replace"), name, folder)
+
+
+def _loaded(text: str, name: str, folder: Path) -> Any:
+    import tokenizers
+
+    try:
+        return tokenizers.Tokenizer.from_str(text)
+    except Exception as error:  # pyo3's panics and whatever the library raises
+        raise CheckpointError(
+            f"the tokenizer of {name} cannot be loaded: {one_line(str(error))}",
+            hint="copy or download its tokenizer.json again, or name another model under tokenizer_source",
+            path=folder / _FILE,
+        ) from error
 
 
 @dataclass
@@ -216,15 +240,7 @@ class _Building:
 
     def _misplaced(self, data: Mapping[str, Any], added: Sequence[_Added]) -> list[_Added]:
         """Those of `added` that have another id when the tokenizer is loaded."""
-        import tokenizers
-
-        try:
-            loaded = tokenizers.Tokenizer.from_str(json.dumps(data))
-        except Exception as error:  # pyo3's panics and whatever the library raises
-            raise CheckpointError(
-                f"the tokenizer of {self._base.name} cannot be loaded: {one_line(str(error))}",
-                path=self._base.folder / _FILE,
-            ) from error
+        loaded = _loaded(json.dumps(data), self._base.name, self._base.folder)
         return [one for one in added if loaded.token_to_id(one.text) != one.row]
 
     # -- files
