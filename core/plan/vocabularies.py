@@ -121,9 +121,10 @@ class _Planning:
         """The tokens of each folder; None where those of one cannot be told."""
         found: list[Vocabulary | None] = []
         distinct: list[Vocabulary] = []
+        of_digest: dict[object, Path] = {}
         for folder in folders:
             digest = vocabulary_digest(folder, full=True)
-            one = None if digest is None else _tokens(folder, digest)
+            one = None if digest is None else _tokens(of_digest.setdefault(digest, folder), digest)
             if digest is not None and one is None:
                 self._unread = self._called(folder)
                 return None
@@ -179,6 +180,8 @@ class _Planning:
         """What is in the way of a union that nobody asked for: a tokenizer that is not the base's and own."""
         reference = vocabularies[self._first]
         for at, one in enumerate(vocabularies):
+            if one is reference:
+                continue
             unlike = (n for n in sorted(reference.tokens) if one.tokens.get(n) != reference.tokens[n])
             differing = next(unlike, None)
             if differing is None:

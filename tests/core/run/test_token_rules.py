@@ -12,6 +12,7 @@ from token_merges import VOCABULARY, WORDS, check_average, check_selection, merg
 from token_models import Model, average
 
 from core import plan_merge
+from core.deltas.findings import findings_of_record
 from core.errors import MergeError
 from core.recipe.recipe import parse_recipe
 
@@ -140,3 +141,16 @@ def test_a_tokenizer_of_none_of_the_models(
     data = recipe(models, base, "linear", tokenizer_source=str(tmp_path / "other"))
     merged, *_ = merge(tmp_path, data, place=place)
     check_average(merged, [*tokens, *[None] * (rows - len(tokens))], base, models, [1, 1, 1])
+
+
+def test_shares_of_a_merge_are_of_what_was_drawn(tmp_path: Path) -> None:
+    """And so not of rows that only the base has."""
+    base = Model.make(tmp_path / "base", SHORT, seed=0)
+    models = [Model.make(tmp_path / f"m{at}", SHORT[:40], seed=at + 1, near=base) for at in range(2)]
+    _, record, _ = merge(tmp_path, recipe(models, base, "parameter_selection", vocab="base"))
+    findings = findings_of_record(record)
+    assert findings is not None
+    assert findings.counted is not None
+    for name, cell in findings.grid.cell_of.items():
+        drawn = findings.counted.cells[cell].drawn
+        assert int(drawn.selected.sum()) == drawn.elements, name
