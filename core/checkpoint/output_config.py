@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 __all__ = ["describe_output", "renumber"]
@@ -27,8 +27,7 @@ def describe_output(config: dict[str, Any], vocabulary: int | None, dtype_name: 
     text = config.get("text_config")
     holders = [config, text] if isinstance(text, dict) else [config]
     if vocabulary is not None:
-        holder = config if "vocab_size" in config or len(holders) == 1 else holders[-1]
-        holder["vocab_size"] = vocabulary
+        _resize(config, "text_config" if len(holders) > 1 else None, vocabulary)
     if unties:
         for holder in holders:
             if holder is config or "tie_word_embeddings" in holder:
@@ -39,6 +38,27 @@ def describe_output(config: dict[str, Any], vocabulary: int | None, dtype_name: 
                 holder[key] = dtype_name
     if "dtype" not in config and "torch_dtype" not in config:
         config["torch_dtype"] = dtype_name  # the older key, which every version of transformers reads
+
+
+def _resize(config: dict[str, Any], text: str | None, rows: int) -> None:
+    """Say how many tokens there are, wherever `config` says it of the same vocabulary."""
+    every = list(_holders(config))
+    own = config if "vocab_size" in config or text is None else config[text]
+    first = own if "vocab_size" in own or not every else every[0]
+    before = first.get("vocab_size")
+    first["vocab_size"] = rows
+    for holder in every:
+        if holder["vocab_size"] == before:
+            holder["vocab_size"] = rows
+
+
+def _holders(config: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """What says a number of tokens: a config, or those within it."""
+    if "vocab_size" in config:
+        yield config
+    for value in config.values():
+        if isinstance(value, dict):
+            yield from _holders(value)
 
 
 def _unpack(config: dict[str, Any]) -> None:

@@ -369,12 +369,14 @@ def _merged(tensor: TensorRecord, equal_weights: bool) -> MergedCell | None:
     if tensor.zero_after_draw is None or tensor.selected is None:
         return None
     left = np.array(tensor.zero_after_draw, np.int64)
+    elements = sum(tensor.selected)  # without rows that no sub-model has, of which nothing was drawn
+    changed_by = (max(0, tensor.changed_by[0] - (tensor.elements - elements)), *tensor.changed_by[1:])
     return MergedCell(
-        DeltaStatistics.of_counts(tensor.elements, tensor.zero_delta, tensor.changed_by, tensor.nonfinite),
+        DeltaStatistics.of_counts(elements, tensor.zero_delta, changed_by, tensor.nonfinite),
         Drawn(
-            elements=tensor.elements,
+            elements=elements,
             zero_after_draw=left,
-            expected=expected_on_zero_delta(tensor.changed_by, len(left)) if equal_weights else None,
+            expected=expected_on_zero_delta(changed_by, len(left)) if equal_weights else None,
             selected=np.array(tensor.selected, np.int64),
         ),
     )

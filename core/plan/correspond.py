@@ -314,6 +314,15 @@ class _Corresponding:
         whose = [k if one is of_base else at for at, one in enumerate(offered) if one is not None]
         whose += [k] if of_base is not None else []
         having = {at: one for at, one in enumerate([*offered, of_base]) if one is not None and at in whose}
+        if self._tokens.misplaces(name, having):
+            raise IncompatibleError(
+                f"the rows of tokens change, and tensor {name!r} says something of them otherwise than in a "
+                "row for each token of the result",
+                hint="take models that have the same tokens in the same rows, or leave the key out that asks "
+                "for others",
+                tensor=name,
+                field="models",
+            )
         if len({one.shape[1:] for one in having.values()}) > 1 or not self._tokens.covers(name, having):
             return ()
         return tuple(self._tokens.maps[at] for at in whose)
@@ -439,7 +448,15 @@ class _Corresponding:
         for at, one in zip(present, found, strict=False):
             if one.shape == shape and one.dtype is dtype:
                 continue
-            check_alike(name, at, self._views[at].checkpoint, one, reference.checkpoint, expected)
+            check_alike(
+                name,
+                at,
+                self._views[at].checkpoint,
+                one,
+                reference.checkpoint,
+                expected,
+                matched=self._tokens is not None,
+            )
 
 
 def _are_unlike(pair: Look) -> bool:

@@ -11,7 +11,14 @@ __all__ = ["check_alike"]
 
 
 def check_alike(
-    name: str, entry: int, model: Checkpoint, one: Offered, reference: Checkpoint, expected: Offered
+    name: str,
+    entry: int,
+    model: Checkpoint,
+    one: Offered,
+    reference: Checkpoint,
+    expected: Offered,
+    *,
+    matched: bool,
 ) -> None:
     """Refuse a tensor that has another shape or kind in one model than in another.
 
@@ -20,6 +27,7 @@ def check_alike(
         entry: which of the sub-models `model` is.
         model, one: whose it is, and what it offers.
         reference, expected: what that is compared with.
+        matched: whether the rows of tokens are matched already.
 
     Raises:
         IncompatibleError: names the tensor, both models, and both shapes or types.
@@ -28,7 +36,7 @@ def check_alike(
         raise IncompatibleError(
             f"tensor {name!r} has shape {_shape_text(one.shape)} in {model.folder} "
             f"and {_shape_text(expected.shape)} in {reference.folder}",
-            hint=_hint(name, one.shape, expected.shape),
+            hint=_hint(name, one.shape, expected.shape, matched),
             path=model.folder,
             tensor=name,
             entry=entry,
@@ -53,8 +61,8 @@ def check_alike(
         )
 
 
-def _hint(name: str, shape: tuple[int, ...], expected: tuple[int, ...]) -> str:
-    if may_be_of_tokens(name) and shape[1:] == expected[1:]:
+def _hint(name: str, shape: tuple[int, ...], expected: tuple[int, ...], matched: bool) -> str:
+    if may_be_of_tokens(name) and shape[1:] == expected[1:] and not matched:
         return (
             "write `vocab: union` into the recipe to merge the rows of the same tokens and keep those of all "
             "models, or `vocab: base` to keep the base's alone (`tokenizer: {source: …}` says more)"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from core.checkpoint.companions import GivenTokenizer
 from core.plan.vocabulary_plan import VocabularyPlan
-from core.tokenizer.building import TokenizerFolder, build_tokenizer
+from core.tokenizer.building import TokenizerFolder, build_tokenizer, check_tokenizer
 from core.tokenizer.vocabulary import vocabulary_digest
 
 __all__ = ["given_tokenizer"]
@@ -30,6 +30,8 @@ def given_tokenizer(plan: VocabularyPlan | None, *, builds: bool) -> GivenTokeni
         return None
     ids = _new_ids(plan) if builds else {}
     if plan.source is not None:
+        if builds:
+            check_tokenizer(plan.source.name, plan.source)
         return GivenTokenizer(plan.source, ids=ids)
     wanted = {row: key[0] for row, key in plan.table.tokens.items()}
     having = [
@@ -37,6 +39,8 @@ def given_tokenizer(plan: VocabularyPlan | None, *, builds: bool) -> GivenTokeni
     ]
     for at in having:
         if plan.vocabularies[at].tokens == wanted:
+            if builds:
+                check_tokenizer(plan.names[at], plan.folders[at])
             return GivenTokenizer(plan.folders[at], is_united=True, ids=ids)
     first = plan.first if plan.first in having else having[0]
     assert first is not None

@@ -199,7 +199,7 @@ def plan_merge(
             *belonging,
             *idle_rules(recipe, names, values.keys() - sources.tied.keys()),
         ),
-        vocabulary=shapes[embedding][0] if embedding else None,
+        vocabulary=vocabulary.rows.rows if vocabulary else shapes[embedding][0] if embedding else None,
         unties=sources.unties,
         shard_size_bytes=shard_size_bytes,
         draws=sources.draws,

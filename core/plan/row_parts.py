@@ -1,6 +1,6 @@
-"""Rows that not all inputs have: a tensor is cut into runs of rows that the same ones have.
+"""Rows that not all inputs have: a tensor is cut into parts, the rows that the same ones have.
 
-Each run is merged by a job of its own on the inputs that have it, so that no kernel knows of this.
+Each part is merged by a job of its own on the inputs that have it, so that no kernel knows of this.
 """
 
 from __future__ import annotations
@@ -23,9 +23,6 @@ from core.sources.source import Absent, Source
 from core.sources.token_rows import RowPicks, Rows, Zeros
 
 __all__ = ["cut_rows", "with_matched_rows"]
-
-_WORTH_A_LOOK = 16
-"""Rows that are read faster where they are in their own places in a file."""
 
 
 def with_matched_rows(tensor: TensorSources) -> TensorSources:
@@ -62,19 +59,17 @@ def cut_rows(
     if present.all():
         return ()
     starts = np.append(0, np.nonzero((present[:, 1:] != present[:, :-1]).any(axis=0))[0] + 1)
-    ends = np.append(starts[1:], present.shape[1])
-    width = prod(tensor.offered.shape[1:])
-    kinds: dict[bytes, RowPart] = {}
-    parts = []
-    for start, end in zip(starts.tolist(), ends.tolist(), strict=True):
-        having = present[:, start]
-        if (kind := having.tobytes()) not in kinds:
-            kinds[kind] = _part(recipe, tensor, matched, having, draw_name, values)
-        part = replace(kinds[kind], first=start * width, elements=(end - start) * width)
-        if end - start >= _WORTH_A_LOOK:
-            part = replace(part, inputs=tuple(_straight(source, start, end) for source in part.inputs))
-        parts.append(part)
-    return tuple(parts)
+    runs = np.stack([starts, np.append(starts[1:], present.shape[1])], axis=1) * prod(
+        tensor.offered.shape[1:]
+    )
+    kinds, first, kind_of = np.unique(present[:, starts], axis=1, return_index=True, return_inverse=True)
+    return tuple(
+        replace(
+            _part(recipe, tensor, matched, kinds[:, kind], draw_name, values),
+            data=runs[kind_of.ravel() == kind].astype(np.int64).tobytes(),
+        )
+        for kind in np.argsort(first).tolist()
+    )
 
 
 def _part(
@@ -93,7 +88,7 @@ def _part(
     inputs = (*of_part.models, *([of_part.base] if reads_base and of_part.base is not None else ()))
     numbers = np.nonzero(having)[0].tolist() + [len(having) - 1] * len(inputs)
     those = tuple(range(len(recipe.models))) if of_part.present is None else of_part.present
-    return RowPart(0, 0, inputs, tuple(numbers[: len(inputs)]), job, those, bool(having.all()))
+    return RowPart(b"", inputs, tuple(numbers[: len(inputs)]), job, those, bool(having.all()))
 
 
 def _of_part(tensor: TensorSources, having: NDArray[np.bool_]) -> TensorSources:
@@ -145,16 +140,6 @@ def _matched(sources: Sequence[Source], at: int, tensor: TensorSources) -> Sourc
     return Rows(lenders_of, picks, prod(tensor.offered.shape[1:]))
 
 
-def _straight(source: Source, start: int, end: int) -> Source:
-    """The source itself, where these rows are in their own places in it: files are read fastest so."""
-    if not isinstance(source, Rows):
-        return source
-    picks = source.picks.table[start:end]
-    if (picks[:, 0] == 0).all() and (picks[:, 1] == np.arange(start, end)).all():
-        return source.sources[0]
-    return source
-
-
 def _check(tensor: TensorSources, of_part: TensorSources, job: MapJob) -> None:
     """Refuse values that make no sense of those alone who have some rows."""
     try:
@@ -162,7 +147,8 @@ def _check(tensor: TensorSources, of_part: TensorSources, job: MapJob) -> None:
     except RecipeError as error:
         raise RecipeError(
             f"rows of tensor {tensor.name!r} that only some of the sub-models have: {error.message}",
-            hint="give one of those a weight above zero, or write vocab: base to leave their tokens out",
+            hint="give those weights that do not sum up to zero, or write vocab: base to leave out what the "
+            "base lacks",
             tensor=tensor.name,
             field=error.field,
         ) from error

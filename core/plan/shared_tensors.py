@@ -44,9 +44,10 @@ class Tie:
 def find_ties(views: Sequence[ModelView]) -> list[Tie]:
     """Ties among the tensors that any of the inputs holds."""
     shapes: dict[str, tuple[int, ...]] = {}
-    differ = len({vocabulary_rows(view.shapes) for view in views}) > 1
+    differ = len({vocabulary_rows(view.shapes, view.checkpoint.config) for view in views}) > 1
     for view in views:
-        for name, shape in (without_token_rows(view.shapes) if differ else view.shapes).items():
+        known = without_token_rows(view.shapes, view.checkpoint.config) if differ else view.shapes
+        for name, shape in known.items():
             shapes.setdefault(name, shape)
     pairs: dict[str, str] = {}
     configs = {_model_type(view): view.checkpoint.config for view in reversed(views)}

@@ -59,7 +59,7 @@ def refuse_changed_rows(
         return
     first = None
     for model in taking_part:
-        rows = vocabulary_rows({name: tensor.shape for name, tensor in model.tensors.items()})
+        rows = vocabulary_rows({name: tensor.shape for name, tensor in model.tensors.items()}, model.config)
         if rows is None:
             continue
         first = first or (model, rows)

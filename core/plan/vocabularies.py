@@ -11,19 +11,21 @@ import numpy as np
 
 from core.checkpoint.model import Checkpoint
 from core.errors import IncompatibleError, RecipeError
-from core.plan.token_rows import RowMap, TokenRows, vocabulary_rows
+from core.plan.adapting import adapted_tensors
+from core.plan.lent_rows import Lender, lend
+from core.plan.token_rows import RowMap, TokenRows, are_telling, vocabulary_rows
 from core.plan.vocabulary_plan import VocabularyPlan
 from core.recipe.recipe import Recipe
 from core.recipe.references import same_folder
 from core.recipe.tokenizer_section import TokenRow
-from core.text import one_line, shown
+from core.sources.adapted import FactorCache
+from core.text import one_line
 from core.tokenizer.union import NO_ROW, Holder, TokenTable, row_by_row, unite
 from core.tokenizer.vocabulary import Vocabulary, read_vocabulary, vocabulary_digest
 
 __all__ = ["plan_vocabulary"]
 
 _MOST_NAMED = 4
-_ZERO_ROW = -2
 
 
 def plan_vocabulary(
@@ -55,16 +57,17 @@ class _Planning:
         self._first = len(self._inputs) - 1 if base else 0
         self._section = recipe.tokenizer
         self._is_asked = recipe.unites or recipe.tokenizer_source is not None
+        self._is_telling = False
         self._notes: list[str] = []
+        self._unread = ""
 
     def done(self) -> VocabularyPlan | None:
+        shapes = list(map(_shapes, self._inputs))
         sizes = [
-            vocabulary_rows({name: tensor.shape for name, tensor in model.tensors.items()})
-            for model in self._inputs
+            vocabulary_rows(of_model, model.config)
+            for of_model, model in zip(shapes, self._inputs, strict=True)
         ]
         known = [size for size in sizes if size is not None]
-        if len(known) < len(sizes):
-            return None
         source = self._recipe.tokenizer_source
         folders = [model.folder for model in self._inputs]
         every = [*folders, *([source] if source is not None and source not in folders else [])]
@@ -74,14 +77,20 @@ class _Planning:
         plain = self._section is None or not (self._section.tokens or self._section.pad_to_multiple_of)
         if same_rows and plain and len(set(digests.values())) == 1:
             return None
+        if len(known) < len(sizes):
+            self._refuse_unknown(sizes, digests.values())
+            return None
+        self._is_telling = all(map(are_telling, shapes, known))
         vocabularies = self._read(every)
         if vocabularies is None:
             return self._by_number(known, same_rows, plain)
         own = vocabularies[: len(folders)]
         if source is not None:
             at = folders.index(source) if source in folders else None
-            least = known[at] if at is not None else known[self._first]
             first = vocabularies[at if at is not None else -1]
+            # Rows that others have for no token of it would be zeros, which a head makes likely tokens of.
+            is_less = at is None and first.size < own[self._first].size
+            least = 0 if is_less else known[self._first if at is None else at]
             return self._plan(own, known, first, at, least, adds=False)
         if not self._is_asked:
             unlike = self._unlike(own, known)
@@ -91,16 +100,33 @@ class _Planning:
                 raise unlike
         return self._plan(own, known, own[self._first], self._first, max(known), adds=True)
 
+    def _refuse_unknown(self, sizes: Sequence[int | None], digests: Iterable[object]) -> None:
+        """Refuse what is asked of rows that are not found, where they are not the same in all inputs."""
+        if not self._is_asked or len({digest for digest in digests if digest is not None}) < 2:
+            return
+        at = sizes.index(None)
+        key = next(key for key in ("vocab", "tokenizer", "tokenizer_source") if getattr(self._recipe, key))
+        raise IncompatibleError(
+            f"{key} asks to match the rows of tokens, and the embedding of {self._names[at]} is not found: "
+            "no tensor has the name of one, or as many rows as config.json says under vocab_size",
+            hint=f"write vocab_size into that config.json, or leave {key} out where the same rows are the "
+            "same tokens",
+            path=self._inputs[at].folder,
+            field=key,
+        )
+
     # -- reading
 
     def _read(self, folders: Sequence[Path]) -> list[Vocabulary] | None:
         """The tokens of each folder; None where those of one cannot be told."""
         found: list[Vocabulary | None] = []
         distinct: list[Vocabulary] = []
+        of_digest: dict[object, Path] = {}
         for folder in folders:
             digest = vocabulary_digest(folder, full=True)
-            one = None if digest is None else _tokens(folder, digest)
+            one = None if digest is None else _tokens(of_digest.setdefault(digest, folder), digest)
             if digest is not None and one is None:
+                self._unread = self._called(folder)
                 return None
             if one is not None:
                 same = next((other for other in distinct if other.tokens == one.tokens), None)
@@ -112,6 +138,7 @@ class _Planning:
         order = [self._first, *range(len(found))]
         stand_in = next((at for at in order if found[at] is not None), None)
         if stand_in is None:
+            self._unread = self._called(folders[0])
             return None
         for folder in lacking:
             self._notes.append(
@@ -144,8 +171,8 @@ class _Planning:
         rows = sizes[at] if at is not None else sizes[self._first] if source is not None else max(sizes)
         table = row_by_row(sizes, rows, self._section.pad_to_multiple_of if self._section else None)
         self._notes.append(
-            "the tokens of the models cannot be read from their files, so their embeddings are merged row by "
-            "row: see that the same rows mean the same tokens"
+            f"the tokens of {self._unread} cannot be read from its files, so embeddings are "
+            "merged row by row: see that the same rows mean the same tokens"
         )
         return self._made(table, sizes, None, at)
 
@@ -153,6 +180,8 @@ class _Planning:
         """What is in the way of a union that nobody asked for: a tokenizer that is not the base's and own."""
         reference = vocabularies[self._first]
         for at, one in enumerate(vocabularies):
+            if one is reference:
+                continue
             unlike = (n for n in sorted(reference.tokens) if one.tokens.get(n) != reference.tokens[n])
             differing = next(unlike, None)
             if differing is None:
@@ -204,12 +233,12 @@ class _Planning:
         ]
         rows = self._section.tokens if self._section else ()
         for row in rows:
-            self._lend(row, table, maps, vocabularies or (), sizes)
+            lend(row, self._lender(row, vocabularies or (), sizes), table, maps)
         if table.is_plain and not rows and set(sizes) == {table.rows}:
             return None
         plan = VocabularyPlan(
             table,
-            TokenRows(table.rows, tuple(sizes), tuple(maps)),
+            TokenRows(table.rows, tuple(sizes), tuple(maps), self._is_telling),
             self._names,
             tuple(model.folder for model in self._inputs),
             vocabularies,
@@ -220,48 +249,26 @@ class _Planning:
         self._say(plan)
         return replace(plan, notes=tuple(self._notes))
 
-    def _lend(
-        self,
-        row: TokenRow,
-        table: TokenTable,
-        maps: Sequence[RowMap],
-        vocabularies: Sequence[Vocabulary],
-        sizes: Sequence[int],
-    ) -> None:
-        """Give the models that lack a token, or all, the row that the recipe names."""
-        place = next((at for at, key in table.tokens.items() if key == (row.token, 0)), None)
-        if place is None:
-            raise RecipeError(
-                f"tokenizer.tokens: the result has no token {shown(row.token)}",
-                hint="write it as the tokenizers of the models have it",
-                field="tokenizer",
-            )
+    def _lender(
+        self, row: TokenRow, vocabularies: Sequence[Vocabulary], sizes: Sequence[int]
+    ) -> Lender | None:
+        """The model whose row it is; None for zeros."""
         if row.model is None:
-            lender, number = 0, _ZERO_ROW
-        else:
-            named = [*(entry.path for entry in self._recipe.models), *filter(None, [self._recipe.base])]
-            lender = next(at for at, path in enumerate(named) if same_folder(row.model, path))
-            number = self._row_of(row, vocabularies[lender], sizes[lender], lender)
-        for one in maps:
-            if row.force or one.rows[place] == NO_ROW:
-                one.inputs[place], one.rows[place] = lender if row.model is not None else one.own, number
-
-    def _row_of(self, row: TokenRow, vocabulary: Vocabulary, size: int, lender: int) -> int:
-        number = row.id_of_model
-        if number is None:
-            text = row.token if row.token_of_model is None else row.token_of_model
-            number = next((n for n, token in vocabulary.tokens.items() if token == text), None)
-        if number is None or number >= size:
-            said = shown(row.token_of_model or row.token)
-            what = f"token {said}" if number is None else f"row {number:,}"
-            raise RecipeError(
-                f"tokenizer.tokens.{shown(row.token)}: {self._names[lender]} has no {what}", field="tokenizer"
-            )
-        return number
+            return None
+        named = [*(entry.path for entry in self._recipe.models), *filter(None, [self._recipe.base])]
+        at = next(at for at, path in enumerate(named) if same_folder(row.model, path))
+        return Lender(at, self._names[at], vocabularies[at], sizes[at])
 
     def _say(self, plan: VocabularyPlan) -> None:
         if plan.vocabularies is None:
             return
+        for name, size, one in zip(plan.names, plan.rows.sizes, plan.vocabularies, strict=True):
+            beyond = [text for number, text in one.tokens.items() if number >= size]
+            if beyond:
+                self._notes.append(
+                    f"{name} has no row for {_listed(map(_token, beyond))}: its embedding has {size:,} rows, "
+                    "and the tokenizer gives later ones"
+                )
         if not self._is_asked:
             self._notes.append(
                 f"the vocabularies differ and are united, as `vocab: union` says: the result has "
@@ -277,6 +284,15 @@ class _Planning:
             self._notes.append(
                 f"the result leaves out {_listed(map(_token, left))}, as its vocabulary lacks them"
             )
+
+
+def _shapes(model: Checkpoint) -> dict[str, tuple[int, ...]]:
+    """Of the tensors of a model; an adapter may bring an embedding with more rows than its model's."""
+    shapes = {name: one.shape for name, one in model.tensors.items()}
+    if model.under is not None and any(adapter.whole for adapter in model.adapters):
+        changed = adapted_tensors(model, model.tensors, {}, FactorCache())
+        shapes |= {name: one.stored.shape for name, one in changed.items()}
+    return shapes
 
 
 @lru_cache(maxsize=64)

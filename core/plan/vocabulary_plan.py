@@ -86,9 +86,10 @@ class VocabularyPlan:
 
     def _left_out(self) -> list[TokenChange]:
         kept = {key[0] for key in self.table.tokens.values()}
+        complete = {id(one) for one in self.vocabularies or () if kept.issuperset(one.tokens.values())}
         left: dict[str, list[tuple[str, int]]] = {}
         for name, size, vocabulary in zip(self.names, self.rows.sizes, self.vocabularies or (), strict=True):
-            for number, text in vocabulary.tokens.items():
+            for number, text in () if id(vocabulary) in complete else vocabulary.tokens.items():
                 if text not in kept and number < size:
                     left.setdefault(text, []).append((name, number))
         return [TokenChange(text, None, "left out", tuple(rows)) for text, rows in left.items()]

@@ -30,10 +30,8 @@ def whole_rows(tensor: TensorPlan) -> TensorPlan:
         return tensor
     width = prod(tensor.output.shape[1:])
     whole = [part for part in tensor.parts if part.is_whole]
-    rows = np.concatenate(
-        [np.arange(part.first // width, (part.first + part.elements) // width) for part in whole]
-        or [np.empty(0, np.int64)]
-    )
+    runs = [np.arange(first // width, end // width) for part in whole for first, end in part.runs.tolist()]
+    rows = np.concatenate([np.empty(0, np.int64), *runs])
     return replace(
         tensor,
         output=replace(

@@ -435,7 +435,9 @@ def _said_of(tensor: Any) -> tuple[Any, ...]:
         for source in tensor.inputs
     ]
     rows = [source.picks.digest for source in tensor.inputs if isinstance(source, Rows)]
-    parts = [(part.first, part.present, part.job.method, part.job.parameters.listed) for part in tensor.parts]
+    parts = [
+        (part.digest, part.present, part.job.method, part.job.parameters.listed) for part in tensor.parts
+    ]
     of_rows = [(rows, parts)] if rows or parts else []
     return tensor.output.name, str(tensor.output.dtype), tensor.output.shape, said, sources, *of_rows
 

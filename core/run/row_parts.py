@@ -1,27 +1,35 @@
-"""Chunks of a tensor of which not all inputs have all rows: each run of rows is merged by a job of its own.
+"""Chunks of a tensor of which not all inputs have all rows: each part is merged by a job of its own.
 
-A run may begin anywhere, and kernels begin at a block of draws. So a job gets the block's elements before the
-run too, as zeros, and what it counts in these alone is taken off again: it is a pure function of them.
+The rows of a part may be anywhere, one by one between those of others, and a kernel takes consecutive
+elements from a block of draws on. So a part's job gets a stretch of the chunk with fillers between the part's
+own rows, of which is known what a job counts in them: that is taken off again.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
+from numpy.typing import NDArray
 
 from core.draws import BLOCK
 from core.errors import CheckpointError
-from core.kernels.interface import COUNTS, Counts, Int64s, MapJob, Merged, Workspace
+from core.kernels.interface import Counts, Int64s, MapJob, Merged, Workspace
 from core.plan.merge_plan import TensorPlan
 from core.plan.row_part import RowPart
+from core.run.fillers import Fillers, words_of
 from core.run.passes import TensorPasses
 from core.run.work import Chunk
 from core.sources.files import Inputs
 from core.sources.source import Absent, Source
+from core.sources.token_rows import Rows
 
 __all__ = ["merge_parts", "refuse_nonfinite", "zero_left_out"]
+
+_GAP = 1 << 16
+"""Elements between two rows of a part that are worth a call of the kernel of their own."""
 
 
 def merge_parts(
@@ -38,28 +46,26 @@ def merge_parts(
     Raises:
         CheckpointError: a file cannot be read, or holds what stops the merge.
     """
-    outputs = [bytearray(chunk.elements * plan.output.dtype.itemsize) for plan in tensor.plans]
+    outputs = [np.empty((chunk.elements, plan.output.dtype.itemsize), np.uint8) for plan in tensor.plans]
     totals = [Counts.zeros(plan.job) for plan in tensor.plans if plan.job is not None]
     found, read = tensor.jobs(chunk.found), 0
-    for number, begin, end in _overlaps(tensor.plans[0].parts, chunk):
+    for number in range(len(tensor.plans[0].parts)):
         parts = [plan.parts[number] for plan in tensor.plans]
         jobs = [
             replace(part.job, found=job.found) if part.is_whole else part.job
             for part, job in zip(parts, found, strict=True)
         ]
         most = max(parts, key=lambda part: len(part.inputs))
-        sources = most.inputs
-        made = _merge(jobs, most, tensor.row, begin, end, inputs, workspace)
-        read += sum(source.bytes_of(end - begin) for source in sources)
-        for at, (plan, part, (data, counts)) in enumerate(zip(tensor.plans, parts, made, strict=True)):
-            if part.job.base_dtype is not None and isinstance(part.inputs[-1], Absent):
-                counts.nonfinite[-1] = 0  # nothing was read there
-            if refuses[at]:
-                refuse_nonfinite(part.inputs, counts)
-            totals[at].add(_spread(plan, part, counts))
-            first = (begin - chunk.first) * plan.output.dtype.itemsize
-            outputs[at][first : first + len(data)] = data
-    merged = [Merged(memoryview(data), counts) for data, counts in zip(outputs, totals, strict=True)]
+        for stretch in _stretches(most, chunk, tensor.row):
+            read += sum(source.bytes_of(stretch.own) for source in most.inputs)
+            made = _merge(jobs, most, stretch, inputs, workspace)
+            for at, (plan, part, (data, counts)) in enumerate(zip(tensor.plans, parts, made, strict=True)):
+                if refuses[at]:
+                    refuse_nonfinite(part.inputs, counts)
+                totals[at].add(_spread(plan, part, stretch.own, counts))
+                rows = outputs[at][stretch.begin - chunk.first : stretch.end - chunk.first]
+                rows[stretch.inside] = data[stretch.inside]
+    merged = [Merged(data.reshape(-1).data, counts) for data, counts in zip(outputs, totals, strict=True)]
     return merged, read
 
 
@@ -74,12 +80,10 @@ def zero_left_out(
         sources, buffers: the inputs.
     """
     for part in plan.parts:
-        begin, end = max(first, part.first) - first, min(first + elements, part.first + part.elements) - first
-        if part.is_whole or begin >= end:
-            continue
-        for source, buffer in zip(sources, buffers, strict=True):
-            size = source.dtype.itemsize
-            buffer[begin * size : end * size] = bytes((end - begin) * size)
+        if not part.is_whole:
+            inside = _inside(part.within(first, first + elements), first, elements)
+            for source, buffer in zip(sources, buffers, strict=True):
+                words_of(buffer, source.dtype)[inside] = 0
 
 
 def refuse_nonfinite(sources: Sequence[Source], counts: Counts) -> None:
@@ -97,65 +101,93 @@ def refuse_nonfinite(sources: Sequence[Source], counts: Counts) -> None:
         )
 
 
-def _overlaps(parts: Sequence[RowPart], chunk: Chunk) -> Iterator[tuple[int, int, int]]:
-    """The parts that a chunk touches, by number, and from and to which element it does."""
-    firsts = [part.first for part in parts]
-    number = int(np.searchsorted(firsts, chunk.first, side="right")) - 1
-    end = chunk.first + chunk.elements
-    while number < len(parts) and parts[number].first < end:
-        part = parts[number]
-        yield number, max(part.first, chunk.first), min(part.first + part.elements, end)
-        number += 1
+@dataclass(frozen=True, eq=False)
+class _Stretch:
+    """Elements of a chunk with rows of a part.
+
+    Attributes:
+        start, stop: what is read and computed: from a block of draws or a row on, and whole rows.
+        begin, end: what of that lies in the chunk.
+        runs: the part's own in it. [runs, 2]
+    """
+
+    start: int
+    stop: int
+    begin: int
+    end: int
+    runs: NDArray[np.int64]
+
+    @cached_property
+    def inside(self) -> NDArray[np.bool_]:
+        """Which elements from `begin` to `end` are the part's."""
+        return _inside(self.runs, self.begin, self.end - self.begin)
+
+    @cached_property
+    def own(self) -> int:
+        """How many are."""
+        return int((self.runs[:, 1] - self.runs[:, 0]).sum())
+
+
+def _stretches(part: RowPart, chunk: Chunk, row: int) -> Iterator[_Stretch]:
+    runs = part.within(chunk.first, chunk.first + chunk.elements)
+    cuts = np.nonzero(runs[1:, 0] - runs[:-1, 1] > _GAP)[0] + 1
+    for some in np.split(runs, cuts):
+        if not len(some):
+            continue
+        begin, end = int(some[0, 0]), int(some[-1, 1])
+        if row > 1:
+            yield _Stretch(begin // row * row, -(-end // row) * row, begin, end, some)
+        else:
+            start = begin // BLOCK * BLOCK
+            yield _Stretch(start, end, start, end, some)
+
+
+def _inside(runs: NDArray[np.int64], first: int, elements: int) -> NDArray[np.bool_]:
+    """Which of so many elements from `first` on lie in `runs`."""
+    steps = np.zeros(elements + 1, np.int8)
+    np.add.at(steps, runs[:, 0] - first, 1)
+    np.add.at(steps, runs[:, 1] - first, -1)
+    return np.cumsum(steps[:-1], dtype=np.int8).astype(bool)
 
 
 def _merge(
-    jobs: Sequence[MapJob],
-    part: RowPart,
-    row: int,
-    begin: int,
-    end: int,
-    inputs: Inputs,
-    workspace: Workspace,
-) -> list[tuple[bytes, Counts]]:
-    """What elements `begin` to `end` become by each job, and what was counted of them."""
-    start = begin // row * row if row > 1 else begin // BLOCK * BLOCK
-    stop = -(-end // row) * row
-    ahead = begin - start if row == 1 else 0
+    jobs: Sequence[MapJob], part: RowPart, stretch: _Stretch, inputs: Inputs, workspace: Workspace
+) -> list[tuple[NDArray[np.uint8], Counts]]:
+    """What each job makes of a stretch, [elements, itemsize], and what it counted in the part's own rows."""
     dtypes = [source.dtype for source in part.inputs]
-    buffers = workspace.begin(dtypes, stop - start)
-    for buffer, dtype in zip(buffers, dtypes, strict=True):
-        buffer[: ahead * dtype.itemsize] = bytes(ahead * dtype.itemsize)
-    rest = [buffer[ahead * dtype.itemsize :] for buffer, dtype in zip(buffers, dtypes, strict=True)]
-    inputs.read(part.inputs, start + ahead, rest, part.numbers)
-    inner = None if row == 1 else slice(begin - start, end - start)
+    buffers = workspace.begin(dtypes, stretch.stop - stretch.start)
+    elements = stretch.stop - stretch.start
+    sources = [
+        source.straight(stretch.start, elements) if isinstance(source, Rows) else source
+        for source in part.inputs
+    ]
+    inputs.read(sources, stretch.start, buffers, part.numbers)
+    fillers = Fillers(jobs, dtypes, ~_inside(stretch.runs, stretch.start, elements))
+    fillers.fill(buffers)
+    own = slice(stretch.begin - stretch.start, stretch.end - stretch.start)
+    inner = None if own == slice(0, elements) else own
     made = []
-    for merged, job in [(workspace.run(job, start, inner), job) for job in jobs]:
-        data = merged.data[ahead * job.out_dtype.itemsize :]
-        made.append((bytes(data), merged.counts))
-    if ahead and any(job.counts for job in jobs):
-        for buffer in workspace.begin(dtypes, ahead):
-            buffer[:] = bytes(len(buffer))
-        for (_, counts), job in zip(made, jobs, strict=True):
-            _take_off(counts, workspace.run(job, start).counts)
+    for merged, job in [(workspace.run(job, stretch.start, inner), job) for job in jobs]:
+        data = np.frombuffer(merged.data, np.uint8).reshape(-1, job.out_dtype.itemsize)
+        made.append((data.copy() if fillers.rounds > 1 else data, merged.counts))
+    for (data, counts), job in zip(made, jobs, strict=True):
+        fillers.take_off(job, counts, data, fillers.again(workspace, job, stretch.start))
+        if job.base_dtype is not None and isinstance(part.inputs[-1], Absent):
+            counts.nonfinite[-1] = 0  # nothing was read there
     return made
 
 
-def _take_off(counts: Counts, ahead: Counts) -> None:
-    for name in ("nonfinite", *COUNTS):
-        mine, theirs = getattr(counts, name), getattr(ahead, name)
-        if mine is not None:
-            mine -= theirs
-
-
-def _spread(plan: TensorPlan, part: RowPart, counts: Counts) -> Counts:
-    """The counts of a part as counts of all that have the tensor."""
+def _spread(plan: TensorPlan, part: RowPart, elements: int, counts: Counts) -> Counts:
+    """The counts of so many elements of a part as counts of all that have the tensor."""
     job = plan.job
     assert job is not None
     spread = Counts.zeros(job)
     everyone = plan.present if plan.present is not None else tuple(range(job.models))
-    if not part.present:  # the base's own, or zeros: nothing was selected
+    if not part.present:  # the base's own, or zeros: nothing was selected, and none changed it
         if job.base_dtype is not None:
             spread.nonfinite[-1] = counts.nonfinite[0]
+        if spread.changed_by is not None:
+            spread.changed_by[0] = elements
         return spread
     at = [everyone.index(model) for model in part.present]
     spread.nonfinite[at] = counts.nonfinite[: len(at)]

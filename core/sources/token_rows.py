@@ -15,6 +15,12 @@ from core.sources.source import ReadStored, Source, fill_from
 
 __all__ = ["RowPicks", "Rows", "Zeros"]
 
+_WINDOW_BYTES = 1 << 20
+"""That are put into their order at a time."""
+
+_MOST_READS = 16
+"""Up to so many reads are fewer than it is worth to read what lies between them too."""
+
 
 @dataclass(frozen=True)
 class RowPicks:
@@ -104,20 +110,55 @@ class Rows:
     def terms(self) -> int:
         return max(source.terms for source in self.sources)
 
+    def straight(self, first_element: int, elements: int) -> Source:
+        """The source itself where these elements are in their own places in it: files are read fastest so."""
+        first, end = first_element // self.width, -(-(first_element + elements) // self.width)
+        picks = self.picks.table[first:end]
+        if (picks[:, 0] == 0).all() and (picks[:, 1] == np.arange(first, end)).all():
+            return self.sources[0]
+        return self
+
     def fill(self, read: ReadStored, first_element: int, buffer: memoryview) -> None:
         row_bytes = self.width * self.dtype.itemsize
-        first, ends = first_element // self.width, self.picks.ends
-        last = first + len(buffer) // row_bytes
-        at, run = first, int(np.searchsorted(ends, first, side="right"))
-        while at < last:
-            end = min(last, int(ends[run]))
+        first = first_element // self.width
+        last, step = first + len(buffer) // row_bytes, max(1, _WINDOW_BYTES // row_bytes)
+        for begin in range(first, last, step):
+            end = min(last, begin + step)
+            self._fill_rows(read, begin, end, buffer[(begin - first) * row_bytes : (end - first) * row_bytes])
+
+    def _fill_rows(self, read: ReadStored, first: int, last: int, buffer: memoryview) -> None:
+        row_bytes, ends = self.width * self.dtype.itemsize, self.picks.ends
+        runs = np.searchsorted(ends, [first, last - 1], side="right")
+        if runs[1] - runs[0] >= _MOST_READS and self._gather(read, first, last, buffer):
+            return
+        at = first
+        for end in [*ends[runs[0] : runs[1]].tolist(), last]:
             part = buffer[(at - first) * row_bytes : (end - first) * row_bytes]
             source, row = (int(value) for value in self.picks.table[at])
             if source < 0:
                 part[:] = bytes(len(part))
             else:
                 fill_from(self.sources[source], read, row * self.width, part)
-            at, run = end, run + 1
+            at = end
+
+    def _gather(self, read: ReadStored, first: int, last: int, buffer: memoryview) -> bool:
+        """Take single rows from all that lie between them, where these are few more; whether that was so."""
+        picks, row_bytes = self.picks.table[first:last], self.width * self.dtype.itemsize
+        wanted = [(source, picks[:, 0] == number) for number, source in enumerate(self.sources)]
+        spans = [
+            (source, own, int(picks[own, 1].min()), int(picks[own, 1].max()) + 1)
+            for source, own in wanted
+            if own.any()
+        ]
+        if sum(end - begin for _, _, begin, end in spans) > 2 * (last - first):
+            return False
+        rows = np.frombuffer(buffer, np.uint8).reshape(last - first, row_bytes)
+        rows[picks[:, 0] < 0] = 0
+        for source, own, begin, end in spans:
+            lying = np.empty((end - begin, row_bytes), np.uint8)
+            fill_from(source, read, begin * self.width, lying.reshape(-1).data)
+            rows[own] = lying[picks[own, 1] - begin]
+        return True
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ Its file is changed as a file, and then loaded, to see that each token is where 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,9 +14,10 @@ from typing import Any
 from core.errors import CheckpointError, IncompatibleError
 from core.small_files import parse_json, read_if_there
 from core.text import one_line
+from core.tokenizer.configs import special_tokens, united_config, united_special_map
 from core.tokenizer.vocabulary import Vocabulary
 
-__all__ = ["BuiltTokenizer", "TokenizerFolder", "build_tokenizer"]
+__all__ = ["BuiltTokenizer", "TokenizerFolder", "build_tokenizer", "check_tokenizer"]
 
 _FILE, _CONFIG, _MAP, _ADDED = (
     "tokenizer.json",
@@ -25,11 +26,6 @@ _FILE, _CONFIG, _MAP, _ADDED = (
     "added_tokens.json",
 )
 _MOST_BYTES, _MOST_PARTS = 64_000_000, 4_000_000
-_SPECIAL = ("bos_token", "eos_token", "pad_token", "unk_token", "sep_token", "cls_token", "mask_token")
-_LISTS = ("additional_special_tokens", "extra_special_tokens")
-_OF_THE_FILE = ("tokenizer_class", "tokenizer_file", "backend")
-"""Keys that go with the file of tokens, and so stay those of the model that it comes from."""
-
 _FLAGS = ("single_word", "lstrip", "rstrip", "normalized", "special")
 _BY_NAME = ("BPE", "WordLevel", "WordPiece")
 """Types of tokenizers whose trained tokens may have any ids."""
@@ -79,6 +75,30 @@ def build_tokenizer(
         IncompatibleError: no tokenizer can have these tokens in these places.
     """
     return _Building(tokens, base, models).done()
+
+
+def check_tokenizer(name: str, folder: Path) -> None:
+    """See that the tokenizer.json in `folder` is one, if there is one. Imports tokenizers.
+
+    Raises:
+        CheckpointError: it cannot be loaded.
+    """
+    data = read_if_there(folder / _FILE, _MOST_BYTES, CheckpointError)
+    if data is not None:
+        _loaded(data.decode("utf-8", "replace"), name, folder)
+
+
+def _loaded(text: str, name: str, folder: Path) -> Any:
+    import tokenizers
+
+    try:
+        return tokenizers.Tokenizer.from_str(text)
+    except Exception as error:  # pyo3's panics and whatever the library raises
+        raise CheckpointError(
+            f"the tokenizer of {name} cannot be loaded: {one_line(str(error))}",
+            hint="copy or download its tokenizer.json again, or name another model under tokenizer_source",
+            path=folder / _FILE,
+        ) from error
 
 
 @dataclass
@@ -166,7 +186,7 @@ class _Building:
         """The flags of the tokens that were added to the tokenizer in `folder`, by their text."""
         found: dict[str, dict[str, Any]] = {}
         beside, said = self._parsed(folder / _ADDED), self._parsed(folder / _CONFIG)
-        special = set(_special_tokens(said if isinstance(said, dict) else {}))
+        special = set(special_tokens(said if isinstance(said, dict) else {}))
         for text in beside if isinstance(beside, dict) else ():
             is_special = text in special
             found[text] = {
@@ -201,7 +221,7 @@ class _Building:
         if trained:
             self._notes.append(
                 f"text is cut into tokens as the tokenizer of {self._base.name} does it: trained tokens of "
-                f"other models ({trained:,}) are in the result, and text does not become them"
+                f"other models ({trained:,}) are in the result, and {_becoming(model)}"
             )
         data["added_tokens"] = sorted(kept, key=lambda one: one["id"])
         wrong = self._misplaced(data, added)
@@ -220,47 +240,22 @@ class _Building:
 
     def _misplaced(self, data: Mapping[str, Any], added: Sequence[_Added]) -> list[_Added]:
         """Those of `added` that have another id when the tokenizer is loaded."""
-        import tokenizers
-
-        try:
-            loaded = tokenizers.Tokenizer.from_str(json.dumps(data))
-        except Exception as error:  # pyo3's panics and whatever the library raises
-            raise CheckpointError(
-                f"the tokenizer of {self._base.name} cannot be loaded: {one_line(str(error))}",
-                path=self._base.folder / _FILE,
-            ) from error
+        loaded = _loaded(json.dumps(data), self._base.name, self._base.folder)
         return [one for one in added if loaded.token_to_id(one.text) != one.row]
 
     # -- files
 
     def _config(self) -> dict[str, Any]:
-        """The tokenizer_config.json: the first model's, with what goes with the base's file of tokens."""
         found = [one for one in map(self._config_of, self._every) if one is not None]
-        if not found:
-            return {}
-        result, of_base = dict(found[0]), self._config_of(self._base) or {}
-        for key in _OF_THE_FILE:
-            result.pop(key, None)
-            if key in of_base:
-                result[key] = of_base[key]
-        for key in (*_SPECIAL, *_LISTS):
-            if not result.get(key):
-                value = next((one[key] for one in found if one.get(key)), None)
-                if value is not None:
-                    result[key] = value
-        return result
+        return united_config(found, self._config_of(self._base) or {}, set(self._tokens.values()))
 
     def _config_of(self, one: TokenizerFolder) -> dict[str, Any] | None:
         said = self._parsed(one.folder / _CONFIG)
         return said if isinstance(said, dict) else None
 
     def _special_map(self) -> dict[str, Any]:
-        result: dict[str, Any] = {}
-        for one in self._every:
-            said = self._parsed(one.folder / _MAP)
-            if isinstance(said, dict):
-                result = {**said, **result}
-        return result
+        found = [said for one in self._every if isinstance(said := self._parsed(one.folder / _MAP), dict)]
+        return united_special_map(found, set(self._tokens.values()))
 
     def _of_file(self, folder: Path) -> dict[str, Any] | None:
         data = self._parsed(folder / _FILE)
@@ -295,15 +290,10 @@ class _Building:
         return data
 
 
-def _special_tokens(config: Mapping[str, Any]) -> Iterator[str]:
-    for key in _SPECIAL:
-        value = config.get(key)
-        text = value.get("content") if isinstance(value, dict) else value
-        if isinstance(text, str):
-            yield text
-    for key in _LISTS:
-        listed = config.get(key)
-        yield from (one for one in (listed if isinstance(listed, list) else ()) if isinstance(one, str))
+def _becoming(model: Mapping[str, Any]) -> str:
+    """Whether text becomes tokens that were put into a vocabulary."""
+    is_joined = model.get("type") not in ("WordLevel", "WordPiece") and not model.get("ignore_merges")
+    return "text does not become them" if is_joined else "words that are spelt like them become them"
 
 
 def _bytes(value: Any) -> bytes:

@@ -94,14 +94,17 @@ def unite(
     for vocabulary in (first, *(holder.vocabulary for holder in holders)):
         if id(vocabulary) not in known:
             known[id(vocabulary)] = keys_of(vocabulary)
-    with_row = {
-        key for holder in holders for n, key in known[id(holder.vocabulary)].items() if n < holder.rows
-    }
+    # Most models of a merge have the same tokens, and these are many.
+    distinct = {(id(holder.vocabulary), holder.rows): holder for holder in reversed(holders)}
+    unlike = [distinct[key] for key in dict.fromkeys((id(one.vocabulary), one.rows) for one in holders)]
+    with_row: set[TokenKey] = set()
+    for holder in unlike:
+        with_row |= {key for n, key in known[id(holder.vocabulary)].items() if n < holder.rows}
     of_first = known[id(first)]
     tokens = {number: key for number, key in of_first.items() if not adds or key in with_row}
     place = {key: number for number, key in tokens.items()}
     at = max(tokens, default=-1) + 1
-    for holder in holders if adds else ():
+    for holder in unlike if adds else ():
         for number, key in known[id(holder.vocabulary)].items():
             if number < holder.rows and key not in place:
                 tokens[at], place[key] = key, at
@@ -109,8 +112,11 @@ def unite(
     rows = max(rows, at)
     if multiple is not None:
         rows = -(-rows // multiple) * multiple
-    maps = tuple(_map(holder, known[id(holder.vocabulary)], tokens, place, rows) for holder in holders)
-    return TokenTable(tokens, rows, maps)
+    made = {
+        key: _map(holder, known[id(holder.vocabulary)], tokens, place, rows)
+        for key, holder in distinct.items()
+    }
+    return TokenTable(tokens, rows, tuple(made[id(one.vocabulary), one.rows] for one in holders))
 
 
 def row_by_row(sizes: Sequence[int], rows: int, multiple: int | None = None) -> TokenTable:

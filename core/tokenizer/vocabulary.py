@@ -5,11 +5,12 @@ from __future__ import annotations
 import base64
 import binascii
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from core.checkpoint.folder_files import json_of
 from core.checkpoint.same_files import digest_of
 from core.errors import CheckpointError
 from core.small_files import parse_json, read_small
@@ -83,7 +84,8 @@ def vocabulary_digest(folder: Path, *, full: bool) -> tuple[Any, ...] | None:
         CheckpointError: a file cannot be read.
     """
     names, _ = _files(folder)
-    return tuple((name, *digest_of(folder / name, full=full)) for name in names) or None
+    files = tuple((name, *digest_of(folder / name, full=full)) for name in names)
+    return (*files, *sorted(_decoder(folder, names).items())) if files else None
 
 
 def read_vocabulary(folder: Path) -> Vocabulary | None:
@@ -96,13 +98,28 @@ def read_vocabulary(folder: Path) -> Vocabulary | None:
         return None
     try:
         vocabulary = _read(folder / names[0])
-        if vocabulary is None or len(names) == 1:
+        if vocabulary is None or names[0] in _WHOLE:
             return vocabulary
-        found = parse_json(_bytes(folder / names[1]), _MOST_PARTS)
-    except (CheckpointError, ValueError, TypeError, OverflowError):
+        found = parse_json(_bytes(folder / names[1]), _MOST_PARTS) if len(names) > 1 else None
+    except (CheckpointError, ValueError, TypeError, KeyError, OverflowError):
         return None
-    added = _by_id(found) if isinstance(found, dict) else {}
+    added = (_by_id(found) if isinstance(found, dict) else {}) | _decoder(folder, names)
+    added = {number: text for number, text in added.items() if vocabulary.tokens.get(number) != text}
     return Vocabulary({**vocabulary.tokens, **added}, frozenset(added))
+
+
+def _decoder(folder: Path, names: Sequence[str]) -> dict[int, str]:
+    """The added tokens that tokenizer_config.json lists, where no file has all tokens."""
+    if not names or names[0] in _WHOLE:
+        return {}
+    said = (json_of(folder, "tokenizer_config.json") or {}).get("added_tokens_decoder")
+    found = said.items() if isinstance(said, dict) else ()
+    return {
+        int(number): one["content"]
+        for number, one in found
+        if len(number) < 10 and number.isdecimal() and isinstance(one, dict)
+        if isinstance(one.get("content"), str)
+    }
 
 
 def _bytes(path: Path) -> bytes:
@@ -135,26 +152,35 @@ def _read(path: Path) -> Vocabulary | None:
 
 
 def _of_tokenizer(data: bytes) -> Vocabulary | None:
-    """Of a tokenizer.json: `model.vocab` by token or, with scores, in order, and `added_tokens`."""
-    tokens: dict[int, str] = {}
+    """Of a tokenizer.json: `model.vocab` by token or, with scores, in order, and `added_tokens`.
+
+    None, or ValueError and the like, where one id is that of two tokens, or not all have one: half of a
+    vocabulary would make rows of the others those of no token.
+    """
+    tokens: dict[int, str] | None = None
     added: dict[int, str] = {}
     for key, part in parts_of(data, ("vocab", "added_tokens")):
         value = parse_json(part, _MOST_PARTS)
-        if key == "added_tokens":
-            for one in value if isinstance(value, list) else ():
-                if isinstance(one, dict) and isinstance(one.get("content"), str):
-                    added |= _by_id({one["content"]: one.get("id")})
-        elif isinstance(value, dict):
-            tokens = _by_id(value)
-        elif isinstance(value, list):
-            tokens = {
-                number: one[0]
-                for number, one in enumerate(value)
-                if isinstance(one, list) and one and isinstance(one[0], str)
-            }
-    if not tokens and not added:
+        if key == "vocab":
+            tokens = _by_id(value) if isinstance(value, dict) else dict(enumerate(_scored(value)))
+            whole = len(tokens) == len(value)
+        else:
+            listed = [(one["id"], one["content"]) for one in value]
+            added = _by_id({content: number for number, content in listed})
+            whole = len(added) == len(listed)
+        if not whole:
+            raise ValueError("has ids that are none, or the same one for two tokens")
+    if tokens is None or any(tokens.get(number, text) != text for number, text in added.items()):
         return None
     return Vocabulary({**tokens, **added}, frozenset(added.keys() - tokens.keys()))
+
+
+def _scored(pieces: Any) -> list[str]:
+    """The tokens of a list in which each stands with its score."""
+    found = [text for text, _ in pieces]
+    if not all(isinstance(text, str) for text in found):
+        raise ValueError("has pieces that are no text")
+    return found
 
 
 def _of_tekken(value: Any) -> Vocabulary | None:

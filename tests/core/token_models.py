@@ -9,7 +9,9 @@ from __future__ import annotations
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from fractions import Fraction
+from functools import cached_property, lru_cache
+from math import ceil, floor, fsum, log2
 from pathlib import Path
 from typing import Any
 
@@ -134,39 +136,58 @@ def tokenizer_json(tokens: Sequence[str | None], special: Sequence[str] = ()) ->
 
 def average(rows: Sequence[Any], weights: Sequence[float]) -> Any:
     """The average of the contract in float32 results from float64 sums: ordered, each step rounded."""
+    pairs = [(row, weight) for row, weight in zip(rows, weights, strict=True) if weight]
+    rows, weights = [row for row, _ in pairs], [weight for _, weight in pairs]
     if len(set(weights)) == 1:
         total = np.zeros_like(rows[0], dtype=np.float64)
         for row in rows:
             total = total + row.astype(np.float64)
         return (total / np.float64(len(rows))).astype(np.float32)
-    scale = 2.0 ** -np.floor(np.log2(max(abs(weight) for weight in weights)))
+    scale = 2.0 ** -floor(log2(max(abs(weight) for weight in weights)))
     total = np.zeros_like(rows[0], dtype=np.float64)
     for row, weight in zip(rows, weights, strict=True):
-        if weight:
-            total = total + np.float64(weight * scale) * row.astype(np.float64)
-    return (total / np.float64(sum(weight * scale for weight in weights))).astype(np.float32)
+        total = total + np.float64(weight * scale) * row.astype(np.float64)
+    return (total / np.float64(fsum(weight * scale for weight in weights))).astype(np.float32)
 
 
 def select(
-    rows: Sequence[Any], base: Any, first: int, name: str, seed: int, resamples: int
-) -> tuple[Any, NDArray[np.int64]]:
-    """The draws of the contract among rows that are there, of equal weights; who was drawn comes second.
+    rows: Sequence[Any],
+    base: Any,
+    first: int,
+    name: str,
+    seed: int,
+    resamples: int,
+    weights: Sequence[float] | None = None,
+) -> tuple[Any, NDArray[np.int64], list[int]]:
+    """The draws of the contract among rows that are there; who was drawn, and how many stay after each draw.
 
     Args:
         rows: of those that have the row. base: the base's, or None where it has none.
         first: the row's first element in the tensor of the result.
         name: under which the tensor draws.
+        weights: of those that have the row; equal where all are 0.
     """
     elements = first + np.arange(rows[0].size)
     stacked = np.stack([np.atleast_1d(row) for row in rows])
     changed = np.ones(stacked.shape, bool) if base is None else stacked != np.atleast_1d(base)
+    shares = [Fraction(weight) for weight in weights or ()]
+    shares = shares if any(shares) else [Fraction(1)] * len(rows)
+    limits = [ceil(2**32 * sum(shares[: at + 1]) / sum(shares)) for at in range(len(rows) - 1)]
     chosen = np.zeros(len(elements), np.int64)
-    undecided = np.ones(len(elements), bool)
+    undecided, left = np.ones(len(elements), bool), []
     for draw in range(resamples + 1):
-        drawn = (words(elements, draw, key_for(seed, name)) * np.uint64(len(rows))) >> np.uint64(32)
-        chosen = np.where(undecided, drawn.astype(np.int64), chosen)
+        word = _words_before(1 << int(elements[-1]).bit_length(), draw, key_for(seed, name))[elements]
+        drawn = sum((word >= np.uint64(limit) for limit in limits), np.zeros(len(elements), np.int64))
+        chosen = np.where(undecided, drawn, chosen)
         undecided = ~changed[chosen, np.arange(len(elements))]
-    return stacked[chosen, np.arange(len(elements))].reshape(np.shape(rows[0])), chosen
+        left.append(int(np.count_nonzero(undecided)))
+    return stacked[chosen, np.arange(len(elements))].reshape(np.shape(rows[0])), chosen, left
+
+
+@lru_cache(maxsize=64)
+def _words_before(count: int, draw: int, key: tuple[int, int]) -> NDArray[np.uint64]:
+    """Of the elements before `count`: of a whole tensor at once, as rows are many."""
+    return words(np.arange(count), draw, key)
 
 
 def words(elements: NDArray[np.int64], draw: int, key: tuple[int, int]) -> NDArray[np.uint64]:
@@ -186,3 +207,15 @@ def words(elements: NDArray[np.int64], draw: int, key: tuple[int, int]) -> NDArr
         ]
         keys = [(keys[0] + np.uint64(0x9E3779B9)) & low, (keys[1] + np.uint64(0xBB67AE85)) & low]
     return np.choose(lane, counter)
+
+
+def units_between(one: Any, other: Any) -> Any:
+    """How many values of their type lie between two tensors of torch, element by element."""
+    import torch
+
+    bits, lowest = (torch.int16, -(2**15)) if one.itemsize == 2 else (torch.int32, -(2**31))
+    found = []
+    for values in (one, other):
+        whole = values.contiguous().view(bits).to(torch.int64)
+        found.append(torch.where(whole < 0, lowest - whole, whole))
+    return (found[0] - found[1]).abs()

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import subprocess
+import sys
+import tempfile
+import venv
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -164,3 +169,24 @@ class Workshop:
 def workshop(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Workshop:
     """An empty folder with the means to fill it."""
     return Workshop(tmp_path, capsys)
+
+
+@pytest.fixture(scope="session")
+def mergekit() -> str:
+    """The Python that has mergekit 0.1.5.
+
+    Its environment is made once in the system's folder of temporary files; a Python that has it already is
+    named in $PARAMOSAIC_MERGEKIT.
+    """
+    import torch
+
+    if given := os.environ.get("PARAMOSAIC_MERGEKIT"):
+        return given
+    place = Path(tempfile.gettempdir()) / "paramosaic-mergekit-0.1.5"
+    python = place / ("Scripts" if sys.platform == "win32" else "bin") / "python"
+    if not (place / "done").exists():
+        venv.create(place, with_pip=True)
+        packages = ["mergekit==0.1.5", f"torch=={torch.__version__.partition('+')[0]}"]
+        subprocess.run([python, "-m", "pip", "install", "-q", *packages], check=True)
+        (place / "done").touch()
+    return str(python)

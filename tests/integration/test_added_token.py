@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,8 @@ from core import load_recipe, plan_merge, read_record, run_merge
 from core.run.verify import verify_output
 
 HIDDEN = 16
-TOKENS = 3_200
-"""Of the base, a tenth of those that Llama-2 has."""
+TOKENS = 500
+"""Of the base, where Llama-2 has 32,000."""
 TOKEN = "[PAD]"
 PROMPT = "the third model reads the"
 
@@ -52,20 +53,19 @@ def make_tokenizer(folder: Path, tokens: int) -> Any:
     return fast
 
 
-def train(model: Any, tokenizer: Any, seed: int, steps: int = 3) -> None:
-    """A few steps of AdamW on sentences, which leave many bf16 weights as they were."""
+def train(model: Any, tokenizer: Any, seed: int, steps: int = 1) -> None:
+    """A few steps down the gradient on sentences, which leave many bf16 weights as they were."""
     import torch
 
-    torch.manual_seed(seed)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3)
-    lines = text(40)[seed * 8 : seed * 8 + 8]
+    lines = text(40)[seed * 4 : seed * 4 + 4]
     for _ in range(steps):
         for line in lines:
             ids = torch.tensor([tokenizer.encode(line + "</s>")])
-            loss = model(input_ids=ids, labels=ids).loss
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
+            model.zero_grad()
+            model(input_ids=ids, labels=ids).loss.backward()
+            with torch.no_grad():
+                for values in model.parameters():
+                    values -= 0.2 * values.grad
 
 
 def make_models(place: Path, tokens: int) -> None:
@@ -93,6 +93,17 @@ def make_models(place: Path, tokens: int) -> None:
         train(model, own, number)
         model.to(torch.bfloat16).save_pretrained(place / name)
         own.save_pretrained(place / name)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    """So small matrices are slower with several, and far slower where others want the cores too."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")
@@ -136,15 +147,15 @@ def merge(place: Path, out: str, **more: Any) -> Path:
     return place / out
 
 
-@pytest.mark.parametrize("key", [{}, {"vocab": "union"}], ids=["without a key", "union"])
-def test_a_model_with_one_token_more_is_merged_and_speaks(models: Path, key: dict[str, str]) -> None:
-    check_merge(models, f"selected-{len(key)}", TOKENS, **key)
+def test_a_model_with_one_token_more_is_merged_and_speaks(models: Path) -> None:
+    check_merge(models, "selected", TOKENS)
 
 
 @pytest.mark.slow
 def test_the_same_of_the_size_that_llama_has(tmp_path: Path) -> None:
     make_models(tmp_path, 32_000)
     check_merge(tmp_path, "out", 32_000)
+    check_merge(tmp_path, "asked", 32_000, vocab="union")
 
 
 def check_merge(place: Path, out_name: str, tokens: int, **key: str) -> None:
@@ -162,7 +173,7 @@ def check_merge(place: Path, out_name: str, tokens: int, **key: str) -> None:
         assert len(merged) == tokens + 1
         for token, number in vocabulary.items():
             there = [rows[token] for rows in others if token in rows]
-            wanted, _ = select(there, base.get(token), number * HIDDEN, name, 11, 2)
+            wanted, *_ = select(there, base.get(token), number * HIDDEN, name, 11, 2)
             assert (merged[number] == wanted).all(), (name, token, number)
         assert (merged[vocabulary[TOKEN]] == others[0][TOKEN]).all()
     assert (out / "tokenizer.json").read_bytes() == (place / "lm" / "tokenizer.json").read_bytes()
@@ -193,8 +204,8 @@ def test_the_tokens_of_two_models_become_one_tokenizer(models: Path, tmp_path: P
             tokenizer.chat_template = "{{ messages[0].content }}<|end|>"
         model.resize_token_embeddings(len(tokenizer), pad_to_multiple_of=64, mean_resizing=False)
         if name == "two":
-            model.generation_config.eos_token_id = [2, 3_200]
-            model.config.eos_token_id = 3_200
+            model.generation_config.eos_token_id = [2, TOKENS]
+            model.config.eos_token_id = TOKENS
         model.save_pretrained(tmp_path / name)
         tokenizer.save_pretrained(tmp_path / name)
     data = {"merge_method": "linear", "models": [{"model": "two"}, {"model": "one"}]}
@@ -205,19 +216,19 @@ def test_the_tokens_of_two_models_become_one_tokenizer(models: Path, tmp_path: P
     tokenizer = transformers.AutoTokenizer.from_pretrained(out)
     vocabulary = tokenizer.get_vocab()
     assert {token: vocabulary[token] for token in ("<|end|>", "<b>", "<a>")} == {
-        **{"<|end|>": 3_200, "<b>": 3_201, "<a>": 3_202}
+        **{"<|end|>": TOKENS, "<b>": TOKENS + 1, "<a>": TOKENS + 2}
     }
     name = "model.embed_tokens.weight"
     merged = weights(out)[name]
-    assert len(merged) == 3_270
+    assert len(merged) == 520
     one, two = weights(tmp_path / "one")[name], weights(tmp_path / "two")[name]
-    assert torch.equal(merged[3_202], one[3_200])
-    assert torch.equal(merged[3_201], two[3_201])
-    assert torch.equal(merged[3_200], ((one[3_201].float() + two[3_200].float()) / 2).to(merged.dtype))
-    assert tokenizer.encode(f"{PROMPT}<a><|end|>")[-2:] == [3_202, 3_200]
+    assert torch.equal(merged[TOKENS + 2], one[TOKENS])
+    assert torch.equal(merged[TOKENS + 1], two[TOKENS + 1])
+    assert torch.equal(merged[TOKENS], ((one[TOKENS + 1].float() + two[TOKENS].float()) / 2).to(merged.dtype))
+    assert tokenizer.encode(f"{PROMPT}<a><|end|>")[-2:] == [TOKENS + 2, TOKENS]
     assert tokenizer.eos_token == "<|end|>"
     assert tokenizer.apply_chat_template([{"role": "user", "content": "hi"}], tokenize=False) == "hi<|end|>"
     model = transformers.AutoModelForCausalLM.from_pretrained(out)
-    assert (model.config.vocab_size, model.config.eos_token_id) == (3_270, 3_200)
-    assert model.generation_config.eos_token_id == [2, 3_200]
+    assert (model.config.vocab_size, model.config.eos_token_id) == (520, TOKENS)
+    assert model.generation_config.eos_token_id == [2, TOKENS]
     model.generate(torch.tensor([tokenizer.encode(PROMPT)]), max_new_tokens=2, do_sample=False)

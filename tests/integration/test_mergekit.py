@@ -1,17 +1,10 @@
-"""Slices, gradients, filters, passthrough and several documents, merged by mergekit 0.1.5 and here.
-
-mergekit has an environment of its own, which is made once in the system's folder of temporary files; a Python
-that has it already is named in $PARAMOSAIC_MERGEKIT.
-"""
+"""Slices, gradients, filters, passthrough and several documents, merged by mergekit 0.1.5 and here."""
 
 from __future__ import annotations
 
 import json
 import os
 import subprocess
-import sys
-import tempfile
-import venv
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -19,12 +12,12 @@ import pytest
 import torch
 import yaml
 from safetensors.torch import load_file, save_file
+from token_models import units_between
 
 from core import load_recipe, plan_merge, run_merge
 
 pytestmark = pytest.mark.slow
 
-VERSION = "0.1.5"
 LAYERS = {"a": 6, "b": 8, "c": 6}
 DTYPES = {"a": torch.bfloat16, "b": torch.bfloat16, "c": torch.bfloat16}
 WIDTH = 16
@@ -105,21 +98,6 @@ RECIPES = {
         dtype: bfloat16
         """,
 }
-
-
-@pytest.fixture(scope="session")
-def mergekit() -> str:
-    """The Python that has mergekit."""
-    if given := os.environ.get("PARAMOSAIC_MERGEKIT"):
-        return given
-    place = Path(tempfile.gettempdir()) / f"paramosaic-mergekit-{VERSION}"
-    python = place / ("Scripts" if sys.platform == "win32" else "bin") / "python"
-    if not (place / "done").exists():
-        venv.create(place, with_pip=True)
-        packages = [f"mergekit=={VERSION}", f"torch=={torch.__version__.partition('+')[0]}"]
-        subprocess.run([python, "-m", "pip", "install", "-q", *packages], check=True)
-        (place / "done").touch()
-    return str(python)
 
 
 @pytest.fixture(scope="session")
@@ -212,13 +190,6 @@ def _compare(ours: Mapping[str, torch.Tensor], theirs: Mapping[str, torch.Tensor
     for name, one in ours.items():
         other = theirs[name]
         assert (one.dtype, one.shape) == (other.dtype, other.shape), name
-        steps = (_ordered(one) - _ordered(other)).abs()
+        steps = units_between(one, other)
         difference = (one.double() - other.double()).abs()
         assert bool(((steps <= 1) | (difference <= TERMS)).all()), f"{name}: {int(steps.max())} units"
-
-
-def _ordered(values: torch.Tensor) -> torch.Tensor:
-    """Whole numbers of which neighbours are those of neighbouring values."""
-    bits, lowest = (torch.int16, -(2**15)) if values.itemsize == 2 else (torch.int32, -(2**31))
-    whole = values.contiguous().view(bits).to(torch.int64)
-    return torch.where(whole < 0, lowest - whole, whole)

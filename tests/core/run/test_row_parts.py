@@ -12,7 +12,7 @@ import pytest
 from oracle import key_for
 from safetensors.numpy import load_file
 from small_merges import OneByOne, in_order
-from token_merges import SEED, cases, merge, recipe
+from token_merges import SEED, WORDS, cases, merge, recipe
 from token_models import EMBEDDING, HIDDEN, Model, tokenizer_json, words
 
 from core import CancelToken, MergePlan, plan_merge, run_merge, table
@@ -27,15 +27,19 @@ from core.run.row_parts import merge_parts
 from core.run.work import Chunk
 from core.sources.files import OpenInputs
 
+Alternating = tuple[Model, list[Model], list[str | None], Path]
 
-def alternating(folder: Path) -> tuple[Model, list[Model], list[str | None]]:
+
+@pytest.fixture(scope="module")
+def alternating(tmp_path_factory: pytest.TempPathFactory) -> Alternating:
     """Tensors of several chunks; every other token in the midst is only in one of the models."""
+    folder = tmp_path_factory.mktemp("alternating")
     every = [f"w{number}" for number in range(6_000)]
     first = [word for number, word in enumerate(every) if not 3_000 <= number < 3_200 or number % 2]
     base = Model.make(folder / "base", every, seed=0, names=(EMBEDDING,))
     one = Model.make(folder / "m0", first, seed=1, near=base, names=(EMBEDDING,))
     two = Model.make(folder / "m1", [*every[::-1], "<a>"], seed=2, near=base, names=(EMBEDDING,))
-    return base, [one, two], [*every, "<a>"]
+    return base, [one, two], [*every, "<a>"], folder
 
 
 def check_alternating(
@@ -43,7 +47,8 @@ def check_alternating(
 ) -> None:
     rows = [{token: row for row, token in enumerate(model.tokens)} for model in (base, *models)]
     of_all = [token for token in tokens if all(token in one for one in rows)]
-    places = np.array([tokens.index(token) for token in of_all])
+    place_of = {token: place for place, token in enumerate(tokens)}
+    places = np.array([place_of[token] for token in of_all])
     values = [
         model.tensors[EMBEDDING][[one[token] for token in of_all]]
         for model, one in zip((base, *models), rows, strict=True)
@@ -62,20 +67,23 @@ def check_alternating(
             np.testing.assert_array_equal(merged[row], models[1].tensors[EMBEDDING][rows[2][token]])
 
 
-def test_chunks_and_threads_change_nothing(tmp_path: Path) -> None:
-    base, models, tokens = alternating(tmp_path)
-    data = recipe(models, base, "parameter_selection", parameters={"resamples": 2}, vocab="union")
-    merged, record, _ = merge(tmp_path, data)
+def asking(models: Sequence[Model], base: Model) -> dict[str, Any]:
+    return recipe(models, base, "parameter_selection", parameters={"resamples": 2}, vocab="union")
+
+
+def test_chunks_and_threads_change_nothing(alternating: Alternating, tmp_path: Path) -> None:
+    base, models, tokens, place = alternating
+    merged, record, _ = merge(tmp_path, asking(models, base), place=place)
     check_alternating(merged[EMBEDDING], base, models, tokens)
-    again, other, _ = merge(tmp_path, data, to="again", threads=2, chunk_bytes=1)
+    again, other, _ = merge(tmp_path, asking(models, base), place=place, to="again", threads=2, chunk_bytes=1)
     np.testing.assert_array_equal(merged[EMBEDDING], again[EMBEDDING])
     assert [vars(tensor) for tensor in record.tensors] == [vars(tensor) for tensor in other.tensors]
     assert record.bytes_read == other.bytes_read
 
 
-def cut_off(tmp_path: Path, data: dict[str, Any]) -> MergePlan:
+def cut_off(out: Path, plan: MergePlan) -> None:
     """Begin a merge, and end it in the midst of its tensor."""
-    plan, token = plan_merge(parse_recipe(data, tmp_path)), CancelToken()
+    token = CancelToken()
 
     def cancel(number: int, chunk: Chunk) -> None:
         if number == 2:
@@ -83,14 +91,21 @@ def cut_off(tmp_path: Path, data: dict[str, Any]) -> MergePlan:
 
     how: dict[str, Any] = {"device": "cpu", "threads": 1, "chunk_bytes": 1, "cancel": token, "keep": True}
     with pytest.raises(Cancelled), in_order():
-        run_merge(plan, tmp_path / "out", executor=OneByOne(cancel), **how)
-    return plan
+        run_merge(plan, out, executor=OneByOne(cancel), **how)
 
 
-def test_a_merge_that_was_cut_off_goes_on(tmp_path: Path) -> None:
-    base, models, tokens = alternating(tmp_path)
-    data = recipe(models, base, "parameter_selection", parameters={"resamples": 2}, vocab="union")
-    plan = cut_off(tmp_path, data)
+def test_a_merge_that_was_cut_off_goes_on(alternating: Alternating, tmp_path: Path) -> None:
+    """And is another one where a tokenizer has changed."""
+    base, models, tokens, place = alternating
+    plan = plan_merge(parse_recipe(asking(models, base), place))
+    cut_off(tmp_path / "out", plan)
+    file = models[1].folder / "tokenizer.json"
+    before = file.read_bytes()
+    file.write_text(json.dumps(tokenizer_json([*models[1].tokens[1:-1], models[1].tokens[0], "<a>"])))
+    other = plan_merge(parse_recipe(asking(models, base), place))
+    file.write_bytes(before)
+    with pytest.raises(MergeError, match="cannot go on"):
+        run_merge(other, tmp_path / "out", device="cpu", resume=True)
     record = run_merge(plan, tmp_path / "out", device="cpu", threads=1, chunk_bytes=1, resume=True)
     merged = load_file(tmp_path / "out" / "model.safetensors")
     check_alternating(merged[EMBEDDING], base, models, tokens)
@@ -99,14 +114,24 @@ def test_a_merge_that_was_cut_off_goes_on(tmp_path: Path) -> None:
     assert record.bytes_read < whole.bytes_read
 
 
-def test_with_other_tokens_it_is_another_merge(tmp_path: Path) -> None:
-    base, models, _ = alternating(tmp_path)
-    data = recipe(models, base, "parameter_selection", parameters={"resamples": 2}, vocab="union")
-    cut_off(tmp_path, data)
-    swapped = tokenizer_json([*models[1].tokens[1:-1], models[1].tokens[0], "<a>"])
-    (models[1].folder / "tokenizer.json").write_text(json.dumps(swapped))
-    with pytest.raises(MergeError, match="cannot go on"):
-        run_merge(plan_merge(parse_recipe(data, tmp_path)), tmp_path / "out", device="cpu", resume=True)
+def test_of_many_models_in_a_narrow_type_each_is_told(tmp_path: Path) -> None:
+    """More sub-models than a type of two bits behind the point holds whole numbers exactly: 7."""
+    base = Model.make(tmp_path / "base", WORDS[:40], seed=0, names=(EMBEDDING,))
+    base.tensors[EMBEDDING][:] = 0
+    base.save()
+    models = []
+    for at in range(9):
+        tokens = [word for number, word in enumerate(WORDS[:40]) if at or number % 2]
+        models.append(Model.make(tmp_path / f"m{at}", tokens, seed=at, names=(EMBEDDING,)))
+        models[-1].tensors[EMBEDDING][:] = 2.0**at
+        models[-1].save()
+    merged, record, _ = merge(
+        tmp_path, asking(models, base) | {"dtype": "float8_e5m2", "out_dtype": "float32"}
+    )
+    found = next(tensor for tensor in record.tensors if tensor.name == EMBEDDING)
+    assert found.selected == tuple(int((merged[EMBEDDING] == 2.0**at).sum()) for at in range(9))
+    assert found.changed_by == (*[0] * 8, 20 * HIDDEN, 20 * HIDDEN)
+    assert (found.zero_delta, found.nonfinite) == ((0,) * 9, (0,) * 10)
 
 
 def test_every_device_gives_the_same_bytes_and_counts(

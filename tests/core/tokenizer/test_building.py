@@ -61,10 +61,16 @@ def test_added_tokens_stay_in_their_rows_where_ids_have_gaps(tmp_path: Path) -> 
 
 
 def test_a_token_without_a_row_is_taken_out(tmp_path: Path) -> None:
-    base = folder(tmp_path / "base", ["a", "b", "<none>"])
-    one = folder(tmp_path / "one", ["a", "b", "<x>"])
+    """And of what the configs name as special tokens."""
+    more = ["<none>", {"content": "a"}]
+    base = folder(tmp_path / "base", ["a", "b", "<none>"], pad_token="<none>", extra_special_tokens=more)
+    one = folder(tmp_path / "one", ["a", "b", "<x>"], eos_token="<x>", extra_special_tokens=["<x>", "a"])
     tokens = {0: "a", 1: "b", 2: "<x>"}
-    check(build_tokenizer(tokens, base, [one]), tokens)
+    built = build_tokenizer(tokens, base, [one])
+    check(built, tokens)
+    assert json.loads(built.files["tokenizer_config.json"]) == {
+        **{"eos_token": "<x>", "extra_special_tokens": ["<x>", "a"]}
+    }
 
 
 def test_trained_tokens_of_others_can_be_decoded(tmp_path: Path) -> None:
@@ -74,4 +80,5 @@ def test_trained_tokens_of_others_can_be_decoded(tmp_path: Path) -> None:
     built = build_tokenizer(tokens, base, [one])
     check(built, tokens)
     assert loaded(built).decode([2, 0]) == "c a"
-    assert "other models (1) are in the result" in built.notes[0]
+    assert "other models (1) are in the result, and words that are spelt like them" in built.notes[0]
+    assert loaded(built).encode("c").ids == [2]

@@ -22,6 +22,7 @@ TEKKEN = {
     "special_tokens": [{"rank": 0, "token_str": "<s>"}],
     "vocab": [{"rank": number, "token_bytes": "QQ=="} for number in range(3)],
 }
+DECODER = {"added_tokens_decoder": {"0": {"content": "a"}, "1": {"content": "<x>"}, "x": {}}}
 RANKS = "".join(f"{base64.b64encode(token).decode()} {rank}\n" for rank, token in enumerate([b"a", b"bc"]))
 
 
@@ -32,6 +33,8 @@ RANKS = "".join(f"{base64.b64encode(token).decode()} {rank}\n" for rank, token i
         ({"tokenizer.json": UNIGRAM}, {0: "<s>", 1: "▁a"}),
         ({"tokenizer.json": BPE, "vocab.json": {"z": 0}}, {0: "a", 1: "b]}", 2: "<x>"}),
         ({"vocab.json": {"a": 0, "b": 1}, "added_tokens.json": {"<x>": 2}}, {0: "a", 1: "b", 2: "<x>"}),
+        ({"vocab.json": {"a": 0}, "tokenizer_config.json": DECODER}, {0: "a", 1: "<x>"}),
+        ({"tokenizer.json": BPE, "tokenizer_config.json": DECODER}, {0: "a", 1: "b]}", 2: "<x>"}),
         ({"vocab.txt": "[PAD]\na\n##b\n"}, {0: "[PAD]", 1: "a", 2: "##b"}),
         ({"tiktoken.model": RANKS}, {0: "a", 1: "bc"}),
         ({"tekken.json": TEKKEN}, {0: "<s>", 2: "QQ==", 3: "QQ=="}),

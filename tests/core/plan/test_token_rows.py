@@ -1,0 +1,155 @@
+"""Which tensors have a row for each token, where their names or sizes are unusual."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+from token_merges import WORDS, merge, recipe
+from token_models import BODY, HIDDEN, Model, average
+
+from core import plan_merge
+from core.checkpoint.output_config import describe_output
+from core.errors import MergeError
+from core.plan.token_rows import are_telling, vocabulary_rows
+from core.recipe.recipe import parse_recipe
+
+TOKENS = WORDS[:30]
+
+
+def pair(folder: Path, names: tuple[str, ...], **config: Any) -> tuple[Model, Model]:
+    """A model, and one with its tokens in another order and one of its own."""
+    one = Model.make(folder / "one", TOKENS, seed=1, names=names, config=config)
+    two = Model.make(folder / "two", [*TOKENS[::-1], "<a>"], seed=2, names=names, config=config)
+    return one, two
+
+
+def check(merged: Any, name: str, models: tuple[Model, ...], tokens: list[str]) -> None:
+    assert len(merged[name]) == len(tokens)
+    for number, token in enumerate(tokens):
+        rows = [row for model in models if (row := model.row(name, token, number)) is not None]
+        np.testing.assert_array_equal(merged[name][number], average(rows, [1.0] * len(rows)))
+
+
+@pytest.mark.parametrize(
+    "embedding", ["backbone.embeddings.weight", "rwkv.emb.weight", "transformer.token_embedding.weight"]
+)
+def test_an_embedding_is_known_by_the_config(tmp_path: Path, embedding: str) -> None:
+    one, two = pair(tmp_path, (embedding, "head.weight"))
+    merged, _, out = merge(tmp_path, recipe([one, two], None, "linear", vocab="union"))
+    for name in (embedding, "head.weight"):
+        check(merged, name, (one, two), [*TOKENS, "<a>"])
+    assert '"vocab_size": 31' in (out / "config.json").read_text()
+
+
+def test_a_head_of_any_name_moves_with_its_tokens(tmp_path: Path) -> None:
+    """Also where all have as many rows; a table of as many places, and what is in a layer, does not."""
+    names = (
+        "model.embed_tokens.weight",
+        "decoder.head.weight",
+        "model.position_embeddings.weight",
+        "h.0.proj.weight",
+    )
+    one = Model.make(tmp_path / "one", TOKENS, seed=1, names=names)
+    two = Model.make(tmp_path / "two", TOKENS[::-1], seed=2, names=names)
+    merged, *_ = merge(tmp_path, recipe([one, two], None, "linear", vocab="union"))
+    for name in names[:2]:
+        check(merged, name, (one, two), TOKENS)
+    for name in names[2:]:
+        both = [model.tensors[name] for model in (one, two)]
+        np.testing.assert_array_equal(merged[name], average(both, [1.0, 1.0]))
+
+
+def test_of_several_embeddings_the_others_stay_as_they_are(tmp_path: Path) -> None:
+    sounds = "talker.embed_tokens.weight"
+    one, two = pair(tmp_path, ("model.embed_tokens.weight",))
+    for model in (one, two):
+        model.tensors[sounds] = np.random.default_rng(3).normal(size=(12, HIDDEN)).astype(np.float32)
+        model.save()
+    merged, *_ = merge(tmp_path, recipe([one, two], None, "linear", vocab="union"))
+    check(merged, "model.embed_tokens.weight", (one, two), [*TOKENS, "<a>"])
+    np.testing.assert_array_equal(merged[sounds], one.tensors[sounds])
+
+
+@pytest.mark.parametrize("key", ["vocab", "tokenizer_source"])
+def test_rows_that_are_not_found_are_refused_where_they_are_asked_for(tmp_path: Path, key: str) -> None:
+    one, two = pair(tmp_path, ("table.weight",), vocab_size=None)
+    data = recipe([one, two], None, "linear", **{key: "union"})
+    with pytest.raises(MergeError, match="the embedding of one is not found") as refused:
+        plan_merge(parse_recipe(data, tmp_path))
+    assert refused.value.field == ("vocab" if key == "vocab" else "tokenizer")
+
+
+@pytest.mark.parametrize(
+    ("name", "shape"), [("final_logits_bias", (1, 30)), ("model.embed_tokens_per_layer.weight", (20, 4))]
+)
+def test_what_cannot_follow_tokens_that_move_is_refused(
+    tmp_path: Path, name: str, shape: tuple[int, ...]
+) -> None:
+    models = []
+    for at, tokens in enumerate((TOKENS, TOKENS[::-1], [*TOKENS, "<a>"][:30])):
+        models.append(Model.make(tmp_path / f"m{at}", tokens, seed=at, names=("model.embed_tokens.weight",)))
+        models[-1].tensors[name] = np.ones(shape, np.float32)
+        models[-1].save()
+    data = recipe(models[:2], None, "linear", vocab="union")
+    with pytest.raises(MergeError, match=f"tensor '{name}' says something of them"):
+        plan_merge(parse_recipe(data, tmp_path))
+    same = recipe([models[0], models[2]], None, "linear", vocab="union")
+    assert plan_merge(parse_recipe(same, tmp_path)).vocabulary == 30
+
+
+def test_the_rows_of_the_config_count_among_several() -> None:
+    shapes = {"a.embed_tokens.weight": (50, 4), "b.embed_tokens.weight": (90, 4), "b.proj.weight": (7, 90)}
+    assert vocabulary_rows(shapes, {"text_config": {"vocab_size": 50}}) == 50
+    assert vocabulary_rows(shapes, {"vocab_size": 7}) == 90
+    assert vocabulary_rows({"x.pos_emb.weight": (50, 4)}, {"vocab_size": 50}) is None
+    assert (are_telling(shapes, 50), are_telling(shapes, 90)) == (True, False)
+
+
+def test_every_number_of_the_same_tokens_is_that_of_the_result() -> None:
+    config: dict[str, Any] = {
+        "vocab_size": 30,
+        "text_config": {"vocab_size": 30},
+        "audio_config": {"vocab_size": 12, "decoder": {"vocab_size": 30}},
+    }
+    describe_output(config, 31, "float32", False)
+    assert (config["vocab_size"], config["text_config"]["vocab_size"]) == (31, 31)
+    assert config["audio_config"] == {"vocab_size": 12, "decoder": {"vocab_size": 31}}
+    nested = {"thinker_config": {"text_config": {"vocab_size": 30}}}
+    describe_output(nested, 31, "float32", False)
+    assert nested["thinker_config"] == {"text_config": {"vocab_size": 31}}
+
+
+def test_an_adapter_brings_an_embedding_with_more_rows(tmp_path: Path) -> None:
+    """Saved whole, with the adapter's own tokenizer, as peft does after an embedding was resized."""
+    name = "model.embed_tokens.weight"
+    base = Model.make(tmp_path / "base", TOKENS, seed=0, names=(name,))
+    full = Model.make(tmp_path / "full", [*TOKENS, "<a>"], seed=1, near=base, names=(name,))
+    full.tensors |= {BODY: base.tensors[BODY]}
+    full.save()
+    other = Model.make(tmp_path / "other", [*TOKENS, "<b>"], seed=2, near=base, names=(name,))
+    (tmp_path / "adapter").mkdir()
+    saved = {f"base_model.model.{name}": full.tensors[name]}
+    for part, shape in (("A", (2, HIDDEN)), ("B", (40, 2))):
+        saved[f"base_model.model.{BODY.replace('.weight', f'.lora_{part}.weight')}"] = np.zeros(
+            shape, np.float32
+        )
+    save_file(saved, tmp_path / "adapter" / "adapter_model.safetensors")
+    config = {"peft_type": "LORA", "r": 2, "lora_alpha": 2, "modules_to_save": ["embed_tokens"]}
+    (tmp_path / "adapter" / "adapter_config.json").write_text(
+        json.dumps(config | {"target_modules": ["up_proj"], "base_model_name_or_path": "base"})
+    )
+    shutil.copy(full.folder / "tokenizer.json", tmp_path / "adapter")
+    every = []
+    for one in ("adapter", "full"):
+        data = recipe([other], base, "linear")
+        data["models"].append({"model": one})
+        every.append(merge(tmp_path, data, to=f"of-{one}")[0])
+    assert len(every[0][name]) == 32
+    np.testing.assert_array_equal(every[0][name], every[1][name])
+    np.testing.assert_array_equal(every[0][BODY], every[1][BODY])
