@@ -7,12 +7,14 @@ stands after them in those of the last. Then all are one.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from core.checkpoint.layer_config import says_kinds_of_layers
+from core.checkpoint.layer_config import LayerChoice, says_kinds_of_layers
+from core.checkpoint.layer_rewriting import rewritten_layers
 from core.checkpoint.layer_stacks import LayerStack, find_stack, is_before_layers, stacks_of
 from core.checkpoint.model import Checkpoint
 from core.checkpoint.names import layer_of, tied_heads
@@ -155,6 +157,7 @@ class _Slicing:
             chosen = replace(sources, tensors=tuple(kept.values()))
             values |= plan_values(part, reference, chosen, positions)
         everything = tensors | last
+        self._refuse_other_kinds(layers)
         return Sliced(
             self._joined(found, tuple(everything.values()), part_of, layers),
             values,
@@ -310,6 +313,13 @@ class _Slicing:
             to_look_at=tuple(dict.fromkeys(pair for one in found for pair in one.to_look_at)),
             notes=tuple(dict.fromkeys(notes)),
         )
+
+    def _refuse_other_kinds(self, layers: Sequence[LayerOrigin]) -> None:
+        """Refuse layers whose kinds the config of the result cannot say."""
+        config = self._opened[self._recipe.models[0].path].config
+        if config is not None:
+            choices = [LayerChoice(origin.model.config, origin.layer) for origin in layers]
+            rewritten_layers(copy.deepcopy(dict(config)), choices)
 
     def _odd_layers(self, layers: Sequence[LayerOrigin]) -> list[str]:
         """A sentence on layers that have other tensors than the one whose place they take in their model."""
