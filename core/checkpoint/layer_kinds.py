@@ -92,15 +92,17 @@ def _repeated(layer: int, config: Mapping[str, Any]) -> Any:
     return own[layer % len(own)] if isinstance(own, list) and own else None
 
 
-_SIXTH = {"layer_types": _each(6, _FULL, _SLIDING, "sliding_window_pattern")}
-_FOURTH = {"layer_types": _each(4, _FULL, _SLIDING)}
-_FOURTH_SAID = {"layer_types": _each(4, _FULL, _SLIDING, "sliding_window_pattern")}
-_SECOND = {"layer_types": _each(2, _FULL, _SLIDING)}
-_FIRST_OF_FOUR = {"layer_types": _each(4, _FULL, _SLIDING, at=0)}
-_FIRST_OF_THREE = {"layer_types": _each(3, _FULL, _SLIDING, "global_attn_every_n_layers", at=0)}
-_LINEAR_BUT_FOURTH = {"layer_types": _each(4, _FULL, _LINEAR, "full_attention_interval")}
-_QWEN = {"layer_types": _beyond_the_first}
-_DENSE_ONE = {"mlp_layer_types": _dense_first(1)}
+_SIXTH: dict[str, Rule] = {"layer_types": _each(6, _FULL, _SLIDING, "sliding_window_pattern")}
+_FOURTH: dict[str, Rule] = {"layer_types": _each(4, _FULL, _SLIDING)}
+_FOURTH_SAID: dict[str, Rule] = {"layer_types": _each(4, _FULL, _SLIDING, "sliding_window_pattern")}
+_SECOND: dict[str, Rule] = {"layer_types": _each(2, _FULL, _SLIDING)}
+_FIRST_OF_FOUR: dict[str, Rule] = {"layer_types": _each(4, _FULL, _SLIDING, at=0)}
+_FIRST_OF_THREE: dict[str, Rule] = {
+    "layer_types": _each(3, _FULL, _SLIDING, "global_attn_every_n_layers", at=0)
+}
+_LINEAR_BUT_FOURTH: dict[str, Rule] = {"layer_types": _each(4, _FULL, _LINEAR, "full_attention_interval")}
+_QWEN: dict[str, Rule] = {"layer_types": _beyond_the_first}
+_DENSE_ONE: dict[str, Rule] = {"mlp_layer_types": _dense_first(1)}
 
 _LISTS: dict[str, dict[str, Rule]] = {
     "afmoe": {"layer_types": _each(4, _FULL, _SLIDING, "global_attn_every_n_layers")},

@@ -95,9 +95,10 @@ class _Rewriting:
                 chosen = [_entry(other, key, value, layer) for other, layer in self._own]
                 holder[key] = "".join(chosen) if isinstance(value, str) else chosen
             elif (numbers := numbers_of_layers(key, value, self._stack)) is not None:
+                own = [_numbers(other.get(key)) for other, _ in self._own]
                 holder[key] = _where(
-                    layer in (own if _are_numbers(own := other.get(key)) else numbers)
-                    for other, layer in self._own
+                    layer in (numbers if one is None else one)
+                    for one, (_, layer) in zip(own, self._own, strict=True)
                 )
         if "attention_types" in holder and isinstance(holder.get("attention_layers"), list):
             holder["attention_types"] = [[holder["attention_layers"], 1]]  # of GPT-Neo, which reads these
@@ -123,8 +124,8 @@ class _Rewriting:
             return
         dense = []
         for other, layer in self._own:
-            named, step = other.get(_DENSE), _whole(other, _STEP, 1)
-            dense.append((_are_numbers(named) and layer in named) or (layer + 1) % max(step, 1) != 0)
+            named, step = _numbers(other.get(_DENSE)) or [], max(_whole(other, _STEP, 1), 1)
+            dense.append(layer in named or (layer + 1) % step != 0)
         if any(dense) or _DENSE in self._before:
             self._holder[_DENSE] = _where(dense)
         if _STEP in self._before:
@@ -224,8 +225,8 @@ def _whole(config: Mapping[str, Any], key: str, value: int) -> int:
     return own if type(own) is int else value
 
 
-def _are_numbers(value: Any) -> bool:
-    return isinstance(value, list) and all(type(one) is int for one in value)
+def _numbers(value: Any) -> list[int] | None:
+    return value if isinstance(value, list) and all(type(one) is int for one in value) else None
 
 
 def _where(flags: Iterable[Any]) -> list[int]:
