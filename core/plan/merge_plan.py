@@ -156,6 +156,11 @@ class MergePlan:
     stages: tuple[tuple[str, MergePlan], ...] = ()
 
     @property
+    def merges(self) -> tuple[MergePlan, ...]:
+        """Those that come before and this one, in their order."""
+        return (*(planned for _, planned in self.stages), self)
+
+    @property
     def contract(self) -> dict[str, int]:
         """The versions of the contracts by which it is merged."""
         return {**CONTRACT, "draws": self.draws}

@@ -42,7 +42,7 @@ from core.plan.row_parts import cut_rows, with_matched_rows
 from core.plan.shared_tensors import Looked
 from core.plan.slice_rows import refuse_changed_rows
 from core.plan.slicing import bases_of_sources, plan_slices, without_whole_slices
-from core.plan.stages import plan_in_stages
+from core.plan.stages import plan_in_stages, stage_bytes
 from core.plan.tensor_jobs import tensor_job
 from core.plan.tensor_values import idle_rules, plan_values
 from core.plan.vocabularies import plan_vocabulary
@@ -234,9 +234,11 @@ def check_destination(plan: MergePlan, out: Path, *, overwrite: bool, resume: bo
     """
     check_output(out, plan.input_folders, overwrite=overwrite, resume=resume)
     free = free_disk_bytes(out) + (held_bytes(out) if resume else 0)
-    if plan.bytes_to_write > free:
+    between = stage_bytes(plan)
+    if plan.bytes_to_write + between > free:
+        more = f", what is merged before it {between:,} more until it is finished," if between else ""
         raise OutputError(
-            f"the output needs {plan.bytes_to_write:,} bytes and the disk of {out} has {free:,} free",
+            f"the output needs {plan.bytes_to_write:,} bytes{more} and the disk of {out} has {free:,} free",
             hint="free some space, or choose an output folder on another disk",
             path=out,
             field="out",

@@ -26,5 +26,5 @@ def passing(buffers: ChunkBuffers, job: MapJob, first_element: int) -> tuple[Arr
         return convert_words(words, job.merge_dtype, job.out_dtype), counts
     kind = np.float64 if job.computing.name == "F64" else np.float32
     with np.errstate(all="ignore"):  # infinities and NaNs are ordinary results here
-        values = to_computing(words, job.merge_dtype).astype(kind, copy=False)
+        values: Array = to_computing(words, job.merge_dtype).astype(kind, copy=False)
         return from_computing(values * kind(scale), job.out_dtype), counts
