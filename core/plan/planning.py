@@ -46,6 +46,7 @@ from core.plan.stages import plan_in_stages, stage_bytes
 from core.plan.tensor_jobs import tensor_job
 from core.plan.tensor_values import idle_rules, plan_values
 from core.plan.vocabularies import plan_vocabulary
+from core.recipe.reasons import Reasons
 from core.recipe.recipe import Recipe, recipe_warnings
 from core.text import is_text, shown
 
@@ -275,13 +276,18 @@ def open_models(
         opening |= {folder: pool.submit(_opened, folder, names[folder], known) for folder in every[1:]}
     opened = {}
     entries = {folder: entry for entry, folder in reversed(list(enumerate(folders)))}
+    reasons = Reasons()
     for folder, model in opening.items():
         is_base = folder == base_folder
-        with addressed(
-            field="base_model" if is_base else "models", entry=None if is_base else entries[folder]
+        with (
+            reasons.noted(),
+            addressed(
+                field="base_model" if is_base else "models", entry=None if is_base else entries[folder]
+            ),
         ):
             _refuse_undecodable(folder, names[folder])
             opened[folder] = model.result()
+    reasons.refuse()
     _put_on(opened, bases or {})
     models, base = on_bases([opened[at] for at in folders], opened[base_folder] if base_folder else None)
     reference = base or models[0]

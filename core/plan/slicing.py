@@ -7,8 +7,9 @@ stands after them in those of the last. Then all are one.
 
 from __future__ import annotations
 
+import contextlib
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from core.plan.layer_origin import LayerOrigin
 from core.plan.model_view import ModelView
 from core.plan.shared_tensors import Looked
 from core.plan.tensor_values import plan_values
+from core.recipe.reasons import Reasons
 from core.recipe.recipe import Recipe
 from core.recipe.slices import Slice
 
@@ -137,15 +139,13 @@ class _Slicing:
         values: dict[str, Values] = {}
         layers: list[LayerOrigin] = []
         found: list[Correspondence] = []
+        reasons = Reasons()
         for at, (one, part) in enumerate(zip(slices, parts, strict=True)):
-            try:
-                sources = self._corresponding(at, one, part, first_layer=len(layers))
-            except MergeError as error:
-                error.message = f"slices, entry {at + 1}: {error.message}"
-                error.args = (error.message,)
-                error.field, error.entry = "slices", at
-                raise
-            found.append(sources)
+            with reasons.noted(), _of_slice(at):
+                found.append(self._corresponding(at, one, part, first_layer=len(layers)))
+            if reasons.found:
+                continue
+            sources = found[-1]
             layers += self._origins(one, part)
             kept = {t.name: t for t in sources.tensors if self._belongs(t.name, at)}
             for name in kept:
@@ -156,6 +156,7 @@ class _Slicing:
             reference = self._opened[part.base or part.models[0].path]
             chosen = replace(sources, tensors=tuple(kept.values()))
             values |= plan_values(part, reference, chosen, positions)
+        reasons.refuse()
         everything = tensors | last
         self._refuse_other_kinds(layers)
         return Sliced(
@@ -344,6 +345,18 @@ class _Slicing:
         return not _are_alike(first, last) and any(
             self._opened[entry.path].ties_embeddings for entry in last.models
         )
+
+
+@contextlib.contextmanager
+def _of_slice(at: int) -> Iterator[None]:
+    """Have what is raised say of which slice it is."""
+    try:
+        yield
+    except MergeError as error:
+        error.message = f"slices, entry {at + 1}: {error.message}"
+        error.args = (error.message,)
+        error.field, error.entry = "slices", at
+        raise
 
 
 def _tensors_of_layers(model: Checkpoint) -> dict[int, frozenset[str]]:

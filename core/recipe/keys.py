@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
+from types import MappingProxyType
 from typing import Any
 
 from core.errors import RecipeError
@@ -21,6 +22,7 @@ from core.recipe.foreign_keys import (
     PARAMETERS_OF,
     REFERENCE_KEYS,
 )
+from core.recipe.reasons import MOST, Reasons, UnknownKey
 from core.text import nearest, shown
 
 __all__ = [
@@ -28,8 +30,8 @@ __all__ = [
     "Maker",
     "Obstacle",
     "find_obstacles",
+    "note_unknown",
     "obstacle_of",
-    "refuse",
     "refuse_other_file",
     "refuse_unknown",
 ]
@@ -60,9 +62,6 @@ _SAID_ONLY = frozenset({"name", "metadata"})
 _NO_EFFECT = frozenset({"int8_mask"})
 """Parameters of mergekit that change no result: what is computed in between has another type."""
 
-_MOST = 6
-"""Of so many keys it is said what they are; of the others how many there are."""
-
 
 @dataclass(frozen=True)
 class Obstacle:
@@ -86,20 +85,15 @@ Maker = Callable[[], Obstacle]
 """Says what an obstacle is when it is asked: looking for the nearest of all keys takes its time."""
 
 
-def refuse(makers: Iterable[Maker]) -> None:
-    """Raise one RecipeError that names every obstacle, where there are any, and says what the first are."""
+def note_unknown(makers: Iterable[Maker], reasons: Reasons) -> None:
+    """Note every obstacle among `reasons`: what the first are, and how many there are beside."""
     every = iter(makers)
-    first = [maker() for maker in islice(every, _MOST)]
-    if not first:
-        return
-    more = sum(1 for _ in every)
-    sentences = [obstacle.sentence for obstacle in first]
-    message, hint = sentences[0], first[0].hint
-    if len(first) > 1:
-        and_more = f"; and {more:,} more" if more else ""
-        message = f"{len(first) + more:,} things are not understood: {'; '.join(sentences)}{and_more}"
-        hint = "; ".join(dict.fromkeys(f"{obstacle.key}: {obstacle.hint}" for obstacle in first))
-    raise RecipeError(message, hint=hint, field=first[0].field, entry=first[0].entry)
+    for maker in islice(every, MOST):
+        found = maker()
+        error = UnknownKey(found.sentence, hint=found.hint, field=found.field, entry=found.entry)
+        error.key = found.key
+        reasons.found.append(error)
+    reasons.more += sum(1 for _ in every)
 
 
 def obstacle_of(error: RecipeError, key: str) -> Maker:
@@ -116,7 +110,9 @@ def refuse_unknown(data: Mapping[Any, Any], known: Iterable[str], where: str) ->
         where: begins the sentence.
     """
     known = tuple(known)
-    refuse(partial(_unknown, key, known, where) for key in data if key not in known)
+    reasons = Reasons()
+    note_unknown((partial(_unknown, key, known, where) for key in data if key not in known), reasons)
+    reasons.refuse()
 
 
 def find_obstacles(data: Mapping[Any, Any], method: MethodSpec | None) -> Iterator[Maker]:
@@ -258,16 +254,16 @@ def _unknown(
     key: Any,
     known: Iterable[str],
     where: str,
-    also: Iterable[str] = (),
+    also: Mapping[str, tuple[str, str]] = MappingProxyType({}),
     field: str | None = None,
     entry: int | None = None,
 ) -> Obstacle:
     """A slip; `also` are keys of mergekit's that may have been meant."""
-    known, also = tuple(known), tuple(also)
+    known = tuple(known)
     hint = nearest(key, (*known, *also)) or f"the keys are: {', '.join(known)}"
     meant = next((name for name in also if hint == f"did you mean {name!r}?"), None)
     if meant is not None:
-        hint += f" It is a key of mergekit that is not supported yet; the keys here are: {', '.join(known)}"
+        hint += f" In mergekit {': '.join(also[meant])}; the keys here are: {', '.join(known)}"
     return Obstacle(shown(key), f"{where}unknown key {shown(key)}", hint, field, entry)
 
 
