@@ -90,7 +90,7 @@ def plan_document(
             }
         ledger.append(row)
     return {
-        "recipe": recipe_as_dict(plan.recipe, plan.names),
+        "recipe": recipe_as_dict(plan.asked, plan.names),
         "models": [
             {"name": model.name, "bytes": model.size_bytes, "tensors": len(model.tensors)}
             | ({"adapter": model.adapter_text} if model.adapters else {})

@@ -113,7 +113,7 @@ def plan_merge(
         )
     folders = [entry.path for entry in recipe.models]
     models, base, names = open_models(folders, recipe.base, made, bases_of_sources(recipe))
-    recipe, models, base = without_whole_slices(recipe, models, base)
+    as_written, (recipe, models, base) = recipe, without_whole_slices(recipe, models, base)
     if recipe.tokenizer_source is not None:
         with addressed(field="tokenizer_source"):
             names = _check_tokenizer_source(recipe.tokenizer_source, models[0], names)
@@ -206,6 +206,7 @@ def plan_merge(
         to_look_at=sources.to_look_at,
         tokens=vocabulary,
         layers=sliced.layers if sliced else (),
+        with_slices=as_written if as_written.slices and not recipe.slices else None,
     )
     _log.info(
         "planned %s of %d sub-models after %.3f s: %d tensors, %d bytes to read, %d to write, %d shards",

@@ -61,9 +61,11 @@ def plan_in_stages(recipe: Recipe, plan: Planner) -> MergePlan:
     named = {folder: stage for stage, folder in folders.items()}
     every = [result, *(planned for _, planned in plans)]
     names_of = {moved(path, named): name for planned in every for path, name in planned.names.items()}
+    sliced = result.with_slices
     return replace(
         result,
         recipe=replace(in_folders(result.recipe, named), stages=recipe.stages),
+        with_slices=sliced and replace(in_folders(sliced, named), stages=recipe.stages),
         names=names_of,
         stages=tuple(plans),
         warnings=(before, *warnings, *result.warnings),

@@ -26,6 +26,7 @@ from core.recipe.reasons import MOST, Reasons, UnknownKey
 from core.text import nearest, shown
 
 __all__ = [
+    "ENTRY_KEYS",
     "KEYS",
     "Maker",
     "Obstacle",
@@ -55,7 +56,7 @@ KEYS = (
     "modules",
     "stages",
 )
-_ENTRY_KEYS = ("model", "parameters", "lora", "revision")
+ENTRY_KEYS = ("model", "parameters", "lora", "revision")
 _SAID_ONLY = frozenset({"name", "metadata"})
 """What mergekit lets a file say beside the merge."""
 
@@ -115,12 +116,15 @@ def refuse_unknown(data: Mapping[Any, Any], known: Iterable[str], where: str) ->
     reasons.refuse()
 
 
-def find_obstacles(data: Mapping[Any, Any], method: MethodSpec | None) -> Iterator[Maker]:
+def find_obstacles(
+    data: Mapping[Any, Any], method: MethodSpec | None, entry_keys: tuple[str, ...] = ENTRY_KEYS
+) -> Iterator[Maker]:
     """The keys of a recipe, of its parameters and of its models that are not understood.
 
     Args:
         data: the recipe.
         method: None for one that is not known, whose parameters are not looked at.
+        entry_keys: those of a model.
     """
     for key in data:
         if key not in KEYS and key not in _SAID_ONLY:
@@ -134,8 +138,8 @@ def find_obstacles(data: Mapping[Any, Any], method: MethodSpec | None) -> Iterat
             continue
         where = f"models, entry {number + 1}"
         for key in item:
-            if key not in _ENTRY_KEYS:
-                yield partial(_of_entry, key, method, f"{where}: ", number)
+            if key not in entry_keys:
+                yield partial(_of_entry, key, method, f"{where}: ", number, entry_keys)
         yield from _in_reference(item.get("model"), f"{where}: model", "models", number)
         inside = item.get("parameters")
         yield from _in_parameters(inside, method, f"{where}: parameters", ("model",), number)
@@ -167,7 +171,9 @@ def _of_recipe(key: Any, method: MethodSpec | None) -> Obstacle:
     return _unknown(key, KEYS, "", also=MERGEKIT_KEYS, field=field)
 
 
-def _of_entry(key: Any, method: MethodSpec | None, where: str, entry: int) -> Obstacle:
+def _of_entry(
+    key: Any, method: MethodSpec | None, where: str, entry: int, known: tuple[str, ...]
+) -> Obstacle:
     name = _name(key)
     if name in REFERENCE_KEYS:
         what, hint = REFERENCE_KEYS[name]
@@ -181,7 +187,7 @@ def _of_entry(key: Any, method: MethodSpec | None, where: str, entry: int) -> Ob
     elif name in ("path", "name", "source_model"):
         sentence, hint = f"{where}unknown key {shown(key)}", "did you mean 'model'?"
     else:
-        return _unknown(key, _ENTRY_KEYS, where, also=REFERENCE_KEYS, entry=entry, field="models")
+        return _unknown(key, known, where, also=REFERENCE_KEYS, entry=entry, field="models")
     return Obstacle(shown(key), sentence, hint, "models", entry)
 
 

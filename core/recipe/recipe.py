@@ -212,7 +212,7 @@ class _Reading:
         if method is None:
             return None
         parameters = read(lambda: read_parameters(data.get("parameters"), method, "parameters")) or {}
-        before = len(self._reasons.found)
+        before = len(self._reasons.found) if "modules" not in data else -1
         slices: tuple[Slice, ...] = ()
         if data.get("slices") is not None:
             slices = read(lambda: read_slices(data["slices"], method, folder)) or ()

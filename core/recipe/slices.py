@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from core.errors import MergeError, RecipeError, addressed
 from core.methods import MethodSpec
-from core.recipe.keys import Maker, Obstacle, find_obstacles, obstacle_of
+from core.recipe.keys import ENTRY_KEYS, Maker, Obstacle, find_obstacles, obstacle_of
 from core.recipe.models import ModelEntry, place_of, read_models, read_parameters
 from core.recipe.reasons import Reasons, in_one, reasons_of
 from core.recipe.references import read_path, same_folder
@@ -122,7 +122,7 @@ def slice_obstacles(data: Mapping[Any, Any], method: MethodSpec | None) -> Itera
                 hint = f"the keys of a slice are: {', '.join(_KEYS)}"
                 error = RecipeError(f"{_where(at)}: unknown key {shown(key)}", hint=hint)
                 yield obstacle_of(_addressed(error, at), shown(key))
-        for maker in find_obstacles(_as_models(item), method):
+        for maker in find_obstacles(_as_models(item), method, (*ENTRY_KEYS, "layer_range")):
             yield partial(_obstacle, maker, at)
 
 
@@ -285,14 +285,9 @@ def _range_text(layers: tuple[int, int]) -> str:
 
 
 def _as_models(item: Mapping[Any, Any]) -> dict[str, Any]:
-    """A slice as a recipe that lists its sources as models, without what only slices have."""
+    """A slice as a recipe that lists its sources as models."""
     sources = item.get("sources")
-    entries = [
-        {key: value for key, value in source.items() if key != "layer_range"}
-        if isinstance(source, dict)
-        else source
-        for source in (sources if isinstance(sources, list) else ())
-    ]
+    entries = sources if isinstance(sources, list) else []
     return {"models": entries} | {key: item[key] for key in ("parameters", "base_model") if key in item}
 
 

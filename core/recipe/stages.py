@@ -130,8 +130,8 @@ def read_name(data: Mapping[Any, Any]) -> str:
     name = data.get("name")
     if not isinstance(name, str) or not _is_folder_name(name):
         raise RecipeError(
-            f"the name {shown(name)} of a document is none",
-            hint="give it a short name that can be that of a folder",
+            f"the name {shown(name)} of a document cannot be that of a folder",
+            hint=f"give it a short name without signs such as / and :, of {_LONGEST_NAME} characters at most",
             field="name",
         )
     return name

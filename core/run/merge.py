@@ -176,7 +176,7 @@ class _Run:
         asked: Mapping[str, Any] | None,
     ) -> None:
         self._plan, self._out, self._token = plan, out, token
-        self._asked = recipe_as_dict(plan.recipe, plan.names) if asked is None else asked
+        self._asked = recipe_as_dict(plan.asked, plan.names) if asked is None else asked
         self._on_note, self._on_choice = on_note, on_choice
         self._warnings = list(plan.warnings)
         self._started = datetime.now(UTC).isoformat(timespec="milliseconds")

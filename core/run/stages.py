@@ -96,7 +96,7 @@ def run_stages(
             keep=keep,
             cancel=cancel,
             on_note=on_note,
-            asked=recipe_as_dict(plan.recipe, plan.names),
+            asked=recipe_as_dict(plan.asked, plan.names),
             progress=told.of(len(recipe.stages) + 1),
             on_tensor=on_tensor,
             **how,
