@@ -147,11 +147,12 @@ def models_of_slices(
         )
         own = None if one.base is None else known(one.base)
         result.append(replace(one, sources=sources, base=own))
-        models |= {
-            path: None
-            for path in [*(source.model.path for source in sources), *([own] if own else [])]
-            if not method.reads_base or path != base
-        }
+        listed = [source.model.path for source in sources]
+        if method.reads_base:  # the base of one slice may be a sub-model of another
+            listed = [path for path in listed if path != (own or base)]
+        if own is not None and own != base:
+            listed.append(own)
+        models |= dict.fromkeys(listed)
     return tuple(result), tuple(map(ModelEntry, models))
 
 

@@ -35,6 +35,8 @@ __all__ = [
 _MOST = 100
 _OF_MODELS = ("model", "base_model", "tokenizer_source", "path", "source")
 _LONGEST_NAME = 100
+_MADE = ".stages"
+"""No folder that is there: one of a stage's name may be, and is another model, written as ./NAME."""
 
 
 @dataclass(frozen=True)
@@ -169,16 +171,17 @@ def parsed_stages(
     stages = []
     for one in _in_order(given, result):
         name = read_name(one)
+        place = folder / _MADE / name
         try:
             if one.get("stages") is not None:
                 raise RecipeError("it has stages of its own")
-            stages.append(Stage(name, parse(_with_folders(one, folders), folder), folder / name))
+            stages.append(Stage(name, parse(_with_folders(one, folders), folder), place))
         except RecipeError as error:
             reasons.found += [
                 RecipeError(f"document {shown(name)}: {reason.message}", hint=reason.hint, field="stages")
                 for reason in reasons_of(error)
             ]
-        folders[name] = folder / name
+        folders[name] = place
     return tuple(stages), _with_folders(result, folders)
 
 

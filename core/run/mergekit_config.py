@@ -94,7 +94,7 @@ def _slice(one: Mapping[str, Any], base: Any, method: MethodSpec, left_out: list
             left_out.append(f"base_model: {own} of a slice, which it would merge as one more model")
         return result
     if own is not None and all(source["model"] != own for source in result["sources"]):
-        layers = result["sources"][0]["layer_range"]
+        layers = list(result["sources"][0]["layer_range"])
         result["sources"] = [*result["sources"], {"model": own, "layer_range": layers}]
     return result
 
