@@ -320,7 +320,7 @@ class _Run:
         unseen = not_looked_at(record)
         card = model_card(plan, self._out.absolute().name, self._asked, [*self._warnings, *unseen])
         files.append(_file_record(staging.add_file(_CARD, [card])))
-        if (config := mergekit_config(self._asked)) is not None:
+        if (config := mergekit_config(self._asked, by_tokens=plan.tokens is not None)) is not None:
             files.append(_file_record(staging.add_file(MERGEKIT_CONFIG, [config])))
         record = replace(
             record,

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import yaml
 from stored_models import store
+from token_merges import cases, merge, recipe
 
 from core import plan_merge, run_merge, verify_output
 from core.errors import VerificationError
@@ -190,3 +191,15 @@ def test_read_again_it_is_the_same_merge(name: str, tmp_path: Path) -> None:
 def _files(tensor: TensorPlan) -> list[tuple[str, str]]:
     """What it reads; of a model that is still to be made the name of its folder."""
     return [(stored.path.parent.name, stored.name) for source in tensor.inputs for stored in source.stored]
+
+
+def test_tokens_that_are_matched_without_a_key_have_one_for_mergekit(tmp_path: Path) -> None:
+    base, (model, *_) = cases(tmp_path, "own")
+    data = recipe([model], base, "linear")
+    for number, more in enumerate(({}, {"vocab": "base"})):
+        *_, out = merge(tmp_path, data | more, to=str(number))
+        text = (out / MERGEKIT_CONFIG).read_text()
+        assert yaml.safe_load(text)["tokenizer_source"] == ("base" if more else "union")
+        assert "leaves out the rows that no token has" in text
+    text = (merge(tmp_path, recipe([model], None, "linear"), to="alike")[-1] / MERGEKIT_CONFIG).read_text()
+    assert "token" not in text
