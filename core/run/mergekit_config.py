@@ -54,8 +54,8 @@ def mergekit_config(recipe: Mapping[str, Any], *, by_tokens: bool = False) -> by
     ]
     if by_tokens:
         lines += [
-            "# Where vocabularies differ, it leaves out the rows that no token has, and gives a model the rows that",
-            "# it lacks before it merges: rows of such tokens are others than here.",
+            "# Where vocabularies differ, it leaves out the rows that no token has, and gives a model",
+            "# the rows that it lacks before it merges: rows of such tokens are others than here.",
         ]
     if left_out:
         lines += ["# It has no word for:", *(f"#   {one_line(what)}" for what in left_out)]
