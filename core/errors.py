@@ -84,6 +84,7 @@ class MergeError(Exception):
             read, they are those of `Recipe.models`, the sub-models without the base.
         kept: the staging folder with what a merge had finished, from which the same merge can go on; None
             where nothing is left.
+        reasons: the errors that it says in one sentence, where it stands for several.
     """
 
     def __init__(
@@ -104,6 +105,7 @@ class MergeError(Exception):
         self.field = field
         self.entry = entry
         self.kept: Path | None = None
+        self.reasons: tuple[MergeError, ...] = ()
 
     @property
     def hint(self) -> str | None:

@@ -11,7 +11,7 @@ import importlib.util
 import logging
 import random
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
 
@@ -47,6 +47,9 @@ _TORCH_S = 7e-9
 _FOLD_S = 1.2e-9
 """An element of one pair of inputs, by a fold's kernel."""
 
+_PRODUCT_S = 0.4e-9
+"""An element times a factor, and its rounding."""
+
 _COPIED_BYTES_PER_S = 4.1e12
 """What a card copies within its memory, reads and writes together: measured on an H200."""
 
@@ -64,14 +67,14 @@ class Kernels:
         element_s: seconds of one thread of the machine that was measured an element, without reading, writing
             and conversions; see tests/bench/README.md.
         copies: how many times as long as a copy of the same bytes the kernel on a card takes.
-        trial: parameters with three sub-models with which a device is tried.
+        trial: parameters with three sub-models with which a device is tried; none without a kernel for it.
     """
 
     cpu: Callable[[], Any]
     gpu: Callable[[], Any] | None
     element_s: Callable[[MapJob], float]
-    copies: Callable[[MapJob], float]
-    trial: Values
+    copies: Callable[[MapJob], float] | None = None
+    trial: Values = field(default_factory=Values)
 
 
 def _cpu_selection() -> Any:
@@ -121,6 +124,17 @@ def _averaging_s(job: MapJob) -> float:
     return (0.1e-9 * job.merge_dtype.itemsize / 2 + widened) * job.models
 
 
+def _cpu_passing() -> Any:
+    from core.kernels.cpu.passing import passing
+
+    return passing
+
+
+def _passing_s(job: MapJob) -> float:
+    changes = job.parameters.get("scale", (1.0,))[0] != 1 or job.out_dtype != job.merge_dtype
+    return 0.05e-9 + (_PRODUCT_S + conversion_s(job.merge_dtype) if changes else 0.0)
+
+
 def _dot_products() -> Any:
     from core.kernels.cpu.dots import dot_products
 
@@ -142,6 +156,7 @@ _KERNELS: Mapping[str, Kernels] = {
         copies=_averaging_copies,
         trial=Values.of(weight=[1.0, -0.3, 0.5], normalize=True),
     ),
+    "passthrough": Kernels(cpu=_cpu_passing, gpu=None, element_s=_passing_s),
 }
 """Kernels of maps by the method's name."""
 
@@ -242,7 +257,8 @@ def _compile_and_try(space: Workspace, device: Device, job: MapJob, tried: set[H
 
 def warm_up(dtype: DType) -> None:
     """Compile what any merge of models stored as `dtype` needs, before the first one does."""
-    compile_for([CPU], [trial_job(METHODS[name], dtype) for name in _KERNELS])
+    methods = [METHODS[name] for name in _KERNELS]
+    compile_for([CPU], [trial_job(method, dtype, min(2, method.most_models or 2)) for method in methods])
 
 
 def element_s(job: MapJob) -> float:
@@ -263,7 +279,7 @@ def device_s(job: MapJob) -> float:
     """Seconds an element of the arithmetic on a card whose memory holds the inputs: folds and map."""
     kernels = _KERNELS.get(job.method)
     stored = sum(dtype.itemsize for dtype in (*job.input_dtypes, job.out_dtype))
-    if kernels is not None and kernels.gpu is not None:
+    if kernels is not None and kernels.gpu is not None and kernels.copies is not None:
         return kernels.copies(job) * stored / _COPIED_BYTES_PER_S
     passes = 1 + len(METHODS[job.method].folds) if job.method in METHODS else 1
     widened = _TORCH_PASSES * job.computing.itemsize * len(job.input_dtypes)

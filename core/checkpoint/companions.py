@@ -14,7 +14,8 @@ from core.checkpoint.chat_templates import with_template
 from core.checkpoint.choosing import GivenTokenizer, Givers, choose
 from core.checkpoint.copies import MAX_BYTES, Companion, real_file
 from core.checkpoint.folder_files import json_of
-from core.checkpoint.layer_config import LayerChoice, rewritten_layers
+from core.checkpoint.layer_config import LayerChoice
+from core.checkpoint.layer_rewriting import rewritten_layers
 from core.checkpoint.model import CONFIG_NAME, read_config
 from core.checkpoint.output_config import describe_output, renumber
 from core.checkpoint.private_paths import PrivatePaths, json_bytes

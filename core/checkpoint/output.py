@@ -18,7 +18,7 @@ from core.checkpoint.journal import read_journal
 from core.checkpoint.ownership import OWN_FOLDER, Owner, Ownership, is_locked, is_run_id, read_owner, running
 from core.checkpoint.record_file import RECORD_NAME
 from core.checkpoint.removal import remove_files, remove_output, remove_own_folder, replaceable
-from core.checkpoint.stage_folders import STAGES_END, find_stages, remove_stages
+from core.checkpoint.stage_folders import STAGES_END, find_stages, remove_stages, stage_places
 from core.checkpoint.staging import JOURNAL_NAME, aside_path, output_names, staging_path
 from core.disk import OpenFolder, sync_folder
 from core.errors import (
@@ -286,9 +286,14 @@ def free_disk_bytes(out: Path) -> int:
 
 
 def held_bytes(out: Path) -> int:
-    """Disk space that the staging folder of `out` has already."""
+    """Disk space that the staging folder of `out` has already, and what the merges before it have."""
+    out = out.absolute()
+    return _files_bytes(staging_path(out)) + sum(map(_files_bytes, stage_places(out)))
+
+
+def _files_bytes(folder: Path) -> int:
     try:
-        with os.scandir(staging_path(out.absolute())) as found:
+        with os.scandir(folder) as found:
             return sum(
                 item.stat(follow_symlinks=False).st_size
                 for item in found

@@ -19,7 +19,7 @@ from core.checkpoint.staging import staging_path
 from core.errors import OutputError, os_error_text
 from core.text import shown
 
-__all__ = ["STAGES_END", "FoundStages", "find_stages", "remove_stages", "stages_path"]
+__all__ = ["STAGES_END", "FoundStages", "find_stages", "remove_stages", "stage_places", "stages_path"]
 
 STAGES_END = ".stages"
 _WORK_END = ".partial"
@@ -28,6 +28,15 @@ _WORK_END = ".partial"
 def stages_path(out: Path) -> Path:
     """The folder of what the stages of a merge into `out` make until the result is finished."""
     return out.with_name(f"{out.name}{STAGES_END}")
+
+
+def stage_places(out: Path) -> list[Path]:
+    """The folders in it, finished or not; none where there is no such folder."""
+    place = stages_path(out)
+    try:
+        return [] if place.is_symlink() else [place / name for name in sorted(os.listdir(place))]
+    except OSError:
+        return []
 
 
 @dataclass(frozen=True)
@@ -49,16 +58,11 @@ class FoundStages:
 
 def find_stages(out: Path) -> FoundStages | None:
     """What the stages of a merge into `out` left; None where there is no such folder, or it is no merge's."""
-    place = stages_path(out)
-    try:
-        names = sorted(os.listdir(place)) if not place.is_symlink() else []
-    except OSError:
-        return None
+    places = stage_places(out)
     finished = begun = 0
     runs = False
-    for name in names:
-        folder = place / name
-        if name.endswith(_WORK_END):
+    for folder in places:
+        if folder.name.endswith(_WORK_END):
             begun += 1
             with contextlib.suppress(OutputError, OSError):
                 runs = runs or is_locked(folder)
@@ -68,7 +72,7 @@ def find_stages(out: Path) -> FoundStages | None:
             except OutputError:
                 return None
             finished += 1
-    return FoundStages(place, finished, begun, runs) if names else None
+    return FoundStages(stages_path(out), finished, begun, runs) if places else None
 
 
 def remove_stages(out: Path, discard: Callable[[Path], object]) -> list[str]:

@@ -208,11 +208,12 @@ def _plan(recipe: Path, as_json: bool) -> None:
     plan = plan_merge(load_recipe(recipe))
     free = free_disk_bytes(recipe)
     throughput = Learned(default_history_folder()).read()
-    choice, *stages = (choose(one, throughput=throughput) for one in (plan, *dict(plan.stages).values()))
+    choice = choose(plan, throughput=throughput)
     if as_json:
+        stages = [choose(one, throughput=throughput) for _, one in plan.stages]
         print_result(_to_json(plan_document(plan, choice, free, stages)))
     else:
-        print_result(plan_summary(plan, choice, free, stages))
+        print_result(plan_summary(plan, choice, free))
 
 
 @_paramosaic.command("inspect")

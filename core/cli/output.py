@@ -90,7 +90,7 @@ def plan_document(
             }
         ledger.append(row)
     return {
-        "recipe": recipe_as_dict(plan.recipe, plan.names),
+        "recipe": recipe_as_dict(plan.asked, plan.names),
         "models": [
             {"name": model.name, "bytes": model.size_bytes, "tensors": len(model.tensors)}
             | ({"adapter": model.adapter_text} if model.adapters else {})
@@ -119,8 +119,8 @@ def _model_text(model: Checkpoint) -> str:
     return f"{model.name} ({model.adapter_text})" if model.adapters else model.name
 
 
-def plan_summary(plan: MergePlan, choice: Choice, free: int, stages: Sequence[Choice] = ()) -> str:
-    """For a person; `stages` are the choices for the merges that come before."""
+def plan_summary(plan: MergePlan, choice: Choice, free: int) -> str:
+    """For a person."""
     actions = [entry.action for entry in plan.ledger]
     counts = ", ".join(f"{actions.count(action):,} {action}" for action in dict.fromkeys(actions))
     lines = [
@@ -133,7 +133,7 @@ def plan_summary(plan: MergePlan, choice: Choice, free: int, stages: Sequence[Ch
         f"file{'s' if len(plan.shards) > 1 else ''}; {bytes_text(free)} free here",
         f"memory   {bytes_text(peak_memory_bytes(plan, choice.devices))} for buffers",
         f"device   {choice.sentence}",
-        f"time     {_times_text(choice)}{_with_those_before(choice, stages)}",
+        f"time     {_times_text(choice)}{', with what is merged before' if plan.stages else ''}",
     ]
     lines += [*stage_lines(plan), *slice_lines(plan), *vocabulary_lines(plan)]
     lines += _value_lines(plan)
@@ -147,13 +147,6 @@ def _times_text(choice: Choice) -> str:
     if len(choice.expected) == 1:
         return about_text(choice.chosen.seconds)
     return ", ".join(f"{entry.device.name} {about_text(entry.seconds)}" for entry in choice.expected)
-
-
-def _with_those_before(choice: Choice, stages: Sequence[Choice]) -> str:
-    if not stages:
-        return ""
-    seconds = sum(one.chosen.seconds for one in (*stages, choice))
-    return f"; with what is merged before {about_text(seconds)}"
 
 
 def _ledger_lines(plan: MergePlan) -> list[str]:

@@ -39,7 +39,7 @@ class Expected:
 
     @property
     def seconds(self) -> float:
-        """Of the whole merge, getting ready included."""
+        """Of the whole merge, getting ready and the merges that come before included."""
         return self.estimate.seconds
 
 
@@ -122,12 +122,16 @@ def choose(
     named = [] if asked == "auto" else devices.choose_devices(asked)
     known = devices.known_devices()
     by_name = {device.name: device for device in (CPU, *(known or []), *named)}
-    files = cold_files(plan, measure=measures_disk)
+    files = [cold_files(one, measure=measures_disk) for one in plan.merges]
     pace = throughput or Throughput()
     expected = []
     for device in by_name.values():
-        work = work_of(plan, device, threads, files=files, warms_up=warms_up)
-        expected.append(Expected(device, work, pace.estimate(work)))
+        *before, work = (
+            work_of(one, device, threads, files=cold, warms_up=warms_up)
+            for one, cold in zip(plan.merges, files, strict=True)
+        )
+        before_s = sum(pace.estimate(one).merge_s for one in before)
+        expected.append(Expected(device, work, replace(pace.estimate(work), before_s=before_s)))
     fastest, reason = _fastest(plan, known is None, expected)
     if not named:
         return Choice(asked, tuple(expected), fastest, fastest, reason, (fastest.device,))

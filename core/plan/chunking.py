@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from core.cores import usable_cores
 from core.devices import CPU, Device, least_workers
@@ -64,7 +65,11 @@ def peak_memory_bytes(plan: MergePlan, devices: Sequence[Device] = (CPU,), threa
         plan: what is merged.
         devices: on what.
         threads: that work on the CPU; None for as many as get the most done.
+
+    Of several merges, which come one after the other, that of the largest.
     """
+    if plan.stages:
+        return max(peak_memory_bytes(replace(one, stages=()), devices, threads) for one in plan.merges)
     if all(device.kind == "cpu" for device in devices):
         workers = usable_threads(plan, threads or default_threads())
         largest = (_held_elements(t, chunk_elements(t, workers)) * _working_bytes(t) for t in plan.tensors)

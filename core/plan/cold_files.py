@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -49,7 +50,8 @@ def cold_files(plan: MergePlan, *, measure: bool = False) -> ColdFiles:
 def _cold(plan: MergePlan, measure: bool) -> tuple[float, float | None]:
     """The share of the bytes to be read that is not in memory, and how fast their disk is.
 
-    Where the system does not say what is in memory, nothing is taken to be.
+    Where the system does not say what is in memory, nothing is taken to be. What a merge before makes is: it
+    was written a moment ago.
     """
     samples = Counter[Path]()
     cold: dict[Path, list[int]] = {}
@@ -57,6 +59,9 @@ def _cold(plan: MergePlan, measure: bool) -> tuple[float, float | None]:
     for path, offset in _places(plan):
         places.setdefault(path, []).append(offset)
     for path, offsets in places.items():
+        if not os.path.lexists(path):
+            samples[path] = len(offsets)
+            continue
         try:
             with ReadFile(path) as file:
                 # Of what lies behind its end nothing can be in memory.

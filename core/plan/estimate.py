@@ -65,6 +65,7 @@ class TimeEstimate:
         sync_s: of the writes after it.
         learned: whether a merge by the same method has been seen on this machine.
         start_s: seconds until it can begin.
+        before_s: of the merges that come before it, whose results it reads.
     """
 
     compute_s: float
@@ -73,10 +74,11 @@ class TimeEstimate:
     sync_s: float
     learned: bool
     start_s: float = 0.0
+    before_s: float = 0.0
 
     @property
     def seconds(self) -> float:
-        return self.start_s + self.merge_s
+        return self.start_s + self.before_s + self.merge_s
 
     @property
     def merge_s(self) -> float:

@@ -121,7 +121,7 @@ class MergePlan:
     """A recipe that was checked against the models on disk.
 
     Attributes:
-        recipe: what was asked.
+        recipe: what is merged: what was asked, but for slices that are all layers of their models.
         models: the K sub-models. base: the base, or None.
         names: how each model folder is called in records and cards.
         tensors: every output tensor, in the order of the work.
@@ -136,6 +136,7 @@ class MergePlan:
         tokens: how the vocabularies were brought together; None where all inputs have the same rows.
         layers: where each layer of the result comes from, where it is put together from slices; () elsewhere.
         stages: the plans of the merges that come before, by name. The models that they make are not on disk.
+        with_slices: what was asked, where `recipe` is that without slices.
     """
 
     recipe: Recipe
@@ -154,6 +155,17 @@ class MergePlan:
     tokens: VocabularyPlan | None = None
     layers: tuple[LayerOrigin, ...] = ()
     stages: tuple[tuple[str, MergePlan], ...] = ()
+    with_slices: Recipe | None = None
+
+    @property
+    def asked(self) -> Recipe:
+        """The recipe as its author wrote it, which records, cards and the history tell."""
+        return self.with_slices or self.recipe
+
+    @property
+    def merges(self) -> tuple[MergePlan, ...]:
+        """Those that come before and this one, in their order."""
+        return (*(planned for _, planned in self.stages), self)
 
     @property
     def contract(self) -> dict[str, int]:

@@ -43,10 +43,11 @@ from core.plan.row_parts import cut_rows, with_matched_rows
 from core.plan.shared_tensors import Looked
 from core.plan.slice_rows import refuse_changed_rows
 from core.plan.slicing import bases_of_sources, plan_slices, without_whole_slices
-from core.plan.stages import plan_in_stages
+from core.plan.stages import plan_in_stages, stage_bytes
 from core.plan.tensor_jobs import tensor_job
 from core.plan.tensor_values import idle_rules, plan_values
 from core.plan.vocabularies import plan_vocabulary
+from core.recipe.reasons import Reasons
 from core.recipe.recipe import Recipe, recipe_warnings
 from core.text import is_text, shown
 
@@ -113,7 +114,7 @@ def plan_merge(
         )
     folders = [entry.path for entry in recipe.models]
     models, base, names = open_models(folders, recipe.base, made, bases_of_sources(recipe))
-    recipe, models, base = without_whole_slices(recipe, models, base)
+    as_written, (recipe, models, base) = recipe, without_whole_slices(recipe, models, base)
     if recipe.tokenizer_source is not None:
         with addressed(field="tokenizer_source"):
             names = _check_tokenizer_source(recipe.tokenizer_source, models[0], names)
@@ -206,6 +207,7 @@ def plan_merge(
         to_look_at=sources.to_look_at,
         tokens=vocabulary,
         layers=sliced.layers if sliced else (),
+        with_slices=as_written if as_written.slices and not recipe.slices else None,
     )
     _log.info(
         "planned %s of %d sub-models after %.3f s: %d tensors, %d bytes to read, %d to write, %d shards",
@@ -235,9 +237,11 @@ def check_destination(plan: MergePlan, out: Path, *, overwrite: bool, resume: bo
     """
     check_output(out, plan.input_folders, overwrite=overwrite, resume=resume)
     free = free_disk_bytes(out) + (held_bytes(out) if resume else 0)
-    if plan.bytes_to_write > free:
+    between = stage_bytes(plan)
+    if plan.bytes_to_write + between > free:
+        more = f", what is merged before it {between:,} more until it is finished," if between else ""
         raise OutputError(
-            f"the output needs {plan.bytes_to_write:,} bytes and the disk of {out} has {free:,} free",
+            f"the output needs {plan.bytes_to_write:,} bytes{more} and the disk of {out} has {free:,} free",
             hint="free some space, or choose an output folder on another disk",
             path=out,
             field="out",
@@ -274,13 +278,18 @@ def open_models(
         opening |= {folder: pool.submit(_opened, folder, names[folder], known) for folder in every[1:]}
     opened = {}
     entries = {folder: entry for entry, folder in reversed(list(enumerate(folders)))}
+    reasons = Reasons()
     for folder, model in opening.items():
         is_base = folder == base_folder
-        with addressed(
-            field="base_model" if is_base else "models", entry=None if is_base else entries[folder]
+        with (
+            reasons.noted(),
+            addressed(
+                field="base_model" if is_base else "models", entry=None if is_base else entries[folder]
+            ),
         ):
             _refuse_undecodable(folder, names[folder])
             opened[folder] = model.result()
+    reasons.refuse()
     _put_on(opened, bases or {})
     models, base = on_bases([opened[at] for at in folders], opened[base_folder] if base_folder else None)
     reference = base or models[0]

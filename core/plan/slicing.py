@@ -7,12 +7,15 @@ stands after them in those of the last. Then all are one.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import contextlib
+import copy
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from core.checkpoint.layer_config import says_kinds_of_layers
+from core.checkpoint.layer_config import LayerChoice, says_kinds_of_layers
+from core.checkpoint.layer_rewriting import rewritten_layers
 from core.checkpoint.layer_stacks import LayerStack, find_stack, is_before_layers, stacks_of
 from core.checkpoint.model import Checkpoint
 from core.checkpoint.names import layer_of, tied_heads
@@ -23,6 +26,7 @@ from core.plan.layer_origin import LayerOrigin
 from core.plan.model_view import ModelView
 from core.plan.shared_tensors import Looked
 from core.plan.tensor_values import plan_values
+from core.recipe.reasons import Reasons
 from core.recipe.recipe import Recipe
 from core.recipe.slices import Slice
 
@@ -135,15 +139,13 @@ class _Slicing:
         values: dict[str, Values] = {}
         layers: list[LayerOrigin] = []
         found: list[Correspondence] = []
+        reasons = Reasons()
         for at, (one, part) in enumerate(zip(slices, parts, strict=True)):
-            try:
-                sources = self._corresponding(at, one, part, first_layer=len(layers))
-            except MergeError as error:
-                error.message = f"slices, entry {at + 1}: {error.message}"
-                error.args = (error.message,)
-                error.field, error.entry = "slices", at
-                raise
-            found.append(sources)
+            with reasons.noted(), _of_slice(at):
+                found.append(self._corresponding(at, one, part, first_layer=len(layers)))
+            if reasons.found:
+                continue
+            sources = found[-1]
             layers += self._origins(one, part)
             kept = {t.name: t for t in sources.tensors if self._belongs(t.name, at)}
             for name in kept:
@@ -154,7 +156,9 @@ class _Slicing:
             reference = self._opened[part.base or part.models[0].path]
             chosen = replace(sources, tensors=tuple(kept.values()))
             values |= plan_values(part, reference, chosen, positions)
+        reasons.refuse()
         everything = tensors | last
+        self._refuse_other_kinds(layers)
         return Sliced(
             self._joined(found, tuple(everything.values()), part_of, layers),
             values,
@@ -311,6 +315,13 @@ class _Slicing:
             notes=tuple(dict.fromkeys(notes)),
         )
 
+    def _refuse_other_kinds(self, layers: Sequence[LayerOrigin]) -> None:
+        """Refuse layers whose kinds the config of the result cannot say."""
+        config = self._opened[self._recipe.models[0].path].config
+        if config is not None:
+            choices = [LayerChoice(origin.model.config, origin.layer) for origin in layers]
+            rewritten_layers(copy.deepcopy(dict(config)), choices)
+
     def _odd_layers(self, layers: Sequence[LayerOrigin]) -> list[str]:
         """A sentence on layers that have other tensors than the one whose place they take in their model."""
         odd = []
@@ -334,6 +345,18 @@ class _Slicing:
         return not _are_alike(first, last) and any(
             self._opened[entry.path].ties_embeddings for entry in last.models
         )
+
+
+@contextlib.contextmanager
+def _of_slice(at: int) -> Iterator[None]:
+    """Have what is raised say of which slice it is."""
+    try:
+        yield
+    except MergeError as error:
+        error.message = f"slices, entry {at + 1}: {error.message}"
+        error.args = (error.message,)
+        error.field, error.entry = "slices", at
+        raise
 
 
 def _tensors_of_layers(model: Checkpoint) -> dict[int, frozenset[str]]:

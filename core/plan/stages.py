@@ -7,7 +7,7 @@ shapes of the tensors, and the small files, which are put into a folder for as l
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,8 +16,9 @@ from core.checkpoint.model import Checkpoint, read_config
 from core.errors import MergeError
 from core.plan.merge_plan import MergePlan
 from core.plan.small_files import planned_companions
-from core.recipe.recipe import Recipe
-from core.recipe.stages import in_folders, moved
+from core.recipe.reasons import Reasons
+from core.recipe.recipe import Recipe, folders_of
+from core.recipe.stages import Stage, in_folders, moved, on_stage
 from core.text import shown
 from core.units import bytes_text
 
@@ -37,13 +38,18 @@ def plan_in_stages(recipe: Recipe, plan: Planner) -> MergePlan:
     made: dict[Path, Checkpoint] = {}
     folders: dict[Path, Path] = {}
     with tempfile.TemporaryDirectory(prefix="paramosaic-") as place:
+        reasons = Reasons()
         for stage in recipe.stages:
-            with in_stages(stage.name):
-                planned = plan(in_folders(stage.recipe, folders), made)
-                folder = Path(place) / stage.name
-                made[folder] = _to_be_made(planned, folder)
-            folders[stage.folder] = folder
-            plans.append((stage.name, planned))
+            folder = folders[stage.folder] = Path(place) / stage.name
+            if not _lacks(stage.recipe, recipe.stages, folders, made):
+                with reasons.noted(), in_stages(stage.name):
+                    planned = plan(in_folders(stage.recipe, folders), made)
+                    made[folder] = _to_be_made(planned, folder)
+                    plans.append((stage.name, planned))
+        if reasons.found and not _lacks(recipe, recipe.stages, folders, made):
+            with reasons.noted():
+                plan(in_folders(replace(recipe, stages=()), folders), made)
+        reasons.refuse()
         result = plan(in_folders(replace(recipe, stages=()), folders), made)
     size = sum(planned.bytes_to_write for _, planned in plans)
     names = " and ".join(map(shown, (name for name, _ in plans)))
@@ -55,13 +61,26 @@ def plan_in_stages(recipe: Recipe, plan: Planner) -> MergePlan:
     named = {folder: stage for stage, folder in folders.items()}
     every = [result, *(planned for _, planned in plans)]
     names_of = {moved(path, named): name for planned in every for path, name in planned.names.items()}
+    sliced = result.with_slices
     return replace(
         result,
         recipe=replace(in_folders(result.recipe, named), stages=recipe.stages),
+        with_slices=sliced and replace(in_folders(sliced, named), stages=recipe.stages),
         names=names_of,
         stages=tuple(plans),
         warnings=(before, *warnings, *result.warnings),
     )
+
+
+def _lacks(
+    recipe: Recipe,
+    stages: Sequence[Stage],
+    folders: Mapping[Path, Path],
+    made: Mapping[Path, Checkpoint],
+) -> bool:
+    """Whether it reads what an earlier one cannot make."""
+    reads = (on_stage(path, stages) for path in folders_of(replace(recipe, stages=())))
+    return any(on is not None and folders[on[0].folder] not in made for on in reads)
 
 
 class in_stages:
@@ -74,10 +93,12 @@ class in_stages:
         return None
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, MergeError) and error.field != "stages":
-            error.message = f"document {shown(self._name)}: {error.message}"
-            error.args = (error.message,)
-            error.field, error.entry = "stages", None
+        if not isinstance(error, MergeError) or error.field == "stages":
+            return
+        for one in (error, *error.reasons):
+            one.message = f"document {shown(self._name)}: {one.message}"
+            one.args = (one.message,)
+            one.field, one.entry = "stages", None
 
 
 def stage_bytes(plan: MergePlan) -> int:

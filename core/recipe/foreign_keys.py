@@ -112,6 +112,11 @@ OTHER_FILES: tuple[tuple[tuple[str, ...], str, str], ...] = (
         "merge with the file that its search writes, best_config.yaml",
     ),
     (
+        ("finetuned_model",),
+        "what mergekit-extract-lora takes, which makes an adapter of a fine-tune: that is not supported",
+        "to merge an adapter, list its folder under models",
+    ),
+    (
         ("layer_slices",),
         "a file of bakllama, which puts a model together from layers: that is not supported",
         "to merge all layers of models, write merge_method and models",

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
+from types import MappingProxyType
 from typing import Any
 
 from core.errors import RecipeError
@@ -21,15 +22,17 @@ from core.recipe.foreign_keys import (
     PARAMETERS_OF,
     REFERENCE_KEYS,
 )
+from core.recipe.reasons import MOST, Reasons, UnknownKey
 from core.text import nearest, shown
 
 __all__ = [
+    "ENTRY_KEYS",
     "KEYS",
     "Maker",
     "Obstacle",
     "find_obstacles",
+    "note_unknown",
     "obstacle_of",
-    "refuse",
     "refuse_other_file",
     "refuse_unknown",
 ]
@@ -53,15 +56,12 @@ KEYS = (
     "modules",
     "stages",
 )
-_ENTRY_KEYS = ("model", "parameters", "lora", "revision")
+ENTRY_KEYS = ("model", "parameters", "lora", "revision")
 _SAID_ONLY = frozenset({"name", "metadata"})
 """What mergekit lets a file say beside the merge."""
 
 _NO_EFFECT = frozenset({"int8_mask"})
 """Parameters of mergekit that change no result: what is computed in between has another type."""
-
-_MOST = 6
-"""Of so many keys it is said what they are; of the others how many there are."""
 
 
 @dataclass(frozen=True)
@@ -86,20 +86,15 @@ Maker = Callable[[], Obstacle]
 """Says what an obstacle is when it is asked: looking for the nearest of all keys takes its time."""
 
 
-def refuse(makers: Iterable[Maker]) -> None:
-    """Raise one RecipeError that names every obstacle, where there are any, and says what the first are."""
+def note_unknown(makers: Iterable[Maker], reasons: Reasons) -> None:
+    """Note every obstacle among `reasons`: what the first are, and how many there are beside."""
     every = iter(makers)
-    first = [maker() for maker in islice(every, _MOST)]
-    if not first:
-        return
-    more = sum(1 for _ in every)
-    sentences = [obstacle.sentence for obstacle in first]
-    message, hint = sentences[0], first[0].hint
-    if len(first) > 1:
-        and_more = f"; and {more:,} more" if more else ""
-        message = f"{len(first) + more:,} things are not understood: {'; '.join(sentences)}{and_more}"
-        hint = "; ".join(dict.fromkeys(f"{obstacle.key}: {obstacle.hint}" for obstacle in first))
-    raise RecipeError(message, hint=hint, field=first[0].field, entry=first[0].entry)
+    for maker in islice(every, MOST):
+        found = maker()
+        error = UnknownKey(found.sentence, hint=found.hint, field=found.field, entry=found.entry)
+        error.key = found.key
+        reasons.found.append(error)
+    reasons.more += sum(1 for _ in every)
 
 
 def obstacle_of(error: RecipeError, key: str) -> Maker:
@@ -116,15 +111,20 @@ def refuse_unknown(data: Mapping[Any, Any], known: Iterable[str], where: str) ->
         where: begins the sentence.
     """
     known = tuple(known)
-    refuse(partial(_unknown, key, known, where) for key in data if key not in known)
+    reasons = Reasons()
+    note_unknown((partial(_unknown, key, known, where) for key in data if key not in known), reasons)
+    reasons.refuse()
 
 
-def find_obstacles(data: Mapping[Any, Any], method: MethodSpec | None) -> Iterator[Maker]:
+def find_obstacles(
+    data: Mapping[Any, Any], method: MethodSpec | None, entry_keys: tuple[str, ...] = ENTRY_KEYS
+) -> Iterator[Maker]:
     """The keys of a recipe, of its parameters and of its models that are not understood.
 
     Args:
         data: the recipe.
         method: None for one that is not known, whose parameters are not looked at.
+        entry_keys: those of a model.
     """
     for key in data:
         if key not in KEYS and key not in _SAID_ONLY:
@@ -138,8 +138,8 @@ def find_obstacles(data: Mapping[Any, Any], method: MethodSpec | None) -> Iterat
             continue
         where = f"models, entry {number + 1}"
         for key in item:
-            if key not in _ENTRY_KEYS:
-                yield partial(_of_entry, key, method, f"{where}: ", number)
+            if key not in entry_keys:
+                yield partial(_of_entry, key, method, f"{where}: ", number, entry_keys)
         yield from _in_reference(item.get("model"), f"{where}: model", "models", number)
         inside = item.get("parameters")
         yield from _in_parameters(inside, method, f"{where}: parameters", ("model",), number)
@@ -171,7 +171,9 @@ def _of_recipe(key: Any, method: MethodSpec | None) -> Obstacle:
     return _unknown(key, KEYS, "", also=MERGEKIT_KEYS, field=field)
 
 
-def _of_entry(key: Any, method: MethodSpec | None, where: str, entry: int) -> Obstacle:
+def _of_entry(
+    key: Any, method: MethodSpec | None, where: str, entry: int, known: tuple[str, ...]
+) -> Obstacle:
     name = _name(key)
     if name in REFERENCE_KEYS:
         what, hint = REFERENCE_KEYS[name]
@@ -185,7 +187,7 @@ def _of_entry(key: Any, method: MethodSpec | None, where: str, entry: int) -> Ob
     elif name in ("path", "name", "source_model"):
         sentence, hint = f"{where}unknown key {shown(key)}", "did you mean 'model'?"
     else:
-        return _unknown(key, _ENTRY_KEYS, where, also=REFERENCE_KEYS, entry=entry, field="models")
+        return _unknown(key, known, where, also=REFERENCE_KEYS, entry=entry, field="models")
     return Obstacle(shown(key), sentence, hint, "models", entry)
 
 
@@ -258,16 +260,16 @@ def _unknown(
     key: Any,
     known: Iterable[str],
     where: str,
-    also: Iterable[str] = (),
+    also: Mapping[str, tuple[str, str]] = MappingProxyType({}),
     field: str | None = None,
     entry: int | None = None,
 ) -> Obstacle:
     """A slip; `also` are keys of mergekit's that may have been meant."""
-    known, also = tuple(known), tuple(also)
+    known = tuple(known)
     hint = nearest(key, (*known, *also)) or f"the keys are: {', '.join(known)}"
     meant = next((name for name in also if hint == f"did you mean {name!r}?"), None)
     if meant is not None:
-        hint += f" It is a key of mergekit that is not supported yet; the keys here are: {', '.join(known)}"
+        hint += f" In mergekit {': '.join(also[meant])}; the keys here are: {', '.join(known)}"
     return Obstacle(shown(key), f"{where}unknown key {shown(key)}", hint, field, entry)
 
 

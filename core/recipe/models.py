@@ -10,6 +10,7 @@ from typing import Any
 
 from core.errors import RecipeError, addressed
 from core.methods import MethodSpec
+from core.recipe.reasons import Reasons
 from core.recipe.references import read_path, reference_in, same_folder
 from core.recipe.rules import ParameterSetting, read_setting
 
@@ -44,9 +45,11 @@ def read_models(value: Any, method: MethodSpec, folder: Path, base: Path | None)
     if not isinstance(value, list):
         raise RecipeError("models is not a list", hint="write one line `- model: FOLDER` for each sub-model")
     entries = []
+    reasons = Reasons()
     for number, item in enumerate(value):
-        with addressed(entry=number):
+        with reasons.noted(), addressed(entry=number):
             entries.append(_entry(item, method, folder, f"models, entry {number + 1}"))
+    reasons.refuse()
     places: dict[Hashable, int] = {}
     result = []
     for number, entry in enumerate(entries):
@@ -80,8 +83,13 @@ def _entry(item: Any, method: MethodSpec, folder: Path, where: str) -> ModelEntr
         raise RecipeError(f"{where} is not a mapping", hint=f"write it as `- model: {name}`")
     if item.get("model") is None:
         raise RecipeError(f"{where} names no model", hint="write it as `- model: FOLDER`")
-    path = read_path(reference_in(item), folder, f"{where}: model")
-    parameters = read_parameters(item.get("parameters"), method, f"{where}: parameters")
+    reasons = Reasons()
+    path, parameters = Path(), {}
+    with reasons.noted():
+        path = read_path(reference_in(item), folder, f"{where}: model")
+    with reasons.noted():
+        parameters = read_parameters(item.get("parameters"), method, f"{where}: parameters")
+    reasons.refuse()
     return ModelEntry(path, parameters)
 
 
@@ -93,8 +101,11 @@ def read_parameters(value: Any, method: MethodSpec, where: str) -> dict[str, Par
     if not isinstance(value, dict):
         raise RecipeError(f"{where} is not a mapping of names to values")
     result: dict[str, ParameterSetting] = {}
+    reasons = Reasons()
     for name, given in value.items():
-        spec = method.parameter(name)
+        spec = method.parameter(name) if isinstance(name, str) else None
         if spec is not None:
-            result[spec.name] = read_setting(given, spec, f"{where}.{name}")
+            with reasons.noted():
+                result[spec.name] = read_setting(given, spec, f"{where}.{name}")
+    reasons.refuse()
     return result

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from core.dtypes import DType
 from core.errors import RecipeError, addressed, merge_errors_only
@@ -20,11 +20,12 @@ from core.recipe.fields import (
     read_seed,
     read_zero_tolerance,
 )
-from core.recipe.keys import find_obstacles, obstacle_of, refuse, refuse_other_file
+from core.recipe.keys import find_obstacles, note_unknown, refuse_other_file
 from core.recipe.method_name import read_method
 from core.recipe.models import ModelEntry, read_models, read_parameters
 from core.recipe.modules import without_modules
 from core.recipe.named_bases import common_base
+from core.recipe.reasons import Reasons
 from core.recipe.references import read_path, same_folder
 from core.recipe.rules import ParameterSetting, Setting, setting_data
 from core.recipe.slices import (
@@ -39,6 +40,8 @@ from core.recipe.stages import Stage, on_stage, parsed_stages
 from core.recipe.tokenizer_section import TokenizerSection, TokenizerWish, read_tokenizer, tokenizer_data
 
 __all__ = ["ModelEntry", "Recipe", "folders_of", "parse_recipe", "recipe_as_dict", "recipe_warnings"]
+
+_Value = TypeVar("_Value")
 
 
 @dataclass(frozen=True)
@@ -163,100 +166,120 @@ def parse_recipe(data: Any, folder: Path) -> Recipe:
             "the recipe is not a mapping of keys to values",
             hint="begin with a line such as merge_method: linear",
         )
-    data = without_modules(data)
-    stages, data = parsed_stages(data, folder, parse_recipe)
-    method = _method(data)
-    base = None
-    if data.get("base_model") is not None:
-        with addressed(field="base_model"):
-            base = read_path(data["base_model"], folder, "base_model")
-    sliced = data.get("slices") is not None
-    slices = _slices(data, method, folder) if sliced else ()
-    if method.base == "needed" and base is None and not sliced:
-        base = common_base([entry.path for entry in read_models(data.get("models"), method, folder, None)])
-    if method.base == "needed" and base is None and not (slices and all(one.base for one in slices)):
-        raise RecipeError(
-            f"merge_method {method.name} needs a base_model",
-            hint=_base_hint(method, data.get("models")),
-            field="base_model",
-        )
-    parameters = read_parameters(data.get("parameters"), method, "parameters")
-    if sliced:
-        slices, models = models_of_slices(slices, method, base)
-    else:
-        models = read_models(data.get("models"), method, folder, base)
-    if not models:
-        raise RecipeError(
-            "there is no sub-model to merge (K = 0)", hint="list at least one under models", field="models"
-        )
-    wish = read_tokenizer(data, base, folder, [entry.path for entry in models])
-    recipe = Recipe(
-        method=method,
-        models=models,
-        base=base,
-        parameters=parameters,
-        seed=read_seed(data.get("seed")),
-        dtype=read_dtype(data, "dtype"),
-        out_dtype=read_dtype(data, "out_dtype"),
-        zero_tolerance=read_zero_tolerance(data.get("zero_tolerance")),
-        nonfinite=read_choice(data, "nonfinite", ("pass", "error")) or "pass",
-        vocab=wish.vocab,
-        tokenizer_source=wish.source,
-        tokenizer=wish.section,
-        missing=read_choice(data, "missing", ("error", "from_base", "omit")),
-        slices=slices,
-        chat_template=read_chat_template(data.get("chat_template")),
-        stages=stages,
-    )
-    _check_parts(recipe)
-    if recipe.missing == "from_base" and base is None:
-        raise RecipeError(
-            "missing is from_base, and the recipe has no base_model",
-            hint="add base_model: the folder of the base, or write missing: omit to leave such tensors out",
-            field="missing",
-        )
-    return recipe
+    refuse_other_file(data)
+    return _Reading(data, folder).recipe()
 
 
-def _slices(data: Mapping[Any, Any], method: MethodSpec, folder: Path) -> tuple[Slice, ...]:
-    if data.get("models") is not None:
-        raise RecipeError(
-            "models and slices are both there, and each says what is merged",
-            hint="keep models to merge all layers, or slices to say which",
-            field="slices",
-        )
-    return read_slices(data["slices"], method, folder)
+class _Reading:
+    """One pass over the data of a recipe, which notes every reason against it and raises them as one."""
+
+    def __init__(self, data: Mapping[Any, Any], folder: Path) -> None:
+        self._data, self._folder = data, folder
+        self._reasons = Reasons()
+
+    def recipe(self) -> Recipe:
+        stages: tuple[Stage, ...] = ()
+        with self._reasons.noted():
+            self._data = without_modules(self._data)
+        with self._reasons.noted():
+            stages, self._data = parsed_stages(self._data, self._folder, parse_recipe, self._reasons)
+        recipe = self._own(stages)
+        self._reasons.refuse()
+        assert recipe is not None  # else there is a reason
+        _check_parts(recipe)
+        return recipe
+
+    def _own(self, stages: tuple[Stage, ...]) -> Recipe | None:
+        """What is said beside `stages`; None where the method is not known."""
+        data, folder, read = self._data, self._folder, self._read
+        method = read(lambda: read_method(data.get("merge_method")))
+        note_unknown(chain(find_obstacles(data, method), slice_obstacles(data, method)), self._reasons)
+        base = read(partial(_read_base, data, folder))
+        fields: dict[str, Any] = {
+            "seed": read(lambda: read_seed(data.get("seed"))) or 0,
+            "dtype": read(lambda: read_dtype(data, "dtype")),
+            "out_dtype": read(lambda: read_dtype(data, "out_dtype")),
+            "zero_tolerance": read(lambda: read_zero_tolerance(data.get("zero_tolerance"))),
+            "nonfinite": read(lambda: read_choice(data, "nonfinite", ("pass", "error"))) or "pass",
+            "missing": read(lambda: read_choice(data, "missing", ("error", "from_base", "omit"))),
+            "chat_template": read(lambda: read_chat_template(data.get("chat_template"))),
+        }
+        if data.get("models") is not None and data.get("slices") is not None:
+            self._note(
+                "models and slices are both there, and each says what is merged",
+                "keep models to merge all layers, or slices to say which",
+                "slices",
+            )
+        if method is None:
+            return None
+        parameters = read(lambda: read_parameters(data.get("parameters"), method, "parameters")) or {}
+        before = len(self._reasons.found) if "modules" not in data else -1
+        slices: tuple[Slice, ...] = ()
+        if data.get("slices") is not None:
+            slices = read(lambda: read_slices(data["slices"], method, folder)) or ()
+            slices, models = models_of_slices(slices, method, base)
+        else:
+            models = read(lambda: read_models(data.get("models"), method, folder, base)) or ()
+            if models and method.base == "needed" and data.get("base_model") is None:
+                base = read(lambda: common_base([entry.path for entry in models]))
+                models = read(lambda: read_models(data.get("models"), method, folder, base)) or ()
+        is_read = len(self._reasons.found) == before
+        has_bases = bool(slices) and all(one.base for one in slices)
+        is_missing = base is None and data.get("base_model") is None and not has_bases
+        if method.base == "needed" and is_missing and is_read:
+            hint = _base_hint(method, data.get("models"))
+            self._note(f"merge_method {method.name} needs a base_model", hint, "base_model")
+        elif not models and is_read:
+            self._note("there is no sub-model to merge (K = 0)", "list at least one under models", "models")
+        if fields["missing"] == "from_base" and data.get("base_model") is None:
+            self._note(
+                "missing is from_base, and the recipe has no base_model",
+                "add base_model: the folder of the base, or write missing: omit to leave such tensors out",
+                "missing",
+            )
+        folders = [entry.path for entry in models]
+        wish = read(lambda: read_tokenizer(data, base, folder, folders)) or TokenizerWish()
+        fields |= {"vocab": wish.vocab, "tokenizer_source": wish.source, "tokenizer": wish.section}
+        return Recipe(method, models, base, parameters, slices=slices, stages=stages, **fields)
+
+    def _read(self, read: Callable[[], _Value]) -> _Value | None:
+        with self._reasons.noted():
+            return read()
+        return None
+
+    def _note(self, sentence: str, hint: str, field: str) -> None:
+        self._reasons.found.append(RecipeError(sentence, hint=hint, field=field))
+
+
+def _read_base(data: Mapping[Any, Any], folder: Path) -> Path | None:
+    with addressed(field="base_model"):
+        value = data.get("base_model")
+        return None if value is None else read_path(value, folder, "base_model")
 
 
 def _check_parts(recipe: Recipe) -> None:
     """Refuse what no model could be merged by: too many of them, or values that make no sense together."""
+    reasons = Reasons()
     for at, part in enumerate(recipe.parts):
-        try:
-            _check_number(part.method, len(part.models))
-            if not part.ruled:  # else the values of each tensor are checked when it is planned
-                part.method.check(part.values_for("", 0.0), None)
-        except RecipeError as error:
-            if not recipe.slices:
-                raise
-            raise RecipeError(
-                f"slices, entry {at + 1}: {error.message}",
-                hint=error.hint and error.hint.replace("under models", "under its sources"),
-                field="slices",
-                entry=at,
-            ) from error
+        with reasons.noted():
+            _check_part(recipe, at, part)
+    reasons.refuse()
 
 
-def _method(data: Mapping[Any, Any]) -> MethodSpec:
-    """The method; all that is not understood beside it is refused together with it."""
-    refuse_other_file(data)
+def _check_part(recipe: Recipe, at: int, part: Recipe) -> None:
     try:
-        method = read_method(data.get("merge_method"))
+        _check_number(part.method, len(part.models))
+        if not part.ruled:  # else the values of each tensor are checked when it is planned
+            part.method.check(part.values_for("", 0.0), None)
     except RecipeError as error:
-        others = chain(find_obstacles(data, None), slice_obstacles(data, None))
-        refuse(chain([obstacle_of(error, "merge_method")], others))
-        raise
-    refuse(chain(find_obstacles(data, method), slice_obstacles(data, method)))
-    return method
+        if not recipe.slices:
+            raise
+        raise RecipeError(
+            f"slices, entry {at + 1}: {error.message}",
+            hint=error.hint and error.hint.replace("under models", "under its sources"),
+            field="slices",
+            entry=at,
+        ) from error
 
 
 def recipe_as_dict(recipe: Recipe, names: Mapping[Path, str] | None = None) -> dict[str, Any]:

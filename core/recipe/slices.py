@@ -10,16 +10,18 @@ Every slice is a recipe of its own over its sources, its *part*: planning merges
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from core.errors import RecipeError, addressed
+from core.errors import MergeError, RecipeError, addressed
 from core.methods import MethodSpec
-from core.recipe.keys import Maker, Obstacle, find_obstacles, obstacle_of
+from core.recipe.keys import ENTRY_KEYS, Maker, Obstacle, find_obstacles, obstacle_of
 from core.recipe.models import ModelEntry, place_of, read_models, read_parameters
+from core.recipe.reasons import Reasons, in_one, reasons_of
 from core.recipe.references import read_path, same_folder
 from core.recipe.rules import Condition, ParameterSetting, Setting, setting_data
 from core.text import shown
@@ -43,6 +45,7 @@ _WITHOUT_EFFECT = "residual_weight"
 """mergekit reads it and does nothing with it."""
 
 _MOST_LAYERS = 100_000
+_WHOLE = re.compile("[0-9]{1,6}")
 
 
 @dataclass(frozen=True)
@@ -99,7 +102,13 @@ def read_slices(value: Any, method: MethodSpec, folder: Path) -> tuple[Slice, ..
                 "slices is not a list of slices",
                 hint="write `- sources: [{model: FOLDER, layer_range: [0, 16]}]` for each slice",
             )
-        return tuple(_slice(item, at, method, folder) for at, item in enumerate(value))
+        reasons = Reasons()
+        slices = []
+        for at, item in enumerate(value):
+            with reasons.noted():
+                slices.append(_slice(item, at, method, folder))
+        reasons.refuse()
+        return tuple(slices)
 
 
 def slice_obstacles(data: Mapping[Any, Any], method: MethodSpec | None) -> Iterator[Maker]:
@@ -113,7 +122,7 @@ def slice_obstacles(data: Mapping[Any, Any], method: MethodSpec | None) -> Itera
                 hint = f"the keys of a slice are: {', '.join(_KEYS)}"
                 error = RecipeError(f"{_where(at)}: unknown key {shown(key)}", hint=hint)
                 yield obstacle_of(_addressed(error, at), shown(key))
-        for maker in find_obstacles(_as_models(item), method):
+        for maker in find_obstacles(_as_models(item), method, (*ENTRY_KEYS, "layer_range")):
             yield partial(_obstacle, maker, at)
 
 
@@ -138,11 +147,12 @@ def models_of_slices(
         )
         own = None if one.base is None else known(one.base)
         result.append(replace(one, sources=sources, base=own))
-        models |= {
-            path: None
-            for path in [*(source.model.path for source in sources), *([own] if own else [])]
-            if not method.reads_base or path != base
-        }
+        listed = [source.model.path for source in sources]
+        if method.reads_base:  # the base of one slice may be a sub-model of another
+            listed = [path for path in listed if path != (own or base)]
+        if own is not None and own != base:
+            listed.append(own)
+        models |= dict.fromkeys(listed)
     return tuple(result), tuple(map(ModelEntry, models))
 
 
@@ -205,44 +215,55 @@ def _slice(item: Any, at: int, method: MethodSpec, folder: Path) -> Slice:
                 f"{where} has no list of sources",
                 hint="write `sources: [{model: FOLDER, layer_range: [0, 16]}]`",
             )
-        entries = read_models(_as_models(item)["models"], method, folder, None)
-        ranges = [_layers(source, f"{where}, source {n}") for n, source in enumerate(sources, start=1)]
+        reasons = Reasons()
+        entries: tuple[ModelEntry, ...] = ()
+        with reasons.noted():
+            entries = read_models(_as_models(item)["models"], method, folder, None)
+        ranges = []
+        for n, source in enumerate(sources, start=1):
+            with reasons.noted():
+                ranges.append(_layers(source, f"{where}, source {n}"))
         counts = [last - first for first, last in ranges]
         if len(set(counts)) > 1:
             other = next(n for n, count in enumerate(counts) if count != counts[0])
-            raise RecipeError(
+            error = RecipeError(
                 f"{where}: its sources have different numbers of layers, source 1 has {counts[0]} "
                 f"({_range_text(ranges[0])}) and source {other + 1} has {counts[other]} "
                 f"({_range_text(ranges[other])})",
                 hint="give all sources of a slice equally many layers; layers of one alone are a slice too",
             )
-        parameters = read_parameters(item.get("parameters"), method, f"{where}: parameters")
-        base = item.get("base_model")
+            reasons.found.append(error)
+        parameters: dict[str, ParameterSetting] = {}
+        with reasons.noted():
+            parameters = read_parameters(item.get("parameters"), method, f"{where}: parameters")
+        base = None
+        if item.get("base_model") is not None:
+            with reasons.noted():
+                base = read_path(item["base_model"], folder, f"{where}: base_model")
+        reasons.refuse()
         return Slice(
             tuple(SliceSource(entry, layers) for entry, layers in zip(entries, ranges, strict=True)),
             parameters,
-            None if base is None else read_path(base, folder, f"{where}: base_model"),
+            base,
         )
     except RecipeError as error:
-        raise _addressed(error, at) from error
+        every = [_addressed(one, at) for one in reasons_of(error)]
+        raise in_one(every) from error
 
 
 def _layers(source: Any, where: str) -> tuple[int, int]:
-    value = source.get("layer_range")
+    value = source.get("layer_range") if isinstance(source, dict) else None
     if value is None:
         raise RecipeError(
             f"{where} names no layer_range", hint="write `layer_range: [0, 16]` for its first 16 layers"
         )
-    if (
-        not isinstance(value, list)
-        or len(value) != 2
-        or not all(type(one) is int and 0 <= one <= _MOST_LAYERS for one in value)
-    ):
+    numbers = [_whole(one) for one in value] if isinstance(value, list) else []
+    if len(numbers) != 2 or not all(one is not None and 0 <= one <= _MOST_LAYERS for one in numbers):
         raise RecipeError(
             f"{where}: layer_range must be two whole numbers, not {shown(value)}",
             hint="the first layer, counted from 0, and the one after the last: [0, 16] are 16 layers",
         )
-    first, last = value
+    first, last = (one or 0 for one in numbers)
     if first >= last:
         raise RecipeError(
             f"{where}: layer_range [{first}, {last}] has no layers",
@@ -251,19 +272,23 @@ def _layers(source: Any, where: str) -> tuple[int, int]:
     return first, last
 
 
+def _whole(value: Any) -> int | None:
+    """A whole number, which mergekit takes in quotes and with a point too."""
+    if isinstance(value, str) and _WHOLE.fullmatch(value.strip()):
+        return int(value)
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    return value if type(value) is int else None
+
+
 def _range_text(layers: tuple[int, int]) -> str:
     return f"[{layers[0]}, {layers[1]}]"
 
 
 def _as_models(item: Mapping[Any, Any]) -> dict[str, Any]:
-    """A slice as a recipe that lists its sources as models, without what only slices have."""
+    """A slice as a recipe that lists its sources as models."""
     sources = item.get("sources")
-    entries = [
-        {key: value for key, value in source.items() if key != "layer_range"}
-        if isinstance(source, dict)
-        else source
-        for source in (sources if isinstance(sources, list) else ())
-    ]
+    entries = sources if isinstance(sources, list) else []
     return {"models": entries} | {key: item[key] for key in ("parameters", "base_model") if key in item}
 
 
@@ -279,7 +304,7 @@ def _said_of_sources(sentence: str, at: int) -> str:
     return sentence if sentence.startswith("slices, ") else f"{_where(at)}: {sentence}"
 
 
-def _addressed(error: RecipeError, at: int) -> RecipeError:
+def _addressed(error: MergeError, at: int) -> RecipeError:
     return RecipeError(_said_of_sources(error.message, at), hint=error.hint, field="slices", entry=at)
 
 

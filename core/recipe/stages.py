@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from core.adapter_paths import join_adapters, split_adapters
-from core.errors import RecipeError, addressed
+from core.errors import RecipeError
+from core.recipe.reasons import Reasons, reasons_of
 from core.text import is_text, shown
 
 if TYPE_CHECKING:
@@ -34,6 +35,8 @@ __all__ = [
 _MOST = 100
 _OF_MODELS = ("model", "base_model", "tokenizer_source", "path", "source")
 _LONGEST_NAME = 100
+_MADE = ".stages"
+"""No folder that is there: one of a stage's name may be, and is another model, written as ./NAME."""
 
 
 @dataclass(frozen=True)
@@ -98,8 +101,11 @@ def _in_order(stages: list[dict[Any, Any]], result: Mapping[Any, Any]) -> list[d
         for name in _named_in(data, by_name):
             if name in waiting:
                 raise RecipeError(
-                    f"the documents {', '.join(map(shown, waiting))} need one another's results",
-                    hint="a document may list those alone that are merged before it",
+                    f"the documents {', '.join(map(shown, waiting))} need one another's results"
+                    if len(waiting) > 1
+                    else f"the document {shown(name)} lists its own name as a model",
+                    hint="a document may list those alone that are merged before it; a folder of the same "
+                    f"name is written as ./{name}",
                     field="name",
                 )
             if name not in done:
@@ -126,8 +132,8 @@ def read_name(data: Mapping[Any, Any]) -> str:
     name = data.get("name")
     if not isinstance(name, str) or not _is_folder_name(name):
         raise RecipeError(
-            f"the name {shown(name)} of a document is none",
-            hint="give it a short name that can be that of a folder",
+            f"the name {shown(name)} of a document cannot be that of a folder",
+            hint=f"give it a short name without signs such as / and :, of {_LONGEST_NAME} characters at most",
             field="name",
         )
     return name
@@ -140,7 +146,7 @@ def _is_folder_name(name: str) -> bool:
 
 
 def parsed_stages(
-    data: Mapping[Any, Any], folder: Path, parse: Callable[[Any, Path], Recipe]
+    data: Mapping[Any, Any], folder: Path, parse: Callable[[Any, Path], Recipe], reasons: Reasons
 ) -> tuple[tuple[Stage, ...], Mapping[Any, Any]]:
     """The stages in `data`, and the rest of it with paths in the place of their names.
 
@@ -148,9 +154,10 @@ def parsed_stages(
         data: of a recipe.
         folder: what relative paths are relative to.
         parse: what makes a recipe of the data of one.
+        reasons: what `parse` raises is noted here, with the name of the stage, which is left out.
 
     Raises:
-        RecipeError: as `joined`, and what `parse` raises with the name of the stage.
+        RecipeError: as `joined`.
     """
     given = data.get("stages")
     if given is None:
@@ -164,17 +171,17 @@ def parsed_stages(
     stages = []
     for one in _in_order(given, result):
         name = read_name(one)
-        if one.get("stages") is not None:
-            raise RecipeError(f"the document {shown(name)} has stages of its own", field="stages")
+        place = folder / _MADE / name
         try:
-            with addressed(field="stages"):
-                recipe = parse(_with_folders(one, folders), folder)
+            if one.get("stages") is not None:
+                raise RecipeError("it has stages of its own")
+            stages.append(Stage(name, parse(_with_folders(one, folders), folder), place))
         except RecipeError as error:
-            raise RecipeError(
-                f"document {shown(name)}: {error.message}", hint=error.hint, field="stages"
-            ) from error
-        folders[name] = folder / name
-        stages.append(Stage(name, recipe, folders[name]))
+            reasons.found += [
+                RecipeError(f"document {shown(name)}: {reason.message}", hint=reason.hint, field="stages")
+                for reason in reasons_of(error)
+            ]
+        folders[name] = place
     return tuple(stages), _with_folders(result, folders)
 
 

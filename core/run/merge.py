@@ -176,7 +176,7 @@ class _Run:
         asked: Mapping[str, Any] | None,
     ) -> None:
         self._plan, self._out, self._token = plan, out, token
-        self._asked = recipe_as_dict(plan.recipe, plan.names) if asked is None else asked
+        self._asked = recipe_as_dict(plan.asked, plan.names) if asked is None else asked
         self._on_note, self._on_choice = on_note, on_choice
         self._warnings = list(plan.warnings)
         self._started = datetime.now(UTC).isoformat(timespec="milliseconds")
@@ -320,7 +320,7 @@ class _Run:
         unseen = not_looked_at(record)
         card = model_card(plan, self._out.absolute().name, self._asked, [*self._warnings, *unseen])
         files.append(_file_record(staging.add_file(_CARD, [card])))
-        if (config := mergekit_config(self._asked)) is not None:
+        if (config := mergekit_config(self._asked, by_tokens=plan.tokens is not None)) is not None:
             files.append(_file_record(staging.add_file(MERGEKIT_CONFIG, [config])))
         record = replace(
             record,

@@ -29,9 +29,16 @@ _AS_ALWAYS = {"nonfinite": "pass"}
 """What our recipes say that mergekit does in any case."""
 
 
-def mergekit_config(recipe: Mapping[str, Any]) -> bytes | None:
-    """The file for `recipe`, as `recipe_as_dict` has it with names; None where mergekit lacks its method."""
+def mergekit_config(recipe: Mapping[str, Any], *, by_tokens: bool = False) -> bytes | None:
+    """The file for `recipe`, as `recipe_as_dict` has it with names; None where mergekit lacks its method.
+
+    Args:
+        by_tokens: whether rows of the result were matched by their tokens, also where the recipe has no key
+            for that: mergekit asks for one.
+    """
     documents = documents_of(recipe)
+    if by_tokens and not any(key in recipe for key in ("vocab", "tokenizer_source", "tokenizer")):
+        documents[-1] = {**documents[-1], "vocab": "union"}
     if any(str(one["merge_method"]) not in PARAMETERS_OF for one in documents):
         return None
     texts = []
@@ -45,6 +52,11 @@ def mergekit_config(recipe: Mapping[str, Any]) -> bytes | None:
         "# This merge as mergekit 0.1.5 can make it. The models are named; write where they are.",
         "# mergekit rounds otherwise, so that its result differs from this one in last places.",
     ]
+    if by_tokens:
+        lines += [
+            "# Where vocabularies differ, it leaves out the rows that no token has, and gives a model",
+            "# the rows that it lacks before it merges: rows of such tokens are others than here.",
+        ]
     if left_out:
         lines += ["# It has no word for:", *(f"#   {one_line(what)}" for what in left_out)]
     return ("\n".join(lines) + "\n" + "---\n".join(texts)).encode()
@@ -94,7 +106,7 @@ def _slice(one: Mapping[str, Any], base: Any, method: MethodSpec, left_out: list
             left_out.append(f"base_model: {own} of a slice, which it would merge as one more model")
         return result
     if own is not None and all(source["model"] != own for source in result["sources"]):
-        layers = result["sources"][0]["layer_range"]
+        layers = list(result["sources"][0]["layer_range"])
         result["sources"] = [*result["sources"], {"model": own, "layer_range": layers}]
     return result
 

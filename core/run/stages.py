@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -12,19 +10,17 @@ from typing import Any
 
 from core import disk
 from core.cancel import CancelToken
-from core.checkpoint.output import discard, free_disk_bytes, held_bytes
+from core.checkpoint.output import discard
 from core.checkpoint.stage_folders import remove_stages, stages_path
-from core.checkpoint.staging import staging_path
 from core.errors import Cancelled, MergeError, OutputError
 from core.plan.merge_plan import MergePlan
 from core.plan.planning import check_destination, plan_merge
-from core.plan.stages import in_stages, stage_bytes
+from core.plan.stages import in_stages
 from core.progress import Progress, ProgressCallback
 from core.recipe.recipe import recipe_as_dict
 from core.recipe.stages import in_folders
 from core.run.merging import TensorCallback
 from core.run.record import RunRecord
-from core.units import bytes_text
 
 __all__ = ["run_stages"]
 
@@ -65,7 +61,7 @@ def run_stages(
     """
     out = out.absolute()
     place = stages_path(out)
-    _check_room(plan, out, overwrite=overwrite, resume=resume)
+    check_destination(plan, out, overwrite=overwrite, resume=resume)
     recipe, shard_size = plan.recipe, plan.shard_size_bytes
     told = _Together(progress, [*(planned for _, planned in plan.stages), plan])
     folders: dict[Path, Path] = {}
@@ -100,7 +96,7 @@ def run_stages(
             keep=keep,
             cancel=cancel,
             on_note=on_note,
-            asked=recipe_as_dict(plan.recipe, plan.names),
+            asked=recipe_as_dict(plan.asked, plan.names),
             progress=told.of(len(recipe.stages) + 1),
             on_tensor=on_tensor,
             **how,
@@ -148,31 +144,6 @@ class _Together:
             )
 
         return told
-
-
-def _check_room(plan: MergePlan, out: Path, *, overwrite: bool, resume: bool) -> None:
-    """Refuse an output that is taken, or a disk that is too full for the result and what is between."""
-    check_destination(plan, out, overwrite=overwrite, resume=resume)
-    free = free_disk_bytes(out) + (held_bytes(out) if resume else 0)
-    if resume:
-        free += sum(_size(stages_path(out) / name) for name, _ in plan.stages)
-    between = stage_bytes(plan)
-    if plan.bytes_to_write + between > free:
-        raise OutputError(
-            f"the output needs {plan.bytes_to_write:,} bytes, what is merged before it {between:,} more "
-            f"until it is finished, and the disk of {out} has {free:,} free",
-            hint=f"free some space: {bytes_text(plan.bytes_to_write + between)} are needed in all",
-            path=out,
-            field="out",
-        )
-
-
-def _size(folder: Path) -> int:
-    total = 0
-    for place in (folder, staging_path(folder)):
-        with contextlib.suppress(OSError):
-            total += sum(entry.stat().st_size for entry in os.scandir(place) if entry.is_file())
-    return total
 
 
 def _make(place: Path) -> None:

@@ -24,7 +24,7 @@ def settle_ties(plan: MergePlan, token: CancelToken) -> MergePlan:
     if not plan.to_look_at:
         return plan
     looked = {pair: _are_equal(*pair, token) for pair in plan.to_look_at}
-    return plan_merge(plan.recipe, shard_size_bytes=plan.shard_size_bytes, looked=looked)
+    return plan_merge(plan.asked, shard_size_bytes=plan.shard_size_bytes, looked=looked)
 
 
 def _are_equal(one: StoredTensor, other: StoredTensor, token: CancelToken) -> bool:

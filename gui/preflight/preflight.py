@@ -29,6 +29,7 @@ from core.plan.choice import choose
 from core.plan.chunking import peak_memory_bytes
 from core.plan.estimate import Throughput
 from core.plan.planning import check_destination
+from core.plan.stages import stage_bytes
 from core.recipe.recipe import ModelEntry
 from core.text import message_text
 from core.units import bytes_text
@@ -151,7 +152,8 @@ def _report(
                     text = message_text(f"{out} is replaced when the merge is done: {taken.content}.")
                     warnings.append(Problem(text, "Under another name, it stays.", "out"))
                 held = held_bytes(out) if left is not None else 0
-                warnings += _disk_warnings(out, free + held - plan.bytes_to_write)
+                needed = plan.bytes_to_write + stage_bytes(plan)
+                warnings += _disk_warnings(out, free + held - needed)
         except (UnfinishedError, RunningError):  # another merge began, or ended, a moment ago
             errors += _left_in(setup)
         except OutputError as error:
@@ -165,8 +167,8 @@ def _report(
     return PlanReport(
         setup,
         plan=plan,
-        bytes_to_read=plan.bytes_to_read,
-        bytes_to_write=plan.bytes_to_write,
+        bytes_to_read=sum(one.bytes_to_read for one in plan.merges),
+        bytes_to_write=sum(one.bytes_to_write for one in plan.merges),
         memory_bytes=peak_memory_bytes(plan, choice.devices, setup.threads),
         free_disk_bytes=free,
         estimate=choice.chosen.estimate,

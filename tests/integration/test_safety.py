@@ -59,13 +59,18 @@ def test_a_failed_check_does_not_cancel_its_callers_token(workshop: Any) -> None
     ("entry", "key"),
     [
         ({"model": {"path": "a", "revision": "x"}}, "revision"),
-        ({"model": {"path": "a"}, "lora": {"path": "b"}}, "lora"),
         ({"model": {"path": "a"}, "override_architecture": "X"}, "override_architecture"),
     ],
 )
 def test_what_mergekits_long_reference_asks_for_is_not_dropped(entry: dict, key: str) -> None:
     with pytest.raises(RecipeError, match=key):
         parse_recipe({"merge_method": "linear", "models": [{"model": entry}]}, Path("/x"))
+
+
+def test_the_adapter_of_mergekits_long_reference_is_not_dropped() -> None:
+    entry = {"model": {"path": "a"}, "lora": {"path": "b"}}
+    recipe = parse_recipe({"merge_method": "linear", "models": [{"model": entry}]}, Path("/x"))
+    assert recipe.models[0].path == Path("/x/a+/x/b")
 
 
 def test_mergekits_long_reference_names_a_folder() -> None:

@@ -296,6 +296,17 @@ def averages(draw: st.DrawFn, largest: int | None = None) -> Case:
     return Case(job, inputs[:-1])
 
 
+@st.composite
+def passes(draw: st.DrawFn) -> Case:
+    stored, merge = draw(dtypes), draw(dtypes)
+    out = DTYPES[draw(st.one_of(st.just(merge), dtypes))]
+    scale = draw(st.sampled_from([1.0, 1.0, 0.3, -1.0, 0.0, 1e-30, 1e30]))
+    job = table.trial_job(METHODS["passthrough"], DTYPES[merge], 1, {"scale": (scale,)}, out_dtype=out)
+    kind, elements = draw(st.sampled_from(["fine-tuned", "mixed", "bits"])), draw(element_counts)
+    inputs = make_inputs(kind, [stored], stored, elements, draw(st.integers(0, 2**32)))
+    return Case(replace(job, model_dtypes=(DTYPES[stored],)), inputs[:-1])
+
+
 # -- kernels against the reference ---------------------------------------------------------------------------
 
 
@@ -316,6 +327,12 @@ def test_average_kernel_equals_the_reference(case) -> None:
     expected, expected_counts = run(by_reference(), case)
     assert counts == expected_counts
     assert merged == expected
+
+
+@settings(max_examples=40)
+@given(passes())
+def test_passthrough_kernel_equals_the_reference(case) -> None:
+    assert run(by_kernels(), case) == run(by_reference(), case)
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from core import plan_merge, read_record, run_merge, verify_output
 from core.errors import IncompatibleError, MergeError
 from core.plan.merge_plan import MergePlan
 from core.recipe.recipe import parse_recipe
+from core.runs.history import HistoryEntry
 
 LAYERS = {"a": 4, "b": 6, "c": 4}
 WIDTH = 8
@@ -56,6 +57,7 @@ def merged(plan: MergePlan, out: Path) -> dict[str, torch.Tensor]:
     return load_file(out / "model.safetensors")
 
 
+SLOW = ("slerp", "parameter_selection")
 STACKED = (
     {"sources": [source("a", 0, 3)]},
     {"sources": [source("b", 2, 6)]},
@@ -132,12 +134,13 @@ def test_a_slice_is_merged_by_its_own_base_and_parameters(folder: Path, tmp_path
         check(name, 2.0, weight, base, name, "a", name)
 
 
-@pytest.mark.parametrize("method", ["linear", "slerp", "parameter_selection"])
+@pytest.mark.parametrize("method", ["linear", *(pytest.param(name, marks=pytest.mark.slow) for name in SLOW)])
 def test_one_slice_of_all_layers_is_no_slice(folder: Path, tmp_path: Path, method: str) -> None:
     base = {} if method == "linear" else {"base_model": "a"}
     parameters = {"t": [0.1, 0.7]} if method == "slerp" else {"weight": [0.5, 2.0]}
     models = [source("a", 0, 4), source("c", 0, 4)]
-    plan = planned(folder, method, {"sources": models, "parameters": parameters}, **base)
+    data = {"merge_method": method, "slices": [{"sources": models, "parameters": parameters}], **base}
+    plan = plan_merge(parse_recipe(data, folder))
     plain = [{"model": one["model"]} for one in models]
     whole = plan_merge(
         parse_recipe({"merge_method": method, "models": plain, "parameters": parameters, **base}, folder)
@@ -147,6 +150,11 @@ def test_one_slice_of_all_layers_is_no_slice(folder: Path, tmp_path: Path, metho
     run_merge(whole, tmp_path / "whole")
     one, other = (read_record(tmp_path / name) for name in ("sliced", "whole"))
     assert [vars(tensor) for tensor in one.tensors] == [vars(tensor) for tensor in other.tensors]
+    asked = parse_recipe(data, folder)
+    assert one.recipe["slices"], "which is what its author wrote"
+    assert HistoryEntry.begin(asked, tmp_path / "sliced").done(one).wrote(one)
+    config = (tmp_path / "sliced" / "mergekit_config.yml").read_text() if method != SLOW[1] else "slices:"
+    assert "slices:" in config
 
 
 def test_a_resumed_merge_of_slices_is_whole(folder: Path, tmp_path: Path) -> None:
@@ -165,6 +173,12 @@ def test_a_resumed_merge_of_slices_is_whole(folder: Path, tmp_path: Path) -> Non
             [STACKED[0], {"sources": [source("b", 2, 9)]}],
             "slices, entry 2: layer_range [2, 9] of b is not among its layers: it has 6",
             1,
+        ),
+        (
+            [{"sources": [source("a", 3, 5)]}, {"sources": [source("b", 2, 9)]}],
+            "2 things are wrong: slices, entry 1: layer_range [3, 5] of a is not among its layers: it has 4, "
+            "so that the last range ends with 4; slices, entry 2: layer_range [2, 9] of b",
+            0,
         ),
     ],
 )

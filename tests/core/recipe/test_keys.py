@@ -72,8 +72,8 @@ class TestAllAtOnce:
         error = refused({**LINEAR, **{f"seed{'x' * 60}{at}": 1 for at in range(50_000)}})
         assert time.perf_counter() - begun < 1
         assert error.message.startswith("50,000 things are not understood: ")
-        assert error.message.endswith("; and 49,994 more")
-        assert len(error.message) < 1000
+        assert error.message.endswith("; and 49,980 more")
+        assert len(error.message) < 2000
 
 
 class TestKeysOfMergekit:
@@ -137,9 +137,7 @@ class TestKeysOfMergekit:
 
     def test_a_slip_for_one_that_is_not_supported(self) -> None:
         hint = str(refused({**LINEAR, "residual_wight": 1}).hint)
-        assert hint.startswith(
-            "did you mean 'residual_weight'? It is a key of mergekit that is not supported yet"
-        )
+        assert hint.startswith("did you mean 'residual_weight'? In mergekit it is a part of slices")
 
 
 class TestParametersOfOtherMethods:

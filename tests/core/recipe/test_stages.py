@@ -59,7 +59,10 @@ def test_another_seed_is_of_all(tmp_path: Path) -> None:
         ((FIRST, FIRST, RESULT), "two documents have the name 'one'"),
         ((FIRST, SECOND.replace("two", "other"), RESULT.replace("two", "c")), "'other' is of no use"),
         ((FIRST.replace("model: a", "model: two"), SECOND, RESULT), "need one another's results"),
-        ((FIRST.replace("one", "../x"), SECOND, RESULT), "the name '../x' of a document is none"),
+        (
+            (FIRST.replace("one", "../x"), SECOND, RESULT),
+            "the name '../x' of a document cannot be that of a folder",
+        ),
         ((FIRST.replace("linear", "liner"), SECOND, RESULT), "document 'one': merge_method 'liner'"),
         (("[1]\n", RESULT), "document 1 is not a mapping"),
     ],

@@ -9,10 +9,13 @@ from typing import Any
 import pytest
 import yaml
 from stored_models import store
+from token_merges import cases, merge, recipe
 
 from core import plan_merge, run_merge, verify_output
 from core.errors import VerificationError
+from core.plan.merge_plan import TensorPlan
 from core.recipe.recipe import parse_recipe, recipe_as_dict
+from core.recipe.stages import joined
 from core.run.mergekit_config import MERGEKIT_CONFIG, mergekit_config
 
 
@@ -96,3 +99,107 @@ def test_it_is_a_file_of_the_output_like_others(tmp_path: Path) -> None:
     (tmp_path / "out" / MERGEKIT_CONFIG).write_text("merge_method: ties\n")
     with pytest.raises(VerificationError):
         verify_output(tmp_path / "out")
+
+
+def _stacked(*sources: tuple[str, int, int], **more: Any) -> dict[str, Any]:
+    listed = [{"model": model, "layer_range": [first, last]} for model, first, last in sources]
+    return {"sources": listed, **more}
+
+
+MLP = [{"filter": "mlp", "value": [0.2, 0.9]}]
+AGAIN: dict[str, list[dict[str, Any]]] = {
+    "average": [{"merge_method": "linear", "models": models("a", "b"), "parameters": {"weight": MLP}}],
+    "base-aside": [{"merge_method": "linear", "base_model": "c", "models": models("a", "b")}],
+    "types": [
+        {
+            "merge_method": "task_arithmetic",
+            "base_model": "a",
+            "models": [{"model": "b", "parameters": {"weight": MLP}}, {"model": "c"}],
+            "parameters": {"lambda": 0.5, "normalize": True},
+            "dtype": "float32",
+            "out_dtype": "bfloat16",
+            "chat_template": "chatml",
+        }
+    ],
+    "whole-slice": [
+        {
+            "merge_method": "slerp",
+            "base_model": "a",
+            "slices": [_stacked(("a", 0, 3), ("b", 0, 3))],
+            "parameters": {"t": [*MLP, {"value": 0.4}]},
+        }
+    ],
+    "slices": [
+        {
+            "merge_method": "slerp",
+            "base_model": "a",
+            "slices": [
+                _stacked(("b", 1, 3), parameters={"t": MLP}),
+                _stacked(("a", 0, 1), ("c", 2, 3), base_model="c"),
+            ],
+            "parameters": {"t": [0.1, 0.7]},
+        }
+    ],
+    "scaled": [
+        {
+            "merge_method": "passthrough",
+            "slices": [
+                _stacked(("a", 0, 2)),
+                {
+                    "sources": [
+                        {
+                            "model": "b",
+                            "layer_range": [1, 3],
+                            "parameters": {"scale": [{"filter": "up", "value": 0.0}, {"value": 1.0}]},
+                        }
+                    ]
+                },
+            ],
+        }
+    ],
+    "documents": [
+        {"name": "one", "merge_method": "linear", "models": models("a", "b"), "out_dtype": "float32"},
+        {"name": "two", "merge_method": "slerp", "base_model": "one", "models": models("c")},
+        {"merge_method": "passthrough", "slices": [_stacked(("two", 0, 3)), _stacked(("one", 2, 3))]},
+    ],
+}
+
+
+@pytest.mark.parametrize("name", AGAIN)
+def test_read_again_it_is_the_same_merge(name: str, tmp_path: Path) -> None:
+    shapes = {
+        f"model.layers.{at}.{part}.weight": ("BF16", (4, 4)) for at in range(3) for part in ("mlp.up", "q")
+    }
+    for model in "abc":
+        store(
+            tmp_path / model,
+            {"model.embed_tokens.weight": ("BF16", (8, 4)), **shapes},
+            {"num_hidden_layers": 3},
+        )
+    plan = plan_merge(parse_recipe(joined(AGAIN[name]), tmp_path))
+    content = mergekit_config(recipe_as_dict(plan.asked, plan.names))
+    assert content is not None
+    assert str(tmp_path) not in content.decode()
+    again = plan_merge(parse_recipe(joined(list(yaml.safe_load_all(content))), tmp_path))
+    for one, other in zip(plan.merges, again.merges, strict=True):
+        assert [(t.output, t.job, t.present, _files(t)) for t in one.tensors] == [
+            (t.output, t.job, t.present, _files(t)) for t in other.tensors
+        ]
+        assert one.asked.chat_template == other.asked.chat_template
+
+
+def _files(tensor: TensorPlan) -> list[tuple[str, str]]:
+    """What it reads; of a model that is still to be made the name of its folder."""
+    return [(stored.path.parent.name, stored.name) for source in tensor.inputs for stored in source.stored]
+
+
+def test_tokens_that_are_matched_without_a_key_have_one_for_mergekit(tmp_path: Path) -> None:
+    base, (model, *_) = cases(tmp_path, "own")
+    data = recipe([model], base, "linear")
+    for number, more in enumerate(({}, {"vocab": "base"})):
+        *_, out = merge(tmp_path, data | more, to=str(number))
+        text = (out / MERGEKIT_CONFIG).read_text()
+        assert yaml.safe_load(text)["tokenizer_source"] == ("base" if more else "union")
+        assert "leaves out the rows that no token has" in text
+    text = (merge(tmp_path, recipe([model], None, "linear"), to="alike")[-1] / MERGEKIT_CONFIG).read_text()
+    assert "token" not in text

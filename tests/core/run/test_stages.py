@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,9 @@ from core import (
 )
 from core.checkpoint.output import free_disk_bytes
 from core.errors import Cancelled, MergeError, OutputError, UnfinishedError
+from core.plan.choice import choose
+from core.plan.chunking import peak_memory_bytes
+from core.plan.estimate import Throughput
 from core.progress import Progress
 from core.run.record import TensorRecord
 
@@ -192,12 +196,26 @@ def test_the_disk_has_to_hold_all_of_it(folder: Path, monkeypatch: pytest.Monkey
     plan = plan_merge(load_recipe(write(folder, *DOCUMENTS)))
     assert free_disk_bytes(folder / "out") > 0
     needed = plan.bytes_to_write + sum(stage.bytes_to_write for _, stage in plan.stages)
-    for module in ("core.run.stages", "core.plan.planning"):
-        monkeypatch.setattr(f"{module}.free_disk_bytes", lambda out: needed - 1)
+    monkeypatch.setattr("core.plan.planning.free_disk_bytes", lambda out: needed - 1)
     with pytest.raises(OutputError, match="what is merged before it") as raised:
         run_merge(plan, folder / "out")
     assert raised.value.field == "out"
     assert beside(folder) == set()
+
+
+def test_what_is_expected_is_said_of_all_merges(folder: Path) -> None:
+    plan = plan_merge(load_recipe(write(folder, *DOCUMENTS)))
+    parts = [replace(one, stages=()) for one in plan.merges]
+    assert len(parts) == 3
+    slow = Throughput(core=1e4)  # so that the arithmetic is what it takes
+    expected, (*before, result) = choose(plan, "cpu", 1, slow), [choose(one, "cpu", 1, slow) for one in parts]
+    assert expected.chosen.work == result.chosen.work, "of which a finished merge tells how long it took"
+    seconds = [one.chosen.estimate.merge_s for one in (*before, result)]
+    assert min(seconds) > 0.1
+    assert expected.chosen.seconds == pytest.approx(sum(seconds) + result.chosen.estimate.start_s)
+    assert result.chosen.work.cold_bytes <= parts[-1].bytes_to_read / 2, "what is merged before is in memory"
+    assert peak_memory_bytes(plan, threads=1) == max(peak_memory_bytes(one, threads=1) for one in parts)
+    assert peak_memory_bytes(parts[-1], threads=1) < peak_memory_bytes(plan, threads=1)
 
 
 def test_progress_is_that_of_all_merges_together(folder: Path) -> None:
