@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -12,19 +10,17 @@ from typing import Any
 
 from core import disk
 from core.cancel import CancelToken
-from core.checkpoint.output import discard, free_disk_bytes, held_bytes
+from core.checkpoint.output import discard
 from core.checkpoint.stage_folders import remove_stages, stages_path
-from core.checkpoint.staging import staging_path
 from core.errors import Cancelled, MergeError, OutputError
 from core.plan.merge_plan import MergePlan
 from core.plan.planning import check_destination, plan_merge
-from core.plan.stages import in_stages, stage_bytes
+from core.plan.stages import in_stages
 from core.progress import Progress, ProgressCallback
 from core.recipe.recipe import recipe_as_dict
-from core.recipe.stages import in_folders
+from core.recipe.stages import beginnings, in_folders
 from core.run.merging import TensorCallback
 from core.run.record import RunRecord
-from core.units import bytes_text
 
 __all__ = ["run_stages"]
 
@@ -65,8 +61,8 @@ def run_stages(
     """
     out = out.absolute()
     place = stages_path(out)
-    _check_room(plan, out, overwrite=overwrite, resume=resume)
-    recipe, shard_size = plan.recipe, plan.shard_size_bytes
+    check_destination(plan, out, overwrite=overwrite, resume=resume)
+    recipe, shard_size, begins = plan.recipe, plan.shard_size_bytes, beginnings(plan.recipe.stages)
     told = _Together(progress, [*(planned for _, planned in plan.stages), plan])
     folders: dict[Path, Path] = {}
     try:
@@ -74,7 +70,7 @@ def run_stages(
         for number, stage in enumerate(recipe.stages, start=1):
             folder = place / stage.name
             if on_note is not None:
-                on_note(f"merge {number} of {len(recipe.stages) + 1}: {stage.name}")
+                on_note(begins[number - 1])
             with in_stages(stage.name):
                 planned = plan_merge(in_folders(stage.recipe, folders), shard_size_bytes=shard_size)
                 run_one(
@@ -90,7 +86,7 @@ def run_stages(
                 )
             folders[stage.folder] = folder
         if on_note is not None:
-            on_note(f"merge {len(recipe.stages) + 1} of {len(recipe.stages) + 1}: the result")
+            on_note(begins[-1])
         planned = plan_merge(in_folders(replace(recipe, stages=()), folders), shard_size_bytes=shard_size)
         record = run_one(
             planned,
@@ -148,31 +144,6 @@ class _Together:
             )
 
         return told
-
-
-def _check_room(plan: MergePlan, out: Path, *, overwrite: bool, resume: bool) -> None:
-    """Refuse an output that is taken, or a disk that is too full for the result and what is between."""
-    check_destination(plan, out, overwrite=overwrite, resume=resume)
-    free = free_disk_bytes(out) + (held_bytes(out) if resume else 0)
-    if resume:
-        free += sum(_size(stages_path(out) / name) for name, _ in plan.stages)
-    between = stage_bytes(plan)
-    if plan.bytes_to_write + between > free:
-        raise OutputError(
-            f"the output needs {plan.bytes_to_write:,} bytes, what is merged before it {between:,} more "
-            f"until it is finished, and the disk of {out} has {free:,} free",
-            hint=f"free some space: {bytes_text(plan.bytes_to_write + between)} are needed in all",
-            path=out,
-            field="out",
-        )
-
-
-def _size(folder: Path) -> int:
-    total = 0
-    for place in (folder, staging_path(folder)):
-        with contextlib.suppress(OSError):
-            total += sum(entry.stat().st_size for entry in os.scandir(place) if entry.is_file())
-    return total
 
 
 def _make(place: Path) -> None:

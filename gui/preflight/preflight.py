@@ -24,8 +24,9 @@ from core import (
 )
 from core.checkpoint.model import model_names, open_checkpoint
 from core.checkpoint.output import free_disk_bytes, held_bytes
+from core.checkpoint.stage_folders import stages_bytes
 from core.methods import METHODS, MethodSpec, ParameterSpec, ParameterValue
-from core.plan.choice import choose
+from core.plan.choice import Choice, Expected, choose
 from core.plan.chunking import peak_memory_bytes
 from core.plan.estimate import Throughput
 from core.plan.planning import check_destination
@@ -138,6 +139,8 @@ def _report(
 ) -> PlanReport:
     errors = list(lacking)
     warnings = list(_warnings(setup, plan))
+    merges = [*dict(plan.stages).values(), plan]
+    writes = sum(merge.bytes_to_write for merge in merges)
     free = None
     left = next((problem.left for problem in lacking if problem.left is not None), None)
     if setup.out:
@@ -150,24 +153,28 @@ def _report(
                 if taken is not None:
                     text = message_text(f"{out} is replaced when the merge is done: {taken.content}.")
                     warnings.append(Problem(text, "Under another name, it stays.", "out"))
-                held = held_bytes(out) if left is not None else 0
-                warnings += _disk_warnings(out, free + held - plan.bytes_to_write)
+                held = held_bytes(out) + stages_bytes(out) if left is not None else 0
+                warnings += _disk_warnings(out, free + held - writes)
         except (UnfinishedError, RunningError):  # another merge began, or ended, a moment ago
             errors += _left_in(setup)
         except OutputError as error:
             errors.append(_output_problem(error, setup, plan, out, resume=left is not None))
-    looking = {"warms_up": True, "measures_disk": True}
     try:
-        choice = choose(plan, setup.device, setup.threads, throughput, **looking)
+        choices = _choices(merges, setup, setup.device, throughput)
     except DeviceError as error:
         errors.append(problem_of(error, setup))
-        choice = choose(plan, "cpu", setup.threads, throughput, **looking)
+        choices = _choices(merges, setup, "cpu", throughput)
+    choice = _after(choices[:-1], choices[-1])
+    memory = (
+        peak_memory_bytes(merge, one.devices, setup.threads)
+        for merge, one in zip(merges, choices, strict=True)
+    )
     return PlanReport(
         setup,
         plan=plan,
-        bytes_to_read=plan.bytes_to_read,
-        bytes_to_write=plan.bytes_to_write,
-        memory_bytes=peak_memory_bytes(plan, choice.devices, setup.threads),
+        bytes_to_read=sum(merge.bytes_to_read for merge in merges),
+        bytes_to_write=writes,
+        memory_bytes=max(memory),
         free_disk_bytes=free,
         estimate=choice.chosen.estimate,
         choice=choice,
@@ -179,6 +186,29 @@ def _report(
         errors=tuple(errors),
         states=states,
     )
+
+
+def _choices(
+    merges: Sequence[MergePlan], setup: MergeSetup, device: str, throughput: Throughput
+) -> list[Choice]:
+    """On what each of `merges` would run. Raises DeviceError."""
+    return [
+        choose(merge, device, setup.threads, throughput, warms_up=True, measures_disk=True)
+        for merge in merges
+    ]
+
+
+def _after(before: Sequence[Choice], last: Choice) -> Choice:
+    """`last` with the time that the merges `before` it take: it can begin when they are done."""
+
+    def later(one: Expected) -> Expected:
+        seconds = sum(
+            same.seconds for choice in before for same in choice.expected if same.device == one.device
+        )
+        return replace(one, estimate=replace(one.estimate, start_s=one.estimate.start_s + seconds))
+
+    expected = tuple(map(later, last.expected))
+    return replace(last, expected=expected, fastest=later(last.fastest), chosen=later(last.chosen))
 
 
 def _output_problem(

@@ -385,7 +385,7 @@ class MainWindow(QMainWindow):
     def _on_succeeded(self, setup: MergeSetup, result: MergeResult) -> None:
         self.document.keep(setup)
         if result.whole:
-            self.preflight.set_measured(setup, result.record.seconds)
+            self.preflight.set_measured(setup, result.seconds)
 
     @Slot(object)
     def _on_failed(self, failure: Failure) -> None:
