@@ -15,7 +15,7 @@ from core.checkpoint.stage_folders import STAGES_END
 from core.methods import METHODS, MethodSpec, ParameterSpec, ParameterValue
 from core.plan.planning import DEFAULT_SHARD_SIZE_BYTES
 from core.recipe.recipe import recipe_as_dict
-from core.recipe.slices import Slice, slices_data
+from core.recipe.slices import Slice, SliceSource, slices_data
 from core.recipe.stages import Stage, on_stage
 from core.recipe.tokenizer_section import TokenizerSection, TokenizerWish, tokenizer_data
 from gui.numbers import Unread
@@ -296,7 +296,9 @@ def setup_of_recipe(recipe: Recipe, before: MergeSetup) -> MergeSetup:
     data = recipe_as_dict(recipe)
     given = data.get("parameters", {})
     none: dict[str, Any] = {}
-    own = [entry.get("parameters", none) for entry in data.get("models", [none] * len(recipe.models))]
+    slices, common = _without_common_weights(recipe.slices, data.get("slices", ()))
+    entries = data.get("models") or [{"parameters": common.get(one.path, none)} for one in recipe.models]
+    own = [entry.get("parameters", none) for entry in entries]
     fields = {spec.name for spec in form_parameters(recipe.method)}
     parameters: dict[str, ParameterValue] = {}
     rules: list[Rule] = []
@@ -339,12 +341,48 @@ def setup_of_recipe(recipe: Recipe, before: MergeSetup) -> MergeSetup:
         tokenizer_source=None if recipe.vocab == "base" else recipe.tokenizer_source,
         tokenizer=recipe.tokenizer,
         missing=recipe.missing,
-        slices=recipe.slices,
+        slices=slices,
         chat_template=recipe.chat_template,
         stages=recipe.stages,
         overwrite=False,
         unread={},
     )
+
+
+def _without_common_weights(
+    slices: Sequence[Slice], data: Sequence[Mapping[str, Any]]
+) -> tuple[tuple[Slice, ...], dict[Path, dict[str, Any]]]:
+    """`slices` without the weights that a model has alike in all of them, and those weights: they belong into
+    the list of models, where they can be changed for all slices at once.
+
+    Args:
+        slices: of a recipe.
+        data: the same as the recipe's file says them.
+    """
+    said: dict[Path, list[Any]] = {}
+    for one, written in zip(slices, data, strict=True):
+        for source, entry in zip(one.sources, written["sources"], strict=True):
+            alone = (
+                _WEIGHT not in one.parameters
+            )  # or else it would hold where the list says the usual weight
+            own = entry.get("parameters", {}).get(_WEIGHT) if alone else None
+            said.setdefault(source.model.path, []).append(own)
+    common = {
+        path: {_WEIGHT: weights[0]}
+        for path, weights in said.items()
+        if weights[0] is not None and all(weight == weights[0] for weight in weights)
+    }
+    return tuple(
+        replace(one, sources=tuple(_without(source, common) for source in one.sources)) for one in slices
+    ), common
+
+
+def _without(source: SliceSource, common: Mapping[Path, Any]) -> SliceSource:
+    """`source` without the weight that its model has in `common`."""
+    if source.model.path not in common:
+        return source
+    rest = {name: value for name, value in source.model.parameters.items() if name != _WEIGHT}
+    return replace(source, model=replace(source.model, parameters=rest))
 
 
 _Condition = tuple[str, tuple[ParameterValue, ...]]

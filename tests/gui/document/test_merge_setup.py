@@ -250,6 +250,26 @@ def test_adapters_also_on_what_is_merged_first_come_back(tmp_path: Path, sliced:
     assert "model: base+a\n" in text
 
 
+def test_weights_of_sliced_models_stay_in_the_list() -> None:
+    def part(*layers: tuple[Path, int, int], **parameters: float) -> dict[str, Any]:
+        sources = [{"model": str(path), "layer_range": [first, last]} for path, first, last in layers]
+        return {"sources": sources, "parameters": parameters}
+
+    slices = [part((ONE, 0, 2), (TWO, 0, 2)), part((ONE, 2, 3), (THREE, 0, 1)), part((THREE, 1, 2), weight=3)]
+    opened = setup_of_recipe(parse_recipe({"merge_method": "linear", "slices": slices}, Path("/")), MACHINE)
+    weights = dict(zip((ONE, TWO, THREE), (0.25, 1.0, 2.0), strict=True))
+    setup = replace(opened, models=tuple(replace(one, weight=weights[one.folder]) for one in opened.models))
+    again = setup_of_recipe(setup.recipe(), MACHINE)
+    assert {one.folder: one.weight for one in again.models} == {ONE: 0.25, TWO: 1.0, THREE: 1.0}
+    for name in ("layers.0.mlp", "layers.3.mlp", "norm"):
+        of_parts = [
+            [part.values_for(name, 0.5).listed for part in one.recipe().parts] for one in (setup, again)
+        ]
+        assert of_parts[0] == of_parts[1]
+    changed = replace(again, models=(replace(again.models[0], weight=0.5), *again.models[1:]))
+    assert [one.values_for("norm", 0.5).listed for one in changed.recipe().parts] != of_parts[0]
+
+
 def test_a_saved_recipe_is_short_and_relative(tmp_path: Path) -> None:
     models = tuple(ModelChoice(tmp_path / "models" / f"run-{number}") for number in (1, 2))
     setup = replace(
