@@ -11,6 +11,7 @@ from pathlib import Path
 
 from core import (
     CancelToken,
+    CheckpointError,
     DeviceError,
     MergeError,
     MergePlan,
@@ -290,10 +291,13 @@ def _misfits(
     if recipe.slices or recipe.stages:
         return [problem_of(error, setup, recipe)], {}
     if recipe.base is not None:
+        of_base = error if isinstance(error, CheckpointError) and error.path == recipe.base else None
         try:
             open_checkpoint(recipe.base)
         except MergeError as broken:
-            return [replace(problem_of(broken, setup, recipe), target="base", path=setup.base)], {}
+            of_base = broken
+        if of_base is not None:  # then it says nothing about the sub-models
+            return [replace(problem_of(of_base, setup, recipe), target="base", path=setup.base)], {}
     folders = _folders(setup)
     problems: list[Problem] = []
     states: dict[Path, str | None] = {}

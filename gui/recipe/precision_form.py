@@ -96,9 +96,9 @@ class PrecisionForm(QWidget):
                 "vocab",
                 "Tokens",
                 self.vocab,
-                "Which tokens the result has, where the models have others than the base. As the models: all, "
-                "where they have only added some; else rows of the same number are merged, or the merge is "
-                "refused. Of all models, of the base: rows of the same tokens are merged.",
+                "Which tokens the result has, where the models have others than the base. As the models: "
+                "all, where they have only added some; else rows of the same number are merged, or the "
+                "merge is refused. Of all models, of the base: rows of the same tokens are merged.",
             ),
             (
                 "nonfinite",
