@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -95,6 +96,9 @@ def test_a_recipe_with_stacks_opens_and_is_saved_without_loss(
 
 
 def test_an_adapter_in_the_place_of_the_base_is_one_problem(folder: Path) -> None:
+    config = folder / "adapter-1" / "adapter_config.json"
+    said = json.loads(config.read_text()) | {"base_model_name_or_path": "somebody/base"}
+    config.write_text(json.dumps(said))
     models = (ModelChoice(folder / "base"), ModelChoice(folder / "adapter-2"))
     setup = MergeSetup("parameter_selection", folder / "adapter-1", models, 2, out=str(folder / "out"))
     (problem,) = look_ahead(setup, Throughput(), CancelToken()).errors
