@@ -128,7 +128,7 @@ def test_what_is_shown(qtbot: QtBot, window: MainWindow, models: Path) -> None:
     assert strip.text_at(3) == "Layer 3 of the result: layer 2 of run-2"
     picture = strip.grab().toImage()
     cell = picture.width() / 5
-    colours = [picture.pixelColor(int((at + 0.5) * cell), picture.height() // 2) for at in range(5)]
+    colours = [picture.pixelColor(int((at + 0.5) * cell), picture.height() - 4) for at in range(5)]
     assert colours == [QColor(model_colour(number)) for number in (0, 0, 1, 1, 0)]
     qtbot.waitUntil(lambda: window.preflight.merge_button.isEnabled())
 
@@ -230,6 +230,33 @@ def test_a_click_on_the_strip_chooses_its_slice(qtbot: QtBot, window: MainWindow
     strip = panel.strip
     qtbot.mouseClick(strip, Qt.MouseButton.LeftButton, pos=QPoint(strip.width() - 2, strip.height() // 2))
     assert panel.table.currentIndex().row() == 2
+
+
+def test_an_edge_of_the_strip_is_dragged(qtbot: QtBot, window: MainWindow, models: Path) -> None:
+    open_text(window, models, STACKED)
+    strip = window.recipe.slices.strip
+    qtbot.waitUntil(lambda: strip.height() >= 16)
+
+    def at(layer: float) -> QPoint:
+        return QPoint(round(strip.width() * layer / 5), strip.height() // 2)
+
+    def drag(first: float, last: float) -> None:
+        QTest.mousePress(strip, Qt.MouseButton.LeftButton, pos=at(first))
+        QTest.mouseMove(strip, at(last))
+        QTest.mouseRelease(strip, Qt.MouseButton.LeftButton, pos=at(last))
+
+    drag(2, 1.1)
+    assert [row[:3] for row in table_texts(window)] == [
+        ["0", "run-1", "0"],
+        ["1–3", "run-2", "0–2"],
+        ["4", "run-1", "2"],
+    ]
+    drag(1, 0)  # each keeps a layer
+    drag(4, 5)
+    assert [row[2] for row in table_texts(window)] == ["0", "0–2", "2"]
+    window.document.undo.undo()
+    assert [row[0] for row in table_texts(window)] == ["0–1", "2–3", "4"]
+    assert not window.isWindowModified()
 
 
 def test_a_model_that_takes_no_part_gives_no_layers(qtbot: QtBot, window: MainWindow, models: Path) -> None:
