@@ -291,7 +291,8 @@ def _misfits(
     if recipe.slices or recipe.stages:
         return [problem_of(error, setup, recipe)], {}
     if recipe.base is not None:
-        of_base = error if isinstance(error, CheckpointError) and error.path == recipe.base else None
+        is_its = isinstance(error, CheckpointError) and error.path == recipe.base
+        of_base = error if is_its else None
         try:
             open_checkpoint(recipe.base)
         except MergeError as broken:

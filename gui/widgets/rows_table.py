@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from PySide6.QtCore import Qt, Slot
 from PySide6.QtGui import QAction, QGuiApplication, QKeySequence
@@ -17,7 +18,7 @@ __all__ = ["RowsTable"]
 class RowsTable(QTableView):
     """Shows `model` row by row. The rows that are selected are copied as lines, tabs between their cells."""
 
-    def __init__(self, model: TableModel, name: str, widest: Mapping[int, str]) -> None:
+    def __init__(self, model: TableModel, name: str, widest: Mapping[Any, str]) -> None:
         """Args:
         model: what is shown.
         name: of the table, for those who do not see it.

@@ -104,12 +104,13 @@ def _stops(part: QWidget) -> list[QWidget]:
     return stops
 
 
-def _next(widget: QWidget) -> QWidget:
+def _next(widget: QWidget) -> QWidget | None:
     """What is after `widget` in the order of Tab, in sight or not."""
     after = widget.nextInFocusChain()
     # PySide takes it for a child of `widget` from now on: once that is deleted, the window's menus and tabs
     # would be as good as gone for Python. Qt does nothing where the parent stays the same; PySide notes it.
-    after.setParent(after.parentWidget())
+    if after is not None:
+        after.setParent(after.parentWidget())
     return after
 
 

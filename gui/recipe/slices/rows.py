@@ -154,7 +154,7 @@ def moved(slices: Sequence[Slice], row: SliceRow, by: int) -> tuple[Slice, ...]:
 
 def shifted(slices: Sequence[Slice], at: int, by: int) -> tuple[Slice, ...]:
     """The slices with the edge after slice `at` moved by so many layers of the result, as far as that goes:
-    one of the two gets more layers of its models at that edge, the other one fewer, and keeps one at least."""
+    one of the two gets more layers of its models at that edge, the other one fewer, and one at least."""
     left, right = slices[at], slices[at + 1]
     least = max(1 - left.count, *(-source.layers[0] for source in right.sources))
     by = max(least, min(by, right.count - 1))
