@@ -51,9 +51,9 @@ class RowsTable(QTableView):
     def _on_copy(self) -> None:
         model = self.model()
         rows = sorted(index.row() for index in self.selectionModel().selectedRows())
+        columns = range(model.columnCount())
         lines = (
-            "\t".join(str(model.index(row, column).data() or "") for column in range(model.columnCount()))
-            for row in rows
+            "\t".join(str(model.data(model.index(row, column)) or "") for column in columns) for row in rows
         )
         if rows:
             QGuiApplication.clipboard().setText("\n".join(lines))
