@@ -188,6 +188,7 @@ class RecipePanel(QWidget):
             self._on_refolded(None)
         if (had_slices := bool(self.slices.model.slices)) != bool(setup.slices):
             self.slices_fold.unfold(not had_slices)
+            self._scrolled.verticalScrollBar().setValue(0)  # where they begin
             self._on_refolded(None)
         self.slices.apply(setup)
         self._tokenizer, self._token_rows = setup.tokenizer_source, setup.tokenizer

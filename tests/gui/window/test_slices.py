@@ -133,6 +133,18 @@ def test_what_is_shown(qtbot: QtBot, window: MainWindow, models: Path) -> None:
     qtbot.waitUntil(lambda: window.preflight.merge_button.isEnabled())
 
 
+def test_slices_that_are_opened_are_in_sight(qtbot: QtBot, window: MainWindow, models: Path) -> None:
+    window.resize(1280, 800)
+    assert window.recipes.load(models / "recipe.yaml")
+    assert window.recipe.show_field("shard_size_bytes")
+    qtbot.waitUntil(lambda: not window.recipe.slices_fold.visibleRegion().contains(QPoint(1, 1)))
+    qtbot.wait(50)  # it scrolls once more when all is laid out
+    window.history.table.setFocus()
+    open_text(window, models, STACKED)
+    strip = window.recipe.slices.strip
+    qtbot.waitUntil(lambda: strip.visibleRegion().boundingRect().height() == strip.height() >= 16)
+
+
 def type_layers(qtbot: QtBot, window: MainWindow, row: int, text: str) -> None:
     """Type a range into the table, as a person does."""
     table = window.recipe.slices.table
