@@ -88,7 +88,7 @@ class KnownModels:
         Of a model that is made first it says that.
         """
         if (known := self.summaries.get(folder)) is not None and known.is_made:
-            return "made first"
+            return "first"
         summary = self._readable(folder)
         return summary.adapter_kind or count_text(summary.parameters) if summary else ""
 
