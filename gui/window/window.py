@@ -22,7 +22,8 @@ from core.runs.history import History, HistoryEntry
 from core.runs.learned import Learned
 from core.text import message_text
 from gui.document.document import Document
-from gui.document.merge_setup import MergeSetup, free_name, output_beside
+from gui.document.merge_setup import MergeSetup
+from gui.document.output_names import free_name, output_beside
 from gui.failure import Failure
 from gui.history.comparing import Comparing
 from gui.history.panel import HistoryPanel

@@ -15,15 +15,9 @@ from core import OutputError, RecipeError, load_recipe, parse_recipe
 from core.methods import METHODS, ParameterSpec
 from core.recipe.recipe import recipe_as_dict
 from core.recipe.tokenizer_section import TokenizerSection, TokenRow
-from gui.document.merge_setup import (
-    MergeSetup,
-    ModelChoice,
-    Rule,
-    first_missing,
-    form_parameters,
-    free_name,
-    setup_of_recipe,
-)
+from gui.document.merge_setup import MergeSetup, ModelChoice, Rule, first_missing, form_parameters
+from gui.document.opening import setup_of_recipe
+from gui.document.output_names import free_name
 from gui.document.recipe_files import save_recipe
 
 BASE, ONE, TWO, THREE = (Path(f"/models/{name}") for name in ("base", "run-1", "run-2", "run-3"))

@@ -26,8 +26,10 @@ from core.checkpoint import headers
 from core.methods import METHODS
 from core.plan.estimate import Throughput
 from core.recipe.tokenizer_section import TokenizerSection, TokenRow
-from gui.document.merge_setup import MergeSetup, ModelChoice, Rule, setup_of_recipe
-from gui.preflight.preflight import _values_text, look_ahead, problem_of
+from gui.document.merge_setup import MergeSetup, ModelChoice, Rule
+from gui.document.opening import setup_of_recipe
+from gui.preflight.addresses import problem_of
+from gui.preflight.preflight import _values_text, look_ahead
 from gui.preflight.report import PlanReport
 
 MakeSetup = Callable[..., MergeSetup]
