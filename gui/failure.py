@@ -33,6 +33,12 @@ _IN_THE_WINDOW = (
         r"run `paramosaic verify` on both folders to see which was changed",
         "one of the two folders was changed after it was merged: merge it again",
     ),
+    (r", unless the recipe says `vocab: union`", ", unless Tokens is Of all models"),
+    (r"are united, as `vocab: union` says", "are united"),
+    (
+        r"for mergekit's result list it under models as well, as `- model: [^`]*` and a weight of its own",
+        "for mergekit's result add it to the sub-models, too",
+    ),
 )
 """What the engine says of the command line, and what can be done in the window instead."""
 
@@ -43,13 +49,23 @@ _IN_FIELDS = (
     ),
     (r"set nonfinite: pass", "choose Pass through for NaN and infinity under Precision and device"),
     (r"set parameters\.normalize to false", "clear Normalise"),
-    (r"leave (?:`missing: error`|vocab) out(?: of the recipe)?", "press Forget below Output"),
+    (r"leave `missing: error` out(?: of the recipe)?", "press Forget below Output"),
+    (r" \((?:or )?`tokenizer: \{source: …\}`(?: says more)?\)", ""),
+    (r", or name a model under tokenizer_source", ""),
     (
-        r"^leave it out: models of the same vocabulary",
-        "press Forget below Output: models of the same vocabulary",
+        r"write `?vocab: union`?(?: into the recipe)?",
+        "choose Of all models for Tokens under Precision and device",
     ),
+    (r"(models.*), or `vocab: base` to keep", r"\1, or Of the base to keep"),
+    (r"write `?vocab: base`?", "choose Of the base for Tokens under Precision and device"),
     (r"another tokenizer_source", "the tokenizer of another model"),
     (r"^add base_model: .*", "choose the base"),
+    (r"name the folder of that model as base_model", "choose that model as the base"),
+    (r"name the folder of a whole model as base_model", "choose a whole model as the base"),
+    (
+        r"put it on the model that it was trained on, as base_model or as FOLDER\+ADAPTER",
+        "choose the model that it was trained on as the base",
+    ),
     (r"^list at least one under models", "add one to the list"),
     (r"^list ([\d,]+) more under models", r"add or tick \1 more"),
     (

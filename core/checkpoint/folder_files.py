@@ -15,6 +15,7 @@ from core.checkpoint.companion_names import Kind, is_vocabulary, kind_of, why_le
 from core.checkpoint.copies import own_path
 from core.checkpoint.model import CONFIG_NAME, read_config
 from core.checkpoint.model_code import named_modules
+from core.checkpoint.stage_folders import STAGES_END
 from core.errors import CheckpointError, os_error_text
 from core.small_files import is_there, parse_json, read_if_there
 from core.text import is_text, shown
@@ -50,12 +51,13 @@ class FolderFiles:
     def of(cls, folder: Path) -> FolderFiles:
         """Raises CheckpointError where the folder cannot be read, or has too many of them."""
         found = cls(folder)
+        is_between = folder.parent.name.endswith(STAGES_END)  # what it has besides is nobody's, and goes soon
         for name in _listed(folder):
             if name == CONFIG_NAME or name.endswith(".safetensors"):
                 continue
             if (kind := kind_of(name)) is not None:
                 found._add(name, kind)
-            elif (why := why_left_out(name)) is not None and name != _TEMPLATES:
+            elif (why := why_left_out(name)) is not None and name != _TEMPLATES and not is_between:
                 found.left_out[name] = why
         if is_there(folder / _TEMPLATES, CheckpointError):
             for name in _listed(own_path(folder, _TEMPLATES)):

@@ -19,7 +19,15 @@ from core.checkpoint.staging import staging_path
 from core.errors import OutputError, os_error_text
 from core.text import shown
 
-__all__ = ["STAGES_END", "FoundStages", "find_stages", "remove_stages", "stage_places", "stages_path"]
+__all__ = [
+    "STAGES_END",
+    "FoundStages",
+    "find_stages",
+    "remove_stages",
+    "stage_places",
+    "stages_bytes",
+    "stages_path",
+]
 
 STAGES_END = ".stages"
 _WORK_END = ".partial"
@@ -73,6 +81,16 @@ def find_stages(out: Path) -> FoundStages | None:
                 return None
             finished += 1
     return FoundStages(stages_path(out), finished, begun, runs) if places else None
+
+
+def stages_bytes(out: Path) -> int:
+    """Disk space that what the stages of a merge into `out` made takes already."""
+    total = 0
+    with contextlib.suppress(OSError):
+        for folder in os.scandir(stages_path(out)):
+            with contextlib.suppress(OSError):
+                total += sum(entry.stat().st_size for entry in os.scandir(folder) if entry.is_file())
+    return total
 
 
 def remove_stages(out: Path, discard: Callable[[Path], object]) -> list[str]:

@@ -20,6 +20,7 @@ from core.checkpoint.model import Checkpoint, model_names, open_checkpoint, read
 from core.checkpoint.names import find_embedding
 from core.checkpoint.output import check_output, free_disk_bytes, held_bytes
 from core.checkpoint.shard_layout import OutputTensor, lay_out
+from core.checkpoint.stage_folders import stages_bytes
 from core.dtypes import DType
 from core.errors import (
     CheckpointError,
@@ -227,7 +228,7 @@ def check_destination(plan: MergePlan, out: Path, *, overwrite: bool, resume: bo
     """Refuse an output folder that is taken, that is an input, or whose disk is too full.
 
     Args:
-        plan: what is to be written.
+        plan: what is to be written, and what is made before it beside `out`.
         out: where to.
         overwrite: whether an output that is there may be replaced.
         resume: whether what an earlier merge into it left is to be gone on with.
@@ -236,7 +237,7 @@ def check_destination(plan: MergePlan, out: Path, *, overwrite: bool, resume: bo
         OutputError: with what to do.
     """
     check_output(out, plan.input_folders, overwrite=overwrite, resume=resume)
-    free = free_disk_bytes(out) + (held_bytes(out) if resume else 0)
+    free = free_disk_bytes(out) + (held_bytes(out) + stages_bytes(out) if resume else 0)
     between = stage_bytes(plan)
     if plan.bytes_to_write + between > free:
         more = f", what is merged before it {between:,} more until it is finished," if between else ""

@@ -18,7 +18,7 @@ from core.plan.vocabulary_plan import VocabularyPlan
 from core.recipe.recipe import Recipe
 from core.recipe.references import same_folder
 from core.recipe.tokenizer_section import TokenRow
-from core.sources.adapted import FactorCache
+from core.sources.factor_cache import FactorCache
 from core.text import one_line
 from core.tokenizer.union import NO_ROW, Holder, TokenTable, row_by_row, unite
 from core.tokenizer.vocabulary import Vocabulary, read_vocabulary, vocabulary_digest

@@ -111,8 +111,9 @@ class VocabularyPlan:
         """Whose rows make a token: "from lm 32,000 and math 5"; of at most so many models."""
         if not change.rows:
             return "zeros"
-        said = [f"{one_line(name)} {number(row)}" for name, row in change.rows[:most]]
-        said += [f"{number(len(change.rows) - most)} more"] if len(change.rows) > most else []
+        rows = list(dict.fromkeys(change.rows))  # several models may be given the row of one
+        said = [f"{one_line(name)} {number(row)}" for name, row in rows[:most]]
+        said += [f"{number(len(rows) - most)} more"] if len(rows) > most else []
         listed = said[0] if len(said) == 1 else f"{', '.join(said[:-1])} and {said[-1]}"
         return f"from {listed}" if change.row is not None else f"in {listed}"
 

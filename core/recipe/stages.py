@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Stage",
+    "beginnings",
     "documents_of",
     "in_folders",
     "joined",
@@ -188,6 +189,12 @@ def parsed_stages(
 def documents_of(data: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The documents of a file that says the recipe `data`: its stages, then the result."""
     return [*data.get("stages", ()), {key: value for key, value in data.items() if key != "stages"}]
+
+
+def beginnings(stages: Sequence[Stage]) -> list[str]:
+    """The notes with which `stages`, and the merge after them, begin; none where there are none."""
+    every = [*(stage.name for stage in stages), "the result"] if stages else []
+    return [f"merge {number} of {len(every)}: {name}" for number, name in enumerate(every, start=1)]
 
 
 def in_folders(recipe: Recipe, folders: Mapping[Path, Path]) -> Recipe:

@@ -18,7 +18,7 @@ from core.plan.planning import check_destination, plan_merge
 from core.plan.stages import in_stages
 from core.progress import Progress, ProgressCallback
 from core.recipe.recipe import recipe_as_dict
-from core.recipe.stages import in_folders
+from core.recipe.stages import beginnings, in_folders
 from core.run.merging import TensorCallback
 from core.run.record import RunRecord
 
@@ -62,7 +62,7 @@ def run_stages(
     out = out.absolute()
     place = stages_path(out)
     check_destination(plan, out, overwrite=overwrite, resume=resume)
-    recipe, shard_size = plan.recipe, plan.shard_size_bytes
+    recipe, shard_size, begins = plan.recipe, plan.shard_size_bytes, beginnings(plan.recipe.stages)
     told = _Together(progress, [*(planned for _, planned in plan.stages), plan])
     folders: dict[Path, Path] = {}
     try:
@@ -70,7 +70,7 @@ def run_stages(
         for number, stage in enumerate(recipe.stages, start=1):
             folder = place / stage.name
             if on_note is not None:
-                on_note(f"merge {number} of {len(recipe.stages) + 1}: {stage.name}")
+                on_note(begins[number - 1])
             with in_stages(stage.name):
                 planned = plan_merge(in_folders(stage.recipe, folders), shard_size_bytes=shard_size)
                 run_one(
@@ -86,7 +86,7 @@ def run_stages(
                 )
             folders[stage.folder] = folder
         if on_note is not None:
-            on_note(f"merge {len(recipe.stages) + 1} of {len(recipe.stages) + 1}: the result")
+            on_note(begins[-1])
         planned = plan_merge(in_folders(replace(recipe, stages=()), folders), shard_size_bytes=shard_size)
         record = run_one(
             planned,

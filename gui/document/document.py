@@ -9,7 +9,8 @@ from PySide6.QtCore import QObject, Signal
 from core import MergeError
 from core.runs.history import HistoryEntry
 from core.text import one_line
-from gui.document.merge_setup import MergeSetup, setup_of_recipe
+from gui.document.merge_setup import MergeSetup
+from gui.document.opening import setup_of_recipe
 from gui.document.recipe_files import Fingerprint, changed_on_disk, fingerprint, save_recipe
 from gui.document.undo import UndoHistory
 from gui.settings import Settings

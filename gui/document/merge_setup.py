@@ -2,36 +2,30 @@
 
 from __future__ import annotations
 
-import os
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from core import Recipe, RecipeError, parse_recipe
 from core.adapter_paths import join_adapters
-from core.checkpoint.stage_folders import STAGES_END
 from core.methods import METHODS, MethodSpec, ParameterSpec, ParameterValue
 from core.plan.planning import DEFAULT_SHARD_SIZE_BYTES
-from core.recipe.recipe import recipe_as_dict
 from core.recipe.slices import Slice, slices_data
 from core.recipe.stages import Stage, on_stage
 from core.recipe.tokenizer_section import TokenizerSection, TokenizerWish, tokenizer_data
 from gui.numbers import Unread
 
 __all__ = [
+    "WEIGHT",
     "MergeSetup",
     "ModelChoice",
     "Rule",
     "first_missing",
     "form_parameters",
-    "free_name",
-    "output_beside",
-    "setup_of_recipe",
 ]
 
-_WEIGHT = "weight"
+WEIGHT = "weight"
 """The one parameter that has a column in the list of sub-models."""
 
 _OF_THE_MACHINE = ("threads", "shard_size_bytes")
@@ -248,7 +242,7 @@ class MergeSetup:
         for spec in METHODS[self.method].parameters:
             if spec.scope == "merge":
                 written = [self._written(spec, None, self.parameters.get(spec.name))]
-            elif spec.name == _WEIGHT:
+            elif spec.name == WEIGHT:
                 written = []
                 for own, choice in zip(by_model, self.taking_part, strict=True):
                     weight = self._written(spec, choice.folder, choice.weight)
@@ -285,129 +279,7 @@ class MergeSetup:
 
 def form_parameters(method: MethodSpec) -> tuple[ParameterSpec, ...]:
     """The parameters of `method` that its form asks for; the weights are in the list of sub-models."""
-    return tuple(spec for spec in method.parameters if spec.name != _WEIGHT)
-
-
-def setup_of_recipe(recipe: Recipe, before: MergeSetup) -> MergeSetup:
-    """The fields that say `recipe`; what no recipe says stays as it was `before`.
-
-    Rules that hold for every sub-model become one rule for all of them.
-    """
-    data = recipe_as_dict(recipe)
-    given = data.get("parameters", {})
-    none: dict[str, Any] = {}
-    own = [entry.get("parameters", none) for entry in data.get("models", [none] * len(recipe.models))]
-    fields = {spec.name for spec in form_parameters(recipe.method)}
-    parameters: dict[str, ParameterValue] = {}
-    rules: list[Rule] = []
-    weights = [1.0] * len(own)
-    for spec in recipe.method.parameters:
-        name = spec.name
-        conditions, plain = _split(_conditions(given.get(name)), spec)
-        if name in fields:
-            parameters[name] = spec.default if plain is None else plain
-        if spec.scope == "merge":
-            rules += (Rule(name, None, *condition) for condition in conditions)
-            continue
-        by_model = []
-        for at, values in enumerate(own):
-            mine, my_plain = _split(
-                _first([*_conditions(values.get(name)), *_conditions(given.get(name))]), spec
-            )
-            if name == _WEIGHT:
-                weights[at] = float(spec.default if my_plain is None else my_plain)
-            elif my_plain is not None and my_plain != plain:
-                mine.append(("", (my_plain,)))
-            by_model.append(mine)
-        rules += _rules(name, [entry.path for entry in recipe.models], by_model)
-    return replace(
-        before,
-        method=recipe.method.name,
-        base=recipe.base,
-        models=tuple(
-            ModelChoice(entry.path, weight) for entry, weight in zip(recipe.models, weights, strict=True)
-        ),
-        k=len(recipe.models),
-        parameters=parameters,
-        rules=tuple(rules),
-        seed=recipe.seed,
-        dtype=recipe.dtype.torch_name if recipe.dtype else None,
-        out_dtype=recipe.out_dtype.torch_name if recipe.out_dtype else None,
-        zero_tolerance=recipe.zero_tolerance,
-        nonfinite=recipe.nonfinite,
-        vocab=recipe.vocab,
-        tokenizer_source=None if recipe.vocab == "base" else recipe.tokenizer_source,
-        tokenizer=recipe.tokenizer,
-        missing=recipe.missing,
-        slices=recipe.slices,
-        chat_template=recipe.chat_template,
-        stages=recipe.stages,
-        overwrite=False,
-        unread={},
-    )
-
-
-_Condition = tuple[str, tuple[ParameterValue, ...]]
-"""A filter, and the value where it hits."""
-
-
-def _conditions(value: Any) -> list[_Condition]:
-    """What a recipe says of a parameter, as conditions in the order in which they are tried."""
-    if value is None:
-        return []
-    if not isinstance(value, list):
-        return [("", (value,))]
-    if not any(isinstance(item, Mapping) for item in value):
-        return [("", tuple(value))]
-    result = []
-    for item in value:
-        hits = item.get("filter")
-        number = item["value"]
-        result.append(
-            ("" if hits in (None, "*") else hits, tuple(number) if isinstance(number, list) else (number,))
-        )
-    return _first(result)
-
-
-def _first(conditions: list[_Condition]) -> list[_Condition]:
-    """Without those that are never reached."""
-    for at, (hits, _) in enumerate(conditions):
-        if not hits:
-            return conditions[: at + 1]
-    return conditions
-
-
-def _split(
-    conditions: list[_Condition], spec: ParameterSpec
-) -> tuple[list[_Condition], ParameterValue | None]:
-    """The conditions, and the one number that holds where none of them hits; None where one always does."""
-    if not conditions or conditions[-1][0]:
-        return conditions, spec.default
-    if len(conditions[-1][1]) == 1:
-        return conditions[:-1], conditions[-1][1][0]
-    return conditions, None
-
-
-def _rules(name: str, folders: Sequence[Path], by_model: Sequence[list[_Condition]]) -> list[Rule]:
-    """One rule for what all sub-models begin with, rules of each one's own, one for what all end with."""
-    first = _common(by_model)
-    rest = [conditions[first:] for conditions in by_model]
-    last = _common([conditions[::-1] for conditions in rest])
-    rules = [Rule(name, None, *condition) for condition in by_model[0][:first]]
-    for folder, conditions in zip(folders, rest, strict=True):
-        rules += (Rule(name, folder, *condition) for condition in conditions[: len(conditions) - last])
-    rules += (Rule(name, None, *condition) for condition in rest[0][len(rest[0]) - last :])
-    return rules
-
-
-def _common(lists: Sequence[list[_Condition]]) -> int:
-    """How many conditions all of `lists` begin with."""
-    count = 0
-    for conditions in zip(*lists, strict=False):
-        if any(condition != conditions[0] for condition in conditions):
-            break
-        count += 1
-    return count
+    return tuple(spec for spec in method.parameters if spec.name != WEIGHT)
 
 
 def first_missing(setup: MergeSetup) -> tuple[str, str] | None:
@@ -447,27 +319,3 @@ def _number_problem(method: MethodSpec, setup: MergeSetup) -> str:
     if method.most_models is not None and models > method.most_models:
         return f"{takes}: of the {models} that take part, untick {models - method.most_models}."
     return ""
-
-
-def free_name(out: Path) -> Path:
-    """`out`, or `out-2`, `out-3`, … : the first that neither exists nor is being written."""
-    if not _taken(out):
-        return out
-    found = re.fullmatch(r"(.+)-(\d+)", out.name)
-    stem, number = (found[1], int(found[2]) + 1) if found and int(found[2]) >= 2 else (out.name, 2)
-    while _taken(candidate := out.with_name(f"{stem}-{number}")):
-        number += 1
-    return candidate
-
-
-def output_beside(model: Path) -> Path:
-    """Where a merge of `model` could go: beside it, or in the home folder where that cannot be written."""
-    parent = model.absolute().parent
-    if parent.name == "snapshots" or not os.access(parent, os.W_OK):  # not into the Hub's cache
-        parent = Path.home()
-    return free_name(parent / "merged")
-
-
-def _taken(out: Path) -> bool:
-    beside = [out.with_name(out.name + end) for end in (".partial", STAGES_END)]
-    return any(map(os.path.lexists, [out, *beside]))

@@ -14,7 +14,7 @@ from core.methods import METHODS
 from gui.document.merge_setup import MergeSetup
 from gui.jobs import Job
 from gui.looking.subject import as_selection
-from gui.preflight.preflight import problem_of
+from gui.preflight.addresses import problem_of
 from gui.preflight.report import PlanReport, Problem
 
 __all__ = ["FitJob", "Fitting", "misfits_of"]

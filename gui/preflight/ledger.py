@@ -7,11 +7,9 @@ from collections.abc import Sequence
 from PySide6.QtCore import QSize, Qt, Slot
 from PySide6.QtGui import QKeySequence, QShortcut
 from PySide6.QtWidgets import (
-    QAbstractItemView,
     QDialog,
     QHBoxLayout,
     QLineEdit,
-    QTableView,
     QVBoxLayout,
     QWidget,
 )
@@ -19,6 +17,7 @@ from PySide6.QtWidgets import (
 from gui.preflight.ledger_model import Column, LedgerModel
 from gui.preflight.report import LedgerRow
 from gui.widgets.plain import PlainLabel
+from gui.widgets.rows_table import RowsTable
 from gui.widgets.theme import GRID, secondary
 from gui.words import grouped, plural
 
@@ -46,7 +45,11 @@ class LedgerDialog(QDialog):
         super().__init__(parent)
         self.setWindowTitle("What happens to each tensor")
         self.model = LedgerModel(self)
-        self.table = _table(self.model)
+        self.table = RowsTable(self.model, "Tensors", _WIDEST)
+        header = self.table.horizontalHeader()
+        header.setSortIndicatorClearable(True)
+        header.setSortIndicator(-1, Qt.SortOrder.AscendingOrder)
+        self.table.setSortingEnabled(True)
         self.search_field = QLineEdit()
         self.search_field.setPlaceholderText("Search: q_proj, copied, bf16, …")
         self.search_field.setClearButtonEnabled(True)
@@ -83,26 +86,3 @@ class LedgerDialog(QDialog):
         shown, total = self.model.rowCount(), self.model.total
         every = plural(total, "tensor")
         self._count.setText(every if shown == total else f"{grouped(shown)} of {every}")
-
-
-def _table(model: LedgerModel) -> QTableView:
-    table = QTableView()
-    table.setModel(model)
-    table.setAccessibleName("Tensors")
-    table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
-    table.setShowGrid(False)
-    table.setWordWrap(False)
-    table.setTabKeyNavigation(False)
-    table.setHorizontalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
-    metrics = table.fontMetrics()
-    table.verticalHeader().hide()
-    table.verticalHeader().setDefaultSectionSize(metrics.height() + GRID)
-    header = table.horizontalHeader()
-    header.setHighlightSections(False)
-    header.setStretchLastSection(True)
-    for column, widest in _WIDEST.items():
-        header.resizeSection(column, metrics.horizontalAdvance(widest) + 2 * GRID)
-    header.setSortIndicatorClearable(True)
-    header.setSortIndicator(-1, Qt.SortOrder.AscendingOrder)
-    table.setSortingEnabled(True)
-    return table

@@ -279,7 +279,8 @@ def _text_label(text: str) -> QLabel:
 
 def _breakable(text: str) -> str:
     """`text` with places at which long paths and names can be broken; a number stays with its unit."""
-    return re.sub(r"([/\\._])(?=\S)", "\\1\u200b", re.sub(r"(\d) (?=%)", "\\1\u00a0", plain_lines(text)))
+    together = re.sub(r"(\d) (?=%)", "\\1\u00a0", plain_lines(text))
+    return re.sub(r"([/\\_]|(?<!\d)\.|\.(?!\d))(?=\S)", "\\1\u200b", together)
 
 
 class _Link(QToolButton):

@@ -113,10 +113,10 @@ class PlanReport:
         setup: what the report is about.
         plan: the merge, checked; None where there is none because of an error, and all numbers are zero
             and the ledger is empty then.
-        bytes_to_read, bytes_to_write: of weights.
+        bytes_to_read, bytes_to_write: of weights, with the merges that come before.
         memory_bytes: what the buffers take at most.
         free_disk_bytes: where the output goes; None where that is not known.
-        estimate: how long it takes.
+        estimate: how long it takes; merges that come before count as the time until it can begin.
         choice: on what it runs and why, and what is expected of the other devices.
         tensors, parameters: of the output.
         ledger: a row for each tensor.

@@ -11,7 +11,7 @@ from core import MergeError, MergePlan
 from core.plan.planning import check_destination
 from core.text import message_text
 from core.units import bytes_text
-from gui.document.merge_setup import free_name
+from gui.document.output_names import free_name
 from gui.failure import Failure
 from gui.words import plural
 

@@ -5,11 +5,9 @@ from __future__ import annotations
 from PySide6.QtCore import QSize, Slot
 from PySide6.QtGui import QKeySequence, QShortcut
 from PySide6.QtWidgets import (
-    QAbstractItemView,
     QDialog,
     QHBoxLayout,
     QLineEdit,
-    QTableView,
     QVBoxLayout,
     QWidget,
 )
@@ -17,6 +15,7 @@ from PySide6.QtWidgets import (
 from gui.preflight.report import TokensReport
 from gui.preflight.tokens_model import Column, TokensModel
 from gui.widgets.plain import PlainLabel
+from gui.widgets.rows_table import RowsTable
 from gui.widgets.theme import GRID, secondary
 from gui.words import grouped, plural
 
@@ -43,7 +42,7 @@ class TokensDialog(QDialog):
         self.setWindowTitle("Whose row each token gets")
         self._report = TokensReport()
         self.model = TokensModel(self)
-        self.table = _table(self.model)
+        self.table = RowsTable(self.model, "Tokens", _WIDEST)
         self._sizes, self._count = PlainLabel(), PlainLabel()
         self._sizes.setWordWrap(True)
         secondary(self._count)
@@ -95,23 +94,3 @@ class TokensDialog(QDialog):
         if shown == len(report.rows) < report.total:
             text = f"{text}, and {grouped(report.total - shown)} more"
         self._count.setText(text)
-
-
-def _table(model: TokensModel) -> QTableView:
-    table = QTableView()
-    table.setModel(model)
-    table.setAccessibleName("Tokens")
-    table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
-    table.setShowGrid(False)
-    table.setWordWrap(False)
-    table.setTabKeyNavigation(False)
-    table.setHorizontalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
-    metrics = table.fontMetrics()
-    table.verticalHeader().hide()
-    table.verticalHeader().setDefaultSectionSize(metrics.height() + GRID)
-    header = table.horizontalHeader()
-    header.setHighlightSections(False)
-    header.setStretchLastSection(True)
-    for column, widest in _WIDEST.items():
-        header.resizeSection(column, metrics.horizontalAdvance(widest) + 3 * GRID)
-    return table

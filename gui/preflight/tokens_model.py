@@ -55,11 +55,12 @@ class TokensModel(TableModel):
         self._all: tuple[TokenRow, ...] = ()
         self._shown: list[TokenRow] = []
         self._words: list[str] = []
+        self._searched: list[str] = []
 
     # -- changes
 
     def set_rows(self, rows: Sequence[TokenRow]) -> None:
-        self._all = tuple(rows)
+        self._all, self._searched = tuple(rows), []
         self._arrange()
 
     def set_search(self, text: str) -> None:
@@ -88,12 +89,17 @@ class TokensModel(TableModel):
 
     def _arrange(self) -> None:
         self.beginResetModel()
-        self._shown = [row for row in self._all if self._matches(row)]
+        self._shown = self._found() if self._words else list(self._all)
         self.endResetModel()
 
-    def _matches(self, row: TokenRow) -> bool:
-        text = "\n".join(_texts(row)).casefold() if self._words else ""
-        return all(word in text for word in self._words)
+    def _found(self) -> list[TokenRow]:
+        if not self._searched:  # once for all letters that are typed
+            self._searched = ["\n".join(_texts(row)).casefold() for row in self._all]
+        return [
+            row
+            for row, text in zip(self._all, self._searched, strict=True)
+            if all(word in text for word in self._words)
+        ]
 
 
 def _texts(row: TokenRow) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from PySide6.QtGui import QDragEnterEvent, QDropEvent, QShowEvent
 from PySide6.QtWidgets import QLineEdit, QPushButton, QVBoxLayout, QWidget
 
 from core.units import bytes_text
-from gui.document.merge_setup import free_name
+from gui.document.output_names import free_name
 from gui.jobs import Job, JobKeeper
 from gui.widgets.choosing import choose_folder
 from gui.widgets.dropped import dropped_paths, sort_dropped

@@ -76,7 +76,6 @@ class RecipePanel(QWidget):
         self._applying = False
         self._reference: Path | None = None
         self._rules_wanted = False
-        self._vocab: str | None = None
         self._tokenizer: Path | None = None
         self._token_rows: TokenizerSection | None = None
         self._missing: str | None = None
@@ -109,7 +108,7 @@ class RecipePanel(QWidget):
         self.precision = PrecisionForm(jobs)
         self.precision_fold = Fold(
             "Precision and device",
-            "Show or hide zero tolerance, types, device, threads and file size",
+            "Show or hide zero tolerance, types, tokens, device, threads and file size",
             self.precision,
         )
         self._lay_out()
@@ -161,7 +160,6 @@ class RecipePanel(QWidget):
             method=self.method.name,
             parameters=self.parameters.values(),
             seed=self.seed.seed,
-            vocab=self._vocab,
             tokenizer_source=self._tokenizer,
             tokenizer=self._token_rows,
             missing=self._missing,
@@ -190,10 +188,10 @@ class RecipePanel(QWidget):
             self._on_refolded(None)
         if (had_slices := bool(self.slices.model.slices)) != bool(setup.slices):
             self.slices_fold.unfold(not had_slices)
+            self._scrolled.verticalScrollBar().setValue(0)  # where they begin
             self._on_refolded(None)
         self.slices.apply(setup)
-        self._vocab, self._tokenizer = setup.vocab, setup.tokenizer_source
-        self._token_rows = setup.tokenizer
+        self._tokenizer, self._token_rows = setup.tokenizer_source, setup.tokenizer
         self._missing, self._template, self._stages = setup.missing, setup.chat_template, setup.stages
         self.seed.set_seed(setup.seed, setup.unread.get("seed"))
         self.output.set_folder(setup.out)
@@ -262,7 +260,6 @@ class RecipePanel(QWidget):
             "method": self.method_box,
             "out": self.output.edit,
             **({"seed": self.seed.edit} if self.method.draws is not None else {}),
-            **({"vocab": self.forget_button} if self._vocab is not None else {}),
             **({"tokenizer_source": self.forget_button} if self._tokenizer is not None else {}),
             **({"tokenizer": self.forget_button} if self._token_rows is not None else {}),
             **({"missing": self.forget_button} if self._missing is not None else {}),
@@ -290,7 +287,7 @@ class RecipePanel(QWidget):
 
     def _show_others(self) -> None:
         """What was opened with a recipe and has no field."""
-        said = (self._vocab, self._tokenizer, self._token_rows, self._missing, self._template)
+        said = (self._tokenizer, self._token_rows, self._missing, self._template)
         text = without_field(*said, self._stages)
         self.others_label.setText(text)
         self._others.setVisible(bool(text))
@@ -314,8 +311,7 @@ class RecipePanel(QWidget):
 
     @Slot()
     def _on_forget(self) -> None:
-        self._vocab, self._tokenizer, self._token_rows = None, None, None
-        self._missing, self._template = None, None
+        self._tokenizer = self._token_rows = self._missing = self._template = None
         self._show_others()
         self._on_changed()
 

@@ -65,6 +65,7 @@ class PrecisionForm(QWidget):
         self.out_dtype = _choices(
             [("As the merge type", None), *((d.torch_name, d.torch_name) for d in FLOATS.values())]
         )
+        self.vocab = _choices([("As the models", None), ("Of all models", "union"), ("Of the base", "base")])
         self.nonfinite = _choices([("Pass through", "pass"), ("Stop the merge", "error")])
         self.device = _choices([("Fastest", "auto"), ("CPU", "cpu")])
         self.threads = NumberField(
@@ -91,6 +92,14 @@ class PrecisionForm(QWidget):
                 "The number type in which the models are compared and merged.",
             ),
             ("out_dtype", "Output type", self.out_dtype, "The number type of the merged model."),
+            (
+                "vocab",
+                "Tokens",
+                self.vocab,
+                "Which tokens the result has, where the models have others than the base. As the models: "
+                "all, where they have only added some; else rows of the same number are merged, or the "
+                "merge is refused. Of all models, of the base: rows of the same tokens are merged.",
+            ),
             (
                 "nonfinite",
                 "NaN, infinity",
@@ -124,7 +133,7 @@ class PrecisionForm(QWidget):
             name_field(field, title, tip)
             self.form.addRow(label, field)
             self.fields[name] = field
-        for box in (self.dtype, self.out_dtype, self.nonfinite, self.device):
+        for box in (self.dtype, self.out_dtype, self.vocab, self.nonfinite, self.device):
             box.currentIndexChanged.connect(self.changed)
         self._numbers: dict[str, NumberEdit | NumberField] = {
             "zero_tolerance": self.zero_tolerance,
@@ -140,6 +149,7 @@ class PrecisionForm(QWidget):
             zero_tolerance=self.zero_tolerance.value,
             dtype=self.dtype.currentData(),
             out_dtype=self.out_dtype.currentData(),
+            vocab=self.vocab.currentData(),
             nonfinite=self.nonfinite.currentData(),
             device=self.device.currentData(),
             threads=None if self.threads.value is None else int(self.threads.value),
@@ -157,6 +167,7 @@ class PrecisionForm(QWidget):
         for box, data in (
             (self.dtype, setup.dtype),
             (self.out_dtype, setup.out_dtype),
+            (self.vocab, setup.vocab),
             (self.nonfinite, setup.nonfinite),
         ):
             box.setCurrentIndex(box.findData(data))
@@ -171,6 +182,7 @@ class PrecisionForm(QWidget):
             (setup.zero_tolerance, default.zero_tolerance, f"zero tolerance {self.zero_tolerance.text()}"),
             (setup.dtype, default.dtype, f"merged as {setup.dtype}"),
             (setup.out_dtype, default.out_dtype, f"written as {setup.out_dtype}"),
+            (setup.vocab, default.vocab, f"tokens {self.vocab.currentText().lower()}"),
             (setup.nonfinite, default.nonfinite, "stops at NaN"),
             (setup.device, default.device, setup.device.upper() if setup.device == "cpu" else setup.device),
             (setup.threads, default.threads, plural(setup.threads or 0, "thread")),

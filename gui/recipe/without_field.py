@@ -17,26 +17,22 @@ _MISSING = {
     "from_base": "missing tensors from the base",
     "omit": "tensors that not all have left out",
 }
-_VOCABULARY = {"union": "tokens of all models", "base": "vocabulary of the base"}
 
 
 def without_field(
-    vocab: str | None,
     tokenizer_source: Path | None,
     tokenizer: TokenizerSection | None,
     missing: str | None,
     chat_template: str | None = None,
     stages: Sequence[Stage] = (),
 ) -> str:
-    """ "tokens of all models, missing tensors from the base"; "" where there is nothing of the kind."""
+    """ "tokenizer of run-1, missing tensors from the base"; "" where there is nothing of the kind."""
     parts = []
-    if vocab is not None:
-        parts.append(_VOCABULARY[vocab])
     if tokenizer_source is not None:
         parts.append(f"tokenizer of {tokenizer_source.name}")
     if tokenizer is not None:
-        if vocab is None and tokenizer_source is None:
-            parts.append(_VOCABULARY["union"])
+        if tokenizer_source is None:
+            parts.append("tokens of all models")
         if tokenizer.tokens:
             parts.append(f"rows for {plural(len(tokenizer.tokens), 'token')}")
         if tokenizer.pad_to_multiple_of is not None:

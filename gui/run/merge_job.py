@@ -23,6 +23,7 @@ from core import (
 from core.deltas.findings import Findings, MergeName, MergeTally
 from core.deltas.preview import nothing_found
 from core.plan.choice import Choice
+from core.recipe.stages import beginnings
 from core.runs.history import History, HistoryEntry
 from core.runs.learned import Learned
 from gui.document.merge_setup import MergeSetup
@@ -45,6 +46,7 @@ class MergeJob(Job):
         planned(object): a PlanSummary; the models fit together.
         noted(object): a Failure that does not stop the merge.
         told(str): a sentence about what does not stop it either, from the engine.
+        stage_begun(str): of several merges one begins: "Merge 1 of 2: first."
         progressed(object): a core.Progress, about ten times a second.
         findings_changed(object): Findings with the tensors finished so far.
         kept(object): a core.Leftover: what it has finished, when it did not come to its end.
@@ -57,6 +59,7 @@ class MergeJob(Job):
     planned = Signal(object)
     noted = Signal(object)
     told = Signal(str)
+    stage_begun = Signal(str)
     progressed = Signal(object)
     findings_changed = Signal(object)
     kept = Signal(object)
@@ -88,6 +91,7 @@ class MergeJob(Job):
         self._token = CancelToken()
         self._findings: Findings | None = None
         self._tally: MergeTally | None = None
+        self._beginnings: frozenset[str] = frozenset()
         self._news = False
         self._next_findings_s = 0.0
 
@@ -127,6 +131,8 @@ class MergeJob(Job):
         draws = recipe.method.draws is not None
         learned = Learned(self._history.folder)
         choices: list[Choice] = []
+        self._beginnings = frozenset(beginnings(recipe.stages))
+        began_s = time.monotonic()
         record = run_merge(
             plan,
             out,
@@ -144,9 +150,10 @@ class MergeJob(Job):
         whole = bool(choices) and not self._resume
         if whole and choices[-1].is_whole:
             learned.learn(record.seconds, choices[-1].chosen.work)
+        before_s = max(time.monotonic() - began_s - record.seconds, 0.0) if recipe.stages else 0.0
         findings = self._findings_so_far() if draws else None
         warnings = tuple(sentence(warning) for warning in _news_first(record.warnings, plan.warnings))
-        return MergeResult(record, out, warnings, findings, whole)
+        return MergeResult(record, out, warnings, findings, whole, before_s)
 
     def _tell_what_is_kept(self, error: BaseException) -> None:
         """Emit `kept` where the merge can be gone on with. A fault of the program does not say whether."""
@@ -158,7 +165,7 @@ class MergeJob(Job):
                 self.kept.emit(left)
 
     def _on_note(self, text: str) -> None:
-        self.told.emit(sentence(text))
+        (self.stage_begun if text in self._beginnings else self.told).emit(sentence(text))
 
     def _note(self, of: Callable[[HistoryEntry], HistoryEntry]) -> None:
         """Write the run into the history; the merge goes on where that fails."""
@@ -198,9 +205,10 @@ def _news_first(warnings: Sequence[str], known: Sequence[str]) -> list[str]:
 
 
 def _plan_summary(plan: MergePlan) -> PlanSummary:
+    every = [*dict(plan.stages).values(), plan]
     return PlanSummary(
-        bytes_to_read=plan.bytes_to_read,
-        bytes_to_write=plan.bytes_to_write,
+        bytes_to_read=sum(one.bytes_to_read for one in every),
+        bytes_to_write=sum(one.bytes_to_write for one in every),
         tensors=len(plan.tensors),
         models=len(plan.models),
         warnings=plan.warnings,

@@ -52,6 +52,7 @@ class RunPanel(QWidget):
         super().__init__(parent)
         self.message = MessagePanel()
         self.message.action_requested.connect(self._on_action)
+        self._stage = ""
         self._out = Path()
         self._kept: Leftover | None = None
         self.bar = QProgressBar()
@@ -93,7 +94,7 @@ class RunPanel(QWidget):
         left: what an earlier merge has finished, which is gone on with; None for a new merge.
         """
         self.message.clear()
-        self._kept = None
+        self._kept, self._stage = None, ""
         self.bar.setValue(int(_STEPS * left.fraction) if left is not None else 0)
         doing = "Checking the models" if left is None else "Checking what is finished"
         self._say(f"{int(100 * left.fraction) if left is not None else 0} %", "", "", "", doing)
@@ -106,6 +107,11 @@ class RunPanel(QWidget):
         reads, writes = bytes_text(plan.bytes_to_read), bytes_text(plan.bytes_to_write)
         self._tensor.set_full_text(f"Reading {reads}, writing {writes}")
 
+    def show_stage(self, text: str) -> None:
+        """Of several merges one begins, of which `text` says which: "Merge 1 of 2: first."."""
+        self._stage = f"{text.removesuffix('.')}, "
+        self._tensor.set_full_text(text)
+
     def show_progress(self, progress: Progress) -> None:
         self.bar.setValue(int(_STEPS * progress.fraction))
         left = progress.remaining_s
@@ -114,7 +120,7 @@ class RunPanel(QWidget):
             f"{bytes_text(progress.bytes_done)} of {bytes_text(progress.bytes_total)}",
             f"{bytes_text(progress.bytes_per_s)}/s" if progress.bytes_done > progress.bytes_before else "",
             f"{duration_text(left)} left" if left is not None else "",
-            progress.tensor,
+            f"{self._stage}{progress.tensor}",
         )
 
     def show_cancelling(self) -> None:
@@ -137,7 +143,7 @@ class RunPanel(QWidget):
         ]
         draws = METHODS[record.recipe["merge_method"]].draws is not None
         self.message.show_success(
-            f"Merged{'' if result.whole else ', the rest'} in {duration_text(record.seconds)}",
+            f"Merged{'' if result.whole else ', the rest'} in {duration_text(result.seconds)}",
             "\n".join(facts),
             [_OPEN, _AGAIN] if draws else [_OPEN],
         )

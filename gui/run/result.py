@@ -41,7 +41,8 @@ class MergeResult:
         out: where it was written.
         warnings: the record's as sentences; what the merge found comes first, then what its plan had said.
         findings: what it counted; None for a method that looks at no deltas.
-        whole: whether it did all of the work, so that its seconds say how long that takes.
+        whole: whether it did all of the work, so that `seconds` say how long that takes.
+        before_s: seconds of the merges that had to come before.
     """
 
     record: RunRecord
@@ -49,3 +50,9 @@ class MergeResult:
     warnings: tuple[str, ...]
     findings: Findings | None
     whole: bool
+    before_s: float = 0.0
+
+    @property
+    def seconds(self) -> float:
+        """Of all merges together."""
+        return self.before_s + self.record.seconds

@@ -98,10 +98,20 @@ def _stops(part: QWidget) -> list[QWidget]:
     while at is not None:
         if at in takers and at.isVisible() and at.isEnabled() and not is_covered(at):
             stops.append(at)
-        at = at.nextInFocusChain()
+        at = _next(at)
         if at is start:
             break
     return stops
+
+
+def _next(widget: QWidget) -> QWidget | None:
+    """What is after `widget` in the order of Tab, in sight or not."""
+    after = widget.nextInFocusChain()
+    # PySide takes it for a child of `widget` from now on: once that is deleted, the window's menus and tabs
+    # would be as good as gone for Python. Qt does nothing where the parent stays the same; PySide notes it.
+    if after is not None:
+        after.setParent(after.parentWidget())
+    return after
 
 
 class FocusKeeper:

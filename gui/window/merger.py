@@ -103,6 +103,7 @@ class Merger(QObject):
         job.planned.connect(self._on_planned)
         job.noted.connect(self._on_noted)
         job.told.connect(self._on_told)
+        job.stage_begun.connect(self._on_stage_begun)
         job.kept.connect(self._on_kept)
         job.progressed.connect(self._on_progressed)
         job.findings_changed.connect(self._looking.show_merge)
@@ -146,6 +147,11 @@ class Merger(QObject):
         self._log.add(text)
         self.noted.emit(text)
 
+    @Slot(str)
+    def _on_stage_begun(self, text: str) -> None:
+        self._run.show_stage(text)
+        self._log.add(text)
+
     @Slot(object)
     def _on_kept(self, left: Leftover) -> None:
         self.left = left
@@ -162,7 +168,7 @@ class Merger(QObject):
         if result.findings is not None:
             self._looking.show_merge(result.findings)
         self._run.show_result(result, self._notes)
-        took, written = duration_text(result.record.seconds), bytes_text(result.record.bytes_written)
+        took, written = duration_text(result.seconds), bytes_text(result.record.bytes_written)
         self._log.add(f"Merged in {took}: {written} written to {result.out}")
         self.succeeded.emit(self._setup, result)
 

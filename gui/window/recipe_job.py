@@ -11,7 +11,7 @@ from core import Recipe
 from core.methods import MethodSpec
 from core.recipe.file import load_understood
 from core.recipe.keys import Obstacle
-from gui.document.merge_setup import output_beside
+from gui.document.output_names import output_beside
 from gui.document.recipe_files import Fingerprint, fingerprint
 from gui.failure import Failure
 from gui.jobs import Job

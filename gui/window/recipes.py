@@ -16,7 +16,9 @@ from core.recipe.references import same_folder
 from core.runs.history import HistoryEntry
 from core.text import one_line
 from gui.document.document import Document
-from gui.document.merge_setup import MergeSetup, first_missing, free_name, setup_of_recipe
+from gui.document.merge_setup import MergeSetup, first_missing
+from gui.document.opening import setup_of_recipe
+from gui.document.output_names import free_name
 from gui.failure import Failure
 from gui.jobs import JobKeeper
 from gui.widgets.choosing import choose_recipe, choose_recipe_to_save

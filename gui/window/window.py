@@ -22,7 +22,8 @@ from core.runs.history import History, HistoryEntry
 from core.runs.learned import Learned
 from core.text import message_text
 from gui.document.document import Document
-from gui.document.merge_setup import MergeSetup, free_name, output_beside
+from gui.document.merge_setup import MergeSetup
+from gui.document.output_names import free_name, output_beside
 from gui.failure import Failure
 from gui.history.comparing import Comparing
 from gui.history.panel import HistoryPanel
@@ -385,7 +386,7 @@ class MainWindow(QMainWindow):
     def _on_succeeded(self, setup: MergeSetup, result: MergeResult) -> None:
         self.document.keep(setup)
         if result.whole:
-            self.preflight.set_measured(setup, result.record.seconds)
+            self.preflight.set_measured(setup, result.seconds)
 
     @Slot(object)
     def _on_failed(self, failure: Failure) -> None:

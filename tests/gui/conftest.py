@@ -36,7 +36,8 @@ from core.run.merging import MergeWork
 from core.run.passes import Done
 from core.run.work import Chunk, Slot
 from core.runs.history import History
-from gui.document.merge_setup import MergeSetup, setup_of_recipe
+from gui.document.merge_setup import MergeSetup
+from gui.document.opening import setup_of_recipe
 from gui.jobs import Job
 from gui.settings import Settings
 from gui.window.window import MainWindow

@@ -59,6 +59,9 @@ def test_no_advice_names_what_only_the_command_line_has() -> None:
         assert "paramosaic discard" not in said
         assert "`paramosaic" not in said
         assert "overwritten" not in said
+        in_fields = Failure.of_setup(RecipeError("there is something", hint=hint)).hint
+        assert in_fields is not None
+        assert "write `vocab" not in in_fields
 
 
 @pytest.mark.parametrize(
@@ -74,6 +77,16 @@ def test_no_advice_names_what_only_the_command_line_has() -> None:
             "out of the result.",
         ),
         ("list 2 more under models", "Add or tick 2 more."),
+        (
+            "write `vocab: union` into the recipe to merge the rows of the same tokens and keep those of all "
+            "models, or `vocab: base` to keep the base's alone (`tokenizer: {source: …}` says more)",
+            "Choose Of all models for Tokens under Precision and device to merge the rows of the same tokens "
+            "and keep those of all models, or Of the base to keep the base's alone.",
+        ),
+        (
+            "name the folder of that model as base_model; `hf download a/b --local-dir FOLDER` gets it",
+            "Choose that model as the base; `hf download a/b --local-dir FOLDER` gets it.",
+        ),
     ],
 )
 def test_advice_about_a_recipe_is_about_fields_where_there_is_no_file(hint: str, said: str) -> None:

@@ -26,7 +26,7 @@ from PySide6.QtWidgets import (
 from core.checkpoint.layer_stacks import find_stack
 from core.text import one_line
 from gui.document.merge_setup import MergeSetup
-from gui.recipe.slices.rows import SliceRow, added, moved, removed
+from gui.recipe.slices.rows import SliceRow, added, moved, removed, rows_of, shifted
 from gui.recipe.slices.strip import LayerStrip
 from gui.recipe.slices.table_model import Column, SlicesModel
 from gui.widgets.chips import model_chip
@@ -83,6 +83,8 @@ class SlicesPanel(QWidget):
         self.add_button.clicked.connect(self._on_add)
         self.whole_button.clicked.connect(lambda: self.model.change(()))
         self.strip.slice_chosen.connect(self._on_slice_chosen)
+        self.strip.edge_dragged.connect(self._on_edge_dragged)
+        self.strip.edge_dropped.connect(self._on_edge_dropped)
         self.table.selectionModel().currentRowChanged.connect(self._on_row_changed)
         self.model.refused.connect(self._on_refused)
         self.model.found.connect(self._update)
@@ -175,6 +177,15 @@ class SlicesPanel(QWidget):
         found = (at for at, row in enumerate(self.model.rows) if row.slice == slice_)
         if (at := next(found, None)) is not None:
             self._select(at)
+
+    @Slot(int, int)
+    def _on_edge_dragged(self, slice_: int, by: int) -> None:
+        self.strip.show_rows(rows_of(shifted(self.model.slices, slice_, by)))
+
+    @Slot(int, int)
+    def _on_edge_dropped(self, slice_: int, by: int) -> None:
+        self.model.change(shifted(self.model.slices, slice_, by))
+        self._on_slice_chosen(slice_)
 
     @Slot()
     def _on_row_changed(self) -> None:

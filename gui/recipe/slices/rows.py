@@ -22,6 +22,7 @@ __all__ = [
     "own_text",
     "removed",
     "rows_of",
+    "shifted",
     "with_layers",
     "with_model",
 ]
@@ -149,6 +150,22 @@ def moved(slices: Sequence[Slice], row: SliceRow, by: int) -> tuple[Slice, ...]:
     result = list(slices)
     result.insert(row.slice + by, result.pop(row.slice))
     return tuple(result)
+
+
+def shifted(slices: Sequence[Slice], at: int, by: int) -> tuple[Slice, ...]:
+    """The slices with the edge after slice `at` moved by so many layers of the result, as far as that goes:
+    one of the two gets more layers of its models at that edge, the other one fewer, and one at least."""
+    left, right = slices[at], slices[at + 1]
+    least = max(1 - left.count, *(-source.layers[0] for source in right.sources))
+    by = max(least, min(by, right.count - 1))
+    longer = tuple(
+        replace(source, layers=(source.layers[0], source.layers[1] + by)) for source in left.sources
+    )
+    shorter = tuple(
+        replace(source, layers=(source.layers[0] + by, source.layers[1])) for source in right.sources
+    )
+    both = (replace(left, sources=longer), replace(right, sources=shorter))
+    return (*slices[:at], *both, *slices[at + 2 :])
 
 
 def _with(slices: Sequence[Slice], at: int, one: Slice) -> tuple[Slice, ...]:

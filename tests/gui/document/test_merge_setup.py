@@ -15,15 +15,9 @@ from core import OutputError, RecipeError, load_recipe, parse_recipe
 from core.methods import METHODS, ParameterSpec
 from core.recipe.recipe import recipe_as_dict
 from core.recipe.tokenizer_section import TokenizerSection, TokenRow
-from gui.document.merge_setup import (
-    MergeSetup,
-    ModelChoice,
-    Rule,
-    first_missing,
-    form_parameters,
-    free_name,
-    setup_of_recipe,
-)
+from gui.document.merge_setup import MergeSetup, ModelChoice, Rule, first_missing, form_parameters
+from gui.document.opening import setup_of_recipe
+from gui.document.output_names import free_name
 from gui.document.recipe_files import save_recipe
 
 BASE, ONE, TWO, THREE = (Path(f"/models/{name}") for name in ("base", "run-1", "run-2", "run-3"))
@@ -248,6 +242,26 @@ def test_adapters_also_on_what_is_merged_first_come_back(tmp_path: Path, sliced:
     text = (tmp_path / "recipe.yaml").read_text()
     assert "model: first+a+b\n" in text
     assert "model: base+a\n" in text
+
+
+def test_weights_of_sliced_models_stay_in_the_list() -> None:
+    def part(*layers: tuple[Path, int, int], **parameters: float) -> dict[str, Any]:
+        sources = [{"model": str(path), "layer_range": [first, last]} for path, first, last in layers]
+        return {"sources": sources, "parameters": parameters}
+
+    slices = [part((ONE, 0, 2), (TWO, 0, 2)), part((ONE, 2, 3), (THREE, 0, 1)), part((THREE, 1, 2), weight=3)]
+    opened = setup_of_recipe(parse_recipe({"merge_method": "linear", "slices": slices}, Path("/")), MACHINE)
+    weights = dict(zip((ONE, TWO, THREE), (0.25, 1.0, 2.0), strict=True))
+    setup = replace(opened, models=tuple(replace(one, weight=weights[one.folder]) for one in opened.models))
+    again = setup_of_recipe(setup.recipe(), MACHINE)
+    assert {one.folder: one.weight for one in again.models} == {ONE: 0.25, TWO: 1.0, THREE: 1.0}
+    for name in ("layers.0.mlp", "layers.3.mlp", "norm"):
+        of_parts = [
+            [part.values_for(name, 0.5).listed for part in one.recipe().parts] for one in (setup, again)
+        ]
+        assert of_parts[0] == of_parts[1]
+    changed = replace(again, models=(replace(again.models[0], weight=0.5), *again.models[1:]))
+    assert [one.values_for("norm", 0.5).listed for one in changed.recipe().parts] != of_parts[0]
 
 
 def test_a_saved_recipe_is_short_and_relative(tmp_path: Path) -> None:

@@ -24,7 +24,8 @@ from core.deltas.preview import preview_plan
 from core.errors import CheckpointError
 from core.plan.estimate import Throughput
 from core.runs.history import HistoryEntry
-from gui.document.merge_setup import MergeSetup, ModelChoice, setup_of_recipe
+from gui.document.merge_setup import MergeSetup, ModelChoice
+from gui.document.opening import setup_of_recipe
 from gui.jobs import JobKeeper
 from gui.looking.look_jobs import MeasureJob, PreviewJob, RecallJob
 from gui.looking.observer import Observer

@@ -14,7 +14,8 @@ from pytestqt.qtbot import QtBot
 from core import CancelToken, load_recipe
 from core.deltas.tensor_view import TensorView
 from core.plan.estimate import Throughput
-from gui.document.merge_setup import MergeSetup, setup_of_recipe
+from gui.document.merge_setup import MergeSetup
+from gui.document.opening import setup_of_recipe
 from gui.jobs import JobKeeper
 from gui.looking.subject import Subject
 from gui.looking.tensor_viewer import TensorViewer

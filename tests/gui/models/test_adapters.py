@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,9 +13,12 @@ from PySide6.QtCore import Qt
 from PySide6.QtTest import QTest
 from pytestqt.qtbot import QtBot
 
-from core import load_recipe
+from core import CancelToken, load_recipe
 from core.adapter_paths import split_adapters
+from core.plan.estimate import Throughput
+from gui.document.merge_setup import MergeSetup, ModelChoice
 from gui.models.table_model import Column
+from gui.preflight.preflight import look_ahead
 from gui.window.window import MainWindow
 
 Drop = Callable[..., None]
@@ -89,6 +93,19 @@ def test_a_recipe_with_stacks_opens_and_is_saved_without_loss(
     ]
     assert again.plain_value("weight") == (0.25, 0.75)
     assert "model: base+adapter-1" in (folder / "saved.yaml").read_text()
+
+
+def test_an_adapter_in_the_place_of_the_base_is_one_problem(folder: Path) -> None:
+    config = folder / "adapter-1" / "adapter_config.json"
+    said = json.loads(config.read_text()) | {"base_model_name_or_path": "somebody/base"}
+    config.write_text(json.dumps(said))
+    models = (ModelChoice(folder / "base"), ModelChoice(folder / "adapter-2"))
+    setup = MergeSetup("parameter_selection", folder / "adapter-1", models, 2, out=str(folder / "out"))
+    (problem,) = look_ahead(setup, Throughput(), CancelToken()).errors
+    assert "is an adapter" in problem.message
+    assert (problem.target, problem.path) == ("base", folder / "adapter-1")
+    assert problem.hint is not None
+    assert "as the base" in problem.hint
 
 
 def test_an_adapter_that_does_not_fit_says_why(qtbot: QtBot, window: MainWindow, folder: Path) -> None:

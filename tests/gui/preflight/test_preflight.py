@@ -20,13 +20,16 @@ from core import (
     MergeError,
     OutputError,
     RecipeError,
+    load_recipe,
 )
 from core.checkpoint import headers
 from core.methods import METHODS
 from core.plan.estimate import Throughput
 from core.recipe.tokenizer_section import TokenizerSection, TokenRow
 from gui.document.merge_setup import MergeSetup, ModelChoice, Rule
-from gui.preflight.preflight import _values_text, look_ahead, problem_of
+from gui.document.opening import setup_of_recipe
+from gui.preflight.addresses import problem_of
+from gui.preflight.preflight import _values_text, look_ahead
 from gui.preflight.report import PlanReport
 
 MakeSetup = Callable[..., MergeSetup]
@@ -63,6 +66,34 @@ def test_a_sound_set_up_is_reported_in_full(make_setup: MakeSetup, models: Path)
     row = next(row for row in report.ledger if row.name == "model.layers.0.mlp.up_proj.weight")
     assert (row.shape, row.dtype, row.elements) == ((48, 16), "BF16", 768)
     assert "resamples 4" in row.values
+
+
+DOCUMENTS = """\
+name: first
+merge_method: linear
+models: [{model: run-1}, {model: run-2}]
+---
+merge_method: linear
+models: [{model: first}, {model: run-3}]
+"""
+
+
+def test_merges_that_come_before_are_counted(
+    make_setup: MakeSetup, models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (models / "documents.yaml").write_text(DOCUMENTS)
+    setup = setup_of_recipe(load_recipe(models / "documents.yaml"), make_setup())
+    report, one = report_on(setup), report_on(make_setup(method="linear", parameters={}, k=2))
+    assert report.errors == ()
+    assert (report.bytes_to_read, report.bytes_to_write) == (2 * one.bytes_to_read, 2 * one.bytes_to_write)
+    assert report.estimate is not None
+    assert one.estimate is not None
+    assert report.estimate.seconds == pytest.approx(2 * one.estimate.seconds, rel=0.5)
+    assert any("is merged first" in warning.message for warning in report.warnings)
+    for module in ("gui.preflight.preflight", "core.plan.planning"):
+        monkeypatch.setattr(f"{module}.free_disk_bytes", lambda out: report.bytes_to_write - 1)
+    (error,) = report_on(setup).errors
+    assert ("what is merged before it" in error.message, error.target) == (True, "out")
 
 
 @pytest.mark.parametrize(

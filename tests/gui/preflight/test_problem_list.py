@@ -27,6 +27,12 @@ def shown(qtbot: QtBot) -> ProblemList:
     return problems
 
 
+def test_paths_are_broken_and_numbers_are_not(shown: ProblemList) -> None:
+    shown.show_problems([], [Problem("/models/run.one holds 1.35 MB", None, "out")], "")
+    texts = [label.text() for label in shown.findChildren(QLabel)]
+    assert "/\u200bmodels/\u200brun.\u200bone holds 1.35 MB" in texts
+
+
 @pytest.mark.parametrize("lines", [3, 5])
 def test_a_line_is_whole_or_not_there(qtbot: QtBot, shown: ProblemList, lines: int) -> None:
     shown.set_lines(lines)

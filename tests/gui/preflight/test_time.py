@@ -13,7 +13,8 @@ from pytestqt.qtbot import QtBot
 
 from core import load_recipe
 from core.plan.estimate import TimeEstimate
-from gui.document.merge_setup import MergeSetup, setup_of_recipe
+from gui.document.merge_setup import MergeSetup
+from gui.document.opening import setup_of_recipe
 from gui.preflight.panel import _same_work
 from gui.window.window import MainWindow
 

@@ -7,14 +7,17 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from PySide6.QtCore import QPoint, Qt
-from PySide6.QtWidgets import QLabel
+from PySide6.QtCore import QItemSelectionModel, QPoint, Qt
+from PySide6.QtTest import QTest
+from PySide6.QtWidgets import QApplication, QLabel
 from pytestqt.modeltest import ModelTester
 from pytestqt.qtbot import QtBot
 from token_models import EMBEDDING, Model
 
 from core import CancelToken
 from core.plan.estimate import Throughput
+from core.recipe.tokenizer_section import TokenizerSection
+from core.recipe.tokenizer_section import TokenRow as SectionRow
 from gui.document.merge_setup import MergeSetup, ModelChoice
 from gui.preflight.panel import PreflightPanel
 from gui.preflight.preflight import look_ahead
@@ -106,8 +109,8 @@ def test_tokenizers_that_do_not_go_together_are_a_problem_that_says_what_to_writ
     report = report_on(replace(differing, vocab=None, models=models[:2]))
     (problem,) = report.errors
     assert problem.hint is not None
-    assert "vocab: union" in problem.hint
-    assert "tokenizer: {source: …}" in problem.hint
+    assert "choose Of all models for Tokens under Precision and device" in problem.hint
+    assert report_on(replace(differing, models=models[:2])).errors == ()  # which is the field of `vocab`
 
 
 def test_many_tokens_are_shown_up_to_some(qtbot: QtBot) -> None:
@@ -116,6 +119,38 @@ def test_many_tokens_are_shown_up_to_some(qtbot: QtBot) -> None:
     rows = tuple(TokenRow(f"t{number}", number, "moved", "from a") for number in range(3))
     dialog.set_report(TokensReport("", "", rows, 12_003))
     assert dialog.count_text == "3 tokens, and 12\u202f000 more"
+
+
+def test_tokens_are_copied_as_lines(qtbot: QtBot) -> None:
+    dialog = TokensDialog()
+    qtbot.addWidget(dialog)
+    rows = (
+        TokenRow("<a>", 1_003, "added", "from a 1"),
+        TokenRow("b\tc\n\u202ed\x07", None, "left out", "in a 2"),
+        TokenRow("e", 5, "moved", "from a 3"),
+    )
+    dialog.set_report(TokensReport("", "", rows, 3))
+    with qtbot.waitActive(dialog):
+        dialog.show()
+    dialog.table.setFocus()
+    dialog.table.selectRow(0)
+    dialog.table.selectionModel().select(
+        dialog.model.index(1, 0),
+        QItemSelectionModel.SelectionFlag.Select | QItemSelectionModel.SelectionFlag.Rows,
+    )
+    QTest.keyClick(dialog.table, Qt.Key.Key_C, Qt.KeyboardModifier.ControlModifier)
+    assert QApplication.clipboard().text().split("\n") == [
+        "<a>\t1\u202f003\tadded\tfrom a 1",
+        "b\\tc\\n\\u202ed\\x07\t\tleft out\tin a 2",
+    ]
+
+
+def test_rows_that_are_given_to_several_are_said_once(differing: MergeSetup) -> None:
+    one = differing.models[0].folder
+    asked = TokenizerSection((SectionRow("<b>", one, "<a>", force=True),))
+    report = report_on(replace(differing, vocab=None, tokenizer=asked))
+    assert report.tokens is not None
+    assert next(row.origin for row in report.tokens.rows if row.token == "<b>") == "from one 40"
 
 
 def test_the_model_keeps_qts_rules(qtmodeltester: ModelTester) -> None:

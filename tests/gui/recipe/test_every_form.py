@@ -15,7 +15,8 @@ from pytestqt.qtbot import QtBot
 from core import RecipeError, load_recipe
 from core.kernels.interface import Counts
 from core.methods import METHODS, Draws, MethodSpec, ParameterSpec, ParameterValue
-from gui.document.merge_setup import MergeSetup, ModelChoice, Rule, form_parameters, setup_of_recipe
+from gui.document.merge_setup import MergeSetup, ModelChoice, Rule, form_parameters
+from gui.document.opening import setup_of_recipe
 from gui.document.recipe_files import save_recipe
 from gui.models.table_model import Column
 from gui.window.window import MainWindow

@@ -478,12 +478,10 @@ def test_where_it_runs_is_remembered(
 def test_what_has_no_field_is_shown_and_can_be_forgotten(qtbot: QtBot, panel: RecipePanel) -> None:
     assert not panel.forget_button.isVisible()
     panel.apply(FULL)
-    assert panel.others_label.text() == (
-        "vocabulary of the base, tokenizer of run-1, missing tensors from the base"
-    )
+    assert panel.others_label.text() == "tokenizer of run-1, missing tensors from the base"
     qtbot.mouseClick(panel.forget_button, Qt.MouseButton.LeftButton)
     setup = read(panel)
-    assert (setup.rules, setup.vocab, setup.tokenizer_source) == (FULL.rules, None, None)
+    assert (setup.rules, setup.vocab, setup.tokenizer_source) == (FULL.rules, FULL.vocab, None)
     assert setup.missing is None
     assert not panel.forget_button.isVisible()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -161,6 +162,19 @@ def test_the_folder_can_be_opened(
     with qtbot.assertNotEmitted(panel.again_requested):
         press(qtbot, panel, "Open folder")
     assert [Path(url.toLocalFile()) for url in opened] == [tmp_path]
+
+
+def test_of_several_merges_the_one_that_runs_is_named(panel: RunPanel) -> None:
+    panel.resize(1200, 80)
+    panel.begin()
+    panel.show_stage("Merge 1 of 2: first.")
+    panel.show_progress(progress(10**9))
+    assert shown(panel)[-1] == f"Merge 1 of 2: first, {TENSOR}"
+    panel.show_result(replace(result(Path("/merged")), before_s=10.0))
+    assert panel.message.text.startswith("Merged in 1 min 13 s")
+    panel.begin()
+    panel.show_progress(progress(10**9))
+    assert shown(panel)[-1] == TENSOR
 
 
 def test_the_merge_can_be_done_again_with_another_seed(qtbot: QtBot, panel: RunPanel) -> None:

@@ -8,11 +8,12 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from PySide6.QtCore import Qt
+from PySide6.QtCore import QCoreApplication, QEvent, Qt
 from PySide6.QtGui import QImage
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QAbstractButton, QApplication, QLabel, QTabBar, QWidget
 from pytestqt.qtbot import QtBot
+from shiboken6 import isValid
 
 from gui.widgets.contrast import contrast
 from gui.widgets.theme import apply_theme
@@ -215,6 +216,14 @@ def test_one_key_goes_from_part_to_part(ready: MainWindow) -> None:
     assert window.history.isAncestorOf(focus())
     QTest.keyClick(focus(), Qt.Key.Key_F6, Qt.KeyboardModifier.ShiftModifier)
     assert focus() is window.pictures.tabs.tabBar()
+
+
+def test_a_jump_leaves_the_window_whole(ready: MainWindow) -> None:
+    menus = [action.menu() for action in ready.menuBar().actions()]  # type: ignore[attr-defined]
+    ready.history.table.setFocus()  # which is marked by a frame, and that goes when the focus goes
+    QTest.keyClick(focus(), Qt.Key.Key_F6)
+    QCoreApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete.value)
+    assert all(map(isValid, menus))
 
 
 def test_the_first_jump_into_the_set_up_goes_to_the_models(ready: MainWindow) -> None:

@@ -14,6 +14,7 @@ from pytestqt.qtbot import QtBot
 import gui.pictures.saver
 import gui.window.recipes
 from core import load_recipe
+from core.recipe.tokenizer_section import TokenizerSection
 from gui.window.left_out import LeftOutDialog
 from gui.window.window import MainWindow
 from resources import DEMO_FOLDER
@@ -172,6 +173,7 @@ def test_a_recipe_of_mergekits_is_opened_as_far_as_it_is_understood(
     setup = window.setup()
     assert [(one.folder.name, one.weight) for one in setup.models] == [("run-1", 0.3), ("run-2", 0.7)]
     assert (setup.method, setup.base, setup.dtype) == (method, models / "base", "bfloat16")
+    assert setup.tokenizer == TokenizerSection()
     assert "dare_ties" in window.run.message.text
     assert not window.recipes.would_be_lost  # the file says all of it, and more
     assert window.windowTitle().startswith("dare.yaml (in part)[*]")
@@ -185,7 +187,6 @@ def test_a_recipe_of_mergekits_is_opened_as_far_as_it_is_understood(
         "'density'",
         "'lambda'",
         "entry 3",
-        "'tokenizer'",
         "'colour'",
     ):
         assert word in text

@@ -128,9 +128,21 @@ def test_what_is_shown(qtbot: QtBot, window: MainWindow, models: Path) -> None:
     assert strip.text_at(3) == "Layer 3 of the result: layer 2 of run-2"
     picture = strip.grab().toImage()
     cell = picture.width() / 5
-    colours = [picture.pixelColor(int((at + 0.5) * cell), picture.height() // 2) for at in range(5)]
+    colours = [picture.pixelColor(int((at + 0.5) * cell), picture.height() - 4) for at in range(5)]
     assert colours == [QColor(model_colour(number)) for number in (0, 0, 1, 1, 0)]
     qtbot.waitUntil(lambda: window.preflight.merge_button.isEnabled())
+
+
+def test_slices_that_are_opened_are_in_sight(qtbot: QtBot, window: MainWindow, models: Path) -> None:
+    window.resize(1280, 800)
+    assert window.recipes.load(models / "recipe.yaml")
+    assert window.recipe.show_field("shard_size_bytes")
+    qtbot.waitUntil(lambda: not window.recipe.slices_fold.visibleRegion().contains(QPoint(1, 1)))
+    qtbot.wait(50)  # it scrolls once more when all is laid out
+    window.history.table.setFocus()
+    open_text(window, models, STACKED)
+    strip = window.recipe.slices.strip
+    qtbot.waitUntil(lambda: strip.visibleRegion().boundingRect().height() == strip.height() >= 16)
 
 
 def type_layers(qtbot: QtBot, window: MainWindow, row: int, text: str) -> None:
@@ -232,6 +244,33 @@ def test_a_click_on_the_strip_chooses_its_slice(qtbot: QtBot, window: MainWindow
     assert panel.table.currentIndex().row() == 2
 
 
+def test_an_edge_of_the_strip_is_dragged(qtbot: QtBot, window: MainWindow, models: Path) -> None:
+    open_text(window, models, STACKED)
+    strip = window.recipe.slices.strip
+    qtbot.waitUntil(lambda: strip.height() >= 16)
+
+    def at(layer: float) -> QPoint:
+        return QPoint(round(strip.width() * layer / 5), strip.height() // 2)
+
+    def drag(first: float, last: float) -> None:
+        QTest.mousePress(strip, Qt.MouseButton.LeftButton, pos=at(first))
+        QTest.mouseMove(strip, at(last))
+        QTest.mouseRelease(strip, Qt.MouseButton.LeftButton, pos=at(last))
+
+    drag(2, 1.1)
+    assert [row[:3] for row in table_texts(window)] == [
+        ["0", "run-1", "0"],
+        ["1–3", "run-2", "0–2"],
+        ["4", "run-1", "2"],
+    ]
+    drag(1, 0)  # each keeps a layer
+    drag(4, 5)
+    assert [row[2] for row in table_texts(window)] == ["0", "0–2", "2"]
+    window.document.undo.undo()
+    assert [row[0] for row in table_texts(window)] == ["0–1", "2–3", "4"]
+    assert not window.isWindowModified()
+
+
 def test_a_model_that_takes_no_part_gives_no_layers(qtbot: QtBot, window: MainWindow, models: Path) -> None:
     open_text(window, models, STACKED)
     window.models.table.select_rows([1])
@@ -250,6 +289,18 @@ def test_a_model_that_is_merged_first_is_no_misfit(qtbot: QtBot, window: MainWin
     assert texts.count("first") == 2, "its name, and when it is made"
     assert "!" not in texts
     assert "merged first, as the recipe says" in str(model.index(0, 0).data(Qt.ItemDataRole.ToolTipRole))
+
+
+def test_documents_are_merged_one_after_the_other(
+    qtbot: QtBot, window: MainWindow, models: Path, tmp_path: Path, compiled: None
+) -> None:
+    open_text(window, models, DOCUMENTS)
+    window.recipe.output_field.setText(str(tmp_path / "out"))
+    qtbot.waitUntil(lambda: window.preflight.merge_button.isEnabled())
+    qtbot.mouseClick(window.preflight.merge_button, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: (tmp_path / "out").exists() and not window.merging, timeout=30_000)
+    assert "Merge 1 of 2: first." in window.log.text
+    assert window.run.message.text.count("\n") <= 1, "what came between is in the log alone"
 
 
 def test_what_was_cut_off_between_two_merges_goes_on(

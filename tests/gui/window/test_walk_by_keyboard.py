@@ -84,7 +84,8 @@ def test_two_runs_are_merged_and_compared(qtbot: QtBot, window: MainWindow, tmp_
     qtbot.waitUntil(lambda: window.preflight.checked and window.merge_button.isEnabled())
     press(Key.Key_Return, CTRL)
     qtbot.waitUntil(lambda: (tmp_path / "second").is_dir() and not window.merging, timeout=60_000)
-    qtbot.waitUntil(lambda: window.history.table.model().rowCount() == 2)
+    rows = window.history.model
+    qtbot.waitUntil(lambda: [rows.row(at).entry.status for at in range(rows.rowCount())] == ["done"] * 2)
 
     press_until(Key.Key_F6, lambda: window.history.isAncestorOf(focus()))
     press_until(Key.Key_Tab, lambda: focus() is window.history.table)

@@ -14,7 +14,8 @@ from PySide6.QtWidgets import QAbstractItemView, QApplication, QComboBox, QLineE
 from pytestqt.qtbot import QtBot
 
 from core import load_recipe
-from gui.document.merge_setup import MergeSetup, ModelChoice, Rule, setup_of_recipe
+from gui.document.merge_setup import MergeSetup, ModelChoice, Rule
+from gui.document.opening import setup_of_recipe
 from gui.document.recipe_files import save_recipe
 from gui.document.undo import UndoHistory
 from gui.jobs import JobKeeper

@@ -15,7 +15,8 @@ from pytestqt.qtbot import QtBot
 
 from core import load_recipe
 from core.recipe.rules import is_hit
-from gui.document.merge_setup import MergeSetup, Rule, setup_of_recipe
+from gui.document.merge_setup import MergeSetup, Rule
+from gui.document.opening import setup_of_recipe
 from gui.recipe.rules.rows import Layers, RuleRow, TensorNames, rows_of, rules_of
 from gui.recipe.rules.table_model import Column
 from gui.recipe.rules.text import Refused, where_from_text, where_text
