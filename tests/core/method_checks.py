@@ -35,10 +35,10 @@ from core.run.work import Executor
 __all__ = ["check_method", "edge_settings", "make_models", "model_numbers", "recipe_data"]
 
 SHAPES = {
-    # A piece of 256 KiB and a part of one, so that chunks differ; then every type, a scalar, nothing.
-    "model.layers.0.mlp.weight": ("BF16", (140, 1024)),
+    # Three pieces of 256 KiB and a part of one, so that chunks differ; then every type, a scalar, nothing.
+    "model.layers.0.mlp.weight": ("BF16", (403, 1024)),
     "model.layers.1.mlp.weight": ("F16", (5, 1000)),
-    "model.layers.3.mlp.weight": ("BF16", (1050, 130)),  # rows that pieces cut
+    "model.layers.3.mlp.weight": ("BF16", (1300, 130)),  # rows that pieces cut
     "model.layers.2.mlp.weight": ("F32", (37, 130)),
     "model.norm.weight": ("F64", (77,)),
     "model.scale": ("BF16", ()),
@@ -81,13 +81,18 @@ def _edges(spec: ParameterSpec) -> tuple[Any, ...]:
     )
 
 
-def make_models(folder: Path, models: int, seed: int = 0) -> None:
-    """A base and sub-models in `folder`: most deltas are exactly zero, some values are none at all."""
+def make_models(folder: Path, models: int, seed: int = 0, *, rows: int = 403) -> None:
+    """A base and sub-models in `folder`: most deltas are exactly zero, some values are none at all.
+
+    With 140 `rows` the first tensor, which has most elements, still has two chunks.
+    """
     random = np.random.default_rng(seed)
-    bases = {name: _values(random, dtype, shape) for name, (dtype, shape) in SHAPES.items()}
+    first = next(iter(SHAPES))
+    shapes = SHAPES | {first: (SHAPES[first][0], (rows, 1024))}
+    bases = {name: _values(random, dtype, shape) for name, (dtype, shape) in shapes.items()}
     for number in range(models + 1):
         entries, data = {}, b""
-        for name, (dtype, shape) in SHAPES.items():
+        for name, (dtype, shape) in shapes.items():
             words = bases[name].copy()
             if number:
                 changed = random.random(shape) < 0.35

@@ -35,7 +35,7 @@ if HAS_TRITON:
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("models")
-    make_models(folder, MOST_MODELS)
+    make_models(folder, MOST_MODELS, rows=140)
     return folder
 
 
