@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+# Read when torch is first imported. On the small tensors of tests several threads only wait for each other,
+# where the machine is busy for many times as long as the work takes.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # The same examples in every run, and no deadline: a first example pays for numba's compilation.
 # `pytest --hypothesis-profile=explore` looks at new examples each time.
