@@ -12,12 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from core.checkpoint.companions import GivenTokenizer, Givers, companion_warnings
-from core.checkpoint.folder_files import FolderFiles
 from core.checkpoint.model import CONFIG_NAME, Checkpoint, model_names, read_config
 from core.errors import IncompatibleError
 from core.plan.config_values import ERROR_KEYS, UNSAID, plain_config
 from core.plan.labels import compare_labels
-from core.plan.token_ids import compare_tokenizers
+from core.plan.token_ids import compare_tokenizers, tokenizer_folder
 from core.text import one_line, shown
 
 __all__ = ["check_belonging", "givers_of"]
@@ -86,11 +85,11 @@ def givers_of(
     folders: list[Path] = []
     base_folder = base.folder if base is not None else None
     for model in models:
-        if model.under is None or FolderFiles.of(model.folder).has_tokenizer:
-            folders.append(model.folder)
-        if model.under is not None and not (
-            folders[-1:] == [model.folder] and model.under.folder == base_folder
-        ):
+        own = tokenizer_folder(model)
+        if model.under is None or own != model.under.folder:
+            folders.append(own)
+            names = {own: model.name, **names}
+        if model.under is not None and (own == model.under.folder or model.under.folder != base_folder):
             folders.append(model.under.folder)
             names = {**names, model.under.folder: model.under.name}
     return Givers(tuple(folders), base_folder, tokenizer_source, names, tokenizer)

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from core.checkpoint.folder_files import json_of
+from core.checkpoint.folder_files import FolderFiles, json_of
 from core.checkpoint.model import Checkpoint, model_names
 from core.checkpoint.names import find_embedding
 from core.errors import IncompatibleError
 from core.text import one_line, shown
 from core.tokenizer.vocabulary import Vocabulary, read_vocabulary, vocabulary_digest
 
-__all__ = ["compare_tokenizers"]
+__all__ = ["compare_tokenizers", "tokenizer_folder"]
 
 _MOST_PARSED = 4
 _MOST_NAMED = 4
@@ -32,6 +32,14 @@ class _Holder:
     field: str
     entry: int | None = None
     model: Checkpoint | None = None
+
+
+def tokenizer_folder(model: Checkpoint) -> Path:
+    """Where its tokenizer is: with the last of its adapters that has one, else with the model under them."""
+    if model.under is None:
+        return model.folder
+    own = (adapter.folder for adapter in reversed(model.adapters))
+    return next((one for one in own if FolderFiles.of(one).has_tokenizer), model.under.folder)
 
 
 def compare_tokenizers(
@@ -54,9 +62,10 @@ def compare_tokenizers(
     Raises:
         IncompatibleError: many ids mean different tokens.
     """
-    holders = [_Holder(base.name, base.folder, "base_model", None, base)] if base else []
+    holders = [_Holder(base.name, tokenizer_folder(base), "base_model", None, base)] if base else []
     holders += [
-        _Holder(model.name, model.folder, "models", entry, model) for entry, model in enumerate(models)
+        _Holder(model.name, tokenizer_folder(model), "models", entry, model)
+        for entry, model in enumerate(models)
     ]
     if tokenizer_source is not None and tokenizer_source not in {one.folder for one in holders}:
         holders.append(_Holder(model_names([tokenizer_source])[0], tokenizer_source, "tokenizer_source"))

@@ -13,6 +13,7 @@ from core.checkpoint.model import Checkpoint
 from core.errors import IncompatibleError, RecipeError
 from core.plan.adapting import adapted_tensors
 from core.plan.lent_rows import Lender, lend
+from core.plan.token_ids import tokenizer_folder
 from core.plan.token_rows import RowMap, TokenRows, are_telling, vocabulary_rows
 from core.plan.vocabulary_plan import VocabularyPlan
 from core.recipe.recipe import Recipe
@@ -60,6 +61,7 @@ class _Planning:
         self._is_telling = False
         self._notes: list[str] = []
         self._unread = ""
+        self._folders = list(map(tokenizer_folder, self._inputs))
 
     def done(self) -> VocabularyPlan | None:
         shapes = list(map(_shapes, self._inputs))
@@ -69,7 +71,7 @@ class _Planning:
         ]
         known = [size for size in sizes if size is not None]
         source = self._recipe.tokenizer_source
-        folders = [model.folder for model in self._inputs]
+        folders = self._folders
         every = [*folders, *([source] if source is not None and source not in folders else [])]
         full = self._is_asked or len(set(known)) > 1
         digests = {folder: vocabulary_digest(folder, full=full) for folder in dict.fromkeys(every)}
@@ -150,7 +152,7 @@ class _Planning:
         return [one or instead for one in found]
 
     def _called(self, folder: Path) -> str:
-        at = next((at for at, model in enumerate(self._inputs) if model.folder == folder), None)
+        at = next((at for at, own in enumerate(self._folders) if own == folder), None)
         return self._names[at] if at is not None else self._name_of.get(folder, folder.name)
 
     # -- deciding
@@ -166,7 +168,7 @@ class _Planning:
                 field="tokenizer",
             )
         source = self._recipe.tokenizer_source
-        folders = [model.folder for model in self._inputs]
+        folders = self._folders
         at = folders.index(source) if source is not None and source in folders else None
         rows = sizes[at] if at is not None else sizes[self._first] if source is not None else max(sizes)
         table = row_by_row(sizes, rows, self._section.pad_to_multiple_of if self._section else None)
@@ -240,7 +242,7 @@ class _Planning:
             table,
             TokenRows(table.rows, tuple(sizes), tuple(maps), self._is_telling),
             self._names,
-            tuple(model.folder for model in self._inputs),
+            tuple(self._folders),
             vocabularies,
             self._recipe.tokenizer_source,
             first if first is not None or self._recipe.tokenizer_source is not None else self._first,
