@@ -369,7 +369,7 @@ def _merged(tensor: TensorRecord, equal_weights: bool) -> MergedCell | None:
     if tensor.zero_after_draw is None or tensor.selected is None:
         return None
     left = np.array(tensor.zero_after_draw, np.int64)
-    elements = sum(tensor.changed_by)  # without rows that no sub-model has, of which nothing was drawn
+    elements = sum(tensor.selected)  # without rows that no sub-model has, of which nothing was drawn
     return MergedCell(
         DeltaStatistics.of_counts(elements, tensor.zero_delta, tensor.changed_by, tensor.nonfinite),
         Drawn(
