@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from core.cancel import CancelToken
 from core.deltas.findings import Findings
 from core.deltas.layer_grid import Cell, LayerGrid
 from core.deltas.sampling import spread_blocks
+from core.deltas.statistics import DeltaStatistics
 from core.deltas.survey import WHOLE_BLOCK, Survey
 from core.errors import merge_errors_only
 from core.plan.merge_plan import MergePlan
-from core.plan.whole_rows import measured_tensors
+from core.plan.whole_rows import changed_without_delta, measured_tensors
 from core.progress import ProgressCallback
 
 __all__ = ["PREVIEW_BLOCK", "PREVIEW_ROUNDS", "measure_plan", "nothing_found", "preview_plan"]
@@ -84,7 +86,7 @@ def preview_plan(
                 for group in survey.groups
             ]
             survey.read(chosen, token, lambda: None)
-            yield frame.inspected_as({cell: survey.statistics(number) for number, cell in enumerate(cells)})
+            yield frame.inspected_as(_statistics(plan, survey, cells, range(len(cells))))
             before = wanted
             if before >= most:
                 return
@@ -122,7 +124,7 @@ def measure_plan(
         nonlocal done, known
         finished = survey.finished()
         if finished:
-            known = known.inspected_as({cells[number]: survey.statistics(number) for number in finished})
+            known = known.inspected_as(_statistics(plan, survey, cells, finished))
         done += len(finished)
         if finished and on_findings is not None:
             on_findings(known)
@@ -151,3 +153,16 @@ def _begin(
 def _bytes_of_details(models: int) -> int:
     """Of the totals and covariances of one cell, roughly."""
     return 8 * (10 * models**2 + 80 * models)
+
+
+def _statistics(
+    plan: MergePlan, survey: Survey, cells: Sequence[Cell], numbers: Iterable[int]
+) -> dict[Cell, DeltaStatistics]:
+    """Of these groups, with what a merge counts in their tensors though it has no delta."""
+    whole = {tensor.output.name: tensor for tensor in plan.tensors if tensor.parts}
+    found = {}
+    for number in numbers:
+        names = [tensor.output.name for tensor in survey.groups[number].tensors]
+        more = sum((changed_without_delta(whole[name]) for name in names if name in whole), Counter())
+        found[cells[number]] = survey.statistics(number).with_changed(more)
+    return found

@@ -40,7 +40,7 @@ after one block of several, and where all blocks that were read are alike.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, Protocol, TypeVar
@@ -155,6 +155,18 @@ class DeltaStatistics:
             covariances=self.covariances[: layout.left.size],
         )
 
+    def with_changed(self, changed_by: Mapping[int, int]) -> DeltaStatistics:
+        """The same with further elements, by how many sub-models changed them, of which no delta is known."""
+        more = sum(changed_by.values())
+        if not more:
+            return self
+        places, totals = layout_of(self.models, self.details, self.draws).places, self.totals.copy()
+        for models, elements in changed_by.items():
+            totals[places["changed_by"][0]][models] += elements
+        if self.details:
+            totals[places["left_out"][0]] += more
+        return replace(self, parameters=self.parameters + more, elements=self.elements + more, totals=totals)
+
     @property
     def without_draws(self) -> DeltaStatistics:
         """The same without `unchanged_powers`, which depend on weights."""
@@ -218,7 +230,7 @@ class DeltaStatistics:
 
     @property
     def left_out(self) -> Floats:
-        """Elements with a τ_i that is not finite. [K]"""
+        """Elements with a τ_i that is not finite, or without one. [K]"""
         return self.total("left_out")
 
     @property

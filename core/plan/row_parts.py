@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from core.errors import IncompatibleError, RecipeError
 from core.kernels.interface import MapJob, Values
 from core.methods import METHODS
+from core.plan.adapting import in_merge_dtype
 from core.plan.correspond import TensorSources
 from core.plan.row_part import RowPart
 from core.plan.tensor_jobs import tensor_job
@@ -85,7 +86,10 @@ def _part(
     job, _ = tensor_job(recipe, of_part, draw_name, values)
     _check(tensor, of_part, job)
     reads_base = job.base_dtype is not None and of_part.base is not None
-    inputs = (*of_part.models, *([of_part.base] if reads_base and of_part.base is not None else ()))
+    inputs = in_merge_dtype(
+        [*of_part.models, *([of_part.base] if reads_base and of_part.base is not None else [])],
+        job.merge_dtype,
+    )
     numbers = np.nonzero(having)[0].tolist() + [len(having) - 1] * len(inputs)
     those = tuple(range(len(recipe.models))) if of_part.present is None else of_part.present
     return RowPart(b"", inputs, tuple(numbers[: len(inputs)]), job, those, bool(having.all()))

@@ -1,7 +1,11 @@
-"""What of a plan says something of every sub-model: rows that some lack are left out of statistics."""
+"""What of a plan says something of every sub-model: rows that some lack are left out of statistics.
+
+Those that the base lacks have no delta to measure; a method that counts counts them as changed all the same.
+"""
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 from math import prod
 
@@ -9,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.plan.merge_plan import MergePlan, TensorPlan
-from core.sources.source import Source
+from core.sources.source import Absent, Source
 from core.sources.token_rows import RowPicks, Rows
 
-__all__ = ["measured_tensors", "whole_rows"]
+__all__ = ["changed_without_delta", "measured_tensors", "whole_rows"]
 
 
 def measured_tensors(plan: MergePlan) -> tuple[TensorPlan, ...]:
@@ -43,6 +47,15 @@ def whole_rows(tensor: TensorPlan) -> TensorPlan:
         base=None if tensor.base is None else _of_rows(tensor.base, rows, width),
         parts=(),
     )
+
+
+def changed_without_delta(tensor: TensorPlan) -> Counter[int]:
+    """Elements of rows that the base lacks, by the number of sub-models that have them: all changed these."""
+    found: Counter[int] = Counter()
+    for part in tensor.parts:
+        if part.present and part.job.counts and isinstance(part.inputs[-1], Absent):
+            found[len(part.present)] += part.elements
+    return found
 
 
 def _of_rows(source: Source, rows: NDArray[np.int64], width: int) -> Source:

@@ -19,16 +19,12 @@ from core.tokenizer.vocabulary import Vocabulary
 
 __all__ = ["BuiltTokenizer", "TokenizerFolder", "build_tokenizer", "check_tokenizer"]
 
-_FILE, _CONFIG, _MAP, _ADDED = (
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-    "added_tokens.json",
-)
+_FILE, _CONFIG = "tokenizer.json", "tokenizer_config.json"
+_MAP, _ADDED = "special_tokens_map.json", "added_tokens.json"
 _MOST_BYTES, _MOST_PARTS = 64_000_000, 4_000_000
 _FLAGS = ("single_word", "lstrip", "rstrip", "normalized", "special")
-_BY_NAME = ("BPE", "WordLevel", "WordPiece")
-"""Types of tokenizers whose trained tokens may have any ids."""
+_FAR = 256.0
+"""Times the score of an unknown token, which is 10 below the lowest: no token has so many letters."""
 
 
 @dataclass(frozen=True)
@@ -210,18 +206,19 @@ class _Building:
         model, vocab = data["model"], data["model"].get("vocab")
         kept = [one for one in data["added_tokens"] if self._tokens.get(one.get("id")) == one.get("content")]
         by_name = isinstance(vocab, dict)
+        trained = [one for one in added if one.is_trained]
+        is_listed = bool(trained) and not by_name and self._lengthen(vocab)
         for one in added:
             if one.is_trained and by_name:
                 vocab[one.text] = one.row
-            else:
+            elif not (one.is_trained and is_listed):
                 kept.append(
                     {"id": one.row, "content": one.text, **(one.flags or dict.fromkeys(_FLAGS, False))}
                 )
-        trained = sum(one.is_trained for one in added)
         if trained:
             self._notes.append(
                 f"text is cut into tokens as the tokenizer of {self._base.name} does it: trained tokens of "
-                f"other models ({trained:,}) are in the result, and {_becoming(model)}"
+                f"other models ({len(trained):,}) are in the result, and {_becoming(model)}"
             )
         data["added_tokens"] = sorted(kept, key=lambda one: one["id"])
         wrong = self._misplaced(data, added)
@@ -237,6 +234,19 @@ class _Building:
                 field="vocab",
             )
         return data
+
+    def _lengthen(self, vocab: Any) -> bool:
+        """Put the tokens behind a list of tokens with scores into it, where there is one for each place.
+
+        An added token would be found in the midst of words. Their score is so low that text does not become
+        them while it can be cut into others.
+        """
+        rows = range(len(vocab) if isinstance(vocab, list) else 0, max(self._tokens) + 1)
+        if not isinstance(vocab, list) or not all(row in self._tokens for row in rows):
+            return False
+        scores = [one[1] for one in vocab if isinstance(one, list) and isinstance(one[-1], int | float)]
+        vocab += [[self._tokens[row], _FAR * (min(scores, default=0.0) - 10.0)] for row in rows]
+        return True
 
     def _misplaced(self, data: Mapping[str, Any], added: Sequence[_Added]) -> list[_Added]:
         """Those of `added` that have another id when the tokenizer is loaded."""

@@ -9,11 +9,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from safetensors.numpy import save_file
+import torch
+from adapters import as_folder, make_adapter, make_base, read, write_adapter
+from adapters import merged as merged_adapter
 from token_merges import WORDS, merge, recipe
-from token_models import BODY, HIDDEN, Model, average
+from token_models import BODY, HIDDEN, Model, average, tokenizer_json
 
-from core import plan_merge
+from core import plan_merge, run_merge
 from core.checkpoint.output_config import describe_output
 from core.errors import MergeError
 from core.plan.token_rows import are_telling, vocabulary_rows
@@ -133,17 +135,12 @@ def test_an_adapter_brings_an_embedding_with_more_rows(tmp_path: Path) -> None:
     full.tensors |= {BODY: base.tensors[BODY]}
     full.save()
     other = Model.make(tmp_path / "other", [*TOKENS, "<b>"], seed=2, near=base, names=(name,))
-    (tmp_path / "adapter").mkdir()
-    saved = {f"base_model.model.{name}": full.tensors[name]}
+    saved = {f"base_model.model.{name}": torch.from_numpy(full.tensors[name])}
     for part, shape in (("A", (2, HIDDEN)), ("B", (40, 2))):
-        saved[f"base_model.model.{BODY.replace('.weight', f'.lora_{part}.weight')}"] = np.zeros(
-            shape, np.float32
-        )
-    save_file(saved, tmp_path / "adapter" / "adapter_model.safetensors")
-    config = {"peft_type": "LORA", "r": 2, "lora_alpha": 2, "modules_to_save": ["embed_tokens"]}
-    (tmp_path / "adapter" / "adapter_config.json").write_text(
-        json.dumps(config | {"target_modules": ["up_proj"], "base_model_name_or_path": "base"})
-    )
+        place = BODY.replace(".weight", f".lora_{part}.weight")
+        saved[f"base_model.model.{place}"] = torch.zeros(shape)
+    config = {"r": 2, "lora_alpha": 2, "target_modules": ["up_proj"], "modules_to_save": ["embed_tokens"]}
+    write_adapter(tmp_path / "adapter", saved, **config)
     shutil.copy(full.folder / "tokenizer.json", tmp_path / "adapter")
     every = []
     for one in ("adapter", "full"):
@@ -153,3 +150,48 @@ def test_an_adapter_brings_an_embedding_with_more_rows(tmp_path: Path) -> None:
     assert len(every[0][name]) == 32
     np.testing.assert_array_equal(every[0][name], every[1][name])
     np.testing.assert_array_equal(every[0][BODY], every[1][BODY])
+
+
+def test_a_model_under_an_adapter_lends_it_its_tokens(tmp_path: Path) -> None:
+    """Adapters are mostly saved without a tokenizer."""
+    names = ("model.embed_tokens.weight",)
+    base = Model.make(tmp_path / "base", TOKENS, seed=0, names=names)
+    full = Model.make(tmp_path / "full", [*TOKENS, "<a>"], seed=1, near=base, names=names)
+    other = Model.make(tmp_path / "other", [*TOKENS, "<b>", "<a>"], seed=2, near=base, names=names)
+    factors = {
+        f"base_model.model.{BODY.replace('weight', f'lora_{part}.weight')}": torch.zeros(shape)
+        for part, shape in (("A", (2, HIDDEN)), ("B", (40, 2)))
+    }
+    write_adapter(tmp_path / "adapter", factors, r=2, lora_alpha=2, target_modules=["up_proj"])
+    every = []
+    for one in ("full", "full+adapter"):
+        data = recipe([other], base, "parameter_selection", vocab="union")
+        data["models"].append({"model": one})
+        merged, record, out = merge(tmp_path, data, to=f"of-{one}")
+        every.append((merged, record.tensors, (out / "tokenizer.json").read_bytes()))
+    assert full.row(names[0], "<a>", 30) is not None
+    np.testing.assert_array_equal(every[0][0][names[0]], every[1][0][names[0]])
+    assert every[0][1:] == every[1][1:]
+
+
+def test_an_adapter_on_an_embedding_of_which_another_model_lacks_rows(tmp_path: Path) -> None:
+    """In bfloat16, to which its rows are rounded as those of a folder that it was merged into."""
+    base = make_base(tmp_path / "base")
+    adapter = make_adapter(tmp_path / "adapter", "embedding")
+    config = json.loads((base / "config.json").read_text())
+    as_folder(tmp_path / "whole", merged_adapter(base, adapter), config)
+    rows = config["vocab_size"]
+    down = {
+        name: tensor[: rows - 5].clone() if len(tensor) == rows else tensor
+        for name, tensor in read(base).items()
+    }
+    as_folder(tmp_path / "down", down, config | {"vocab_size": rows - 5})
+    for model in ("base", "whole", "down", "adapter"):
+        (tmp_path / model / "tokenizer.json").write_text(json.dumps(tokenizer_json(WORDS[:rows])))
+    every = []
+    for one in ("adapter", "whole"):
+        data = {"merge_method": "parameter_selection", "base_model": "base", "vocab": "base"}
+        plan = plan_merge(parse_recipe(data | {"models": [{"model": one}, {"model": "down"}]}, tmp_path))
+        run_merge(plan, tmp_path / f"of-{one}", device="cpu")
+        every.append((tmp_path / f"of-{one}" / "model.safetensors").read_bytes())
+    assert every[0] == every[1]

@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 from token_merges import VOCABULARY, WORDS, check_average, check_selection, merge, recipe, union_of
-from token_models import Model, average
+from token_models import EMBEDDING, Model, average
 
 from core import plan_merge
 from core.deltas.findings import findings_of_record
+from core.deltas.preview import measure_plan
 from core.errors import MergeError
 from core.recipe.recipe import parse_recipe
 
@@ -141,6 +142,26 @@ def test_a_tokenizer_of_none_of_the_models(
     data = recipe(models, base, "linear", tokenizer_source=str(tmp_path / "other"))
     merged, *_ = merge(tmp_path, data, place=place)
     check_average(merged, [*tokens, *[None] * (rows - len(tokens))], base, models, [1, 1, 1])
+
+
+def test_a_look_before_a_merge_counts_what_the_merge_counts(tmp_path: Path) -> None:
+    """What the base lacks has no delta: it is changed by all that have it, and in no mean of deltas."""
+    base = Model.make(tmp_path / "base", SHORT, seed=0)
+    own = ([*SHORT, "<a>", "<b>"], [*SHORT, "<b>"])
+    models = [Model.make(tmp_path / f"m{at}", of, seed=at + 1, near=base) for at, of in enumerate(own)]
+    data = recipe(models, base, "parameter_selection", vocab="union")
+    _, record, _ = merge(tmp_path, data)
+    looked = measure_plan(plan_merge(parse_recipe(data, tmp_path)))
+    counted = findings_of_record(record)
+    assert counted is not None
+    for name in VOCABULARY:
+        before, after = (found.counts[found.grid.cell_of[name]] for found in (looked, counted))
+        np.testing.assert_allclose(before.zero_delta.value, after.zero_delta.value, rtol=1e-12)
+        np.testing.assert_array_equal(before.total("changed_by"), after.total("changed_by"))
+    tables = [model.tensors[EMBEDDING][: len(SHORT)].astype(float) for model in (base, *models)]
+    details = looked.inspected[looked.grid.cell_of[EMBEDDING]]
+    wanted = [np.abs(table - tables[0]).mean() for table in tables[1:]]
+    np.testing.assert_allclose(details.mean_magnitude.value, wanted, rtol=1e-6)
 
 
 def test_shares_of_a_merge_are_of_what_was_drawn(tmp_path: Path) -> None:

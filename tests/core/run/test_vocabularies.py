@@ -18,7 +18,9 @@ from core.recipe.recipe import parse_recipe
 KINDS = ["one more", "own", "in padding", "order", "down", "padded"]
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    "kind", [*KINDS[:2], *KINDS[3:5], *(pytest.param(kind, marks=pytest.mark.slow) for kind in KINDS[2::3])]
+)
 def test_rows_of_a_union_are_selected_by_their_tokens(tmp_path: Path, kind: str) -> None:
     base, models = cases(tmp_path, kind)
     data = recipe(models, base, "parameter_selection", parameters={"resamples": 2}, vocab="union")

@@ -82,3 +82,23 @@ def test_trained_tokens_of_others_can_be_decoded(tmp_path: Path) -> None:
     assert loaded(built).decode([2, 0]) == "c a"
     assert "other models (1) are in the result, and words that are spelt like them" in built.notes[0]
     assert loaded(built).encode("c").ids == [2]
+
+
+def test_trained_tokens_of_others_are_not_found_in_the_midst_of_words(tmp_path: Path) -> None:
+    """Of a tokenizer whose tokens have scores, which an added token would come before."""
+    folders = []
+    for name, scores, added in (
+        ("base", {"<unk>": 0.0, "a": -1.0, "b": -1.5}, "<s>"),
+        ("one", {"<unk>": 0.0, "ab": -0.1, "c": -2.0}, "<x>"),
+    ):
+        data = tokenizer_json([*scores, added])
+        data["model"] = {"type": "Unigram", "unk_id": 0, "vocab": [list(one) for one in scores.items()]}
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "tokenizer.json").write_text(json.dumps(data | {"pre_tokenizer": None}))
+        vocabulary = read_vocabulary(tmp_path / name)
+        assert vocabulary is not None
+        folders.append(TokenizerFolder(name, tmp_path / name, vocabulary))
+    tokens = dict(enumerate(["<unk>", "a", "b", "<s>", "ab", "c", "<x>"]))
+    built = build_tokenizer(tokens, folders[0], folders[1:])
+    check(built, tokens)
+    assert loaded(built).encode("ab<x>c<s>").ids == [1, 2, 6, 5, 3]
