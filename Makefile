@@ -7,7 +7,7 @@ VENV := .venv
 READY := $(VENV)/.ready
 NEW_ENOUGH := -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null
 
-.PHONY: help demo test test-slow fuzz bench bench-inspect bench-gpu bench-window check clean python system-libraries
+.PHONY: help demo test test-slow fuzz bench bench-inspect bench-adapters bench-gpu bench-window check clean python system-libraries
 
 help:
 	@echo 'make demo         open the window on the demo models'
@@ -16,6 +16,7 @@ help:
 	@echo 'make fuzz         feed spoilt files to every parser: CASES=100000 of each'
 	@echo 'make bench        measure merges beside the same reads and writes alone'
 	@echo 'make bench-inspect measure inspections beside the same reads alone'
+	@echo 'make bench-adapters measure merges of adapters beside those of plain models'
 	@echo 'make bench-gpu    measure the GPU kernels beside a copy on the card'
 	@echo 'make bench-window measure how quickly the window answers'
 	@echo 'make check        look at style and types'
@@ -55,6 +56,9 @@ bench: $(READY)
 
 bench-inspect: $(READY)
 	@$(VENV)/bin/python tests/bench/bench_inspect.py
+
+bench-adapters: $(READY)
+	@$(VENV)/bin/python tests/bench/bench_adapters.py
 
 bench-gpu: $(READY)
 	@$(VENV)/bin/python tests/bench/bench_machine.py

@@ -206,6 +206,14 @@ class _Sorting:
                 path=self._header.path,
                 tensor=tensor.name,
             )
+        if not tensor.size_bytes:
+            raise CheckpointError(
+                f"tensor {tensor.name!r} of {self._header.path} holds no elements, as where DeepSpeed's "
+                "ZeRO 3 was not asked to gather them",
+                hint="save the adapter again with stage3_gather_16bit_weights_on_model_save",
+                path=self._header.path,
+                tensor=tensor.name,
+            )
         if not tensor.dtype.is_float or tensor.dtype.itemsize == 1:
             raise CheckpointError(
                 f"tensor {tensor.name!r} of {self._header.path} is stored as {tensor.dtype}: the adapter is "

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from core.checkpoint.adapter_config import merge_first
 from core.checkpoint.adapters import Adapter, Factors
 from core.checkpoint.headers import StoredTensor
 from core.checkpoint.model import Checkpoint
-from core.checkpoint.names import tied_heads
-from core.checkpoint.ties import says_tied
+from core.checkpoint.names import layer_of, tied_heads
+from core.checkpoint.ties import model_prefixes, says_tied
 from core.dtypes import DType
 from core.errors import IncompatibleError, MergeError
 from core.plan.renaming import onto
@@ -99,10 +99,10 @@ class _Adapting:
         self._keep_head(adapter, names)
         for name, whole in adapter.whole.items():
             self._replace(names[name], whole)
-        turned = self._stores_inputs_first(adapter, names)
+        turned = self._stored_inputs_first(adapter, names)
         for module, factors in adapter.factors.items():
             weight = names[f"{module}.weight"]
-            self._add(adapter, module, weight, factors, turned)
+            self._add(adapter, module, weight, factors, factors.is_table or weight in turned)
             if factors.bias is not None:
                 self._add_bias(adapter, module, f"{weight.removesuffix('.weight')}.bias", factors)
 
@@ -148,17 +148,28 @@ class _Adapting:
             )
         return names
 
-    def _stores_inputs_first(self, adapter: Adapter, names: Mapping[str, str]) -> bool:
-        """Whether weights whose shape leaves it open are stored [inputs, outputs], as the others show."""
-        seen = set()
-        for module, one in adapter.factors.items():
-            plain = one.b.shape[0], one.a.shape[1]
-            if not one.is_table and plain[0] != plain[1]:
-                seen.add(self._shape(names[f"{module}.weight"]) == plain[::-1])
-        if seen:
-            return True in seen
-        kind = (self._model.config or {}).get("model_type")
-        return kind in _OF_CONV1D if isinstance(kind, str) else adapter.fan_in_fan_out
+    def _stored_inputs_first(self, adapter: Adapter, names: Mapping[str, str]) -> set[str]:
+        """The weights of linear layers that are stored [inputs, outputs].
+
+        What peft finds by the class of a module says the type of the model here. Where that is not known, the
+        shapes say it, and of square ones those of the others, or what the adapter says of all.
+        """
+        sizes = {
+            names[f"{module}.weight"]: (one.b.shape[0], one.a.shape[1])
+            for module, one in adapter.factors.items()
+            if not one.is_table
+        }
+        config = self._model.config or {}
+        kind, *inner = (_kind(part) for part in (config, *config.values()) if isinstance(part, dict))
+        if kind in _OF_CONV1D:
+            return {name for name in sizes if layer_of(name)}  # heads are no Conv1D
+        if model_prefixes(config) is not None and _OF_CONV1D.isdisjoint(inner):
+            return set()
+        differ = {name for name, (outputs, inputs) in sizes.items() if outputs != inputs}
+        turned = {name for name in differ if self._shape(name) == sizes[name][::-1]}
+        if turned or (not differ and adapter.fan_in_fan_out):
+            turned |= sizes.keys() - differ
+        return turned
 
     def _keep_head(self, adapter: Adapter, names: Mapping[str, str]) -> None:
         """Keep the weights of a head that an adapter unties by a new embedding."""
@@ -182,12 +193,9 @@ class _Adapting:
                 sizes[tensor.dtype] += tensor.size_bytes
         return sizes.most_common(1)[0][0] if sizes else None
 
-    def _add(self, adapter: Adapter, module: str, name: str, factors: Factors, turned: bool) -> None:
+    def _add(self, adapter: Adapter, module: str, name: str, factors: Factors, is_transposed: bool) -> None:
         shape = self._shape(name)
         outputs, inputs = factors.b.shape[0], factors.a.shape[1]
-        is_transposed = factors.is_table or (
-            (turned if outputs == inputs else shape == (inputs, outputs)) and len(shape) == 2
-        )
         if shape != ((inputs, outputs) if is_transposed else (outputs, inputs)):
             raise self._unlike(adapter, module, name, shape, factors)
         if factors.magnitude is not None:
@@ -274,6 +282,11 @@ class _Adapting:
             path=adapter.folder,
             tensor=name,
         )
+
+
+def _kind(config: Mapping[str, Any]) -> str | None:
+    kind = config.get("model_type")
+    return kind if isinstance(kind, str) else None
 
 
 def _near(shapes: Mapping[str, tuple[int, ...]], reference: Mapping[str, tuple[int, ...]]) -> list[str]:

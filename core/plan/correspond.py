@@ -12,6 +12,7 @@ from core.plan.model_view import ModelView, Offered, adapted_notes, view_models
 from core.plan.renaming import is_recomputed
 from core.plan.shared_tensors import Look, Looked, Tie, find_ties, version_1_names
 from core.plan.token_rows import RowMap, TokenRows
+from core.plan.untying import was_tied
 from core.sources.source import Absent, Source
 
 __all__ = ["Correspondence", "Cut", "TensorSources", "correspond"]
@@ -211,7 +212,7 @@ class _Corresponding:
             elif lacking:
                 self._omitted[alias] = f"tied to {first}, and not every input stores it"
                 return
-        elif True in tie.tying:
+        elif True in tie.tying or any(was_tied(view.checkpoint) for view in self._every):
             self._unties = True
         for at in lacking:
             shared = self._offered(first, at)

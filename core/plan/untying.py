@@ -15,7 +15,7 @@ from core.checkpoint.names import find_embedding, tied_heads
 from core.checkpoint.ties import aliases_of, says_tied
 from core.errors import IncompatibleError
 
-__all__ = ["Untied", "config_with_adapters", "head_that_stays"]
+__all__ = ["Untied", "config_with_adapters", "head_that_stays", "was_tied"]
 
 
 class Untied(NamedTuple):
@@ -36,6 +36,12 @@ def config_with_adapters(model: Checkpoint) -> dict[str, Any] | None:
     heads = [*tied_heads(shapes), *(aliases_of(config, embedding) or ())]
     ends = tuple(name.removesuffix(".weight").rpartition(".")[2] for name in (embedding, *heads))
     return {**config, "tie_word_embeddings": False} if any(one.endswith(ends) for one in whole) else config
+
+
+def was_tied(model: Checkpoint) -> bool:
+    """Whether adapters are put on a model that ties them, whose config.json the result may have."""
+    under = model.under
+    return under is not None and (says_tied(under.config) is True or was_tied(under))
 
 
 def head_that_stays(

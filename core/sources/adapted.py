@@ -32,7 +32,7 @@ and giving its row another length. Measured as core/plan/work.py has it of a ter
 def compile_for(sources: Iterable[Source]) -> None:
     """Compile what filling from them needs, so that it is no part of the work."""
     kinds = {
-        (source.kind, source.in_place, source.dtype, source.lengths is not None): source
+        (source.under.dtype, source.dtype, source.lengths is not None): source
         for source in sources
         if isinstance(source, Adapted)
     }

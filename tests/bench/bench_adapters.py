@@ -40,7 +40,7 @@ from core.plan.chunking import default_threads, peak_memory_bytes
 from core.plan.estimate import Throughput, measured_core
 from core.plan.merge_plan import MergePlan
 from core.plan.work import work_of
-from core.sources.adapted import Adapted
+from core.sources.adapted import Adapted, compile_for
 from core.table import warm_up
 
 LINES = {
@@ -128,6 +128,7 @@ def _measure(options: Any) -> dict[str, float]:
     for place in (out, out.with_name("out.partial")):
         shutil.rmtree(place, ignore_errors=True)
     warm_up(FLOATS["BF16"])
+    compile_for(source for tensor in plan.tensors for source in tensor.inputs)
     work = work_of(plan, CPU, options.threads)
     busy = time.process_time()
     with MemoryWatch() as watch:

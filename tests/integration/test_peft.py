@@ -35,6 +35,7 @@ KINDS: dict[str, dict[str, Any]] = {
     },
     "embeddings": {"r": 8, "target_modules": ["embed_tokens", "q_proj"]},
     "head": {"r": 8, "target_modules": ["lm_head", "q_proj"]},
+    "conv1d and a head": {"r": 8, "target_modules": ["attn.c_proj", "lm_head"]},
     "conv1d": {"r": 8, "target_modules": ["c_attn", "c_proj", "c_fc"], "fan_in_fan_out": True},
 }
 
@@ -43,9 +44,10 @@ def make_base(folder: Path, kind: str, dtype: torch.dtype) -> None:
     from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
 
     torch.manual_seed(0)
-    if kind == "conv1d":
+    if "conv1d" in kind:
+        of_gpt2 = {"n_embd": 96, "n_layer": 2, "n_head": 4, "n_positions": 32}
         model: Any = GPT2LMHeadModel(
-            GPT2Config(vocab_size=96, n_embd=96, n_layer=2, n_head=4, n_positions=32)
+            GPT2Config(vocab_size=96, tie_word_embeddings="head" not in kind, **of_gpt2)
         )
     else:
         config = LlamaConfig(
@@ -55,7 +57,7 @@ def make_base(folder: Path, kind: str, dtype: torch.dtype) -> None:
             num_hidden_layers=2,
             num_attention_heads=4,
             attention_bias="bias" in kind,
-            tie_word_embeddings=False,
+            tie_word_embeddings="tied" in kind,
         )
         model = LlamaForCausalLM(config)
     model.to(dtype).save_pretrained(folder)
@@ -96,7 +98,9 @@ def sum_of_magnitudes(base: Path, adapter: Path, name: str) -> torch.Tensor | fl
         if a is not None and b is not None:
             total = a.shape[0] * (b.double().abs() @ a.double().abs())
             config = json.loads((base / "config.json").read_text())
-            turned = a_name == "lora_embedding_A" or config["model_type"] == "gpt2"
+            turned = a_name == "lora_embedding_A" or (
+                config["model_type"] == "gpt2" and "lm_head" not in name
+            )
             return total.T if turned else total
     return 0.0
 
@@ -151,6 +155,25 @@ def test_in_float32(tmp_path: Path, kind: str) -> None:
     ours = by_the_engine(tmp_path)
     for name, tensor in ours.items():
         assert is_near(tmp_path, kind, name, tensor, theirs[name]).all(), name
+
+
+@pytest.mark.parametrize("saved", [["embed_tokens"], ["lm_head"], ["embed_tokens", "lm_head"]], ids="+".join)
+@pytest.mark.parametrize("tied", [False, True])
+def test_modules_of_a_tied_base(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, saved: list[str], tied: bool
+) -> None:
+    """What was saved as a module of its own is no longer tied, but where peft was told to tie it again."""
+    said = {"r": 8, "target_modules": ["q_proj"], "modules_to_save": saved, "ensure_weight_tying": tied}
+    monkeypatch.setitem(KINDS, "tied", said)
+    make_base(tmp_path / "base", "tied", torch.bfloat16)
+    make_adapter(tmp_path / "base", tmp_path / "adapter", "tied", torch.bfloat16)
+    theirs = merged_by_peft(tmp_path / "base", tmp_path / "adapter", torch.bfloat16)
+    ours = by_the_engine(tmp_path)
+    embedding, head = theirs["model.embed_tokens.weight"], theirs["lm_head.weight"]
+    assert torch.equal(ours["model.embed_tokens.weight"], embedding)
+    assert torch.equal(ours.get("lm_head.weight", ours["model.embed_tokens.weight"]), head)
+    config = json.loads((tmp_path / "out" / "config.json").read_text())
+    assert config["tie_word_embeddings"] is torch.equal(head, embedding)
 
 
 def test_it_loads_and_speaks_as_the_adapter_does(tmp_path: Path) -> None:

@@ -273,6 +273,16 @@ class TestTied:
         )
         assert of_adapter == of_folder
 
+    def test_untied_without_a_base(self, tmp_path: Path) -> None:
+        """The config that is written is that of the model under the adapter, which ties them."""
+        self.base(tmp_path, stored=False)
+        make_adapter(tmp_path / "adapter", "modules_to_save")
+        recipe = {"merge_method": "passthrough", "models": [{"model": "base+adapter"}]}
+        run_merge(plan_merge(parse_recipe(recipe, tmp_path)), tmp_path / "out")
+        found = read(tmp_path / "out")
+        assert not torch.equal(found["lm_head.weight"], found["model.embed_tokens.weight"])
+        assert json.loads((tmp_path / "out" / "config.json").read_text())["tie_word_embeddings"] is False
+
     def test_an_embedding_that_is_no_module_of_its_own_is_the_heads_too(self, tmp_path: Path) -> None:
         """As peft saves that under a LoRA of the embedding: it is loaded into the weight that both have."""
         base = self.base(tmp_path, stored=False)
