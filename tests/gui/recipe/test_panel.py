@@ -476,14 +476,14 @@ def test_where_it_runs_is_remembered(
 
 
 def test_what_has_no_field_is_shown_and_can_be_forgotten(qtbot: QtBot, panel: RecipePanel) -> None:
-    assert not panel.forget_button.isVisible()
+    assert not panel.others.forget_button.isVisible()
     panel.apply(FULL)
-    assert panel.others_label.text() == "tokenizer of run-1, missing tensors from the base"
-    qtbot.mouseClick(panel.forget_button, Qt.MouseButton.LeftButton)
+    assert panel.others.label.text() == "tokenizer of run-1, missing tensors from the base"
+    qtbot.mouseClick(panel.others.forget_button, Qt.MouseButton.LeftButton)
     setup = read(panel)
     assert (setup.rules, setup.vocab, setup.tokenizer_source) == (FULL.rules, FULL.vocab, None)
     assert setup.missing is None
-    assert not panel.forget_button.isVisible()
+    assert not panel.others.forget_button.isVisible()
 
 
 @pytest.mark.parametrize(
@@ -548,7 +548,7 @@ def test_every_field_has_a_name_and_a_tip(panel: RecipePanel) -> None:
         panel.precision_fold.button,
     ]
     fields = [panel.method_box, panel.seed.edit, panel.output.edit, *panel.precision.fields.values()]
-    for widget in [*buttons, *fields, *panel.parameters.fields.values(), panel.forget_button]:
+    for widget in [*buttons, *fields, *panel.parameters.fields.values(), panel.others.forget_button]:
         assert widget.accessibleName() or widget.text()  # type: ignore[attr-defined]
         assert widget.toolTip()
         assert widget.focusPolicy() & Qt.FocusPolicy.TabFocus

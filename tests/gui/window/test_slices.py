@@ -108,7 +108,7 @@ def test_documents_come_back_when_they_are_saved(
     window: MainWindow, models: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = load_recipe(open_text(window, models, DOCUMENTS))
-    assert "first (Weighted average of run-1, run-2)" in window.recipe.others_label.text()
+    assert "first (Weighted average of run-1, run-2)" in window.recipe.others.label.text()
     again = saved(window, models, monkeypatch)
     assert again == asked
     assert (models / "saved.yaml").read_text().count("merge_method") == 2
@@ -122,7 +122,7 @@ def test_what_is_shown(qtbot: QtBot, window: MainWindow, models: Path) -> None:
         ["4", "run-1", "2", ""],
     ]
     assert window.recipe.slices_fold.unfolded
-    assert "chat template chatml" in window.recipe.others_label.text()
+    assert "chat template chatml" in window.recipe.others.label.text()
     strip = window.recipe.slices.strip
     qtbot.waitUntil(lambda: strip.height() >= 16)
     assert strip.text_at(3) == "Layer 3 of the result: layer 2 of run-2"
