@@ -67,6 +67,12 @@ class Others(QWidget):
         self._kept = setup
         self._show()
 
+    def take_vocab(self, vocab: str | None) -> None:
+        """The field of the tokens says `vocab` now, in the place of a model whose tokens were wanted."""
+        if vocab != self._kept.vocab:
+            source = self._kept.tokenizer_source if vocab is None else None
+            self.apply(replace(self._kept, vocab=vocab, tokenizer_source=source))
+
     @property
     def fields(self) -> dict[str, QWidget]:
         """What to go to, by the names of what is kept."""

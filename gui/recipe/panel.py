@@ -267,6 +267,7 @@ class RecipePanel(QWidget):
     def _on_changed(self) -> None:
         if self._applying:
             return
+        self.others.take_vocab(self.precision.vocab.currentData())
         machine = self.precision.read_into(MergeSetup("", None, (), 0))
         self._settings.device = machine.device
         self._settings.threads = machine.threads

@@ -18,6 +18,7 @@ from pytestqt.qtbot import QtBot
 import core.devices
 from core.devices import Device
 from core.methods import METHODS, ParameterSpec
+from core.recipe.tokenizer_section import TokenizerSection
 from gui.document.merge_setup import MergeSetup, ModelChoice, Rule
 from gui.jobs import JobKeeper
 from gui.recipe.panel import RecipePanel
@@ -473,6 +474,19 @@ def test_where_it_runs_is_remembered(
     panel.precision.shard_size.show_number(0.5)
     setup = read(make_panel(qtbot, jobs, settings))
     assert (setup.device, setup.threads, setup.shard_size_bytes) == ("cpu", 2, 500_000_000)
+
+
+def test_the_tokens_that_are_chosen_take_the_place_of_a_models(qtbot: QtBot, panel: RecipePanel) -> None:
+    padded = TokenizerSection((), 64)
+    setup = replace(FULL, vocab=None, tokenizer_source=Path("/models/run-1"), tokenizer=padded)
+    panel.apply(setup)
+    assert read(panel) == setup
+    choose(panel.precision.vocab, "union")
+    chosen = read(panel)
+    assert (chosen.vocab, chosen.tokenizer_source, chosen.tokenizer) == ("union", None, padded)
+    assert panel.others.label.text() == "rows a multiple of 64, missing tensors from the base"
+    panel.apply(replace(setup, vocab="union"))  # as version 0.1 wrote it
+    assert read(panel).tokenizer_source == Path("/models/run-1")
 
 
 def test_what_has_no_field_is_shown_and_can_be_forgotten(qtbot: QtBot, panel: RecipePanel) -> None:
