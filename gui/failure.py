@@ -53,6 +53,10 @@ _IN_FIELDS = (
     (r" \((?:or )?`tokenizer: \{source: …\}`(?: says more)?\)", ""),
     (r", or name a model under tokenizer_source", ""),
     (
+        r"leave vocab or tokenizer(?:_source)? out",
+        "press Forget below Output, or choose As the models for Tokens under Precision and device",
+    ),
+    (
         r"write `?vocab: union`?(?: into the recipe)?",
         "choose Of all models for Tokens under Precision and device",
     ),

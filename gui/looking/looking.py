@@ -166,6 +166,12 @@ class Looking(QObject):
         checked = report is not None and report.setup == setup
         if setup is None or (setup.base is None and not setup.models):
             pictures.say_what_to_do()
+        elif setup.stages:
+            pictures.say_next(
+                "Some of these models are merged first",
+                "What is not there yet cannot be looked at. To see it, merge it into a folder of its own "
+                "and add that.",
+            )
         elif setup.base is None:
             pictures.say_next(
                 "Choose the base to see what fine-tuning changed",

@@ -111,7 +111,8 @@ def _folders(setup: MergeSetup) -> Hashable:
 
 
 def _deltas(setup: MergeSetup) -> Hashable:
-    return _folders(setup), setup.dtype, setup.zero_tolerance, setup.vocab
+    rows = (setup.vocab, setup.tokenizer_source, setup.tokenizer, setup.missing)  # which are compared
+    return _folders(setup), setup.dtype, setup.zero_tolerance, rows
 
 
 def _weights(setup: MergeSetup) -> Hashable:

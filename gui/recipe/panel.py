@@ -10,21 +10,18 @@ from pathlib import Path
 from PySide6.QtCore import QEvent, QModelIndex, QTimer, Signal, Slot
 from PySide6.QtWidgets import (
     QComboBox,
-    QHBoxLayout,
     QLabel,
     QLineEdit,
-    QPushButton,
     QVBoxLayout,
     QWidget,
 )
 
 from core.methods import METHODS, MethodSpec
-from core.recipe.stages import Stage
-from core.recipe.tokenizer_section import TokenizerSection
 from gui.document.merge_setup import MergeSetup, form_parameters
 from gui.jobs import JobKeeper
 from gui.recipe.fold import Fold
 from gui.recipe.method_help import HelpButton, HelpLabel
+from gui.recipe.others import Others
 from gui.recipe.output_field import OutputField
 from gui.recipe.parameter_form import ParameterForm
 from gui.recipe.precision_form import PrecisionForm
@@ -32,7 +29,6 @@ from gui.recipe.rest import Rest
 from gui.recipe.rules.panel import RulesPanel
 from gui.recipe.seed_field import SeedField
 from gui.recipe.slices.panel import SlicesPanel
-from gui.recipe.without_field import without_field
 from gui.settings import Settings
 from gui.widgets.fields import (
     align_labels,
@@ -43,7 +39,7 @@ from gui.widgets.fields import (
     side_by_side,
 )
 from gui.widgets.plain import PlainLabel
-from gui.widgets.theme import GRID, heading, secondary
+from gui.widgets.theme import GRID, heading
 
 __all__ = ["RecipePanel"]
 
@@ -57,7 +53,7 @@ class RecipePanel(QWidget):
         help_label, help_button: what the chosen one does; one of the two, as there is room.
         parameters: the form of the chosen one.
         seed, output: the fields.
-        others_label, forget_button: what was opened with a recipe and has no field.
+        others: what was opened with a recipe and has no field.
         slices_fold, slices: which layers of which models, and what opens it.
         rules_fold, rules: values for some tensors only, and what opens them.
         precision_fold, precision: what most people leave alone, and what opens it.
@@ -76,11 +72,6 @@ class RecipePanel(QWidget):
         self._applying = False
         self._reference: Path | None = None
         self._rules_wanted = False
-        self._tokenizer: Path | None = None
-        self._token_rows: TokenizerSection | None = None
-        self._missing: str | None = None
-        self._template: str | None = None
-        self._stages: tuple[Stage, ...] = ()
         self.method_box = QComboBox()
         self.method_box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
         defer_to_window(self.method_box)
@@ -92,11 +83,7 @@ class RecipePanel(QWidget):
         self.parameters = ParameterForm()
         self.seed = SeedField()
         self.output = OutputField(jobs)
-        self.others_label = PlainLabel()
-        self.others_label.setWordWrap(True)
-        secondary(self.others_label)
-        self.forget_button = QPushButton("Forget")
-        self.forget_button.setToolTip("Use the defaults in their place")
+        self.others = Others()
         self.rules = RulesPanel(self.method, self.parameters.values)
         self.rules_fold = Fold(
             "Rules by layer", "Show or hide values that only some tensors have", self.rules
@@ -121,11 +108,10 @@ class RecipePanel(QWidget):
                 shard_size_bytes=settings.shard_size_bytes,
             )
         )
-        self._show_others()
         self._show_summaries()
         self.precision_fold.unfold(settings.recipe_unfolded)
         self.method_box.currentIndexChanged.connect(self._on_method_changed)
-        self.forget_button.clicked.connect(self._on_forget)
+        self.others.forgotten.connect(self._on_changed)
         self.precision_fold.toggled.connect(self._on_precision_toggled)
         self.slices_fold.toggled.connect(self._on_slices_toggled)
         self.slices.model.modelReset.connect(self._on_slices_counted)
@@ -156,15 +142,12 @@ class RecipePanel(QWidget):
     def read_into(self, setup: MergeSetup) -> MergeSetup:
         """`setup` with what the fields say."""
         return replace(
-            self.slices.read_into(self.rules.read_into(self.precision.read_into(setup))),
+            self.slices.read_into(
+                self.rules.read_into(self.precision.read_into(self.others.read_into(setup)))
+            ),
             method=self.method.name,
             parameters=self.parameters.values(),
             seed=self.seed.seed,
-            tokenizer_source=self._tokenizer,
-            tokenizer=self._token_rows,
-            missing=self._missing,
-            chat_template=self._template,
-            stages=self._stages,
             out=self.output.folder,
             overwrite=self.output.overwrite,
             unread={
@@ -191,13 +174,11 @@ class RecipePanel(QWidget):
             self._scrolled.verticalScrollBar().setValue(0)  # where they begin
             self._on_refolded(None)
         self.slices.apply(setup)
-        self._tokenizer, self._token_rows = setup.tokenizer_source, setup.tokenizer
-        self._missing, self._template, self._stages = setup.missing, setup.chat_template, setup.stages
+        self.others.apply(setup)
         self.seed.set_seed(setup.seed, setup.unread.get("seed"))
         self.output.set_folder(setup.out)
         self.output.set_overwrite(setup.out if setup.overwrite else "")
         self.precision.apply(setup)
-        self._show_others()
         self._applying = False
         self._on_changed()
 
@@ -260,10 +241,7 @@ class RecipePanel(QWidget):
             "method": self.method_box,
             "out": self.output.edit,
             **({"seed": self.seed.edit} if self.method.draws is not None else {}),
-            **({"tokenizer_source": self.forget_button} if self._tokenizer is not None else {}),
-            **({"tokenizer": self.forget_button} if self._token_rows is not None else {}),
-            **({"missing": self.forget_button} if self._missing is not None else {}),
-            **({"chat_template": self.forget_button} if self._template is not None else {}),
+            **self.others.fields,
             **self.parameters.fields,
             **self.precision.fields,
         }
@@ -285,18 +263,11 @@ class RecipePanel(QWidget):
         self._align()
         self._set_order_of_tabs()
 
-    def _show_others(self) -> None:
-        """What was opened with a recipe and has no field."""
-        said = (self._tokenizer, self._token_rows, self._missing, self._template)
-        text = without_field(*said, self._stages)
-        self.others_label.setText(text)
-        self._others.setVisible(bool(text))
-        self.forget_button.setVisible(any(one is not None for one in said))
-
     @Slot()
     def _on_changed(self) -> None:
         if self._applying:
             return
+        self.others.take_vocab(self.precision.vocab.currentData())
         machine = self.precision.read_into(MergeSetup("", None, (), 0))
         self._settings.device = machine.device
         self._settings.threads = machine.threads
@@ -307,12 +278,6 @@ class RecipePanel(QWidget):
     @Slot()
     def _on_method_changed(self) -> None:
         self._show_method()
-        self._on_changed()
-
-    @Slot()
-    def _on_forget(self) -> None:
-        self._tokenizer = self._token_rows = self._missing = self._template = None
-        self._show_others()
         self._on_changed()
 
     @Slot(bool)
@@ -397,19 +362,13 @@ class RecipePanel(QWidget):
         self._above.addRow(_label("Me&thod", self.method_box), method)
         self._below.addRow(_label("&Seed", self.seed.edit), self.seed)
         self._below.addRow(_label("O&utput", self.output.edit), self.output)
-        self._others = QWidget()
-        row = QHBoxLayout(self._others)
-        row.setContentsMargins(0, 0, 0, 0)
-        row.setSpacing(GRID)
-        row.addWidget(PlainLabel("Also"))
-        row.addWidget(self.others_label, 1)
-        row.addWidget(self.forget_button)
         rest = QWidget()
         column = QVBoxLayout(rest)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(GRID // 2)
-        for widget in (self._others, self.slices_fold, self.rules_fold, self.precision_fold):
-            column.addWidget(widget)
+        column.addWidget(self.others)
+        for fold in (self.slices_fold, self.rules_fold, self.precision_fold):
+            column.addWidget(fold)
         column.addStretch(1)
         self._scrolled = Rest(rest)
         self._heading = heading("Recipe")
@@ -442,7 +401,7 @@ class RecipePanel(QWidget):
             self.seed.copy_button,
             self.output.edit,
             self.output.choose_button,
-            self.forget_button,
+            self.others.forget_button,
             self.slices_fold.button,
             *self.slices.fields,
             self.rules_fold.button,

@@ -59,7 +59,7 @@ def test_what_is_dropped_is_a_row_like_any_other(
     tip = shown(window, 0, Column.NAME, Qt.ItemDataRole.ToolTipRole)
     assert "adapter on base, rank 11" in tip
     assert str(folder / "adapter-1") in tip
-    qtbot.waitUntil(lambda: window.pictures.sentence == "")
+    qtbot.waitUntil(lambda: window.pictures.sentence == "", timeout=60_000)  # the very first time it compiles
     qtbot.waitUntil(lambda: window.merge_button.isEnabled())
     QTest.mouseClick(window.merge_button, Qt.MouseButton.LeftButton)
     qtbot.waitUntil(lambda: (folder / "out" / "paramosaic.json").exists(), timeout=20_000)

@@ -18,6 +18,7 @@ from pytestqt.qtbot import QtBot
 import core.devices
 from core.devices import Device
 from core.methods import METHODS, ParameterSpec
+from core.recipe.tokenizer_section import TokenizerSection
 from gui.document.merge_setup import MergeSetup, ModelChoice, Rule
 from gui.jobs import JobKeeper
 from gui.recipe.panel import RecipePanel
@@ -475,15 +476,28 @@ def test_where_it_runs_is_remembered(
     assert (setup.device, setup.threads, setup.shard_size_bytes) == ("cpu", 2, 500_000_000)
 
 
+def test_the_tokens_that_are_chosen_take_the_place_of_a_models(qtbot: QtBot, panel: RecipePanel) -> None:
+    padded = TokenizerSection((), 64)
+    setup = replace(FULL, vocab=None, tokenizer_source=Path("/models/run-1"), tokenizer=padded)
+    panel.apply(setup)
+    assert read(panel) == setup
+    choose(panel.precision.vocab, "union")
+    chosen = read(panel)
+    assert (chosen.vocab, chosen.tokenizer_source, chosen.tokenizer) == ("union", None, padded)
+    assert panel.others.label.text() == "rows a multiple of 64, missing tensors from the base"
+    panel.apply(replace(setup, vocab="union"))  # as version 0.1 wrote it
+    assert read(panel).tokenizer_source == Path("/models/run-1")
+
+
 def test_what_has_no_field_is_shown_and_can_be_forgotten(qtbot: QtBot, panel: RecipePanel) -> None:
-    assert not panel.forget_button.isVisible()
+    assert not panel.others.forget_button.isVisible()
     panel.apply(FULL)
-    assert panel.others_label.text() == "tokenizer of run-1, missing tensors from the base"
-    qtbot.mouseClick(panel.forget_button, Qt.MouseButton.LeftButton)
+    assert panel.others.label.text() == "tokenizer of run-1, missing tensors from the base"
+    qtbot.mouseClick(panel.others.forget_button, Qt.MouseButton.LeftButton)
     setup = read(panel)
     assert (setup.rules, setup.vocab, setup.tokenizer_source) == (FULL.rules, FULL.vocab, None)
     assert setup.missing is None
-    assert not panel.forget_button.isVisible()
+    assert not panel.others.forget_button.isVisible()
 
 
 @pytest.mark.parametrize(
@@ -548,7 +562,7 @@ def test_every_field_has_a_name_and_a_tip(panel: RecipePanel) -> None:
         panel.precision_fold.button,
     ]
     fields = [panel.method_box, panel.seed.edit, panel.output.edit, *panel.precision.fields.values()]
-    for widget in [*buttons, *fields, *panel.parameters.fields.values(), panel.forget_button]:
+    for widget in [*buttons, *fields, *panel.parameters.fields.values(), panel.others.forget_button]:
         assert widget.accessibleName() or widget.text()  # type: ignore[attr-defined]
         assert widget.toolTip()
         assert widget.focusPolicy() & Qt.FocusPolicy.TabFocus
