@@ -57,6 +57,7 @@ class Givers:
         tokenizer_source: whose config, tokenizer, chat template and generation config are taken; or None.
         names: how the folders are called.
         tokenizer: whose tokenizer is taken, where tokens are matched; None where that is found out here.
+        has_template: whether the recipe says which chat template the output has, so that nobody's is taken.
     """
 
     models: tuple[Path, ...]
@@ -64,6 +65,7 @@ class Givers:
     tokenizer_source: Path | None = None
     names: Mapping[Path, str] = field(default_factory=dict)
     tokenizer: GivenTokenizer | None = None
+    has_template: bool = False
 
     def name(self, folder: Path) -> str:
         return self.names.get(folder, folder.name)
@@ -138,6 +140,10 @@ class _Choosing:
     def _say(self, sentence: str) -> None:
         self._said[one_line(sentence)] = None
 
+    def _say_of_template(self, sentence: str) -> None:
+        if not self._givers.has_template:
+            self._say(sentence)
+
     def _config(self) -> Path | None:
         for found in [*self._models, *self._last]:
             if is_there(found.folder / CONFIG_NAME, CheckpointError):
@@ -206,7 +212,7 @@ class _Choosing:
             one for one in self._models if one is not having and (said := templates_of(one)) and said != own
         ]
         if unlike:
-            self._say(
+            self._say_of_template(
                 f"the chat template comes from {self._name(having)}: {_listed(map(self._name, unlike))} "
                 f"{_have(unlike)} another one"
             )
@@ -223,11 +229,11 @@ class _Choosing:
             unlike = [found for found in having if found is not owner and templates[id(found)] != own]
             if unlike and self._source is None:
                 others = _listed(map(self._name, unlike))
-                self._say(f"the chat template comes from {name}: {others} {_have(unlike)} another one")
+                self._say_of_template(f"the chat template comes from {name}: {others} {_have(unlike)} another one")
             lacking = [found for found in self._models if not templates[id(found)]]
             if lacking and self._source is None and having:
                 others = _listed(map(self._name, lacking))
-                self._say(f"the chat template comes from {name}: {others} {_have(lacking)} none")
+                self._say_of_template(f"the chat template comes from {name}: {others} {_have(lacking)} none")
             return
         givers = having or [found for found in self._last if templates[id(found)]]
         if not givers:
@@ -236,9 +242,9 @@ class _Choosing:
             for giver in givers:
                 if self._same_tokens(owner, giver):
                     self._take_template(giver, templates[id(giver)])
-                    self._say(f"the chat template comes from {self._name(giver)}: {name} has none")
+                    self._say_of_template(f"the chat template comes from {self._name(giver)}: {name} has none")
                     return
-        self._say(
+        self._say_of_template(
             f"the result has no chat template, as {name}, whose tokenizer is taken, has none; "
             f"{_listed(map(self._name, givers))} {_have(givers)} one, and tokenizer_source takes it"
         )
