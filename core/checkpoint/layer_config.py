@@ -20,9 +20,11 @@ __all__ = [
     "PLACES",
     "LayerChoice",
     "is_per_layer",
+    "keys_of_layers",
     "layer_counts",
     "numbers_of_layers",
     "says_kinds_of_layers",
+    "says_sizes_of_layers",
     "within",
 ]
 
@@ -77,6 +79,19 @@ def _is_of_layers(key: str, value: list[Any]) -> bool:
     return not (ascending and _NUMBERS_OF_LAYERS.search(key) and set(value) != {0, 1} and len(value) > 2)
 
 
+def keys_of_layers(config: Mapping[str, Any] | None) -> set[str]:
+    """The keys that say something of single layers, or how many there are: a stack of them has its own."""
+    stack = next(iter(layer_counts(config).values()), 0)
+    return {
+        key
+        for part in (within(config, way) for way in PLACES)
+        for key, value in part.items()
+        if key in {*COUNTS, *GO_BY_NUMBER, *listed_kinds(part.get("model_type"))}
+        or is_per_layer(key, value, stack)
+        or numbers_of_layers(key, value, stack) is not None
+    }
+
+
 def says_kinds_of_layers(config: Mapping[str, Any] | None) -> bool:
     """Whether the config says of its layers which are of which kind, one by one or by their number."""
     stack = next(iter(layer_counts(config).values()), 0)
@@ -86,6 +101,16 @@ def says_kinds_of_layers(config: Mapping[str, Any] | None) -> bool:
         or is_per_layer(key, value, stack)
         or numbers_of_layers(key, value, stack) is not None
         for part in parts
+        for key, value in part.items()
+    )
+
+
+def says_sizes_of_layers(config: Mapping[str, Any] | None) -> bool:
+    """Whether the config gives sizes layer by layer, so that layers may differ in them."""
+    stack = next(iter(layer_counts(config).values()), 0)
+    return any(
+        is_per_layer(key, value, stack) and any(not isinstance(one, str) for one in value)
+        for part in (within(config, way) for way in PLACES)
         for key, value in part.items()
     )
 

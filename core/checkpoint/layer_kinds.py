@@ -197,7 +197,11 @@ PERIODS: dict[str, tuple[str | None, int]] = {
 FROM_THE_END = "num_kv_shared_layers"
 """The number of layers at the end that take what earlier ones computed."""
 
-GO_BY_NUMBER = frozenset({*THRESHOLDS, *PERIODS, FROM_THE_END})
+_RANGE = ("moe_layer_start_index", "moe_layer_end_index", "moe_layer_interval")
+_OFFSETS = {offset for offset, _ in PERIODS.values() if offset is not None}
+
+GO_BY_NUMBER = frozenset({*THRESHOLDS, *PERIODS, *_RANGE, *_OFFSETS, FROM_THE_END})
+"""Keys that tell layers apart by their numbers."""
 
 _BY_NUMBER = frozenset({"bailing_hybrid", "beam", "diffllama", "imagegpt", "minimax"})
 

@@ -121,7 +121,9 @@ def plan_merge(
         refuse_changed_rows(recipe, models, base, names)
         vocabulary = None if recipe.slices else plan_vocabulary(recipe, models, base, names)
         given = given_tokenizer(vocabulary, builds=False)
-        belonging = check_belonging(models, base, recipe.tokenizer_source, tokenizer=given)
+        belonging = check_belonging(
+            models, base, recipe.tokenizer_source, tokenizer=given, sliced=bool(recipe.slices)
+        )
         belonging += [*same_inputs(models, base), *unread_adapters(models, base), *other_bases(models)]
         sliced = plan_slices(recipe, models, base, looked)
         if sliced:

@@ -502,6 +502,7 @@ class _Run:
             plan.recipe.tokenizer_source,
             full=True,
             tokenizer=given_tokenizer(plan.tokens, builds=False),
+            sliced=bool(plan.layers),
         )
         for warning in dict.fromkeys((*found, *beside.warnings)):
             self._warn(warning)
