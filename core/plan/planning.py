@@ -46,8 +46,9 @@ from core.plan.stages import plan_in_stages, stage_bytes
 from core.plan.tensor_jobs import tensor_job
 from core.plan.tensor_values import idle_rules, plan_values
 from core.plan.vocabularies import plan_vocabulary
+from core.recipe.doubts import recipe_warnings
 from core.recipe.reasons import Reasons
-from core.recipe.recipe import Recipe, recipe_warnings
+from core.recipe.recipe import Recipe
 from core.text import is_text, shown
 
 __all__ = ["DEFAULT_SHARD_SIZE_BYTES", "check_destination", "open_models", "plan_merge"]
