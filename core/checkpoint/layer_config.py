@@ -21,6 +21,7 @@ __all__ = [
     "LayerChoice",
     "is_per_layer",
     "keys_of_layers",
+    "kinds_of_layer",
     "layer_counts",
     "numbers_of_layers",
     "says_kinds_of_layers",
@@ -103,6 +104,22 @@ def says_kinds_of_layers(config: Mapping[str, Any] | None) -> bool:
         for part in parts
         for key, value in part.items()
     )
+
+
+def kinds_of_layer(config: Mapping[str, Any] | None, layer: int) -> dict[str, str]:
+    """Of which kind a layer is, by the key that says it: {"layer_types": "full_attention"}."""
+    stack = next(iter(layer_counts(config).values()), 0)
+    found: dict[str, str] = {}
+    for part in (within(config, way) for way in PLACES):
+        if not any(key in part for key in COUNTS):
+            continue
+        for key, rule in listed_kinds(part.get("model_type")).items():
+            if isinstance(kind := rule(layer, part), str):
+                found[key] = kind
+        for key, value in part.items():
+            if isinstance(value, list) and is_per_layer(key, value, stack) and isinstance(value[layer], str):
+                found[key] = value[layer]
+    return found
 
 
 def says_sizes_of_layers(config: Mapping[str, Any] | None) -> bool:

@@ -5,7 +5,12 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping, Sequence
 
-from core.checkpoint.layer_config import LayerChoice, says_kinds_of_layers, says_sizes_of_layers
+from core.checkpoint.layer_config import (
+    LayerChoice,
+    kinds_of_layer,
+    says_kinds_of_layers,
+    says_sizes_of_layers,
+)
 from core.checkpoint.layer_rewriting import rewritten_layers
 from core.checkpoint.layer_stacks import find_stack
 from core.checkpoint.model import Checkpoint
@@ -15,7 +20,7 @@ from core.plan.correspond import TensorSources
 from core.plan.layer_origin import LayerOrigin
 from core.text import shown
 
-__all__ = ["odd_layers", "refuse_other_kinds", "refuse_other_layers"]
+__all__ = ["mixed_layers", "odd_layers", "refuse_other_kinds", "refuse_other_layers"]
 
 
 def refuse_other_kinds(model: Checkpoint, layers: Sequence[LayerOrigin]) -> None:
@@ -75,6 +80,33 @@ def refuse_other_layers(
                 path=origin.model.folder,
                 field="slices",
             )
+
+
+def mixed_layers(slices: Sequence[Sequence[tuple[Checkpoint, range]]]) -> list[str]:
+    """A sentence on layers that are merged of several that config.json says to be of different kinds.
+
+    Args:
+        slices: of each slice its sources: the model, and which of its layers.
+    """
+    found: list[str] = []
+    at = 0
+    for sources in slices:
+        (model, own), *others = sources
+        for deep, layer in enumerate(own):
+            kinds = kinds_of_layer(model.config, layer)
+            for other, theirs in others:
+                its = kinds_of_layer(other.config, theirs[deep])
+                key = next((key for key, kind in kinds.items() if its.get(key, kind) != kind), None)
+                if key is not None:
+                    found.append(
+                        f"layer {at + deep} of the result is merged of layers of different kinds: by {key} "
+                        f"that of {model.name} is {shown(kinds[key])} and that of {other.name} {shown(its[key])}"
+                    )
+                    break
+        at += len(own)
+    if len(found) > 1:
+        found[0] += f"; so are {len(found) - 1} more"
+    return found[:1]
 
 
 def odd_layers(layers: Sequence[LayerOrigin]) -> list[str]:

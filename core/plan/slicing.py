@@ -19,7 +19,7 @@ from core.checkpoint.names import layer_of, tied_heads
 from core.errors import IncompatibleError, MergeError
 from core.kernels.interface import Values
 from core.plan.correspond import Correspondence, TensorSources, correspond
-from core.plan.layer_fit import odd_layers, refuse_other_kinds, refuse_other_layers
+from core.plan.layer_fit import mixed_layers, odd_layers, refuse_other_kinds, refuse_other_layers
 from core.plan.layer_origin import LayerOrigin
 from core.plan.model_view import ModelView
 from core.plan.shared_tensors import Looked
@@ -270,6 +270,9 @@ class _Slicing:
         first, last = one.layers_of(part.models[0].path)
         return [LayerOrigin(model, layer, stack.count if stack else 0) for layer in range(first, last)]
 
+    def _merged_layers(self, one: Slice) -> list[tuple[Checkpoint, range]]:
+        return [(self._opened[source.model.path], range(*source.layers)) for source in one.sources]
+
     def _joined(
         self,
         found: Sequence[Correspondence],
@@ -292,7 +295,7 @@ class _Slicing:
             for name, first in one.tied.items():
                 if part_of.get(name) == at and part_of.get(first) == at:
                     tied[name], why[name] = first, one.why_tied[name]
-        notes += odd_layers(layers)
+        notes += [*odd_layers(layers), *mixed_layers(list(map(self._merged_layers, self._recipe.slices)))]
         unties = any(one.unties for one in found)
         heads = tied_heads({name: tensor.offered.shape for name, tensor in written.items()})
         for head, embedding in heads.items():

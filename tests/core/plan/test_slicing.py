@@ -223,6 +223,19 @@ def test_layers_that_no_config_describes(
         assert len(planned(tmp_path, "passthrough", *listed).layers) == 3
 
 
+def test_layers_of_different_kinds_that_are_merged_are_told(tmp_path: Path) -> None:
+    for seed, name in enumerate("ab"):
+        make(tmp_path / name, 4, seed, model_type="gemma2")
+    alike = {"sources": [source("a", 0, 2), source("b", 2, 4)]}
+    other = {"sources": [source("a", 2, 4), source("b", 1, 3)]}
+    (told,) = (one for one in planned(tmp_path, "linear", alike, other).warnings if "kinds" in one)
+    assert told == (
+        "layer 2 of the result is merged of layers of different kinds: by layer_types that of a is "
+        "'sliding_attention' and that of b 'full_attention'; so are 1 more"
+    )
+    assert not any("kinds" in one for one in planned(tmp_path, "linear", alike).warnings)
+
+
 def test_what_configs_say_of_layers_may_differ(tmp_path: Path) -> None:
     """Models of other depths, with a list for each layer: the result has a list of its own."""
     for seed, (name, layers) in enumerate({"a": 2, "b": 3}.items()):
