@@ -100,7 +100,8 @@ def mixed_layers(slices: Sequence[Sequence[tuple[Checkpoint, range]]]) -> list[s
                 if key is not None:
                     found.append(
                         f"layer {at + deep} of the result is merged of layers of different kinds: by {key} "
-                        f"that of {model.name} is {shown(kinds[key])} and that of {other.name} {shown(its[key])}"
+                        f"that of {model.name} is {shown(kinds[key])} and that of {other.name} "
+                        f"{shown(its[key])}"
                     )
                     break
         at += len(own)
