@@ -229,7 +229,9 @@ class _Choosing:
             unlike = [found for found in having if found is not owner and templates[id(found)] != own]
             if unlike and self._source is None:
                 others = _listed(map(self._name, unlike))
-                self._say_of_template(f"the chat template comes from {name}: {others} {_have(unlike)} another one")
+                self._say_of_template(
+                    f"the chat template comes from {name}: {others} {_have(unlike)} another one"
+                )
             lacking = [found for found in self._models if not templates[id(found)]]
             if lacking and self._source is None and having:
                 others = _listed(map(self._name, lacking))
@@ -242,7 +244,9 @@ class _Choosing:
             for giver in givers:
                 if self._same_tokens(owner, giver):
                     self._take_template(giver, templates[id(giver)])
-                    self._say_of_template(f"the chat template comes from {self._name(giver)}: {name} has none")
+                    self._say_of_template(
+                        f"the chat template comes from {self._name(giver)}: {name} has none"
+                    )
                     return
         self._say_of_template(
             f"the result has no chat template, as {name}, whose tokenizer is taken, has none; "

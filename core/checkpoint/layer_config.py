@@ -20,9 +20,12 @@ __all__ = [
     "PLACES",
     "LayerChoice",
     "is_per_layer",
+    "keys_of_layers",
+    "kinds_of_layer",
     "layer_counts",
     "numbers_of_layers",
     "says_kinds_of_layers",
+    "says_sizes_of_layers",
     "within",
 ]
 
@@ -77,6 +80,19 @@ def _is_of_layers(key: str, value: list[Any]) -> bool:
     return not (ascending and _NUMBERS_OF_LAYERS.search(key) and set(value) != {0, 1} and len(value) > 2)
 
 
+def keys_of_layers(config: Mapping[str, Any] | None) -> set[str]:
+    """The keys that say something of single layers, or how many there are: a stack of them has its own."""
+    stack = next(iter(layer_counts(config).values()), 0)
+    return {
+        key
+        for part in (within(config, way) for way in PLACES)
+        for key, value in part.items()
+        if key in {*COUNTS, *GO_BY_NUMBER, *listed_kinds(part.get("model_type"))}
+        or is_per_layer(key, value, stack)
+        or numbers_of_layers(key, value, stack) is not None
+    }
+
+
 def says_kinds_of_layers(config: Mapping[str, Any] | None) -> bool:
     """Whether the config says of its layers which are of which kind, one by one or by their number."""
     stack = next(iter(layer_counts(config).values()), 0)
@@ -86,6 +102,32 @@ def says_kinds_of_layers(config: Mapping[str, Any] | None) -> bool:
         or is_per_layer(key, value, stack)
         or numbers_of_layers(key, value, stack) is not None
         for part in parts
+        for key, value in part.items()
+    )
+
+
+def kinds_of_layer(config: Mapping[str, Any] | None, layer: int) -> dict[str, str]:
+    """Of which kind a layer is, by the key that says it: {"layer_types": "full_attention"}."""
+    stack = next(iter(layer_counts(config).values()), 0)
+    found: dict[str, str] = {}
+    for part in (within(config, way) for way in PLACES):
+        if not any(key in part for key in COUNTS):
+            continue
+        for key, rule in listed_kinds(part.get("model_type")).items():
+            if isinstance(kind := rule(layer, part), str):
+                found[key] = kind
+        for key, value in part.items():
+            if isinstance(value, list) and is_per_layer(key, value, stack) and isinstance(value[layer], str):
+                found[key] = value[layer]
+    return found
+
+
+def says_sizes_of_layers(config: Mapping[str, Any] | None) -> bool:
+    """Whether the config gives sizes layer by layer, so that layers may differ in them."""
+    stack = next(iter(layer_counts(config).values()), 0)
+    return any(
+        is_per_layer(key, value, stack) and any(not isinstance(one, str) for one in value)
+        for part in (within(config, way) for way in PLACES)
         for key, value in part.items()
     )
 

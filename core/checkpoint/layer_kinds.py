@@ -54,23 +54,28 @@ def _dense_first(default: int, key: str | None = None) -> Rule:
     return rule
 
 
-def _beyond_the_first(layer: int, config: Mapping[str, Any]) -> str:
+def _beyond_the_first(layer: int, config: Mapping[str, Any]) -> str | None:
     """Qwen's: with sliding windows all but the first layers have them."""
     window = config.get("sliding_window", 4096) if config.get("use_sliding_window") else None
-    return _SLIDING if window is not None and layer >= config.get("max_window_layers", 28) else _FULL
+    first = config.get("max_window_layers", 28)
+    if window is None:
+        return _FULL
+    return None if type(first) is not int else _SLIDING if layer >= first else _FULL
 
 
-def _among_the_first(layer: int, config: Mapping[str, Any]) -> str:
+def _among_the_first(layer: int, config: Mapping[str, Any]) -> str | None:
     """Those of Qwen's first models of experts."""
-    among = bool(config.get("use_sliding_window")) and layer < config.get("max_window_layers", 28)
-    return _SLIDING if among and layer % 2 == 0 else _FULL
+    first = config.get("max_window_layers", 28)
+    if not config.get("use_sliding_window"):
+        return _FULL
+    return None if type(first) is not int else _SLIDING if layer < first and layer % 2 == 0 else _FULL
 
 
 def _of_positions(layer: int, config: Mapping[str, Any]) -> int | None:
     """Whether a layer of SmolLM3 or Llama 4 has positions."""
     own = config.get("no_rope_layers")
     if isinstance(own, list) and layer < len(own):
-        return int(own[layer])
+        return int(own[layer]) if isinstance(own[layer], int) else None
     found: int | None = _each(4, 0, 1, "no_rope_layer_interval")(layer, config)
     return found
 
@@ -197,7 +202,11 @@ PERIODS: dict[str, tuple[str | None, int]] = {
 FROM_THE_END = "num_kv_shared_layers"
 """The number of layers at the end that take what earlier ones computed."""
 
-GO_BY_NUMBER = frozenset({*THRESHOLDS, *PERIODS, FROM_THE_END})
+_RANGE = ("moe_layer_start_index", "moe_layer_end_index", "moe_layer_interval")
+_OFFSETS = {offset for offset, _ in PERIODS.values() if offset is not None}
+
+GO_BY_NUMBER = frozenset({*THRESHOLDS, *PERIODS, *_RANGE, *_OFFSETS, FROM_THE_END})
+"""Keys that tell layers apart by their numbers."""
 
 _BY_NUMBER = frozenset({"bailing_hybrid", "beam", "diffllama", "imagegpt", "minimax"})
 
@@ -226,4 +235,7 @@ def _of_family(table: Mapping[str, Mapping[str, Rule]], family: Any) -> Mapping[
 
 def goes_by_number(config: Mapping[str, Any]) -> bool:
     """Whether what a layer computes depends on its number itself, as a factor that falls with it does."""
-    return config.get("model_type") in _BY_NUMBER or config.get("scale_attn_by_inverse_layer_idx") is True
+    family = config.get("model_type")
+    return (isinstance(family, str) and family in _BY_NUMBER) or config.get(
+        "scale_attn_by_inverse_layer_idx"
+    ) is True

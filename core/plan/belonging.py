@@ -6,12 +6,13 @@ cost of reading small files: equal ones are found first, and only what differs i
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from core.checkpoint.companions import GivenTokenizer, Givers, companion_warnings
+from core.checkpoint.layer_config import keys_of_layers
 from core.checkpoint.model import CONFIG_NAME, Checkpoint, model_names, read_config
 from core.errors import IncompatibleError
 from core.plan.config_values import ERROR_KEYS, UNSAID, plain_config
@@ -43,6 +44,8 @@ def check_belonging(
     *,
     full: bool = False,
     tokenizer: GivenTokenizer | None = None,
+    sliced: bool = False,
+    has_template: bool = False,
 ) -> list[str]:
     """What differs between models that are to be merged, as warnings.
 
@@ -53,6 +56,8 @@ def check_belonging(
         full: whether every tokenizer is compared, however many there are, and files whole; otherwise at
             most four, and of large files some pieces.
         tokenizer: of the output, where rows are matched by their tokens, so that ids need not agree.
+        has_template: whether the recipe says the chat template of the output.
+        sliced: whether single layers are taken, so that what is said of these, and their number, may differ.
 
     Raises:
         IncompatibleError: a difference gives the weights another meaning. It has path, field and entry.
@@ -62,9 +67,9 @@ def check_belonging(
     names = {model.folder: model.name for model in [*([base] if base else []), *models]}
     if tokenizer_source is not None:
         names.setdefault(tokenizer_source, model_names([tokenizer_source])[0])
-    givers = givers_of(models, base, tokenizer_source, names, tokenizer)
+    givers = givers_of(models, base, tokenizer_source, names, tokenizer, has_template=has_template)
     return [
-        *_compare_configs(said),
+        *_compare_configs(said, set().union(*(keys_of_layers(one.config) for one in said)) if sliced else ()),
         *compare_labels(models, base),
         *companion_warnings(givers, full=full),
         *compare_tokenizers(models, base, tokenizer_source, full=full, by_token=tokenizer is not None),
@@ -77,6 +82,8 @@ def givers_of(
     tokenizer_source: Path | None,
     names: Mapping[Path, str],
     tokenizer: GivenTokenizer | None = None,
+    *,
+    has_template: bool = False,
 ) -> Givers:
     """The folders of the small files.
 
@@ -92,7 +99,7 @@ def givers_of(
         if model.under is not None and (own == model.under.folder or model.under.folder != base_folder):
             folders.append(model.under.folder)
             names = {**names, model.under.folder: model.under.name}
-    return Givers(tuple(folders), base_folder, tokenizer_source, names, tokenizer)
+    return Givers(tuple(folders), base_folder, tokenizer_source, names, tokenizer, has_template)
 
 
 def _configs(models: Sequence[Checkpoint], base: Checkpoint | None, source: Path | None) -> list[_Said]:
@@ -111,7 +118,7 @@ def _configs(models: Sequence[Checkpoint], base: Checkpoint | None, source: Path
     return said
 
 
-def _compare_configs(said: Sequence[_Said]) -> list[str]:
+def _compare_configs(said: Sequence[_Said], passed_over: Container[str] = ()) -> list[str]:
     distinct: list[tuple[Mapping[str, Any], list[_Said]]] = []
     for one in said:
         for config, members in distinct:
@@ -130,6 +137,8 @@ def _compare_configs(said: Sequence[_Said]) -> list[str]:
         if len(groups) < 2:
             continue
         last = key.rsplit(".", 1)[-1]
+        if last in passed_over:
+            continue
         sentence = _sentence(key, groups, said)
         if last in ERROR_KEYS:
             raise _unlike(key, sentence, groups, said)

@@ -48,8 +48,9 @@ from core.plan.stages import plan_in_stages, stage_bytes
 from core.plan.tensor_jobs import tensor_job
 from core.plan.tensor_values import idle_rules, plan_values
 from core.plan.vocabularies import plan_vocabulary
+from core.recipe.doubts import recipe_warnings
 from core.recipe.reasons import Reasons
-from core.recipe.recipe import Recipe, recipe_warnings
+from core.recipe.recipe import Recipe
 from core.text import is_text, shown
 
 __all__ = ["DEFAULT_SHARD_SIZE_BYTES", "check_destination", "open_models", "plan_merge"]
@@ -123,7 +124,14 @@ def plan_merge(
         refuse_changed_rows(recipe, models, base, names)
         vocabulary = None if recipe.slices else plan_vocabulary(recipe, models, base, names)
         given = given_tokenizer(vocabulary, builds=False)
-        belonging = check_belonging(models, base, recipe.tokenizer_source, tokenizer=given)
+        belonging = check_belonging(
+            models,
+            base,
+            recipe.tokenizer_source,
+            tokenizer=given,
+            sliced=bool(recipe.slices),
+            has_template=recipe.chat_template is not None,
+        )
         belonging += [*same_inputs(models, base), *unread_adapters(models, base), *other_bases(models)]
         sliced = plan_slices(recipe, models, base, looked)
         if sliced:

@@ -8,20 +8,18 @@ stands after them in those of the last. Then all are one.
 from __future__ import annotations
 
 import contextlib
-import copy
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from core.checkpoint.layer_config import LayerChoice, says_kinds_of_layers
-from core.checkpoint.layer_rewriting import rewritten_layers
 from core.checkpoint.layer_stacks import LayerStack, find_stack, is_before_layers, stacks_of
 from core.checkpoint.model import Checkpoint
 from core.checkpoint.names import layer_of, tied_heads
 from core.errors import IncompatibleError, MergeError
 from core.kernels.interface import Values
 from core.plan.correspond import Correspondence, TensorSources, correspond
+from core.plan.layer_fit import mixed_layers, odd_layers, refuse_other_kinds, refuse_other_layers
 from core.plan.layer_origin import LayerOrigin
 from core.plan.model_view import ModelView
 from core.plan.shared_tensors import Looked
@@ -158,7 +156,10 @@ class _Slicing:
             values |= plan_values(part, reference, chosen, positions)
         reasons.refuse()
         everything = tensors | last
-        self._refuse_other_kinds(layers)
+        described = self._opened[self._recipe.models[0].path]
+        refuse_other_kinds(described, layers)
+        names_too = self._recipe.missing is None
+        refuse_other_layers(described, layers, everything, self._stack or "", names_too=names_too)
         return Sliced(
             self._joined(found, tuple(everything.values()), part_of, layers),
             values,
@@ -269,6 +270,9 @@ class _Slicing:
         first, last = one.layers_of(part.models[0].path)
         return [LayerOrigin(model, layer, stack.count if stack else 0) for layer in range(first, last)]
 
+    def _merged_layers(self, one: Slice) -> list[tuple[Checkpoint, range]]:
+        return [(self._opened[source.model.path], range(*source.layers)) for source in one.sources]
+
     def _joined(
         self,
         found: Sequence[Correspondence],
@@ -291,7 +295,7 @@ class _Slicing:
             for name, first in one.tied.items():
                 if part_of.get(name) == at and part_of.get(first) == at:
                     tied[name], why[name] = first, one.why_tied[name]
-        notes += self._odd_layers(layers)
+        notes += [*odd_layers(layers), *mixed_layers(list(map(self._merged_layers, self._recipe.slices)))]
         unties = any(one.unties for one in found)
         heads = tied_heads({name: tensor.offered.shape for name, tensor in written.items()})
         for head, embedding in heads.items():
@@ -315,31 +319,6 @@ class _Slicing:
             notes=tuple(dict.fromkeys(notes)),
         )
 
-    def _refuse_other_kinds(self, layers: Sequence[LayerOrigin]) -> None:
-        """Refuse layers whose kinds the config of the result cannot say."""
-        config = self._opened[self._recipe.models[0].path].config
-        if config is not None:
-            choices = [LayerChoice(origin.model.config, origin.layer) for origin in layers]
-            rewritten_layers(copy.deepcopy(dict(config)), choices)
-
-    def _odd_layers(self, layers: Sequence[LayerOrigin]) -> list[str]:
-        """A sentence on layers that have other tensors than the one whose place they take in their model."""
-        odd = []
-        kinds: dict[int, dict[int, frozenset[str]]] = {}
-        for at, origin in enumerate(layers):
-            if says_kinds_of_layers(origin.model.config):
-                continue
-            of_model = kinds.setdefault(id(origin.model), _tensors_of_layers(origin.model))
-            if of_model.get(origin.layer) != of_model.get(min(at, origin.stack - 1)):
-                odd.append(f"layer {at} of the result, which is layer {origin.layer} of {origin.model.name},")
-        if not odd:
-            return []
-        more = f" and {len(odd) - 1} more" if len(odd) > 1 else ""
-        return [
-            f"{odd[0]}{more} has other tensors than the layer of that number in its model, and nothing in "
-            "config.json says so: transformers may miss some of them, or leave some out"
-        ]
-
     def _borrows_head(self) -> bool:
         first, last = self._recipe.parts[0], self._recipe.parts[-1]
         return not _are_alike(first, last) and any(
@@ -357,17 +336,6 @@ def _of_slice(at: int) -> Iterator[None]:
         error.args = (error.message,)
         error.field, error.entry = "slices", at
         raise
-
-
-def _tensors_of_layers(model: Checkpoint) -> dict[int, frozenset[str]]:
-    """The names within each layer."""
-    stack = find_stack(model.tensors, model.hidden_layers)
-    found: dict[int, set[str]] = {}
-    for name in model.tensors:
-        place = layer_of(name)
-        if place is not None and stack is not None and place[0] == stack.name:
-            found.setdefault(place[1], set()).add(place[2])
-    return {layer: frozenset(names) for layer, names in found.items()}
 
 
 def _are_alike(one: Recipe, other: Recipe) -> bool:

@@ -23,7 +23,14 @@ def planned_companions(plan: MergePlan) -> Companions:
     """
     tokenizer = given_tokenizer(plan.tokens, builds=True)
     found = companion_files(
-        givers_of(plan.models, plan.base, plan.recipe.tokenizer_source, _names(plan), tokenizer),
+        givers_of(
+            plan.models,
+            plan.base,
+            plan.recipe.tokenizer_source,
+            _names(plan),
+            tokenizer,
+            has_template=plan.recipe.chat_template is not None,
+        ),
         vocabulary=plan.vocabulary,
         unties=plan.unties,
         dtype_name=plan.out_dtype.torch_name if plan.out_dtype else "float32",

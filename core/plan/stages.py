@@ -61,6 +61,10 @@ def plan_in_stages(recipe: Recipe, plan: Planner) -> MergePlan:
     named = {folder: stage for stage, folder in folders.items()}
     every = [result, *(planned for _, planned in plans)]
     names_of = {moved(path, named): name for planned in every for path, name in planned.names.items()}
+    made_names = {stage.name for stage in recipe.stages}
+    for path, name in names_of.items():  # a folder that is called like what a document makes is not that
+        if name in made_names and on_stage(path, recipe.stages) is None:
+            names_of[path] = f"{path.absolute().parent.name}/{name}"
     sliced = result.with_slices
     return replace(
         result,

@@ -34,8 +34,11 @@ class ModelEntry:
 
 
 @addressed(field="models")
-def read_models(value: Any, method: MethodSpec, folder: Path, base: Path | None) -> tuple[ModelEntry, ...]:
-    """The sub-models in `value`, without the base where the method reads one.
+def read_models(
+    value: Any, method: MethodSpec, folder: Path, base: Path | None, *, twice: str | None = None
+) -> tuple[ModelEntry, ...]:
+    """The sub-models in `value`, without the base where the method reads one; `twice` is a hint against one
+    that stands there twice.
 
     Raises:
         RecipeError: an entry is none, or two entries are one model.
@@ -59,7 +62,8 @@ def read_models(value: Any, method: MethodSpec, folder: Path, base: Path | None)
         if first != number:
             raise RecipeError(
                 f"models, entries {first + 1} and {number + 1} are the same model: {entry.path}",
-                hint="leave one of them out, or name another folder there"
+                hint=twice
+                or "leave one of them out, or name another folder there"
                 + ("; a larger weight makes a model count more" if method.weight is not None else ""),
                 entry=number,
             )

@@ -44,6 +44,11 @@ _KEYS = ("sources", "parameters", "base_model")
 _WITHOUT_EFFECT = "residual_weight"
 """mergekit reads it and does nothing with it."""
 
+_TWICE = (
+    "leave one of them out; to merge layers of one model with one another, make a copy of it in a document "
+    "of its own (name: NAME, merge_method: passthrough), and list that"
+)
+
 _MOST_LAYERS = 100_000
 _WHOLE = re.compile("[0-9]{1,6}")
 
@@ -218,7 +223,7 @@ def _slice(item: Any, at: int, method: MethodSpec, folder: Path) -> Slice:
         reasons = Reasons()
         entries: tuple[ModelEntry, ...] = ()
         with reasons.noted():
-            entries = read_models(_as_models(item)["models"], method, folder, None)
+            entries = read_models(_as_models(item)["models"], method, folder, None, twice=_TWICE)
         ranges = []
         for n, source in enumerate(sources, start=1):
             with reasons.noted():

@@ -502,6 +502,8 @@ class _Run:
             plan.recipe.tokenizer_source,
             full=True,
             tokenizer=given_tokenizer(plan.tokens, builds=False),
+            sliced=bool(plan.layers),
+            has_template=plan.recipe.chat_template is not None,
         )
         for warning in dict.fromkeys((*found, *beside.warnings)):
             self._warn(warning)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,7 @@ from typing import Any
 from core import disk
 from core.cancel import CancelToken
 from core.checkpoint.output import discard
-from core.checkpoint.stage_folders import remove_stages, stages_path
+from core.checkpoint.stage_folders import find_stages, remove_stages, stages_path
 from core.errors import Cancelled, MergeError, OutputError
 from core.plan.merge_plan import MergePlan
 from core.plan.planning import check_destination, plan_merge
@@ -71,7 +73,7 @@ def run_stages(
             folder = place / stage.name
             if on_note is not None:
                 on_note(begins[number - 1])
-            with in_stages(stage.name):
+            with in_stages(stage.name), _told_of_others(out, folder):
                 planned = plan_merge(in_folders(stage.recipe, folders), shard_size_bytes=shard_size)
                 run_one(
                     planned,
@@ -105,14 +107,39 @@ def run_stages(
         is_kept = keep or resume if cancel.keeps is None else cancel.keeps
         if isinstance(error, Cancelled | KeyboardInterrupt) and not is_kept:
             remove_stages(out, discard)
-        elif isinstance(error, MergeError) and error.kept is None:
-            if any((place / stage.name).is_dir() for stage in recipe.stages):
-                error.kept = place
-            else:
+        elif isinstance(error, MergeError):
+            if find_stages(out) is not None:
+                error.kept = place if error.kept is None or place in error.kept.parents else error.kept
+            elif error.kept is None:
                 remove_stages(out, discard)
         raise
     remove_stages(out, discard)
     return record
+
+
+@contextlib.contextmanager
+def _told_of_others(out: Path, folder: Path) -> Iterator[None]:
+    """Say of what is in the place of a stage's result that it is not that."""
+    try:
+        yield
+    except OutputError as error:
+        if error.path != folder or not os.path.lexists(folder):
+            raise
+        if find_stages(out) is None:
+            raise OutputError(
+                f"{folder} is there, and no merge made it",
+                hint="move it away, or choose another output folder",
+                path=folder,
+                field="out",
+            ) from error
+        raise OutputError(
+            f"{folder}, which an earlier merge made, is of another recipe or of models that have changed "
+            "since",
+            hint=f"remove what that merge left (paramosaic discard {stages_path(out)}), or choose another "
+            "output folder",
+            path=folder,
+            field="out",
+        ) from error
 
 
 class _Together:

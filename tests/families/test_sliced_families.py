@@ -16,8 +16,9 @@ from core.checkpoint.model import open_checkpoint
 from core.checkpoint.names import layer_of
 from core.recipe.recipe import parse_recipe
 
-QUICK = ("llama", "gpt2", "gpt_neox", "bert", "gemma3_text", "qwen3_next")
+QUICK = ("llama", "gpt2", "bert")
 MORE = (
+    *("gpt_neox", "gemma3_text", "qwen3_next"),
     *(
         "mistral",
         "qwen2",

@@ -836,6 +836,20 @@ def test_tokenizer_source_gives_config_tokens_and_template(tmp_path) -> None:
     assert (written["mark"], written["vocab_size"]) == (1, 50)
 
 
+def test_a_template_that_the_recipe_says_is_nobodys(tmp_path) -> None:
+    base = base_tensors()
+    folders = [write_model(tmp_path / f"run-{i}", fine_tuned(base, i)) for i in range(2)]
+    for number, folder in enumerate(folders):
+        (folder / "chat_template.jinja").write_text(f"template {number}")
+    recipe = {"merge_method": "linear", "models": entries(folders), "parameters": {"weight": 1}}
+    for more in ({}, {"chat_template": "chatml"}):
+        plan = plan_merge(parse_recipe({**recipe, **more}, tmp_path))
+        record = run_merge(plan, tmp_path / f"out-{len(more)}", device="cpu")
+        for warnings in (plan.warnings, record.warnings):
+            told = [warning for warning in warnings if "the chat template comes from" in warning]
+            assert bool(told) == (not more)
+
+
 def test_input_folders_are_left_as_they_were(tmp_path) -> None:
     base = base_tensors()
     inputs = [write_model(tmp_path / "in" / "base", base)]

@@ -13,6 +13,7 @@ from stored_models import store
 from core import load_recipe, plan_merge
 from core.errors import MergeError
 from core.plan.merge_plan import MergePlan
+from core.recipe.recipe import recipe_as_dict
 
 LAYERS = {
     **dict.fromkeys(("org/orca-13b", "org/platypus-13b", "org/wizard-13b", "org/llama-13b"), 8),
@@ -164,6 +165,11 @@ PLANNED: dict[str, tuple[str, int]] = {
     "documents-all-named": (
         stacked(*HALVES, more="name: stack\n---\n") + stacked(("stack", 2, 8), more="name: cut\n"),
         6,
+    ),
+    "layers-of-one-model-with-one-another": (
+        "name: copy\nmerge_method: passthrough\nmodels: [{model: a}]\n---\nmerge_method: linear\nslices:\n"
+        "- sources: [{model: a, layer_range: [0, 3]}, {model: copy, layer_range: [3, 6]}]\n",
+        3,
     ),
     "a-document-of-a-folders-name": (
         average("b", "c", more="name: a\n---\n") + average("a", "./a", more="name: result\n"),
@@ -376,6 +382,14 @@ def test_it_is_planned(name: str, folder: Path) -> None:
     found = {tensor.output.name for tensor in plan.tensors}
     assert {name.split(".")[2] for name in found if ".layers." in name} == {str(at) for at in range(layers)}
     assert {"model.embed_tokens.weight", "model.norm.weight", "lm_head.weight"} <= found
+
+
+def test_a_folder_is_not_called_like_a_document(folder: Path) -> None:
+    """In records and in what is exported a name is one thing."""
+    asked = planned(folder, PLANNED["a-document-of-a-folders-name"][0])
+    said = recipe_as_dict(asked.asked, asked.names)
+    assert [one["model"] for one in said["models"]] == ["a", f"{folder.name}/a"]
+    assert [one["model"] for one in said["stages"][0]["models"]] == ["b", "c"]
 
 
 @pytest.mark.parametrize("name", REFUSED)

@@ -147,6 +147,7 @@ def test_a_display_that_does_not_answer_is_no_display(monkeypatch: pytest.Monkey
 
 
 @posix
+@pytest.mark.slow
 def test_a_read_only_install_with_no_home_can_merge(tmp_path: Path) -> None:
     script = (
         "import os\n"

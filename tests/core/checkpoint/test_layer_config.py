@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 from typing import Any
 
 import pytest
 
-from core.checkpoint.layer_config import LayerChoice
+from core.checkpoint.layer_config import LayerChoice, kinds_of_layer
+from core.checkpoint.layer_kinds import FAMILIES, GO_BY_NUMBER
 from core.checkpoint.layer_rewriting import rewritten_layers
 from core.errors import IncompatibleError
 
@@ -189,6 +191,20 @@ def test_models_that_compute_with_the_number_of_a_layer_are_told(more: dict[str,
         rewritten_layers(dict(config), [LayerChoice(config, at) for at in way]) for way in ([0, 1], [1, 0])
     ]
     assert [len(one) for one in told] == [0, 1]
+
+
+@pytest.mark.parametrize("family", [*FAMILIES, "x", None, ["a"]])
+@pytest.mark.parametrize("value", [None, "LLLG", -1, 0, 1.5, [], [None, "a", 3, [1]], {"a": 1}, 10**12])
+def test_a_config_that_makes_no_sense_is_no_fault_of_the_program(family: Any, value: Any) -> None:
+    keys = [*GO_BY_NUMBER, "no_rope_layers", "mlp_only_layers", "block_types", "moe_layers", "layer_types"]
+    config = dict.fromkeys(keys, value) | {"use_sliding_window": True, "sliding_window": 4}
+    config |= {"model_type": family, "num_hidden_layers": 4}
+    assert kinds_of_layer(config, 1).keys() <= config.keys() | {"mlp_layer_types"}
+    for key in keys:
+        one = {name: config[name] for name in (key, "model_type", "num_hidden_layers", "use_sliding_window")}
+        with contextlib.suppress(IncompatibleError):
+            rewritten_layers(one, [LayerChoice(dict(config), at) for at in (0, 2, 1)])
+            assert one["num_hidden_layers"] == 3
 
 
 def test_lists_of_other_things_are_left_as_they_are() -> None:

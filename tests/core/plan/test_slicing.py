@@ -189,6 +189,64 @@ def test_a_range_that_is_not_there(folder: Path, slices: list[dict[str, Any]], s
     assert (raised.value.field, raised.value.entry) == ("slices", entry)
 
 
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (
+            {"mlp.up.weight": (4, WIDTH)},
+            r"has 'mlp.up.weight' of shape \[4, 8\], and the layers of a of \[8, 8\]",
+        ),
+        ({"mlp.up.bias": (WIDTH,)}, "has 'mlp.up.bias', and no layer of a has it"),
+        ({"mlp.up.weight": None}, "has no 'mlp.up.weight', and the layers of a have it"),
+    ],
+)
+def test_layers_that_no_config_describes(
+    tmp_path: Path, change: dict[str, tuple[int, ...] | None], said: str
+) -> None:
+    """Models of the same kind and of other sizes; where a config gives sizes by layer, it describes them."""
+    parts: dict[str, tuple[int, ...] | None] = {"self_attn.q.weight": (8, 8), "mlp.up.weight": (8, 8)}
+    sizes = {"up_sizes": [8, 8]}
+    for name, own in (("a", parts), ("b", parts | change)):
+        tensors = {
+            f"{STACK}.{at}.{part}": ("BF16", shape) for at in range(2) for part, shape in own.items() if shape
+        }
+        tensors["model.embed_tokens.weight"] = ("BF16", (8, 8))
+        for more in ({}, sizes):
+            config = {"model_type": "llama", "num_hidden_layers": 2, **more}
+            store(tmp_path / f"{name}{len(more) or ''}", tensors, config)
+    slices = [{"sources": [source("a", 0, 2)]}, {"sources": [source("b", 1, 2)]}]
+    with pytest.raises(IncompatibleError, match=f"layer 2 of the result, layer 1 of b, {said}") as raised:
+        planned(tmp_path, "passthrough", *slices)
+    assert raised.value.field == "slices"
+    if "weight" in said and None not in change.values():
+        listed = [{"sources": [source("a1", 0, 2)]}, {"sources": [source("b1", 1, 2)]}]
+        assert len(planned(tmp_path, "passthrough", *listed).layers) == 3
+
+
+def test_layers_of_different_kinds_that_are_merged_are_told(tmp_path: Path) -> None:
+    for seed, name in enumerate("ab"):
+        make(tmp_path / name, 4, seed, model_type="gemma2")
+    alike = {"sources": [source("a", 0, 2), source("b", 2, 4)]}
+    other = {"sources": [source("a", 2, 4), source("b", 1, 3)]}
+    (told,) = (one for one in planned(tmp_path, "linear", alike, other).warnings if "kinds" in one)
+    assert told == (
+        "layer 2 of the result is merged of layers of different kinds: by layer_types that of a is "
+        "'sliding_attention' and that of b 'full_attention'; so are 1 more"
+    )
+    assert not any("kinds" in one for one in planned(tmp_path, "linear", alike).warnings)
+
+
+def test_what_configs_say_of_layers_may_differ(tmp_path: Path) -> None:
+    """Models of other depths, with a list for each layer: the result has a list of its own."""
+    for seed, (name, layers) in enumerate({"a": 2, "b": 3}.items()):
+        make(tmp_path / name, layers, seed, no_rope_layers=[1] * (layers - 1) + [0])
+    slices = [{"sources": [source("a", 0, 2)]}, {"sources": [source("b", 1, 3)]}]
+    plan = planned(tmp_path, "passthrough", *slices)
+    assert not any("num_hidden_layers" in one or "no_rope_layers" in one for one in plan.warnings)
+    run_merge(plan, tmp_path / "out")
+    assert json.loads((tmp_path / "out" / "config.json").read_text())["no_rope_layers"] == [1, 0, 1, 0]
+
+
 def test_a_base_that_is_no_source_gives_the_layers_of_the_first_one(folder: Path, tmp_path: Path) -> None:
     plan = planned(folder, "slerp", {"sources": [source("b", 1, 3)]}, base_model="a", parameters={"t": 0.0})
     found = merged(plan, tmp_path / "out")

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from core.errors import RecipeError
-from core.recipe.recipe import parse_recipe, recipe_warnings
+from core.recipe.doubts import recipe_warnings
+from core.recipe.recipe import parse_recipe
 
 HERE = Path("/recipes")
 

@@ -153,6 +153,59 @@ def test_what_is_left_can_be_removed(folder: Path) -> None:
     assert beside(folder) == set()
 
 
+def test_what_another_recipe_left_is_not_taken(folder: Path) -> None:
+    write(folder, *DOCUMENTS)
+    cut_off(folder, at=2, keep=True)
+    others = ({**DOCUMENTS[0], "parameters": {"weight": [1, 2]}}, *DOCUMENTS[1:])
+    with pytest.raises(
+        OutputError, match="is of another recipe or of models that have changed since"
+    ) as raised:
+        run_merge(plan_merge(load_recipe(write(folder, *others))), folder / "out", resume=True)
+    assert f"discard {folder / 'out.stages'}" in str(raised.value.hint)
+    assert raised.value.kept == folder / "out.stages"
+    assert sorted(os.listdir(folder / "out.stages")) == ["one"]
+
+
+def test_what_another_model_made_is_not_taken(folder: Path) -> None:
+    """A model that was trained once more, under the same name and as large."""
+    write(folder, *DOCUMENTS)
+    cut_off(folder, at=2, keep=True)
+    path = folder / "a" / "model.safetensors"
+    save_file({name: one + 1 for name, one in load_file(path).items()}, path, metadata={"format": "pt"})
+    with pytest.raises(OutputError, match="is of another recipe or of models that have changed since"):
+        run_merge(plan_merge(load_recipe(folder / "recipe.yaml")), folder / "out", resume=True)
+
+
+def test_a_folder_in_the_place_of_a_stages(folder: Path) -> None:
+    (folder / "out.stages" / "one").mkdir(parents=True)
+    (folder / "out.stages" / "one" / "notes.txt").write_text("mine")
+    with pytest.raises(OutputError, match="is there, and no merge made it") as raised:
+        run_merge(plan_merge(load_recipe(write(folder, *DOCUMENTS))), folder / "out", resume=True)
+    assert raised.value.kept is None
+    assert (folder / "out.stages" / "one" / "notes.txt").read_text() == "mine"
+
+
+def test_what_a_failing_stage_comes_after_is_kept(folder: Path) -> None:
+    """The next one begins with what is there by then."""
+    write(folder, *DOCUMENTS)
+    moved = folder / "elsewhere"
+
+    def note(sentence: str) -> None:
+        if sentence == "merge 2 of 3: two":
+            (folder / "c").rename(moved)
+
+    with pytest.raises(MergeError, match=r"document 'two': the model folder .* does not exist") as raised:
+        run_merge(plan_merge(load_recipe(folder / "recipe.yaml")), folder / "out", on_note=note)
+    assert raised.value.kept == folder / "out.stages"
+    assert os.listdir(folder / "out.stages") == ["one"]
+    moved.rename(folder / "c")
+    notes: list[str] = []
+    plan = plan_merge(load_recipe(folder / "recipe.yaml"))
+    run_merge(plan, folder / "out", resume=True, on_note=notes.append)
+    assert any("one is finished already" in one for one in notes)
+    assert beside(folder) == {"out"}
+
+
 def test_what_is_not_ours_stays(folder: Path) -> None:
     write(folder, *DOCUMENTS)
     cut_off(folder, at=3, keep=True)

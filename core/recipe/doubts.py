@@ -1,0 +1,62 @@
+"""Where a recipe that can be carried out may mean something else than its author thinks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from core.recipe.recipe import Recipe
+from core.recipe.references import same_folder
+
+__all__ = ["recipe_warnings"]
+
+
+def recipe_warnings(recipe: Recipe, names: Mapping[Path, str] | None = None) -> list[str]:
+    """Sentences for the user.
+
+    Args:
+        recipe: what is asked.
+        names: what to call each folder; None for the folders themselves.
+    """
+    base, method = recipe.base, recipe.method
+    if recipe.slices:  # of which mergekit too averages nothing but the sources
+        return []
+    if idle := _idle(recipe, names):
+        return [idle]
+    if base is None or method.reads_base or method.weight is None:
+        return []
+    name = names[base] if names is not None else str(base)
+    listed = next((entry for entry in recipe.models if same_folder(entry.path, base)), None)
+    common = recipe.parameters.get("weight")
+    if listed is None:
+        weight = "" if common is None else ", with the weight given under parameters"
+        how = f"`- model: {name}`" + (" and a weight of its own" if common is None else "")
+        return [
+            f"the base {name} is not averaged, as models does not list it, while mergekit averages every "
+            f"base_model too{weight}: for mergekit's result list it under models as well, as {how}"
+        ]
+    if common is None and "weight" not in listed.parameters:
+        return [
+            f"the base {name} is listed under models without a weight, and counts with the weight 1: "
+            "give it the weight that you mean, or take it out of models to merge the others alone"
+        ]
+    return []
+
+
+def _idle(recipe: Recipe, names: Mapping[Path, str] | None) -> str | None:
+    """What the values of the recipe alone say of a result that is no merge; None for nothing."""
+    if recipe.ruled:
+        return None
+    values = recipe.values_for("", 0.0)
+    models = [(names or {}).get(entry.path, str(entry.path)) for entry in recipe.models]
+    weights = values.get("weight")
+    if weights is not None and len(models) > 1 and recipe.method.weight is not None:
+        counting = [name for name, weight in zip(models, weights, strict=True) if weight]
+        if len(counting) == 1:
+            return f"only {counting[0]} has a weight that is not 0: the others change nothing"
+    if values.get("lambda") == 0:
+        return "lambda is 0: the result is the base"
+    if values.get("t") in (0, 1):
+        what = "the base" if values["t"] == 0 else models[0]
+        return f"t is {values['t']:g}: the result is {what}"
+    return None
