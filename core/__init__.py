@@ -34,7 +34,9 @@ from core.plan.merge_plan import MergePlan
 from core.plan.planning import plan_merge
 from core.progress import Progress
 from core.recipe.file import load_recipe
-from core.recipe.recipe import Recipe, parse_recipe, recipe_as_dict
+from core.recipe.parsing import parse_recipe
+from core.recipe.recipe import Recipe
+from core.recipe.writing import recipe_as_dict
 from core.run.merge import run_merge
 from core.run.record import RunRecord, TensorRecord, read_record
 from core.run.verify import VerificationReport, verify_output

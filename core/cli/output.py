@@ -16,7 +16,7 @@ from core.methods import ParameterValue
 from core.plan.choice import Choice
 from core.plan.chunking import peak_memory_bytes
 from core.plan.merge_plan import LedgerEntry, MergePlan
-from core.recipe.recipe import recipe_as_dict
+from core.recipe.writing import recipe_as_dict
 from core.run.record import RunRecord
 from core.text import one_line
 from core.units import about_text, bytes_text, count_text, duration_text, share_text

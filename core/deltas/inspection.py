@@ -18,7 +18,7 @@ from core.plan.merge_plan import MergePlan
 from core.plan.planning import plan_merge
 from core.plan.whole_rows import measured_tensors
 from core.progress import ProgressCallback
-from core.recipe.recipe import parse_recipe
+from core.recipe.parsing import parse_recipe
 
 __all__ = ["Inspection", "TensorInspection", "inspect_models", "plan_inspection"]
 

@@ -25,8 +25,7 @@ from core.plan.model_view import ModelView
 from core.plan.shared_tensors import Looked
 from core.plan.tensor_values import plan_values
 from core.recipe.reasons import Reasons
-from core.recipe.recipe import Recipe
-from core.recipe.slices import Slice
+from core.recipe.recipe import Recipe, Slice
 
 __all__ = ["Sliced", "bases_of_sources", "opened_models", "plan_slices", "without_whole_slices"]
 

@@ -17,8 +17,9 @@ from core.errors import MergeError
 from core.plan.merge_plan import MergePlan
 from core.plan.small_files import planned_companions
 from core.recipe.reasons import Reasons
-from core.recipe.recipe import Recipe, folders_of
-from core.recipe.stages import Stage, in_folders, moved, on_stage
+from core.recipe.recipe import Recipe, Stage
+from core.recipe.stages import in_folders, moved, on_stage
+from core.recipe.writing import folders_of
 from core.text import shown
 from core.units import bytes_text
 

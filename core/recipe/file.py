@@ -11,7 +11,8 @@ from typing import Any
 from core.errors import RecipeError, merge_errors_only
 from core.methods import MethodSpec
 from core.recipe.foreign import UnderstoodRecipe, understood_part
-from core.recipe.recipe import Recipe, parse_recipe
+from core.recipe.parsing import parse_recipe
+from core.recipe.recipe import Recipe
 from core.recipe.stages import joined
 from core.recipe.yaml_values import NotYaml, read_documents
 from core.small_files import read_small

@@ -27,10 +27,11 @@ from core.recipe.keys import Obstacle, find_obstacles, refuse_other_file
 from core.recipe.method_name import read_method
 from core.recipe.models import ModelEntry, place_of
 from core.recipe.modules import without_modules
-from core.recipe.recipe import Recipe, parse_recipe
+from core.recipe.parsing import parse_recipe
+from core.recipe.recipe import Recipe, Slice
 from core.recipe.references import read_path, reference_in, same_folder
 from core.recipe.rules import ParameterSetting, read_setting
-from core.recipe.slices import Slice, models_of_slices, read_slices, slice_obstacles
+from core.recipe.slices import models_of_slices, read_slices, slice_obstacles
 from core.recipe.tokenizer_section import TokenizerWish, read_tokenizer
 from core.text import shown
 

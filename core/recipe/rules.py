@@ -17,7 +17,7 @@ the even one of two that are as near; mergekit refuses those.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from math import isfinite
 from typing import Any
@@ -31,7 +31,9 @@ __all__ = [
     "Condition",
     "ParameterSetting",
     "Setting",
+    "chained",
     "is_hit",
+    "parameters_data",
     "read_setting",
     "setting_data",
     "tensors_hit",
@@ -207,3 +209,21 @@ _NUMBER = re.compile(r"[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?")
 _FLAGS = dict.fromkeys(("1", "on", "t", "true", "y", "yes"), True)
 _FLAGS |= dict.fromkeys(("0", "off", "f", "false", "n", "no"), False)
 """As pydantic reads them, with which mergekit does."""
+
+
+def chained(inner: ParameterSetting | None, outer: ParameterSetting | None) -> ParameterSetting | None:
+    """`inner`, and `outer` for the tensors of which it says nothing."""
+    if inner is None or outer is None:
+        return outer if inner is None else inner
+    if not isinstance(inner, Setting) or any(one.filter in (None, "", "*") for one in inner.conditions):
+        return inner
+    if isinstance(outer, Setting):
+        return Setting((*inner.conditions, *outer.conditions))
+    assert not isinstance(outer, str)  # what is no number has no rules
+    return Setting((*inner.conditions, Condition(None, (outer,))))
+
+
+def parameters_data(parameters: Mapping[str, ParameterSetting]) -> dict[str, Any]:
+    """`parameters` under that key, as `setting_data` writes each; nothing where there are none."""
+    data = {name: setting_data(setting) for name, setting in parameters.items()}
+    return {"parameters": data} if data else {}

@@ -12,29 +12,23 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from core.errors import MergeError, RecipeError, addressed
 from core.methods import MethodSpec
 from core.recipe.keys import ENTRY_KEYS, Maker, Obstacle, find_obstacles, obstacle_of
 from core.recipe.models import ModelEntry, place_of, read_models, read_parameters
 from core.recipe.reasons import Reasons, in_one, reasons_of
-from core.recipe.references import read_path, same_folder
-from core.recipe.rules import Condition, ParameterSetting, Setting, setting_data
+from core.recipe.recipe import Slice, SliceSource
+from core.recipe.references import read_path
+from core.recipe.rules import ParameterSetting, parameters_data
 from core.text import shown
 
-if TYPE_CHECKING:
-    from core.recipe.recipe import Recipe
-
 __all__ = [
-    "Slice",
-    "SliceSource",
-    "chained",
     "models_of_slices",
-    "part_of",
     "read_slices",
     "slice_obstacles",
     "slices_data",
@@ -51,48 +45,6 @@ _TWICE = (
 
 _MOST_LAYERS = 100_000
 _WHOLE = re.compile("[0-9]{1,6}")
-
-
-@dataclass(frozen=True)
-class SliceSource:
-    """Layers of one model.
-
-    Attributes:
-        model: the model, with the parameters that are given for it in this slice alone.
-        layers: the first of them, and the one after the last; counted from 0.
-    """
-
-    model: ModelEntry
-    layers: tuple[int, int]
-
-    @property
-    def count(self) -> int:
-        return self.layers[1] - self.layers[0]
-
-
-@dataclass(frozen=True)
-class Slice:
-    """Layers of the result that follow one another.
-
-    Attributes:
-        sources: what they are merged of, the base among them where it is listed; equally many layers each.
-        parameters: what is given for the whole slice, checked.
-        base: a base of this slice's own; None for the recipe's.
-    """
-
-    sources: tuple[SliceSource, ...]
-    parameters: Mapping[str, ParameterSetting] = field(default_factory=dict)
-    base: Path | None = None
-
-    @property
-    def count(self) -> int:
-        """How many layers of the result it makes."""
-        return self.sources[0].count
-
-    def layers_of(self, folder: Path) -> tuple[int, int]:
-        """The layers of the model in `folder`; of one that is no source those of the first source."""
-        found = (one.layers for one in self.sources if one.model.path == folder)
-        return next(found, self.sources[0].layers)
 
 
 def read_slices(value: Any, method: MethodSpec, folder: Path) -> tuple[Slice, ...]:
@@ -161,32 +113,6 @@ def models_of_slices(
     return tuple(result), tuple(map(ModelEntry, models))
 
 
-def part_of(recipe: Recipe, one: Slice) -> Recipe:
-    """What is asked for the slice `one`, as a recipe without slices over whole models."""
-    base = one.base or recipe.base
-    models = tuple(
-        source.model
-        for source in one.sources
-        if not (recipe.method.reads_base and base is not None and same_folder(source.model.path, base))
-    )
-    names = dict.fromkeys([*one.parameters, *recipe.parameters])
-    parameters = {name: chained(one.parameters.get(name), recipe.parameters.get(name)) for name in names}
-    known = {name: setting for name, setting in parameters.items() if setting is not None}
-    return replace(recipe, models=models, base=base, parameters=known, slices=(), stages=())
-
-
-def chained(inner: ParameterSetting | None, outer: ParameterSetting | None) -> ParameterSetting | None:
-    """`inner`, and `outer` for the tensors of which it says nothing."""
-    if inner is None or outer is None:
-        return outer if inner is None else inner
-    if not isinstance(inner, Setting) or any(one.filter in (None, "", "*") for one in inner.conditions):
-        return inner
-    if isinstance(outer, Setting):
-        return Setting((*inner.conditions, *outer.conditions))
-    assert not isinstance(outer, str)  # what is no number has no rules
-    return Setting((*inner.conditions, Condition(None, (outer,))))
-
-
 def slices_data(slices: Sequence[Slice], shown_as: Any) -> list[dict[str, Any]]:
     """The plain values that `read_slices` reads as `slices`; `shown_as` says what to write for a folder."""
     result = []
@@ -194,19 +120,14 @@ def slices_data(slices: Sequence[Slice], shown_as: Any) -> list[dict[str, Any]]:
         data: dict[str, Any] = {
             "sources": [
                 {"model": shown_as(source.model.path), "layer_range": list(source.layers)}
-                | _parameters_data(source.model.parameters)
+                | parameters_data(source.model.parameters)
                 for source in one.sources
             ]
         }
         if one.base is not None:
             data["base_model"] = shown_as(one.base)
-        result.append(data | _parameters_data(one.parameters))
+        result.append(data | parameters_data(one.parameters))
     return result
-
-
-def _parameters_data(parameters: Mapping[str, ParameterSetting]) -> dict[str, Any]:
-    data = {name: setting_data(setting) for name, setting in parameters.items()}
-    return {"parameters": data} if data else {}
 
 
 def _slice(item: Any, at: int, method: MethodSpec, folder: Path) -> Slice:

@@ -9,20 +9,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from core.adapter_paths import join_adapters, split_adapters
 from core.errors import RecipeError
 from core.recipe.reasons import Reasons, reasons_of
+from core.recipe.recipe import Recipe, Stage
 from core.text import is_text, shown
 
-if TYPE_CHECKING:
-    from core.recipe.recipe import Recipe
-
 __all__ = [
-    "Stage",
     "beginnings",
     "documents_of",
     "in_folders",
@@ -38,21 +35,6 @@ _OF_MODELS = ("model", "base_model", "tokenizer_source", "path", "source")
 _LONGEST_NAME = 100
 _MADE = ".stages"
 """No folder that is there: one of a stage's name may be, and is another model, written as ./NAME."""
-
-
-@dataclass(frozen=True)
-class Stage:
-    """A merge whose result a later one of the same recipe reads.
-
-    Attributes:
-        name: by which later ones call it.
-        recipe: what is merged.
-        folder: what stands for its result in the recipes of later ones; nothing needs to be there.
-    """
-
-    name: str
-    recipe: Recipe
-    folder: Path
 
 
 def joined(documents: Sequence[Any]) -> Any:

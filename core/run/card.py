@@ -13,8 +13,8 @@ import yaml
 
 from core.checkpoint.model import Checkpoint, hub_id
 from core.plan.merge_plan import MergePlan
-from core.recipe.recipe import recipe_as_dict
 from core.recipe.stages import documents_of
+from core.recipe.writing import recipe_as_dict
 from core.recipe.yaml_values import Dumper
 from core.text import one_line
 

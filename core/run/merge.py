@@ -40,7 +40,7 @@ from core.plan.output_tokenizer import given_tokenizer
 from core.plan.planning import check_destination
 from core.plan.small_files import planned_companions
 from core.progress import ProgressCallback
-from core.recipe.recipe import recipe_as_dict
+from core.recipe.writing import recipe_as_dict
 from core.run.card import model_card
 from core.run.carrying_out import Cut, carry_out
 from core.run.journaling import Journaling

@@ -28,7 +28,7 @@ from core.digest import piece_digests
 from core.errors import OutputError
 from core.kernels.interface import Values
 from core.plan.merge_plan import MergePlan
-from core.recipe.recipe import recipe_as_dict
+from core.recipe.writing import recipe_as_dict
 from core.run.executors.threads import ThreadExecutor
 from core.run.journaling import done_of, found_of
 from core.run.passes import Done, Restored

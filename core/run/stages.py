@@ -19,8 +19,8 @@ from core.plan.merge_plan import MergePlan
 from core.plan.planning import check_destination, plan_merge
 from core.plan.stages import in_stages
 from core.progress import Progress, ProgressCallback
-from core.recipe.recipe import recipe_as_dict
 from core.recipe.stages import beginnings, in_folders
+from core.recipe.writing import recipe_as_dict
 from core.run.merging import TensorCallback
 from core.run.record import RunRecord
 

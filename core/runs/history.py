@@ -23,7 +23,9 @@ from core.checkpoint.model import model_names
 from core.checkpoint.ownership import is_alive
 from core.disk import replace_file
 from core.errors import MergeError, OutputError, merge_errors_only, os_error_text
-from core.recipe.recipe import Recipe, folders_of, parse_recipe, recipe_as_dict
+from core.recipe.parsing import parse_recipe
+from core.recipe.recipe import Recipe
+from core.recipe.writing import folders_of, recipe_as_dict
 from core.run.record import RunRecord
 from core.run.record_values import texts
 from core.small_files import parse_json, read_if_there

@@ -11,8 +11,9 @@ from core import Recipe, RecipeError, parse_recipe
 from core.adapter_paths import join_adapters
 from core.methods import METHODS, MethodSpec, ParameterSpec, ParameterValue
 from core.plan.planning import DEFAULT_SHARD_SIZE_BYTES
-from core.recipe.slices import Slice, slices_data
-from core.recipe.stages import Stage, on_stage
+from core.recipe.recipe import Slice, Stage
+from core.recipe.slices import slices_data
+from core.recipe.stages import on_stage
 from core.recipe.tokenizer_section import TokenizerSection, TokenizerWish, tokenizer_data
 from gui.numbers import Unread
 

@@ -9,8 +9,8 @@ from typing import Any
 
 from core import Recipe
 from core.methods import ParameterSpec, ParameterValue
-from core.recipe.recipe import recipe_as_dict
-from core.recipe.slices import Slice, SliceSource
+from core.recipe.recipe import Slice, SliceSource
+from core.recipe.writing import recipe_as_dict
 from gui.document.merge_setup import WEIGHT, MergeSetup, ModelChoice, Rule, form_parameters
 
 __all__ = ["setup_of_recipe"]

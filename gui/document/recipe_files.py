@@ -16,8 +16,8 @@ from core.adapter_paths import split_adapters
 from core.disk import replace_file, write_error
 from core.errors import OutputError
 from core.recipe.file import MAX_RECIPE_BYTES
-from core.recipe.recipe import folders_of, recipe_as_dict
 from core.recipe.stages import documents_of
+from core.recipe.writing import folders_of, recipe_as_dict
 from core.recipe.yaml_values import Dumper
 from core.small_files import read_if_there
 

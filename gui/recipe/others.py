@@ -10,7 +10,7 @@ from PySide6.QtCore import Signal, Slot
 from PySide6.QtWidgets import QHBoxLayout, QPushButton, QWidget
 
 from core.recipe.chat_template import AUTO, BUILT_IN
-from core.recipe.stages import Stage
+from core.recipe.recipe import Stage
 from gui.document.merge_setup import MergeSetup
 from gui.widgets.plain import PlainLabel
 from gui.widgets.theme import GRID, secondary

@@ -20,7 +20,7 @@ from method_checks import edge_settings, make_models, model_numbers, recipe_data
 from core import RecipeError, plan_merge, run_merge
 from core.devices import choose_devices
 from core.methods import METHODS
-from core.recipe.recipe import parse_recipe
+from core.recipe.parsing import parse_recipe
 from core.table import runs_kernels
 
 

@@ -28,7 +28,8 @@ from core.methods.folds import FoldTotal
 from core.methods.reference import Reference
 from core.plan.choice import choose
 from core.plan.merge_plan import MergePlan
-from core.recipe.recipe import parse_recipe, recipe_as_dict
+from core.recipe.parsing import parse_recipe
+from core.recipe.writing import recipe_as_dict
 from core.run.record import RunRecord
 from core.run.work import Executor
 

@@ -25,7 +25,7 @@ from core.cancel import CancelToken
 from core.checkpoint.output import settle
 from core.checkpoint.staging import staging_path
 from core.methods import METHODS
-from core.recipe.recipe import parse_recipe
+from core.recipe.parsing import parse_recipe
 from core.run import merge as merge_module
 from core.run.journaling import Journaling
 from core.run.passes import Done

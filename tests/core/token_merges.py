@@ -11,7 +11,7 @@ from safetensors.numpy import load_file
 from token_models import EMBEDDING, HEAD, HEAD_BIAS, Model, average, select
 
 from core import plan_merge, run_merge
-from core.recipe.recipe import parse_recipe
+from core.recipe.parsing import parse_recipe
 from core.run.record import RunRecord
 
 __all__ = [

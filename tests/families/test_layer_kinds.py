@@ -19,7 +19,7 @@ from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 from core import plan_merge, run_merge
 from core.checkpoint.layer_kinds import FAMILIES, listed_kinds
 from core.errors import IncompatibleError
-from core.recipe.recipe import parse_recipe
+from core.recipe.parsing import parse_recipe
 
 LAYERS = 4
 PLAIN = {

@@ -14,7 +14,7 @@ from core import plan_merge, run_merge
 from core.checkpoint.layer_stacks import find_stack, stacks_of
 from core.checkpoint.model import open_checkpoint
 from core.checkpoint.names import layer_of
-from core.recipe.recipe import parse_recipe
+from core.recipe.parsing import parse_recipe
 
 QUICK = ("llama", "gpt2", "bert")
 MORE = (

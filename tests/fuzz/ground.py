@@ -21,7 +21,7 @@ from core.checkpoint.headers import encode_header
 from core.checkpoint.ownership import OWN_FOLDER
 from core.checkpoint.staging import JOURNAL_NAME, staging_path
 from core.dtypes import DTYPES
-from core.recipe.recipe import parse_recipe
+from core.recipe.parsing import parse_recipe
 from core.run.record import RunRecord, read_record
 from core.run.resuming import again_entry, changed_entry
 from core.runs.history import History, HistoryEntry

@@ -18,7 +18,8 @@ from core.checkpoint.model import Checkpoint, open_checkpoint
 from core.checkpoint.private_paths import PrivatePaths
 from core.errors import CheckpointError, MergeError, OutputError, RecipeError
 from core.recipe.file import load_recipe
-from core.recipe.recipe import parse_recipe, recipe_as_dict
+from core.recipe.parsing import parse_recipe
+from core.recipe.writing import recipe_as_dict
 from core.text import is_text
 
 # -- models

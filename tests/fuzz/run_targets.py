@@ -23,7 +23,7 @@ from core.deltas.findings import findings_of_record
 from core.disk import OpenFolder
 from core.errors import CheckpointError, OutputError, RecipeError, VerificationError
 from core.plan.merge_plan import MergePlan
-from core.recipe.recipe import recipe_as_dict
+from core.recipe.writing import recipe_as_dict
 from core.run.record import read_record
 from core.run.resuming import check_same_merge, refuse_other_files, restore
 from core.run.verify import verify_output

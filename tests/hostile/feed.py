@@ -23,7 +23,8 @@ from core.checkpoint.output import check_output
 from core.errors import MergeError
 from core.plan.planning import plan_merge
 from core.recipe.file import load_recipe
-from core.recipe.recipe import parse_recipe, recipe_as_dict
+from core.recipe.parsing import parse_recipe
+from core.recipe.writing import recipe_as_dict
 from core.run.record import read_record
 from core.run.verify import verify_output
 from core.runs.history import History

@@ -13,7 +13,7 @@ from stored_models import store
 from core import load_recipe, plan_merge
 from core.errors import MergeError
 from core.plan.merge_plan import MergePlan
-from core.recipe.recipe import recipe_as_dict
+from core.recipe.writing import recipe_as_dict
 
 LAYERS = {
     **dict.fromkeys(("org/orca-13b", "org/platypus-13b", "org/wizard-13b", "org/llama-13b"), 8),

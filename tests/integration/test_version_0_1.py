@@ -14,7 +14,8 @@ import pytest
 
 from core import load_recipe, plan_merge, read_record, run_merge
 from core.deltas.findings import findings_of_record
-from core.recipe.recipe import parse_recipe, recipe_as_dict
+from core.recipe.parsing import parse_recipe
+from core.recipe.writing import recipe_as_dict
 from core.runs.history import History
 from gui.settings import Settings
 from resources import DEMO_FOLDER

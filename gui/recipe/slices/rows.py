@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from core.recipe.models import ModelEntry
+from core.recipe.recipe import Slice, SliceSource
 from core.recipe.rules import ParameterSetting, Setting
-from core.recipe.slices import Slice, SliceSource
 from gui.words import weight_text
 
 __all__ = [

@@ -11,7 +11,7 @@ from PySide6.QtCore import QObject, Qt, Signal
 from PySide6.QtGui import QGuiApplication, QPalette
 
 from core.checkpoint.model import model_names
-from core.recipe.slices import Slice
+from core.recipe.recipe import Slice
 from core.text import one_line
 from gui.document.merge_setup import MergeSetup
 from gui.recipe.slices.rows import (

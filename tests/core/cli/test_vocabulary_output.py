@@ -12,7 +12,7 @@ from token_models import EMBEDDING, Model
 from core import plan_merge
 from core.cli.output import plan_document, plan_summary
 from core.plan.choice import choose
-from core.recipe.recipe import parse_recipe
+from core.recipe.parsing import parse_recipe
 
 WORDS = [f"w{number}" for number in range(10)]
 

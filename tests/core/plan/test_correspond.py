@@ -13,7 +13,7 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from core import IncompatibleError, plan_merge, run_merge
-from core.recipe.recipe import parse_recipe
+from core.recipe.parsing import parse_recipe
 
 EMBEDDING, HEAD = "model.embed_tokens.weight", "lm_head.weight"
 

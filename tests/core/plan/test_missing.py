@@ -15,7 +15,7 @@ from core import IncompatibleError, plan_merge, read_record, run_merge, verify_o
 from core.methods import METHODS
 from core.plan.merge_plan import MergePlan
 from core.plan.renaming import is_recomputed
-from core.recipe.recipe import parse_recipe
+from core.recipe.parsing import parse_recipe
 
 W, V, HEAD, POOLER = "model.layers.0.w.weight", "model.layers.1.w.weight", "score.weight", "pooler.weight"
 BASE = {W: [[1.0, 2.0]], V: [[3.0, 4.0]]}

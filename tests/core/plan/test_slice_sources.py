@@ -17,7 +17,8 @@ from core import load_recipe, plan_merge, read_record, run_merge
 from core.cli.output import plan_document, plan_summary
 from core.errors import IncompatibleError, RecipeError
 from core.plan.choice import choose
-from core.recipe.recipe import folders_of, parse_recipe, recipe_as_dict
+from core.recipe.parsing import parse_recipe
+from core.recipe.writing import folders_of, recipe_as_dict
 
 LAYER = "model.layers.{}.{}.weight"
 PARTS = ("self_attn.q_proj", "mlp.up_proj", "mlp.down_proj")

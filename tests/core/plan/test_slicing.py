@@ -14,7 +14,7 @@ from stored_models import store
 from core import plan_merge, read_record, run_merge, verify_output
 from core.errors import IncompatibleError, MergeError
 from core.plan.merge_plan import MergePlan
-from core.recipe.recipe import parse_recipe
+from core.recipe.parsing import parse_recipe
 from core.runs.history import HistoryEntry
 
 LAYERS = {"a": 4, "b": 6, "c": 4}

@@ -13,7 +13,7 @@ from safetensors.numpy import load_file, save_file
 
 from core import plan_merge, read_record, run_merge
 from core.checkpoint.ties import declared_ties, says_tied
-from core.recipe.recipe import parse_recipe
+from core.recipe.parsing import parse_recipe
 
 EMBED, HEAD, W = "model.embed_tokens.weight", "lm_head.weight", "model.layers.0.mlp.up_proj.weight"
 

@@ -19,7 +19,7 @@ from core import plan_merge, run_merge
 from core.checkpoint.output_config import describe_output
 from core.errors import MergeError
 from core.plan.token_rows import are_telling, vocabulary_rows
-from core.recipe.recipe import parse_recipe
+from core.recipe.parsing import parse_recipe
 
 TOKENS = WORDS[:30]
 

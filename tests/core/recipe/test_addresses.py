@@ -9,7 +9,7 @@ import pytest
 
 from core.errors import CheckpointError, RecipeError, addressed
 from core.recipe.file import load_recipe
-from core.recipe.recipe import parse_recipe
+from core.recipe.parsing import parse_recipe
 
 HERE = Path("/recipes")
 LINEAR: dict[str, Any] = {"merge_method": "linear", "models": [{"model": "a"}, {"model": "b"}]}

@@ -10,7 +10,7 @@ import yaml
 from core.errors import RecipeError
 from core.methods import METHODS
 from core.recipe.foreign import UnderstoodRecipe, understood_part
-from core.recipe.recipe import parse_recipe
+from core.recipe.parsing import parse_recipe
 
 
 def part(text: str, folder: Path = Path("/models")) -> UnderstoodRecipe:

@@ -11,7 +11,8 @@ import pytest
 from core.errors import RecipeError
 from core.methods import METHODS
 from core.recipe.file import load_recipe
-from core.recipe.recipe import parse_recipe, recipe_as_dict
+from core.recipe.parsing import parse_recipe
+from core.recipe.writing import recipe_as_dict
 
 HERE = Path("/recipes")
 LINEAR: dict[str, Any] = {"merge_method": "linear", "models": [{"model": "a"}, {"model": "b"}]}

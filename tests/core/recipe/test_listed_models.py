@@ -9,7 +9,7 @@ import pytest
 
 from core.errors import RecipeError
 from core.recipe.doubts import recipe_warnings
-from core.recipe.recipe import parse_recipe
+from core.recipe.parsing import parse_recipe
 
 HERE = Path("/recipes")
 

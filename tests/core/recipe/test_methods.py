@@ -11,7 +11,9 @@ import yaml
 from core.errors import RecipeError
 from core.methods import METHODS, MethodSpec, ParameterSpec
 from core.recipe.file import load_recipe
-from core.recipe.recipe import Recipe, parse_recipe, recipe_as_dict
+from core.recipe.parsing import parse_recipe
+from core.recipe.recipe import Recipe
+from core.recipe.writing import recipe_as_dict
 
 HERE = Path("/recipes")
 OF_THE_FIELD = [

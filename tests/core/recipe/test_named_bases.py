@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from core.errors import RecipeError
-from core.recipe.recipe import parse_recipe
+from core.recipe.parsing import parse_recipe
 
 
 @pytest.fixture

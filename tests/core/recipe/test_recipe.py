@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from core.dtypes import DTYPES
 from core.errors import RecipeError
 from core.recipe.file import load_recipe
-from core.recipe.recipe import parse_recipe, recipe_as_dict
+from core.recipe.parsing import parse_recipe
+from core.recipe.writing import recipe_as_dict
 
 HERE = Path("/recipes")
 HUGE = pytest.param(16**6000, id="more digits than Python prints")

@@ -10,7 +10,8 @@ import pytest
 from core.adapter_paths import split_adapters
 from core.errors import CheckpointError, RecipeError
 from core.plan.planning import plan_merge
-from core.recipe.recipe import parse_recipe, recipe_as_dict
+from core.recipe.parsing import parse_recipe
+from core.recipe.writing import recipe_as_dict
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 

@@ -13,8 +13,10 @@ from mergekit_rules import random_recipe, values_of_mergekit
 
 from core.checkpoint.names import layer_positions
 from core.errors import RecipeError
-from core.recipe.recipe import Recipe, parse_recipe, recipe_as_dict
+from core.recipe.parsing import parse_recipe
+from core.recipe.recipe import Recipe
 from core.recipe.rules import Condition, Setting, tensors_hit
+from core.recipe.writing import recipe_as_dict
 
 HERE = Path("/recipes")
 TABLE = json.loads((Path(__file__).parents[1] / "data" / "mergekit_rules.json").read_text())

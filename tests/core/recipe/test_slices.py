@@ -9,7 +9,9 @@ import pytest
 import yaml
 
 from core.errors import RecipeError
-from core.recipe.recipe import Recipe, folders_of, parse_recipe, recipe_as_dict
+from core.recipe.parsing import parse_recipe
+from core.recipe.recipe import Recipe
+from core.recipe.writing import folders_of, recipe_as_dict
 
 HERE = Path("/models")
 

@@ -8,8 +8,10 @@ import pytest
 
 from core import load_recipe
 from core.errors import RecipeError
-from core.recipe.recipe import Recipe, folders_of, parse_recipe, recipe_as_dict
+from core.recipe.parsing import parse_recipe
+from core.recipe.recipe import Recipe
 from core.recipe.stages import with_seed
+from core.recipe.writing import folders_of, recipe_as_dict
 
 FIRST = "name: one\nmerge_method: linear\nmodels: [{model: a}, {model: b}]\n"
 SECOND = "name: two\nmerge_method: slerp\nbase_model: one\nmodels: [{model: c}]\n"

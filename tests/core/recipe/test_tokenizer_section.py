@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 
 from core.errors import RecipeError
-from core.recipe.recipe import Recipe, parse_recipe, recipe_as_dict
+from core.recipe.parsing import parse_recipe
+from core.recipe.recipe import Recipe
 from core.recipe.tokenizer_section import TokenizerSection, TokenRow
+from core.recipe.writing import recipe_as_dict
 
 HERE = Path("/recipes")
 DATA = {"merge_method": "linear", "base_model": "base", "models": [{"model": "a"}, {"model": "b"}]}

@@ -12,7 +12,7 @@ from markdown_it import MarkdownIt
 from safetensors.numpy import save_file
 
 from core.plan.planning import plan_merge
-from core.recipe.recipe import parse_recipe
+from core.recipe.parsing import parse_recipe
 from core.run.card import model_card
 from core.text import one_line
 

@@ -21,7 +21,7 @@ from core.devices import Device
 from core.kernels.interface import Counts, MapJob, Merged, Workspace
 from core.plan.merge_plan import MergePlan
 from core.plan.planning import plan_merge
-from core.recipe.recipe import parse_recipe
+from core.recipe.parsing import parse_recipe
 from core.sources.files import OpenInputs
 
 T = TypeVar("T")

@@ -14,8 +14,9 @@ from token_merges import cases, merge, recipe
 from core import plan_merge, run_merge, verify_output
 from core.errors import VerificationError
 from core.plan.merge_plan import TensorPlan
-from core.recipe.recipe import parse_recipe, recipe_as_dict
+from core.recipe.parsing import parse_recipe
 from core.recipe.stages import joined
+from core.recipe.writing import recipe_as_dict
 from core.run.mergekit_config import MERGEKIT_CONFIG, mergekit_config
 
 

@@ -15,7 +15,7 @@ from core.cancel import CancelToken
 from core.checkpoint.files import WriteFile
 from core.methods import METHODS
 from core.plan.merge_plan import MergePlan
-from core.recipe.recipe import parse_recipe
+from core.recipe.parsing import parse_recipe
 from core.run import merging
 from core.run.executors.threads import ThreadExecutor
 from core.run.merging import MergeWork, Target

@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from stored_models import Tensors, store
 
 from core import plan_merge, run_merge
-from core.recipe.recipe import parse_recipe
+from core.recipe.parsing import parse_recipe
 from core.run.no_ops import not_looked_at, out_of_proportion, result_warnings
 from core.run.record import RunRecord
 

@@ -21,7 +21,7 @@ from core.checkpoint.journal import Journal, read_journal
 from core.checkpoint.staging import JOURNAL_NAME, staging_path
 from core.disk import OpenFolder
 from core.plan import merge_plan
-from core.recipe.recipe import parse_recipe
+from core.recipe.parsing import parse_recipe
 from core.run import resuming
 from core.run.work import Chunk
 

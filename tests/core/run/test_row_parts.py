@@ -21,7 +21,7 @@ from core.kernels.cpu.workspace import CpuWorkspace
 from core.kernels.interface import Values
 from core.methods import METHODS
 from core.methods.reference import Reference
-from core.recipe.recipe import parse_recipe
+from core.recipe.parsing import parse_recipe
 from core.run.passes import TensorPasses
 from core.run.row_parts import merge_parts
 from core.run.work import Chunk

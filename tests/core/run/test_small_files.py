@@ -13,7 +13,7 @@ from core.checkpoint.staging import staging_path
 from core.errors import IncompatibleError
 from core.methods import METHODS
 from core.plan.belonging import check_belonging
-from core.recipe.recipe import parse_recipe
+from core.recipe.parsing import parse_recipe
 
 TOKENS = list("abcdefghij")
 

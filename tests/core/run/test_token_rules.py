@@ -15,7 +15,7 @@ from core import plan_merge
 from core.deltas.findings import findings_of_record
 from core.deltas.preview import measure_plan
 from core.errors import MergeError
-from core.recipe.recipe import parse_recipe
+from core.recipe.parsing import parse_recipe
 
 SHORT = WORDS[:60]
 

@@ -13,7 +13,7 @@ from token_models import EMBEDDING, HEAD, Model, average
 from core import plan_merge
 from core.deltas.preview import measure_plan
 from core.errors import MergeError
-from core.recipe.recipe import parse_recipe
+from core.recipe.parsing import parse_recipe
 
 KINDS = ["one more", "own", "in padding", "order", "down", "padded"]
 

@@ -18,7 +18,9 @@ import pytest
 import core.runs.history
 from core.errors import MergeError, OutputError, RecipeError
 from core.methods import METHODS, Draws
-from core.recipe.recipe import Recipe, parse_recipe, recipe_as_dict
+from core.recipe.parsing import parse_recipe
+from core.recipe.recipe import Recipe
+from core.recipe.writing import recipe_as_dict
 from core.run.record import RunRecord
 from core.runs.history import History, HistoryEntry, default_history_folder
 

@@ -18,7 +18,7 @@ from core.deltas.findings import Findings
 from core.deltas.preview import measure_plan, preview_plan
 from core.deltas.tensor_view import view_tensor
 from core.plan.merge_plan import MergePlan
-from core.recipe.recipe import parse_recipe
+from core.recipe.parsing import parse_recipe
 from core.sources.dequantised import Dequantised
 from core.sources.files import OpenInputs
 from core.sources.quantised import read_quantised

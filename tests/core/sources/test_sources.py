@@ -15,7 +15,7 @@ from core.checkpoint.headers import StoredTensor
 from core.dtypes import DTYPES, DType
 from core.methods import METHODS
 from core.plan.merge_plan import MergePlan
-from core.recipe.recipe import parse_recipe
+from core.recipe.parsing import parse_recipe
 from core.sources.source import FileRange, ReadStored
 
 

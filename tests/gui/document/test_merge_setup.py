@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from core import OutputError, RecipeError, load_recipe, parse_recipe
 from core.methods import METHODS, ParameterSpec
-from core.recipe.recipe import recipe_as_dict
 from core.recipe.tokenizer_section import TokenizerSection, TokenRow
+from core.recipe.writing import recipe_as_dict
 from gui.document.merge_setup import MergeSetup, ModelChoice, Rule, first_missing, form_parameters
 from gui.document.opening import setup_of_recipe
 from gui.document.output_names import free_name

@@ -10,7 +10,8 @@ import pytest
 
 from core.errors import OutputError, RecipeError
 from core.recipe.file import load_recipe
-from core.recipe.recipe import Recipe, parse_recipe
+from core.recipe.parsing import parse_recipe
+from core.recipe.recipe import Recipe
 from gui.document.recipe_files import changed_on_disk, fingerprint, save_recipe
 
 

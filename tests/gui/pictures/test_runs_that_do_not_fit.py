@@ -11,7 +11,7 @@ from pytestqt.qtbot import QtBot
 from safetensors.torch import load_file, save_file
 
 from core import plan_merge, run_merge
-from core.recipe.recipe import parse_recipe
+from core.recipe.parsing import parse_recipe
 from core.runs.history import HistoryEntry
 from gui.pictures.comparison import ComparisonPicture
 from gui.window.window import MainWindow
