@@ -12,7 +12,7 @@ from typing import Any
 
 from core import disk
 from core.cancel import CancelToken
-from core.checkpoint.output import discard
+from core.checkpoint.output import discard, discard_command
 from core.checkpoint.stage_folders import find_stages, remove_stages, stages_path
 from core.errors import Cancelled, MergeError, OutputError
 from core.plan.merge_plan import MergePlan
@@ -135,8 +135,7 @@ def _told_of_others(out: Path, folder: Path) -> Iterator[None]:
         raise OutputError(
             f"{folder}, which an earlier merge made, is of another recipe or of models that have changed "
             "since",
-            hint=f"remove what that merge left (paramosaic discard {stages_path(out)}), or choose another "
-            "output folder",
+            hint=f"choose another output folder, or remove what the merge left: {discard_command(stages_path(out))}",
             path=folder,
             field="out",
         ) from error
