@@ -135,7 +135,8 @@ def _told_of_others(out: Path, folder: Path) -> Iterator[None]:
         raise OutputError(
             f"{folder}, which an earlier merge made, is of another recipe or of models that have changed "
             "since",
-            hint=f"choose another output folder, or remove what the merge left: {discard_command(stages_path(out))}",
+            hint="choose another output folder, or remove what the merge left: "
+            + discard_command(stages_path(out)),
             path=folder,
             field="out",
         ) from error
