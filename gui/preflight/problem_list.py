@@ -182,7 +182,8 @@ class _Row(QFrame):
     Signals:
         show_requested(object): its button was pressed; carries the Problem.
         resume_requested(), removal_requested(object): as those of the list.
-        free_name_requested(object), overwrite_requested(object), base_requested(object): as those of the list.
+        free_name_requested(object), overwrite_requested(object): as those of the list.
+        base_requested(object): the same.
     """
 
     show_requested = Signal(object)
