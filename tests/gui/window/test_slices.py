@@ -194,7 +194,8 @@ def test_layers_that_a_model_has_not_lead_to_their_slice(
 ) -> None:
     open_text(window, models, STACKED)
     type_layers(qtbot, window, 1, "1-9")
-    qtbot.waitUntil(lambda: "is not among its layers" in (window.preflight.reason or ""))
+    said = "Slice 2 takes layers 1–9 of run-2, which has 0–2."
+    qtbot.waitUntil(lambda: window.preflight.reason == said)
     window.recipe.slices_fold.unfold(False)
     link = next(one for one in window.preflight.findChildren(QToolButton) if one.text() == "Show me")
     qtbot.mouseClick(link, Qt.MouseButton.LeftButton)
@@ -220,6 +221,31 @@ def test_slices_are_made_from_nothing_and_taken_away(qtbot: QtBot, window: MainW
     qtbot.mouseClick(panel.whole_button, Qt.MouseButton.LeftButton)
     assert window.setup().slices == ()
     assert panel.invitation.isVisible()
+
+
+def test_a_further_model_is_added_to_a_slice_and_its_row_stays_chosen(
+    qtbot: QtBot, window: MainWindow, models: Path
+) -> None:
+    open_text(window, models, AVERAGED)
+    panel = window.recipe.slices
+    panel.focus(1)
+    qtbot.waitUntil(lambda: panel.join_button.height() > 8)
+    qtbot.mouseClick(panel.join_button, Qt.MouseButton.LeftButton)
+    assert [row[:3] for row in table_texts(window)][2:] == [["3", "run-3", "1"], ["", "run-1", "1"]]
+    assert (panel.table.currentIndex().row(), panel.table.hasFocus()) == (3, True)
+    type_layers(qtbot, window, 3, "2")
+    assert panel.table.currentIndex().row() == 3
+    assert [source.layers for source in window.setup().slices[1].sources] == [(1, 2), (2, 3)]
+    qtbot.mouseClick(panel.join_button, Qt.MouseButton.LeftButton)
+    assert [row[1] for row in table_texts(window)][2:] == ["run-3", "run-1", "run-2"]
+    assert not panel.join_button.isEnabled(), "there is no further model"
+    QTest.keyClick(panel.table, Qt.Key.Key_Delete)
+    assert panel.join_button.isEnabled()
+    window.document.undo.undo()
+    assert panel.table.currentIndex().row() == len(table_texts(window)) - 1
+    open_text(window, models, STACKED)
+    panel.focus(0)
+    assert not panel.join_button.isEnabled(), "passthrough takes one"
 
 
 def test_another_model_is_chosen(qtbot: QtBot, window: MainWindow, models: Path) -> None:
