@@ -258,7 +258,7 @@ class SlicesPanel(QWidget):
 
     def _lay_out(self) -> None:
         buttons = QHBoxLayout()
-        buttons.setSpacing(GRID)
+        buttons.setSpacing(GRID // 2)  # so that they fit the narrowest column
         buttons.addWidget(self.add_button)
         buttons.addWidget(self.join_button)
         for button in self._buttons:

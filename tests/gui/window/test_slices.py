@@ -248,6 +248,21 @@ def test_a_further_model_is_added_to_a_slice_and_its_row_stays_chosen(
     assert not panel.join_button.isEnabled(), "passthrough takes one"
 
 
+def test_no_scroll_bar_covers_the_fields_in_the_narrowest_column(
+    qtbot: QtBot, window: MainWindow, models: Path
+) -> None:
+    open_text(window, models, AVERAGED)
+    window.resize(window.minimumSizeHint())
+    window.recipe.slices_fold.unfold(True)
+    window.recipe.precision_fold.unfold(True)
+    panel = window.recipe.slices
+    dock = window.layout_.docks[0]
+    window.resizeDocks([dock], [1], Qt.Orientation.Horizontal)
+    rest = window.recipe._scrolled
+    qtbot.waitUntil(lambda: rest.verticalScrollBar().isVisible() and panel.down.isVisible())
+    assert rest.content.width() <= rest.viewport().width()
+
+
 def test_another_model_is_chosen(qtbot: QtBot, window: MainWindow, models: Path) -> None:
     open_text(window, models, STACKED)
     panel = window.recipe.slices
