@@ -346,6 +346,32 @@ def test_documents_are_merged_one_after_the_other(
         assert between not in window.run.message.text, "what came between is in the log alone"
 
 
+def test_of_models_that_are_merged_first_the_pictures_show_what_the_merge_counted(
+    qtbot: QtBot, window: MainWindow, models: Path, tmp_path: Path, compiled: None
+) -> None:
+    text = DOCUMENTS.replace("slerp", "parameter_selection").replace("base_model: first", "base_model: base")
+    text = text.replace("[{model: run-3}]", "[{model: run-3}, {model: first}]").replace(
+        "parameters: {t: 0.75}", "seed: 1"
+    )
+    open_text(window, models, text)
+    window.recipe.output_field.setText(str(tmp_path / "out"))
+    qtbot.waitUntil(lambda: window.preflight.merge_button.isEnabled())
+    assert window.observer.findings is None
+    qtbot.mouseClick(window.preflight.merge_button, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: (tmp_path / "out").exists() and not window.merging, timeout=30_000)
+    qtbot.waitUntil(lambda: window.observer.findings is not None)
+    findings = window.observer.findings
+    assert findings is not None
+    assert findings.models == ("run-3", "first")
+    assert findings.counted
+    qtbot.waitUntil(lambda: window.pictures.sentence == "")
+    window.models.sub_models_model.remove([0])
+    assert window.observer.findings is None, "it says nothing of other models"
+    assert window.pictures.sentence.startswith("Some of these models are merged first.")
+    window.document.undo.undo()
+    qtbot.waitUntil(lambda: window.observer.findings is not None)
+
+
 def test_what_was_cut_off_between_two_merges_goes_on(
     qtbot: QtBot, window: MainWindow, models: Path, tmp_path: Path, compiled: None
 ) -> None:
