@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import re
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from core import MergeError
 from core.text import message_text
+from gui.words import layers_text
 
 __all__ = [
     "Failure",
     "sentence",
 ]
 
-_IN_THE_WINDOW = (
+_IN_THE_WINDOW: tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...] = (
     (
         r"go on with it \(--resume\), or remove what it left: paramosaic discard .*",
         "press Resume, or Remove what it left",
@@ -24,6 +25,7 @@ _IN_THE_WINDOW = (
     (r"go on with it \(--resume\)", "press Resume"),
     (r"then go on \(--resume\)", "then press Resume"),
     (r"remove what the merge left: paramosaic discard .*", "press Remove what it left"),
+    (r"remove what that merge left \(paramosaic discard .*?\)(?=, or choose|$)", "press Remove what it left"),
     (
         r"ask for the folder to be taken over \(--take-over\)",
         "choose another output folder, or remove that one yourself",
@@ -38,6 +40,11 @@ _IN_THE_WINDOW = (
     (
         r"for mergekit's result list it under models as well, as `- model: [^`]*` and a weight of its own",
         "for mergekit's result add it to the sub-models, too",
+    ),
+    (
+        r"slices, entry (\d+): layer_range \[(\d+), (\d+)\] of (.+?) is not among its layers: "
+        r"it has [\d,]+, so that the last range ends with (\d+)",
+        lambda found: _no_such_layers(*found.groups()),
     ),
 )
 """What the engine says of the command line, and what can be done in the window instead."""
@@ -131,7 +138,13 @@ def sentence(text: str) -> str:
     return text if text.endswith((".", "!", "?")) else f"{text}."
 
 
-def _replaced(text: str, words: Sequence[tuple[str, str]]) -> str:
+def _replaced(text: str, words: Sequence[tuple[str, str | Callable[[re.Match[str]], str]]]) -> str:
     for before, after in words:
         text = re.sub(before, after, text)
     return text
+
+
+def _no_such_layers(entry: str, first: str, end: str, model: str, count: str) -> str:
+    """As the table of slices writes ranges, the last layer included."""
+    taken, there = layers_text(int(first), int(end)), layers_text(0, int(count))
+    return f"slice {entry} takes layers {taken} of {model}, which has {there}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 __all__ = [
     "ago_text",
     "grouped",
+    "layers_text",
     "percent_text",
     "plural",
     "signed_text",
@@ -23,6 +24,11 @@ def ago_text(seconds: float) -> str:
     if minutes < 60:
         return f"{minutes} min ago"
     return f"{minutes // 60} h ago" if minutes < 48 * 60 else f"{minutes // (24 * 60)} days ago"
+
+
+def layers_text(first: int, last: int) -> str:
+    """ "0–15" of the layers from `first` to the one before `last`; "3" of one."""
+    return str(first) if last - first == 1 else f"{first}–{last - 1}"
 
 
 def percent_text(fraction: float) -> str:

@@ -64,8 +64,9 @@ class HistoryEntry:
         status: "running", "done", "cancelled", "failed", or "interrupted" for a run whose process is
             no more.
         message: why it failed; "" for any other.
-        seconds: from its beginning to its end, 0 while it runs.
+        seconds: from its beginning to its end, 0 while it runs; without `before_s` where it is done.
         bytes_read, bytes_written: of weights, 0 before it is done.
+        before_s: seconds of the merges that had to come before; 0 where it is not done.
         n_differs: whether rules give the tensors different n.
         warnings: what it warned of, as the record says it; none before it is done.
     """
@@ -89,6 +90,7 @@ class HistoryEntry:
     seconds: float = 0.0
     bytes_read: int = 0
     bytes_written: int = 0
+    before_s: float = 0.0
     n_differs: bool = False
     warnings: tuple[str, ...] = ()
 
@@ -118,8 +120,8 @@ class HistoryEntry:
 
     # -- how it ends
 
-    def done(self, record: RunRecord) -> HistoryEntry:
-        """The same run, finished as `record` says."""
+    def done(self, record: RunRecord, before_s: float = 0.0) -> HistoryEntry:
+        """The same run, finished as `record` says, after so many seconds of merges that came before."""
         return replace(
             self,
             status="done",
@@ -127,6 +129,7 @@ class HistoryEntry:
             seconds=record.seconds,
             bytes_read=record.bytes_read,
             bytes_written=record.bytes_written,
+            before_s=round(before_s, 3),
             warnings=record.warnings,
         )
 
@@ -139,6 +142,11 @@ class HistoryEntry:
         return replace(self, status="failed", message=message, seconds=self._seconds_so_far())
 
     # -- what it says
+
+    @property
+    def all_seconds(self) -> float:
+        """Of all merges together; 0 while it runs."""
+        return self.before_s + self.seconds
 
     def wrote(self, record: RunRecord) -> bool:
         """Whether `record` is that of this run, and not of a later one into the same folder."""
@@ -379,14 +387,17 @@ def _entry(data: Mapping[str, Any], file_stem: str) -> HistoryEntry:
         seconds=float(data["seconds"]),
         bytes_read=_whole(data, "bytes_read"),
         bytes_written=_whole(data, "bytes_written"),
+        before_s=float(data.get("before_s", 0.0)),  # earlier versions had no merges that come before
         # Version 0.1 had one method that draws, and it has n.
         n_differs=data.get("n_differs", data["draws"] is True and data["n"] is None) is True,
         warnings=texts(data, "warnings"),
     )
     if entry.id != file_stem or entry.status not in _STATUSES or not 0 < entry.pid < _MAX_PID:
         raise ValueError("damaged")
-    if entry.when.tzinfo is None or not entry.local_date or not isfinite(entry.seconds) or entry.seconds < 0:
-        raise ValueError("damaged")  # some dates have no local time
+    if entry.when.tzinfo is None or not entry.local_date:  # some dates have no local time
+        raise ValueError("damaged")
+    if not all(isfinite(seconds) and seconds >= 0 for seconds in (entry.seconds, entry.before_s)):
+        raise ValueError("damaged")
     return replace(entry, status="interrupted") if _was_interrupted(entry) else entry
 
 

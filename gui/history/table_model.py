@@ -262,7 +262,7 @@ def _n_text(entry: HistoryEntry) -> str:
 
 
 def _time_text(entry: HistoryEntry) -> str:
-    return duration_text(entry.seconds) if entry.seconds else "–"
+    return duration_text(entry.all_seconds) if entry.all_seconds else "–"
 
 
 _TEXTS: dict[Column, Callable[[HistoryEntry], str]] = {
@@ -282,5 +282,5 @@ _KEYS: dict[Column, Callable[[HistoryEntry], Any]] = {
     Column.K: lambda entry: entry.k,
     Column.N: lambda entry: -1 if entry.n is None or not entry.draws else entry.n,
     Column.SEED: lambda entry: entry.seed if entry.draws else -1,
-    Column.TIME: lambda entry: entry.seconds,
+    Column.TIME: lambda entry: entry.all_seconds,
 }

@@ -13,7 +13,7 @@ from gui.document.merge_setup import MergeSetup
 from gui.failure import Failure
 from gui.jobs import JobKeeper
 from gui.looking.look_jobs import LookJob, MeasureJob, PreviewJob, ReweighJob
-from gui.looking.subject import Merge, Subject, same_models
+from gui.looking.subject import Merge, Subject, same_merge, same_models
 from gui.pictures.shown import Activity, Shown
 from gui.preflight.report import PlanReport
 
@@ -44,6 +44,7 @@ class Observer(QObject):
         super().__init__(parent)
         self._jobs = jobs
         self._subject: Subject | None = None
+        self._unmade: MergeSetup | None = None  # of models that are merged first: only a merge sees them
         self._job: LookJob | None = None
         self._known: Findings | None = None
         self._last: Merge | None = None
@@ -79,6 +80,7 @@ class Observer(QObject):
         if self._running is not None:
             return
         self.left_out = left_out
+        self._unmade = report.setup if report.setup.stages and report.plan is not None else None
         subject, before = Subject.of(report), self._subject
         if subject is None:
             if before is None or left_out or not same_models(before.setup, report.setup):
@@ -98,6 +100,9 @@ class Observer(QObject):
 
         With the same base and some of its models it is kept until the next report.
         """
+        if self._unmade is not None and not same_merge(self._unmade, setup):
+            self._unmade = None
+            self._update()
         if self._running is None and self._subject is not None:
             of_subject = {choice.folder for choice in self._subject.setup.taking_part}
             shared = any(choice.folder in of_subject for choice in setup.taking_part)
@@ -249,7 +254,11 @@ class Observer(QObject):
     def _findings(self) -> Findings | None:
         """What looking found; with what the merge that runs, or else the last one, counted of this recipe."""
         known, subject, merge = self._known, self._subject, self._running or self._last
-        if subject is None or merge is None or merge.findings is None or not subject.is_merged_by(merge):
+        if merge is None or merge.findings is None:
+            return known
+        if subject is None and self._unmade is not None and same_merge(merge.setup, self._unmade):
+            return merge.findings
+        if subject is None or not subject.is_merged_by(merge):
             return known
         merged = merge.findings
         if known is None or _same_look(known, merged):

@@ -14,7 +14,7 @@ from core.methods import METHODS
 from gui.document.merge_setup import MergeSetup
 from gui.preflight.report import PlanReport
 
-__all__ = ["Merge", "Subject", "as_selection", "same_models"]
+__all__ = ["Merge", "Subject", "as_selection", "same_merge", "same_models"]
 
 Files = tuple[tuple[Path, FileState], ...]
 
@@ -104,6 +104,14 @@ class Subject:
 def same_models(one: MergeSetup, other: MergeSetup) -> bool:
     """Whether two set-ups name the same base and the same sub-models."""
     return _folders(one) == _folders(other)
+
+
+def same_merge(one: MergeSetup, other: MergeSetup) -> bool:
+    """Whether what a merge of one has counted holds for the other, but for the draws."""
+    what = (
+        (setup.method, setup.stages, setup.slices, _deltas(setup), _weights(setup)) for setup in (one, other)
+    )
+    return next(what) == next(what)
 
 
 def _folders(setup: MergeSetup) -> Hashable:

@@ -26,8 +26,13 @@ def warnings_of(setup: MergeSetup, plan: MergePlan) -> Iterator[Problem]:
     yield from _number_warnings(setup)
     names = {folder: plan.names.get(place, folder.name) for place, folder in folders_of(setup).items()}
     for warning in plan.warnings:
-        about_tokens = "tokenizer" in warning and setup.tokenizer_source is not None
-        target, path = ("tokenizer_source", None) if about_tokens else ("models", _named(warning, names))
+        target, path = "models", None
+        if "tokenizer" in warning and setup.tokenizer_source is not None:
+            target = "tokenizer_source"
+        elif "vocabular" in warning:
+            target = "vocab"
+        else:
+            path = _named(warning, names)
         yield Problem(sentence(warning), None, target, path)
     merged = {entry.path for entry in plan.recipe.models}
     for folder, name in names.items():

@@ -57,7 +57,8 @@ class PreflightPanel(QWidget):
         cancel_requested(): stop the merge that runs.
         show_requested(object): go to what a Problem is about.
         resume_requested(), removal_requested(object): as those of a ProblemList.
-        free_name_requested(object), overwrite_requested(object): as those of a ProblemList.
+        free_name_requested(object), overwrite_requested(object), base_requested(object): as those of a
+            ProblemList.
         wish_dropped(str): why a merge that waited for a check does not begin.
     """
 
@@ -68,6 +69,7 @@ class PreflightPanel(QWidget):
     removal_requested = Signal(object)
     free_name_requested = Signal(object)
     overwrite_requested = Signal(object)
+    base_requested = Signal(object)
     wish_dropped = Signal(str)
 
     def __init__(self, parent: QWidget | None = None) -> None:
@@ -115,6 +117,7 @@ class PreflightPanel(QWidget):
         self.problems.removal_requested.connect(self.removal_requested)
         self.problems.free_name_requested.connect(self.free_name_requested)
         self.problems.overwrite_requested.connect(self.overwrite_requested)
+        self.problems.base_requested.connect(self.base_requested)
         self.merge_button.clicked.connect(self.wish_merge)
         self.cancel_button.clicked.connect(self._on_cancel)
         self._update()

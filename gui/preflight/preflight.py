@@ -26,6 +26,7 @@ from core.plan.choice import Choice, choose
 from core.plan.chunking import peak_memory_bytes
 from core.plan.estimate import Throughput
 from core.plan.planning import check_destination
+from core.recipe.named_bases import common_base
 from core.text import message_text
 from gui.document.merge_setup import MergeSetup, first_missing
 from gui.failure import sentence
@@ -66,7 +67,8 @@ def _look_ahead(setup: MergeSetup, throughput: Throughput, token: CancelToken) -
     base = setup.base if any(choice.folder == setup.base for choice in setup.taking_part) else None
     lacking = _left_in(setup)
     if missing is not None:
-        lacking = (Problem(missing[0], None, missing[1], base, missing=True), *lacking)
+        problem = Problem(missing[0], None, missing[1], base, missing=True)
+        lacking = (_with_base(problem, setup) if missing[1] == "base" else problem, *lacking)
     if missing is not None and missing[1] != "out":  # without an output folder there is much to say already
         return PlanReport(setup, errors=lacking, states=states_of(setup, {}, token))
     try:
@@ -84,6 +86,18 @@ def _look_ahead(setup: MergeSetup, throughput: Throughput, token: CancelToken) -
     token.raise_if_cancelled()
     fitting: dict[Path, str | None] = dict.fromkeys((choice.folder for choice in setup.taking_part), None)
     return _report(setup, plan, throughput, lacking, states_of(setup, fitting, token))
+
+
+def _with_base(problem: Problem, setup: MergeSetup) -> Problem:
+    """The problem of a missing base with the one that all sub-models name, where they are adapters."""
+    try:
+        base = common_base([Path.cwd() / choice.folder for choice in setup.taking_part])
+    except RecipeError:  # they name several, none, or one that is not here
+        base = None
+    if base is None:
+        return problem
+    who = "The adapter was" if len(setup.taking_part) == 1 else "The adapters were"
+    return replace(problem, hint=message_text(f"{who} trained on {base.name}."), base=base)
 
 
 def _report(

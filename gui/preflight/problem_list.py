@@ -37,6 +37,7 @@ class ProblemList(QScrollArea):
         resume_requested(): an earlier merge is to be gone on with.
         removal_requested(object): what it left, a core.Leftover, is to be removed.
         free_name_requested(object), overwrite_requested(object): what is to be done about a Taken output.
+        base_requested(object): the folder of the model that is to be the base.
     """
 
     show_requested = Signal(object)
@@ -44,6 +45,7 @@ class ProblemList(QScrollArea):
     removal_requested = Signal(object)
     free_name_requested = Signal(object)
     overwrite_requested = Signal(object)
+    base_requested = Signal(object)
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -111,6 +113,7 @@ class ProblemList(QScrollArea):
             row.removal_requested.connect(self.removal_requested)
             row.free_name_requested.connect(self.free_name_requested)
             row.overwrite_requested.connect(self.overwrite_requested)
+            row.base_requested.connect(self.base_requested)
             layout.addWidget(row)
         if not self._rows:
             label = PlainLabel(note)
@@ -180,6 +183,7 @@ class _Row(QFrame):
         show_requested(object): its button was pressed; carries the Problem.
         resume_requested(), removal_requested(object): as those of the list.
         free_name_requested(object), overwrite_requested(object): as those of the list.
+        base_requested(object): the same.
     """
 
     show_requested = Signal(object)
@@ -187,6 +191,7 @@ class _Row(QFrame):
     removal_requested = Signal(object)
     free_name_requested = Signal(object)
     overwrite_requested = Signal(object)
+    base_requested = Signal(object)
 
     def __init__(self, problem: Problem, *, wrong: bool, in_the_way: str = "") -> None:
         """Args:
@@ -237,6 +242,10 @@ class _Row(QFrame):
                 choices.addWidget(overwrite)
             choices.addStretch(1)
             texts.addLayout(choices)
+        elif (base := problem.base) is not None:
+            use = f"Use {menu_text(cut(base.name, _LONGEST_NAME))}"
+            link = self._add_link(use, problem, lambda: self.base_requested.emit(base))
+            layout.addWidget(link, 0, Qt.AlignmentFlag.AlignTop)
         elif problem.target or problem.failure is not None:
             words = "Details…" if problem.failure is not None else "Show me"
             link = self._add_link(words, problem, lambda: self.show_requested.emit(problem))

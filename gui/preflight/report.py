@@ -37,6 +37,7 @@ class Problem:
         failure: a fault of the program, with its details; None for anything that the user can correct.
         left: what another merge left in the output folder, or is writing there; None for any other problem.
         taken: what is in the place of the output; None for any other problem.
+        base: the model that can be the base that is missing; None for any other problem.
     """
 
     message: str
@@ -47,6 +48,7 @@ class Problem:
     failure: Failure | None = None
     left: Leftover | None = None
     taken: Taken | None = None
+    base: Path | None = None
 
 
 @dataclass(frozen=True)

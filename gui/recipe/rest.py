@@ -74,4 +74,5 @@ class Rest(QScrollArea):
         )
 
     def minimumSizeHint(self) -> QSize:
-        return QSize(self.content.minimumSizeHint().width(), self.least_height())
+        bar = self.verticalScrollBar().sizeHint().width()
+        return QSize(self.content.minimumSizeHint().width() + bar, self.least_height())

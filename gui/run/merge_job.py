@@ -112,7 +112,7 @@ class MergeJob(Job):
             self._tell_what_is_kept(error)
             self.failed.emit(failure)
         else:
-            self._note(lambda entry: entry.done(result.record))
+            self._note(lambda entry: entry.done(result.record, result.before_s))
             self.succeeded.emit(result)
         self.ended.emit()
 

@@ -137,6 +137,7 @@ class MainWindow(QMainWindow):
         self.preflight.removal_requested.connect(self._leftovers.ask_to_remove)
         self.preflight.free_name_requested.connect(self._overwriting.use_free_name)
         self.preflight.overwrite_requested.connect(self._overwriting.ask)
+        self.preflight.base_requested.connect(self.models.set_base)
         self.preflight.wish_dropped.connect(self._note)
         self.pictures.built.connect(self.checker.warm_up)
         self.checker.compiling.connect(self.pictures.show_compiling)

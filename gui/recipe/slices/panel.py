@@ -24,9 +24,10 @@ from PySide6.QtWidgets import (
 )
 
 from core.checkpoint.layer_stacks import find_stack
+from core.methods import METHODS
 from core.text import one_line
 from gui.document.merge_setup import MergeSetup
-from gui.recipe.slices.rows import SliceRow, added, moved, removed, rows_of, shifted
+from gui.recipe.slices.rows import SliceRow, added, joined, moved, removed, rows_of, shifted
 from gui.recipe.slices.strip import LayerStrip
 from gui.recipe.slices.table_model import Column, SlicesModel
 from gui.widgets.chips import model_chip
@@ -50,7 +51,7 @@ class SlicesPanel(QWidget):
         table: shows and edits the slices, a row for each source.
         invitation: says what slices are for, while there are none.
         message_label: why what was typed is not taken.
-        add_button: appends a slice; whole_button takes all away.
+        add_button: appends a slice; join_button a further model to a slice; whole_button takes all away.
 
     Signals:
         changed(): the slices changed; once for each act of the user.
@@ -61,6 +62,8 @@ class SlicesPanel(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._layers = 0
+        self._at = 0
+        self._most_models: int | None = None
         self.model = SlicesModel(self)
         self.strip = LayerStrip(self.model.number_of, self.model.name_of)
         self.table = _SlicesView(self.model)
@@ -69,6 +72,8 @@ class SlicesPanel(QWidget):
         self.message_label.setForegroundRole(QPalette.ColorRole.WindowText)
         self.add_button = QPushButton("Add layers")
         self.add_button.setToolTip("Take layers of a model, after those of the chosen row")
+        self.join_button = QPushButton("Add model")
+        self.join_button.setToolTip("Merge the same layers of another model into those of the chosen row")
         self.whole_button = QPushButton("All layers")
         self.whole_button.setToolTip("Merge all layers of every model again: take these rows away")
         self.up = self._action("Move up", "Alt+Up", lambda: self._move(-1))
@@ -81,11 +86,14 @@ class SlicesPanel(QWidget):
         ]
         self._lay_out()
         self.add_button.clicked.connect(self._on_add)
+        self.join_button.clicked.connect(self._on_join)
         self.whole_button.clicked.connect(lambda: self.model.change(()))
         self.strip.slice_chosen.connect(self._on_slice_chosen)
         self.strip.edge_dragged.connect(self._on_edge_dragged)
         self.strip.edge_dropped.connect(self._on_edge_dropped)
         self.table.selectionModel().currentRowChanged.connect(self._on_row_changed)
+        self.model.modelAboutToBeReset.connect(self._remember_row)
+        self.model.modelReset.connect(self._select_remembered)
         self.model.refused.connect(self._on_refused)
         self.model.found.connect(self._update)
         self.model.changed.connect(self.changed)
@@ -99,12 +107,14 @@ class SlicesPanel(QWidget):
     def apply(self, setup: MergeSetup) -> None:
         """Show the slices of `setup`; `changed` is not emitted."""
         self.message_label.clear()
-        self.model.set_models(setup)
+        self.show_models(setup)
         self.model.set_slices(setup.slices)
 
     def show_models(self, setup: MergeSetup) -> None:
-        """Which models there are."""
+        """Which models there are, and how many of them a slice can take."""
+        self._most_models = METHODS[setup.method].most_models
         self.model.set_models(setup)
+        self._update_buttons()
 
     def show_tensors(self, names: Sequence[str]) -> None:
         """Which tensors the models have, by name: they say how many layers a new slice takes."""
@@ -129,7 +139,7 @@ class SlicesPanel(QWidget):
     @property
     def fields(self) -> list[QWidget]:
         """What can have the focus, in the order of tabs."""
-        return [self.table, self.add_button, *self._buttons, self.whole_button]
+        return [self.table, self.whole_button, self.add_button, self.join_button, *self._buttons]
 
     # -- what the user does
 
@@ -144,6 +154,14 @@ class SlicesPanel(QWidget):
         self.model.try_change(lambda: added(slices, row, models, self._layers))
         self._on_slice_chosen(at)
         self.table.setFocus(Qt.FocusReason.OtherFocusReason)
+
+    @Slot()
+    def _on_join(self) -> None:
+        row, models = self._row, self.model.models
+        if row is not None and self.model.try_change(lambda: joined(self.model.slices, row, models)):
+            rows = self.model.rows
+            self._select(max(at for at, other in enumerate(rows) if other.slice == row.slice))
+            self.table.setFocus(Qt.FocusReason.OtherFocusReason)
 
     def _move(self, by: int) -> None:
         row = self._row
@@ -168,6 +186,16 @@ class SlicesPanel(QWidget):
     def _row(self) -> SliceRow | None:
         index = self.table.currentIndex()
         return self.model.rows[index.row()] if index.isValid() else None
+
+    @Slot()
+    def _remember_row(self) -> None:
+        self._at = self.table.currentIndex().row()
+
+    @Slot()
+    def _select_remembered(self) -> None:
+        """What was typed into a row, or undone there, leaves it the chosen one."""
+        if self._at >= 0 and self.model.rows:
+            self._select(min(self._at, len(self.model.rows) - 1))
 
     def _select(self, row: int) -> None:
         self.table.setCurrentIndex(self.model.index(row, Column.LAYERS))
@@ -201,17 +229,24 @@ class SlicesPanel(QWidget):
         count, row = len(self.model.slices), self._row
         self.strip.show_rows(self.model.rows)
         self.strip.set_current(row.slice if row is not None else None)
-        self.remove.setEnabled(row is not None)
-        self.up.setEnabled(row is not None and row.slice > 0)
-        self.down.setEnabled(row is not None and row.slice < count - 1)
+        self._update_buttons()
         self.invitation.setText(
             "All layers of every model are merged. Layers of several models, one after the other, make a "
             "deeper or a shallower one."
         )
         self.invitation.setVisible(not count)
-        for widget in (self.strip, self.table, self.whole_button, *self._buttons):
+        for widget in (self.strip, self.table, self.join_button, self.whole_button, *self._buttons):
             widget.setVisible(bool(count))
         self.table.fit()
+
+    def _update_buttons(self) -> None:
+        row, slices = self._row, self.model.slices
+        self.remove.setEnabled(row is not None)
+        self.up.setEnabled(row is not None and row.slice > 0)
+        self.down.setEnabled(row is not None and row.slice < len(slices) - 1)
+        sources = len(slices[row.slice].sources) if row is not None else 0
+        is_room = self._most_models is None or sources < self._most_models
+        self.join_button.setEnabled(0 < sources < len(self.model.models) and is_room)
 
     def _action(self, text: str, keys: str, slot: object) -> QAction:
         action = QAction(text, self)
@@ -223,18 +258,23 @@ class SlicesPanel(QWidget):
 
     def _lay_out(self) -> None:
         buttons = QHBoxLayout()
-        buttons.setSpacing(GRID)
+        buttons.setSpacing(GRID // 2)  # so that they fit the narrowest column
         buttons.addWidget(self.add_button)
+        buttons.addWidget(self.join_button)
         for button in self._buttons:
             button.setMinimumHeight(self.add_button.sizeHint().height())
             buttons.addWidget(button)
         buttons.addStretch(1)
-        buttons.addWidget(self.whole_button)
+        below = QHBoxLayout()
+        below.setSpacing(GRID)
+        below.addWidget(self.message_label, 1)
+        below.addWidget(self.whole_button, 0, Qt.AlignmentFlag.AlignTop)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(GRID)
-        for widget in (self.invitation, self.strip, self.table, self.message_label):
+        for widget in (self.invitation, self.strip, self.table):
             layout.addWidget(widget)
+        layout.addLayout(below)
         layout.addLayout(buttons)
 
 

@@ -16,8 +16,8 @@ __all__ = [
     "Refused",
     "SliceRow",
     "added",
+    "joined",
     "layers_from_text",
-    "layers_text",
     "moved",
     "own_text",
     "removed",
@@ -69,11 +69,6 @@ def rows_of(slices: Sequence[Slice]) -> tuple[SliceRow, ...]:
             rows.append(SliceRow(at, number, first, one.count, source.layers, source.model.path, values))
         first += one.count
     return tuple(rows)
-
-
-def layers_text(first: int, last: int) -> str:
-    """ "0–15" of the layers from `first` to the one before `last`; "3" of one."""
-    return str(first) if last - first == 1 else f"{first}–{last - 1}"
 
 
 def layers_from_text(text: str) -> tuple[int, int]:
@@ -143,6 +138,21 @@ def added(
     model = models[(known[-1] + 1) % len(models)] if known else models[0]
     new = Slice((SliceSource(ModelEntry(model), slices[at].sources[0].layers),))
     return (*slices[: at + 1], new, *slices[at + 1 :])
+
+
+def joined(slices: Sequence[Slice], row: SliceRow, models: Sequence[Path]) -> tuple[Slice, ...]:
+    """The slices with a further source in that of `row`: the same layers of the next model that is not in it.
+
+    Raises:
+        Refused: every model gives layers to the slice already.
+    """
+    one = slices[row.slice]
+    taken = [source.model.path for source in one.sources]
+    model = next((path for path in models if path not in taken), None)
+    if model is None:
+        raise Refused("Every sub-model gives layers to this slice already.")
+    source = SliceSource(ModelEntry(model), one.sources[row.source].layers)
+    return _with(slices, row.slice, replace(one, sources=(*one.sources, source)))
 
 
 def moved(slices: Sequence[Slice], row: SliceRow, by: int) -> tuple[Slice, ...]:

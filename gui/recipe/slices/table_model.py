@@ -18,7 +18,6 @@ from gui.recipe.slices.rows import (
     Refused,
     SliceRow,
     layers_from_text,
-    layers_text,
     rows_of,
     with_layers,
     with_model,
@@ -26,6 +25,7 @@ from gui.recipe.slices.rows import (
 from gui.widgets.chips import model_chip
 from gui.widgets.plain import tool_tip
 from gui.widgets.table_model import Index, TableModel
+from gui.words import layers_text
 
 __all__ = ["Column", "SlicesModel"]
 

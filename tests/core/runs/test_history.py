@@ -78,6 +78,20 @@ def test_an_entry_comes_back_as_it_was_written(history: History, begun: HistoryE
     assert entry.models == ("run-1", "run-2")
 
 
+def test_the_merges_that_came_before_count(history: History, begun: HistoryEntry) -> None:
+    """A run of several documents is told by the time of all, and is still the one that its record is of."""
+    history.add(begun.done(RECORD, before_s=10.5))
+    (entry,) = history.entries()
+    assert (entry.seconds, entry.before_s, entry.all_seconds) == (3.25, 10.5, 13.75)
+    path = history.folder / f"{begun.id}.json"
+    data = json.loads(path.read_text())
+    path.write_text(json.dumps(data | {"before_s": -1}))
+    assert history.read().damaged == 1
+    del data["before_s"]  # as earlier versions wrote it
+    path.write_text(json.dumps(data))
+    assert history.entries()[0].all_seconds == 3.25
+
+
 def test_what_a_run_warned_of_is_kept(history: History, begun: HistoryEntry) -> None:
     said = ("run-1 is the base", "two tokenizers differ")
     history.add(begun.done(replace(RECORD, warnings=said)))

@@ -39,7 +39,7 @@ def three(history: History, entry: HistoryEntry, tmp_path: Path) -> list[History
     """Oldest first: a run whose output is there, one whose output is gone, one that failed."""
     (tmp_path / "apple").mkdir()
     entries = [
-        made(entry, 1, status="done", seconds=62.0, seed=30, out=tmp_path / "apple"),
+        made(entry, 1, status="done", seconds=60.0, before_s=2.0, seed=30, out=tmp_path / "apple"),
         made(entry, 2, status="done", seconds=0.5, seed=4, out=tmp_path / "Banana"),
         made(entry, 3, status="failed", message="No space left.", seed=100, out=tmp_path / "cherry"),
     ]

@@ -95,6 +95,28 @@ def test_a_recipe_with_stacks_opens_and_is_saved_without_loss(
     assert "model: base+adapter-1" in (folder / "saved.yaml").read_text()
 
 
+def test_the_base_that_all_adapters_name_is_one_press_away(
+    qtbot: QtBot, window: MainWindow, folder: Path
+) -> None:
+    """As a recipe without base_model has it; adapters that name none, or several, offer nothing."""
+    window.models.add_sub_models([folder / "adapter-1", folder / "adapter-2"])
+    said = ["Choose the base model. The adapters were trained on base."]
+    qtbot.waitUntil(lambda: window.preflight.problems.texts == said)
+    (link,) = window.preflight.problems.links
+    assert link.text() == "Use base"
+    QTest.mouseClick(link, Qt.MouseButton.LeftButton)
+    assert window.models.base_folder == folder / "base"
+    qtbot.waitUntil(lambda: fits(window, 2))
+    window.document.undo.undo()
+    assert window.models.base_folder is None
+    config = folder / "adapter-1" / "adapter_config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"base_model_name_or_path": "no/where"}))
+    models = tuple(ModelChoice(folder / f"adapter-{number}") for number in (1, 2))
+    setup = MergeSetup("parameter_selection", None, models, 2, out=str(folder / "out"))
+    (problem,) = look_ahead(setup, Throughput(), CancelToken()).errors
+    assert (problem.target, problem.missing, problem.base) == ("base", True, None)
+
+
 def test_an_adapter_in_the_place_of_the_base_is_one_problem(folder: Path) -> None:
     config = folder / "adapter-1" / "adapter_config.json"
     said = json.loads(config.read_text()) | {"base_model_name_or_path": "somebody/base"}

@@ -102,6 +102,13 @@ def test_a_base_alone_leaves_tokens_out(differing: MergeSetup) -> None:
     assert report.tokens.rows[0] == TokenRow("<a>", None, "left out", "in one 40")
 
 
+def test_what_is_said_of_vocabularies_leads_to_the_field_of_tokens(differing: MergeSetup) -> None:
+    added = replace(differing, models=differing.models[:1], k=1, vocab=None)
+    targets = {one.target: one.message for one in report_on(added).warnings if "vocabular" in one.message}
+    assert list(targets) == ["vocab"]
+    assert targets["vocab"].startswith("The vocabularies differ and are united: the result has 42 rows")
+
+
 def test_tokenizers_that_do_not_go_together_are_a_problem_that_says_what_to_write(
     differing: MergeSetup,
 ) -> None:

@@ -194,7 +194,8 @@ def test_layers_that_a_model_has_not_lead_to_their_slice(
 ) -> None:
     open_text(window, models, STACKED)
     type_layers(qtbot, window, 1, "1-9")
-    qtbot.waitUntil(lambda: "is not among its layers" in (window.preflight.reason or ""))
+    said = "Slice 2 takes layers 1–9 of run-2, which has 0–2."
+    qtbot.waitUntil(lambda: window.preflight.reason == said)
     window.recipe.slices_fold.unfold(False)
     link = next(one for one in window.preflight.findChildren(QToolButton) if one.text() == "Show me")
     qtbot.mouseClick(link, Qt.MouseButton.LeftButton)
@@ -220,6 +221,46 @@ def test_slices_are_made_from_nothing_and_taken_away(qtbot: QtBot, window: MainW
     qtbot.mouseClick(panel.whole_button, Qt.MouseButton.LeftButton)
     assert window.setup().slices == ()
     assert panel.invitation.isVisible()
+
+
+def test_a_further_model_is_added_to_a_slice_and_its_row_stays_chosen(
+    qtbot: QtBot, window: MainWindow, models: Path
+) -> None:
+    open_text(window, models, AVERAGED)
+    panel = window.recipe.slices
+    panel.focus(1)
+    qtbot.waitUntil(lambda: panel.join_button.height() > 8)
+    qtbot.mouseClick(panel.join_button, Qt.MouseButton.LeftButton)
+    assert [row[:3] for row in table_texts(window)][2:] == [["3", "run-3", "1"], ["", "run-1", "1"]]
+    assert (panel.table.currentIndex().row(), panel.table.hasFocus()) == (3, True)
+    type_layers(qtbot, window, 3, "2")
+    assert panel.table.currentIndex().row() == 3
+    assert [source.layers for source in window.setup().slices[1].sources] == [(1, 2), (2, 3)]
+    qtbot.mouseClick(panel.join_button, Qt.MouseButton.LeftButton)
+    assert [row[1] for row in table_texts(window)][2:] == ["run-3", "run-1", "run-2"]
+    assert not panel.join_button.isEnabled(), "there is no further model"
+    QTest.keyClick(panel.table, Qt.Key.Key_Delete)
+    assert panel.join_button.isEnabled()
+    window.document.undo.undo()
+    assert panel.table.currentIndex().row() == len(table_texts(window)) - 1
+    open_text(window, models, STACKED)
+    panel.focus(0)
+    assert not panel.join_button.isEnabled(), "passthrough takes one"
+
+
+def test_no_scroll_bar_covers_the_fields_in_the_narrowest_column(
+    qtbot: QtBot, window: MainWindow, models: Path
+) -> None:
+    open_text(window, models, AVERAGED)
+    window.resize(window.minimumSizeHint())
+    window.recipe.slices_fold.unfold(True)
+    window.recipe.precision_fold.unfold(True)
+    panel = window.recipe.slices
+    dock = window.layout_.docks[0]
+    window.resizeDocks([dock], [1], Qt.Orientation.Horizontal)
+    rest = window.recipe._scrolled
+    qtbot.waitUntil(lambda: rest.verticalScrollBar().isVisible() and panel.down.isVisible())
+    assert rest.content.width() <= rest.viewport().width()
 
 
 def test_another_model_is_chosen(qtbot: QtBot, window: MainWindow, models: Path) -> None:
@@ -303,6 +344,32 @@ def test_documents_are_merged_one_after_the_other(
     assert "Merge 1 of 2: first." in window.log.text
     for between in ("Merge 1", "Left where"):
         assert between not in window.run.message.text, "what came between is in the log alone"
+
+
+def test_of_models_that_are_merged_first_the_pictures_show_what_the_merge_counted(
+    qtbot: QtBot, window: MainWindow, models: Path, tmp_path: Path, compiled: None
+) -> None:
+    text = DOCUMENTS.replace("slerp", "parameter_selection").replace("base_model: first", "base_model: base")
+    text = text.replace("[{model: run-3}]", "[{model: run-3}, {model: first}]").replace(
+        "parameters: {t: 0.75}", "seed: 1"
+    )
+    open_text(window, models, text)
+    window.recipe.output_field.setText(str(tmp_path / "out"))
+    qtbot.waitUntil(lambda: window.preflight.merge_button.isEnabled())
+    assert window.observer.findings is None
+    qtbot.mouseClick(window.preflight.merge_button, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: (tmp_path / "out").exists() and not window.merging, timeout=30_000)
+    qtbot.waitUntil(lambda: window.observer.findings is not None)
+    findings = window.observer.findings
+    assert findings is not None
+    assert findings.models == ("run-3", "first")
+    assert findings.counted
+    qtbot.waitUntil(lambda: window.pictures.sentence == "")
+    window.models.sub_models_model.remove([0])
+    assert window.observer.findings is None, "it says nothing of other models"
+    assert window.pictures.sentence.startswith("Some of these models are merged first.")
+    window.document.undo.undo()
+    qtbot.waitUntil(lambda: window.observer.findings is not None)
 
 
 def test_what_was_cut_off_between_two_merges_goes_on(
