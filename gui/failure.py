@@ -25,7 +25,6 @@ _IN_THE_WINDOW: tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...] = (
     (r"go on with it \(--resume\)", "press Resume"),
     (r"then go on \(--resume\)", "then press Resume"),
     (r"remove what the merge left: paramosaic discard .*", "press Remove what it left"),
-    (r"remove what that merge left \(paramosaic discard .*?\)(?=, or choose|$)", "press Remove what it left"),
     (
         r"ask for the folder to be taken over \(--take-over\)",
         "choose another output folder, or remove that one yourself",

@@ -315,7 +315,7 @@ class _Run:
             run_id=staging.run_id,
             started=self._started,
         )
-        for warning in result_warnings(record):
+        for warning in result_warnings(record, _same_bytes(plan)):
             self._warn(warning)
         unseen = not_looked_at(record)
         card = model_card(plan, self._out.absolute().name, self._asked, [*self._warnings, *unseen])
@@ -565,6 +565,15 @@ def _inputs(plan: MergePlan) -> tuple[InputRecord, ...]:
 
 def _file_record(file: WrittenFile) -> FileRecord:
     return FileRecord(file.name, file.size_bytes, file.digest)
+
+
+def _same_bytes(plan: MergePlan) -> set[str]:
+    """The tensors that all inputs have from one and the same place, as adapters that do not touch them."""
+    return {
+        tensor.output.name
+        for tensor in plan.tensors
+        if len(tensor.inputs) > 1 and len({source.stored for source in tensor.inputs}) == 1
+    }
 
 
 def _plain(value: Any) -> str:

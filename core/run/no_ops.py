@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from statistics import median, median_low
 
 from core.run.record import RunRecord, TensorRecord
@@ -23,8 +23,13 @@ _ORTHOGONAL, _RELATED = 0.02, 0.1
 """Cosines below and above which task vectors go their own ways, or some way together."""
 
 
-def result_warnings(record: RunRecord) -> list[str]:
-    """Sentences about a merge whose result, or a part of it, is no merge; none where nothing was counted."""
+def result_warnings(record: RunRecord, untouched: Container[str] = ()) -> list[str]:
+    """Sentences about a merge whose result, or a part of it, is no merge; none where nothing was counted.
+
+    Args:
+        record: of the merge.
+        untouched: tensors that nobody expects to be changed, as no adapter goes on them.
+    """
     names = [entry.name for entry in record.inputs if entry.role == "sub-model"]
     tensors = [tensor for tensor in record.tensors if tensor.action == "merged" and tensor.elements]
     counted = [tensor for tensor in tensors if tensor.zero_delta and tensor.changed_by]
@@ -46,7 +51,7 @@ def result_warnings(record: RunRecord) -> list[str]:
     ]
     if len(counted) == len(tensors):
         warnings += _equal_to_one(names, counted, elements, exact=not nearly)
-    return warnings + _unchanged_tensors(counted, elements, nearly)
+    return warnings + _unchanged_tensors(counted, elements, nearly, untouched)
 
 
 def not_looked_at(record: RunRecord) -> tuple[str, ...]:
@@ -154,8 +159,11 @@ def _equal_to_one(
     return []
 
 
-def _unchanged_tensors(counted: Sequence[TensorRecord], elements: int, nearly: str) -> list[str]:
-    found = [tensor for tensor in counted if _unchanged(tensor) == tensor.elements]
+def _unchanged_tensors(
+    counted: Sequence[TensorRecord], elements: int, nearly: str, untouched: Container[str]
+) -> list[str]:
+    unchanged = (tensor for tensor in counted if _unchanged(tensor) == tensor.elements)
+    found = [tensor for tensor in unchanged if tensor.name not in untouched]
     numbers = sum(tensor.elements for tensor in found)
     if not found or (numbers < _NOTABLE * elements and len(found) < _FEW_TENSORS * len(counted)):
         return []

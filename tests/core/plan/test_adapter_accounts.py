@@ -334,3 +334,12 @@ def test_the_same_adapter_twice_is_said_and_that_on_another_model_is_not(folder:
     assert said("a", "base+a")
     assert not said("a", "tuned+a")
     assert not said("a", "d")
+
+
+def test_what_no_adapter_touches_is_no_warning(folder: Path) -> None:
+    """Adapters go on few modules: that the others are the base's is how they are."""
+    recipe = {"merge_method": "parameter_selection", "base_model": "base", "models": [{"model": "b"}]}
+    record = run_merge(plan_merge(parse_recipe(recipe, folder)), folder / "untouched", device="cpu")
+    unchanged = [one for one in record.tensors if one.changed_by and one.changed_by[0] == one.elements]
+    assert len(unchanged) > len(record.tensors) / 3
+    assert not any("are the base's" in warning for warning in record.warnings)
