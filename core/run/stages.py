@@ -17,10 +17,9 @@ from core.checkpoint.stage_folders import find_stages, remove_stages, stages_pat
 from core.errors import Cancelled, MergeError, OutputError
 from core.plan.merge_plan import MergePlan
 from core.plan.planning import check_destination, plan_merge
-from core.plan.stages import in_stages
 from core.progress import Progress, ProgressCallback
 from core.recipe.recipe import recipe_as_dict
-from core.recipe.stages import beginnings, in_folders
+from core.recipe.stages import beginnings, in_folders, in_stages
 from core.run.merging import TensorCallback
 from core.run.record import RunRecord
 
