@@ -153,7 +153,7 @@ def _view(model: Checkpoint, entry: int | None, cache: FactorCache) -> ModelView
             entry=entry,
         )
     with addressed(entry=entry):
-        unpacked = read_quantised(model)
+        unpacked = read_quantised(model.under or model)
     tensors = {
         name: Offered(stored, unpacked.sources.get(name))
         for name, stored in model.tensors.items()

@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
+from dataclasses import replace
 from math import prod
 from pathlib import Path
 
@@ -47,6 +48,7 @@ from core.plan.slicing import bases_of_sources, plan_slices, without_whole_slice
 from core.plan.stages import plan_in_stages, stage_bytes
 from core.plan.tensor_jobs import tensor_job
 from core.plan.tensor_values import idle_rules, plan_values
+from core.plan.token_ids import source_folder
 from core.plan.vocabularies import plan_vocabulary
 from core.recipe.doubts import recipe_warnings
 from core.recipe.reasons import Reasons
@@ -116,10 +118,15 @@ def plan_merge(
         )
     folders = [entry.path for entry in recipe.models]
     models, base, names = open_models(folders, recipe.base, made, bases_of_sources(recipe))
-    as_written, (recipe, models, base) = recipe, without_whole_slices(recipe, models, base)
     if recipe.tokenizer_source is not None:
+        inputs = dict(zip(folders, models, strict=True)) | (
+            {recipe.base: base} if recipe.base and base else {}
+        )
         with addressed(field="tokenizer_source"):
-            names = _check_tokenizer_source(recipe.tokenizer_source, models[0], names)
+            source = source_folder(recipe.tokenizer_source, inputs)
+            names = _check_tokenizer_source(source, models[0], names)
+        recipe = replace(recipe, tokenizer_source=source)
+    as_written, (recipe, models, base) = recipe, without_whole_slices(recipe, models, base)
     with addressed(field="models"):
         refuse_changed_rows(recipe, models, base, names)
         vocabulary = None if recipe.slices else plan_vocabulary(recipe, models, base, names)

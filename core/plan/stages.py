@@ -13,17 +13,16 @@ from pathlib import Path
 
 from core.checkpoint.headers import StoredTensor
 from core.checkpoint.model import Checkpoint, read_config
-from core.errors import MergeError
 from core.plan.merge_plan import MergePlan
 from core.plan.small_files import planned_companions
 from core.recipe.reasons import Reasons
 from core.recipe.recipe import Recipe, Stage
-from core.recipe.stages import in_folders, moved, on_stage
+from core.recipe.stages import in_folders, in_stages, moved, on_stage
 from core.recipe.writing import folders_of
 from core.text import shown
 from core.units import bytes_text
 
-__all__ = ["in_stages", "plan_in_stages", "stage_bytes"]
+__all__ = ["plan_in_stages", "stage_bytes"]
 
 Planner = Callable[[Recipe, Mapping[Path, Checkpoint]], MergePlan]
 """Plans a recipe without stages; the mapping holds models that are not on disk yet."""
@@ -86,24 +85,6 @@ def _lacks(
     """Whether it reads what an earlier one cannot make."""
     reads = (on_stage(path, stages) for path in folders_of(replace(recipe, stages=())))
     return any(on is not None and folders[on[0].folder] not in made for on in reads)
-
-
-class in_stages:
-    """A context in which errors are said of the stage of that name, and have the address "stages"."""
-
-    def __init__(self, name: str) -> None:
-        self._name = name
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if not isinstance(error, MergeError) or error.field == "stages":
-            return
-        for one in (error, *error.reasons):
-            one.message = f"document {shown(self._name)}: {one.message}"
-            one.args = (one.message,)
-            one.field, one.entry = "stages", None
 
 
 def stage_bytes(plan: MergePlan) -> int:

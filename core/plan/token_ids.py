@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from core.adapter_paths import split_adapters
 from core.checkpoint.folder_files import FolderFiles, json_of
 from core.checkpoint.model import Checkpoint, model_names
 from core.checkpoint.names import find_embedding
@@ -14,7 +15,7 @@ from core.errors import IncompatibleError
 from core.text import one_line, shown
 from core.tokenizer.vocabulary import Vocabulary, read_vocabulary, vocabulary_digest
 
-__all__ = ["compare_tokenizers", "tokenizer_folder"]
+__all__ = ["compare_tokenizers", "source_folder", "tokenizer_folder"]
 
 _MOST_PARSED = 4
 _MOST_NAMED = 4
@@ -38,8 +39,24 @@ def tokenizer_folder(model: Checkpoint) -> Path:
     """Where its tokenizer is: with the last of its adapters that has one, else with the model under them."""
     if model.under is None:
         return model.folder
-    own = (adapter.folder for adapter in reversed(model.adapters))
-    return next((one for one in own if FolderFiles.of(one).has_tokenizer), model.under.folder)
+    return _last_with_tokenizer([adapter.folder for adapter in model.adapters], model.under.folder)
+
+
+def source_folder(source: Path, inputs: Mapping[Path, Checkpoint]) -> Path:
+    """Where the tokenizer is that a recipe names by its model, which may have adapters on it.
+
+    Args:
+        source: the model's path.
+        inputs: the models that are merged, by theirs.
+    """
+    if source in inputs and inputs[source].under is not None:
+        return tokenizer_folder(inputs[source])
+    model, *adapters = split_adapters(source)
+    return _last_with_tokenizer(adapters, model)
+
+
+def _last_with_tokenizer(adapters: Sequence[Path], model: Path) -> Path:
+    return next((one for one in reversed(adapters) if FolderFiles.of(one).has_tokenizer), model)
 
 
 def compare_tokenizers(

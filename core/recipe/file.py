@@ -68,7 +68,9 @@ def _read(path: Path) -> Any:
     try:
         documents = read_documents(content.decode())
     except UnicodeDecodeError as error:
-        raise RecipeError(f"{path} is not UTF-8 text", hint="name a YAML file", path=path) from error
+        raise RecipeError(
+            f"{path} is not UTF-8 text", hint="name a YAML file, saved as UTF-8", path=path
+        ) from error
     except NotYaml as error:
         where = f", line {error.line}," if error.line else ""
         raise RecipeError(f"{path}{where} is not valid YAML: {error}", path=path) from error

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from core.adapter_paths import join_adapters, split_adapters
-from core.errors import RecipeError
-from core.recipe.reasons import Reasons, reasons_of
+from core.errors import MergeError, RecipeError
+from core.recipe.reasons import Reasons
 from core.recipe.recipe import Recipe, Stage
 from core.text import is_text, shown
 
@@ -23,6 +23,7 @@ __all__ = [
     "beginnings",
     "documents_of",
     "in_folders",
+    "in_stages",
     "joined",
     "moved",
     "on_stage",
@@ -155,17 +156,30 @@ def parsed_stages(
     for one in _in_order(given, result):
         name = read_name(one)
         place = folder / _MADE / name
-        try:
+        with reasons.noted(), in_stages(name):
             if one.get("stages") is not None:
                 raise RecipeError("it has stages of its own")
             stages.append(Stage(name, parse(_with_folders(one, folders), folder), place))
-        except RecipeError as error:
-            reasons.found += [
-                RecipeError(f"document {shown(name)}: {reason.message}", hint=reason.hint, field="stages")
-                for reason in reasons_of(error)
-            ]
         folders[name] = place
     return tuple(stages), _with_folders(result, folders)
+
+
+class in_stages:
+    """A context in which errors are said of the stage of that name, and have the address "stages"."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if not isinstance(error, MergeError) or error.field == "stages":
+            return
+        for one in (error, *error.reasons):
+            one.message = f"document {shown(self._name)}: {one.message}"
+            one.args = (one.message,)
+            one.field, one.entry = "stages", None
 
 
 def documents_of(data: Mapping[str, Any]) -> list[dict[str, Any]]:

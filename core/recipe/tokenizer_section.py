@@ -12,8 +12,10 @@ from typing import Any
 
 from core.errors import RecipeError, addressed
 from core.recipe.fields import read_choice
+from core.recipe.keys import refuse_unknown
+from core.recipe.reasons import Reasons
 from core.recipe.references import read_path, same_folder
-from core.text import is_text, nearest, shown
+from core.text import is_text, shown
 
 __all__ = ["TokenRow", "TokenizerSection", "TokenizerWish", "read_tokenizer", "tokenizer_data"]
 
@@ -162,19 +164,28 @@ def _section(value: Any, base: Path | None, folder: Path) -> tuple[TokenizerSect
             f"tokenizer must be a mapping, not {shown(value)}",
             hint="write tokenizer: {source: union}, or tokenizer_source with a model's folder",
         )
-    _check_keys(value, _KEYS, "tokenizer")
-    source = _source(value.get("source"), "tokenizer.source", base, folder) or "union"
+    reasons = Reasons()
+    source: str | Path = "union"
+    with reasons.noted():
+        refuse_unknown(value, _KEYS, "tokenizer: ")
+    with reasons.noted():
+        source = _source(value.get("source"), "tokenizer.source", base, folder) or "union"
     multiple = value.get("pad_to_multiple_of")
-    if multiple is not None and (type(multiple) is not int or not 1 <= multiple <= _MOST_MULTIPLE):
-        raise RecipeError(
-            f"tokenizer.pad_to_multiple_of must be a whole number above 0, not {shown(multiple)}",
-            hint="64 is what most use",
-        )
-    tokens = value.get("tokens")
-    if tokens is not None and not isinstance(tokens, dict):
-        raise RecipeError(f"tokenizer.tokens must be a mapping of tokens, not {shown(tokens)}")
-    rows = tuple(_row(token, said, folder) for token, said in (tokens or {}).items())
-    return TokenizerSection(rows, multiple), source
+    with reasons.noted():
+        if multiple is not None and (type(multiple) is not int or not 1 <= multiple <= _MOST_MULTIPLE):
+            raise RecipeError(
+                f"tokenizer.pad_to_multiple_of must be a whole number above 0, not {shown(multiple)}",
+                hint="64 is what most use",
+            )
+    tokens, rows = value.get("tokens"), []
+    with reasons.noted():
+        if tokens is not None and not isinstance(tokens, dict):
+            raise RecipeError(f"tokenizer.tokens must be a mapping of tokens, not {shown(tokens)}")
+        for token, said in (tokens or {}).items():
+            with reasons.noted():
+                rows.append(_row(token, said, folder))
+    reasons.refuse()
+    return TokenizerSection(tuple(rows), multiple), source
 
 
 def _row(token: Any, value: Any, folder: Path) -> TokenRow:
@@ -185,7 +196,7 @@ def _row(token: Any, value: Any, folder: Path) -> TokenRow:
     where = f"tokenizer.tokens.{shown(token)}"
     if not isinstance(value, dict):
         raise RecipeError(f"{where} must be a mapping, not {shown(value)}", hint="write {source: MODEL}")
-    _check_keys(value, _TOKEN_KEYS, where)
+    refuse_unknown(value, _TOKEN_KEYS, f"{where}: ")
     force = value.get("force")
     if force is not None and not isinstance(force, bool):
         raise RecipeError(f"{where}.force must be true or false, not {shown(force)}")
@@ -196,7 +207,7 @@ def _row(token: Any, value: Any, folder: Path) -> TokenRow:
         kind = source["kind"]
         if kind not in _KINDS:
             raise RecipeError(f"{where}.source: {shown(kind)} is no kind", hint="zero or model_token")
-        _check_keys(source, ("kind", *_KINDS[kind]), f"{where}.source")
+        refuse_unknown(source, ("kind", *_KINDS[kind]), f"{where}.source: ")
         if kind == "zero":
             return TokenRow(token, force=bool(force))
         text, number = source.get("token"), source.get("token_id")
@@ -222,13 +233,6 @@ def _of_input(row: TokenRow, inputs: Sequence[Path]) -> TokenRow:
             hint="name one of the models of the recipe, or its base",
         )
     return replace(row, model=found)
-
-
-def _check_keys(value: Mapping[Any, Any], known: tuple[str, ...], where: str) -> None:
-    unknown = [key for key in value if key not in known]
-    if unknown:
-        hint = nearest(unknown[0], known) or (f"the keys are: {', '.join(known)}" if known else None)
-        raise RecipeError(f"{where}: unknown key {', '.join(map(shown, unknown))}", hint=hint)
 
 
 def _token_data(row: TokenRow, path_text: Callable[[Path], str]) -> dict[str, Any]:

@@ -44,7 +44,7 @@ from core.recipe.writing import recipe_as_dict
 from core.run.card import model_card
 from core.run.carrying_out import Cut, carry_out
 from core.run.journaling import Journaling
-from core.run.mergekit_config import MERGEKIT_CONFIG, mergekit_config
+from core.run.mergekit_config import MERGEKIT_CONFIG, mergekit_config, models_under
 from core.run.merging import Target, TensorCallback
 from core.run.no_ops import not_looked_at, result_warnings
 from core.run.passes import Restored
@@ -103,7 +103,7 @@ def run_merge(
     on_note: NoteCallback | None = None,
     on_choice: ChoiceCallback | None = None,
     cancel: CancelToken | None = None,
-    asked: Mapping[str, Any] | None = None,
+    whole: MergePlan | None = None,
 ) -> RunRecord:
     """Merge as `plan` says and leave a finished checkpoint in `out`.
 
@@ -133,7 +133,8 @@ def run_merge(
         on_note: called with a sentence about what does not stop the merge.
         on_choice: called when the merge begins, and again where the CPU has to take a card's place.
         cancel: looked at between chunks.
-        asked: the recipe that the record tells, of which `plan` is the last merge; None for the plan's own.
+        whole: the plan with stages of which `plan` is the last merge, and whose recipe the record tells; None
+            for `plan` itself.
 
     Raises:
         Cancelled: after `cancel`. Nothing is left of the work, unless it was to be kept.
@@ -160,7 +161,7 @@ def run_merge(
         return run_stages(
             plan, Path(out), run_merge, cancel=token, on_note=on_note, on_choice=on_choice, **how
         )
-    return _Run(settle_ties(plan, token), Path(out), token, on_note, on_choice, asked).merge(**how)
+    return _Run(settle_ties(plan, token), Path(out), token, on_note, on_choice, whole).merge(**how)
 
 
 class _Run:
@@ -173,10 +174,11 @@ class _Run:
         token: CancelToken,
         on_note: NoteCallback | None,
         on_choice: ChoiceCallback | None,
-        asked: Mapping[str, Any] | None,
+        whole: MergePlan | None,
     ) -> None:
         self._plan, self._out, self._token = plan, out, token
-        self._asked = recipe_as_dict(plan.asked, plan.names) if asked is None else asked
+        self._whole = whole or plan
+        self._asked = recipe_as_dict(self._whole.asked, self._whole.names)
         self._on_note, self._on_choice = on_note, on_choice
         self._warnings = list(plan.warnings)
         self._started = datetime.now(UTC).isoformat(timespec="milliseconds")
@@ -320,7 +322,10 @@ class _Run:
         unseen = not_looked_at(record)
         card = model_card(plan, self._out.absolute().name, self._asked, [*self._warnings, *unseen])
         files.append(_file_record(staging.add_file(_CARD, [card])))
-        if (config := mergekit_config(self._asked, by_tokens=plan.tokens is not None)) is not None:
+        merges = self._whole.merges
+        by_tokens = [merge.tokens is not None for merge in merges]
+        config = mergekit_config(self._asked, by_tokens=by_tokens, on=[*map(models_under, merges)])
+        if config is not None:
             files.append(_file_record(staging.add_file(MERGEKIT_CONFIG, [config])))
         record = replace(
             record,

@@ -5,18 +5,20 @@ What mergekit has no word for stands in comments at the top.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import yaml
 
+from core.adapter_paths import split_adapters
 from core.methods import METHODS, MethodSpec
+from core.plan.merge_plan import MergePlan
 from core.recipe.foreign_keys import PARAMETERS_OF
 from core.recipe.stages import documents_of
 from core.recipe.yaml_values import Dumper
 from core.text import one_line
 
-__all__ = ["MERGEKIT_CONFIG", "mergekit_config"]
+__all__ = ["MERGEKIT_CONFIG", "mergekit_config", "models_under"]
 
 MERGEKIT_CONFIG = "mergekit_config.yml"
 
@@ -29,16 +31,27 @@ _AS_ALWAYS = {"nonfinite": "pass"}
 """What our recipes say that mergekit does in any case."""
 
 
-def mergekit_config(recipe: Mapping[str, Any], *, by_tokens: bool = False) -> bytes | None:
+def mergekit_config(
+    recipe: Mapping[str, Any],
+    *,
+    by_tokens: Sequence[bool] = (),
+    on: Sequence[Mapping[str, str]] = (),
+) -> bytes | None:
     """The file for `recipe`, as `recipe_as_dict` has it with names; None where mergekit lacks its method.
 
     Args:
-        by_tokens: whether rows of the result were matched by their tokens, also where the recipe has no key
-            for that: mergekit asks for one.
+        recipe: what was asked, with its stages.
+        by_tokens: of its stages and of itself, whether rows were matched by their tokens, also where the
+            recipe has no key for that: mergekit asks for one. None are where it is empty.
+        on: of each too, the models of adapters that it names without one, by their names: mergekit asks for
+            them.
     """
     documents = documents_of(recipe)
-    if by_tokens and not any(key in recipe for key in ("vocab", "tokenizer_source", "tokenizer")):
-        documents[-1] = {**documents[-1], "vocab": "union"}
+    for at, models in enumerate(on):
+        documents[at] = _on_models(documents[at], models)
+    for at, is_matched in enumerate(by_tokens):
+        if is_matched and not any(key in documents[at] for key in ("vocab", "tokenizer_source", "tokenizer")):
+            documents[at] = {**documents[at], "vocab": "union"}
     if any(str(one["merge_method"]) not in PARAMETERS_OF for one in documents):
         return None
     texts = []
@@ -52,7 +65,7 @@ def mergekit_config(recipe: Mapping[str, Any], *, by_tokens: bool = False) -> by
         "# This merge as mergekit 0.1.5 can make it. The models are named; write where they are.",
         "# mergekit rounds otherwise, so that its result differs from this one in last places.",
     ]
-    if by_tokens:
+    if any(by_tokens):
         lines += [
             "# Where vocabularies differ, it leaves out the rows that no token has, and gives a model",
             "# the rows that it lacks before it merges: rows of such tokens are others than here.",
@@ -60,6 +73,32 @@ def mergekit_config(recipe: Mapping[str, Any], *, by_tokens: bool = False) -> by
     if left_out:
         lines += ["# It has no word for:", *(f"#   {one_line(what)}" for what in left_out)]
     return ("\n".join(lines) + "\n" + "---\n".join(texts)).encode()
+
+
+def models_under(plan: MergePlan) -> dict[str, str]:
+    """The models of adapters that the recipe of `plan` names without one, by their names."""
+    asked = [entry.path for entry in plan.recipe.models] + ([plan.recipe.base] if plan.recipe.base else [])
+    return {
+        model.name: model.under.name
+        for path, model in zip(asked, (*plan.models, *([plan.base] if plan.base else [])), strict=True)
+        if model.under is not None and len(split_adapters(path)) == len(model.adapters)
+    }
+
+
+def _on_models(data: Any, on: Mapping[str, str], keys: tuple[str, ...] = ("model", "base_model")) -> Any:
+    """`data` with MODEL+ADAPTER in the place of adapters, where it names what is merged or lends rows."""
+    if isinstance(data, list):
+        return [_on_models(one, on, keys) for one in data]
+    if not isinstance(data, dict):
+        return data
+    result = {}
+    for key, value in data.items():
+        if key in keys and isinstance(value, str):
+            result[key] = f"{on[value]}+{value}" if value in on else value
+        else:
+            of_tokens = ("source",) if key == "tokens" else ()
+            result[key] = value if key == "parameters" else _on_models(value, on, (*keys, *of_tokens))
+    return result
 
 
 def _document(recipe: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:

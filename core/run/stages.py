@@ -17,17 +17,16 @@ from core.checkpoint.stage_folders import find_stages, remove_stages, stages_pat
 from core.errors import Cancelled, MergeError, OutputError
 from core.plan.merge_plan import MergePlan
 from core.plan.planning import check_destination, plan_merge
-from core.plan.stages import in_stages
 from core.progress import Progress, ProgressCallback
-from core.recipe.stages import beginnings, in_folders
-from core.recipe.writing import recipe_as_dict
+from core.recipe.stages import beginnings, in_folders, in_stages
 from core.run.merging import TensorCallback
 from core.run.record import RunRecord
 
 __all__ = ["run_stages"]
 
 RunOne = Callable[..., RunRecord]
-"""`run_merge` for a plan without stages; `asked` is the recipe that the record tells."""
+"""`run_merge` for a plan without stages; `whole` is the plan with them, whose recipe the record
+tells."""
 
 
 def run_stages(
@@ -98,7 +97,7 @@ def run_stages(
             keep=keep,
             cancel=cancel,
             on_note=on_note,
-            asked=recipe_as_dict(plan.asked, plan.names),
+            whole=plan,
             progress=told.of(len(recipe.stages) + 1),
             on_tensor=on_tensor,
             **how,

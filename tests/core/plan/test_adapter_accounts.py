@@ -63,6 +63,26 @@ def test_in_the_plan(folder: Path) -> None:
     assert plan.warnings == ("base has no tokenizer, so the result has none either",)
 
 
+def test_a_quantised_base_is_told_of_once_and_its_files_are_read(tmp_path: Path) -> None:
+    """What is quantised is the base, also where a file in its folder alone says so."""
+    base = make_base(tmp_path / "base")
+    tensors = read(base)
+    name = "model.layers.0.self_attn.q_proj"
+    tensors[f"{name}.weight"] = (tensors[f"{name}.weight"].float() * 1000).to(torch.float8_e4m3fn)
+    tensors |= {f"{name}.weight_scale": torch.tensor(0.001), f"{name}.input_scale": torch.tensor(0.5)}
+    save_file(tensors, base / "model.safetensors")
+    said = {"producer": {"name": "modelopt"}, "quantization": {"quant_algo": "FP8"}}
+    (base / "hf_quant_config.json").write_text(json.dumps(said))
+    for seed, adapter in enumerate("ab"):
+        make_adapter(tmp_path / adapter, "plain", seed=seed)
+    data = {"merge_method": "linear", "base_model": "base", "models": [{"model": "a"}, {"model": "base+b"}]}
+    plan = plan_merge(parse_recipe(data, tmp_path))
+    told = [sentence for sentence in plan.warnings if "FP8" in sentence]
+    assert len(told) == 1
+    assert told[0].startswith("base is stored in FP8 with tensor scales (1 tensors)")
+    assert not any(tensor.output.name.endswith("_scale") for tensor in plan.tensors)
+
+
 def test_in_the_record_and_the_card(folder: Path) -> None:
     run_merge(plan_merge(parse_recipe(ADAPTERS, folder)), folder / "out")
     record = read_record(folder / "out")

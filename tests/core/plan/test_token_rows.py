@@ -13,7 +13,7 @@ import torch
 from adapters import as_folder, make_adapter, make_base, read, write_adapter
 from adapters import merged as merged_adapter
 from token_merges import WORDS, merge, recipe
-from token_models import BODY, HIDDEN, Model, average, tokenizer_json
+from token_models import BODY, EMBEDDING, HIDDEN, Model, average, tokenizer_json
 
 from core import plan_merge, run_merge
 from core.checkpoint.output_config import describe_output
@@ -152,17 +152,55 @@ def test_an_adapter_brings_an_embedding_with_more_rows(tmp_path: Path) -> None:
     np.testing.assert_array_equal(every[0][BODY], every[1][BODY])
 
 
-def test_a_model_under_an_adapter_lends_it_its_tokens(tmp_path: Path) -> None:
-    """Adapters are mostly saved without a tokenizer."""
+def with_adapter(folder: Path) -> tuple[Model, Model, Model]:
+    """A base, and two models with tokens of their own; beside them an adapter that changes nothing."""
     names = ("model.embed_tokens.weight",)
-    base = Model.make(tmp_path / "base", TOKENS, seed=0, names=names)
-    full = Model.make(tmp_path / "full", [*TOKENS, "<a>"], seed=1, near=base, names=names)
-    other = Model.make(tmp_path / "other", [*TOKENS, "<b>", "<a>"], seed=2, near=base, names=names)
+    base = Model.make(folder / "base", TOKENS, seed=0, names=names)
+    full = Model.make(folder / "full", [*TOKENS, "<a>"], seed=1, near=base, names=names)
+    other = Model.make(folder / "other", [*TOKENS, "<b>", "<a>"], seed=2, near=base, names=names)
     factors = {
         f"base_model.model.{BODY.replace('weight', f'lora_{part}.weight')}": torch.zeros(shape)
         for part, shape in (("A", (2, HIDDEN)), ("B", (40, 2)))
     }
-    write_adapter(tmp_path / "adapter", factors, r=2, lora_alpha=2, target_modules=["up_proj"])
+    write_adapter(folder / "adapter", factors, r=2, lora_alpha=2, target_modules=["up_proj"])
+    return base, full, other
+
+
+@pytest.mark.parametrize(("source", "plain"), [("full+adapter", "full"), ("adapter", "base")])
+def test_a_tokenizer_source_that_is_an_adapter_has_the_tokens_under_it(
+    tmp_path: Path, source: str, plain: str
+) -> None:
+    base, _, other = with_adapter(tmp_path)
+    every = []
+    for name, model in enumerate((source, plain)):
+        data = recipe([other], base, "linear", tokenizer_source=model)
+        data["models"].append({"model": source})
+        merged, record, out = merge(tmp_path, data, to=str(name))
+        told = [sentence for sentence in record.warnings if "no tokenizer" in sentence]
+        every.append((merged[EMBEDDING].tobytes(), (out / "tokenizer.json").read_bytes(), told))
+    assert every[0] == every[1]
+
+
+def test_a_tokenizer_source_beside_the_models_may_have_adapters(tmp_path: Path) -> None:
+    base, _, other = with_adapter(tmp_path)
+    data = recipe([other], base, "linear", tokenizer_source="full+adapter")
+    assert plan_merge(parse_recipe(data, tmp_path)).vocabulary == len(TOKENS) + 1
+
+
+def test_a_base_with_an_adapter_has_the_tokens_under_it(tmp_path: Path) -> None:
+    _, full, other = with_adapter(tmp_path)
+    every = []
+    for model in ("full", "full+adapter"):
+        data = recipe([other], full, "parameter_selection", vocab="base") | {"base_model": model}
+        merged, record, out = merge(tmp_path, data, to=f"of-{model}")
+        every.append((merged[EMBEDDING].tobytes(), record.tensors, (out / "tokenizer.json").read_bytes()))
+    assert every[0] == every[1]
+
+
+def test_a_model_under_an_adapter_lends_it_its_tokens(tmp_path: Path) -> None:
+    """Adapters are mostly saved without a tokenizer."""
+    names = (EMBEDDING,)
+    base, full, other = with_adapter(tmp_path)
     every = []
     for one in ("full", "full+adapter"):
         data = recipe([other], base, "parameter_selection", vocab="union")

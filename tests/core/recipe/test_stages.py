@@ -74,3 +74,10 @@ def test_what_is_refused(tmp_path: Path, documents: tuple[str, ...], said: str) 
         load(tmp_path, *documents)
     assert said in raised.value.message
     assert raised.value.hint
+
+
+def test_the_hints_of_several_documents_name_the_keys_that_they_are_about(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError) as raised:
+        load(tmp_path, FIRST + "sead: 3\n", SECOND, RESULT + "sede: 4\n")
+    assert "document 'one': unknown key 'sead'; unknown key 'sede'" in str(raised.value)
+    assert "'sead', 'sede': did you mean 'seed'?" in (raised.value.hint or "")

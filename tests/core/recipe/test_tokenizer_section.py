@@ -108,3 +108,13 @@ def test_what_is_refused(more: dict[str, Any], said: str, field: str) -> None:
         parse_recipe(data, HERE)
     assert said in str(refused.value)
     assert refused.value.field == field
+
+
+def test_all_that_is_wrong_is_said_at_once() -> None:
+    tokens = {"<a>": {"sourc": "a", "forced": True}, "<b>": {"source": {"kind": "mean"}}}
+    wrong = {"sauce": "union", "pad_to_multiple_of": 0, "tokens": tokens}
+    with pytest.raises(RecipeError) as refused:
+        parse_recipe(DATA | {"tokenizer": wrong}, HERE)
+    for said in ("'sauce'", "above 0, not 0", "'sourc'", "'forced'", "'mean' is no kind"):
+        assert said in refused.value.message
+    assert "'sauce', 'sourc': did you mean 'source'?" in (refused.value.hint or "")

@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 import yaml
+from adapters import make_adapter, make_base
 from stored_models import store
 from token_merges import cases, merge, recipe
 
@@ -17,7 +19,7 @@ from core.plan.merge_plan import TensorPlan
 from core.recipe.parsing import parse_recipe
 from core.recipe.stages import joined
 from core.recipe.writing import recipe_as_dict
-from core.run.mergekit_config import MERGEKIT_CONFIG, mergekit_config
+from core.run.mergekit_config import MERGEKIT_CONFIG, mergekit_config, models_under
 
 
 def written(data: dict[str, Any]) -> tuple[list[Any], str]:
@@ -204,3 +206,46 @@ def test_tokens_that_are_matched_without_a_key_have_one_for_mergekit(tmp_path: P
         assert "leaves out the rows that no token has" in text
     text = (merge(tmp_path, recipe([model], None, "linear"), to="alike")[-1] / MERGEKIT_CONFIG).read_text()
     assert "token" not in text
+
+
+def test_tokens_that_a_stage_matches_without_a_key_have_one_too(tmp_path: Path) -> None:
+    base, (model, *_) = cases(tmp_path, "own")
+    first = recipe([model], base, "task_arithmetic", name="one")
+    last = {"merge_method": "linear", "models": models("one")}
+    *_, out = merge(tmp_path, joined([first, last]))
+    said = list(yaml.safe_load_all((out / MERGEKIT_CONFIG).read_text()))
+    assert [one.get("tokenizer_source") for one in said] == ["union", None]
+
+
+@pytest.mark.parametrize("method", ["linear", "task_arithmetic", "passthrough"])
+def test_an_adapter_has_its_model_beside_it(tmp_path: Path, method: str) -> None:
+    """mergekit reads a whole model where there is no plus sign."""
+    make_base(tmp_path / "base", dtype=torch.float32)
+    for kind in ("plain", "dora"):
+        make_adapter(tmp_path / kind, kind)
+    listed = models("plain") if method == "passthrough" else models("plain", "base+dora", "base")
+    data = {"merge_method": method, "base_model": "base", "models": listed}
+    *_, out = merge(tmp_path, data)
+    (said,) = yaml.safe_load_all((out / MERGEKIT_CONFIG).read_text())
+    named = [one["model"] for one in said["models"]]
+    assert named == ["base+plain", "base+dora", "base"][: len(named)]
+    *_, again = merge(tmp_path, said, to="again")
+    assert (again / "model.safetensors").read_bytes() == (out / "model.safetensors").read_bytes()
+
+
+def test_adapters_in_slices_and_on_stages_have_their_models_beside_them(tmp_path: Path) -> None:
+    make_base(tmp_path / "base")
+    make_adapter(tmp_path / "plain", "plain")
+    first = {"name": "one", "merge_method": "linear", "base_model": "base", "models": models("plain", "base")}
+    last = {
+        "merge_method": "task_arithmetic",
+        "base_model": "one",
+        "slices": [_stacked(("plain", 0, 1), ("one+plain", 1, 2)), _stacked(("plain", 1, 2))],
+    }
+    plan = plan_merge(parse_recipe(joined([first, last]), tmp_path))
+    content = mergekit_config(recipe_as_dict(plan.asked, plan.names), on=[*map(models_under, plan.merges)])
+    assert content is not None
+    one, other = yaml.safe_load_all(content)
+    assert [each["model"] for each in one["models"]] == ["base+plain", "base"]
+    named = [source["model"] for each in other["slices"] for source in each["sources"]]
+    assert named == ["one+plain", "one+plain", "one", "one+plain", "one"]
