@@ -129,10 +129,6 @@ class Adapted:
         return 1 if self.lengths is None else self.columns
 
     @property
-    def host_only(self) -> bool:
-        return True
-
-    @property
     def scratch(self) -> int:
         of_factors = -(-8 * self.rank // max(1, self.columns))
         return of_factors + (0 if self.in_place else self.under.dtype.itemsize + self.kind.itemsize)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from core.checkpoint.headers import StoredTensor
 from core.dtypes import DTYPES, DType
 from core.sources.elements import values_of_codes
-from core.sources.source import ReadStored
+from core.sources.source import AnyRun, ReadStored
 
 __all__ = ["Dequantised"]
 
@@ -19,7 +19,7 @@ Array = NDArray[Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Dequantised:
+class Dequantised(AnyRun):
     """A tensor of FP8 codes, each to be multiplied by the scale of its block.
 
     The value of an element is bf16(fl32(float32(code) · float32(scale))): rounded twice, to nearest even, as
@@ -63,26 +63,6 @@ class Dequantised:
     def bytes_of(self, elements: int) -> int:
         """Their codes, and as much of the scales as is theirs on average, rounded down."""
         return elements + elements * self.scale.size_bytes // max(1, self.codes.size_bytes)
-
-    @property
-    def row(self) -> int:
-        return 1
-
-    @property
-    def host_only(self) -> bool:
-        return True
-
-    @property
-    def scratch(self) -> int:
-        return 0
-
-    @property
-    def kept_bytes(self) -> int:
-        return 0
-
-    @property
-    def terms(self) -> int:
-        return 0
 
     def fill(self, read: ReadStored, first_element: int, buffer: memoryview) -> None:
         elements = len(buffer) // 2

@@ -12,7 +12,7 @@ from typing import Protocol
 from core.checkpoint.headers import StoredTensor
 from core.dtypes import DType
 
-__all__ = ["Absent", "FileRange", "ReadStored", "Source", "fill_from"]
+__all__ = ["Absent", "AnyRun", "FileRange", "ReadStored", "Source", "fill_from"]
 
 ReadStored = Callable[[StoredTensor, int, memoryview], None]
 """Reads elements of a stored tensor, from a first one on, into a buffer of bytes."""
@@ -46,11 +46,6 @@ class Source(Protocol):
         ...
 
     @property
-    def host_only(self) -> bool:
-        """Whether it fills the host's memory only, so that a device gets a copy."""
-        ...
-
-    @property
     def scratch(self) -> int:
         """Bytes an element that it holds beside the buffer while it fills it."""
         ...
@@ -74,8 +69,30 @@ class Source(Protocol):
         ...
 
 
+class AnyRun:
+    """A source of which any run of elements can be asked for, and that only reads."""
+
+    __slots__ = ()
+
+    @property
+    def row(self) -> int:
+        return 1
+
+    @property
+    def scratch(self) -> int:
+        return 0
+
+    @property
+    def kept_bytes(self) -> int:
+        return 0
+
+    @property
+    def terms(self) -> int:
+        return 0
+
+
 @dataclass(frozen=True, slots=True)
-class FileRange:
+class FileRange(AnyRun):
     """A tensor as a file holds it.
 
     Attributes:
@@ -99,32 +116,12 @@ class FileRange:
     def bytes_of(self, elements: int) -> int:
         return elements * self.tensor.dtype.itemsize
 
-    @property
-    def row(self) -> int:
-        return 1
-
-    @property
-    def host_only(self) -> bool:
-        return True
-
-    @property
-    def scratch(self) -> int:
-        return 0
-
-    @property
-    def kept_bytes(self) -> int:
-        return 0
-
-    @property
-    def terms(self) -> int:
-        return 0
-
     def fill(self, read: ReadStored, first_element: int, buffer: memoryview) -> None:
         read(self.tensor, first_element, buffer)
 
 
 @dataclass(frozen=True, slots=True)
-class Absent:
+class Absent(AnyRun):
     """In the place of a base that lacks the tensor: NaN, which differs from every value.
 
     So every sub-model counts as having changed every element, and nothing is ever drawn again.
@@ -144,26 +141,6 @@ class Absent:
         return 0
 
     def bytes_of(self, elements: int) -> int:
-        return 0
-
-    @property
-    def row(self) -> int:
-        return 1
-
-    @property
-    def host_only(self) -> bool:
-        return True
-
-    @property
-    def scratch(self) -> int:
-        return 0
-
-    @property
-    def kept_bytes(self) -> int:
-        return 0
-
-    @property
-    def terms(self) -> int:
         return 0
 
     def fill(self, read: ReadStored, first_element: int, buffer: memoryview) -> None:

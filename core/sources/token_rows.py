@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from core.checkpoint.headers import StoredTensor
 from core.dtypes import DType
-from core.sources.source import ReadStored, Source, fill_from
+from core.sources.source import AnyRun, ReadStored, Source, fill_from
 
 __all__ = ["RowPicks", "Rows", "Zeros"]
 
@@ -95,10 +95,6 @@ class Rows:
         return self.width
 
     @property
-    def host_only(self) -> bool:
-        return True
-
-    @property
     def scratch(self) -> int:
         return max(source.scratch for source in self.sources)
 
@@ -162,7 +158,7 @@ class Rows:
 
 
 @dataclass(frozen=True, slots=True)
-class Zeros:
+class Zeros(AnyRun):
     """In the place of rows that no input has.
 
     Attributes:
@@ -180,26 +176,6 @@ class Zeros:
         return 0
 
     def bytes_of(self, elements: int) -> int:
-        return 0
-
-    @property
-    def row(self) -> int:
-        return 1
-
-    @property
-    def host_only(self) -> bool:
-        return True
-
-    @property
-    def scratch(self) -> int:
-        return 0
-
-    @property
-    def kept_bytes(self) -> int:
-        return 0
-
-    @property
-    def terms(self) -> int:
         return 0
 
     def fill(self, read: ReadStored, first_element: int, buffer: memoryview) -> None:

@@ -242,7 +242,7 @@ def _enlarged(plan: MergePlan, parameters: float) -> MergePlan:
 class _Enlarged:
     """A source with more elements."""
 
-    row, scratch, terms, host_only = 1, 0, 0, False
+    row, scratch, terms = 1, 0, 0
 
     def __init__(self, source: Any, shape: tuple[int, int]) -> None:
         self.dtype, self.stored = source.dtype, ()

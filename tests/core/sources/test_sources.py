@@ -45,10 +45,6 @@ class Flipped:
         return 2 * elements * self.dtype.itemsize
 
     @property
-    def host_only(self) -> bool:
-        return True
-
-    @property
     def scratch(self) -> int:
         return 0
 
