@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from PySide6.QtCore import Qt, QUrl, Signal, Slot
-from PySide6.QtGui import QAction, QDesktopServices
+from PySide6.QtGui import QDesktopServices
 from PySide6.QtWidgets import QHBoxLayout, QMenu, QToolButton, QVBoxLayout, QWidget
 
 from core.methods import METHODS, MethodSpec
@@ -22,6 +22,7 @@ from gui.models.reader import Reader
 from gui.models.summary import ModelSummary
 from gui.models.table_model import SubModelsModel
 from gui.models.table_view import SubModelsView
+from gui.widgets.action_button import action_button
 from gui.widgets.choosing import choose_folder, choose_folders
 from gui.widgets.dropped import Dropped
 from gui.widgets.fields import defer_to_window, show_focus
@@ -124,9 +125,9 @@ class ModelsPanel(QWidget):
         menu = QMenu(add)
         menu.addActions([actions.add, actions.add_run])
         add.setMenu(menu)
-        remove = _button(actions.remove)
-        up = _button(actions.up, Qt.ArrowType.UpArrow)
-        down = _button(actions.down, Qt.ArrowType.DownArrow)
+        remove = action_button(actions.remove)
+        up = action_button(actions.up, Qt.ArrowType.UpArrow)
+        down = action_button(actions.down, Qt.ArrowType.DownArrow)
         label = PlainLabel("&K")
         label.setBuddy(self.k_box)
         buttons = QHBoxLayout()
@@ -433,14 +434,3 @@ class ModelsPanel(QWidget):
         self.base.show_known()
         self.sub_models_model.show_known()
         self._told.show()
-
-
-def _button(action: QAction, arrow: Qt.ArrowType | None = None) -> QToolButton:
-    button = QToolButton()
-    button.setDefaultAction(action)
-    button.setAccessibleName(action.text())
-    button.setToolTip(f"{action.text()} ({action.shortcut().toString()})")
-    if arrow is not None:
-        button.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonIconOnly)
-        button.setArrowType(arrow)
-    return button

@@ -22,6 +22,7 @@ __all__ = [
     "is_dark",
     "model_colour",
     "palette",
+    "quiet_label",
     "secondary",
 ]
 
@@ -194,6 +195,14 @@ def heading(text: str) -> QLabel:
 def secondary(widget: QWidget) -> None:
     """Give `widget` the quieter text colour."""
     widget.setForegroundRole(QPalette.ColorRole.PlaceholderText)
+
+
+def quiet_label() -> PlainLabel:
+    """An empty label for a sentence of `secondary` text."""
+    label = PlainLabel()
+    label.setWordWrap(True)
+    secondary(label)
+    return label
 
 
 def accent_button(button: QPushButton) -> None:

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from PySide6.QtCore import Qt, Signal, Slot
 from PySide6.QtGui import QAction, QPalette
-from PySide6.QtWidgets import QHBoxLayout, QLabel, QPushButton, QToolButton, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
 from core.methods import METHODS, MethodSpec, ParameterValue
 from gui.document.merge_setup import MergeSetup, Rule
@@ -16,8 +16,8 @@ from gui.numbers import Unread
 from gui.recipe.rules.rows import ruled_parameters
 from gui.recipe.rules.table_model import Column, RulesModel
 from gui.recipe.rules.table_view import RulesView
-from gui.widgets.plain import PlainLabel
-from gui.widgets.theme import GRID, secondary
+from gui.widgets.action_button import action_button
+from gui.widgets.theme import GRID, quiet_label
 from gui.words import grouped, plural
 
 __all__ = ["RulesPanel"]
@@ -67,18 +67,18 @@ class RulesPanel(QWidget):
         self.up = self._action("Move up", "Alt+Up", lambda: self._move(-1))
         self.down = self._action("Move down", "Alt+Down", lambda: self._move(1))
         self.remove = self._action("Remove", "Del", self._remove)
-        self.invitation = _quiet_label()
-        self.others_label = _quiet_label()
-        self.message_label = _quiet_label()
+        self.invitation = quiet_label()
+        self.others_label = quiet_label()
+        self.message_label = quiet_label()
         self.message_label.setAlignment(Qt.AlignmentFlag.AlignTop | Qt.AlignmentFlag.AlignLeft)
         self.message_label.setForegroundRole(QPalette.ColorRole.WindowText)
         self.add_button = QPushButton("Add a rule")
         self.add_button.setToolTip("Give a parameter another value for some tensors")
         self.add_button.clicked.connect(self.add_rule)
         self._buttons = [
-            _button(self.remove),
-            _button(self.up, Qt.ArrowType.UpArrow),
-            _button(self.down, Qt.ArrowType.DownArrow),
+            action_button(self.remove),
+            action_button(self.up, Qt.ArrowType.UpArrow),
+            action_button(self.down, Qt.ArrowType.DownArrow),
         ]
         self._lay_out()
         self.table.refused.connect(self._on_refused)
@@ -298,22 +298,3 @@ def _titles(rules: Sequence[Rule], between: str) -> str:
 def _listed(titles: Sequence[str]) -> str:
     """ "n or weight"."""
     return " or ".join(within_sentence(title) for title in titles)
-
-
-def _quiet_label() -> QLabel:
-    label = PlainLabel()
-    label.setWordWrap(True)
-    label.setTextFormat(Qt.TextFormat.PlainText)
-    secondary(label)
-    return label
-
-
-def _button(action: QAction, arrow: Qt.ArrowType | None = None) -> QToolButton:
-    button = QToolButton()
-    button.setDefaultAction(action)
-    button.setAccessibleName(action.text())
-    button.setToolTip(f"{action.text()} ({action.shortcut().toString()})")
-    if arrow is not None:
-        button.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonIconOnly)
-        button.setArrowType(arrow)
-    return button
