@@ -344,7 +344,7 @@ def test_a_failure_offers_what_is_kept(
         patch.setattr(gui.run.merge_job, "run_merge", fail)
         ready.resume_merge()
         # It fails at once, maybe before anyone could see it run.
-        qtbot.waitUntil(lambda: ready.run.message.text != "")
+        qtbot.waitUntil(lambda: ready.run.message.text.startswith("The disk is gone"))
         wait_for_end(qtbot, ready)
     assert ready.run.message.text.startswith("The disk is gone. Plug it in, and press Resume.")
     assert f"% of the merge is kept in {tmp_path / 'out.partial'}." in ready.run.message.text
