@@ -49,7 +49,7 @@ def refuse_changed_rows(
     if recipe.unites or recipe.tokenizer_source is not None:
         rows_of_tokens = recipe.tokenizer is not None and recipe.tokenizer.tokens
         if rows_of_tokens or plan_vocabulary(recipe, taking_part, None, names) is not None:
-            key = next(key for key in ("vocab", "tokenizer", "tokenizer_source") if getattr(recipe, key))
+            key = recipe.tokens_key
             raise RecipeError(
                 f"{key} asks for other rows of tokens than the models have, and where a result is put "
                 "together from slices these stay as they are",

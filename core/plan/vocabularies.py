@@ -107,7 +107,7 @@ class _Planning:
         if not self._is_asked or len({digest for digest in digests if digest is not None}) < 2:
             return
         at = sizes.index(None)
-        key = next(key for key in ("vocab", "tokenizer", "tokenizer_source") if getattr(self._recipe, key))
+        key = self._recipe.tokens_key
         raise IncompatibleError(
             f"{key} asks to match the rows of tokens, and the embedding of {self._names[at]} is not found: "
             "no tensor has the name of one, or as many rows as config.json says under vocab_size",

@@ -72,6 +72,14 @@ class Recipe:
         """Whether it asks for the tokens of all models, as `vocab: union` does."""
         return self.tokenizer_source is None and (self.vocab == "union" or self.tokenizer is not None)
 
+    @property
+    def tokens_key(self) -> str:
+        """The key that says whose tokens the result has, where one does."""
+        if self.vocab is not None:
+            return "vocab"
+        is_more = self.tokenizer is not None and self.tokenizer != TokenizerSection()
+        return "tokenizer" if is_more else "tokenizer_source"
+
     @cached_property
     def ruled(self) -> tuple[str, ...]:
         """The parameters that a gradient, a condition or slices may make differ between tensors."""

@@ -140,6 +140,7 @@ class TestVocabularies:
         [
             {"vocab": "union"},
             {"tokenizer_source": "two"},
+            {"tokenizer_source": "union"},
             {"tokenizer": {"pad_to_multiple_of": 64}},
             {"tokenizer": {"tokens": {"w1": {"source": "two", "force": True}}}},
         ],
