@@ -11,7 +11,7 @@ from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 
-from core.draws import BLOCK, DROP_STREAM
+from core.draws import BLOCK, DROPPING_STREAM
 from core.kernels.cpu.instructions import (
     GROUP,
     constant,
@@ -396,7 +396,7 @@ def _drawing_kept(by_element: bool) -> Any:
             flags: list[list[Any]] = [[], [], [], []]
             for quad in range(0, GROUP, QUADS):
                 calls = quads_from(builder, first, builder.add(at, _I64(quad)))
-                words = philox(builder, first, calls, draw, k0, k1, DROP_STREAM)
+                words = philox(builder, first, calls, draw, k0, k1, DROPPING_STREAM)
                 for lane, word in enumerate(words):
                     limit = shared
                     if by_element:

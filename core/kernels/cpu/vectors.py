@@ -12,7 +12,7 @@ from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 
-from core.draws import BLOCK, DROP_STREAM, SELECTION_STREAM
+from core.draws import BLOCK, DROPPING_STREAM, SELECTION_STREAM
 from core.kernels.cpu.instructions import (
     GROUP,
     call,
@@ -324,7 +324,7 @@ draw_words = _drawing(SELECTION_STREAM)
 (first, at, draw, k0, k1, words).
 """
 
-draw_drop_words = _drawing(DROP_STREAM)
+draw_drop_words = _drawing(DROPPING_STREAM)
 """The same of the drop masks."""
 
 
