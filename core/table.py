@@ -22,7 +22,10 @@ from core.errors import DeviceError
 from core.kernels.interface import MapJob, Values, Workspace
 from core.methods import METHODS, MethodSpec
 from core.methods.folds import Fold, found_by
+from core.methods.presets import CHOICES
 from core.methods.reference import Reference
+from core.methods.sparsify import keeping_of
+from core.methods.task_vectors import Choices, weights_sum
 
 __all__ = [
     "calibration_job",
@@ -44,8 +47,15 @@ _log = logging.getLogger(__name__)
 _TORCH_S = 7e-9
 """An element of one sub-model, by torch's arithmetic."""
 
-_FOLD_S = 1.2e-9
-"""An element of one pair of inputs, by a fold's kernel."""
+_PAIR_S = 1.2e-9
+"""An element of one pair of inputs whose products are summed."""
+
+_TASK_VECTOR_S, _ELECTED_S, _COUNTED_S, _SUMMED_S = 0.12e-9, 0.1e-9, 0.7e-9, 0.3e-9
+"""An element of one sub-model: of its task vector, more where a sign is elected, where codes are counted, and
+where magnitudes are summed."""
+
+_KEPT_S = {"none": 0.0, "magnitude": 0.1e-9, "outliers": 0.1e-9, "random": 0.5e-9, "ranked": 2.5e-9}
+"""To find out which elements of a task vector are kept, where two thirds of them are zero."""
 
 _PRODUCT_S = 0.4e-9
 """An element times a factor, and its rounding."""
@@ -75,6 +85,19 @@ class Kernels:
     element_s: Callable[[MapJob], float]
     copies: Callable[[MapJob], float] | None = None
     trial: Values = field(default_factory=Values)
+
+
+@dataclass(frozen=True)
+class FoldKernels:
+    """What a fold has beside its torch reading.
+
+    Attributes:
+        cpu: imports numba and returns a core.kernels.cpu.workspace.FoldKernel.
+        element_s: as for Kernels.
+    """
+
+    cpu: Callable[[], Any]
+    element_s: Callable[[MapJob], float]
 
 
 def _cpu_selection() -> Any:
@@ -141,6 +164,48 @@ def _dot_products() -> Any:
     return dot_products
 
 
+def _gram_s(job: MapJob) -> float:
+    inputs = len(job.input_dtypes)
+    return _PAIR_S * inputs * (inputs + 1) / 2
+
+
+def _norms_s(job: MapJob) -> float:
+    return job.models * (_SUMMED_S + _KEPT_S[CHOICES[job.method](job.parameters).sparsify])
+
+
+def _task_vectors(choices_of: Callable[[Mapping[str, Any]], Choices]) -> Kernels:
+    """The kernels of a method of the family whose loops are loaded, and compiled, by the first merge."""
+
+    def merge(buffers: Any, job: MapJob, first_element: int) -> Any:
+        from core.kernels.cpu.task_vectors import merged_task_vectors
+
+        choices = choices_of(job.parameters)
+        keepings = keeping_of(job, choices.sparsify)
+        divisor = weights_sum(job.parameters["weight"])
+        return merged_task_vectors(buffers, job, first_element, choices, keepings, divisor)
+
+    def merging_s(job: MapJob) -> float:
+        choices = choices_of(job.parameters)
+        if choices.combine == "selection":
+            return _TORCH_S * job.models
+        elected = 0.0 if choices.elect == "none" else _ELECTED_S
+        return job.models * (_TASK_VECTOR_S + elected + _KEPT_S[choices.sparsify])
+
+    return Kernels(cpu=lambda: merge, gpu=None, element_s=merging_s)
+
+
+def _kept_norms(buffers: Any, job: MapJob, first_element: int, asked: Any) -> Any:
+    from core.kernels.cpu.task_vectors import kept_norms
+
+    return kept_norms(buffers, job, first_element, asked)
+
+
+def _code_counts(buffers: Any, job: MapJob, first_element: int, asked: Any) -> Any:
+    from core.kernels.cpu.task_vectors import code_counts
+
+    return code_counts(buffers, job, first_element, asked)
+
+
 _KERNELS: Mapping[str, Kernels] = {
     "parameter_selection": Kernels(
         cpu=_cpu_selection,
@@ -157,10 +222,19 @@ _KERNELS: Mapping[str, Kernels] = {
         trial=Values.of(weight=[1.0, -0.3, 0.5], normalize=True),
     ),
     "passthrough": Kernels(cpu=_cpu_passing, gpu=None, element_s=_passing_s),
+    **{name: _task_vectors(choices_of) for name, choices_of in CHOICES.items()},
 }
 """Kernels of maps by the method's name."""
 
-_FOLD_KERNELS: Mapping[str, Callable[[], Any]] = {"gram": _dot_products}
+_AT_ONCE = ("parameter_selection", "linear", "passthrough")
+"""Methods whose kernels are compiled before anybody asks for one of them."""
+
+_FOLD_KERNELS: dict[str, FoldKernels] = {
+    "gram": FoldKernels(_dot_products, _gram_s),
+    "magnitudes 0": FoldKernels(lambda: _code_counts, lambda job: _COUNTED_S * job.models),
+    "kept norms": FoldKernels(lambda: _kept_norms, _norms_s),
+}
+_FOLD_KERNELS |= {f"magnitudes {digit}": _FOLD_KERNELS["magnitudes 0"] for digit in range(1, 4)}
 """Kernels of folds by the fold's name, for the CPU."""
 
 
@@ -259,7 +333,7 @@ def _compile_and_try(space: Workspace, device: Device, job: MapJob, tried: set[H
 
 def warm_up(dtype: DType) -> None:
     """Compile what any merge of models stored as `dtype` needs, before the first one does."""
-    methods = [METHODS[name] for name in _KERNELS]
+    methods = [METHODS[name] for name in _AT_ONCE]
     compile_for([CPU], [trial_job(method, dtype, min(2, method.most_models or 2)) for method in methods])
 
 
@@ -271,7 +345,7 @@ def element_s(job: MapJob) -> float:
     inputs = len(job.input_dtypes)
     folds = folds_read(job)
     folding = sum(
-        _FOLD_S * inputs * (inputs + 1) / 2 if fold.name in _FOLD_KERNELS else _TORCH_S * inputs
+        _FOLD_KERNELS[fold.name].element_s(job) if fold.name in _FOLD_KERNELS else _TORCH_S * inputs
         for fold in folds
     )
     return mapping + folding + converted * (1 + len(folds))
@@ -391,7 +465,7 @@ def _cpu_maps() -> dict[str, Any]:
 
 @lru_cache(maxsize=1)
 def _cpu_folds() -> dict[str, Any]:
-    return {name: load() for name, load in _FOLD_KERNELS.items()}
+    return {name: kernels.cpu() for name, kernels in _FOLD_KERNELS.items()}
 
 
 @lru_cache(maxsize=1)

@@ -94,9 +94,9 @@ class ChunkBuffers:
         words: Array = self._outputs[self._used_outputs - 1][:size].view(dtype)
         return words
 
-    def nonfinite(self, at: int) -> int:
-        """NaN and infinite elements of input `at` as it is stored."""
-        dtype, words = self.dtypes[at], self.stored[at]
+    def nonfinite(self, at: int, begin: int = 0, stop: int | None = None) -> int:
+        """NaN and infinite elements of input `at` as it is stored, of those from `begin` to before `stop`."""
+        dtype, words = self.dtypes[at], self.stored[at][begin:stop]
         word = words.dtype.type
         return int(count_nonfinite(words, word(dtype.magnitude_mask), word(dtype.first_nonfinite)))
 

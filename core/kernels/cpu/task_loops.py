@@ -40,7 +40,7 @@ __all__ = ["draw_masks", "merge_task_vectors", "sum_magnitudes"]
 
 Array = NDArray[Any]
 
-_INSTRUCTIONS = "0"
+_INSTRUCTIONS = "3a661e80dddceeba"
 """The version of the instructions that these loops are compiled with."""
 
 
@@ -140,6 +140,7 @@ def sum_magnitudes(
     models: Array,
     base: Array,
     is_float16: bool,
+    begin: int,
     elements: int,
     first_element: int,
     dropping: Array,
@@ -152,22 +153,22 @@ def sum_magnitudes(
     """The sums of |task vector| and of what is kept of it, over each block, in the contract's order.
 
     Args:
-        models, base, is_float16, elements, first_element, dropping, limits, places, kept: as for
+        models, base, is_float16, begin, elements, first_element, dropping, limits, places, kept: as for
             merge_task_vectors.
         zeros: [0] of the computing type.
-        sums: [blocks, K, 2] float64, is set: of all, of the kept.
+        sums: [blocks, 2, K] float64, is set: of all, of the kept.
     """
     origin, row = np.empty(BLOCK, zeros.dtype), np.empty(BLOCK, zeros.dtype)
     lanes = np.empty(STEP)
     for start in range(0, elements, BLOCK):
         size = min(BLOCK, elements - start)
-        _widen(base, start, size, is_float16, origin)
+        _widen(base, begin + start, size, is_float16, origin)
         for model in range(models.shape[0]):
-            _subtract(models[model], start, size, is_float16, origin, row)
+            _subtract(models[model], begin + start, size, is_float16, origin, row)
             add_magnitudes(row, -(-size // STEP), lanes)
-            sums[start // BLOCK, model, 0] = _sum_of_lanes(lanes)
+            sums[start // BLOCK, 0, model] = _sum_of_lanes(lanes)
             if dropping[model] == 0:
-                sums[start // BLOCK, model, 1] = sums[start // BLOCK, model, 0]
+                sums[start // BLOCK, 1, model] = sums[start // BLOCK, 0, model]
                 continue
             _drop(
                 row,
@@ -180,7 +181,7 @@ def sum_magnitudes(
                 dropping[model] == 2,
             )
             add_magnitudes(row, -(-size // STEP), lanes)
-            sums[start // BLOCK, model, 1] = _sum_of_lanes(lanes)
+            sums[start // BLOCK, 1, model] = _sum_of_lanes(lanes)
 
 
 @njit(nogil=True, cache=True)
@@ -207,6 +208,7 @@ def merge_task_vectors(
     models: Array,
     base: Array,
     is_float16: bool,
+    begin: int,
     elements: int,
     first_element: int,
     dropping: Array,
@@ -231,7 +233,7 @@ def merge_task_vectors(
     Args:
         models: [K, more than elements] floating-point numbers, or words of bfloat16 or float16. base: alike.
         is_float16: whether they are words of float16.
-        elements: of the chunk.
+        begin, elements: which of the chunk's are wanted.
         first_element: the number of the first one in the tensor.
         dropping: [K] 0 to keep everything, 1 what lies between borders, 2 what has its bit in `kept`.
         limits: [K, 4] uint64 magnitudes as bits: kept are those that reach the first and not the third, each
@@ -254,18 +256,18 @@ def merge_task_vectors(
     elected = np.empty(count, np.int64)
     for start in range(0, elements, BLOCK):
         size = min(BLOCK, elements - start)
-        _widen(base, start, size, is_float16, origin)
+        _widen(base, begin + start, size, is_float16, origin)
         mix[:] = zero
         signs[:] = zero
         for model in range(count):
             row, sums = rows[model if election else 0], signs if election else mix
             if dropping[model] == 0 and scaling[model] == 0 and election == 0 and not is_float16:
                 for at in range(0, size, GROUP):
-                    add_product_of_group(models[model], start + at, origin, weights[model], sums, at)
+                    add_product_of_group(models[model], begin + start + at, origin, weights[model], sums, at)
                 continue
             not_zero, of_kept, of_scaled = _add_kept(
                 models[model],
-                start,
+                begin + start,
                 size,
                 is_float16,
                 origin,

@@ -12,7 +12,7 @@ from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 
-from core.draws import BLOCK, DROPPING_STREAM, SELECTION_STREAM
+from core.draws import BLOCK, SELECTION_STREAM
 from core.kernels.cpu.instructions import (
     GROUP,
     call,
@@ -31,7 +31,6 @@ __all__ = [
     "QUADS",
     "apply_group",
     "count_bytes",
-    "draw_drop_words",
     "draw_listed",
     "draw_picks",
     "draw_words",
@@ -289,43 +288,24 @@ def draw_picks(
     return signature, generator_of(generate)
 
 
-def _drawing(stream: int) -> Any:
-    @instruction
-    def draw(typing_context: Any, first: Any, at: Any, draw: Any, k0: Any, k1: Any, words: Any) -> Any:
-        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> None:
-            first, at, draw, k0, k1, target = arguments
-            halves = [
-                philox(
-                    builder,
-                    first,
-                    quads_from(builder, first, builder.add(at, _I64(quad))),
-                    draw,
-                    k0,
-                    k1,
-                    stream,
-                )
-                for quad in (0, QUADS)
-            ]
-            for lane, words in enumerate(zip(*halves, strict=True)):
-                (vector,) = halves(builder, list(words), _I32, 0)
-                lane_at = builder.add(at, _I64(lane * (BLOCK // 4)))
-                size = vector.type.count
-                store(builder, vector, pointer(context, builder, signature.args[5], target, lane_at, size))
+@instruction
+def draw_words(typing_context: Any, first: Any, at: Any, draw: Any, k0: Any, k1: Any, words: Any) -> Any:
+    """The words of calls number first + at ... of 2 QUADS; `words` [BLOCK] are the block's by element."""
 
-        signature = types.void(types.uint64, types.int64, types.int64, types.uint64, types.uint64, words)
-        return signature, generator_of(generate)
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> None:
+        first, at, draw, k0, k1, target = arguments
+        drawn = [
+            philox(builder, first, quads_from(builder, first, builder.add(at, _I64(quad))), draw, k0, k1)
+            for quad in (0, QUADS)
+        ]
+        for lane, words in enumerate(zip(*drawn, strict=True)):
+            (vector,) = halves(builder, list(words), _I32, 0)
+            lane_at = builder.add(at, _I64(lane * (BLOCK // 4)))
+            size = vector.type.count
+            store(builder, vector, pointer(context, builder, signature.args[5], target, lane_at, size))
 
-    return draw
-
-
-draw_words = _drawing(SELECTION_STREAM)
-"""The words of calls number first + at ... of 2 QUADS; `words` [BLOCK] are the block's by element.
-
-(first, at, draw, k0, k1, words).
-"""
-
-draw_drop_words = _drawing(DROPPING_STREAM)
-"""The same of the drop masks."""
+    signature = types.void(types.uint64, types.int64, types.int64, types.uint64, types.uint64, words)
+    return signature, generator_of(generate)
 
 
 @instruction
