@@ -13,7 +13,7 @@ from core.kernels.cpu.convert import WORDS, convert_words
 from core.kernels.cpu.loops import count_nonfinite
 from core.kernels.interface import MapJob
 
-__all__ = ["ChunkBuffers", "aligned"]
+__all__ = ["ChunkBuffers", "aligned", "scratch_rows"]
 
 Array = NDArray[Any]
 
@@ -99,6 +99,13 @@ class ChunkBuffers:
         dtype, words = self.dtypes[at], self.stored[at][begin:stop]
         word = words.dtype.type
         return int(count_nonfinite(words, word(dtype.magnitude_mask), word(dtype.first_nonfinite)))
+
+
+def scratch_rows(rows: int, elements: int, kind: Any) -> Array:
+    """Room for blocks of a computing type; see ChunkBuffers.stride. [rows, elements and a group more]"""
+    width = elements + _GROUP
+    memory: Array = aligned(rows * width * np.dtype(kind).itemsize).view(kind).reshape(rows, width)
+    return memory
 
 
 def aligned(size_bytes: int) -> Array:

@@ -53,7 +53,7 @@ def count_digits(
     added: int,
     segment: int,
     infinity: Any,
-    zeros: Array,
+    scratch: Array,
     table: Array,
     entries: Array,
 ) -> int:
@@ -67,14 +67,14 @@ def count_digits(
         added: to the digit, which wraps around.
         segment: the number of the segment that begins with `begin`, for counts of each segment by itself;
             -1 for counts of all together, which are said to be of segment 0.
-        infinity: its bits in the computing type. zeros: [0] of that type.
+        infinity: its bits in the computing type. scratch: [2, BLOCK or more] of that type.
         table: [DIGITS] uint32 zeros, and again when this returns.
         entries: [at most, 3] int64, is filled: segment, digit, count, in ascending order.
 
     Returns:
         How many entries they are; -1 where there is no room for them.
     """
-    origin, row = np.empty(BLOCK, zeros.dtype), np.empty(BLOCK, zeros.dtype)
+    origin, row = scratch[0], scratch[1]
     found = 0
     step = SEGMENT if segment >= 0 else elements
     for first in range(0, elements, max(step, 1)):
@@ -149,14 +149,14 @@ def place_of(
     code: Any,
     quota: int,
     infinity: Any,
-    zeros: Array,
+    scratch: Array,
 ) -> int:
     """Behind which element of a chunk, from `begin` to before `stop`, so many had that code.
 
     Returns:
         The number of the element after the last of them; `begin` for none.
     """
-    origin, row = np.empty(BLOCK, zeros.dtype), np.empty(BLOCK, zeros.dtype)
+    origin, row = scratch[0], scratch[1]
     if quota <= 0:
         return begin
     for start in range(begin, stop, BLOCK):

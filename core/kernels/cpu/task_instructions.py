@@ -32,6 +32,7 @@ __all__ = [
     "add_kept_of_group",
     "add_magnitudes",
     "add_product_of_group",
+    "add_squares",
     "clear_of_group",
     "count_signs_of_group",
     "divide_group",
@@ -171,12 +172,13 @@ def add_elected_of_group(
     rows: Any,
     at: Any,
     signs: Any,
-    weights: Any,
+    multipliers: Any,
+    shares: Any,
     mix: Any,
     total: Any,
     elected: Any,
 ) -> Any:
-    """The sums of what has the elected sign, and of the weights of that.
+    """The sums of what has the elected sign, times its multiplier, and of the shares of that.
 
     rows [K, ...]: numbers that take part where they are above zero and signs[at ...] is not below, or below
     zero and `signs` is not at or above. Sets mix[at ...] and total[at ...]; adds to elected [K] how many took
@@ -184,7 +186,7 @@ def add_elected_of_group(
     """
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> None:
-        rows, at, signs, weights, mix, total, elected = arguments
+        rows, at, signs, multipliers, shares, mix, total, elected = arguments
         kinds = signature.args
         sign, _ = _numbers(context, builder, kinds[2], signs, at)
         vector = sign.type
@@ -195,8 +197,11 @@ def add_elected_of_group(
         flip = builder.select(positive, words([0] * GROUP), words([1 << (width - 1)] * GROUP))
         parts = context.make_array(kinds[0])(context, builder, rows)
         count, stride = builder.extract_value(parts.shape, 0), builder.extract_value(parts.strides, 0)
-        factors = context.make_array(kinds[3])(context, builder, weights).data
-        counters = context.make_array(kinds[6])(context, builder, elected).data
+        factors, weights = (
+            context.make_array(kind)(context, builder, array).data
+            for kind, array in ((kinds[3], multipliers), (kinds[4], shares))
+        )
+        counters = context.make_array(kinds[7])(context, builder, elected).data
         address = variable(builder, builder.ptrtoint(builder.gep(parts.data, [at]), _I64))
         sums, weighing = variable(builder, zeros), variable(builder, zeros)
         with cgutils.for_range(builder, count) as loop:
@@ -205,19 +210,21 @@ def add_elected_of_group(
             turned = builder.bitcast(builder.xor(builder.bitcast(numbers, words), flip), vector)
             taking_part = builder.fcmp_ordered(">", turned, zeros)
             before = builder.load(sums)
-            builder.store(builder.select(taking_part, builder.fadd(before, numbers), before), sums)
-            weight = repeat(builder, builder.load(builder.gep(factors, [loop.index])))
+            factor = repeat(builder, builder.load(builder.gep(factors, [loop.index])))
+            added = builder.fadd(before, builder.fmul(factor, numbers))
+            builder.store(builder.select(taking_part, added, before), sums)
+            weight = repeat(builder, builder.load(builder.gep(weights, [loop.index])))
             before = builder.load(weighing)
             builder.store(builder.select(taking_part, builder.fadd(before, weight), before), weighing)
             counter = builder.gep(counters, [loop.index])
             found = builder.ctpop(flags_as_word(builder, taking_part))
             builder.store(builder.add(builder.load(counter), found), counter)
             builder.store(builder.add(here, stride), address)
-        for array, kind, values in ((mix, kinds[4], sums), (total, kinds[5], weighing)):
+        for array, kind, values in ((mix, kinds[5], sums), (total, kinds[6], weighing)):
             _, place = _numbers(context, builder, kind, array, at)
             _put(builder, builder.load(values), place)
 
-    signature = types.void(rows, types.int64, signs, weights, mix, total, elected)
+    signature = types.void(rows, types.int64, signs, multipliers, shares, mix, total, elected)
     return signature, generator_of(generate)
 
 
@@ -450,33 +457,47 @@ STEP = 64
 """Lanes of a sum: element l of a block is added to lane l % STEP."""
 
 
-@instruction
-def add_magnitudes(typing_context: Any, row: Any, steps: Any, lanes: Any) -> Any:
-    """The sums of |row| in the lanes of a sum. lanes [STEP] float64 is set; row [steps * STEP]."""
+def _summing(squared: bool) -> Any:
+    @instruction
+    def add(typing_context: Any, row: Any, steps: Any, lanes: Any) -> Any:
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> None:
+            row, steps, lanes = arguments
+            kind = signature.args[0]
+            number = ir.FloatType() if kind.dtype == types.float32 else ir.DoubleType()
+            size = 4 * _SUMS
+            stored, double = ir.VectorType(number, size), ir.VectorType(ir.DoubleType(), size)
+            word = ir.VectorType(_I64, size)
+            data = context.make_array(kind)(context, builder, row).data
+            target = context.make_array(signature.args[2])(context, builder, lanes).data
+            for lane in range(0, STEP, size):
+                total = variable(builder, double([0.0] * size))
+                with cgutils.for_range(builder, steps) as loop:
+                    at = builder.add(builder.mul(loop.index, _I64(STEP)), _I64(lane))
+                    place = builder.bitcast(builder.gep(data, [at]), stored.as_pointer())
+                    values = builder.load(place, align=kind.dtype.bitwidth // 8)
+                    wide = values if stored == double else builder.fpext(values, double)
+                    if squared:
+                        term = builder.fmul(wide, wide)
+                    else:
+                        bits = builder.and_(builder.bitcast(wide, word), word([(1 << 63) - 1] * size))
+                        term = builder.bitcast(bits, double)
+                    builder.store(builder.fadd(builder.load(total), term), total)
+                place = builder.bitcast(builder.gep(target, [_I64(lane)]), double.as_pointer())
+                builder.store(builder.load(total), place, align=8)
 
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> None:
-        row, steps, lanes = arguments
-        kind = signature.args[0]
-        number = ir.FloatType() if kind.dtype == types.float32 else ir.DoubleType()
-        size = 4 * _SUMS
-        stored, double = ir.VectorType(number, size), ir.VectorType(ir.DoubleType(), size)
-        word = ir.VectorType(_I64, size)
-        data = context.make_array(kind)(context, builder, row).data
-        target = context.make_array(signature.args[2])(context, builder, lanes).data
-        for lane in range(0, STEP, size):
-            total = variable(builder, double([0.0] * size))
-            with cgutils.for_range(builder, steps) as loop:
-                at = builder.add(builder.mul(loop.index, _I64(STEP)), _I64(lane))
-                place = builder.bitcast(builder.gep(data, [at]), stored.as_pointer())
-                values = builder.load(place, align=kind.dtype.bitwidth // 8)
-                wide = values if stored == double else builder.fpext(values, double)
-                magnitude = builder.and_(builder.bitcast(wide, word), word([(1 << 63) - 1] * size))
-                added = builder.fadd(builder.load(total), builder.bitcast(magnitude, double))
-                builder.store(added, total)
-            place = builder.bitcast(builder.gep(target, [_I64(lane)]), double.as_pointer())
-            builder.store(builder.load(total), place, align=8)
+        return types.void(row, types.int64, lanes), generator_of(generate)
 
-    return types.void(row, types.int64, lanes), generator_of(generate)
+    return add
+
+
+add_magnitudes = _summing(squared=False)
+"""The sums of |row| in the lanes of a sum. (row, steps, lanes)
+
+lanes [STEP] float64 is set; row [steps * STEP].
+"""
+
+add_squares = _summing(squared=True)
+"""The same of squares."""
 
 
 @instruction

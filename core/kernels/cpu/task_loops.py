@@ -23,6 +23,7 @@ from core.kernels.cpu.task_instructions import (
     add_kept_of_group,
     add_magnitudes,
     add_product_of_group,
+    add_squares,
     clear_of_group,
     count_signs_of_group,
     divide_group,
@@ -147,7 +148,8 @@ def sum_magnitudes(
     limits: Array,
     places: Array,
     kept: Array,
-    zeros: Array,
+    squared: bool,
+    scratch: Array,
     sums: Array,
 ) -> None:
     """The sums of |task vector| and of what is kept of it, over each block, in the contract's order.
@@ -155,18 +157,18 @@ def sum_magnitudes(
     Args:
         models, base, is_float16, begin, elements, first_element, dropping, limits, places, kept: as for
             merge_task_vectors.
-        zeros: [0] of the computing type.
+        squared: whether squares are summed, and not magnitudes.
+        scratch: [2, BLOCK or more] of the computing type.
         sums: [blocks, 2, K] float64, is set: of all, of the kept.
     """
-    origin, row = np.empty(BLOCK, zeros.dtype), np.empty(BLOCK, zeros.dtype)
+    origin, row = scratch[0], scratch[1]
     lanes = np.empty(STEP)
     for start in range(0, elements, BLOCK):
         size = min(BLOCK, elements - start)
         _widen(base, begin + start, size, is_float16, origin)
         for model in range(models.shape[0]):
             _subtract(models[model], begin + start, size, is_float16, origin, row)
-            add_magnitudes(row, -(-size // STEP), lanes)
-            sums[start // BLOCK, 0, model] = _sum_of_lanes(lanes)
+            sums[start // BLOCK, 0, model] = _sum(row, size, squared, lanes)
             if dropping[model] == 0:
                 sums[start // BLOCK, 1, model] = sums[start // BLOCK, 0, model]
                 continue
@@ -180,13 +182,16 @@ def sum_magnitudes(
                 start // GROUP,
                 dropping[model] == 2,
             )
-            add_magnitudes(row, -(-size // STEP), lanes)
-            sums[start // BLOCK, 1, model] = _sum_of_lanes(lanes)
+            sums[start // BLOCK, 1, model] = _sum(row, size, squared, lanes)
 
 
 @njit(nogil=True, cache=True)
-def _sum_of_lanes(lanes: Array) -> Any:
-    """Pairwise; the lanes are used up."""
+def _sum(row: Array, size: int, squared: bool, lanes: Array) -> Any:
+    """Of a block, the lanes added pairwise in the end."""
+    if squared:
+        add_squares(row, -(-size // STEP), lanes)
+    else:
+        add_magnitudes(row, -(-size // STEP), lanes)
     width = STEP
     while width > 1:
         width //= 2
@@ -219,9 +224,13 @@ def merge_task_vectors(
     factors: Array,
     weights: Array,
     election: int,
+    multipliers: Array,
+    shares: Array,
     divided: bool,
     divisor: Any,
+    least: Any,
     scale: Any,
+    scratch: Array,
     as_bfloat16: bool,
     words: Array,
     values: Array,
@@ -243,16 +252,18 @@ def merge_task_vectors(
         scaling: [K] 0 to leave what is kept as it is, 1 to multiply it by a factor, 2 to divide it by one.
         factors, weights: [K] of the computing type.
         election: 0 for none, 1 for the sign of the sum, 2 for that of most.
-        divided: whether the sum is divided: by the weights of the elected, or, without election, `divisor`.
+        multipliers, shares: [K] what the elected are multiplied by once more, and what they count in the
+            divisor.
+        divided: whether the sum is divided: by the shares of the elected, or, without election, `divisor`.
+        least: what these shares come to at least; 0 for no such bound.
         scale: of the sum; 1 for no product.
+        scratch: [K + 4, BLOCK or more] of the computing type.
         as_bfloat16: whether the result is rounded to `words` [elements] or left in `values` [elements].
         dropped, elected_against: [K] added to; see Counts.
     """
     count = models.shape[0]
     zero, one = weights.dtype.type(0), weights.dtype.type(1)
-    origin, mix = np.empty(BLOCK, weights.dtype), np.empty(BLOCK, weights.dtype)
-    signs, total = np.empty(BLOCK, weights.dtype), np.empty(BLOCK, weights.dtype)
-    rows = np.empty((count if election else 1, BLOCK), weights.dtype)
+    origin, mix, signs, total, rows = scratch[0], scratch[1], scratch[2], scratch[3], scratch[4:]
     elected = np.empty(count, np.int64)
     for start in range(0, elements, BLOCK):
         size = min(BLOCK, elements - start)
@@ -289,12 +300,13 @@ def merge_task_vectors(
         if election:
             elected[:] = 0
             for at in range(0, size, GROUP):
-                add_elected_of_group(rows, at, signs, weights, mix, total, elected)
+                add_elected_of_group(rows, at, signs, multipliers, shares, mix, total, elected)
             for model in range(count):
                 elected_against[model] -= elected[model]
             if divided:
                 for at in range(BLOCK):
-                    mix[at] = mix[at] / (total[at] if total[at] != zero else one)
+                    shared = total[at] if total[at] > least or least == zero else least
+                    mix[at] = mix[at] / (shared if shared != zero else one)
         elif divided:
             _change(mix, size, 2, divisor)
         if scale != one:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from core.draws import BLOCK
 from core.dtypes import DTYPES
-from core.kernels.cpu.buffers import ChunkBuffers
+from core.kernels.cpu.buffers import ChunkBuffers, scratch_rows
 from core.kernels.cpu.convert import convert_words, from_computing
 from core.kernels.cpu.counting import DIGITS, count_digits, place_of
 from core.kernels.cpu.instructions import GROUP
@@ -65,6 +65,7 @@ def merged_task_vectors(
             next((number for number in (one.factor, one.divisor) if number is not None), 1.0)
             for one in keepings
         ]
+        weights = np.array(job.parameters["weight"], np.float64).astype(kind)
         merge_task_vectors(
             *chunk.inputs,
             chunk.begin,
@@ -75,11 +76,15 @@ def merged_task_vectors(
                 [1 if one.factor is not None else 2 if one.divisor is not None else 0 for one in keepings]
             ),
             np.array(factors, np.float64).astype(kind),
-            np.array(job.parameters["weight"], np.float64).astype(kind),
+            weights,
             _ELECTIONS[choices.elect],
+            np.ones(job.models, kind),
+            weights,
             choices.combine == "mean",
             kind(weights_sum),
+            kind(0),
             kind(job.parameters["lambda"]),
+            scratch_rows(4 + (job.models if choices.elect != "none" else 1), BLOCK, kind),
             as_bfloat16,
             inner if as_bfloat16 else np.empty(0, np.uint16),
             np.empty(0, kind) if as_bfloat16 else inner,
@@ -123,7 +128,7 @@ def code_counts(
     number, wanted = asked
     bits = 8 * chunk.zeros.itemsize
     shift = bits - 16 * (number + 1)
-    table = np.zeros(DIGITS, np.uint32)
+    table, scratch = np.zeros(DIGITS, np.uint32), scratch_rows(2, BLOCK, chunk.zeros.dtype)
     found = []
     room = np.empty((min(DIGITS, chunk.elements + 1), 3), np.int64)
     for at, (row, prefix) in enumerate(wanted):
@@ -139,7 +144,7 @@ def code_counts(
                 DIGITS // 2 if number == 0 else 0,
                 chunk.first_element // SEGMENT if shift == 0 else -1,
                 chunk.infinity,
-                chunk.zeros,
+                scratch,
                 table,
                 room,
             )
@@ -239,7 +244,7 @@ class _Chunk:
                 np.uint64(code),
                 quota,
                 self.infinity,
-                self.zeros,
+                scratch_rows(2, BLOCK, self.zeros.dtype),
             )
             place = self.held + found
         return ((equal, beyond) if side == 0 else (beyond, equal)), place
