@@ -14,16 +14,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.draws import BLOCK
-from core.dtypes import DTYPES
 from core.kernels.cpu.buffers import ChunkBuffers, scratch_rows
-from core.kernels.cpu.convert import convert_words, from_computing
 from core.kernels.cpu.counting import DIGITS, count_digits, place_of
+from core.kernels.cpu.floats import Result, computing_type, counts_of, values_of
 from core.kernels.cpu.instructions import GROUP
 from core.kernels.cpu.ranking import rank_masks
 from core.kernels.cpu.task_loops import draw_masks, merge_task_vectors, sum_magnitudes
 from core.kernels.interface import SEGMENT, Counts, MapJob
 
-__all__ = ["code_counts", "kept_norms", "merged_task_vectors", "values_of"]
+__all__ = ["code_counts", "kept_norms", "merged_sce", "merged_task_vectors", "sce_squares"]
 
 Array = NDArray[Any]
 
@@ -53,48 +52,103 @@ def merged_task_vectors(
     chunk = _Chunk(buffers, job, first_element)
     if choices.combine == "selection" or not chunk.takes(keepings):
         return None
-    counts = Counts.zeros(job)
-    kept = chunk.kept(keepings)
-    kind = chunk.zeros.dtype.type
-    as_bfloat16 = job.out_dtype.name == "BF16" and kind is np.float32
-    merged = buffers.output(np.dtype(np.uint16 if as_bfloat16 else kind))[: buffers.elements]
-    inner = merged[chunk.begin : chunk.stop]
-    unused = np.zeros(job.models, np.int64)
-    with np.errstate(all="ignore"):
-        factors = [
-            next((number for number in (one.factor, one.divisor) if number is not None), 1.0)
-            for one in keepings
-        ]
+    counts, result = (
+        counts_of(buffers, job, chunk.begin, chunk.stop),
+        Result(buffers, job, chunk.begin, chunk.stop),
+    )
+    kind, models = chunk.kind, job.models
+    unused = np.zeros(models, np.int64)
+    with np.errstate(all="ignore"):  # factors may become infinite
+        factors = np.array([_factor(one) for one in keepings], np.float64).astype(kind)
         weights = np.array(job.parameters["weight"], np.float64).astype(kind)
         merge_task_vectors(
             *chunk.inputs,
             chunk.begin,
             chunk.elements,
             chunk.first_element,
-            *kept,
-            np.array(
-                [1 if one.factor is not None else 2 if one.divisor is not None else 0 for one in keepings]
-            ),
-            np.array(factors, np.float64).astype(kind),
+            *chunk.kept(keepings),
+            np.array([_scaling(one) for one in keepings], np.int64),
+            factors,
             weights,
             _ELECTIONS[choices.elect],
-            np.ones(job.models, kind),
+            np.ones(models, kind),
             weights,
             choices.combine == "mean",
             kind(weights_sum),
             kind(0),
             kind(job.parameters["lambda"]),
-            scratch_rows(4 + (job.models if choices.elect != "none" else 1), BLOCK, kind),
-            as_bfloat16,
-            inner if as_bfloat16 else np.empty(0, np.uint16),
-            np.empty(0, kind) if as_bfloat16 else inner,
+            scratch_rows(4 + (1 if choices.elect == "none" else models), BLOCK, kind),
+            *result.parts,
             unused if counts.dropped is None else counts.dropped,
             unused.copy() if counts.elected_against is None else counts.elected_against,
         )
-    counts.nonfinite[:] = [
-        buffers.nonfinite(at, chunk.begin, chunk.stop) for at in range(len(job.input_dtypes))
-    ]
-    return (merged if as_bfloat16 else from_computing(merged, job.out_dtype)), counts
+    return result.words(), counts
+
+
+def _scaling(keeping: Any) -> int:
+    return 1 if keeping.factor is not None else 2 if keeping.divisor is not None else 0
+
+
+def _factor(keeping: Any) -> float:
+    return float((1.0, keeping.factor, keeping.divisor)[_scaling(keeping)])
+
+
+def merged_sce(buffers: ChunkBuffers, job: MapJob, first_element: int) -> tuple[Array, Counts] | None:
+    """A core.kernels.cpu.workspace.MapKernel: core.methods.sce, but where it selects elements."""
+    if 0 < job.parameters["select_topk"] < 1:
+        return None
+    chunk = _Chunk(buffers, job, first_element)
+    counts, result = counts_of(buffers, job), Result(buffers, job)
+    kind, models = chunk.kind, job.models
+    shares = np.array(job.found["weights"], np.float64).astype(kind)
+    merge_task_vectors(
+        *chunk.inputs,
+        chunk.begin,
+        chunk.elements,
+        chunk.first_element,
+        *_all_or_nothing(job),
+        np.zeros(models, np.int64),
+        np.ones(models, kind),
+        np.ones(models, kind),
+        _ELECTIONS["mass"],
+        shares,
+        shares,
+        True,
+        kind(1),
+        kind(job.parameters["epsilon"]),
+        kind(1),
+        scratch_rows(4 + models, BLOCK, kind),
+        *result.parts,
+        counts.dropped,
+        counts.elected_against,
+    )
+    return result.words(), counts
+
+
+def sce_squares(buffers: ChunkBuffers, job: MapJob, first_element: int, asked: Any = None) -> Array | None:
+    """A core.kernels.cpu.workspace.FoldKernel: the fold "kept squares" of core.methods.sce."""
+    if 0 < job.parameters["select_topk"] < 1:
+        return None
+    chunk = _Chunk(buffers, job, first_element)
+    sums = np.empty((-(-chunk.elements // BLOCK), 2, job.models))
+    sum_magnitudes(
+        *chunk.inputs,
+        chunk.begin,
+        chunk.elements,
+        chunk.first_element,
+        *_all_or_nothing(job),
+        True,
+        scratch_rows(2, BLOCK, chunk.kind),
+        sums,
+    )
+    return sums[:, 1]
+
+
+def _all_or_nothing(job: MapJob) -> tuple[Array, Array, Array, Array]:
+    """As _Chunk.kept, of a method that keeps everything, or nothing."""
+    dropping = np.full(job.models, _ALL if job.parameters["select_topk"] >= 1 else _BETWEEN, np.int64)
+    limits, places = np.full((job.models, 4), _NEVER, np.uint64), np.zeros((job.models, 2), np.int64)
+    return dropping, limits, places, np.zeros((job.models, 0), np.uint64)
 
 
 def kept_norms(
@@ -126,9 +180,8 @@ def code_counts(
     """
     chunk = _Chunk(buffers, job, first_element)
     number, wanted = asked
-    bits = 8 * chunk.zeros.itemsize
-    shift = bits - 16 * (number + 1)
-    table, scratch = np.zeros(DIGITS, np.uint32), scratch_rows(2, BLOCK, chunk.zeros.dtype)
+    shift = 8 * job.computing.itemsize - 16 * (number + 1)
+    table, scratch = np.zeros(DIGITS, np.uint32), scratch_rows(2, BLOCK, chunk.kind)
     found = []
     room = np.empty((min(DIGITS, chunk.elements + 1), 3), np.int64)
     for at, (row, prefix) in enumerate(wanted):
@@ -155,24 +208,6 @@ def code_counts(
     return np.concatenate(found)
 
 
-def values_of(buffers: ChunkBuffers, job: MapJob) -> tuple[Array, Array | None, bool]:
-    """The sub-models, [K, stride], and the base as the loops over groups take them, and whether as float16.
-
-    They are floating-point numbers, or words of bfloat16 or float16; 8-bit types are those of bfloat16, which
-    has all their values.
-    """
-    models, base = buffers.models(job), None if job.base_dtype is None else buffers.base(job)
-    merge = job.merge_dtype
-    if merge.itemsize == 1:
-        wide = DTYPES["BF16"]
-        models = np.stack([convert_words(row, merge, wide) for row in models])
-        base = None if base is None else convert_words(base, merge, wide)
-    elif merge.itemsize > 2:
-        kind = np.dtype(f"f{merge.itemsize}")
-        models, base = models.view(kind), None if base is None else base.view(kind)
-    return models, base, merge.name == "F16"
-
-
 class _Chunk:
     """The wanted elements of a chunk, as the loops take them.
 
@@ -181,18 +216,15 @@ class _Chunk:
         begin, stop: the wanted elements among those that the buffers hold. elements: how many they are.
         first_element: the number of the first one in the tensor.
         inputs: sub-models and base, and whether they are words of float16.
-        zeros: [0] of the computing type. infinity: its bits.
+        kind: the computing type. infinity: its bits.
     """
 
     def __init__(self, buffers: ChunkBuffers, job: MapJob, first_element: int) -> None:
-        models, base, is_float16 = values_of(buffers, job)
-        if base is None:
-            raise ValueError(f"{job.method} needs a base")
         self.buffers, self.job, self.held = buffers, job, first_element
         self.begin, self.stop = job.inner or (0, buffers.elements)
         self.elements, self.first_element = self.stop - self.begin, first_element + self.begin
-        self.inputs = models, base, is_float16
-        self.zeros = np.empty(0, np.float32 if job.computing.name == "F32" else np.float64)
+        self.inputs = values_of(buffers, job)
+        self.kind = computing_type(job)
         self.infinity = np.uint64(job.computing.infinity)
 
     def takes(self, keepings: Sequence[Any]) -> bool:
@@ -244,7 +276,7 @@ class _Chunk:
                 np.uint64(code),
                 quota,
                 self.infinity,
-                scratch_rows(2, BLOCK, self.zeros.dtype),
+                scratch_rows(2, BLOCK, self.kind),
             )
             place = self.held + found
         return ((equal, beyond) if side == 0 else (beyond, equal)), place
@@ -267,6 +299,7 @@ class _Chunk:
                 if is_ranked
             ]
             distinct = list(dict.fromkeys(chances))
+            word = np.uint32 if self.kind is np.float32 else np.uint64
             tables = np.stack([_largest_dropped(*pair, job.row) for pair in distinct])
             table_of = [
                 distinct.index((one.density, one.epsilon)) if is_ranked else 0
@@ -283,9 +316,9 @@ class _Chunk:
                 np.array([at if is_ranked else -1 for at, is_ranked in enumerate(ranked)], np.int64),
                 tables,
                 np.array(table_of, np.int64),
-                self.zeros.view(f"u{self.zeros.itemsize}").dtype.type(self.infinity),
-                self.zeros,
-                self.zeros.view(f"u{self.zeros.itemsize}"),
+                word(self.infinity),
+                np.empty(0, self.kind),
+                np.empty(0, word),
                 kept,
             )
 
