@@ -279,7 +279,7 @@ def element_s(job: MapJob) -> float:
 
 
 def scratch_bytes(job: MapJob) -> int:
-    """Bytes an element of a chunk that the arithmetic on the CPU takes beside inputs, conversions and output."""
+    """Bytes an element that the arithmetic on the CPU takes beside inputs, conversions and output."""
     kernels = all(fold.name in _FOLD_KERNELS for fold in folds_read(job)) and job.method in _KERNELS
     if kernels:
         return 8 * job.computing.itemsize
