@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from core.methods import linear, parameter_selection, passthrough, slerp
+from core.methods import (
+    karcher,
+    linear,
+    model_stock,
+    multislerp,
+    nuslerp,
+    parameter_selection,
+    passthrough,
+    slerp,
+)
 from core.methods.presets import PRESETS, TASK_VECTORS
 from core.methods.spec import Draws, MethodSpec, ParameterSpec, ParameterValue
 
@@ -16,6 +25,10 @@ METHODS: dict[str, MethodSpec] = {
         *PRESETS,
         TASK_VECTORS,
         slerp.SPEC,
+        nuslerp.SPEC,
+        multislerp.SPEC,
+        karcher.SPEC,
+        model_stock.SPEC,
         passthrough.SPEC,
     )
 }
