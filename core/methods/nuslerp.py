@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from functools import partial
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -161,6 +161,16 @@ class ColumnSums:
         return self._sums
 
 
+@dataclass(frozen=True)
+class _ColumnSumsOf:
+    """Makes the sums of so many columns; equal for equal jobs, as folds are compared."""
+
+    columns: int
+
+    def __call__(self) -> ColumnSums:
+        return ColumnSums(self.columns)
+
+
 def _load_columns() -> Reading:
     import torch
 
@@ -194,7 +204,7 @@ def _folds(job: MapJob) -> tuple[Fold, ...]:
     if values["nuslerp_flatten"]:
         return (gram_of_vectors(job, _shares, ("coefficients",)),)
     if values["nuslerp_row_wise"]:
-        total = partial(ColumnSums, job.columns)
+        total = _ColumnSumsOf(job.columns)
         return (Fold("columns", _load_columns, _column_shares, total, ("of_first", "of_second")),)
     return ()
 
