@@ -8,8 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 from by_reference import by_reference
+from safetensors.numpy import load_file
+from stored_models import store
+from token_merges import VOCABULARY, cases, merge, recipe
 
+from core import plan_merge, run_merge
 from core.methods.nuslerp import place_between, shares_of_arc, shares_of_arcs
+from core.recipe.parsing import parse_recipe
 
 ROOT = math.sqrt(0.5)
 ROWS: dict[str, Any] = {"nuslerp_flatten": False}
@@ -202,3 +207,44 @@ def test_every_step_of_the_map_is_rounded_to_float32(parameters) -> None:
     equal = merged.values == mix.astype(np.float16)
     # Rows were added in another order here: a share may be another float32, and an element round away.
     assert equal.all() if parameters != ROWS else equal.mean() > 0.999
+
+
+@pytest.mark.parametrize("parameters", [ROWS, COLUMNS], ids=["rows", "columns"])
+def test_a_merge_knows_the_rows_and_columns_of_its_tensors(parameters, tmp_path) -> None:
+    shapes = {
+        "cube": (3, 4, 5),
+        "matrix": (11, 7),
+        "vector": (6,),
+        "scalar": (),
+        "column": (5, 1),
+        "row": (1, 5),
+    }
+    random = np.random.default_rng(6)
+    models = [{name: random.normal(0, 1, shape) for name, shape in shapes.items()} for _ in range(2)]
+    for number, tensors in enumerate(models):
+        stored = {name: ("F64", values.shape, values.tobytes()) for name, values in tensors.items()}
+        store(tmp_path / f"m{number}", stored)
+    data = {"merge_method": "nuslerp", "models": [{"model": "m0"}, {"model": "m1"}], "parameters": parameters}
+    run_merge(plan_merge(parse_recipe(data, tmp_path)), tmp_path / "out", threads=1, device="cpu")
+    merged = load_file(tmp_path / "out" / "model.safetensors")
+    assert set(merged) == set(shapes)
+    for name, shape in shapes.items():
+        expected = by_reference("nuslerp", [tensors[name] for tensors in models], None, parameters).values
+        assert merged[name].shape == shape
+        np.testing.assert_array_equal(merged[name], expected, name)
+
+
+@pytest.mark.parametrize("parameters", [ROWS, COLUMNS], ids=["rows", "columns"])
+def test_what_not_all_models_have_is_left_out(parameters, tmp_path) -> None:
+    base, models = cases(tmp_path, "down")
+    data = recipe(models, base, "nuslerp", parameters=parameters, vocab="union")
+    merged, *_ = merge(tmp_path, data)
+    for name in VOCABULARY:
+        rows = [
+            [model.row(name, token, at) for model in (*models, base)] for at, token in enumerate(base.tokens)
+        ]
+        whole = [at for at, found in enumerate(rows) if all(row is not None for row in found)]
+        assert 0 < len(whole) < len(base.tokens)
+        *tuned, origin = (np.stack([rows[at][model] for at in whole]) for model in range(3))
+        expected = by_reference("nuslerp", tuned, origin, parameters, dtype="F32").values
+        np.testing.assert_array_equal(merged[name][whole], expected.astype(np.float32), name)
