@@ -141,7 +141,7 @@ SPEC = MethodSpec(
             "merge",
             0.0,
             "Least length",
-            "The least that a product of two task vectors' lengths counts for; 1e-6 is mergekit's.",
+            "The least that the product of the lengths of two task vectors counts for; mergekit has 1e-6.",
             symbol="ε",
             minimum=0.0,
         ),

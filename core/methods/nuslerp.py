@@ -229,7 +229,7 @@ SPEC = MethodSpec(
             "model",
             1.0,
             "Weight",
-            "Share of this sub-model: the second one's of the sum of both is how far the way goes.",
+            "Share of this sub-model; that of the second is how far the way goes towards it.",
         ),
         ParameterSpec(
             "nuslerp_flatten",
