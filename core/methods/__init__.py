@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from core.methods import linear, parameter_selection, passthrough, slerp, task_arithmetic
+from core.methods import linear, nearswap, parameter_selection, passthrough, ram, slerp, task_arithmetic
 from core.methods.spec import Draws, MethodSpec, ParameterSpec, ParameterValue
 
 __all__ = ["METHODS", "Draws", "MethodSpec", "ParameterSpec", "ParameterValue"]
@@ -13,7 +13,10 @@ METHODS: dict[str, MethodSpec] = {
         parameter_selection.SPEC,
         linear.SPEC,
         task_arithmetic.SPEC,
+        ram.SPEC,
+        ram.PLUS,
         slerp.SPEC,
+        nearswap.SPEC,
         passthrough.SPEC,
     )
 }
