@@ -172,5 +172,6 @@ SPEC = MethodSpec(
     most_models=1,
     by_rows=True,
     folds=_folds,
+    same_everywhere=False,
     load_arithmetic=_load_arithmetic,
 )
