@@ -64,11 +64,12 @@ def ordered_sums(values: Tensor) -> Tensor:
     lane_count = min(_LANES, 1 << max(elements - 1, 0).bit_length())
     block = min(BLOCK, -(-elements // lane_count) * lane_count)
     blocks = -(-elements // BLOCK)
-    padded = torch.nn.functional.pad(values, (0, blocks * block - elements))
-    steps = padded.reshape(*shape, blocks, block // lane_count, lane_count)
+    if blocks * block != elements:
+        values = torch.nn.functional.pad(values, (0, blocks * block - elements))
+    steps = values.reshape(*shape, blocks, block // lane_count, lane_count)
     lanes = torch.zeros_like(steps[..., 0, :])
     for step in range(block // lane_count):
-        lanes = lanes + steps[..., step, :]
+        lanes += steps[..., step, :]
     while lanes.shape[-1] > 1:
         half = lanes.shape[-1] // 2
         lanes = lanes[..., :half] + lanes[..., half:]
