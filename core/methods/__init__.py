@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-from core.methods import linear, nearswap, parameter_selection, passthrough, ram, slerp, task_arithmetic
+from core.methods import (
+    arcee_fusion,
+    linear,
+    nearswap,
+    parameter_selection,
+    passthrough,
+    ram,
+    sce,
+    slerp,
+)
+from core.methods.presets import PRESETS, TASK_VECTORS
 from core.methods.spec import Draws, MethodSpec, ParameterSpec, ParameterValue
 
 __all__ = ["METHODS", "Draws", "MethodSpec", "ParameterSpec", "ParameterValue"]
@@ -12,11 +22,14 @@ METHODS: dict[str, MethodSpec] = {
     for spec in (
         parameter_selection.SPEC,
         linear.SPEC,
-        task_arithmetic.SPEC,
+        *PRESETS,
+        TASK_VECTORS,
+        sce.SPEC,
         ram.SPEC,
         ram.PLUS,
         slerp.SPEC,
         nearswap.SPEC,
+        arcee_fusion.SPEC,
         passthrough.SPEC,
     )
 }

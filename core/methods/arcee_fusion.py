@@ -129,7 +129,7 @@ def _in_vectors(function: Callable[[Tensor], Tensor], values: Tensor) -> Tensor:
 
 
 def quartile_places(elements: int) -> tuple[int, int, int]:
-    """Where the quartiles are in ascending order, counted from 0: trunc(f * (n - 1)) for f = 1/4, 1/2, 3/4."""
+    """Where the quartiles are in ascending order, counted from 0: trunc(f * (n - 1)), f = 1/4, 1/2, 3/4."""
     last = elements - 1
     return last // 4, last // 2, 3 * last // 4
 
@@ -165,12 +165,13 @@ def _load_arithmetic() -> Arithmetic:
 SPEC = MethodSpec(
     name="arcee_fusion",
     title="Arcee fusion",
-    help="Takes the sub-model's values where it differs from the base in what matters, and the base's elsewhere.",
+    help="Takes the sub-model's values where what it changed is important, and the base's elsewhere.",
     source="https://arcee.ai",
     parameters=(),
     base="needed",
     most_models=1,
     by_rows=True,
     folds=_folds,
+    same_everywhere=False,
     load_arithmetic=_load_arithmetic,
 )

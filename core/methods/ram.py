@@ -198,7 +198,6 @@ PLUS = MethodSpec(
         ),
     ),
     base="needed",
-    granularity="tensor",
     folds=(Fold("changes", _load_counting, _factors, finds=("factors",)),),
     check=_check_plus,
     load_arithmetic=_load_arithmetic,
