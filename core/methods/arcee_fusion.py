@@ -71,7 +71,7 @@ def importance(job: MapJob, models: list[Tensor], base: Tensor | None) -> Tensor
     A row's values v make the distribution p = exp(v - m) / Z + 1e-8, with m the largest of them and Z the sum
     of exp(v - m); the divergence is the sum of p * log(p / q), p the sub-model's and q the base's. The two
     sums are ordered float64 sums (blocks of the row), rounded to the computing type, as is every other
-    step. Where a row holds a NaN or an infinity, all of it is NaN.
+    step. All of a row is NaN where it holds a NaN or +infinity.
 
     Args:
         job: what is asked.
