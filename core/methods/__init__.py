@@ -2,16 +2,7 @@
 
 from __future__ import annotations
 
-from core.methods import (
-    arcee_fusion,
-    linear,
-    nearswap,
-    parameter_selection,
-    passthrough,
-    ram,
-    sce,
-    slerp,
-)
+from core.methods import arcee_fusion, linear, nearswap, parameter_selection, passthrough, ram, sce, slerp
 from core.methods.presets import PRESETS, TASK_VECTORS
 from core.methods.spec import Draws, MethodSpec, ParameterSpec, ParameterValue
 
