@@ -17,6 +17,7 @@ from core.recipe.fields import (
     read_seed,
     read_zero_tolerance,
 )
+from core.recipe.foreign_parameters import idle_parameters, with_choices_inside
 from core.recipe.keys import find_obstacles, note_unknown, refuse_other_file
 from core.recipe.method_name import read_method
 from core.recipe.models import read_models, read_parameters
@@ -77,6 +78,8 @@ class _Reading:
         """What is said beside `stages`; None where the method is not known."""
         data, folder, read = self._data, self._folder, self._read
         method = read(lambda: read_method(data.get("merge_method")))
+        if method is not None:
+            data = read(partial(with_choices_inside, data, method)) or data
         note_unknown(chain(find_obstacles(data, method), slice_obstacles(data, method)), self._reasons)
         base = read(partial(_read_base, data, folder))
         fields: dict[str, Any] = {
@@ -124,6 +127,7 @@ class _Reading:
         folders = [entry.path for entry in models]
         wish = read(lambda: read_tokenizer(data, base, folder, folders)) or TokenizerWish()
         fields |= {"vocab": wish.vocab, "tokenizer_source": wish.source, "tokenizer": wish.section}
+        fields["idle"] = idle_parameters(data, method)
         return Recipe(method, models, base, parameters, slices=slices, stages=stages, **fields)
 
     def _read(self, read: Callable[[], _Value]) -> _Value | None:
