@@ -30,14 +30,17 @@ _MOST_NUMBERS = 8
 
 
 def method_line(plan: MergePlan) -> str:
+    """The method, K, what is not as it is by default, and the numbers that have a symbol; no weights."""
     recipe = plan.recipe
     parts = [recipe.method.name, f"K = {len(plan.models)}"]
     for spec in recipe.method.parameters:
-        if spec.scope == "merge":
-            values = plan.values_of(spec.name)
-            shown = _range_text(values) if values else _value_text(spec.default)
-            if spec.kind != "flag" or values not in ((), (spec.default,)):
-                parts.append(f"{spec.short} = {shown}")
+        found = plan.values_of(spec.name)
+        if spec.scope == "model":
+            found = tuple(dict.fromkeys(value for values in found for value in values))
+        values = found or (spec.default,)
+        is_said = values != (spec.default,) and spec.name != "weight"
+        if is_said or (spec.symbol and spec.scope == "merge"):
+            parts.append(f"{spec.short} = {_range_text(values)}")
     if recipe.method.draws is not None:
         parts.append(f"seed {recipe.seed}")
     return ", ".join(parts)

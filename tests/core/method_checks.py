@@ -280,6 +280,7 @@ def _check_record(method: MethodSpec, plan: MergePlan, record: RunRecord) -> Non
 
 
 def _check_words(method: MethodSpec, plan: MergePlan, record: RunRecord, out: Path) -> None:
+    models = len(plan.models)
     card = (out / "README.md").read_text()
     for said in (method.title, method.source, method.help, f"merge_method: {method.name}"):
         assert said in card, f"the card says {said!r}"
@@ -288,8 +289,11 @@ def _check_words(method: MethodSpec, plan: MergePlan, record: RunRecord, out: Pa
     assert line in plan_summary(plan, choose(plan), 1).replace("method   ", "method      ")
     assert line.split()[1] == f"{method.name},"
     for spec in method.parameters:
-        if spec.scope == "merge" and spec.is_number:
-            assert f"{spec.short} = " in line, f"the summary says {spec.short}"
+        values = plan.values_of(spec.name) or (spec.default,)
+        differs = values not in ((spec.default,), ((spec.default,) * models,))
+        if spec.name != "weight":
+            is_said = differs or (spec.scope == "merge" and bool(spec.symbol))
+            assert (f"{spec.short} = " in line) == is_said, f"the summary says what differs: {spec.short}"
     assert ("seed" in line) == (method.draws is not None)
     json.dumps(plan_document(plan, choose(plan), 1))
 
