@@ -10,11 +10,13 @@ import pytest
 import torch
 from adapters import write_adapter
 from safetensors.torch import load_file
-from wild_recipes import EXAMPLES, MERGEABLE, OURS, store_models
+from wild_recipes import EXAMPLES, LAYERS, MERGEABLE, OURS, store_models
 
 from core import load_recipe, plan_merge, run_merge, verify_output
 from core.plan.merge_plan import MergePlan
 from core.recipe.foreign_keys import OF_MERGEKIT
+from core.recipe.writing import recipe_as_dict
+from core.run.mergekit_config import mergekit_config
 
 TABLE = json.loads((Path(__file__).parents[1] / "core" / "data" / "mergekit_methods.json").read_text())
 """What mergekit 0.1.5 plans for MERGEABLE: see tests/core/mergekit_rules.py."""
@@ -82,6 +84,18 @@ def test_each_parameter_is_what_mergekit_takes(name: str, folder: Path) -> None:
         *(("density", "rescale") if method.name == "task_arithmetic" else ()),
     }
     assert compared or not method.parameters
+
+
+@pytest.mark.parametrize("name", MERGEABLE)
+def test_mergekits_file_is_the_same_merge(name: str, folder: Path) -> None:
+    plan = planned(folder, MERGEABLE[name])
+    content = mergekit_config(recipe_as_dict(plan.asked, plan.names))
+    assert content is not None
+    text = content.decode()
+    for model in LAYERS:
+        text = text.replace(f": {model.removeprefix('org/')}\n", f": {model}\n")
+    again = planned(folder, text)
+    assert [(one.output, one.job) for one in plan.tensors] == [(one.output, one.job) for one in again.tensors]
 
 
 def test_what_changes_nothing_is_said(folder: Path) -> None:
