@@ -104,7 +104,6 @@ SPEC = MethodSpec(
     ),
     base="needed",
     most_models=1,
-    granularity="tensor",
     folds=(gram(_shares, finds=("of_base", "of_model")),),
     load_arithmetic=_load_arithmetic,
 )

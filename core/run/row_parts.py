@@ -14,9 +14,8 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from core.draws import BLOCK
 from core.errors import CheckpointError
-from core.kernels.interface import Counts, Int64s, MapJob, Merged, Workspace
+from core.kernels.interface import SEGMENT, Counts, Int64s, MapJob, Merged, Workspace
 from core.plan.merge_plan import TensorPlan
 from core.plan.row_part import RowPart
 from core.run.fillers import Fillers, words_of
@@ -138,7 +137,7 @@ def _stretches(part: RowPart, chunk: Chunk, row: int) -> Iterator[_Stretch]:
         if row > 1:
             yield _Stretch(begin // row * row, -(-end // row) * row, begin, end, some)
         else:
-            start = begin // BLOCK * BLOCK
+            start = begin // SEGMENT * SEGMENT
             yield _Stretch(start, end, start, end, some)
 
 
@@ -197,7 +196,7 @@ def _spread(plan: TensorPlan, part: RowPart, elements: int, counts: Counts) -> C
         found: Int64s | None = getattr(counts, name)
         if found is None:
             continue
-        if name in ("zero_delta", "selected"):
+        if name in ("zero_delta", "selected", "dropped", "elected_against"):
             getattr(spread, name)[at] = found
         else:
             getattr(spread, name)[: len(found)] = found

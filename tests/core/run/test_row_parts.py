@@ -144,7 +144,7 @@ def test_every_device_gives_the_same_bytes_and_counts(
     plan = plan_merge(parse_recipe(data, tmp_path))
     spaces = [
         table.workspace(),
-        CpuWorkspace({}, {}, Reference("cpu", METHODS)),
+        CpuWorkspace({}, Reference("cpu", METHODS)),
         table.device_workspace("cpu"),
     ]
     for tensor in plan.tensors:
