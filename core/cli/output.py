@@ -32,16 +32,17 @@ _MOST_NUMBERS = 8
 def method_line(plan: MergePlan) -> str:
     """The method, K, what is not as it is by default, and the numbers that have a symbol; no weights."""
     recipe = plan.recipe
+    most_draws = max((tensor.job.draws for tensor in plan.tensors if tensor.job), default=0)
     parts = [recipe.method.name, f"K = {len(plan.models)}"]
     for spec in recipe.method.parameters:
         found = plan.values_of(spec.name)
         if spec.scope == "model":
             found = tuple(dict.fromkeys(value for values in found for value in values))
         values = found or (spec.default,)
-        is_said = values != (spec.default,) and spec.name != "weight"
-        if is_said or (spec.symbol and spec.scope == "merge"):
+        is_said = spec.symbol and spec.scope == "merge" and (spec.kind != "int" or most_draws > 1)
+        if spec.name != "weight" and (is_said or values != (spec.default,)):
             parts.append(f"{spec.short} = {_range_text(values)}")
-    if recipe.method.draws is not None:
+    if most_draws:
         parts.append(f"seed {recipe.seed}")
     return ", ".join(parts)
 

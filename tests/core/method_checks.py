@@ -279,7 +279,7 @@ def _check_record(method: MethodSpec, plan: MergePlan, record: RunRecord) -> Non
 
 
 def _check_words(method: MethodSpec, plan: MergePlan, record: RunRecord, out: Path) -> None:
-    models = len(plan.models)
+    models, draws = len(plan.models), max(t.job.draws for t in plan.tensors if t.job)
     card = (out / "README.md").read_text()
     for said in (method.title, method.source, method.help, f"merge_method: {method.name}"):
         assert said in card, f"the card says {said!r}"
@@ -290,10 +290,12 @@ def _check_words(method: MethodSpec, plan: MergePlan, record: RunRecord, out: Pa
     for spec in method.parameters:
         values = plan.values_of(spec.name) or (spec.default,)
         differs = values not in ((spec.default,), ((spec.default,) * models,))
+        is_drawing = spec.kind != "int" or draws > 1
+        is_essential = spec.scope == "merge" and bool(spec.symbol) and is_drawing
         if spec.name != "weight":
-            is_said = differs or (spec.scope == "merge" and bool(spec.symbol))
-            assert (f"{spec.short} = " in line) == is_said, f"the summary says what differs: {spec.short}"
-    assert ("seed" in line) == (method.draws is not None)
+            said = f", {spec.short} = " in line
+            assert said == (differs or is_essential), f"the summary says what differs: {spec.short}"
+    assert (f", seed {plan.recipe.seed}" in line) == (draws > 0)
     json.dumps(plan_document(plan, choose(plan), 1))
 
 
