@@ -75,7 +75,9 @@ def _no_merge(recipe: Recipe, names: Mapping[Path, str] | None) -> str | None:
             return f"only {counting[0]} has a weight that is not 0: the others change nothing"
     if values.get("lambda") == 0:
         return "lambda is 0: the result is the base"
-    if values.get("t") in (0, 1):
-        what = "the base" if values["t"] == 0 else models[0]
-        return f"t is {values['t']:g}: the result is {what}"
+    if values.get("t") == 0:
+        return "t is 0: the result is the base"
+    position = recipe.method.parameter("t")
+    if values.get("t") == 1 and position is not None and (position.minimum or 0) < 0:
+        return f"t is 1: the result is {models[0]}"  # where it is a place on a line that goes on beyond both
     return None

@@ -19,15 +19,20 @@ CHOICES = ("sparsify", "elect", "combine")
 NO_EFFECT = frozenset({"int8_mask"})
 """Parameters of mergekit that change no result: what is computed in between has another type."""
 
+_OF_SEARCHES = frozenset({"allow_negative_weights", "smooth"})
+"""Parameters of a search with mergekit-evolve, which people take over into recipes."""
+
 
 def is_idle(name: Any, method: MethodSpec) -> bool:
     """Whether mergekit passes over the parameter `name` for `method`, as only other methods of its have it.
 
-    What mergekit has for no method is a slip, or means something here alone: neither is passed over.
+    What mergekit has nowhere is a slip, or means something here alone: neither is passed over.
     """
     if method.name not in OF_MERGEKIT or not isinstance(name, str) or method.parameter(name) is not None:
         return False
-    return any(name in mergekit_parameters(METHODS[one]) for one in OF_MERGEKIT & METHODS.keys())
+    return name in _OF_SEARCHES or any(
+        name in mergekit_parameters(METHODS[one]) for one in OF_MERGEKIT & METHODS.keys()
+    )
 
 
 def idle_parameters(data: Mapping[Any, Any], method: MethodSpec) -> tuple[str, ...]:

@@ -32,6 +32,11 @@ from core.recipe.tokenizer_section import TokenizerWish, read_tokenizer
 
 __all__ = ["parse_recipe"]
 
+_BASE_ALONE = (
+    "list at least one beside the base; to take over the base as it is, with its adapters, write "
+    "`merge_method: passthrough` without a base_model"
+)
+
 _Value = TypeVar("_Value")
 
 
@@ -117,7 +122,8 @@ class _Reading:
             hint = _base_hint(method, data.get("models"))
             self._note(f"merge_method {method.name} needs a base_model", hint, "base_model")
         elif not models and is_read:
-            self._note("there is no sub-model to merge (K = 0)", "list at least one under models", "models")
+            hint = _BASE_ALONE if data.get("models") else "list at least one under models"
+            self._note("there is no sub-model to merge (K = 0)", hint, "models")
         if fields["missing"] == "from_base" and data.get("base_model") is None:
             self._note(
                 "missing is from_base, and the recipe has no base_model",
@@ -176,11 +182,13 @@ def _check_number(method: MethodSpec, models: int) -> None:
         return
     beside = " beside the base" if method.reads_base else ""
     there = "there is 1" if models == 1 else f"there are {models}"
+    if models >= least:
+        hint = f"leave {models - (most or 0)} of them out"
+    else:
+        hint = _BASE_ALONE if least == 1 else f"list {least - models} more under models"
     raise RecipeError(
         f"merge_method {method.name} takes {method.models_text()}{beside}, and {there}",
-        hint=f"list {least - models} more under models"
-        if models < least
-        else f"leave {models - (most or 0)} of them out",
+        hint=hint,
         field="models",
     )
 

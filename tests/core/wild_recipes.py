@@ -238,19 +238,38 @@ base_model: base
 parameters: {epsilon: 0.05, lambda: 1.0, normalize: true, int8_mask: true}
 dtype: bfloat16
 """,
-    "della_linear": _WEIGHED + "merge_method: della_linear\nbase_model: base\n"
-    "parameters: {density: 0.5, lambda: 0.9, epsilon: 0.15}\n",
+    "della_linear": """
+base_model: base
+dtype: bfloat16
+merge_method: della_linear
+modules:
+  default:
+    slices:
+    - sources:
+      - layer_range: [0, 6]
+        model: a
+        parameters: {density: 0.5, epsilon: 0.4, weight: [0.9, 0.2, 0.2, 0.95, 0.8, 0.4]}
+      - layer_range: [0, 6]
+        model: b
+        parameters: {density: 0.5, epsilon: 0.4, weight: [0.1, 0.9, 1.0, 0.4, 0.4, 0.5, 0.3]}
+      - {layer_range: [0, 6], model: base}
+parameters: {lambda: 1.0, normalize: 1.0}
+tokenizer: {}
+""",
     "task_arithmetic-with-parameters-of-ties": "models:\n"
     "- {model: a, parameters: {weight: 0.5, density: 0.5}}\n"
     "- {model: b, parameters: {weight: [0.2, 0.6], density: 0.5}}\nmerge_method: task_arithmetic\n"
     "base_model: base\nparameters: {normalize: false, int8_mask: true, rescale: true}\n",
     "sce": _TWO + "merge_method: sce\nbase_model: base\nparameters: {select_topk: 0.15}\ndtype: bfloat16\n",
     "sce-with-parameters-of-ties": _WEIGHED + "merge_method: sce\nbase_model: base\n"
-    "parameters: {select_topk: [1.0, 0.5], density: 0.7, normalize: true, int8_mask: true}\n",
+    "parameters: {select_topk: [1.0, 0.5], density: 0.7, normalize: true, int8_mask: true, smooth: false,"
+    " allow_negative_weights: false, filter_wise: false, lambda: 1.0}\n",
     "ram": _TWO + "merge_method: ram\nbase_model: base\nparameters: {epsilon: 1e-5}\n",
     "ramplus_tl": _TWO
     + "merge_method: ramplus_tl\nbase_model: base\nparameters: {r: 0.2, alpha: '0.3', epsilon: 0.0}\n",
-    "nuslerp": _WEIGHED + "merge_method: nuslerp\n",
+    "nuslerp": "models:\n- {model: a, parameters: {weight: [0.1, 0.3, 0.1]}}\n"
+    "- {model: b, parameters: {weight: [0.9, 0.7, 0.9]}}\nmerge_method: nuslerp\n"
+    "dtype: float32\nout_dtype: bfloat16\ntokenizer: {source: b}\n",
     "nuslerp-from-a-base": "models: [{model: base}, {model: a}, {model: b}]\n"
     "merge_method: nuslerp\nbase_model: base\n"
     "parameters: {weight: [{filter: mlp, value: 0.3}, {value: 0.5}], nuslerp_flatten: false, "
@@ -319,6 +338,8 @@ models:
   - {model: second-merge, parameters: {density: 0.6, weight: 0.5}}
   - {model: b, parameters: {density: 0.8, weight: 0.5}}
 """,
+    "adapters-of-a-model": "models: [{model: a+adapter}, {model: b+adapter}]\nmerge_method: model_stock\n"
+    "base_model: base+adapter\n",
     "an-adapter": "models: [{model: a+adapter}, {model: adapter}, {model: b}]\nmerge_method: ties\n"
     "base_model: base\nparameters: {weight: 0.5, density: 0.5}\n",
     "task-vectors": _WEIGHED

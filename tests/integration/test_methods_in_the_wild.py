@@ -105,7 +105,8 @@ def test_what_changes_nothing_is_said(folder: Path) -> None:
     }
     assert {name: one[0].partition(" change")[0] for name, one in said.items() if one} == {
         "task_arithmetic-with-parameters-of-ties": "rescale and density",
-        "sce-with-parameters-of-ties": "density, normalize and weight",
+        "sce-with-parameters-of-ties": "density, normalize, smooth, allow_negative_weights, "
+        "filter_wise, lambda and weight",
         "model_stock-by-rows": "normalize",
         "slerp-with-parameters-of-others": "normalize, density and weight",
         "linear-with-parameters-of-others": "density and epsilon",

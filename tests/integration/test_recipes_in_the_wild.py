@@ -177,6 +177,10 @@ REFUSED: dict[str, tuple[str, tuple[str, ...]]] = {
         "merge_method: model_stock\nbase_model: base\nmodels: [{model: base}, {model: a}]\n",
         ("merge_method model_stock takes 2 sub-models or more beside the base, and there is 1",),
     ),
+    "the-base-alone": (
+        "merge_method: task_arithmetic\nbase_model: a\nmodels: [{model: a, parameters: {weight: 1}}]\n",
+        ("there is no sub-model to merge (K = 0)",),
+    ),
     "nuslerp-of-three": (
         "merge_method: nuslerp\nbase_model: base\nmodels: [{model: a}, {model: b}, {model: c}]\n",
         ("merge_method nuslerp takes exactly 2 sub-models beside the base, and there are 3",),
