@@ -105,5 +105,6 @@ SPEC = MethodSpec(
     base="needed",
     most_models=1,
     folds=(gram(_shares, finds=("of_base", "of_model")),),
+    same_everywhere=False,
     load_arithmetic=_load_arithmetic,
 )
