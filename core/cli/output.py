@@ -30,20 +30,21 @@ _MOST_NUMBERS = 8
 
 
 def method_line(plan: MergePlan) -> str:
-    """The method, K, what is not as it is by default, and the numbers that have a symbol; no weights."""
-    recipe = plan.recipe
+    """The method, K, its numbers for the whole merge, and what else is not the default; no weights."""
+    method = plan.recipe.method
     most_draws = max((tensor.job.draws for tensor in plan.tensors if tensor.job), default=0)
-    parts = [recipe.method.name, f"K = {len(plan.models)}"]
-    for spec in recipe.method.parameters:
+    parts = [method.name, f"K = {len(plan.models)}"]
+    for spec in method.parameters:
         found = plan.values_of(spec.name)
         if spec.scope == "model":
             found = tuple(dict.fromkeys(value for values in found for value in values))
         values = found or (spec.default,)
-        is_said = spec.symbol and spec.scope == "merge" and (spec.kind != "int" or most_draws > 1)
+        is_idle = spec.kind == "int" and method.draws is not None and most_draws < 2  # n of no draws
+        is_said = spec.is_number and spec.scope == "merge" and not is_idle
         if spec.name != "weight" and (is_said or values != (spec.default,)):
             parts.append(f"{spec.short} = {_range_text(values)}")
     if most_draws:
-        parts.append(f"seed {recipe.seed}")
+        parts.append(f"seed {plan.recipe.seed}")
     return ", ".join(parts)
 
 

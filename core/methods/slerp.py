@@ -97,7 +97,6 @@ SPEC = MethodSpec(
             0.5,
             "t",
             "How far from the base (0) to the sub-model (1); numbers outside lie beyond them.",
-            symbol="t",
             minimum=-1000.0,
             maximum=1000.0,
         ),

@@ -290,11 +290,11 @@ def _check_words(method: MethodSpec, plan: MergePlan, record: RunRecord, out: Pa
     for spec in method.parameters:
         values = plan.values_of(spec.name) or (spec.default,)
         differs = values not in ((spec.default,), ((spec.default,) * models,))
-        is_drawing = spec.kind != "int" or draws > 1
-        is_essential = spec.scope == "merge" and bool(spec.symbol) and is_drawing
+        draws_again = spec.kind != "int" or method.draws is None or draws > 1
+        is_number = spec.scope == "merge" and spec.is_number and draws_again
         if spec.name != "weight":
             said = f", {spec.short} = " in line
-            assert said == (differs or is_essential), f"the summary says what differs: {spec.short}"
+            assert said == (differs or is_number), f"the summary says numbers, and what differs: {spec.short}"
     assert (f", seed {plan.recipe.seed}" in line) == (draws > 0)
     json.dumps(plan_document(plan, choose(plan), 1))
 
