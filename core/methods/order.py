@@ -22,7 +22,7 @@ from core.methods.folds import BlocksTotal, Fold, Found, Reading
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["CodeTotal", "Target", "classes", "codes_of", "digits", "kept_mask", "order_folds"]
+__all__ = ["CodeTotal", "Target", "classes", "codes_of", "digits", "kept_mask", "order_folds", "values_of"]
 
 Array = NDArray[Any]
 
@@ -113,6 +113,14 @@ def codes_of(values: Tensor) -> Tensor:
     codes = torch.where(bits < 0, bits ^ largest, bits)
     codes.masked_fill_(values.isnan(), largest)
     return codes
+
+
+def values_of(job: MapJob, codes: Sequence[int]) -> Array:
+    """The values of the computing type that have these order codes; the code of zeros gives +0."""
+    width = 8 * job.computing.itemsize
+    largest = (1 << (width - 1)) - 1
+    bits = [(code if code >= 0 else code ^ largest) % (1 << width) for code in codes]
+    return np.array(bits, f"u{width // 8}").view(f"f{width // 8}")
 
 
 def kept_mask(job: MapJob, first_element: int, codes: Tensor, target: int, keeps: str) -> Tensor:
