@@ -36,6 +36,7 @@ __all__ = [
     "has_kernel",
     "has_triton",
     "runs_kernels",
+    "scratch_bytes",
     "trial_job",
     "try_again",
     "warm_up",
@@ -349,6 +350,17 @@ def element_s(job: MapJob) -> float:
         for fold in folds
     )
     return mapping + folding + converted * (1 + len(folds))
+
+
+def scratch_bytes(job: MapJob) -> int:
+    """Bytes an element that the arithmetic on the CPU takes beside inputs, conversions and output."""
+    kernels = all(fold.name in _FOLD_KERNELS for fold in folds_read(job)) and job.method in _KERNELS
+    if kernels:
+        return 8 * job.computing.itemsize
+    every = len(job.input_dtypes) * (
+        2 * job.computing.itemsize + 2
+    )  # torch widens and marks all inputs at a time
+    return every + 8 * 8
 
 
 def device_s(job: MapJob) -> float:

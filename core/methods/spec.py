@@ -148,6 +148,8 @@ class MethodSpec:
             parameters or types decide.
         check: raises RecipeError when values that are right one by one make no sense together; called with
             the values by name and the type in which the method computes, None before that is known.
+        same_everywhere: whether it gives the same bytes on every device and platform: not so where sines,
+            exponentials and the like are computed by the platform's own mathematics.
     """
 
     name: str
@@ -165,6 +167,7 @@ class MethodSpec:
     by_rows: bool | Callable[[Mapping[str, Any]], bool] = False
     folds: tuple[Fold, ...] | Callable[[MapJob], tuple[Fold, ...]] = ()
     check: Callable[[Mapping[str, Any], DType | None], None] = _anything_goes
+    same_everywhere: bool = True
 
     def __post_init__(self) -> None:
         """Raises ValueError where the facts contradict each other: a fault of the method's author."""
@@ -198,12 +201,6 @@ class MethodSpec:
     def reads_base(self) -> bool:
         """Whether a base takes part in the arithmetic where there is one."""
         return self.base != "ignored"
-
-    @property
-    def same_everywhere(self) -> bool:
-        """Whether it gives the same bytes on every device and platform: what folds find is computed by the
-        platform's own mathematics."""
-        return not self.folds  # also where only some of its jobs have folds
 
     def folds_of(self, job: MapJob) -> tuple[Fold, ...]:
         """What it finds out of the tensor of `job` before it maps it, in order."""
