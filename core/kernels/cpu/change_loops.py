@@ -24,7 +24,7 @@ __all__ = ["add_changes", "count_changes", "swap_near"]
 
 Array = NDArray[Any]
 
-_INSTRUCTIONS = "0"
+_INSTRUCTIONS = "645ba4ab65369794"
 """The version of the instructions that these loops are compiled with."""
 
 

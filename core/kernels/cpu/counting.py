@@ -30,7 +30,7 @@ __all__ = ["DIGITS", "count_digits", "place_of"]
 
 Array = NDArray[Any]
 
-_INSTRUCTIONS = "3a661e80dddceeba"
+_INSTRUCTIONS = "645ba4ab65369794"
 """The version of the instructions that these loops are compiled with."""
 
 DIGITS = 1 << 16

@@ -29,7 +29,7 @@ __all__ = ["PART", "combine_vectors", "multiply_all"]
 
 Array = NDArray[Any]
 
-_INSTRUCTIONS = "0"
+_INSTRUCTIONS = "645ba4ab65369794"
 """The version of the instructions that these loops are compiled with."""
 
 PART = 512

@@ -41,7 +41,7 @@ __all__ = ["draw_masks", "merge_task_vectors", "sum_magnitudes"]
 
 Array = NDArray[Any]
 
-_INSTRUCTIONS = "3a661e80dddceeba"
+_INSTRUCTIONS = "645ba4ab65369794"
 """The version of the instructions that these loops are compiled with."""
 
 

@@ -99,6 +99,7 @@ def merged_sce(buffers: ChunkBuffers, job: MapJob, first_element: int) -> tuple[
         return None
     chunk = _Chunk(buffers, job, first_element)
     counts, result = counts_of(buffers, job), Result(buffers, job)
+    assert counts.dropped is not None and counts.elected_against is not None
     kind, models = chunk.kind, job.models
     shares = np.array(job.found["weights"], np.float64).astype(kind)
     merge_task_vectors(
@@ -165,7 +166,8 @@ def kept_norms(
         chunk.elements,
         chunk.first_element,
         *chunk.kept(keepings),
-        chunk.zeros,
+        False,
+        scratch_rows(2, BLOCK, chunk.kind),
         sums,
     )
     return sums.reshape(len(sums), -1)
