@@ -101,7 +101,7 @@ def count_digits(
     return found if found <= entries.shape[0] else -1
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, inline="always")
 def _count_block(
     row: Array, size: int, shift: Any, has_prefix: bool, prefix: Any, infinity: Any, table: Array
 ) -> None:

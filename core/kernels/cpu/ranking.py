@@ -117,7 +117,7 @@ def rank_masks(
             _draw(first_block, done, draws[model], k0, k1, limits, 0, kept[model])
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, inline="always")
 def _draw(
     first_block: int, start: int, draw: int, k0: Any, k1: Any, limits: Array, limits_at: int, kept: Array
 ) -> None:
@@ -230,7 +230,7 @@ def _order(
     return found
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, inline="always")
 def _insert(keys: Array, places: Array, found: int, order: Array) -> None:
     for at in range(found):
         key, place, to = keys[at], places[at], at

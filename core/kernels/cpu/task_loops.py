@@ -86,7 +86,7 @@ def _subtract(values: Array, start: int, size: int, is_float16: bool, base: Arra
         row[at] = 0
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, inline="always")
 def _subtract_group(values: Array, start: int, is_float16: bool, base: Array, at: int, row: Array) -> None:
     if is_float16:
         subtract_half_group(values, start, base, row, at)
@@ -113,7 +113,7 @@ def _kept_by_magnitude(row: Array, at: int, element: int, limits: Array, places:
     return kept
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, inline="always")
 def _drop(
     row: Array,
     size: int,
@@ -185,7 +185,7 @@ def sum_magnitudes(
             sums[start // BLOCK, 1, model] = _sum(row, size, squared, lanes)
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, inline="always")
 def _sum(row: Array, size: int, squared: bool, lanes: Array) -> Any:
     """Of a block, the lanes added pairwise in the end."""
     if squared:
@@ -320,7 +320,7 @@ def merge_task_vectors(
                 values[start + at] = mix[at]
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, inline="always")
 def _add_kept(
     values: Array,
     start: int,
@@ -402,7 +402,7 @@ def _change(row: Array, size: int, scaling: int, factor: Any) -> None:
             divide_group(row, at, factor)
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, inline="always")
 def _round_to_bfloat16(row: Array, words: Array) -> None:
     """To nearest even, NaNs canonical."""
     for at in range(words.size):
