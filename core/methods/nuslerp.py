@@ -134,7 +134,8 @@ class ColumnSums:
     """The sums of squares and products of the columns of two tensors: a core.methods.folds.Total.
 
     What is added are the X_i of chunks, [2, elements] of the computing type. Each column's products, rounded
-    to float64, are added row after row; the result is [3, columns]: first, dot, second.
+    to float64, are added row after row; the result is [3, columns]: first, dot, second. All columns are held
+    at once, which of a matrix are few, but of experts in one tensor as many as one expert has elements.
     """
 
     def __init__(self, columns: int) -> None:
