@@ -71,7 +71,7 @@ def importance(job: MapJob, models: list[Tensor], base: Tensor | None) -> Tensor
     A row's values v make the distribution p = exp(v - m) / Z + 1e-8, with m the largest of them and Z the sum
     of exp(v - m); the divergence is the sum of p * log(p / q), p the sub-model's and q the base's. The two
     sums are ordered float64 sums (blocks of the row), rounded to the computing type, as is every other
-    step. Where a row holds a NaN or an infinity, all of it is NaN.
+    step. All of a row is NaN where it holds a NaN or +infinity.
 
     Args:
         job: what is asked.
@@ -129,7 +129,7 @@ def _in_vectors(function: Callable[[Tensor], Tensor], values: Tensor) -> Tensor:
 
 
 def quartile_places(elements: int) -> tuple[int, int, int]:
-    """Where the quartiles are in ascending order, counted from 0: trunc(f * (n - 1)) for f = 1/4, 1/2, 3/4."""
+    """Where the quartiles are in ascending order, counted from 0: trunc(f * (n - 1)), f = 1/4, 1/2, 3/4."""
     last = elements - 1
     return last // 4, last // 2, 3 * last // 4
 
@@ -165,7 +165,7 @@ def _load_arithmetic() -> Arithmetic:
 SPEC = MethodSpec(
     name="arcee_fusion",
     title="Arcee fusion",
-    help="Takes the sub-model's values where it differs from the base in what matters, and the base's elsewhere.",
+    help="Takes the sub-model's values where what it changed is important, and the base's elsewhere.",
     source="https://arcee.ai",
     parameters=(),
     base="needed",

@@ -62,7 +62,7 @@ def ordered_sums(values: Tensor) -> Tensor:
     *shape, elements = values.shape
     # Short rows are padded to no more than they need: adding zeros changes no lane, none of which is -0.
     lane_count = min(_LANES, 1 << max(elements - 1, 0).bit_length())
-    block = min(BLOCK, -(-elements // lane_count) * lane_count)
+    block = min(BLOCK, -(-max(elements, 1) // lane_count) * lane_count)
     blocks = -(-elements // BLOCK)
     if blocks * block != elements:
         values = torch.nn.functional.pad(values, (0, blocks * block - elements))

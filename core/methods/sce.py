@@ -4,11 +4,12 @@ Source: Wan et al., "FuseChat", arXiv:2408.07990, section 3.3; parameters are me
 mergekit 0.1.5:
 
 - `epsilon` is 0 unless the recipe says otherwise: the weights are equal only where all task vectors are 0.
-  mergekit's 1e-6 makes them equal for most fine-tunes, whose mean squares are below; `epsilon: 1e-6` gives it.
+  mergekit's 1e-6 makes them equal for most fine-tunes, whose mean squares are smaller; `epsilon: 1e-6` gives
+  it.
 - Of equal variances at the border of what is selected the first in element order are kept; mergekit's choice
   is not determined.
-- A NaN delta takes no part in an element, and an infinite one in none whose sign is another; in mergekit the
-  element becomes NaN for either.
+- One NaN or infinite delta makes mergekit's weights NaN, and so the whole tensor. Here the weights are equal
+  then, and a NaN takes no part in its element.
 - Mean squares are ordered float64 sums, every other step is rounded to float32 (float64 for F64), and the
   result once. mergekit computes in the models' own type, in bfloat16 for most.
 """
@@ -43,8 +44,8 @@ def select_calculate_erase(
     """The base, and the weighted mean of the deltas that have the elected sign, of one chunk.
 
     tau_i = theta_i - theta_pre, +0 where the element is not selected; S = +0, S = S + tau_i in the recipe's
-    order; a delta takes part where it has the sign of S, + where S is 0. num = +0, num = num + W_i * tau_i and
-    den = +0, den = den + W_i over these; den = max(den, epsilon), 1 where that is 0; then
+    order; a delta takes part where it has the sign of S, + where S is 0. num = +0, num = num + W_i * tau_i
+    and den = +0, den = den + W_i over these; den = max(den, epsilon), 1 where that is 0; then
     theta_pre + num / den. Every difference, product, sum and quotient is rounded to the computing type, and
     so are W_i and epsilon.
 

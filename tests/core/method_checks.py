@@ -362,6 +362,7 @@ def _check_record(method: MethodSpec, plan: MergePlan, record: RunRecord) -> Non
 
 
 def _check_words(method: MethodSpec, plan: MergePlan, record: RunRecord, out: Path) -> None:
+    models, draws = len(plan.models), max(t.job.draws for t in plan.tensors if t.job)
     card = (out / "README.md").read_text()
     for said in (method.title, method.source, method.help, f"merge_method: {method.name}"):
         assert said in card, f"the card says {said!r}"
@@ -370,9 +371,14 @@ def _check_words(method: MethodSpec, plan: MergePlan, record: RunRecord, out: Pa
     assert line in plan_summary(plan, choose(plan), 1).replace("method   ", "method      ")
     assert line.split()[1] == f"{method.name},"
     for spec in method.parameters:
-        if spec.scope == "merge" and spec.is_number:
-            assert f"{spec.short} = " in line, f"the summary says {spec.short}"
-    assert ("seed" in line) == (method.draws is not None)
+        values = plan.values_of(spec.name) or (spec.default,)
+        differs = values not in ((spec.default,), ((spec.default,) * models,))
+        draws_again = spec.kind != "int" or method.draws is None or draws > 1
+        is_number = spec.scope == "merge" and spec.is_number and draws_again
+        if spec.name != "weight":
+            said = f", {spec.short} = " in line
+            assert said == (differs or is_number), f"the summary says numbers, and what differs: {spec.short}"
+    assert (f", seed {plan.recipe.seed}" in line) == (draws > 0)
     json.dumps(plan_document(plan, choose(plan), 1))
 
 
