@@ -43,14 +43,14 @@ class Case:
     ours: Mapping[str, Any] = field(default_factory=dict)
     models: Sequence[str] = MODELS
     base: bool = True
-    left_out: Callable[[Sequence[np.ndarray], Mapping[str, Any]], np.ndarray] = departures.nothing
+    left_out: departures.LeftOut = departures.nothing
     fails: Sequence[str] = ()
 
     @property
     def said(self) -> str:
         """The parameters in one line, as they stand in a recipe."""
         told = {**self.parameters, **self.ours}
-        words = [f"{name}: {json.dumps(value)}" for name, value in told.items()]
+        words = [f"{name}: {_shown(value)}" for name, value in told.items()]
         words += [] if self.base or self.method in _WITHOUT_BASE else ["no base"]
         return ", ".join(words)
 
@@ -59,6 +59,12 @@ class Case:
         """A file's name."""
         kept = (letter if letter.isalnum() or letter in ".-" else "_" for letter in self.said)
         return f"{self.method}-{''.join(kept)}-{''.join(self.models)}"
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, list):
+        return f"[{', '.join(map(_shown, value))}]"
+    return f"{value:g}" if isinstance(value, float) else json.dumps(value)
 
 
 _WITHOUT_BASE = ("linear", "karcher", "passthrough")
@@ -156,8 +162,8 @@ RANDOM = (
 """What draws: compared by kept shares, lengths and expectations, on the tensors that begin with "drawn"."""
 
 
-def recipe(case: Case, folder: Path, seed: int = 0) -> dict[str, Any]:
-    """The recipe of a case, on the models in `folder`."""
+def recipe(case: Case, folder: Path, *, seed: int = 0, dtype: str | None = None) -> dict[str, Any]:
+    """The recipe of a case, on the models in `folder`, which are merged as bfloat16 without `dtype`."""
     entries: list[dict[str, Any]] = [{"model": str(folder / model)} for model in case.models]
     shared = {}
     for name, value in {**case.parameters, **case.ours}.items():
@@ -171,7 +177,7 @@ def recipe(case: Case, folder: Path, seed: int = 0) -> dict[str, Any]:
         **({"base_model": str(folder / "base")} if case.base else {}),
         "models": entries,
         "parameters": shared,
-        "dtype": "float32",
+        **({"dtype": dtype} if dtype else {}),
         "out_dtype": "bfloat16",
         "seed": seed,
     }

@@ -8,13 +8,13 @@ says what they are.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 __all__ = [
-    "CANCELLED",
+    "LeftOut",
     "border_of_magnitudes",
     "border_of_variances",
     "borders_of_elected_outliers",
@@ -32,6 +32,9 @@ __all__ = [
 Inputs = Sequence[np.ndarray]
 Parameters = Mapping[str, Any]
 
+LeftOut = Callable[[Inputs, Parameters], np.ndarray]
+"""Which elements of a tensor are not compared."""
+
 _F32 = 2.0**-24
 """Half a unit of float32 beside one."""
 
@@ -41,11 +44,8 @@ def nothing(inputs: Inputs, parameters: Parameters) -> np.ndarray:
     return np.zeros(inputs[0].shape, bool)
 
 
-CANCELLED = "sums that cancel to less than 1/2048 of their largest term"
-
-
 def cancelled(inputs: Inputs, merged: np.ndarray) -> np.ndarray:
-    """Where the rounding of float32 in the terms is much of a unit of bf16 of `merged`, mergekit's result."""
+    """Where mergekit's result is so small beside its terms that their rounding is much of a unit of bf16."""
     largest = np.abs(np.stack(inputs)).max(axis=0)
     mask: np.ndarray = np.abs(merged) < 2.0**-11 * largest
     return mask
