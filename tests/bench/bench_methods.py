@@ -5,7 +5,7 @@
 The models are those of bench.py, in memory. The floor of a method are the reads of as many inputs and the
 writes with no arithmetic, by the same threads. Everything runs in turn, each in a process of its own;
 the table holds medians. With `--mergekit PATH` (of a mergekit-yaml) each method is merged by mergekit once,
-too; with `--mergekit-parameters 50M` on smaller models: from their time and that of a merge of next to nothing
+too; with `--mergekit-parameters 50M` on smaller models: from their time and that of a merge of next to none
 follows what larger ones would take if it only depended on their bytes.
 """
 
