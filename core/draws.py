@@ -3,7 +3,8 @@
 Every random choice is a pure function of (seed, tensor name, element, draw). This module is
 written to be read; the kernels compute the same words faster.
 
-Streams in use: 0 selects sub-models; 1 chooses the blocks that `inspect --sample` reads.
+Streams in use: 0 selects sub-models; 1 chooses the blocks that `inspect --sample` reads; 2 drops elements of
+task vectors, draw i those of sub-model i.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import Any
 
 __all__ = [
     "BLOCK",
+    "DROPPING_STREAM",
     "MAX_SEED",
     "SAMPLING_STREAM",
     "SELECTION_STREAM",
@@ -31,6 +33,7 @@ BLOCK = 4096
 MAX_SEED = 2**64 - 1
 SELECTION_STREAM = 0
 SAMPLING_STREAM = 1
+DROPPING_STREAM = 2
 
 _MULTIPLIERS = (0xD2511F53, 0xCD9E8D57)
 _WEYL = (0x9E3779B9, 0xBB67AE85)

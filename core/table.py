@@ -21,7 +21,7 @@ from core.dtypes import DTYPES, DType
 from core.errors import DeviceError
 from core.kernels.interface import MapJob, Values, Workspace
 from core.methods import METHODS, MethodSpec
-from core.methods.folds import FoldTotal
+from core.methods.folds import Fold, found_by
 from core.methods.reference import Reference
 
 __all__ = [
@@ -33,6 +33,7 @@ __all__ = [
     "has_kernel",
     "has_triton",
     "runs_kernels",
+    "scratch_bytes",
     "trial_job",
     "try_again",
     "warm_up",
@@ -187,7 +188,7 @@ def trial_job(
         merge_dtype=dtype,
         out_dtype=out_dtype or dtype,
         parameters=given,
-        counts=method.counts,
+        counts=method.counts_of(given),
         draws=method.most_draws(given),
         found=found or Values(),
     )
@@ -205,7 +206,7 @@ def workspace(device: Device = CPU, methods: Mapping[str, MethodSpec] = METHODS)
     if device.kind != "cpu":
         from core.kernels.cpu.workspace import CpuWorkspace
 
-        return CpuWorkspace({}, {}, Reference(device.name, methods))
+        return CpuWorkspace({}, Reference(device.name, methods))
     return _cpu_workspace(methods)
 
 
@@ -230,15 +231,17 @@ def compile_for(devices: Sequence[Device], jobs: Iterable[MapJob]) -> None:
             if device.kind == "cuda" and job.method in _gpu_maps() and runs_kernels(device.name):
                 _compile_and_try(space, device, job, tried)
                 continue
-            for row in space.begin(job.input_dtypes, 2 * job.row):
+            elements = 2 * job.row
+            for row in space.begin(job.input_dtypes, elements):
                 row[:] = bytes(len(row))
-            space_job = job
-            for number, fold in enumerate(METHODS[job.method].folds):
-                total = FoldTotal(fold)
-                total.add(space.fold(space_job, number, 0))
-                found = {**space_job.found, **total.finish(space_job)}
-                space_job = replace(space_job, found=Values.from_mapping(found))
-            space.run(space_job, 0)
+            job = replace(job, elements=elements)
+            space.run(_with_found(space, job), 0)
+
+
+def _with_found(space: Workspace, job: MapJob) -> MapJob:
+    """The job with what its folds find in the buffers."""
+    folds = METHODS[job.method].folds_of(job)
+    return found_by(folds, job, lambda job, number: [space.fold(job, number, 0)])
 
 
 def _compile_and_try(space: Workspace, device: Device, job: MapJob, tried: set[Hashable]) -> None:
@@ -267,12 +270,23 @@ def element_s(job: MapJob) -> float:
     kernels = _KERNELS.get(job.method)
     mapping = _TORCH_S * job.models if kernels is None else kernels.element_s(job)
     inputs = len(job.input_dtypes)
-    folds = METHODS[job.method].folds if job.method in METHODS else ()
+    folds = folds_read(job)
     folding = sum(
         _FOLD_S * inputs * (inputs + 1) / 2 if fold.name in _FOLD_KERNELS else _TORCH_S * inputs
         for fold in folds
     )
     return mapping + folding + converted * (1 + len(folds))
+
+
+def scratch_bytes(job: MapJob) -> int:
+    """Bytes an element that the arithmetic on the CPU takes beside inputs, conversions and output."""
+    kernels = all(fold.name in _FOLD_KERNELS for fold in folds_read(job)) and job.method in _KERNELS
+    if kernels:
+        return 8 * job.computing.itemsize
+    every = len(job.input_dtypes) * (
+        2 * job.computing.itemsize + 2
+    )  # torch widens and marks all inputs at a time
+    return every + 8 * 8
 
 
 def device_s(job: MapJob) -> float:
@@ -281,9 +295,15 @@ def device_s(job: MapJob) -> float:
     stored = sum(dtype.itemsize for dtype in (*job.input_dtypes, job.out_dtype))
     if kernels is not None and kernels.gpu is not None and kernels.copies is not None:
         return kernels.copies(job) * stored / _COPIED_BYTES_PER_S
-    passes = 1 + len(METHODS[job.method].folds) if job.method in METHODS else 1
+    passes = 1 + len(folds_read(job))
     widened = _TORCH_PASSES * job.computing.itemsize * len(job.input_dtypes)
     return passes * (stored + widened) / _COPIED_BYTES_PER_S
+
+
+def folds_read(job: MapJob) -> tuple[Fold, ...]:
+    """The folds for which the tensor of `job` is read, as plans count them."""
+    method = METHODS.get(job.method)
+    return () if method is None else tuple(fold for fold in method.folds_of(job) if fold.when is None)
 
 
 def has_kernel(method: str, device: Device = CPU) -> bool:
@@ -360,7 +380,7 @@ def _reference() -> Workspace:
     """The methods' own arithmetic."""
     from core.kernels.cpu.workspace import CpuWorkspace
 
-    return CpuWorkspace({}, {}, Reference("cpu", METHODS))
+    return CpuWorkspace({}, Reference("cpu", METHODS))
 
 
 def _trial(space: Workspace, job: MapJob) -> tuple[bytes, str]:
@@ -382,6 +402,11 @@ def _cpu_maps() -> dict[str, Any]:
 
 
 @lru_cache(maxsize=1)
+def _cpu_folds() -> dict[str, Any]:
+    return {name: load() for name, load in _FOLD_KERNELS.items()}
+
+
+@lru_cache(maxsize=1)
 def _gpu_maps() -> dict[str, Any]:
     return {name: kernels.gpu() for name, kernels in _KERNELS.items() if kernels.gpu is not None}
 
@@ -389,10 +414,11 @@ def _gpu_maps() -> dict[str, Any]:
 def _cpu_workspace(methods: Mapping[str, MethodSpec]) -> Workspace:
     from core.kernels.cpu.workspace import CpuWorkspace
 
-    folds = {
-        (method.name, number): _FOLD_KERNELS[fold.name]()
-        for method in methods.values()
-        for number, fold in enumerate(method.folds)
-        if fold.name in _FOLD_KERNELS
-    }
-    return CpuWorkspace(_cpu_maps(), folds, Reference("cpu", methods))
+    kernels = _cpu_folds()
+
+    def folds(job: MapJob, number: int) -> tuple[Any, Any] | None:
+        fold = methods[job.method].folds_of(job)[number]
+        kernel = kernels.get(fold.name)
+        return None if kernel is None else (kernel, None if fold.asks is None else fold.asks(job))
+
+    return CpuWorkspace(_cpu_maps(), Reference("cpu", methods), folds)

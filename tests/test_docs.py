@@ -133,7 +133,7 @@ def by_engine(
 ) -> tuple[float, np.ndarray]:
     """The same by the engine: the fold over all chunks, then the map over all chunks."""
     job = trial_job(method, DTYPES[dtype], len(inputs), values)
-    total, merged = FoldTotal(method.folds[0]), []
+    total, merged = FoldTotal(method.folds_of(job)[0]), []
     for step, start in itertools.product(range(2), range(0, inputs[0].size, chunk)):
         if step and not job.found:
             job = replace(job, found=Values.from_mapping(total.finish(job)))

@@ -8,16 +8,18 @@ of one chunk and runs either on them.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from core.draws import BLOCK
 from core.dtypes import DTYPES, DType
 
 __all__ = [
     "COUNTS",
+    "SEGMENT",
     "Counts",
     "Fallback",
     "ListedValues",
@@ -26,6 +28,7 @@ __all__ = [
     "ParameterValue",
     "Values",
     "Workspace",
+    "with_inner",
 ]
 
 Array = NDArray[Any]
@@ -72,9 +75,11 @@ class Values(Mapping[str, Any]):
         return len(self.listed)
 
 
-COUNTS = ("zero_delta", "changed_by", "zero_after_draw", "selected")
+COUNTS = ("zero_delta", "changed_by", "zero_after_draw", "selected", "dropped", "elected_against")
 """What a method may count beside `nonfinite`; see `Counts`."""
 
+SEGMENT = 8 * BLOCK
+"""Elements of a tensor among which folds count in element order. Chunks begin with one."""
 
 _WIDE = ("F32", "F64")
 
@@ -95,6 +100,9 @@ class MapJob:
         zero_tolerance: |delta| up to which a delta counts as zero; None for exact equality.
         counts: which of COUNTS the method yields.
         row: elements of a row of the tensor, for a method that goes by rows; 1 for any other.
+        elements: of the whole tensor, without rows that not all inputs have.
+        inner: which elements of the chunk in hand are wanted, from and to, where a method that goes by rows
+            is given more than these; None for all. Maps count and readings add up the wanted ones alone.
         draws: how often an element is drawn at most, n + 1; 0 for a method that does not draw.
         found: what the folds before this pass found in the whole tensor, by name.
     """
@@ -110,6 +118,8 @@ class MapJob:
     counts: tuple[str, ...] = ()
     draws: int = 0
     row: int = 1
+    elements: int = 0
+    inner: tuple[int, int] | None = None
     found: Values = field(default_factory=Values)
 
     @property
@@ -129,6 +139,11 @@ class MapJob:
         return self.model_dtypes if self.base_dtype is None else (*self.model_dtypes, self.base_dtype)
 
 
+def with_inner(job: MapJob, inner: slice | None) -> MapJob:
+    """`job` for a chunk of which the elements `inner` are wanted; the same one for None."""
+    return job if inner is None else replace(job, inner=(inner.start, inner.stop))
+
+
 @dataclass
 class Counts:
     """What a chunk, or a whole tensor, was seen to hold; int64, summed over chunks.
@@ -140,6 +155,8 @@ class Counts:
         changed_by: [K+1] elements that exactly m sub-models changed, m = 0..K.
         zero_after_draw: [n+1] elements that are still on a zero delta after draw d.
         selected: [K] elements whose value came from sub-model i.
+        dropped: [K] elements of each sub-model with a delta that sparsifying set to zero.
+        elected_against: [K] of those that are left, how many the election of a sign left out.
 
     All but `nonfinite` are None for a method that does not yield them.
     """
@@ -149,6 +166,8 @@ class Counts:
     changed_by: Int64s | None = None
     zero_after_draw: Int64s | None = None
     selected: Int64s | None = None
+    dropped: Int64s | None = None
+    elected_against: Int64s | None = None
 
     @classmethod
     def zeros(cls, job: MapJob) -> Counts:
@@ -158,6 +177,8 @@ class Counts:
             "changed_by": job.models + 1,
             "zero_after_draw": job.draws,
             "selected": job.models,
+            "dropped": job.models,
+            "elected_against": job.models,
         }
         counted = {name: np.zeros(sizes[name], np.int64) for name in job.counts}
         return cls(np.zeros(len(job.input_dtypes), np.int64), **counted)
@@ -209,8 +230,11 @@ class Workspace(Protocol):
         """Buffers for `elements` elements of each input, the base last, to be filled by the caller."""
         ...
 
-    def fold(self, job: MapJob, number: int, first_element: int) -> Array:
-        """What the job's fold number `number` finds in the buffers: see `core.methods.folds.Fold.read`."""
+    def fold(self, job: MapJob, number: int, first_element: int, inner: slice | None = None) -> Array:
+        """What the job's fold number `number` finds in the buffers: see `core.methods.folds.Reading`.
+
+        `first_element` and `inner` are as in `run`.
+        """
         ...
 
     def run(self, job: MapJob, first_element: int, inner: slice | None = None) -> Merged:
@@ -229,7 +253,14 @@ class Workspace(Protocol):
 class Fallback(Protocol):
     """What can merge any job, if slowly: what a workspace turns to where it has no kernel."""
 
-    def fold(self, job: MapJob, number: int, first_element: int, rows: Sequence[Array]) -> Array:
+    def fold(
+        self,
+        job: MapJob,
+        number: int,
+        first_element: int,
+        rows: Sequence[Array],
+        inner: slice | None = None,
+    ) -> Array:
         """What fold `number` finds; `rows` are the bytes of each input as stored, uint8, the base last."""
         ...
 

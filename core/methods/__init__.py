@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from core.methods import linear, parameter_selection, passthrough, slerp, task_arithmetic
+from core.methods import linear, parameter_selection, passthrough, slerp
+from core.methods.presets import PRESETS, TASK_VECTORS
 from core.methods.spec import Draws, MethodSpec, ParameterSpec, ParameterValue
 
 __all__ = ["METHODS", "Draws", "MethodSpec", "ParameterSpec", "ParameterValue"]
@@ -12,7 +13,8 @@ METHODS: dict[str, MethodSpec] = {
     for spec in (
         parameter_selection.SPEC,
         linear.SPEC,
-        task_arithmetic.SPEC,
+        *PRESETS,
+        TASK_VECTORS,
         slerp.SPEC,
         passthrough.SPEC,
     )

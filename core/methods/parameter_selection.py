@@ -7,7 +7,7 @@ Deviation: none; "equals" is defined for floating-point numbers in `core.torch_v
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from core.draws import SELECTION_STREAM, selection_thresholds
@@ -19,7 +19,7 @@ from core.methods.spec import Arithmetic, Draws, MethodSpec, ParameterSpec
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["MAX_RESAMPLES", "SPEC", "select"]
+__all__ = ["MAX_RESAMPLES", "SPEC", "check_shares", "select"]
 
 MAX_RESAMPLES = 100
 
@@ -68,13 +68,24 @@ def select(
     return torch_values.convert(values, job.out_dtype), counts
 
 
-def _check(values: Mapping[str, Any], computing: DType | None) -> None:
-    if not any(weight > 0 for weight in values["weight"]):
+def check_shares(weights: Sequence[float]) -> None:
+    """Raises RecipeError where `weights` cannot say how often each sub-model is drawn."""
+    if any(weight < 0 for weight in weights):
+        raise RecipeError(
+            f"weight {min(weights):g} is below zero, and says how often a sub-model is drawn",
+            hint="give every sub-model a weight of zero or more",
+            field="weight",
+        )
+    if not any(weight > 0 for weight in weights):
         raise RecipeError(
             "the weights of the sub-models are all zero, so none could ever be selected",
             hint="give at least one sub-model a weight above zero",
             field="weight",
         )
+
+
+def _check(values: Mapping[str, Any], computing: DType | None) -> None:
+    check_shares(values["weight"])
 
 
 def _load_arithmetic() -> Arithmetic:

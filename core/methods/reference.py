@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from numpy.typing import NDArray
 
 from core.dtypes import DType
-from core.kernels.interface import Counts, MapJob
+from core.kernels.interface import Counts, MapJob, with_inner
 from core.methods import METHODS
 from core.methods.spec import MethodSpec
 
@@ -30,7 +30,14 @@ class Reference:
         self._device = device
         self._methods = methods
 
-    def fold(self, job: MapJob, number: int, first_element: int, rows: Sequence[Array]) -> Array:
+    def fold(
+        self,
+        job: MapJob,
+        number: int,
+        first_element: int,
+        rows: Sequence[Array],
+        inner: slice | None = None,
+    ) -> Array:
         """What the job's fold number `number` finds in a chunk. [blocks, ...]
 
         Args:
@@ -38,9 +45,11 @@ class Reference:
             number: of the method's folds.
             first_element: of the chunk in its tensor.
             rows: the bytes of each input as stored, the base last. [elements * itemsize] uint8
+            inner: which of their elements are wanted; None for all.
         """
+        job = with_inner(job, inner)
         models, base = self._converted(job, self._stored(job, rows))
-        read = self._methods[job.method].folds[number].load_reading()
+        read = self._methods[job.method].folds_of(job)[number].load_reading()
         return read(job, first_element, models, base)
 
     def merge(
@@ -54,6 +63,7 @@ class Reference:
 
         from core.torch_values import is_nonfinite, torch_dtype
 
+        job = with_inner(job, inner)
         stored = self._stored(job, rows)
         models, base = self._converted(job, stored)
         merged, counts = self._methods[job.method].load_arithmetic()(job, first_element, models, base)

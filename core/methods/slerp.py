@@ -103,7 +103,7 @@ SPEC = MethodSpec(
     ),
     base="needed",
     most_models=1,
-    granularity="tensor",
     folds=(gram(_shares, finds=("of_base", "of_model")),),
+    same_everywhere=False,
     load_arithmetic=_load_arithmetic,
 )

@@ -114,9 +114,11 @@ class Draws:
 
     Attributes:
         resamples: the parameter that says how often a zero delta is drawn again; None where none does.
+        most: from the values how often an element is drawn at most, where more than `resamples` decides.
     """
 
     resamples: str | None = None
+    most: Callable[[Mapping[str, Any]], int] | None = None
 
 
 def _anything_goes(values: Mapping[str, Any], computing: DType | None) -> None:
@@ -138,13 +140,16 @@ class MethodSpec:
             where it has none.
         draws: whether it makes random choices and needs a seed; None for a method that does not.
         least_models, most_models: how many sub-models it takes, without the base; None for any number.
-        counts: which of COUNTS it yields.
-        granularity: what an element of the output depends on: the same "element" of the inputs, their "row"
-            (the last dimension; the map gets whole rows of `MapJob.row` elements, and some of them more than
-            once), or the whole "tensor", by way of its folds.
-        folds: what it finds out of a whole tensor before it maps it, in order.
+        counts: which of COUNTS it yields. A function of the values where these decide.
+        by_rows: whether an element of the output depends on its whole row (the last dimension): the map and
+            the readings get whole rows of `MapJob.row` elements then, and some of them more than once. A
+            function of the values where these decide.
+        folds: what it finds out of a whole tensor before it maps it, in order. A function of the job where
+            parameters or types decide.
         check: raises RecipeError when values that are right one by one make no sense together; called with
             the values by name and the type in which the method computes, None before that is known.
+        same_everywhere: whether it gives the same bytes on every device and platform: not so where sines,
+            exponentials and the like are computed by the platform's own mathematics.
     """
 
     name: str
@@ -158,10 +163,11 @@ class MethodSpec:
     draws: Draws | None = None
     least_models: int = 1
     most_models: int | None = None
-    counts: tuple[str, ...] = ()
-    granularity: Literal["element", "row", "tensor"] = "element"
-    folds: tuple[Fold, ...] = ()
+    counts: tuple[str, ...] | Callable[[Mapping[str, Any]], tuple[str, ...]] = ()
+    by_rows: bool | Callable[[Mapping[str, Any]], bool] = False
+    folds: tuple[Fold, ...] | Callable[[MapJob], tuple[Fold, ...]] = ()
     check: Callable[[Mapping[str, Any], DType | None], None] = _anything_goes
+    same_everywhere: bool = True
 
     def __post_init__(self) -> None:
         """Raises ValueError where the facts contradict each other: a fault of the method's author."""
@@ -175,14 +181,11 @@ class MethodSpec:
             )
         if self.draws is not None and self.draws.resamples not in (None, *names):
             raise ValueError(f"{self.name}: there is no parameter {self.draws.resamples}")
-        if not set(self.counts) <= set(COUNTS):
+        counts = () if callable(self.counts) else self.counts
+        if not set(counts) <= set(COUNTS):
             raise ValueError(f"{self.name}: counts are some of {', '.join(COUNTS)}")
-        if ("zero_after_draw" in self.counts or "selected" in self.counts) and self.draws is None:
+        if ("zero_after_draw" in counts or "selected" in counts) and self.draws is None:
             raise ValueError(f"{self.name}: only what draws can count draws")
-        if self.granularity == "row" and (self.counts or self.draws is not None):
-            raise ValueError(f"{self.name}: what goes by rows neither counts nor draws")
-        if (self.granularity == "tensor") != bool(self.folds):
-            raise ValueError(f"{self.name}: what depends on the whole tensor has folds, and nothing else")
         if self.most_models is not None and not 1 <= self.least_models <= self.most_models:
             raise ValueError(f"{self.name}: {self.least_models} to {self.most_models} sub-models are none")
         for parameter in self.parameters:
@@ -199,11 +202,17 @@ class MethodSpec:
         """Whether a base takes part in the arithmetic where there is one."""
         return self.base != "ignored"
 
-    @property
-    def same_everywhere(self) -> bool:
-        """Whether it gives the same bytes on every device and platform: what folds find is computed by the
-        platform's own mathematics."""
-        return not self.folds
+    def folds_of(self, job: MapJob) -> tuple[Fold, ...]:
+        """What it finds out of the tensor of `job` before it maps it, in order."""
+        return self.folds(job) if callable(self.folds) else self.folds
+
+    def counts_of(self, values: Mapping[str, Any]) -> tuple[str, ...]:
+        """Which of COUNTS it yields with these values."""
+        return self.counts(values) if callable(self.counts) else self.counts
+
+    def goes_by_rows(self, values: Mapping[str, Any]) -> bool:
+        """Whether it gets whole rows with these values."""
+        return self.by_rows(values) if callable(self.by_rows) else self.by_rows
 
     def models_text(self) -> str:
         """ "exactly 1 sub-model", "2 sub-models or more", "1 to 3 sub-models"."""
@@ -221,4 +230,6 @@ class MethodSpec:
 
     def most_draws(self, values: Mapping[str, Any]) -> int:
         """How often an element is drawn at most; 0 for a method that does not draw."""
-        return 0 if self.draws is None else 1 + (self.resamples(values) or 0)
+        if self.draws is None:
+            return 0
+        return self.draws.most(values) if self.draws.most is not None else 1 + (self.resamples(values) or 0)

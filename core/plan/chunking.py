@@ -10,6 +10,7 @@ from core.devices import CPU, Device, least_workers
 from core.digest import PIECE_BYTES
 from core.plan.merge_plan import MergePlan, TensorPlan
 from core.sources.factor_cache import cached_bytes
+from core.table import scratch_bytes
 
 __all__ = [
     "CHUNK_BYTES",
@@ -118,5 +119,5 @@ def _working_bytes(tensor: TensorPlan) -> int:
     if any(dtype != tensor.job.merge_dtype for dtype in tensor.job.model_dtypes):
         converted = tensor.job.merge_dtype.itemsize * len(tensor.models)
     masks = max(2, len(tensor.models) // 8 + 8)
-    scratch = 8 * tensor.job.computing.itemsize
+    scratch = scratch_bytes(tensor.job)
     return sum(itemsizes) + converted + masks + tensor.output.dtype.itemsize + scratch

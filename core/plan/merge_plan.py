@@ -15,6 +15,7 @@ from core.checkpoint.model import Checkpoint
 from core.checkpoint.shard_layout import OutputTensor, Placement, ShardLayout, index_files
 from core.dtypes import DType
 from core.kernels.interface import ListedValues, MapJob
+from core.methods.folds import Fold
 from core.plan.layer_origin import LayerOrigin
 from core.plan.row_part import RowPart
 from core.plan.shared_tensors import Look
@@ -63,7 +64,7 @@ class TensorPlan:
         job: how it is merged, with a value of each parameter for each of `models`; None when it is copied
             from the base (or the first sub-model).
         placement: where it goes.
-        folds: how often it is read before it is mapped.
+        folds: what is found out of it before it is mapped.
         present: which sub-models have it, in the recipe's order; None for all. () for a tensor that only the
             base has and whose values are taken: these are in the place of a single sub-model's.
         tied_to: the tensor under whose name it draws, and why; None for its own.
@@ -75,10 +76,15 @@ class TensorPlan:
     base: Source | None
     job: MapJob | None
     placement: Placement
-    folds: int = 0
+    folds: tuple[Fold, ...] = ()
     present: tuple[int, ...] | None = None
     tied_to: tuple[str, str] | None = None
     parts: tuple[RowPart, ...] = ()
+
+    @property
+    def passes(self) -> int:
+        """How often it is read, as a rule: once for each fold and for the map."""
+        return 1 + sum(fold.when is None for fold in self.folds)
 
     @property
     def is_measured(self) -> bool:
@@ -107,13 +113,15 @@ class TensorPlan:
     @property
     def terms(self) -> int:
         """What its sources do beyond reading, in all passes; see `Source.terms`."""
-        return (self.folds + 1) * self.elements * sum(source.terms for source in self.inputs)
+        return self.passes * self.elements * sum(source.terms for source in self.inputs)
 
     @property
     def bytes_to_read(self) -> int:
         """Of all passes."""
         whole = sum(source.bytes_to_read for source in self.inputs)
-        return self.folds * whole + (sum(part.bytes_to_read for part in self.parts) if self.parts else whole)
+        return (self.passes - 1) * whole + (
+            sum(part.bytes_to_read for part in self.parts) if self.parts else whole
+        )
 
 
 @dataclass(frozen=True)

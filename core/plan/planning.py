@@ -197,14 +197,14 @@ def plan_merge(
                 in_merge_dtype([tensor.base], job.merge_dtype)[0] if job and tensor.base else tensor.base,
                 job,
                 placements[output.name],
-                folds=len(METHODS[job.method].folds) if job else 0,
+                folds=METHODS[job.method].folds_of(job) if job else (),
                 present=sliced.present(tensor) if sliced else tensor.present,
                 tied_to=(sources.tied[output.name], sources.why_tied[output.name])
                 if output.name in sources.tied
                 else None,
                 parts=parts.get(output.name, ()),
             )
-            for output, tensor, job in outputs
+            for output, tensor, job in _of_whole_rows(outputs, parts)
         ),
         shards=shards,
         ledger=tuple(ledger),
@@ -354,6 +354,17 @@ def _put_on(opened: dict[Path, Checkpoint], bases: Mapping[Path, Sequence[Path]]
         under = opened[own[0]]
         if not under.adapters or under.under is not None:
             opened[folder] = model.on(under)
+
+
+def _of_whole_rows(
+    outputs: Sequence[tuple[OutputTensor, TensorSources, MapJob | None]],
+    parts: Mapping[str, Sequence[RowPart]],
+) -> Iterator[tuple[OutputTensor, TensorSources, MapJob | None]]:
+    """The same, with jobs that know of how many elements whole tensors are: of those that all inputs have."""
+    for output, tensor, job in outputs:
+        if job is not None and (cut := parts.get(output.name)):
+            job = replace(job, elements=sum(part.elements for part in cut if part.is_whole))
+        yield output, tensor, job
 
 
 def _check_values(recipe: Recipe, name: str, job: MapJob) -> None:

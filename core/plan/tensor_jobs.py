@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import prod
 from typing import Any
 
 from core.draws import philox_key
@@ -62,9 +63,10 @@ def tensor_job(recipe: Recipe, tensor: TensorSources, draw_name: str, values: Va
         parameters=values,
         key=philox_key(recipe.seed, draw_name),
         zero_tolerance=recipe.zero_tolerance,
-        counts=method.counts,
+        counts=method.counts_of(values),
         draws=method.most_draws(values),
-        row=_row(method, tensor.offered.shape),
+        row=_row(method, values, tensor.offered.shape),
+        elements=prod(tensor.offered.shape),
     ), how
 
 
@@ -92,5 +94,5 @@ def _of_present(method: MethodSpec, values: Values, present: tuple[int, ...] | N
     return Values.from_mapping(chosen)
 
 
-def _row(method: MethodSpec, shape: tuple[int, ...]) -> int:
-    return max(1, shape[-1]) if method.granularity == "row" and shape else 1
+def _row(method: MethodSpec, values: Values, shape: tuple[int, ...]) -> int:
+    return max(1, shape[-1]) if shape and method.goes_by_rows(values) else 1

@@ -97,7 +97,7 @@ def work_of(
 
 def pass_s(tensor: TensorPlan) -> float:
     """Seconds of one thread an element and pass on the CPU: reading, computing, digesting and writing."""
-    passes = tensor.folds + 1
+    passes = tensor.passes
     read = sum(source.dtype.itemsize for source in tensor.inputs)
     moved_s = _MOVED_S_PER_BYTE * (read + _OUTPUT_MOVES * tensor.output.dtype.itemsize / passes)
     moved_s += _TERM_S * sum(source.terms for source in tensor.inputs)
@@ -121,9 +121,9 @@ def _device_s(plan: MergePlan, device: Device, chunks: int) -> float:
 def _crossing_bytes(tensor: TensorPlan) -> int:
     """To the card, once a pass, and back."""
     inputs = sum(source.dtype.itemsize for source in tensor.inputs)
-    return tensor.elements * ((tensor.folds + 1) * inputs + tensor.output.dtype.itemsize)
+    return tensor.elements * (tensor.passes * inputs + tensor.output.dtype.itemsize)
 
 
 def _chunks(plan: MergePlan, workers: int, chunk_bytes: int) -> int:
     sizes = ((tensor, chunk_elements(tensor, workers, chunk_bytes=chunk_bytes)) for tensor in plan.tensors)
-    return sum((tensor.folds + 1) * -(-tensor.elements // size) for tensor, size in sizes)
+    return sum(tensor.passes * -(-tensor.elements // size) for tensor, size in sizes)

@@ -32,7 +32,7 @@ class Fillers:
         """
         self._dtypes, self._gaps, self._models = dtypes, gaps, jobs[0].models
         self._count = int(np.count_nonzero(gaps))
-        self._counts = any(job.counts for job in jobs)
+        self._counts = any(job.counts and job.inner is None for job in jobs)
         types = {*dtypes, *(kind for job in jobs for kind in (job.merge_dtype, job.out_dtype))}
         self._values: int = (2 << min(kind.mantissa_bits for kind in types)) - 1
         """Whole numbers from 1 on that all types hold exactly."""

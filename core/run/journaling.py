@@ -226,7 +226,7 @@ def done_of(entry: JournalEntry, plans: Sequence[TensorPlan]) -> Done | None:
     written = _written_of(outputs[0], plan, elements * itemsize)
     if written is None:
         return None
-    return Done(Chunk(number, first, elements, plan.folds), read, outputs=(written,))
+    return Done(Chunk(number, first, elements, len(plan.folds)), read, outputs=(written,))
 
 
 def _written_of(output: Any, plan: TensorPlan, size_bytes: int) -> Written | None:

@@ -280,7 +280,9 @@ class _Run:
                     cut,
                     restored=restored,
                     journaling=journaling,
-                    cold_pages=ColdPages() if _is_very_large(plan) and not plan.recipe.method.folds else None,
+                    cold_pages=ColdPages()
+                    if _is_very_large(plan) and not any(tensor.folds for tensor in plan.tensors)
+                    else None,
                     token=self._token,
                     progress=progress,
                     on_tensor=on_tensor,

@@ -105,8 +105,7 @@ class MergeWork:
         self._targets = tuple(targets)
         self._make_workspace, self._cold_pages, self.helpers = make_workspace, cold_pages, helpers
         self._ahead = ReadAhead()
-        methods = [target.plan.recipe.method for target in targets]
-        self._tensors = [TensorPasses(tensors, methods) for tensors in _side_by_side(targets)]
+        self._tensors = [TensorPasses(tensors) for tensors in _side_by_side(targets)]
         self.eager = any(tensor.folds for tensor in self._tensors)
         self._cut = slots, budget_bytes, chunk_bytes
         self._numbers = iter(range(len(self._tensors)))
@@ -159,7 +158,7 @@ class MergeWork:
                 continue
             if tensor.folds and tensor.elements:
                 self._folding_bytes += tensor.bytes_to_read
-            self._current = self._chunks_of(number, 0, (Values(),) * len(self._targets))
+            self._current = self._pass_of(number, 0, (Values(),) * len(self._targets))
 
     def size(self, chunk: Chunk) -> float:
         """Seconds: an element that is copied is less than one that is drawn for, and the mix changes."""
@@ -182,12 +181,7 @@ class MergeWork:
             found = tensor.add(done)
             if found is None:
                 return
-            step = done.chunk.step + 1
-            if step == tensor.folds:
-                self._folding_bytes -= tensor.bytes_to_read
-                if self._keeper is not None:
-                    self._keeper.found(number, found)
-            self._ready.extend(self._chunks_of(number, step, found))
+            self._ready.extend(self._pass_of(number, done.chunk.step + 1, found))
             return
         for tally, written in zip(self._tallies[number], done.outputs, strict=True):
             tally.add(done.chunk, written)
@@ -225,6 +219,21 @@ class MergeWork:
 
     # -- passes
 
+    def _pass_of(self, number: int, step: int, found: tuple[Values, ...]) -> Iterator[Chunk]:
+        """The chunks of the first pass from `step` on for which the tensor is read."""
+        tensor = self._tensors[number]
+        if tensor.copied or not tensor.elements:
+            return self._chunks_of(number, tensor.folds, found)
+        after = tensor.next_step(step, found)
+        if after == tensor.folds:
+            if tensor.folds:
+                self._folding_bytes -= tensor.bytes_to_read
+                if self._keeper is not None:
+                    self._keeper.found(number, found)
+        elif all(after >= len(plan.folds) or plan.folds[after].when for plan in tensor.plans):
+            self._bytes_total += tensor.bytes_to_read // tensor.passes  # nobody counted on it
+        return self._chunks_of(number, after, found)
+
     def _chunks_of(self, number: int, step: int, found: tuple[Values, ...]) -> Iterator[Chunk]:
         tensor = self._tensors[number]
         size = tensor.chunk_elements(*self._cut)
@@ -251,7 +260,7 @@ class MergeWork:
             whole[chunk.tensor] = self._tallies[chunk.tensor][0].left
         for number in self._restored.found:
             tensor = self._tensors[number]
-            self._bytes_done += tensor.folds * (tensor.bytes_to_read // (tensor.folds + 1))
+            self._bytes_done += (tensor.passes - 1) * (tensor.bytes_to_read // tensor.passes)
         for number, left in whole.items():
             if not left:
                 self._finish(number)
@@ -309,15 +318,15 @@ class _MergeSlot:
             self._compare_copies(tensor)
             return
         jobs = tensor.jobs(chunk.found)
-        if chunk.step < tensor.folds:
-            self._rows = [
-                self._workspace.fold(job, chunk.step, chunk.first) if chunk.step < plan.folds else None
-                for job, plan in zip(jobs, tensor.plans, strict=True)
-            ]
-            return
         first, elements = tensor.span(chunk)
         begin = chunk.first - first
         inner = None if elements == chunk.elements else slice(begin, begin + chunk.elements)
+        if chunk.step < tensor.folds:
+            self._rows = [
+                self._workspace.fold(job, chunk.step, first, inner) if wanted else None
+                for job, wanted in zip(jobs, tensor.wants(chunk.step, jobs), strict=True)
+            ]
+            return
         self._merged = [(self._workspace.run(job, first, inner), frozenset()) for job in jobs]
 
     def finish(self, chunk: Chunk) -> Done:

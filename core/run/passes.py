@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from core.digest import PIECE_BYTES
 from core.kernels.interface import MapJob, Values
-from core.methods import MethodSpec
 from core.methods.folds import FoldTotal
 from core.plan.chunking import chunk_elements
 from core.plan.merge_plan import TensorPlan
@@ -57,18 +56,20 @@ class TensorPasses:
         plans: of each output.
         name: of the tensor.
         elements: their number.
-        folds: passes before the map: as many as the output with the most has.
+        folds: their number: as many as the output with the most has.
+        passes: how often it is read, as a rule.
         row: elements that are read together; see `MapJob.row`.
         inputs: what is read: the sub-models, and the base where an output wants it.
         bytes_to_read: of all passes.
         has_parts: whether not all inputs have all of its rows.
     """
 
-    def __init__(self, plans: Sequence[TensorPlan], methods: Sequence[MethodSpec]) -> None:
-        self.plans, self._methods = tuple(plans), methods
+    def __init__(self, plans: Sequence[TensorPlan]) -> None:
+        self.plans = tuple(plans)
         self.name = plans[0].output.name
         self.elements = plans[0].elements
-        self.folds = max(plan.folds for plan in plans)
+        self.folds = max(len(plan.folds) for plan in plans)
+        self.passes = max(plan.passes for plan in plans)
         self.inputs = max((plan.inputs for plan in plans), key=len)
         self.bytes_to_read = max(plan.bytes_to_read for plan in plans)
         self.has_parts = bool(plans[0].parts)
@@ -87,6 +88,21 @@ class TensorPasses:
             if plan.job is not None
         ]
 
+    def wants(self, step: int, jobs: Sequence[MapJob]) -> list[bool]:
+        """Of each output, whether the tensor is read for its fold of that number."""
+        folds = [plan.folds[step] if step < len(plan.folds) else None for plan in self.plans]
+        return [
+            fold is not None and (fold.when is None or fold.when(job))
+            for fold, job in zip(folds, jobs, strict=True)
+        ]
+
+    def next_step(self, step: int, found: Sequence[Values]) -> int:
+        """The first pass from `step` on for which it is read, with what was found so far."""
+        jobs = self.jobs(found)
+        while step < self.folds and not any(self.wants(step, jobs)):
+            step += 1
+        return step
+
     def span(self, chunk: Chunk) -> tuple[int, int]:
         """The first element that is read for a chunk, and how many: whole rows, up to the tensor's end."""
         first = chunk.first // self.row * self.row
@@ -103,8 +119,8 @@ class TensorPasses:
         """Take what folds found in a chunk; return what they found in all, when it was the last one."""
         if not self._totals:
             self._totals = [
-                FoldTotal(method.folds[done.chunk.step]) if done.chunk.step < plan.folds else None
-                for plan, method in zip(self.plans, self._methods, strict=True)
+                None if rows is None else FoldTotal(plan.folds[done.chunk.step])
+                for plan, rows in zip(self.plans, done.rows, strict=True)
             ]
         self._early[done.chunk.first] = done
         while (due := self._early.pop(self._next, None)) is not None:  # in the tensor's order

@@ -61,6 +61,8 @@ class TensorRecord:
         missing_in: the inputs that lack it.
         weights: [K] of this tensor, where the recipe's rules may make them differ between tensors.
         parameters: the same of the other parameters, by name.
+        dropped: [K] elements of each sub-model with a delta that sparsifying set to zero.
+        elected_against: [K] of those that are left, how many the election of a sign left out.
 
     A count that does not apply is None.
     """
@@ -81,6 +83,8 @@ class TensorRecord:
     missing_in: tuple[str, ...] = ()
     weights: tuple[float, ...] | None = None
     parameters: Values = field(default_factory=Values)
+    dropped: tuple[int, ...] | None = None
+    elected_against: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -297,6 +301,8 @@ def _tensor(entry: Any, k: int) -> TensorRecord:
         changed_by=_counts(entry, "changed_by", k + 1),
         zero_after_draw=_counts(entry, "zero_after_draw"),
         selected=_counts(entry, "selected", k),
+        dropped=_counts(entry, "dropped", k),
+        elected_against=_counts(entry, "elected_against", k),
         nonfinite=_nonfinite(entry, k + 1),
         digest=entry["digest"],
         differs_in=texts(entry, "differs_in"),

@@ -27,6 +27,7 @@ from core.checkpoint.staging import WrittenFile
 from core.digest import piece_digests
 from core.errors import OutputError
 from core.kernels.interface import Values
+from core.methods.folds import Fold
 from core.plan.merge_plan import MergePlan
 from core.recipe.writing import recipe_as_dict
 from core.run.executors.threads import ThreadExecutor
@@ -184,7 +185,7 @@ def restore(plan: MergePlan, entries: Sequence[JournalEntry]) -> Restored:
                 parts[part.chunk.tensor].add(part)
         elif "found" in entry:
             values = found_of(entry, plan.tensors)
-            if values is not None and _is_complete(plan, values[1]):
+            if values is not None and _is_complete(plan.tensors[values[0]].folds, values[1]):
                 found[values[0]] = values[1]
         elif isinstance(entry.get("again"), list):
             for number in entry["again"]:
@@ -224,10 +225,10 @@ class _Parts:
         self.parts.insert(at, part)
 
 
-def _is_complete(plan: MergePlan, found: Sequence[Values]) -> bool:
+def _is_complete(folds: Sequence[Fold], found: Sequence[Values]) -> bool:
     """Whether all is there that the method's map needs of its folds."""
-    names = [name for fold in plan.recipe.method.folds for name in fold.finds]
-    return all(type(values.get(name)) is float for values in found for name in names)
+    names = [name for fold in folds for name in fold.finds]
+    return all(isinstance(values.get(name), float | tuple) for values in found for name in names)
 
 
 def sound_parts(

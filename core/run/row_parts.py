@@ -14,9 +14,9 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from core.draws import BLOCK
 from core.errors import CheckpointError
-from core.kernels.interface import Counts, Int64s, MapJob, Merged, Workspace
+from core.kernels.interface import SEGMENT, Counts, Int64s, MapJob, Merged, Workspace, with_inner
+from core.methods import METHODS
 from core.plan.merge_plan import TensorPlan
 from core.plan.row_part import RowPart
 from core.run.fillers import Fillers, words_of
@@ -56,7 +56,7 @@ def merge_parts(
             for part, job in zip(parts, found, strict=True)
         ]
         most = max(parts, key=lambda part: len(part.inputs))
-        for stretch in _stretches(most, chunk, tensor.row):
+        for stretch in _stretches(most, chunk, tensor.row, closed=any(map(_counts_more, jobs))):
             read += sum(source.bytes_of(stretch.own) for source in most.inputs)
             made = _merge(jobs, most, stretch, inputs, workspace)
             for at, (plan, part, (data, counts)) in enumerate(zip(tensor.plans, parts, made, strict=True)):
@@ -128,9 +128,15 @@ class _Stretch:
         return int((self.runs[:, 1] - self.runs[:, 0]).sum())
 
 
-def _stretches(part: RowPart, chunk: Chunk, row: int) -> Iterator[_Stretch]:
+def _counts_more(job: MapJob) -> bool:
+    """Whether a method counts something else than what draws copy: fillers say nothing of that then."""
+    return bool(job.counts) and METHODS[job.method].weight != "share"
+
+
+def _stretches(part: RowPart, chunk: Chunk, row: int, *, closed: bool) -> Iterator[_Stretch]:
+    """What of a chunk is a part's; `closed` where no rows of others may lie in between."""
     runs = part.within(chunk.first, chunk.first + chunk.elements)
-    cuts = np.nonzero(runs[1:, 0] - runs[:-1, 1] > _GAP)[0] + 1
+    cuts = np.nonzero(runs[1:, 0] - runs[:-1, 1] > (0 if closed else _GAP))[0] + 1
     for some in np.split(runs, cuts):
         if not len(some):
             continue
@@ -138,8 +144,8 @@ def _stretches(part: RowPart, chunk: Chunk, row: int) -> Iterator[_Stretch]:
         if row > 1:
             yield _Stretch(begin // row * row, -(-end // row) * row, begin, end, some)
         else:
-            start = begin // BLOCK * BLOCK
-            yield _Stretch(start, end, start, end, some)
+            start = begin // SEGMENT * SEGMENT
+            yield _Stretch(start, end, begin if closed else start, end, some)
 
 
 def _inside(runs: NDArray[np.int64], first: int, elements: int) -> NDArray[np.bool_]:
@@ -162,10 +168,11 @@ def _merge(
         for source in part.inputs
     ]
     inputs.read(sources, stretch.start, buffers, part.numbers)
-    fillers = Fillers(jobs, dtypes, ~_inside(stretch.runs, stretch.start, elements))
-    fillers.fill(buffers)
     own = slice(stretch.begin - stretch.start, stretch.end - stretch.start)
     inner = None if own == slice(0, elements) else own
+    gaps = ~_inside(stretch.runs, stretch.start, elements)
+    fillers = Fillers([with_inner(job, inner) for job in jobs], dtypes, gaps)
+    fillers.fill(buffers)
     made = []
     for merged, job in [(workspace.run(job, stretch.start, inner), job) for job in jobs]:
         data = np.frombuffer(merged.data, np.uint8).reshape(-1, job.out_dtype.itemsize)
@@ -197,7 +204,7 @@ def _spread(plan: TensorPlan, part: RowPart, elements: int, counts: Counts) -> C
         found: Int64s | None = getattr(counts, name)
         if found is None:
             continue
-        if name in ("zero_delta", "selected"):
+        if name in ("zero_delta", "selected", "dropped", "elected_against"):
             getattr(spread, name)[at] = found
         else:
             getattr(spread, name)[: len(found)] = found

@@ -72,6 +72,8 @@ class Tally:
             changed_by=_padded(counts.changed_by, k + 1),
             zero_after_draw=_tuple(counts.zero_after_draw),
             selected=_spread(counts.selected, present, k),
+            dropped=_spread(counts.dropped, present, k),
+            elected_against=_spread(counts.elected_against, present, k),
             nonfinite=_nonfinite(plan, counts.nonfinite, present, k),
             digest=self._digest.hexdigest(),
             differs_in=tuple(merge.models[present[at]].name for at in sorted(self._differs)),

@@ -22,9 +22,9 @@ from core.checkpoint.headers import encode_header
 from core.cli.output import merge_summary, plan_document, plan_summary
 from core.dtypes import DTYPES
 from core.errors import RecipeError
-from core.kernels.interface import COUNTS, MapJob, Values
+from core.kernels.interface import COUNTS, MapJob
 from core.methods import METHODS, MethodSpec, ParameterSpec
-from core.methods.folds import FoldTotal
+from core.methods.folds import found_by
 from core.methods.reference import Reference
 from core.plan.choice import choose
 from core.plan.merge_plan import MergePlan
@@ -214,9 +214,8 @@ def _check_plan(method: MethodSpec, plan: MergePlan, values: Mapping[str, Any]) 
             given = tensor.job.parameters[name]
             assert given == (tuple(value) if isinstance(value, list) else value)
         assert (tensor.job.base_dtype is not None) == method.reads_base
-        assert tensor.folds == len(method.folds)
-    passes = len(method.folds) + 1
-    size = sum(passes * source.bytes_to_read for tensor in merged for source in tensor.inputs)
+        assert tensor.folds == method.folds_of(tensor.job)
+    size = sum(tensor.passes * source.bytes_to_read for tensor in merged for source in tensor.inputs)
     size += sum(s.bytes_to_read for tensor in plan.tensors if tensor.job is None for s in tensor.inputs)
     assert plan.bytes_to_read == size, "every pass is read"
 
@@ -224,21 +223,21 @@ def _check_plan(method: MethodSpec, plan: MergePlan, values: Mapping[str, Any]) 
 def _expected(plan: MergePlan) -> dict[str, bytes]:
     """The bytes of every merged tensor by the method's own arithmetic, each tensor whole."""
     reference = Reference()
-    method = plan.recipe.method
     result = {}
     for tensor in plan.tensors:
         job = tensor.job
         if job is None or not tensor.elements:
             continue
         rows = [_bytes_of(source.stored[0]) for source in tensor.inputs]
-        for number, fold in enumerate(method.folds):
-            total = FoldTotal(fold)
-            total.add(reference.fold(job, number, 0, rows))
-            found = {**job.found, **total.finish(job)}
-            job = replace(job, found=Values.from_mapping(found))
+        job = _with_found(reference, job, rows)
         merged, _ = reference.merge(job, 0, rows)
         result[tensor.output.name] = merged.tobytes()
     return result
+
+
+def _with_found(reference: Reference, job: MapJob, rows: Sequence[Any]) -> MapJob:
+    folds = METHODS[job.method].folds_of(job)
+    return found_by(folds, job, lambda job, number: [reference.fold(job, number, 0, rows)])
 
 
 def _bytes_of(stored: Any) -> Any:
@@ -264,13 +263,13 @@ def _check_record(method: MethodSpec, plan: MergePlan, record: RunRecord) -> Non
     for tensor, of_plan in zip(record.tensors, plan.tensors, strict=True):
         if tensor.action == "copied":
             continue
+        assert isinstance(of_plan.job, MapJob)
         for name in COUNTS:
             counted = getattr(tensor, name)
-            assert (counted is not None) == (name in method.counts), f"{name} is counted as declared"
+            assert (counted is not None) == (name in of_plan.job.counts), f"{name} is counted as declared"
         assert len(tensor.nonfinite) == models + 1
         assert (tensor.nonfinite[-1] is not None) == method.reads_base
         job = of_plan.job
-        assert isinstance(job, MapJob)
         if tensor.zero_after_draw is not None:
             assert len(tensor.zero_after_draw) == job.draws > 0
         if tensor.selected is not None:
@@ -303,8 +302,10 @@ def _check_seed(
     same = [t.digest for t in again.tensors] == [t.digest for t in record.tensors]
     if method.draws is None:
         assert same, "what draws nothing does not depend on the seed"
-    elif len(plan.models) > 1 and (
-        method.weight is None or all(len(set(w)) == 1 for w in plan.values_of("weight"))
+    elif (
+        len(plan.models) > 1
+        and record.tensors[0].selected is not None
+        and (method.weight is None or all(len(set(w)) == 1 for w in plan.values_of("weight")))
     ):
         assert not same, "what draws depends on the seed"
 

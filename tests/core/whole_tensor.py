@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 import math
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any, NamedTuple
@@ -18,9 +18,9 @@ import numpy as np
 
 from core.dtypes import DTYPES
 from core.kernels.cpu.workspace import CpuWorkspace
-from core.kernels.interface import Values, Workspace
+from core.kernels.interface import MapJob, Values, Workspace
 from core.methods import METHODS
-from core.methods.folds import FoldTotal
+from core.methods.folds import found_by
 from core.methods.reference import Reference
 from core.table import trial_job, workspace
 
@@ -281,7 +281,7 @@ class ByEngine(NamedTuple):
 
 def torch_only() -> Workspace:
     """A workspace without kernels: folds and maps are the methods' own torch arithmetic."""
-    return CpuWorkspace({}, {}, Reference("cpu", METHODS))
+    return CpuWorkspace({}, Reference("cpu", METHODS))
 
 
 def by_engine(
@@ -318,12 +318,12 @@ def by_engine(
         for buffer, part in zip(space.begin(job.input_dtypes, len(parts[0])), parts, strict=True):
             buffer[:] = part.tobytes()
 
-    for number, fold in enumerate(spec.folds):
-        total = FoldTotal(fold)
+    def read(job: MapJob, number: int) -> Iterator[np.ndarray]:
         for start in starts:
             fill(start)
-            total.add(space.fold(job, number, start))
-        job = replace(job, found=Values.from_mapping({**job.found, **total.finish(job)}))
+            yield space.fold(job, number, start)
+
+    job = found_by(spec.folds_of(job), replace(job, elements=elements), read)
     merged, nonfinite = [], np.zeros(len(inputs), np.int64)
     for start in starts:
         fill(start)

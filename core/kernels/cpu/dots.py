@@ -18,7 +18,7 @@ __all__ = ["dot_products"]
 Array = NDArray[Any]
 
 
-def dot_products(buffers: ChunkBuffers, job: MapJob) -> Array:
+def dot_products(buffers: ChunkBuffers, job: MapJob, first_element: int, asked: Any = None) -> Array:
     """A core.kernels.cpu.workspace.FoldKernel: what `core.methods.folds.gram` reads."""
     rows = [*buffers.models(job), *([] if job.base_dtype is None else [buffers.base(job)])]
     wide = [to_computing(row[: buffers.elements], job.merge_dtype) for row in rows]

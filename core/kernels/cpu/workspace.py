@@ -10,17 +10,27 @@ from numpy.typing import NDArray
 
 from core.dtypes import DType
 from core.kernels.cpu.buffers import ChunkBuffers
-from core.kernels.interface import Counts, Fallback, MapJob, Merged
+from core.kernels.interface import Counts, Fallback, MapJob, Merged, with_inner
 
-__all__ = ["CpuWorkspace", "FoldKernel", "MapKernel"]
+__all__ = ["CpuWorkspace", "FoldKernel", "FoldKernels", "MapKernel"]
 
 Array = NDArray[Any]
 
 MapKernel = Callable[[ChunkBuffers, MapJob, int], tuple[Array, Counts]]
-"""A map on the CPU: (buffers, job, first_element) -> (merged words, counts)."""
+"""A map on the CPU: (buffers, job, first_element) -> (merged words, counts). Of a job with `inner` the words
+are
+those of all rows, and the counts those of the wanted elements."""
 
-FoldKernel = Callable[[ChunkBuffers, MapJob], Array]
-"""A fold on the CPU: (buffers, job) -> [blocks, ...]."""
+FoldKernel = Callable[[ChunkBuffers, MapJob, int, Any], Array]
+"""A fold on the CPU: (buffers, job, first_element, what it asks) -> what the fold's reading gives."""
+
+FoldKernels = Callable[[MapJob, int], tuple[FoldKernel, Any] | None]
+"""From a job and the number of its fold to the kernel and what the fold asks of the job; None for no
+kernel."""
+
+
+def _no_kernels(job: MapJob, number: int) -> None:
+    """For workspaces without kernels."""
 
 
 class CpuWorkspace:
@@ -32,15 +42,15 @@ class CpuWorkspace:
     def __init__(
         self,
         maps: Mapping[str, MapKernel],
-        folds: Mapping[tuple[str, int], FoldKernel],
         fallback: Fallback,
+        folds: FoldKernels = _no_kernels,
     ) -> None:
         """Nothing is allocated yet.
 
         Args:
             maps: kernels by the method's name.
-            folds: kernels by the method's name and the number of its fold.
             fallback: for all others.
+            folds: kernels of folds.
         """
         self._maps, self._folds, self._fallback = maps, folds, fallback
         self._buffers = ChunkBuffers()
@@ -48,16 +58,18 @@ class CpuWorkspace:
     def begin(self, dtypes: Sequence[DType], elements: int) -> list[memoryview]:
         return self._buffers.begin(dtypes, elements)
 
-    def fold(self, job: MapJob, number: int, first_element: int) -> Array:
-        kernel = self._folds.get((job.method, number))
-        if kernel is None:
-            return self._fallback.fold(job, number, first_element, self._buffers.rows)
-        return kernel(self._buffers, job)
+    def fold(self, job: MapJob, number: int, first_element: int, inner: slice | None = None) -> Array:
+        found = self._folds(job, number)
+        if found is None:
+            return self._fallback.fold(job, number, first_element, self._buffers.rows, inner)
+        kernel, asked = found
+        return kernel(self._buffers, with_inner(job, inner), first_element, asked)
 
     def run(self, job: MapJob, first_element: int, inner: slice | None = None) -> Merged:
         kernel = self._maps.get(job.method)
-        if kernel is None or inner is not None:
+        if kernel is None:
             merged, counts = self._fallback.merge(job, first_element, self._buffers.rows, inner)
         else:
-            merged, counts = kernel(self._buffers, job, first_element)
+            merged, counts = kernel(self._buffers, with_inner(job, inner), first_element)
+            merged = merged if inner is None else merged[inner]
         return Merged(merged.view(np.uint8).data, counts)

@@ -147,9 +147,9 @@ class GpuWorkspace:
         self._jobs = self._uploaded = 0
         return self._filling.buffers
 
-    def fold(self, job: MapJob, number: int, first_element: int) -> Array:
+    def fold(self, job: MapJob, number: int, first_element: int, inner: slice | None = None) -> Array:
         with self._on_stream:
-            return self._fallback.fold(job, number, first_element, self._filling.rows)
+            return self._fallback.fold(job, number, first_element, self._filling.rows, inner)
 
     def run(self, job: MapJob, first_element: int, inner: slice | None = None) -> Merged:
         kernel = self._maps.get(job.method)

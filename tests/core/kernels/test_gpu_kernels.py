@@ -575,11 +575,11 @@ def test_a_device_without_room_for_a_block_is_refused() -> None:
 def test_a_method_without_a_kernel_and_folds_run_on_the_fallback() -> None:
     job = table.trial_job(METHODS["slerp"], DTYPES["BF16"], 2)
     inputs = make_inputs(["BF16"] * 2, "BF16", 5000, 0, seed=1)[: len(job.input_dtypes)]
-    reference = CpuWorkspace({}, {}, Reference())
+    reference = CpuWorkspace({}, Reference())
     found = [
         filled(workspace, inputs, job).fold(job, number, 4096).tolist()
         for workspace in (gpu(), reference)
-        for number in range(len(METHODS["slerp"].folds))
+        for number in range(len(METHODS["slerp"].folds_of(job)))
     ]
     assert found[: len(found) // 2] == found[len(found) // 2 :]
     check(

@@ -59,7 +59,7 @@ def by_kernels() -> Workspace:
 
 def by_reference() -> Workspace:
     """The methods' own arithmetic."""
-    return CpuWorkspace({}, {}, Reference())
+    return CpuWorkspace({}, Reference())
 
 
 def run(workspace: Workspace, case: Case) -> tuple[bytes, dict[str, list[int] | None]]:

@@ -26,7 +26,7 @@ def by_kernels() -> Workspace:
 
 def by_reference() -> Workspace:
     """The method's own arithmetic."""
-    return CpuWorkspace({}, {}, Reference())
+    return CpuWorkspace({}, Reference())
 
 
 both = pytest.mark.parametrize("make", [by_kernels, by_reference])

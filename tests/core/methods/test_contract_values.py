@@ -244,7 +244,7 @@ def by_kernels(job: MapJob, models: Sequence[Sequence[int]]) -> list[int]:
 
 
 def by_own_arithmetic(job: MapJob, models: Sequence[Sequence[int]]) -> list[int]:
-    return averaged(CpuWorkspace({}, {}, Reference()), job, models)
+    return averaged(CpuWorkspace({}, Reference()), job, models)
 
 
 def averaged(workspace, job: MapJob, models: Sequence[Sequence[int]]) -> list[int]:

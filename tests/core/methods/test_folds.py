@@ -16,7 +16,7 @@ from core.dtypes import DTYPES
 from core.kernels.cpu.loops import block_products
 from core.kernels.interface import MapJob, Workspace
 from core.methods import METHODS, arithmetic
-from core.methods.folds import Fold, FoldTotal, gram, gram_index
+from core.methods.folds import BlocksTotal, Fold, FoldTotal, SumTotal, gram, gram_index
 from core.table import trial_job, workspace
 from core.torch_values import torch_dtype
 
@@ -278,12 +278,12 @@ def total_of(fold: Fold, parts: Sequence[np.ndarray]) -> np.ndarray:
     return np.array(found["total"])
 
 
-def fold_of(combine: Any) -> Fold:
+def fold_of(total: Any) -> Fold:
     def no_reading() -> Any:
         raise AssertionError("a total reads nothing")
 
     # Not a value that a job may hold, but what `finish` was given.
-    return Fold("test", no_reading, lambda job, total: {"total": total}, combine)
+    return Fold("test", no_reading, lambda job, found: {"total": found}, total)
 
 
 def cut(values: np.ndarray, cutting: Sequence[int]) -> list[np.ndarray]:
@@ -296,7 +296,7 @@ def test_any_chunks_of_whole_blocks_give_the_same_sum(cutting) -> None:
     values = np.random.default_rng(6).normal(0, 1, (20, 3)) * 10.0 ** np.arange(-10, 10)[::-1, None]
     expected = [in_order(column) for column in values.T]
     assert not same(np.add.accumulate(values[::-1])[-1], expected)
-    assert same(total_of(fold_of("sum"), cut(values, cutting)), expected)
+    assert same(total_of(fold_of(SumTotal), cut(values, cutting)), expected)
 
 
 def test_blocks_are_added_one_after_the_other() -> None:
@@ -306,13 +306,13 @@ def test_blocks_are_added_one_after_the_other() -> None:
     assert not same(pairwise, expected)
     for size in (1, 7, 32, 1000):
         parts = [values[start : start + size] for start in range(0, 1000, size)]
-        assert same(total_of(fold_of("sum"), parts), expected)
+        assert same(total_of(fold_of(SumTotal), parts), expected)
 
 
 @pytest.mark.parametrize("cutting", CUTTINGS, ids=str)
 def test_blocks_that_are_kept_stay_in_order(cutting) -> None:
     values = np.random.default_rng(6).normal(0, 1, (20, 3))
-    assert same(total_of(fold_of("blocks"), cut(values, cutting)), values)
+    assert same(total_of(fold_of(BlocksTotal), cut(values, cutting)), values)
 
 
 @pytest.mark.parametrize(
@@ -322,19 +322,19 @@ def test_totals_of_the_ends_of_numbers(values) -> None:
     rows_of_one = np.array(values)[:, None]
     with np.errstate(over="ignore"):
         expected = np.add.accumulate(rows_of_one)[-1]
-        assert same(total_of(fold_of("sum"), [rows_of_one]), expected)
-        assert same(total_of(fold_of("sum"), list(rows_of_one[:, None])), expected)
+        assert same(total_of(fold_of(SumTotal), [rows_of_one]), expected)
+        assert same(total_of(fold_of(SumTotal), list(rows_of_one[:, None])), expected)
 
 
 def test_whole_numbers_are_added_as_such_and_may_come_as_one_row() -> None:
     parts = [np.array([[2**53, 1]]), np.array([[1, 2]]), np.array([[1, 3]])]
-    total = total_of(fold_of("sum"), parts)
+    total = total_of(fold_of(SumTotal), parts)
     assert total.dtype == np.int64
     assert total.tolist() == [2**53 + 2, 6]
 
 
 def test_a_total_changes_no_rows_that_it_was_given() -> None:
-    for combine in ("sum", "blocks"):
+    for combine in (SumTotal, BlocksTotal):
         parts = [np.ones((2, 2)), np.ones((1, 2))]
         total_of(fold_of(combine), parts)
         assert all((part == 1).all() for part in parts)
@@ -343,14 +343,14 @@ def test_a_total_changes_no_rows_that_it_was_given() -> None:
 def test_rows_may_have_any_shape() -> None:
     values = np.random.default_rng(6).normal(0, 1, (4, 2, 3))
     expected = ((values[0] + values[1]) + values[2]) + values[3]
-    assert same(total_of(fold_of("sum"), [values[:1], values[1:]]), expected)
+    assert same(total_of(fold_of(SumTotal), [values[:1], values[1:]]), expected)
 
 
 @pytest.mark.parametrize("dtype", FORMATS)
 def test_chunks_of_a_tensor_come_to_the_sum_of_the_whole(dtype) -> None:
     words = rows(dtype, 20 * 4096 + 5)
     one, _, base = (numbers(row, dtype) for row in words)
-    fold = METHODS["slerp"].folds[0]
+    fold = METHODS["slerp"].folds_of(job_of(dtype, 1))[0]
     expected = [in_order(block_sums(*pair)) for pair in [(one, one), (one, base), (base, base)]]
     for size in (4096, 7 * 4096, len(one)):
         for way in (by_kernel, by_reference):

@@ -16,9 +16,9 @@ from method_checks import check_method, every_case, make_models
 
 from core.draws import BLOCK
 from core.dtypes import DTYPES, FLOATS
-from core.kernels.interface import Counts, MapJob, Values
+from core.kernels.interface import Counts, MapJob
 from core.methods import METHODS, MethodSpec
-from core.methods.folds import Fold, FoldTotal
+from core.methods.folds import BlocksTotal, Fold, found_by
 from core.methods.reference import Reference
 from core.table import device_workspace, trial_job, workspace
 
@@ -95,14 +95,16 @@ def check_kernels(job: MapJob, space: Any, elements: int, seed: int) -> None:
     reference, method = Reference(), METHODS[job.method]
     for buffer, row in zip(space.begin(job.input_dtypes, elements), rows, strict=True):
         buffer[:] = row.tobytes()
-    for number, fold in enumerate(method.folds):
-        found = reference.fold(job, number, BLOCK, rows)
-        np.testing.assert_array_equal(space.fold(job, number, BLOCK), found)
-        total = FoldTotal(fold)
-        total.add(found)
-        job = replace(job, found=Values.from_mapping({**job.found, **total.finish(job)}))
-    expected, counts = reference.merge(job, BLOCK, rows)
-    merged = space.run(job, BLOCK)
+    job = replace(job, elements=elements)
+
+    def read(job: MapJob, number: int) -> list[Any]:
+        found = reference.fold(job, number, 0, rows)
+        np.testing.assert_array_equal(space.fold(job, number, 0), found)
+        return [found]
+
+    job = found_by(method.folds_of(job), job, read)
+    expected, counts = reference.merge(job, 0, rows)
+    merged = space.run(job, 0)
     assert bytes(merged.data) == expected.tobytes()
     assert repr(vars(merged.counts)) == repr(vars(counts))
 
@@ -199,14 +201,14 @@ def test_a_fold_may_keep_its_blocks(register: Any, folder: Path) -> None:
 
         return read
 
-    fold = Fold("largest", load, lambda job, rows: {"scale": 1 + float(rows[:, 0].max())}, combine="blocks")
-    blocks = replace(TOY, name="blocks", load_arithmetic=lambda: _scaled, folds=(fold,), granularity="tensor")
+    fold = Fold("largest", load, lambda job, rows: {"scale": 1 + float(rows[:, 0].max())}, total=BlocksTotal)
+    blocks = replace(TOY, name="blocks", load_arithmetic=lambda: _scaled, folds=(fold,))
     assert check_method(register(blocks), folder, 2, {})
 
 
 def test_a_method_may_go_by_rows(register: Any, folder: Path) -> None:
     """Rows of 1,024 and of 130 elements, and pieces of 131,072: some are cut, and read twice."""
-    rows = replace(TOY, name="rows", granularity="row", load_arithmetic=lambda: _centred_rows)
+    rows = replace(TOY, name="rows", by_rows=True, load_arithmetic=lambda: _centred_rows)
     assert check_method(register(rows), folder, 2, {})
 
 
@@ -227,7 +229,7 @@ def test_a_method_of_rows_that_cuts_them_does_not_pass(register: Any, folder: Pa
         replace(TOY, load_arithmetic=lambda: _by_seed),
         replace(TOY, load_arithmetic=lambda: _merge_type),
         replace(TOY, load_arithmetic=lambda: _undeclared),
-        replace(TOY, load_arithmetic=lambda: _scaled, folds=(_unordered_fold(),), granularity="tensor"),
+        replace(TOY, load_arithmetic=lambda: _scaled, folds=(_unordered_fold(),)),
     ],
     ids=["by chunk", "unseeded", "by seed", "of another type", "undeclared counts", "unordered fold"],
 )

@@ -49,8 +49,10 @@ def method(**facts: Any) -> MethodSpec:
         {"parameters": (RESAMPLES,), "draws": Draws("resamples")},
         {"draws": Draws(), "counts": ("zero_after_draw", "selected")},
         {"counts": ("zero_delta", "changed_by")},
-        {"granularity": "tensor", "folds": (FOLD,)},
-        {"granularity": "row"},
+        {"folds": (FOLD,)},
+        {"folds": lambda job: (FOLD,)},
+        {"by_rows": True},
+        {"by_rows": lambda values: True, "counts": lambda values: ("dropped",), "draws": Draws()},
         {"parameters": (parameter("mode", "choice", default="sum", choices=("sum", "count")),)},
     ],
 )
@@ -71,9 +73,6 @@ def test_facts_that_agree_are_accepted(facts) -> None:
         ({"counts": ("nonfinite",)}, "counts are some of"),
         ({"counts": ("zero_after_draw",)}, "draws"),
         ({"counts": ("selected",)}, "draws"),
-        ({"granularity": "tensor"}, "folds"),
-        ({"folds": (FOLD,)}, "folds"),
-        ({"folds": (FOLD,), "granularity": "row"}, "folds"),
     ],
 )
 def test_facts_that_contradict_each_other_are_refused(facts, said) -> None:

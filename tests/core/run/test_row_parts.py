@@ -144,13 +144,13 @@ def test_every_device_gives_the_same_bytes_and_counts(
     plan = plan_merge(parse_recipe(data, tmp_path))
     spaces = [
         table.workspace(),
-        CpuWorkspace({}, {}, Reference("cpu", METHODS)),
+        CpuWorkspace({}, Reference("cpu", METHODS)),
         table.device_workspace("cpu"),
     ]
     for tensor in plan.tensors:
         if tensor.output.name != EMBEDDING:
             continue
-        passes = TensorPasses((tensor,), (plan.recipe.method,))
+        passes = TensorPasses((tensor,))
         chunk = Chunk(0, 0, tensor.elements, 0, (Values(),))
         every = []
         for space in spaces:
