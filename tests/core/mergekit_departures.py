@@ -104,7 +104,7 @@ def border_of_variances(inputs: Inputs, parameters: Parameters) -> np.ndarray:
     if kept == 0:
         return nothing(inputs, parameters)
     border = np.sort(variances, axis=None)[variances.size - kept]
-    close: np.ndarray = np.abs(variances - border) <= 16 * _F32 * border
+    close: np.ndarray = np.abs(variances - border) <= 16 * _F32 * (deltas**2).max(axis=0)
     return close & (variances > 0)
 
 

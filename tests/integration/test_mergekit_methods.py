@@ -83,11 +83,15 @@ def rows() -> Iterator[dict[str, list[str]]]:
     yield tables
     print("", *_legend(), sep="\n")
     for head, lines in tables.items():
-        print("\n" + head, *lines, sep="\n")
+        # The rows of a method stand together.
+        order = list(dict.fromkeys(line.split()[1] for line in lines))
+        print("\n" + head, *sorted(lines, key=lambda line: order.index(line.split()[1])), sep="\n")
 
 
-_HEAD = "| method | parameters | equal | within 1 unit | cancel | left out | |\n|---|---|--:|--:|--:|--:|---|"
-_RANDOM_HEAD = "| method | parameters | kept shares | L1 norm | expectation |\n|---|---|--:|--:|--:|"
+_HEAD = (
+    "| method | parameters | K | equal | within 1 unit | cancel | left out | |\n|---|---|--:|--:|--:|--:|---|"
+)
+_RANDOM_HEAD = "| method | parameters | K | kept shares | L1 norm | expectation |\n|---|---|--:|--:|--:|--:|"
 
 
 REASONS = list(dict.fromkeys(case.left_out for case in CASES if case.left_out is not nothing))
@@ -156,7 +160,7 @@ def _row(case: Case, sums: Mapping[str, int], failed: bool) -> str:
     letters = [_letter(case.left_out)] if sums["left_out"] else []
     letters += ["r"] if failed else []
     return (
-        f"| `{case.method}` | {_code(case.said)} | {_percent(sums['equal'], compared)} "
+        f"{_first(case)} {_percent(sums['equal'], compared)} "
         f"| {_percent(sums['within'], compared)} | {_percent(sums['cancelled'], every)} "
         f"| {_percent(sums['left_out'], every)} | {', '.join(letters)} |"
     )
@@ -205,7 +209,7 @@ def test_what_is_drawn_is_distributed_as_mergekit_s(
         "expectation": _errors(ours, theirs).max(),
     }
     shown = ["" if error is None else f"{error:.1f}" for error in errors.values()]
-    rows[_RANDOM_HEAD].append(f"| `{case.method}` | {_code(case.said)} | {' | '.join(shown)} |")
+    rows[_RANDOM_HEAD].append(f"{_first(case)} {' | '.join(shown)} |")
     assert all(error is None or error <= 4 for error in errors.values()), errors
 
 
@@ -242,13 +246,14 @@ def _errors(ours: np.ndarray, theirs: np.ndarray) -> np.ndarray:
 def test_the_document_has_a_row_for_every_case() -> None:
     lines = TABLES.read_text(encoding="utf-8").splitlines()
     for case in (*CASES, *RANDOM):
-        row = f"| `{case.method}` | {_code(case.said)} |"
-        assert any(line.startswith(row) for line in lines), row
+        assert any(line.startswith(_first(case)) for line in lines), _first(case)
     assert set(_legend()) <= set(lines)
 
 
-def _code(said: str) -> str:
-    return f"`{said}`" if said else "defaults"
+def _first(case: Case) -> str:
+    """The columns of a row that say which case it is."""
+    said = f"`{case.said}`" if case.said else "defaults"
+    return f"| `{case.method}` | {said} | {len(case.models)} |"
 
 
 def _percent(part: int, whole: int) -> str:
