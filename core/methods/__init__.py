@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from core.methods import linear, parameter_selection, passthrough, slerp
 from core.methods.presets import PRESETS, TASK_VECTORS
-from core.methods.spec import Draws, MethodSpec, ParameterSpec, ParameterValue
+from core.methods.spec import GROUPS, Draws, MethodSpec, ParameterSpec, ParameterValue
 
-__all__ = ["METHODS", "Draws", "MethodSpec", "ParameterSpec", "ParameterValue"]
+__all__ = ["GROUPS", "METHODS", "Draws", "MethodSpec", "ParameterSpec", "ParameterValue"]
 
 METHODS: dict[str, MethodSpec] = {
     spec.name: spec
