@@ -231,6 +231,15 @@ class Findings:
             result[cell] = counts.parameters
         return result
 
+    def left_out_share(self, name: str) -> Floats:
+        """The share "dropped" or "elected_against" of each sub-model, NaN where no merge has. [C, M, K]"""
+        result = np.full((*self.shape, len(self.models)), np.nan)
+        for cell, left_out in self.left_out.items():
+            share = getattr(left_out, f"{name}_share")
+            if share is not None and left_out.elements:
+                result[cell] = share
+        return result
+
     @property
     def shape(self) -> tuple[int, int]:
         """(C, M)"""

@@ -70,14 +70,14 @@ def _settings_text(method: MethodSpec, values: Mapping[str, Any], data: Mapping[
     """
     every = [*(data.get("models") or ()), *(data.get("slices") or ())]
     every += [source for one in data.get("slices") or () for source in one.get("sources", ())]
-    own = {name for one in every for name in one.get("parameters") or {}}
     texts = []
     for spec in method.parameters:
-        value = values[spec.name]
-        if not spec.has_effect(values) or (spec.name not in own and value == spec.default):
+        own = [(one.get("parameters") or {}).get(spec.name, values[spec.name]) for one in every]
+        value = own[0] if own and all(one == own[0] for one in own) else values[spec.name]
+        if not spec.has_effect(values) or (value == spec.default and all(one == value for one in own)):
             continue
-        if spec.name in own or isinstance(value, list):
-            texts.append(f"several {spec.short}")
+        if isinstance(value, list) or any(one != value for one in own):
+            texts.append(f"several values of {spec.short}")
         elif isinstance(value, bool):
             texts.append(f"{spec.short} {'on' if value else 'off'}")
         else:

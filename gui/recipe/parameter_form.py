@@ -159,9 +159,9 @@ class ParameterForm(QWidget):
         for widget in (*self.fields.values(), *self._labels.values(), self.choices):
             self.form.removeWidget(widget)
         for spec in self._specs:
-            for widget in (self.fields[spec.name], self._labels.get(spec.name)):
-                if widget is not None:
-                    widget.setVisible(spec in specs)
+            self.fields[spec.name].setVisible(spec in specs)
+            if spec.name in self._labels:
+                self._labels[spec.name].setVisible(spec in specs)
         lines = _lines_of(specs)
         self.lines, self.left_labels = len(lines), []
         paired = len(lines) < len(specs)
