@@ -27,8 +27,11 @@ help:
 demo: system-libraries $(READY)
 	@$(VENV)/bin/paramosaic demo
 
+# Processes that share the tests; those of one file stay together. JOBS=0: one, as pytest alone has it.
+JOBS ?= 2
+
 test: system-libraries $(READY)
-	@$(VENV)/bin/python -m pytest
+	@$(VENV)/bin/python -m pytest -n $(JOBS) --dist loadfile
 
 # A sentence encoder as it was published, and the library that people load one with. Neither brings its own torch.
 ENCODER := sentence-transformers==6.2.0 scikit-learn==1.9.1 scipy==1.17.1 joblib==1.6.0 threadpoolctl==3.8.0 \
@@ -52,6 +55,7 @@ fuzz: system-libraries $(READY)
 
 bench: $(READY)
 	@$(VENV)/bin/python tests/bench/bench.py
+	@$(VENV)/bin/python tests/bench/bench_methods.py
 	@$(VENV)/bin/python tests/bench/bench_machine.py --device none
 
 bench-inspect: $(READY)

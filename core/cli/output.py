@@ -30,16 +30,21 @@ _MOST_NUMBERS = 8
 
 
 def method_line(plan: MergePlan) -> str:
-    recipe = plan.recipe
-    parts = [recipe.method.name, f"K = {len(plan.models)}"]
-    for spec in recipe.method.parameters:
-        if spec.scope == "merge":
-            values = plan.values_of(spec.name)
-            shown = _range_text(values) if values else _value_text(spec.default)
-            if spec.kind != "flag" or values not in ((), (spec.default,)):
-                parts.append(f"{spec.short} = {shown}")
-    if recipe.method.draws is not None:
-        parts.append(f"seed {recipe.seed}")
+    """The method, K, its numbers for the whole merge, and what else is not the default; no weights."""
+    method = plan.recipe.method
+    most_draws = max((tensor.job.draws for tensor in plan.tensors if tensor.job), default=0)
+    parts = [method.name, f"K = {len(plan.models)}"]
+    for spec in method.parameters:
+        found = plan.values_of(spec.name)
+        if spec.scope == "model":
+            found = tuple(dict.fromkeys(value for values in found for value in values))
+        values = found or (spec.default,)
+        is_idle = spec.kind == "int" and method.draws is not None and most_draws < 2  # n of no draws
+        is_said = spec.is_number and spec.scope == "merge" and not is_idle
+        if spec.name != "weight" and (is_said or values != (spec.default,)):
+            parts.append(f"{spec.short} = {_range_text(values)}")
+    if most_draws:
+        parts.append(f"seed {plan.recipe.seed}")
     return ", ".join(parts)
 
 

@@ -100,6 +100,7 @@ class MapJob:
         zero_tolerance: |delta| up to which a delta counts as zero; None for exact equality.
         counts: which of COUNTS the method yields.
         row: elements of a row of the tensor, for a method that goes by rows; 1 for any other.
+        columns: elements with one index in the tensor's first dimension: the columns of a matrix.
         elements: of the whole tensor, without rows that not all inputs have.
         inner: which elements of the chunk in hand are wanted, from and to, where a method that goes by rows
             is given more than these; None for all. Maps count and readings add up the wanted ones alone.
@@ -118,6 +119,7 @@ class MapJob:
     counts: tuple[str, ...] = ()
     draws: int = 0
     row: int = 1
+    columns: int = 1
     elements: int = 0
     inner: tuple[int, int] | None = None
     found: Values = field(default_factory=Values)

@@ -2,7 +2,20 @@
 
 from __future__ import annotations
 
-from core.methods import linear, parameter_selection, passthrough, slerp
+from core.methods import (
+    arcee_fusion,
+    karcher,
+    linear,
+    model_stock,
+    multislerp,
+    nearswap,
+    nuslerp,
+    parameter_selection,
+    passthrough,
+    ram,
+    sce,
+    slerp,
+)
 from core.methods.presets import PRESETS, TASK_VECTORS
 from core.methods.spec import GROUPS, Draws, MethodSpec, ParameterSpec, ParameterValue
 
@@ -15,7 +28,16 @@ METHODS: dict[str, MethodSpec] = {
         linear.SPEC,
         *PRESETS,
         TASK_VECTORS,
+        sce.SPEC,
+        ram.SPEC,
+        ram.PLUS,
         slerp.SPEC,
+        nuslerp.SPEC,
+        multislerp.SPEC,
+        karcher.SPEC,
+        model_stock.SPEC,
+        nearswap.SPEC,
+        arcee_fusion.SPEC,
         passthrough.SPEC,
     )
 }

@@ -22,6 +22,7 @@ __all__ = [
     "from_computing",
     "ordered_sums",
     "pick_models",
+    "row_sums",
     "scalar",
     "to_computing",
 ]
@@ -59,16 +60,35 @@ def ordered_sums(values: Tensor) -> Tensor:
         [blocks, ...] float64, of blocks of BLOCK elements.
     """
     *shape, elements = values.shape
+    # Short rows are padded to no more than they need: adding zeros changes no lane, none of which is -0.
+    lane_count = min(_LANES, 1 << max(elements - 1, 0).bit_length())
+    block = min(BLOCK, -(-max(elements, 1) // lane_count) * lane_count)
     blocks = -(-elements // BLOCK)
-    padded = torch.nn.functional.pad(values, (0, blocks * BLOCK - elements))
-    steps = padded.reshape(*shape, blocks, BLOCK // _LANES, _LANES)
+    if blocks * block != elements:
+        values = torch.nn.functional.pad(values, (0, blocks * block - elements))
+    steps = values.reshape(*shape, blocks, block // lane_count, lane_count)
     lanes = torch.zeros_like(steps[..., 0, :])
-    for step in range(BLOCK // _LANES):
-        lanes = lanes + steps[..., step, :]
+    for step in range(block // lane_count):
+        lanes += steps[..., step, :]
     while lanes.shape[-1] > 1:
         half = lanes.shape[-1] // 2
         lanes = lanes[..., :half] + lanes[..., half:]
     return lanes.squeeze(-1).movedim(-1, 0)
+
+
+def row_sums(values: Tensor) -> Tensor:
+    """The ordered sum of each row: of its own blocks, added in order.
+
+    Args:
+        values: [rows, elements] float64.
+
+    Returns:
+        [rows] float64.
+    """
+    first, *others = ordered_sums(values)
+    for block in others:
+        first = first + block
+    return first
 
 
 def dot_products(rows: Sequence[Tensor]) -> NDArray[Any]:

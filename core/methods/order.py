@@ -22,7 +22,7 @@ from core.methods.folds import BlocksTotal, Fold, Found, Reading
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["CodeTotal", "Target", "classes", "codes_of", "digits", "kept_mask", "order_folds"]
+__all__ = ["CodeTotal", "Target", "classes", "codes_of", "digits", "kept_mask", "order_folds", "values_of"]
 
 Array = NDArray[Any]
 
@@ -113,6 +113,14 @@ def codes_of(values: Tensor) -> Tensor:
     codes = torch.where(bits < 0, bits ^ largest, bits)
     codes.masked_fill_(values.isnan(), largest)
     return codes
+
+
+def values_of(job: MapJob, codes: Sequence[int]) -> Array:
+    """The values of the computing type that have these order codes; the code of zeros gives +0."""
+    width = 8 * job.computing.itemsize
+    largest = (1 << (width - 1)) - 1
+    bits = [(code if code >= 0 else code ^ largest) % (1 << width) for code in codes]
+    return np.array(bits, f"u{width // 8}").view(f"f{width // 8}")
 
 
 def kept_mask(job: MapJob, first_element: int, codes: Tensor, target: int, keeps: str) -> Tensor:
@@ -207,15 +215,20 @@ def _load_reading(load_scores: Callable[[], Reading], targets: Targets, number: 
         entries = []
         rows = scores(job, first_element, models, base)
         wanted, _ = classes(targets(job), job)
-        segments = torch.arange(first, first + end - begin, device=rows[0].device) // SEGMENT
         for at, (row, prefix) in enumerate(wanted):
             codes = codes_of(rows[row][begin:end])
-            counted = codes != 0
-            if number:
-                counted &= (codes >> (shift + _DIGIT_BITS)) == prefix
-            digit = (codes[counted] >> shift) + (_DIGITS // 2 if number == 0 else 0) & _DIGITS - 1
-            key = (segments[counted] << _DIGIT_BITS) + digit if last else digit
-            keys, counts = torch.unique(key, return_counts=True)
+            if number == 0:
+                key = (codes >> shift) + _DIGITS // 2
+                key = torch.where(codes != 0, key, _DIGITS)  # zeros apart: they are not counted
+                keys, counts = _counted(key)
+                keys, counts = keys[keys < _DIGITS], counts[keys < _DIGITS]
+            else:
+                mine = (codes >> (shift + _DIGIT_BITS)) == prefix
+                places = (mine & (codes != 0)).nonzero().view(-1)
+                key = (codes[places] >> shift) & _DIGITS - 1
+                if last:
+                    key += (first + places) // SEGMENT << _DIGIT_BITS
+                keys, counts = _counted(key)
             entry = torch.stack(
                 [torch.full_like(keys, at), keys >> _DIGIT_BITS, keys & _DIGITS - 1, counts], dim=1
             )
@@ -223,6 +236,20 @@ def _load_reading(load_scores: Callable[[], Reading], targets: Targets, number: 
         return np.concatenate(entries)
 
     return read
+
+
+def _counted(keys: Tensor) -> tuple[Tensor, Tensor]:
+    """The different keys in ascending order, and how many there are of each."""
+    import torch
+
+    if not keys.numel():
+        return keys, keys
+    least, largest = (int(end) for end in torch.aminmax(keys))
+    if largest - least > 2 * keys.numel() + _DIGITS:  # few of many: sorting takes less than a table
+        return torch.unique(keys, return_counts=True)
+    counts = torch.bincount(keys - least)
+    found = counts.nonzero().view(-1)
+    return found + least, counts[found]
 
 
 def _finish(targets: Targets, number: int, job: MapJob, entries: Array) -> Found:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from core.kernels.interface import Counts, MapJob, ParameterValue
 from core.methods.folds import gram, gram_index
+from core.methods.spans import combination, vectors
 from core.methods.spec import Arithmetic, MethodSpec, ParameterSpec
 
 if TYPE_CHECKING:
@@ -50,10 +51,9 @@ def interpolate(
     if base is None:
         raise ValueError("slerp needs a base")
     (model,) = models
-    origin = arithmetic.to_computing(base, job)
-    of_base = arithmetic.scalar(job.found["of_base"], job, origin) * origin
-    of_model = arithmetic.scalar(job.found["of_model"], job, origin) * arithmetic.to_computing(model, job)
-    return arithmetic.from_computing(of_base + of_model, job), Counts.zeros(job)
+    ends = vectors(job, [base, model], None)
+    point = combination(job, (job.found["of_base"], job.found["of_model"]), ends)
+    return arithmetic.from_computing(point, job), Counts.zeros(job)
 
 
 def shares_of_arc(t: float, base: float, model: float, dot: float) -> tuple[float, float]:

@@ -66,6 +66,7 @@ def tensor_job(recipe: Recipe, tensor: TensorSources, draw_name: str, values: Va
         counts=method.counts_of(values),
         draws=method.most_draws(values),
         row=_row(method, values, tensor.offered.shape),
+        columns=max(1, prod(tensor.offered.shape[1:])),
         elements=prod(tensor.offered.shape),
     ), how
 

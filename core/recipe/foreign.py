@@ -23,6 +23,7 @@ from core.recipe.fields import (
     read_seed,
     read_zero_tolerance,
 )
+from core.recipe.foreign_parameters import idle_parameters, with_choices_inside
 from core.recipe.keys import Obstacle, find_obstacles, refuse_other_file
 from core.recipe.method_name import read_method
 from core.recipe.models import ModelEntry, place_of
@@ -101,6 +102,8 @@ class _Part:
             data["models"] = listed
         known = self._try(partial(read_method, data.get("merge_method")))
         method = known or self._stand_in
+        if known is not None:
+            data = dict(self._try(partial(with_choices_inside, data, known)) or data)
         if known is None:
             self._found[-1] = self._say_what_stays(self._found[-1], method)
             self._note_parameters(data)
@@ -133,6 +136,7 @@ class _Part:
             missing=self._try(partial(read_choice, data, "missing", ("error", "from_base", "omit"))),
             slices=slices,
             chat_template=self._try(partial(read_chat_template, data.get("chat_template"))),
+            idle=() if known is None else idle_parameters(data, known),
         )
         found = _gathered(self._found)
         if more:

@@ -6,7 +6,20 @@ specs of its methods).
 
 from __future__ import annotations
 
-__all__ = ["MERGEKIT_KEYS", "MERGEKIT_OPTIONS", "OTHER_FILES", "PARAMETERS_OF", "REFERENCE_KEYS"]
+from collections.abc import Mapping
+
+from core.methods import MethodSpec, ParameterValue
+
+__all__ = [
+    "LACKING",
+    "MERGEKIT_KEYS",
+    "MERGEKIT_OPTIONS",
+    "OF_MERGEKIT",
+    "OTHER_DEFAULTS",
+    "OTHER_FILES",
+    "REFERENCE_KEYS",
+    "mergekit_parameters",
+]
 
 
 REFERENCE_KEYS = {
@@ -63,32 +76,53 @@ MERGEKIT_OPTIONS = {
 }
 """By name, what to do: options of its command line that people put into files."""
 
-_TASK_VECTORS = ("weight", "normalize", "lambda")
-_SPARSE = (*_TASK_VECTORS, "density", "rescale")
+OF_MERGEKIT = frozenset(
+    {
+        "arcee_fusion",
+        "breadcrumbs",
+        "breadcrumbs_ties",
+        "dare_linear",
+        "dare_ties",
+        "della",
+        "della_linear",
+        "karcher",
+        "linear",
+        "model_stock",
+        "multislerp",
+        "nearswap",
+        "nuslerp",
+        "passthrough",
+        "ram",
+        "ramplus_tl",
+        "sce",
+        "slerp",
+        "task_arithmetic",
+        "ties",
+    }
+)
+"""The methods that mergekit has, by its names."""
 
-PARAMETERS_OF: dict[str, tuple[str, ...]] = {
-    "linear": ("weight", "normalize"),
-    "task_arithmetic": _TASK_VECTORS,
-    "slerp": ("t",),
-    "ties": _SPARSE,
-    "dare_ties": _SPARSE,
-    "dare_linear": _SPARSE,
-    "breadcrumbs": (*_SPARSE, "gamma"),
-    "breadcrumbs_ties": (*_SPARSE, "gamma"),
-    "della": (*_SPARSE, "epsilon"),
-    "della_linear": (*_SPARSE, "epsilon"),
-    "sce": ("select_topk",),
-    "model_stock": ("filter_wise",),
-    "nuslerp": ("weight", "nuslerp_flatten", "nuslerp_row_wise"),
-    "multislerp": ("weight", "normalize_weights", "eps"),
-    "karcher": ("max_iter", "tol"),
-    "passthrough": ("scale",),
-    "nearswap": ("t",),
-    "arcee_fusion": (),
-    "ram": ("epsilon",),
-    "ramplus_tl": ("epsilon", "r", "alpha"),
+LACKING: Mapping[tuple[str, str], ParameterValue] = {
+    ("sce", "epsilon"): 1e-6,
+    ("model_stock", "epsilon"): 1e-6,
+    **{(name, "rescale_by"): "norm" for name in OF_MERGEKIT},
 }
-"""Of each method of mergekit those parameters that change its result."""
+"""Parameters that its methods of the same name lack, and the value with which theirs is computed."""
+
+OTHER_DEFAULTS: Mapping[tuple[str, str], ParameterValue] = {
+    ("ram", "epsilon"): 1e-5,
+    ("ramplus_tl", "epsilon"): 1e-5,
+}
+"""What it takes for parameters that a recipe does not give, where that is another value than here."""
+
+
+def mergekit_parameters(method: MethodSpec) -> tuple[str, ...]:
+    """Those parameters of a method that mergekit's of the same name has, by its names; none of another."""
+    if method.name not in OF_MERGEKIT:
+        return ()
+    names = (spec.name for spec in method.parameters)
+    return tuple(name for name in names if (method.name, name) not in LACKING)
+
 
 _MOE = "a file of mergekit-moe, which makes a mixture of experts: that is not supported"
 _ONE_MODEL = (

@@ -14,14 +14,14 @@ from types import MappingProxyType
 from typing import Any
 
 from core.errors import RecipeError
-from core.methods import MethodSpec
+from core.methods import METHODS, MethodSpec
 from core.recipe.foreign_keys import (
     MERGEKIT_KEYS,
     MERGEKIT_OPTIONS,
     OTHER_FILES,
-    PARAMETERS_OF,
     REFERENCE_KEYS,
 )
+from core.recipe.foreign_parameters import CHOICES, NO_EFFECT, is_choice_of, is_idle
 from core.recipe.reasons import MOST, Reasons, UnknownKey
 from core.text import nearest, shown
 
@@ -59,9 +59,6 @@ KEYS = (
 ENTRY_KEYS = ("model", "parameters", "lora", "revision")
 _SAID_ONLY = frozenset({"name", "metadata"})
 """What mergekit lets a file say beside the merge."""
-
-_NO_EFFECT = frozenset({"int8_mask"})
-"""Parameters of mergekit that change no result: what is computed in between has another type."""
 
 
 @dataclass(frozen=True)
@@ -127,7 +124,7 @@ def find_obstacles(
         entry_keys: those of a model.
     """
     for key in data:
-        if key not in KEYS and key not in _SAID_ONLY:
+        if key not in KEYS and key not in _SAID_ONLY and not is_choice_of(method, key):
             yield partial(_of_recipe, key, method)
     for field in ("base_model", "tokenizer_source"):
         yield from _in_reference(data.get(field), field, field, None)
@@ -165,10 +162,14 @@ def _of_recipe(key: Any, method: MethodSpec | None) -> Obstacle:
     if name in MERGEKIT_OPTIONS:
         sentence = f"{shown(key)} is an option of mergekit's command line, without effect in its files"
         return Obstacle(shown(key), sentence, MERGEKIT_OPTIONS[name], field)
+    if name in CHOICES and method is not None:
+        sentence = f"{method.name} has no parameter {shown(key)}: it belongs to {', '.join(_having(name))}"
+        return Obstacle(shown(key), sentence, f"{method.name} does nothing of the kind", field)
     if _is_parameter(name, method):
         sentence = f"{shown(key)} is a parameter, and stands outside of parameters"
         return Obstacle(shown(key), sentence, f"write it as `parameters: {{{name}: …}}`", field)
-    return _unknown(key, KEYS, "", also=MERGEKIT_KEYS, field=field)
+    choices = (one for one in CHOICES if is_choice_of(method, one))
+    return _unknown(key, (*KEYS, *choices), "", also=MERGEKIT_KEYS, field=field)
 
 
 def _of_entry(
@@ -221,7 +222,7 @@ def _in_parameters(
         return
     for name in value:
         spec = method.parameter(name) if isinstance(name, str) else None
-        if name in _NO_EFFECT and spec is None:
+        if spec is None and (name in NO_EFFECT or is_idle(name, method)):
             continue
         if spec is None or spec.scope not in scopes:
             yield partial(_of_parameter, name, method, where, scopes, entry)
@@ -234,23 +235,14 @@ def _of_parameter(
     listed = f"it has: {', '.join(known)}" if known else "it has none"
     sentence = f"{where}: {method.name} has no parameter {shown(name)}"
     field = "parameters"
-    own = PARAMETERS_OF.get(method.name)
     if isinstance(name, str) and method.parameter(name) is not None:
         sentence, field = f"{where}: {name} is one value for the whole merge", name
         hint = "move it to the recipe's own parameters"
     elif name in KEYS:
         hint = "it is a key of the recipe: write it outside of parameters"
-    elif own is not None and name in own:
-        sentence = f"{where}: the parameter {shown(name)} of mergekit's {method.name} is not supported yet"
-        hint = f"without it the result is another one; {listed}"
-    elif isinstance(name, str) and (others := [one for one, has in PARAMETERS_OF.items() if name in has]):
+    elif others := _having(name):
         sentence += f": it belongs to {', '.join(others[:3])}{' and others' if len(others) > 3 else ''}"
-        hint = (
-            f"mergekit passes over it for {method.name}, so that the result is the same without it"
-            if own is not None
-            else f"{method.name} does nothing of the kind"
-        )
-        hint = f"{hint}; {listed}"
+        hint = f"{method.name} does nothing of the kind; {listed}"
     else:
         hint = nearest(name, known) or listed
     return Obstacle(shown(name), sentence, hint, field, entry)
@@ -279,5 +271,9 @@ def _name(key: Any) -> str:
 
 
 def _is_parameter(name: str, method: MethodSpec | None) -> bool:
-    of_method = method is not None and method.parameter(name) is not None
-    return of_method or any(name in has for has in PARAMETERS_OF.values())
+    return (method is not None and method.parameter(name) is not None) or bool(_having(name))
+
+
+def _having(name: Any) -> list[str]:
+    """The methods that have a parameter of that name."""
+    return [one.name for one in METHODS.values() if isinstance(name, str) and one.parameter(name) is not None]

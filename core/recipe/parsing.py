@@ -17,6 +17,7 @@ from core.recipe.fields import (
     read_seed,
     read_zero_tolerance,
 )
+from core.recipe.foreign_parameters import idle_parameters, with_choices_inside
 from core.recipe.keys import find_obstacles, note_unknown, refuse_other_file
 from core.recipe.method_name import read_method
 from core.recipe.models import read_models, read_parameters
@@ -30,6 +31,11 @@ from core.recipe.stages import parsed_stages
 from core.recipe.tokenizer_section import TokenizerWish, read_tokenizer
 
 __all__ = ["parse_recipe"]
+
+_BASE_ALONE = (
+    "list at least one beside the base; to take over the base as it is, with its adapters, write "
+    "`merge_method: passthrough` without a base_model"
+)
 
 _Value = TypeVar("_Value")
 
@@ -77,6 +83,8 @@ class _Reading:
         """What is said beside `stages`; None where the method is not known."""
         data, folder, read = self._data, self._folder, self._read
         method = read(lambda: read_method(data.get("merge_method")))
+        if method is not None:
+            data = read(partial(with_choices_inside, data, method)) or data
         note_unknown(chain(find_obstacles(data, method), slice_obstacles(data, method)), self._reasons)
         base = read(partial(_read_base, data, folder))
         fields: dict[str, Any] = {
@@ -114,7 +122,8 @@ class _Reading:
             hint = _base_hint(method, data.get("models"))
             self._note(f"merge_method {method.name} needs a base_model", hint, "base_model")
         elif not models and is_read:
-            self._note("there is no sub-model to merge (K = 0)", "list at least one under models", "models")
+            hint = _BASE_ALONE if data.get("models") else "list at least one under models"
+            self._note("there is no sub-model to merge (K = 0)", hint, "models")
         if fields["missing"] == "from_base" and data.get("base_model") is None:
             self._note(
                 "missing is from_base, and the recipe has no base_model",
@@ -124,6 +133,7 @@ class _Reading:
         folders = [entry.path for entry in models]
         wish = read(lambda: read_tokenizer(data, base, folder, folders)) or TokenizerWish()
         fields |= {"vocab": wish.vocab, "tokenizer_source": wish.source, "tokenizer": wish.section}
+        fields["idle"] = idle_parameters(data, method)
         return Recipe(method, models, base, parameters, slices=slices, stages=stages, **fields)
 
     def _read(self, read: Callable[[], _Value]) -> _Value | None:
@@ -172,11 +182,13 @@ def _check_number(method: MethodSpec, models: int) -> None:
         return
     beside = " beside the base" if method.reads_base else ""
     there = "there is 1" if models == 1 else f"there are {models}"
+    if models >= least:
+        hint = f"leave {models - (most or 0)} of them out"
+    else:
+        hint = _BASE_ALONE if least == 1 else f"list {least - models} more under models"
     raise RecipeError(
         f"merge_method {method.name} takes {method.models_text()}{beside}, and {there}",
-        hint=f"list {least - models} more under models"
-        if models < least
-        else f"leave {models - (most or 0)} of them out",
+        hint=hint,
         field="models",
     )
 

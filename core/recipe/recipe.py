@@ -43,6 +43,7 @@ class Recipe:
             all that they name then, without parameters.
         chat_template: "auto", the name of a built-in one or Jinja text; None for the models' own.
         stages: merges whose results this one reads, in order.
+        idle: parameters of other methods that were given and change nothing; no part of what is asked.
     """
 
     method: MethodSpec
@@ -61,6 +62,7 @@ class Recipe:
     slices: tuple[Slice, ...] = ()
     chat_template: str | None = None
     stages: tuple[Stage, ...] = ()
+    idle: tuple[str, ...] = field(default=(), compare=False)
 
     @cached_property
     def parts(self) -> tuple[Recipe, ...]:

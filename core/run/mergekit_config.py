@@ -13,7 +13,7 @@ import yaml
 from core.adapter_paths import split_adapters
 from core.methods import METHODS, MethodSpec
 from core.plan.merge_plan import MergePlan
-from core.recipe.foreign_keys import PARAMETERS_OF
+from core.recipe.foreign_keys import LACKING, OF_MERGEKIT, OTHER_DEFAULTS, mergekit_parameters
 from core.recipe.stages import documents_of
 from core.recipe.yaml_values import Dumper
 from core.text import one_line
@@ -52,7 +52,7 @@ def mergekit_config(
     for at, is_matched in enumerate(by_tokens):
         if is_matched and not any(key in documents[at] for key in ("vocab", "tokenizer_source", "tokenizer")):
             documents[at] = {**documents[at], "vocab": "union"}
-    if any(str(one["merge_method"]) not in PARAMETERS_OF for one in documents):
+    if any(str(one["merge_method"]) not in OF_MERGEKIT for one in documents):
         return None
     texts = []
     left_out: list[str] = []
@@ -139,6 +139,8 @@ def _with_vocabulary(recipe: Mapping[str, Any]) -> dict[str, Any]:
 def _slice(one: Mapping[str, Any], base: Any, method: MethodSpec, left_out: list[str]) -> dict[str, Any]:
     """With the base among the sources, where it takes part: mergekit adds it to models alone."""
     result = dict(one)
+    if "parameters" in result:
+        result["parameters"] = _known(result["parameters"], method, left_out, "parameters of a slice")
     own = result.get("base_model", base)
     if not method.reads_base:
         if result.pop("base_model", None) is not None:
@@ -151,16 +153,29 @@ def _slice(one: Mapping[str, Any], base: Any, method: MethodSpec, left_out: list
 
 
 def _parameters(given: Mapping[str, Any], method: MethodSpec, left_out: list[str]) -> dict[str, Any]:
-    """The parameters of the whole merge, with the defaults written out that mergekit asks for."""
-    known = PARAMETERS_OF[method.name]
-    left_out += [f"parameters: {name}: {value}" for name, value in given.items() if name not in known]
-    result = {name: value for name, value in given.items() if name in known}
+    """The parameters of the whole merge, with the defaults written out that it asks for or has others for."""
+    result = _known(given, method, left_out)
     for spec in method.parameters:
-        if spec.name not in known or (spec.name not in given and spec.name not in ("weight", "t")):
+        name = spec.name
+        if (method.name, name) in LACKING and name not in given:
+            _known({name: spec.default}, method, left_out)
+        needed = name in ("weight", "t") or (method.name, name) in OTHER_DEFAULTS
+        if name not in mergekit_parameters(method) or (name not in given and not needed):
             continue
-        value = given.get(spec.name, spec.default)
+        value = given.get(name, spec.default)
         conditions = isinstance(value, list) and any(isinstance(one, Mapping) for one in value)
         if conditions and not any(one.get("filter") in (None, "", "*") for one in value):
             value = [*value, {"value": spec.default}]
-        result[spec.name] = value
+        result[name] = value
     return result
+
+
+def _known(
+    given: Mapping[str, Any], method: MethodSpec, left_out: list[str], where: str = "parameters"
+) -> dict[str, Any]:
+    """Those of the parameters that it has; of another that has not its own value, `left_out` says so."""
+    for name, value in given.items():
+        taken = LACKING.get((method.name, name))
+        if taken not in (None, value):
+            left_out.append(f"{where}: {name}: {value}, for which it takes {taken}")
+    return {name: value for name, value in given.items() if name in mergekit_parameters(method)}

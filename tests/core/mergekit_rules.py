@@ -1,14 +1,16 @@
-"""Random recipes with rules, and what mergekit's own planner makes of them.
+"""Random recipes with rules and recipes of every method, and what mergekit's own planner makes of them.
 
-As a script, where mergekit is installed, it writes the table that the tests read everywhere:
+As a script, where mergekit is installed, it writes the tables that the tests read everywhere:
 
     python tests/core/mergekit_rules.py > tests/core/data/mergekit_rules.json
+    python tests/core/mergekit_rules.py methods > tests/core/data/mergekit_methods.json
 """
 
 from __future__ import annotations
 
 import json
 import random
+import sys
 from types import SimpleNamespace
 from typing import Any
 from unittest import mock
@@ -89,6 +91,58 @@ def values_of_mergekit(recipe: dict[str, Any], layers: int) -> dict[str, tuple[l
     }
 
 
+def parameters_of_mergekit(text: str) -> dict[str, dict[str, Any]]:
+    """What mergekit plans for the tensors of a recipe of `wild_recipes`: each parameter of the method, a list
+    of the sub-models' own in their order."""
+    import yaml
+    from mergekit import plan
+    from mergekit.architecture import arch_info_for_config
+    from mergekit.common import ModelReference
+    from mergekit.config import MergeConfiguration
+    from mergekit.options import MergeOptions
+    from transformers import LlamaConfig
+    from wild_recipes import LAYERS
+
+    def config(model: Any, **_: Any) -> Any:
+        return LlamaConfig(
+            num_hidden_layers=LAYERS[model.model.path],
+            hidden_size=8,
+            num_attention_heads=1,
+            architectures=["LlamaForCausalLM"],
+        )
+
+    every_tensor = mock.MagicMock()
+    every_tensor.return_value.get.return_value.index.tensor_paths.__contains__.return_value = True
+    asked = MergeConfiguration.model_validate(yaml.safe_load(text))
+    with (
+        mock.patch.object(plan, "GatherTensors", mock.Mock()),
+        mock.patch.object(plan, "PermutedVocabulary", mock.Mock()),
+        mock.patch.object(plan, "LoaderCache", every_tensor),
+        mock.patch.object(plan, "ExecuteMergeMethodTask", SimpleNamespace),
+        mock.patch.object(ModelReference, "config", config),
+    ):
+        out = config(asked.referenced_models()[0])
+        layers = [_layers_of(one) for one in asked.slices or ()]
+        out.num_hidden_layers = sum(layers) or out.num_hidden_layers
+        planner = plan.MergePlanner(asked, arch_info_for_config(out), MergeOptions(), out)
+        planner._plan()
+    result = {}
+    for weight, task in planner._tensors:
+        spec = planner._method.spec
+        base = task.base_model if planner._method.spec.contract.base.value != "ignored" else None
+        models = [model for model in task.model_order if model != base]
+        own = {
+            one.name: [task.input_parameters[m][one.name] for m in models] for one in spec.input_parameters
+        }
+        result[weight.name] = {**task.parameters, **own}
+    return result
+
+
+def _layers_of(one: Any) -> int:
+    first, last = one.sources[0].layer_range
+    return int(last - first)
+
+
 def _weight(rng: random.Random) -> float:
     return rng.choice([0, 1, 0.5, 1 / 3, 1e-3, 5e-324, 1e300, rng.random(), rng.uniform(0, 1e6)])
 
@@ -136,5 +190,23 @@ def _table() -> list[dict[str, Any]]:
     return table
 
 
+def _table_of_methods() -> dict[str, Any]:
+    """By recipe, the parameters and the tensors that have them, of two kinds of tensors in each layer."""
+    from wild_recipes import MERGEABLE
+
+    table: dict[str, Any] = {}
+    for name, text in MERGEABLE.items():
+        groups: dict[str, list[str]] = {}
+        for tensor, parameters in parameters_of_mergekit(text).items():
+            if "layers" not in tensor or "q_proj" in tensor or "up_proj" in tensor:
+                groups.setdefault(json.dumps(parameters), []).append(tensor)
+        table[name] = [{"parameters": json.loads(key), "tensors": value} for key, value in groups.items()]
+    return table
+
+
 if __name__ == "__main__":
-    print("[\n" + ",\n".join(json.dumps(case) for case in _table()) + "\n]")
+    if sys.argv[1:] == ["methods"]:
+        rows = _table_of_methods().items()
+        print("{\n" + ",\n".join(f"{json.dumps(name)}: {json.dumps(row)}" for name, row in rows) + "\n}")
+    else:
+        print("[\n" + ",\n".join(json.dumps(case) for case in _table()) + "\n]")

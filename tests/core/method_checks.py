@@ -20,9 +20,10 @@ from step_executor import StepExecutor
 from core import Progress, load_recipe, plan_merge, read_record, run_merge, verify_output
 from core.checkpoint.headers import encode_header
 from core.cli.output import merge_summary, plan_document, plan_summary
+from core.draws import BLOCK
 from core.dtypes import DTYPES
 from core.errors import RecipeError
-from core.kernels.interface import COUNTS, MapJob
+from core.kernels.interface import COUNTS, Counts, MapJob, Workspace
 from core.methods import METHODS, MethodSpec, ParameterSpec
 from core.methods.folds import found_by
 from core.methods.reference import Reference
@@ -32,8 +33,19 @@ from core.recipe.parsing import parse_recipe
 from core.recipe.writing import recipe_as_dict
 from core.run.record import RunRecord
 from core.run.work import Executor
+from core.table import workspace
 
-__all__ = ["check_method", "edge_settings", "make_models", "model_numbers", "recipe_data"]
+__all__ = [
+    "SMALL",
+    "check_in_memory",
+    "check_method",
+    "crossed_edges",
+    "edge_settings",
+    "every_case",
+    "make_models",
+    "model_numbers",
+    "recipe_data",
+]
 
 SHAPES = {
     # Three pieces of 256 KiB and a part of one, so that chunks differ; then every type, a scalar, nothing.
@@ -46,6 +58,15 @@ SHAPES = {
     "model.none": ("BF16", (0, 4)),
     "model.steps": ("I64", (3,)),
 }
+
+SMALL = SHAPES | {
+    # Blocks of 4,096 elements cut these, and rows of the second.
+    "model.layers.0.mlp.weight": ("BF16", (9, 1024)),
+    "model.layers.3.mlp.weight": ("BF16", (70, 130)),
+    "model.layers.1.mlp.weight": ("F16", (5, 200)),
+    "model.layers.2.mlp.weight": ("F32", (17, 13)),
+}
+"""For merges in memory."""
 
 
 def model_numbers(method: MethodSpec) -> list[int]:
@@ -82,14 +103,21 @@ def _edges(spec: ParameterSpec) -> tuple[Any, ...]:
     )
 
 
-def make_models(folder: Path, models: int, seed: int = 0, *, rows: int = 403) -> None:
+def make_models(
+    folder: Path,
+    models: int,
+    seed: int = 0,
+    *,
+    rows: int = 403,
+    shapes: Mapping[str, tuple[str, tuple[int, ...]]] | None = None,
+) -> None:
     """A base and sub-models in `folder`: most deltas are exactly zero, some values are none at all.
 
     With 140 `rows` the first tensor, which has most elements, still has two chunks.
     """
     random = np.random.default_rng(seed)
     first = next(iter(SHAPES))
-    shapes = SHAPES | {first: (SHAPES[first][0], (rows, 1024))}
+    shapes = shapes or SHAPES | {first: (SHAPES[first][0], (rows, 1024))}
     bases = {name: _values(random, dtype, shape) for name, (dtype, shape) in shapes.items()}
     for number in range(models + 1):
         entries, data = {}, b""
@@ -188,6 +216,61 @@ def check_method(method: MethodSpec, folder: Path, models: int, values: Mapping[
     return True
 
 
+def check_in_memory(method: MethodSpec, folder: Path, models: int, values: Mapping[str, Any]) -> bool:
+    """What `check_method` does that no merge to disk is needed for: a small part of its time.
+
+    The recipe and the plan are looked at; chunks of one and of two blocks, by the method's kernels where it
+    has some, give the bytes and counts of the whole tensor by its arithmetic. `folder` is best of SMALL.
+    """
+    data = recipe_data(method, models, values)
+    try:
+        recipe = parse_recipe(data, folder)
+        plan = plan_merge(recipe)
+    except RecipeError as error:
+        _check_refusal(method, error)
+        return False
+    _check_yaml(recipe, data, folder)
+    _check_plan(method, plan, values)
+    reference, space = Reference(), workspace()
+    for tensor in plan.tensors:
+        if tensor.job is None or not tensor.elements:
+            continue
+        rows = [_bytes_of(source.stored[0]) for source in tensor.inputs]
+        expected, counts = reference.merge(_with_found(reference, tensor.job, rows), 0, rows)
+        for size in (BLOCK, 2 * BLOCK):
+            merged, counted = _by_chunks(space, tensor.job, rows, tensor.elements, size)
+            assert merged == expected.tobytes(), f"{tensor.output.name} is not what the whole tensor gives"
+            assert repr(vars(counted)) == repr(vars(counts)), "counts depend on how the work was cut"
+    return True
+
+
+def _by_chunks(
+    space: Workspace, job: MapJob, rows: Sequence[Any], elements: int, size: int
+) -> tuple[bytes, Counts]:
+    """One tensor, chunks of `size` elements at a time: with the rows around them where it goes by rows."""
+
+    def chunks() -> Iterator[tuple[int, slice | None]]:
+        for first in range(0, elements, size):
+            last = min(first + size, elements)
+            begin, end = first // job.row * job.row, -(-last // job.row) * job.row
+            buffers = space.begin(job.input_dtypes, end - begin)
+            for buffer, row, dtype in zip(buffers, rows, job.input_dtypes, strict=True):
+                buffer[:] = row[begin * dtype.itemsize : end * dtype.itemsize].tobytes()
+            yield begin, None if (begin, end) == (first, last) else slice(first - begin, last - begin)
+
+    def read(job: MapJob, number: int) -> Iterator[Any]:
+        for first, inner in chunks():
+            yield space.fold(job, number, first, inner)
+
+    job = found_by(METHODS[job.method].folds_of(job), job, read)
+    data, counts = b"", Counts.zeros(job)
+    for first, inner in chunks():
+        merged = space.run(job, first, inner)
+        data += bytes(merged.data)
+        counts.add(merged.counts)
+    return data, counts
+
+
 def _check_refusal(method: MethodSpec, error: RecipeError) -> None:
     assert error.message, "a refusal says what is wrong"
     assert error.hint, "a refusal says what to do"
@@ -214,7 +297,7 @@ def _check_plan(method: MethodSpec, plan: MergePlan, values: Mapping[str, Any]) 
             given = tensor.job.parameters[name]
             assert given == (tuple(value) if isinstance(value, list) else value)
         assert (tensor.job.base_dtype is not None) == method.reads_base
-        assert tensor.folds == method.folds_of(tensor.job)
+        assert [fold.name for fold in tensor.folds] == [fold.name for fold in method.folds_of(tensor.job)]
     size = sum(tensor.passes * source.bytes_to_read for tensor in merged for source in tensor.inputs)
     size += sum(s.bytes_to_read for tensor in plan.tensors if tensor.job is None for s in tensor.inputs)
     assert plan.bytes_to_read == size, "every pass is read"
@@ -279,6 +362,7 @@ def _check_record(method: MethodSpec, plan: MergePlan, record: RunRecord) -> Non
 
 
 def _check_words(method: MethodSpec, plan: MergePlan, record: RunRecord, out: Path) -> None:
+    models, draws = len(plan.models), max(t.job.draws for t in plan.tensors if t.job)
     card = (out / "README.md").read_text()
     for said in (method.title, method.source, method.help, f"merge_method: {method.name}"):
         assert said in card, f"the card says {said!r}"
@@ -287,9 +371,14 @@ def _check_words(method: MethodSpec, plan: MergePlan, record: RunRecord, out: Pa
     assert line in plan_summary(plan, choose(plan), 1).replace("method   ", "method      ")
     assert line.split()[1] == f"{method.name},"
     for spec in method.parameters:
-        if spec.scope == "merge" and spec.is_number:
-            assert f"{spec.short} = " in line, f"the summary says {spec.short}"
-    assert ("seed" in line) == (method.draws is not None)
+        values = plan.values_of(spec.name) or (spec.default,)
+        differs = values not in ((spec.default,), ((spec.default,) * models,))
+        draws_again = spec.kind != "int" or method.draws is None or draws > 1
+        is_number = spec.scope == "merge" and spec.is_number and draws_again
+        if spec.name != "weight":
+            said = f", {spec.short} = " in line
+            assert said == (differs or is_number), f"the summary says numbers, and what differs: {spec.short}"
+    assert (f", seed {plan.recipe.seed}" in line) == (draws > 0)
     json.dumps(plan_document(plan, choose(plan), 1))
 
 
@@ -311,20 +400,26 @@ def _check_seed(
 
 
 def every_case(full: bool) -> list[tuple[str, int, dict[str, Any]]]:
-    """(method, sub-models, values) for each registered method; with `full` the cross of all edges."""
-    cases = []
-    for method in METHODS.values():
-        for models in model_numbers(method):
-            settings = list(edge_settings(method, models))
-            if full:
-                one_each = [
-                    [{}, *({spec.name: edge} for edge in _edges(spec))]
-                    for spec in method.parameters
-                    if spec.scope == "merge"
-                ]
-                settings += [
-                    {k: v for one in combined for k, v in one.items()}
-                    for combined in itertools.product(*one_each)
-                ]
-            cases += [(method.name, models, values) for values in settings]
-    return cases
+    """(method, sub-models, values) for each registered method: its defaults, and its edges one by one.
+
+    Of the least number of sub-models that a method takes there are the defaults alone, but for `full`.
+    """
+    return [
+        (method.name, models, values)
+        for method in METHODS.values()
+        for models in model_numbers(method)
+        for values in edge_settings(method, models)
+        if full or not values or models == model_numbers(method)[-1]
+    ]
+
+
+def crossed_edges(method: MethodSpec) -> Iterator[tuple[int, dict[str, Any]]]:
+    """(sub-models, values): each edge of a parameter of the whole merge with each of any other."""
+    one_each = [
+        [{}, *({spec.name: edge} for edge in _edges(spec))]
+        for spec in method.parameters
+        if spec.scope == "merge"
+    ]
+    for models in model_numbers(method):
+        for combined in itertools.product(*one_each):
+            yield models, {name: value for one in combined for name, value in one.items()}

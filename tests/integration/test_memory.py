@@ -47,7 +47,7 @@ print(peak - imports, record.bytes_read, record.seconds)
 @pytest.mark.parametrize(
     ("parameters", "models"),
     [
-        pytest.param(160_000_000, 4, id="1.6 GB in all"),
+        pytest.param(100_000_000, 3, id="0.8 GB in all"),
         pytest.param(1_000_000_000, 6, id="14 GB in all", marks=pytest.mark.slow),
     ],
 )

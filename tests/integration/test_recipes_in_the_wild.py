@@ -1,6 +1,7 @@
 """Kinds of recipes that people publish: each is planned, or refused with every reason in one sentence.
 
-The models that they name are small ones of the same names. First what mergekit's own examples ask for.
+The models that they name are small ones of the same names; `test_methods_in_the_wild.py` has those of every
+method. First what mergekit's own examples ask for.
 """
 
 from __future__ import annotations
@@ -8,29 +9,18 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from stored_models import store
+from wild_recipes import store_models
 
 from core import load_recipe, plan_merge
 from core.errors import MergeError
 from core.plan.merge_plan import MergePlan
 from core.recipe.writing import recipe_as_dict
 
-LAYERS = {
-    **dict.fromkeys(("org/orca-13b", "org/platypus-13b", "org/wizard-13b", "org/llama-13b"), 8),
-    **{"a": 6, "b": 6, "c": 6, "deep": 9},
-}
-
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("models")
-    for name, layers in LAYERS.items():
-        (place / name).parent.mkdir(exist_ok=True)
-        names = ["model.embed_tokens.weight", "model.norm.weight", "lm_head.weight"]
-        parts = ("self_attn.q_proj", "self_attn.o_proj", "mlp.up_proj", "mlp.down_proj", "input_layernorm")
-        names += [f"model.layers.{at}.{part}.weight" for at in range(layers) for part in parts]
-        config = {"model_type": "llama", "architectures": ["LlamaForCausalLM"], "num_hidden_layers": layers}
-        store(place / name, dict.fromkeys(names, ("BF16", (8, 8))), config)
+    store_models(place)
     return place
 
 
@@ -182,16 +172,42 @@ PLANNED: dict[str, tuple[str, int]] = {
 
 SLICE = "slices, entry"
 REFUSED: dict[str, tuple[str, tuple[str, ...]]] = {
-    # mergekit's examples
-    "ties": (
-        "models:\n- {model: org/orca-13b, parameters: {density: [1, 0.7, 0.1], weight: 1.0}}\n"
-        "- {model: org/wizard-13b, parameters: {weight: [{filter: mlp, value: 0.5}, {value: 0}]}}\n"
-        "merge_method: ties\nbase_model: org/llama-13b\nparameters: {normalize: true, int8_mask: true}\n",
-        ("merge_method 'ties' is a method of mergekit that is not supported yet",),
+    # what mergekit refuses too
+    "model-stock-of-one": (
+        "merge_method: model_stock\nbase_model: base\nmodels: [{model: base}, {model: a}]\n",
+        ("merge_method model_stock takes 2 sub-models or more beside the base, and there is 1",),
     ),
-    "arcee-fusion": (
-        "models: [{model: a}, {model: b}]\nmerge_method: arcee_fusion\nbase_model: a\n",
-        ("merge_method 'arcee_fusion'",),
+    "the-base-alone": (
+        "merge_method: task_arithmetic\nbase_model: a\nmodels: [{model: a, parameters: {weight: 1}}]\n",
+        ("there is no sub-model to merge (K = 0)",),
+    ),
+    "nuslerp-of-three": (
+        "merge_method: nuslerp\nbase_model: base\nmodels: [{model: a}, {model: b}, {model: c}]\n",
+        ("merge_method nuslerp takes exactly 2 sub-models beside the base, and there are 3",),
+    ),
+    "arcee-fusion-of-two": (
+        "merge_method: arcee_fusion\nbase_model: base\nmodels: [{model: a}, {model: b}]\n",
+        ("merge_method arcee_fusion takes exactly 1 sub-model beside the base, and there are 2",),
+    ),
+    "nearswap-without-a-base": (
+        "merge_method: nearswap\nmodels: [{model: a}, {model: b}]\n",
+        ("merge_method nearswap needs a base_model",),
+    ),
+    "della-without-room-for-epsilon": (
+        "merge_method: della\nbase_model: base\nmodels: [{model: a}]\nparameters: {density: 0.9}\n",
+        ("epsilon",),
+    ),
+    "shared-parameters-of-a-model": (
+        "merge_method: ties\nbase_model: base\nmodels:\n"
+        "- {model: a, parameters: {weight: 1, lambda: 0.5}}\n- {model: b, parameters: {normalize: false}}\n",
+        (
+            "models, entry 1: parameters: lambda is one value for the whole merge",
+            "models, entry 2: parameters: normalize is one value for the whole merge",
+        ),
+    ),
+    "parameters-of-no-method": (
+        "merge_method: ties\nbase_model: base\nmodels: [{model: a, parameters: {densty: 0.5, tau: 1}}]\n",
+        ("ties has no parameter 'densty'", "ties has no parameter 'tau'"),
     ),
     # files of other programs
     "mixture-of-experts": (
@@ -309,12 +325,12 @@ REFUSED: dict[str, tuple[str, tuple[str, ...]]] = {
     ),
     "every-document": (
         average("a", "nowhere", more="name: one\nsede: 1\n---\n")
-        + "name: two\nmerge_method: della\nbase_model: a\nmodels: [{model: b}]\n---\n"
+        + "name: two\nmerge_method: regmean\nbase_model: a\nmodels: [{model: b}]\n---\n"
         + average("one", "two", more="dtype: bf17\n"),
         (
             "3 things are wrong",
             "document 'one': unknown key 'sede'",
-            "document 'two': merge_method 'della'",
+            "document 'two': merge_method 'regmean'",
             "dtype 'bf17'",
         ),
     ),

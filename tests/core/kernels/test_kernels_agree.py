@@ -310,7 +310,7 @@ def passes(draw: st.DrawFn) -> Case:
 # -- kernels against the reference ---------------------------------------------------------------------------
 
 
-@settings(max_examples=250)
+@settings(max_examples=120)
 @given(selections())
 def test_selection_kernel_equals_the_reference(case) -> None:
     merged, counts = run(by_kernels(), case)
@@ -320,7 +320,7 @@ def test_selection_kernel_equals_the_reference(case) -> None:
     check_counts_are_sound(case, counts)
 
 
-@settings(max_examples=150)
+@settings(max_examples=80)
 @given(averages())
 def test_average_kernel_equals_the_reference(case) -> None:
     merged, counts = run(by_kernels(), case)
@@ -353,7 +353,7 @@ def test_averages_of_bfloat16_count_what_is_not_finite(kind, weights) -> None:
 # -- both against the oracle ---------------------------------------------------------------------------------
 
 
-@settings(max_examples=150)
+@settings(max_examples=80)
 @given(selections(largest=100))
 def test_selection_equals_the_oracle(case) -> None:
     expected = by_oracle(case)
@@ -369,7 +369,7 @@ def test_average_equals_the_oracle(case) -> None:
     assert run(by_reference(), case) == expected
 
 
-@settings(max_examples=200)
+@settings(max_examples=100)
 @given(st.data(), st.booleans(), st.sampled_from(["F32", "F64"]))
 def test_the_terms_of_an_average_equal_the_oracles(data, normalize, computing) -> None:
     count = data.draw(st.integers(1, 8))

@@ -195,6 +195,7 @@ def tolerances() -> st.SearchStrategy[float | None]:
 
 
 @pytest.mark.parametrize("dtype", FORMATS)
+@settings(max_examples=30)
 @given(data=st.data())
 def test_a_delta_is_zero_where_the_oracle_says_so(dtype, data) -> None:
     sign = FORMATS[dtype].sign_bit
@@ -265,7 +266,7 @@ finite_weights = st.one_of(
 
 
 @pytest.mark.parametrize("merge", FORMATS)
-@settings(max_examples=40)
+@settings(max_examples=25)
 @given(data=st.data())
 def test_an_average_is_one_step_after_the_other_each_rounded(merge, data) -> None:
     out = data.draw(st.sampled_from([merge, merge, *FORMATS]))

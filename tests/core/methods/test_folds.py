@@ -101,6 +101,19 @@ def test_ordered_sums_of_rows_are_those_of_each_row() -> None:
             assert same(sums[:, one, two], block_sums(values[one, two], np.ones(9001)))
 
 
+@pytest.mark.parametrize("elements", [1, 2, 3, 31, 32, 33, *SIZES])
+def test_row_sums_are_those_of_the_rows_own_blocks(elements: int) -> None:
+    values = np.random.default_rng(elements).normal(0, 1, (3, elements))
+    values[1] *= -0.0
+    expected = []
+    for row in values:
+        total = -0.0
+        for block in block_sums(row, np.ones(elements)):
+            total += block
+        expected.append(total)
+    assert same(arithmetic.row_sums(torch.from_numpy(values)), expected)
+
+
 def test_no_elements_are_no_blocks() -> None:
     assert arithmetic.ordered_sums(torch.zeros(0, dtype=torch.float64)).shape == (0,)
     assert arithmetic.ordered_sums(torch.zeros((3, 0), dtype=torch.float64)).shape == (0, 3)

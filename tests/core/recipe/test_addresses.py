@@ -38,7 +38,7 @@ def weight_of_second(value: Any) -> dict[str, Any]:
         ({"models": []}, "merge_method", None),
         ({**LINEAR, "merge_method": "liner"}, "merge_method", None),
         ({**LINEAR, "merge_method": 3}, "merge_method", None),
-        ({**LINEAR, "merge_method": "ties"}, "merge_method", None),
+        ({**LINEAR, "merge_method": "regmean"}, "merge_method", None),
         ({**SELECTION, "base_model": None}, "base_model", None),
         ({**SELECTION, "base_model": 3}, "base_model", None),
         ({**SELECTION, "base_model": "a\0"}, "base_model", None),
@@ -59,7 +59,7 @@ def weight_of_second(value: Any) -> dict[str, Any]:
         ({**SELECTION, "models": [{"model": "base"}, {"model": "a"}, {"model": 3}]}, "models", 2),
         # parameters of the whole merge
         ({**LINEAR, "parameters": [1]}, "parameters", None),
-        ({**LINEAR, "parameters": {"density": 1}}, "parameters", None),
+        ({**LINEAR, "parameters": {"resamples": 1}}, "parameters", None),
         ({**LINEAR, "parameters": {"normalize": "perhaps"}}, "normalize", None),
         ({**LINEAR, "parameters": {"normalize": [True, False]}}, "normalize", None),
         ({**SELECTION, "parameters": {"weight": -1}}, "weight", None),

@@ -35,7 +35,7 @@ def test_nothing_is_left_out_of_what_is_understood() -> None:
 @pytest.mark.parametrize(
     ("line", "sentence", "hint"),
     [
-        ("merge_method: dare_ties", "'dare_ties' is not supported", "here are: Parameter selection,"),
+        ("merge_method: regmean", "'regmean' is not supported", "here are: Parameter selection,"),
         ("merge_method: 3", "3 is not supported", "here are: Parameter selection,"),
         ("merge_method: SLERP", "'SLERP' is not supported", "did you mean 'slerp'?"),
         ("seed: 3", "merge_method is missing", "here are: Parameter selection,"),
@@ -71,7 +71,11 @@ def test_slices_stay_slices() -> None:
 
 @pytest.mark.parametrize(
     ("old", "new", "word"),
-    [("slerp", "ties", "'ties'"), ("[0, 16]}]", "[0, 99]}]", "numbers of layers"), ("sources", "source", "")],
+    [
+        ("slerp", "regmean", "'regmean'"),
+        ("[0, 16]}]", "[0, 99]}]", "numbers of layers"),
+        ("sources", "source", ""),
+    ],
 )
 def test_slices_that_are_not_understood_list_their_models(old: str, new: str, word: str) -> None:
     text = """
@@ -140,7 +144,7 @@ def test_values_that_are_none_are_left_out_one_by_one() -> None:
 
 
 def test_what_many_models_share_is_said_once() -> None:
-    models = [{"model": f"m-{at}", "parameters": {"weight": 1, "density": 0.5}} for at in range(60)]
+    models = [{"model": f"m-{at}", "parameters": {"weight": 1, "resamples": 2}} for at in range(60)]
     data = {"merge_method": "linear", "models": models}
     found = understood_part(data, Path("/models"), METHODS["linear"])
     assert len(found.left_out) == 1

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
 from core.errors import RecipeError
 from core.methods import METHODS
+from core.recipe.doubts import recipe_warnings
 from core.recipe.file import load_recipe
+from core.recipe.foreign import understood_part
 from core.recipe.parsing import parse_recipe
 from core.recipe.writing import recipe_as_dict
 
@@ -37,7 +39,7 @@ class TestAllAtOnce:
             **TASKS,
             "residual_weight": 0.5,
             "seeed": 1,
-            "parameters": {"density": 0.5, "lamda": 1},
+            "parameters": {"density": 0.5, "resamples": 4, "lamda": 1},
             "models": [
                 {"model": "a", "weight": 0.5},
                 {"model": {"model": "b", "override_architecture": "c"}},
@@ -47,7 +49,7 @@ class TestAllAtOnce:
         assert error.message == (
             "6 things are not understood: the key 'residual_weight' of mergekit is not supported yet: it is "
             "a part of slices; unknown key 'seeed'; parameters: task_arithmetic has no "
-            "parameter 'density': it belongs to ties, dare_ties, dare_linear and others; parameters: "
+            "parameter 'resamples': it belongs to parameter_selection, task_vectors; parameters: "
             "task_arithmetic has no parameter 'lamda'; models, entry 1: 'weight' is a parameter, and stands "
             "outside of the entry's parameters; models, entry 2: model: the key 'override_architecture' of "
             "mergekit is not supported yet: it says which table of names mergekit takes"
@@ -57,10 +59,10 @@ class TestAllAtOnce:
         assert (error.field, error.entry) == ("residual_weight", None)
 
     def test_with_the_method(self) -> None:
-        error = refused({"merge_method": "karcher", "slices": [{"layers": 3}], "dtype": "bfloat16"})
+        error = refused({"merge_method": "regmean", "slices": [{"layers": 3}], "dtype": "bfloat16"})
         assert error.message == (
-            "2 things are not understood: merge_method 'karcher' is a method of mergekit that is not "
-            "supported yet; slices, entry 1: unknown key 'layers'"
+            "2 things are not understood: merge_method 'regmean' is not supported; "
+            "slices, entry 1: unknown key 'layers'"
         )
         assert str(error.hint).startswith("merge_method: one of: ")
 
@@ -142,28 +144,108 @@ class TestKeysOfMergekit:
 
 
 class TestParametersOfOtherMethods:
-    def test_that_mergekit_passes_over(self) -> None:
-        error = refused({**TASKS, "parameters": {"density": 0.5}})
+    @pytest.mark.parametrize(
+        ("data", "said"),
+        [
+            (
+                {**TASKS, "parameters": {"density": [0.5, 1], "rescale": "x"}},
+                "density and rescale change nothing: task_arithmetic has no such parameters, and mergekit "
+                "passes over them too",
+            ),
+            (
+                entry(parameters={"weight": 2, "epsilon": 0.1}),
+                "epsilon changes nothing: linear has no such parameter, and mergekit passes over it too",
+            ),
+            (
+                {
+                    "merge_method": "slerp",
+                    "base_model": "a",
+                    "slices": [
+                        {
+                            "sources": [
+                                {"model": "a", "layer_range": [0, 2], "parameters": {"weight": 1}},
+                                {"model": "b", "layer_range": [0, 2], "parameters": {"weight": 2}},
+                            ],
+                            "parameters": {"normalize": True},
+                        }
+                    ],
+                },
+                "normalize and weight change nothing: slerp has no such parameters, and mergekit passes over "
+                "them too",
+            ),
+        ],
+    )
+    def test_that_mergekit_passes_over(self, data: dict[str, Any], said: str) -> None:
+        recipe = parse_recipe(data, HERE)
+        assert said in recipe_warnings(recipe)
+        written = recipe_as_dict(recipe)
+        assert not set(recipe.idle) & set(_parameter_names(written))
+        assert parse_recipe(written, HERE) == recipe
+
+    def test_that_mergekit_has_not(self) -> None:
+        """mergekit passes over these too, and here they mean something."""
+        error = refused({**LINEAR, "parameters": {"resamples": 4}})
         assert error.message == (
-            "parameters: task_arithmetic has no parameter 'density': it belongs to ties, dare_ties, "
-            "dare_linear and others"
+            "parameters: linear has no parameter 'resamples': it belongs to parameter_selection, task_vectors"
         )
-        assert "mergekit passes over it for task_arithmetic" in str(error.hint)
-        assert "the result is the same without it" in str(error.hint)
+        assert error.hint == "linear does nothing of the kind; it has: weight, normalize"
+        assert "it belongs to" in refused({**LINEAR, "parameters": {"rescale_by": "norm"}}).message
 
     def test_of_a_method_that_mergekit_has_not(self) -> None:
         error = refused({**SELECTION, "parameters": {"epsilon": 0.1}})
-        assert "it belongs to della, della_linear, ram and others" in error.message
+        assert "parameter_selection has no parameter 'epsilon': it belongs to " in error.message
         assert error.hint == "parameter_selection does nothing of the kind; it has: weight, resamples"
 
-    def test_of_this_method_and_not_built(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setitem(METHODS, "task_arithmetic", METHODS["task_arithmetic"])
-        monkeypatch.setattr("core.recipe.keys.PARAMETERS_OF", {"task_arithmetic": ("rescale_all",)})
-        error = refused({**TASKS, "parameters": {"rescale_all": True}})
-        assert (
-            "the parameter 'rescale_all' of mergekit's task_arithmetic is not supported yet" in error.message
+
+class TestTheChoicesOfTaskVectors:
+    CHOICES: ClassVar[dict[str, Any]] = {"sparsify": "magnitude", "elect": "count", "combine": "mean"}
+
+    def test_stand_beside_the_method_or_among_its_parameters(self) -> None:
+        vectors = {**TASKS, "merge_method": "task_vectors"}
+        inside = {**vectors, "parameters": {"lambda": 0.5, **self.CHOICES}}
+        recipe = parse_recipe(inside, HERE)
+        assert {name: recipe.plain_value(name) for name in self.CHOICES} == self.CHOICES
+        for outside in (
+            {**vectors, **self.CHOICES, "parameters": {"lambda": 0.5}},
+            {**vectors, **self.CHOICES, "parameters": {"lambda": 0.5, "elect": "count"}},
+            {**inside, "sparsify": None, "elect": "count"},
+        ):
+            assert parse_recipe(outside, HERE) == recipe
+            written = recipe_as_dict(parse_recipe(outside, HERE))
+            assert written["parameters"] == inside["parameters"]
+            assert not self.CHOICES.keys() & written.keys()
+        assert parse_recipe({**vectors, "elect": "mass"}, HERE).plain_value("elect") == "mass"
+        understood = understood_part({**vectors, **self.CHOICES, "seeed": 1}, HERE, METHODS["linear"])
+        assert understood.recipe.plain_value("combine") == "mean"
+        assert [one.key for one in understood.left_out] == ["'seeed'"]
+
+    def test_in_both_places_they_are_the_same(self) -> None:
+        inside = {"elect": "mass", "combine": "sum"}
+        error = refused({**TASKS, "merge_method": "task_vectors", **self.CHOICES, "parameters": inside})
+        assert error.message == (
+            "2 things are wrong: elect is 'count' beside merge_method and 'mass' under parameters; "
+            "combine is 'mean' beside merge_method and 'sum' under parameters"
         )
-        assert "without it the result is another one" in str(error.hint)
+        assert error.field == "elect"
+
+    def test_of_another_method(self) -> None:
+        error = refused({**TASKS, "sparsify": "magnitude"})
+        assert error.message == "task_arithmetic has no parameter 'sparsify': it belongs to task_vectors"
+        error = refused({**TASKS, "merge_method": "task_vectors", "sparsfy": "magnitude"})
+        assert error.hint == "did you mean 'sparsify'?"
+        error = refused({**TASKS, "merge_method": "task_vectors", "sparsify": "magnitud"})
+        assert (error.hint, error.field) == ("did you mean 'magnitude'?", "sparsify")
+
+
+def _parameter_names(written: Any) -> list[str]:
+    """Of every `parameters` in it."""
+    if isinstance(written, list):
+        return [name for one in written for name in _parameter_names(one)]
+    if not isinstance(written, dict):
+        return []
+    return [*written.get("parameters", ())] + [
+        name for key, one in written.items() if key != "parameters" for name in _parameter_names(one)
+    ]
 
 
 class TestAsMergekitTakesThem:
@@ -218,8 +300,8 @@ class TestOtherFiles:
 _NAMES = """
 fisher fisher_merging regmean regmean_plusplus adamerging layer_wise_adamerging dare dare_linear_x widen
 twin pcb_merging emr emr_merging consensus_ta consensus_ties star tall_mask model_soup greedy_soup
-git_rebasin zipit evolutionary lorahub knots iso_c iso_cts tsv tsv_m wudi concrete_task_arithmetic TIES-
-Merging ties_svd dare_task_arithmetic lerp nlerp nslerp weighted_slerp linear_ties linear_dare dare-linear
+git_rebasin zipit evolutionary lorahub knots iso_c iso_cts tsv tsv_m wudi concrete_task_arithmetic
+TIES-Merging ties_svd dare_task_arithmetic lerp nlerp nslerp weighted_slerp linear_ties linear_dare dares
 simple_average weighted_sum add_difference layershuffle rotated_linear
 """
 
@@ -227,5 +309,5 @@ simple_average weighted_sum add_difference layershuffle rotated_linear
 @pytest.mark.parametrize("name", _NAMES.split())
 def test_a_method_of_the_field_never_gets_the_name_of_another_one(name: str) -> None:
     error = refused({**LINEAR, "merge_method": name})
-    assert error.message.startswith(f"merge_method '{name}' is ")
+    assert error.message == f"merge_method '{name}' is not supported"
     assert error.hint == f"one of: {', '.join(METHODS)}"

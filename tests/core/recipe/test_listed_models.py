@@ -91,6 +91,17 @@ class TestTheBaseInLinear:
         (said,) = self.warnings(**data)
         assert said == "only /recipes/a has a weight that is not 0: the others change nothing"
 
+    def test_in_a_method_without_weights(self) -> None:
+        data = listed("a", "b", base_model="base", merge_method="karcher")
+        (said,) = self.warnings(**data)
+        assert said == (
+            "the base /recipes/base is not merged, as models does not list it, while mergekit merges every "
+            "base_model too: for mergekit's result list it under models as well, as `- model: /recipes/base`"
+        )
+        data["models"].append({"model": "base"})
+        assert self.warnings(**data) == []
+        assert len(parse_recipe(data, HERE).models) == 3
+
     def test_names_may_be_given(self) -> None:
         recipe = parse_recipe(listed("a", base_model="base"), HERE)
         (said,) = recipe_warnings(recipe, {HERE / "base": "org/base"})

@@ -130,8 +130,8 @@ def source(model: str, *layers: Any) -> str:
         ),
         (f"[{{sources: [{source('a', 0, 4)}], weight: 1}}]", "slices, entry 1: unknown key 'weight'", 0),
         (
-            f"[{{sources: [{source('a', 0, 4)}], parameters: {{t: 1}}}}]",
-            "slices, entry 1: parameters: linear has no parameter 't'",
+            f"[{{sources: [{source('a', 0, 4)}], parameters: {{n: 1}}}}]",
+            "slices, entry 1: parameters: linear has no parameter 'n'",
             0,
         ),
         ("[{sources: [{model: a, layer_range: [0, 1], layers: 2}]}]", "source 1: unknown key 'layers'", 0),

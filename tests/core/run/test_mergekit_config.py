@@ -15,6 +15,7 @@ from token_merges import cases, merge, recipe
 
 from core import plan_merge, run_merge, verify_output
 from core.errors import VerificationError
+from core.methods import METHODS
 from core.plan.merge_plan import TensorPlan
 from core.recipe.parsing import parse_recipe
 from core.recipe.stages import joined
@@ -66,6 +67,36 @@ def test_what_it_has_no_word_for_is_told() -> None:
     for word in ("base_model: c", "dtype: float8_e4m3fn", "missing: omit", "nonfinite: error"):
         assert word in comments
     assert "seed" not in comments, "nothing is drawn"
+
+
+@pytest.mark.parametrize(
+    ("method", "given", "written_out", "told"),
+    [
+        ("ties", {"rescale_by": "norm"}, {}, None),
+        ("dare_linear", {"density": 0.5, "rescale_by": "density"}, {"density": 0.5}, "rescale_by: density"),
+        ("ram", {}, {"epsilon": 0.0}, None),
+        ("ramplus_tl", {"epsilon": 1e-5, "r": 0.5}, {"epsilon": 1e-5, "r": 0.5}, None),
+        ("sce", {"select_topk": 0.5}, {"select_topk": 0.5}, "epsilon: 0.0, for which it takes 1e-06"),
+        ("sce", {"epsilon": 1e-6}, {}, None),
+        ("model_stock", {"filter_wise": True}, {"filter_wise": True}, "epsilon: 0.0"),
+    ],
+)
+def test_where_its_methods_have_other_parameters(
+    method: str, given: dict[str, Any], written_out: dict[str, Any], told: str | None
+) -> None:
+    data = {"merge_method": method, "base_model": "c", "models": models("a", "b"), "parameters": given}
+    (said,), comments = written(data)
+    parameters = said.get("parameters", {})
+    assert {name: value for name, value in parameters.items() if name != "weight"} == written_out
+    assert ("weight" in parameters) == (METHODS[method].weight is not None)
+    assert (told in comments) if told else ("no word" not in comments)
+
+
+def test_what_only_a_slice_has_is_told_too() -> None:
+    one = _stacked(("a", 0, 2), ("c", 0, 2), parameters={"rescale_by": "density", "density": 0.5})
+    (said,), comments = written({"merge_method": "ties", "base_model": "c", "slices": [one]})
+    assert said["slices"][0]["parameters"] == {"density": 0.5}
+    assert "parameters of a slice: rescale_by: density, for which it takes norm" in comments
 
 
 def test_a_base_is_among_the_sources_of_a_slice() -> None:

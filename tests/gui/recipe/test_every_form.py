@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
-from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +13,17 @@ from method_checks import edge_settings, model_numbers
 from PySide6.QtWidgets import QApplication, QCheckBox, QComboBox
 from pytestqt.qtbot import QtBot
 
+import gui.looking.look_jobs
 from core import RecipeError, load_recipe
 from core.kernels.interface import Counts
 from core.methods import METHODS, Draws, MethodSpec, ParameterSpec, ParameterValue
+from core.runs.history import History
 from gui.document.merge_setup import MergeSetup, ModelChoice, Rule, form_parameters
 from gui.document.opening import setup_of_recipe
 from gui.document.recipe_files import save_recipe
+from gui.jobs import JobKeeper
 from gui.models.table_model import Column
+from gui.settings import Settings
 from gui.window.window import MainWindow
 
 MADE_UP = MethodSpec(
@@ -45,10 +49,42 @@ Open = Callable[[MergeSetup], MergeSetup]
 BEFORE = MergeSetup("parameter_selection", None, (), 0)
 
 
-@pytest.fixture(params=[*METHODS, MADE_UP.name])
-def method(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> MethodSpec:
-    monkeypatch.setitem(METHODS, MADE_UP.name, MADE_UP)
+EVERY = [*METHODS, MADE_UP.name]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def made_up() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(METHODS, MADE_UP.name, MADE_UP)
+        yield
+
+
+@pytest.fixture(params=EVERY)
+def method(request: pytest.FixtureRequest) -> MethodSpec:
     return METHODS[request.param]
+
+
+@pytest.fixture(scope="module")
+def only_window(qapp: QApplication, tmp_path_factory: pytest.TempPathFactory) -> Iterator[MainWindow]:
+    """One for all methods: opening a set-up leaves nothing of the one before."""
+    folder = tmp_path_factory.mktemp("window")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setattr(gui.looking.look_jobs, "preview_plan", lambda *_, **__: iter(()))  # no test is about it
+        window = MainWindow(Settings(folder / "settings.ini"), History(folder / "history"))
+        window.show()
+        yield window
+        window.close_at_once()
+        window.deleteLater()
+
+
+@pytest.fixture
+def window(only_window: MainWindow, qtbot: QtBot) -> Iterator[MainWindow]:
+    yield only_window
+    keepers = only_window.findChildren(JobKeeper)
+    qtbot.waitUntil(
+        lambda: only_window.preflight.checked and all(keeper.idle for keeper in keepers), timeout=30_000
+    )
 
 
 @pytest.fixture
@@ -112,7 +148,7 @@ def test_a_form_gives_back_what_it_was_given(
         field = fields[spec.name]
         assert isinstance(field, QCheckBox) == (spec.kind == "flag")
         assert isinstance(field, QComboBox) == (spec.kind == "choice")
-        assert escape(spec.help) in field.toolTip()
+        assert spec.help in html.unescape(field.toolTip())
         assert field.isVisibleTo(window) == spec.has_effect(window.setup().parameters)
 
 
@@ -203,7 +239,23 @@ def test_a_report_is_made_of_every_method(
     opened(setup_of(method, {}, models, model_numbers(method)[-1], out))
     qtbot.waitUntil(lambda: window.preflight.checked)
     assert window.preflight.reason is None
-    for other in METHODS:  # whatever takes part, a choice of methods ends in a sentence at most
+
+
+@pytest.mark.parametrize(
+    "method",
+    ["parameter_selection", *(pytest.param(name, marks=pytest.mark.slow) for name in EVERY)],
+    indirect=True,
+)
+def test_whatever_takes_part_a_choice_of_methods_ends_in_a_sentence_at_most(
+    qtbot: QtBot,
+    method: MethodSpec,
+    window: MainWindow,
+    opened: Open,
+    models: Path,
+    out: Path,
+) -> None:
+    opened(setup_of(method, {}, models, model_numbers(method)[-1], out))
+    for other in METHODS:
         window.recipe.method_box.setCurrentIndex(window.recipe.method_box.findData(other))
         qtbot.waitUntil(lambda: window.preflight.checked)
         assert not [link for link in window.preflight.problems.links if link.text() == "Details…"]

@@ -19,8 +19,8 @@ from gui.window.left_out import LeftOutDialog
 from gui.window.window import MainWindow
 from resources import DEMO_FOLDER
 
-DARE = """\
-merge_method: dare_ties
+REGMEAN = """\
+merge_method: regmean
 base_model: base
 models:
   - model: run-1
@@ -165,8 +165,8 @@ def test_dialogs_begin_where_was_saved_last(
 def test_a_recipe_of_mergekits_is_opened_as_far_as_it_is_understood(
     qtbot: QtBot, window: MainWindow, models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path = models / "dare.yaml"
-    path.write_text(DARE)
+    path = models / "regmean.yaml"
+    path.write_text(REGMEAN)
     method = window.setup().method
     window.recipes.open(path)
     qtbot.waitUntil(lambda: len(window.setup().models) == 2)
@@ -174,15 +174,15 @@ def test_a_recipe_of_mergekits_is_opened_as_far_as_it_is_understood(
     assert [(one.folder.name, one.weight) for one in setup.models] == [("run-1", 0.3), ("run-2", 0.7)]
     assert (setup.method, setup.base, setup.dtype) == (method, models / "base", "bfloat16")
     assert setup.tokenizer == TokenizerSection()
-    assert "dare_ties" in window.run.message.text
+    assert "regmean" in window.run.message.text
     assert not window.recipes.would_be_lost  # the file says all of it, and more
-    assert window.windowTitle().startswith("dare.yaml (in part)[*]")
+    assert window.windowTitle().startswith("regmean.yaml (in part)[*]")
     press(window, "Show what is left out…")
     dialog = window.findChild(LeftOutDialog)
     assert dialog is not None
     text = dialog.findChild(QPlainTextEdit).toPlainText()
     for word in (
-        "'dare_ties'",
+        "'regmean'",
         "Parameter selection",
         "'density'",
         "'lambda'",
@@ -200,12 +200,12 @@ def test_a_recipe_of_mergekits_is_opened_as_far_as_it_is_understood(
     monkeypatch.setattr(gui.window.recipes, "choose_recipe_to_save", choose)
     assert window.isWindowModified()
     assert not window.recipes.save()
-    assert offered == [models / "dare-2.yaml"]
+    assert offered == [models / "regmean-2.yaml"]
     (question,) = questions(window)
-    assert "dare_ties" in question.informativeText()
+    assert "regmean" in question.informativeText()
     press(window, "Cancel")
-    assert path.read_text() == DARE
-    monkeypatch.setattr(gui.window.recipes, "choose_recipe_to_save", lambda *_: models / "dare-2.yaml")
+    assert path.read_text() == REGMEAN
+    monkeypatch.setattr(gui.window.recipes, "choose_recipe_to_save", lambda *_: models / "regmean-2.yaml")
     assert window.recipes.save()
-    assert window.document.path == models / "dare-2.yaml"
+    assert window.document.path == models / "regmean-2.yaml"
     assert not window.isWindowModified()
