@@ -250,6 +250,7 @@ SPEC = MethodSpec(
             False,
             "By columns",
             "Take each column for a vector, instead of each row; only where whole tensors are not.",
+            matters=lambda values: not values["nuslerp_flatten"],
         ),
     ),
     base="allowed",
@@ -260,4 +261,5 @@ SPEC = MethodSpec(
     folds=_folds,
     same_everywhere=False,
     load_arithmetic=_load_arithmetic,
+    group="geometry",
 )
