@@ -55,6 +55,7 @@ fuzz: system-libraries $(READY)
 
 bench: $(READY)
 	@$(VENV)/bin/python tests/bench/bench.py
+	@$(VENV)/bin/python tests/bench/bench_methods.py
 	@$(VENV)/bin/python tests/bench/bench_machine.py --device none
 
 bench-inspect: $(READY)

@@ -20,7 +20,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -119,27 +119,37 @@ def _in_a_process(line: str, options: Any) -> Result:
 
 
 def _mergekit(method: str, options: Any) -> Result:
-    """The whole process, imports included, with the flags that are best on a CPU."""
-    config, out = options.folder / f"mergekit-{method}.yaml", options.folder / "out"
+    share = {"weight": 1 / options.models} | ({"density": 0.5} if method != "linear" else {})
     folders = [options.folder / f"model-{number}" for number in range(1, options.models + 1)]
-    share = {"parameters": {"weight": 1 / options.models} | ({"density": 0.5} if method != "linear" else {})}
+    base = None if method == "linear" else options.folder / "base"
+    return run_mergekit(options.mergekit, method, folders, base, share)
+
+
+def run_mergekit(
+    program: str, method: str, folders: Sequence[Path], base: Path | None, parameters: Mapping[str, Any]
+) -> Result:
+    """The whole process, imports included, with the flags that are best on a CPU; bfloat16 throughout."""
+    place = folders[0].parent
+    config, out = place / f"mergekit-{method}.yaml", place / "out"
     recipe = {
         "merge_method": method,
-        **({} if method == "linear" else {"base_model": str(options.folder / "base")}),
-        "models": [{"model": str(folder)} | share for folder in folders],
+        **({} if base is None else {"base_model": str(base)}),
+        "models": [{"model": str(folder), "parameters": dict(parameters)} for folder in folders],
+        "parameters": dict(parameters),
         "dtype": "bfloat16",
     }
     config.write_text(json.dumps(recipe))  # JSON is YAML
     flags = ["--no-copy-tokenizer", "--lazy-unpickle", "--low-cpu-memory", "--async-write", "--quiet"]
     started = time.perf_counter()
-    process = subprocess.Popen([options.mergekit, str(config), str(out), *flags], stdout=subprocess.DEVNULL)
+    process = subprocess.Popen([program, str(config), str(out), *flags], stdout=subprocess.DEVNULL)
     _, status, usage = os.wait4(process.pid, 0)
     seconds = time.perf_counter() - started
     shutil.rmtree(out, ignore_errors=True)
     if status:
-        raise SystemExit("mergekit failed")
-    size = sum(path.stat().st_size for folder in folders for path in folder.glob("*.safetensors"))
-    return Result(seconds, size + size // options.models, usage.ru_maxrss * 1024)
+        raise SystemExit(f"mergekit failed with {method}")
+    inputs = [*folders, *([] if base is None else [base])]
+    size = sum(path.stat().st_size for folder in inputs for path in folder.glob("*.safetensors"))
+    return Result(seconds, size + size // len(inputs), usage.ru_maxrss * 1024)
 
 
 def _measure(line: str, folder: Path, models: int, threads: int, device: str) -> Result:
