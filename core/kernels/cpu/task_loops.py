@@ -286,9 +286,10 @@ def merge_task_vectors(
         signs[:] = zero
         for model in range(count):
             row, sums = rows[model if election else 0], signs if election else mix
+            values_of_model = models[model]
             if dropping[model] == 0 and scaling[model] == 0 and election == 0 and not is_float16:
                 for at in range(0, size, GROUP):
-                    add_product_of_group(models[model], begin + start + at, origin, weights[model], sums, at)
+                    add_product_of_group(values_of_model, begin + start + at, origin, weights[model], sums, at)
                 continue
             not_zero, of_kept, of_scaled = _add_kept(
                 models[model],
@@ -334,7 +335,7 @@ def merge_task_vectors(
                 values[start + at] = mix[at]
 
 
-@njit(nogil=True, cache=True, inline="always")
+@njit(nogil=True, cache=True)
 def _add_kept(
     values: Array,
     start: int,
