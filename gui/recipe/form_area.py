@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from PySide6.QtCore import QSize
 from PySide6.QtGui import QResizeEvent
-from PySide6.QtWidgets import QSizePolicy, QWidget
+from PySide6.QtWidgets import QSizePolicy
 
+from gui.recipe.parameter_form import ParameterForm
 from gui.recipe.rest import Rest
 
 __all__ = ["FormArea"]
@@ -13,8 +15,9 @@ __all__ = ["FormArea"]
 class FormArea(Rest):
     """A form that takes the room that it needs where there is so much."""
 
-    def __init__(self, content: QWidget) -> None:
-        super().__init__(content)
+    def __init__(self, form: ParameterForm) -> None:
+        super().__init__(form)
+        self._form = form
         self._least = 0
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Maximum)
 
@@ -26,7 +29,16 @@ class FormArea(Rest):
     def least_height(self) -> int:
         return min(self._least, self.sizeHint().height())
 
+    def minimumSizeHint(self) -> QSize:
+        return QSize(self._form.least_width + self._bar_width, self.least_height())
+
     def resizeEvent(self, event: QResizeEvent) -> None:
         super().resizeEvent(event)
         if event.size().width() != event.oldSize().width():
+            # Whether or not there is a scroll bar: or else the form could make it come and go.
+            self._form.set_room(self.width() - self._bar_width)
             self.updateGeometry()  # words may take fewer lines now, or more
+
+    @property
+    def _bar_width(self) -> int:
+        return self.verticalScrollBar().sizeHint().width()

@@ -151,7 +151,7 @@ class RecipePanel(QWidget):
             overwrite=self.output.overwrite,
             unread={
                 **self.parameters.unread(),
-                **(self.seed.unread() if self.method.draws is not None else {}),
+                **(self.seed.unread() if self._draws else {}),
                 **self.precision.unread(),
                 **self.rules.unread(),
             },
@@ -182,12 +182,13 @@ class RecipePanel(QWidget):
         self._on_changed()
 
     def show_models(self, setup: MergeSetup) -> None:
-        """Which sub-models there are; to be called whenever the base or their list changes."""
+        """Which sub-models there are; to be called whenever anything changes that the fields say."""
         if (reference := _reference(setup)) != self._reference:
             self._reference = reference
             self.rules.show_tensors(())
         self.rules.show_models(setup)
         self.slices.show_models(setup)
+        self.parameters.show_ruled(setup.ruled_out)
 
     def show_tensors(self, names: Sequence[str]) -> None:
         """Which tensors are merged, by name, for the rules.
@@ -239,7 +240,7 @@ class RecipePanel(QWidget):
         fields: dict[str, QWidget] = {
             "method": self.method_box,
             "out": self.output.edit,
-            **({"seed": self.seed.edit} if self.method.draws is not None else {}),
+            **({"seed": self.seed.edit} if self._draws else {}),
             **self.others.fields,
             **self.parameters.fields,
             **self.precision.fields,
@@ -250,6 +251,11 @@ class RecipePanel(QWidget):
         return True
 
     # -- inside
+
+    @property
+    def _draws(self) -> bool:
+        """Whether anything is drawn, as the fields say."""
+        return MergeSetup(self.method.name, None, (), 0, self.parameters.values()).draws
 
     def _show_method(self) -> None:
         self.parameters.set_method(self.method)
@@ -343,6 +349,7 @@ class RecipePanel(QWidget):
 
     @Slot()
     def _show_summaries(self) -> None:
+        self.seed.setEnabled(self._draws)
         self.slices_fold.set_summary(self.slices.summary())
         self.rules_fold.set_summary(self.rules.summary())
         self.precision_fold.set_summary(self.precision.summary())
