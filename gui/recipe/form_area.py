@@ -11,6 +11,8 @@ from gui.recipe.rest import Rest
 
 __all__ = ["FormArea"]
 
+_NO_BOUND = 1 << 24
+
 
 class FormArea(Rest):
     """A form that takes the room that it needs where there is so much."""
@@ -18,7 +20,7 @@ class FormArea(Rest):
     def __init__(self, form: ParameterForm) -> None:
         super().__init__(form)
         self._form = form
-        self._least = 0
+        self._least, self._most = 0, _NO_BOUND
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Maximum)
 
     def set_least(self, height: int) -> None:
@@ -26,8 +28,19 @@ class FormArea(Rest):
         self._least = height
         self.updateGeometry()
 
+    def set_most(self, height: int | None) -> None:
+        """How high it may be at most, in pixels; None for as high as what is in it."""
+        most = _NO_BOUND if height is None else height
+        if most != self._most:
+            self._most = most
+            self.updateGeometry()
+
     def least_height(self) -> int:
-        return min(self._least, self.sizeHint().height())
+        return min(self._least, super().sizeHint().height())
+
+    def sizeHint(self) -> QSize:
+        hint = super().sizeHint()
+        return QSize(hint.width(), min(hint.height(), max(self._most, self._least)))
 
     def minimumSizeHint(self) -> QSize:
         return QSize(self._form.least_width + self._bar_width, self.least_height())

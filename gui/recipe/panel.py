@@ -8,6 +8,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from PySide6.QtCore import QEvent, QModelIndex, QTimer, Signal, Slot
+from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import (
     QLabel,
     QLineEdit,
@@ -44,6 +45,9 @@ __all__ = ["RecipePanel"]
 
 _LEAST_LINES = 2
 """Of fields of the method, with the seed, that are in sight however low the window is."""
+
+_BESIDE_UNFOLDED, _UNFOLDED_LINES = 2, 6
+"""Lines that the method's fields keep beside what is unfolded, and those that this has first."""
 
 
 class RecipePanel(QWidget):
@@ -326,6 +330,7 @@ class RecipePanel(QWidget):
         QTimer.singleShot(0, self, lambda: self._on_laid_out(part))
 
     def _on_laid_out(self, part: QWidget | None = None) -> None:
+        self._share()
         self._scrolled.updateGeometry()
         self.refolded.emit()
         if part is not None:
@@ -371,7 +376,7 @@ class RecipePanel(QWidget):
             layout.setSpacing(spacing)
         self._above.setHorizontalSpacing(2 * GRID)
         self._below.setHorizontalSpacing(2 * GRID)
-        self.parameters.form.setHorizontalSpacing(2 * GRID)
+        self.parameters.form.setHorizontalSpacing(GRID)
         self._keep_height()
 
     def _lay_out(self) -> None:
@@ -413,10 +418,19 @@ class RecipePanel(QWidget):
         used = 0 if self._form.isHidden() else self._form.least_height()
         spare = kept * row - used if self.parameters.lines < kept else 0
         self._scrolled.setMinimumHeight(self._scrolled.least_height() + spare)
+        self._share()
+
+    def _share(self) -> None:
+        """Leave some room for what is unfolded, also beside a form of many lines."""
+        folds = (self.slices_fold, self.rules_fold, self.precision_fold)
+        row = self.method_box.sizeHint().height() + self._lines.spacing()
+        both = self._form.height() + self._scrolled.height()
+        most = max(_BESIDE_UNFOLDED * row, both - _UNFOLDED_LINES * row)
+        self._form.set_most(most if any(fold.unfolded for fold in folds) else None)
 
     def _align(self) -> None:
         width = align_labels([self._above, self._below, self.precision.form], self.parameters.left_labels)
-        self.parameters.form.setColumnMinimumWidth(0, width)  # also where it has check boxes only
+        self.parameters.form.setColumnMinimumWidth(0, width + GRID)  # as far from the fields as in the others
 
     def _set_order_of_tabs(self) -> None:
         order: list[QWidget] = [
@@ -440,6 +454,10 @@ class RecipePanel(QWidget):
         ]
         for before, after in pairwise(order):
             QWidget.setTabOrder(before, after)
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        self._share()
 
     def changeEvent(self, event: QEvent) -> None:
         super().changeEvent(event)

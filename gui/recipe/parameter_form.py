@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from PySide6.QtCore import Signal, Slot
-from PySide6.QtWidgets import QCheckBox, QComboBox, QGridLayout, QWidget
+from PySide6.QtWidgets import QCheckBox, QComboBox, QGridLayout, QSizePolicy, QWidget
 
 from core.errors import RecipeError
 from core.methods import MethodSpec, ParameterSpec, ParameterValue
@@ -62,7 +62,7 @@ class ParameterForm(QWidget):
         self.choices.wanted.connect(self.method_wanted)
         self.form = QGridLayout(self)
         self.form.setContentsMargins(0, 0, 0, 0)
-        self.form.setHorizontalSpacing(2 * GRID)
+        self.form.setHorizontalSpacing(GRID)
         self.form.setVerticalSpacing(GRID)
         self.form.setColumnStretch(1, 1)
         self._method: MethodSpec | None = None
@@ -89,6 +89,7 @@ class ParameterForm(QWidget):
         for spec in self._specs:
             field = _field(spec)
             field.setParent(self)
+            field.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
             if isinstance(field, QCheckBox):
                 field.toggled.connect(self._on_changed)
             else:
@@ -212,9 +213,15 @@ class ParameterForm(QWidget):
 
     def _width_of_pairs(self, specs: Sequence[ParameterSpec]) -> int:
         """What two columns of fields and their labels take at least."""
-        fields = [self.fields[spec.name] for spec in specs if not _is_wide(spec)]
-        widest = max((field.minimumSizeHint().width() for field in fields), default=0)
-        return 2 * (self._label_width + widest) + 3 * self.form.horizontalSpacing()
+        sides: tuple[list[str], list[str]] = ([], [])
+        for line in _lines_of(specs, paired=True):
+            for side, spec in enumerate(line):
+                if spec.name in self._labels and not _is_wide(spec):
+                    sides[side].append(spec.name)
+        fields = [self.fields[name].minimumSizeHint().width() for side in sides for name in side]
+        right = [self._labels[name].sizeHint().width() for name in sides[1]]
+        labels = self._label_width + max(right, default=0)
+        return labels + 2 * (max(fields, default=0) + GRID) + 3 * self.form.horizontalSpacing()
 
     def _place(self, spec: ParameterSpec, row: int, side: int, *, across: bool) -> None:
         """Put a parameter into a row: on the left (side 0) or the right (1) of it, or across."""
@@ -225,7 +232,7 @@ class ParameterForm(QWidget):
             self.form.addWidget(label, row, first)
             if not side:
                 self.left_labels.append(label)
-        if label is None and side:  # the place of its label is empty
+        if label is None and self._paired:  # the place of its label is empty
             self.form.addWidget(field, row, first, 1, 2)
         else:
             self.form.addWidget(field, row, first + 1, 1, _COLUMNS - 1 if across else 1)
