@@ -44,7 +44,7 @@ def python_blocks(document: Path) -> list[str]:
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("models")
-    make_models(folder, 3)
+    make_models(folder, 3, rows=140)
     return folder
 
 

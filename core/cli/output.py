@@ -64,6 +64,7 @@ def merge_summary(plan: MergePlan, record: RunRecord, out: Path) -> str:
             f"zero deltas {share_text(share)} in the sub-models, {share_text(left)} "
             f"in the result after {'' if len(draws) == 1 else 'up to '}{max(draws) - 1} resamples"
         )
+    lines += _left_out_lines(record)
     lines += [
         f"note        {tensor.name} was copied from the {'base' if plan.base else 'first sub-model'}; "
         f"it differs in {', '.join(tensor.differs_in)}"
@@ -74,6 +75,21 @@ def merge_summary(plan: MergePlan, record: RunRecord, out: Path) -> str:
     if nonfinite:
         lines.append(f"note        the inputs hold {nonfinite:,} NaN or infinite values")
     return "\n".join(one_line(line) for line in lines)
+
+
+def _left_out_lines(record: RunRecord) -> list[str]:
+    """How much of the sub-models was dropped, and how much had not the sign that was elected."""
+    said = []
+    for name, what in (("dropped", "dropped"), ("elected_against", "elected against")):
+        counted = [
+            (sum(counts), len(counts) * tensor.elements)
+            for tensor in record.tensors
+            if (counts := getattr(tensor, name)) is not None
+        ]
+        left_out, elements = (sum(one) for one in zip(*counted, strict=True)) if counted else (0, 0)
+        if elements:
+            said.append(f"{share_text(left_out / elements)} {what}")
+    return [f"left out    of the sub-models' parameters {', '.join(said)}"] if said else []
 
 
 def plan_document(

@@ -16,15 +16,15 @@ from numpy.typing import NDArray
 
 from core.deltas.layer_grid import Cell, LayerGrid
 from core.deltas.measures import expected_on_zero_delta
+from core.deltas.merge_name import MergeName
 from core.deltas.statistics import DeltaStatistics, Estimate, total_of, zero_deltas_of
-from core.methods import METHODS
-from core.recipe.recipe import Recipe
 from core.run.record import RunRecord, TensorRecord
 
 __all__ = [
     "Counted",
     "Drawn",
     "Findings",
+    "LeftOut",
     "MergeName",
     "MergeTally",
     "MergedCell",
@@ -70,6 +70,33 @@ class Drawn:
 
 
 @dataclass(frozen=True, eq=False)
+class LeftOut:
+    """What a merge left out of the task vectors in some tensors, as sums over their elements.
+
+    Attributes:
+        elements: how many the tensors have.
+        dropped: of each sub-model, those with a delta that sparsifying set to zero; None where nothing was
+            sparsified. [K]
+        elected_against: of those that were left, the ones that the election of a sign left out; None where
+            there was none. [K]
+    """
+
+    elements: int
+    dropped: Int64s | None
+    elected_against: Int64s | None
+
+    @property
+    def dropped_share(self) -> Floats | None:
+        """The share of the elements that was dropped of each sub-model. [K]"""
+        return None if self.dropped is None else _share(self.dropped, self.elements)
+
+    @property
+    def elected_against_share(self) -> Floats | None:
+        """The share of the elements of each sub-model that has the sign that was not elected. [K]"""
+        return None if self.elected_against is None else _share(self.elected_against, self.elements)
+
+
+@dataclass(frozen=True, eq=False)
 class MergedCell:
     """What a merge counted in the tensors of a cell that it has finished.
 
@@ -82,51 +109,21 @@ class MergedCell:
     drawn: Drawn
 
 
-@dataclass(frozen=True)
-class MergeName:
-    """Which merge it was that counted.
-
-    Attributes:
-        method: its name in recipes.
-        n: resamples; None where the tensors have different ones.
-        seed: of the draws.
-    """
-
-    method: str
-    n: int | None
-    seed: int
-
-    @classmethod
-    def of_recipe(cls, recipe: Recipe) -> MergeName:
-        return cls(recipe.method.name, recipe.resamples, recipe.seed)
-
-    @classmethod
-    def of_record(cls, record: RunRecord) -> MergeName:
-        drawn = {len(tensor.zero_after_draw) - 1 for tensor in record.tensors if tensor.zero_after_draw}
-        n = next(iter(drawn)) if len(drawn) == 1 else None
-        return cls(record.recipe.get("merge_method", ""), n, record.recipe.get("seed", 0))
-
-    def __str__(self) -> str:
-        """ "n = 4, seed 7"; "seed 7" of a method that does not draw again."""
-        method = METHODS.get(self.method)
-        if method is not None and (method.draws is None or method.draws.resamples is None):
-            return f"seed {self.seed}"
-        return f"{'several n' if self.n is None else f'n = {self.n}'}, seed {self.seed}"
-
-
 @dataclass(frozen=True, eq=False)
 class Counted:
     """What one merge counted; there are no such numbers without its name.
 
     Attributes:
         name: of the merge.
-        cells: with the tensors that it has finished.
+        cells: with the tensors that it has finished, of a method that draws sub-models.
         records: of these tensors, by name.
+        left_out: what it dropped and elected against, by cell; empty for a method that does neither.
     """
 
     name: MergeName
     cells: Mapping[Cell, MergedCell]
     records: Mapping[str, TensorRecord] = field(repr=False)
+    left_out: Mapping[Cell, LeftOut] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,6 +137,7 @@ class Part:
         details: norms, cosines and the rest, from an inspection; None for nothing.
         predicted: the share on a zero delta with n = 0..20 resamples; None where it is not known. [21]
         drawn: of the tensors that a merge has finished; None where there is none.
+        left_out: likewise, what it left out of the task vectors.
     """
 
     place: str
@@ -148,6 +146,7 @@ class Part:
     details: DeltaStatistics | None
     predicted: Estimate | None
     drawn: Drawn | None
+    left_out: LeftOut | None = None
 
     @property
     def is_empty(self) -> bool:
@@ -192,8 +191,13 @@ class Findings:
 
     @property
     def merged(self) -> Mapping[Cell, MergedCell]:
-        """What a merge counted; empty where none has."""
+        """What a merge drew; empty where none has."""
         return self.counted.cells if self.counted is not None else {}
+
+    @property
+    def left_out(self) -> Mapping[Cell, LeftOut]:
+        """What a merge dropped and elected against; empty where none has."""
+        return self.counted.left_out if self.counted is not None else {}
 
     @property
     def records(self) -> Mapping[str, TensorRecord]:
@@ -225,6 +229,15 @@ class Findings:
         result = np.zeros(self.shape, np.int64)
         for cell, counts in self.counts.items():
             result[cell] = counts.parameters
+        return result
+
+    def left_out_share(self, name: str) -> Floats:
+        """The share "dropped" or "elected_against" of each sub-model, NaN where no merge has. [C, M, K]"""
+        result = np.full((*self.shape, len(self.models)), np.nan)
+        for cell, left_out in self.left_out.items():
+            share = getattr(left_out, f"{name}_share")
+            if share is not None and left_out.elements:
+                result[cell] = share
         return result
 
     @property
@@ -277,6 +290,7 @@ class Findings:
             details=None,
             predicted=counts.zero_after_draw if counts is not None and self.equal_weights else None,
             drawn=None if merged is None else merged.drawn,
+            left_out=None if record is None else _left_out(record),
         )
 
     def columns(self, kind: int | None = None) -> tuple[Part, ...]:
@@ -288,6 +302,7 @@ class Findings:
         counts = [self.counts[cell] for cell in cells if cell in self.counts]
         inspected = [self.inspected[cell] for cell in cells if cell in self.inspected]
         merged = [self.merged[cell].drawn for cell in cells if cell in self.merged]
+        left_out = [self.left_out[cell] for cell in cells if cell in self.left_out]
         total = total_of(counts) if counts else None
         details = total_of(inspected) if inspected else None
         weighted = [self.predicting[cell] for cell in cells if cell in self.predicting]
@@ -299,6 +314,7 @@ class Findings:
             details=details if details is not None and details.details else None,
             predicted=None if predicting is None else predicting.zero_after_draw,
             drawn=_sum_of(merged) if merged else None,
+            left_out=_sum_of_left_out(left_out) if left_out else None,
         )
 
     @cached_property
@@ -321,15 +337,23 @@ class MergeTally:
     def __init__(self, name: MergeName, grid: LayerGrid, *, equal_weights: bool) -> None:
         self._name, self._grid, self._equal_weights = name, grid, equal_weights
         self._cells: dict[Cell, MergedCell] = {}
+        self._left_out: dict[Cell, LeftOut] = {}
         self._records: dict[str, TensorRecord] = {}
 
     def add(self, tensor: TensorRecord) -> None:
-        """Count a finished tensor in; one that was not drawn says nothing of deltas."""
+        """Count a finished tensor in; one of which nothing was counted says nothing of deltas."""
         cell = self._grid.cell_of.get(tensor.name)
-        merged = _merged(tensor, self._equal_weights)
-        if cell is None or merged is None:
+        merged, left_out = _merged(tensor, self._equal_weights), _left_out(tensor)
+        if cell is None or (merged is None and left_out is None):
             return
         self._records[tensor.name] = tensor
+        if left_out is not None:
+            before = self._left_out.get(cell)
+            self._left_out[cell] = left_out if before is None else _sum_of_left_out([before, left_out])
+        if merged is not None:
+            self._add_drawn(cell, merged)
+
+    def _add_drawn(self, cell: Cell, merged: MergedCell) -> None:
         before = self._cells.get(cell)
         if before is not None:
             merged = MergedCell(
@@ -339,23 +363,26 @@ class MergeTally:
 
     def added_to(self, findings: Findings) -> Findings:
         """`findings` of the same grid with what was counted so far, in place of another merge's."""
-        counted = Counted(self._name, dict(self._cells), dict(self._records)) if self._cells else None
+        if not self._records:
+            return replace(findings, counted=None)
+        counted = Counted(self._name, dict(self._cells), dict(self._records), dict(self._left_out))
         return replace(findings, counted=counted)
 
 
 def findings_of_record(record: RunRecord) -> Findings | None:
     """What a finished merge found out; None where its method looks at no deltas."""
-    drawn = [
+    counted = [
         tensor
         for tensor in record.tensors
         if None not in (tensor.zero_delta, tensor.changed_by, tensor.zero_after_draw, tensor.selected)
+        or _left_out(tensor) is not None
     ]
-    if not drawn:
+    if not counted:
         return None
-    grid = LayerGrid.of(tensor.name for tensor in drawn)
+    grid = LayerGrid.of(tensor.name for tensor in counted)
     equal = record.draws_equally
     tally = MergeTally(MergeName.of_record(record), grid, equal_weights=equal)
-    for tensor in drawn:
+    for tensor in counted:
         tally.add(tensor)
     base = next((entry.name for entry in record.inputs if entry.role == "base"), "")
     models = tuple(entry.name for entry in record.inputs if entry.role == "sub-model")
@@ -371,14 +398,37 @@ def _merged(tensor: TensorRecord, equal_weights: bool) -> MergedCell | None:
     left = np.array(tensor.zero_after_draw, np.int64)
     elements = sum(tensor.selected)  # without rows that no sub-model has, of which nothing was drawn
     changed_by = (max(0, tensor.changed_by[0] - (tensor.elements - elements)), *tensor.changed_by[1:])
+    predictable = equal_weights and _left_out(tensor) is None  # what is left out counts as zero, too
     return MergedCell(
         DeltaStatistics.of_counts(elements, tensor.zero_delta, changed_by, tensor.nonfinite),
         Drawn(
             elements=elements,
             zero_after_draw=left,
-            expected=expected_on_zero_delta(changed_by, len(left)) if equal_weights else None,
+            expected=expected_on_zero_delta(changed_by, len(left)) if predictable else None,
             selected=np.array(tensor.selected, np.int64),
         ),
+    )
+
+
+def _left_out(tensor: TensorRecord) -> LeftOut | None:
+    if tensor.dropped is None and tensor.elected_against is None:
+        return None
+    return LeftOut(tensor.elements, _array(tensor.dropped), _array(tensor.elected_against))
+
+
+def _array(counts: Sequence[int] | None) -> Int64s | None:
+    return None if counts is None else np.array(counts, np.int64)
+
+
+def _sum_of_left_out(parts: Sequence[LeftOut]) -> LeftOut:
+    dropped, against = (
+        [found for part in parts if (found := getattr(part, name)) is not None]
+        for name in ("dropped", "elected_against")
+    )
+    return LeftOut(
+        elements=sum(part.elements for part in parts),
+        dropped=np.sum(dropped, axis=0) if dropped else None,
+        elected_against=np.sum(against, axis=0) if against else None,
     )
 
 

@@ -17,9 +17,9 @@ from core.methods import (
     slerp,
 )
 from core.methods.presets import PRESETS, TASK_VECTORS
-from core.methods.spec import Draws, MethodSpec, ParameterSpec, ParameterValue
+from core.methods.spec import GROUPS, Draws, MethodSpec, ParameterSpec, ParameterValue
 
-__all__ = ["METHODS", "Draws", "MethodSpec", "ParameterSpec", "ParameterValue"]
+__all__ = ["GROUPS", "METHODS", "Draws", "MethodSpec", "ParameterSpec", "ParameterValue"]
 
 METHODS: dict[str, MethodSpec] = {
     spec.name: spec

@@ -85,10 +85,11 @@ def row_sums(values: Tensor) -> Tensor:
     Returns:
         [rows] float64.
     """
-    first, *others = ordered_sums(values)
-    for block in others:
-        first = first + block
-    return first
+    blocks = ordered_sums(values)
+    total = blocks[0]
+    for block in blocks[1:]:
+        total = total + block
+    return total
 
 
 def dot_products(rows: Sequence[Tensor]) -> NDArray[Any]:

@@ -179,4 +179,5 @@ SPEC = MethodSpec(
     folds=_folds,
     same_everywhere=False,
     load_arithmetic=_load_arithmetic,
+    group="geometry",
 )

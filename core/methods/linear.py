@@ -83,4 +83,5 @@ SPEC = MethodSpec(
     weight="share",
     check=_check,
     load_arithmetic=_load_arithmetic,
+    group="selection",
 )

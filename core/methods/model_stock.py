@@ -151,4 +151,5 @@ SPEC = MethodSpec(
     by_rows=_by_rows,
     folds=_folds,
     load_arithmetic=_load_arithmetic,
+    group="geometry",
 )

@@ -188,4 +188,5 @@ SPEC = MethodSpec(
     same_everywhere=False,
     check=_check,
     load_arithmetic=_load_arithmetic,
+    group="geometry",
 )

@@ -85,4 +85,5 @@ SPEC = MethodSpec(
     most_models=1,
     check=_check,
     load_arithmetic=_load_arithmetic,
+    group="single",
 )

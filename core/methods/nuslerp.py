@@ -43,8 +43,11 @@ _NO_LENGTH = 1e-7
 _STRAIGHT = 1e-16
 """Up to this squared sine the arc is taken for the line."""
 
-_STEP = 1 << 16
-"""Elements of whole rows that are added to the sums of columns at one time, about."""
+_STEP = 1 << 14
+"""Elements that are added to the sums of columns at one time, at most: they stay in the cache."""
+
+_SHORT = 1024
+"""Rows that are shorter are added many at a time, longer ones one after the other: each is faster there."""
 
 
 def interpolate(
@@ -131,7 +134,8 @@ class ColumnSums:
     """The sums of squares and products of the columns of two tensors: a core.methods.folds.Total.
 
     What is added are the X_i of chunks, [2, elements] of the computing type. Each column's products, rounded
-    to float64, are added row after row; the result is [3, columns]: first, dot, second.
+    to float64, are added row after row; the result is [3, columns]: first, dot, second. All columns are held
+    at once, which of a matrix are few, but of experts in one tensor as many as one expert has elements.
     """
 
     def __init__(self, columns: int) -> None:
@@ -141,10 +145,10 @@ class ColumnSums:
     def add(self, rows: Array) -> None:
         columns, elements, at = self._sums.shape[1], rows.shape[1], 0
         while at < elements:
-            whole = 0 if self._column else (elements - at) // columns
-            taken = min(columns - self._column, elements - at)
+            whole = 0 if self._column or columns >= _SHORT else (elements - at) // columns
+            taken = min(columns - self._column, elements - at, _STEP)
             if whole:
-                taken = columns * min(whole, max(1, _STEP // columns))
+                taken = columns * min(whole, _STEP // columns)
             first, second = rows[:, at : at + taken].astype(np.float64)
             with np.errstate(all="ignore"):
                 products = np.stack([first * first, first * second, second * second])
@@ -246,6 +250,7 @@ SPEC = MethodSpec(
             False,
             "By columns",
             "Take each column for a vector, instead of each row; only where whole tensors are not.",
+            matters=lambda values: not values["nuslerp_flatten"],
         ),
     ),
     base="allowed",
@@ -256,4 +261,5 @@ SPEC = MethodSpec(
     folds=_folds,
     same_everywhere=False,
     load_arithmetic=_load_arithmetic,
+    group="geometry",
 )

@@ -246,7 +246,8 @@ def _counted(keys: Tensor) -> tuple[Tensor, Tensor]:
         return keys, keys
     least, largest = (int(end) for end in torch.aminmax(keys))
     if largest - least > 2 * keys.numel() + _DIGITS:  # few of many: sorting takes less than a table
-        return torch.unique(keys, return_counts=True)
+        different, numbers = torch.unique(keys, return_counts=True)
+        return different, numbers
     counts = torch.bincount(keys - least)
     found = counts.nonzero().view(-1)
     return found + least, counts[found]

@@ -126,4 +126,5 @@ SPEC = MethodSpec(
     counts=("zero_delta", "changed_by", "zero_after_draw", "selected"),
     check=_check,
     load_arithmetic=_load_arithmetic,
+    group="selection",
 )

@@ -8,13 +8,13 @@ magnitudes, as mergekit does; `rescale_by: density` gives the factors of the pap
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import partial
 from typing import Any
 
 from core.methods.parameter_selection import MAX_RESAMPLES
 from core.methods.sparsify import SPARSIFIERS
-from core.methods.spec import Draws, MethodSpec, ParameterSpec
+from core.methods.spec import Draws, MethodSpec, ParameterSpec, Preset
 from core.methods.task_vectors import (
     COMBINATIONS,
     ELECTIONS,
@@ -95,6 +95,7 @@ _RESCALE_BY = ParameterSpec(
     "norm: so that the magnitudes of a tensor come to the same sum as before. density: by the chance of "
     "being kept, as the papers on DARE and DELLA do.",
     choices=("norm", "density"),
+    matters=lambda values: values["rescale"],
 )
 
 
@@ -130,6 +131,8 @@ def _preset(
         folds=partial(folds_of, choices_of),
         check=partial(check_values, choices_of),
         load_arithmetic=partial(load_map, choices_of),
+        group="task_vectors",
+        preset=Preset("task_vectors", lambda values: asdict(choices_of(values)), own=("normalize",)),
     )
 
 
@@ -210,8 +213,16 @@ def _chosen(values: Mapping[str, Any]) -> Choices:
     return Choices(values["sparsify"], values["elect"], values["combine"])
 
 
+def _sparsifies(values: Mapping[str, Any]) -> bool:
+    return bool(values["sparsify"] != "none")
+
+
+def _selects(values: Mapping[str, Any]) -> bool:
+    return bool(values["combine"] == "selection")
+
+
 def _draws(values: Mapping[str, Any]) -> int:
-    if _chosen(values).combine == "selection":
+    if _selects(values):
         return 1 + int(values["resamples"])
     return int(_chosen(values).sparsify in ("random", "ranked"))
 
@@ -232,9 +243,15 @@ TASK_VECTORS = MethodSpec(
             "none",
             "Sparsify",
             "none; magnitude: keep the largest changes; random: drop some at random; ranked: the same, small "
-            "ones "
-            "of a row more often; outliers: drop the largest and the smallest.",
+            "ones of a row more often; outliers: drop the largest and the smallest.",
             choices=SPARSIFIERS,
+            words=(
+                "keeps all",
+                "keeps the largest",
+                "drops at random",
+                "drops small ones more often",
+                "drops the largest and smallest",
+            ),
         ),
         ParameterSpec(
             "elect",
@@ -244,6 +261,7 @@ TASK_VECTORS = MethodSpec(
             "Elect a sign",
             "none; mass: the sign of the weighted sum; count: the sign of most sub-models.",
             choices=ELECTIONS,
+            words=("elects no sign", "elects a sign by mass", "elects a sign by count"),
         ),
         ParameterSpec(
             "combine",
@@ -254,6 +272,7 @@ TASK_VECTORS = MethodSpec(
             "sum of the weighted changes; their mean; selection: the change of one sub-model, drawn at "
             "random and again while it is zero.",
             choices=COMBINATIONS,
+            words=("sum of what is left", "mean of what is left", "one of them, drawn"),
         ),
         ParameterSpec(
             "resamples",
@@ -265,21 +284,23 @@ TASK_VECTORS = MethodSpec(
             symbol="n",
             minimum=0,
             maximum=MAX_RESAMPLES,
+            matters=_selects,
         ),
         replace(_WEIGHT, help=_WEIGHT.help[:-1] + ". With selection: how likely it is drawn."),
-        _DENSITY,
-        _GAMMA,
-        _EPSILON,
+        replace(_DENSITY, matters=_sparsifies),
+        replace(_GAMMA, matters=lambda values: values["sparsify"] == "outliers"),
+        replace(_EPSILON, matters=lambda values: values["sparsify"] == "ranked"),
         _LAMBDA,
-        _RESCALE,
-        _RESCALE_BY,
+        replace(_RESCALE, matters=_sparsifies),
+        replace(_RESCALE_BY, matters=lambda values: _sparsifies(values) and values["rescale"]),
     ),
     base="needed",
     weight="coefficient",
-    draws=Draws(most=_draws),
+    draws=Draws(resamples="resamples", most=_draws),
     counts=partial(counts_of, _chosen),
     by_rows=lambda values: values["sparsify"] == "ranked",
     folds=partial(folds_of, _chosen),
     check=partial(check_values, _chosen),
     load_arithmetic=partial(load_map, _chosen),
+    group="task_vectors",
 )

@@ -169,6 +169,7 @@ SPEC = MethodSpec(
     parameters=(_EPSILON,),
     base="needed",
     load_arithmetic=_load_arithmetic,
+    group="task_vectors",
 )
 
 PLUS = MethodSpec(
@@ -201,4 +202,5 @@ PLUS = MethodSpec(
     folds=(Fold("changes", _load_counting, _factors, finds=("factors",)),),
     check=_check_plus,
     load_arithmetic=_load_arithmetic,
+    group="task_vectors",
 )

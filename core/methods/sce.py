@@ -229,4 +229,5 @@ SPEC = MethodSpec(
     counts=("dropped", "elected_against"),
     folds=_folds,
     load_arithmetic=_load_arithmetic,
+    group="task_vectors",
 )

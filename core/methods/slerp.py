@@ -106,4 +106,5 @@ SPEC = MethodSpec(
     folds=(gram(_shares, finds=("of_base", "of_model")),),
     same_everywhere=False,
     load_arithmetic=_load_arithmetic,
+    group="geometry",
 )

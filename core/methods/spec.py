@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from core.methods.folds import Fold
 
-__all__ = ["Arithmetic", "Draws", "MethodSpec", "ParameterSpec", "ParameterValue"]
+__all__ = ["GROUPS", "Arithmetic", "Draws", "MethodSpec", "ParameterSpec", "ParameterValue", "Preset"]
 
 Arithmetic = Callable[[MapJob, int, "list[Tensor]", "Tensor | None"], "tuple[Tensor, Counts]"]
 """A method's map in plain torch, of one chunk: (job, first_element, models, base) -> (merged, counts).
@@ -43,6 +43,9 @@ class ParameterSpec:
         symbol: how one line of text calls it ("n", "λ"); the name where it is "".
         minimum, maximum: inclusive bounds; None where there is none.
         choices: the values of a "choice", in the order in which they are offered.
+        words: what each of `choices` does, in a few words; none where their names say it.
+        matters: whether it has an effect, from the values of the merge-wide parameters by name; None where it
+            always has. One that has none may be given all the same.
     """
 
     name: str
@@ -55,6 +58,17 @@ class ParameterSpec:
     minimum: float | None = None
     maximum: float | None = None
     choices: tuple[str, ...] = ()
+    words: tuple[str, ...] = ()
+    matters: Callable[[Mapping[str, Any]], bool] | None = None
+
+    def __post_init__(self) -> None:
+        """Raises ValueError where there are words for other choices: a fault of the method's author."""
+        if self.words and len(self.words) != len(self.choices):
+            raise ValueError(f"{self.name}: each of the choices has words, or none has")
+
+    def has_effect(self, values: Mapping[str, Any]) -> bool:
+        """Whether its value changes anything beside these ones of the merge-wide parameters."""
+        return self.matters is None or self.matters(values)
 
     @property
     def short(self) -> str:
@@ -121,6 +135,34 @@ class Draws:
     most: Callable[[Mapping[str, Any]], int] | None = None
 
 
+@dataclass(frozen=True)
+class Preset:
+    """That a method is another, more general one, some of whose parameters are set.
+
+    Parameters of the same name mean the same in both.
+
+    Attributes:
+        of: the name of the general method.
+        sets: from the values of the preset's parameters to those that it sets in the general one.
+        own: the parameters of the preset, flags and choices, that the general one does not have: `sets` reads
+            them.
+    """
+
+    of: str
+    sets: Callable[[Mapping[str, Any]], Mapping[str, ParameterValue]]
+    own: tuple[str, ...] = ()
+
+
+GROUPS = {
+    "selection": "Selection and averages",
+    "task_vectors": "Task vectors",
+    "geometry": "Angles and distances",
+    "single": "One sub-model",
+    "other": "Others",
+}
+"""Kinds of methods, among which people look for one, and what they are called."""
+
+
 def _anything_goes(values: Mapping[str, Any], computing: DType | None) -> None:
     """Values that are right one by one are right together."""
 
@@ -150,6 +192,8 @@ class MethodSpec:
             the values by name and the type in which the method computes, None before that is known.
         same_everywhere: whether it gives the same bytes on every device and platform: not so where sines,
             exponentials and the like are computed by the platform's own mathematics.
+        group: the one of GROUPS among which it is offered.
+        preset: that it is another method with some parameters set; None where it is not.
     """
 
     name: str
@@ -168,6 +212,8 @@ class MethodSpec:
     folds: tuple[Fold, ...] | Callable[[MapJob], tuple[Fold, ...]] = ()
     check: Callable[[Mapping[str, Any], DType | None], None] = _anything_goes
     same_everywhere: bool = True
+    group: str = "other"
+    preset: Preset | None = None
 
     def __post_init__(self) -> None:
         """Raises ValueError where the facts contradict each other: a fault of the method's author."""
@@ -188,6 +234,8 @@ class MethodSpec:
             raise ValueError(f"{self.name}: only what draws can count draws")
         if self.most_models is not None and not 1 <= self.least_models <= self.most_models:
             raise ValueError(f"{self.name}: {self.least_models} to {self.most_models} sub-models are none")
+        if self.group not in GROUPS:
+            raise ValueError(f"{self.name}: a group is one of {', '.join(GROUPS)}")
         for parameter in self.parameters:
             try:
                 parameter.check(parameter.default, parameter.name)
@@ -223,10 +271,16 @@ class MethodSpec:
         return f"{span} sub-model{'s' if most != 1 else ''}"
 
     def resamples(self, values: Mapping[str, Any]) -> int | None:
-        """n of these values; None for a method that does not draw again."""
+        """n of these values; None for a method that does not draw again, and where these do not."""
         if self.draws is None or self.draws.resamples is None:
             return None
-        return int(values[self.draws.resamples])
+        parameter = self.parameter(self.draws.resamples)
+        assert parameter is not None  # __post_init__ has looked
+        return int(values[parameter.name]) if parameter.has_effect(values) else None
+
+    def draws_with(self, values: Mapping[str, Any]) -> bool:
+        """Whether it makes random choices, and so uses the seed, with these values."""
+        return self.most_draws(values) > 0
 
     def most_draws(self, values: Mapping[str, Any]) -> int:
         """How often an element is drawn at most; 0 for a method that does not draw."""

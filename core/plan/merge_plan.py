@@ -119,9 +119,14 @@ class TensorPlan:
     def bytes_to_read(self) -> int:
         """Of all passes."""
         whole = sum(source.bytes_to_read for source in self.inputs)
-        return (self.passes - 1) * whole + (
-            sum(part.bytes_to_read for part in self.parts) if self.parts else whole
-        )
+        return (self.passes - 1) * whole + self.bytes_of_a_pass
+
+    @property
+    def bytes_of_a_pass(self) -> int:
+        """Of the last one, the map."""
+        if self.parts:
+            return sum(part.bytes_to_read for part in self.parts)
+        return sum(source.bytes_to_read for source in self.inputs)
 
 
 @dataclass(frozen=True)
@@ -189,6 +194,16 @@ class MergePlan:
     def bytes_to_read(self) -> int:
         """Of weights, every pass counted."""
         return sum(tensor.bytes_to_read for tensor in self.tensors)
+
+    @property
+    def passes(self) -> int:
+        """How often the inputs are read at most, tensor by tensor."""
+        return max((tensor.passes for tensor in self.tensors), default=1)
+
+    @property
+    def bytes_of_a_pass(self) -> int:
+        """Of weights, every input read once."""
+        return sum(tensor.bytes_of_a_pass for tensor in self.tensors)
 
     @property
     def bytes_to_write(self) -> int:

@@ -117,6 +117,11 @@ class Recipe:
             return None
         return self.method.resamples(self._plain_values)
 
+    @property
+    def draws(self) -> bool:
+        """Whether anything is drawn, so that the seed means something."""
+        return any(part.method.draws_with(part._plain_values) for part in self.parts)
+
     @cached_property
     def _plain_values(self) -> Values:
         return self._values("", 0.0)

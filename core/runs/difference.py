@@ -87,7 +87,7 @@ def _unlike(left: RunRecord, right: RunRecord) -> str:
 def _comparable(left: RunRecord, right: RunRecord, grid: LayerGrid) -> tuple[Findings, Findings] | None:
     """What both counted, of the tensors that both drew; None where a method looks at no deltas."""
     one, other = findings_of_record(left), findings_of_record(right)
-    if one is None or other is None:
+    if one is None or other is None or not (one.merged and other.merged):
         return None
     shared = [
         name

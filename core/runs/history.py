@@ -107,7 +107,7 @@ class HistoryEntry:
             title=recipe.method.title,
             models=tuple(model_names(sub_models)),
             k=len(sub_models),
-            draws=draws is not None,
+            draws=recipe.draws,
             n=recipe.resamples,
             seed=recipe.seed,
             out=Path(out).expanduser().absolute(),

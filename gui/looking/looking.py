@@ -95,11 +95,14 @@ class Looking(QObject):
         if not merging and before is not setup:
             self.observer.forget_others(setup)
         method = METHODS[setup.method]
-        self._pictures.provenance.set_method(method.title, draws=method.draws is not None)
-        resamples = None if method.draws is None else method.draws.resamples
+        values = {**{spec.name: spec.default for spec in method.parameters}, **setup.parameters}
+        takes, drops = "selected" in method.counts_of(values), method.draws_with(values)
+        self._pictures.provenance.set_method(method.title, draws=takes, drops=drops)
+        again = method.draws is not None and method.resamples(values) is not None
+        resamples = method.draws.resamples if again and method.draws is not None else None
         ruled = any(rule.parameter == resamples for rule in setup.rules)
         n = None if resamples is None or ruled else setup.parameters.get(resamples)
-        self._pictures.resampling.set_method(method.title, draws=resamples is not None)
+        self._pictures.resampling.set_method(method.title, draws=again, drops=drops)
         self._pictures.resampling.set_resamples(None if n is None else int(n), fixed=merging)
 
     # -- merges

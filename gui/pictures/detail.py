@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from PySide6.QtCore import QSize, Signal, Slot
 from PySide6.QtGui import QResizeEvent
@@ -316,7 +317,7 @@ class DetailPicture(Picture):
             return known
         exact = view.statistics
         predicted = exact.without_draws.zero_after_draw if findings.equal_weights else known.predicted
-        return Part(known.place, known.tensors, exact.counts, exact, predicted, known.drawn)
+        return replace(known, counts=exact.counts, details=exact, predicted=predicted)
 
     # -- keys and pointer
 

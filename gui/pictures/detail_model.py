@@ -16,6 +16,7 @@ from PySide6.QtWidgets import QAbstractItemView, QTableView
 from core.deltas.findings import Part
 from core.text import one_line
 from core.units import share_text
+from gui.pictures.left_out import left_out_shares
 from gui.widgets.chips import model_chip
 from gui.widgets.theme import GRID
 from gui.words import grouped
@@ -27,17 +28,21 @@ class Column(IntEnum):
     NAME = 0
     ZERO = 1
     TAKEN = 2
-    RELATIVE = 3
-    NORM = 4
-    MEAN = 5
-    LARGEST = 6
-    NONFINITE = 7
+    DROPPED = 3
+    AGAINST = 4
+    RELATIVE = 5
+    NORM = 6
+    MEAN = 7
+    LARGEST = 8
+    NONFINITE = 9
 
 
 _TITLES = {
     Column.NAME: "Sub-model",
     Column.ZERO: "Zero deltas",
     Column.TAKEN: "Taken",
+    Column.DROPPED: "Dropped",
+    Column.AGAINST: "Elected against",
     Column.RELATIVE: "‖τ‖ / ‖base‖",
     Column.NORM: "‖τ‖",
     Column.MEAN: "Mean |τ|",
@@ -48,6 +53,8 @@ _HELP = {
     Column.NAME: "In the colours of the list of models",
     Column.ZERO: "The share of parameters that fine-tuning left as they were",
     Column.TAKEN: "The share of the merged parameters that came from this sub-model",
+    Column.DROPPED: "The share of the merged parameters whose change was dropped by sparsifying",
+    Column.AGAINST: "The share of the merged parameters whose change does not have the elected sign",
     Column.RELATIVE: "The norm of the task vector beside that of the base",
     Column.NORM: "The Euclidean norm of the task vector",
     Column.MEAN: "The mean magnitude of a delta",
@@ -60,6 +67,8 @@ _WIDEST = {
     Column.NAME: "sub-model",
     Column.ZERO: "100.0 %",
     Column.TAKEN: "100.0 %",
+    Column.DROPPED: "100.0 %",
+    Column.AGAINST: "100.0 %",
     Column.RELATIVE: "100.00 %",
     Column.NONFINITE: "none seen",
 }
@@ -75,7 +84,7 @@ class DetailRow:
 
     Attributes:
         name: of the sub-model.
-        zero, taken, relative: shares.
+        zero, taken, dropped, against, relative: shares.
         norm, mean, largest: of the task vector.
         nonfinite: a count; of those that were seen where not all were.
         exact: whether all were.
@@ -84,6 +93,8 @@ class DetailRow:
     name: str
     zero: float | None = None
     taken: float | None = None
+    dropped: float | None = None
+    against: float | None = None
     relative: float | None = None
     norm: float | None = None
     mean: float | None = None
@@ -99,6 +110,7 @@ def rows_of(models: Sequence[str], part: Part) -> list[DetailRow]:
     zero = nothing if counts is None else counts.zero_delta.value
     nonfinite = None if counts is None else counts.total("nonfinite")
     taken = nothing if drawn is None else drawn.provenance
+    dropped, against = left_out_shares(part, len(models))
     relative = nothing if details is None else details.relative_norm.value
     norm = nothing if details is None else details.norm.value
     mean = nothing if details is None else details.mean_magnitude.value
@@ -108,6 +120,8 @@ def rows_of(models: Sequence[str], part: Part) -> list[DetailRow]:
             name=name,
             zero=_number(zero[at]),
             taken=_number(taken[at]),
+            dropped=_number(dropped[at]),
+            against=_number(against[at]),
             relative=_number(relative[at]),
             norm=_number(norm[at]),
             mean=_number(mean[at]),
@@ -242,8 +256,15 @@ def _alignment(column: Column) -> Qt.AlignmentFlag:
 def _text(row: DetailRow, column: Column) -> str:
     if column is Column.NAME:
         return one_line(row.name)
-    if column in (Column.ZERO, Column.TAKEN, Column.RELATIVE):
-        share = {Column.ZERO: row.zero, Column.TAKEN: row.taken, Column.RELATIVE: row.relative}[column]
+    shares = {
+        Column.ZERO: row.zero,
+        Column.TAKEN: row.taken,
+        Column.DROPPED: row.dropped,
+        Column.AGAINST: row.against,
+        Column.RELATIVE: row.relative,
+    }
+    if column in shares:
+        share = shares[column]
         return "" if share is None else share_text(share)
     if column is Column.NONFINITE:
         return "" if row.nonfinite is None else _count_text(row.nonfinite, row.exact)

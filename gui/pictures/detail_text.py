@@ -11,6 +11,7 @@ from core.deltas.findings import MergeName, Part
 from core.deltas.statistics import LOWEST_EXPONENT, DeltaStatistics
 from core.deltas.tensor_view import TensorView
 from core.units import share_text
+from gui.pictures.left_out import left_out_shares, left_out_text
 from gui.pictures.table import Table
 from gui.words import grouped, plural, signed_text
 
@@ -29,6 +30,8 @@ def summary_of(part: Part, view: TensorView | None, merge: MergeName | None) -> 
             texts.append(f"{share_text(float(counts.mean_zero_delta.value))} zero deltas")
     if part.drawn is not None and part.drawn.elements:
         texts.append(f"merged with {merge}: {share_text(float(part.drawn.left[-1]))} as in the base")
+    if left_out := left_out_text(part):
+        texts.append(f"merged with {merge}: {left_out}")
     if details is not None and details.parameters:
         texts.append(f"‖base‖ {details.base_norm.value:.3g}")
         texts += _agreement(details)
@@ -78,6 +81,7 @@ def _models_table(name: str, part: Part, models: Sequence[str]) -> Table:
     columns["zero deltas"] = nothing if counts is None else counts.zero_delta.value
     columns["zero deltas error"] = nothing if counts is None else counts.zero_delta.error
     columns["taken"] = nothing if drawn is None else drawn.provenance
+    columns["dropped"], columns["elected against"] = left_out_shares(part, len(models))
     for title, what in (("relative norm", "relative_norm"), ("norm", "norm"), ("mean |τ|", "mean_magnitude")):
         estimate = None if details is None else getattr(details, what)
         columns[title] = nothing if estimate is None else estimate.value

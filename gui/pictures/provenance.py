@@ -12,12 +12,20 @@ from PySide6.QtWidgets import QWidget
 
 from core.units import share_text
 from gui.pictures.columns_plot import ColumnsPlot
+from gui.pictures.left_out import left_out_text
 from gui.pictures.legend import Legend
 from gui.pictures.marks import Discs
 from gui.pictures.picture import Picture
 from gui.pictures.selection import Selection
 from gui.pictures.table import Table
-from gui.pictures.texts import base_text, capital, drawing_method, merged_text, nothing_there
+from gui.pictures.texts import (
+    base_text,
+    capital,
+    drawing_method,
+    draws_no_model,
+    merged_text,
+    nothing_there,
+)
 from gui.widgets.theme import model_colour
 
 __all__ = ["ProvenancePicture"]
@@ -58,13 +66,14 @@ class ProvenancePicture(Picture):
         self.plot.chosen.connect(self._on_chosen)
         self.plot.cleared.connect(self.selection.clear)
 
-    def set_method(self, title: str, *, draws: bool) -> None:
-        """The method of the recipe; one that does not draw takes of every sub-model."""
+    def set_method(self, title: str, *, draws: bool, drops: bool = False) -> None:
+        """The method of the recipe; one that draws no sub-models, or only what it `drops`, takes of every
+        one."""
         sentence = "Press Merge: the bars fill in while it runs."
         if not draws:
             sentence = (
-                f"“{title}” draws nothing: every parameter of the result is computed from all models, "
-                f"and taken from none of them. Choose “{drawing_method()}” to see shares here."
+                f"{draws_no_model(title, drops=drops)}: every parameter of the result is computed from all "
+                f"models, and taken from none of them. Choose “{drawing_method()}” to see shares here."
             )
         if sentence != self._before:
             self._before, self._draws = sentence, draws
@@ -74,7 +83,7 @@ class ProvenancePicture(Picture):
         findings = self.findings
         if findings is None or not findings.merged:
             merging = self.shown.activity == "merging" and self._draws
-            self.say(_MERGING if merging else self._before)
+            self.say(_MERGING if merging else self._left_out_text() or self._before)
             return
         self.say("")
         kind, model = self.selection.value.kind, self.selection.value.model
@@ -138,6 +147,16 @@ class ProvenancePicture(Picture):
         self._under.setPen(pg.mkPen(colours.color(QPalette.ColorRole.Base), width=4))
         self._left.setPen(pg.mkPen(colours.color(QPalette.ColorRole.Text), width=1))
         self._draw_dots()
+
+    def _left_out_text(self) -> str:
+        """What a merge that draws no sub-models has left out of them; "" where none has."""
+        if self.findings is None or not (left_out := left_out_text(self.findings.part())):
+            return ""
+        return (
+            f"In the merge with {self.shown.merge}, every parameter of the result is computed from all "
+            f"models, and taken from none of them. Of a sub-model's parameters, on average: {left_out}. "
+            "“Zero deltas” can show where, and the detail has the numbers of what you select."
+        )
 
     def _draw_dots(self) -> None:
         colours = self.palette()

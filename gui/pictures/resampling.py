@@ -18,7 +18,7 @@ from gui.pictures.picture import Picture, choice
 from gui.pictures.scales import difference_scale, share_scale
 from gui.pictures.selection import Selection
 from gui.pictures.table import Table
-from gui.pictures.texts import capital, drawing_method, merged_text, nothing_there
+from gui.pictures.texts import capital, drawing_method, draws_no_model, merged_text, nothing_there
 
 __all__ = ["ResamplingPicture"]
 
@@ -79,9 +79,11 @@ class ResamplingPicture(Picture):
         self.layers_plot.chosen.connect(self._on_chosen)
         self.layers_plot.cleared.connect(self._on_cleared)
 
-    def set_method(self, title: str, *, draws: bool) -> None:
-        """The method of the recipe; of one that does not draw again the curve says nothing."""
-        without = "" if draws else f" “{title}” draws nothing: this is what “{drawing_method()}” would do."
+    def set_method(self, title: str, *, draws: bool, drops: bool = False) -> None:
+        """The method of the recipe; of one that draws no sub-models, or only what it `drops`, the curve says
+        nothing."""
+        does = draws_no_model(title, drops=drops)
+        without = "" if draws else f" {does}: this is what “{drawing_method()}” would do."
         if without != self._without:
             self._without = without
             self.refresh()

@@ -14,6 +14,7 @@ __all__ = [
     "base_text",
     "capital",
     "drawing_method",
+    "draws_no_model",
     "estimate_text",
     "merged_text",
     "nothing_there",
@@ -29,8 +30,13 @@ def capital(text: str) -> str:
 
 
 def drawing_method() -> str:
-    """The title of a method that draws, to be named where another one does not."""
+    """The title of a method that draws sub-models, to be named where another one does not."""
     return next(method.title for method in METHODS.values() if method.draws is not None)
+
+
+def draws_no_model(title: str, *, drops: bool) -> str:
+    """That a method draws no sub-model, or only what it `drops`: the beginning of a sentence."""
+    return f"“{title}” draws {'only what it drops' if drops else 'nothing'}"
 
 
 def estimate_text(share: float, error: float, *, exact: bool) -> str:

@@ -9,10 +9,11 @@ from numpy.typing import NDArray
 from PySide6.QtCore import Slot
 from PySide6.QtWidgets import QWidget
 
-from core.deltas.findings import Findings
+from core.deltas.findings import Findings, Part
 from core.text import one_line
 from core.units import share_text
 from gui.pictures.heat_map import HeatMap
+from gui.pictures.left_out import LEFT_OUT, ZERO_DELTAS, What, left_out_table, text_of_left_out
 from gui.pictures.picture import Picture, choice
 from gui.pictures.scales import share_scale
 from gui.pictures.selection import Selection
@@ -34,8 +35,11 @@ Cell = tuple[int, int]
 class ZeroDeltasPicture(Picture):
     """Layers from left to right, kinds of modules from top to bottom; the colour is the share of zero deltas.
 
+    After a merge that has dropped changes, or elected a sign, it can be the share of these.
+
     Attributes:
         plot: the map.
+        what_field: zero deltas, or what a merge left out; hidden where there is nothing to choose.
         show_field: the mean over the sub-models, their spread, or one of them.
     """
 
@@ -46,6 +50,11 @@ class ZeroDeltasPicture(Picture):
         super().__init__(selection, parent)
         self._overview = _MEAN
         self.show_field = choice("Which sub-models are shown", ["Mean of all", "Spread"])
+        self._offered = [ZERO_DELTAS]
+        self.what_field = choice("What is shown", [ZERO_DELTAS.label])
+        self.what_field.hide()
+        self.what_field.activated.connect(self.refresh)
+        self.controls.addWidget(self.what_field)
         self.controls.addWidget(self.show_field)
         self.show_field.activated.connect(self._on_show_chosen)
 
@@ -62,7 +71,9 @@ class ZeroDeltasPicture(Picture):
             self.say("There are no models to look at yet.")
             return
         self.say("")
+        self._offer_what(findings)
         self._offer_models(findings)
+        self.set_title(self._what.title)
         percent = self._percent(findings)
         spread = self._shows_spread
         colours = "cividis" if spread else "viridis"
@@ -75,7 +86,7 @@ class ZeroDeltasPicture(Picture):
 
     def tables(self) -> Sequence[Table]:
         findings = self.findings
-        if findings is None or not findings.counts:
+        if findings is None:
             return []
         models = [text for model in findings.models for text in (model, f"{model} error")]
         headings = ["layer", "kind", "parameters", "looked at", "mean", "mean error", *models]
@@ -95,7 +106,10 @@ class ZeroDeltasPicture(Picture):
                     *(number for pair in each for number in pair),
                 ]
             )
-        return [Table(self.file_name, headings, rows)]
+        tables = [Table(self.file_name, headings, rows)] if rows else []
+        if findings.left_out:
+            tables.append(left_out_table(f"{self.file_name}-left-out", findings))
+        return tables
 
     def reset_view(self) -> None:
         self.plot.reset_view()
@@ -107,6 +121,8 @@ class ZeroDeltasPicture(Picture):
         """What is known of a cell, in a sentence."""
         findings = self.findings
         assert findings is not None
+        if self._what is not ZERO_DELTAS:
+            return self._left_out_text(findings.part(column, kind))
         place = capital(findings.grid.place(column, kind))
         counts = findings.counts.get((column, kind))
         if counts is None or not counts.parameters:
@@ -125,31 +141,58 @@ class ZeroDeltasPicture(Picture):
 
     # -- inside
 
+    def _left_out_text(self, part: Part) -> str:
+        """What a merge left out of some tensors, in a sentence."""
+        if part.left_out is None:
+            return f"{capital(part.place)}: not merged yet" if part.tensors else nothing_there(part)
+        assert self.findings is not None
+        return text_of_left_out(self._what, part, self.findings.models, self.selection.value.model)
+
     @property
     def _shows_spread(self) -> bool:
         return self.selection.value.model is None and self._overview == _SPREAD
 
     def _percent(self, findings: Findings) -> NDArray[np.float64]:
-        model = self.selection.value.model
-        each = 100 * findings.zero_delta.value
+        model, name = self.selection.value.model, self._what.name
+        each = 100 * (findings.left_out_share(name) if name else findings.zero_delta.value)
         if model is not None:
             shown: NDArray[np.float64] = each[..., model]
         elif self._overview == _SPREAD:
             shown = each.max(axis=-1) - each.min(axis=-1)
         else:
-            shown = 100 * findings.mean_zero_delta.value
+            shown = each.mean(axis=-1) if name else 100 * findings.mean_zero_delta.value
         return shown
 
     def _unit(self) -> str:
-        return "percentage points" if self._shows_spread else "% zero deltas"
+        return "percentage points" if self._shows_spread else self._what.unit
 
     def _explanation(self, findings: Findings) -> str:
-        model = self.selection.value.model
+        model, what = self.selection.value.model, self._what
+        shown = what.sentence.format(self.shown.merge)
         if model is not None:
-            return f"Share of zero deltas of {findings.models[model]}. Bright is where training changed most."
+            return f"{shown}{',' if what.name else ''} of {findings.models[model]}. {what.bright}"
         if self._overview == _SPREAD:
-            return "How far apart the sub-models with the most and the fewest zero deltas are. Bright: far."
-        return "Share of zero deltas, mean of all sub-models. Bright is where training changed most."
+            most = "zero deltas" if what is ZERO_DELTAS else "of these"
+            how = "How" if what is ZERO_DELTAS else f"{shown}: how"
+            return f"{how} far apart the sub-models with the most and the fewest {most} are. Bright: far."
+        return f"{shown}, mean of all sub-models. {what.bright}"
+
+    @property
+    def _what(self) -> What:
+        """What is shown."""
+        return self._offered[max(self.what_field.currentIndex(), 0)]
+
+    def _offer_what(self, findings: Findings) -> None:
+        """Zero deltas, and what a merge has left out."""
+        total = findings.part().left_out
+        found = [what for what in LEFT_OUT if total is not None and getattr(total, what.name) is not None]
+        offered = [*([ZERO_DELTAS] if findings.counts or not found else []), *found]
+        if offered != self._offered:
+            before, self._offered = self._what, offered
+            self.what_field.clear()
+            self.what_field.addItems([what.label for what in self._offered])
+            self.what_field.setCurrentIndex(self._offered.index(before) if before in self._offered else 0)
+            self.what_field.setVisible(len(offered) > 1)
 
     def _offer_models(self, findings: Findings) -> None:
         field = self.show_field
@@ -183,6 +226,9 @@ class ZeroDeltasPicture(Picture):
             self.read(self.text_of_cell(*cell))
             return
         part = findings.part(selected.column, selected.kind)
+        if self._what is not ZERO_DELTAS:
+            self.read(self._left_out_text(part))
+            return
         if part.counts is None or not part.counts.parameters:
             self.read(nothing_there(part))
             return

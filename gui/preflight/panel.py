@@ -303,13 +303,13 @@ class PreflightPanel(QWidget):
 
     def _show_facts(self, report: PlanReport) -> None:
         known = report.plan is not None
-        reads = bytes_text(report.bytes_to_read) if known else _UNKNOWN
+        reads = _reads_text(report) if known else _UNKNOWN
         writes = bytes_text(report.bytes_to_write) if known else _UNKNOWN
         memory = bytes_text(report.memory_bytes) if known else _UNKNOWN
         free = report.free_disk_bytes
         disk = f"{bytes_text(free)} free" if free is not None else _UNKNOWN
         flow, needs = [f"Reads {reads}", f"writes {writes}"], [f"Memory {memory}", f"disk {disk}"]
-        flow_tip, needs_tip = [_FLOW_TIP], [_ROOM_TIP]
+        flow_tip, needs_tip = [_FLOW_TIP, _passes_text(report)], [_ROOM_TIP]
         if not self._merging:  # while one runs, what is left of it is said where its progress is
             time, basis = self._time(report)
             flow.append(time)
@@ -427,6 +427,22 @@ def _basis(estimate: TimeEstimate) -> str:
     """Where the number comes from, in words."""
     source = "merges on this machine" if estimate.learned else "what other machines do, until one ran here"
     return f"Most of it goes into {estimate.bound_by}. Estimated from {source}."
+
+
+def _reads_text(report: PlanReport) -> str:
+    """ "10.3 GB", "3 × 10.3 GB"."""
+    times = f"{report.passes} × " if report.passes > 1 else ""
+    return f"{times}{bytes_text(report.bytes_of_a_pass)}"
+
+
+def _passes_text(report: PlanReport) -> str:
+    """Why the inputs are read more than once; "" where they are not."""
+    if report.passes == 1:
+        return ""
+    return (
+        f"Each tensor is read up to {report.passes} times, one after the other and so mostly from memory: "
+        f"{bytes_text(report.bytes_to_read)} in all."
+    )
 
 
 def _ledger_text(report: PlanReport) -> str:

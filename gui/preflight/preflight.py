@@ -138,6 +138,8 @@ def _report(
         plan=plan,
         bytes_to_read=sum(merge.bytes_to_read for merge in plan.merges),
         bytes_to_write=writes,
+        bytes_of_a_pass=sum(merge.bytes_of_a_pass for merge in plan.merges),
+        passes=max(merge.passes for merge in plan.merges),
         memory_bytes=peak_memory_bytes(plan, choice.devices, setup.threads),
         free_disk_bytes=free,
         estimate=choice.chosen.estimate,

@@ -116,6 +116,8 @@ class PlanReport:
         plan: the merge, checked; None where there is none because of an error, and all numbers are zero
             and the ledger is empty then.
         bytes_to_read, bytes_to_write: of weights, with the merges that come before.
+        bytes_of_a_pass: what is to be read, each input once.
+        passes: how often an input is read at most.
         memory_bytes: what the buffers take at most.
         free_disk_bytes: where the output goes; None where that is not known.
         estimate: how long it takes; merges that come before count as the time until it can begin.
@@ -132,6 +134,8 @@ class PlanReport:
     plan: MergePlan | None = field(default=None, repr=False)
     bytes_to_read: int = 0
     bytes_to_write: int = 0
+    bytes_of_a_pass: int = 0
+    passes: int = 1
     memory_bytes: int = 0
     free_disk_bytes: int | None = None
     estimate: TimeEstimate | None = None

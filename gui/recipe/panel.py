@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
 from PySide6.QtCore import QEvent, QModelIndex, QTimer, Signal, Slot
 from PySide6.QtWidgets import (
-    QComboBox,
     QLabel,
     QLineEdit,
     QVBoxLayout,
     QWidget,
 )
 
-from core.methods import METHODS, MethodSpec
-from gui.document.merge_setup import MergeSetup, form_parameters
+from core.methods import MethodSpec, ParameterValue
+from gui.document.merge_setup import MergeSetup
 from gui.jobs import JobKeeper
 from gui.recipe.fold import Fold
+from gui.recipe.form_area import FormArea
+from gui.recipe.method_box import MethodBox
 from gui.recipe.method_help import HelpButton, HelpLabel
 from gui.recipe.others import Others
 from gui.recipe.output_field import OutputField
@@ -32,9 +33,7 @@ from gui.recipe.slices.panel import SlicesPanel
 from gui.settings import Settings
 from gui.widgets.fields import (
     align_labels,
-    defer_to_window,
     form_layout,
-    name_field,
     show_focus,
     side_by_side,
 )
@@ -42,6 +41,9 @@ from gui.widgets.plain import PlainLabel
 from gui.widgets.theme import GRID, heading
 
 __all__ = ["RecipePanel"]
+
+_LEAST_LINES = 2
+"""Of fields of the method, with the seed, that are in sight however low the window is."""
 
 
 class RecipePanel(QWidget):
@@ -72,12 +74,7 @@ class RecipePanel(QWidget):
         self._applying = False
         self._reference: Path | None = None
         self._rules_wanted = False
-        self.method_box = QComboBox()
-        self.method_box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-        defer_to_window(self.method_box)
-        name_field(self.method_box, "Merge method", "How the values of the models become one.")
-        for spec in METHODS.values():
-            self.method_box.addItem(spec.title, spec.name)
+        self.method_box = MethodBox()
         self.help_label = HelpLabel()
         self.help_button = HelpButton()
         self.parameters = ParameterForm()
@@ -121,6 +118,8 @@ class RecipePanel(QWidget):
         rules = self.rules.model
         for counted in (rules.rowsInserted, rules.rowsRemoved, rules.modelReset):
             counted.connect(self._on_rules_counted)
+        self.parameters.reshaped.connect(self._on_reshaped)
+        self.parameters.method_wanted.connect(self._on_method_wanted)
         for part in (self.parameters, self.seed, self.output, self.slices, self.rules, self.precision):
             part.changed.connect(self._on_changed)
 
@@ -128,7 +127,7 @@ class RecipePanel(QWidget):
 
     @property
     def method(self) -> MethodSpec:
-        return METHODS[self.method_box.currentData()]
+        return self.method_box.method
 
     @property
     def output_field(self) -> QLineEdit:
@@ -161,7 +160,7 @@ class RecipePanel(QWidget):
     def apply(self, setup: MergeSetup) -> None:
         """Set every field; `changed` is emitted once, at the end. Rules that come with a recipe are shown."""
         self._applying = True
-        self.method_box.setCurrentIndex(self.method_box.findData(setup.method))
+        self.method_box.choose(setup.method)
         self.parameters.set_values(setup.parameters, setup.unread)
         self.show_models(setup)
         had_rules = bool(self.rules.model.rows)
@@ -245,7 +244,7 @@ class RecipePanel(QWidget):
             **self.parameters.fields,
             **self.precision.fields,
         }
-        if target not in fields:
+        if target not in fields or fields[target].isHidden():
             return False
         show_focus(fields[target])
         return True
@@ -279,6 +278,22 @@ class RecipePanel(QWidget):
     def _on_method_changed(self) -> None:
         self._show_method()
         self._on_changed()
+
+    @Slot(str, object)
+    def _on_method_wanted(self, name: str, values: Mapping[str, ParameterValue]) -> None:
+        """The same by another method; one step to be undone."""
+        self._applying = True
+        self.method_box.choose(name)
+        self.parameters.set_values(values)
+        self._applying = False
+        self._on_changed()
+
+    @Slot()
+    def _on_reshaped(self) -> None:
+        """There are more fields, or fewer, than before."""
+        self._keep_height()
+        self._align()
+        self._on_refolded(None)
 
     @Slot(bool)
     def _on_precision_toggled(self, unfolded: bool) -> None:
@@ -374,21 +389,27 @@ class RecipePanel(QWidget):
         self._heading = heading("Recipe")
         self._lines = QVBoxLayout(self)
         self._lines.setContentsMargins(0, 0, 0, 0)
-        for widget in (self._heading, above, self.parameters, below):
+        self._form = FormArea(self.parameters)
+        for widget in (self._heading, above, self._form, below):
             self._lines.addWidget(widget)
         self._lines.addWidget(self._scrolled, 1)
         self.set_room(spacing=GRID, headings=True, help_lines=True)
 
     def _keep_height(self) -> None:
-        """Have the panel take the same room for every method: what a method has fewer fields than the one
-        with the most, what scrolls has more."""
-        row = self.method_box.sizeHint().height() + self._lines.spacing()
-        rows = {spec.name: len(form_parameters(spec)) + (spec.draws is not None) for spec in METHODS.values()}
-        spare = max(rows.values()) - rows.get(self.method.name, 0)
-        self._scrolled.setMinimumHeight(self._scrolled.least_height() + max(spare, 0) * row)
+        """Have the panel take the same room for every method: what a method has fewer lines than are kept for
+        them, what scrolls has more; and the fields of one that has more lines scroll in a low window."""
+        spacing = self._lines.spacing()
+        row = self.method_box.sizeHint().height() + spacing
+        kept = _LEAST_LINES - int(self.method.draws is not None)
+        self._form.setVisible(bool(self.parameters.fields))
+        self._form.set_least(min(self.parameters.lines, kept) * row - spacing)
+        used = 0 if self._form.isHidden() else self._form.least_height()
+        spare = kept * row - used if self.parameters.lines < kept else 0
+        self._scrolled.setMinimumHeight(self._scrolled.least_height() + spare)
 
     def _align(self) -> None:
-        align_labels([self._above, self.parameters.form, self._below, self.precision.form])
+        width = align_labels([self._above, self._below, self.precision.form], self.parameters.left_labels)
+        self.parameters.form.setColumnMinimumWidth(0, width)  # also where it has check boxes only
 
     def _set_order_of_tabs(self) -> None:
         order: list[QWidget] = [
@@ -396,6 +417,7 @@ class RecipePanel(QWidget):
             self.help_button,
             self.help_label,
             *self.parameters.fields.values(),
+            self.parameters.choices.button,
             self.seed.edit,
             self.seed.dice_button,
             self.seed.copy_button,

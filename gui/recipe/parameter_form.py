@@ -2,68 +2,99 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
-from PySide6.QtCore import Signal
-from PySide6.QtWidgets import QCheckBox, QComboBox, QWidget
+from PySide6.QtCore import Signal, Slot
+from PySide6.QtWidgets import QCheckBox, QComboBox, QGridLayout, QWidget
 
 from core.errors import RecipeError
 from core.methods import MethodSpec, ParameterSpec, ParameterValue
 from gui.document.merge_setup import form_parameters
 from gui.document.parameter_texts import help_text, number_kind
 from gui.numbers import Unread
-from gui.widgets.fields import NumberField, defer_to_window, form_layout, name_field
+from gui.recipe.choices_line import ChoicesLine
+from gui.widgets.fields import NumberField, defer_to_window, name_field
 from gui.widgets.plain import PlainLabel
+from gui.widgets.theme import GRID
 
 __all__ = ["ParameterForm"]
 
 Field = NumberField | QCheckBox | QComboBox
 
+_COLUMNS = 4
+"""Of the form: a label and a field, twice."""
+
+_FEW = 3
+"""So many parameters have a line each."""
+
 
 class ParameterForm(QWidget):
     """A field for each parameter of a method that has something to choose.
 
-    What was set for a parameter comes back with the next method that has one of that name and takes the
-    value.
+    Those that have no effect beside what else is chosen are not in sight, and keep their values. Of a method
+    with many, two short ones stand side by side. What was set for a parameter comes back with the next method
+    that has one of that name and takes the value.
 
     Attributes:
         fields: the fields by the parameters' names.
         form: their layout.
+        choices: the line on what a preset chooses.
+        lines: how many lines of fields there are.
+        left_labels: those that stand below one another with the labels of other forms.
 
     Signals:
         changed(): a value changed.
+        reshaped(): there are more lines, or fewer.
+        method_wanted(str, object): as that of a ChoicesLine.
     """
 
     changed = Signal()
+    reshaped = Signal()
+    method_wanted = Signal(str, object)
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.fields: dict[str, Field] = {}
-        self.form = form_layout(self)
+        self.choices = ChoicesLine(self)
+        self.choices.wanted.connect(self.method_wanted)
+        self.form = QGridLayout(self)
+        self.form.setContentsMargins(0, 0, 0, 0)
+        self.form.setHorizontalSpacing(2 * GRID)
+        self.form.setVerticalSpacing(GRID)
+        self.form.setColumnStretch(1, 1)
+        self._method: MethodSpec | None = None
         self._specs: tuple[ParameterSpec, ...] = ()
+        self.lines = 0
+        self.left_labels: list[PlainLabel] = []
+        self._labels: dict[str, PlainLabel] = {}
+        self._shown: list[str] | None = None
         self._remembered: dict[str, ParameterValue] = {}
 
     def set_method(self, method: MethodSpec) -> None:
         """Ask for the parameters of `method`."""
         self._remember()
-        while self.form.rowCount():
-            self.form.removeRow(0)
-        self.fields = {}
-        self._specs = form_parameters(method)
+        for widget in (*self.fields.values(), *self._labels.values()):
+            self.form.removeWidget(widget)
+            widget.hide()
+            widget.setParent(None)
+            widget.deleteLater()
+        self.fields, self._labels, self._shown = {}, {}, None
+        self._method, self._specs = method, form_parameters(method)
         for spec in self._specs:
             field = _field(spec)
+            field.setParent(self)
             if isinstance(field, QCheckBox):
-                field.toggled.connect(self.changed)
-                self.form.addRow(PlainLabel(), field)  # a label that is aligned with the others
+                field.toggled.connect(self._on_changed)
             else:
                 signal = field.currentIndexChanged if isinstance(field, QComboBox) else field.changed
-                signal.connect(self.changed)
-                label = PlainLabel(spec.title)
+                signal.connect(self._on_changed)
+                label = PlainLabel(spec.title, self)
                 label.setBuddy(field)
-                self.form.addRow(label, field)
+                self._labels[spec.name] = label
             self.fields[spec.name] = field
         known = [spec for spec in self._specs if spec.name in self._remembered]
         self.set_values({spec.name: self._remembered[spec.name] for spec in known if self._takes(spec)})
+        self._arrange()
         self.setVisible(bool(self.fields))
 
     def forget(self) -> None:
@@ -89,6 +120,7 @@ class ParameterForm(QWidget):
                 assert not isinstance(value, str)
                 number = int(value) if spec.kind == "int" else float(value)
                 field.show_number(number, (unread or {}).get(spec.name))
+        self._arrange()
 
     def set_value(self, name: str, value: ParameterValue) -> None:
         """Fill in one of them."""
@@ -100,9 +132,59 @@ class ParameterForm(QWidget):
         return {name: _value(field) for name, field in self.fields.items()}
 
     def unread(self) -> dict[str, Unread]:
-        """What was typed and cannot be taken, by name."""
-        fields = {name: field for name, field in self.fields.items() if isinstance(field, NumberField)}
-        return {name: field.unread for name, field in fields.items() if field.unread is not None}
+        """What was typed and cannot be taken, by name; what has no effect is in nobody's way."""
+        fields = ((name, self.fields[name]) for name in self._shown or ())
+        return {
+            name: field.unread
+            for name, field in fields
+            if isinstance(field, NumberField) and field.unread is not None
+        }
+
+    @Slot()
+    def _on_changed(self) -> None:
+        self._arrange()
+        self.changed.emit()
+
+    def _arrange(self) -> None:
+        """Show what has an effect now, in as few lines as are calm."""
+        if self._method is None:
+            return
+        values = self.values()
+        self.choices.show_choices(self._method, values)
+        specs = [spec for spec in self._specs if spec.has_effect(values)]
+        shown = [spec.name for spec in specs]
+        if shown == self._shown:
+            return
+        self._shown = shown
+        for widget in (*self.fields.values(), *self._labels.values(), self.choices):
+            self.form.removeWidget(widget)
+        for spec in self._specs:
+            self.fields[spec.name].setVisible(spec in specs)
+            if spec.name in self._labels:
+                self._labels[spec.name].setVisible(spec in specs)
+        lines = _lines_of(specs)
+        self.lines, self.left_labels = len(lines), []
+        paired = len(lines) < len(specs)
+        self.form.setColumnStretch(_COLUMNS - 1, int(paired))
+        for row, line in enumerate(lines):
+            for side, spec in enumerate(line):
+                self._place(spec, row, side, across=not paired or _is_wide(spec))
+        self.form.addWidget(self.choices, len(lines), 0, 1, _COLUMNS)
+        self.reshaped.emit()
+
+    def _place(self, spec: ParameterSpec, row: int, side: int, *, across: bool) -> None:
+        """Put a parameter into a row: on the left (side 0) or the right (1) of it, or across."""
+        field, label = self.fields[spec.name], self._labels.get(spec.name)
+        first = 2 * side
+        if label is not None:
+            label.setMinimumWidth(0)
+            self.form.addWidget(label, row, first)
+            if not side:
+                self.left_labels.append(label)
+        if label is None and side:  # the place of its label is empty
+            self.form.addWidget(field, row, first, 1, 2)
+        else:
+            self.form.addWidget(field, row, first + 1, 1, _COLUMNS - 1 if across else 1)
 
     def _remember(self) -> None:
         """Keep what is not as it is by default: of the rest, each method has its own idea."""
@@ -122,6 +204,23 @@ class ParameterForm(QWidget):
         return True
 
 
+def _is_wide(spec: ParameterSpec) -> bool:
+    """Whether its field has a line of its own: the words of its choices are long."""
+    return bool(spec.words)
+
+
+def _lines_of(specs: Sequence[ParameterSpec]) -> list[list[ParameterSpec]]:
+    """What stands side by side: one in a line, or up to two where there are many."""
+    lines: list[list[ParameterSpec]] = []
+    for spec in specs:
+        beside = bool(lines) and len(lines[-1]) == 1 and not _is_wide(lines[-1][0])
+        if len(specs) > _FEW and beside and not _is_wide(spec):
+            lines[-1].append(spec)
+        else:
+            lines.append([spec])
+    return lines
+
+
 def _field(spec: ParameterSpec) -> Field:
     field: Field
     if spec.kind == "flag":
@@ -129,8 +228,8 @@ def _field(spec: ParameterSpec) -> Field:
     elif spec.kind == "choice":
         field = QComboBox()
         field.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-        for choice in spec.choices:
-            field.addItem(choice, choice)
+        for number, choice in enumerate(spec.choices):
+            field.addItem(f"{choice}: {spec.words[number]}" if spec.words else choice, choice)
     else:
         assert not isinstance(spec.default, str)
         field = NumberField(number_kind(spec), spec.default)

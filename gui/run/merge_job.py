@@ -128,7 +128,7 @@ class MergeJob(Job):
         self._findings = self._begun or nothing_found(plan)
         name = MergeName.of_recipe(recipe)
         self._tally = MergeTally(name, self._findings.grid, equal_weights=plan.draws_equally)
-        draws = recipe.method.draws is not None
+        counts = any(job.counts for tensor in plan.tensors for job in tensor.jobs)
         learned = Learned(self._history.folder)
         choices: list[Choice] = []
         self._beginnings = frozenset(beginnings(recipe.stages))
@@ -142,7 +142,7 @@ class MergeJob(Job):
             overwrite=setup.overwrite,
             resume=self._resume,
             progress=self._on_progress,
-            on_tensor=self._on_tensor if draws else None,
+            on_tensor=self._on_tensor if counts else None,
             on_note=self._on_note,
             on_choice=choices.append,
             cancel=self._token,
@@ -151,7 +151,7 @@ class MergeJob(Job):
         if whole and choices[-1].is_whole:
             learned.learn(record.seconds, choices[-1].chosen.work)
         before_s = max(time.monotonic() - began_s - record.seconds, 0.0) if recipe.stages else 0.0
-        findings = self._findings_so_far() if draws else None
+        findings = self._findings_so_far() if counts else None
         warnings = tuple(sentence(warning) for warning in _news_first(record.warnings, plan.warnings))
         return MergeResult(record, out, warnings, findings, whole, before_s)
 

@@ -80,9 +80,9 @@ def form_layout(parent: QWidget) -> QFormLayout:
     return form
 
 
-def align_labels(forms: Iterable[QFormLayout]) -> None:
-    """Give the labels of all `forms` the width of the widest."""
-    labels = []
+def align_labels(forms: Iterable[QFormLayout], others: Iterable[QLabel] = ()) -> int:
+    """Give the labels of all `forms`, and `others` beside them, the width of the widest; returns it."""
+    labels = list(others)
     for form in forms:
         for row in range(form.rowCount()):
             item = form.itemAt(row, QFormLayout.ItemRole.LabelRole)
@@ -92,6 +92,7 @@ def align_labels(forms: Iterable[QFormLayout]) -> None:
     widest = max((label.sizeHint().width() for label in labels), default=0)
     for label in labels:
         label.setMinimumWidth(widest)
+    return widest
 
 
 def side_by_side(field: QWidget, *buttons: QWidget) -> QHBoxLayout:

@@ -297,7 +297,7 @@ def _check_plan(method: MethodSpec, plan: MergePlan, values: Mapping[str, Any]) 
             given = tensor.job.parameters[name]
             assert given == (tuple(value) if isinstance(value, list) else value)
         assert (tensor.job.base_dtype is not None) == method.reads_base
-        assert tensor.folds == method.folds_of(tensor.job)
+        assert [fold.name for fold in tensor.folds] == [fold.name for fold in method.folds_of(tensor.job)]
     size = sum(tensor.passes * source.bytes_to_read for tensor in merged for source in tensor.inputs)
     size += sum(s.bytes_to_read for tensor in plan.tensors if tensor.job is None for s in tensor.inputs)
     assert plan.bytes_to_read == size, "every pass is read"

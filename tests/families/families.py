@@ -25,11 +25,10 @@ from family import (
 __all__ = ["FAMILIES", "QUICK"]
 
 QUICK = (
-    *("llama", "qwen2", "gemma", "gpt2", "gpt_neox", "phi3", "granitemoe", "qwen3_moe", "deepseek_v3"),
-    *("qwen3_next", "mamba", "mamba2", "rwkv", "bert", "deberta-v2", "albert", "modernbert", "t5", "bart"),
-    *("whisper", "wav2vec2", "convnext", "clip", "llava"),
+    *("llama", "gemma", "gpt2", "gpt_neox", "phi3", "granitemoe", "deepseek_v3", "qwen3_next", "mamba"),
+    *("rwkv", "bert", "deberta-v2", "albert", "t5", "whisper", "wav2vec2", "convnext", "clip", "llava"),
 )
-"""Two dozen of all kinds, for `make test`."""
+"""One and a half dozen of all kinds, for `make test`."""
 
 _SPECIAL = {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
 _WIDTH = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4}

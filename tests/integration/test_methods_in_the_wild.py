@@ -35,21 +35,40 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return place
 
 
+@pytest.fixture(scope="module")
+def plans(folder: Path) -> dict[str, MergePlan]:
+    return {name: planned(folder, text) for name, text in (MERGEABLE | OURS).items()}
+
+
 def planned(folder: Path, text: str) -> MergePlan:
     path = folder / "recipe.yml"
     path.write_text(text)
     return plan_merge(load_recipe(path))
 
 
+def method_of(name: str) -> str:
+    return MERGEABLE[name].partition("merge_method: ")[2].split()[0]
+
+
+def each() -> list[Any]:
+    """The names of all; further ones of a method are slow."""
+    first: dict[str, str] = {}
+    for name in MERGEABLE:
+        first.setdefault(method_of(name), name)
+    quick = {*EXAMPLES, *first.values(), *OURS}
+    return [
+        name if name in quick else pytest.param(name, marks=pytest.mark.slow) for name in (*MERGEABLE, *OURS)
+    ]
+
+
 def test_they_are_of_every_method() -> None:
-    methods = {text.partition("merge_method: ")[2].split()[0] for text in MERGEABLE.values()}
-    assert methods == OF_MERGEKIT
+    assert {method_of(name) for name in MERGEABLE} == OF_MERGEKIT
     assert len(MERGEABLE) + len(OURS) >= len(EXAMPLES) + 30
 
 
-@pytest.mark.parametrize("name", [*MERGEABLE, *OURS])
-def test_it_is_merged(name: str, folder: Path, tmp_path: Path) -> None:
-    plan = planned(folder, MERGEABLE.get(name) or OURS[name])
+@pytest.mark.parametrize("name", each())
+def test_it_is_merged(name: str, plans: dict[str, MergePlan], tmp_path: Path) -> None:
+    plan = plans[name]
     run_merge(plan, tmp_path / "out", threads=1)
     assert verify_output(tmp_path / "out").tensors == len(plan.tensors)
     merged = load_file(tmp_path / "out" / "model.safetensors")
@@ -62,8 +81,8 @@ def test_it_is_merged(name: str, folder: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", MERGEABLE)
-def test_each_parameter_is_what_mergekit_takes(name: str, folder: Path) -> None:
-    plan = planned(folder, MERGEABLE[name])
+def test_each_parameter_is_what_mergekit_takes(name: str, plans: dict[str, MergePlan]) -> None:
+    plan = plans[name]
     jobs = {tensor.output.name: tensor.job for tensor in plan.tensors}
     method = plan.recipe.method
     compared = 0
@@ -87,8 +106,8 @@ def test_each_parameter_is_what_mergekit_takes(name: str, folder: Path) -> None:
 
 
 @pytest.mark.parametrize("name", MERGEABLE)
-def test_mergekits_file_is_the_same_merge(name: str, folder: Path) -> None:
-    plan = planned(folder, MERGEABLE[name])
+def test_mergekits_file_is_the_same_merge(name: str, folder: Path, plans: dict[str, MergePlan]) -> None:
+    plan = plans[name]
     content = mergekit_config(recipe_as_dict(plan.asked, plan.names))
     assert content is not None
     text = content.decode()
@@ -98,11 +117,8 @@ def test_mergekits_file_is_the_same_merge(name: str, folder: Path) -> None:
     assert [(one.output, one.job) for one in plan.tensors] == [(one.output, one.job) for one in again.tensors]
 
 
-def test_what_changes_nothing_is_said(folder: Path) -> None:
-    said = {
-        name: [one for one in planned(folder, text).warnings if "passes over" in one]
-        for name, text in MERGEABLE.items()
-    }
+def test_what_changes_nothing_is_said(plans: dict[str, MergePlan]) -> None:
+    said = {name: [one for one in plan.warnings if "passes over" in one] for name, plan in plans.items()}
     assert {name: one[0].partition(" change")[0] for name, one in said.items() if one} == {
         "task_arithmetic-with-parameters-of-ties": "rescale and density",
         "sce-with-parameters-of-ties": "density, normalize, smooth, allow_negative_weights, "

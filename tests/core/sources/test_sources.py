@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -86,11 +87,23 @@ def flip_in_file(folder: Path, plan: MergePlan, tensor: str, model: int) -> None
         file.write(words.tobytes())
 
 
-@pytest.mark.parametrize("row", [1, 13, 1024], ids=str)
-def test_every_method_takes_a_source_that_is_made_while_it_is_read(row: int, tmp_path: Path) -> None:
-    make_models(tmp_path, 2)
+@pytest.mark.parametrize(
+    ("row", "methods"),
+    [
+        (1, ("linear", "slerp")),
+        (13, tuple(METHODS)),
+        (1024, ("linear", "slerp")),
+        pytest.param(1, tuple(METHODS), marks=pytest.mark.slow),
+        pytest.param(1024, tuple(METHODS), marks=pytest.mark.slow),
+    ],
+    ids=["1", "13", "1024", "1, all", "1024, all"],
+)
+def test_every_method_takes_a_source_that_is_made_while_it_is_read(
+    row: int, methods: Sequence[str], tmp_path: Path
+) -> None:
+    make_models(tmp_path, 2, rows=140)
     name = "model.layers.0.mlp.weight"
-    for method in METHODS.values():
+    for method in map(METHODS.__getitem__, methods):
         count = min(2, method.most_models or 2)
         recipe = parse_recipe(recipe_data(method, count, {}), tmp_path)
         plan = plan_merge(recipe)

@@ -368,7 +368,7 @@ def test_what_is_too_high_is_unfolded_from_its_heading_on(
     panel.set_room(spacing=4, headings=False, help_lines=False)
     panel.resize(420, panel.minimumSizeHint().height())
     fold = getattr(panel, f"{part}_fold")
-    (scrolled,) = panel.findChildren(QScrollArea)
+    (scrolled,) = [area for area in panel.findChildren(QScrollArea) if area.isAncestorOf(panel.rules)]
     scrolled.ensureWidgetVisible(fold.button)
     with qtbot.waitSignal(panel.refolded):
         qtbot.mouseClick(fold.button, Qt.MouseButton.LeftButton)
@@ -394,7 +394,7 @@ def test_a_press_scrolls_nothing_away(qtbot: QtBot, panel: RecipePanel) -> None:
     panel.set_room(spacing=4, headings=False, help_lines=False)
     panel.resize(420, panel.minimumSizeHint().height())
     panel.show_field("device")
-    (scrolled,) = panel.findChildren(QScrollArea)
+    (scrolled,) = [area for area in panel.findChildren(QScrollArea) if area.isAncestorOf(panel.rules)]
     fold = panel.precision_fold
     qtbot.waitUntil(lambda: scrolled.verticalScrollBar().maximum() > fold.y() + fold.button.height())
     panel.output.edit.setFocus()
@@ -421,7 +421,7 @@ def test_a_recipe_that_is_opened_scrolls_nothing(qtbot: QtBot, panel: RecipePane
     panel.apply(FULL)
     qtbot.wait(50)
     assert panel.rules_fold.unfolded
-    (scrolled,) = panel.findChildren(QScrollArea)
+    (scrolled,) = [area for area in panel.findChildren(QScrollArea) if area.isAncestorOf(panel.rules)]
     assert scrolled.verticalScrollBar().maximum() > 0
     assert scrolled.verticalScrollBar().value() == 0
 

@@ -197,6 +197,8 @@ def test_every_number_of_every_form_goes_the_same_way(
                     continue
                 field = recipe.parameters.fields[spec.name]
                 assert isinstance(field, NumberField)
+                if field.isHidden():  # it has no effect
+                    continue
                 for typed in ("abc", "1,5", "nan", "1e400", ""):
                     type_over(qtbot, field, typed, recipe.method_box)
                     unread = recipe.read_into(empty).unread

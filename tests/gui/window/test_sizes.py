@@ -78,7 +78,7 @@ def test_what_a_merge_needs_is_in_sight(
         fields = [recipe.method_box, *recipe.parameters.fields.values(), *draws, recipe.output.edit]
         needed = [*fields, *panels]
         qtbot.waitUntil(lambda needed=needed: all(in_whole(widget, window) for widget in needed))  # type: ignore[misc]
-        for widget in fields:
+        for widget in (recipe.method_box, *draws, recipe.output.edit):
             assert not any(area.isAncestorOf(widget) for area in window.findChildren(QScrollArea))
         assert table.viewport().height() >= 3 * table.verticalHeader().defaultSectionSize()
 
