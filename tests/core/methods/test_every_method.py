@@ -156,9 +156,9 @@ def test_every_setting_on_every_tensor(name, pair) -> None:
 
 # -- the mathematics -----------------------------------------------------------------------------------------
 
-BORDER = {("sce", 1): 0.01, ("arcee_fusion", 0): 0.2}
+BORDER = {("sce", 1): 0.01}
 """The share of elements of which a threshold decides otherwise in a wider type, where it is not below 0.001:
-variances and divergences of differences that are nearly rounding errors."""
+variances of differences that are nearly rounding errors."""
 
 MIDDLES = {("ram", 0): 0.998, ("ramplus_tl", 0): 0.998, ("sce", 2): 0.98}
 """The share of equal elements of large deltas, where halves, thirds and fifths of sums of few bits lie in the

@@ -28,7 +28,8 @@ def arcee_fusion(
     inputs = inputs_of(models, base, dtype, out, kind)
     kind, (model,), (delta,) = inputs.kind, inputs.models, inputs.deltas
     with np.errstate(all="ignore"):
-        ours, theirs = (shares(rows_of(values, shape), kind) for values in (model, inputs.base))
+        wide = np.promote_types(kind, np.float64).type
+        ours, theirs = (shares(rows_of(values, shape).astype(wide), wide) for values in (model, inputs.base))
         parts = ours * logarithms(ours / theirs)
         divergence = row_sums(parts.astype(np.float64)).astype(kind)
         importance = (np.abs(rows_of(delta, shape)) * divergence[:, None]).reshape(-1)
