@@ -84,9 +84,7 @@ def equal(ours: ByEngine, made: oracles.Made, case: Case) -> bool:
 def test_every_method_is_tried() -> None:
     averages = {"linear"}  # test_average.py and test_contract_values.py, by single elements
     assert set(METHODS) - averages == set(SETTINGS) == set(CHARACTERISTIC) == set(oracles.METHODS)
-    assert {mutation.method for mutation in MUTATIONS} == set(SETTINGS) - {
-        "slerp"
-    }  # test_slerp.py has its own
+    assert {mutation.method for mutation in MUTATIONS} == set(SETTINGS)
 
 
 # -- the same steps ------------------------------------------------------------------------------------------
