@@ -52,6 +52,7 @@ class Case:
         told = {**self.parameters, **self.ours}
         words = [f"{name}: {_shown(value)}" for name, value in told.items()]
         words += [] if self.base or self.method in _WITHOUT_BASE else ["no base"]
+        words += ["K = 2"] if len(self.models) == 2 and "weight" not in told else []
         return ", ".join(words)
 
     @property
@@ -94,7 +95,7 @@ def _task_vectors() -> Iterator[Case]:
     for method, border in borders.items():
         for density in (0.1, 0.5, 0.9):
             yield Case(method, {"weight": [1.0, 1.0, 1.0], "density": density}, left_out=border)
-        more = {"weight": [0.3, 0.7, 0.5], "density": [0.2, 0.9, 0.5]}
+        more = {"weight": [0.3, 0.7, 0.5], "density": [0.2, 1.0, 0.5]}
         yield Case(method, {**more, "lambda": 1.3}, left_out=border)
         yield Case(method, {**more, "normalize": method != "ties"}, left_out=border)
         yield Case(method, {**more, "rescale": True}, left_out=border)

@@ -88,10 +88,8 @@ def rows() -> Iterator[dict[str, list[str]]]:
         print("\n" + head, *sorted(lines, key=lambda line: order.index(line.split()[1])), sep="\n")
 
 
-_HEAD = (
-    "| method | parameters | K | equal | within 1 unit | cancel | left out | |\n|---|---|--:|--:|--:|--:|---|"
-)
-_RANDOM_HEAD = "| method | parameters | K | kept shares | L1 norm | expectation |\n|---|---|--:|--:|--:|--:|"
+_HEAD = "| method | parameters | equal | within 1 unit | cancel | left out |\n|---|---|--:|--:|--:|--:|"
+_RANDOM_HEAD = "| method | parameters | kept shares | L1 norm | expectation |\n|---|---|--:|--:|--:|"
 
 
 REASONS = list(dict.fromkeys(case.left_out for case in CASES if case.left_out is not nothing))
@@ -157,12 +155,11 @@ def _check(case: Case, sums: Mapping[str, int]) -> None:
 def _row(case: Case, sums: Mapping[str, int], failed: bool) -> str:
     compared = sums["compared"]
     every = compared + sums["left_out"] + sums["cancelled"]
-    letters = [_letter(case.left_out)] if sums["left_out"] else []
-    letters += ["r"] if failed else []
+    reasons = ([_letter(case.left_out)] if sums["left_out"] else []) + (["r"] if failed else [])
     return (
         f"{_first(case)} {_percent(sums['equal'], compared)} "
         f"| {_percent(sums['within'], compared)} | {_percent(sums['cancelled'], every)} "
-        f"| {_percent(sums['left_out'], every)} | {', '.join(letters)} |"
+        f"| {' '.join([_percent(sums['left_out'], every), *reasons])} |"
     )
 
 
@@ -253,11 +250,11 @@ def test_the_document_has_a_row_for_every_case() -> None:
 def _first(case: Case) -> str:
     """The columns of a row that say which case it is."""
     said = f"`{case.said}`" if case.said else "defaults"
-    return f"| `{case.method}` | {said} | {len(case.models)} |"
+    return f"| `{case.method}` | {said} |"
 
 
 def _percent(part: int, whole: int) -> str:
-    """To three digits after the point, and 100 only where it is all."""
+    """Cut after two digits, so that 100 is all."""
     if part in (0, whole):
         return "0" if part == 0 else "100"
-    return f"{math.floor(1e5 * part / whole) / 1e3:.3f}"
+    return f"{math.floor(1e4 * part / whole) / 100:.2f}"
