@@ -95,7 +95,7 @@ def _task_vectors() -> Iterator[Case]:
     for method, border in borders.items():
         for density in (0.1, 0.5, 0.9):
             yield Case(method, {"weight": [1.0, 1.0, 1.0], "density": density}, left_out=border)
-        more = {"weight": [0.3, 0.7, 0.5], "density": [0.2, 1.0, 0.5]}
+        more = {"weight": [0.4, 1.0, 0.7], "density": [0.2, 1.0, 0.5]}
         yield Case(method, {**more, "lambda": 1.3}, left_out=border)
         yield Case(method, {**more, "normalize": method != "ties"}, left_out=border)
         yield Case(method, {**more, "rescale": True}, left_out=border)
