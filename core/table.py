@@ -7,6 +7,7 @@ one of each kind of kernel that a merge needs before the merge.
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import logging
 import random
@@ -22,7 +23,11 @@ from core.errors import DeviceError
 from core.kernels.interface import MapJob, Values, Workspace
 from core.methods import METHODS, MethodSpec
 from core.methods.folds import Fold, found_by
+from core.methods.nearswap import NEAREST
+from core.methods.presets import CHOICES
 from core.methods.reference import Reference
+from core.methods.sparsify import keeping_of
+from core.methods.task_vectors import Choices, weights_sum
 
 __all__ = [
     "calibration_job",
@@ -45,8 +50,15 @@ _log = logging.getLogger(__name__)
 _TORCH_S = 7e-9
 """An element of one sub-model, by torch's arithmetic."""
 
-_FOLD_S = 1.2e-9
-"""An element of one pair of inputs, by a fold's kernel."""
+_PAIR_S = 0.1e-9
+"""An element of one pair of inputs whose products are summed."""
+
+_TASK_VECTOR_S, _ELECTED_S, _COUNTED_S, _SUMMED_S, _CHANGE_S = 0.12e-9, 0.1e-9, 0.7e-9, 0.3e-9, 0.4e-9
+"""An element of one sub-model: of its task vector, more where a sign is elected, where codes are counted,
+where magnitudes are summed, and where it may be a change of its own."""
+
+_KEPT_S = {"none": 0.0, "magnitude": 0.1e-9, "outliers": 0.1e-9, "random": 0.5e-9, "ranked": 2.5e-9}
+"""To find out which elements of a task vector are kept, where two thirds of them are zero."""
 
 _PRODUCT_S = 0.4e-9
 """An element times a factor, and its rounding."""
@@ -76,6 +88,19 @@ class Kernels:
     element_s: Callable[[MapJob], float]
     copies: Callable[[MapJob], float] | None = None
     trial: Values = field(default_factory=Values)
+
+
+@dataclass(frozen=True)
+class FoldKernels:
+    """What a fold has beside its torch reading.
+
+    Attributes:
+        cpu: imports numba and returns a core.kernels.cpu.workspace.FoldKernel.
+        element_s: as for Kernels.
+    """
+
+    cpu: Callable[[], Any]
+    element_s: Callable[[MapJob], float]
 
 
 def _cpu_selection() -> Any:
@@ -136,10 +161,122 @@ def _passing_s(job: MapJob) -> float:
     return 0.05e-9 + (_PRODUCT_S + conversion_s(job.merge_dtype) if changes else 0.0)
 
 
-def _dot_products() -> Any:
-    from core.kernels.cpu.dots import dot_products
+def _gram_s(job: MapJob) -> float:
+    inputs = len(job.input_dtypes)
+    return _PAIR_S * inputs * (inputs + 1) / 2
 
-    return dot_products
+
+def _norms_s(job: MapJob) -> float:
+    return job.models * (_SUMMED_S + _KEPT_S[CHOICES[job.method](job.parameters).sparsify])
+
+
+def _selects(job: MapJob) -> bool:
+    return 0 < float(job.parameters["select_topk"]) < 1
+
+
+def _squares_s(job: MapJob) -> float:
+    return job.models * (_TORCH_S if _selects(job) else _SUMMED_S)
+
+
+def _sce_s(job: MapJob) -> float:
+    return job.models * (_TORCH_S if _selects(job) else _TASK_VECTOR_S + _ELECTED_S)
+
+
+def _changes_s(job: MapJob) -> float:
+    return job.models * _CHANGE_S
+
+
+def _task_vectors(choices_of: Callable[[Mapping[str, Any]], Choices]) -> Kernels:
+    """The kernels of a method of the family whose loops are loaded, and compiled, by the first merge."""
+
+    def merge(buffers: Any, job: MapJob, first_element: int) -> Any:
+        from core.kernels.cpu.task_vectors import merged_task_vectors
+
+        choices = choices_of(job.parameters)
+        keepings = keeping_of(job, choices.sparsify)
+        divisor = weights_sum(job.parameters["weight"])
+        return merged_task_vectors(buffers, job, first_element, choices, keepings, divisor)
+
+    def merging_s(job: MapJob) -> float:
+        choices = choices_of(job.parameters)
+        if choices.combine == "selection":
+            return _TORCH_S * job.models
+        elected = 0.0 if choices.elect == "none" else _ELECTED_S
+        return job.models * (_TASK_VECTOR_S + elected + _KEPT_S[choices.sparsify])
+
+    return Kernels(cpu=lambda: merge, gpu=None, element_s=merging_s)
+
+
+def _combination(
+    what_of: Callable[[MapJob], dict[str, Any] | None], sums: Callable[[MapJob], int]
+) -> Kernels:
+    """The kernels of a method that combines its inputs with a few numbers.
+
+    Args:
+        what_of: what a core.kernels.cpu.spans.Combination is made of; None where not all elements have the
+            same numbers.
+        sums: how many products are added for an element, about.
+    """
+
+    def combine(buffers: Any, job: MapJob, first_element: int) -> Any:
+        from core.kernels.cpu.spans import Combination, combined
+
+        what = what_of(job)
+        return None if what is None else combined(buffers, job, Combination(**what))
+
+    def combining_s(job: MapJob) -> float:
+        return _TORCH_S * job.models if job.row > 1 or job.columns > 1 else _TASK_VECTOR_S * sums(job)
+
+    return Kernels(cpu=lambda: combine, gpu=None, element_s=combining_s)
+
+
+def _of_models(job: MapJob) -> dict[str, Any] | None:
+    """Of karcher and multislerp."""
+    if job.models == 1:
+        return None
+    has_base = job.base_dtype is not None
+    return {
+        "coefficients": job.found["coefficients"],
+        "of_task_vectors": has_base,
+        "of_base": 1.0 if has_base else None,
+    }
+
+
+def _of_two(job: MapJob) -> dict[str, Any] | None:
+    """Of nuslerp."""
+    return {**(_of_models(job) or {}), "first": -0.0} if "coefficients" in job.found else None
+
+
+def _of_average(job: MapJob) -> dict[str, Any] | None:
+    """Of model_stock."""
+    if "of_average" not in job.found:
+        return None
+    ones = (1.0,) * job.models
+    found = {"scale": job.found["of_average"], "of_base": job.found["of_base"]}
+    return {"coefficients": ones, "divisor": float(job.models), **found}
+
+
+def _of_arc(job: MapJob) -> dict[str, Any] | None:
+    """Of slerp."""
+    return {"coefficients": (job.found["of_model"],), "first": -0.0, "of_base": job.found["of_base"]}
+
+
+def _swapped(buffers: Any, job: MapJob, first_element: int) -> Any:
+    from core.kernels.cpu.changes import swapped
+
+    return swapped(buffers, job, first_element, NEAREST)
+
+
+def _later(module: str, name: str) -> Callable[[], Any]:
+    """Loads a kernel that imports what it is made of when it is called, so that only what is used is."""
+
+    def load() -> Any:
+        def call(*arguments: Any) -> Any:
+            return getattr(importlib.import_module(f"core.kernels.cpu.{module}"), name)(*arguments)
+
+        return call
+
+    return load
 
 
 _KERNELS: Mapping[str, Kernels] = {
@@ -158,10 +295,32 @@ _KERNELS: Mapping[str, Kernels] = {
         trial=Values.of(weight=[1.0, -0.3, 0.5], normalize=True),
     ),
     "passthrough": Kernels(cpu=_cpu_passing, gpu=None, element_s=_passing_s),
+    **{name: _task_vectors(choices_of) for name, choices_of in CHOICES.items()},
+    "sce": Kernels(_later("task_vectors", "merged_sce"), None, _sce_s),
+    "ram": Kernels(_later("changes", "changed"), None, _changes_s),
+    "ramplus_tl": Kernels(_later("changes", "changed"), None, _changes_s),
+    "nearswap": Kernels(lambda: _swapped, None, lambda job: 3 * _TASK_VECTOR_S),
+    "slerp": _combination(_of_arc, lambda job: 2),
+    "nuslerp": _combination(_of_two, lambda job: 2),
+    "multislerp": _combination(_of_models, lambda job: job.models),
+    "karcher": _combination(_of_models, lambda job: job.models),
+    "model_stock": _combination(_of_average, lambda job: job.models + 1),
 }
 """Kernels of maps by the method's name."""
 
-_FOLD_KERNELS: Mapping[str, Callable[[], Any]] = {"gram": _dot_products}
+_AT_ONCE = ("parameter_selection", "linear", "passthrough")
+"""Methods whose kernels are compiled before anybody asks for one of them."""
+
+_CODES = FoldKernels(_later("task_vectors", "code_counts"), lambda job: _COUNTED_S * job.models)
+
+_FOLD_KERNELS: Mapping[str, FoldKernels] = {
+    "gram": FoldKernels(_later("spans", "dot_products"), _gram_s),
+    "task_gram": FoldKernels(_later("spans", "task_dot_products"), _gram_s),
+    **{f"magnitudes {digit}": _CODES for digit in range(4)},
+    "kept norms": FoldKernels(_later("task_vectors", "kept_norms"), _norms_s),
+    "kept squares": FoldKernels(_later("task_vectors", "sce_squares"), _squares_s),
+    "changes": FoldKernels(_later("changes", "counted_changes"), _changes_s),
+}
 """Kernels of folds by the fold's name, for the CPU."""
 
 
@@ -260,7 +419,7 @@ def _compile_and_try(space: Workspace, device: Device, job: MapJob, tried: set[H
 
 def warm_up(dtype: DType) -> None:
     """Compile what any merge of models stored as `dtype` needs, before the first one does."""
-    methods = [METHODS[name] for name in _KERNELS]
+    methods = [METHODS[name] for name in _AT_ONCE]
     compile_for([CPU], [trial_job(method, dtype, min(2, method.most_models or 2)) for method in methods])
 
 
@@ -272,7 +431,7 @@ def element_s(job: MapJob) -> float:
     inputs = len(job.input_dtypes)
     folds = folds_read(job)
     folding = sum(
-        _FOLD_S * inputs * (inputs + 1) / 2 if fold.name in _FOLD_KERNELS else _TORCH_S * inputs
+        _FOLD_KERNELS[fold.name].element_s(job) if fold.name in _FOLD_KERNELS else _TORCH_S * inputs
         for fold in folds
     )
     return mapping + folding + converted * (1 + len(folds))
@@ -403,7 +562,7 @@ def _cpu_maps() -> dict[str, Any]:
 
 @lru_cache(maxsize=1)
 def _cpu_folds() -> dict[str, Any]:
-    return {name: load() for name, load in _FOLD_KERNELS.items()}
+    return {name: kernels.cpu() for name, kernels in _FOLD_KERNELS.items()}
 
 
 @lru_cache(maxsize=1)

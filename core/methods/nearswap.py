@@ -18,9 +18,9 @@ from core.weights import in_computing
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["SPEC", "swap_near"]
+__all__ = ["NEAREST", "SPEC", "swap_near"]
 
-_NEAREST = 1e-6
+NEAREST = 1e-6
 """A smaller distance counts as this: mergekit's number, which keeps t / 0 from being infinite."""
 
 
@@ -51,7 +51,7 @@ def swap_near(
     (model,) = (arithmetic.to_computing(model, job) for model in models)
     origin = arithmetic.to_computing(base, job)
     distance = (origin - model).abs()
-    nearest = arithmetic.scalar(_NEAREST, job, origin)
+    nearest = arithmetic.scalar(NEAREST, job, origin)
     share = arithmetic.scalar(job.parameters["t"], job, origin) / torch.maximum(distance, nearest)
     share = share.clamp(0, 1)  # a NaN stays one
     return arithmetic.from_computing(share * model + (1 - share) * origin, job), Counts.zeros(job)

@@ -143,6 +143,27 @@ class MergeSetup:
         return tuple(choice for choice in self.models if choice.enabled)[: self.k]
 
     @property
+    def draws(self) -> bool:
+        """Whether anything is drawn, so that there must be a seed."""
+        method = METHODS[self.method]
+        return method.draws_with(
+            {**{spec.name: spec.default for spec in method.parameters}, **self.parameters}
+        )
+
+    @property
+    def ruled_out(self) -> tuple[str, ...]:
+        """The parameters of whose plain value rules leave nothing: they say it for every tensor and sub-model
+        that takes part."""
+        everywhere: dict[str, set[Path | None]] = {}
+        for rule in self.rules:
+            if not rule.filter:
+                everywhere.setdefault(rule.parameter, set()).add(rule.model)
+        folders = {choice.folder for choice in self.taking_part}
+        return tuple(
+            name for name, said in everywhere.items() if None in said or (folders and folders <= said)
+        )
+
+    @property
     def described(self) -> MergeSetup:
         """The part of it that describes the merge: equal for two that differ in where and how they run."""
         return replace(
@@ -171,10 +192,9 @@ class MergeSetup:
 
     def recipe(self) -> Recipe:
         """The same as a recipe, checked by the engine, which looks at the folders. Raises RecipeError."""
-        method = METHODS[self.method]
         for unread in (*self.unread.values(), *self.unread_weights.values()):
             raise RecipeError(unread.sentence)
-        if self.seed is None and method.draws is not None:
+        if self.seed is None and self.draws:
             raise RecipeError("there is no seed", hint="give a whole number", field="seed")
         merge_wide, by_model = self._parameters()
         own = {choice.folder: own for choice, own in zip(self.taking_part, by_model, strict=True)}
@@ -301,7 +321,7 @@ def first_missing(setup: MergeSetup) -> tuple[str, str] | None:
     wrong_number = "" if setup.slices else _number_problem(method, setup)  # each slice has its own
     if wrong_number:
         return wrong_number, "models"
-    if setup.seed is None and method.draws is not None:
+    if setup.seed is None and setup.draws:
         return "Give a seed.", "seed"
     if not setup.out:
         return "Choose an output folder.", "out"

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from PySide6.QtCore import QEvent, Qt
 from PySide6.QtGui import QStandardItem, QStandardItemModel
-from PySide6.QtWidgets import QComboBox
 
 from core.methods import GROUPS, METHODS, MethodSpec
+from gui.widgets.choice_box import ChoiceBox
 from gui.widgets.fields import defer_to_window, name_field
 from gui.widgets.plain import tool_tip
 
@@ -16,7 +16,7 @@ _MOST_IN_SIGHT = 32
 """Of methods and headings: as many as there are, where the screen is high enough."""
 
 
-class MethodBox(QComboBox):
+class MethodBox(ChoiceBox):
     """A list of all methods under headings that cannot be chosen; what a method does is its tool tip.
 
     The data of an item is the name of its method, None of a heading.
@@ -24,7 +24,6 @@ class MethodBox(QComboBox):
 
     def __init__(self) -> None:
         super().__init__()
-        self.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
         self.setMaxVisibleItems(_MOST_IN_SIGHT)
         defer_to_window(self)
         name_field(self, "Merge method", "How the values of the models become one.")
@@ -38,11 +37,6 @@ class MethodBox(QComboBox):
     def choose(self, name: str) -> None:
         """Choose the method with this name."""
         self.setCurrentIndex(self.findData(name))
-
-    def showPopup(self) -> None:
-        view = self.view()
-        view.setMinimumWidth(view.sizeHintForColumn(0) + view.verticalScrollBar().sizeHint().width())
-        super().showPopup()
 
     def changeEvent(self, event: QEvent) -> None:
         super().changeEvent(event)

@@ -8,6 +8,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from PySide6.QtCore import QEvent, QModelIndex, QTimer, Signal, Slot
+from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import (
     QLabel,
     QLineEdit,
@@ -44,6 +45,9 @@ __all__ = ["RecipePanel"]
 
 _LEAST_LINES = 2
 """Of fields of the method, with the seed, that are in sight however low the window is."""
+
+_BESIDE_UNFOLDED, _UNFOLDED_LINES = 2, 6
+"""Lines that the method's fields keep beside what is unfolded, and those that this has first."""
 
 
 class RecipePanel(QWidget):
@@ -151,7 +155,7 @@ class RecipePanel(QWidget):
             overwrite=self.output.overwrite,
             unread={
                 **self.parameters.unread(),
-                **(self.seed.unread() if self.method.draws is not None else {}),
+                **(self.seed.unread() if self._draws else {}),
                 **self.precision.unread(),
                 **self.rules.unread(),
             },
@@ -182,12 +186,13 @@ class RecipePanel(QWidget):
         self._on_changed()
 
     def show_models(self, setup: MergeSetup) -> None:
-        """Which sub-models there are; to be called whenever the base or their list changes."""
+        """Which sub-models there are; to be called whenever anything changes that the fields say."""
         if (reference := _reference(setup)) != self._reference:
             self._reference = reference
             self.rules.show_tensors(())
         self.rules.show_models(setup)
         self.slices.show_models(setup)
+        self.parameters.show_ruled(setup.ruled_out)
 
     def show_tensors(self, names: Sequence[str]) -> None:
         """Which tensors are merged, by name, for the rules.
@@ -239,7 +244,7 @@ class RecipePanel(QWidget):
         fields: dict[str, QWidget] = {
             "method": self.method_box,
             "out": self.output.edit,
-            **({"seed": self.seed.edit} if self.method.draws is not None else {}),
+            **({"seed": self.seed.edit} if self._draws else {}),
             **self.others.fields,
             **self.parameters.fields,
             **self.precision.fields,
@@ -250,6 +255,11 @@ class RecipePanel(QWidget):
         return True
 
     # -- inside
+
+    @property
+    def _draws(self) -> bool:
+        """Whether anything is drawn, as the fields say."""
+        return MergeSetup(self.method.name, None, (), 0, self.parameters.values()).draws
 
     def _show_method(self) -> None:
         self.parameters.set_method(self.method)
@@ -320,6 +330,7 @@ class RecipePanel(QWidget):
         QTimer.singleShot(0, self, lambda: self._on_laid_out(part))
 
     def _on_laid_out(self, part: QWidget | None = None) -> None:
+        self._share()
         self._scrolled.updateGeometry()
         self.refolded.emit()
         if part is not None:
@@ -343,6 +354,7 @@ class RecipePanel(QWidget):
 
     @Slot()
     def _show_summaries(self) -> None:
+        self.seed.setEnabled(self._draws)
         self.slices_fold.set_summary(self.slices.summary())
         self.rules_fold.set_summary(self.rules.summary())
         self.precision_fold.set_summary(self.precision.summary())
@@ -364,7 +376,7 @@ class RecipePanel(QWidget):
             layout.setSpacing(spacing)
         self._above.setHorizontalSpacing(2 * GRID)
         self._below.setHorizontalSpacing(2 * GRID)
-        self.parameters.form.setHorizontalSpacing(2 * GRID)
+        self.parameters.form.setHorizontalSpacing(GRID)
         self._keep_height()
 
     def _lay_out(self) -> None:
@@ -406,10 +418,19 @@ class RecipePanel(QWidget):
         used = 0 if self._form.isHidden() else self._form.least_height()
         spare = kept * row - used if self.parameters.lines < kept else 0
         self._scrolled.setMinimumHeight(self._scrolled.least_height() + spare)
+        self._share()
+
+    def _share(self) -> None:
+        """Leave some room for what is unfolded, also beside a form of many lines."""
+        folds = (self.slices_fold, self.rules_fold, self.precision_fold)
+        row = self.method_box.sizeHint().height() + self._lines.spacing()
+        both = self._form.height() + self._scrolled.height()
+        most = max(_BESIDE_UNFOLDED * row, both - _UNFOLDED_LINES * row)
+        self._form.set_most(most if any(fold.unfolded for fold in folds) else None)
 
     def _align(self) -> None:
         width = align_labels([self._above, self._below, self.precision.form], self.parameters.left_labels)
-        self.parameters.form.setColumnMinimumWidth(0, width)  # also where it has check boxes only
+        self.parameters.form.setColumnMinimumWidth(0, width + GRID)  # as far from the fields as in the others
 
     def _set_order_of_tabs(self) -> None:
         order: list[QWidget] = [
@@ -433,6 +454,10 @@ class RecipePanel(QWidget):
         ]
         for before, after in pairwise(order):
             QWidget.setTabOrder(before, after)
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        self._share()
 
     def changeEvent(self, event: QEvent) -> None:
         super().changeEvent(event)

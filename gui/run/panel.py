@@ -12,7 +12,7 @@ from PySide6.QtGui import QDesktopServices
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QProgressBar, QVBoxLayout, QWidget
 
 from core import Leftover, Progress
-from core.methods import METHODS
+from core.deltas.merge_name import MergeName
 from core.text import cut, message_text
 from core.units import bytes_text, duration_text
 from gui.failure import Failure
@@ -141,7 +141,7 @@ class RunPanel(QWidget):
             f"{bytes_text(record.bytes_written)} written to {result.out}",
             *_few([*result.warnings, *(note for note in notes if note not in result.warnings)]),
         ]
-        draws = METHODS[record.recipe["merge_method"]].draws is not None
+        draws = MergeName.of_record(record).draws
         self.message.show_success(
             f"Merged{'' if result.whole else ', the rest'} in {duration_text(result.seconds)}",
             "\n".join(facts),

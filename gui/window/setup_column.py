@@ -81,7 +81,11 @@ class SetupColumn(QWidget):
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         super().resizeEvent(event)
-        self._set_room(next(room for room in _ROOMS if self.height() >= room.height))
+        rooms = [room for room in _ROOMS if self.height() >= room.height]
+        self._set_room(rooms[0])
+        for room in rooms[1:]:  # with a larger font, there may be room for less
+            if self._column.totalMinimumSize().height() > self.height():
+                self._set_room(room)
 
     def changeEvent(self, event: QEvent) -> None:
         super().changeEvent(event)

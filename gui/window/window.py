@@ -336,7 +336,7 @@ class MainWindow(QMainWindow):
     @Slot()
     def merge_again(self) -> None:
         """The same merge with another seed, at random, as soon as it has been checked."""
-        if not self.merging and self.recipe.method.draws is not None:
+        if not self.merging and self.setup().draws:
             self.models.commit_edits()
             setup = self.setup()
             if setup.out and not setup.overwrite:  # it may have been written since it was suggested
@@ -421,7 +421,7 @@ class MainWindow(QMainWindow):
         self.recipes.set_merging(self.merging)
         self.history.set_merging(self.merging)
         self.recipe.output.origin = default_origin(self.document.path)
-        draws = self.recipe.method.draws is not None
+        draws = self._setup.draws
         self.actions_.update(
             merging=self.merging,
             draws=draws,

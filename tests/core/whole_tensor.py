@@ -18,7 +18,7 @@ import numpy as np
 
 from core.dtypes import DTYPES
 from core.kernels.cpu.workspace import CpuWorkspace
-from core.kernels.interface import MapJob, Values, Workspace
+from core.kernels.interface import COUNTS, Counts, MapJob, Values, Workspace
 from core.methods import METHODS
 from core.methods.folds import found_by
 from core.methods.reference import Reference
@@ -272,11 +272,12 @@ def ordinary_and_special(dtype: str, models: int, *, nonfinite: bool = True) -> 
 
 
 class ByEngine(NamedTuple):
-    """What the engine makes of a tensor."""
+    """What the engine makes of a tensor: words, what folds found, and the counts of the record by name."""
 
     words: np.ndarray
     found: Values
     nonfinite: list[int]
+    counts: dict[str, list[int]]
 
 
 def torch_only() -> Workspace:
@@ -291,6 +292,10 @@ def by_engine(
     out: str,
     parameters: Mapping[str, Any],
     *,
+    shape: Sequence[int] | None = None,
+    has_base: bool = True,
+    key: tuple[int, int] = (0, 0),
+    zero_tolerance: float | None = None,
     chunk: int | None = None,
     space: Workspace | None = None,
     stored: Sequence[str] | None = None,
@@ -298,36 +303,53 @@ def by_engine(
     """`inputs` merged as a merge does: the folds over all chunks, then the map over all chunks.
 
     Args:
-        inputs: the words of K sub-models and the base.
+        inputs: the words of K sub-models, and of the base where there is one.
         dtype, out: the merge dtype and the output's.
         parameters: the method's, by name.
+        shape: of the tensor; one dimension where it is None.
+        has_base: whether the last input is the base.
+        key, zero_tolerance: the job's.
         chunk: elements of a chunk; all where it is None.
         space: where to compute; the CPU's own workspace where it is None.
         stored: the storage type of each input; the merge dtype where it is None.
     """
     spec, space = METHODS[method], space or workspace()
-    job = trial_job(spec, DTYPES[dtype], len(inputs) - 1, parameters, out_dtype=DTYPES[out])
-    if stored is not None:
-        *of_models, of_base = (DTYPES[name] for name in stored)
-        job = replace(job, model_dtypes=tuple(of_models), base_dtype=of_base)
+    types = [DTYPES[name] for name in stored or [dtype] * len(inputs)]
+    job = trial_job(spec, DTYPES[dtype], len(inputs) - has_base, parameters, out_dtype=DTYPES[out])
     elements = len(inputs[-1])
-    starts = range(0, elements, chunk or elements)
+    job = replace(
+        job,
+        model_dtypes=tuple(types[: len(inputs) - has_base]),
+        base_dtype=types[-1] if has_base and spec.reads_base else None,
+        row=shape[-1] if shape and spec.goes_by_rows(job.parameters) else 1,
+        columns=max(1, math.prod(shape[1:])) if shape else 1,
+        elements=elements,
+        key=key,
+        zero_tolerance=zero_tolerance,
+    )
 
-    def fill(start: int) -> None:
-        parts = [words[start : start + (chunk or elements)] for words in inputs]
-        for buffer, part in zip(space.begin(job.input_dtypes, len(parts[0])), parts, strict=True):
-            buffer[:] = part.tobytes()
+    def chunks() -> Iterator[tuple[int, slice | None]]:
+        for start in range(0, elements, chunk or elements):
+            stop = min(elements, start + (chunk or elements))
+            first, last = start // job.row * job.row, -(-stop // job.row) * job.row
+            for buffer, words in zip(space.begin(job.input_dtypes, last - first), inputs, strict=False):
+                buffer[:] = words[first:last].tobytes()
+            yield first, None if (first, last) == (start, stop) else slice(start - first, stop - first)
 
     def read(job: MapJob, number: int) -> Iterator[np.ndarray]:
-        for start in starts:
-            fill(start)
-            yield space.fold(job, number, start)
+        for first, inner in chunks():
+            yield space.fold(job, number, first, inner)
 
-    job = found_by(spec.folds_of(job), replace(job, elements=elements), read)
-    merged, nonfinite = [], np.zeros(len(inputs), np.int64)
-    for start in starts:
-        fill(start)
-        result = space.run(job, start)
-        merged.append(np.frombuffer(bytes(result.data), FORMATS[out].word))
-        nonfinite += result.counts.nonfinite
-    return ByEngine(np.concatenate(merged), job.found, nonfinite.tolist())
+    job = found_by(spec.folds_of(job), job, read)
+    parts, counts = [], Counts.zeros(job)
+    for first, inner in chunks():
+        made = space.run(job, first, inner)
+        parts.append(np.frombuffer(bytes(made.data), FORMATS[out].word))
+        counts.add(made.counts)
+    counted = {name: getattr(counts, name) for name in COUNTS}
+    return ByEngine(
+        np.concatenate(parts),
+        job.found,
+        counts.nonfinite.tolist(),
+        {name: count.tolist() for name, count in counted.items() if count is not None},
+    )

@@ -13,7 +13,7 @@ from core.kernels.cpu.convert import WORDS, convert_words
 from core.kernels.cpu.loops import count_nonfinite
 from core.kernels.interface import MapJob
 
-__all__ = ["ChunkBuffers", "aligned"]
+__all__ = ["ChunkBuffers", "aligned", "scratch_rows"]
 
 Array = NDArray[Any]
 
@@ -94,11 +94,18 @@ class ChunkBuffers:
         words: Array = self._outputs[self._used_outputs - 1][:size].view(dtype)
         return words
 
-    def nonfinite(self, at: int) -> int:
-        """NaN and infinite elements of input `at` as it is stored."""
-        dtype, words = self.dtypes[at], self.stored[at]
+    def nonfinite(self, at: int, begin: int = 0, stop: int | None = None) -> int:
+        """NaN and infinite elements of input `at` as it is stored, of those from `begin` to before `stop`."""
+        dtype, words = self.dtypes[at], self.stored[at][begin:stop]
         word = words.dtype.type
         return int(count_nonfinite(words, word(dtype.magnitude_mask), word(dtype.first_nonfinite)))
+
+
+def scratch_rows(rows: int, elements: int, kind: Any) -> Array:
+    """Room for blocks of a computing type; see ChunkBuffers.stride. [rows, elements and a group more]"""
+    width = elements + _GROUP
+    memory: Array = aligned(rows * width * np.dtype(kind).itemsize).view(kind).reshape(rows, width)
+    return memory
 
 
 def aligned(size_bytes: int) -> Array:

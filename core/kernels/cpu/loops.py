@@ -1,4 +1,4 @@
-"""The loops over values: conversions, averages, dot products.
+"""The loops over values: conversions, averages.
 
 What is compiled calls nothing that is compiled from other files; see core.kernels.cpu.instructions.
 
@@ -20,7 +20,6 @@ __all__ = [
     "add_values",
     "average",
     "average_bfloat16",
-    "block_products",
     "canonicalise",
     "count_nonfinite",
     "divide",
@@ -31,10 +30,8 @@ __all__ = [
 
 Array = NDArray[Any]
 
-_INSTRUCTIONS = "8ac76e18f8c9d59c"
+_INSTRUCTIONS = "645ba4ab65369794"
 """The version of the instructions that these loops are compiled with."""
-
-_LANES = 64
 
 
 @njit(nogil=True, cache=True)
@@ -191,28 +188,3 @@ def average_bfloat16(
             for term in range(models.size):
                 row = words[models[term], start : start + size]
                 nonfinite[models[term]] += count_nonfinite(row, magnitude, infinity)
-
-
-@njit(nogil=True, cache=True)
-def block_products(left: Array, right: Array, sums: Array) -> None:
-    """The sums of left * right over each block, in the order of core.methods.arithmetic.ordered_sums.
-
-    Args:
-        left, right: [elements] float32 or float64; products and sums are rounded to float64.
-        sums: [blocks] float64, is set.
-    """
-    lanes = np.empty(_LANES, np.float64)
-    for block in range(sums.size):
-        start = block * BLOCK
-        stop = min(start + BLOCK, left.size)
-        lanes[:] = 0
-        for first in range(start, stop, _LANES):
-            for lane in range(min(_LANES, stop - first)):
-                product = np.float64(left[first + lane]) * np.float64(right[first + lane])
-                lanes[lane] = lanes[lane] + product
-        width = _LANES
-        while width > 1:
-            width //= 2
-            for lane in range(width):
-                lanes[lane] = lanes[lane] + lanes[lane + width]
-        sums[block] = lanes[0]

@@ -28,31 +28,36 @@ from core.kernels.cpu.instructions import (
 
 __all__ = [
     "LISTED",
+    "QUADS",
     "apply_group",
     "count_bytes",
     "draw_listed",
     "draw_picks",
     "draw_words",
+    "generator_of",
+    "halves",
     "lowest_bit",
     "mark_group",
     "mark_group_exactly",
     "odd_of_group",
     "overlap_of_group",
     "pending_of_group",
+    "philox",
     "picks_by_limits",
+    "quads_from",
     "take_group",
 ]
 
-_QUADS = 16
+QUADS = 16
 """So many Philox calls at a time: with more, processors without 512-bit registers run out of them."""
 
-LISTED = _QUADS
+LISTED = QUADS
 """So many elements of a list are drawn at a time."""
 
 _I8, _I16, _I32, _I64 = (ir.IntType(bits) for bits in (8, 16, 32, 64))
 
 
-def _generator(generate: Callable[[Any, Any, Any, list[Any]], Any]) -> Any:
+def generator_of(generate: Callable[[Any, Any, Any, list[Any]], Any]) -> Any:
     """Of an instruction that returns nothing."""
 
     def generate_and_return(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -155,7 +160,7 @@ def _marking(exactly: bool) -> Any:
             changed,
             seen,
         )
-        return signature, _generator(generate)
+        return signature, generator_of(generate)
 
     return mark
 
@@ -188,7 +193,7 @@ def overlap_of_group(
         store(builder, added, target)
 
     signature = types.void(mask, types.int64, types.int64, overlap, types.int64)
-    return signature, _generator(generate)
+    return signature, generator_of(generate)
 
 
 @instruction
@@ -213,26 +218,28 @@ def count_bytes(typing_context: Any, values: Any, size: Any, value: Any) -> Any:
 # -- draws ---------------------------------------------------------------------------------------------------
 
 
-def _quads(builder: Any, first: Any, at: Any) -> Any:
-    """The numbers of _QUADS calls from number first + at on."""
-    steps = ir.Constant(ir.VectorType(_I64, _QUADS), list(range(_QUADS)))
-    return builder.add(repeat(builder, builder.add(first, at), _QUADS), steps)
+def quads_from(builder: Any, first: Any, at: Any) -> Any:
+    """The numbers of QUADS calls from number first + at on."""
+    steps = ir.Constant(ir.VectorType(_I64, QUADS), list(range(QUADS)))
+    return builder.add(repeat(builder, builder.add(first, at), QUADS), steps)
 
 
-def _philox(builder: Any, first: Any, quads: Any, draw: Any, k0: Any, k1: Any) -> list[Any]:
+def philox(
+    builder: Any, first: Any, quads: Any, draw: Any, k0: Any, k1: Any, stream: int = SELECTION_STREAM
+) -> list[Any]:
     """The four words of the calls number `quads` of the block that begins with `first`, in 64 bits each."""
-    low, half = constant(_I64, _QUADS, 0xFFFFFFFF), constant(_I64, _QUADS, 32)
-    multiplier0, multiplier1 = (constant(_I64, _QUADS, number) for number in (0xD2511F53, 0xCD9E8D57))
+    low, half = constant(_I64, QUADS, 0xFFFFFFFF), constant(_I64, QUADS, 32)
+    multiplier0, multiplier1 = (constant(_I64, QUADS, number) for number in (0xD2511F53, 0xCD9E8D57))
     c0 = builder.and_(quads, low)
-    c1 = repeat(builder, builder.lshr(first, _I64(32)), _QUADS)
-    c2 = repeat(builder, builder.zext(builder.trunc(draw, _I32), _I64), _QUADS)
-    c3: Any = constant(_I64, _QUADS, SELECTION_STREAM)
+    c1 = repeat(builder, builder.lshr(first, _I64(32)), QUADS)
+    c2 = repeat(builder, builder.zext(builder.trunc(draw, _I32), _I64), QUADS)
+    c3: Any = constant(_I64, QUADS, stream)
     key0, key1 = builder.trunc(k0, _I32), builder.trunc(k1, _I32)
     for _ in range(10):
         # What is above the low halves is not looked at, so that it need not be cleared on the way.
         product0 = builder.mul(builder.and_(c0, low), multiplier0)
         product1 = builder.mul(builder.and_(c2, low), multiplier1)
-        keys0, keys1 = (repeat(builder, builder.zext(key, _I64), _QUADS) for key in (key0, key1))
+        keys0, keys1 = (repeat(builder, builder.zext(key, _I64), QUADS) for key in (key0, key1))
         c0 = builder.xor(builder.xor(builder.lshr(product1, half), c1), keys0)
         c2 = builder.xor(builder.xor(builder.lshr(product0, half), c3), keys1)
         c1, c3 = product1, product0
@@ -240,7 +247,7 @@ def _philox(builder: Any, first: Any, quads: Any, draw: Any, k0: Any, k1: Any) -
     return [builder.and_(word, low) for word in (c0, c1, c2, c3)]
 
 
-def _halves(builder: Any, vectors: list[Any], kind: Any, odd: int) -> list[Any]:
+def halves(builder: Any, vectors: list[Any], kind: Any, odd: int) -> list[Any]:
     """Half of the numbers of `kind` in the vectors: each second one from `odd` on, two vectors in one."""
     size = vectors[0].type.count * vectors[0].type.element.width // kind.width
     cast = [builder.bitcast(vector, ir.VectorType(kind, size)) for vector in vectors]
@@ -259,44 +266,46 @@ def draw_picks(
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> None:
         first, at, draw, k0, k1, models, picks = arguments
-        count = repeat(builder, builder.zext(builder.trunc(models, _I32), _I64), _QUADS)
+        count = repeat(builder, builder.zext(builder.trunc(models, _I32), _I64), QUADS)
         scaled: list[list[Any]] = [[], [], [], []]
-        for quad in range(0, GROUP, _QUADS):
-            words = _philox(builder, first, _quads(builder, first, builder.add(at, _I64(quad))), draw, k0, k1)
+        for quad in range(0, GROUP, QUADS):
+            words = philox(
+                builder, first, quads_from(builder, first, builder.add(at, _I64(quad))), draw, k0, k1
+            )
             for lane, word in enumerate(words):
                 scaled[lane].append(builder.mul(word, count))
         for lane, products in enumerate(scaled):
-            found = _halves(builder, _halves(builder, products, _I32, 1), _I16, 0)
+            found = halves(builder, halves(builder, products, _I32, 1), _I16, 0)
             lane_at = builder.add(at, _I64(lane * (BLOCK // 4)))
             for part, vector in enumerate(found):
-                part_at = builder.add(lane_at, _I64(part * 4 * _QUADS))
+                part_at = builder.add(lane_at, _I64(part * 4 * QUADS))
                 size = vector.type.count
                 store(builder, vector, pointer(context, builder, signature.args[6], picks, part_at, size))
 
     signature = types.void(
         types.uint64, types.int64, types.int64, types.uint64, types.uint64, types.int64, picks
     )
-    return signature, _generator(generate)
+    return signature, generator_of(generate)
 
 
 @instruction
 def draw_words(typing_context: Any, first: Any, at: Any, draw: Any, k0: Any, k1: Any, words: Any) -> Any:
-    """The words of calls number first + at ... of 2 _QUADS; `words` [BLOCK] are the block's by element."""
+    """The words of calls number first + at ... of 2 QUADS; `words` [BLOCK] are the block's by element."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> None:
         first, at, draw, k0, k1, target = arguments
-        halves = [
-            _philox(builder, first, _quads(builder, first, builder.add(at, _I64(quad))), draw, k0, k1)
-            for quad in (0, _QUADS)
+        drawn = [
+            philox(builder, first, quads_from(builder, first, builder.add(at, _I64(quad))), draw, k0, k1)
+            for quad in (0, QUADS)
         ]
-        for lane, words in enumerate(zip(*halves, strict=True)):
-            (vector,) = _halves(builder, list(words), _I32, 0)
+        for lane, words in enumerate(zip(*drawn, strict=True)):
+            (vector,) = halves(builder, list(words), _I32, 0)
             lane_at = builder.add(at, _I64(lane * (BLOCK // 4)))
             size = vector.type.count
             store(builder, vector, pointer(context, builder, signature.args[5], target, lane_at, size))
 
     signature = types.void(types.uint64, types.int64, types.int64, types.uint64, types.uint64, words)
-    return signature, _generator(generate)
+    return signature, generator_of(generate)
 
 
 @instruction
@@ -307,22 +316,22 @@ def draw_listed(
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> None:
         first, elements, at, draw, k0, k1, target = arguments
-        wide = ir.VectorType(_I64, _QUADS)
-        listed = load(builder, pointer(context, builder, signature.args[1], elements, at, _QUADS))
-        lanes = builder.lshr(listed, constant(_I16, _QUADS, (BLOCK // 4).bit_length() - 1))
-        within = builder.zext(builder.and_(listed, constant(_I16, _QUADS, BLOCK // 4 - 1)), wide)
-        words = _philox(builder, first, builder.or_(repeat(builder, first, _QUADS), within), draw, k0, k1)
+        wide = ir.VectorType(_I64, QUADS)
+        listed = load(builder, pointer(context, builder, signature.args[1], elements, at, QUADS))
+        lanes = builder.lshr(listed, constant(_I16, QUADS, (BLOCK // 4).bit_length() - 1))
+        within = builder.zext(builder.and_(listed, constant(_I16, QUADS, BLOCK // 4 - 1)), wide)
+        words = philox(builder, first, builder.or_(repeat(builder, first, QUADS), within), draw, k0, k1)
         word = words[0]
         for lane in range(1, 4):
-            here = builder.icmp_unsigned("==", lanes, constant(_I16, _QUADS, lane))
+            here = builder.icmp_unsigned("==", lanes, constant(_I16, QUADS, lane))
             word = builder.select(here, words[lane], word)
-        narrow = builder.trunc(word, ir.VectorType(_I32, _QUADS))
-        store(builder, narrow, pointer(context, builder, signature.args[6], target, at, _QUADS))
+        narrow = builder.trunc(word, ir.VectorType(_I32, QUADS))
+        store(builder, narrow, pointer(context, builder, signature.args[6], target, at, QUADS))
 
     signature = types.void(
         types.uint64, elements, types.int64, types.int64, types.uint64, types.uint64, words
     )
-    return signature, _generator(generate)
+    return signature, generator_of(generate)
 
 
 @instruction
@@ -341,7 +350,7 @@ def picks_by_limits(typing_context: Any, words: Any, at: Any, limits: Any, alway
         narrow = builder.trunc(builder.load(found), ir.VectorType(_I16, GROUP))
         store(builder, narrow, pointer(context, builder, signature.args[4], picks, at))
 
-    return types.void(words, types.int64, limits, types.int64, picks), _generator(generate)
+    return types.void(words, types.int64, limits, types.int64, picks), generator_of(generate)
 
 
 @instruction
@@ -459,4 +468,4 @@ def take_group(
         store(builder, builder.load(taken), target)
 
     signature = types.void(models, types.int64, chosen, types.int64, types.uint64, merged, selected)
-    return signature, _generator(generate)
+    return signature, generator_of(generate)

@@ -16,13 +16,15 @@ __all__ = ["CpuWorkspace", "FoldKernel", "FoldKernels", "MapKernel"]
 
 Array = NDArray[Any]
 
-MapKernel = Callable[[ChunkBuffers, MapJob, int], tuple[Array, Counts]]
-"""A map on the CPU: (buffers, job, first_element) -> (merged words, counts). Of a job with `inner` the words
-are
-those of all rows, and the counts those of the wanted elements."""
+MapKernel = Callable[[ChunkBuffers, MapJob, int], "tuple[Array, Counts] | None"]
+"""A map on the CPU: (buffers, job, first_element) -> (merged words, counts), or None where it has no loops.
 
-FoldKernel = Callable[[ChunkBuffers, MapJob, int, Any], Array]
-"""A fold on the CPU: (buffers, job, first_element, what it asks) -> what the fold's reading gives."""
+Of a job with `inner` the words are those of all rows, of which only the wanted ones need be right, and the
+counts those of the wanted elements.
+"""
+
+FoldKernel = Callable[[ChunkBuffers, MapJob, int, Any], "Array | None"]
+"""A fold on the CPU: (buffers, job, first_element, what it asks) -> what its reading gives, or None."""
 
 FoldKernels = Callable[[MapJob, int], tuple[FoldKernel, Any] | None]
 """From a job and the number of its fold to the kernel and what the fold asks of the job; None for no
@@ -60,16 +62,20 @@ class CpuWorkspace:
 
     def fold(self, job: MapJob, number: int, first_element: int, inner: slice | None = None) -> Array:
         found = self._folds(job, number)
-        if found is None:
-            return self._fallback.fold(job, number, first_element, self._buffers.rows, inner)
-        kernel, asked = found
-        return kernel(self._buffers, with_inner(job, inner), first_element, asked)
+        rows = None
+        if found is not None:
+            kernel, asked = found
+            rows = kernel(self._buffers, with_inner(job, inner), first_element, asked)
+        if rows is None:
+            rows = self._fallback.fold(job, number, first_element, self._buffers.rows, inner)
+        return rows
 
     def run(self, job: MapJob, first_element: int, inner: slice | None = None) -> Merged:
         kernel = self._maps.get(job.method)
-        if kernel is None:
+        made = None if kernel is None else kernel(self._buffers, with_inner(job, inner), first_element)
+        if made is None:
             merged, counts = self._fallback.merge(job, first_element, self._buffers.rows, inner)
         else:
-            merged, counts = kernel(self._buffers, with_inner(job, inner), first_element)
+            merged, counts = made
             merged = merged if inner is None else merged[inner]
         return Merged(merged.view(np.uint8).data, counts)

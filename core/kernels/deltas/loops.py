@@ -26,7 +26,7 @@ __all__ = ["STEP", "TILE", "WORD", "count_tiles", "mark_deltas", "measure_deltas
 
 Array = NDArray[Any]
 
-_INSTRUCTIONS = "8ac76e18f8c9d59c"
+_INSTRUCTIONS = "645ba4ab65369794"
 """The version of the instructions that these loops are compiled with."""
 
 TILE = 3

@@ -26,9 +26,11 @@ from core.checkpoint import headers
 from core.methods import METHODS
 from core.plan.estimate import Throughput
 from core.recipe.tokenizer_section import TokenizerSection, TokenRow
+from core.units import bytes_text
 from gui.document.merge_setup import MergeSetup, ModelChoice, Rule
 from gui.document.opening import setup_of_recipe
 from gui.preflight.addresses import problem_of
+from gui.preflight.panel import _reads_text
 from gui.preflight.preflight import _values_text, look_ahead
 from gui.preflight.report import PlanReport
 
@@ -382,3 +384,22 @@ def test_headers_are_read_again_only_when_a_file_is_another(
 def test_what_is_one_number_is_said_before_the_weights_of_all_models(models: Path) -> None:
     text = _values_text(METHODS["parameter_selection"], [("weight", (1.0, 0.5, 2.0)), ("resamples", 4)])
     assert text == "resamples 4; weight 1, 0.5, 2"
+
+
+def test_values_that_make_no_sense_together_lead_to_a_field(make_setup: MakeSetup) -> None:
+    setup = make_setup(method="della", parameters={"density": 0.95, "epsilon": 0.15})
+    (problem,) = report_on(setup).errors
+    assert problem.target == "epsilon"
+    assert not report_on(replace(setup, parameters={"density": 0.95, "epsilon": 0.01})).errors
+    (problem,) = report_on(make_setup(method="ties", parameters={"density": -0.5})).errors
+    assert problem.target == "density"
+
+
+def test_what_is_read_more_than_once_is_said_so(make_setup: MakeSetup) -> None:
+    once, thrice = report_on(make_setup()), report_on(make_setup(method="ties", parameters={"density": 0.5}))
+    assert (once.passes, once.bytes_of_a_pass) == (1, once.bytes_to_read)
+    assert thrice.passes > 1
+    assert thrice.bytes_of_a_pass == once.bytes_to_read
+    assert thrice.bytes_to_read == thrice.passes * once.bytes_to_read
+    assert _reads_text(once) == bytes_text(once.bytes_to_read)
+    assert _reads_text(thrice) == f"{thrice.passes} × {bytes_text(once.bytes_to_read)}"
