@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from method_checks import edge_settings, model_numbers
+from PySide6.QtCore import QTimer
 from PySide6.QtWidgets import QApplication, QCheckBox, QComboBox
 from pytestqt.qtbot import QtBot
 
@@ -81,6 +82,8 @@ def only_window(qapp: QApplication, tmp_path_factory: pytest.TempPathFactory) ->
 @pytest.fixture
 def window(only_window: MainWindow, qtbot: QtBot) -> Iterator[MainWindow]:
     yield only_window
+    for timer in only_window.recipe.output.findChildren(QTimer):
+        timer.stop()  # or it starts a job within a test that has no window
     keepers = only_window.findChildren(JobKeeper)
     qtbot.waitUntil(
         lambda: only_window.preflight.checked and all(keeper.idle for keeper in keepers), timeout=30_000
