@@ -318,9 +318,8 @@ def merge_task_vectors(
             values_of_model = models[model]
             if dropping[model] == 0 and scaling[model] == 0 and election == 0 and not is_float16:
                 for at in range(0, size, GROUP):
-                    add_product_of_group(
-                        values_of_model, begin + start + at, origin, weights[model], sums, at
-                    )
+                    first = begin + start + at
+                    add_product_of_group(values_of_model, first, origin, weights[model], sums, at)
                 continue
             not_zero, of_kept, of_scaled = _add_kept(
                 models[model],
