@@ -76,6 +76,8 @@ class Reference:
         return output, counts
 
     def _stored(self, job: MapJob, rows: Sequence[Array]) -> list[Tensor]:
+        if self._device == "cpu":
+            _one_thread()
         return [
             _values(row, dtype).to(self._device)
             for row, dtype in zip(rows, job.input_dtypes, strict=False)  # a base may be there unread
@@ -86,6 +88,14 @@ class Reference:
 
         converted = [convert(values, job.merge_dtype) for values in stored]
         return converted, converted.pop() if job.base_dtype is not None else None
+
+
+def _one_thread() -> None:
+    """Workers share out the chunks; threads of torch, which wait for each other, would be in the way."""
+    import torch
+
+    if torch.get_num_threads() != 1:
+        torch.set_num_threads(1)
 
 
 def _values(row: Array, dtype: DType) -> Tensor:
