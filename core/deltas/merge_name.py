@@ -61,7 +61,7 @@ class MergeName:
 
 
 def _settings_text(method: MethodSpec, values: Mapping[str, Any], data: Mapping[str, Any]) -> str:
-    """ "density = 0.2, λ = 0.9": what is not as it is by default and has an effect.
+    """ "magnitude, density = 0.2, λ = 0.9": what is not as it is by default and has an effect.
 
     Args:
         method: whose parameters they are.
@@ -78,6 +78,8 @@ def _settings_text(method: MethodSpec, values: Mapping[str, Any], data: Mapping[
             continue
         if isinstance(value, list) or any(one != value for one in own):
             texts.append(f"several values of {spec.short}")
+        elif spec.words:  # its values say by themselves of what they are
+            texts.append(str(value))
         elif isinstance(value, bool):
             texts.append(f"{spec.short} {'on' if value else 'off'}")
         else:

@@ -46,11 +46,12 @@ LINES = ("floor", "linear", "n=0", "n=1", "n=4", "n=9", "torch")
 
 @dataclass(frozen=True)
 class Result:
-    """One run: seconds, bytes read and written, anonymous bytes above the imports."""
+    """One run: seconds, bytes read and written, anonymous bytes above the imports, seconds of all cores."""
 
     seconds: float
     bytes: int
     memory_bytes: int
+    core_seconds: float = 0.0
 
 
 def main() -> None:
@@ -149,7 +150,8 @@ def run_mergekit(
         raise SystemExit(f"mergekit failed with {method}")
     inputs = [*folders, *([] if base is None else [base])]
     size = sum(path.stat().st_size for folder in inputs for path in folder.glob("*.safetensors"))
-    return Result(seconds, size + size // len(inputs), usage.ru_maxrss * 1024)
+    moved = size + size // len(inputs)
+    return Result(seconds, moved, usage.ru_maxrss * 1024, usage.ru_utime + usage.ru_stime)
 
 
 def _measure(line: str, folder: Path, models: int, threads: int, device: str) -> Result:

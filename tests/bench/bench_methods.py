@@ -2,11 +2,12 @@
 
     python tests/bench/bench_methods.py --parameters 468M --models 10 --runs 3 [--methods ties,della]
 
-The models are those of bench.py, in memory. The floor of a method are the reads of as many inputs and the
-writes with no arithmetic, by the same threads. Everything runs in turn, each in a process of its own;
-the table holds medians. With `--mergekit PATH` (of a mergekit-yaml) each method is merged by mergekit once,
-too; with `--mergekit-parameters 50M` on smaller models: from their time and that of a merge of next to none
-follows what larger ones would take if it only depended on their bytes.
+The models are those of bench.py, in the page cache. The floor of a method are the reads of as many inputs and
+the writes with no arithmetic, by the same threads. Everything runs in turn, each in a process of its own; the
+table holds medians, of seconds and of the seconds of all cores, which say more where other programs want the
+cores, too. With `--mergekit PATH` (of a mergekit-yaml) each method is merged by mergekit once; with
+`--mergekit-parameters 50M` on smaller models: from their time and that of a merge of next to nothing follows
+what larger ones would take if it only depended on their bytes.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import shutil
 import statistics
 import subprocess
 import sys
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -27,9 +29,11 @@ from bench import MemoryWatch, Result, count, in_page_cache, merge_of, moved_alo
 from checkpoints import make_checkpoints
 
 from core import load_recipe, plan_merge
+from core.devices import CPU
 from core.methods import METHODS
 from core.plan.chunking import default_threads
 from core.plan.merge_plan import MergePlan
+from core.table import compile_for
 
 NEXT_TO_NOTHING = 5_000_000
 """Parameters of models whose merges show what mergekit takes to begin."""
@@ -95,7 +99,7 @@ def main() -> None:
             result, reads[name] = _in_a_process("merge", name, options)
             merges.setdefault(name, []).append(result)
             print(f"run {run + 1}, {name}: {result.seconds:.2f} s", file=sys.stderr)
-    theirs = {name: _mergekit(name, options) for name in chosen} if options.mergekit else {}
+    theirs = _all_by_mergekit(chosen, options) if options.mergekit else {}
     _print_table(chosen, floors, merges, reads, theirs, options)
 
 
@@ -157,14 +161,19 @@ def _measure(options: Any) -> dict[str, Any]:
     plan = _plan(name, options)
     once = sum(source.bytes_to_read for tensor in plan.tensors for source in tensor.inputs)
     reads = round(plan.bytes_to_read / once)
+    # What must be compiled is no part of the merge.
+    compile_for([CPU], [tensor.job for tensor in plan.tensors if tensor.job is not None])
     with MemoryWatch() as watch:
+        before = time.process_time()
         if options.line == "floor":
             seconds = moved_alone(plan, out, options.threads)
         else:
             seconds = merge_of(plan, out, options.threads, options.device)
+        core_seconds = time.process_time() - before
     shutil.rmtree(out, ignore_errors=True)
     moved = plan.bytes_to_read + plan.bytes_to_write
-    return {"result": vars(Result(seconds, moved, watch.peak - watch.before)), "reads": reads}
+    result = Result(seconds, moved, watch.peak - watch.before, core_seconds)
+    return {"result": vars(result), "reads": reads}
 
 
 def _plan(name: str, options: Any) -> MergePlan:
@@ -183,19 +192,25 @@ def _plan(name: str, options: Any) -> MergePlan:
 # -- mergekit ------------------------------------------------------------------------------------------------
 
 
-def _mergekit(name: str, options: Any) -> Result | None:
-    """What mergekit takes, or would take; None for a method that it lacks."""
-    if name in NOT_IN_MERGEKIT:
-        return None
-    result = _merged_by_mergekit(name, options, options.mergekit_parameters or options.parameters)
-    if options.mergekit_parameters:
-        least = _merged_by_mergekit(name, options, NEXT_TO_NOTHING)
-        sizes = [_model_bytes(options, many) for many in (NEXT_TO_NOTHING, options.mergekit_parameters)]
-        s_per_byte = (result.seconds - least.seconds) / (sizes[1] - sizes[0])
-        seconds = least.seconds + s_per_byte * (_model_bytes(options, options.parameters) - sizes[0])
-        result = replace(result, seconds=seconds)
-    print(f"mergekit, {name}: {result.seconds:.1f} s", file=sys.stderr)
-    return result
+def _all_by_mergekit(chosen: list[str], options: Any) -> dict[str, Result]:
+    """What mergekit takes, or would take, for those of the methods that it has."""
+    least = _merged_by_mergekit("linear", options, NEXT_TO_NOTHING) if options.mergekit_parameters else None
+    found = {}
+    for name in chosen:
+        if name in NOT_IN_MERGEKIT:
+            continue
+        result = _merged_by_mergekit(name, options, options.mergekit_parameters or options.parameters)
+        if least is not None:
+            sizes = [_model_bytes(options, many) for many in (NEXT_TO_NOTHING, options.mergekit_parameters)]
+            times = (_model_bytes(options, options.parameters) - sizes[0]) / (sizes[1] - sizes[0])
+            result = replace(
+                result,
+                seconds=least.seconds + (result.seconds - least.seconds) * times,
+                core_seconds=least.core_seconds + (result.core_seconds - least.core_seconds) * times,
+            )
+        found[name] = result
+        print(f"mergekit, {name}: {result.seconds:.1f} s", file=sys.stderr)
+    return found
 
 
 def _merged_by_mergekit(name: str, options: Any, parameters: int) -> Result:
@@ -221,7 +236,7 @@ def _print_table(
     floors: Mapping[tuple[int, bool], list[Result]],
     merges: Mapping[str, list[Result]],
     reads: Mapping[str, int],
-    theirs: Mapping[str, Result | None],
+    theirs: Mapping[str, Result],
     options: Any,
 ) -> None:
     print(
@@ -230,25 +245,32 @@ def _print_table(
     )
     if scaled := options.mergekit_parameters:
         print(f"mergekit: measured on models of {scaled / 1e6:.0f} M, and multiplied\n")
+    print("Pairs are seconds / seconds of all cores.\n")
     print(
-        "| method | sub-models | reads | floor, s | seconds | × floor × reads | memory, MiB "
-        "| mergekit, s | times as long |\n|---|--:|--:|--:|--:|--:|--:|--:|--:|"
+        "| method | K | reads | floor | merge | × floor × reads | memory, MiB | mergekit | times as long |\n"
+        "|---|--:|--:|--:|--:|--:|--:|--:|--:|"
     )
     for name in chosen:
         kind = _inputs(name, options)
-        floor, seconds = (
-            statistics.median(result.seconds for result in results)
-            for results in (floors[kind], merges[name])
-        )
+        floor, merge = _medians(floors[kind]), _medians(merges[name])
+        ratios = [one / part / reads[name] for one, part in zip(merge, floor, strict=True)]
         memory = max(result.memory_bytes for result in merges[name]) / 2**20
-        other = theirs.get(name)
-        compared = f"{other.seconds:.1f} | {other.seconds / seconds:.0f}" if other else " | "
+        compared = " | "
+        if other := theirs.get(name):
+            longer = [other.seconds / merge[0], other.core_seconds / merge[1]]
+            compared = f"{other.seconds:.0f} / {other.core_seconds:.0f} | {longer[0]:.0f} / {longer[1]:.0f}"
         said = ", ".join(f"{key} {value:g}" for key, value in ROWS[name].parameters.items())
         print(
-            f"| {name}{f' ({said})' if said else ''} | {kind[0]} | {reads[name]} | {floor:.2f} "
-            f"| {seconds:.2f} "
-            f"| {seconds / floor / reads[name]:.2f} | {memory:.0f} | {compared} |"
+            f"| {name}{f' ({said})' if said else ''} | {kind[0]} | {reads[name]} "
+            f"| {floor[0]:.2f} / {floor[1]:.2f} | {merge[0]:.2f} / {merge[1]:.2f} "
+            f"| {ratios[0]:.2f} / {ratios[1]:.2f} | {memory:.0f} | {compared} |"
         )
+
+
+def _medians(results: list[Result]) -> tuple[float, float]:
+    """Of the seconds, and of those of all cores."""
+    seconds = statistics.median(result.seconds for result in results)
+    return seconds, statistics.median(result.core_seconds for result in results)
 
 
 if __name__ == "__main__":

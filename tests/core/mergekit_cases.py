@@ -36,6 +36,7 @@ class Case:
         left_out: what says which elements are not compared: from the inputs of a tensor (float64, the base
             last where there is one) and the parameters to a mask.
         fails: tensors that mergekit cannot merge.
+        dtype: in which mergekit computes.
     """
 
     method: str
@@ -45,6 +46,7 @@ class Case:
     base: bool = True
     left_out: departures.LeftOut = departures.nothing
     fails: Sequence[str] = ()
+    dtype: str = "float32"
 
     @property
     def said(self) -> str:
@@ -52,6 +54,7 @@ class Case:
         told = {**self.parameters, **self.ours}
         words = [f"{name}: {_shown(value)}" for name, value in told.items()]
         words += [] if self.base or self.method in _WITHOUT_BASE else ["no base"]
+        words += [] if self.dtype == "float32" else [f"dtype: {self.dtype}"]
         words += ["K = 2"] if len(self.models) == 2 and "weight" not in told else []
         return ", ".join(words)
 
@@ -81,6 +84,7 @@ def _linear() -> Iterator[Case]:
     for t in (0.0001, 0.001, 0.01):
         yield Case("nearswap", {"t": t}, models=("a",))
     yield Case("arcee_fusion", models=("a",), left_out=departures.near_the_fusion_threshold)
+    yield Case("arcee_fusion", models=("a",), dtype="float64")
 
 
 def _task_vectors() -> Iterator[Case]:
@@ -95,7 +99,7 @@ def _task_vectors() -> Iterator[Case]:
     for method, border in borders.items():
         for density in (0.1, 0.5, 0.9):
             yield Case(method, {"weight": [1.0, 1.0, 1.0], "density": density}, left_out=border)
-        more = {"weight": [0.3, 0.7, 0.5], "density": [0.2, 1.0, 0.5]}
+        more = {"weight": [0.4, 1.0, 0.7], "density": [0.2, 1.0, 0.5]}
         yield Case(method, {**more, "lambda": 1.3}, left_out=border)
         yield Case(method, {**more, "normalize": method != "ties"}, left_out=border)
         yield Case(method, {**more, "rescale": True}, left_out=border)

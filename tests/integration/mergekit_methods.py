@@ -1,7 +1,8 @@
 """Merges single tensors with mergekit, in the Python that has it: mergekit_methods.py FOLDER
 
-FOLDER/cases.json says what: for each case its name, method, models, whether there is a base, parameters, and
-the number of seeds of torch's generator (0 for none). FOLDER/MODEL/model.safetensors are the inputs.
+FOLDER/cases.json says what: for each case its name, method, models, whether there is a base, parameters, the
+type in which it is computed, and the number of seeds of torch's generator (0 for none).
+FOLDER/MODEL/model.safetensors are the inputs.
 FOLDER/mergekit/NAME.safetensors has what came out, with one more dimension in front where there are seeds;
 FOLDER/mergekit/failed.json what mergekit said of the tensors that it could not merge, by case and tensor.
 """
@@ -25,7 +26,7 @@ def merge(case: dict[str, Any], tensors: list[torch.Tensor]) -> torch.Tensor:
         case["method"],
         base_index=0 if case["base"] else None,
         parameters=case["parameters"],
-        dtype=torch.float32,
+        dtype=getattr(torch, case["dtype"]),
         out_dtype=torch.bfloat16,
     )
     return result.contiguous()

@@ -64,6 +64,7 @@ def folder(mergekit: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
             "models": list(case.models),
             "base": case.base,
             "parameters": dict(case.parameters),
+            "dtype": case.dtype,
             "seeds": seeds,
             "tensors": tensors,
         }
@@ -129,7 +130,7 @@ def test_within_a_unit_of_bfloat16_of_mergekit(
     assert set(failed) == {f"plain.{name}" for name in case.fails}
     sums = _compare(case, folder, _merged(case, folder, tmp_path / "as-they-are"), theirs)
     _check(case, sums)
-    sums = _compare(case, folder, _merged(case, folder, tmp_path / "in-float32", dtype="float32"), theirs)
+    sums = _compare(case, folder, _merged(case, folder, tmp_path / "in-its-type", dtype=case.dtype), theirs)
     _check(case, sums)
     rows[_HEAD].append(_row(case, sums, bool(failed)))
 

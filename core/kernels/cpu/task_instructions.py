@@ -33,6 +33,7 @@ __all__ = [
     "add_magnitudes",
     "add_product_of_group",
     "add_squares",
+    "beyond_of_group",
     "clear_of_group",
     "count_signs_of_group",
     "divide_group",
@@ -82,6 +83,22 @@ def reaches_of_group(typing_context: Any, row: Any, at: Any, limit: Any) -> Any:
         return flags_as_word(builder, builder.icmp_unsigned(">=", magnitudes, repeat(builder, limit)))
 
     return types.uint64(row, types.int64, types.uint64), generate
+
+
+@instruction
+def beyond_of_group(typing_context: Any, values: Any, at: Any, mask: Any, limit: Any) -> Any:
+    """A bit for each of the numbers or words whose bits in `mask`, a uint64, are `limit` or more."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        array, at, mask, limit = arguments
+        words = load(builder, pointer(context, builder, signature.args[0], array, at))
+        kind = words.type.element
+        if kind.width < 64:
+            mask, limit = builder.trunc(mask, kind), builder.trunc(limit, kind)
+        masked = builder.and_(words, repeat(builder, mask))
+        return flags_as_word(builder, builder.icmp_unsigned(">=", masked, repeat(builder, limit)))
+
+    return types.uint64(values, types.int64, types.uint64, types.uint64), generate
 
 
 @instruction

@@ -24,6 +24,7 @@ from core.kernels.cpu.task_instructions import (
     add_magnitudes,
     add_product_of_group,
     add_squares,
+    beyond_of_group,
     clear_of_group,
     count_signs_of_group,
     divide_group,
@@ -41,7 +42,7 @@ __all__ = ["draw_masks", "merge_task_vectors", "sum_magnitudes"]
 
 Array = NDArray[Any]
 
-_INSTRUCTIONS = "645ba4ab65369794"
+_INSTRUCTIONS = "72c672fdfc10f414"
 """The version of the instructions that these loops are compiled with."""
 
 
@@ -201,11 +202,19 @@ def _sum(row: Array, size: int, squared: bool, lanes: Array) -> Any:
 
 
 @njit(nogil=True, cache=True)
-def _count_nonfinite(words: Array, start: int, size: int, magnitude_mask: Any, first_nonfinite: Any) -> Any:
-    found = np.uint16(0)  # at most BLOCK; a narrow sum keeps the loop narrow, and so fast
-    for at in range(start, start + size):
-        found = np.uint16(found + np.uint16((words[at] & magnitude_mask) >= first_nonfinite))
-    return np.int64(found)
+def _count_nonfinite(
+    models: Array, base: Array, start: int, size: int, limits: Array, nonfinite: Array
+) -> None:
+    """Add how many NaN and infinite elements of a block each input has, if it is asked."""
+    for model in range(nonfinite.size):
+        values = base if model == models.shape[0] else models[model]
+        found = np.uint64(0)
+        for at in range(0, size, GROUP):
+            bits = beyond_of_group(values, start + at, limits[0], limits[1])
+            if at + GROUP > size:
+                bits &= (np.uint64(1) << np.uint64(size - at)) - np.uint64(1)
+            found += ones_of(bits)
+        nonfinite[model] += np.int64(found)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -234,6 +243,8 @@ def merge_task_vectors(
     as_bfloat16: bool,
     words: Array,
     values: Array,
+    limits_of_finite: Array,
+    nonfinite: Array,
     dropped: Array,
     elected_against: Array,
 ) -> None:
@@ -259,6 +270,8 @@ def merge_task_vectors(
         scale: of the sum; 1 for no product.
         scratch: [K + 4, BLOCK or more] of the computing type.
         as_bfloat16: whether the result is rounded to `words` [elements] or left in `values` [elements].
+        limits_of_finite: magnitude mask and first word that is not finite of what is stored, uint64.
+        nonfinite: [inputs] added to; [0] where it is not to be counted here.
         dropped, elected_against: [K] added to; see Counts.
     """
     count = models.shape[0]
@@ -267,14 +280,17 @@ def merge_task_vectors(
     elected = np.empty(count, np.int64)
     for start in range(0, elements, BLOCK):
         size = min(BLOCK, elements - start)
+        _count_nonfinite(models, base, begin + start, size, limits_of_finite, nonfinite)
         _widen(base, begin + start, size, is_float16, origin)
         mix[:] = zero
         signs[:] = zero
         for model in range(count):
             row, sums = rows[model if election else 0], signs if election else mix
+            values_of_model = models[model]
             if dropping[model] == 0 and scaling[model] == 0 and election == 0 and not is_float16:
                 for at in range(0, size, GROUP):
-                    add_product_of_group(models[model], begin + start + at, origin, weights[model], sums, at)
+                    first = begin + start + at
+                    add_product_of_group(values_of_model, first, origin, weights[model], sums, at)
                 continue
             not_zero, of_kept, of_scaled = _add_kept(
                 models[model],
@@ -320,7 +336,7 @@ def merge_task_vectors(
                 values[start + at] = mix[at]
 
 
-@njit(nogil=True, cache=True, inline="always")
+@njit(nogil=True, cache=True)
 def _add_kept(
     values: Array,
     start: int,

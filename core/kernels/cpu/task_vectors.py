@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from core.draws import BLOCK
 from core.kernels.cpu.buffers import ChunkBuffers, scratch_rows
 from core.kernels.cpu.counting import DIGITS, count_digits, place_of
-from core.kernels.cpu.floats import Result, computing_type, counts_of, values_of
+from core.kernels.cpu.floats import Nonfinite, Result, computing_type, values_of
 from core.kernels.cpu.instructions import GROUP
 from core.kernels.cpu.ranking import rank_masks
 from core.kernels.cpu.task_loops import draw_masks, merge_task_vectors, sum_magnitudes
@@ -53,10 +53,10 @@ def merged_task_vectors(
     if choices.combine == "selection" or not chunk.takes(keepings):
         return None
     counts, result = (
-        counts_of(buffers, job, chunk.begin, chunk.stop),
+        Counts.zeros(job),
         Result(buffers, job, chunk.begin, chunk.stop),
     )
-    kind, models = chunk.kind, job.models
+    kind, models, nonfinite = chunk.kind, job.models, Nonfinite(buffers, job, counts)
     unused = np.zeros(models, np.int64)
     with np.errstate(all="ignore"):  # factors may become infinite
         factors = np.array([_factor(one) for one in keepings], np.float64).astype(kind)
@@ -79,9 +79,11 @@ def merged_task_vectors(
             kind(job.parameters["lambda"]),
             scratch_rows(4 + (1 if choices.elect == "none" else models), BLOCK, kind),
             *result.parts,
+            *nonfinite.asked,
             unused if counts.dropped is None else counts.dropped,
             unused.copy() if counts.elected_against is None else counts.elected_against,
         )
+    nonfinite.count_others()
     return result.words(), counts
 
 
@@ -98,9 +100,9 @@ def merged_sce(buffers: ChunkBuffers, job: MapJob, first_element: int) -> tuple[
     if 0 < job.parameters["select_topk"] < 1:
         return None
     chunk = _Chunk(buffers, job, first_element)
-    counts, result = counts_of(buffers, job), Result(buffers, job)
+    counts, result = Counts.zeros(job), Result(buffers, job)
     assert counts.dropped is not None and counts.elected_against is not None
-    kind, models = chunk.kind, job.models
+    kind, models, nonfinite = chunk.kind, job.models, Nonfinite(buffers, job, counts)
     shares = np.array(job.found["weights"], np.float64).astype(kind)
     merge_task_vectors(
         *chunk.inputs,
@@ -120,9 +122,11 @@ def merged_sce(buffers: ChunkBuffers, job: MapJob, first_element: int) -> tuple[
         kind(1),
         scratch_rows(4 + models, BLOCK, kind),
         *result.parts,
+        *nonfinite.asked,
         counts.dropped,
         counts.elected_against,
     )
+    nonfinite.count_others()
     return result.words(), counts
 
 
@@ -275,9 +279,9 @@ class _Chunk:
                 *self.inputs[1:],
                 begin,
                 end,
-                np.uint64(code),
+                np.uint64(equal),
+                np.uint64(beyond),
                 quota,
-                self.infinity,
                 scratch_rows(2, BLOCK, self.kind),
             )
             place = self.held + found
