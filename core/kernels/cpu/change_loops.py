@@ -25,7 +25,7 @@ __all__ = ["add_changes", "count_changes", "swap_near"]
 
 Array = NDArray[Any]
 
-_INSTRUCTIONS = "72c672fdfc10f414"
+_INSTRUCTIONS = "4005ae8c3f201f50"
 """The version of the instructions that these loops are compiled with."""
 
 

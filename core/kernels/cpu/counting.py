@@ -30,7 +30,7 @@ __all__ = ["DIGITS", "count_digits", "place_of"]
 
 Array = NDArray[Any]
 
-_INSTRUCTIONS = "72c672fdfc10f414"
+_INSTRUCTIONS = "4005ae8c3f201f50"
 """The version of the instructions that these loops are compiled with."""
 
 DIGITS = 1 << 16

@@ -29,7 +29,6 @@ Array = NDArray[Any]
 _ALL, _BETWEEN, _BY_BITS = 0, 1, 2
 """How elements are kept; see core.kernels.cpu.task_loops.merge_task_vectors."""
 
-_NO_ELEMENT, _EVERY_ELEMENT = -1, np.iinfo(np.int64).max
 _NEVER = 2**64 - 1
 _ELECTIONS = {"none": 0, "mass": 1, "count": 2}
 
@@ -267,24 +266,22 @@ class _Chunk:
         equal, beyond = code, code + 1
         if code > infinity:  # any NaN
             equal, beyond = infinity + 1, infinity + (infinity & -infinity)
-        begin = segment * SEGMENT - self.held
-        end = min(begin + SEGMENT, self.buffers.elements)
-        if begin >= self.buffers.elements:
-            place = _EVERY_ELEMENT
-        elif end <= 0:
-            place = _NO_ELEMENT
-        else:
-            found = place_of(
-                self.inputs[0][model],
-                *self.inputs[1:],
-                begin,
-                end,
-                np.uint64(equal),
-                np.uint64(beyond),
-                quota,
-                scratch_rows(2, BLOCK, self.kind),
-            )
-            place = self.held + found
+        # Before the segment all that are equal are kept, behind it none.
+        begin, end = (
+            min(max(start * SEGMENT - self.held, 0), self.buffers.elements)
+            for start in (segment, segment + 1)
+        )
+        found = place_of(
+            self.inputs[0][model],
+            *self.inputs[1:],
+            begin,
+            end,
+            np.uint64(equal),
+            np.uint64(beyond),
+            quota,
+            scratch_rows(2, BLOCK, self.kind),
+        )
+        place = self.held + int(found)
         return ((equal, beyond) if side == 0 else (beyond, equal)), place
 
     def _draw(self, keepings: Sequence[Any], kept: Array) -> None:
