@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 from PySide6.QtCore import Qt
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QWidget
 from pytestqt.qtbot import QtBot
+from whole_tensor import by_engine, fine_tunes, torch_only
 
-from core import plan_merge, run_merge
 from core.methods import METHODS, MethodSpec
-from gui.document.merge_setup import MergeSetup, ModelChoice, Rule, form_parameters
+from gui.document.merge_setup import MergeSetup, Rule, form_parameters
 from gui.document.presets import as_general, as_preset, words_of
 from gui.jobs import JobKeeper
 from gui.recipe.method_box import MethodBox
@@ -85,19 +88,27 @@ def test_a_preset_is_found_again_from_its_choices(method: MethodSpec) -> None:
         assert as_preset(general[0], {**general[1], "combine": "selection"}) is None
 
 
-def test_a_preset_and_its_choices_give_the_same_bytes(models: Path, tmp_path: Path) -> None:
-    folders = tuple(ModelChoice(models / f"run-{number}", 0.5 * number) for number in (1, 2, 3))
-    digests = []
-    for name in ("dare_ties", "ties"):
-        method = METHODS[name]
-        values = {spec.name: spec.default for spec in form_parameters(method)} | {"density": 0.4}
-        general = as_general(method, values)
-        assert general is not None
-        for spec, given in ((method, values), general):
-            setup = MergeSetup(spec.name, models / "base", folders, 3, given, seed=7)
-            record = run_merge(plan_merge(setup.recipe()), tmp_path / f"out-{len(digests)}")
-            digests.append([tensor.digest for tensor in record.tensors])
-    assert digests[0] == digests[1] != digests[2] == digests[3]
+@pytest.mark.parametrize("method", PRESETS, ids=lambda method: method.name)
+def test_a_preset_and_its_choices_give_the_same_bytes(method: MethodSpec) -> None:
+    values = {spec.name: spec.default for spec in form_parameters(method)} | {"lambda": 0.7}
+    values |= {"density": 0.4} if "density" in values else {}
+    general = as_general(method, values)
+    assert general is not None
+    words = [merged(spec, given) for spec, given in ((method, values), general)]
+    np.testing.assert_array_equal(*words)
+    assert not np.array_equal(words[0], merged(method, values | {"normalize": not values["normalize"]}))
+
+
+def merged(method: MethodSpec, values: Mapping[str, Any]) -> np.ndarray:
+    """Three sub-models of unequal weight, in memory."""
+    given = {spec.name: values.get(spec.name, spec.default) for spec in method.parameters}
+    given |= {spec.name: [given[spec.name]] * 3 for spec in method.parameters if spec.scope == "model"}
+    given["weight"] = [0.5, 1.0, 1.25]
+    inputs = fine_tunes("BF16", 256, 3, 1.0, seed=3)
+    engine = by_engine(
+        method.name, inputs, "BF16", "BF16", given, shape=(8, 32), key=(5, 6), space=torch_only()
+    )
+    return engine.words
 
 
 def test_choices_are_said_in_words() -> None:
