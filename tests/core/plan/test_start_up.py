@@ -13,7 +13,7 @@ from core.plan import start_up
 from core.plan.start_up import start_s
 
 CARD = Device("cuda:0", "Card", "cuda")
-KERNELS, TORCH_ONLY = ["linear"], ["task_arithmetic"]
+KERNELS, TORCH_ONLY = ["linear"], ["arcee_fusion"]
 AWAKE = SimpleNamespace(cuda=SimpleNamespace(is_initialized=lambda: True))
 ASLEEP = SimpleNamespace(cuda=SimpleNamespace(is_initialized=lambda: False))
 HALF = SimpleNamespace()
