@@ -49,7 +49,11 @@ class MergeName:
             return cls(name, n, seed)
         given = data.get("parameters") or {}
         values = {spec.name: given.get(spec.name, spec.default) for spec in method.parameters}
-        return cls(name, n, seed, _settings_text(method, values, data), method.draws_with(values))
+        plain = {  # rules are about numbers, and draws do not come and go with them
+            spec.name: spec.default if isinstance(values[spec.name], list) else values[spec.name]
+            for spec in method.parameters
+        }
+        return cls(name, n, seed, _settings_text(method, values, data), method.draws_with(plain))
 
     def __str__(self) -> str:
         """ "n = 4, seed 7"; of a method that does not draw again its title and what is set of it."""

@@ -134,14 +134,18 @@ def test_the_map_shows_what_was_left_out_where_a_merge_has(qtbot: QtBot, finding
 def test_a_merge_is_named_after_what_is_set_of_it(models: Path) -> None:
     one = f"merge_method: task_vectors\nbase_model: {models}/base\nmodels: [{{model: {models}/run-1}}]\n"
     names = []
-    for parameters in ("sparsify: random, density: 0.5, gamma: 0.2", "elect: mass", "combine: selection"):
+    for parameters in (
+        "sparsify: random, density: 0.5, gamma: 0.2",
+        "elect: mass",
+        "combine: selection, resamples: [0, 3]",
+    ):
         recipe = parse_recipe(yaml.safe_load(f"{one}seed: 3\nparameters: {{{parameters}}}"), models)
         names.append(str(MergeName.of_recipe(recipe)))
     title = METHODS["task_vectors"].title
     assert names == [
         f"{title}, random, density = 0.5, seed 3",  # what has no effect is not said
         f"{title}, mass",
-        f"{title}, selection, seed 3",
+        f"{title}, selection, several values of n, seed 3",
     ]
 
 
