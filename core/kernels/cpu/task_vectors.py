@@ -19,6 +19,7 @@ from core.kernels.cpu.counting import DIGITS, count_digits, place_of
 from core.kernels.cpu.floats import Nonfinite, Result, computing_type, values_of
 from core.kernels.cpu.instructions import GROUP
 from core.kernels.cpu.ranking import rank_masks
+from core.kernels.cpu.spans import Combination, combined
 from core.kernels.cpu.task_loops import draw_masks, merge_task_vectors, sum_magnitudes
 from core.kernels.interface import SEGMENT, Counts, MapJob
 
@@ -51,6 +52,10 @@ def merged_task_vectors(
     chunk = _Chunk(buffers, job, first_element)
     if choices.combine == "selection" or not chunk.takes(keepings):
         return None
+    if choices.elect == "none" and job.inner is None and all(one.kind == "all" for one in keepings):
+        divisor = weights_sum if choices.combine == "mean" else 1.0
+        weights, scale = job.parameters["weight"], job.parameters["lambda"]
+        return combined(buffers, job, Combination(weights, True, 0.0, divisor, scale, 1.0))
     counts, result = (
         Counts.zeros(job),
         Result(buffers, job, chunk.begin, chunk.stop),
