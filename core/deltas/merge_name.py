@@ -49,7 +49,11 @@ class MergeName:
             return cls(name, n, seed)
         given = data.get("parameters") or {}
         values = {spec.name: given.get(spec.name, spec.default) for spec in method.parameters}
-        return cls(name, n, seed, _settings_text(method, values, data), method.draws_with(values))
+        plain = {  # rules are about numbers, and draws do not come and go with them
+            spec.name: spec.default if isinstance(values[spec.name], list) else values[spec.name]
+            for spec in method.parameters
+        }
+        return cls(name, n, seed, _settings_text(method, values, data), method.draws_with(plain))
 
     def __str__(self) -> str:
         """ "n = 4, seed 7"; of a method that does not draw again its title and what is set of it."""
@@ -61,7 +65,7 @@ class MergeName:
 
 
 def _settings_text(method: MethodSpec, values: Mapping[str, Any], data: Mapping[str, Any]) -> str:
-    """ "density = 0.2, λ = 0.9": what is not as it is by default and has an effect.
+    """ "magnitude, density = 0.2, λ = 0.9": what is not as it is by default and has an effect.
 
     Args:
         method: whose parameters they are.
@@ -78,6 +82,8 @@ def _settings_text(method: MethodSpec, values: Mapping[str, Any], data: Mapping[
             continue
         if isinstance(value, list) or any(one != value for one in own):
             texts.append(f"several values of {spec.short}")
+        elif spec.words:  # its values say by themselves of what they are
+            texts.append(str(value))
         elif isinstance(value, bool):
             texts.append(f"{spec.short} {'on' if value else 'off'}")
         else:

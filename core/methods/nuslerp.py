@@ -149,8 +149,8 @@ class ColumnSums:
             taken = min(columns - self._column, elements - at, _STEP)
             if whole:
                 taken = columns * min(whole, _STEP // columns)
-            first, second = rows[:, at : at + taken].astype(np.float64)
-            with np.errstate(all="ignore"):
+            with np.errstate(all="ignore"):  # signalling NaNs included
+                first, second = rows[:, at : at + taken].astype(np.float64)
                 products = np.stack([first * first, first * second, second * second])
                 if whole:
                     # One after the other: numpy's own sums go by pairs where it pleases them.

@@ -229,6 +229,14 @@ def _draws(values: Mapping[str, Any]) -> int:
 
 CHOICES["task_vectors"] = _chosen
 
+
+def _copies(values: Mapping[str, Any]) -> bool:
+    """Whether it is parameter selection: nothing is sparsified or elected, and nothing scaled."""
+    sparsifies = _sparsifies(values) and any(density < 1 for density in values["density"])
+    elects = values["elect"] != "none"
+    return _selects(values) and not sparsifies and not elects and bool(values["lambda"] == 1)
+
+
 TASK_VECTORS = MethodSpec(
     name="task_vectors",
     title="Task vectors, free choice",
@@ -301,6 +309,7 @@ TASK_VECTORS = MethodSpec(
     by_rows=lambda values: values["sparsify"] == "ranked",
     folds=partial(folds_of, _chosen),
     check=partial(check_values, _chosen),
+    selects=_copies,
     load_arithmetic=partial(load_map, _chosen),
     group="task_vectors",
 )

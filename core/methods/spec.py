@@ -163,6 +163,10 @@ GROUPS = {
 """Kinds of methods, among which people look for one, and what they are called."""
 
 
+def _never(values: Mapping[str, Any]) -> bool:
+    return False
+
+
 def _anything_goes(values: Mapping[str, Any], computing: DType | None) -> None:
     """Values that are right one by one are right together."""
 
@@ -190,6 +194,7 @@ class MethodSpec:
             parameters or types decide.
         check: raises RecipeError when values that are right one by one make no sense together; called with
             the values by name and the type in which the method computes, None before that is known.
+        selects: whether it is parameter selection with these values, `weight` and `resamples` among them.
         same_everywhere: whether it gives the same bytes on every device and platform: not so where sines,
             exponentials and the like are computed by the platform's own mathematics.
         group: the one of GROUPS among which it is offered.
@@ -212,6 +217,7 @@ class MethodSpec:
     folds: tuple[Fold, ...] | Callable[[MapJob], tuple[Fold, ...]] = ()
     check: Callable[[Mapping[str, Any], DType | None], None] = _anything_goes
     same_everywhere: bool = True
+    selects: Callable[[Mapping[str, Any]], bool] = _never
     group: str = "other"
     preset: Preset | None = None
 

@@ -24,8 +24,8 @@ _AVERAGE, _SELECTION = "linear", "parameter_selection"
 def tensor_job(recipe: Recipe, tensor: TensorSources, draw_name: str, values: Values) -> tuple[MapJob, str]:
     """How `tensor` is merged, and a word on it where that is not as the recipe's method does.
 
-    A tensor that not all inputs have: selection draws from those that have it; an average is normalised over
-    them; any other method takes the average of them with equal weights.
+    A tensor that not all inputs have: selection draws from those that have it, and so does what comes to the
+    same; an average is normalised over them; any other method takes the average of them with equal weights.
 
     Args:
         draw_name: the tensor under whose name it draws.
@@ -42,6 +42,9 @@ def tensor_job(recipe: Recipe, tensor: TensorSources, draw_name: str, values: Va
         method, values = METHODS[_SELECTION], Values.of(weight=[1.0], resamples=0)
     elif tensor.present is not None or isinstance(tensor.base, Absent):
         values = _of_present(method, values, tensor.present)
+        if method.selects(values):
+            chosen = {name: values[name] for name in ("weight", "resamples")}
+            method, values = METHODS[_SELECTION], Values.from_mapping(chosen)
         whole = tensor.present is None
         if method.name == _AVERAGE:
             values = Values.from_mapping({**values, "normalize": True})

@@ -96,13 +96,14 @@ class Looking(QObject):
             self.observer.forget_others(setup)
         method = METHODS[setup.method]
         values = {**{spec.name: spec.default for spec in method.parameters}, **setup.parameters}
-        takes, drops = "selected" in method.counts_of(values), method.draws_with(values)
+        counts, drops = method.counts_of(values), method.draws_with(values)
+        takes, leaves_out = "selected" in counts, bool({"dropped", "elected_against"} & {*counts})
         self._pictures.provenance.set_method(method.title, draws=takes, drops=drops)
         again = method.draws is not None and method.resamples(values) is not None
         resamples = method.draws.resamples if again and method.draws is not None else None
         ruled = any(rule.parameter == resamples for rule in setup.rules)
         n = None if resamples is None or ruled else setup.parameters.get(resamples)
-        self._pictures.resampling.set_method(method.title, draws=again, drops=drops)
+        self._pictures.resampling.set_method(method.title, draws=again, drops=drops, leaves_out=leaves_out)
         self._pictures.resampling.set_resamples(None if n is None else int(n), fixed=merging)
 
     # -- merges

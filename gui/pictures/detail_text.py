@@ -28,10 +28,11 @@ def summary_of(part: Part, view: TensorView | None, merge: MergeName | None) -> 
         texts.append(plural(counts.parameters, "parameter"))
         if counts.parameters:
             texts.append(f"{share_text(float(counts.mean_zero_delta.value))} zero deltas")
+    merged = [text for text in (left_out_text(part),) if text]
     if part.drawn is not None and part.drawn.elements:
-        texts.append(f"merged with {merge}: {share_text(float(part.drawn.left[-1]))} as in the base")
-    if left_out := left_out_text(part):
-        texts.append(f"merged with {merge}: {left_out}")
+        merged.insert(0, f"{share_text(float(part.drawn.left[-1]))} as in the base")
+    if merged:
+        texts.append(f"merged with {merge}: {', '.join(merged)}")
     if details is not None and details.parameters:
         texts.append(f"‖base‖ {details.base_norm.value:.3g}")
         texts += _agreement(details)

@@ -79,11 +79,16 @@ class ResamplingPicture(Picture):
         self.layers_plot.chosen.connect(self._on_chosen)
         self.layers_plot.cleared.connect(self._on_cleared)
 
-    def set_method(self, title: str, *, draws: bool, drops: bool = False) -> None:
-        """The method of the recipe; of one that draws no sub-models, or only what it `drops`, the curve says
-        nothing."""
-        does = draws_no_model(title, drops=drops)
-        without = "" if draws else f" {does}: this is what “{drawing_method()}” would do."
+    def set_method(self, title: str, *, draws: bool, drops: bool = False, leaves_out: bool = False) -> None:
+        """The method of the recipe.
+
+        Of one that draws no sub-models, or only what it `drops`, the curve says nothing; of one that
+        `leaves_out` changes, it says how it would be without that.
+        """
+        without = " Expected: if nothing were dropped or elected against." if leaves_out else ""
+        if not draws:
+            does = draws_no_model(title, drops=drops)
+            without = f" {does}: this is what “{drawing_method()}” would do."
         if without != self._without:
             self._without = without
             self.refresh()

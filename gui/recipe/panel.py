@@ -415,7 +415,7 @@ class RecipePanel(QWidget):
         kept = _LEAST_LINES - int(self.method.draws is not None)
         self._form.setVisible(bool(self.parameters.fields))
         self._form.set_least(min(self.parameters.lines, kept) * row - spacing)
-        used = 0 if self._form.isHidden() else self._form.least_height()
+        used = -spacing if self._form.isHidden() else self._form.least_height()
         spare = kept * row - used if self.parameters.lines < kept else 0
         self._scrolled.setMinimumHeight(self._scrolled.least_height() + spare)
         self._share()

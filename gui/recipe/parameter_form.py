@@ -25,6 +25,7 @@ Field = NumberField | QCheckBox | QComboBox
 _COLUMNS = 4
 """Of the form: a label and a field, twice."""
 
+_OWN = "A rule by layer can give one sub-model its own."
 _RULED = "The rules by layer say it for all tensors and sub-models."
 
 _FEW = 3
@@ -127,6 +128,8 @@ class ParameterForm(QWidget):
     def _mark_ruled(self) -> None:
         for spec in self._specs:
             field, tip = self.fields[spec.name], help_text(spec)
+            if spec.scope == "model" and spec.is_number:
+                tip = f"{tip} {_OWN}"
             ruled = spec.name in self._ruled
             field.setEnabled(not ruled)
             name_field(field, spec.title, f"{_RULED} {tip}" if ruled else tip)

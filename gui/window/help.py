@@ -20,7 +20,8 @@ _STEPS = (
     "<b>File, Open the demo</b>.",
     "Look at the pictures. They are there within a second, and refine themselves.",
     "Choose the method, and what it asks for: for parameter selection that is n, how often is drawn again "
-    "where fine-tuning changed nothing, and the seed of the draws.",
+    "where fine-tuning changed nothing, and the seed of the draws. <b>Change…</b> shows what a "
+    "method such as TIES is made of.",
     "<b>Before you merge</b> says what it would read, write and take. Where something stands in the way, "
     "<b>Show me</b> goes there.",
     "Press <b>Merge</b>. The result is a folder that <i>transformers</i> loads; <b>Cancel</b> may keep what "
@@ -31,7 +32,8 @@ _WORDS = (
     ("Delta", "What fine-tuning added to a parameter. In bf16 most deltas are exactly zero."),
     (
         "Zero deltas",
-        "Which share of the parameters the sub-models left as they were, by layer and kind of module.",
+        "Which share of the parameters the sub-models left as they were, by layer and kind of module; after "
+        "a merge that drops changes or elects a sign, also what it left out.",
     ),
     (
         "Resampling",

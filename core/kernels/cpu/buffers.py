@@ -103,7 +103,7 @@ class ChunkBuffers:
 
 def scratch_rows(rows: int, elements: int, kind: Any) -> Array:
     """Room for blocks of a computing type; see ChunkBuffers.stride. [rows, elements and a group more]"""
-    width = elements + _GROUP
+    width = elements + 5 * _GROUP
     memory: Array = aligned(rows * width * np.dtype(kind).itemsize).view(kind).reshape(rows, width)
     return memory
 

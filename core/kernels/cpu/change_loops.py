@@ -12,8 +12,9 @@ from numba import njit
 from numpy.typing import NDArray
 
 from core.draws import BLOCK
-from core.kernels.cpu.instructions import GROUP, bits_of
+from core.kernels.cpu.instructions import GROUP, bits_of, ones_of
 from core.kernels.cpu.task_instructions import (
+    beyond_of_group,
     subtract_group,
     subtract_half_group,
     widen_group,
@@ -24,7 +25,7 @@ __all__ = ["add_changes", "count_changes", "swap_near"]
 
 Array = NDArray[Any]
 
-_INSTRUCTIONS = "645ba4ab65369794"
+_INSTRUCTIONS = "4005ae8c3f201f50"
 """The version of the instructions that these loops are compiled with."""
 
 
@@ -40,11 +41,13 @@ def add_changes(
     as_bfloat16: bool,
     words: Array,
     values: Array,
+    limits: Array,
+    nonfinite: Array,
 ) -> None:
     """The base and the mean of the task vectors that change it; see core.methods.ram.add_changes.
 
     Args:
-        models, base, is_float16, elements, as_bfloat16, words, values: as for
+        models, base, is_float16, elements, as_bfloat16, words, values, limits, nonfinite: as for
             task_loops.merge_task_vectors.
         epsilon: changes have a larger magnitude.
         factors: [K] of what a sub-model alone changed; [0] for none.
@@ -54,19 +57,17 @@ def add_changes(
     zero, one = scratch.dtype.type(0), scratch.dtype.type(1)
     for start in range(0, elements, BLOCK):
         size = min(BLOCK, elements - start)
+        _count_nonfinite(models, base, start, size, limits, nonfinite)
         _changes(models, base, is_float16, start, size, epsilon, origin, number, rows)
         mix[:] = zero
         for model in range(models.shape[0]):
             row = rows[model]
+            factor = factors[model] if factors.size else one
             for at in range(BLOCK):
                 added = mix[at] + row[at] / number[at]
+                if factors.size:
+                    added = row[at] * factor if number[at] == one else added
                 mix[at] = added if abs(row[at]) > epsilon else mix[at]
-            if factors.size:
-                factor = factors[model]
-                for at in range(BLOCK):
-                    raised = row[at] * factor
-                    alone = (abs(row[at]) > epsilon) & (number[at] == one)
-                    mix[at] = raised if alone else mix[at]
         for at in range(BLOCK):
             mix[at] = origin[at] + mix[at]
         _put(mix, start, size, as_bfloat16, words, values)
@@ -134,11 +135,13 @@ def swap_near(
     as_bfloat16: bool,
     words: Array,
     values: Array,
+    limits: Array,
+    nonfinite: Array,
 ) -> None:
     """A mean of the one sub-model and the base for each element; see core.methods.nearswap.swap_near.
 
     Args:
-        models, base, is_float16, elements, as_bfloat16, words, values: as for
+        models, base, is_float16, elements, as_bfloat16, words, values, limits, nonfinite: as for
             task_loops.merge_task_vectors.
         t, nearest: what the distance is compared with, and what it is at least.
         scratch: [3, BLOCK or more] of the computing type.
@@ -147,6 +150,7 @@ def swap_near(
     zero, one = scratch.dtype.type(0), scratch.dtype.type(1)
     for start in range(0, elements, BLOCK):
         size = min(BLOCK, elements - start)
+        _count_nonfinite(models, base, start, size, limits, nonfinite)
         _widen(base, start, size, is_float16, origin)
         _widen(models[0], start, size, is_float16, other)
         for at in range(BLOCK):
@@ -157,6 +161,22 @@ def swap_near(
             of_model, of_base = share * other[at], (one - share) * origin[at]
             mix[at] = of_model + of_base
         _put(mix, start, size, as_bfloat16, words, values)
+
+
+@njit(nogil=True, cache=True)
+def _count_nonfinite(
+    models: Array, base: Array, start: int, size: int, limits: Array, nonfinite: Array
+) -> None:
+    """Add how many NaN and infinite elements of a block each input has, if it is asked."""
+    for model in range(nonfinite.size):
+        values = base if model == models.shape[0] else models[model]
+        found = np.uint64(0)
+        for at in range(0, size, GROUP):
+            bits = beyond_of_group(values, start + at, limits[0], limits[1])
+            if at + GROUP > size:
+                bits &= (np.uint64(1) << np.uint64(size - at)) - np.uint64(1)
+            found += ones_of(bits)
+        nonfinite[model] += np.int64(found)
 
 
 @njit(nogil=True, cache=True)

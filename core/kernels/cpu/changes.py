@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from core.draws import BLOCK
 from core.kernels.cpu.buffers import ChunkBuffers, scratch_rows
 from core.kernels.cpu.change_loops import add_changes, count_changes, swap_near
-from core.kernels.cpu.floats import Result, computing_type, counts_of, values_of
+from core.kernels.cpu.floats import Nonfinite, Result, computing_type, values_of
 from core.kernels.interface import Counts, MapJob
 
 __all__ = ["changed", "counted_changes", "swapped"]
@@ -20,7 +20,8 @@ Array = NDArray[Any]
 
 def changed(buffers: ChunkBuffers, job: MapJob, first_element: int) -> tuple[Array, Counts]:
     """A core.kernels.cpu.workspace.MapKernel: core.methods.ram.add_changes."""
-    kind, result = computing_type(job), Result(buffers, job)
+    kind, result, counts = computing_type(job), Result(buffers, job), Counts.zeros(job)
+    nonfinite = Nonfinite(buffers, job, counts)
     add_changes(
         *values_of(buffers, job),
         buffers.elements,
@@ -28,8 +29,10 @@ def changed(buffers: ChunkBuffers, job: MapJob, first_element: int) -> tuple[Arr
         np.array(job.found.get("factors", ()), np.float64).astype(kind),
         scratch_rows(job.models + 3, BLOCK, kind),
         *result.parts,
+        *nonfinite.asked,
     )
-    return result.words(), counts_of(buffers, job)
+    nonfinite.count_others()
+    return result.words(), counts
 
 
 def counted_changes(buffers: ChunkBuffers, job: MapJob, first_element: int, asked: Any = None) -> Array:
@@ -47,7 +50,8 @@ def counted_changes(buffers: ChunkBuffers, job: MapJob, first_element: int, aske
 
 def swapped(buffers: ChunkBuffers, job: MapJob, first_element: int, nearest: float) -> tuple[Array, Counts]:
     """What a core.kernels.cpu.workspace.MapKernel gives: core.methods.nearswap.swap_near."""
-    kind, result = computing_type(job), Result(buffers, job)
+    kind, result, counts = computing_type(job), Result(buffers, job), Counts.zeros(job)
+    nonfinite = Nonfinite(buffers, job, counts)
     swap_near(
         *values_of(buffers, job),
         buffers.elements,
@@ -55,5 +59,7 @@ def swapped(buffers: ChunkBuffers, job: MapJob, first_element: int, nearest: flo
         kind(nearest),
         scratch_rows(3, BLOCK, kind),
         *result.parts,
+        *nonfinite.asked,
     )
-    return result.words(), counts_of(buffers, job)
+    nonfinite.count_others()
+    return result.words(), counts

@@ -30,7 +30,7 @@ __all__ = ["DIGITS", "count_digits", "place_of"]
 
 Array = NDArray[Any]
 
-_INSTRUCTIONS = "645ba4ab65369794"
+_INSTRUCTIONS = "4005ae8c3f201f50"
 """The version of the instructions that these loops are compiled with."""
 
 DIGITS = 1 << 16
@@ -146,12 +146,14 @@ def place_of(
     is_float16: bool,
     begin: int,
     stop: int,
-    code: Any,
-    quota: int,
-    infinity: Any,
+    equal: Any,
+    beyond: Any,
+    quota: Any,
     scratch: Array,
-) -> int:
-    """Behind which element of a chunk, from `begin` to before `stop`, so many had that code.
+) -> Any:
+    """Behind which element of a chunk, from `begin` to before `stop`, there were so many of a magnitude.
+
+    The magnitude's bits are `equal` or more, and less than `beyond`.
 
     Returns:
         The number of the element after the last of them; `begin` for none.
@@ -162,11 +164,16 @@ def place_of(
     for start in range(begin, stop, BLOCK):
         size = min(BLOCK, stop - start)
         _subtract(values, base, start, size, is_float16, origin, row)
-        for at in range(size):
-            if _code(row[at], infinity) == code:
+        for at in range(0, size, GROUP):
+            bits = reaches_of_group(row, at, equal) & ~reaches_of_group(row, at, beyond)
+            here = np.int64(ones_of(bits))
+            if here < quota:
+                quota -= here
+                continue
+            while quota > 1:
+                bits &= bits - np.uint64(1)
                 quota -= 1
-                if quota == 0:
-                    return start + at + 1
+            return start + at + lowest_bit(bits) + 1
     return stop
 
 

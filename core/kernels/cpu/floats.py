@@ -12,7 +12,7 @@ from core.kernels.cpu.buffers import ChunkBuffers
 from core.kernels.cpu.convert import convert_words, from_computing
 from core.kernels.interface import Counts, MapJob
 
-__all__ = ["Result", "computing_type", "counts_of", "values_of"]
+__all__ = ["Nonfinite", "Result", "computing_type", "values_of"]
 
 Array = NDArray[Any]
 
@@ -43,11 +43,29 @@ def values_of(buffers: ChunkBuffers, job: MapJob) -> tuple[Array, Array, bool]:
     return models, base, merge.name == "F16"
 
 
-def counts_of(buffers: ChunkBuffers, job: MapJob, begin: int = 0, stop: int | None = None) -> Counts:
-    """Zeros, and what is counted of every method, of the elements from `begin` to before `stop`."""
-    counts = Counts.zeros(job)
-    counts.nonfinite[:] = [buffers.nonfinite(at, begin, stop) for at in range(len(job.input_dtypes))]
-    return counts
+class Nonfinite:
+    """Counts of NaN and infinite elements as they are stored: by the loops, where nothing was converted.
+
+    Attributes:
+        asked: magnitude mask and first word that is not finite, and what loops count into; [0] for nothing.
+    """
+
+    def __init__(self, buffers: ChunkBuffers, job: MapJob, counts: Counts) -> None:
+        self._buffers, self._job, self._counts = buffers, job, counts
+        merge = job.merge_dtype
+        self._by_loops = job.input_dtypes.count(merge) == len(job.input_dtypes) and merge.itemsize > 1
+        self.asked = (
+            np.array([merge.magnitude_mask, merge.first_nonfinite], np.uint64),
+            counts.nonfinite if self._by_loops else np.empty(0, np.int64),
+        )
+
+    def count_others(self) -> None:
+        """What loops could not count."""
+        if not self._by_loops:
+            begin, stop = self._job.inner or (0, None)
+            self._counts.nonfinite[:] = [
+                self._buffers.nonfinite(at, begin, stop) for at in range(len(self._job.input_dtypes))
+            ]
 
 
 class Result:

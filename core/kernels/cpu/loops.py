@@ -30,7 +30,7 @@ __all__ = [
 
 Array = NDArray[Any]
 
-_INSTRUCTIONS = "645ba4ab65369794"
+_INSTRUCTIONS = "4005ae8c3f201f50"
 """The version of the instructions that these loops are compiled with."""
 
 

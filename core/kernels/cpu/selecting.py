@@ -34,7 +34,7 @@ __all__ = ["mark_beyond", "philox_block", "select"]
 
 Array = NDArray[Any]
 
-_INSTRUCTIONS = "645ba4ab65369794"
+_INSTRUCTIONS = "4005ae8c3f201f50"
 """The version of the instructions that these loops are compiled with."""
 
 _QUADS = BLOCK // 4

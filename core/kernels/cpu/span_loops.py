@@ -12,10 +12,11 @@ from numba import njit
 from numpy.typing import NDArray
 
 from core.draws import BLOCK
-from core.kernels.cpu.instructions import GROUP, bits_of
+from core.kernels.cpu.instructions import GROUP, bits_of, ones_of
 from core.kernels.cpu.task_instructions import (
     STEP,
     add_product_of_group,
+    beyond_of_group,
     divide_group,
     multiply_group,
     products_of_tile,
@@ -29,7 +30,7 @@ __all__ = ["PART", "combine_vectors", "multiply_all"]
 
 Array = NDArray[Any]
 
-_INSTRUCTIONS = "645ba4ab65369794"
+_INSTRUCTIONS = "4005ae8c3f201f50"
 """The version of the instructions that these loops are compiled with."""
 
 PART = 512
@@ -111,6 +112,8 @@ def combine_vectors(
     as_bfloat16: bool,
     words: Array,
     values: Array,
+    limits: Array,
+    nonfinite: Array,
 ) -> None:
     """scale * ((first + c_1 X_1 + c_2 X_2 + …) / divisor) + of_base * base, each step rounded.
 
@@ -122,13 +125,14 @@ def combine_vectors(
         divisor, scale: 1 for none.
         adds_base, of_base: whether the base is added, and times what.
         scratch: [4, BLOCK or more] of the computing type.
-        as_bfloat16, words, values: as for task_loops.merge_task_vectors.
+        as_bfloat16, words, values, limits, nonfinite: as for task_loops.merge_task_vectors.
     """
     one = coefficients.dtype.type(1)
     origin, mix, wide, nothing = scratch[0], scratch[1], scratch[2], scratch[3]
     nothing[:] = 0
     for start in range(0, elements, BLOCK):
         size = min(BLOCK, elements - start)
+        _count_nonfinite(models, base, start, size, limits, nonfinite)
         mix[:] = first
         if of_task_vectors or adds_base:
             _widen(base, start, size, is_float16, origin)
@@ -153,6 +157,22 @@ def combine_vectors(
         else:
             for at in range(size):
                 values[start + at] = mix[at]
+
+
+@njit(nogil=True, cache=True)
+def _count_nonfinite(
+    models: Array, base: Array, start: int, size: int, limits: Array, nonfinite: Array
+) -> None:
+    """Add how many NaN and infinite elements of a block each input has, if it is asked."""
+    for model in range(nonfinite.size):
+        values = base if model == models.shape[0] else models[model]
+        found = np.uint64(0)
+        for at in range(0, size, GROUP):
+            bits = beyond_of_group(values, start + at, limits[0], limits[1])
+            if at + GROUP > size:
+                bits &= (np.uint64(1) << np.uint64(size - at)) - np.uint64(1)
+            found += ones_of(bits)
+        nonfinite[model] += np.int64(found)
 
 
 @njit(nogil=True, cache=True)

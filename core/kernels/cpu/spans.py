@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from core.draws import BLOCK
 from core.kernels.cpu.buffers import ChunkBuffers, scratch_rows
-from core.kernels.cpu.floats import Result, computing_type, counts_of, values_of
+from core.kernels.cpu.floats import Nonfinite, Result, computing_type, values_of
 from core.kernels.cpu.span_loops import PART, combine_vectors, multiply_all
 from core.kernels.interface import Counts, MapJob
 
@@ -73,8 +73,8 @@ def _products(buffers: ChunkBuffers, job: MapJob, *, of_task_vectors: bool) -> A
 
 def combined(buffers: ChunkBuffers, job: MapJob, what: Combination) -> tuple[Array, Counts]:
     """What a core.kernels.cpu.workspace.MapKernel gives, of one combination for the whole tensor."""
-    kind = computing_type(job)
-    result = Result(buffers, job)
+    kind, result, counts = computing_type(job), Result(buffers, job), Counts.zeros(job)
+    nonfinite = Nonfinite(buffers, job, counts)
     combine_vectors(
         *values_of(buffers, job),
         buffers.elements,
@@ -87,5 +87,7 @@ def combined(buffers: ChunkBuffers, job: MapJob, what: Combination) -> tuple[Arr
         kind(what.of_base or 0.0),
         scratch_rows(4, BLOCK, kind),
         *result.parts,
+        *nonfinite.asked,
     )
-    return result.words(), counts_of(buffers, job)
+    nonfinite.count_others()
+    return result.words(), counts

@@ -29,10 +29,11 @@ __all__ = [
     "STEP",
     "add_elected_of_group",
     "add_group",
+    "add_kept_magnitudes",
     "add_kept_of_group",
-    "add_magnitudes",
+    "add_kept_squares",
     "add_product_of_group",
-    "add_squares",
+    "beyond_of_group",
     "clear_of_group",
     "count_signs_of_group",
     "divide_group",
@@ -82,6 +83,22 @@ def reaches_of_group(typing_context: Any, row: Any, at: Any, limit: Any) -> Any:
         return flags_as_word(builder, builder.icmp_unsigned(">=", magnitudes, repeat(builder, limit)))
 
     return types.uint64(row, types.int64, types.uint64), generate
+
+
+@instruction
+def beyond_of_group(typing_context: Any, values: Any, at: Any, mask: Any, limit: Any) -> Any:
+    """A bit for each of the numbers or words whose bits in `mask`, a uint64, are `limit` or more."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        array, at, mask, limit = arguments
+        words = load(builder, pointer(context, builder, signature.args[0], array, at))
+        kind = words.type.element
+        if kind.width < 64:
+            mask, limit = builder.trunc(mask, kind), builder.trunc(limit, kind)
+        masked = builder.and_(words, repeat(builder, mask))
+        return flags_as_word(builder, builder.icmp_unsigned(">=", masked, repeat(builder, limit)))
+
+    return types.uint64(values, types.int64, types.uint64, types.uint64), generate
 
 
 @instruction
@@ -457,46 +474,88 @@ STEP = 64
 """Lanes of a sum: element l of a block is added to lane l % STEP."""
 
 
-def _summing(squared: bool) -> Any:
+def _adding(squared: bool) -> Any:
     @instruction
-    def add(typing_context: Any, row: Any, steps: Any, lanes: Any) -> Any:
+    def add(
+        typing_context: Any,
+        values: Any,
+        at: Any,
+        base: Any,
+        base_at: Any,
+        groups: Any,
+        kept: Any,
+        kept_at: Any,
+        lowest: Any,
+        beyond: Any,
+        lanes: Any,
+    ) -> Any:
         def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> None:
-            row, steps, lanes = arguments
-            kind = signature.args[0]
-            number = ir.FloatType() if kind.dtype == types.float32 else ir.DoubleType()
-            size = 4 * _SUMS
-            stored, double = ir.VectorType(number, size), ir.VectorType(ir.DoubleType(), size)
-            word = ir.VectorType(_I64, size)
-            data = context.make_array(kind)(context, builder, row).data
-            target = context.make_array(signature.args[2])(context, builder, lanes).data
-            for lane in range(0, STEP, size):
-                total = variable(builder, double([0.0] * size))
-                with cgutils.for_range(builder, steps) as loop:
-                    at = builder.add(builder.mul(loop.index, _I64(STEP)), _I64(lane))
-                    place = builder.bitcast(builder.gep(data, [at]), stored.as_pointer())
-                    values = builder.load(place, align=kind.dtype.bitwidth // 8)
-                    wide = values if stored == double else builder.fpext(values, double)
-                    if squared:
-                        term = builder.fmul(wide, wide)
-                    else:
-                        bits = builder.and_(builder.bitcast(wide, word), word([(1 << 63) - 1] * size))
-                        term = builder.bitcast(bits, double)
-                    builder.store(builder.fadd(builder.load(total), term), total)
-                place = builder.bitcast(builder.gep(target, [_I64(lane)]), double.as_pointer())
+            values, at, base, base_at, groups, kept, kept_at, lowest, beyond, lanes = arguments
+            kinds = signature.args
+            width = kinds[2].dtype.bitwidth
+            word, number = ir.IntType(width), ir.FloatType() if width == 32 else ir.DoubleType()
+            double, bits = ir.VectorType(ir.DoubleType(), GROUP), ir.VectorType(word, GROUP)
+            if width < 64:
+                lowest, beyond = builder.trunc(lowest, word), builder.trunc(beyond, word)
+            least, most = repeat(builder, lowest), repeat(builder, beyond)
+            masks = context.make_array(kinds[5])(context, builder, kept)
+            has_bits = builder.icmp_signed(">", builder.extract_value(masks.shape, 0), _I64(0))
+            everything = cgutils.alloca_once_value(builder, _I64(-1))  # type: ignore[no-untyped-call]
+            sums = context.make_array(kinds[9])(context, builder, lanes).data
+            places = [
+                builder.bitcast(builder.gep(sums, [_I64(half * STEP)]), double.as_pointer())
+                for half in range(2)
+            ]
+            totals = [variable(builder, builder.load(place, align=8)) for place in places]
+            with cgutils.for_range(builder, groups) as loop:
+                offset = builder.mul(loop.index, _I64(GROUP))
+                value_at, origin_at = builder.add(at, offset), builder.add(base_at, offset)
+                found = _widened(context, builder, kinds[0], values, value_at, number, is_half=False)
+                origin, _ = _numbers(context, builder, kinds[2], base, origin_at)
+                magnitude = builder.and_(
+                    builder.bitcast(builder.fsub(found, origin), bits), bits([(1 << (width - 1)) - 1] * GROUP)
+                )
+                place = builder.gep(masks.data, [builder.add(kept_at, loop.index)])
+                flags = builder.load(builder.select(has_bits, place, everything))
+                is_kept = builder.bitcast(flags, ir.VectorType(ir.IntType(1), GROUP))
+                is_kept = builder.and_(is_kept, builder.icmp_unsigned(">=", magnitude, least))
+                is_kept = builder.and_(is_kept, builder.icmp_unsigned("<", magnitude, most))
+                terms = builder.bitcast(magnitude, ir.VectorType(number, GROUP))
+                wide = terms if width == 64 else builder.fpext(terms, double)
+                wide = builder.fmul(wide, wide) if squared else wide
+                before, kept_before = (builder.load(total) for total in totals)
+                builder.store(builder.fadd(before, wide), totals[0])
+                added = builder.select(is_kept, builder.fadd(kept_before, wide), kept_before)
+                builder.store(added, totals[1])
+            for place, total in zip(places, totals, strict=True):
                 builder.store(builder.load(total), place, align=8)
 
-        return types.void(row, types.int64, lanes), generator_of(generate)
+        signature = types.void(
+            values,
+            types.int64,
+            base,
+            types.int64,
+            types.int64,
+            kept,
+            types.int64,
+            types.uint64,
+            types.uint64,
+            lanes,
+        )
+        return signature, generator_of(generate)
 
     return add
 
 
-add_magnitudes = _summing(squared=False)
-"""The sums of |row| in the lanes of a sum. (row, steps, lanes)
+add_kept_magnitudes = _adding(squared=False)
+"""Add |values - base| to the lanes of a sum, and that of what is kept to those of another.
 
-lanes [STEP] float64 is set; row [steps * STEP].
+(values, at, base, base_at, groups, kept, kept_at, lowest, beyond, lanes), of so many groups. Kept is what has
+its bit in kept[kept_at ...], a word a group, or where `kept` has no elements all, and reaches the magnitude
+`lowest` and not `beyond`, as bits. The lanes [2, STEP] are float64.
 """
 
-add_squares = _summing(squared=True)
+add_kept_squares = _adding(squared=True)
 """The same of squares."""
 
 

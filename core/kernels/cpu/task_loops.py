@@ -20,10 +20,11 @@ from core.kernels.cpu.task_instructions import (
     STEP,
     add_elected_of_group,
     add_group,
+    add_kept_magnitudes,
     add_kept_of_group,
-    add_magnitudes,
+    add_kept_squares,
     add_product_of_group,
-    add_squares,
+    beyond_of_group,
     clear_of_group,
     count_signs_of_group,
     divide_group,
@@ -41,7 +42,7 @@ __all__ = ["draw_masks", "merge_task_vectors", "sum_magnitudes"]
 
 Array = NDArray[Any]
 
-_INSTRUCTIONS = "645ba4ab65369794"
+_INSTRUCTIONS = "4005ae8c3f201f50"
 """The version of the instructions that these loops are compiled with."""
 
 
@@ -113,29 +114,6 @@ def _kept_by_magnitude(row: Array, at: int, element: int, limits: Array, places:
     return kept
 
 
-@njit(nogil=True, cache=True, inline="always")
-def _drop(
-    row: Array,
-    size: int,
-    first_element: int,
-    limits: Array,
-    places: Array,
-    kept: Array,
-    kept_at: int,
-    has_bits: bool,
-) -> Any:
-    """Clear what is not kept of a block; returns how many of those were not zero. See merge_task_vectors."""
-    dropped = np.uint64(0)
-    for at in range(0, size, GROUP):
-        if has_bits:
-            bits = kept[kept_at + at // GROUP]
-        else:
-            bits = _kept_by_magnitude(row, at, first_element + at, limits, places)
-        dropped += ones_of(not_zero_of_group(row, at) & ~bits)
-        clear_of_group(row, at, bits)
-    return np.int64(dropped)
-
-
 @njit(nogil=True, cache=True)
 def sum_magnitudes(
     models: Array,
@@ -162,36 +140,88 @@ def sum_magnitudes(
         sums: [blocks, 2, K] float64, is set: of all, of the kept.
     """
     origin, row = scratch[0], scratch[1]
-    lanes = np.empty(STEP)
+    lanes = np.empty((2, STEP))
     for start in range(0, elements, BLOCK):
         size = min(BLOCK, elements - start)
         _widen(base, begin + start, size, is_float16, origin)
         for model in range(models.shape[0]):
-            _subtract(models[model], begin + start, size, is_float16, origin, row)
-            sums[start // BLOCK, 0, model] = _sum(row, size, squared, lanes)
-            if dropping[model] == 0:
-                sums[start // BLOCK, 1, model] = sums[start // BLOCK, 0, model]
-                continue
-            _drop(
-                row,
+            lanes[:] = 0
+            _add_magnitudes(
+                models[model],
+                begin + start,
                 size,
+                is_float16,
+                origin,
                 first_element + start,
                 limits[model],
                 places[model],
                 kept[model],
                 start // GROUP,
-                dropping[model] == 2,
+                dropping[model],
+                squared,
+                row,
+                lanes,
             )
-            sums[start // BLOCK, 1, model] = _sum(row, size, squared, lanes)
+            sums[start // BLOCK, 0, model] = _sum(lanes[0])
+            sums[start // BLOCK, 1, model] = _sum(lanes[1])
 
 
-@njit(nogil=True, cache=True, inline="always")
-def _sum(row: Array, size: int, squared: bool, lanes: Array) -> Any:
-    """Of a block, the lanes added pairwise in the end."""
-    if squared:
-        add_squares(row, -(-size // STEP), lanes)
-    else:
-        add_magnitudes(row, -(-size // STEP), lanes)
+@njit(nogil=True, cache=True)
+def _add_magnitudes(
+    values: Array,
+    start: int,
+    size: int,
+    is_float16: bool,
+    base: Array,
+    first_element: int,
+    limits: Array,
+    places: Array,
+    kept: Array,
+    kept_at: int,
+    dropping: int,
+    squared: bool,
+    row: Array,
+    lanes: Array,
+) -> None:
+    """Add a block of one task vector to both lanes; see sum_magnitudes."""
+    at = 0
+    while at < size:
+        lowest, beyond = np.uint64(0), ~np.uint64(0)
+        groups: Any = np.int64((size - at) // GROUP)
+        if dropping == 1:
+            element = first_element + at
+            lowest = limits[0] if element < places[0] else limits[1]
+            beyond = limits[2] if element < places[1] else limits[3]
+            for border in range(2):
+                if element < places[border]:
+                    groups = min(groups, np.int64((places[border] - element) // GROUP))
+        if groups and not is_float16:
+            masks = kept if dropping == 2 else kept[:0]
+            masks_at = kept_at + at // GROUP
+            if squared:
+                add_kept_squares(values, start + at, base, at, groups, masks, masks_at, lowest, beyond, lanes)
+            else:
+                add_kept_magnitudes(
+                    values, start + at, base, at, groups, masks, masks_at, lowest, beyond, lanes
+                )
+            at += GROUP * groups
+            continue
+        _subtract_group(values, start + at, is_float16, base, at, row)
+        bits = kept[kept_at + at // GROUP] if dropping == 2 else ~np.uint64(0)
+        if dropping == 1:
+            bits = _kept_by_magnitude(row, at, first_element + at, limits, places)
+        for lane in range(min(GROUP, size - at)):
+            term = np.float64(abs(row[at + lane]))
+            term = term * term if squared else term
+            lanes[0, lane] = lanes[0, lane] + term
+            if (bits >> np.uint64(lane)) & np.uint64(1):
+                lanes[1, lane] = lanes[1, lane] + term
+        at += GROUP
+
+
+@njit(nogil=True, cache=True)
+def _sum(lanes: Array) -> Any:
+    """The lanes added pairwise; they are used up."""
     width = STEP
     while width > 1:
         width //= 2
@@ -201,11 +231,19 @@ def _sum(row: Array, size: int, squared: bool, lanes: Array) -> Any:
 
 
 @njit(nogil=True, cache=True)
-def _count_nonfinite(words: Array, start: int, size: int, magnitude_mask: Any, first_nonfinite: Any) -> Any:
-    found = np.uint16(0)  # at most BLOCK; a narrow sum keeps the loop narrow, and so fast
-    for at in range(start, start + size):
-        found = np.uint16(found + np.uint16((words[at] & magnitude_mask) >= first_nonfinite))
-    return np.int64(found)
+def _count_nonfinite(
+    models: Array, base: Array, start: int, size: int, limits: Array, nonfinite: Array
+) -> None:
+    """Add how many NaN and infinite elements of a block each input has, if it is asked."""
+    for model in range(nonfinite.size):
+        values = base if model == models.shape[0] else models[model]
+        found = np.uint64(0)
+        for at in range(0, size, GROUP):
+            bits = beyond_of_group(values, start + at, limits[0], limits[1])
+            if at + GROUP > size:
+                bits &= (np.uint64(1) << np.uint64(size - at)) - np.uint64(1)
+            found += ones_of(bits)
+        nonfinite[model] += np.int64(found)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -234,6 +272,8 @@ def merge_task_vectors(
     as_bfloat16: bool,
     words: Array,
     values: Array,
+    limits_of_finite: Array,
+    nonfinite: Array,
     dropped: Array,
     elected_against: Array,
 ) -> None:
@@ -259,6 +299,8 @@ def merge_task_vectors(
         scale: of the sum; 1 for no product.
         scratch: [K + 4, BLOCK or more] of the computing type.
         as_bfloat16: whether the result is rounded to `words` [elements] or left in `values` [elements].
+        limits_of_finite: magnitude mask and first word that is not finite of what is stored, uint64.
+        nonfinite: [inputs] added to; [0] where it is not to be counted here.
         dropped, elected_against: [K] added to; see Counts.
     """
     count = models.shape[0]
@@ -267,14 +309,17 @@ def merge_task_vectors(
     elected = np.empty(count, np.int64)
     for start in range(0, elements, BLOCK):
         size = min(BLOCK, elements - start)
+        _count_nonfinite(models, base, begin + start, size, limits_of_finite, nonfinite)
         _widen(base, begin + start, size, is_float16, origin)
         mix[:] = zero
         signs[:] = zero
         for model in range(count):
             row, sums = rows[model if election else 0], signs if election else mix
+            values_of_model = models[model]
             if dropping[model] == 0 and scaling[model] == 0 and election == 0 and not is_float16:
                 for at in range(0, size, GROUP):
-                    add_product_of_group(models[model], begin + start + at, origin, weights[model], sums, at)
+                    first = begin + start + at
+                    add_product_of_group(values_of_model, first, origin, weights[model], sums, at)
                 continue
             not_zero, of_kept, of_scaled = _add_kept(
                 models[model],
@@ -320,7 +365,7 @@ def merge_task_vectors(
                 values[start + at] = mix[at]
 
 
-@njit(nogil=True, cache=True, inline="always")
+@njit(nogil=True, cache=True)
 def _add_kept(
     values: Array,
     start: int,

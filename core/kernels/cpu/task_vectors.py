@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from core.draws import BLOCK
 from core.kernels.cpu.buffers import ChunkBuffers, scratch_rows
 from core.kernels.cpu.counting import DIGITS, count_digits, place_of
-from core.kernels.cpu.floats import Result, computing_type, counts_of, values_of
+from core.kernels.cpu.floats import Nonfinite, Result, computing_type, values_of
 from core.kernels.cpu.instructions import GROUP
 from core.kernels.cpu.ranking import rank_masks
 from core.kernels.cpu.task_loops import draw_masks, merge_task_vectors, sum_magnitudes
@@ -29,7 +29,6 @@ Array = NDArray[Any]
 _ALL, _BETWEEN, _BY_BITS = 0, 1, 2
 """How elements are kept; see core.kernels.cpu.task_loops.merge_task_vectors."""
 
-_NO_ELEMENT, _EVERY_ELEMENT = -1, np.iinfo(np.int64).max
 _NEVER = 2**64 - 1
 _ELECTIONS = {"none": 0, "mass": 1, "count": 2}
 
@@ -53,10 +52,10 @@ def merged_task_vectors(
     if choices.combine == "selection" or not chunk.takes(keepings):
         return None
     counts, result = (
-        counts_of(buffers, job, chunk.begin, chunk.stop),
+        Counts.zeros(job),
         Result(buffers, job, chunk.begin, chunk.stop),
     )
-    kind, models = chunk.kind, job.models
+    kind, models, nonfinite = chunk.kind, job.models, Nonfinite(buffers, job, counts)
     unused = np.zeros(models, np.int64)
     with np.errstate(all="ignore"):  # factors may become infinite
         factors = np.array([_factor(one) for one in keepings], np.float64).astype(kind)
@@ -79,9 +78,11 @@ def merged_task_vectors(
             kind(job.parameters["lambda"]),
             scratch_rows(4 + (1 if choices.elect == "none" else models), BLOCK, kind),
             *result.parts,
+            *nonfinite.asked,
             unused if counts.dropped is None else counts.dropped,
             unused.copy() if counts.elected_against is None else counts.elected_against,
         )
+    nonfinite.count_others()
     return result.words(), counts
 
 
@@ -98,9 +99,9 @@ def merged_sce(buffers: ChunkBuffers, job: MapJob, first_element: int) -> tuple[
     if 0 < job.parameters["select_topk"] < 1:
         return None
     chunk = _Chunk(buffers, job, first_element)
-    counts, result = counts_of(buffers, job), Result(buffers, job)
+    counts, result = Counts.zeros(job), Result(buffers, job)
     assert counts.dropped is not None and counts.elected_against is not None
-    kind, models = chunk.kind, job.models
+    kind, models, nonfinite = chunk.kind, job.models, Nonfinite(buffers, job, counts)
     shares = np.array(job.found["weights"], np.float64).astype(kind)
     merge_task_vectors(
         *chunk.inputs,
@@ -120,9 +121,11 @@ def merged_sce(buffers: ChunkBuffers, job: MapJob, first_element: int) -> tuple[
         kind(1),
         scratch_rows(4 + models, BLOCK, kind),
         *result.parts,
+        *nonfinite.asked,
         counts.dropped,
         counts.elected_against,
     )
+    nonfinite.count_others()
     return result.words(), counts
 
 
@@ -263,24 +266,22 @@ class _Chunk:
         equal, beyond = code, code + 1
         if code > infinity:  # any NaN
             equal, beyond = infinity + 1, infinity + (infinity & -infinity)
-        begin = segment * SEGMENT - self.held
-        end = min(begin + SEGMENT, self.buffers.elements)
-        if begin >= self.buffers.elements:
-            place = _EVERY_ELEMENT
-        elif end <= 0:
-            place = _NO_ELEMENT
-        else:
-            found = place_of(
-                self.inputs[0][model],
-                *self.inputs[1:],
-                begin,
-                end,
-                np.uint64(code),
-                quota,
-                self.infinity,
-                scratch_rows(2, BLOCK, self.kind),
-            )
-            place = self.held + found
+        # Before the segment all that are equal are kept, behind it none.
+        begin, end = (
+            min(max(start * SEGMENT - self.held, 0), self.buffers.elements)
+            for start in (segment, segment + 1)
+        )
+        found = place_of(
+            self.inputs[0][model],
+            *self.inputs[1:],
+            begin,
+            end,
+            np.uint64(equal),
+            np.uint64(beyond),
+            quota,
+            scratch_rows(2, BLOCK, self.kind),
+        )
+        place = self.held + int(found)
         return ((equal, beyond) if side == 0 else (beyond, equal)), place
 
     def _draw(self, keepings: Sequence[Any], kept: Array) -> None:

@@ -84,9 +84,7 @@ def equal(ours: ByEngine, made: oracles.Made, case: Case) -> bool:
 def test_every_method_is_tried() -> None:
     averages = {"linear"}  # test_average.py and test_contract_values.py, by single elements
     assert set(METHODS) - averages == set(SETTINGS) == set(CHARACTERISTIC) == set(oracles.METHODS)
-    assert {mutation.method for mutation in MUTATIONS} == set(SETTINGS) - {
-        "slerp"
-    }  # test_slerp.py has its own
+    assert {mutation.method for mutation in MUTATIONS} == set(SETTINGS)
 
 
 # -- the same steps ------------------------------------------------------------------------------------------
@@ -115,9 +113,11 @@ def test_every_bit_whatever_the_tensor(name, at, data) -> None:
     ("name", "at", "pair"),
     [(name, at, pair) for name, at in ALL_CHARACTERISTIC for pair in (PAIRS[1:3] if at else PAIRS[1:])],
 )
-def test_every_bit_whatever_the_types(name, at, pair) -> None:
+def test_every_bit_whatever_the_types_with_kernels_and_without(name, at, pair) -> None:
     case: Case = ("characteristic", name, at, "mixed", pair)
-    assert equal(merged(case), made_by(oracles.METHODS, case), case)
+    made = made_by(oracles.METHODS, case)
+    assert equal(merged(case), made, case)
+    assert equal(merged(case, torch_only()), made, case)
 
 
 @pytest.mark.parametrize(("name", "at"), ALL_CHARACTERISTIC)
@@ -144,10 +144,10 @@ def test_differences_within_the_tolerance_are_none(name, at, tolerance) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("pair", PAIRS, ids="-".join)
+@pytest.mark.parametrize("pair", PAIRS[:3], ids="-".join)
 @pytest.mark.parametrize("name", NAMES)
 def test_every_setting_on_every_tensor(name, pair) -> None:
-    for at, data in itertools.product(range(len(SETTINGS[name])), (*SMALL, "ordinary", "chunks")):
+    for at, data in itertools.product(range(len(SETTINGS[name])), (*FEW, "rows of one", "chunks")):
         case: Case = ("settings", name, at, data, pair)
         made = made_by(oracles.METHODS, case)
         assert equal(merged.__wrapped__(case), made, case), (at, data)
@@ -158,7 +158,7 @@ def test_every_setting_on_every_tensor(name, pair) -> None:
 
 BORDER = {("sce", 1): 0.01}
 """The share of elements of which a threshold decides otherwise in a wider type, where it is not below 0.001:
-variances of differences that are nearly rounding errors."""
+variances of differences of few bits are equal but for rounding errors."""
 
 MIDDLES = {("ram", 0): 0.998, ("ramplus_tl", 0): 0.998, ("sce", 2): 0.98}
 """The share of equal elements of large deltas, where halves, thirds and fifths of sums of few bits lie in the
@@ -181,7 +181,8 @@ def test_nearly_all_elements_are_the_mathematics_rounded_once(name, at, pair, de
     words, target = merged(case).words[decided], exact.words[decided]
     ours, theirs, largest = numbers(words, out), numbers(target, out), exact.largest[decided]
     unit, unit_of_computing = np.ldexp(1.0, quantum(theirs, out)), largest * np.finfo(computing(*pair)).eps
-    assert (np.abs(ours - theirs) <= unit + 4 * unit_of_computing).all()
+    units = 8 if wide and name in OPEN_IN_FLOAT64 else 4  # factors and C are of one type there
+    assert (np.abs(ours - theirs) <= unit + units * unit_of_computing).all()
     if deltas == "large deltas":
         share = MIDDLES.get((name, at), 0.999)
     else:

@@ -314,3 +314,23 @@ def test_values_do_not_change() -> None:
         values.listed = ()  # type: ignore[misc]
     with pytest.raises(TypeError):
         values["weight"] = (1.0,)  # type: ignore[index]
+
+
+def test_words_belong_to_choices_and_a_method_to_a_group() -> None:
+    assert (
+        parameter(kind="choice", default="a", choices=("a", "b"), words=("one", "other")).words[1] == "other"
+    )
+    with pytest.raises(ValueError, match="each of the choices has words, or none has"):
+        parameter(kind="choice", default="a", choices=("a", "b"), words=("one",))
+    with pytest.raises(ValueError, match="a group is one of selection, "):
+        method(group="mine")
+
+
+def test_n_is_that_of_values_with_which_it_is_drawn_again() -> None:
+    chosen = METHODS["task_vectors"]
+    values = {spec.name: spec.default for spec in chosen.parameters} | {"resamples": 3}
+    assert (chosen.resamples(values), chosen.draws_with(values)) == (None, False)
+    dropping = values | {"sparsify": "random"}
+    assert (chosen.resamples(dropping), chosen.draws_with(dropping)) == (None, True)
+    selecting = values | {"combine": "selection"}
+    assert (chosen.resamples(selecting), chosen.most_draws(selecting)) == (3, 4)

@@ -208,7 +208,7 @@ CHARACTERISTIC: dict[str, list[Setting]] = {
         Setting(
             2, {"nuslerp_flatten": flatten, "nuslerp_row_wise": columns, "weight": [0.3137, 0.8977]}, has_base
         )
-        for flatten, columns, has_base in ((True, False, True), (False, False, False), (False, True, True))
+        for flatten, columns, has_base in ((True, False, True), (False, False, True), (False, True, False))
     ],
     "multislerp": [Setting(3, {"weight": _ODD}), Setting(2, {}, False), Setting(1, {})],
     "karcher": [Setting(3, {}, False), Setting(4, {"tol": 0.9}, False), Setting(1, {}, False)],

@@ -29,9 +29,8 @@ def arcee_fusion(
     kind, (model,), (delta,) = inputs.kind, inputs.models, inputs.deltas
     with np.errstate(all="ignore"):
         wide = np.promote_types(kind, np.float64).type
-        ours, theirs = (shares(rows_of(values, shape).astype(wide), wide) for values in (model, inputs.base))
-        parts = ours * logarithms(ours / theirs)
-        divergence = row_sums(parts.astype(np.float64)).astype(kind)
+        ours, theirs = (shares(rows_of(values, shape).astype(wide)) for values in (model, inputs.base))
+        divergence = row_sums(ours * logarithms(ours / theirs)).astype(kind)
         importance = (np.abs(rows_of(delta, shape)) * divergence[:, None]).reshape(-1)
         ascending = importance[np.argsort(ranks(importance), kind="stable")]
         last = importance.size - 1
@@ -42,11 +41,10 @@ def arcee_fusion(
     return Made(words, {}, [taken], np.maximum(np.abs(inputs.base), np.abs(model)))
 
 
-def shares(rows: np.ndarray, kind: Any) -> np.ndarray:
+def shares(rows: np.ndarray) -> np.ndarray:
     """The softmax of each row, a little above zero."""
     powers = exponentials(rows - rows.max(axis=1, keepdims=True))
-    sums = row_sums(powers.astype(np.float64)).astype(kind)
-    return powers / sums[:, None] + kind(1e-8)
+    return powers / row_sums(powers)[:, None] + 1e-8
 
 
 def exponentials(values: np.ndarray) -> np.ndarray:

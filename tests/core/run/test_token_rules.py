@@ -56,6 +56,16 @@ def test_selection(
     check_selection(merged, record, union_of(base, models), base, models, resamples, weights)
 
 
+def test_what_comes_to_selection_selects_there_too(
+    made: tuple[Model, list[Model]], place: Path, tmp_path: Path
+) -> None:
+    """Of rows that some lack, too."""
+    base, models = made
+    data = weighted(models, base, [1, 2, 0.5], "task_vectors", combine="selection", resamples=2)
+    merged, record, _ = merge(tmp_path, data, place=place)
+    check_selection(merged, record, union_of(base, models), base, models, 2, [1, 2, 0.5])
+
+
 @pytest.mark.parametrize("weights", [[0.1, 0.2, 0.7], [3, -1, 0], [1, 1, 1]])
 def test_an_average(
     made: tuple[Model, list[Model]], place: Path, tmp_path: Path, weights: list[float]

@@ -6,11 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from pytestqt.qtbot import QtBot
 from safetensors.torch import load_file
 
-from core import load_recipe, plan_merge, run_merge
-from core.deltas.findings import Findings, findings_of_record
+from core import load_recipe, parse_recipe, plan_merge, run_merge
+from core.deltas.findings import Findings, MergeName, findings_of_record
+from core.methods import METHODS
 from core.units import share_text
 from gui.pictures.detail_model import rows_of
 from gui.pictures.detail_text import summary_of, tables_of
@@ -37,9 +39,11 @@ def findings(models: Path, tmp_path_factory: pytest.TempPathFactory) -> Findings
         f"merge_method: ties\nbase_model: {models / 'base'}\nmodels:\n{entries}"
         f"parameters: {{density: {DENSITY}}}\n"
     )
-    record = run_merge(plan_merge(load_recipe(folder / "ties.yaml")), folder / "out")
-    found = findings_of_record(record)
+    recipe = load_recipe(folder / "ties.yaml")
+    found = findings_of_record(run_merge(plan_merge(recipe), folder / "out"))
     assert found is not None
+    assert found.counted is not None
+    assert found.counted.name == MergeName.of_recipe(recipe)
     return found
 
 
@@ -125,6 +129,24 @@ def test_the_map_shows_what_was_left_out_where_a_merge_has(qtbot: QtBot, finding
     assert part.dropped is not None
     assert part.elected_against is not None
     assert list(row[2:]) == [768, *(part.dropped / 768), *(part.elected_against / 768)]
+
+
+def test_a_merge_is_named_after_what_is_set_of_it(models: Path) -> None:
+    one = f"merge_method: task_vectors\nbase_model: {models}/base\nmodels: [{{model: {models}/run-1}}]\n"
+    names = []
+    for parameters in (
+        "sparsify: random, density: 0.5, gamma: 0.2",
+        "elect: mass",
+        "combine: selection, resamples: [0, 3]",
+    ):
+        recipe = parse_recipe(yaml.safe_load(f"{one}seed: 3\nparameters: {{{parameters}}}"), models)
+        names.append(str(MergeName.of_recipe(recipe)))
+    title = METHODS["task_vectors"].title
+    assert names == [
+        f"{title}, random, density = 0.5, seed 3",  # what has no effect is not said
+        f"{title}, mass",
+        f"{title}, selection, several values of n, seed 3",
+    ]
 
 
 def test_where_no_sub_model_is_drawn_it_is_said(qtbot: QtBot, findings: Findings) -> None:

@@ -55,6 +55,7 @@ def test_the_numbers_are_shown(panel: PreflightPanel, make_setup: MakeSetup) -> 
     report = replace(
         report_on(make_setup()),
         bytes_to_read=10_300_000_000,
+        bytes_of_a_pass=10_300_000_000,
         bytes_to_write=936_000_000,
         memory_bytes=250_000_000,
         free_disk_bytes=63_000_000_000,
@@ -64,6 +65,8 @@ def test_the_numbers_are_shown(panel: PreflightPanel, make_setup: MakeSetup) -> 
     panel.show_report(report)
     assert "Reads 10.3 GB, writes 936 MB, about 8 s" in texts(panel)
     assert "Memory 250 MB, disk 63 GB free, 8 tensors" in texts(panel)
+    panel.show_report(replace(report, bytes_to_read=30_900_000_000, passes=3))
+    assert "Reads 3 × 10.3 GB, writes 936 MB, about 8 s" in texts(panel)
     assert "8 tensors merged" in panel._needs.toolTip()
     assert "468 M parameters" in panel._needs.toolTip()
 

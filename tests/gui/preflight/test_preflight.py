@@ -26,11 +26,9 @@ from core.checkpoint import headers
 from core.methods import METHODS
 from core.plan.estimate import Throughput
 from core.recipe.tokenizer_section import TokenizerSection, TokenRow
-from core.units import bytes_text
 from gui.document.merge_setup import MergeSetup, ModelChoice, Rule
 from gui.document.opening import setup_of_recipe
 from gui.preflight.addresses import problem_of
-from gui.preflight.panel import _reads_text
 from gui.preflight.preflight import _values_text, look_ahead
 from gui.preflight.report import PlanReport
 
@@ -401,5 +399,3 @@ def test_what_is_read_more_than_once_is_said_so(make_setup: MakeSetup) -> None:
     assert thrice.passes > 1
     assert thrice.bytes_of_a_pass == once.bytes_to_read
     assert thrice.bytes_to_read == thrice.passes * once.bytes_to_read
-    assert _reads_text(once) == bytes_text(once.bytes_to_read)
-    assert _reads_text(thrice) == f"{thrice.passes} × {bytes_text(once.bytes_to_read)}"

@@ -23,6 +23,18 @@ class Mutation(NamedTuple):
     changes: list[tuple[str, str]]
 
 
+_C = "kind = kind or computing(dtype, out)"
+
+_TYPES = {
+    "computed in float32": [(_C, "kind = kind or np.float32")],
+    "computed in float64": [(_C, "kind = kind or np.float64")],
+    "computed in what the inputs ask for alone": [(_C, "kind = kind or computing(dtype, dtype)")],
+    "computed in what the output asks for alone": [(_C, "kind = kind or computing(out, out)")],
+}
+
+_FEW_STEPS = {"parameter_selection", "passthrough", "nearswap"}
+"""Methods whose few steps next to never come out otherwise in another type."""
+
 MUTATIONS = [
     Mutation(module, method, name, changes)
     for module, table in (
@@ -34,4 +46,10 @@ MUTATIONS = [
     for methods, named in table.items()
     for name, changes in named.items()
     for method in methods
+] + [
+    Mutation(module, method, name, changes)
+    for module in (oracles.task_vectors, oracles.averages, oracles.spans, oracles.fusion)
+    for name, changes in _TYPES.items()
+    for method in module.METHODS
+    if method not in _FEW_STEPS
 ]

@@ -7,12 +7,17 @@ __all__ = ["MUTATIONS"]
 MUTATIONS: dict[tuple[str, ...], dict[str, list[tuple[str, str]]]] = {
     ("arcee_fusion",): {
         "no largest taken off": [("rows - rows.max(axis=1, keepdims=True)", "rows")],
-        "powers of whole tensors": [("powers / sums[:, None]", "powers / sums.sum()")],
-        "not above zero": [(" + kind(1e-8)", "")],
+        "powers of whole tensors": [
+            ("powers / row_sums(powers)[:, None]", "powers / row_sums(powers).sum()")
+        ],
+        "not above zero": [(" + 1e-8", "")],
         "no logarithm": [("logarithms(ours / theirs)", "(ours / theirs)")],
         "the other's logarithm": [("logarithms(ours / theirs)", "logarithms(theirs / ours)")],
-        "no shares": [("parts = ours * logarithms", "parts = logarithms")],
+        "no shares": [("row_sums(ours * logarithms", "row_sums(logarithms")],
         "no divergence": [(" * divergence[:, None]", " + 0 * divergence[:, None]")],
+        "the divergence in the computing type": [
+            ("wide = np.promote_types(kind, np.float64).type", "wide = kind")
+        ],
         "no difference": [("np.abs(rows_of(delta, shape)) *", "1 + 0 * rows_of(delta, shape) *")],
         "with its sign": [("np.abs(rows_of(delta, shape)) *", "rows_of(delta, shape) *")],
         "quartiles of the length": [("last = importance.size - 1", "last = importance.size - 0.001")],
