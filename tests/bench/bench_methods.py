@@ -132,7 +132,9 @@ def _make(folder: Path, parameters: int, models: int) -> None:
     if (folder / "recipe.yaml").exists():
         return
     print(f"making {models} + 1 checkpoints of {parameters:,} parameters", file=sys.stderr)
-    hidden = 2048 if parameters >= 300_000_000 else 1024 if parameters > NEXT_TO_NOTHING else 64
+    # The embeddings, of 32,000 rows, are to be a part of the models, and not all of them.
+    widths = {300_000_000: 2048, 150_000_000: 1024, 60_000_000: 512, 15_000_000: 256, 0: 64}
+    hidden = next(width for least, width in widths.items() if parameters >= least)
     make_checkpoints(folder, parameters, models, hidden=hidden)
 
 
