@@ -210,11 +210,13 @@ def _load_reading(load_scores: Callable[[], Reading], targets: Targets, number: 
     def read(job: MapJob, first_element: int, models: list[Tensor], base: Tensor | None) -> Array:
         begin, end = job.inner or (0, models[0].numel())
         first = first_element + begin
-        last = number == digits(job) - 1
         shift = 8 * job.computing.itemsize - _DIGIT_BITS * (number + 1)
         entries = []
         rows = scores(job, first_element, models, base)
-        wanted, _ = classes(targets(job), job)
+        looked_for = targets(job)
+        wanted, _ = classes(looked_for, job)
+        # Where nothing is kept by them, numbers need no places, of which there are many times as many.
+        placed = number == digits(job) - 1 and any(target.keeps != "none" for target in looked_for)
         for at, (row, prefix) in enumerate(wanted):
             codes = codes_of(rows[row][begin:end])
             if number == 0:
@@ -226,7 +228,7 @@ def _load_reading(load_scores: Callable[[], Reading], targets: Targets, number: 
                 mine = (codes >> (shift + _DIGIT_BITS)) == prefix
                 places = (mine & (codes != 0)).nonzero().view(-1)
                 key = (codes[places] >> shift) & _DIGITS - 1
-                if last:
+                if placed:
                     key += (first + places) // SEGMENT << _DIGIT_BITS
                 keys, counts = _counted(key)
             entry = torch.stack(

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from core.dtypes import DTYPES
-from core.kernels.interface import SEGMENT, MapJob
+from core.kernels.interface import SEGMENT, MapJob, Values
 from core.methods import METHODS, order
 from core.methods.folds import found_by
 from core.methods.order import Target, codes_of, digits, kept_mask, order_folds
@@ -144,6 +144,22 @@ def test_where_places_would_take_too_much_they_are_read_for(monkeypatch: pytest.
     plain = find(job_of("BF16"), row[None], [target], CUTS[1])
     monkeypatch.setattr(order, "_MOST_ENTRIES", 4)
     assert find(job_of("BF16"), row[None], [target], CUTS[1]).found == plain.found
+
+
+@pytest.mark.parametrize(("keeps", "has_places"), [("none", False), ("from", True)])
+def test_numbers_of_which_nothing_is_kept_need_no_places(keeps: Any, has_places: bool) -> None:
+    """There would be one for nearly each of the numbers near a quartile, in a tensor of a billion."""
+    row, place = scores_of("dense", np.float32), 3 * ELEMENTS // 4
+    target = Target(0, place, keeps)
+    job = find(job_of("BF16"), row[None], [target], [0, 2 * SEGMENT, ELEMENTS])
+    (code,) = job.found["codes"]
+    assert code == int(codes_of(torch.from_numpy(np.sort(row)))[place])
+    last = order_folds("test", lambda: lambda *_: [torch.from_numpy(row)], lambda job: [target], job)[1]  # type: ignore[arg-type, return-value]
+    entries = last.load_reading()(
+        replace(job, found=Values.of(prefixes=[code >> 16])), 0, [torch.empty(ELEMENTS)], None
+    )
+    assert entries[:, 3].sum() > 100
+    assert entries[:, 1].any() == has_places
 
 
 def test_rows_that_are_left_out_are_zeros_that_do_not_count() -> None:
