@@ -29,7 +29,10 @@ Array = NDArray[Any]
 _DIGIT_BITS = 16
 _DIGITS = 1 << _DIGIT_BITS
 
-_MOST_ENTRIES = 1 << 21
+_CLASS_SHIFT = 48
+"""Where the class begins in the number of an entry of counts: below it is the segment, then the digit."""
+
+_MOST_ENTRIES = 1 << 20
 """Beyond so many the places of equal numbers are not kept, but looked for by a fold of their own."""
 
 _UNKNOWN = -1
@@ -161,45 +164,50 @@ def _asked(targets: Targets, number: int, job: MapJob) -> tuple[int, list[tuple[
 class CodeTotal:
     """Counts by class, segment and digit: a core.methods.folds.Total.
 
-    What is added, and the result, is [entries, 4] int64: class, segment, digit, count.
+    What is added, and the result, is [entries, 4] int64: class, segment, digit, count. In between the first
+    three are one number, because there may be millions of entries.
     """
 
     def __init__(self) -> None:
-        self._pending: list[Array] = []
+        self._keys: list[Array] = []
+        self._counts: list[Array] = []
         self._entries = 0
         self._limit = _MOST_ENTRIES
         self._places = True
 
     def add(self, rows: Array) -> None:
-        if not self._places:
-            rows = _without_segments(rows)
-        self._pending.append(rows)
+        keys = (rows[:, 0] << _CLASS_SHIFT) | rows[:, 2]
+        if self._places:
+            keys |= (rows[:, 1] - _NO_PLACE) << _DIGIT_BITS
+        self._keys.append(keys)
+        self._counts.append(rows[:, 3].copy())
         self._entries += len(rows)
         if self._entries > self._limit:
-            joined = _summed(np.concatenate(self._pending))
-            if self._places and len(joined) > _MOST_ENTRIES // 2:
+            self._join()
+            if self._places and self._entries > _MOST_ENTRIES // 2:
                 self._places = False
-                joined = _summed(_without_segments(joined))
-            self._pending, self._entries = [joined], len(joined)
-            self._limit = max(_MOST_ENTRIES, 2 * len(joined))
+                self._keys[0] &= ~(((1 << _CLASS_SHIFT) - 1) ^ (_DIGITS - 1))
+                self._join()
+            self._limit = max(_MOST_ENTRIES, 2 * self._entries)
 
     def result(self) -> Array:
-        return _summed(np.concatenate(self._pending)) if self._pending else np.empty((0, 4), np.int64)
+        if not self._keys:
+            return np.empty((0, 4), np.int64)
+        self._join()
+        keys, counts = self._keys[0], self._counts[0]
+        segments = (keys & (1 << _CLASS_SHIFT) - 1) >> _DIGIT_BITS
+        return np.column_stack([keys >> _CLASS_SHIFT, segments + _NO_PLACE, keys & _DIGITS - 1, counts])
 
-
-def _without_segments(rows: Array) -> Array:
-    rows = rows.copy()
-    rows[:, 1] = _NO_PLACE
-    return rows
-
-
-def _summed(rows: Array) -> Array:
-    """One entry of each class, segment and digit, in their order."""
-    if not len(rows):
-        return rows
-    rows = rows[np.lexsort((rows[:, 2], rows[:, 1], rows[:, 0]))]
-    starts = np.flatnonzero(np.append(True, (rows[1:, :3] != rows[:-1, :3]).any(axis=1)))
-    return np.column_stack([rows[starts, :3], np.add.reduceat(rows[:, 3], starts)])
+    def _join(self) -> None:
+        """One entry of each class, segment and digit, in their order."""
+        keys, self._keys = np.concatenate(self._keys), []
+        counts, self._counts = np.concatenate(self._counts), []
+        order = np.argsort(keys)
+        keys, counts = keys[order], counts[order]
+        starts = np.flatnonzero(np.append(True, keys[1:] != keys[:-1])) if len(keys) else order
+        self._keys = [keys[starts]]
+        self._counts = [np.add.reduceat(counts, starts) if len(keys) else counts]
+        self._entries = len(starts)
 
 
 def _load_reading(load_scores: Callable[[], Reading], targets: Targets, number: int) -> Reading:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import pairwise
@@ -160,6 +161,23 @@ def test_numbers_of_which_nothing_is_kept_need_no_places(keeps: Any, has_places:
     )
     assert entries[:, 3].sum() > 100
     assert entries[:, 1].any() == has_places
+
+
+def test_counts_of_many_places_take_little_memory() -> None:
+    """Variances of a billion elements have so many different codes near the border."""
+    rng, total = np.random.default_rng(0), order.CodeTotal()
+    tracemalloc.start()
+    try:
+        for segment in range(40):
+            digits = np.sort(rng.choice(1 << 16, 60_000, replace=False))
+            ones = np.ones_like(digits)
+            total.add(np.column_stack([0 * ones, segment * ones, digits, ones]))
+        found = total.result()
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert found[:, 3].sum() == 40 * 60_000
+    assert peak < 96 * 1024**2
 
 
 def test_rows_that_are_left_out_are_zeros_that_do_not_count() -> None:
