@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from core.draws import BLOCK
 from core.kernels.cpu.buffers import ChunkBuffers, scratch_rows
-from core.kernels.cpu.counting import DIGITS, count_digits, place_of
+from core.kernels.cpu.counting import ALL, DIGITS, SCRATCH_ROWS, count_digits, keep_varied, place_of
 from core.kernels.cpu.floats import Nonfinite, Result, computing_type, values_of
 from core.kernels.cpu.instructions import GROUP
 from core.kernels.cpu.ranking import rank_masks
@@ -23,7 +23,7 @@ from core.kernels.cpu.spans import Combination, combined
 from core.kernels.cpu.task_loops import draw_masks, merge_task_vectors, sum_magnitudes
 from core.kernels.interface import SEGMENT, Counts, MapJob
 
-__all__ = ["code_counts", "kept_norms", "merged_sce", "merged_task_vectors", "sce_squares"]
+__all__ = ["code_counts", "kept_norms", "merged_sce", "merged_task_vectors", "sce_squares", "variance_counts"]
 
 Array = NDArray[Any]
 
@@ -100,9 +100,7 @@ def _factor(keeping: Any) -> float:
 
 
 def merged_sce(buffers: ChunkBuffers, job: MapJob, first_element: int) -> tuple[Array, Counts] | None:
-    """A core.kernels.cpu.workspace.MapKernel: core.methods.sce, but where it selects elements."""
-    if 0 < job.parameters["select_topk"] < 1:
-        return None
+    """A core.kernels.cpu.workspace.MapKernel: core.methods.sce."""
     chunk = _Chunk(buffers, job, first_element)
     counts, result = Counts.zeros(job), Result(buffers, job)
     assert counts.dropped is not None and counts.elected_against is not None
@@ -113,7 +111,7 @@ def merged_sce(buffers: ChunkBuffers, job: MapJob, first_element: int) -> tuple[
         chunk.begin,
         chunk.elements,
         chunk.first_element,
-        *_all_or_nothing(job),
+        *chunk.selected(),
         np.zeros(models, np.int64),
         np.ones(models, kind),
         np.ones(models, kind),
@@ -134,10 +132,8 @@ def merged_sce(buffers: ChunkBuffers, job: MapJob, first_element: int) -> tuple[
     return result.words(), counts
 
 
-def sce_squares(buffers: ChunkBuffers, job: MapJob, first_element: int, asked: Any = None) -> Array | None:
+def sce_squares(buffers: ChunkBuffers, job: MapJob, first_element: int, asked: Any = None) -> Array:
     """A core.kernels.cpu.workspace.FoldKernel: the fold "kept squares" of core.methods.sce."""
-    if 0 < job.parameters["select_topk"] < 1:
-        return None
     chunk = _Chunk(buffers, job, first_element)
     sums = np.empty((-(-chunk.elements // BLOCK), 2, job.models))
     sum_magnitudes(
@@ -145,19 +141,12 @@ def sce_squares(buffers: ChunkBuffers, job: MapJob, first_element: int, asked: A
         chunk.begin,
         chunk.elements,
         chunk.first_element,
-        *_all_or_nothing(job),
+        *chunk.selected(),
         True,
         scratch_rows(2, BLOCK, chunk.kind),
         sums,
     )
     return sums[:, 1]
-
-
-def _all_or_nothing(job: MapJob) -> tuple[Array, Array, Array, Array]:
-    """As _Chunk.kept, of a method that keeps everything, or nothing."""
-    dropping = np.full(job.models, _ALL if job.parameters["select_topk"] >= 1 else _BETWEEN, np.int64)
-    limits, places = np.full((job.models, 4), _NEVER, np.uint64), np.zeros((job.models, 2), np.int64)
-    return dropping, limits, places, np.zeros((job.models, 0), np.uint64)
 
 
 def kept_norms(
@@ -188,16 +177,32 @@ def code_counts(
 
     `asked` is the number of the digit, and what is counted: sub-models, each with the bits above the digit.
     """
-    chunk = _Chunk(buffers, job, first_element)
     number, wanted = asked
-    shift = 8 * job.computing.itemsize - 16 * (number + 1)
-    table, scratch = np.zeros(DIGITS, np.uint32), scratch_rows(2, BLOCK, chunk.kind)
+    return _counted(_Chunk(buffers, job, first_element), number, wanted)
+
+
+def variance_counts(
+    buffers: ChunkBuffers, job: MapJob, first_element: int, asked: tuple[int, list[tuple[int, int]]]
+) -> Array:
+    """A core.kernels.cpu.workspace.FoldKernel: the folds of core.methods.sce that count variances."""
+    number, wanted = asked
+    return _counted(_Chunk(buffers, job, first_element), number, [(ALL, prefix) for _, prefix in wanted])
+
+
+def _counted(chunk: _Chunk, number: int, wanted: Sequence[tuple[int, int]]) -> Array:
+    """What is counted of digit `number`, as core.methods.order.CodeTotal takes it. [entries, 4]
+
+    `wanted` are sub-models, or ALL, each with the bits above the digit.
+    """
+    shift = 8 * chunk.job.computing.itemsize - 16 * (number + 1)
+    table, scratch = np.zeros(DIGITS, np.uint32), scratch_rows(SCRATCH_ROWS, BLOCK, chunk.kind)
     found = []
     room = np.empty((min(DIGITS, chunk.elements + 1), 3), np.int64)
-    for at, (row, prefix) in enumerate(wanted):
+    for at, (model, prefix) in enumerate(wanted):
         while True:
             entries = count_digits(
-                chunk.inputs[0][row],
+                chunk.inputs[0],
+                model,
                 *chunk.inputs[1:],
                 chunk.begin,
                 chunk.elements,
@@ -262,6 +267,29 @@ class _Chunk:
         self._draw(keepings, kept)
         return dropping, limits, places, kept
 
+    def selected(self) -> tuple[Array, Array, Array, Array]:
+        """The same of core.methods.sce, which keeps an element of all task vectors, or of none."""
+        job, count = self.job, self.job.models
+        share = job.parameters["select_topk"]
+        limits, places = np.full((count, 4), _NEVER, np.uint64), np.zeros((count, 2), np.int64)
+        kept = np.zeros((count, 0), np.uint64)
+        if not 0 < share < 1 or not job.found["selected"]:
+            dropping = _ALL if share >= 1 else _BETWEEN
+            return np.full(count, dropping, np.int64), limits, places, kept
+        (equal, beyond), place = self._border(ALL, 0, 0)
+        bits = np.empty(-(-self.elements // BLOCK) * BLOCK // GROUP, np.uint64)
+        keep_varied(
+            *self.inputs,
+            self.begin,
+            self.elements,
+            np.uint64(equal),
+            np.uint64(beyond),
+            place - self.held,
+            scratch_rows(SCRATCH_ROWS, BLOCK, self.kind),
+            bits,
+        )
+        return np.full(count, _BY_BITS, np.int64), limits, places, np.tile(bits, (count, 1))
+
     def _border(self, model: int, side: int, target: int | None) -> tuple[tuple[int, int], int]:
         """The limits before and after a place in the tensor, and the place."""
         if target is None:
@@ -277,14 +305,15 @@ class _Chunk:
             for start in (segment, segment + 1)
         )
         found = place_of(
-            self.inputs[0][model],
+            self.inputs[0],
+            model,
             *self.inputs[1:],
             begin,
             end,
             np.uint64(equal),
             np.uint64(beyond),
             quota,
-            scratch_rows(2, BLOCK, self.kind),
+            scratch_rows(SCRATCH_ROWS, BLOCK, self.kind),
         )
         place = self.held + int(found)
         return ((equal, beyond) if side == 0 else (beyond, equal)), place

@@ -14,7 +14,7 @@ from core import table
 from core.draws import BLOCK, DROPPING_STREAM, counter_of, philox4x32
 from core.dtypes import DTYPES
 from core.kernels.cpu.buffers import scratch_rows
-from core.kernels.cpu.counting import DIGITS, count_digits
+from core.kernels.cpu.counting import DIGITS, SCRATCH_ROWS, count_digits
 from core.kernels.cpu.ranking import rank_magnitudes
 from core.kernels.cpu.task_loops import draw_masks
 from core.kernels.cpu.workspace import CpuWorkspace
@@ -116,6 +116,7 @@ CASES = [
         id="count",
     ),
     pytest.param("sce", 1, {}, id="sce"),
+    pytest.param("sce", 1, {"select_topk": 0.3}, id="sce of what varies"),
     pytest.param("ram", 1, {}, id="ram"),
     pytest.param("ramplus_tl", 1, {"epsilon": 1e-4}, id="ramplus_tl"),
     pytest.param("nearswap", 1, {}, id="nearswap"),
@@ -180,6 +181,21 @@ def test_borders_between_equal_magnitudes_fall_anywhere() -> None:
         assert counts["dropped"] == [elements - last]
 
 
+def test_borders_between_equal_variances_fall_anywhere() -> None:
+    elements = 2 * SEGMENT + 300
+    words = [np.full(elements, bits, np.uint16) for bits in (0x3C01, 0x3C00, 0x3C00)]
+    for last in (1, 63, 64, 4096, SEGMENT - 1, SEGMENT, SEGMENT + 1, 2 * SEGMENT, elements - 1):
+        job = replace(
+            table.trial_job(METHODS["sce"], DTYPES["BF16"], 2, {"select_topk": (last + 0.5) / elements}),
+            elements=elements,
+        )
+        merged, counts, _ = merge(by_kernels(), job, tuple(words), SEGMENT)
+        found = np.frombuffer(merged, np.uint16)
+        assert (found[:last] == 0x3C01).all()
+        assert (found[last:] == 0x3C00).all()
+        assert counts["dropped"] == [elements - last, 0]
+
+
 # -- the parts, by themselves --------------------------------------------------------------------------------
 
 
@@ -238,7 +254,8 @@ def test_digits_of_codes_are_counted(share) -> None:
 
     def count(shift: int, prefix: int | None, segment: int) -> np.ndarray:
         found = count_digits(
-            model,
+            model[np.newaxis],
+            0,
             origin,
             False,
             0,
@@ -249,7 +266,7 @@ def test_digits_of_codes_are_counted(share) -> None:
             DIGITS // 2 if prefix is None else 0,
             segment,
             np.uint64(0x7F800000),
-            scratch_rows(2, BLOCK, np.float32),
+            scratch_rows(SCRATCH_ROWS, BLOCK, np.float32),
             table_of,
             entries,
         )
