@@ -28,7 +28,7 @@ from core.kernels.cpu.task_instructions import (
 from core.kernels.cpu.vectors import lowest_bit
 from core.kernels.interface import SEGMENT
 
-__all__ = ["ALL", "DIGITS", "SCRATCH_ROWS", "count_digits", "keep_varied", "place_of"]
+__all__ = ["ALL", "DIGITS", "SCRATCH_ROWS", "count_digits", "count_equal", "keep_varied", "place_of"]
 
 Array = NDArray[Any]
 
@@ -147,6 +147,33 @@ def _code(value: Any, infinity: Any) -> Any:
     magnitude = np.uint64(bits_of(abs(value)))
     # (2 * exponents of all ones) is one more than the largest code there is, that of a NaN.
     return magnitude if magnitude <= infinity else np.uint64(infinity | (infinity - np.uint64(1)))
+
+
+@njit(nogil=True, cache=True)
+def count_equal(
+    models: Array,
+    model: int,
+    base: Array,
+    is_float16: bool,
+    begin: int,
+    elements: int,
+    equal: Any,
+    beyond: Any,
+    scratch: Array,
+    counts: Array,
+) -> None:
+    """Add to counts [segments] how many scores have bits of `equal` or more, and less than `beyond`."""
+    row = scratch[0]
+    for start in range(0, elements, BLOCK):
+        size = min(BLOCK, elements - start)
+        _score(models, model, base, begin + start, size, is_float16, scratch)
+        found = np.uint64(0)
+        for at in range(0, size, GROUP):
+            bits = reaches_of_group(row, at, equal) & ~reaches_of_group(row, at, beyond)
+            if at + GROUP > size:
+                bits &= (np.uint64(1) << np.uint64(size - at)) - np.uint64(1)
+            found += ones_of(bits)
+        counts[start // SEGMENT] += np.int64(found)
 
 
 @njit(nogil=True, cache=True)

@@ -15,7 +15,15 @@ from numpy.typing import NDArray
 
 from core.draws import BLOCK
 from core.kernels.cpu.buffers import ChunkBuffers, scratch_rows
-from core.kernels.cpu.counting import ALL, DIGITS, SCRATCH_ROWS, count_digits, keep_varied, place_of
+from core.kernels.cpu.counting import (
+    ALL,
+    DIGITS,
+    SCRATCH_ROWS,
+    count_digits,
+    count_equal,
+    keep_varied,
+    place_of,
+)
 from core.kernels.cpu.floats import Nonfinite, Result, computing_type, values_of
 from core.kernels.cpu.instructions import GROUP
 from core.kernels.cpu.ranking import rank_masks
@@ -23,7 +31,16 @@ from core.kernels.cpu.spans import Combination, combined
 from core.kernels.cpu.task_loops import draw_masks, merge_task_vectors, sum_magnitudes
 from core.kernels.interface import SEGMENT, Counts, MapJob
 
-__all__ = ["code_counts", "kept_norms", "merged_sce", "merged_task_vectors", "sce_squares", "variance_counts"]
+__all__ = [
+    "code_counts",
+    "code_places",
+    "kept_norms",
+    "merged_sce",
+    "merged_task_vectors",
+    "sce_squares",
+    "variance_counts",
+    "variance_places",
+]
 
 Array = NDArray[Any]
 
@@ -189,6 +206,34 @@ def variance_counts(
     return _counted(_Chunk(buffers, job, first_element), number, [(ALL, prefix) for _, prefix in wanted])
 
 
+def code_places(
+    buffers: ChunkBuffers, job: MapJob, first_element: int, asked: list[tuple[int, int]]
+) -> Array:
+    """A core.kernels.cpu.workspace.FoldKernel: of task vectors' magnitudes, where equal ones lie.
+
+    `asked` are sub-models, each with an order code.
+    """
+    return _placed(_Chunk(buffers, job, first_element), asked)
+
+
+def variance_places(
+    buffers: ChunkBuffers, job: MapJob, first_element: int, asked: list[tuple[int, int]]
+) -> Array:
+    """A core.kernels.cpu.workspace.FoldKernel: where equal variances lie."""
+    return _placed(_Chunk(buffers, job, first_element), [(ALL, code) for _, code in asked])
+
+
+def _placed(chunk: _Chunk, wanted: Sequence[tuple[int, int]]) -> Array:
+    """How many scores there are of each code in each segment. [segments, codes]"""
+    counts = np.zeros((len(wanted), -(-chunk.elements // SEGMENT)), np.int64)
+    scratch = scratch_rows(SCRATCH_ROWS, BLOCK, chunk.kind)
+    for (model, code), row in zip(wanted, counts, strict=True):
+        equal, beyond = (np.uint64(bits) for bits in chunk.bits_of_code(code))
+        parts = chunk.inputs[0], model, *chunk.inputs[1:]
+        count_equal(*parts, chunk.begin, chunk.elements, equal, beyond, scratch, row)
+    return counts.T
+
+
 def _counted(chunk: _Chunk, number: int, wanted: Sequence[tuple[int, int]]) -> Array:
     """What is counted of digit `number`, as core.methods.order.CodeTotal takes it. [entries, 4]
 
@@ -290,15 +335,19 @@ class _Chunk:
         )
         return np.full(count, _BY_BITS, np.int64), limits, places, np.tile(bits, (count, 1))
 
+    def bits_of_code(self, code: int) -> tuple[int, int]:
+        """The least bits of what has an order code, and the least that are larger."""
+        infinity = int(self.infinity)
+        if code > infinity:  # any NaN
+            return infinity + 1, infinity + (infinity & -infinity)
+        return code, code + 1
+
     def _border(self, model: int, side: int, target: int | None) -> tuple[tuple[int, int], int]:
         """The limits before and after a place in the tensor, and the place."""
         if target is None:
             return ((0, 0), 0) if side == 0 else ((_NEVER, _NEVER), 0)
         code, segment, quota = (self.job.found[name][target] for name in ("codes", "segments", "quotas"))
-        infinity = int(self.infinity)
-        equal, beyond = code, code + 1
-        if code > infinity:  # any NaN
-            equal, beyond = infinity + 1, infinity + (infinity & -infinity)
+        equal, beyond = self.bits_of_code(code)
         # Before the segment all that are equal are kept, behind it none.
         begin, end = (
             min(max(start * SEGMENT - self.held, 0), self.buffers.elements)

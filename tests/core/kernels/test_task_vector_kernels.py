@@ -19,7 +19,7 @@ from core.kernels.cpu.ranking import rank_magnitudes
 from core.kernels.cpu.task_loops import draw_masks
 from core.kernels.cpu.workspace import CpuWorkspace
 from core.kernels.interface import COUNTS, SEGMENT, MapJob, Workspace
-from core.methods import METHODS
+from core.methods import METHODS, order
 from core.methods.folds import found_by
 from core.methods.reference import Reference
 
@@ -179,6 +179,24 @@ def test_borders_between_equal_magnitudes_fall_anywhere() -> None:
         assert (words[:last] == 0x3C01).all()
         assert (words[last:] == 0x3C00).all()
         assert counts["dropped"] == [elements - last]
+
+
+@pytest.mark.parametrize(
+    ("method", "values"),
+    [("ties", {"density": 0.2}), ("breadcrumbs", {"density": 0.2}), ("sce", {"select_topk": 0.3})],
+)
+def test_places_of_equal_scores_are_read_for_by_kernels(method, values, monkeypatch) -> None:
+    """As of large tensors: see core.methods.order.CodeTotal."""
+    job = job_of(method, "BF16", SEGMENT + 5000, 1, **values)
+    steps = np.random.default_rng(5).integers(0, 4, (job.models + 1, job.elements))
+    inputs = tuple((0x3C00 + steps).astype(np.uint16))
+    expected = merge(by_reference(), job, inputs, job.elements)
+    asked: list[Any] = []
+    find = order._asked_places
+    monkeypatch.setattr(order, "_MOST_ENTRIES", 1)
+    monkeypatch.setattr(order, "_asked_places", lambda *given: asked.append(find(*given)) or asked[-1])
+    assert repr(merge(by_kernels(), job, inputs, SEGMENT)) == repr(expected)
+    assert any(asked)
 
 
 def test_borders_between_equal_variances_fall_anywhere() -> None:
