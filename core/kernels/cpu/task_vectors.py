@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from core.draws import BLOCK
 from core.kernels.cpu.buffers import ChunkBuffers, scratch_rows
+from core.kernels.cpu.convert import WORDS, convert_words, from_computing
 from core.kernels.cpu.counting import (
     ALL,
     DIGITS,
@@ -27,8 +28,9 @@ from core.kernels.cpu.counting import (
 from core.kernels.cpu.floats import Nonfinite, Result, computing_type, values_of
 from core.kernels.cpu.instructions import GROUP
 from core.kernels.cpu.ranking import rank_masks
+from core.kernels.cpu.selection import select_marked, selection
 from core.kernels.cpu.spans import Combination, combined
-from core.kernels.cpu.task_loops import draw_masks, merge_task_vectors, sum_magnitudes
+from core.kernels.cpu.task_loops import draw_masks, mark_and_move, merge_task_vectors, sum_magnitudes
 from core.kernels.interface import SEGMENT, Counts, MapJob
 
 __all__ = [
@@ -48,6 +50,10 @@ _ALL, _BETWEEN, _BY_BITS = 0, 1, 2
 """How elements are kept; see core.kernels.cpu.task_loops.merge_task_vectors."""
 
 _NEVER = 2**64 - 1
+
+_PART = 8 * BLOCK
+"""So many elements are drawn at a time."""
+
 _ELECTIONS = {"none": 0, "mass": 1, "count": 2}
 
 
@@ -67,8 +73,10 @@ def merged_task_vectors(
         weights_sum: what a mean without election is divided by.
     """
     chunk = _Chunk(buffers, job, first_element)
-    if choices.combine == "selection" or not chunk.takes(keepings):
+    if not chunk.takes(keepings):
         return None
+    if choices.combine == "selection":
+        return _selected(chunk, choices, keepings)
     if choices.elect == "none" and job.inner is None and all(one.kind == "all" for one in keepings):
         divisor = weights_sum if choices.combine == "mean" else 1.0
         weights, scale = job.parameters["weight"], job.parameters["lambda"]
@@ -106,6 +114,66 @@ def merged_task_vectors(
         )
     nonfinite.count_others()
     return result.words(), counts
+
+
+def _selected(chunk: _Chunk, choices: Any, keepings: Sequence[Any]) -> tuple[Array, Counts] | None:
+    """As merged_task_vectors, where one sub-model's value is drawn for each element."""
+    job, buffers, kind, models = chunk.job, chunk.buffers, chunk.kind, chunk.job.models
+    scale, tolerance = job.parameters["lambda"], job.zero_tolerance or 0.0
+    nothing = choices.elect == "none" and all(one.kind == "all" for one in keepings)
+    if nothing and scale == 1 and job.inner is None:
+        return selection(buffers, job, chunk.held)
+    if tolerance and kind is np.float64 and job.merge_dtype.name != "F64":
+        return None  # distances are those of the merge dtype's own computing type
+    counts, unused = Counts.zeros(job), np.zeros(models, np.int64)
+    assert counts.zero_delta is not None and counts.changed_by is not None
+    assert counts.zero_after_draw is not None and counts.selected is not None
+    word = WORDS[job.out_dtype.itemsize]
+    merged = buffers.output(np.dtype(word))
+    words, moved = np.zeros((models, _PART), word), np.empty((models, _PART), kind)
+    scratch, drawn = scratch_rows(models + 3, BLOCK, kind), np.empty(_PART, word)
+    with np.errstate(all="ignore"):  # factors may become infinite
+        factors = np.array([_factor(one) for one in keepings], np.float64).astype(kind)
+        tolerance, scale = kind(tolerance), kind(scale)
+    kept, scaling = chunk.kept(keepings), np.array([_scaling(one) for one in keepings], np.int64)
+    stored, base = buffers.models(job), buffers.base(job)
+    for offset in range(0, chunk.elements, _PART):
+        size, first = min(_PART, chunk.elements - offset), chunk.begin + offset
+        marks = np.zeros((-(-models // 16), _PART), np.uint16)
+        mark_and_move(
+            *chunk.inputs,
+            chunk.begin,
+            chunk.elements,
+            chunk.first_element,
+            *kept,
+            scaling,
+            factors,
+            _ELECTIONS[choices.elect],
+            tolerance,
+            scale,
+            offset,
+            size,
+            scratch,
+            marks,
+            moved,
+            counts.zero_delta,
+            counts.changed_by,
+            unused if counts.dropped is None else counts.dropped,
+            unused.copy() if counts.elected_against is None else counts.elected_against,
+        )
+        for at in range(models):
+            copied = convert_words(
+                (stored[at] if nothing else base)[first : first + size], job.merge_dtype, job.out_dtype
+            )
+            is_zero = marks[at >> 4, :size] & np.uint16(1 << (at & 15)) == 0
+            with np.errstate(all="ignore"):
+                words[at, :size] = from_computing(moved[at, :size], job.out_dtype)
+            np.copyto(words[at, :size], copied, where=is_zero)
+        first_block = (chunk.first_element + offset) // BLOCK
+        select_marked(job, words, marks, size, first_block, drawn, counts.zero_after_draw, counts.selected)
+        merged[first : first + size] = drawn[:size]
+    counts.nonfinite[:] = [buffers.nonfinite(at, chunk.begin, chunk.stop) for at in range(models + 1)]
+    return merged[: buffers.elements], counts
 
 
 def _scaling(keeping: Any) -> int:

@@ -115,6 +115,41 @@ CASES = [
         {"sparsify": "magnitude", "density": 0.2, "elect": "count", "combine": "mean"},
         id="count",
     ),
+    pytest.param("task_vectors", 1, {"combine": "selection"}, id="selection"),
+    pytest.param(
+        "task_vectors", 1, {"combine": "selection", "lambda": 0.5, "weight": [1.0, 0.0, 0.3, 2.0]}, id="half"
+    ),
+    pytest.param(
+        "task_vectors",
+        1,
+        {
+            "combine": "selection",
+            "elect": "mass",
+            "sparsify": "magnitude",
+            "density": [0.2, 0.0, 1.0, 0.5],
+            "rescale": True,
+        },
+        id="selection of ties",
+    ),
+    pytest.param(
+        "task_vectors",
+        1,
+        {
+            "combine": "selection",
+            "elect": "count",
+            "sparsify": "random",
+            "density": 0.5,
+            "rescale": True,
+            "rescale_by": "density",
+        },
+        id="selection of dare",
+    ),
+    pytest.param(
+        "task_vectors",
+        100,
+        {"combine": "selection", "sparsify": "ranked", "density": [0.5, 0.4, 1.0, 0.0]},
+        id="selection of della",
+    ),
     pytest.param("sce", 1, {}, id="sce"),
     pytest.param("sce", 1, {"select_topk": 0.3}, id="sce of what varies"),
     pytest.param("ram", 1, {}, id="ram"),
@@ -179,6 +214,35 @@ def test_borders_between_equal_magnitudes_fall_anywhere() -> None:
         assert (words[:last] == 0x3C01).all()
         assert (words[last:] == 0x3C00).all()
         assert counts["dropped"] == [elements - last]
+
+
+def test_a_selection_takes_deltas_up_to_the_tolerance_for_zero() -> None:
+    job = job_of("task_vectors", "BF16", SEGMENT + 5000, 1, combine="selection", elect="mass", resamples=2)
+    inputs = inputs_of("mixed", "BF16", job.models, job.elements)
+    counted = []
+    for tolerance in (None, 1e-3):
+        job = replace(job, zero_tolerance=tolerance)
+        expected = merge(by_reference(), job, inputs, job.elements)
+        assert repr(merge(by_kernels(), job, inputs, SEGMENT)) == repr(expected)
+        counted.append(sum(expected[1]["zero_delta"]))
+    assert counted[0] < counted[1]
+
+
+@pytest.mark.parametrize("values", [{}, {"combine": "selection"}], ids=["sum", "selection"])
+def test_what_is_dropped_is_zero_where_the_factor_is_infinite(values) -> None:
+    """All that is large was dropped: the rest is made as large."""
+    choices = {"sparsify": "random", "density": [0.5], "rescale": True, **values}
+    job = replace(
+        table.trial_job(METHODS["task_vectors"], DTYPES["BF16"], 1, choices), elements=BLOCK, key=KEY
+    )
+    base = np.zeros(BLOCK, np.uint16)
+    dropped = merge(by_reference(), job, (base + np.uint16(0x3F80), base), BLOCK)[0]
+    is_dropped = np.frombuffer(dropped, np.uint16) == 0
+    assert 0 < is_dropped.sum() < BLOCK
+    model = np.where(is_dropped, np.uint16(0x7F00), np.uint16(0x3580))  # 2^127 and 2^-20
+    found = merge(by_kernels(), job, (model, base), BLOCK)
+    assert repr(found) == repr(merge(by_reference(), job, (model, base), BLOCK))
+    assert (np.frombuffer(found[0], np.uint16)[is_dropped] == 0).all()
 
 
 @pytest.mark.parametrize(
