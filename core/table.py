@@ -60,6 +60,9 @@ where magnitudes are summed, and where it may be a change of its own."""
 _VARIED_S = 0.3e-9
 """An element of one sub-model whose variance among all of them is found."""
 
+_MOVED_S = 1.5e-9
+"""An element of one sub-model whose result is there to be drawn."""
+
 _KEPT_S = {"none": 0.0, "magnitude": 0.1e-9, "outliers": 0.1e-9, "random": 0.5e-9, "ranked": 2.5e-9}
 """To find out which elements of a task vector are kept, where two thirds of them are zero."""
 
@@ -207,7 +210,9 @@ def _task_vectors(choices_of: Callable[[Mapping[str, Any]], Choices]) -> Kernels
     def merging_s(job: MapJob) -> float:
         choices = choices_of(job.parameters)
         if choices.combine == "selection":
-            return _TORCH_S * job.models
+            copied = choices.sparsify == choices.elect == "none" and job.parameters["lambda"] == 1
+            moving = 0.0 if copied else _MOVED_S + _KEPT_S[choices.sparsify]
+            return _selection_s(job) + moving * job.models
         elected = 0.0 if choices.elect == "none" else _ELECTED_S
         return job.models * (_TASK_VECTOR_S + elected + _KEPT_S[choices.sparsify])
 

@@ -38,7 +38,7 @@ from core.kernels.cpu.task_instructions import (
     widen_half_group,
 )
 
-__all__ = ["draw_masks", "mark_and_move", "merge_task_vectors", "sum_magnitudes"]
+__all__ = ["draw_masks", "mark_and_move", "merge_task_vectors", "put_zeros", "sum_magnitudes"]
 
 Array = NDArray[Any]
 
@@ -416,7 +416,7 @@ def mark_and_move(
         signs[:] = zero
         changes[:] = 0
         for model in range(count):
-            row, mark, shift = rows[model], marks[model >> 4], np.uint16(model & 15)
+            row, mark, shift = rows[model], marks[model >> 4, start : start + size], np.uint16(model & 15)
             _widen(models[model], first, size, is_float16, value)
             _subtract(models[model], first, size, is_float16, origin, row)
             changed = np.int32(0)
@@ -424,7 +424,7 @@ def mark_and_move(
                 is_zero = (value[at] == origin[at]) | (abs(row[at]) <= tolerance)
                 changed_here = np.uint16(1) - np.uint16(is_zero)
                 changes[at] = np.uint16(changes[at] + changed_here)
-                mark[start + at] |= np.uint16(changed_here << shift)
+                mark[at] = np.uint16(mark[at] | np.uint16(changed_here << shift))
                 changed = np.int32(changed + np.int32(changed_here))
             zero_delta[model] += size - changed
             for at in range(0, size, GROUP):
@@ -448,24 +448,39 @@ def mark_and_move(
                 else:
                     add_group(row, at, signs)
         for model in range(count):
-            row, mark, bit = rows[model], marks[model >> 4], np.uint16(np.uint16(1) << np.uint16(model & 15))
+            row, mark, bit = (
+                rows[model],
+                marks[model >> 4, start : start + size],
+                np.uint16(1 << (model & 15)),
+            )
             if election:
                 elected = np.int32(0)
                 for at in range(size):
-                    takes_part = row[at] > zero if signs[at] >= zero else row[at] < zero
+                    positive = signs[at] >= zero
+                    takes_part = (positive & (row[at] > zero)) | (~positive & (row[at] < zero))
                     elected = np.int32(elected + np.int32(takes_part))
-                    mark[start + at] &= np.uint16(~(bit * np.uint16(not takes_part)))
+                    mark[at] = mark[at] if takes_part else np.uint16(mark[at] & ~bit)
                 elected_against[model] -= elected
             if dropping[model]:
                 for at in range(0, size, GROUP):
                     bits = bits_of_model[model, at // GROUP]
-                    for lane in range(min(GROUP, size - at)):
-                        is_dropped = np.uint16(~(bits >> np.uint64(lane)) & np.uint64(1))
-                        mark[start + at + lane] &= np.uint16(~(bit * is_dropped))
+                    here = mark[at : at + GROUP]
+                    for lane in range(here.size):
+                        is_kept = (bits >> np.uint64(lane)) & np.uint64(1)
+                        here[lane] = here[lane] if is_kept else np.uint16(here[lane] & ~bit)
+            result = moved[model, start : start + size]
             for at in range(size):
-                moved[model, start + at] = origin[at] + scale * row[at]
+                result[at] = origin[at] + scale * row[at]
         for at in range(size):
             changed_by[changes[at]] += 1
+
+
+@njit(nogil=True, cache=True)
+def put_zeros(words: Array, mark: Array, bit: Any, zeros: Array) -> None:
+    """Replace words [elements] by those of `zeros` where their bit in `mark` is clear."""
+    for at in range(words.size):
+        word, zero = words[at], zeros[at]
+        words[at] = word if mark[at] & bit else zero
 
 
 @njit(nogil=True, cache=True)

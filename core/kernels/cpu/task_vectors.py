@@ -30,7 +30,13 @@ from core.kernels.cpu.instructions import GROUP
 from core.kernels.cpu.ranking import rank_masks
 from core.kernels.cpu.selection import select_marked, selection
 from core.kernels.cpu.spans import Combination, combined
-from core.kernels.cpu.task_loops import draw_masks, mark_and_move, merge_task_vectors, sum_magnitudes
+from core.kernels.cpu.task_loops import (
+    draw_masks,
+    mark_and_move,
+    merge_task_vectors,
+    put_zeros,
+    sum_magnitudes,
+)
 from core.kernels.interface import SEGMENT, Counts, MapJob
 
 __all__ = [
@@ -51,8 +57,8 @@ _ALL, _BETWEEN, _BY_BITS = 0, 1, 2
 
 _NEVER = 2**64 - 1
 
-_PART = 8 * BLOCK
-"""So many elements are drawn at a time."""
+_PART = 4 * BLOCK
+"""So many elements are drawn at a time: every sub-model's result is there to be drawn."""
 
 _ELECTIONS = {"none": 0, "mass": 1, "count": 2}
 
@@ -165,10 +171,9 @@ def _selected(chunk: _Chunk, choices: Any, keepings: Sequence[Any]) -> tuple[Arr
             copied = convert_words(
                 (stored[at] if nothing else base)[first : first + size], job.merge_dtype, job.out_dtype
             )
-            is_zero = marks[at >> 4, :size] & np.uint16(1 << (at & 15)) == 0
             with np.errstate(all="ignore"):
                 words[at, :size] = from_computing(moved[at, :size], job.out_dtype)
-            np.copyto(words[at, :size], copied, where=is_zero)
+            put_zeros(words[at, :size], marks[at >> 4, :size], np.uint16(1 << (at & 15)), copied)
         first_block = (chunk.first_element + offset) // BLOCK
         select_marked(job, words, marks, size, first_block, drawn, counts.zero_after_draw, counts.selected)
         merged[first : first + size] = drawn[:size]
