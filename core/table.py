@@ -81,6 +81,7 @@ class Kernels:
             and conversions; see tests/bench/README.md.
         copies: how many times as long as a copy of the same bytes the kernel on a card takes.
         trial: parameters with three sub-models with which a device is tried; none without a kernel for it.
+        declines: whether the kernel for the CPU leaves a job to torch's arithmetic.
     """
 
     cpu: Callable[[], Any]
@@ -88,6 +89,7 @@ class Kernels:
     element_s: Callable[[MapJob], float]
     copies: Callable[[MapJob], float] | None = None
     trial: Values = field(default_factory=Values)
+    declines: Callable[[MapJob], bool] = lambda job: False
 
 
 @dataclass(frozen=True)
@@ -197,14 +199,19 @@ def _task_vectors(choices_of: Callable[[Mapping[str, Any]], Choices]) -> Kernels
         divisor = weights_sum(job.parameters["weight"])
         return merged_task_vectors(buffers, job, first_element, choices, keepings, divisor)
 
+    def declines(job: MapJob) -> bool:
+        choices, values = choices_of(job.parameters), job.parameters
+        by_chance = choices.sparsify == "ranked" and values["rescale"] and values["rescale_by"] == "density"
+        return choices.combine == "selection" or by_chance
+
     def merging_s(job: MapJob) -> float:
         choices = choices_of(job.parameters)
-        if choices.combine == "selection":
+        if declines(job):
             return _TORCH_S * job.models
         elected = 0.0 if choices.elect == "none" else _ELECTED_S
         return job.models * (_TASK_VECTOR_S + elected + _KEPT_S[choices.sparsify])
 
-    return Kernels(cpu=lambda: merge, gpu=None, element_s=merging_s)
+    return Kernels(cpu=lambda: merge, gpu=None, element_s=merging_s, declines=declines)
 
 
 def _combination(
@@ -227,7 +234,7 @@ def _combination(
     def combining_s(job: MapJob) -> float:
         return _TORCH_S * job.models if job.row > 1 or job.columns > 1 else _TASK_VECTOR_S * sums(job)
 
-    return Kernels(cpu=lambda: combine, gpu=None, element_s=combining_s)
+    return Kernels(cpu=lambda: combine, gpu=None, element_s=combining_s, declines=lambda job: job.row > 1)
 
 
 def _of_models(job: MapJob) -> dict[str, Any] | None:
@@ -439,12 +446,14 @@ def element_s(job: MapJob) -> float:
 
 def scratch_bytes(job: MapJob) -> int:
     """Bytes an element that the arithmetic on the CPU takes beside inputs, conversions and output."""
-    kernels = all(fold.name in _FOLD_KERNELS for fold in folds_read(job)) and job.method in _KERNELS
-    if kernels:
-        return 8 * job.computing.itemsize
-    every = len(job.input_dtypes) * (
-        2 * job.computing.itemsize + 2
-    )  # torch widens and marks all inputs at a time
+    kernels, itemsize = _KERNELS.get(job.method), job.computing.itemsize
+    declined = kernels is None or kernels.declines(job)
+    if not declined and all(fold.name in _FOLD_KERNELS for fold in folds_read(job)):
+        return 8 * itemsize
+    inputs = len(job.input_dtypes)
+    every = inputs * (2 * itemsize + 2)  # torch widens and marks all inputs at a time
+    if declined and "selected" in job.counts:  # and lays all that can be drawn side by side, and counts it
+        every += inputs * (itemsize + job.merge_dtype.itemsize + 8 + 2)
     return every + 8 * 8
 
 
