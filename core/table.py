@@ -231,10 +231,13 @@ def _combination(
         what = what_of(job)
         return None if what is None else combined(buffers, job, Combination(**what))
 
-    def combining_s(job: MapJob) -> float:
-        return _TORCH_S * job.models if job.row > 1 or job.columns > 1 else _TASK_VECTOR_S * sums(job)
+    def declines(job: MapJob) -> bool:
+        return job.row > 1 or any(fold.name not in _FOLD_KERNELS for fold in folds_read(job))
 
-    return Kernels(cpu=lambda: combine, gpu=None, element_s=combining_s, declines=lambda job: job.row > 1)
+    def combining_s(job: MapJob) -> float:
+        return _TORCH_S * job.models if declines(job) else _TASK_VECTOR_S * sums(job)
+
+    return Kernels(cpu=lambda: combine, gpu=None, element_s=combining_s, declines=declines)
 
 
 def _of_models(job: MapJob) -> dict[str, Any] | None:
