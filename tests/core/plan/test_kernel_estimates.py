@@ -1,4 +1,4 @@
-"""What is estimated of methods that combine their inputs: by their kernels, and by torch where these decline."""
+"""Estimates of methods that combine their inputs: by their kernels, and by torch where these decline."""
 
 from __future__ import annotations
 
