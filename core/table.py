@@ -87,6 +87,7 @@ class Kernels:
             and conversions; see tests/bench/README.md.
         copies: how many times as long as a copy of the same bytes the kernel on a card takes.
         trial: parameters with three sub-models with which a device is tried; none without a kernel for it.
+        declines: whether the kernel for the CPU leaves a job to torch's arithmetic.
     """
 
     cpu: Callable[[], Any]
@@ -94,6 +95,7 @@ class Kernels:
     element_s: Callable[[MapJob], float]
     copies: Callable[[MapJob], float] | None = None
     trial: Values = field(default_factory=Values)
+    declines: Callable[[MapJob], bool] = lambda job: False
 
 
 @dataclass(frozen=True)
@@ -207,8 +209,17 @@ def _task_vectors(choices_of: Callable[[Mapping[str, Any]], Choices]) -> Kernels
         divisor = weights_sum(job.parameters["weight"])
         return merged_task_vectors(buffers, job, first_element, choices, keepings, divisor)
 
+    def declines(job: MapJob) -> bool:
+        choices, values = choices_of(job.parameters), job.parameters
+        by_chance = choices.sparsify == "ranked" and values["rescale"] and values["rescale_by"] == "density"
+        # Distances are those of the merge dtype's own computing type, which is not always the job's.
+        far = choices.combine == "selection" and job.zero_tolerance and job.computing.name == "F64"
+        return by_chance or bool(far and job.merge_dtype.name != "F64")
+
     def merging_s(job: MapJob) -> float:
         choices = choices_of(job.parameters)
+        if declines(job):
+            return _TORCH_S * job.models
         if choices.combine == "selection":
             copied = choices.sparsify == choices.elect == "none" and job.parameters["lambda"] == 1
             moving = 0.0 if copied else _MOVED_S + _KEPT_S[choices.sparsify]
@@ -216,7 +227,7 @@ def _task_vectors(choices_of: Callable[[Mapping[str, Any]], Choices]) -> Kernels
         elected = 0.0 if choices.elect == "none" else _ELECTED_S
         return job.models * (_TASK_VECTOR_S + elected + _KEPT_S[choices.sparsify])
 
-    return Kernels(cpu=lambda: merge, gpu=None, element_s=merging_s)
+    return Kernels(cpu=lambda: merge, gpu=None, element_s=merging_s, declines=declines)
 
 
 def _combination(
@@ -236,10 +247,13 @@ def _combination(
         what = what_of(job)
         return None if what is None else combined(buffers, job, Combination(**what))
 
-    def combining_s(job: MapJob) -> float:
-        return _TORCH_S * job.models if job.row > 1 or job.columns > 1 else _TASK_VECTOR_S * sums(job)
+    def declines(job: MapJob) -> bool:
+        return job.row > 1 or any(fold.name not in _FOLD_KERNELS for fold in folds_read(job))
 
-    return Kernels(cpu=lambda: combine, gpu=None, element_s=combining_s)
+    def combining_s(job: MapJob) -> float:
+        return _TORCH_S * job.models if declines(job) else _TASK_VECTOR_S * sums(job)
+
+    return Kernels(cpu=lambda: combine, gpu=None, element_s=combining_s, declines=declines)
 
 
 def _of_models(job: MapJob) -> dict[str, Any] | None:
@@ -456,12 +470,14 @@ def element_s(job: MapJob) -> float:
 
 def scratch_bytes(job: MapJob) -> int:
     """Bytes an element that the arithmetic on the CPU takes beside inputs, conversions and output."""
-    kernels = all(fold.name in _FOLD_KERNELS for fold in folds_read(job)) and job.method in _KERNELS
-    if kernels:
-        return 8 * job.computing.itemsize
-    every = len(job.input_dtypes) * (
-        2 * job.computing.itemsize + 2
-    )  # torch widens and marks all inputs at a time
+    kernels, itemsize = _KERNELS.get(job.method), job.computing.itemsize
+    declined = kernels is None or kernels.declines(job)
+    if not declined and all(fold.name in _FOLD_KERNELS for fold in folds_read(job)):
+        return 8 * itemsize
+    inputs = len(job.input_dtypes)
+    every = inputs * (2 * itemsize + 2)  # torch widens and marks all inputs at a time
+    if declined and "selected" in job.counts:  # and lays all that can be drawn side by side, and counts it
+        every += inputs * (itemsize + job.merge_dtype.itemsize + 8 + 2)
     return every + 8 * 8
 
 
