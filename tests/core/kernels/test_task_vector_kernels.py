@@ -216,8 +216,11 @@ def test_borders_between_equal_magnitudes_fall_anywhere() -> None:
         assert counts["dropped"] == [elements - last]
 
 
-def test_a_selection_takes_deltas_up_to_the_tolerance_for_zero() -> None:
-    job = job_of("task_vectors", "BF16", SEGMENT + 5000, 1, combine="selection", elect="mass", resamples=2)
+@pytest.mark.parametrize("values", [{"elect": "mass"}, {"lambda": 0.5}], ids=["elected", "half"])
+def test_a_selection_takes_deltas_up_to_the_tolerance_for_zero(values) -> None:
+    """Of these the last one that was drawn is copied where nothing else is done, and else the base."""
+    values = {"combine": "selection", "resamples": 2, **values}
+    job = job_of("task_vectors", "BF16", SEGMENT + 5000, 1, **values)
     inputs = inputs_of("mixed", "BF16", job.models, job.elements)
     counted = []
     for tolerance in (None, 1e-3):
