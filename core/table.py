@@ -382,7 +382,7 @@ def compile_for(devices: Sequence[Device], jobs: Iterable[MapJob]) -> None:
     Raises:
         DeviceError: a kernel for a GPU does not give what the method's own arithmetic gives.
     """
-    kinds = {replace(job, key=(0, 0)) for job in jobs}
+    kinds = {replace(job, key=(0, 0), elements=2 * job.row) for job in jobs}
     for device in devices:
         space = workspace(device)
         tried: set[Hashable] = set()
@@ -390,10 +390,8 @@ def compile_for(devices: Sequence[Device], jobs: Iterable[MapJob]) -> None:
             if device.kind == "cuda" and job.method in _gpu_maps() and runs_kernels(device.name):
                 _compile_and_try(space, device, job, tried)
                 continue
-            elements = 2 * job.row
-            for row in space.begin(job.input_dtypes, elements):
+            for row in space.begin(job.input_dtypes, job.elements):
                 row[:] = bytes(len(row))
-            job = replace(job, elements=elements)
             space.run(_with_found(space, job), 0)
 
 

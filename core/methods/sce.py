@@ -112,11 +112,11 @@ def weights_of(squares: Sequence[float], elements: int, epsilon: float) -> tuple
 
     Args:
         squares: the sums of the squares of each task vector.
-        elements: of the tensor.
+        elements: of the tensor; 0 where not one row is in all inputs.
         epsilon: where the mean squares come to no more than this the weights are equal, and so where they
             are not finite.
     """
-    means = [float(square) / elements for square in squares]
+    means = [float(square) / max(1, elements) for square in squares]
     total = 0.0
     for mean in means:
         total += mean
