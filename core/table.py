@@ -70,6 +70,11 @@ _TORCH_PASSES = 12
 """How often torch's arithmetic on a card reads or writes the numbers of each input, about; not measured."""
 
 
+def _all(_: MapJob) -> bool:
+    """Kernels run every job."""
+    return True
+
+
 @dataclass(frozen=True)
 class Kernels:
     """What a method has beside its torch arithmetic.
@@ -81,6 +86,7 @@ class Kernels:
             and conversions; see tests/bench/README.md.
         copies: how many times as long as a copy of the same bytes the kernel on a card takes.
         trial: parameters with three sub-models with which a device is tried; none without a kernel for it.
+        runs: which jobs the kernel on the CPU computes; torch computes the others.
     """
 
     cpu: Callable[[], Any]
@@ -88,6 +94,7 @@ class Kernels:
     element_s: Callable[[MapJob], float]
     copies: Callable[[MapJob], float] | None = None
     trial: Values = field(default_factory=Values)
+    runs: Callable[[MapJob], bool] = _all
 
 
 @dataclass(frozen=True)
@@ -96,11 +103,12 @@ class FoldKernels:
 
     Attributes:
         cpu: imports numba and returns a core.kernels.cpu.workspace.FoldKernel.
-        element_s: as for Kernels.
+        element_s, runs: as for Kernels.
     """
 
     cpu: Callable[[], Any]
     element_s: Callable[[MapJob], float]
+    runs: Callable[[MapJob], bool] = _all
 
 
 def _cpu_selection() -> Any:
@@ -170,16 +178,16 @@ def _norms_s(job: MapJob) -> float:
     return job.models * (_SUMMED_S + _KEPT_S[CHOICES[job.method](job.parameters).sparsify])
 
 
-def _selects(job: MapJob) -> bool:
-    return 0 < float(job.parameters["select_topk"]) < 1
+def _selects_nothing(job: MapJob) -> bool:
+    return not 0 < float(job.parameters["select_topk"]) < 1
 
 
 def _squares_s(job: MapJob) -> float:
-    return job.models * (_TORCH_S if _selects(job) else _SUMMED_S)
+    return job.models * _SUMMED_S
 
 
 def _sce_s(job: MapJob) -> float:
-    return job.models * (_TORCH_S if _selects(job) else _TASK_VECTOR_S + _ELECTED_S)
+    return job.models * (_TASK_VECTOR_S + _ELECTED_S)
 
 
 def _changes_s(job: MapJob) -> float:
@@ -199,12 +207,15 @@ def _task_vectors(choices_of: Callable[[Mapping[str, Any]], Choices]) -> Kernels
 
     def merging_s(job: MapJob) -> float:
         choices = choices_of(job.parameters)
-        if choices.combine == "selection":
-            return _TORCH_S * job.models
         elected = 0.0 if choices.elect == "none" else _ELECTED_S
         return job.models * (_TASK_VECTOR_S + elected + _KEPT_S[choices.sparsify])
 
-    return Kernels(cpu=lambda: merge, gpu=None, element_s=merging_s)
+    def runs(job: MapJob) -> bool:
+        choices = choices_of(job.parameters)
+        by_chance = any(one.divisor is not None for one in keeping_of(job, choices.sparsify))
+        return choices.combine != "selection" and not (choices.sparsify == "ranked" and by_chance)
+
+    return Kernels(cpu=lambda: merge, gpu=None, element_s=merging_s, runs=runs)
 
 
 def _combination(
@@ -225,9 +236,12 @@ def _combination(
         return None if what is None else combined(buffers, job, Combination(**what))
 
     def combining_s(job: MapJob) -> float:
-        return _TORCH_S * job.models if job.row > 1 or job.columns > 1 else _TASK_VECTOR_S * sums(job)
+        return _TASK_VECTOR_S * sums(job)
 
-    return Kernels(cpu=lambda: combine, gpu=None, element_s=combining_s)
+    def runs(job: MapJob) -> bool:
+        return bool(job.parameters.get("nuslerp_flatten", True) and not job.parameters.get("filter_wise"))
+
+    return Kernels(cpu=lambda: combine, gpu=None, element_s=combining_s, runs=runs)
 
 
 def _of_models(job: MapJob) -> dict[str, Any] | None:
@@ -296,7 +310,7 @@ _KERNELS: Mapping[str, Kernels] = {
     ),
     "passthrough": Kernels(cpu=_cpu_passing, gpu=None, element_s=_passing_s),
     **{name: _task_vectors(choices_of) for name, choices_of in CHOICES.items()},
-    "sce": Kernels(_later("task_vectors", "merged_sce"), None, _sce_s),
+    "sce": Kernels(_later("task_vectors", "merged_sce"), None, _sce_s, runs=_selects_nothing),
     "ram": Kernels(_later("changes", "changed"), None, _changes_s),
     "ramplus_tl": Kernels(_later("changes", "changed"), None, _changes_s),
     "nearswap": Kernels(lambda: _swapped, None, lambda job: 3 * _TASK_VECTOR_S),
@@ -318,7 +332,7 @@ _FOLD_KERNELS: Mapping[str, FoldKernels] = {
     "task_gram": FoldKernels(_later("spans", "task_dot_products"), _gram_s),
     **{f"magnitudes {digit}": _CODES for digit in range(4)},
     "kept norms": FoldKernels(_later("task_vectors", "kept_norms"), _norms_s),
-    "kept squares": FoldKernels(_later("task_vectors", "sce_squares"), _squares_s),
+    "kept squares": FoldKernels(_later("task_vectors", "sce_squares"), _squares_s, _selects_nothing),
     "changes": FoldKernels(_later("changes", "counted_changes"), _changes_s),
 }
 """Kernels of folds by the fold's name, for the CPU."""
@@ -424,26 +438,33 @@ def warm_up(dtype: DType) -> None:
 def element_s(job: MapJob) -> float:
     """Seconds of one thread an element on the CPU: conversions, folds and map; no reading, no writing."""
     converted = sum(conversion_s(dtype) for dtype in job.model_dtypes if dtype != job.merge_dtype)
-    kernels = _KERNELS.get(job.method)
+    kernels = _map_kernels(job)
     mapping = _TORCH_S * job.models if kernels is None else kernels.element_s(job)
     inputs = len(job.input_dtypes)
-    folds = folds_read(job)
-    folding = sum(
-        _FOLD_KERNELS[fold.name].element_s(job) if fold.name in _FOLD_KERNELS else _TORCH_S * inputs
-        for fold in folds
-    )
+    folds = [_fold_kernels(job, fold) for fold in folds_read(job)]
+    folding = sum(_TORCH_S * inputs if kernel is None else kernel.element_s(job) for kernel in folds)
     return mapping + folding + converted * (1 + len(folds))
 
 
 def scratch_bytes(job: MapJob) -> int:
     """Bytes an element that the arithmetic on the CPU takes beside inputs, conversions and output."""
-    kernels = all(fold.name in _FOLD_KERNELS for fold in folds_read(job)) and job.method in _KERNELS
-    if kernels:
+    if _map_kernels(job) and all(_fold_kernels(job, fold) for fold in folds_read(job)):
         return 8 * job.computing.itemsize
-    every = len(job.input_dtypes) * (
-        2 * job.computing.itemsize + 2
-    )  # torch widens and marks all inputs at a time
-    return every + 8 * 8
+    # Torch widens, keeps, stacks and marks all inputs at a time: up to 24 bytes of each were measured, and
+    # codes, words and places beside them.
+    return len(job.input_dtypes) * (5 * job.computing.itemsize + 4) + 10 * 8
+
+
+def _map_kernels(job: MapJob) -> Kernels | None:
+    """Those that compute its map on the CPU; None for torch."""
+    kernels = _KERNELS.get(job.method)
+    return kernels if kernels is not None and kernels.runs(job) else None
+
+
+def _fold_kernels(job: MapJob, fold: Fold) -> FoldKernels | None:
+    """Those that read for it on the CPU; None for torch."""
+    kernels = _FOLD_KERNELS.get(fold.name)
+    return kernels if kernels is not None and kernels.runs(job) else None
 
 
 def device_s(job: MapJob) -> float:

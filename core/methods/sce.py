@@ -183,10 +183,12 @@ def _load_squares() -> Reading:
         """[blocks, K]: the sums of the squares of the selected deltas."""
         task_vectors = task_vectors_of(job, models, base)
         selected = _selected(job, first_element, task_vectors)
-        kept = torch.stack([task_vector.double() for task_vector in task_vectors])
-        squares = torch.where(selected, kept * kept, torch.zeros_like(kept))
-        sums: Array = arithmetic.ordered_sums(squares).cpu().numpy()
-        return sums
+        sums = []
+        for task_vector in task_vectors:  # one by one, because wide numbers of all at a time are many bytes
+            kept = torch.where(selected, task_vector, task_vector.new_zeros(())).double()
+            sums.append(arithmetic.ordered_sums(kept * kept))
+        result: Array = torch.stack(sums, dim=1).cpu().numpy()
+        return result
 
     return read
 
