@@ -35,6 +35,7 @@ __all__ = [
     "device_s",
     "device_workspace",
     "element_s",
+    "has_card_kernel",
     "has_kernel",
     "has_triton",
     "runs_kernels",
@@ -489,7 +490,13 @@ def has_kernel(method: str, device: Device = CPU) -> bool:
     kernels = _KERNELS.get(method)
     if kernels is None or device.kind == "cpu":
         return kernels is not None
-    return device.kind == "cuda" and kernels.gpu is not None and has_triton()
+    return device.kind == "cuda" and has_card_kernel(method) and has_triton()
+
+
+def has_card_kernel(method: str) -> bool:
+    """Whether there is a kernel for cards, whose bytes each card is tried for before it is used."""
+    kernels = _KERNELS.get(method)
+    return kernels is not None and kernels.gpu is not None
 
 
 def has_triton() -> bool:
