@@ -397,7 +397,7 @@ def compile_for(devices: Sequence[Device], jobs: Iterable[MapJob]) -> None:
     Raises:
         DeviceError: a kernel for a GPU does not give what the method's own arithmetic gives.
     """
-    kinds = {replace(job, key=(0, 0), elements=2 * job.row) for job in jobs}
+    kinds = {replace(job, key=(0, 0), elements=2 * job.row, columns=1) for job in jobs}
     for device in devices:
         space = workspace(device)
         tried: set[Hashable] = set()
