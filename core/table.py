@@ -71,9 +71,9 @@ _TORCH_PASSES = 12
 """How often torch's arithmetic on a card reads or writes the numbers of each input, about; not measured."""
 
 
-def _all(_: MapJob) -> bool:
+def _nothing(_: MapJob) -> bool:
     """Kernels run every job."""
-    return True
+    return False
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ class Kernels:
             and conversions; see tests/bench/README.md.
         copies: how many times as long as a copy of the same bytes the kernel on a card takes.
         trial: parameters with three sub-models with which a device is tried; none without a kernel for it.
-        runs: which jobs the kernel on the CPU computes; torch computes the others.
+        declines: whether the kernel for the CPU leaves a job to torch's arithmetic.
     """
 
     cpu: Callable[[], Any]
@@ -95,7 +95,7 @@ class Kernels:
     element_s: Callable[[MapJob], float]
     copies: Callable[[MapJob], float] | None = None
     trial: Values = field(default_factory=Values)
-    runs: Callable[[MapJob], bool] = _all
+    declines: Callable[[MapJob], bool] = _nothing
 
 
 @dataclass(frozen=True)
@@ -104,12 +104,12 @@ class FoldKernels:
 
     Attributes:
         cpu: imports numba and returns a core.kernels.cpu.workspace.FoldKernel.
-        element_s, runs: as for Kernels.
+        element_s, declines: as for Kernels.
     """
 
     cpu: Callable[[], Any]
     element_s: Callable[[MapJob], float]
-    runs: Callable[[MapJob], bool] = _all
+    declines: Callable[[MapJob], bool] = _nothing
 
 
 def _cpu_selection() -> Any:
@@ -179,8 +179,8 @@ def _norms_s(job: MapJob) -> float:
     return job.models * (_SUMMED_S + _KEPT_S[CHOICES[job.method](job.parameters).sparsify])
 
 
-def _selects_nothing(job: MapJob) -> bool:
-    return not 0 < float(job.parameters["select_topk"]) < 1
+def _selects(job: MapJob) -> bool:
+    return 0 < float(job.parameters["select_topk"]) < 1
 
 
 def _squares_s(job: MapJob) -> float:
@@ -206,17 +206,17 @@ def _task_vectors(choices_of: Callable[[Mapping[str, Any]], Choices]) -> Kernels
         divisor = weights_sum(job.parameters["weight"])
         return merged_task_vectors(buffers, job, first_element, choices, keepings, divisor)
 
+    def declines(job: MapJob) -> bool:
+        choices, values = choices_of(job.parameters), job.parameters
+        by_chance = choices.sparsify == "ranked" and values["rescale"] and values["rescale_by"] == "density"
+        return choices.combine == "selection" or by_chance
+
     def merging_s(job: MapJob) -> float:
         choices = choices_of(job.parameters)
         elected = 0.0 if choices.elect == "none" else _ELECTED_S
         return job.models * (_TASK_VECTOR_S + elected + _KEPT_S[choices.sparsify])
 
-    def runs(job: MapJob) -> bool:
-        choices = choices_of(job.parameters)
-        by_chance = any(one.divisor is not None for one in keeping_of(job, choices.sparsify))
-        return choices.combine != "selection" and not (choices.sparsify == "ranked" and by_chance)
-
-    return Kernels(cpu=lambda: merge, gpu=None, element_s=merging_s, runs=runs)
+    return Kernels(cpu=lambda: merge, gpu=None, element_s=merging_s, declines=declines)
 
 
 def _combination(
@@ -236,13 +236,13 @@ def _combination(
         what = what_of(job)
         return None if what is None else combined(buffers, job, Combination(**what))
 
+    def declines(job: MapJob) -> bool:
+        return job.row > 1 or any(fold.name not in _FOLD_KERNELS for fold in folds_read(job))
+
     def combining_s(job: MapJob) -> float:
         return _TASK_VECTOR_S * sums(job)
 
-    def runs(job: MapJob) -> bool:
-        return bool(job.parameters.get("nuslerp_flatten", True) and not job.parameters.get("filter_wise"))
-
-    return Kernels(cpu=lambda: combine, gpu=None, element_s=combining_s, runs=runs)
+    return Kernels(cpu=lambda: combine, gpu=None, element_s=combining_s, declines=declines)
 
 
 def _of_models(job: MapJob) -> dict[str, Any] | None:
@@ -311,7 +311,7 @@ _KERNELS: Mapping[str, Kernels] = {
     ),
     "passthrough": Kernels(cpu=_cpu_passing, gpu=None, element_s=_passing_s),
     **{name: _task_vectors(choices_of) for name, choices_of in CHOICES.items()},
-    "sce": Kernels(_later("task_vectors", "merged_sce"), None, _sce_s, runs=_selects_nothing),
+    "sce": Kernels(_later("task_vectors", "merged_sce"), None, _sce_s, declines=_selects),
     "ram": Kernels(_later("changes", "changed"), None, _changes_s),
     "ramplus_tl": Kernels(_later("changes", "changed"), None, _changes_s),
     "nearswap": Kernels(lambda: _swapped, None, lambda job: 3 * _TASK_VECTOR_S),
@@ -333,7 +333,7 @@ _FOLD_KERNELS: Mapping[str, FoldKernels] = {
     "task_gram": FoldKernels(_later("spans", "task_dot_products"), _gram_s),
     **{f"magnitudes {digit}": _CODES for digit in range(4)},
     "kept norms": FoldKernels(_later("task_vectors", "kept_norms"), _norms_s),
-    "kept squares": FoldKernels(_later("task_vectors", "sce_squares"), _squares_s, _selects_nothing),
+    "kept squares": FoldKernels(_later("task_vectors", "sce_squares"), _squares_s, _selects),
     "changes": FoldKernels(_later("changes", "counted_changes"), _changes_s),
 }
 """Kernels of folds by the fold's name, for the CPU."""
@@ -451,21 +451,21 @@ def scratch_bytes(job: MapJob) -> int:
     """Bytes an element that the arithmetic on the CPU takes beside inputs, conversions and output."""
     if _map_kernels(job) and all(_fold_kernels(job, fold) for fold in folds_read(job)):
         return 8 * job.computing.itemsize
-    # Torch widens, keeps, stacks and marks all inputs at a time: up to 24 bytes of each were measured, and
-    # codes, words and places beside them.
-    return len(job.input_dtypes) * (5 * job.computing.itemsize + 4) + 10 * 8
+    # Torch widens, keeps, stacks and marks all inputs at a time: up to 24 bytes of each were measured where
+    # float32 is computed, and codes, words and places beside them.
+    return len(job.input_dtypes) * (6 * job.computing.itemsize + 2) + 10 * 8
 
 
 def _map_kernels(job: MapJob) -> Kernels | None:
     """Those that compute its map on the CPU; None for torch."""
     kernels = _KERNELS.get(job.method)
-    return kernels if kernels is not None and kernels.runs(job) else None
+    return None if kernels is None or kernels.declines(job) else kernels
 
 
 def _fold_kernels(job: MapJob, fold: Fold) -> FoldKernels | None:
     """Those that read for it on the CPU; None for torch."""
     kernels = _FOLD_KERNELS.get(fold.name)
-    return kernels if kernels is not None and kernels.runs(job) else None
+    return None if kernels is None or kernels.declines(job) else kernels
 
 
 def device_s(job: MapJob) -> float:

@@ -32,7 +32,7 @@ _DIGITS = 1 << _DIGIT_BITS
 _CLASS_SHIFT = 48
 """Where the class begins in the number of an entry of counts: below it is the segment, then the digit."""
 
-_MOST_ENTRIES = 1 << 20
+_MOST_ENTRIES = 1 << 19
 """Beyond so many the places of equal numbers are not kept, but looked for by a fold of their own."""
 
 _UNKNOWN = -1

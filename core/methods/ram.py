@@ -143,7 +143,8 @@ def _factors(job: MapJob, counted: Any) -> Mapping[str, ParameterValue | tuple[P
 
 def _check_plus(values: Mapping[str, Any], computing: DType | None) -> None:
     largest = 1.0 + values["r"] * values["alpha"]
-    in_computing(largest, computing, "the largest factor, 1 + r * alpha,", field="r")
+    field = "alpha" if values["alpha"] > values["r"] else "r"
+    in_computing(largest, computing, "the largest factor, 1 + r * alpha,", field=field)
 
 
 def _load_arithmetic() -> Arithmetic:

@@ -18,7 +18,7 @@ def recipe_warnings(recipe: Recipe, names: Mapping[Path, str] | None = None) -> 
         recipe: what is asked.
         names: what to call each folder; None for the folders themselves.
     """
-    return [*_without_effect(recipe), *_other_results(recipe, names)]
+    return [*_without_effect(recipe), *_idle_here(recipe), *_other_results(recipe, names)]
 
 
 def _without_effect(recipe: Recipe) -> list[str]:
@@ -32,6 +32,23 @@ def _without_effect(recipe: Recipe) -> list[str]:
         f"{name} changes nothing: {method} has no such parameter, and mergekit passes over it too"
         for name in names
     ]
+
+
+def _idle_here(recipe: Recipe) -> list[str]:
+    """What is given, and changes nothing with the other values."""
+    found = []
+    if not recipe.ruled:
+        values = recipe.values_for("", 0.0)
+        given = {*recipe.parameters, *(name for entry in recipe.models for name in entry.parameters)}
+        idle = [
+            spec.name
+            for spec in recipe.method.parameters
+            if spec.name in given and spec.matters is not None and not spec.matters(values)
+        ]
+        found += [f"{name} changes nothing with the other parameters as they are" for name in idle]
+    if recipe.zero_tolerance and "zero_delta" not in recipe.method.counts_of(recipe.values_for("", 0.0)):
+        found.append(f"zero_tolerance changes nothing: {recipe.method.name} does not ask for zero deltas")
+    return found
 
 
 def _other_results(recipe: Recipe, names: Mapping[Path, str] | None) -> list[str]:

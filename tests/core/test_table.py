@@ -65,9 +65,3 @@ def test_a_plan_knows_what_torch_computes(
     of_torch = table.scratch_bytes(job) > 8 * job.computing.itemsize
     assert of_torch == bool(called)
     assert not of_torch or table.scratch_bytes(job) >= 24 * len(job.input_dtypes)
-
-
-@pytest.mark.parametrize("name", ["karcher", "multislerp", "model_stock", "nuslerp", "slerp"])
-def test_a_combination_of_matrices_takes_as_long_as_one_of_vectors(name: str) -> None:
-    job = table.trial_job(METHODS[name], DTYPES["BF16"], METHODS[name].most_models or 3)
-    assert table.element_s(replace(job, columns=4096)) == table.element_s(job)

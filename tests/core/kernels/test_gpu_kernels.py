@@ -821,7 +821,7 @@ def test_each_kind_of_kernel_is_tried_once_before_a_merge_that_needs_it(two_card
     assert caught.value.hint is not None
 
 
-def test_the_cpu_has_the_same_kernels_and_one_that_copies() -> None:
+def test_the_cpu_has_the_same_kernels_and_others() -> None:
     workspace = table.workspace()
     assert isinstance(workspace, CpuWorkspace)
-    assert set(workspace._maps) == {*MAPS, "passthrough"}
+    assert set(workspace._maps) > {*MAPS, "passthrough"}

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
 from core import MergePlan, parse_recipe, plan_merge
 from core.devices import CPU, Device
+from core.dtypes import DTYPES
+from core.methods import METHODS
 from core.plan.chunking import (
     CHUNK_BYTES,
     DEVICE_CHUNK_BYTES,
@@ -15,6 +19,7 @@ from core.plan.chunking import (
     chunk_elements,
     peak_memory_bytes,
 )
+from core.table import scratch_bytes, trial_job
 
 CARDS = [Device(f"cuda:{number}", "Card", "cuda") for number in range(2)]
 
@@ -48,3 +53,18 @@ def test_a_core_takes_small_ones(plan: MergePlan) -> None:
     one = peak_memory_bytes(plan, [CPU], threads=1)
     assert CHUNK_BYTES // 2 < one <= 8 * CHUNK_BYTES
     assert one < peak_memory_bytes(plan, [CPU], threads=4) <= MEMORY_BUDGET_BYTES
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"combine": "selection"},
+        {"sparsify": "ranked", "density": [0.5] * 50, "rescale": True, "rescale_by": "density"},
+    ],
+)
+def test_what_a_kernel_declines_is_given_the_memory_of_torch(values: dict[str, Any]) -> None:
+    """Torch holds the task vectors of a chunk and what is kept of each; 16 workers with that took 2 GiB."""
+    method = METHODS["task_vectors"]
+    served = scratch_bytes(trial_job(method, DTYPES["BF16"], 50))
+    declined = scratch_bytes(trial_job(method, DTYPES["BF16"], 50, values))
+    assert served < 50 * 4 < 50 * (4 + 4) < declined
