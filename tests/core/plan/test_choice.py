@@ -135,6 +135,15 @@ def test_a_method_that_promises_its_bytes_on_one_device_stays_on_the_cpu_unless_
     assert (asked.why, asked.devices, asked.fastest.device) == ("cuda:0: it was asked for", (CARD,), CPU)
 
 
+def test_a_merge_takes_no_card_that_one_before_it_would_not_take(
+    tmp_path: Path, plan: MergePlan, known: list[Device], costs: Costs
+) -> None:
+    known.append(CARD)
+    before = make_plan(tmp_path, "slerp", models=[{"model": "m1"}], parameters={"t": 0.5})
+    assert choose(plan).why == FIRST
+    assert choose(replace(plan, stages=(("before", before),))).why == NO_PROMISE
+
+
 def test_a_named_device_is_what_it_runs_on_whatever_it_costs(
     plan: MergePlan, known: list[Device], costs: Costs
 ) -> None:
