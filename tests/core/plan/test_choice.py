@@ -105,12 +105,23 @@ def test_the_fastest(
     assert choice.fastest == choice.chosen
 
 
-@pytest.mark.parametrize("method", ["linear", "task_arithmetic"])
+@pytest.mark.parametrize("method", ["linear", "parameter_selection"])
 def test_what_is_the_same_everywhere_may_take_a_card(
     tmp_path: Path, known: list[Device], costs: Costs, method: str
 ) -> None:
     known.append(CARD)
     assert choose(make_plan(tmp_path, method)).devices == (CARD,)
+
+
+@pytest.mark.parametrize("method", ["task_arithmetic", "ties", "della", "sce"])
+def test_a_method_without_a_kernel_for_cards_stays_on_the_cpu_unless_a_card_is_named(
+    tmp_path: Path, known: list[Device], costs: Costs, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    known.append(CARD)
+    monkeypatch.setattr(devices, "choose_devices", lambda _: [CARD])
+    plan = make_plan(tmp_path, method)
+    assert choose(plan).why == "cpu: this method has no kernel for a graphics card"
+    assert choose(plan, "cuda").devices == (CARD,)
 
 
 def test_a_method_that_promises_its_bytes_on_one_device_stays_on_the_cpu_unless_a_card_is_named(
