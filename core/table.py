@@ -58,6 +58,12 @@ _TASK_VECTOR_S, _ELECTED_S, _COUNTED_S, _SUMMED_S, _CHANGE_S = 0.12e-9, 0.1e-9, 
 """An element of one sub-model: of its task vector, more where a sign is elected, where codes are counted,
 where magnitudes are summed, and where it may be a change of its own."""
 
+_VARIED_S = 0.3e-9
+"""An element of one sub-model whose variance among all of them is found."""
+
+_MOVED_S = 1.5e-9
+"""An element of one sub-model whose result is there to be drawn."""
+
 _KEPT_S = {"none": 0.0, "magnitude": 0.1e-9, "outliers": 0.1e-9, "random": 0.5e-9, "ranked": 2.5e-9}
 """To find out which elements of a task vector are kept, where two thirds of them are zero."""
 
@@ -183,12 +189,16 @@ def _selects(job: MapJob) -> bool:
     return 0 < float(job.parameters["select_topk"]) < 1
 
 
+def _varied_s(job: MapJob) -> float:
+    return _VARIED_S * job.models
+
+
 def _squares_s(job: MapJob) -> float:
-    return job.models * _SUMMED_S
+    return job.models * _SUMMED_S + (_varied_s(job) if _selects(job) else 0.0)
 
 
 def _sce_s(job: MapJob) -> float:
-    return job.models * (_TASK_VECTOR_S + _ELECTED_S)
+    return job.models * (_TASK_VECTOR_S + _ELECTED_S) + (_varied_s(job) if _selects(job) else 0.0)
 
 
 def _changes_s(job: MapJob) -> float:
@@ -208,11 +218,14 @@ def _task_vectors(choices_of: Callable[[Mapping[str, Any]], Choices]) -> Kernels
 
     def declines(job: MapJob) -> bool:
         choices, values = choices_of(job.parameters), job.parameters
-        by_chance = choices.sparsify == "ranked" and values["rescale"] and values["rescale_by"] == "density"
-        return choices.combine == "selection" or by_chance
+        return bool(choices.sparsify == "ranked" and values["rescale"] and values["rescale_by"] == "density")
 
     def merging_s(job: MapJob) -> float:
         choices = choices_of(job.parameters)
+        if choices.combine == "selection":
+            copied = choices.sparsify == choices.elect == "none" and job.parameters["lambda"] == 1
+            moving = 0.0 if copied else _MOVED_S + _KEPT_S[choices.sparsify]
+            return _selection_s(job) + moving * job.models
         elected = 0.0 if choices.elect == "none" else _ELECTED_S
         return job.models * (_TASK_VECTOR_S + elected + _KEPT_S[choices.sparsify])
 
@@ -311,7 +324,7 @@ _KERNELS: Mapping[str, Kernels] = {
     ),
     "passthrough": Kernels(cpu=_cpu_passing, gpu=None, element_s=_passing_s),
     **{name: _task_vectors(choices_of) for name, choices_of in CHOICES.items()},
-    "sce": Kernels(_later("task_vectors", "merged_sce"), None, _sce_s, declines=_selects),
+    "sce": Kernels(_later("task_vectors", "merged_sce"), None, _sce_s),
     "ram": Kernels(_later("changes", "changed"), None, _changes_s),
     "ramplus_tl": Kernels(_later("changes", "changed"), None, _changes_s),
     "nearswap": Kernels(lambda: _swapped, None, lambda job: 3 * _TASK_VECTOR_S),
@@ -328,12 +341,17 @@ _AT_ONCE = ("parameter_selection", "linear", "passthrough")
 
 _CODES = FoldKernels(_later("task_vectors", "code_counts"), lambda job: _COUNTED_S * job.models)
 
+_VARIANCES = FoldKernels(_later("task_vectors", "variance_counts"), lambda job: _COUNTED_S + _varied_s(job))
+
 _FOLD_KERNELS: Mapping[str, FoldKernels] = {
     "gram": FoldKernels(_later("spans", "dot_products"), _gram_s),
     "task_gram": FoldKernels(_later("spans", "task_dot_products"), _gram_s),
     **{f"magnitudes {digit}": _CODES for digit in range(4)},
+    "magnitudes places": FoldKernels(_later("task_vectors", "code_places"), _CODES.element_s),
+    **{f"variances {digit}": _VARIANCES for digit in range(4)},
+    "variances places": FoldKernels(_later("task_vectors", "variance_places"), _VARIANCES.element_s),
     "kept norms": FoldKernels(_later("task_vectors", "kept_norms"), _norms_s),
-    "kept squares": FoldKernels(_later("task_vectors", "sce_squares"), _squares_s, _selects),
+    "kept squares": FoldKernels(_later("task_vectors", "sce_squares"), _squares_s),
     "changes": FoldKernels(_later("changes", "counted_changes"), _changes_s),
 }
 """Kernels of folds by the fold's name, for the CPU."""

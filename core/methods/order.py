@@ -97,6 +97,7 @@ def order_folds(
         partial(_finish_places, targets),
         total=BlocksTotal,
         when=lambda job: _UNKNOWN in job.found.get("segments", ()),
+        asks=partial(_asked_places, targets),
     )
     return (*folds, places)
 
@@ -159,6 +160,12 @@ def classes(targets: Sequence[Target], job: MapJob) -> tuple[list[tuple[int, int
 def _asked(targets: Targets, number: int, job: MapJob) -> tuple[int, list[tuple[int, int]]]:
     """The number of the digit, and the classes that are counted."""
     return number, classes(targets(job), job)[0]
+
+
+def _asked_places(targets: Targets, job: MapJob) -> list[tuple[int, int]]:
+    """The numbers whose places are looked for: rows, each with an order code."""
+    found = zip(targets(job), job.found["codes"], job.found["segments"], strict=True)
+    return [(target.row, code) for target, code, segment in found if segment == _UNKNOWN]
 
 
 class CodeTotal:
@@ -348,10 +355,9 @@ def _load_places(load_scores: Callable[[], Reading], targets: Targets) -> Readin
     def read(job: MapJob, first_element: int, models: list[Tensor], base: Tensor | None) -> Array:
         begin, end = job.inner or (0, models[0].numel())
         rows = scores(job, first_element, models, base)
-        unknown = [at for at, segment in enumerate(job.found["segments"]) if segment == _UNKNOWN]
         counts = []
-        for at in unknown:
-            equal = codes_of(rows[targets(job)[at].row][begin:end]) == job.found["codes"][at]
+        for row, code in _asked_places(targets, job):
+            equal = codes_of(rows[row][begin:end]) == code
             padded = torch.nn.functional.pad(equal, (0, -equal.numel() % SEGMENT))
             counts.append(padded.view(-1, SEGMENT).sum(dim=1))
         result: Array = torch.stack(counts, dim=1).cpu().numpy()

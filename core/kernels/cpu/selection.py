@@ -21,7 +21,7 @@ from core.kernels.cpu.convert import WORDS, convert_words, to_computing
 from core.kernels.cpu.selecting import mark_beyond, select
 from core.kernels.interface import Counts, MapJob
 
-__all__ = ["selection"]
+__all__ = ["select_marked", "selection"]
 
 Array = NDArray[Any]
 
@@ -65,6 +65,47 @@ def selection(buffers: ChunkBuffers, job: MapJob, first_element: int) -> tuple[A
     ):  # else select saw them as they are stored
         counts.nonfinite[:] = [buffers.nonfinite(at) for at in range(job.models + 1)]
     return convert_words(merged[: buffers.elements], merge, job.out_dtype), counts
+
+
+def select_marked(
+    job: MapJob,
+    words: Array,
+    mask: Array,
+    elements: int,
+    first_block: int,
+    merged: Array,
+    zero_after_draw: Array,
+    selected: Array,
+) -> None:
+    """Draw one of `words` for each element, again while its bit is clear.
+
+    Args:
+        job: whose key, weights and number of draws hold.
+        words: [K, stride], strides of whole groups.
+        mask: [sixteenths of K, stride] uint16, zeros behind the elements.
+        elements: how many there are; the first is that of block `first_block` of the tensor.
+        merged: [stride] words, is set.
+        zero_after_draw, selected: are added to; see Counts.
+    """
+    word, unused = words.dtype.type, np.zeros(job.models + 1, np.int64)
+    select(
+        words,
+        words[0],
+        elements,
+        *(word(0), word(0), word(0)),
+        True,
+        mask,
+        merged,
+        first_block,
+        np.uint64(job.key[0]),
+        np.uint64(job.key[1]),
+        *_limits(job.parameters["weight"]),
+        unused,
+        unused[1:],
+        unused,
+        zero_after_draw,
+        selected,
+    )
 
 
 @cache

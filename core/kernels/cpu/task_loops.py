@@ -38,7 +38,7 @@ from core.kernels.cpu.task_instructions import (
     widen_half_group,
 )
 
-__all__ = ["draw_masks", "merge_task_vectors", "sum_magnitudes"]
+__all__ = ["draw_masks", "mark_and_move", "merge_task_vectors", "put_zeros", "sum_magnitudes"]
 
 Array = NDArray[Any]
 
@@ -366,6 +366,124 @@ def merge_task_vectors(
 
 
 @njit(nogil=True, cache=True)
+def mark_and_move(
+    models: Array,
+    base: Array,
+    is_float16: bool,
+    begin: int,
+    elements: int,
+    first_element: int,
+    dropping: Array,
+    limits: Array,
+    places: Array,
+    kept: Array,
+    scaling: Array,
+    factors: Array,
+    election: int,
+    tolerance: Any,
+    scale: Any,
+    offset: int,
+    size_of_part: int,
+    scratch: Array,
+    marks: Array,
+    moved: Array,
+    zero_delta: Array,
+    changed_by: Array,
+    dropped: Array,
+    elected_against: Array,
+) -> None:
+    """What is drawn from a part of a chunk, and where it is not zero; see core.methods.task_vectors.
+
+    Args:
+        models, base, is_float16, begin, elements, first_element, dropping, limits, places, kept, scaling,
+            factors, election, scale, dropped, elected_against: as for merge_task_vectors.
+        tolerance: deltas up to it count as zero.
+        offset, size_of_part: of the wanted elements, which part this is; it begins a block.
+        scratch: [K + 3, BLOCK or more] of the computing type.
+        marks: [sixteenths of K, size_of_part or more] uint16 zeros; bits are set of what is not zero.
+        moved: [K, size_of_part or more] of the computing type, is set: base + scale * what is kept.
+        zero_delta: [K], changed_by: [K + 1], added to; see Counts.
+    """
+    count = models.shape[0]
+    origin, signs, value, rows = scratch[0], scratch[1], scratch[2], scratch[3:]
+    zero = scratch.dtype.type(0)
+    bits_of_model = np.empty((count, BLOCK // GROUP), np.uint64)
+    changes = np.empty(BLOCK, np.uint16)
+    for start in range(0, size_of_part, BLOCK):
+        size = min(BLOCK, size_of_part - start)
+        first, element = begin + offset + start, first_element + offset + start
+        _widen(base, first, size, is_float16, origin)
+        signs[:] = zero
+        changes[:] = 0
+        for model in range(count):
+            row, mark, shift = rows[model], marks[model >> 4, start : start + size], np.uint16(model & 15)
+            _widen(models[model], first, size, is_float16, value)
+            _subtract(models[model], first, size, is_float16, origin, row)
+            changed = np.int32(0)
+            for at in range(size):
+                is_zero = (value[at] == origin[at]) | (abs(row[at]) <= tolerance)
+                changed_here = np.uint16(1) - np.uint16(is_zero)
+                changes[at] = np.uint16(changes[at] + changed_here)
+                mark[at] = np.uint16(mark[at] | np.uint16(changed_here << shift))
+                changed = np.int32(changed + np.int32(changed_here))
+            zero_delta[model] += size - changed
+            for at in range(0, size, GROUP):
+                bits, lanes = ~np.uint64(0), ~np.uint64(0)
+                if dropping[model] == 2:
+                    bits = kept[model, (offset + start + at) // GROUP]
+                elif dropping[model] == 1:
+                    bits = _kept_by_magnitude(row, at, element + at, limits[model], places[model])
+                if at + GROUP > size:
+                    lanes >>= np.uint64(at + GROUP - size)
+                dropped[model] += np.int64(ones_of(not_zero_of_group(row, at) & ~bits & lanes))
+                if scaling[model] == 1:
+                    multiply_group(row, at, factors[model])
+                elif scaling[model] == 2:
+                    divide_group(row, at, factors[model])
+                clear_of_group(row, at, bits & lanes)  # not before: zero times an infinite factor is none
+                elected_against[model] += np.int64(ones_of(not_zero_of_group(row, at) & lanes))
+                bits_of_model[model, at // GROUP] = bits
+                if election == 2:
+                    count_signs_of_group(row, at, signs)
+                else:
+                    add_group(row, at, signs)
+        for model in range(count):
+            row, mark, bit = (
+                rows[model],
+                marks[model >> 4, start : start + size],
+                np.uint16(1 << (model & 15)),
+            )
+            if election:
+                elected = np.int32(0)
+                for at in range(size):
+                    positive = signs[at] >= zero
+                    takes_part = (positive & (row[at] > zero)) | (~positive & (row[at] < zero))
+                    elected = np.int32(elected + np.int32(takes_part))
+                    mark[at] = mark[at] if takes_part else np.uint16(mark[at] & ~bit)
+                elected_against[model] -= elected
+            if dropping[model]:
+                for at in range(0, size, GROUP):
+                    bits = bits_of_model[model, at // GROUP]
+                    here = mark[at : at + GROUP]
+                    for lane in range(here.size):
+                        is_kept = (bits >> np.uint64(lane)) & np.uint64(1)
+                        here[lane] = here[lane] if is_kept else np.uint16(here[lane] & ~bit)
+            result = moved[model, start : start + size]
+            for at in range(size):
+                result[at] = origin[at] + scale * row[at]
+        for at in range(size):
+            changed_by[changes[at]] += 1
+
+
+@njit(nogil=True, cache=True)
+def put_zeros(words: Array, mark: Array, bit: Any, zeros: Array) -> None:
+    """Replace words [elements] by those of `zeros` where their bit in `mark` is clear."""
+    for at in range(words.size):
+        word, zero = words[at], zeros[at]
+        words[at] = word if mark[at] & bit else zero
+
+
+@njit(nogil=True, cache=True)
 def _add_kept(
     values: Array,
     start: int,
@@ -422,11 +540,11 @@ def _add_kept(
         was = not_zero_of_group(row, at) & lanes
         not_zero += ones_of(was)
         of_kept += ones_of(was & bits)
-        clear_of_group(row, at, bits & lanes)
         if scaling == 1:
             multiply_group(row, at, factor)
         elif scaling == 2:
             divide_group(row, at, factor)
+        clear_of_group(row, at, bits & lanes)  # not before: zero times an infinite factor is none
         of_scaled += ones_of(not_zero_of_group(row, at) & lanes)
         multiply_group(row, at, weight)
         if election == 2:

@@ -14,12 +14,12 @@ from core import table
 from core.draws import BLOCK, DROPPING_STREAM, counter_of, philox4x32
 from core.dtypes import DTYPES
 from core.kernels.cpu.buffers import scratch_rows
-from core.kernels.cpu.counting import DIGITS, count_digits
+from core.kernels.cpu.counting import DIGITS, SCRATCH_ROWS, count_digits
 from core.kernels.cpu.ranking import rank_magnitudes
 from core.kernels.cpu.task_loops import draw_masks
 from core.kernels.cpu.workspace import CpuWorkspace
 from core.kernels.interface import COUNTS, SEGMENT, MapJob, Workspace
-from core.methods import METHODS
+from core.methods import METHODS, order
 from core.methods.folds import found_by
 from core.methods.reference import Reference
 
@@ -115,7 +115,43 @@ CASES = [
         {"sparsify": "magnitude", "density": 0.2, "elect": "count", "combine": "mean"},
         id="count",
     ),
+    pytest.param("task_vectors", 1, {"combine": "selection"}, id="selection"),
+    pytest.param(
+        "task_vectors", 1, {"combine": "selection", "lambda": 0.5, "weight": [1.0, 0.0, 0.3, 2.0]}, id="half"
+    ),
+    pytest.param(
+        "task_vectors",
+        1,
+        {
+            "combine": "selection",
+            "elect": "mass",
+            "sparsify": "magnitude",
+            "density": [0.2, 0.0, 1.0, 0.5],
+            "rescale": True,
+        },
+        id="selection of ties",
+    ),
+    pytest.param(
+        "task_vectors",
+        1,
+        {
+            "combine": "selection",
+            "elect": "count",
+            "sparsify": "random",
+            "density": 0.5,
+            "rescale": True,
+            "rescale_by": "density",
+        },
+        id="selection of dare",
+    ),
+    pytest.param(
+        "task_vectors",
+        100,
+        {"combine": "selection", "sparsify": "ranked", "density": [0.5, 0.4, 1.0, 0.0]},
+        id="selection of della",
+    ),
     pytest.param("sce", 1, {}, id="sce"),
+    pytest.param("sce", 1, {"select_topk": 0.3}, id="sce of what varies"),
     pytest.param("ram", 1, {}, id="ram"),
     pytest.param("ramplus_tl", 1, {"epsilon": 1e-4}, id="ramplus_tl"),
     pytest.param("nearswap", 1, {}, id="nearswap"),
@@ -180,6 +216,68 @@ def test_borders_between_equal_magnitudes_fall_anywhere() -> None:
         assert counts["dropped"] == [elements - last]
 
 
+def test_a_selection_takes_deltas_up_to_the_tolerance_for_zero() -> None:
+    job = job_of("task_vectors", "BF16", SEGMENT + 5000, 1, combine="selection", elect="mass", resamples=2)
+    inputs = inputs_of("mixed", "BF16", job.models, job.elements)
+    counted = []
+    for tolerance in (None, 1e-3):
+        job = replace(job, zero_tolerance=tolerance)
+        expected = merge(by_reference(), job, inputs, job.elements)
+        assert repr(merge(by_kernels(), job, inputs, SEGMENT)) == repr(expected)
+        counted.append(sum(expected[1]["zero_delta"]))
+    assert counted[0] < counted[1]
+
+
+@pytest.mark.parametrize("values", [{}, {"combine": "selection"}], ids=["sum", "selection"])
+def test_what_is_dropped_is_zero_where_the_factor_is_infinite(values) -> None:
+    """All that is large was dropped: the rest is made as large."""
+    choices = {"sparsify": "random", "density": [0.5], "rescale": True, **values}
+    job = replace(
+        table.trial_job(METHODS["task_vectors"], DTYPES["BF16"], 1, choices), elements=BLOCK, key=KEY
+    )
+    base = np.zeros(BLOCK, np.uint16)
+    dropped = merge(by_reference(), job, (base + np.uint16(0x3F80), base), BLOCK)[0]
+    is_dropped = np.frombuffer(dropped, np.uint16) == 0
+    assert 0 < is_dropped.sum() < BLOCK
+    model = np.where(is_dropped, np.uint16(0x7F00), np.uint16(0x3580))  # 2^127 and 2^-20
+    found = merge(by_kernels(), job, (model, base), BLOCK)
+    assert repr(found) == repr(merge(by_reference(), job, (model, base), BLOCK))
+    assert (np.frombuffer(found[0], np.uint16)[is_dropped] == 0).all()
+
+
+@pytest.mark.parametrize(
+    ("method", "values"),
+    [("ties", {"density": 0.2}), ("breadcrumbs", {"density": 0.2}), ("sce", {"select_topk": 0.3})],
+)
+def test_places_of_equal_scores_are_read_for_by_kernels(method, values, monkeypatch) -> None:
+    """As of large tensors: see core.methods.order.CodeTotal."""
+    job = job_of(method, "BF16", SEGMENT + 5000, 1, **values)
+    steps = np.random.default_rng(5).integers(0, 4, (job.models + 1, job.elements))
+    inputs = tuple((0x3C00 + steps).astype(np.uint16))
+    expected = merge(by_reference(), job, inputs, job.elements)
+    asked: list[Any] = []
+    find = order._asked_places
+    monkeypatch.setattr(order, "_MOST_ENTRIES", 1)
+    monkeypatch.setattr(order, "_asked_places", lambda *given: asked.append(find(*given)) or asked[-1])
+    assert repr(merge(by_kernels(), job, inputs, SEGMENT)) == repr(expected)
+    assert any(asked)
+
+
+def test_borders_between_equal_variances_fall_anywhere() -> None:
+    elements = 2 * SEGMENT + 300
+    words = [np.full(elements, bits, np.uint16) for bits in (0x3C01, 0x3C00, 0x3C00)]
+    for last in (1, 63, 64, 4096, SEGMENT - 1, SEGMENT, SEGMENT + 1, 2 * SEGMENT, elements - 1):
+        job = replace(
+            table.trial_job(METHODS["sce"], DTYPES["BF16"], 2, {"select_topk": (last + 0.5) / elements}),
+            elements=elements,
+        )
+        merged, counts, _ = merge(by_kernels(), job, tuple(words), SEGMENT)
+        found = np.frombuffer(merged, np.uint16)
+        assert (found[:last] == 0x3C01).all()
+        assert (found[last:] == 0x3C00).all()
+        assert counts["dropped"] == [elements - last, 0]
+
+
 # -- the parts, by themselves --------------------------------------------------------------------------------
 
 
@@ -238,7 +336,8 @@ def test_digits_of_codes_are_counted(share) -> None:
 
     def count(shift: int, prefix: int | None, segment: int) -> np.ndarray:
         found = count_digits(
-            model,
+            model[np.newaxis],
+            0,
             origin,
             False,
             0,
@@ -249,7 +348,7 @@ def test_digits_of_codes_are_counted(share) -> None:
             DIGITS // 2 if prefix is None else 0,
             segment,
             np.uint64(0x7F800000),
-            scratch_rows(2, BLOCK, np.float32),
+            scratch_rows(SCRATCH_ROWS, BLOCK, np.float32),
             table_of,
             entries,
         )
