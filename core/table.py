@@ -218,7 +218,10 @@ def _task_vectors(choices_of: Callable[[Mapping[str, Any]], Choices]) -> Kernels
 
     def declines(job: MapJob) -> bool:
         choices, values = choices_of(job.parameters), job.parameters
-        return bool(choices.sparsify == "ranked" and values["rescale"] and values["rescale_by"] == "density")
+        by_chance = choices.sparsify == "ranked" and values["rescale"] and values["rescale_by"] == "density"
+        # Distances are those of the merge dtype's own computing type, which is not always the job's.
+        far = choices.combine == "selection" and job.zero_tolerance and job.computing.name == "F64"
+        return by_chance or bool(far and job.merge_dtype.name != "F64")
 
     def merging_s(job: MapJob) -> float:
         choices = choices_of(job.parameters)

@@ -53,10 +53,12 @@ def test_a_core_takes_small_ones(plan: MergePlan) -> None:
     assert one < peak_memory_bytes(plan, [CPU], threads=4) <= MEMORY_BUDGET_BYTES
 
 
-def test_what_a_kernel_declines_is_given_the_memory_of_torch() -> None:
+@pytest.mark.parametrize("combine", ["sum", "selection"])
+def test_what_a_kernel_declines_is_given_the_memory_of_torch(combine: str) -> None:
     """Torch holds the task vectors of a chunk and what is kept of each; 16 workers with that took 2 GiB."""
-    values = {"sparsify": "ranked", "density": [0.5] * 50, "rescale": True, "rescale_by": "density"}
     method = METHODS["task_vectors"]
+    values = {"sparsify": "ranked", "density": [0.5] * 50, "rescale": True, "rescale_by": "density"}
+    values["combine"] = combine
     served = scratch_bytes(trial_job(method, DTYPES["BF16"], 50))
     declined = scratch_bytes(trial_job(method, DTYPES["BF16"], 50, values))
     assert served < 50 * 4 < 50 * (4 + 4) < declined
