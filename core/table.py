@@ -35,6 +35,7 @@ __all__ = [
     "device_s",
     "device_workspace",
     "element_s",
+    "has_card_kernel",
     "has_kernel",
     "has_triton",
     "runs_kernels",
@@ -76,6 +77,11 @@ _TORCH_PASSES = 12
 """How often torch's arithmetic on a card reads or writes the numbers of each input, about; not measured."""
 
 
+def _nothing(_: MapJob) -> bool:
+    """Kernels run every job."""
+    return False
+
+
 @dataclass(frozen=True)
 class Kernels:
     """What a method has beside its torch arithmetic.
@@ -95,7 +101,7 @@ class Kernels:
     element_s: Callable[[MapJob], float]
     copies: Callable[[MapJob], float] | None = None
     trial: Values = field(default_factory=Values)
-    declines: Callable[[MapJob], bool] = lambda job: False
+    declines: Callable[[MapJob], bool] = _nothing
 
 
 @dataclass(frozen=True)
@@ -104,11 +110,12 @@ class FoldKernels:
 
     Attributes:
         cpu: imports numba and returns a core.kernels.cpu.workspace.FoldKernel.
-        element_s: as for Kernels.
+        element_s, declines: as for Kernels.
     """
 
     cpu: Callable[[], Any]
     element_s: Callable[[MapJob], float]
+    declines: Callable[[MapJob], bool] = _nothing
 
 
 def _cpu_selection() -> Any:
@@ -218,8 +225,6 @@ def _task_vectors(choices_of: Callable[[Mapping[str, Any]], Choices]) -> Kernels
 
     def merging_s(job: MapJob) -> float:
         choices = choices_of(job.parameters)
-        if declines(job):
-            return _TORCH_S * job.models
         if choices.combine == "selection":
             copied = choices.sparsify == choices.elect == "none" and job.parameters["lambda"] == 1
             moving = 0.0 if copied else _MOVED_S + _KEPT_S[choices.sparsify]
@@ -251,7 +256,7 @@ def _combination(
         return job.row > 1 or any(fold.name not in _FOLD_KERNELS for fold in folds_read(job))
 
     def combining_s(job: MapJob) -> float:
-        return _TORCH_S * job.models if declines(job) else _TASK_VECTOR_S * sums(job)
+        return _TASK_VECTOR_S * sums(job)
 
     return Kernels(cpu=lambda: combine, gpu=None, element_s=combining_s, declines=declines)
 
@@ -413,7 +418,7 @@ def compile_for(devices: Sequence[Device], jobs: Iterable[MapJob]) -> None:
     Raises:
         DeviceError: a kernel for a GPU does not give what the method's own arithmetic gives.
     """
-    kinds = {replace(job, key=(0, 0)) for job in jobs}
+    kinds = {replace(job, key=(0, 0), elements=2 * job.row, columns=1) for job in jobs}
     for device in devices:
         space = workspace(device)
         tried: set[Hashable] = set()
@@ -421,10 +426,8 @@ def compile_for(devices: Sequence[Device], jobs: Iterable[MapJob]) -> None:
             if device.kind == "cuda" and job.method in _gpu_maps() and runs_kernels(device.name):
                 _compile_and_try(space, device, job, tried)
                 continue
-            elements = 2 * job.row
-            for row in space.begin(job.input_dtypes, elements):
+            for row in space.begin(job.input_dtypes, job.elements):
                 row[:] = bytes(len(row))
-            job = replace(job, elements=elements)
             space.run(_with_found(space, job), 0)
 
 
@@ -457,28 +460,33 @@ def warm_up(dtype: DType) -> None:
 def element_s(job: MapJob) -> float:
     """Seconds of one thread an element on the CPU: conversions, folds and map; no reading, no writing."""
     converted = sum(conversion_s(dtype) for dtype in job.model_dtypes if dtype != job.merge_dtype)
-    kernels = _KERNELS.get(job.method)
+    kernels = _map_kernels(job)
     mapping = _TORCH_S * job.models if kernels is None else kernels.element_s(job)
     inputs = len(job.input_dtypes)
-    folds = folds_read(job)
-    folding = sum(
-        _FOLD_KERNELS[fold.name].element_s(job) if fold.name in _FOLD_KERNELS else _TORCH_S * inputs
-        for fold in folds
-    )
+    folds = [_fold_kernels(job, fold) for fold in folds_read(job)]
+    folding = sum(_TORCH_S * inputs if kernel is None else kernel.element_s(job) for kernel in folds)
     return mapping + folding + converted * (1 + len(folds))
 
 
 def scratch_bytes(job: MapJob) -> int:
     """Bytes an element that the arithmetic on the CPU takes beside inputs, conversions and output."""
-    kernels, itemsize = _KERNELS.get(job.method), job.computing.itemsize
-    declined = kernels is None or kernels.declines(job)
-    if not declined and all(fold.name in _FOLD_KERNELS for fold in folds_read(job)):
-        return 8 * itemsize
-    inputs = len(job.input_dtypes)
-    every = inputs * (2 * itemsize + 2)  # torch widens and marks all inputs at a time
-    if declined and "selected" in job.counts:  # and lays all that can be drawn side by side, and counts it
-        every += inputs * (itemsize + job.merge_dtype.itemsize + 8 + 2)
-    return every + 8 * 8
+    if _map_kernels(job) and all(_fold_kernels(job, fold) for fold in folds_read(job)):
+        return 8 * job.computing.itemsize
+    # Torch widens, keeps, stacks and marks all inputs at a time: up to 24 bytes of each were measured where
+    # float32 is computed, and codes, words and places beside them.
+    return len(job.input_dtypes) * (6 * job.computing.itemsize + 2) + 10 * 8
+
+
+def _map_kernels(job: MapJob) -> Kernels | None:
+    """Those that compute its map on the CPU; None for torch."""
+    kernels = _KERNELS.get(job.method)
+    return None if kernels is None or kernels.declines(job) else kernels
+
+
+def _fold_kernels(job: MapJob, fold: Fold) -> FoldKernels | None:
+    """Those that read for it on the CPU; None for torch."""
+    kernels = _FOLD_KERNELS.get(fold.name)
+    return None if kernels is None or kernels.declines(job) else kernels
 
 
 def device_s(job: MapJob) -> float:
@@ -503,7 +511,13 @@ def has_kernel(method: str, device: Device = CPU) -> bool:
     kernels = _KERNELS.get(method)
     if kernels is None or device.kind == "cpu":
         return kernels is not None
-    return device.kind == "cuda" and kernels.gpu is not None and has_triton()
+    return device.kind == "cuda" and has_card_kernel(method) and has_triton()
+
+
+def has_card_kernel(method: str) -> bool:
+    """Whether there is a kernel for cards, whose bytes each card is tried for before it is used."""
+    kernels = _KERNELS.get(method)
+    return kernels is not None and kernels.gpu is not None
 
 
 def has_triton() -> bool:

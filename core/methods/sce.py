@@ -112,11 +112,11 @@ def weights_of(squares: Sequence[float], elements: int, epsilon: float) -> tuple
 
     Args:
         squares: the sums of the squares of each task vector.
-        elements: of the tensor.
+        elements: of the tensor; 0 where not one row is in all inputs.
         epsilon: where the mean squares come to no more than this the weights are equal, and so where they
             are not finite.
     """
-    means = [float(square) / elements for square in squares]
+    means = [float(square) / max(1, elements) for square in squares]
     total = 0.0
     for mean in means:
         total += mean
@@ -183,10 +183,12 @@ def _load_squares() -> Reading:
         """[blocks, K]: the sums of the squares of the selected deltas."""
         task_vectors = task_vectors_of(job, models, base)
         selected = _selected(job, first_element, task_vectors)
-        kept = torch.stack([task_vector.double() for task_vector in task_vectors])
-        squares = torch.where(selected, kept * kept, torch.zeros_like(kept))
-        sums: Array = arithmetic.ordered_sums(squares).cpu().numpy()
-        return sums
+        sums = []
+        for task_vector in task_vectors:  # one by one, because wide numbers of all at a time are many bytes
+            kept = torch.where(selected, task_vector, task_vector.new_zeros(())).double()
+            sums.append(arithmetic.ordered_sums(kept * kept))
+        result: Array = torch.stack(sums, dim=1).cpu().numpy()
+        return result
 
     return read
 

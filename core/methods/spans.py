@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from math import fsum, isfinite, nan, sqrt
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from core.kernels.interface import MapJob
@@ -145,8 +146,12 @@ def row_gram(vectors: Sequence[Tensor]) -> Array:
     from core.methods import arithmetic
 
     wide = [vector.to(torch.float64) for vector in vectors]
-    sums = [arithmetic.row_sums(wide[i] * wide[j]) for i in range(len(wide)) for j in range(i, len(wide))]
-    result: Array = torch.stack(sums).cpu().numpy()
+    # Into room that is there: small sums that stay between large products would keep each of these from
+    # being used again, a gigabyte of 50 models.
+    result: Array = np.empty((len(wide) * (len(wide) + 1) // 2, len(wide[0])))
+    for i, one in enumerate(wide):
+        for j in range(i, len(wide)):
+            result[gram_index(len(wide), i, j)] = arithmetic.row_sums(one * wide[j]).cpu().numpy()
     return result
 
 

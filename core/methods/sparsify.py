@@ -249,7 +249,9 @@ def _chances(task_vector: Tensor, row: int, keeping: Keeping) -> Tensor:
     ranks = torch.empty_like(order)
     places = torch.arange(row, device=order.device).expand_as(order)
     ranks.scatter_(1, order, places)
-    share = ranks.to(torch.float64) / max(1, row - 1)
+    # A tensor on the device: by a number of Python's CUDA multiplies with its reciprocal.
+    last = torch.tensor(max(1, row - 1), dtype=torch.float64, device=order.device)
+    share = ranks.to(torch.float64) / last
     return ((keeping.density - keeping.epsilon) + share * (2 * keeping.epsilon)).view(-1)
 
 

@@ -10,6 +10,7 @@ from core.plan.cold_files import cold_files
 from core.plan.estimate import Throughput, TimeEstimate, Work
 from core.plan.merge_plan import MergePlan
 from core.plan.work import work_of
+from core.table import has_card_kernel
 from core.units import about_text
 
 __all__ = ["Choice", "Expected", "choose"]
@@ -148,8 +149,11 @@ def _fastest(plan: MergePlan, is_unknown: bool, expected: list[Expected]) -> tup
         return cpu, f"{', '.join(without)} did not work a short while ago"
     if not cards:
         return cpu, "there is no graphics card here that torch can use with CUDA"
-    if not plan.recipe.method.same_everywhere:
+    methods = [one.recipe.method for one in plan.merges]
+    if not all(method.same_everywhere for method in methods):
         return cpu, "this method does not promise the same bytes on a graphics card"
+    if not all(has_card_kernel(method.name) for method in methods):  # torch there: neither tried nor measured
+        return cpu, "this method has no kernel for a graphics card"
     card = min(cards, key=lambda entry: entry.seconds)
     if card.seconds < _CLEARLY * cpu.seconds:
         return card, "it is expected to be done before the CPU"

@@ -69,13 +69,17 @@ class TensorPasses:
         self.name = plans[0].output.name
         self.elements = plans[0].elements
         self.folds = max(len(plan.folds) for plan in plans)
-        self.passes = max(plan.passes for plan in plans)
-        self.inputs = max((plan.inputs for plan in plans), key=len)
-        self.bytes_to_read = max(plan.bytes_to_read for plan in plans)
+        self.passes = 1 + sum(
+            any(step < len(plan.folds) and plan.folds[step].when is None for plan in plans)
+            for step in range(self.folds)
+        )
+        most = max(plans, key=lambda plan: len(plan.inputs))
+        self.inputs = most.inputs
+        whole = sum(source.bytes_to_read for source in most.inputs)
+        self.bytes_to_read = (self.passes - 1) * whole + max(plan.bytes_of_a_pass for plan in plans)
         self.has_parts = bool(plans[0].parts)
         self.copied = plans[0].job is None
         self.row = 1 if plans[0].job is None else plans[0].job.row
-        self._found = [Values() for _ in plans]
         self._totals: list[FoldTotal | None] = []
         self._early: dict[int, Done] = {}
         self._next = 0
@@ -131,9 +135,9 @@ class TensorPasses:
         if self._next < self.elements:
             return None
         jobs = self.jobs(done.chunk.found)
-        self._found = [
+        found = tuple(
             job.found if total is None else Values.from_mapping({**job.found, **total.finish(job)})
             for job, total in zip(jobs, self._totals, strict=True)
-        ]
+        )
         self._totals, self._next = [], 0
-        return tuple(self._found)
+        return found

@@ -52,7 +52,7 @@ def merge_parts(
     for number in range(len(tensor.plans[0].parts)):
         parts = [plan.parts[number] for plan in tensor.plans]
         jobs = [
-            replace(part.job, found=job.found) if part.is_whole else part.job
+            replace(part.job, found=job.found, elements=job.elements) if part.is_whole else part.job
             for part, job in zip(parts, found, strict=True)
         ]
         most = max(parts, key=lambda part: len(part.inputs))
@@ -170,7 +170,10 @@ def _merge(
     inputs.read(sources, stretch.start, buffers, part.numbers)
     own = slice(stretch.begin - stretch.start, stretch.end - stretch.start)
     inner = None if own == slice(0, elements) else own
-    gaps = ~_inside(stretch.runs, stretch.start, elements)
+    # What lies before the stretch of its segment or row is the part's own too: of equal numbers it has the
+    # first ones, and a row is one with what another chunk has of it.
+    own_runs = part.within(stretch.start, stretch.stop)
+    gaps = ~_inside(own_runs, stretch.start, elements)
     fillers = Fillers([with_inner(job, inner) for job in jobs], dtypes, gaps)
     fillers.fill(buffers)
     made = []

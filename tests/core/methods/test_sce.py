@@ -130,6 +130,10 @@ def test_weights(squares: list[float], epsilon: float, expected: tuple[float, ..
     assert weights_of(squares, 4, epsilon) == expected
 
 
+def test_weights_of_a_tensor_none_of_whose_rows_all_models_have() -> None:
+    assert weights_of([0.0, 0.0], 0, 0.0) == (0.5, 0.5)
+
+
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
 def test_of_equal_variances_the_first_of_a_long_tensor_are_selected(dtype: torch.dtype) -> None:
     elements = 3 * SEGMENT + 1234

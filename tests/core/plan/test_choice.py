@@ -105,12 +105,23 @@ def test_the_fastest(
     assert choice.fastest == choice.chosen
 
 
-@pytest.mark.parametrize("method", ["linear", "task_arithmetic"])
+@pytest.mark.parametrize("method", ["linear", "parameter_selection"])
 def test_what_is_the_same_everywhere_may_take_a_card(
     tmp_path: Path, known: list[Device], costs: Costs, method: str
 ) -> None:
     known.append(CARD)
     assert choose(make_plan(tmp_path, method)).devices == (CARD,)
+
+
+@pytest.mark.parametrize("method", ["task_arithmetic", "ties", "della", "sce"])
+def test_a_method_without_a_kernel_for_cards_stays_on_the_cpu_unless_a_card_is_named(
+    tmp_path: Path, known: list[Device], costs: Costs, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    known.append(CARD)
+    monkeypatch.setattr(devices, "choose_devices", lambda _: [CARD])
+    plan = make_plan(tmp_path, method)
+    assert choose(plan).why == "cpu: this method has no kernel for a graphics card"
+    assert choose(plan, "cuda").devices == (CARD,)
 
 
 def test_a_method_that_promises_its_bytes_on_one_device_stays_on_the_cpu_unless_a_card_is_named(
@@ -122,6 +133,15 @@ def test_a_method_that_promises_its_bytes_on_one_device_stays_on_the_cpu_unless_
     assert choose(plan).why == NO_PROMISE
     asked = choose(plan, "cuda")
     assert (asked.why, asked.devices, asked.fastest.device) == ("cuda:0: it was asked for", (CARD,), CPU)
+
+
+def test_a_merge_takes_no_card_that_one_before_it_would_not_take(
+    tmp_path: Path, plan: MergePlan, known: list[Device], costs: Costs
+) -> None:
+    known.append(CARD)
+    before = make_plan(tmp_path, "slerp", models=[{"model": "m1"}], parameters={"t": 0.5})
+    assert choose(plan).why == FIRST
+    assert choose(replace(plan, stages=(("before", before),))).why == NO_PROMISE
 
 
 def test_a_named_device_is_what_it_runs_on_whatever_it_costs(

@@ -15,6 +15,7 @@ from core.cancel import CancelToken
 from core.checkpoint.files import WriteFile
 from core.methods import METHODS
 from core.plan.merge_plan import MergePlan
+from core.progress import Progress
 from core.recipe.parsing import parse_recipe
 from core.run import merging
 from core.run.executors.threads import ThreadExecutor
@@ -65,6 +66,24 @@ def test_one_read_feeds_several_outputs(tmp_path: Path, executor: Executor) -> N
         assert work.records(number) == alone.tensors
         whole = (tmp_path / f"alone-{number}" / plan.shards[0].file_name).read_bytes()
         assert (tmp_path / f"together-{number}").read_bytes() == whole
+
+
+def test_passes_of_several_outputs_are_all_counted(tmp_path: Path) -> None:
+    """Of folds that are not at the same places: one output reads again what the other has read all of."""
+    make_models(tmp_path, 1)
+    values = {"density": 0.4}
+    recipes = [
+        recipe_data(METHODS["ties"], 1, values | {"rescale": True}),
+        recipe_data(METHODS["ties"], 1, values) | {"out_dtype": "float32"},
+    ]
+    plans = plans_of(tmp_path, recipes)
+    told: list[Progress] = []
+    work = write_together(plans, tmp_path, ThreadExecutor())
+    work.report(told.append, None)
+    assert told[-1].bytes_done == told[-1].bytes_total
+    assert work.bytes_read > max(plan.bytes_to_read for plan in plans)
+    for number, plan in enumerate(plans):
+        assert work.records(number) == run_merge(plan, tmp_path / f"alone-{number}").tensors
 
 
 def test_outputs_of_other_inputs_are_refused(tmp_path: Path) -> None:

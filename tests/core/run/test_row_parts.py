@@ -114,6 +114,47 @@ def test_a_merge_that_was_cut_off_goes_on(alternating: Alternating, tmp_path: Pa
     assert record.bytes_read < whole.bytes_read
 
 
+@pytest.mark.parametrize(
+    ("method", "values"),
+    [
+        ("ties", {"density": 0.43}),
+        ("breadcrumbs_ties", {"density": 0.33, "gamma": 0.1}),
+        ("model_stock", {"filter_wise": True}),
+    ],
+)
+def test_where_rows_and_chunks_are_cut_changes_nothing(
+    tmp_path: Path, method: str, values: dict[str, Any]
+) -> None:
+    """As if there were only the rows that all have: of many equal deltas the first ones are kept, and a row
+    that two chunks share is one row."""
+    every = [f"w{number}" for number in range(3_000)]
+    some = [word for number, word in enumerate(every) if number % 7 or number > 400]
+    base = Model.make(tmp_path / "base", every, seed=0, names=(EMBEDDING,))
+    models = []
+    for at, tokens in enumerate((some, every)):
+        model = Model.make(tmp_path / f"m{at}", tokens, seed=at, names=(EMBEDDING,))
+        steps = np.random.default_rng(at).integers(-2, 3, (len(tokens), HIDDEN)).astype(np.float32)
+        near = np.stack([base.row(EMBEDDING, token, 0) for token in tokens])
+        model.tensors[EMBEDDING] = np.round(near * 64) / 64 + steps / 8
+        models.append(model)
+    base.tensors[EMBEDDING] = np.round(base.tensors[EMBEDDING] * 64) / 64
+    data = recipe(models, base, method, parameters=values, vocab="union")
+    for model in (base, *models):
+        model.save()
+    merged, record, _ = merge(tmp_path, data, chunk_bytes=1)
+    kept = [every.index(word) for word in some]
+    for model in (base, *models):
+        own = Model.make(tmp_path / model.folder.name, some, seed=0, names=(EMBEDDING,))
+        own.tensors[EMBEDDING] = np.stack([model.row(EMBEDDING, token, 0) for token in some])
+        own.save()
+    short, short_record, _ = merge(tmp_path, data, to="short", chunk_bytes=1)
+    np.testing.assert_array_equal(merged[EMBEDDING][kept], short[EMBEDDING])
+    found, expected = (
+        next(tensor for tensor in one.tensors if tensor.name == EMBEDDING) for one in (record, short_record)
+    )
+    assert (found.dropped, found.elected_against) == (expected.dropped, expected.elected_against)
+
+
 def test_of_many_models_in_a_narrow_type_each_is_told(tmp_path: Path) -> None:
     """More sub-models than a type of two bits behind the point holds whole numbers exactly: 7."""
     base = Model.make(tmp_path / "base", WORDS[:40], seed=0, names=(EMBEDDING,))
