@@ -39,11 +39,12 @@ def _idle_here(recipe: Recipe) -> list[str]:
     found = []
     if not recipe.ruled:
         values = recipe.values_for("", 0.0)
-        given = {*recipe.parameters, *(name for entry in recipe.models for name in entry.parameters)}
+        given = [recipe.parameters, *(entry.parameters for entry in recipe.models)]
         idle = [
             spec.name
             for spec in recipe.method.parameters
-            if spec.name in given and spec.matters is not None and not spec.matters(values)
+            if not spec.has_effect(values)
+            and any(one.get(spec.name, spec.default) != spec.default for one in given)
         ]
         found += [f"{name} changes nothing with the other parameters as they are" for name in idle]
     if recipe.zero_tolerance and "zero_delta" not in recipe.method.counts_of(recipe.values_for("", 0.0)):

@@ -19,6 +19,8 @@ from core.recipe.parsing import parse_recipe
         ("task_vectors", {"density": 0.5, "sparsify": "random"}, {}, []),
         ("ties", {"rescale_by": "density"}, {}, ["rescale_by changes nothing"]),
         ("ties", {"rescale_by": "density", "rescale": True}, {}, []),
+        ("ties", {"rescale_by": "norm"}, {}, []),  # as it is by default, which the window writes
+        ("task_vectors", {"density": 1.0, "resamples": 1}, {}, []),
         ("ties", {}, {"zero_tolerance": 1e-3}, ["zero_tolerance changes nothing: ties"]),
         ("task_vectors", {"combine": "selection"}, {"zero_tolerance": 1e-3}, []),
         ("parameter_selection", {}, {"zero_tolerance": 1e-3}, []),
