@@ -8,6 +8,8 @@
     ├── OutputError          the output folder is taken, or cannot be written
     │   ├── UnfinishedError      an earlier merge into it was cut off, and can go on
     │   └── RunningError         another merge is writing it now
+    ├── DataError            a data file is damaged, or has not the rows that are needed
+    ├── TrainingError        a training cannot begin, go on or end well
     ├── DeviceError          the chosen device is not there
     ├── VerificationError    an output does not match its run record
     └── Cancelled            the user stopped the job
@@ -28,6 +30,7 @@ from typing import Any
 __all__ = [
     "Cancelled",
     "CheckpointError",
+    "DataError",
     "DeviceError",
     "IncompatibleError",
     "InputChangedError",
@@ -35,6 +38,7 @@ __all__ = [
     "OutputError",
     "RecipeError",
     "RunningError",
+    "TrainingError",
     "UnfinishedError",
     "VerificationError",
     "addressed",
@@ -143,6 +147,14 @@ class UnfinishedError(OutputError):
 
 class RunningError(OutputError):
     """Another merge is writing the same folder now."""
+
+
+class DataError(MergeError):
+    """A data file is damaged, or has not the rows that are needed."""
+
+
+class TrainingError(MergeError):
+    """A training cannot begin, go on or end well."""
 
 
 class DeviceError(MergeError):

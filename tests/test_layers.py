@@ -35,8 +35,17 @@ CORE: Mapping[str, frozenset[str]] = {
         {"run", "plan", "recipe", "methods", "table", "sources", "checkpoint", "kernels", "kernels.interface"}
     ),
     "runs": frozenset({"deltas", "run", "plan", "recipe", "sources", "checkpoint", "kernels"}),
+    "data": frozenset({"tokenizer", "checkpoint"}),
+    "evaluate": frozenset(
+        {"data", "runs", "deltas", "run", "plan", "recipe", "methods", "sources", "tokenizer", "checkpoint"}
+    ),
+    "train": frozenset({"data", "runs", "run", "plan", "recipe", "methods", "tokenizer", "checkpoint"}),
+    "study": frozenset(
+        {"evaluate", "train", "data", "runs", "deltas", "run", "plan", "recipe", "methods", "checkpoint"}
+    ),
     "cli": frozenset(
-        {"runs", "deltas", "run", "plan", "recipe", "methods", "checkpoint", "kernels.interface"}
+        {"study", "evaluate", "train", "data"}
+        | {"runs", "deltas", "run", "plan", "recipe", "methods", "checkpoint", "kernels.interface"}
     ),
 }
 """What each package of core may import beside the ground. Packages that are not named may import nothing."""
@@ -54,9 +63,14 @@ GUI: Mapping[str, frozenset[str]] = {
     "preflight": frozenset({"document", "widgets"}),
     "run": frozenset({"document", "widgets"}),
     "history": frozenset({"pictures", "document", "widgets"}),
+    "background": frozenset(),
+    "evaluation": frozenset({"background", "pictures", "document", "widgets"}),
+    "training": frozenset({"background", "pictures", "document", "widgets"}),
+    "trying": frozenset({"background", "document", "widgets"}),
     "looking": frozenset({"pictures", "preflight", "document", "widgets"}),
     "window": frozenset(
         {"run", "looking", "history", "pictures", "models", "recipe", "preflight", "document", "widgets"}
+        | {"background", "evaluation", "training", "trying"}
     ),
     "app": frozenset({"window", "widgets"}),
     "entry": frozenset({"app", "pictures"}),

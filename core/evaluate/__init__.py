@@ -1,0 +1,1 @@
+"""Losses and scores of models, and what can be told from them."""

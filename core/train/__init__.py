@@ -1,0 +1,1 @@
+"""Making the sub-models: one base, one data set, K orders."""
