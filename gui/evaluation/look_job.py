@@ -1,0 +1,118 @@
+"""Looking what is known already of models on a data file, in a job: nothing is computed by a model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from PySide6.QtCore import Signal
+
+from core import Cancelled, CancelToken, MergeError
+from core.data.rows import DataSet, read_data
+from core.evaluate.scores import Scores
+from core.evaluate.store import ScoreStore
+from core.evaluate.verdict import Comparison, compare
+from gui.evaluation.request import Choices
+from gui.failure import Failure
+from gui.jobs import Job
+
+__all__ = ["Known", "LookJob"]
+
+
+@dataclass(frozen=True, eq=False)
+class Known:
+    """What there is of an evaluation.
+
+    Attributes:
+        data: the rows.
+        scores: by the path of the model; of those of which some are kept for these data and settings, and
+            whose files are still those that were scored.
+        comparisons: with the reference, by the path of the model.
+        failure: why models cannot be compared; None where they can, or there are none.
+    """
+
+    data: DataSet
+    scores: Mapping[Path, Scores] = field(default_factory=dict)
+    comparisons: Mapping[Path, Comparison] = field(default_factory=dict)
+    failure: Failure | None = None
+
+    @property
+    def texts(self) -> Mapping[int, str]:
+        """What rows say, by the line in which they begin."""
+        return {row.line: row.shown for row in self.data.rows}
+
+
+class LookJob(Job):
+    """Reads the data, looks for the scores that are kept, and compares them.
+
+    Signals:
+        found(object): a Known.
+        failed(object): a Failure: the data cannot be used.
+        ended(): after the others.
+    """
+
+    found = Signal(object)
+    failed = Signal(object)
+    ended = Signal()
+
+    def __init__(
+        self,
+        store: ScoreStore,
+        data: Path,
+        models: Sequence[Path],
+        reference: Path | None,
+        choices: Choices,
+    ) -> None:
+        """Args:
+        store: where scores are kept.
+        data: the file.
+        models: of which scores are looked for.
+        reference: the one with which the others are compared; None for no comparison.
+        choices: how they are evaluated.
+        """
+        super().__init__()
+        self._store, self._data = store, data
+        self._models, self._reference, self._choices = tuple(models), reference, choices
+        self._token = CancelToken()
+
+    def cancel(self) -> None:
+        self._token.cancel()
+
+    def run(self) -> None:
+        try:
+            self.found.emit(self._look())
+        except Cancelled:
+            pass
+        except Exception as error:
+            self.failed.emit(Failure.of(error))
+        self.ended.emit()
+
+    def _look(self) -> Known:
+        choices = self._choices
+        data = read_data(self._data, skip_bad_rows=choices.skip_bad_rows, limit=choices.limit)
+        scores: dict[Path, Scores] = {}
+        for path in self._models:
+            self._token.raise_if_cancelled()
+            if (found := self._scores_of(path, data)) is not None:
+                scores[path] = found
+        self._token.raise_if_cancelled()
+        try:
+            return Known(data, scores, self._compared(scores, data))
+        except MergeError as error:
+            return Known(data, scores, failure=Failure.of(error))
+
+    def _scores_of(self, path: Path, data: DataSet) -> Scores | None:
+        raise NotImplementedError
+
+    def _compared(self, scores: Mapping[Path, Scores], data: DataSet) -> dict[Path, Comparison]:
+        reference = None if self._reference is None else scores.get(self._reference)
+        others = [path for path in scores if path != self._reference]
+        if reference is None or not others:
+            return {}
+        groups = None
+        if data.groups is not None:
+            by_line = {row.line: row.group for row in data.rows}
+            groups = [by_line[int(line)] for line in reference.lines]
+        compared = compare(reference, [scores[path] for path in others], groups=groups)
+        return dict(zip(others, compared, strict=True))
