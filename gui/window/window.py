@@ -21,6 +21,7 @@ from core import Leftover
 from core.runs.history import History, HistoryEntry
 from core.runs.learned import Learned
 from core.text import message_text
+from gui.background.tasks import BackgroundTasks
 from gui.document.document import Document
 from gui.document.merge_setup import MergeSetup
 from gui.document.output_names import free_name, output_beside
@@ -76,6 +77,7 @@ class MainWindow(QMainWindow):
         document, recipes: the recipe as a document, and what opens and saves it.
         checker: what keeps the report before the merge up to date.
         looking, comparing, merger: what fills the pictures.
+        tasks: what other processes do, with this window or without.
     """
 
     def __init__(self, settings: Settings, history: History) -> None:
@@ -109,7 +111,8 @@ class MainWindow(QMainWindow):
         self._opener = FolderOpener(self)
         self._overwriting = Overwriting(self.recipe.output, self)
         self._cancelling = Cancelling(self.merger, self)
-        self._closing = Closing(self.merger, self._cancelling, self.recipes, self)
+        self.tasks = BackgroundTasks(history.folder.parent / "background", self)
+        self._closing = Closing(self.merger, self._cancelling, self.tasks, self.recipes, self)
         self.layout_ = WindowLayout(self, self._panels)
         self._focus_marks = FocusMarks(self)
         self._focus_keeper = FocusKeeper(self.preflight.cancel_button, self.preflight.merge_button)
@@ -121,6 +124,7 @@ class MainWindow(QMainWindow):
         self.history.refresh()
         self.checker.check_now(self._setup)
         self._update()
+        self.tasks.follow()
 
     def _connect(self) -> None:
         self.models.changed.connect(self._on_changed)
@@ -507,7 +511,8 @@ class MainWindow(QMainWindow):
         event.accept()
 
     def close_at_once(self) -> None:
-        """Close without asking; a merge that runs is stopped first, and what it has finished is kept."""
+        """Close without asking; a merge that runs is stopped first, and what it has finished is kept. Other
+        processes go on."""
         self._closing.close_at_once()
 
     @Slot(object)
