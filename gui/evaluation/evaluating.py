@@ -1,4 +1,4 @@
-"""What is evaluated, and following how it goes: between the panel, the child processes and the scores kept."""
+"""What is evaluated, and how it goes: between the panel, the child processes and the scores that are kept."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from gui.evaluation.figures import Figures, ResultRow
 from gui.evaluation.following import Course
 from gui.evaluation.look_job import Known, LookJob
 from gui.evaluation.panel import EvaluationPanel
-from gui.evaluation.request import Choices, Request
+from gui.evaluation.request import Request
 from gui.failure import Failure
 from gui.jobs import JobKeeper
 from gui.pictures.evaluated import Evaluation
@@ -46,7 +46,7 @@ class Evaluating(QObject):
     """Keeps the panel's table: which models, what is known of them, what the running evaluation says.
 
     Signals:
-        evaluation_changed(object): what is known now of these data and models, an Evaluation; None for nothing.
+        evaluation_changed(object): what is known now of these models, an Evaluation; None for nothing.
         scored(): an evaluation has ended, and scores may have been added.
         noted(str, str): what happened, and "info", "warning" or "error".
     """

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from math import floor, isfinite, log10
+from math import floor, isfinite, log10, nan
 from typing import Any
 
+from core.evaluate.comparison import Comparison
 from core.evaluate.scores import Scores
-from core.evaluate.verdict import Comparison
 from gui.evaluation.candidates import Candidate
 from gui.words import signed_text
 
@@ -23,7 +23,7 @@ class Figures:
     """The means over the rows of the data.
 
     Attributes:
-        loss: nats a token; of classifiers the cross-entropy.
+        loss: nats a token; of classifiers the cross-entropy. NaN where nothing was scored.
         bits_per_byte: None for classifiers, and while it is not known.
         accuracy: the share that was right; None where nothing was right or wrong.
         n: how many rows.
@@ -36,14 +36,14 @@ class Figures:
 
     @classmethod
     def of(cls, scores: Scores) -> Figures:
-        bits = float(scores.bits_per_byte.mean()) if scores.task == "causal" and len(scores.loss) else None
+        bits = scores.mean_bits_per_byte if scores.task == "causal" else None
         return cls(scores.mean_loss, bits, scores.accuracy, len(scores.loss))
 
     @classmethod
     def said(cls, event: Mapping[str, Any]) -> Figures:
         """Those in an event "scores" of a child process. Raises KeyError, TypeError or ValueError."""
         return cls(
-            float(event["mean_loss"]),
+            nan if event["mean_loss"] is None else float(event["mean_loss"]),
             _number(event.get("bits_per_byte")),
             _number(event.get("accuracy")),
             int(event["n"]),

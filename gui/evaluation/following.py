@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from core.evaluate.verdict import Comparison
+from core.evaluate.comparison import Comparison
 from gui.background.task import Task
 from gui.evaluation.figures import Figures
 from gui.evaluation.request import Request
@@ -46,14 +45,10 @@ class Course:
                 self._paths[str(event["name"])] = path
             elif kind == "comparisons":
                 for said in event["comparisons"]:
-                    comparison = _comparison(said)
+                    comparison = Comparison.from_json(said)
                     self.comparisons[self._paths[comparison.name]] = comparison
             elif kind == "note":
                 return str(event["text"])
-        except (KeyError, TypeError, ValueError):
+        except (KeyError, TypeError, ValueError, AttributeError):
             return ""
         return ""
-
-
-def _comparison(said: Mapping[str, Any]) -> Comparison:
-    return Comparison(**{item.name: said[item.name] for item in fields(Comparison)})

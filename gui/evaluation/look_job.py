@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from PySide6.QtCore import Signal
 
 from core import Cancelled, CancelToken, MergeError
+from core.checkpoint.model import model_names
 from core.data.rows import DataSet, read_data
+from core.evaluate.comparison import Comparison
 from core.evaluate.scores import Scores
-from core.evaluate.store import ScoreStore
-from core.evaluate.verdict import Comparison, compare
+from core.evaluate.store import ScoreStore, score_key
+from core.evaluate.verdict import compare
 from gui.evaluation.request import Choices
 from gui.failure import Failure
 from gui.jobs import Job
@@ -96,14 +98,20 @@ class LookJob(Job):
             self._token.raise_if_cancelled()
             if (found := self._scores_of(path, data)) is not None:
                 scores[path] = found
-        self._token.raise_if_cancelled()
+        names = model_names(list(scores))  # as an evaluation of them together calls them
+        for path, name in zip(list(scores), names, strict=True):
+            scores[path] = replace(scores[path], name=name, path=str(path))
         try:
             return Known(data, scores, self._compared(scores, data))
         except MergeError as error:
             return Known(data, scores, failure=Failure.of(error))
 
     def _scores_of(self, path: Path, data: DataSet) -> Scores | None:
-        raise NotImplementedError
+        """Those of the files that are there now, which are not read for it."""
+        digest = self._store.digest_of(path)
+        if digest is None:
+            return None
+        return self._store.get(score_key(digest, data.digest, self._choices.settings().key()))
 
     def _compared(self, scores: Mapping[Path, Scores], data: DataSet) -> dict[Path, Comparison]:
         reference = None if self._reference is None else scores.get(self._reference)
@@ -113,6 +121,6 @@ class LookJob(Job):
         groups = None
         if data.groups is not None:
             by_line = {row.line: row.group for row in data.rows}
-            groups = [by_line[int(line)] for line in reference.lines]
-        compared = compare(reference, [scores[path] for path in others], groups=groups)
+            groups = [by_line.get(int(line)) or "" for line in reference.lines]
+        compared = compare(reference, [scores[path] for path in others], groups=groups, cancel=self._token)
         return dict(zip(others, compared, strict=True))

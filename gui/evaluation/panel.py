@@ -25,7 +25,7 @@ from gui.evaluation.table_model import ResultsModel
 from gui.evaluation.table_view import ResultsView
 from gui.widgets.choice_box import ChoiceBox
 from gui.widgets.dropped import dropped_paths, sort_dropped
-from gui.widgets.fields import defer_to_window, name_field
+from gui.widgets.fields import defer_to_window, name_field, show_focus
 from gui.widgets.messages import ElidedLabel, MessagePanel
 from gui.widgets.plain import PlainLabel, menu_text, tool_tip
 from gui.widgets.theme import GRID, quiet_label, secondary
@@ -264,6 +264,10 @@ class EvaluationPanel(QWidget):
         self.add_button.setEnabled(not running)
         self.start_button.setText("Stop" if running else "Start")
         self._update()
+
+    def take_focus(self) -> None:
+        """Put the focus where one goes on: on Start, or on the data file while there is none."""
+        show_focus(self.start_button if self.start_button.isEnabled() else self.data_field)
 
     def show_stopping(self) -> None:
         self.start_button.setText("Stopping")

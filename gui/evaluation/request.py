@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["DTYPES", "Choices", "Request"]
+from core.evaluate.settings import DTYPES, Settings
 
-DTYPES = ("float32", "bfloat16")
+__all__ = ["Choices", "Request"]
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,7 @@ class Choices:
     Attributes:
         max_length: tokens of the longest sample; None for what each model takes.
         limit: only so many of the first rows; None for all.
-        dtype: of DTYPES.
+        dtype: what is computed in, of core.evaluate.settings.DTYPES.
         exact_match: whether answers are made and compared with those of the data.
         skip_bad_rows: whether rows that cannot be used are left out.
     """
@@ -28,6 +28,12 @@ class Choices:
     dtype: str = DTYPES[0]
     exact_match: bool = False
     skip_bad_rows: bool = False
+
+    def settings(self) -> Settings:
+        """The same as the engine takes it. Raises MergeError for a number that it does not take."""
+        return Settings(
+            dtype=self.dtype, max_length=self.max_length, limit=self.limit, exact_match=self.exact_match
+        )
 
     @property
     def summary(self) -> str:

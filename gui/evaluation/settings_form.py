@@ -5,12 +5,14 @@ from __future__ import annotations
 from PySide6.QtCore import Signal, Slot
 from PySide6.QtWidgets import QCheckBox, QGridLayout, QHBoxLayout, QWidget
 
-from gui.evaluation.request import DTYPES, Choices
+from core.evaluate.settings import DTYPES, MOST_POSITIONS
+from gui.evaluation.request import Choices
 from gui.numbers import Number, NumberKind
 from gui.widgets.choice_box import ChoiceBox
 from gui.widgets.fields import NumberEdit, defer_to_window, name_field
 from gui.widgets.plain import PlainLabel
 from gui.widgets.theme import GRID
+from gui.words import grouped
 
 __all__ = ["SettingsForm"]
 
@@ -39,7 +41,7 @@ class SettingsForm(QWidget):
             "Longest sample",
             "model's",
             "In tokens. Texts that are longer are cut into windows, prompts from the left. Empty: what each "
-            "model takes.",
+            f"model takes, but no more than {grouped(MOST_POSITIONS)}.",
         )
         self.limit = _number(
             _LIMIT, "Rows", "all", "Only so many of the first rows of the data. Empty: all of them."

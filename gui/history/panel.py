@@ -12,6 +12,7 @@ from PySide6.QtGui import QAction, QKeySequence
 from PySide6.QtWidgets import QHBoxLayout, QLineEdit, QMenu, QToolButton, QVBoxLayout, QWidget
 
 from core import MergeError
+from core.evaluate.store import ScoreStore
 from core.runs.history import History, HistoryEntry
 from gui.failure import Failure
 from gui.history.history_job import HistoryJob, HistoryRows
@@ -61,9 +62,20 @@ class HistoryPanel(QWidget):
     selected_changed = Signal(object)
     loaded = Signal(object)
 
-    def __init__(self, history: History, jobs: JobKeeper, parent: QWidget | None = None) -> None:
+    def __init__(
+        self,
+        history: History,
+        jobs: JobKeeper,
+        scores: ScoreStore | None = None,
+        parent: QWidget | None = None,
+    ) -> None:
+        """Args:
+        history: the runs.
+        jobs: keeps what reads and changes them.
+        scores: what evaluations have found of their outputs; None for nothing.
+        """
         super().__init__(parent)
-        self._history, self._jobs = history, jobs
+        self._history, self._jobs, self._scores = history, jobs, scores
         self._changes: deque[Callable[[], None]] = deque()
         self._job: HistoryJob | None = None
         self._read_again = False
@@ -141,7 +153,7 @@ class HistoryPanel(QWidget):
             self._read_again = True
             return
         self._read_again = False
-        self._job = HistoryJob(self._history, self._changes)
+        self._job = HistoryJob(self._history, self._changes, self._scores)
         self._job.loaded.connect(self._on_loaded)
         self._job.finished.connect(self._on_finished)
         self._jobs.start(self._job)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from core.methods import METHODS, MethodSpec
 from core.recipe.stages import on_stage
 from gui.document.merge_setup import MergeSetup
+from gui.evaluation.panel import EvaluationPanel
 from gui.history.panel import HistoryPanel
 from gui.models.panel import ModelsPanel
 from gui.pictures.panel import PicturesPanel
@@ -32,6 +33,7 @@ class Panels:
         models, recipe, preflight: what you do.
         pictures, run: what you see.
         history, log: what happened.
+        evaluation: what the result is worth.
     """
 
     models: ModelsPanel
@@ -41,6 +43,7 @@ class Panels:
     run: RunPanel
     history: HistoryPanel
     log: LogPanel
+    evaluation: EvaluationPanel
 
     def setup(self) -> MergeSetup:
         """What the fields say."""

@@ -18,6 +18,7 @@ from PySide6.QtGui import (
 from PySide6.QtWidgets import QApplication, QMainWindow, QPushButton, QWidget
 
 from core import Leftover
+from core.evaluate.store import ScoreStore
 from core.runs.history import History, HistoryEntry
 from core.runs.learned import Learned
 from core.text import message_text
@@ -25,6 +26,9 @@ from gui.background.tasks import BackgroundTasks
 from gui.document.document import Document
 from gui.document.merge_setup import MergeSetup
 from gui.document.output_names import free_name, output_beside
+from gui.evaluation.evaluating import Evaluating
+from gui.evaluation.files import EvaluationFiles
+from gui.evaluation.panel import EvaluationPanel
 from gui.failure import Failure
 from gui.history.comparing import Comparing
 from gui.history.panel import HistoryPanel
@@ -74,6 +78,7 @@ class MainWindow(QMainWindow):
         models, recipe, preflight: what you do.
         pictures, run: what you see.
         history, log: what happened.
+        evaluation, evaluating: what a merge is worth, and what finds it out.
         document, recipes: the recipe as a document, and what opens and saves it.
         checker: what keeps the report before the merge up to date.
         looking, comparing, merger: what fills the pictures.
@@ -94,7 +99,9 @@ class MainWindow(QMainWindow):
         self.preflight = PreflightPanel()
         self.pictures = PicturesPanel()
         self.run = RunPanel()
-        self.history = HistoryPanel(history, self._jobs)
+        scores = ScoreStore(history.folder.parent / "scores")
+        self.history = HistoryPanel(history, self._jobs, scores)
+        self.evaluation = EvaluationPanel()
         places = Places(settings)
         self.log = LogPanel(places)
         self.checker = Checker(self._jobs, Learned(history.folder), self)
@@ -104,7 +111,14 @@ class MainWindow(QMainWindow):
         self._saver = PictureSaver(places, self)
         self.statusBar().setSizeGripEnabled(False)  # so that nothing moves when a note is shown
         self._panels = Panels(
-            self.models, self.recipe, self.preflight, self.pictures, self.run, self.history, self.log
+            self.models,
+            self.recipe,
+            self.preflight,
+            self.pictures,
+            self.run,
+            self.history,
+            self.log,
+            self.evaluation,
         )
         self.recipes = Recipes(self.document, self._panels, places, self._jobs, self)
         self._leftovers = Leftovers(self._jobs, self)
@@ -112,6 +126,8 @@ class MainWindow(QMainWindow):
         self._overwriting = Overwriting(self.recipe.output, self)
         self._cancelling = Cancelling(self.merger, self)
         self.tasks = BackgroundTasks(history.folder.parent / "background", self)
+        self.evaluating = Evaluating(self.evaluation, self.tasks, scores, self._jobs, self)
+        self._evaluation_files = EvaluationFiles(self.evaluation, self.evaluating, places, self)
         self._closing = Closing(self.merger, self._cancelling, self.tasks, self.recipes, self)
         self.layout_ = WindowLayout(self, self._panels)
         self._focus_marks = FocusMarks(self)
@@ -180,6 +196,12 @@ class MainWindow(QMainWindow):
         self.history.loaded.connect(self.pictures.comparison.set_runs)
         self.history.compare_requested.connect(self.comparing.show)
         self.history.open_folder_requested.connect(self._open_folder)
+        self.history.loaded.connect(self.evaluating.set_runs)
+        self.evaluating.scored.connect(self.history.refresh)
+        self.evaluating.noted.connect(self.log.add)
+        self._evaluation_files.saved.connect(self._note)
+        self.run.evaluate_requested.connect(self.evaluate_merge)
+        self.actions_.evaluate.triggered.connect(self.evaluate_merge)
         self.document.changed.connect(self._update)
         self.document.restored.connect(self._on_restored)
 
@@ -363,6 +385,14 @@ class MainWindow(QMainWindow):
         self.resume_merge()
 
     @Slot()
+    def evaluate_merge(self) -> None:
+        """Have the last merge among the models that are compared, and show them."""
+        if self.merger.result is not None:
+            self.evaluating.add([self.merger.result.out])
+            self.layout_.show_evaluation()
+            self.evaluation.take_focus()
+
+    @Slot()
     def cancel_merge(self) -> None:
         """Stop the merge that runs; asks where it has finished something."""
         self._cancelling.ask()
@@ -430,10 +460,11 @@ class MainWindow(QMainWindow):
             merging=self.merging,
             draws=draws,
             can_merge=self.merge_button.isEnabled(),
-            can_merge_again=self.merger.result is not None and draws,
+            has_result=self.merger.result is not None,
             has_pictures=self.observer.findings is not None,
         )
         self._update_title()
+        self.evaluating.set_setup(self._setup, self.models.adapters())
         self.looking.show_setup(self._setup, merging=self.merging)
 
     @Slot()
