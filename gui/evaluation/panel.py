@@ -6,19 +6,21 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from PySide6.QtCore import Qt, Signal, Slot
-from PySide6.QtGui import QAction, QDragEnterEvent, QDropEvent, QKeySequence
+from PySide6.QtGui import QAction, QDragEnterEvent, QDropEvent, QKeySequence, QResizeEvent
 from PySide6.QtWidgets import (
+    QBoxLayout,
     QHBoxLayout,
     QLineEdit,
     QMenu,
     QProgressBar,
     QPushButton,
+    QSizePolicy,
     QToolButton,
     QVBoxLayout,
     QWidget,
 )
 
-from core.text import message_text
+from core.text import message_text, one_line
 from gui.evaluation.figures import ResultRow
 from gui.evaluation.settings_form import SettingsForm
 from gui.evaluation.table_model import ResultsModel
@@ -42,6 +44,8 @@ _DATA_TIP = (
 _START_TIP = "Score what is ticked, unless it was scored before, and compare it with the reference"
 _STOP_TIP = "Stop; what is scored is kept, and Start goes on with the rest"
 _MOST_RUNS = 15
+_ROOM_FOR_PATHS = 24 * GRID
+"""Pixels of the data field and of what is said of the data, beyond the least."""
 
 
 class EvaluationPanel(QWidget):
@@ -130,7 +134,8 @@ class EvaluationPanel(QWidget):
         self.add_button.setMenu(self._add_menu)
         self.model = ResultsModel(self)
         self.table = ResultsView(self.model)
-        self.table.setMinimumHeight(self.table.horizontalHeader().sizeHint().height() + 6 * GRID)
+        row = self.table.verticalHeader().defaultSectionSize()
+        self.table.setMinimumHeight(self.table.horizontalHeader().sizeHint().height() + row)
         self.message = MessagePanel(takes_from=self.table)
         self.bar = QProgressBar()
         self.bar.setRange(0, _STEPS)
@@ -143,24 +148,28 @@ class EvaluationPanel(QWidget):
         self.bar.hide()
         self.sentence = quiet_label()
         self.sentence.setAlignment(Qt.AlignmentFlag.AlignTop | Qt.AlignmentFlag.AlignLeft)
-        self.sentence.setFixedHeight(_LINES * self.sentence.fontMetrics().lineSpacing())
+        self.sentence.setMinimumHeight(1)  # it is out of sight where there is no room for it
+        self.sentence.setMaximumHeight(_LINES * self.sentence.fontMetrics().lineSpacing())
+        self.sentence.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Maximum)
         self.sentence.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self._make_actions()
-        top = _line()
-        top.addWidget(self.data_field, 1)
-        for button in (self.browse_button, self.start_button):
-            top.addWidget(button)
-        second = _line()
+        first, second = _line(), _line()
+        first.addWidget(self.data_field, 1)
+        first.addWidget(self.browse_button)
         second.addWidget(self.settings_button)
         second.addWidget(self.facts, 1)
         second.addWidget(compared)
-        for widget in (self.reference_field, self.add_button):
+        for widget in (self.reference_field, self.add_button, self.start_button):
             second.addWidget(widget)
+        self._first, self._second = first, second
+        self._lines = QBoxLayout(QBoxLayout.Direction.TopToBottom)
+        self._lines.setSpacing(GRID // 2)
+        self._lines.addLayout(first, 1)
+        self._lines.addLayout(second, 1)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(GRID, GRID // 2, GRID, GRID // 2)
         layout.setSpacing(GRID // 2)
-        layout.addLayout(top)
-        layout.addLayout(second)
+        layout.addLayout(self._lines)
         layout.addWidget(self.settings)
         layout.addWidget(self.table, 1)
         layout.addWidget(self.message)
@@ -273,6 +282,22 @@ class EvaluationPanel(QWidget):
         self.start_button.setText("Stopping")
         self.start_button.setEnabled(False)
 
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """The fields are on one line where there is room for that; in a low panel the tool tips say what the
+        sentence does."""
+        super().resizeEvent(event)
+        needed = self._first.minimumSize().width() + self._second.minimumSize().width() + _ROOM_FOR_PATHS
+        wide = self.width() >= needed + 3 * GRID
+        directions = QBoxLayout.Direction
+        self._lines.setDirection(directions.LeftToRight if wide else directions.TopToBottom)
+        self._lines.setSpacing(GRID if wide else GRID // 2)
+        self._make_room()
+
+    def _make_room(self) -> None:
+        """Show the sentence where it leaves the table as much as that needs."""
+        room = self.height() - self.minimumSizeHint().height()
+        self.sentence.setVisible(room >= self.sentence.maximumHeight())
+
     # -- what the user does
 
     @Slot()
@@ -326,6 +351,7 @@ class EvaluationPanel(QWidget):
         arrow = Qt.ArrowType.DownArrow if unfolded else Qt.ArrowType.RightArrow
         self.settings_button.setArrowType(arrow)
         self.settings.setVisible(unfolded)
+        self._make_room()
 
     def dragEnterEvent(self, event: QDragEnterEvent) -> None:
         if dropped_paths(event.mimeData()) and not self._running:
@@ -346,7 +372,7 @@ class EvaluationPanel(QWidget):
     def _fill_reference(self, rows: Sequence[ResultRow]) -> None:
         field = self.reference_field
         shown = [(field.itemText(at), field.itemData(at)) for at in range(field.count())]
-        wanted = [(row.name, row.candidate.path) for row in rows]
+        wanted = [(one_line(row.name), row.candidate.path) for row in rows]
         if shown != wanted:
             field.clear()
             for name, path in wanted:

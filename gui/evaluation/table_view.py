@@ -58,6 +58,11 @@ class ResultsView(RowsTable):
         for column, width in widths.items():
             self.setColumnWidth(column, width)
         self.setColumnWidth(Column.MODEL, max(self.viewport().width() - sum(widths.values()), 10 * GRID))
+        for index in self.selectionModel().selectedRows():
+            self.scrollTo(index)
+
+    def sizeHint(self) -> QSize:
+        return self.minimumSizeHint()  # it gets what is left, and takes nothing from what is below it
 
     def paintEvent(self, event: QPaintEvent) -> None:
         super().paintEvent(event)

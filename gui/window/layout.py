@@ -6,7 +6,7 @@ from functools import partial
 
 from PySide6.QtCore import QByteArray, QSize, Qt, Slot
 from PySide6.QtGui import QAction
-from PySide6.QtWidgets import QDockWidget, QMainWindow, QTabWidget, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QDockWidget, QMainWindow, QTabBar, QTabWidget, QVBoxLayout, QWidget
 
 from gui.settings import Settings
 from gui.widgets.theme import GRID
@@ -117,6 +117,9 @@ class WindowLayout:
             window.restoreState(QByteArray(settings.window_state), _VERSION)
             if window.minimumSizeHint().width() > available_size(window).width():
                 self.reset()  # they stood side by side on a larger screen
+        for bar in window.findChildren(QTabBar, options=Qt.FindChildOption.FindDirectChildrenOnly):
+            if not bar.count():  # Qt leaves those that it has no use for any more over the first dock
+                bar.move(-bar.width(), -bar.height())
 
     @Slot()
     def settle(self) -> None:
