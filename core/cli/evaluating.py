@@ -137,10 +137,12 @@ def evaluate(
 def _in_order(models: Sequence[str], reference: str | None) -> tuple[list[str], int]:
     """The models without those that are named twice, and which of them is the reference; one that is not
     among them comes first."""
-    asked = list({os.path.abspath(model): model for model in reversed(models)}.values())[::-1]
+    by_place: dict[str, str] = {}
+    for model in models:
+        by_place.setdefault(os.path.abspath(model), model)
+    places, asked = list(by_place), list(by_place.values())
     if reference is None:
         return asked, 0
-    places = [os.path.abspath(model) for model in asked]
     if os.path.abspath(reference) in places:
         return asked, places.index(os.path.abspath(reference))
     return [reference, *asked], 0

@@ -106,4 +106,8 @@ def _speed(progress: Progress) -> str:
 
 
 def _left(progress: Progress | Share) -> str:
-    return "" if progress.remaining_s is None or progress.fraction == 1 else f"{duration_text(progress.remaining_s)} left"
+    return (
+        ""
+        if progress.remaining_s is None or progress.fraction == 1
+        else f"{duration_text(progress.remaining_s)} left"
+    )
