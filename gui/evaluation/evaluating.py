@@ -169,7 +169,8 @@ class Evaluating(QObject):
         data, reference = self._panel.data, self._reference_now()
         if data is None or reference is None:
             return None
-        models = tuple(one.path for one in self._listed if self._is_ticked(one) or one.path == reference)
+        others = (one.path for one in self._listed if self._is_ticked(one) and one.path != reference)
+        models = (reference, *others)  # first what all others wait for
         return Request(data, models, reference, self._panel.settings.choices())
 
     # -- the running evaluation
@@ -214,6 +215,8 @@ class Evaluating(QObject):
             self.noted.emit(note, "warning")
         if event.get("kind") in ("scores", "comparisons"):
             self._show()
+        if event.get("kind") == "scores":
+            self._look()  # so that it is compared as soon as the reference is scored
 
     @Slot(object)
     def _on_changed(self, task: Task) -> None:
@@ -275,10 +278,9 @@ class Evaluating(QObject):
             return
         self._known, self._unusable = known, None
         self._show()
-        if not self.running:
-            if known.failure is not None:
-                self._panel.message.show_failure(known.failure)
-            self.evaluation_changed.emit(self._evaluation(known))
+        if known.failure is not None and not self.running:
+            self._panel.message.show_failure(known.failure)
+        self.evaluation_changed.emit(self._evaluation(known))
 
     @Slot(object)
     def _on_unusable(self, failure: Failure) -> None:
@@ -375,7 +377,7 @@ class Evaluating(QObject):
             state = "" if figures is not None else "scoring" if one.path == course.in_hand else "waits"
         if known is not None and figures is None and one.path in known.scores:
             figures, state = Figures.of(known.scores[one.path]), ""
-        if known is not None and comparison is None and course is None:
+        if known is not None and comparison is None:
             comparison = known.comparisons.get(one.path)
         return ResultRow(one, name, self._is_ticked(one), is_reference, figures, comparison, state)
 
