@@ -1,8 +1,8 @@
 """Stands for `paramosaic evaluate`: the same arguments, events and kept scores, and no model is loaded.
 
-The loss of row i of a model is 3 + i/10 plus what its folder's file `offset` says, more or
-less of it by the row; 0 without one. It waits before each model until $FAKE_GO is there, if that is set, and keeps the scores in
-$PARAMOSAIC_DATA_DIR/scores. A model with a file `broken` fails with what stands in there. SIGINT: "cancelled".
+The loss of row i is 3 + i / 10 and what the file `offset` in the model's folder says, by half more or less of
+that. It waits before model m until $FAKE_GO-m is there, if that is set, and keeps the scores in
+$PARAMOSAIC_DATA_DIR/scores. A model with a file `broken` fails with what that says. SIGINT: "cancelled".
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ for number, (model, name) in enumerate(zip(models, model_names(list(map(Path, mo
     if (broken := Path(model, "broken")).exists():
         said.say("failed", message=broken.read_text(), hint="leave it out")
         sys.exit(1)
-    offset = float(file.read_text()) if (file := Path(model, "offset")).exists() else 0.0
+    offset = float(Path(model, "offset").read_text())
     digest = reference_digest(model, store.digests)
     scores = store.get(score_key(digest, data.digest, settings.key())) or Scores(
         name=name,
