@@ -21,7 +21,7 @@ from gui.evaluation.following import Course
 from gui.evaluation.look_job import Known, LookJob
 from gui.evaluation.panel import EvaluationPanel
 from gui.evaluation.request import Request
-from gui.failure import Failure
+from gui.failure import Failure, sentence
 from gui.jobs import JobKeeper
 from gui.pictures.evaluated import Evaluation
 from gui.widgets.paths import short_paths
@@ -212,7 +212,7 @@ class Evaluating(QObject):
             return
         note = course.take(event)
         if note:
-            self.noted.emit(note, "warning")
+            self.noted.emit(sentence(note), "warning")
         if event.get("kind") in ("scores", "comparisons"):
             self._show()
         if event.get("kind") == "scores":
@@ -248,6 +248,8 @@ class Evaluating(QObject):
     @Slot()
     def _look_again(self) -> None:
         """What was known is about something else."""
+        if self._unusable is not None:
+            self._panel.message.clear()
         self._known = self._unusable = None
         self._timer.start()
         self._show()

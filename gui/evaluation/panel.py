@@ -90,6 +90,7 @@ class EvaluationPanel(QWidget):
         self._data: Path | None = None
         self._running = False
         self._why_not = self._status = ""
+        self._facts = "", ""
         self._runs: Mapping[Path, str] = {}
         self._removable: frozenset[Path] = frozenset()
         self.data_field = QLineEdit()
@@ -111,9 +112,10 @@ class EvaluationPanel(QWidget):
         self.settings_button.setCheckable(True)
         self.settings_button.setToolTip("Longest sample, rows, type, exact match, bad rows")
         self.facts = ElidedLabel(elide=Qt.TextElideMode.ElideRight)
+        self.facts.setMinimumWidth(2 * GRID)
         secondary(self.facts)
         self.reference_field = ChoiceBox()
-        self.reference_field.setMinimumContentsLength(10)
+        self.reference_field.setMinimumContentsLength(6)
         name_field(
             self.reference_field,
             "Compared with",
@@ -159,8 +161,9 @@ class EvaluationPanel(QWidget):
         second.addWidget(self.settings_button)
         second.addWidget(self.facts, 1)
         second.addWidget(compared)
-        for widget in (self.reference_field, self.add_button, self.start_button):
-            second.addWidget(widget)
+        second.addWidget(self.reference_field, 1)
+        for button in (self.add_button, self.start_button):
+            second.addWidget(button)
         self._first, self._second = first, second
         self._lines = QBoxLayout(QBoxLayout.Direction.TopToBottom)
         self._lines.setSpacing(GRID // 2)
@@ -244,7 +247,8 @@ class EvaluationPanel(QWidget):
 
     def show_facts(self, text: str, tip: str = "") -> None:
         """What the data are, in few words."""
-        self.facts.set_full_text(text, tip)
+        self._facts = text, tip
+        self._update()
 
     def show_status(self, text: str) -> None:
         """What is said while no row is selected of which there is something to say."""
@@ -392,8 +396,8 @@ class EvaluationPanel(QWidget):
         scored = any(row.figures is not None for row in self.model.rows)
         self.copy_action.setEnabled(scored)
         self.export_action.setEnabled(scored)
-        summary = self.settings.choices().summary
-        self.settings_button.setText(f"Settings: {summary}" if summary else "Settings")
+        text, tip = self._facts
+        self.facts.set_full_text("; ".join(filter(None, (text, self.settings.choices().summary))), tip)
         self.sentence.setText(_said_of(row) or self._status or why)
 
 

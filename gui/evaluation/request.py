@@ -8,7 +8,9 @@ from pathlib import Path
 
 from core.evaluate.settings import DTYPES, Settings
 
-__all__ = ["Choices", "Request"]
+__all__ = ["DEVICES", "Choices", "Request"]
+
+DEVICES = ("auto", "cpu")
 
 
 @dataclass(frozen=True)
@@ -21,6 +23,8 @@ class Choices:
         dtype: what is computed in, of core.evaluate.settings.DTYPES.
         exact_match: whether answers are made and compared with those of the data.
         skip_bad_rows: whether rows that cannot be used are left out.
+        device: of DEVICES, or a card.
+        max_new_tokens: of an answer.
     """
 
     max_length: int | None = None
@@ -28,11 +32,18 @@ class Choices:
     dtype: str = DTYPES[0]
     exact_match: bool = False
     skip_bad_rows: bool = False
+    device: str = DEVICES[0]
+    max_new_tokens: int = Settings.max_new_tokens
 
     def settings(self) -> Settings:
         """The same as the engine takes it. Raises MergeError for a number that it does not take."""
         return Settings(
-            dtype=self.dtype, max_length=self.max_length, limit=self.limit, exact_match=self.exact_match
+            dtype=self.dtype,
+            max_length=self.max_length,
+            device=self.device,
+            exact_match=self.exact_match,
+            max_new_tokens=self.max_new_tokens,
+            limit=self.limit,
         )
 
     @property
@@ -42,7 +53,8 @@ class Choices:
             f"at most {self.max_length} tokens" if self.max_length is not None else "",
             f"the first {self.limit} rows" if self.limit is not None else "",
             self.dtype if self.dtype != DTYPES[0] else "",
-            "exact match" if self.exact_match else "",
+            f"on {self.device}" if self.device != DEVICES[0] else "",
+            f"exact match in {self.max_new_tokens} tokens" if self.exact_match else "",
             "bad rows are skipped" if self.skip_bad_rows else "",
         ]
         return ", ".join(filter(None, said))
@@ -79,8 +91,10 @@ class Request:
             said.append(f"--max-length={choices.max_length}")
         if choices.limit is not None:
             said.append(f"--limit={choices.limit}")
+        if choices.device != DEVICES[0]:
+            said.append(f"--device={choices.device}")
         if choices.exact_match:
-            said.append("--exact-match")
+            said += ["--exact-match", f"--max-new-tokens={choices.max_new_tokens}"]
         if choices.skip_bad_rows:
             said.append("--skip-bad-rows")
         return [*map(str, self.models), *said]
@@ -97,6 +111,8 @@ class Request:
                 options.get("--dtype", DTYPES[0]),
                 "--exact-match" in options,
                 "--skip-bad-rows" in options,
+                options.get("--device", DEVICES[0]),
+                _whole(options.get("--max-new-tokens")) or Choices.max_new_tokens,
             )
             data, reference = Path(options["--data"]), Path(options["--reference"])
         except (KeyError, ValueError):
