@@ -310,7 +310,7 @@ def _tool_tip(row: HistoryRow) -> str:
         lines.append(f"n = {_n_text(entry)}, seed = {entry.seed}")
     if entry.status == "done":
         read, written = bytes_text(entry.bytes_read), bytes_text(entry.bytes_written)
-        lines.append(f"{read} read, {written} written, on {entry.device}")
+        lines.append(f"{read} read, {written} written, on {entry.device}, in {_time_text(entry)}")
         if row.score is not None:
             lines.append(row.score.text)
         lines += map(sentence, entry.warnings[:_MOST_WARNINGS])

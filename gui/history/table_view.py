@@ -42,12 +42,14 @@ _WIDEST = {
     Column.NOTE: "a note of a few words",
 }
 _NARROWER = {
-    Column.NOTE: "a note …",
+    Column.NOTE: "note…",
     Column.METHOD: "Para…",
     Column.TIME: "59 min",
     Column.RESULT: "●Cancelled",
     Column.OUTPUT: "merged-2",
     Column.K: "60",
+    Column.N: "100",
+    Column.SEED: "12345",
 }
 """What gives way, in this order, before a column is out of sight; what is cut there is in the tool tip."""
 _NOTHING = "Every merge is listed here, and its recipe can be opened again."
@@ -138,11 +140,9 @@ class HistoryView(QTableView):
         """Divide the width among the columns that are in sight."""
         header = self.horizontalHeader()
         self._given[Column.OUTPUT] = header.sectionSize(Column.OUTPUT)  # it always takes the rest
-        ours = [
-            column
-            for column in _NARROWER
-            if header.sectionSize(column) == self._given[column] and not self.isColumnHidden(column)
-        ]
+        self.setColumnHidden(Column.TIME, False)
+        self.setColumnHidden(Column.TIME, self._is_crowded())
+        ours = self._ours()
         widths = {column: self._width_for(_WIDEST[column]) for column in ours}  # the others are the user's
         fixed = sum(header.sectionSize(column) for column in Column if column not in widths)
         rest = self.viewport().width() - fixed - sum(widths.values())
@@ -154,6 +154,20 @@ class HistoryView(QTableView):
         for column, width in widths.items():
             self._given[column] = width
             header.resizeSection(column, width)
+
+    def _ours(self) -> list[Column]:
+        """The columns in sight that may be made narrower: those whose width is not the user's."""
+        size = self.horizontalHeader().sectionSize
+        shown = (column for column in _NARROWER if not self.isColumnHidden(column))
+        return [column for column in shown if size(column) == self._given[column]]
+
+    def _is_crowded(self) -> bool:
+        """Whether scores or notes leave no room for the time, which the tool tip says."""
+        if self.isColumnHidden(Column.LOSS) and self.isColumnHidden(Column.NOTE):
+            return False
+        ours, size = self._ours(), self.horizontalHeader().sectionSize
+        least = sum(size(column) for column in Column if column not in ours)
+        return least + sum(self._width_for(_NARROWER[column]) for column in ours) > self.viewport().width()
 
     def _width_for(self, text: str) -> int:
         return self.fontMetrics().horizontalAdvance(text) + GRID + GRID // 2
