@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,7 @@ _NO_DATA = (
 _NO_MODELS = "Choose the models of a merge on the left, or add a folder with a model."
 _START = "Start scores what is ticked; nothing is scored twice."
 _SELECT = "Select a model to read what its difference means."
+_COMPARING = "Comparing what is known…"
 _STOPPED = "Stopped. What is scored is kept; Start goes on with the rest."
 
 
@@ -278,8 +280,13 @@ class Evaluating(QObject):
     def _on_found(self, known: Known) -> None:
         if self.sender() is not self._job:
             return
-        self._known, self._unusable = known, None
+        before, self._unusable = self._known, None
+        if not known.whole and before is not None:
+            known = replace(known, comparisons=before.comparisons)  # until there are those of now
+        self._known = known
         self._show()
+        if not known.whole:
+            return
         if known.failure is not None and not self.running:
             self._panel.message.show_failure(known.failure)
         self.evaluation_changed.emit(self._evaluation(known))
@@ -391,6 +398,8 @@ class Evaluating(QObject):
         return "" if self._unusable is None else self._unusable.message
 
     def _what_next(self, rows: Sequence[ResultRow]) -> str:
+        if self._known is not None and not self._known.whole:
+            return _COMPARING
         if any(row.comparison is not None for row in rows):
             return _SELECT
         return _START if not self._why_not() else ""

@@ -32,12 +32,14 @@ class Known:
             whose files are still those that were scored.
         comparisons: with the reference, by the path of the model.
         failure: why models cannot be compared; None where they can, or there are none.
+        whole: whether the comparisons are there, which can take a while for many rows.
     """
 
     data: DataSet
     scores: Mapping[Path, Scores] = field(default_factory=dict)
     comparisons: Mapping[Path, Comparison] = field(default_factory=dict)
     failure: Failure | None = None
+    whole: bool = True
 
     @property
     def texts(self) -> Mapping[int, str]:
@@ -49,7 +51,7 @@ class LookJob(Job):
     """Reads the data, looks for the scores that are kept, and compares them.
 
     Signals:
-        found(object): a Known.
+        found(object): a Known; first without comparisons, where there are any to be made.
         failed(object): a Failure: the data cannot be used.
         ended(): after the others.
     """
@@ -83,14 +85,14 @@ class LookJob(Job):
 
     def run(self) -> None:
         try:
-            self.found.emit(self._look())
+            self._look()
         except Cancelled:
             pass
         except Exception as error:
             self.failed.emit(Failure.of(error))
         self.ended.emit()
 
-    def _look(self) -> Known:
+    def _look(self) -> None:
         choices = self._choices
         data = read_data(self._data, skip_bad_rows=choices.skip_bad_rows, limit=choices.limit)
         scores: dict[Path, Scores] = {}
@@ -101,10 +103,14 @@ class LookJob(Job):
         names = model_names(list(scores))  # as an evaluation of them together calls them
         for path, name in zip(list(scores), names, strict=True):
             scores[path] = replace(scores[path], name=name, path=str(path))
+        if len(scores) > 1 and self._reference in scores:
+            self.found.emit(Known(data, scores, whole=False))
         try:
-            return Known(data, scores, self._compared(scores, data))
+            known = Known(data, scores, self._compared(scores, data))
         except MergeError as error:
-            return Known(data, scores, failure=Failure.of(error))
+            known = Known(data, scores, failure=Failure.of(error))
+        self._token.raise_if_cancelled()
+        self.found.emit(known)
 
     def _scores_of(self, path: Path, data: DataSet) -> Scores | None:
         """Those of the files that are there now, which are not read for it."""
