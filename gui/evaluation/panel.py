@@ -112,7 +112,7 @@ class EvaluationPanel(QWidget):
         self.settings_button.setCheckable(True)
         self.settings_button.setToolTip("Longest sample, rows, type, exact match, bad rows")
         self.facts = ElidedLabel(elide=Qt.TextElideMode.ElideRight)
-        self.facts.setMinimumWidth(2 * GRID)
+        self.facts.setMinimumWidth(7 * GRID)
         secondary(self.facts)
         self.reference_field = ChoiceBox()
         self.reference_field.setMinimumContentsLength(6)

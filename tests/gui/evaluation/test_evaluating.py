@@ -108,7 +108,7 @@ def test_models_are_scored_compared_and_known_the_next_time(
     one.evaluating.set_data(folder / "held-out.jsonl")
     one.evaluating.add([folder / "better"])
     settle(qtbot, one)
-    assert panel.facts.text() == "30 rows"
+    assert panel.facts.accessibleName() == "30 rows"
     press_start(qtbot, one)
     assert one.evaluating.running
     settle(qtbot, one)
