@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from core.adapter_paths import join_adapters, split_adapters
 from core.runs.history import HistoryEntry
 from gui.document.merge_setup import MergeSetup
-from gui.widgets.paths import short_paths
 
-__all__ = ["Candidate", "candidates", "default_reference", "titles"]
+__all__ = ["Candidate", "candidates", "default_reference"]
 
 
 @dataclass(frozen=True)
@@ -76,8 +75,3 @@ def default_reference(listed: Sequence[Candidate]) -> Path | None:
     """
     order = ("sub-model", "base", "merge", "folder")
     return min(listed, key=lambda one: order.index(one.role)).path if listed else None
-
-
-def titles(listed: Sequence[Candidate]) -> Mapping[Path, str]:
-    """The name of each, as short as they can be told apart."""
-    return short_paths(candidate.path for candidate in listed)

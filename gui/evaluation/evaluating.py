@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,21 +11,22 @@ from typing import Any
 from PySide6.QtCore import QObject, QTimer, Signal, Slot
 
 from core import MergeError
+from core.data.rows import DataSet
 from core.evaluate.store import ScoreStore
 from core.runs.history import HistoryEntry
 from core.units import duration_text
 from gui.background.task import Task
 from gui.background.tasks import BackgroundTasks
 from gui.document.merge_setup import MergeSetup
-from gui.evaluation.candidates import Candidate, candidates, default_reference, titles
+from gui.evaluation.candidates import Candidate
 from gui.evaluation.figures import Figures, ResultRow
 from gui.evaluation.following import Course
+from gui.evaluation.listing import Listing
 from gui.evaluation.look_job import Known, LookJob
 from gui.evaluation.panel import EvaluationPanel
 from gui.evaluation.request import Request
 from gui.failure import Failure, sentence
 from gui.jobs import JobKeeper
-from gui.pictures.evaluated import Evaluation
 from gui.widgets.paths import short_paths
 from gui.words import plural
 
@@ -73,16 +75,13 @@ class Evaluating(QObject):
         """
         super().__init__(parent)
         self._panel, self._tasks, self._store, self._jobs = panel, tasks, store, jobs
-        self._setup: MergeSetup | None = None
-        self._adapters: frozenset[Path] = frozenset()
-        self._runs: tuple[HistoryEntry, ...] = ()
-        self._others: tuple[Path, ...] = ()
-        self._ticks: dict[Path, bool] = {}
-        self._reference: Path | None = None
-        self._listed: tuple[Candidate, ...] = ()
+        self._listing = Listing()
+        self._said: tuple[MergeSetup, tuple[Path, ...]] | None = None
         self._known: Known | None = None
         self._unusable: Failure | None = None
         self._course: Course | None = None
+        self._untouched = True
+        self._found = ""
         self._job: LookJob | None = None
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
@@ -110,32 +109,35 @@ class Evaluating(QObject):
 
     def set_setup(self, setup: MergeSetup, adapters: Sequence[Path] = ()) -> None:
         """The models of the document; `adapters`: those of them that are put on the base."""
-        if (setup, frozenset(adapters)) != (self._setup, self._adapters):
-            self._setup, self._adapters = setup, frozenset(adapters)
-            self._list()
+        said = setup, tuple(adapters)
+        if said != self._said:
+            self._said = said
+            with self._listed_anew():
+                self._listing.set_setup(*said)
 
     @Slot(object)
     def set_runs(self, runs: Sequence[HistoryEntry]) -> None:
         """Runs that are done and whose outputs are there, newest first."""
-        self._runs = tuple(runs)
-        names = short_paths(entry.out for entry in self._runs)
-        self._panel.set_runs({entry.out.absolute(): names[entry.out] for entry in self._runs})
-        self._list()
+        names = short_paths(entry.out for entry in runs)
+        self._panel.set_runs({entry.out.absolute(): names[entry.out] for entry in runs})
+        with self._listed_anew():
+            self._listing.set_runs(runs)
 
     @Slot(object)
     def set_data(self, path: Path | None) -> None:
         """Evaluate on another file; None for none."""
         if not self.running:
+            self._untouched = False
             self._panel.show_data(path)
             self._look_again()
 
     @Slot(object)
     def add(self, folders: Sequence[Path]) -> None:
         """List and tick models, and select the first of them."""
+        self._untouched = False
         paths = [folder.absolute() for folder in folders]
-        self._others += tuple(path for path in paths if path not in self._others)
-        self._ticks.update(dict.fromkeys(paths, True))
-        self._list()
+        with self._listed_anew():
+            self._listing.add(paths)
         if paths:
             self._panel.select(paths[0])
 
@@ -147,14 +149,14 @@ class Evaluating(QObject):
         request = self._request()
         if request is None or self.running:
             return
+        self._untouched = False
         self._panel.message.clear()
         try:
             task = self._tasks.start(KIND, request.arguments(), request.title)
         except MergeError as error:
-            self._panel.message.show_failure(Failure.of(error))
+            self._panel.show_failure(Failure.of(error))
             return
-        if self._course is None:  # or else it was heard of it
-            self._follow(task, request)
+        self._follow(task, request)
 
     @Slot()
     def stop(self) -> None:
@@ -163,17 +165,15 @@ class Evaluating(QObject):
         try:
             self._tasks.stop(self._course.task)
         except MergeError as error:
-            self._panel.message.show_failure(Failure.of(error))
+            self._panel.show_failure(Failure.of(error))
         else:
             self._panel.show_stopping()
 
     def _request(self) -> Request | None:
-        data, reference = self._panel.data, self._reference_now()
-        if data is None or reference is None:
+        data, models = self._panel.data, self._listing.evaluated
+        if data is None or not models:
             return None
-        others = (one.path for one in self._listed if self._is_ticked(one) and one.path != reference)
-        models = (reference, *others)  # first what all others wait for
-        return Request(data, models, reference, self._panel.settings.choices())
+        return Request(data, models, models[0], self._panel.settings.choices())
 
     # -- the running evaluation
 
@@ -183,23 +183,18 @@ class Evaluating(QObject):
         request = Request.read(task.arguments) if task.kind == KIND else None
         if request is None or self.running:
             return
+        if not self._untouched:
+            return  # the user is at something else here, or has just started this very one
+        self._found = task.id
+        self._take(request)
         if task.running:
-            self._take(request)
             self._follow(task, request)
-        elif self._panel.data is None or not task.seen:
-            self._take(request)
-            if task.failure is not None and not task.seen:
-                self._panel.message.show_failure(task.failure)
 
     def _take(self, request: Request) -> None:
         """Show what an evaluation evaluates."""
         self._panel.settings.show_choices(request.choices)
         self._panel.show_data(request.data)
-        self._reference = request.reference
-        listed = {one.path for one in self._listed}
-        self._others += tuple(path for path in request.models if path not in {*listed, *self._others})
-        self._ticks = {path: path in request.models for path in {*listed, *self._others}}
-        self._list()
+        self._listing.take(request)
         self._look_again()
 
     def _follow(self, task: Task, request: Request) -> None:
@@ -231,11 +226,13 @@ class Evaluating(QObject):
     def _on_ended(self, task: Task) -> None:
         course = self._course
         if course is None or task.id != course.task.id:
+            if task.id == self._found and task.failure is not None and not task.seen:
+                self._panel.show_failure(task.failure)  # it ended while no window was there
             return
         self._course = None
         self._panel.set_running(False)
         if task.failure is not None:
-            self._panel.message.show_failure(task.failure)
+            self._panel.show_failure(task.failure)
             self.noted.emit(f"{task.failure.message} {task.failure.hint or ''}".strip(), "error")
         elif task.state == "cancelled":
             self._panel.message.show_note(_STOPPED)
@@ -268,8 +265,8 @@ class Evaluating(QObject):
             self._show()
             self.evaluation_changed.emit(None)
             return
-        paths = [one.path for one in self._listed]
-        job = LookJob(self._store, data, paths, self._reference_now(), self._panel.settings.choices())
+        listing, choices = self._listing, self._panel.settings.choices()
+        job = LookJob(self._store, data, listing.paths, listing.reference, choices)
         self._job = job
         job.found.connect(self._on_found)
         job.failed.connect(self._on_unusable)
@@ -288,14 +285,16 @@ class Evaluating(QObject):
         if not known.whole:
             return
         if known.failure is not None and not self.running:
-            self._panel.message.show_failure(known.failure)
-        self.evaluation_changed.emit(self._evaluation(known))
+            self._panel.show_failure(known.failure)
+        listing = self._listing
+        if listing.reference is not None:
+            self.evaluation_changed.emit(known.evaluation(listing.reference, listing.names))
 
     @Slot(object)
     def _on_unusable(self, failure: Failure) -> None:
         if self.sender() is self._job:
             self._known, self._unusable = None, failure
-            self._panel.message.show_failure(failure)
+            self._panel.show_failure(failure)
             self._show()
             self.evaluation_changed.emit(None)
 
@@ -304,76 +303,43 @@ class Evaluating(QObject):
         if self.sender() is self._job:
             self._job = None
 
-    def _evaluation(self, known: Known) -> Evaluation | None:
-        reference, data = self._reference_now(), self._panel.data
-        if reference is None or data is None:
-            return None
-        names = titles(self._listed)
-        paths = [one.path for one in self._listed if one.path in known.scores]
-        scores = tuple(known.scores[path] for path in paths)
-        lines = scores[0].lines if scores else ()
-        said = known.texts
-        return Evaluation(
-            data=data,
-            reference=str(reference),
-            scores=scores,
-            comparisons=tuple(known.comparisons[path] for path in paths if path in known.comparisons),
-            names=tuple(names[path] for path in paths),
-            texts=tuple(said.get(int(line), "") for line in lines),
-        )
-
     # -- the list
 
     @Slot(object, bool)
     def _on_ticked(self, path: Path, ticked: bool) -> None:
-        self._ticks[path] = ticked
+        self._untouched = False
+        self._listing.tick(path, ticked)
         self._show()
 
     @Slot(object)
     def _on_reference(self, path: Path) -> None:
-        if path != self._reference_now():
-            self._reference = path
+        if path != self._listing.reference:
+            self._listing.set_reference(path)
             self._look_again()
 
     @Slot(object)
     def _on_removed(self, path: Path) -> None:
-        self._others = tuple(other for other in self._others if other != path)
-        self._ticks.pop(path, None)
-        self._list()
+        with self._listed_anew():
+            self._listing.remove(path)
 
-    def _list(self) -> None:
-        """Bring the list of models up to date."""
-        setup = self._setup
-        if setup is None:
-            return
-        before, self._listed = self._listed, candidates(setup, self._runs, self._others, self._adapters)
-        if [one.path for one in before] != [one.path for one in self._listed] and not self.running:
+    @contextmanager
+    def _listed_anew(self) -> Iterator[None]:
+        """Show what is listed after a change, and look what is known of it."""
+        before = self._listing.paths
+        yield
+        if self._listing.paths != before and not self.running:
             self._timer.start()
         self._show()
-
-    def _is_ticked(self, candidate: Candidate) -> bool:
-        return self._ticks.get(candidate.path, True)
-
-    def _reference_now(self) -> Path | None:
-        """With which model the others are compared."""
-        if any(one.path == self._reference for one in self._listed):
-            return self._reference
-        return default_reference(self._listed)
 
     # -- how it looks
 
     def _show(self) -> None:
-        names, reference = titles(self._listed), self._reference_now()
-        rows = [self._row(one, names[one.path], one.path == reference) for one in self._listed]
-        own = [one.path for one in candidates(self._setup, self._runs)] if self._setup is not None else []
-        self._panel.show_rows(rows, [path for path in self._others if path not in own])
+        names, reference = self._listing.names, self._listing.reference
+        rows = [self._row(one, names[one.path], one.path == reference) for one in self._listing.models]
+        self._panel.show_rows(rows, self._listing.removable)
         self._panel.set_why_not(self._why_not())
-        known = self._known
-        if known is not None:
-            rows_text = plural(len(known.data.rows), "row")
-            self._panel.show_facts(f"{rows_text}", "\n".join(known.data.notes))
-        else:
-            self._panel.show_facts("")
+        data = None if self._known is None else self._known.data
+        self._panel.show_facts("" if data is None else plural(len(data.rows), "row"), _notes(data))
         if not self.running:
             self._panel.show_status(self._what_next(rows))
 
@@ -388,12 +354,14 @@ class Evaluating(QObject):
             figures, state = Figures.of(known.scores[one.path]), ""
         if known is not None and comparison is None:
             comparison = known.comparisons.get(one.path)
-        return ResultRow(one, name, self._is_ticked(one), is_reference, figures, comparison, state)
+        return ResultRow(
+            one, name, self._listing.is_ticked(one.path), is_reference, figures, comparison, state
+        )
 
     def _why_not(self) -> str:
         if self._panel.data is None:
             return _NO_DATA
-        if not self._listed:
+        if not self._listing.models:
             return _NO_MODELS
         return "" if self._unusable is None else self._unusable.message
 
@@ -403,3 +371,7 @@ class Evaluating(QObject):
         if any(row.comparison is not None for row in rows):
             return _SELECT
         return _START if not self._why_not() else ""
+
+
+def _notes(data: DataSet | None) -> str:
+    return "" if data is None else "\n".join(data.notes)

@@ -78,6 +78,6 @@ class EvaluationFiles(QObject):
             path.write_bytes(table.text().encode())
         except OSError as error:
             failed = OutputError(f"cannot write {path}: {os_error_text(error)}", hint="choose another folder")
-            self._panel.message.show_failure(Failure.of(failed))
+            self._panel.show_failure(Failure.of(failed))
         else:
             self.saved.emit(f"Saved {path.name}")

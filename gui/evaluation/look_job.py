@@ -18,6 +18,7 @@ from core.evaluate.verdict import compare
 from gui.evaluation.request import Choices
 from gui.failure import Failure
 from gui.jobs import Job
+from gui.pictures.evaluated import Evaluation
 
 __all__ = ["Known", "LookJob"]
 
@@ -41,10 +42,24 @@ class Known:
     failure: Failure | None = None
     whole: bool = True
 
-    @property
-    def texts(self) -> Mapping[int, str]:
-        """What rows say, by the line in which they begin."""
-        return {row.line: row.shown for row in self.data.rows}
+    def evaluation(self, reference: Path, names: Mapping[Path, str]) -> Evaluation:
+        """The same for pictures.
+
+        Args:
+            reference: with which the others are compared.
+            names: of the models that are listed, by their paths, in order.
+        """
+        paths = [path for path in names if path in self.scores]
+        lines = self.scores[paths[0]].lines if paths else ()
+        texts = {row.line: row.shown for row in self.data.rows}
+        return Evaluation(
+            data=self.data.path,
+            reference=str(reference),
+            scores=tuple(self.scores[path] for path in paths),
+            comparisons=tuple(self.comparisons[path] for path in paths if path in self.comparisons),
+            names=tuple(names[path] for path in paths),
+            texts=tuple(texts.get(int(line), "") for line in lines),
+        )
 
 
 class LookJob(Job):

@@ -2,61 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from PySide6.QtCore import Qt, Signal, Slot
 from PySide6.QtGui import QAction, QDragEnterEvent, QDropEvent, QKeySequence, QResizeEvent
 from PySide6.QtWidgets import (
-    QBoxLayout,
-    QHBoxLayout,
-    QLineEdit,
-    QMenu,
     QProgressBar,
-    QPushButton,
     QSizePolicy,
-    QToolButton,
     QVBoxLayout,
     QWidget,
 )
 
-from core.text import message_text, one_line
+from core.text import message_text
+from gui.evaluation.fields import EvaluationFields
 from gui.evaluation.figures import ResultRow
 from gui.evaluation.settings_form import SettingsForm
 from gui.evaluation.table_model import ResultsModel
 from gui.evaluation.table_view import ResultsView
-from gui.widgets.choice_box import ChoiceBox
+from gui.failure import Failure
 from gui.widgets.dropped import dropped_paths, sort_dropped
-from gui.widgets.fields import defer_to_window, name_field, show_focus
-from gui.widgets.messages import ElidedLabel, MessagePanel
-from gui.widgets.plain import PlainLabel, menu_text, tool_tip
-from gui.widgets.theme import GRID, quiet_label, secondary
+from gui.widgets.fields import show_focus
+from gui.widgets.messages import DetailsDialog, MessagePanel
+from gui.widgets.plain import tool_tip
+from gui.widgets.theme import GRID, quiet_label
 
 __all__ = ["EvaluationPanel"]
 
 _STEPS = 1000
+_DETAILS = "Show details…"
 _LINES = 2
 """Of the sentence below the table."""
-_DATA_TIP = (
-    "Samples that no model was trained on: JSONL or CSV with “text”, with “prompt” and “response”, with "
-    "“messages” or with “text” and “label”; or plain text. A file can be dropped here."
-)
 _START_TIP = "Score what is ticked, unless it was scored before, and compare it with the reference"
 _STOP_TIP = "Stop; what is scored is kept, and Start goes on with the rest"
-_MOST_RUNS = 15
-_ROOM_FOR_PATHS = 24 * GRID
-"""Pixels of the data field and of what is said of the data, beyond the least."""
 
 
 class EvaluationPanel(QWidget):
     """Fields, a table of models with what came of them, and a sentence on the one that is selected.
 
     Attributes:
-        data_field, browse_button: the data file.
-        start_button: starts, and stops what runs.
-        settings, settings_button: what is folded away.
-        reference_field: with which model the others are compared.
-        add_button: adds models.
+        fields: data, reference, the button that starts; what is in there has the same names here.
+        settings: what is folded away.
         model, table: the models and their scores.
         message: what went wrong.
         sentence: on the selected row; else how far it is, or what to do next.
@@ -87,53 +73,17 @@ class EvaluationPanel(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setAcceptDrops(True)
-        self._data: Path | None = None
-        self._running = False
+        self._running = self._stopping = False
         self._why_not = self._status = ""
         self._facts = "", ""
-        self._runs: Mapping[Path, str] = {}
+        self._failure: Failure | None = None
         self._removable: frozenset[Path] = frozenset()
-        self.data_field = QLineEdit()
-        self.data_field.setPlaceholderText("A file with held-out samples")
-        self.data_field.setMinimumWidth(8 * GRID)
-        name_field(self.data_field, "Data file", _DATA_TIP)
-        defer_to_window(self.data_field)
-        self.browse_button = QPushButton("Browse…")
-        self.browse_button.setAccessibleName("Choose the data file")
-        self.browse_button.setToolTip("Choose the data file")
-        self.start_button = QPushButton("Start")
-        metrics = self.start_button.fontMetrics()
-        self.start_button.setMinimumWidth(metrics.horizontalAdvance("Stopping") + 4 * GRID)
+        self.fields = EvaluationFields()
+        self.data_field, self.browse_button = self.fields.data_field, self.fields.browse_button
+        self.settings_button, self.facts = self.fields.settings_button, self.fields.facts
+        self.reference_field, self.add_button = self.fields.reference_field, self.fields.add_button
+        self.start_button = self.fields.start_button
         self.settings = SettingsForm()
-        self.settings_button = QToolButton()
-        self.settings_button.setText("Settings")
-        self.settings_button.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
-        self.settings_button.setAutoRaise(True)
-        self.settings_button.setCheckable(True)
-        self.settings_button.setToolTip("Longest sample, rows, type, exact match, bad rows")
-        self.facts = ElidedLabel(elide=Qt.TextElideMode.ElideRight)
-        self.facts.setMinimumWidth(7 * GRID)
-        secondary(self.facts)
-        self.reference_field = ChoiceBox()
-        self.reference_field.setMinimumContentsLength(6)
-        name_field(
-            self.reference_field,
-            "Compared with",
-            "The model with which all others are compared, row by row. A sub-model shows whether merging "
-            "helps; the base shows whether fine-tuning does.",
-        )
-        defer_to_window(self.reference_field)
-        compared = PlainLabel("Compared with")
-        compared.setBuddy(self.reference_field)
-        self.add_button = QToolButton()
-        self.add_button.setText("Add…")
-        self.add_button.setAccessibleName("Add a model")
-        self.add_button.setToolTip("Add the output of an earlier run, or any folder with a model")
-        self.add_button.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
-        self._add_menu = QMenu(self)
-        self._add_menu.setToolTipsVisible(True)
-        self._add_menu.aboutToShow.connect(self._fill_add_menu)
-        self.add_button.setMenu(self._add_menu)
         self.model = ResultsModel(self)
         self.table = ResultsView(self.model)
         row = self.table.verticalHeader().defaultSectionSize()
@@ -155,24 +105,10 @@ class EvaluationPanel(QWidget):
         self.sentence.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Maximum)
         self.sentence.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self._make_actions()
-        first, second = _line(), _line()
-        first.addWidget(self.data_field, 1)
-        first.addWidget(self.browse_button)
-        second.addWidget(self.settings_button)
-        second.addWidget(self.facts, 1)
-        second.addWidget(compared)
-        second.addWidget(self.reference_field, 1)
-        for button in (self.add_button, self.start_button):
-            second.addWidget(button)
-        self._first, self._second = first, second
-        self._lines = QBoxLayout(QBoxLayout.Direction.TopToBottom)
-        self._lines.setSpacing(GRID // 2)
-        self._lines.addLayout(first, 1)
-        self._lines.addLayout(second, 1)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(GRID, GRID // 2, GRID, GRID // 2)
         layout.setSpacing(GRID // 2)
-        layout.addLayout(self._lines)
+        layout.addWidget(self.fields)
         layout.addWidget(self.settings)
         layout.addWidget(self.table, 1)
         layout.addWidget(self.message)
@@ -183,19 +119,22 @@ class EvaluationPanel(QWidget):
         self._update()
 
     def _make_actions(self) -> None:
-        self.reference_action = _action("Compare all with this one", "Ctrl+Shift+F", self.table)
-        self.remove_action = _action("Take off this list", "Del", self.table)
-        self.copy_action = _action("Copy all numbers", "", self.table)
-        self.export_action = _action("Save the numbers…", "", self.table)
+        self.reference_action = _action("Compare &all with this one", "", self.table)
+        self.remove_action = _action("&Take off this list", "Del", self.table)
+        self.copy_action = _action("&Copy all numbers", "", self.table)
+        self.export_action = _action("&Save the numbers…", "", self.table)
         self.actions_ = (self.reference_action, self.remove_action, self.copy_action, self.export_action)
 
     def _connect(self) -> None:
-        self.data_field.editingFinished.connect(self._on_typed)
+        self.fields.data_chosen.connect(self.data_chosen)
+        self.fields.models_added.connect(self.models_added)
+        self.fields.folder_requested.connect(self.folder_requested)
+        self.fields.reference_chosen.connect(self.reference_chosen)
         self.browse_button.clicked.connect(self.browse_requested)
         self.start_button.clicked.connect(self._on_start)
         self.settings_button.toggled.connect(self._unfold)
         self.settings.changed.connect(self._on_settings_changed)
-        self.reference_field.activated.connect(self._on_reference)
+        self.message.action_requested.connect(self._on_details)
         self.model.ticked.connect(self.ticked)
         self.table.selectionModel().selectionChanged.connect(self._update)
         self.reference_action.triggered.connect(self._on_reference_action)
@@ -208,7 +147,7 @@ class EvaluationPanel(QWidget):
     @property
     def data(self) -> Path | None:
         """The data file, absolute."""
-        return self._data
+        return self.fields.data
 
     @property
     def selected(self) -> ResultRow | None:
@@ -217,11 +156,10 @@ class EvaluationPanel(QWidget):
 
     def show_data(self, path: Path | None) -> None:
         """Show another data file; nothing is emitted."""
-        self._data = path
-        self.data_field.setText("" if path is None else str(path))
+        self.fields.show_data(path)
         self._update()
 
-    def show_rows(self, rows: Sequence[ResultRow], removable: Sequence[Path] = ()) -> None:
+    def show_rows(self, rows: Sequence[ResultRow], removable: Collection[Path] = ()) -> None:
         """Args:
         rows: what the table shows; the selected model stays selected.
         removable: the models that can be taken off the list.
@@ -232,7 +170,7 @@ class EvaluationPanel(QWidget):
         number = None if before is None else self.model.number_of(before.candidate.path)
         if number is not None and self.selected is None:
             self.table.selectRow(number)
-        self._fill_reference(rows)
+        self.fields.show_rows(rows)
         self._update()
 
     def select(self, path: Path) -> None:
@@ -243,12 +181,17 @@ class EvaluationPanel(QWidget):
 
     def set_runs(self, runs: Mapping[Path, str]) -> None:
         """What can be added besides folders: outputs of runs, newest first, and what they are called."""
-        self._runs = dict(runs)
+        self.fields.set_runs(runs)
 
     def show_facts(self, text: str, tip: str = "") -> None:
         """What the data are, in few words."""
         self._facts = text, tip
         self._update()
+
+    def show_failure(self, failure: Failure) -> None:
+        """Say what went wrong, with what there is to be read of a fault of the program."""
+        self._failure = failure
+        self.message.show_failure(failure, [_DETAILS] if failure.details else [])
 
     def show_status(self, text: str) -> None:
         """What is said while no row is selected of which there is something to say."""
@@ -269,13 +212,11 @@ class EvaluationPanel(QWidget):
         """Whether an evaluation runs; while it does, nothing of it can be changed."""
         if running and not self._running:
             self.bar.setValue(0)
-        self._running = running
+        self._running, self._stopping = running, False
         self.bar.setVisible(running)
         self.model.set_locked(running)
-        for widget in (self.data_field, self.browse_button, self.settings, self.reference_field):
-            widget.setEnabled(not running)
-        self.add_button.setEnabled(not running)
-        self.start_button.setText("Stop" if running else "Start")
+        self.settings.setEnabled(not running)
+        self.fields.set_running(running)
         self._update()
 
     def take_focus(self) -> None:
@@ -283,38 +224,24 @@ class EvaluationPanel(QWidget):
         show_focus(self.start_button if self.start_button.isEnabled() else self.data_field)
 
     def show_stopping(self) -> None:
+        self._stopping = True
         self.start_button.setText("Stopping")
-        self.start_button.setEnabled(False)
+        self._update()
 
     def resizeEvent(self, event: QResizeEvent) -> None:
-        """The fields are on one line where there is room for that; in a low panel the tool tips say what the
-        sentence does."""
         super().resizeEvent(event)
-        needed = self._first.minimumSize().width() + self._second.minimumSize().width() + _ROOM_FOR_PATHS
-        wide = self.width() >= needed + 3 * GRID
-        directions = QBoxLayout.Direction
-        self._lines.setDirection(directions.LeftToRight if wide else directions.TopToBottom)
-        self._lines.setSpacing(GRID if wide else GRID // 2)
         self._make_room()
 
     def _make_room(self) -> None:
-        """Show the sentence where it leaves the table as much as that needs."""
+        """Show the sentence where it leaves the table as much as that needs; the tool tips say it, too."""
         room = self.height() - self.minimumSizeHint().height()
         self.sentence.setVisible(room >= self.sentence.maximumHeight())
 
     # -- what the user does
 
     @Slot()
-    def _on_typed(self) -> None:
-        text = self.data_field.text().strip()
-        path = Path(text).expanduser().absolute() if text else None
-        if path != self._data:
-            self._data = path
-            self.data_chosen.emit(path)
-
-    @Slot()
     def _on_start(self) -> None:
-        self._on_typed()
+        self.fields.take_typed()
         (self.stop_requested if self._running else self.start_requested).emit()
 
     @Slot()
@@ -323,32 +250,19 @@ class EvaluationPanel(QWidget):
         self.settings_changed.emit()
 
     @Slot()
-    def _on_reference(self) -> None:
-        self.reference_chosen.emit(self.reference_field.currentData())
-
-    @Slot()
     def _on_reference_action(self) -> None:
         if (row := self.selected) is not None:
             self.reference_chosen.emit(row.candidate.path)
 
     @Slot()
+    def _on_details(self) -> None:
+        if self._failure is not None:
+            DetailsDialog(self._failure, self.window()).open()
+
+    @Slot()
     def _on_remove(self) -> None:
         if (row := self.selected) is not None and row.candidate.path in self._removable:
             self.model_removed.emit(row.candidate.path)
-
-    @Slot()
-    def _fill_add_menu(self) -> None:
-        menu = self._add_menu
-        menu.clear()
-        menu.addAction("A folder…").triggered.connect(self.folder_requested)
-        listed = {row.candidate.path for row in self.model.rows}
-        runs = [(path, name) for path, name in self._runs.items() if path not in listed][:_MOST_RUNS]
-        if runs:
-            menu.addSection("Outputs of earlier runs")
-        for path, name in runs:
-            entry = menu.addAction(menu_text(name))
-            entry.setToolTip(tool_tip(str(path)))
-            entry.triggered.connect(lambda _, path=path: self.models_added.emit((path,)))
 
     @Slot(bool)
     def _unfold(self, unfolded: bool) -> None:
@@ -373,22 +287,11 @@ class EvaluationPanel(QWidget):
 
     # -- how it looks
 
-    def _fill_reference(self, rows: Sequence[ResultRow]) -> None:
-        field = self.reference_field
-        shown = [(field.itemText(at), field.itemData(at)) for at in range(field.count())]
-        wanted = [(one_line(row.name), row.candidate.path) for row in rows]
-        if shown != wanted:
-            field.clear()
-            for name, path in wanted:
-                field.addItem(name, path)
-        chosen = next((number for number, row in enumerate(rows) if row.is_reference), -1)
-        field.setCurrentIndex(chosen)
-
     @Slot()
     def _update(self) -> None:
         row = self.selected
         why = self._why_not or self.settings.problem
-        self.start_button.setEnabled(self._running or not why)
+        self.start_button.setEnabled(not self._stopping if self._running else not why)
         self.start_button.setToolTip(_STOP_TIP if self._running else tool_tip(why) if why else _START_TIP)
         self.reference_action.setEnabled(row is not None and not row.is_reference and not self._running)
         removable = row is not None and row.candidate.path in self._removable
@@ -409,12 +312,6 @@ def _said_of(row: ResultRow | None) -> str:
     if row.figures is not None and row.is_reference:
         return "The others are compared with this one."
     return ""
-
-
-def _line() -> QHBoxLayout:
-    line = QHBoxLayout()
-    line.setSpacing(GRID)
-    return line
 
 
 def _action(text: str, keys: str, table: QWidget) -> QAction:

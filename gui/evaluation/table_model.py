@@ -41,8 +41,9 @@ _HELP = {
     Column.LOSS: "The mean over the rows of the data, in nats a token; less is better",
     Column.OTHER: "Bits of loss for each byte of text, by which models with different tokenizers can be "
     "compared; of classifiers and exact answers, how many were right",
-    Column.DIFFERENCE: "Of the loss, to that of the reference, row by row; negative is better. In brackets "
-    "the interval that holds the true difference in 95 of 100 such comparisons",
+    Column.DIFFERENCE: "Of the loss, to that of the reference, row by row; of bits a byte where the "
+    "tokenizers differ. Negative is better. In brackets the interval that holds the true difference in 95 of "
+    "100 such comparisons",
     Column.VERDICT: "Whether the difference is more than chance, with all models that are compared counted",
 }
 _ROLES = {

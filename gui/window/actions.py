@@ -66,6 +66,8 @@ class Actions(QObject):
         self.cancel = _action(window, "&Cancel", "Ctrl+.")
         self.again = _action(window, "Merge again with another &seed", "Ctrl+Shift+Return")
         self.evaluate = _action(window, "&Evaluate this merge", "Ctrl+E")
+        scores = QMenu("Sc&ores", window)
+        scores.addActions(panels.evaluation.actions_)
         ledger = _action(window, "Show every &tensor…", "Ctrl+T", panels.preflight.show_ledger)
         how = _action(window, "&How to use Paramosaic", _Keys.HelpContents, self._on_help)
         if how.shortcut().isEmpty():
@@ -113,7 +115,10 @@ class Actions(QObject):
             ("&File", [*files, None, leave]),
             ("&Edit", edits),
             ("M&odels", chosen),
-            ("Me&rge", [self.merge, self.cancel, None, self.again, self.evaluate, None, ledger]),
+            (
+                "Me&rge",
+                [self.merge, self.cancel, None, self.again, None, self.evaluate, scores, None, ledger],
+            ),
             ("P&ictures", [*panels.pictures.actions_, None, self.save_pictures]),
             (
                 "&View",
