@@ -34,6 +34,7 @@ class Known:
         comparisons: with the reference, by the path of the model.
         failure: why models cannot be compared; None where they can, or there are none.
         whole: whether the comparisons are there, which can take a while for many rows.
+        texts: of the rows that are scored, where it is whole. [N]
     """
 
     data: DataSet
@@ -41,6 +42,7 @@ class Known:
     comparisons: Mapping[Path, Comparison] = field(default_factory=dict)
     failure: Failure | None = None
     whole: bool = True
+    texts: tuple[str, ...] = ()
 
     def evaluation(self, reference: Path, names: Mapping[Path, str]) -> Evaluation:
         """The same for pictures.
@@ -50,15 +52,13 @@ class Known:
             names: of the models that are listed, by their paths, in order.
         """
         paths = [path for path in names if path in self.scores]
-        lines = self.scores[paths[0]].lines if paths else ()
-        texts = {row.line: row.shown for row in self.data.rows}
         return Evaluation(
             data=self.data.path,
             reference=str(reference),
             scores=tuple(self.scores[path] for path in paths),
             comparisons=tuple(self.comparisons[path] for path in paths if path in self.comparisons),
             names=tuple(names[path] for path in paths),
-            texts=tuple(texts.get(int(line), "") for line in lines),
+            texts=self.texts,
         )
 
 
@@ -125,7 +125,7 @@ class LookJob(Job):
         except MergeError as error:
             known = Known(data, scores, failure=Failure.of(error))
         self._token.raise_if_cancelled()
-        self.found.emit(known)
+        self.found.emit(replace(known, texts=_texts(data, scores)))
 
     def _scores_of(self, path: Path, data: DataSet) -> Scores | None:
         """Those of the files that are there now, which are not read for it."""
@@ -145,3 +145,10 @@ class LookJob(Job):
             groups = [by_line.get(int(line)) or "" for line in reference.lines]
         compared = compare(reference, [scores[path] for path in others], groups=groups, cancel=self._token)
         return dict(zip(others, compared, strict=True))
+
+
+def _texts(data: DataSet, scores: Mapping[Path, Scores]) -> tuple[str, ...]:
+    """What the rows say that are scored, in the order of the scores."""
+    by_line = {row.line: row.shown for row in data.rows} if scores else {}
+    first = next(iter(scores.values()), None)
+    return () if first is None else tuple(by_line.get(line, "") for line in first.lines.tolist())
