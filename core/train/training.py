@@ -1,0 +1,337 @@
+"""Making K sub-models: one base, fine-tuned on the same data in K orders (arXiv:2410.03743, section 2).
+
+Whatever is on the disk when the process ends is enough to go on: the same call again makes the same weights,
+bit for bit with the same device, number of threads and versions of torch and transformers.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import platform
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.cancel import CancelToken
+from core.checkpoint.model import open_checkpoint
+from core.checkpoint.ownership import OWN_FOLDER, Ownership, new_run_id
+from core.cores import begin_with
+from core.data.encoding import Encoded
+from core.disk import OpenFolder, replace_file, write_error
+from core.draws import philox_key
+from core.errors import RunningError, TrainingError, addressed, merge_errors_only
+from core.train.disk import disk_need, memory_sentence, require_disk
+from core.train.document import new_document, sample_numbers, say_differences, versions, with_orders
+from core.train.finishing import card, keep_best, write_recipes
+from core.train.orders import batches_of, read_order
+from core.train.request import (
+    Inputs,
+    TrainRequest,
+    existing_document,
+    files_of,
+    read_inputs,
+    refuse_others,
+    require_accelerate,
+)
+from core.train.resuming import ResumePoints, remove_folder
+from core.train.runs_folder import (
+    Training,
+    done_path,
+    epoch_path,
+    log_path,
+    order_path,
+    read_log,
+    read_training,
+    resume_path,
+)
+from core.train.samples import padding_token, training_samples
+
+if TYPE_CHECKING:
+    from core.train.trainer import RunJob, Step
+
+__all__ = ["TrainRequest", "train_sub_models"]
+
+
+@dataclass(frozen=True)
+class _Told:
+    """Whoever wants to know."""
+
+    note: Callable[[str], None]
+    step: Callable[[Step], None]
+    order_done: Callable[[int, Path], None]
+
+
+@merge_errors_only()
+def train_sub_models(
+    request: TrainRequest,
+    *,
+    on_note: Callable[[str], None] | None = None,
+    on_step: Callable[[Step], None] | None = None,
+    on_order_done: Callable[[int, Path], None] | None = None,
+    cancel: CancelToken | None = None,
+) -> Training:
+    """Make the sub-models, or go on with those that are not finished.
+
+    Args:
+        request: what is asked for.
+        on_note: told sentences that the user should read; the first ones say what disk and memory it takes.
+        on_step: told of every step, in this thread.
+        on_order_done: told the number of a run that is done, and the folder of its last epoch.
+        cancel: stops it after the step in hand, from where it goes on later.
+
+    Raises:
+        TrainingError: it cannot begin, go on or end well, or was begun with other settings.
+        DataError, CheckpointError: the data or the base cannot be used.
+        OutputError: the folder is taken, or cannot be written.
+        RunningError: another process trains into it.
+        Cancelled: the job was cancelled.
+    """
+    nobody: Callable[..., None] = lambda *_: None  # noqa: E731
+    told = _Told(on_note or nobody, on_step or nobody, on_order_done or nobody)
+    cancel = cancel or CancelToken()
+    require_accelerate()
+    inputs = read_inputs(request)
+    out = request.out.absolute()
+    _look_at_room(request, inputs, out, told.note)
+    cancel.raise_if_cancelled()
+    with _owned(out):
+        document = existing_document(out)  # another process may have begun since
+        if document is not None:
+            refuse_others(document, request, inputs, out)
+        return _Work(request, inputs, out, told, cancel).train(document)
+
+
+def _look_at_room(request: TrainRequest, inputs: Inputs, out: Path, note: Callable[[str], None]) -> None:
+    """Say what disk and memory it takes, unless all is done.
+
+    Raises:
+        TrainingError: the disk has less, or the training was begun with other settings.
+    """
+    document = existing_document(out)
+    if document is not None:
+        refuse_others(document, request, inputs, out)
+        if all(done_path(out, number).is_file() for number in range(1, request.settings.orders + 1)):
+            return
+    weights = [tensor for tensor in inputs.checkpoint.tensors.values() if tensor.dtype.is_float]
+    parameters = sum(tensor.size_bytes // tensor.dtype.itemsize for tensor in weights)
+    new_base = inputs.checkpoint.size_bytes if inputs.new_head else 0
+    note(require_disk(disk_need(parameters, request.settings, new_base_bytes=new_base), out))
+    note(memory_sentence(parameters))
+
+
+class _Work:
+    """One call, in a folder that is ours alone."""
+
+    def __init__(
+        self, request: TrainRequest, inputs: Inputs, out: Path, told: _Told, cancel: CancelToken
+    ) -> None:
+        self._request = request
+        self._settings = request.settings
+        self._inputs = inputs
+        self._out = out
+        self._told = told
+        self._cancel = cancel
+        self._base = out / "base" if inputs.new_head else inputs.checkpoint.folder.absolute()
+
+    def train(self, document: dict[str, Any] | None) -> Training:
+        from core.train import models, trainer
+
+        device, device_name = _device(self._request.device)
+        threads = self._request.threads or (document or {}).get("threads") or begin_with()
+        trained = False
+        with models.quietly(), trainer.deterministic(threads):
+            tokenizer = models.load_tokenizer(self._inputs.checkpoint.folder)
+            samples = self._samples(tokenizer)
+            validation = self._validation(tokenizer)
+            document = self._begun(document, samples, tokenizer, device_name, threads)
+            for number in range(1, self._settings.orders + 1):
+                if not done_path(self._out, number).is_file():
+                    self._cancel.raise_if_cancelled()
+                    batches = self._batches(number, document, samples)
+                    job = self._job(number, batches, samples, validation, device, padding_token(tokenizer))
+                    trainer.run_order(job)
+                    self._finish_order(number)
+                    trained = True
+                remove_folder(resume_path(self._out, number))
+        if self._settings.keep == "best":
+            document = keep_best(document, self._out, self._settings)
+        write_recipes(
+            document,
+            self._out,
+            self._settings,
+            base=self._base,
+            resamples=self._request.resamples,
+            anew=trained,
+        )
+        return read_training(self._out)
+
+    # -- before
+
+    def _samples(self, tokenizer: Any) -> Encoded:
+        return training_samples(self._inputs.data, tokenizer, self._inputs, self._settings, self._told.note)
+
+    def _validation(self, tokenizer: Any) -> Encoded | None:
+        found = self._inputs.validation
+        if found is None:
+            return None
+        with addressed(field="validation"):
+            return training_samples(found, tokenizer, self._inputs, self._settings, self._told.note)
+
+    def _begun(
+        self, document: dict[str, Any] | None, samples: Encoded, tokenizer: Any, device: str, threads: int
+    ) -> dict[str, Any]:
+        """What training.json says, with all orders in it."""
+        if document is None:
+            document = new_document(
+                self._out, self._inputs, self._settings, samples, device=device, threads=threads
+            )
+            if self._inputs.new_head:
+                self._make_base(padding_token(tokenizer))
+                document["base"]["new_files"] = files_of(open_checkpoint(self._base))
+        else:
+            say_differences(
+                document,
+                self._out,
+                self._inputs,
+                self._settings,
+                samples,
+                device=device,
+                threads=threads,
+                note=self._told.note,
+            )
+            if self._inputs.new_head and document["base"]["new_files"] != files_of(
+                open_checkpoint(self._base)
+            ):
+                raise TrainingError(
+                    f"{self._base} is not the base that the training began with",
+                    hint="put its files back as they were, or train into a new folder",
+                    path=self._base,
+                )
+        return with_orders(document, self._out, self._settings, samples)
+
+    def _make_base(self, padding: int) -> None:
+        from core.train import models
+
+        labels = self._inputs.labels or ()
+        is_new = models.make_new_head(
+            self._inputs.checkpoint.folder,
+            self._base,
+            labels=labels,
+            seed=self._settings.seed,
+            dtype=_common_type(self._inputs),
+            pad_id=padding,
+        )
+        head = "a new one was made from the seed, the same for all orders"
+        if not is_new:
+            head = "its own was kept, and stands for them in their alphabetical order"
+        self._told.note(
+            f"{self._inputs.checkpoint.name} has no head for the {len(labels)} labels of the data: {head}. "
+            f"The base of the sub-models is {self._base}"
+        )
+
+    # -- one run
+
+    def _batches(self, number: int, document: Mapping[str, Any], samples: Encoded) -> list[NDArray[np.int64]]:
+        """The samples of each step of a run, by their numbers, as the files of its order say."""
+        place = {int(row): at for at, row in enumerate(sample_numbers(document["unit"], samples))}
+        batches = []
+        for epoch, digest in enumerate(document["orders"][number - 1]["digests"], start=1):
+            order = read_order(order_path(self._out, number, epoch), digest)
+            at = np.array([place[int(row)] for row in order], np.int64)
+            batches += batches_of(at, self._settings.batch)
+        return batches
+
+    def _job(
+        self,
+        number: int,
+        batches: Sequence[NDArray[np.int64]],
+        samples: Encoded,
+        validation: Encoded | None,
+        device: str,
+        padding: int,
+    ) -> RunJob:
+        from core.train import models, trainer
+
+        inputs, settings = self._inputs, self._settings
+
+        def save(model: Any, epoch: int) -> None:
+            models.save_model(
+                model,
+                epoch_path(self._out, number, epoch),
+                source=self._base,
+                dtype=settings.save_dtype,
+                readme=card(inputs.checkpoint.name, inputs.data.path.name, settings, number, epoch),
+            )
+            if settings.keep == "last" and epoch > 1:
+                remove_folder(epoch_path(self._out, number, epoch - 1))
+
+        return trainer.RunJob(
+            number=number,
+            settings=settings,
+            load=lambda folder: models.load_model(folder or self._base, inputs.task),
+            save=save,
+            samples=samples.samples,
+            batches=batches,
+            steps_an_epoch=len(batches) // settings.epochs,
+            validation=() if validation is None else validation.samples,
+            task=inputs.task,
+            pad_id=padding,
+            device=device,
+            dropout_seed=philox_key(settings.seed, f"order-{number}")[0],
+            points=ResumePoints(resume_path(self._out, number)),
+            log=log_path(self._out, number),
+            save_every_s=self._request.save_every_s,
+            on_step=self._told.step,
+            cancel=self._cancel,
+        )
+
+    def _finish_order(self, number: int) -> None:
+        values = {"steps": read_log(log_path(self._out, number))[-1]["step"], "versions": versions()}
+        replace_file(done_path(self._out, number), json.dumps(values, indent=2).encode() + b"\n")
+        self._told.order_done(number, epoch_path(self._out, number, self._settings.epochs))
+
+
+@contextlib.contextmanager
+def _owned(out: Path) -> Iterator[None]:
+    """That this process alone trains into the folder."""
+    try:
+        (out / OWN_FOLDER).mkdir(parents=True, exist_ok=True)
+        folder = OpenFolder(out)
+    except OSError as error:
+        raise write_error(error, out, "out") from error
+    with folder:
+        try:
+            ownership = Ownership(folder, new_run_id())
+        except RunningError as error:
+            raise RunningError(
+                error.message.replace("another merge is writing", "another training writes into"),
+                hint="wait until it is done, or choose another folder",
+                path=out,
+                field="out",
+            ) from error
+        try:
+            yield
+        finally:
+            ownership.release()
+
+
+def _common_type(inputs: Inputs) -> str:
+    """What the base's weights are stored in, as torch spells it; float32 where they are of several types."""
+    found = {tensor.dtype for tensor in inputs.checkpoint.tensors.values() if tensor.dtype.is_float}
+    return found.pop().torch_name if len(found) == 1 else "float32"
+
+
+def _device(wanted: str) -> tuple[str, str]:
+    """ "cpu" or "cuda", and what it is called. Raises TrainingError: there is none."""
+    import torch
+
+    if wanted == "cuda" and not torch.cuda.is_available():
+        raise TrainingError("there is no CUDA device", hint="train on the CPU (--device cpu)", field="device")
+    if wanted != "cpu" and torch.cuda.is_available():
+        return "cuda", torch.cuda.get_device_name(0)
+    return "cpu", f"{platform.machine()} CPU"
