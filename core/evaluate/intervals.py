@@ -38,8 +38,7 @@ __all__ = [
 CONFIDENCE = 0.95
 
 LEAST_UNITS = 20
-"""Below so many samples, or groups, nothing is said of a difference, and its interval is the paired t's
-alone."""
+"""With fewer samples, or groups, nothing is said of a difference; its interval is the paired t's alone."""
 
 _ROUNDED = 1e-20
 """A variance below this share of the squared mean is that of rounding errors."""
@@ -95,8 +94,7 @@ class Interval:
 
 
 def units_of(differences: Array, numbers: NDArray[np.intp]) -> Units:
-    """The units of samples, given the unit that each belongs to. Both [N]. Units without samples are left
-    out."""
+    """The units of samples, given the number of the unit of each; both [N]. Empty ones are left out."""
     sums = np.asarray(np.bincount(numbers, weights=differences), np.float64)
     counts = np.asarray(np.bincount(numbers), np.float64)
     return Units(sums[counts > 0], counts[counts > 0])

@@ -234,8 +234,7 @@ def test_no_candidates() -> None:
 
 
 def test_other_tokenizers_are_compared_in_bits_a_byte() -> None:
-    """Half as many tokens at twice the loss are the same bits; 0.1 nats a token are 0.1 · 5 / 40 / ln 2 bits
-    a byte."""
+    """Half as many tokens at twice the loss are the same bits; 0.1 nats more are 0.1 · 5 / 40 / ln 2 bits."""
     tokens = np.full(N, 5, np.int64)
     loss = 2 * BASE + NOISE + 0.1
     found = one(SINGLE, scores("other", loss, tokens=tokens, tokenizer_digest="two"))
