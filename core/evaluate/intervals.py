@@ -1,8 +1,8 @@
 """How sure a mean of paired differences is: its 95 % interval, and the p-value that goes with it.
 
-The interval is that of the studentised bootstrap (bootstrap-t), each end moved outwards to that of the paired t
-where this one lies further out. On its own either misses too often where the other does not: the paired t with
-skewed differences, the bootstrap-t with heavy tails, and BCa with both. The figures are in
+The interval is that of the studentised bootstrap (bootstrap-t), each end moved outwards to that of the
+paired t where this one lies further out. On its own either misses too often where the other does not: the
+paired t with skewed differences, the bootstrap-t with heavy tails, and BCa with both. The figures are in
 docs/decisions/an-interval-no-nearer-than-the-paired-ts.md; tests/bench/bench_verdicts.py finds them.
 
 Sources: Efron and Tibshirani, An Introduction to the Bootstrap (1993), chapters 12 and 16; for groups the
