@@ -12,7 +12,7 @@ import logging
 import os
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
@@ -22,8 +22,9 @@ import numpy as np
 
 from core.cancel import CancelToken
 from core.errors import DataError, IncompatibleError, MergeError, error_of_memory
+from core.evaluate.asked import check_one_task, reference_names
 from core.evaluate.digests import FileDigests, reference_digest
-from core.evaluate.evaluation import check_one_task, reference_names
+from core.evaluate.harness_answers import Answer, answers_of, of_task
 from core.evaluate.loading import LoadedModel, load_model
 from core.evaluate.quiet import first_line, is_of_memory, quiet
 from core.evaluate.scores import Scores
@@ -42,8 +43,6 @@ _BATCH = 16
 _GROUP, _TASK = (re.compile(rf"^{key}:[ \t]*[\"']?([^\s\"'#\[]+)", re.MULTILINE) for key in ("group", "task"))
 """Task files have tags of the harness's own, which no other reader of YAML knows."""
 _MOST_YAML_BYTES = 1_000_000
-
-_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -121,7 +120,7 @@ def evaluate_tasks(
             samples = _run(harness, loaded, manager, names, settings, cancel)
             seconds = round(time.monotonic() - started, 3)
         for name in names:
-            metric, answers = _answers(name, _of_task(name, samples))
+            metric, answers = answers_of(name, of_task(name, samples))
             if metrics.setdefault(name, metric) != metric:
                 raise DataError(f"the task {name} counted {metric} for {model}, and {metrics[name]} before")
             found[name].append(
@@ -229,64 +228,13 @@ def _run(
     return dict(found)
 
 
-def _of_task(name: str, found: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
-    """The samples of a task, or of all tasks of a group, each with the name of its task."""
-    samples: Mapping[str, Any] = found["samples"]
-    if name in samples:
-        return [(name, sample) for sample in samples[name]]
-    groups: Mapping[str, Any] = found.get("group_subtasks") or {}
-    return [pair for inner in groups.get(name, ()) for pair in _of_task(inner, found)]
-
-
-@dataclass(frozen=True)
-class _Answer:
-    """Whether one is right, and what the question is."""
-
-    task: str
-    number: int
-    question: str
-    right: bool
-
-
-def _answers(name: str, samples: Sequence[tuple[str, Mapping[str, Any]]]) -> tuple[str, list[_Answer]]:
-    """What says whether an answer is right, and each, in the order of tasks and questions."""
-    if not samples:
-        raise DataError(f"the task {name} has no questions", field="task")
-    first = samples[0][1]
-    filtered = first.get("filter", "none")
-    listed = first.get("metrics") or [key for key in first if isinstance(first[key], int | float)]
-    samples = [pair for pair in samples if pair[1].get("filter", "none") == filtered]
-    metric = next((key for key in listed if all(_is_verdict(one.get(key)) for _, one in samples)), None)
-    if metric is None:
-        raise DataError(
-            f"the task {name} says of no answer whether it is right: it has {', '.join(map(shown, listed))}",
-            hint="choose one with acc or exact_match",
-            field="task",
-        )
-    answers = [
-        _Answer(task, int(one["doc_id"]), _question(one), one[metric] in (1, True)) for task, one in samples
-    ]
-    answers.sort(key=lambda answer: (answer.task, answer.number))
-    return metric if filtered == "none" else f"{metric} ({filtered})", answers
-
-
-def _is_verdict(value: Any) -> bool:
-    return isinstance(value, bool | int | float | np.number | np.bool_) and value in (0, 1)
-
-
-def _question(sample: Mapping[str, Any]) -> str:
-    """The question and its right answer, as a digest."""
-    known = [sample.get(key) for key in ("doc_hash", "target_hash")]
-    return "".join(map(str, known)) if all(known) else repr((sample.get("doc"), sample.get("target")))
-
-
 def _scores(
     name: str,
     reference: str,
     digest: str,
     task: str,
     metric: str,
-    answers: Sequence[_Answer],
+    answers: Sequence[Answer],
     settings: Settings,
     loaded: LoadedModel,
     seconds: float,

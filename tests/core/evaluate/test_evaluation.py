@@ -15,7 +15,7 @@ import pytest
 import torch
 import transformers
 
-import core.evaluate.evaluation
+import core.evaluate.under_way
 from core.cancel import CancelToken
 from core.data.rows import DataSet, read_data
 from core.errors import Cancelled, DataError, IncompatibleError, MergeError
@@ -30,7 +30,10 @@ from core.progress import Share
 from resources import DEMO_FOLDER
 
 MODELS = [str(DEMO_FOLDER / name) for name in ("base", "order-1", "order-2")]
-WORDS = "the module returns a list of names if value is None raises ValueError else copies".split()
+WORDS = [
+    *("the", "module", "returns", "a", "list", "of", "names", "if"),
+    *("value", "is", "None", "raises", "ValueError", "else", "copies"),
+]
 CPU = Settings(device="cpu", threads=1, batch_tokens=120)
 
 
@@ -128,7 +131,7 @@ def test_other_data_and_a_changed_model_are_computed(
 
 @pytest.mark.parametrize("exact", [False, True])
 def test_a_cancelled_evaluation_goes_on_where_it_was(
-    store: ScoreStore, forwards: list[int], exact: bool, tmp_path: Path
+    store: ScoreStore, forwards: list[int], exact: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rows = [
         {"prompt": " ".join(WORDS[: 2 + row]) + ":", "response": " the list of " + WORDS[row]}
@@ -145,8 +148,8 @@ def test_a_cancelled_evaluation_goes_on_where_it_was(
             token.cancel()
 
     forwards.clear()
-    with pytest.MonkeyPatch.context() as patch, pytest.raises(Cancelled):
-        patch.setattr(core.evaluate.evaluation, "_TELL_EVERY_S", 0.0)
+    monkeypatch.setattr(core.evaluate.under_way, "TELL_EVERY_S", 0.0)
+    with pytest.raises(Cancelled):
         evaluate_models(MODELS[:2], data, settings=settings, store=store, progress=stop, cancel=token)
     assert 0 < sum(forwards) < passes
     assert len(store.all()) == 1  # the first is whole
@@ -166,7 +169,7 @@ def test_finished_rows_are_kept_while_it_runs(
     data: DataSet, store: ScoreStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What a killed process leaves: nothing that is written when it ends."""
-    monkeypatch.setattr(core.evaluate.evaluation, "_KEEP_EVERY_S", 0.0)
+    monkeypatch.setattr(core.evaluate.under_way, "KEEP_EVERY_S", 0.0)
     kept: list[int] = []
     put = ScoreStore.put_begun
 
@@ -305,3 +308,14 @@ def test_scores_are_named_apart(data: DataSet, tmp_path: Path, store: ScoreStore
     seen: list[Scores] = []
     evaluate_models(list(map(str, copies)), data, settings=CPU, store=store, on_scores=seen.append)
     assert [scores.name for scores in seen] == ["a/model", "b/model"]
+
+
+def test_prompts_leave_room_for_the_answer(tmp_path: Path) -> None:
+    rows = [{"prompt": "the list of names " * 200, "response": "x"}, {"prompt": "the", "response": "x"}]
+    data = lines(tmp_path / "data.jsonl", rows)
+    notes: list[str] = []
+    settings = replace(CPU, exact_match=True, max_new_tokens=9, batch_tokens=1000)
+    evaluate_models(MODELS[:1], data, settings=settings, on_note=notes.append)
+    assert "base: 1 prompt loses its beginning, so that an answer has room behind" in notes
+    with pytest.raises(MergeError, match="takes 256 tokens at once"):
+        evaluate_models(MODELS[:1], data, settings=replace(settings, max_new_tokens=256))
