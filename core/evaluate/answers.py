@@ -160,8 +160,8 @@ def _make_room(
     """Cut prompts of more than `room` tokens."""
     if room < 1:
         raise MergeError(
-            f"{loaded.name} takes {loaded.max_length} tokens at once, so that an answer of as many leaves no room "
-            "for its prompt",
+            f"{loaded.name} takes {loaded.max_length} tokens at once, so that an answer of as many leaves "
+            "no room for its prompt",
             hint="choose fewer (--max-new-tokens)",
             field="max_new_tokens",
         )
