@@ -10,7 +10,7 @@ import numpy as np
 from core.cancel import CancelToken
 from core.data.encoding import encode
 from core.data.rows import DataSet
-from core.errors import IncompatibleError
+from core.errors import IncompatibleError, MergeError
 from core.evaluate.answers import check_has_answers, expected_answer, generate_answers, is_match
 from core.evaluate.asked import check_one_task, reference_names
 from core.evaluate.digests import FileDigests, reference_digest
@@ -18,7 +18,7 @@ from core.evaluate.loading import LoadedModel, load_model
 from core.evaluate.losses import score_model
 from core.evaluate.scores import Scores
 from core.evaluate.settings import Settings
-from core.evaluate.store import ScoreStore, score_key
+from core.evaluate.store import ScoreStore, is_of, score_key
 from core.evaluate.under_way import Kept, Told
 from core.progress import Share, ShareCallback
 
@@ -78,8 +78,9 @@ def evaluate_models(
     made: dict[str, Scores] = {}
     if store is not None and not recompute:
         for digest in dict.fromkeys(digests):
-            if (found := store.get(score_key(digest, data.digest, settings.key()))) is not None:
-                made[digest] = found
+            known = store.known(score_key(digest, data.digest, settings.key()))
+            if known is not None and is_of(known, data):
+                made[digest] = known.scores
     told.begin(len({*digests} - made.keys()))
     done: list[Scores] = []
     for reference, name, digest in zip(references, names, digests, strict=True):
@@ -128,6 +129,8 @@ class _Evaluation:
         """Load a model and score it; what was finished before is taken over."""
         key = score_key(digest, self._data.digest, self._settings.key())
         begun = None if self._store is None or recompute else self._store.begun(key)
+        if begun is not None and not begun.fits(len(self._data.rows)):
+            begun = None
         kept = Kept(self._store, key, begun)
         try:
             loading = part(0.0, 0.0)
@@ -154,7 +157,10 @@ class _Evaluation:
             raise
         scores = replace(scores, seconds=round(kept.seconds, 3))
         if self._store is not None:
-            self._store.put(scores, data=self._data.path, answers=answers)
+            try:
+                self._store.put(scores, data=self._data.path, answers=answers)
+            except MergeError as error:  # the disk is full, perhaps: no reason to lose what was computed
+                self._note(f"the scores of {name} are not kept for another time: {error.message}")
         return scores
 
     def _with_answers(

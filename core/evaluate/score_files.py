@@ -90,6 +90,11 @@ class Begun:
     answers: Mapping[int, str] | None = None
     seconds: float = 0.0
 
+    def fits(self, rows: int) -> bool:
+        """Whether it can be of so many rows."""
+        numbers = [*(() if self.losses is None else self.losses.rows.tolist()), *(self.answers or ())]
+        return all(0 <= number < rows for number in numbers)
+
 
 DAMAGED = (
     ValueError,

@@ -12,6 +12,7 @@ import threading
 from datetime import UTC, datetime
 from pathlib import Path
 
+from core.data.rows import DataSet
 from core.disk import replace_file
 from core.errors import MergeError, OutputError, merge_errors_only, os_error_text
 from core.evaluate.digests import FileDigests, known_digest
@@ -29,7 +30,7 @@ from core.evaluate.scores import Scores
 from core.runs.history import default_history_folder
 from core.small_files import read_if_there
 
-__all__ = ["Begun", "Known", "ScoreStore", "default_score_folder", "score_key"]
+__all__ = ["Begun", "Known", "ScoreStore", "default_score_folder", "is_of", "score_key"]
 
 
 _SUFFIX, _BEGUN_SUFFIX = ".scores", ".begun"
@@ -41,6 +42,12 @@ _log = logging.getLogger(__name__)
 def default_score_folder() -> Path:
     """Beside the history of runs."""
     return default_history_folder().parent / "scores"
+
+
+def is_of(known: Known, data: DataSet) -> bool:
+    """Whether scores of a file with these bytes are of these rows: a file's name says how it is read."""
+    lines = [row.line for row in data.rows]
+    return known.data.suffix.lower() == data.path.suffix.lower() and known.scores.lines.tolist() == lines
 
 
 class ScoreStore:

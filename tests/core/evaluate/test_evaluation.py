@@ -15,6 +15,7 @@ import pytest
 import torch
 import transformers
 
+import core.disk
 import core.evaluate.under_way
 from core.cancel import CancelToken
 from core.data.rows import DataSet, read_data
@@ -314,3 +315,29 @@ def test_prompts_leave_room_for_the_answer(tmp_path: Path) -> None:
     assert "base: 1 prompt loses its beginning, so that an answer has room behind" in notes
     with pytest.raises(MergeError, match="takes 256 tokens at once"):
         evaluate_models(MODELS[:1], data, settings=replace(settings, max_new_tokens=256))
+
+
+def test_a_file_of_the_same_bytes_that_is_read_otherwise_has_scores_of_its_own(
+    store: ScoreStore, tmp_path: Path
+) -> None:
+    rows = lines(tmp_path / "data.jsonl", [{"text": "the list"}, {"text": "of names"}])
+    shutil.copy(tmp_path / "data.jsonl", tmp_path / "data.txt")
+    passages = read_data(tmp_path / "data.txt")
+    assert rows.digest == passages.digest
+    (first,) = evaluate_models(MODELS[:1], rows, settings=CPU, store=store)
+    (other,) = evaluate_models(MODELS[:1], passages, settings=CPU, store=store)
+    assert first.mean_loss != other.mean_loss
+
+
+def test_a_disk_that_is_full_costs_no_scores(
+    data: DataSet, store: ScoreStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*given: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(core.disk.system, "write", full)
+    monkeypatch.setattr(core.evaluate.under_way, "KEEP_EVERY_S", 0.0)
+    notes: list[str] = []
+    (scores,) = evaluate_models(MODELS[:1], data, settings=CPU, store=store, on_note=notes.append)
+    assert np.isfinite(scores.loss).all()
+    assert any("the scores of base are not kept" in note and "No space left" in note for note in notes)
