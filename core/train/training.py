@@ -98,7 +98,7 @@ def train_sub_models(
     inputs = read_inputs(request)
     out = request.out.absolute()
     _look_at_room(request, inputs, out, told.note)
-    cancel.raise_if_cancelled()
+    cancel.raise_if_cancelled("training")
     with _owned(out):
         document = existing_document(out)  # another process may have begun since
         if document is not None:
@@ -151,7 +151,7 @@ class _Work:
             document = self._begun(document, samples, tokenizer, device_name, threads)
             for number in range(1, self._settings.orders + 1):
                 if not done_path(self._out, number).is_file():
-                    self._cancel.raise_if_cancelled()
+                    self._cancel.raise_if_cancelled("training")
                     batches = self._batches(number, document, samples)
                     job = self._job(number, batches, samples, validation, device, padding_token(tokenizer))
                     trainer.run_order(job)
@@ -173,14 +173,18 @@ class _Work:
     # -- before
 
     def _samples(self, tokenizer: Any) -> Encoded:
-        return training_samples(self._inputs.data, tokenizer, self._inputs, self._settings, self._told.note)
+        return training_samples(
+            self._inputs.data, tokenizer, self._inputs, self._settings, self._told.note, self._cancel
+        )
 
     def _validation(self, tokenizer: Any) -> Encoded | None:
         found = self._inputs.validation
         if found is None:
             return None
         with addressed(field="validation"):
-            return training_samples(found, tokenizer, self._inputs, self._settings, self._told.note)
+            return training_samples(
+                found, tokenizer, self._inputs, self._settings, self._told.note, self._cancel
+            )
 
     def _begun(
         self, document: dict[str, Any] | None, samples: Encoded, tokenizer: Any, device: str, threads: int
