@@ -159,6 +159,13 @@ def _refuse_base(request: TrainRequest, checkpoint: Checkpoint) -> None:
             path=request.base,
             field="base",
         )
+    if checkpoint.config.get("quantization_config"):
+        raise TrainingError(
+            f"{request.base} is quantised, and cannot be trained as it is",
+            hint="take the model that it was made from, or write it in bfloat16 by a recipe of it alone",
+            path=request.base,
+            field="base",
+        )
     out, folder = (Path(os.path.realpath(path)) for path in (request.out, checkpoint.folder))
     if out == folder or out.is_relative_to(folder):
         raise TrainingError(

@@ -91,9 +91,13 @@ def training_samples(
     return replace(encoded, samples=kept)
 
 
-def padding_token(tokenizer: Any) -> int:
-    """What is padded with; no model sees it, as the mask says where it is."""
-    for found in (tokenizer.pad_token_id, tokenizer.eos_token_id):
+def padding_token(tokenizer: Any, checkpoint: Checkpoint) -> int:
+    """What is padded with. The mask says where; a decoder that classifies looks for it by its number too."""
+    for found in (
+        _text_config(checkpoint).get("pad_token_id"),
+        tokenizer.pad_token_id,
+        tokenizer.eos_token_id,
+    ):
         if isinstance(found, int):
             return found
     return 0

@@ -8,21 +8,22 @@ whole training makes, how many were killed, and which of them did not end with t
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import shutil
+import signal
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any
-
-sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[2])]
 
 import small_trainings as small
 from disk_faults import KILLS, Faulty, in_place
 
 from core.train.training import train_sub_models
 
-EVERY = 7
+EVERY = 5
 
 
 def main() -> None:
@@ -34,20 +35,20 @@ def main() -> None:
     assert transformers.Trainer
     assert models.save_model
     assert trainer.run_order
-    calls = Faulty(-1, "kill-before")
-    counted = in_fork(lambda: count(base, data, folder / "whole", calls), folder)
+    gc.freeze()  # so that forks do not copy what the collector looks at
+    counted = in_fork(partial(count, base, data, folder / "whole"), folder)
     wanted = weights(folder / "whole")
     killed, different, faults = 0, [], 0
     for at in range(0, counted, EVERY):
         kind = KILLS[at // EVERY % len(KILLS)]
         out = folder / f"{kind}-{at}"
         faults += 1
-        fault = Faulty(at, kind)
-        killed += in_fork(lambda fault=fault, out=out: train(base, data, out, fault), folder) == -9
-        ended = in_fork(lambda out=out: train(base, data, out, Faulty(-1, kind)), folder)
+        killed += in_fork(partial(train, base, data, out, Faulty(at, kind)), folder) == -signal.SIGKILL
+        ended = in_fork(partial(train, base, data, out, Faulty(-1, kind)), folder)
         if ended or weights(out) != wanted:
             different.append([kind, at, ended])
         shutil.rmtree(out)
+    gc.unfreeze()
     report.write_text(
         json.dumps({"calls": counted, "faults": faults, "killed": killed, "different": different})
     )
@@ -55,17 +56,18 @@ def main() -> None:
 
 def train(base: Path, data: Path, out: Path, fault: Faulty) -> int:
     with in_place(fault):
-        train_sub_models(small.request(base, data, out, save_every_s=0, keep="last", validation=data))
+        train_sub_models(small.request(base, data, out, batch=7, save_every_s=0, keep="last"))
     return 0
 
 
-def count(base: Path, data: Path, out: Path, fault: Faulty) -> int:
-    train(base, data, out, fault)
-    (out.parent / "calls").write_text(str(len(fault.calls)))
+def count(base: Path, data: Path, out: Path) -> int:
+    calls = Faulty(-1, "kill-before")
+    train(base, data, out, calls)
+    (out.parent / "calls").write_text(str(len(calls.calls)))
     return 0
 
 
-def in_fork(do: Any, folder: Path) -> int:
+def in_fork(do: Callable[[], int], folder: Path) -> int:
     """What `do` returns, in a process of its own; minus the signal that ended it. Of a count that count."""
     folder.mkdir(exist_ok=True)
     (folder / "calls").unlink(missing_ok=True)

@@ -22,7 +22,8 @@ from core.disk import OpenFolder
 from core.errors import Cancelled, MergeError, OutputError, RunningError, TrainingError
 from core.recipe.file import load_recipe
 from core.train.orders import permutation
-from core.train.runs_folder import Training, read_log, read_training
+from core.train.runs_folder import Training, read_training
+from core.train.step_log import read_log
 from core.train.training import train_sub_models
 
 STEPS, AN_EPOCH = 8, 4
@@ -371,3 +372,31 @@ def test_a_tokenizer_that_does_not_fit_is_refused(place: Path, tmp_path: Path) -
     base = small.base_folder(tmp_path / "base", vocab_size=300)
     with pytest.raises(TrainingError, match="its embedding has 300 rows"):
         train_sub_models(small.request(base, place / "rows.jsonl", tmp_path / "runs"))
+
+
+def test_too_little_memory_names_what_helps(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def padded(*_: Any) -> None:
+        raise RuntimeError("[enforce fail at alloc_cpu.cpp:119] DefaultCPUAllocator: can't allocate memory")
+
+    monkeypatch.setattr("core.train.trainer.padded", padded)
+    with pytest.raises(MergeError, match="order 1: there is not enough memory for .* 3 samples") as raised:
+        train_sub_models(small.request(place / "base", place / "rows.jsonl", tmp_path / "runs"))
+    assert "--micro-batch 1" in (raised.value.hint or "")
+
+
+def test_texts_that_are_cut_into_windows_are_put_into_an_order_as_windows(
+    place: Path, tmp_path: Path
+) -> None:
+    data = tmp_path / "texts.jsonl"
+    data.write_text("".join(json.dumps({"text": f"row {row} " * (20 * row + 4)}) + "\n" for row in range(3)))
+    training = train_sub_models(small.request(place / "base", data, tmp_path / "runs", epochs=1))
+    (run,) = training.orders
+    seen = run.order(1).tolist()
+    assert training.document["unit"] == "window"
+    assert set(seen) == {0, 1, 2}
+    assert seen.count(0) == 1
+    assert seen.count(2) > seen.count(1) > 1
+    assert run.steps == math.ceil(len(seen) / 4)
+    assert run.positions(1).tolist() == [seen.index(row) for row in range(3)]
