@@ -297,8 +297,8 @@ def _in_words(error: Exception, job: RunJob) -> Exception:
         micro = job.settings.micro_batch
         return TrainingError(
             f"order {job.number}: there is not enough memory for the model and {micro:,} samples at a time",
-            hint=f"take fewer of them: --micro-batch {max(1, micro // 2)}, which changes a step by its rounding "
-            "alone; or shorter samples (--max-length) in a new folder",
+            hint=f"take fewer of them: --micro-batch {max(1, micro // 2)}, which changes a step by its "
+            "rounding alone; or shorter samples (--max-length) in a new folder",
             field="micro_batch",
         )
     return error

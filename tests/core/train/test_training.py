@@ -381,7 +381,7 @@ def test_too_little_memory_names_what_helps(
         raise RuntimeError("[enforce fail at alloc_cpu.cpp:119] DefaultCPUAllocator: can't allocate memory")
 
     monkeypatch.setattr("core.train.trainer.padded", padded)
-    with pytest.raises(MergeError, match="order 1: there is not enough memory for .* 3 samples") as raised:
+    with pytest.raises(MergeError, match=r"order 1: there is not enough memory for .* 3 samples") as raised:
         train_sub_models(small.request(place / "base", place / "rows.jsonl", tmp_path / "runs"))
     assert "--micro-batch 1" in (raised.value.hint or "")
 
