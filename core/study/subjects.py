@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from core.adapter_paths import split_adapters
 from core.checkpoint.model import model_names
 from core.draws import MAX_SEED
 from core.dtypes import DType
@@ -32,7 +31,7 @@ class Subject:
     Attributes:
         key: unique in a study, as "selection-n4-seed1".
         name: what people call it.
-        folder: where it is; None of one that has to be merged first.
+        folder: where it is, or BASE+ADAPTER; None of one that has to be merged first.
         recipe: how it is merged; None of one that is there.
     """
 
@@ -54,8 +53,8 @@ class Family:
         base: the base's folder.
         models: those of the sub-models, K of them.
         names: of the sub-models. [K]
-        prefix: before the keys of its merges.
-        words: after the names of its merges.
+        prefix: before the keys of its models.
+        words: after the names of its models.
     """
 
     plain: Recipe
@@ -73,7 +72,7 @@ class Family:
     def singles(self) -> tuple[Subject, ...]:
         """The K sub-models."""
         return tuple(
-            self._given(f"{self.prefix}single-{number}", name, model)
+            self._given(f"{self.prefix}single-{number}", f"{name}{self.words}", model)
             for number, (name, model) in enumerate(zip(self.names, self.models, strict=True), start=1)
         )
 
@@ -114,8 +113,8 @@ class Family:
         return self._merge(f"single-{number + 1}-x{factor:g}", f"{self.names[number]} × {factor:g}", asked)
 
     def _given(self, key: str, name: str, path: Path) -> Subject:
-        """A model that is there, or one with adapters, or the result of a stage: these are made first."""
-        if len(split_adapters(path)) == 1 and on_stage(path, self.plain.stages) is None:
+        """A model that is there, adapters on one among them, or the result of a stage, which is made first."""
+        if on_stage(path, self.plain.stages) is None:
             return Subject(key, name, folder=path)
         alone = replace(self._asked("passthrough", [path]), base=None)
         return Subject(key, name, recipe=_checked(alone))
@@ -157,8 +156,8 @@ def float32_family(family: Family, folders: Sequence[Path]) -> Family:
     entries = tuple(ModelEntry(folder.absolute()) for folder in folders)
     plain = replace(family.plain, models=entries, dtype=None, out_dtype=None)
     models = tuple(entry.path for entry in entries)
-    names = tuple(f"{name} (float32)" for name in model_names(list(models)))
-    return Family(plain, family.base, models, names, "float32-", ", sub-models in float32")
+    names = tuple(model_names(list(models)))
+    return Family(plain, family.base, models, names, "float32-", " (float32)")
 
 
 def own_subjects(recipe: Recipe, ns: Sequence[int], seeds: Sequence[int]) -> tuple[Subject, ...]:
