@@ -1,0 +1,259 @@
+"""`paramosaic study`: measures a family of sub-models and its merges, with controls."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+
+from core.cli.printing import print_result, say
+from core.cli.session import cancellable, json_option, path_type, say_note, this_session, verbose_option
+from core.data.rows import read_data
+from core.errors import Cancelled, MergeError
+from core.evaluate.settings import DTYPES, Settings
+from core.evaluate.store import ScoreStore
+from core.progress import Share
+from core.progress_file import ProgressFile
+from core.recipe.file import load_recipe
+from core.study.command import ScoreCommand
+from core.study.document import to_json, to_markdown
+from core.study.expecting import expected_left
+from core.study.folder import study_folder, write_study
+from core.study.laboratory import Laboratory
+from core.study.rows import Measured
+from core.study.studying import run_study
+from core.study.table import Options
+from core.study.values import Study
+from core.text import message_text, one_line
+from core.units import duration_text
+
+__all__ = ["study"]
+
+_NICENESS = 10
+_TOLD_EVERY_S = 0.1
+_TRAIN_LIMIT = 2_000
+_MOST_RESAMPLES = 100
+
+
+class _Numbers(click.ParamType):
+    """Numbers of resamples, as 0,1,2,4."""
+
+    name = "0,1,2,4"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[int, ...]:
+        if isinstance(value, tuple):
+            return value
+        try:
+            numbers = sorted({int(part) for part in str(value).split(",") if part.strip()})
+        except ValueError:
+            self.fail(f"{value!r} is no list of numbers, as 0,1,2,4", param, ctx)
+        if not numbers or numbers[0] < 0 or numbers[-1] > _MOST_RESAMPLES:
+            self.fail(f"{value!r} has not numbers from 0 to {_MOST_RESAMPLES} alone", param, ctx)
+        return tuple(numbers)
+
+
+@click.argument("recipe", type=path_type)
+@click.option("--validation", type=path_type, required=True, metavar="VAL", help="Held-out rows to compare on.")
+@click.option("--data", type=path_type, metavar="TRAIN", help="What was trained on, for losses by position.")
+@click.option("--n", "ns", type=_Numbers(), default="0,1,2,4", show_default=True, help="Resamples to try.")
+@click.option("--seeds", type=click.IntRange(1, 1000), default=5, show_default=True, help="Draws of each.")
+@click.option("--out", type=path_type, metavar="DIR", help="The folder to write; RECIPE-study unless given.")
+@click.option(
+    "--float32", type=path_type, multiple=True, metavar="FOLDER", help="A sub-model saved as float32; repeat."
+)
+@click.option("--no-soup", is_flag=True, help="Without a greedy soup, of up to 2 (K - 1) merges.")
+@click.option("--score-command", metavar="CMD", help="A program that scores a model's folder, its last argument.")
+@click.option(
+    "--score-better", type=click.Choice(["higher", "lower"]), default="higher", show_default=True,
+    help="Of what it prints.",
+)
+@click.option("--dtype", type=click.Choice(DTYPES), default="float32", show_default=True)
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
+@click.option("--threads", type=click.IntRange(min=1), help="Of the CPU; one a core unless given.")
+@click.option("--batch-tokens", type=click.IntRange(min=1), help="Of one batch; what suits unless given.")
+@click.option("--max-length", type=click.IntRange(min=2), help="Tokens of a sample at most.")
+@click.option("--exact-match", is_flag=True, help="Compare generated answers with the responses too.")
+@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Only so many rows of VAL.")
+@click.option(
+    "--train-limit", type=click.IntRange(min=1), default=_TRAIN_LIMIT, show_default=True, metavar="N",
+    help="Only so many rows of TRAIN.",
+)
+@click.option("--skip-bad-rows", is_flag=True, help="Leave out rows that cannot be used.")
+@click.option("--recompute", is_flag=True, help="Measure again what is known.")
+@click.option("--progress", type=path_type, help="Append events to this file, one JSON object a line.")
+@click.option("--background", is_flag=True, hidden=True, help="Give way to other processes.")
+@json_option
+@verbose_option
+def study(
+    recipe: Path,
+    validation: Path,
+    data: Path | None,
+    ns: tuple[int, ...],
+    seeds: int,
+    out: Path | None,
+    float32: tuple[Path, ...],
+    no_soup: bool,
+    score_command: str | None,
+    score_better: str,
+    dtype: str,
+    device: str,
+    threads: int | None,
+    batch_tokens: int | None,
+    max_length: int | None,
+    exact_match: bool,
+    limit: int | None,
+    train_limit: int,
+    skip_bad_rows: bool,
+    recompute: bool,
+    progress: Path | None,
+    background: bool,
+    as_json: bool,
+) -> None:
+    """Do the merges of RECIPE's models help? The paper's table for them, with controls.
+
+    Measures the base, the sub-models, their average, selections with each n of several seeds, a greedy soup, and
+    other ways to the same effect. Nothing is measured twice: the same command again goes on with what was stopped.
+    """
+    command = None
+    if score_command is not None:
+        command = ScoreCommand.parse(score_command, higher_is_better=score_better == "higher")
+    settings = Settings(
+        dtype=dtype,
+        batch_tokens=batch_tokens,
+        max_length=max_length,
+        device=device,
+        threads=threads,
+        exact_match=exact_match,
+        limit=limit,
+    )
+    options = Options(
+        ns=tuple(sorted({0, *ns})),
+        seeds=seeds,
+        float32=float32,
+        soup=not no_soup,
+        higher_is_better=score_better == "higher",
+    )
+    if background and hasattr(os, "nice"):
+        os.nice(_NICENESS)
+    with cancellable() as token, _told(progress) as file:
+        report = _Report(file)
+        asked = load_recipe(recipe)
+        rows = read_data(validation, skip_bad_rows=skip_bad_rows, limit=limit)
+        trained_on = None
+        if data is not None:
+            trained_on = read_data(data, skip_bad_rows=skip_bad_rows, limit=train_limit)
+        with study_folder(out or Path(f"{recipe.stem}-study")) as folder:
+            laboratory = Laboratory(
+                folder,
+                settings,
+                ScoreStore(),
+                command=command,
+                train_limit=train_limit,
+                recompute=recompute,
+                cancel=token,
+                on_note=report.note,
+            )
+            try:
+                found = run_study(
+                    asked,
+                    rows,
+                    laboratory,
+                    training=trained_on,
+                    options=options,
+                    expected_left=expected_left,
+                    progress=report.progress,
+                    on_measured=report.measured,
+                    on_note=report.note,
+                    cancel=token,
+                )
+            except Cancelled:
+                say("hint: the same command again goes on from here")
+                raise
+            write_study(found, folder)
+            pictures = _pictures(found, folder, report)
+        compared = [row.comparison.as_json() for row in found.rows if row.comparison is not None]
+        file.say("comparisons", comparisons=compared)
+        file.say("done", result=str(folder))
+    print_result(to_json(found).rstrip() if as_json else _summary(found, folder, pictures))
+
+
+def _pictures(found: Study, folder: Path, report: _Report) -> list[Path]:
+    """What the window draws of it; without a window that can, and where it fails, the tables stand alone."""
+    draw = this_session().desktop.write_study_pictures
+    if draw is None:
+        return []
+    try:
+        return draw(found, folder / "pictures")
+    except MergeError as error:
+        report.note(f"the pictures are left out: {error.message}")
+        return []
+
+
+def _summary(found: Study, folder: Path, pictures: list[Path]) -> str:
+    lines = [to_markdown(found).rstrip(), "", f"study       {one_line(str(folder))}"]
+    lines += [f"picture     {one_line(str(picture))}" for picture in pictures]
+    return "\n".join(lines)
+
+
+class _Report:
+    """Says what is measured: a line a model on stderr, and events in the file."""
+
+    def __init__(self, file: ProgressFile) -> None:
+        self._file = file
+        self._told_at = 0.0
+        self._share: Share | None = None
+
+    def note(self, sentence: str) -> None:
+        say_note(sentence)
+        self._file.say("note", text=message_text(sentence))
+
+    def progress(self, share: Share) -> None:
+        self._share = share
+        now = time.monotonic()
+        if now - self._told_at >= _TOLD_EVERY_S:
+            self._told_at = now
+            self._file.say("progress", share=share.fraction, text=share.text, remaining_s=share.remaining_s)
+
+    def measured(self, one: Measured) -> None:
+        scores = one.scores
+        right = "" if scores.accuracy is None else f", {100 * scores.accuracy:.2f} % right"
+        own = "" if one.own is None else f", score {one.own.mean:.6g}"
+        far = ""
+        if self._share is not None:
+            left = self._share.remaining_s
+            far = f"{100 * self._share.fraction:3.0f} %  "
+            far += "" if left is None else f"{duration_text(left)} left  "
+        say(f"{far}{one_line(one.subject.name)}: loss {scores.mean_loss:.5f}{right}{own}")
+        self._file.say(
+            "scores",
+            name=one.subject.name,
+            path=scores.path,
+            mean_loss=scores.mean_loss,
+            accuracy=scores.accuracy,
+            n=len(scores.loss),
+        )
+
+
+@contextlib.contextmanager
+def _told(path: Path | None) -> Iterator[ProgressFile]:
+    """The file of events, with how it began, and how it ended if not well."""
+    with ProgressFile(path) as file:
+        file.say("began", pid=os.getpid(), command=["paramosaic", *sys.argv[1:]])
+        try:
+            yield file
+        except (Cancelled, KeyboardInterrupt):
+            file.say("cancelled")
+            raise
+        except MergeError as error:
+            file.say("failed", message=error.message, hint=error.hint)
+            raise
+        except Exception as error:
+            file.say("failed", message=f"a fault of the program: {type(error).__name__}", hint=None)
+            raise
