@@ -34,6 +34,7 @@ from core.cli.session import (
     verbose_option,
 )
 from core.cli.signals import Signals
+from core.cli.studying import study
 from core.cli.types import Size, Weights
 from core.cli.verify_output import verification_document, verification_summary
 from core.deltas.inspection import inspect_models
@@ -51,6 +52,7 @@ from core.run.record import RunRecord
 from core.run.verify import verify_output
 from core.runs.history import default_history_folder
 from core.runs.learned import Learned
+from core.study.values import Study
 from core.text import message_text, one_line
 
 __all__ = ["Desktop", "main"]
@@ -71,11 +73,13 @@ class Desktop:
         open_window: shows the window, on the demo models if told so; returns the exit status, 130 where a
             signal closed it.
         write_pictures: draws a run's pictures into a folder and returns their paths.
+        write_study_pictures: the same of a study; None where nothing draws them.
     """
 
     has_display: Callable[[], bool]
     open_window: Callable[[bool], int]
     write_pictures: Callable[[RunRecord, Path], list[Path]]
+    write_study_pictures: Callable[[Study, Path], list[Path]] | None = None
 
 
 class _Command(click.Command):
@@ -272,6 +276,9 @@ def _demo(session: Session, headless: bool, out: Path | None) -> None:
         }
     for picture in add_files(target, pictures):
         print_result(f"picture     {one_line(str(picture.absolute()))}", needed=False)
+
+
+_paramosaic.command("study")(study)
 
 
 def main(desktop: Desktop, arguments: Sequence[str] | None = None, *, last: bool = False) -> int:
