@@ -8,18 +8,24 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import click
 
+from core.checkpoint.model import open_checkpoint
 from core.cli.printing import print_result, say
 from core.cli.session import cancellable, json_option, path_type, say_note, this_session, verbose_option
 from core.data.rows import read_data
 from core.errors import Cancelled, MergeError
 from core.evaluate.settings import DTYPES, Settings
 from core.evaluate.store import ScoreStore
+from core.methods.parameter_selection import MAX_RESAMPLES
+from core.plan.planning import plan_merge
 from core.progress import Share
 from core.progress_file import ProgressFile
 from core.recipe.file import load_recipe
+from core.recipe.recipe import Recipe
+from core.recipe.writing import folders_of
 from core.study.command import ScoreCommand
 from core.study.document import to_json, to_markdown
 from core.study.expecting import expected_left
@@ -27,6 +33,7 @@ from core.study.folder import study_folder, write_study
 from core.study.laboratory import Laboratory
 from core.study.rows import Measured
 from core.study.studying import run_study
+from core.study.subjects import LAMBDAS
 from core.study.table import Options
 from core.study.values import Study
 from core.text import message_text, one_line
@@ -37,41 +44,67 @@ __all__ = ["study"]
 _NICENESS = 10
 _TOLD_EVERY_S = 0.1
 _TRAIN_LIMIT = 2_000
-_MOST_RESAMPLES = 100
 
 
-class _Numbers(click.ParamType):
-    """Numbers of resamples, as 0,1,2,4."""
+class _Numbers(click.ParamType[tuple[float, ...]]):
+    """Numbers with commas between them, ascending and each once."""
 
-    name = "0,1,2,4"
+    def __init__(self, kind: type[int] | type[float], most: float, example: str) -> None:
+        self._kind, self._most, self._example = kind, most, example
+        self.name = example
 
     def convert(
-        self, value: object, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[int, ...]:
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[float, ...]:
         if isinstance(value, tuple):
             return value
         try:
-            numbers = sorted({int(part) for part in str(value).split(",") if part.strip()})
+            numbers = sorted({self._kind(part) for part in str(value).split(",")})
         except ValueError:
-            self.fail(f"{value!r} is no list of numbers, as 0,1,2,4", param, ctx)
-        if not numbers or numbers[0] < 0 or numbers[-1] > _MOST_RESAMPLES:
-            self.fail(f"{value!r} has not numbers from 0 to {_MOST_RESAMPLES} alone", param, ctx)
+            numbers = []
+        if not numbers or not all(0 <= number <= self._most for number in numbers):
+            kind = "whole numbers" if self._kind is int else "numbers"
+            self.fail(
+                f"{value!r} is no list of {kind} from 0 to {self._most:g}, as {self._example}", param, ctx
+            )
         return tuple(numbers)
 
 
 @click.argument("recipe", type=path_type)
-@click.option("--validation", type=path_type, required=True, metavar="VAL", help="Held-out rows to compare on.")
+@click.option(
+    "--validation", type=path_type, required=True, metavar="VAL", help="Held-out rows to compare on."
+)
 @click.option("--data", type=path_type, metavar="TRAIN", help="What was trained on, for losses by position.")
-@click.option("--n", "ns", type=_Numbers(), default="0,1,2,4", show_default=True, help="Resamples to try.")
+@click.option(
+    "--n",
+    "ns",
+    type=_Numbers(int, MAX_RESAMPLES, "0,1,2,4"),
+    default="0,1,2,4",
+    show_default=True,
+    help="Numbers of resamples.",
+)
+@click.option(
+    "--lambda",
+    "lambdas",
+    type=_Numbers(float, 1000, "1.25,2"),
+    default=",".join(f"{one:g}" for one in LAMBDAS),
+    show_default=True,
+    help="By which the controls multiply task vectors.",
+)
 @click.option("--seeds", type=click.IntRange(1, 1000), default=5, show_default=True, help="Draws of each.")
 @click.option("--out", type=path_type, metavar="DIR", help="The folder to write; RECIPE-study unless given.")
 @click.option(
     "--float32", type=path_type, multiple=True, metavar="FOLDER", help="A sub-model saved as float32; repeat."
 )
 @click.option("--no-soup", is_flag=True, help="Without a greedy soup, of up to 2 (K - 1) merges.")
-@click.option("--score-command", metavar="CMD", help="A program that scores a model's folder, its last argument.")
 @click.option(
-    "--score-better", type=click.Choice(["higher", "lower"]), default="higher", show_default=True,
+    "--score-command", metavar="CMD", help="A program that scores a model's folder, its last argument."
+)
+@click.option(
+    "--score-better",
+    type=click.Choice(["higher", "lower"]),
+    default="higher",
+    show_default=True,
     help="Of what it prints.",
 )
 @click.option("--dtype", type=click.Choice(DTYPES), default="float32", show_default=True)
@@ -82,7 +115,11 @@ class _Numbers(click.ParamType):
 @click.option("--exact-match", is_flag=True, help="Compare generated answers with the responses too.")
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Only so many rows of VAL.")
 @click.option(
-    "--train-limit", type=click.IntRange(min=1), default=_TRAIN_LIMIT, show_default=True, metavar="N",
+    "--train-limit",
+    type=click.IntRange(min=1),
+    default=_TRAIN_LIMIT,
+    show_default=True,
+    metavar="N",
     help="Only so many rows of TRAIN.",
 )
 @click.option("--skip-bad-rows", is_flag=True, help="Leave out rows that cannot be used.")
@@ -96,6 +133,7 @@ def study(
     validation: Path,
     data: Path | None,
     ns: tuple[int, ...],
+    lambdas: tuple[float, ...],
     seeds: int,
     out: Path | None,
     float32: tuple[Path, ...],
@@ -118,8 +156,9 @@ def study(
 ) -> None:
     """Do the merges of RECIPE's models help? The paper's table for them, with controls.
 
-    Measures the base, the sub-models, their average, selections with each n of several seeds, a greedy soup, and
-    other ways to the same effect. Nothing is measured twice: the same command again goes on with what was stopped.
+    Measures the base, the sub-models, their average, selections with each n of several seeds, a greedy soup,
+    and other ways to the same effect. Nothing is measured twice: the same command again goes on with what was
+    stopped.
     """
     command = None
     if score_command is not None:
@@ -136,8 +175,9 @@ def study(
     options = Options(
         ns=tuple(sorted({0, *ns})),
         seeds=seeds,
-        float32=float32,
+        float32=tuple(folder.absolute() for folder in float32),
         soup=not no_soup,
+        lambdas=tuple(dict.fromkeys((1.0, *lambdas))),
         higher_is_better=score_better == "higher",
     )
     if background and hasattr(os, "nice"):
@@ -145,11 +185,12 @@ def study(
     with cancellable() as token, _told(progress) as file:
         report = _Report(file)
         asked = load_recipe(recipe)
+        _look_at(asked, options)
         rows = read_data(validation, skip_bad_rows=skip_bad_rows, limit=limit)
         trained_on = None
         if data is not None:
             trained_on = read_data(data, skip_bad_rows=skip_bad_rows, limit=train_limit)
-        with study_folder(out or Path(f"{recipe.stem}-study")) as folder:
+        with study_folder(out or Path(f"{recipe.stem}-study"), folders_of(asked)) as folder:
             laboratory = Laboratory(
                 folder,
                 settings,
@@ -182,6 +223,13 @@ def study(
         file.say("comparisons", comparisons=compared)
         file.say("done", result=str(folder))
     print_result(to_json(found).rstrip() if as_json else _summary(found, folder, pictures))
+
+
+def _look_at(asked: Recipe, options: Options) -> None:
+    """Refuse at once what would be found out after hours. Reads headers only. Raises MergeError."""
+    plan_merge(asked)
+    for folder in options.float32:
+        open_checkpoint(folder)
 
 
 def _pictures(found: Study, folder: Path, report: _Report) -> list[Path]:

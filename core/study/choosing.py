@@ -1,9 +1,9 @@
 """Choosing on one half of the validation rows, and measuring on the other.
 
-What is chosen on samples looks better on them than it is. So everything that a study chooses (a λ, the members
-of a soup) is chosen twice, on each half alone, and each half is measured with what the other has chosen. The
-losses of such a row are of all samples, as those of every other row, and none of them took part in the choice
-of what it is measured with. Where both halves choose alike, it is the row of that one model.
+What is chosen on samples looks better on them than it is. So everything that a study chooses (a λ, the
+members of a soup) is chosen twice, on each half alone, and each half is measured with what the other has
+chosen. The losses of such a row are of all samples, as those of every other row, and none of them took part
+in the choice of what it is measured with. Where both halves choose alike, it is the row of that one model.
 
 Deviation from Wortsman et al. (arXiv:2203.05482), who choose on a validation set and measure on a test set:
 both halves take both parts (cross-fitting), so that the rows of a table are of the same samples.
@@ -69,7 +69,7 @@ def greedy_soup(
         return float(of[half].mean())
 
     order = sorted(range(len(losses)), key=lambda one: mean(losses[one]))
-    soup = (order[0],)
+    soup: tuple[int, ...] = (order[0],)
     least = mean(losses[order[0]])
     for one in order[1:]:
         tried = tuple(sorted((*soup, one)))

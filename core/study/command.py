@@ -194,5 +194,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 def _last_words(err: IO[bytes]) -> str:
     size = err.seek(0, os.SEEK_END)
     err.seek(max(0, size - _MOST_SAID))
-    lines: Sequence[str] = [line for line in err.read().decode("utf-8", "replace").splitlines() if line.strip()]
+    lines: Sequence[str] = [
+        line for line in err.read().decode("utf-8", "replace").splitlines() if line.strip()
+    ]
     return f": {one_line(cut(lines[-1].strip(), 300))}" if lines else ""

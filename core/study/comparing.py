@@ -77,7 +77,7 @@ def best_beside_controls(
 
 
 def luck_sentences(table: Table, *, groups: Sequence[str] | None) -> tuple[str, ...]:
-    """How much of the gain of the best sub-model, of the best n and of the best seed is the luck of choosing."""
+    """How much of the gain of the best sub-model, the best n and the best seed is the luck of choosing."""
     digest = table.reference.scores.data_digest
     choices: list[tuple[str, list[NDArray[np.float64]]]] = [
         ("The best single model", [one.scores.loss for one in table.singles]),

@@ -21,9 +21,7 @@ SEGMENTS = 20
 _LEAST_IN_A_SEGMENT = 10
 
 
-def by_position(
-    losses: Floats, positions: NDArray[np.int64], of: int, *, label: str, role: str
-) -> Curve:
+def by_position(losses: Floats, positions: NDArray[np.int64], of: int, *, label: str, role: str) -> Curve:
     """Mean loss after training in segments of an epoch (Figures 1 and 3 of arXiv:2410.03743).
 
     The band is the mean's 95 % interval from Student's distribution: it holds what more samples of the same

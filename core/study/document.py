@@ -86,10 +86,11 @@ def to_markdown(study: Study) -> str:
     columns = _columns(study)
     lines = [
         "| " + " | ".join(heading for heading, _ in columns) + " |",
-        "|" + "|".join("---" if number in (0, len(columns) - 1) else "---:" for number in range(len(columns))) + "|",
+        "|"
+        + "|".join("---" if number in (0, len(columns) - 1) else "---:" for number in range(len(columns)))
+        + "|",
     ]
-    for row in study.rows:
-        lines.append("| " + " | ".join(_cell(text(row)) for _, text in columns) + " |")
+    lines += ["| " + " | ".join(_cell(text(row)) for _, text in columns) + " |" for row in study.rows]
     said = [study.sentence]
     if study.advice is not None and study.advice.sentence:
         said.append(f"n: {study.advice.sentence}")
@@ -191,7 +192,8 @@ def _footer(study: Study) -> str:
     among = f"adjusted for {compared.compared} compared" if compared is not None else ""
     of = f"{study.n_samples:,} rows of {data.get('name', 'the validation data')}"
     time = duration_text(study.seconds) if study.seconds else ""
-    parts = [f"Losses: means over {of}, ± between models (standard deviation)", among, study.machine, time]
+    losses = f"Losses: means over {of}, ± between models (standard deviation)"
+    parts = [losses, f"the median single model is {study.reference}", among, study.machine, time]
     return one_line("; ".join(part for part in parts if part)) + "."
 
 

@@ -91,8 +91,8 @@ def figures_of(
         return Figures(steps=steps)
     if training.digest != trained.training.data_digest:
         measuring.note(
-            f"{training.path.name} is not the file that was trained on, as it is now: the figures of losses by "
-            "position are left out"
+            f"losses by position are left out: {training.path.name} is not the file that was trained on, "
+            "or has changed since"
         )
         return Figures(steps=steps)
     positions, anchor = _positions(family, trained, table, measuring, training)
@@ -186,12 +186,8 @@ def _steps(family: Family, trained: Trained, table: Table, measuring: Measuring)
 
 def _at_epoch(family: Family, trained: Trained, epoch: int) -> Family:
     """The same sub-models as they were after an earlier epoch."""
-    models = tuple(
-        order.epochs[order.epoch_numbers.index(epoch)].absolute() for order in trained.orders
-    )
-    return replace(
-        family, models=models, prefix=f"epoch-{epoch}-", words=f" after epoch {epoch}"
-    )
+    models = tuple(order.epochs[order.epoch_numbers.index(epoch)].absolute() for order in trained.orders)
+    return replace(family, models=models, prefix=f"epoch-{epoch}-", words=f" after epoch {epoch}")
 
 
 def _merged_loss(family: Family, table: Table, measuring: Measuring) -> float | None:

@@ -1,19 +1,20 @@
 """The folder of a study: taken by one process at a time, and never one that holds something else.
 
-    study.json              everything; written last, as a whole
-    table.md, table.csv     the table, for people and for other tools
-    recipes/                the recipe of each merge, so that any of them can be made
-    command-scores.json     what an own scoring command said
-    pictures/               drawn by the window
+study.json              everything; written last, as a whole
+table.md, table.csv     the table, for people and for other tools
+recipes/                the recipe of each merge, so that any of them can be made
+command-scores.json     what an own scoring command said
+pictures/               drawn by the window
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from core.adapter_paths import split_adapters
 from core.checkpoint.ownership import OWN_FOLDER, Ownership, new_run_id
 from core.disk import OpenFolder, replace_file
 from core.errors import OutputError, RunningError, os_error_text
@@ -24,16 +25,25 @@ __all__ = ["study_folder", "write_study"]
 
 
 @contextlib.contextmanager
-def study_folder(out: Path) -> Iterator[Path]:
+def study_folder(out: Path, inputs: Sequence[Path]) -> Iterator[Path]:
     """A folder to work in, for as long as a `with` statement lasts; it is made where it is not there.
 
-    What an earlier study left in it stays, and is gone on from.
+    What an earlier study left in it stays, and is gone on from. `inputs` are the models: nothing is written
+    into their folders.
 
     Raises:
         RunningError: another process works in it.
         OutputError: it holds something that no study wrote, or cannot be made.
     """
     out = out.absolute()
+    for place in (part for one in inputs for part in split_adapters(one)):
+        if place.is_dir() and out.resolve().is_relative_to(place.resolve()):
+            raise OutputError(
+                f"{out} is in the folder of a model, {place.name}",
+                hint="choose a folder elsewhere",
+                path=out,
+                field="out",
+            )
     try:
         names = os.listdir(out)
     except FileNotFoundError:

@@ -11,14 +11,14 @@ from numpy.typing import NDArray
 
 from core.cancel import CancelToken
 from core.data.rows import DataSet
-from core.errors import Cancelled, DataError, IncompatibleError, MergeError, RecipeError
+from core.errors import DataError, IncompatibleError, MergeError, RecipeError
 from core.evaluate.scores import Scores
 from core.progress import Share, ShareCallback
 from core.study.command import OwnScores
 from core.study.rows import Measured, with_samples
 from core.study.subjects import Subject
 
-__all__ = ["Measures", "MeasuredCallback", "Measuring", "NoteCallback"]
+__all__ = ["MeasuredCallback", "Measures", "Measuring", "NoteCallback"]
 
 NoteCallback = Callable[[str], None]
 """Called with a sentence, in the thread that called the study."""

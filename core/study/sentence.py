@@ -36,8 +36,8 @@ class Control:
 def study_sentence(title: str, comparison: Comparison | None, controls: Sequence[Control]) -> str:
     """What the table says.
 
-    A control explains the gain where it is at least as good as the merge: better, or not shown to differ. That
-    it is not shown to differ is no proof that it does not, and so the sentence names the samples.
+    A control explains the gain where it is at least as good as the merge: better, or not shown to differ.
+    That no difference is shown is no proof that there is none, and so the sentence names the samples.
 
     Args:
         title: of the best merge's row.
@@ -46,17 +46,17 @@ def study_sentence(title: str, comparison: Comparison | None, controls: Sequence
     """
     if comparison is None:
         return "Nothing was merged."
-    said = difference_text(comparison)
+    said, name = difference_text(comparison), title[:1].lower() + title[1:]
     if comparison.verdict == TOO_FEW:
-        return f"{comparison.n} samples are too few to say whether {_small(title)} helps: it differs by {said}."
+        return f"{comparison.n} samples are too few to say whether {name} helps: it differs by {said}."
     if comparison.verdict == HURTS:
-        return f"No merge helps: the best, {_small(title)}, raises the loss by {said} against a single model."
+        return f"No merge helps: the best, {name}, raises the loss by {said} against a single model."
     if comparison.verdict != HELPS:
         return (
-            f"No merge is shown to help: the best, {_small(title)}, differs from a single model by {said}, "
+            f"No merge is shown to help: the best, {name}, differs from a single model by {said}, "
             f"which {comparison.n:,} samples cannot tell from noise."
         )
-    gain = f"{title} lowers the loss by {said} against a single model"
+    gain = f"{title[:1].upper()}{title[1:]} lowers the loss by {said} against a single model"
     if not controls:
         return f"{gain}."
     best = min(controls, key=lambda one: one.loss)
@@ -131,7 +131,3 @@ def _signed(value: float, comparison: Comparison) -> str:
 def _decimals(comparison: Comparison) -> int:
     half = (comparison.high - comparison.low) / 2
     return decimals_for(half if isfinite(half) and half else comparison.difference)
-
-
-def _small(title: str) -> str:
-    return title[:1].lower() + title[1:]

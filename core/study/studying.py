@@ -1,10 +1,10 @@
 """A study: the table of the paper for one family of models, with controls, and what it says.
 
-Source: arXiv:2410.03743, Tables 1 and 2 (single, weighted average, selection, selection and resampling, means over
-five seeds) and Figures 1, 3 and 4. Beside these: a greedy soup (arXiv:2203.05482), and controls, which are other
-ways to the same effect. A resampled parameter is one that fine-tuning moved, so that resampling takes a merge
-further from the base; a task vector that is scaled goes as far without any choice. And an average in a narrow
-type is rounded, where a selection is not.
+Source: arXiv:2410.03743, Tables 1 and 2 (single, weighted average, selection, selection and resampling, means
+over five seeds) and Figures 1, 3 and 4. Beside these: a greedy soup (arXiv:2203.05482), and controls, which
+are other ways to the same effect. A resampled parameter is one that fine-tuning moved, so that resampling takes a
+merge further from the base; a task vector that is scaled goes as far without any choice. And an average in a
+narrow type is rounded, where a selection is not.
 
 Deviations from the paper: losses are compared, sample by sample, with those of the median single model; its
 tables give scores without intervals.
@@ -98,9 +98,7 @@ def run_study(
         on_note=on_note,
         cancel=token,
     )
-    table = table_of(
-        family, recipe, options, measuring, digest=validation.digest, groups=validation.groups
-    )
+    table = table_of(family, recipe, options, measuring, digest=validation.digest, groups=validation.groups)
     groups = _groups(validation, measuring)
     figures = Figures()
     if isinstance(trained, str):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from core.recipe.models import ModelEntry
 from core.recipe.parsing import parse_recipe
 from core.recipe.recipe import Recipe
 from core.recipe.references import same_folder
+from core.recipe.rules import ParameterSetting
 from core.recipe.stages import on_stage
 from core.recipe.writing import recipe_as_dict
 
@@ -113,7 +114,7 @@ class Family:
         return self._merge(f"single-{number + 1}-x{factor:g}", f"{self.names[number]} × {factor:g}", asked)
 
     def _given(self, key: str, name: str, path: Path) -> Subject:
-        """A model that is there, adapters on one among them, or the result of a stage, which is made first."""
+        """A model that is there, or adapters on one; the result of a stage, which is merged first."""
         if on_stage(path, self.plain.stages) is None:
             return Subject(key, name, folder=path)
         alone = replace(self._asked("passthrough", [path]), base=None)
@@ -122,7 +123,9 @@ class Family:
     def _merge(self, key: str, name: str, recipe: Recipe) -> Subject:
         return Subject(f"{self.prefix}{key}", f"{name}{self.words}", recipe=_checked(recipe))
 
-    def _asked(self, method: str, models: Sequence[Path], parameters: dict[str, object] | None = None) -> Recipe:
+    def _asked(
+        self, method: str, models: Sequence[Path], parameters: Mapping[str, ParameterSetting] | None = None
+    ) -> Recipe:
         entries = tuple(ModelEntry(model) for model in models)
         return replace(self.plain, method=METHODS[method], models=entries, parameters=parameters or {})
 
@@ -161,7 +164,7 @@ def float32_family(family: Family, folders: Sequence[Path]) -> Family:
 
 
 def own_subjects(recipe: Recipe, ns: Sequence[int], seeds: Sequence[int]) -> tuple[Subject, ...]:
-    """The recipe as it was written, with each seed where it draws; () where it is a row of the study anyway."""
+    """The recipe as it was written, with each seed where it draws; () where it is a row anyway."""
     if _is_a_row(recipe, ns):
         return ()
     title = recipe.method.title

@@ -71,8 +71,13 @@ class Table:
 
     @property
     def best(self) -> MeasuredRow | None:
-        """The merge of least loss; None where there is none."""
-        merges = [row for row in self.rows if row.kind in ("merge", "soup")]
+        """The merge of least loss; None where there is none. A soup of one model is none."""
+        alone = {single.subject.key for single in self.singles}
+        merges = [
+            row
+            for row in self.rows
+            if row.kind in ("merge", "soup") and not {one.subject.key for one in row.members} <= alone
+        ]
         return min(merges, key=lambda row: row.mean_loss, default=None)
 
     @property
@@ -212,9 +217,7 @@ class _Making:
     def _selections(self, family: Family) -> dict[int, MeasuredRow]:
         found = {}
         for n in self._options.ns:
-            row = self._merged(
-                f"selection-n{n}", _selection_title(n), "merge", self._drawn(family, n)
-            )
+            row = self._merged(f"selection-n{n}", _selection_title(n), "merge", self._drawn(family, n))
             if row is not None:
                 found[n] = row
         return found
@@ -248,7 +251,10 @@ class _Making:
         except (RecipeError, IncompatibleError) as error:
             self._measuring.note(f"the greedy soup is left out: {error.message}")
             return
-        said = [f"{len(soup)} of {len(names)}: {', '.join(names[one] for one in soup)}" for soup in (first, second)]
+        said = [
+            f"{len(soup)} of {len(names)}: {', '.join(names[one] for one in soup)}"
+            for soup in (first, second)
+        ]
         note = said[0] if first == second else f"{said[0]}; by the other half {said[1]}"
         self._rows.append(
             of_halves("soup", "greedy soup", "soup", (known[first], known[second]), self._halves, note)
@@ -289,7 +295,7 @@ class _Making:
         kept = np.flatnonzero(self._measuring.kept)
         groups = None
         if self._groups is not None and len(self._groups) == len(self._measuring.kept):
-            groups = [self._groups[row] for row in kept]
+            groups = [self._groups[row] for row in kept.tolist()]
         units = groups_as_numbers(groups, count)
         first, _ = halves(self._digest, int(units.max()) + 1)
         if not len(first):
