@@ -2,9 +2,9 @@
 
 Source: arXiv:2410.03743, Tables 1 and 2 (single, weighted average, selection, selection and resampling, means
 over five seeds) and Figures 1, 3 and 4. Beside these: a greedy soup (arXiv:2203.05482), and controls, which
-are other ways to the same effect. A resampled parameter is one that fine-tuning moved, so that resampling takes a
-merge further from the base; a task vector that is scaled goes as far without any choice. And an average in a
-narrow type is rounded, where a selection is not.
+are other ways to the same effect. A resampled parameter is one that fine-tuning moved, so that resampling
+takes a merge further from the base; a task vector that is scaled goes as far without any choice. And an
+average in a narrow type is rounded, where a selection is not.
 
 Deviations from the paper: losses are compared, sample by sample, with those of the median single model; its
 tables give scores without intervals.

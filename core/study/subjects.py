@@ -13,7 +13,7 @@ from core.errors import RecipeError
 from core.methods import METHODS
 from core.recipe.models import ModelEntry
 from core.recipe.parsing import parse_recipe
-from core.recipe.recipe import Recipe
+from core.recipe.recipe import Recipe, Stage
 from core.recipe.references import same_folder
 from core.recipe.rules import ParameterSetting
 from core.recipe.stages import on_stage
@@ -127,7 +127,8 @@ class Family:
         self, method: str, models: Sequence[Path], parameters: Mapping[str, ParameterSetting] | None = None
     ) -> Recipe:
         entries = tuple(ModelEntry(model) for model in models)
-        return replace(self.plain, method=METHODS[method], models=entries, parameters=parameters or {})
+        asked = replace(self.plain, method=METHODS[method], models=entries, parameters=parameters or {})
+        return replace(asked, stages=_needed(asked))
 
 
 def family_of(recipe: Recipe) -> Family:
@@ -199,6 +200,21 @@ def _is_a_row(recipe: Recipe, ns: Sequence[int]) -> bool:
         if not as_usual:
             return False
     return True
+
+
+def _needed(recipe: Recipe) -> tuple[Stage, ...]:
+    """The stages whose results `recipe` reads, and those that these read: others are refused."""
+    needed: dict[str, Stage] = {}
+    waiting = [recipe]
+    while waiting:
+        one = waiting.pop()
+        sources = [source.model.path for each in one.slices for source in each.sources]
+        for path in (one.base, *(entry.path for entry in one.models), *sources):
+            found = None if path is None else on_stage(path, recipe.stages)
+            if found is not None and found[0].name not in needed:
+                needed[found[0].name] = found[0]
+                waiting.append(found[0].recipe)
+    return tuple(stage for stage in recipe.stages if stage.name in needed)
 
 
 def _checked(recipe: Recipe) -> Recipe:
