@@ -32,6 +32,7 @@ class Choosing:
         best: the number of the candidate with the least mean loss on all samples, from 0; None without any.
         candidates: how many were chosen from.
         n: samples that all of them have a finite loss for.
+        units: groups that these belong to; n where each stands for itself.
         gain: mean loss of the reference minus that of the best, on all samples.
         seen: the same, on the half that it was chosen on, averaged over halvings and directions.
         kept: that of the same choice on the other half.
@@ -42,6 +43,7 @@ class Choosing:
     best: int | None
     candidates: int
     n: int
+    units: int
     gain: float
     seen: float
     kept: float
@@ -56,20 +58,23 @@ class Choosing:
     @property
     def sentence(self) -> str:
         """In plain words."""
-        if self.candidates < 2 or self.best is None:
+        if self.candidates < 2:
             return "There is nothing to choose from, so that nothing of the gain is the luck of choosing."
-        if self.n < LEAST_UNITS:
-            return f"{self.n} samples are too few to say how much of the gain is the luck of choosing."
+        if self.units < LEAST_UNITS:
+            what = "samples" if self.units == self.n else "groups"
+            return f"{self.units} {what} are too few to say how much of the gain is the luck of choosing."
         if self.seen <= 0:
             return f"The best of {self.candidates} shows no gain over {self.reference}."
         decimals = max(4, decimals_for(self.seen))
         seen, luck, kept = (
             signed(value, decimals).removeprefix("+") for value in (self.seen, self.luck, self.kept)
         )
+        if self.luck <= 0 or not float(luck):
+            luck = "nothing"
         return (
-            f"Of the gain of {seen} {self.unit} seen by the best of {self.candidates} (over {self.reference},
-            on " f"the half of the samples on which it was chosen), {luck if self.luck > 0 else 'nothing'} is
-            the luck " f"of choosing; on the other half it is {kept}."
+            f"Of the gain of {seen} {self.unit} seen by the best of {self.candidates} (over "
+            f"{self.reference}, on the half of the samples on which it was chosen), "
+            f"{luck} is the luck of choosing; on the other half it is {kept}."
         )
 
 
@@ -97,7 +102,7 @@ def luck_of_choosing(
         DataError: they are not of the same samples, or the digest is none.
     """
     if not candidates:
-        return Choosing(None, 0, 0, 0.0, 0.0, 0.0, unit=unit)
+        return Choosing(None, 0, 0, 0, 0.0, 0.0, 0.0, unit=unit)
     every = [*candidates, *([] if reference is None else [reference])]
     if len({len(losses) for losses in every}) > 1:
         raise DataError(
@@ -109,7 +114,7 @@ def luck_of_choosing(
     losses = losses[:, counts]
     n = losses.shape[1]
     if not n:
-        return Choosing(None, len(candidates), 0, 0.0, 0.0, 0.0, unit=unit)
+        return Choosing(None, len(candidates), 0, 0, 0.0, 0.0, 0.0, unit=unit)
     against = losses[: len(candidates)].mean(axis=0) if reference is None else losses[-1]
     gains = against - losses[: len(candidates)]
     sums = np.stack([np.asarray(np.bincount(numbers, weights=one), np.float64) for one in gains])
@@ -121,7 +126,7 @@ def luck_of_choosing(
     if len(sizes) >= 2:
         seen, kept = _over_halvings(sums, sizes, data_digest)
     named = "the mean of all" if reference is None else reference_name
-    return Choosing(best, len(candidates), n, float(whole[best]), seen, kept, named, unit)
+    return Choosing(best, len(candidates), n, len(sizes), float(whole[best]), seen, kept, named, unit)
 
 
 def _over_halvings(

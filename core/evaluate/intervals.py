@@ -30,6 +30,7 @@ __all__ = [
     "LEAST_UNITS",
     "Interval",
     "Units",
+    "interval_of",
     "paired_intervals",
     "studentised_ends",
     "units_of",
@@ -117,10 +118,12 @@ def paired_intervals(
         if count:
             values = _studentised([several[number] for number in alike], digest, count, cancel)
             drawn.update(zip(alike, values, strict=True))
-    return tuple(_interval(one, drawn.get(number)) for number, one in enumerate(several))
+    return tuple(interval_of(one, drawn.get(number)) for number, one in enumerate(several))
 
 
-def _interval(units: Units, drawn: Array | None) -> Interval:
+def interval_of(units: Units, drawn: Array | None) -> Interval:
+    """The interval of the mean, given the studentised means of B resamples (of paired_intervals), [B], or
+    None."""
     count = len(units)
     if not count:
         return Interval(math.nan, -math.inf, math.inf, 1.0, math.nan, 0, 0)

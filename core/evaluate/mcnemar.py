@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,6 +60,7 @@ def mid_p(one: int, other: int) -> float:
     return min(1.0, 2 * below + at)
 
 
+@cache
 def _tail(one: int, other: int) -> tuple[float, float]:
     """P(X < smaller) and P(X = smaller). One division of whole numbers, which rounds once, and ratios from
     there."""

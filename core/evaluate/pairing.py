@@ -97,7 +97,7 @@ def pair_up(reference: Scores | Measured, candidate: Scores | Measured) -> Pair:
             if reference.task == "causal"
             else np.ones(len(expected), bool)
         )
-        notes += _unlike_note(reference, int((~same_text).sum()))
+        notes += _unlike_note(reference, candidate, int((~same_text).sum()))
     if (first.unit, first.higher_is_better) != (second.unit, second.higher_is_better):
         raise IncompatibleError(
             f"{first.name} is measured in {first.unit} and {second.name} in {second.unit}",
@@ -169,13 +169,13 @@ def samples_of(scores: Scores | Measured) -> int:
     return len(scores.values if isinstance(scores, Measured) else scores.loss)
 
 
-def _unlike_note(reference: Scores, count: int) -> tuple[str, ...]:
+def _unlike_note(reference: Scores, candidate: Scores, count: int) -> tuple[str, ...]:
     if not count:
         return ()
     which = "One sample is" if count == 1 else f"{count:,} samples are"
     return (
-        f"{which} left out of which {reference.name} and it were given different parts: choose a greatest "
-        "length that both allow.",
+        f"{which} left out of which {reference.name} and {candidate.name} were given different parts: "
+        "score both with a greatest length that both allow.",
     )
 
 

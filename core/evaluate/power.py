@@ -13,6 +13,7 @@ from statistics import NormalDist
 __all__ = ["answers_needed", "samples_needed"]
 
 _POWER = 0.8
+_MOST = 1e15
 _LEVEL = 0.05
 _Z_LEVEL = NormalDist().inv_cdf(1 - _LEVEL / 2)
 _Z_POWER = NormalDist().inv_cdf(_POWER)
@@ -23,7 +24,7 @@ def samples_needed(difference: float, error: float, units: int, samples: int) ->
     `units`.
 
     Where samples belong to groups, it is the samples of as many groups of the same mean size as are needed.
-    None where there is no difference or no spread is known.
+    None where there is no difference, where no spread is known, and beyond all measure.
 
     ((z_0.975 + z_0.8) s / difference)² + z_0.975² / 2: Guenther, The American Statistician 35 (1981), within
     one of what the noncentral t distribution gives, for 10 or more.
@@ -32,9 +33,9 @@ def samples_needed(difference: float, error: float, units: int, samples: int) ->
         return None
     if error == 0:
         return samples
-    needed = ((_Z_LEVEL + _Z_POWER) * error / difference) ** 2 * units + _Z_LEVEL**2 / 2
-    wanted = math.ceil(needed - 1e-9) * samples / units
-    return math.ceil(wanted - 1e-9) if math.isfinite(wanted) else None
+    ratio = (_Z_LEVEL + _Z_POWER) * (error / difference)
+    needed = ratio * ratio * units + _Z_LEVEL**2 / 2
+    return math.ceil(math.ceil(needed - 1e-9) * samples / units - 1e-9) if needed < _MOST else None
 
 
 def answers_needed(only_reference: int, only_candidate: int, samples: int) -> int | None:

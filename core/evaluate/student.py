@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import cache
 from statistics import NormalDist
 
 __all__ = ["t_quantile", "two_sided_p"]
@@ -31,6 +32,7 @@ def two_sided_p(t: float, freedom: float) -> float:
     )
 
 
+@cache
 def t_quantile(confidence: float, freedom: float) -> float:
     """The t > 0 that |t| stays below with the chance `confidence`: 2.045 for 0.95 and 29.
 
