@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-import sys
-import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import click
 
 from core.checkpoint.model import open_checkpoint
+from core.cli.following import Following, followed, progress_options
 from core.cli.printing import print_result, say
-from core.cli.session import cancellable, json_option, path_type, say_note, this_session, verbose_option
+from core.cli.score_output import score_event
+from core.cli.session import cancellable, json_option, path_type, this_session, verbose_option
 from core.data.rows import read_data
 from core.errors import Cancelled, MergeError
 from core.evaluate.settings import DTYPES, Settings
@@ -22,7 +19,6 @@ from core.evaluate.store import ScoreStore
 from core.methods.parameter_selection import MAX_RESAMPLES
 from core.plan.planning import plan_merge
 from core.progress import Share
-from core.progress_file import ProgressFile
 from core.recipe.file import load_recipe
 from core.recipe.recipe import Recipe
 from core.recipe.writing import folders_of
@@ -36,13 +32,10 @@ from core.study.studying import run_study
 from core.study.subjects import LAMBDAS
 from core.study.table import Options
 from core.study.values import Study
-from core.text import message_text, one_line
-from core.units import duration_text
+from core.text import one_line
 
 __all__ = ["study"]
 
-_NICENESS = 10
-_TOLD_EVERY_S = 0.1
 _TRAIN_LIMIT = 2_000
 
 
@@ -109,7 +102,7 @@ class _Numbers(click.ParamType[tuple[float, ...]]):
 )
 @click.option("--dtype", type=click.Choice(DTYPES), default="float32", show_default=True)
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
-@click.option("--threads", type=click.IntRange(min=1), help="Of the CPU; one a core unless given.")
+@click.option("--threads", type=click.IntRange(min=1), help="One a core unless given.")
 @click.option("--batch-tokens", type=click.IntRange(min=1), help="Of one batch; what suits unless given.")
 @click.option("--max-length", type=click.IntRange(min=2), help="Tokens of a sample at most.")
 @click.option("--exact-match", is_flag=True, help="Compare generated answers with the responses too.")
@@ -124,8 +117,7 @@ class _Numbers(click.ParamType[tuple[float, ...]]):
 )
 @click.option("--skip-bad-rows", is_flag=True, help="Leave out rows that cannot be used.")
 @click.option("--recompute", is_flag=True, help="Measure again what is known.")
-@click.option("--progress", type=path_type, help="Append events to this file, one JSON object a line.")
-@click.option("--background", is_flag=True, hidden=True, help="Give way to other processes.")
+@progress_options
 @json_option
 @verbose_option
 def study(
@@ -180,10 +172,8 @@ def study(
         lambdas=tuple(dict.fromkeys((1.0, *lambdas))),
         higher_is_better=score_better == "higher",
     )
-    if background and hasattr(os, "nice"):
-        os.nice(_NICENESS)
-    with cancellable() as token, _told(progress) as file:
-        report = _Report(file)
+    with cancellable() as token, followed(progress, background=background) as following:
+        report = _Report(following)
         asked = load_recipe(recipe)
         _look_at(asked, options)
         rows = read_data(validation, skip_bad_rows=skip_bad_rows, limit=limit)
@@ -199,7 +189,7 @@ def study(
                 train_limit=train_limit,
                 recompute=recompute,
                 cancel=token,
-                on_note=report.note,
+                on_note=following.note,
             )
             try:
                 found = run_study(
@@ -211,17 +201,17 @@ def study(
                     expected_left=expected_left,
                     progress=report.progress,
                     on_measured=report.measured,
-                    on_note=report.note,
+                    on_note=following.note,
                     cancel=token,
                 )
             except Cancelled:
                 say("hint: the same command again goes on from here")
                 raise
             write_study(found, folder)
-            pictures = _pictures(found, folder, report)
+            pictures = _pictures(found, folder, following)
         compared = [row.comparison.as_json() for row in found.rows if row.comparison is not None]
-        file.say("comparisons", comparisons=compared)
-        file.say("done", result=str(folder))
+        following.say("comparisons", comparisons=compared)
+        following.say("done", result=str(folder))
     print_result(to_json(found).rstrip() if as_json else _summary(found, folder, pictures))
 
 
@@ -232,7 +222,7 @@ def _look_at(asked: Recipe, options: Options) -> None:
         open_checkpoint(folder)
 
 
-def _pictures(found: Study, folder: Path, report: _Report) -> list[Path]:
+def _pictures(found: Study, folder: Path, following: Following) -> list[Path]:
     """What the window draws of it; without a window that can, and where it fails, the tables stand alone."""
     draw = this_session().desktop.write_study_pictures
     if draw is None:
@@ -240,7 +230,7 @@ def _pictures(found: Study, folder: Path, report: _Report) -> list[Path]:
     try:
         return draw(found, folder / "pictures")
     except MergeError as error:
-        report.note(f"the pictures are left out: {error.message}")
+        following.note(f"the pictures are left out: {error.message}")
         return []
 
 
@@ -253,55 +243,18 @@ def _summary(found: Study, folder: Path, pictures: list[Path]) -> str:
 class _Report:
     """Says what is measured: a line a model on stderr, and events in the file."""
 
-    def __init__(self, file: ProgressFile) -> None:
-        self._file = file
-        self._told_at = 0.0
-        self._share: Share | None = None
-
-    def note(self, sentence: str) -> None:
-        say_note(sentence)
-        self._file.say("note", text=message_text(sentence))
+    def __init__(self, following: Following) -> None:
+        self._following = following
+        self._fraction = 0.0
 
     def progress(self, share: Share) -> None:
-        self._share = share
-        now = time.monotonic()
-        if now - self._told_at >= _TOLD_EVERY_S:
-            self._told_at = now
-            self._file.say("progress", share=share.fraction, text=share.text, remaining_s=share.remaining_s)
+        self._fraction = share.fraction
+        self._following.show(share)
 
     def measured(self, one: Measured) -> None:
         scores = one.scores
         right = "" if scores.accuracy is None else f", {100 * scores.accuracy:.2f} % right"
         own = "" if one.own is None else f", score {one.own.mean:.6g}"
-        far = ""
-        if self._share is not None:
-            left = self._share.remaining_s
-            far = f"{100 * self._share.fraction:3.0f} %  "
-            far += "" if left is None else f"{duration_text(left)} left  "
-        say(f"{far}{one_line(one.subject.name)}: loss {scores.mean_loss:.5f}{right}{own}")
-        self._file.say(
-            "scores",
-            name=one.subject.name,
-            path=scores.path,
-            mean_loss=scores.mean_loss,
-            accuracy=scores.accuracy,
-            n=len(scores.loss),
-        )
-
-
-@contextlib.contextmanager
-def _told(path: Path | None) -> Iterator[ProgressFile]:
-    """The file of events, with how it began, and how it ended if not well."""
-    with ProgressFile(path) as file:
-        file.say("began", pid=os.getpid(), command=["paramosaic", *sys.argv[1:]])
-        try:
-            yield file
-        except (Cancelled, KeyboardInterrupt):
-            file.say("cancelled")
-            raise
-        except MergeError as error:
-            file.say("failed", message=error.message, hint=error.hint)
-            raise
-        except Exception as error:
-            file.say("failed", message=f"a fault of the program: {type(error).__name__}", hint=None)
-            raise
+        name = one_line(one.subject.name)
+        say(f"{100 * self._fraction:3.0f} %  {name}: loss {scores.mean_loss:.5f}{right}{own}")
+        self._following.say("scores", **score_event(scores))

@@ -66,7 +66,7 @@ class Measuring:
         self._first: Scores | None = None
         self._lines: tuple[int, ...] | None = None
         self.kept: NDArray[np.bool_] = np.zeros(0, bool)
-        self._expected, self._done = expected, 0
+        self._expected, self._done, self._shown = expected, 0, 0.0
         self._began = time.monotonic()
         self.notes: list[str] = []
 
@@ -101,10 +101,6 @@ class Measuring:
     def training_losses(self, subject: Subject, training: DataSet) -> Scores:
         """A model on training rows, all of them. Raises MergeError."""
         return self._scores(subject, training, training=True)
-
-    def steps_are(self, more: int) -> None:
-        """So many models more will have to be measured."""
-        self._expected += more
 
     def _measured(self, subject: Subject) -> Measured | None:
         scores = self._scores(subject, self._validation, training=False)
@@ -148,6 +144,7 @@ class Measuring:
             if self._progress is None:
                 return
             part = (self._done + share.fraction) / max(self._expected, self._done + 1)
+            part = self._shown = max(self._shown, part)  # a soup may need more models than was thought
             spent = time.monotonic() - self._began
             left = spent * (1 - part) / part if part > 0.01 else None
             self._progress(Share(part, share.text or subject.name, left))
