@@ -94,8 +94,8 @@ def to_markdown(study: Study) -> str:
     said = [study.sentence]
     if study.advice is not None and study.advice.sentence:
         said.append(f"n: {study.advice.sentence}")
-    said += study.choosing
-    lines += ["", *(f"{one_line(sentence)}\n" for sentence in said)]
+    said += [*study.choosing, study.imbalance]
+    lines += ["", *(f"{one_line(sentence)}\n" for sentence in said if sentence)]
     lines += [f"- {one_line(row.title)}: {one_line(row.note)}" for row in study.rows if row.note]
     lines += [f"- {one_line(note)}" for note in study.notes]
     lines += ["", _footer(study), ""]

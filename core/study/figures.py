@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -9,7 +10,8 @@ import numpy as np
 
 from core.data.rows import DataSet
 from core.errors import TrainingError
-from core.study.curves import by_position, by_step
+from core.evaluate.comparison import decimals_for, signed
+from core.study.curves import by_position, by_step, effect_of_position
 from core.study.measuring import Measuring
 from core.study.subjects import Family, Subject
 from core.study.table import Table
@@ -17,6 +19,8 @@ from core.study.values import Curve
 from core.train.runs_folder import TRAINING_NAME, OrderRun, Training, read_training
 
 __all__ = ["Figures", "Trained", "figures_of", "models_of_figures", "trained_by"]
+
+_MOST_DECIMALS = 6
 
 
 @dataclass(frozen=True)
@@ -41,6 +45,7 @@ class Figures:
     positions: tuple[Curve, ...] = ()
     anchor: tuple[Curve, ...] = ()
     steps: tuple[Curve, ...] = ()
+    imbalance: str = ""
 
 
 def trained_by(family: Family) -> Trained | str:
@@ -95,8 +100,8 @@ def figures_of(
             "or has changed since"
         )
         return Figures(steps=steps)
-    positions, anchor = _positions(family, trained, table, measuring, training)
-    return Figures(positions, anchor, steps)
+    positions, anchor, imbalance = _positions(family, trained, table, measuring, training)
+    return Figures(positions, anchor, steps, imbalance)
 
 
 def _place_in(training: Training, model: Path) -> tuple[OrderRun, int] | None:
@@ -113,7 +118,7 @@ def _place_in(training: Training, model: Path) -> tuple[OrderRun, int] | None:
 
 def _positions(
     family: Family, trained: Trained, table: Table, measuring: Measuring, training: DataSet
-) -> tuple[tuple[Curve, ...], tuple[Curve, ...]]:
+) -> tuple[tuple[Curve, ...], tuple[Curve, ...], str]:
     singles = family.singles()
     best = table.best
     losses = [_row_losses(measuring, subject, training) for subject in singles]
@@ -130,7 +135,29 @@ def _positions(
     if best is not None:
         merged = _row_losses(measuring, best.members[0].subject, training)
         anchor.append(_curve(merged, places, best.members[0].subject.name, "merge"))
-    return positions, tuple(anchor)
+    return positions, tuple(anchor), _imbalance(losses, first_epochs)
+
+
+def _imbalance(losses: Sequence[np.ndarray], first_epochs: Sequence[np.ndarray]) -> str:
+    seen = np.all([places[: len(losses[0])] >= 0 for places in first_epochs], axis=0)
+    places = np.array([places[: len(seen)][seen] / max(1, int(places.max())) for places in first_epochs])
+    found = effect_of_position(np.array([loss[seen] for loss in losses]), places)
+    if found is None:
+        return ""
+    slope, low, high = found
+    decimals = min(_MOST_DECIMALS, decimals_for((high - low) / 2))
+    interval = f"95 % from {signed(low, decimals)} to {signed(high, decimals)}"
+    if low <= 0 <= high:
+        said = signed(slope, decimals)
+        return (
+            "No training imbalance is shown: a sample that is seen last in the first epoch instead of first "
+            f"ends with a loss that differs by {said} nats a token ({interval})."
+        )
+    return (
+        "There is a training imbalance: a sample that is seen last in the first epoch instead of first ends "
+        f"with a loss that is {abs(slope):.{decimals}f} nats a token {'higher' if slope > 0 else 'lower'} "
+        f"({interval})."
+    )
 
 
 def _row_losses(measuring: Measuring, subject: Subject, training: DataSet) -> np.ndarray:
@@ -187,7 +214,9 @@ def _steps(family: Family, trained: Trained, table: Table, measuring: Measuring)
 def _at_epoch(family: Family, trained: Trained, epoch: int) -> Family:
     """The same sub-models as they were after an earlier epoch."""
     models = tuple(order.epochs[order.epoch_numbers.index(epoch)].absolute() for order in trained.orders)
-    return replace(family, models=models, prefix=f"epoch-{epoch}-", words=f" after epoch {epoch}")
+    names = tuple(f"order-{order.number}" for order in trained.orders)
+    words = f" after epoch {epoch}"
+    return replace(family, models=models, names=names, prefix=f"epoch-{epoch}-", words=words)
 
 
 def _merged_loss(family: Family, table: Table, measuring: Measuring) -> float | None:

@@ -130,4 +130,4 @@ def _signed(value: float, comparison: Comparison) -> str:
 
 def _decimals(comparison: Comparison) -> int:
     half = (comparison.high - comparison.low) / 2
-    return decimals_for(half if isfinite(half) and half else comparison.difference)
+    return min(6, decimals_for(half if isfinite(half) and half else comparison.difference))

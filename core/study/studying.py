@@ -106,7 +106,9 @@ def run_study(
     else:
         figures = figures_of(family, trained, table, measuring, training)
         if training is None:
-            measuring.note("losses by position are left out: the data that were trained on are not given")
+            measuring.note(
+                "losses by position are left out: the data that were trained on are not given (--data)"
+            )
     rows = compared_rows(table, groups=groups, higher_is_better=options.higher_is_better, cancel=token)
     best = table.best
     said = next((row.comparison for row in rows if best is not None and row.key == best.key), None)
@@ -125,6 +127,7 @@ def run_study(
         reference=table.reference.subject.name,
         best="" if best is None else best.key,
         n_samples=len(scores.loss),
+        imbalance=figures.imbalance,
         notes=tuple(dict.fromkeys((*validation.notes, *measuring.notes))),
         score=None if table.reference.own is None else {"better": _better(options)},
         recipe=recipe_as_dict(recipe, _names(recipe)),

@@ -132,6 +132,8 @@ class Study:
         positions: loss after training by position in the first epoch, a curve for each order (Figure 1).
         anchor: the same by the position in the first epoch of the anchor model, for it, the others and the
             best merge (Figure 3).
+        imbalance: a sentence on whether a sample's loss depends on its place in the first epoch; "" where
+            that is not known.
         steps: validation loss by training step, of single models and merged (Figure 4).
         changed: the samples that changed most, the largest change first.
         reference: the name of the median single model.
@@ -159,6 +161,7 @@ class Study:
     reference: str
     best: str
     n_samples: int
+    imbalance: str = ""
     notes: tuple[str, ...] = ()
     score: Mapping[str, str] | None = None
     recipe: Mapping[str, Any] = field(default_factory=dict)

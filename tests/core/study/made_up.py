@@ -25,12 +25,12 @@ DIGEST = "00112233445566778899aabbccddeeff"
 Losses = Mapping[str, NDArray[np.float64] | Exception]
 
 
-def recipe_of(models: int = 3, **more: Any) -> Recipe:
+def recipe_of(count: int = 3, /, **more: Any) -> Recipe:
     """A selection of n = 1 and seed 7; `more` are keys of the recipe."""
     data = {
         "merge_method": "parameter_selection",
         "base_model": "base",
-        "models": [{"model": f"model-{number}"} for number in range(1, models + 1)],
+        "models": [{"model": f"model-{number}"} for number in range(1, count + 1)],
         "parameters": {"resamples": 1},
         "seed": 7,
     }
