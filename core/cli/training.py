@@ -109,30 +109,31 @@ def train(
 
     The same command again goes on with what was stopped.
     """
-    found = preset_of(preset)
-    for name in ("batch", "max_length"):
-        given[name] = given[name] or getattr(found, name)
-    settings = TrainSettings(
-        orders=orders,
-        epochs=epochs or found.epochs,
-        learning_rate=found.learning_rate if lr is None else lr,
-        **{**given, "micro_batch": given["micro_batch"] or min(_MICRO_BATCH, given["batch"])},
-    )
-    request = TrainRequest(
-        base=base,
-        data=data,
-        out=out,
-        settings=settings,
-        validation=validation,
-        resamples=found.resamples,
-        device=device,
-        threads=threads,
-        save_every_s=60 * save_every,
-        skip_bad_rows=skip_bad_rows,
-    )
     if background and hasattr(os, "nice"):
         os.nice(_NICENESS)
     with cancellable() as token, _told(progress) as file:
+        found = preset_of(preset)
+        for name in ("batch", "max_length"):
+            given[name] = given[name] or getattr(found, name)
+        given["micro_batch"] = given["micro_batch"] or min(_MICRO_BATCH, given["batch"])
+        settings = TrainSettings(
+            orders=orders,
+            epochs=epochs or found.epochs,
+            learning_rate=found.learning_rate if lr is None else lr,
+            **given,
+        )
+        request = TrainRequest(
+            base=base,
+            data=data,
+            out=out,
+            settings=settings,
+            validation=validation,
+            resamples=found.resamples,
+            device=device,
+            threads=threads,
+            save_every_s=60 * save_every,
+            skip_bad_rows=skip_bad_rows,
+        )
         report = _Report(settings, file)
         try:
             training = train_sub_models(

@@ -184,6 +184,7 @@ def _classifier_inputs(checkpoint: Checkpoint, data: DataSet, validation: DataSe
     if len(wanted) < 2:
         raise TrainingError(
             f"{data.path} has the one label {shown(wanted[0])}, and there is nothing to tell apart",
+            hint="give rows of two labels or more",
             path=data.path,
             field="data",
         )

@@ -308,9 +308,12 @@ def _owned(out: Path) -> Iterator[None]:
         try:
             ownership = Ownership(folder, new_run_id())
         except RunningError as error:
-            error.message = error.message.replace("another merge is writing", "another training writes into")
-            error.hint = "wait until it is done, or choose another folder"
-            raise
+            raise RunningError(
+                error.message.replace("another merge is writing", "another training writes into"),
+                hint="wait until it is done, or choose another folder",
+                path=out,
+                field="out",
+            ) from error
         try:
             yield
         finally:
