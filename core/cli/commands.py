@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -54,8 +54,10 @@ from core.run.record import RunRecord
 from core.run.verify import verify_output
 from core.runs.history import default_history_folder
 from core.runs.learned import Learned
-from core.study.values import Study
 from core.text import message_text, one_line
+
+if TYPE_CHECKING:
+    from core.study.values import Study
 
 __all__ = ["Desktop", "main"]
 
