@@ -35,8 +35,8 @@ class Actions(QObject):
     """Fills the menu bar of a window and keeps its entries up to date.
 
     Attributes:
-        save_pictures, read_again, merge, cancel, again, evaluate: what the window does itself; the others are
-            connected to the parts that do them.
+        save_pictures, read_again, merge, cancel, again, evaluate, open_study: what the window does itself;
+            the others are connected to the parts that do them.
     """
 
     def __init__(
@@ -66,6 +66,7 @@ class Actions(QObject):
         self.cancel = _action(window, "&Cancel", "Ctrl+.")
         self.again = _action(window, "Merge again with another &seed", "Ctrl+Shift+Return")
         self.evaluate = _action(window, "&Evaluate this merge", "Ctrl+E")
+        self.open_study = _action(window, "Open a st&udy…", "Ctrl+Shift+Y")
         scores = QMenu("Sc&ores", window)
         scores.addActions(panels.evaluation.actions_)
         ledger = _action(window, "Show every &tensor…", "Ctrl+T", panels.preflight.show_ledger)
@@ -117,7 +118,10 @@ class Actions(QObject):
             ("M&odels", chosen),
             (
                 "Me&rge",
-                [self.merge, self.cancel, None, self.again, None, self.evaluate, scores, None, ledger],
+                [
+                    *(self.merge, self.cancel, None, self.again, None),
+                    *(self.evaluate, scores, self.open_study, None, ledger),
+                ],
             ),
             ("P&ictures", [*panels.pictures.actions_, None, self.save_pictures]),
             (
