@@ -98,8 +98,8 @@ class PicturesPanel(QStackedWidget):
             (self.agreement, "A&greement"),
             (self.magnitude, "Magnitu&de"),
             (self.comparison, "&Compare"),
-            (self.scores, "&Scores"),
-            (self.training, "&Training"),
+            (self.scores, "Scores"),
+            (self.training, "Training"),
         )
         for picture, title in titled:
             self.tabs.add(picture, title, _SHORT.get(title, title))
