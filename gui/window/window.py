@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -197,6 +198,7 @@ class MainWindow(QMainWindow):
         self.history.compare_requested.connect(self.comparing.show)
         self.history.open_folder_requested.connect(self._open_folder)
         self.history.loaded.connect(self.evaluating.set_runs)
+        self.history.evaluate_requested.connect(self.evaluate)
         self.evaluating.scored.connect(self.history.refresh)
         self.evaluating.noted.connect(self.log.add)
         self._evaluation_files.saved.connect(self._note)
@@ -386,11 +388,16 @@ class MainWindow(QMainWindow):
 
     @Slot()
     def evaluate_merge(self) -> None:
-        """Have the last merge among the models that are compared, and show them."""
+        """Have the last merge among the models that are evaluated, and show them."""
         if self.merger.result is not None:
-            self.evaluating.add([self.merger.result.out])
-            self.layout_.show_evaluation()
-            self.evaluation.take_focus()
+            self.evaluate([self.merger.result.out])
+
+    @Slot(object)
+    def evaluate(self, folders: Sequence[Path]) -> None:
+        """Have `folders` among the models that are evaluated, and show them."""
+        self.evaluating.add(folders)
+        self.layout_.show_evaluation()
+        self.evaluation.take_focus()
 
     @Slot()
     def cancel_merge(self) -> None:
