@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 
 import numpy as np
 import pyqtgraph as pg
-from PySide6.QtCore import QEvent, Qt, Slot
+from PySide6.QtCore import Slot
 from PySide6.QtGui import QColor, QPalette, QResizeEvent
 from PySide6.QtWidgets import QComboBox, QHBoxLayout, QVBoxLayout, QWidget
 
@@ -26,7 +26,7 @@ _TITLES = {
     "learning_rate": "Learning rate",
     "grad_norm": "Gradient norm",
 }
-_LEAST_WIDTH = 25 * GRID
+_LEAST_WIDTH = 22 * GRID
 """Pixels of one plot; where there is less for each, fewer are shown and one chooses which."""
 
 _MOST_POINTS = 300
@@ -52,7 +52,7 @@ class CurvesPlot(Plot):
         super().__init__(f"{_TITLES[measure]} by step", "Step")
         self.measure = measure
         self.lines: list[pg.PlotCurveItem] = []
-        self.dots = Discs(5)
+        self.dots = Discs(7)
         self.dots.setZValue(2)
         self.addItem(self.dots, ignoreBounds=True)
         self._drawn: list[_Drawn] = []
@@ -133,7 +133,7 @@ class Curves(QWidget):
 
     Attributes:
         plots: by measure.
-        choice: which one comes first.
+        choice: which one comes first, in the place of its title.
     """
 
     def __init__(self) -> None:
@@ -141,29 +141,18 @@ class Curves(QWidget):
         self.plots = {measure: CurvesPlot(measure) for measure in MEASURES}
         self.choice = QComboBox()
         self.choice.setAccessibleName("Which curves are shown")
-        self.choice.setToolTip("Which curves are shown; a wider window shows more of them")
+        self.choice.setToolTip("Which curves are shown; more of them in a wider window")
         defer_to_window(self.choice)
-        self._columns: dict[str, QWidget] = {}
-        row = QHBoxLayout()
-        row.setContentsMargins(0, 0, 0, 0)
-        row.setSpacing(GRID)
-        for measure, plot in self.plots.items():
+        self._row = QHBoxLayout(self)
+        self._row.setContentsMargins(0, 0, 0, 0)
+        self._row.setSpacing(GRID // 2)
+        self._columns = {measure: _Titled(_TITLES[measure], plot) for measure, plot in self.plots.items()}
+        for measure, column in self._columns.items():
             self.choice.addItem(_TITLES[measure], measure)
-            column = self._columns[measure] = QWidget()
-            title = PlainLabel(_TITLES[measure])
-            secondary(title)
-            inner = QVBoxLayout(column)
-            inner.setContentsMargins(0, 0, 0, 0)
-            inner.setSpacing(0)
-            inner.addWidget(title)
-            inner.addWidget(plot, 1)
-            row.addWidget(column, 1)
-            plot.recolour()
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.setSpacing(0)
-        layout.addWidget(self.choice, 0, Qt.AlignmentFlag.AlignLeft)
-        layout.addLayout(row, 1)
+            self._row.addWidget(column, 1)
+            self.plots[measure].recolour()
+        for column in self._columns.values():
+            column.title.setMinimumHeight(self.choice.sizeHint().height())
         self.choice.currentIndexChanged.connect(self._place)
         self._place()
 
@@ -180,19 +169,29 @@ class Curves(QWidget):
     def _place(self) -> None:
         room = min(max(self.width() // _LEAST_WIDTH, 1), len(self.plots))
         all_fit = room == len(self.plots)
-        first = 0 if all_fit else min(self.choice.currentIndex(), len(self.plots) - room)
-        one = room == 1
-        for at, (measure, column) in enumerate(self._columns.items()):
-            shown = first <= at < first + room
-            column.setVisible(shown)
-            title = column.findChild(PlainLabel)
-            if title is not None:
-                title.setVisible(not one)  # the choice says it
-            self.plots[measure].fit_labels()
+        chosen = MEASURES[0] if all_fit else self.choice.currentData()
+        order = sorted(MEASURES, key=lambda measure: measure != chosen)
+        for at, measure in enumerate(order):
+            column = self._columns[measure]
+            self._row.insertWidget(at, column, 1)
+            column.setVisible(at < room)
+            column.title.setVisible(all_fit or at > 0)
         self.choice.setVisible(not all_fit)
+        self._columns[order[0]].column.insertWidget(0, self.choice)
 
-    def changeEvent(self, event: QEvent) -> None:
-        super().changeEvent(event)
+
+class _Titled(QWidget):
+    """A plot below its title."""
+
+    def __init__(self, title: str, plot: CurvesPlot) -> None:
+        super().__init__()
+        self.title = PlainLabel(title)
+        secondary(self.title)
+        self.column = QVBoxLayout(self)
+        self.column.setContentsMargins(0, 0, 0, 0)
+        self.column.setSpacing(0)
+        self.column.addWidget(self.title)
+        self.column.addWidget(plot, 1)
 
 
 def _ends(known: np.ndarray) -> tuple[float, float]:

@@ -15,8 +15,6 @@ from PySide6.QtWidgets import (
     QDialog,
     QDialogButtonBox,
     QFileDialog,
-    QFormLayout,
-    QLabel,
     QLineEdit,
     QPushButton,
     QVBoxLayout,
@@ -29,14 +27,14 @@ from core.train.settings import TrainSettings
 from gui.document.output_names import free_name
 from gui.failure import Failure
 from gui.jobs import JobKeeper
-from gui.numbers import NumberKind, number_text
+from gui.numbers import NumberKind
 from gui.training.estimate_job import Asked, Estimate, EstimateJob, KnownData
 from gui.training.request import Request
 from gui.widgets.choosing import choose_folder
 from gui.widgets.fields import NumberField, defer_to_window, form_layout, name_field, show_focus, side_by_side
-from gui.widgets.messages import MessagePanel, without_icons
+from gui.widgets.messages import ElidedLabel, MessagePanel, without_icons
 from gui.widgets.plain import PlainLabel
-from gui.widgets.theme import GRID, accent_button, quiet_label
+from gui.widgets.theme import GRID, accent_button, quiet_label, secondary
 
 __all__ = ["MakeDialog", "Start"]
 
@@ -72,7 +70,8 @@ class MakeDialog(QDialog):
     Attributes:
         fields: by name: "base", "data", "validation", "orders", "epochs", "preset", "learning_rate", "batch",
             "max_length", "keep", "same_batches", "out".
-        texts: what is said below some of them, by the same names.
+        texts: what is said below "base", "data" and "validation".
+        out_text: how many steps that are, and what they take of the disk.
         message: why it cannot begin.
         start_button: begins.
 
@@ -82,20 +81,31 @@ class MakeDialog(QDialog):
 
     requested = Signal(object)
 
-    def __init__(
-        self, start: Start, jobs: JobKeeper, known: KnownData, parent: QWidget | None = None
-    ) -> None:
+    def __init__(self, start: Start, jobs: JobKeeper, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         self.setWindowTitle("Make sub-models")
-        self._jobs, self._known = jobs, known
+        self._jobs = jobs
+        self._known: KnownData = {}
         self._job: EstimateJob | None = None
         self._estimate: Estimate | None = None
         self._data_folder = start.data_folder
         self._suggested = str(start.out or "")
         self.fields: dict[str, QWidget] = {}
-        self.texts = {name: quiet_label() for name in ("base", "data", "validation", "out")}
+        self.texts = {name: ElidedLabel() for name in ("base", "data", "validation")}
+        for label in self.texts.values():
+            secondary(label)
+            label.set_full_text(" ")
+        self.out_text = quiet_label()
+        self.out_text.setMinimumHeight(2 * self.fontMetrics().lineSpacing())
+        self.out_text.setAlignment(Qt.AlignmentFlag.AlignTop)
         self.message = MessagePanel(closable=False)
+        room = QWidget()  # so that nothing moves when there is something to be said
+        room.setFixedHeight(2 * self.fontMetrics().lineSpacing() + 4 * GRID)
+        in_room = QVBoxLayout(room)
+        in_room.setContentsMargins(0, 0, 0, 0)
+        in_room.addStretch(1)
+        in_room.addWidget(self.message)
         buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)
         self.start_button = QPushButton("&Start")
         buttons.addButton(self.start_button, QDialogButtonBox.ButtonRole.AcceptRole)
@@ -106,10 +116,10 @@ class MakeDialog(QDialog):
         self._fill_form(start)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(2 * GRID, 2 * GRID, 2 * GRID, 2 * GRID)
-        layout.setSpacing(2 * GRID)
+        layout.setSpacing(GRID)
         layout.addWidget(form)
         layout.addStretch(1)
-        layout.addWidget(self.message)
+        layout.addWidget(room)
         layout.addWidget(buttons)
         accent_button(self.start_button)
         self.start_button.setDefault(True)
@@ -120,7 +130,7 @@ class MakeDialog(QDialog):
         self._timer.timeout.connect(self.look_now)
         self._choose_preset()
         self._on_changed()
-        self.setMinimumWidth(72 * GRID)
+        self.setMinimumWidth(80 * GRID)
         self.look_now()
 
     # -- what the fields say
@@ -207,7 +217,7 @@ class MakeDialog(QDialog):
             "validation",
             "&Validation data",
             "",
-            "What the losses are measured on after each epoch; the sub-models never see it. May be left empty.",
+            "What the losses are measured on after each epoch; it is not trained on. May be left empty.",
         )
         self._validation.setPlaceholderText("None: no losses are measured")
         numbers = (
@@ -216,16 +226,14 @@ class MakeDialog(QDialog):
             ("epochs", "&Epochs", NumberKind("Epochs", whole=True, minimum=1, maximum=1000), 3,
              "How often each goes through the data"),
         )  # fmt: skip
-        for name, title, kind, value, tip in numbers:
-            self._add_number(name, title, kind, value, tip)
+        for name, title, kind, number, tip in numbers:
+            self._add_number(name, title, kind, number, tip)
         preset = self.fields["preset"] = QComboBox()
         for name, values in PRESETS.items():
             preset.addItem(f"{name} – {values.about}" if values.about else name, name)
         preset.setCurrentIndex(preset.findData(DEFAULT_PRESET))
         preset.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-        self._add(
-            "&Preset", preset, preset, "Preset", "Fills in the three fields below, as others have trained"
-        )
+        self._add("&Preset", preset, preset, "Preset", "Fills in the three fields below")
         preset.activated.connect(self._choose_preset)
         rate = NumberKind("The learning rate", minimum=0, maximum=1)
         self._add_number("learning_rate", "&Learning rate", rate, 2e-5, "The highest one, after the warm-up")
@@ -246,7 +254,7 @@ class MakeDialog(QDialog):
         name_field(
             self._same_batches,
             "The same samples in a batch, in other places",
-            "All orders have the batches of the first one, in another order; the paper's Table 4 compares the two.",
+            "All orders have the batches of the first one, in another order, as in the paper's Table 4.",
         )
         self._same_batches.toggled.connect(self._on_changed)
         self._form.addRow("", self._same_batches)
@@ -263,7 +271,7 @@ class MakeDialog(QDialog):
         inner = QVBoxLayout()
         inner.setSpacing(GRID // 2)
         inner.addLayout(side_by_side(edit, button))
-        inner.addWidget(self.texts[name])
+        inner.addWidget(self.texts.get(name, self.out_text))
         self._add(title, inner, edit, title.replace("&", ""), tip)
         edit.textChanged.connect(self._on_changed)
 
@@ -309,7 +317,8 @@ class MakeDialog(QDialog):
                 )
             except MergeError:
                 settings = None
-        return Asked(*(self.path(name) for name in ("base", "data", "validation", "out")), settings)
+        base, data, validation, out = map(self.path, ("base", "data", "validation", "out"))
+        return Asked(base, data, validation, out, settings)
 
     @Slot()
     def _choose_preset(self) -> None:
@@ -332,7 +341,12 @@ class MakeDialog(QDialog):
         self._estimate, self._job = estimate, None
         for name, label in self.texts.items():
             problem = estimate.problems.get(name)
-            label.setText(f"! {problem.message}" if problem is not None else estimate.texts.get(name, ""))
+            said = f"! {problem.message}" if problem is not None else estimate.texts.get(name, "")
+            label.set_full_text(said or " ")
+        problem = estimate.problems.get("out")
+        self.out_text.setText(
+            f"! {problem.message}" if problem is not None else estimate.texts.get("out", "")
+        )
         self._update()
 
     def _update(self) -> None:

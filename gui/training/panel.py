@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import Qt, QTimer, Signal, Slot
+from PySide6.QtCore import QSize, Qt, QTimer, Signal, Slot
 from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import (
     QAbstractItemView,
@@ -42,7 +42,7 @@ _SHOW_MS = 300
 
 _WIDEST = {
     Column.ORDER: "● order-10",
-    Column.PROGRESS: "stopped, 99 %",
+    Column.PROGRESS: "Progress",
     Column.STEP: "1 234 of 1 234",
     Column.LOSS: "10.1234",
     Column.EVAL: "Eval loss",
@@ -50,8 +50,11 @@ _WIDEST = {
     Column.NORM: "0.123",
     Column.LEFT: "59 min",
 }
-_GIVE_WAY = (Column.RATE, Column.NORM, Column.STEP, Column.EVAL)
+_GIVE_WAY = (Column.RATE, Column.NORM, Column.STEP, Column.LEFT, Column.EVAL)
 """What is not shown, in this order, where there is no room for all; the curves and the tool tip say it."""
+
+_CURVE = 28 * GRID
+"""Pixels for one plot of curves, and as much for each of three."""
 
 _DETAILS = "Show the details"
 _EMPTY = (
@@ -94,11 +97,13 @@ class TrainingPanel(QStackedWidget):
         self._failure: Failure | None = None
         self._stale = False
         self._locked = False
+        self._moved = False  # the user has said how wide the table is
         self.curves: Curves | None = None
         self.model = OrdersModel(self)
         self.table = RowsTable(self.model, "Orders", _WIDEST)
         self.table.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
         self.table.setMinimumWidth(24 * GRID)
+        self.table.setIconSize(QSize(GRID, GRID))
         self.table.horizontalHeader().setStretchLastSection(False)
         self.choice = QComboBox()
         self.choice.setAccessibleName("Which training is shown")
@@ -114,6 +119,8 @@ class TrainingPanel(QStackedWidget):
         self.dismiss_button = _button("Remove", "List it here no more; its files stay where they are")
         self.note = ElidedLabel(elide=Qt.TextElideMode.ElideRight)
         secondary(self.note)
+        for widget in (self.choice, self.stop_button, self.go_on_button, self.dismiss_button):
+            widget.hide()
         self.make_button = QPushButton("Make sub-models…")
         self.make_button.clicked.connect(self.make_requested)
         self._body = QSplitter(Qt.Orientation.Horizontal)
@@ -213,7 +220,7 @@ class TrainingPanel(QStackedWidget):
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         super().resizeEvent(event)
-        self._fit_columns()
+        self._share()
 
     @Slot()
     def _show_curves(self) -> None:
@@ -225,23 +232,33 @@ class TrainingPanel(QStackedWidget):
 
             self.curves = Curves()
             self._body.addWidget(self.curves)
-            self._body.setStretchFactor(0, 3)
-            self._body.setStretchFactor(1, 4)
-            width = self._body.width()
-            self._body.setSizes([width * 3 // 7, width * 4 // 7])
-            self._body.splitterMoved.connect(self._fit_columns)
-            self._fit_columns()
+            self._body.splitterMoved.connect(self._on_splitter_moved)
+            self._share()
         selected = {index.row() + 1 for index in self.table.selectionModel().selectedRows()}
         self.curves.show_orders(tuple(training.progress.orders.values()), selected)
 
+    def _share(self) -> None:
+        """Give the table what its columns take, up to half the room, and the curves the rest."""
+        if self.curves is not None and not self._moved:
+            width, wanted = self._body.width(), sum(self._widths().values()) + 3 * GRID
+            table = min(wanted, max(width // 2, width - 3 * _CURVE))
+            self._body.setSizes([table, width - table])
+        self._fit_columns()
+
     @Slot()
+    def _on_splitter_moved(self) -> None:
+        self._moved = True
+        self._fit_columns()
+
+    def _widths(self) -> dict[Column, int]:
+        metrics = self.fontMetrics()
+        return {
+            column: metrics.horizontalAdvance(text) + GRID + GRID // 2 for column, text in _WIDEST.items()
+        }
+
     def _fit_columns(self) -> None:
         """Show as many columns as there is room for."""
-        header, room = self.table.horizontalHeader(), self.table.viewport().width()
-        widths = {column: header.sectionSize(column) or 0 for column in Column}
-        metrics = self.fontMetrics()
-        for column, text in _WIDEST.items():
-            widths[column] = metrics.horizontalAdvance(text) + 2 * GRID
+        widths, room = self._widths(), self.table.viewport().width()
         needed, left_out = sum(widths.values()), set()
         for column in _GIVE_WAY:
             if needed <= room:

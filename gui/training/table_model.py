@@ -132,6 +132,5 @@ class OrdersModel(TableModel):
         if order.done:
             return "done"
         if order.steps:
-            share = percent_text(order.share)
-            return share if self._running else f"stopped, {share}"
+            return percent_text(order.share)
         return "waiting" if self._running else "–"

@@ -18,7 +18,7 @@ from gui.window.widths import Widths
 
 __all__ = ["WindowLayout"]
 
-_VERSION = 2
+_VERSION = 3
 """Of the docks: a state that was saved with others is not restored."""
 
 _WIDE = 220 * GRID
@@ -46,17 +46,18 @@ class WindowLayout:
         self._detail = _dock(window, "Detail", panels.pictures.detail)
         self._history = _dock(window, "History", panels.history)
         self._log = _dock(window, "Log", panels.log)
+        self._training = _dock(window, "Sub-models", panels.training)
         self._pictures = panels.pictures
         self._placed = QSize()
         panels.pictures.built.connect(self._on_built)
         self._detail.visibilityChanged.connect(panels.pictures.detail.set_in_front)
-        self.docks = (self._setup, self._history, self._log, self._detail)
+        self.docks = (self._setup, self._history, self._log, self._detail, self._training)
         self._widths = Widths(window, (self._setup, self._detail))
         self._regions = Regions(
             (
                 (self._column,),
                 (panels.pictures.tabs.tabBar(), panels.pictures, panels.run),
-                (self._history, self._log, self._detail),
+                (self._history, self._log, self._training, self._detail),
             )
         )
         self._next, self._previous = (
@@ -85,11 +86,12 @@ class WindowLayout:
         window.addDockWidget(Qt.DockWidgetArea.LeftDockWidgetArea, self._setup)
         window.addDockWidget(Qt.DockWidgetArea.BottomDockWidgetArea, self._history)
         window.tabifyDockWidget(self._history, self._log)
+        window.tabifyDockWidget(self._log, self._training)
         wide = window.width() >= _WIDE
         if wide:
             window.addDockWidget(Qt.DockWidgetArea.RightDockWidgetArea, self._detail)
         else:
-            window.tabifyDockWidget(self._log, self._detail)
+            window.tabifyDockWidget(self._training, self._detail)
         for dock in self.docks:
             dock.show()
         self._history.raise_()
@@ -146,6 +148,12 @@ class WindowLayout:
         """Bring the detail to the front, where it was not closed."""
         if not self._detail.isHidden():
             self._detail.raise_()
+
+    @Slot()
+    def show_training(self) -> None:
+        """Bring the making of sub-models to the front."""
+        self._training.show()
+        self._training.raise_()
 
 
 def _dock(window: QMainWindow, title: str, widget: QWidget) -> QDockWidget:
