@@ -55,15 +55,15 @@ class CurvesPlot(Plot):
         self.dots = Discs(7)
         self.dots.setZValue(2)
         self.addItem(self.dots, ignoreBounds=True)
+        self._orders: Sequence[OrderProgress] = ()
         self._drawn: list[_Drawn] = []
         self._selected: tuple[int, ...] = ()
-        self._ends = (0.0, 0.0)
         axis = self.getPlotItem().getAxis("left")
         axis.setStyle(autoExpandTextSpace=True)
 
     def show_orders(self, orders: Sequence[OrderProgress], selected: Collection[int]) -> None:
         """Show `orders`; those whose numbers are `selected` stand out, where any are."""
-        self._selected = tuple(selected)
+        self._orders, self._selected = orders, tuple(selected)
         while len(self.lines) > len(orders):
             self.removeItem(self.lines.pop())
             self._drawn.pop()
@@ -88,6 +88,8 @@ class CurvesPlot(Plot):
         super().recolour()
         for at, line in enumerate(self.lines):
             line.setPen(self._pen(at))
+        if self.measure == "loss":
+            self._show_dots(self._orders)
 
     # -- inside
 

@@ -28,12 +28,12 @@ from gui.document.output_names import free_name
 from gui.failure import Failure
 from gui.jobs import JobKeeper
 from gui.numbers import NumberKind
-from gui.training.estimate_job import Asked, Estimate, EstimateJob, KnownData
+from gui.training.estimate_job import Asked, Estimate, EstimateJob, Known
 from gui.training.request import Request
 from gui.widgets.choosing import choose_folder
 from gui.widgets.fields import NumberField, defer_to_window, form_layout, name_field, show_focus, side_by_side
 from gui.widgets.messages import ElidedLabel, MessagePanel, without_icons
-from gui.widgets.plain import PlainLabel
+from gui.widgets.plain import PlainLabel, tool_tip
 from gui.widgets.theme import GRID, accent_button, quiet_label, secondary
 
 __all__ = ["MakeDialog", "Start"]
@@ -69,7 +69,7 @@ class MakeDialog(QDialog):
 
     Attributes:
         fields: by name: "base", "data", "validation", "orders", "epochs", "preset", "learning_rate", "batch",
-            "max_length", "keep", "same_batches", "out".
+            "max_length", "keep", "same_batches", "skip_bad_rows", "out".
         texts: what is said below "base", "data" and "validation".
         out_text: how many steps that are, and what they take of the disk.
         message: why it cannot begin.
@@ -86,7 +86,7 @@ class MakeDialog(QDialog):
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         self.setWindowTitle("Make sub-models")
         self._jobs = jobs
-        self._known: KnownData = {}
+        self._known = Known()
         self._job: EstimateJob | None = None
         self._estimate: Estimate | None = None
         self._data_folder = start.data_folder
@@ -97,7 +97,7 @@ class MakeDialog(QDialog):
             secondary(label)
             label.set_full_text(" ")
         self.out_text = quiet_label()
-        self.out_text.setMinimumHeight(2 * self.fontMetrics().lineSpacing())
+        self.out_text.setMinimumHeight(3 * self.fontMetrics().lineSpacing())
         self.out_text.setAlignment(Qt.AlignmentFlag.AlignTop)
         self.message = MessagePanel(closable=False)
         room = QWidget()  # so that nothing moves when there is something to be said
@@ -168,6 +168,7 @@ class MakeDialog(QDialog):
             max_length=self._whole("max_length"),
             keep=str(self._chosen("keep")),
             same_batches=self._same_batches.isChecked(),
+            skip_bad_rows=self._skip.isChecked(),
         )
         try:
             settings = request.settings
@@ -248,16 +249,16 @@ class MakeDialog(QDialog):
             keep.addItem(text, value)
         self._add("&Keep", keep, keep, "What is kept", "Which models of each order stay on the disk")
         keep.currentIndexChanged.connect(self._on_changed)
-        self._same_batches = self.fields["same_batches"] = QCheckBox(
-            "The same &samples in a batch, in other places"
-        )
-        name_field(
-            self._same_batches,
-            "The same samples in a batch, in other places",
+        self._same_batches = self._add_check(
+            "same_batches",
+            "The same &samples in a batch, in other places",
             "All orders have the batches of the first one, in another order, as in the paper's Table 4.",
         )
-        self._same_batches.toggled.connect(self._on_changed)
-        self._form.addRow("", self._same_batches)
+        self._skip = self._add_check(
+            "skip_bad_rows",
+            "Leave out &rows that cannot be used",
+            "Otherwise the first of them is named, by its line",
+        )
         self._add_path("out", "O&utput folder", str(start.out or ""), "A folder for every order goes into it")
 
     def _add_path(self, name: str, title: str, value: str, tip: str) -> None:
@@ -279,6 +280,13 @@ class MakeDialog(QDialog):
         field = self.fields[name] = NumberField(kind, value)
         self._add(title, field, field, title.replace("&", ""), tip)
         field.changed.connect(self._on_changed)
+
+    def _add_check(self, name: str, text: str, tip: str) -> QCheckBox:
+        box = self.fields[name] = QCheckBox(text)
+        name_field(box, text.replace("&", ""), tip)
+        box.toggled.connect(self._on_changed)
+        self._form.addRow("", box)
+        return box
 
     def _add(self, title: str, row: Any, field: QWidget, name: str, tip: str) -> None:
         defer_to_window(field)
@@ -314,11 +322,12 @@ class MakeDialog(QDialog):
                     batch=self._whole("batch"),
                     max_length=self._whole("max_length"),
                     keep=str(self._chosen("keep")),
+                    same_batches=self._same_batches.isChecked(),
                 )
             except MergeError:
                 settings = None
         base, data, validation, out = map(self.path, ("base", "data", "validation", "out"))
-        return Asked(base, data, validation, out, settings)
+        return Asked(base, data, validation, out, settings, self._skip.isChecked())
 
     @Slot()
     def _choose_preset(self) -> None:
@@ -358,7 +367,7 @@ class MakeDialog(QDialog):
             problem = next(iter(found.problems.values()))
         missing = found is not None and "" in found.problems
         self.start_button.setEnabled(problem is None and found is not None)
-        self.start_button.setToolTip("" if problem is None else problem.message)
+        self.start_button.setToolTip("" if problem is None else tool_tip(problem.message))
         if found is None:
             return
         if missing or found.problems:

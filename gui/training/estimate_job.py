@@ -1,13 +1,11 @@
-"""What a training would read, do and take, found out before it begins."""
+"""What a training would read, do and take, found out before it begins, by what the training itself asks."""
 
 from __future__ import annotations
 
-import importlib.util
 import os
-from collections.abc import MutableMapping
 from dataclasses import dataclass, field
-from math import prod
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from PySide6.QtCore import Signal
 
@@ -18,14 +16,17 @@ from gui.failure import Failure, sentence
 from gui.jobs import Job
 from gui.words import grouped, plural
 
-__all__ = ["Asked", "DataFacts", "Estimate", "EstimateJob", "KnownData"]
+if TYPE_CHECKING:
+    from core.data.rows import DataSet
+    from core.train.request import Inputs
+
+__all__ = ["Asked", "Estimate", "EstimateJob", "Known"]
 
 _KINDS = {
     "text": "texts",
     "prompt": "prompts with responses",
     "chat": "conversations",
     "label": "texts with labels",
-    "plain": "plain text, cut into windows",
 }
 
 
@@ -38,32 +39,20 @@ class Asked:
     validation: Path | None
     out: Path | None
     settings: TrainSettings | None
+    skip_bad_rows: bool = False
 
 
-@dataclass(frozen=True)
-class DataFacts:
-    """What a data file holds.
+@dataclass
+class Known:
+    """What was read last, so that it need not be read again after every key.
 
     Attributes:
-        kind: as core.data says it.
-        rows: how many.
-        notes: what was left out.
+        key: what it was read from: paths, sizes and times of change.
+        inputs: as the training reads them; None for nothing yet.
     """
 
-    kind: str
-    rows: int
-    notes: tuple[str, ...] = ()
-
-    @property
-    def text(self) -> str:
-        """ "1 234 rows: prompts with responses"."""
-        what = _KINDS.get(self.kind, self.kind)
-        counted = what if self.kind == "plain" else f"{plural(self.rows, 'row')}: {what}"
-        return " ".join([f"{counted[0].upper()}{counted[1:]}.", *map(sentence, self.notes)])
-
-
-KnownData = MutableMapping[tuple[Path, int, int], DataFacts]
-"""Of files that were read, by their path, size and time of change."""
+    key: tuple[object, ...] = ()
+    inputs: Inputs | None = None
 
 
 @dataclass(frozen=True)
@@ -90,92 +79,129 @@ class EstimateJob(Job):
 
     found = Signal(object)
 
-    def __init__(self, asked: Asked, known: KnownData) -> None:
+    def __init__(self, asked: Asked, known: Known) -> None:
         """Args:
         asked: what is filled in.
-        known: data files that need not be read again; what is read is added.
+        known: what was read before; it is replaced by what is read now. One job at a time changes it.
         """
         super().__init__()
         self._asked, self._known = asked, known
         self._cancelled = False
+        self._estimate = Estimate(asked)
 
     def cancel(self) -> None:
         self._cancelled = True  # a file that is being read is read to its end
 
     def run(self) -> None:
-        asked, estimate = self._asked, Estimate(self._asked)
-        parts = {
-            "": _look_for_accelerate,
-            "data": lambda: self._of_data(asked.data),
-            "validation": lambda: self._of_data(asked.validation),
-            "base": lambda: _of_base(asked.base),
-            "out": lambda: self._of_out(),
-        }
-        for name, find_out in parts.items():
-            if self._cancelled:
-                return
+        from core.train.request import require_accelerate
+
+        for part, name in ((require_accelerate, ""), (self._look_at_inputs, "")):
             try:
-                text = find_out()
+                part()
             except Exception as error:  # also what is no MergeError is the user's to see
-                estimate.problems[name] = _failure(error)
-            else:
-                if text:
-                    estimate.texts[name] = text
+                at = error.field if isinstance(error, MergeError) and error.field else name
+                self._estimate.problems.setdefault(at, Failure.of(error))
         if not self._cancelled:
-            self.found.emit(estimate)
+            self.found.emit(self._estimate)
 
-    def _of_data(self, path: Path | None) -> str:
-        return self._facts(path).text if path is not None else ""
+    def _look_at_inputs(self) -> None:
+        """Say what each field leads to, as far as they are filled in."""
+        asked, texts = self._asked, self._estimate.texts
+        if asked.base is None or asked.data is None:
+            self._look_at_single_ones()
+            return
+        inputs = self._read(asked.base, asked.data)
+        texts["data"] = _data_text(inputs.data)
+        texts["base"] = f"{count_text(_parameters(inputs))} parameters."
+        if inputs.validation is not None:
+            texts["validation"] = _data_text(inputs.validation)
+        if inputs.new_head:
+            texts["base"] += (
+                f" Gets a new head for {len(inputs.labels or ())} labels, the same in all orders."
+            )
+        if asked.out is not None and asked.settings is not None:
+            texts["out"] = self._out_text(inputs, asked.out, asked.settings)
 
-    def _facts(self, path: Path) -> DataFacts:
+    def _look_at_single_ones(self) -> None:
+        from core.checkpoint.model import open_checkpoint
         from core.data.rows import read_data
+        from core.errors import addressed
 
-        try:
-            status = os.stat(path)
-            key = path, status.st_size, status.st_mtime_ns
-        except (OSError, ValueError):
-            key = path, -1, -1  # which reading says better
-        if key not in self._known:
-            data = read_data(path)
-            self._known[key] = DataFacts(data.kind, len(data.rows), data.notes)
-        return self._known[key]
+        asked, texts = self._asked, self._estimate.texts
+        if asked.base is not None:
+            with addressed(field="base"):
+                open_checkpoint(asked.base)
+        for name, path in (("data", asked.data), ("validation", asked.validation)):
+            if path is not None:
+                with addressed(field=name):
+                    texts[name] = _data_text(read_data(path, skip_bad_rows=asked.skip_bad_rows))
 
-    def _of_out(self) -> str:
-        """The steps, and the room on the disk, as the training itself reckons it."""
-        from core.train.disk import disk_need, require_disk
+    def _read(self, base: Path, data: Path) -> Inputs:
+        from core.train.request import TrainRequest, read_inputs
 
         asked = self._asked
-        if asked.base is None or asked.out is None or asked.settings is None:
-            return ""
-        need = disk_need(_parameters(asked.base), asked.settings)
-        texts = [sentence(require_disk(need, asked.out).removeprefix("disk: "))]
-        facts = self._facts(asked.data) if asked.data is not None else None
-        if facts is not None and facts.kind != "plain":
-            steps = asked.settings.steps_of(facts.rows)
-            texts.insert(0, f"{grouped(steps)} steps for each of {plural(asked.settings.orders, 'order')}.")
-        return " ".join(texts)
+        validation = None if asked.validation is None else _stamp(asked.validation)
+        key = (base, _stamp(data), validation, asked.out, asked.skip_bad_rows)
+        if self._known.inputs is None or self._known.key != key:
+            settings = TrainSettings(orders=1)  # with which any data can be read
+            out = asked.out or base.with_name(f"{base.name}-sub-models")
+            inputs = read_inputs(
+                TrainRequest(
+                    base,
+                    data,
+                    out,
+                    settings,
+                    validation=asked.validation,
+                    skip_bad_rows=asked.skip_bad_rows,
+                )
+            )
+            self._known.key, self._known.inputs = key, inputs
+        return self._known.inputs
+
+    def _out_text(self, inputs: Inputs, out: Path, settings: TrainSettings) -> str:
+        """The steps, and what they take, as the training itself reckons it."""
+        from core.train.disk import disk_need, memory_sentence, require_disk
+        from core.train.request import TrainRequest, existing_document, refuse_others
+        from core.train.runs_folder import done_path
+
+        asked = self._asked
+        assert asked.base is not None
+        assert asked.data is not None
+        texts = []
+        document = existing_document(out)
+        if document is not None:
+            request = TrainRequest(asked.base, asked.data, out, settings, validation=asked.validation)
+            refuse_others(document, request, inputs, out)
+            done = sum(done_path(out, number).is_file() for number in range(1, settings.orders + 1))
+            if done == settings.orders:
+                return f"All {plural(done, 'order')} are finished there already."
+            texts.append(f"Goes on with what is there: {done} of {settings.orders} orders are finished.")
+        if inputs.data.kind != "plain":
+            steps = settings.steps_of(len(inputs.data.rows))
+            texts.append(f"{grouped(steps)} steps for each of {plural(settings.orders, 'order')}.")
+        parameters = _parameters(inputs)
+        new_base = inputs.checkpoint.size_bytes if inputs.new_head else 0
+        disk = require_disk(disk_need(parameters, settings, new_base_bytes=new_base), out)
+        return " ".join([*texts, sentence(disk), sentence(memory_sentence(parameters))])
 
 
-def _look_for_accelerate() -> str:
-    if importlib.util.find_spec("accelerate") is None:
-        raise MergeError(
-            "making sub-models needs accelerate, which is not installed",
-            hint="install it with: pip install 'paramosaic[train]'",
-        )
-    return ""
+def _parameters(inputs: Inputs) -> int:
+    """Those that are trained."""
+    tensors = inputs.checkpoint.tensors.values()
+    return sum(one.size_bytes // one.dtype.itemsize for one in tensors if one.dtype.is_float)
 
 
-def _of_base(base: Path | None) -> str:
-    return f"{count_text(_parameters(base))} parameters." if base is not None else ""
+def _data_text(data: DataSet) -> str:
+    """ "1 234 rows: prompts with responses."."""
+    if data.kind == "plain":
+        return "Plain text, which is cut into windows."
+    counted = f"{plural(len(data.rows), 'row')}: {_KINDS.get(data.kind, data.kind)}"
+    return " ".join([sentence(counted), *map(sentence, data.notes)])
 
 
-def _parameters(base: Path) -> int:
-    from core.checkpoint.model import open_checkpoint
-
-    return sum(prod(tensor.shape) for tensor in open_checkpoint(base).tensors.values())
-
-
-def _failure(error: Exception) -> Failure:
-    failure = Failure.of(error)
-    hint = (failure.hint or "").replace(" (--keep last)", "")
-    return Failure(failure.message, hint or None, failure.details, path=failure.path)
+def _stamp(path: Path) -> tuple[Path, int, int]:
+    try:
+        status = os.stat(path)
+    except (OSError, ValueError):
+        return path, -1, -1  # which reading says better
+    return path, status.st_size, status.st_mtime_ns

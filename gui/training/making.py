@@ -18,7 +18,7 @@ from gui.failure import Failure
 from gui.jobs import JobKeeper
 from gui.training.dialog import MakeDialog, Start
 from gui.training.panel import TrainingPanel
-from gui.training.request import Request
+from gui.training.request import Request, out_of
 from gui.training.training import ShownTraining
 from gui.training.use_job import MadeModels, UseJob
 from gui.widgets.places import Places
@@ -233,6 +233,9 @@ class Making(QObject):
 
     def _start(self, arguments: Sequence[str], title: str) -> Failure | None:
         """Have a process do it, and show it; why that cannot be."""
+        out = out_of(arguments)
+        if any(one.out == out and one.task.running for one in self.trainings):
+            return Failure(f"The sub-models in {out} are being made already.", "Choose another folder.")
         try:
             task = self._tasks.start(_KIND, arguments, title)
         except MergeError as error:

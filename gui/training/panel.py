@@ -27,7 +27,7 @@ from gui.training.table_model import Column, OrdersModel
 from gui.training.training import ShownTraining
 from gui.widgets.fields import defer_to_window
 from gui.widgets.messages import DetailsDialog, ElidedLabel, MessagePanel
-from gui.widgets.plain import PlainLabel
+from gui.widgets.plain import PlainLabel, tool_tip
 from gui.widgets.rows_table import RowsTable
 from gui.widgets.theme import GRID, secondary
 from gui.words import percent_text
@@ -178,7 +178,9 @@ class TrainingPanel(QStackedWidget):
         self.choice.clear()
         for one in others:
             self.choice.addItem(one_line(one.out.name), one)
-            self.choice.setItemData(self.choice.count() - 1, str(one.out), Qt.ItemDataRole.ToolTipRole)
+            self.choice.setItemData(
+                self.choice.count() - 1, tool_tip(str(one.out)), Qt.ItemDataRole.ToolTipRole
+            )
         self.choice.setCurrentIndex(next((at for at, one in enumerate(others) if one is training), -1))
         self.setCurrentIndex(1)
         if other:

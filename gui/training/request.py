@@ -25,6 +25,7 @@ class Request:
         preset: whose settings the others began with.
         orders: K.
         epochs, learning_rate, batch, max_length, keep, same_batches: as core.train.settings has them.
+        skip_bad_rows: whether rows that cannot be used are left out.
     """
 
     base: Path
@@ -39,6 +40,7 @@ class Request:
     max_length: int
     keep: str
     same_batches: bool
+    skip_bad_rows: bool
 
     @property
     def settings(self) -> TrainSettings:
@@ -48,6 +50,7 @@ class Request:
             epochs=self.epochs,
             learning_rate=self.learning_rate,
             batch=self.batch,
+            micro_batch=min(self.batch, 8),
             max_length=self.max_length,
             keep=self.keep,
             same_batches=self.same_batches,
@@ -73,6 +76,7 @@ class Request:
             *("--max-length", str(self.max_length)),
             *("--keep", self.keep),
             *(["--same-batches"] if self.same_batches else []),
+            *(["--skip-bad-rows"] if self.skip_bad_rows else []),
             *(_OUT, str(self.out)),
         ]
 
