@@ -182,7 +182,7 @@ class EstimateJob(Job):
         parameters = _parameters(inputs)
         new_base = inputs.checkpoint.size_bytes if inputs.new_head else 0
         disk = require_disk(disk_need(parameters, settings, new_base_bytes=new_base), out)
-        return " ".join([*texts, sentence(disk), sentence(memory_sentence(parameters))])
+        return " ".join([*texts, *map(_capital, (disk, memory_sentence(parameters)))])
 
 
 def _parameters(inputs: Inputs) -> int:
@@ -197,6 +197,11 @@ def _data_text(data: DataSet) -> str:
         return "Plain text, which is cut into windows."
     counted = f"{plural(len(data.rows), 'row')}: {_KINDS.get(data.kind, data.kind)}"
     return " ".join([sentence(counted), *map(sentence, data.notes)])
+
+
+def _capital(text: str) -> str:
+    """A sentence of what begins with a word and a colon."""
+    return sentence(f"{text[0].upper()}{text[1:]}")
 
 
 def _stamp(path: Path) -> tuple[Path, int, int]:

@@ -41,12 +41,14 @@ class Making(QObject):
         made(object): the MadeModels that are to be the models of the recipe.
         open_requested(object): a folder, a Path, is to be opened.
         noted(str, str): a sentence for the log, and its kind as the log has it.
+        remarked(str): the same, where it is worth a look now.
     """
 
     shown = Signal()
     made = Signal(object)
     open_requested = Signal(object)
     noted = Signal(str, str)
+    remarked = Signal(str)
 
     def __init__(
         self, panel: TrainingPanel, tasks: BackgroundTasks, jobs: JobKeeper, places: Places, window: QWidget
@@ -154,7 +156,7 @@ class Making(QObject):
                 "cancelled": f"Making {training.out} was stopped",
                 "failed": f"Making {training.out} failed: {task.failure.message if task.failure else ''}",
             }
-            self.noted.emit(said[task.state], "error" if task.state == "failed" else "info")
+            self._say(said[task.state], "error" if task.state == "failed" else "info")
 
     @Slot(object)
     def _on_dismissed(self, task: Task) -> None:
@@ -205,9 +207,7 @@ class Making(QObject):
     def _on_models_found(self, found: MadeModels) -> None:
         self.made.emit(found)
         missing = f"; {plural(found.missing, 'order')} not so far yet" if found.missing else ""
-        self.noted.emit(
-            f"{plural(len(found.models), 'sub-model')} of epoch {found.epoch} taken{missing}", "info"
-        )
+        self._say(f"{plural(len(found.models), 'sub-model')} of epoch {found.epoch} taken{missing}")
 
     @Slot()
     def _on_use_finished(self) -> None:
@@ -219,6 +219,10 @@ class Making(QObject):
             self._tasks.dismiss(task)
 
     # -- inside
+
+    def _say(self, text: str, kind: str = "info") -> None:
+        self.noted.emit(text, kind)
+        self.remarked.emit(text)
 
     def _of(self, task_id: str) -> ShownTraining | None:
         return next((one for one in self.trainings for task in one.tasks if task.id == task_id), None)
@@ -243,6 +247,6 @@ class Making(QObject):
         training = self._of(task.id)
         if training is not None:
             self._show(training)
-            self.noted.emit(f"Making sub-models in {training.out}", "info")
+            self._say(f"Making sub-models in {training.out}")
             self.shown.emit()
         return None

@@ -200,7 +200,7 @@ class MainWindow(QMainWindow):
         self.making.made.connect(self._use_made)
         self.making.open_requested.connect(self._open_folder)
         self.making.noted.connect(self.log.add)
-        self.making.noted.connect(self._note)
+        self.making.remarked.connect(self._note)
         self.document.changed.connect(self._update)
         self.document.restored.connect(self._on_restored)
 
