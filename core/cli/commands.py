@@ -19,6 +19,7 @@ from typing import Any
 import click
 
 from core.checkpoint.output import discard, discard_command, free_disk_bytes
+from core.cli.evaluating import evaluate
 from core.cli.inspection_output import inspection_document, inspection_summary
 from core.cli.output import merge_summary, plan_document, plan_summary
 from core.cli.printing import lenient_streams, print_error, print_result, print_usage, say
@@ -275,6 +276,7 @@ def _demo(session: Session, headless: bool, out: Path | None) -> None:
         print_result(f"picture     {one_line(str(picture.absolute()))}", needed=False)
 
 
+_paramosaic.command("evaluate")(evaluate)
 _paramosaic.command("train")(train)
 
 
