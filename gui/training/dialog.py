@@ -251,7 +251,7 @@ class MakeDialog(QDialog):
         keep.currentIndexChanged.connect(self._on_changed)
         self._same_batches = self._add_check(
             "same_batches",
-            "The same &samples in a batch, in other places",
+            "The same sa&mples in a batch, in other places",
             "All orders have the batches of the first one, in another order, as in the paper's Table 4.",
         )
         self._skip = self._add_check(
@@ -266,7 +266,7 @@ class MakeDialog(QDialog):
         if name == "validation":
             self._validation = edit
         button = QPushButton("Browse…" if name in {"data", "validation"} else "Choose…")
-        button.setAccessibleName(f"Choose: {title.replace('&', '').lower()}")
+        button.setAccessibleName(f"Choose the {title.replace('&', '').lower()}")
         button.setAutoDefault(False)
         button.clicked.connect(lambda _=False: self._on_choose(name))
         inner = QVBoxLayout()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -234,6 +235,9 @@ class TrainingPanel(QStackedWidget):
 
             self.curves = Curves()
             self._body.addWidget(self.curves)
+            stops = (self.table, self.curves.choice, *self.curves.plots.values())
+            for before, after in pairwise(stops):  # they come into the window last
+                QWidget.setTabOrder(before, after)
             self._body.splitterMoved.connect(self._on_splitter_moved)
             self._share()
         selected = {index.row() + 1 for index in self.table.selectionModel().selectedRows()}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import re
 import shutil
 import sys
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from typing import Any
 import pytest
 from PySide6.QtCore import Qt
 from PySide6.QtTest import QTest
+from PySide6.QtWidgets import QAbstractButton, QLabel
 from pytestqt.qtbot import QtBot
 from safetensors import safe_open
 
@@ -148,6 +150,18 @@ def test_a_preset_fills_in_what_it_says(qtbot: QtBot, making: MainWindow, tmp_pa
     preset.activated.emit(preset.currentIndex())  # type: ignore[attr-defined]
     values = {name: dialog.fields[name].value for name in ("learning_rate", "batch", "max_length")}  # type: ignore[attr-defined]
     assert values == {"learning_rate": 3e-5, "batch": 12, "max_length": 512}  # Table 5 of the paper
+    dialog.reject()
+
+
+def test_no_key_of_the_dialog_has_two_meanings(making: MainWindow) -> None:
+    making.making.ask()
+    dialog = making.making.dialog
+    assert dialog is not None
+    labels = [label for label in dialog.findChildren(QLabel) if label.buddy() is not None]
+    texts = [one.text() for one in (*labels, *dialog.findChildren(QAbstractButton))]
+    letters = [found[1].upper() for text in texts if (found := re.search(r"&([^&\s])", text))]
+    assert len(letters) >= 12
+    assert len(letters) == len(set(letters))
     dialog.reject()
 
 
