@@ -235,7 +235,7 @@ class TrainingPanel(QStackedWidget):
 
             self.curves = Curves()
             self._body.addWidget(self.curves)
-            stops = (self.table, self.curves.choice, *self.curves.plots.values())
+            stops: tuple[QWidget, ...] = (self.table, self.curves.choice, *self.curves.plots.values())
             for before, after in pairwise(stops):  # they come into the window last
                 QWidget.setTabOrder(before, after)
             self._body.splitterMoved.connect(self._on_splitter_moved)

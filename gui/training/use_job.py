@@ -21,12 +21,14 @@ class MadeModels:
     """What a training has made.
 
     Attributes:
+        folder: of the runs.
         base: what the task vectors are differences from.
         models: one of each order that has it, all with the same number of steps.
         epoch: after which they were saved.
         missing: how many orders have not got so far.
     """
 
+    folder: Path
     base: Path
     models: tuple[Path, ...]
     epoch: int
@@ -78,7 +80,7 @@ def made_models(folder: Path) -> MadeModels:
             hint="go on with the training, or wait for its second order",
             path=folder,
         )
-    return MadeModels(training.base, models, epoch, len(training.orders) - len(models))
+    return MadeModels(folder, training.base, models, epoch, len(training.orders) - len(models))
 
 
 def _epoch(training: Training) -> int:

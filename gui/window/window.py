@@ -344,6 +344,10 @@ class MainWindow(QMainWindow):
     @Slot(object)
     def _use_made(self, made: MadeModels) -> None:
         """The base and the sub-models of a training are those of the recipe from now on."""
+        if not self.merging:
+            self._suggest(
+                free_name(made.folder.with_name(f"{made.folder.name}-merged"))
+            )  # not among the runs
         self.models.take_over(made.base, made.models)
         self.layout_.show_setup()
 
