@@ -1,82 +1,37 @@
-"""What sub-models are made of, and how: asked in a dialog."""
+"""Asks what sub-models are made of, and how."""
 
 from __future__ import annotations
 
-import os
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
-
 from PySide6.QtCore import Qt, QTimer, Signal, Slot
 from PySide6.QtGui import QShowEvent
-from PySide6.QtWidgets import (
-    QCheckBox,
-    QComboBox,
-    QDialog,
-    QDialogButtonBox,
-    QFileDialog,
-    QLineEdit,
-    QPushButton,
-    QVBoxLayout,
-    QWidget,
-)
+from PySide6.QtWidgets import QDialog, QDialogButtonBox, QPushButton, QVBoxLayout, QWidget
 
-from core.errors import MergeError
-from core.train.presets import DEFAULT_PRESET, PRESETS
-from core.train.settings import TrainSettings
-from gui.document.output_names import free_name
 from gui.failure import Failure
 from gui.jobs import JobKeeper
-from gui.numbers import NumberKind
-from gui.training.estimate_job import Asked, Estimate, EstimateJob, Known
+from gui.training.estimate_job import Estimate, EstimateJob, Known
+from gui.training.form import MakeForm, Start
 from gui.training.request import Request
-from gui.widgets.choosing import choose_folder
-from gui.widgets.fields import NumberField, defer_to_window, form_layout, name_field, show_focus, side_by_side
-from gui.widgets.messages import ElidedLabel, MessagePanel, without_icons
-from gui.widgets.plain import PlainLabel, tool_tip
-from gui.widgets.theme import GRID, accent_button, quiet_label, secondary
+from gui.widgets.messages import MessagePanel, without_icons
+from gui.widgets.plain import tool_tip
+from gui.widgets.theme import GRID, accent_button
 
-__all__ = ["MakeDialog", "Start"]
+__all__ = ["MakeDialog"]
 
 _PAUSE_MS = 300
 """A pause in typing, after which is looked at what is asked for."""
-
-_DATA_FILES = "Data (*.jsonl *.json *.csv *.txt *.md);;All files (*)"
-_KEEPS = (("Every epoch", "all"), ("The last epoch", "last"), ("The best epoch", "best"))
-_DATA_TIP = (
-    "JSONL or CSV with a column text, with prompt and response, with messages, or with text and label; "
-    "or plain text."
-)
-
-
-@dataclass(frozen=True)
-class Start:
-    """What the fields begin with.
-
-    Attributes:
-        base: None for none.
-        out: the folder of the runs; None for none.
-        data_folder: where the dialogs for data begin.
-    """
-
-    base: Path | None
-    out: Path | None
-    data_folder: Path
 
 
 class MakeDialog(QDialog):
     """Asks for a Request. What is filled in is looked at in jobs, while it is.
 
     Attributes:
-        fields: by name: "base", "data", "validation", "orders", "epochs", "preset", "learning_rate", "batch",
-            "max_length", "keep", "same_batches", "skip_bad_rows", "out".
-        texts: what is said below "base", "data" and "validation".
-        out_text: how many steps that are, and what they take of the disk.
+        form: the fields.
+        estimate: what is known of what they say; None while that is being found out.
         message: why it cannot begin.
         start_button: begins.
 
     Signals:
-        requested(object): a Request is to be carried out; the dialog stays open until `done_with`.
+        requested(object): a Request is to be carried out; whoever does closes the dialog, or says why not.
     """
 
     requested = Signal(object)
@@ -88,17 +43,8 @@ class MakeDialog(QDialog):
         self._jobs = jobs
         self._known = Known()
         self._job: EstimateJob | None = None
-        self._estimate: Estimate | None = None
-        self._data_folder = start.data_folder
-        self._suggested = str(start.out or "")
-        self.fields: dict[str, QWidget] = {}
-        self.texts = {name: ElidedLabel() for name in ("base", "data", "validation")}
-        for label in self.texts.values():
-            secondary(label)
-            label.set_full_text(" ")
-        self.out_text = quiet_label()
-        self.out_text.setMinimumHeight(3 * self.fontMetrics().lineSpacing())
-        self.out_text.setAlignment(Qt.AlignmentFlag.AlignTop)
+        self.estimate: Estimate | None = None
+        self.form = MakeForm(start)
         self.message = MessagePanel(closable=False)
         room = QWidget()  # so that nothing moves when there is something to be said
         room.setFixedHeight(2 * self.fontMetrics().lineSpacing() + 4 * GRID)
@@ -111,13 +57,10 @@ class MakeDialog(QDialog):
         buttons.addButton(self.start_button, QDialogButtonBox.ButtonRole.AcceptRole)
         buttons.rejected.connect(self.reject)
         without_icons(buttons)
-        form = QWidget()
-        self._form = form_layout(form)
-        self._fill_form(start)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(2 * GRID, 2 * GRID, 2 * GRID, 2 * GRID)
         layout.setSpacing(GRID)
-        layout.addWidget(form)
+        layout.addWidget(self.form)
         layout.addStretch(1)
         layout.addWidget(room)
         layout.addWidget(buttons)
@@ -128,59 +71,9 @@ class MakeDialog(QDialog):
         self._timer.setSingleShot(True)
         self._timer.setInterval(_PAUSE_MS)
         self._timer.timeout.connect(self.look_now)
-        self._choose_preset()
-        self._on_changed()
+        self.form.changed.connect(self._on_changed)
         self.setMinimumWidth(80 * GRID)
         self.look_now()
-
-    # -- what the fields say
-
-    def path(self, name: str) -> Path | None:
-        """What is typed into the field of that name, absolute; None for nothing."""
-        field = self.fields[name]
-        assert isinstance(field, QLineEdit)
-        text = field.text().strip()
-        return Path(os.path.abspath(os.path.expanduser(text))) if text else None
-
-    def request(self) -> Request | Failure:
-        """What is asked for, or what is missing."""
-        base, data, out = (self.path(name) for name in ("base", "data", "out"))
-        if base is None:
-            return Failure("Choose the base model.", path=None)
-        if data is None:
-            return Failure("Choose the data that it is trained on.")
-        if out is None:
-            return Failure("Choose the folder that the sub-models go into.")
-        unread = next((field for field in self._numbers() if field.unread is not None), None)
-        if unread is not None:
-            assert unread.unread is not None
-            return Failure(unread.unread.sentence)
-        request = Request(
-            base=base,
-            data=data,
-            validation=self.path("validation"),
-            out=out,
-            preset=str(self._chosen("preset")),
-            orders=self._whole("orders"),
-            epochs=self._whole("epochs"),
-            learning_rate=float(self._number("learning_rate").value or 0.0),
-            batch=self._whole("batch"),
-            max_length=self._whole("max_length"),
-            keep=str(self._chosen("keep")),
-            same_batches=self._same_batches.isChecked(),
-            skip_bad_rows=self._skip.isChecked(),
-        )
-        try:
-            settings = request.settings
-        except MergeError as error:
-            return Failure.of(error)
-        if settings.keep == "best" and request.validation is None:
-            return Failure(
-                "The best epoch is the one with the lowest loss on validation data.", "Choose some."
-            )
-        return request
-
-    # -- called from outside
 
     def show_failure(self, failure: Failure) -> None:
         """Say why it did not begin."""
@@ -189,10 +82,11 @@ class MakeDialog(QDialog):
     @Slot()
     def look_now(self) -> None:
         """Look at what is filled in."""
+        self._timer.stop()
         if self._job is not None:
             self._job.cancel()
-        self._estimate = None
-        self._job = EstimateJob(self._asked(), self._known)
+        self.estimate = None
+        self._job = EstimateJob(self.form.asked(), self._known)
         self._job.found.connect(self._on_found)
         self._jobs.start(self._job)
         self._update()
@@ -206,200 +100,45 @@ class MakeDialog(QDialog):
 
     def showEvent(self, event: QShowEvent) -> None:
         super().showEvent(event)
-        first = "data" if self.path("base") is not None else "base"
-        self.fields[first].setFocus(Qt.FocusReason.OtherFocusReason)
+        first = "data" if self.form.path("base") is not None else "base"
+        self.form.fields[first].setFocus(Qt.FocusReason.OtherFocusReason)
 
     # -- inside
 
-    def _fill_form(self, start: Start) -> None:
-        self._add_path("base", "&Base", str(start.base or ""), "The model that every order begins with")
-        self._add_path("data", "&Data", "", _DATA_TIP)
-        self._add_path(
-            "validation",
-            "&Validation data",
-            "",
-            "What the losses are measured on after each epoch; it is not trained on. May be left empty.",
-        )
-        self._validation.setPlaceholderText("None: no losses are measured")
-        numbers = (
-            ("orders", "&Orders, K", NumberKind("K", whole=True, minimum=1, maximum=1000), 4,
-             "How many sub-models: each sees the same data in an order of its own"),
-            ("epochs", "&Epochs", NumberKind("Epochs", whole=True, minimum=1, maximum=1000), 3,
-             "How often each goes through the data"),
-        )  # fmt: skip
-        for name, title, kind, number, tip in numbers:
-            self._add_number(name, title, kind, number, tip)
-        preset = self.fields["preset"] = QComboBox()
-        for name, values in PRESETS.items():
-            preset.addItem(f"{name} – {values.about}" if values.about else name, name)
-        preset.setCurrentIndex(preset.findData(DEFAULT_PRESET))
-        preset.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-        self._add("&Preset", preset, preset, "Preset", "Fills in the three fields below")
-        preset.activated.connect(self._choose_preset)
-        rate = NumberKind("The learning rate", minimum=0, maximum=1)
-        self._add_number("learning_rate", "&Learning rate", rate, 2e-5, "The highest one, after the warm-up")
-        batch = NumberKind("The batch", whole=True, minimum=1, maximum=1 << 20)
-        self._add_number("batch", "Ba&tch", batch, 8, "Samples of one step")
-        length = NumberKind("The length", whole=True, minimum=2, maximum=1 << 24)
-        self._add_number(
-            "max_length", "Le&ngth", length, 512, "The most tokens of a sample; the rest is cut off"
-        )
-        keep = self.fields["keep"] = QComboBox()
-        for text, value in _KEEPS:
-            keep.addItem(text, value)
-        self._add("&Keep", keep, keep, "What is kept", "Which models of each order stay on the disk")
-        keep.currentIndexChanged.connect(self._on_changed)
-        self._same_batches = self._add_check(
-            "same_batches",
-            "The same sa&mples in a batch, in other places",
-            "All orders have the batches of the first one, in another order, as in the paper's Table 4.",
-        )
-        self._skip = self._add_check(
-            "skip_bad_rows",
-            "Leave out &rows that cannot be used",
-            "Otherwise the first of them is named, by its line",
-        )
-        self._add_path("out", "O&utput folder", str(start.out or ""), "A folder for every order goes into it")
-
-    def _add_path(self, name: str, title: str, value: str, tip: str) -> None:
-        edit = self.fields[name] = QLineEdit(value)
-        if name == "validation":
-            self._validation = edit
-        button = QPushButton("Browse…" if name in {"data", "validation"} else "Choose…")
-        button.setAccessibleName(f"Choose the {title.replace('&', '').lower()}")
-        button.setAutoDefault(False)
-        button.clicked.connect(lambda _=False: self._on_choose(name))
-        inner = QVBoxLayout()
-        inner.setSpacing(GRID // 2)
-        inner.addLayout(side_by_side(edit, button))
-        inner.addWidget(self.texts.get(name, self.out_text))
-        self._add(title, inner, edit, title.replace("&", ""), tip)
-        edit.textChanged.connect(self._on_changed)
-
-    def _add_number(self, name: str, title: str, kind: NumberKind, value: float, tip: str) -> None:
-        field = self.fields[name] = NumberField(kind, value)
-        self._add(title, field, field, title.replace("&", ""), tip)
-        field.changed.connect(self._on_changed)
-
-    def _add_check(self, name: str, text: str, tip: str) -> QCheckBox:
-        box = self.fields[name] = QCheckBox(text)
-        name_field(box, text.replace("&", ""), tip)
-        box.toggled.connect(self._on_changed)
-        self._form.addRow("", box)
-        return box
-
-    def _add(self, title: str, row: Any, field: QWidget, name: str, tip: str) -> None:
-        defer_to_window(field)
-        name_field(field, name, tip)
-        label = PlainLabel(title)
-        label.setBuddy(field)
-        self._form.addRow(label, row)
-
-    def _numbers(self) -> list[NumberField]:
-        return [field for field in self.fields.values() if isinstance(field, NumberField)]
-
-    def _number(self, name: str) -> NumberField:
-        field = self.fields[name]
-        assert isinstance(field, NumberField)
-        return field
-
-    def _whole(self, name: str) -> int:
-        return int(self._number(name).value or 0)
-
-    def _chosen(self, name: str) -> Any:
-        field = self.fields[name]
-        assert isinstance(field, QComboBox)
-        return field.currentData()
-
-    def _asked(self) -> Asked:
-        settings: TrainSettings | None = None
-        if all(field.unread is None for field in self._numbers()):
-            try:
-                settings = TrainSettings(
-                    orders=self._whole("orders"),
-                    epochs=self._whole("epochs"),
-                    learning_rate=float(self._number("learning_rate").value or 0.0),
-                    batch=self._whole("batch"),
-                    max_length=self._whole("max_length"),
-                    keep=str(self._chosen("keep")),
-                    same_batches=self._same_batches.isChecked(),
-                )
-            except MergeError:
-                settings = None
-        base, data, validation, out = map(self.path, ("base", "data", "validation", "out"))
-        return Asked(base, data, validation, out, settings, self._skip.isChecked())
-
-    @Slot()
-    def _choose_preset(self) -> None:
-        preset = PRESETS[str(self._chosen("preset"))]
-        self._number("learning_rate").show_number(preset.learning_rate)
-        self._number("batch").show_number(preset.batch)
-        self._number("max_length").show_number(preset.max_length)
-
     @Slot()
     def _on_changed(self) -> None:
-        self._estimate = None
+        self.estimate = None
         self.message.clear()
         self._timer.start()
         self._update()
 
     @Slot(object)
     def _on_found(self, estimate: Estimate) -> None:
-        if estimate.asked != self._asked():
+        if estimate.asked != self.form.asked():
             return  # something was typed since
-        self._estimate, self._job = estimate, None
-        for name, label in self.texts.items():
-            problem = estimate.problems.get(name)
-            said = f"! {problem.message}" if problem is not None else estimate.texts.get(name, "")
-            label.set_full_text(said or " ")
-        problem = estimate.problems.get("out")
-        self.out_text.setText(
-            f"! {problem.message}" if problem is not None else estimate.texts.get("out", "")
-        )
+        self.estimate, self._job = estimate, None
+        self.form.show_texts(estimate.texts, estimate.problems)
         self._update()
 
     def _update(self) -> None:
         """What stands in the way is said beside the button that it keeps from being pressed."""
-        request = self.request()
-        problem = request if isinstance(request, Failure) else None
-        found = self._estimate
-        if problem is None and found is not None and found.problems:
-            problem = next(iter(found.problems.values()))
-        missing = found is not None and "" in found.problems
-        self.start_button.setEnabled(problem is None and found is not None)
-        self.start_button.setToolTip("" if problem is None else tool_tip(problem.message))
+        request, found = self.form.request(), self.estimate
+        missing = request if isinstance(request, Failure) else None
+        wrong = None if found is None else found.problems.get("") or next(iter(found.problems.values()), None)
+        self.start_button.setEnabled(found is not None and missing is None and wrong is None)
+        said = wrong or missing
+        self.start_button.setToolTip("" if said is None else tool_tip(said.message))
         if found is None:
             return
-        if missing or found.problems:
-            self.message.show_failure(found.problems[""] if missing else next(iter(found.problems.values())))
-        elif problem is not None:
-            self.message.show_note(problem.message, problem.hint)
+        if wrong is not None:
+            self.message.show_failure(wrong)
+        elif missing is not None:
+            self.message.show_note(missing.message, missing.hint)
         else:
             self.message.clear()
 
     @Slot()
     def _on_start(self) -> None:
-        request = self.request()
-        if isinstance(request, Request) and self._estimate is not None and not self._estimate.problems:
+        request = self.form.request()
+        if isinstance(request, Request) and self.estimate is not None and not self.estimate.problems:
             self.requested.emit(request)
-
-    def _on_choose(self, name: str) -> None:
-        field, now = self.fields[name], self.path(name)
-        assert isinstance(field, QLineEdit)
-        if name in {"data", "validation"}:
-            start = now.parent if now is not None else self._data_folder
-            title = "Choose the data" if name == "data" else "Choose the validation data"
-            chosen, _ = QFileDialog.getOpenFileName(self, title, str(start), _DATA_FILES)
-            path = Path(chosen) if chosen else None
-            if path is not None:
-                self._data_folder = path.parent
-        elif name == "base":
-            path = choose_folder(self, "Choose the base model", now.parent if now else Path.home())
-        else:
-            above = choose_folder(
-                self, "Choose where the folder of the sub-models goes", now.parent if now else Path.home()
-            )
-            path = free_name(above / (now.name if now is not None else "sub-models")) if above else None
-        if path is not None:
-            field.setText(str(path))
-            show_focus(field)

@@ -14,13 +14,14 @@ from core.train.settings import TrainSettings
 from core.units import count_text
 from gui.failure import Failure, sentence
 from gui.jobs import Job
+from gui.training.request import Asked
 from gui.words import grouped, plural
 
 if TYPE_CHECKING:
     from core.data.rows import DataSet
     from core.train.request import Inputs
 
-__all__ = ["Asked", "Estimate", "EstimateJob", "Known"]
+__all__ = ["Estimate", "EstimateJob", "Known"]
 
 _KINDS = {
     "text": "texts",
@@ -28,18 +29,6 @@ _KINDS = {
     "chat": "conversations",
     "label": "texts with labels",
 }
-
-
-@dataclass(frozen=True)
-class Asked:
-    """What is filled in so far; None for what is not."""
-
-    base: Path | None
-    data: Path | None
-    validation: Path | None
-    out: Path | None
-    settings: TrainSettings | None
-    skip_bad_rows: bool = False
 
 
 @dataclass

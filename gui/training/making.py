@@ -16,7 +16,8 @@ from gui.background.tasks import BackgroundTasks
 from gui.document.output_names import free_name
 from gui.failure import Failure
 from gui.jobs import JobKeeper
-from gui.training.dialog import MakeDialog, Start
+from gui.training.dialog import MakeDialog
+from gui.training.form import Start
 from gui.training.panel import TrainingPanel
 from gui.training.request import Request, out_of
 from gui.training.training import ShownTraining

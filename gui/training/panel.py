@@ -7,10 +7,9 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QSize, Qt, QTimer, Signal, Slot
+from PySide6.QtCore import Qt, QTimer, Signal, Slot
 from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import (
-    QAbstractItemView,
     QComboBox,
     QHBoxLayout,
     QPushButton,
@@ -24,12 +23,12 @@ from PySide6.QtWidgets import (
 from core.text import one_line
 from core.units import about_text
 from gui.failure import Failure
-from gui.training.table_model import Column, OrdersModel
+from gui.training.table_model import OrdersModel
+from gui.training.table_view import OrdersView
 from gui.training.training import ShownTraining
 from gui.widgets.fields import defer_to_window
 from gui.widgets.messages import DetailsDialog, ElidedLabel, MessagePanel
 from gui.widgets.plain import PlainLabel, tool_tip
-from gui.widgets.rows_table import RowsTable
 from gui.widgets.theme import GRID, secondary
 from gui.words import percent_text
 
@@ -40,19 +39,6 @@ __all__ = ["TrainingPanel"]
 
 _SHOW_MS = 300
 """Between two looks: a training of small models does many steps a second."""
-
-_WIDEST = {
-    Column.ORDER: "● order-10",
-    Column.PROGRESS: "Progress",
-    Column.STEP: "1 234 of 1 234",
-    Column.LOSS: "10.1234",
-    Column.EVAL: "Eval loss",
-    Column.RATE: "2.00e-05",
-    Column.NORM: "0.123",
-    Column.LEFT: "59 min",
-}
-_GIVE_WAY = (Column.RATE, Column.NORM, Column.STEP, Column.LEFT, Column.EVAL)
-"""What is not shown, in this order, where there is no room for all; the curves and the tool tip say it."""
 
 _CURVE = 28 * GRID
 """Pixels for one plot of curves, and as much for each of three."""
@@ -101,11 +87,7 @@ class TrainingPanel(QStackedWidget):
         self._moved = False  # the user has said how wide the table is
         self.curves: Curves | None = None
         self.model = OrdersModel(self)
-        self.table = RowsTable(self.model, "Orders", _WIDEST)
-        self.table.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
-        self.table.setMinimumWidth(24 * GRID)
-        self.table.setIconSize(QSize(GRID, GRID))
-        self.table.horizontalHeader().setStretchLastSection(False)
+        self.table = OrdersView(self.model)
         self.choice = QComboBox()
         self.choice.setAccessibleName("Which training is shown")
         self.choice.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
@@ -246,34 +228,13 @@ class TrainingPanel(QStackedWidget):
     def _share(self) -> None:
         """Give the table what its columns take, up to half the room, and the curves the rest."""
         if self.curves is not None and not self._moved:
-            width, wanted = self._body.width(), sum(self._widths().values()) + 3 * GRID
-            table = min(wanted, max(width // 2, width - 3 * _CURVE))
+            width = self._body.width()
+            table = min(self.table.wanted_width, max(width // 2, width - 3 * _CURVE))
             self._body.setSizes([table, width - table])
-        self._fit_columns()
 
     @Slot()
     def _on_splitter_moved(self) -> None:
         self._moved = True
-        self._fit_columns()
-
-    def _widths(self) -> dict[Column, int]:
-        metrics = self.fontMetrics()
-        return {
-            column: metrics.horizontalAdvance(text) + GRID + GRID // 2 for column, text in _WIDEST.items()
-        }
-
-    def _fit_columns(self) -> None:
-        """Show as many columns as there is room for."""
-        widths, room = self._widths(), self.table.viewport().width()
-        needed, left_out = sum(widths.values()), set()
-        for column in _GIVE_WAY:
-            if needed <= room:
-                break
-            needed -= widths[column]
-            left_out.add(column)
-        for column in Column:
-            self.table.setColumnHidden(column, column in left_out)
-            self.table.setColumnWidth(column, widths[column])
 
     def _update_buttons(self) -> None:
         training = self._training

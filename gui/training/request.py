@@ -8,9 +8,21 @@ from pathlib import Path
 
 from core.train.settings import TrainSettings
 
-__all__ = ["Request", "out_of"]
+__all__ = ["Asked", "Request", "out_of"]
 
 _OUT = "--out"
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is filled in so far; None for what is not."""
+
+    base: Path | None
+    data: Path | None
+    validation: Path | None
+    out: Path | None
+    settings: TrainSettings | None
+    skip_bad_rows: bool = False
 
 
 @dataclass(frozen=True)

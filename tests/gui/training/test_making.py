@@ -51,17 +51,17 @@ def ask(qtbot: QtBot, window: MainWindow, data: Path | None, out: Path) -> MakeD
     window.actions_.make.trigger()
     dialog = window.making.dialog
     assert dialog is not None
-    dialog.fields["base"].setText(str(DEMO_FOLDER / "base"))  # type: ignore[attr-defined]
+    dialog.form.fields["base"].setText(str(DEMO_FOLDER / "base"))  # type: ignore[attr-defined]
     if data is not None:
-        dialog.fields["data"].setText(str(data))  # type: ignore[attr-defined]
-    dialog.fields["out"].setText(str(out))  # type: ignore[attr-defined]
+        dialog.form.fields["data"].setText(str(data))  # type: ignore[attr-defined]
+    dialog.form.fields["out"].setText(str(out))  # type: ignore[attr-defined]
     look(qtbot, dialog)
     return dialog
 
 
 def look(qtbot: QtBot, dialog: MakeDialog) -> None:
     dialog.look_now()
-    qtbot.waitUntil(lambda: dialog._estimate is not None)
+    qtbot.waitUntil(lambda: dialog.estimate is not None)
 
 
 def events(order: int, steps: int, *, done: bool = True) -> list[str]:
@@ -99,21 +99,22 @@ def test_what_it_takes_is_said_before_it_begins(
     dialog = ask(qtbot, making, None, tmp_path / "runs")
     assert not dialog.start_button.isEnabled()
     assert dialog.message.text == "Choose the data that it is trained on."
-    dialog.fields["data"].setText(str(data))  # type: ignore[attr-defined]
-    dialog.fields["orders"].show_number(8)  # type: ignore[attr-defined]
+    dialog.form.fields["data"].setText(str(data))  # type: ignore[attr-defined]
+    dialog.form.fields["orders"].show_number(8)  # type: ignore[attr-defined]
     look(qtbot, dialog)
     with safe_open(DEMO_FOLDER / "base" / "model.safetensors", "pt") as file:
         parameters = sum(file.get_tensor(name).numel() for name in file.keys())  # noqa: SIM118
-    text = dialog.out_text.text().replace("\u202f", " ")
+    text = dialog.form.out_text.text().replace("\u202f", " ")
     assert f"{-(-1001 // 8) * 3} steps for each of 8 orders." in text
     assert f"{(8 * 3 * 2 + 24) * parameters / 1e6:.3g} MB in all" in text
     assert "for 24 models" in text
     assert (
-        dialog.texts["data"].accessibleName().replace("\u202f", " ") == "1 001 rows: prompts with responses."
+        dialog.form.texts["data"].accessibleName().replace("\u202f", " ")
+        == "1 001 rows: prompts with responses."
     )
     assert dialog.start_button.isEnabled()
     assert dialog.message.text == ""
-    dialog.fields["keep"].setCurrentIndex(2)  # type: ignore[attr-defined]
+    dialog.form.fields["keep"].setCurrentIndex(2)  # type: ignore[attr-defined]
     look(qtbot, dialog)
     assert not dialog.start_button.isEnabled()
     assert "validation data" in dialog.message.text
@@ -126,7 +127,7 @@ def test_what_cannot_be_used_is_said_in_its_place(
     bad = tmp_path / "bad.jsonl"
     bad.write_text('{"text": "a"}\n{"txt": "b"}\n')
     dialog = ask(qtbot, making, bad, tmp_path / "runs")
-    assert "line 2" in dialog.texts["data"].accessibleName()
+    assert "line 2" in dialog.form.texts["data"].accessibleName()
     assert "line 2" in dialog.message.text
     assert not dialog.start_button.isEnabled()
     bad.write_text('{"text": "a"}\n{"text": "b"}\n')
@@ -145,10 +146,10 @@ def test_a_preset_fills_in_what_it_says(qtbot: QtBot, making: MainWindow, tmp_pa
     making.making.ask()
     dialog = making.making.dialog
     assert dialog is not None
-    preset = dialog.fields["preset"]
+    preset = dialog.form.fields["preset"]
     preset.setCurrentIndex(preset.findData("bert-squad"))  # type: ignore[attr-defined]
     preset.activated.emit(preset.currentIndex())  # type: ignore[attr-defined]
-    values = {name: dialog.fields[name].value for name in ("learning_rate", "batch", "max_length")}  # type: ignore[attr-defined]
+    values = {name: dialog.form.fields[name].value for name in ("learning_rate", "batch", "max_length")}  # type: ignore[attr-defined]
     assert values == {"learning_rate": 3e-5, "batch": 12, "max_length": 512}  # Table 5 of the paper
     dialog.reject()
 
@@ -158,7 +159,8 @@ def test_no_key_of_the_dialog_has_two_meanings(making: MainWindow) -> None:
     dialog = making.making.dialog
     assert dialog is not None
     labels = [label for label in dialog.findChildren(QLabel) if label.buddy() is not None]
-    texts = [one.text() for one in (*labels, *dialog.findChildren(QAbstractButton))]
+    texts = [label.text() for label in labels]
+    texts += [button.text() for button in dialog.findChildren(QAbstractButton)]
     letters = [found[1].upper() for text in texts if (found := re.search(r"&([^&\s])", text))]
     assert len(letters) >= 12
     assert len(letters) == len(set(letters))
