@@ -84,14 +84,21 @@ class EstimateJob(Job):
     def run(self) -> None:
         from core.train.request import require_accelerate
 
-        for part, name in ((require_accelerate, ""), (self._look_at_inputs, "")):
+        for part in (require_accelerate, self._look_at_inputs):
             try:
                 part()
             except Exception as error:  # also what is no MergeError is the user's to see
-                at = error.field if isinstance(error, MergeError) and error.field else name
-                self._estimate.problems.setdefault(at, Failure.of(error))
+                self._estimate.problems.setdefault(self._field_of(error), Failure.of(error))
         if not self._cancelled:
             self.found.emit(self._estimate)
+
+    def _field_of(self, error: Exception) -> str:
+        """The field that `error` is about; "" for none."""
+        if not isinstance(error, MergeError):
+            return ""
+        if error.path is not None and error.path == self._asked.validation != self._asked.data:
+            return "validation"  # whatever reads data calls it that
+        return error.field or ""
 
     def _look_at_inputs(self) -> None:
         """Say what each field leads to, as far as they are filled in."""

@@ -40,8 +40,8 @@ __all__ = ["TrainingPanel"]
 _SHOW_MS = 300
 """Between two looks: a training of small models does many steps a second."""
 
-_CURVE = 28 * GRID
-"""Pixels for one plot of curves, and as much for each of three."""
+_CURVE, _TABLE = 28 * GRID, 44 * GRID
+"""Pixels for one plot of curves, and as much for each of three; and for the columns that matter most."""
 
 _DETAILS = "Show the details"
 _EMPTY = (
@@ -229,7 +229,8 @@ class TrainingPanel(QStackedWidget):
         """Give the table what its columns take, up to half the room, and the curves the rest."""
         if self.curves is not None and not self._moved:
             width = self._body.width()
-            table = min(self.table.wanted_width, max(width // 2, width - 3 * _CURVE))
+            least = min(width - _CURVE, _TABLE)
+            table = min(self.table.wanted_width, max(width // 2, width - 3 * _CURVE, least))
             self._body.setSizes([table, width - table])
 
     @Slot()

@@ -131,6 +131,11 @@ def test_what_cannot_be_used_is_said_in_its_place(
     assert "line 2" in dialog.message.text
     assert not dialog.start_button.isEnabled()
     bad.write_text('{"text": "a"}\n{"text": "b"}\n')
+    dialog.form.fields["validation"].setText(str(tmp_path / "gone.csv"))  # type: ignore[attr-defined]
+    look(qtbot, dialog)
+    assert "gone.csv" in dialog.form.texts["validation"].accessibleName()
+    assert "gone.csv" not in dialog.form.texts["data"].accessibleName()
+    dialog.form.fields["validation"].setText("")  # type: ignore[attr-defined]
     find = importlib.util.find_spec
     monkeypatch.setattr(
         importlib.util, "find_spec", lambda name: None if name == "accelerate" else find(name)
