@@ -134,13 +134,13 @@ class Curves(QWidget):
     """As many plots beside each other as there is room for; with less than all, one chooses the first.
 
     Attributes:
-        plots: by measure.
+        plots: by measure, as far as they were made: each takes a moment.
         choice: which one comes first, in the place of its title.
     """
 
     def __init__(self) -> None:
         super().__init__()
-        self.plots = {measure: CurvesPlot(measure) for measure in MEASURES}
+        self.plots: dict[str, CurvesPlot] = {}
         self.choice = QComboBox()
         self.choice.setAccessibleName("Which curves are shown")
         self.choice.setToolTip("Which curves are shown; more of them in a wider window")
@@ -148,15 +148,21 @@ class Curves(QWidget):
         self._row = QHBoxLayout(self)
         self._row.setContentsMargins(0, 0, 0, 0)
         self._row.setSpacing(GRID // 2)
-        self._columns = {measure: _Titled(_TITLES[measure], plot) for measure, plot in self.plots.items()}
+        self._columns = {measure: _Titled(_TITLES[measure]) for measure in MEASURES}
         for measure, column in self._columns.items():
             self.choice.addItem(_TITLES[measure], measure)
             self._row.addWidget(column, 1)
-            self.plots[measure].recolour()
-        for column in self._columns.values():
             column.title.setMinimumHeight(self.choice.sizeHint().height())
         self.choice.currentIndexChanged.connect(self._place)
         self._place()
+
+    def build_next(self) -> bool:
+        """Make one plot more; whether there are others to be made."""
+        measure = MEASURES[len(self.plots)]
+        plot = self.plots[measure] = CurvesPlot(measure)
+        self._columns[measure].column.addWidget(plot, 1)
+        plot.recolour()
+        return len(self.plots) < len(MEASURES)
 
     def show_orders(self, orders: Sequence[OrderProgress], selected: Collection[int]) -> None:
         """As every plot does."""
@@ -183,9 +189,9 @@ class Curves(QWidget):
 
 
 class _Titled(QWidget):
-    """A plot below its title."""
+    """A title above the place of a plot."""
 
-    def __init__(self, title: str, plot: CurvesPlot) -> None:
+    def __init__(self, title: str) -> None:
         super().__init__()
         self.title = PlainLabel(title)
         secondary(self.title)
@@ -193,7 +199,6 @@ class _Titled(QWidget):
         self.column.setContentsMargins(0, 0, 0, 0)
         self.column.setSpacing(0)
         self.column.addWidget(self.title)
-        self.column.addWidget(plot, 1)
 
 
 def _ends(known: np.ndarray) -> tuple[float, float]:

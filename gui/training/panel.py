@@ -212,18 +212,31 @@ class TrainingPanel(QStackedWidget):
         training = self._training
         if training is None or not self.isVisible():
             return
-        if self.curves is None:  # the library takes a while, and is not needed before
-            from gui.training.curves import Curves
-
-            self.curves = Curves()
-            self._body.addWidget(self.curves)
-            stops: tuple[QWidget, ...] = (self.table, self.curves.choice, *self.curves.plots.values())
-            for before, after in pairwise(stops):  # they come into the window last
-                QWidget.setTabOrder(before, after)
-            self._body.splitterMoved.connect(self._on_splitter_moved)
-            self._share()
+        if self.curves is None:
+            self._begin_curves()
+            return
         selected = {index.row() + 1 for index in self.table.selectionModel().selectedRows()}
         self.curves.show_orders(tuple(training.progress.orders.values()), selected)
+
+    def _begin_curves(self) -> None:
+        """Make the plots, which takes a while, and so one at a time; nobody needs them before."""
+        from gui.training.curves import Curves
+
+        self.curves = Curves()
+        self._body.addWidget(self.curves)
+        self._body.splitterMoved.connect(self._on_splitter_moved)
+        self._share()
+        QTimer.singleShot(0, self, self._build_curves)
+
+    @Slot()
+    def _build_curves(self) -> None:
+        assert self.curves is not None
+        if self.curves.build_next():
+            QTimer.singleShot(0, self, self._build_curves)
+        stops: tuple[QWidget, ...] = (self.table, self.curves.choice, *self.curves.plots.values())
+        for before, after in pairwise(stops):  # they come into the window last
+            QWidget.setTabOrder(before, after)
+        self._show_curves()
 
     def _share(self) -> None:
         """Give the table what its columns take, up to half the room, and the curves the rest."""

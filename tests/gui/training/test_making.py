@@ -190,7 +190,8 @@ def test_from_start_to_the_recipe(qtbot: QtBot, making: MainWindow, data: Path, 
     row = [shown(window, 0, column) for column in Column]
     assert row == ["order-1", "done", "4 of 4", "0.6250", "1.2500", "1.00e-05", "0.25", "–"]
     assert [shown(window, 1, one) for one in (Column.PROGRESS, Column.LOSS)] == ["50 %", "1.2500"]
-    qtbot.waitUntil(lambda: panel.curves is not None and len(lines_of(panel)[1][0]) == 2)
+    qtbot.waitUntil(lambda: panel.curves is not None and len(panel.curves.plots) == 3)
+    qtbot.waitUntil(lambda: len(lines_of(panel)[1][0]) == 2)
     assert lines_of(panel)[0] == ([1, 2, 3, 4], [2.5, 1.25, 2.5 / 3, 0.625])
     assert panel.curves is not None
     assert panel.curves.plots["loss"].dots.points == [(4.0, 1.25)]
