@@ -175,8 +175,8 @@ class Curves(QWidget):
 
     @Slot()
     def _place(self) -> None:
-        room = min(max(self.width() // _LEAST_WIDTH, 1), len(self.plots))
-        all_fit = room == len(self.plots)
+        room = min(max(self.width() // _LEAST_WIDTH, 1), len(MEASURES))
+        all_fit = room == len(MEASURES)
         chosen = MEASURES[0] if all_fit else self.choice.currentData()
         order = sorted(MEASURES, key=lambda measure: measure != chosen)
         for at, measure in enumerate(order):
@@ -184,8 +184,8 @@ class Curves(QWidget):
             self._row.insertWidget(at, column, 1)
             column.setVisible(at < room)
             column.title.setVisible(all_fit or at > 0)
-        self.choice.setVisible(not all_fit)
         self._columns[order[0]].column.insertWidget(0, self.choice)
+        self.choice.setVisible(not all_fit)
 
 
 class _Titled(QWidget):
