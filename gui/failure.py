@@ -49,6 +49,8 @@ _IN_THE_WINDOW: tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...] = (
         r"it has [\d,]+, so that the last range ends with (\d+)",
         lambda found: _no_such_layers(*found.groups()),
     ),
+    (r"the folder that `paramosaic train` wrote", "the output folder of the training"),
+    (r"^change --[a-z-]+$", "correct it"),
     (r" \(--[a-z-]+(?: [A-Za-z]+)?\)", ""),  # beside what the words say already
 )
 """What the engine says of the command line, and what can be done in the window instead."""

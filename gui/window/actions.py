@@ -35,8 +35,8 @@ class Actions(QObject):
     """Fills the menu bar of a window and keeps its entries up to date.
 
     Attributes:
-        save_pictures, read_again, merge, cancel, again, evaluate: what the window does itself; the others are
-            connected to the parts that do them.
+        save_pictures, read_again, make, merge, cancel, again, evaluate: what the window does itself; the
+            others are connected to the parts that do them.
     """
 
     def __init__(
@@ -55,6 +55,7 @@ class Actions(QObject):
         self._recent.aboutToShow.connect(self._fill_recent)
         self.save_pictures = _action(window, "Save all &pictures…", "Ctrl+Shift+P")
         self.read_again = _action(window, "Read the models a&gain", "F5")
+        self.make = _action(window, "Make &sub-models…", "Ctrl+Shift+M")
         leave = _action(window, "&Quit", _Keys.Quit, window.close)
         leave.setMenuRole(QAction.MenuRole.QuitRole)
         if leave.shortcut().isEmpty():
@@ -92,6 +93,8 @@ class Actions(QObject):
             _action(window, "Choose the &base…", "Ctrl+B", models.ask_for_base),
             _action(window, "Add &models…", "Ctrl+Shift+A", models.ask_for_sub_models),
             _action(window, "Add a training r&un…", "Ctrl+Shift+U", models.ask_for_run_folder),
+            None,
+            self.make,
             None,
             *(selected.toggle, selected.only, selected.weight),
             None,

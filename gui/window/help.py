@@ -17,7 +17,8 @@ __all__ = ["HelpDialog"]
 _STEPS = (
     "Drop the base model on <b>Base</b> and the fine-tuned models, or the folder of a training run, on the "
     "list below it. Each is a folder as <i>save_pretrained</i> writes it. No models at hand? "
-    "<b>File, Open the demo</b>.",
+    "<b>File, Open the demo</b>. A base and data of your own? <b>Models, Make sub-models</b> fine-tunes "
+    "the one on the other in K orders, in the background.",
     "Look at the pictures. They are there within a second, and refine themselves.",
     "Choose the method, and what it asks for: for parameter selection that is n, how often is drawn again "
     "where fine-tuning changed nothing, and the seed of the draws. <b>Change…</b> shows what a "

@@ -47,17 +47,25 @@ class WindowLayout:
         self._history = _dock(window, "History", panels.history)
         self._log = _dock(window, "Log", panels.log)
         self._evaluate = _dock(window, "Evaluate", panels.evaluation)
+        self._training = _dock(window, "Sub-models", panels.training)
         self._pictures = panels.pictures
         self._placed = QSize()
         panels.pictures.built.connect(self._on_built)
         self._detail.visibilityChanged.connect(panels.pictures.detail.set_in_front)
-        self.docks = (self._setup, self._history, self._log, self._detail, self._evaluate)
+        self.docks = (
+            self._setup,
+            self._history,
+            self._log,
+            self._detail,
+            self._evaluate,
+            self._training,
+        )
         self._widths = Widths(window, (self._setup, self._detail))
         self._regions = Regions(
             (
                 (self._column,),
                 (panels.pictures.tabs.tabBar(), panels.pictures, panels.run),
-                (self._history, self._log, self._evaluate, self._detail),
+                (self._history, self._log, self._evaluate, self._training, self._detail),
             )
         )
         self._next, self._previous = (
@@ -87,11 +95,12 @@ class WindowLayout:
         window.addDockWidget(Qt.DockWidgetArea.BottomDockWidgetArea, self._history)
         window.tabifyDockWidget(self._history, self._log)
         window.tabifyDockWidget(self._log, self._evaluate)
+        window.tabifyDockWidget(self._evaluate, self._training)
         wide = window.width() >= _WIDE
         if wide:
             window.addDockWidget(Qt.DockWidgetArea.RightDockWidgetArea, self._detail)
         else:
-            window.tabifyDockWidget(self._evaluate, self._detail)
+            window.tabifyDockWidget(self._training, self._detail)
         for dock in self.docks:
             dock.show()
         self._history.raise_()
@@ -156,6 +165,12 @@ class WindowLayout:
         """Bring the detail to the front, where it was not closed."""
         if not self._detail.isHidden():
             self._detail.raise_()
+
+    @Slot()
+    def show_training(self) -> None:
+        """Bring the making of sub-models to the front."""
+        self._training.show()
+        self._training.raise_()
 
 
 def _dock(window: QMainWindow, title: str, widget: QWidget) -> QDockWidget:

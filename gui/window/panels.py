@@ -15,6 +15,7 @@ from gui.preflight.panel import PreflightPanel
 from gui.preflight.report import Problem
 from gui.recipe.panel import RecipePanel
 from gui.run.panel import RunPanel
+from gui.training.panel import TrainingPanel
 from gui.window.log_panel import LogPanel
 
 __all__ = ["Panels"]
@@ -34,6 +35,7 @@ class Panels:
         pictures, run: what you see.
         history, log: what happened.
         evaluation: what the result is worth.
+        training: sub-models that are being made.
     """
 
     models: ModelsPanel
@@ -44,6 +46,7 @@ class Panels:
     history: HistoryPanel
     log: LogPanel
     evaluation: EvaluationPanel
+    training: TrainingPanel
 
     def setup(self) -> MergeSetup:
         """What the fields say."""

@@ -49,6 +49,9 @@ from gui.recipe.panel import RecipePanel
 from gui.run.panel import RunPanel, title_text
 from gui.run.result import MergeResult
 from gui.settings import Settings
+from gui.training.making import Making
+from gui.training.panel import TrainingPanel
+from gui.training.use_job import MadeModels
 from gui.widgets.dropped import what_is_dropped
 from gui.widgets.messages import DetailsDialog
 from gui.widgets.places import Places
@@ -80,10 +83,12 @@ class MainWindow(QMainWindow):
         pictures, run: what you see.
         history, log: what happened.
         evaluation, evaluating: what a merge is worth, and what finds it out.
+        training: sub-models that are being made.
         document, recipes: the recipe as a document, and what opens and saves it.
         checker: what keeps the report before the merge up to date.
         looking, comparing, merger: what fills the pictures.
         tasks: what other processes do, with this window or without.
+        making: what has sub-models made.
     """
 
     def __init__(self, settings: Settings, history: History) -> None:
@@ -105,6 +110,7 @@ class MainWindow(QMainWindow):
         self.evaluation = EvaluationPanel()
         places = Places(settings)
         self.log = LogPanel(places)
+        self.training = TrainingPanel()
         self.checker = Checker(self._jobs, Learned(history.folder), self)
         self.looking = Looking(self.pictures, self._jobs, self)
         self.comparing = Comparing(self.pictures, self._jobs, self)
@@ -120,6 +126,7 @@ class MainWindow(QMainWindow):
             self.history,
             self.log,
             self.evaluation,
+            self.training,
         )
         self.recipes = Recipes(self.document, self._panels, places, self._jobs, self)
         self._leftovers = Leftovers(self._jobs, self)
@@ -129,6 +136,7 @@ class MainWindow(QMainWindow):
         self.tasks = BackgroundTasks(history.folder.parent / "background", self)
         self.evaluating = Evaluating(self.evaluation, self.tasks, scores, self._jobs, self)
         self._evaluation_files = EvaluationFiles(self.evaluation, self.evaluating, places, self)
+        self.making = Making(self.training, self.tasks, self._jobs, places, self)
         self._closing = Closing(self.merger, self._cancelling, self.tasks, self.recipes, self)
         self.layout_ = WindowLayout(self, self._panels)
         self._focus_marks = FocusMarks(self)
@@ -204,6 +212,13 @@ class MainWindow(QMainWindow):
         self._evaluation_files.saved.connect(self._note)
         self.run.evaluate_requested.connect(self.evaluate_merge)
         self.actions_.evaluate.triggered.connect(self.evaluate_merge)
+        self.actions_.make.triggered.connect(self.making.ask)
+        self.making.ask_base(lambda: self.models.base_folder)
+        self.making.shown.connect(self.layout_.show_training)
+        self.making.made.connect(self._use_made)
+        self.making.open_requested.connect(self._open_folder)
+        self.making.noted.connect(self.log.add)
+        self.making.remarked.connect(self._note)
         self.document.changed.connect(self._update)
         self.document.restored.connect(self._on_restored)
 
@@ -345,6 +360,16 @@ class MainWindow(QMainWindow):
             self.checker.check_now(self._setup)
 
     @Slot(object)
+    def _use_made(self, made: MadeModels) -> None:
+        """The base and the sub-models of a training are those of the recipe from now on."""
+        if not self.merging:
+            self._suggest(
+                free_name(made.folder.with_name(f"{made.folder.name}-merged"))
+            )  # not among the runs
+        self.models.take_over(made.base, made.models)
+        self.layout_.show_setup()
+
+    @Slot(object)
     def show_problem(self, problem: Problem) -> None:
         """Go to the field or the model that `problem` is about."""
         if problem.failure is not None:
@@ -461,6 +486,7 @@ class MainWindow(QMainWindow):
             self._focus_keeper.unlocked()
         self.recipes.set_merging(self.merging)
         self.history.set_merging(self.merging)
+        self.training.set_merging(self.merging)
         self.recipe.output.origin = default_origin(self.document.path)
         draws = self._setup.draws
         self.actions_.update(
