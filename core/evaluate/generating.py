@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from core.cancel import CancelToken
-from core.errors import CheckpointError, MergeError
+from core.errors import Cancelled, CheckpointError, MergeError
 from core.evaluate.detokenising import TextStream
 from core.evaluate.prompting import encode_prompt
 
@@ -73,6 +74,7 @@ def generate(
     request: Request,
     *,
     on_text: Callable[[str], None] | None = None,
+    on_note: Callable[[str], None] | None = None,
     cancel: CancelToken | None = None,
 ) -> Answer:
     """Have a causal language model answer.
@@ -89,7 +91,9 @@ def generate(
         tokenizer: its own.
         request: what is asked.
         on_text: hears each piece of the answer as it comes; never half a character.
-        cancel: looked at between tokens; what was said until then is returned.
+        on_note: hears the notes before the answer begins.
+        cancel: looked at between tokens, and between layers while the prompt is read; what was said until
+            then is returned.
 
     Raises:
         MergeError: the prompt does not fit the model, or there is no memory.
@@ -100,12 +104,14 @@ def generate(
     notes = list(prompt.notes)
     _refuse_foreign_tokens(model, max(prompt.ids))
     most = _room(model, len(prompt.ids), request.max_new_tokens, notes)
+    for note in notes if on_note is not None else ():
+        on_note(note)
     config = _greedy(model, most, tokenizer)
     stream = _Listener(TextStream(tokenizer), on_text)
     ids = torch.tensor([prompt.ids], dtype=torch.long, device=model.device)
     began = time.perf_counter()
     try:
-        with torch.inference_mode():
+        with torch.inference_mode(), _stoppable(model, cancel), contextlib.suppress(Cancelled):
             model.generate(
                 ids,
                 attention_mask=torch.ones_like(ids),
@@ -175,6 +181,24 @@ def _greedy(model: Any, most: int, tokenizer: Any) -> Any:
     return config
 
 
+@contextlib.contextmanager
+def _stoppable(model: Any, cancel: CancelToken | None) -> Iterator[None]:
+    """Has every layer look at `cancel` before it works: a long prompt takes minutes on a CPU."""
+    import torch
+
+    def look(*_: Any) -> None:
+        if cancel is not None:
+            cancel.raise_if_cancelled()
+
+    stacks = [part for part in model.modules() if isinstance(part, torch.nn.ModuleList)]
+    hooks = [layer.register_forward_pre_hook(look) for stack in stacks for layer in stack]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
 def _stopping(cancel: CancelToken | None) -> Any:
     import torch
 
@@ -221,7 +245,7 @@ def _room(model: Any, prompt_tokens: int, asked: int, notes: list[str]) -> int:
         )
     if prompt_tokens + asked > holds:
         notes.append(
-            f"the model reads {holds:,} tokens: the answer has {holds - prompt_tokens:,} at most, not {asked:,}"
+            f"it reads {holds:,} tokens: the answer has {holds - prompt_tokens:,} at most, not {asked:,}"
         )
     return min(asked, holds - prompt_tokens)
 
