@@ -5,13 +5,12 @@ Exit status: 0 done, 1 the request cannot be carried out, 2 usage, 130 cancelled
 
 from __future__ import annotations
 
-import contextlib
 import json
 import logging
 import platform
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -19,12 +18,21 @@ from typing import Any
 
 import click
 
-from core.cancel import CancelToken
 from core.checkpoint.output import discard, discard_command, free_disk_bytes
 from core.cli.inspection_output import inspection_document, inspection_summary
 from core.cli.output import merge_summary, plan_document, plan_summary
 from core.cli.printing import lenient_streams, print_error, print_result, print_usage, say
 from core.cli.progress_display import ProgressDisplay
+from core.cli.session import (
+    Session,
+    cancellable,
+    json_option,
+    path_type,
+    say_note,
+    this_session,
+    to_json,
+    verbose_option,
+)
 from core.cli.signals import Signals
 from core.cli.types import Size, Weights
 from core.cli.verify_output import verification_document, verification_summary
@@ -70,33 +78,6 @@ class Desktop:
     write_pictures: Callable[[RunRecord, Path], list[Path]]
 
 
-@dataclass(frozen=True)
-class _Session:
-    """What the commands of one process share."""
-
-    desktop: Desktop
-    log: Log
-    signals: Signals
-
-
-def _show_log(context: click.Context, parameter: click.Parameter, verbosity: int) -> None:
-    session = context.find_object(_Session)
-    if session is not None:
-        session.log.show(verbosity)
-
-
-_verbose_option = click.option(
-    "-v",
-    "--verbose",
-    count=True,
-    expose_value=False,
-    callback=_show_log,
-    help="Say on stderr what is done; -vv for every detail.",
-)
-_json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
-_path = click.Path(path_type=Path, readable=False)  # the engine says what it cannot read, and why
-
-
 class _Command(click.Command):
     """A command that leaves in the log that it was given, and that it was done."""
 
@@ -120,7 +101,7 @@ class _Commands(click.Group):
     cls=_Commands, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]}
 )
 @click.version_option(package_name="paramosaic")
-@_verbose_option
+@verbose_option
 @click.pass_context
 def _paramosaic(context: click.Context) -> None:
     """Merge fine-tuned language models. Without a command, open the window."""
@@ -130,8 +111,8 @@ def _paramosaic(context: click.Context) -> None:
 
 
 @_paramosaic.command("merge")
-@click.argument("recipe", type=_path)
-@click.option("--out", type=_path, required=True, help="The folder to make.")
+@click.argument("recipe", type=path_type)
+@click.option("--out", type=path_type, required=True, help="The folder to make.")
 @click.option("--seed", type=click.IntRange(0, MAX_SEED), help="Instead of the recipe's seed.")
 @click.option(
     "--device",
@@ -153,8 +134,8 @@ def _paramosaic(context: click.Context) -> None:
     "--take-over", is_flag=True, help="With --resume, take OUT.partial from a process of another machine."
 )
 @click.option("--overwrite", is_flag=True, help="Replace the folder if it exists, when the merge is done.")
-@_json_option
-@_verbose_option
+@json_option
+@verbose_option
 def _merge(
     recipe: Path,
     out: Path,
@@ -185,14 +166,14 @@ def _merge(
     )
     for warning in plan.warnings:
         say(f"warning: {message_text(warning)}")
-    report = _to_json(json.loads(record.to_json())) if as_json else merge_summary(plan, record, out)
+    report = to_json(json.loads(record.to_json())) if as_json else merge_summary(plan, record, out)
     print_result(report, needed=False)
 
 
 @_paramosaic.command("discard")
-@click.argument("folder", type=_path, metavar="DIR.partial")
+@click.argument("folder", type=path_type, metavar="DIR.partial")
 @click.option("--take-over", is_flag=True, help="Even if a process of another machine may work in it.")
-@_verbose_option
+@verbose_option
 def _discard(folder: Path, take_over: bool) -> None:
     """Remove what a merge that was cut off left in DIR.partial."""
     left = discard(folder, take_over=take_over)
@@ -200,9 +181,9 @@ def _discard(folder: Path, take_over: bool) -> None:
 
 
 @_paramosaic.command("plan")
-@click.argument("recipe", type=_path)
-@_json_option
-@_verbose_option
+@click.argument("recipe", type=path_type)
+@json_option
+@verbose_option
 def _plan(recipe: Path, as_json: bool) -> None:
     """Say what merging RECIPE would do. Reads headers only."""
     plan = plan_merge(load_recipe(recipe))
@@ -211,21 +192,21 @@ def _plan(recipe: Path, as_json: bool) -> None:
     choice = choose(plan, throughput=throughput)
     if as_json:
         stages = [choose(one, throughput=throughput) for _, one in plan.stages]
-        print_result(_to_json(plan_document(plan, choice, free, stages)))
+        print_result(to_json(plan_document(plan, choice, free, stages)))
     else:
         print_result(plan_summary(plan, choice, free))
 
 
 @_paramosaic.command("inspect")
-@click.argument("base", type=_path)
-@click.argument("models", type=_path, nargs=-1, required=True)
+@click.argument("base", type=path_type)
+@click.argument("models", type=path_type, nargs=-1, required=True)
 @click.option("--sample", type=float, default=1.0, help="Fraction of the weights to read; 1 unless given.")
 @click.option("--details", is_flag=True, help="Measure norms, cosines, signs and magnitudes too; slower.")
 @click.option(
     "--weights", type=Weights(), help="Of the draws that are predicted, as 1,1,2.5; equal unless given."
 )
-@_json_option
-@_verbose_option
+@json_option
+@verbose_option
 def _inspect(
     base: Path,
     models: tuple[Path, ...],
@@ -235,7 +216,7 @@ def _inspect(
     as_json: bool,
 ) -> None:
     """Count what fine-tuning changed in MODELS, compared with BASE. Merges nothing."""
-    with _cancellable() as token, ProgressDisplay() as display:
+    with cancellable() as token, ProgressDisplay() as display:
         inspection = inspect_models(
             base,
             models,
@@ -244,20 +225,20 @@ def _inspect(
             weights=weights,
             cancel=token,
             progress=display.show,
-            on_note=_say_note,
+            on_note=say_note,
         )
-    print_result(_to_json(inspection_document(inspection)) if as_json else inspection_summary(inspection))
+    print_result(to_json(inspection_document(inspection)) if as_json else inspection_summary(inspection))
 
 
 @_paramosaic.command("verify")
-@click.argument("folder", type=_path, metavar="DIR")
-@_json_option
-@_verbose_option
+@click.argument("folder", type=path_type, metavar="DIR")
+@json_option
+@verbose_option
 def _verify(folder: Path, as_json: bool) -> None:
     """Check the output in DIR, every file of it, against its run record."""
     said = verification_document if as_json else verification_summary
     try:
-        with _cancellable() as token, ProgressDisplay() as display:
+        with cancellable() as token, ProgressDisplay() as display:
             report = verify_output(folder, cancel=token, progress=display.show)
     except VerificationError as error:
         if error.report is not None:
@@ -268,10 +249,10 @@ def _verify(folder: Path, as_json: bool) -> None:
 
 @_paramosaic.command("demo")
 @click.option("--headless", is_flag=True, help="Merge without a window.")
-@click.option("--out", type=_path, help=f"The folder to make without a window; {_DEMO_OUT} unless given.")
-@_verbose_option
+@click.option("--out", type=path_type, help=f"The folder to make without a window; {_DEMO_OUT} unless given.")
+@verbose_option
 @click.pass_obj
-def _demo(session: _Session, headless: bool, out: Path | None) -> None:
+def _demo(session: Session, headless: bool, out: Path | None) -> None:
     """Open the window on the demo models, or merge them without one."""
     from resources import DEMO_FOLDER
 
@@ -303,13 +284,13 @@ def main(desktop: Desktop, arguments: Sequence[str] | None = None, *, last: bool
     """
     with Signals(last=last) as signals, lenient_streams(), Log() as log:
         try:
-            return _status(_Session(desktop, log, signals), arguments)
+            return _status(Session(desktop, log, signals), arguments)
         except Exception:
             _log.exception("a fault of the program")
             raise
 
 
-def _status(session: _Session, arguments: Sequence[str] | None) -> int:
+def _status(session: Session, arguments: Sequence[str] | None) -> int:
     try:
         with merge_errors_only():  # the engine's are; this is about what is printed
             result = _paramosaic.main(
@@ -380,33 +361,21 @@ def _run(plan: MergePlan, out: Path, **how: Any) -> RunRecord:
         choices.append(choice)
         say(f"device: {message_text(choice.sentence)}")
 
-    with _cancellable() as token, ProgressDisplay() as display:
+    with cancellable() as token, ProgressDisplay() as display:
         record = run_merge(
             plan,
             out,
             throughput=learned.read(),
             progress=display.show,
-            on_note=_say_note,
+            on_note=say_note,
             on_choice=say_choice,
             cancel=token,
             **how,
         )
-        _session().signals.output_is_whole()
+        this_session().signals.output_is_whole()
     if choices and choices[-1].is_whole and not how.get("resume"):  # else another has done a part
         learned.learn(record.seconds, choices[-1].chosen.work)
     return record
-
-
-@contextlib.contextmanager
-def _cancellable() -> Iterator[CancelToken]:
-    """A token that signals cancel."""
-    token = CancelToken()
-    with _session().signals.cancel(token):
-        yield token
-
-
-def _say_note(sentence: str) -> None:
-    say(f"note: {message_text(sentence)}")
 
 
 def _say_kept(error: BaseException) -> None:
@@ -418,13 +387,3 @@ def _say_kept(error: BaseException) -> None:
             f"hint: what is finished is kept in {folder}: go on with it (--resume), or remove it: "
             f"{one_line(discard_command(kept))}"
         )
-
-
-def _session() -> _Session:
-    session = click.get_current_context().find_object(_Session)
-    assert session is not None
-    return session
-
-
-def _to_json(value: Any) -> str:
-    return json.dumps(value, indent=2)  # escapes only: stdout may not be UTF-8

@@ -29,8 +29,9 @@ from core.recipe.writing import folders_of, recipe_as_dict
 from core.run.record import RunRecord
 from core.run.record_values import texts
 from core.small_files import parse_json, read_if_there
+from core.text import is_text
 
-__all__ = ["History", "HistoryContents", "HistoryEntry", "default_history_folder"]
+__all__ = ["MOST_NOTE", "History", "HistoryContents", "HistoryEntry", "default_history_folder"]
 
 SCHEMA_VERSION = 1
 
@@ -39,6 +40,8 @@ _STATUSES = ("running", "done", "cancelled", "failed", "interrupted")
 _MAX_ENTRY_BYTES = 4 * 1024**2
 _MAX_ENTRY_PARTS = 200_000
 _MAX_COUNT = 2**64
+MOST_NOTE = 4_000
+"""Characters of a note. Far fewer than an entry may have: a note never makes one unreadable."""
 _MAX_PID = 2**31
 _PROGRAM_BEGAN = datetime.now(UTC)
 
@@ -69,6 +72,7 @@ class HistoryEntry:
         before_s: seconds of the merges that had to come before; 0 where it is not done.
         n_differs: whether rules give the tensors different n.
         warnings: what it warned of, as the record says it; none before it is done.
+        note: what whoever uses it wrote down beside it; at most MOST_NOTE characters.
     """
 
     id: str
@@ -93,6 +97,7 @@ class HistoryEntry:
     before_s: float = 0.0
     n_differs: bool = False
     warnings: tuple[str, ...] = ()
+    note: str = ""
 
     @classmethod
     def begin(cls, recipe: Recipe, out: str | Path, device: str = "auto") -> HistoryEntry:
@@ -170,14 +175,21 @@ class HistoryEntry:
 
     def matches(self, text: str) -> bool:
         """Whether every word of `text` stands in what was asked for (the method and its parameters, rules,
-        the models, the base, types, the seed), the output folder, the device, the local date, the status, or
-        what it warned of or failed for."""
+        the models, the base, types, the seed), the output folder, the device, the local date, the status, the
+        note, or what it warned of or failed for."""
         return all(word in self._searched for word in text.casefold().split())
 
     @cached_property
     def _searched(self) -> str:
         words = [self.method, self.title, *self.models, f"k = {self.k}", self.out, self.local_date]
-        words += [self.status, self.device, self.message, *self.warnings, *_said_in(self.recipe_data)]
+        words += [
+            self.status,
+            self.device,
+            self.message,
+            self.note,
+            *self.warnings,
+            *_said_in(self.recipe_data),
+        ]
         if self.draws:
             words.append(f"seed = {self.seed}" if self.n is None else f"n = {self.n}, seed = {self.seed}")
         if self.warnings:
@@ -231,6 +243,8 @@ class History:
     def add(self, entry: HistoryEntry) -> None:
         """Write `entry`, in the place of an earlier one with its id; on disk when this returns.
 
+        A note that was set meanwhile stays where `entry` has none: a run ends as its process knows it.
+
         Raises:
             OutputError: it cannot be written.
         """
@@ -240,7 +254,40 @@ class History:
             raise OutputError(
                 f"cannot write to the history in {self.folder}: {os_error_text(error)}", path=self.folder
             ) from error
-        replace_file(self._path(entry.id), _to_json(entry))
+        replace_file(self._path(entry.id), _to_json(entry if entry.note else self._with_note(entry)))
+
+    @merge_errors_only()
+    def set_note(self, entry_id: str, note: str) -> HistoryEntry:
+        """Keep `note` beside a run, in the place of an earlier one; returns the entry with it.
+
+        The rest of the file stays as it is, also of a run that goes on or has ended meanwhile.
+
+        Raises:
+            OutputError: the entry is not there (any more), or cannot be read or written.
+            MergeError: the note is too long, or is no text.
+        """
+        if len(note) > MOST_NOTE:
+            raise MergeError(
+                f"the note has {len(note):,} characters, and at most {MOST_NOTE:,} are kept",
+                hint="shorten it",
+                field="note",
+            )
+        if not is_text(note):
+            raise MergeError("the note is not valid text", hint="write it again", field="note")
+        path = self._path(entry_id)
+        try:
+            content = read_if_there(path, _MAX_ENTRY_BYTES, OutputError)
+            if content is None:
+                raise OutputError("the entry is no longer in the history", path=path)
+            data = _data(content)
+            if _is_newer(data):
+                raise OutputError("a newer version wrote this entry of the history", path=path)
+            entry = replace(_entry(data, path.stem), note=note)
+        except (ValueError, KeyError, TypeError, OverflowError) as error:
+            raise OutputError("the entry of the history is damaged", path=path) from error
+        data["note"] = note  # "interrupted" is what is known here, and not for the file
+        replace_file(path, json.dumps(data, indent=2).encode() + b"\n")
+        return entry
 
     @merge_errors_only()
     def remove(self, entry_id: str) -> None:
@@ -280,6 +327,15 @@ class History:
     def search(self, text: str) -> tuple[HistoryEntry, ...]:
         """The entries that match `text`, newest first. Raises as `read`."""
         return tuple(entry for entry in self.entries() if entry.matches(text))
+
+    def _with_note(self, entry: HistoryEntry) -> HistoryEntry:
+        """`entry` with the note of the one that it replaces, where there is one that can be read."""
+        path = self._path(entry.id)
+        try:
+            content = read_if_there(path, _MAX_ENTRY_BYTES, MergeError)
+            return entry if content is None else replace(entry, note=_entry(_data(content), path.stem).note)
+        except (MergeError, ValueError, KeyError, TypeError, OverflowError):
+            return entry
 
     def _files(self) -> list[Path]:
         try:
@@ -391,6 +447,7 @@ def _entry(data: Mapping[str, Any], file_stem: str) -> HistoryEntry:
         # Version 0.1 had one method that draws, and it has n.
         n_differs=data.get("n_differs", data["draws"] is True and data["n"] is None) is True,
         warnings=texts(data, "warnings"),
+        note=_text(data, "note") if "note" in data else "",
     )
     if entry.id != file_stem or entry.status not in _STATUSES or not 0 < entry.pid < _MAX_PID:
         raise ValueError("damaged")

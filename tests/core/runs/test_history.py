@@ -496,3 +496,50 @@ def test_where_the_history_is_kept(
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(core.runs.history, "sys", SimpleNamespace(platform=system))
     assert default_history_folder() == Path(place.format(home=tmp_path))
+
+
+# -- notes
+
+
+def test_a_note_is_kept_found_and_outlives_the_end_of_its_run(history: History, begun: HistoryEntry) -> None:
+    history.add(begun)
+    assert history.set_note(begun.id, "nicer answers\nthan n = 0 — 2 of 3").note == history.entries()[0].note
+    assert history.search("NICER")[0].id == begun.id
+    history.add(begun.done(RECORD))  # as its process knows the run, which had no note then
+    (entry,) = history.entries()
+    assert (entry.status, entry.note) == ("done", "nicer answers\nthan n = 0 — 2 of 3")
+    history.set_note(begun.id, "")
+    assert history.entries() == (begun.done(RECORD),)
+    assert not history.search("nicer")
+
+
+def test_a_note_changes_nothing_else_in_the_file(history: History, begun: HistoryEntry) -> None:
+    history.add(replace(begun, pid=2**30))  # of a process that is no more
+    path = history.folder / f"{begun.id}.json"
+    before = json.loads(path.read_text())
+    assert history.set_note(begun.id, "cut off").status == "interrupted"
+    assert json.loads(path.read_text()) == before | {"note": "cut off"}
+
+
+def test_entries_of_earlier_versions_have_no_note(history: History, begun: HistoryEntry) -> None:
+    history.add(begun)
+    path = history.folder / f"{begun.id}.json"
+    data = json.loads(path.read_text())
+    del data["note"]
+    path.write_text(json.dumps(data))
+    assert history.entries() == (begun,)
+    assert history.set_note(begun.id, "known now") == replace(begun, note="known now")
+
+
+def test_notes_that_cannot_be_kept_are_refused(history: History, begun: HistoryEntry) -> None:
+    with pytest.raises(OutputError, match="no longer in the history"):
+        history.set_note(begun.id, "x")
+    history.add(begun)
+    with pytest.raises(MergeError, match="5,000 characters, and at most 4,000"):
+        history.set_note(begun.id, "x" * 5000)
+    with pytest.raises(MergeError, match="not valid text"):
+        history.set_note(begun.id, "\ud800")
+    (history.folder / f"{begun.id}.json").write_text("{")
+    with pytest.raises(OutputError, match="damaged"):
+        history.set_note(begun.id, "x")
+    assert history.read().damaged == 1
