@@ -34,6 +34,7 @@ from core.cli.session import (
     verbose_option,
 )
 from core.cli.signals import Signals
+from core.cli.trying import try_models
 from core.cli.types import Size, Weights
 from core.cli.verify_output import verification_document, verification_summary
 from core.deltas.inspection import inspect_models
@@ -272,6 +273,9 @@ def _demo(session: Session, headless: bool, out: Path | None) -> None:
         }
     for picture in add_files(target, pictures):
         print_result(f"picture     {one_line(str(picture.absolute()))}", needed=False)
+
+
+_paramosaic.command("try")(try_models)
 
 
 def main(desktop: Desktop, arguments: Sequence[str] | None = None, *, last: bool = False) -> int:

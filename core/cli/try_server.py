@@ -1,6 +1,6 @@
 """Trying models for a window: prompts come in as lines of JSON, and answers go out as lines of JSON.
 
-In: {"prompt": …, "models": [reference, …], "id": …, "system", "chat", "max_new_tokens", "temperature", "seed"}
+In: {"prompt": …, "models": [reference, …], "id", "system", "chat", "max_new_tokens", "temperature", "seed"}
 asks, {"cancel": true} stops whatever was asked so far, {"forget": true} lets go of the models in memory.
 
 Out, each with "id" as it was asked and "model", the number among "models": "loading"; "loaded" (seconds);
@@ -19,10 +19,11 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
 from typing import Any, BinaryIO, TextIO
 
 from core.cancel import CancelToken
-from core.errors import Cancelled, MergeError, merge_errors_only
+from core.errors import Cancelled, MergeError
 from core.evaluate.answering import answer_all
 from core.evaluate.generating import MAX_NEW_TOKENS, Answer, Request
 from core.evaluate.kept_models import KeptModels
@@ -45,6 +46,15 @@ _NUMBERS: Mapping[str, tuple[float, float]] = {
 Signals = Callable[[CancelToken], AbstractContextManager[None]]
 
 
+@dataclass(eq=False)
+class _Asked:
+    """A line, what stops the work on it, and whether it was a line that did."""
+
+    line: Mapping[str, Any]
+    token: CancelToken = field(default_factory=CancelToken)
+    stopped: bool = False
+
+
 class TryServer:
     """Answers until its input ends; then it ends too, whatever it is doing."""
 
@@ -56,11 +66,9 @@ class TryServer:
         signals: have signals cancel a token, while a `with` statement lasts.
         """
         self._models, self._lines, self._out, self._signals = models, lines, out, signals
-        self._asked: queue.SimpleQueue[tuple[Mapping[str, Any], CancelToken] | None] = queue.SimpleQueue()
-        self._tokens: set[CancelToken] = set()
+        self._asked: queue.SimpleQueue[_Asked | None] = queue.SimpleQueue()
+        self._open: list[_Asked] = []
         self._lock = threading.Lock()
-        self._told = False
-        self._gone = threading.Event()
 
     def run(self) -> None:
         """Answer what comes in.
@@ -72,16 +80,15 @@ class TryServer:
         threading.Thread(target=self._read, name="reader", daemon=True).start()
         self._say("ready", pid=os.getpid())
         while (asked := self._asked.get()) is not None:
-            line, token = asked
-            if line.get("forget"):
+            if asked.line.get("forget"):
                 self._models.forget()
             else:
-                with self._signals(token):
-                    self._answer(line, token)
-                if token.cancelled and not self._told:
+                with self._signals(asked.token):
+                    self._answer(asked.line, asked.token)
+                if asked.token.cancelled and not asked.stopped:
                     raise Cancelled("a signal came")
             with self._lock:
-                self._tokens.discard(token)
+                self._open.remove(asked)
 
     # -- in the main thread
 
@@ -113,11 +120,10 @@ class TryServer:
             if line.get("cancel"):
                 self._cancel()
                 continue
-            token = CancelToken()
+            asked = _Asked(line)
             with self._lock:
-                self._tokens.add(token)
-            self._told = False
-            self._asked.put((line, token))
+                self._open.append(asked)
+            self._asked.put(asked)
         self._cancel()
         self._asked.put(None)
         time.sleep(_GRACE_S)
@@ -125,9 +131,9 @@ class TryServer:
 
     def _cancel(self) -> None:
         with self._lock:
-            self._told = True
-            for token in self._tokens:
-                token.cancel()
+            for asked in self._open:
+                asked.stopped = True
+                asked.token.cancel()
 
 
 class _Lines:
@@ -194,5 +200,10 @@ def _read_request(line: Mapping[str, Any]) -> tuple[Request, list[str]]:
         numbers[name] = value
     chat = line.get("chat", True) is not False
     return Request(
-        prompt, system, chat, int(numbers["max_new_tokens"]), float(numbers["temperature"]), int(numbers["seed"])
+        prompt,
+        system,
+        chat,
+        int(numbers["max_new_tokens"]),
+        float(numbers["temperature"]),
+        int(numbers["seed"]),
     ), models

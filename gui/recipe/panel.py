@@ -19,7 +19,6 @@ from PySide6.QtWidgets import (
 from core.methods import MethodSpec, ParameterValue
 from gui.document.merge_setup import MergeSetup
 from gui.jobs import JobKeeper
-from gui.recipe.fold import Fold
 from gui.recipe.form_area import FormArea
 from gui.recipe.method_box import MethodBox
 from gui.recipe.method_help import HelpButton, HelpLabel
@@ -38,6 +37,7 @@ from gui.widgets.fields import (
     show_focus,
     side_by_side,
 )
+from gui.widgets.fold import Fold
 from gui.widgets.plain import PlainLabel
 from gui.widgets.theme import GRID, heading
 

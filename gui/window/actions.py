@@ -65,6 +65,7 @@ class Actions(QObject):
         self.merge = _action(window, "&Merge", "Ctrl+Return")
         self.cancel = _action(window, "&Cancel", "Ctrl+.")
         self.again = _action(window, "Merge again with another &seed", "Ctrl+Shift+Return")
+        trying = _action(window, "Tr&y it…", "Ctrl+Shift+T", layout.show_trying)
         ledger = _action(window, "Show every &tensor…", "Ctrl+T", panels.preflight.show_ledger)
         how = _action(window, "&How to use Paramosaic", _Keys.HelpContents, self._on_help)
         if how.shortcut().isEmpty():
@@ -112,7 +113,7 @@ class Actions(QObject):
             ("&File", [*files, None, leave]),
             ("&Edit", edits),
             ("M&odels", chosen),
-            ("Me&rge", [self.merge, self.cancel, None, self.again, None, ledger]),
+            ("Me&rge", [self.merge, self.cancel, None, self.again, None, trying, None, ledger]),
             ("P&ictures", [*panels.pictures.actions_, None, self.save_pictures]),
             (
                 "&View",

@@ -18,7 +18,7 @@ from gui.window.widths import Widths
 
 __all__ = ["WindowLayout"]
 
-_VERSION = 2
+_VERSION = 3
 """Of the docks: a state that was saved with others is not restored."""
 
 _WIDE = 220 * GRID
@@ -36,7 +36,7 @@ class WindowLayout:
     """
 
     def __init__(self, window: QMainWindow, panels: Panels) -> None:
-        self._window = window
+        self._window, self._panels = window, panels
         window.setCorner(Qt.Corner.BottomLeftCorner, Qt.DockWidgetArea.LeftDockWidgetArea)
         window.setTabPosition(Qt.DockWidgetArea.AllDockWidgetAreas, QTabWidget.TabPosition.North)
         self._column = SetupColumn(panels.models, panels.recipe, panels.preflight)
@@ -46,17 +46,18 @@ class WindowLayout:
         self._detail = _dock(window, "Detail", panels.pictures.detail)
         self._history = _dock(window, "History", panels.history)
         self._log = _dock(window, "Log", panels.log)
+        self._trying = _dock(window, "Try it", panels.trying)
         self._pictures = panels.pictures
         self._placed = QSize()
         panels.pictures.built.connect(self._on_built)
         self._detail.visibilityChanged.connect(panels.pictures.detail.set_in_front)
-        self.docks = (self._setup, self._history, self._log, self._detail)
+        self.docks = (self._setup, self._history, self._log, self._detail, self._trying)
         self._widths = Widths(window, (self._setup, self._detail))
         self._regions = Regions(
             (
                 (self._column,),
                 (panels.pictures.tabs.tabBar(), panels.pictures, panels.run),
-                (self._history, self._log, self._detail),
+                (self._history, self._log, self._detail, self._trying),
             )
         )
         self._next, self._previous = (
@@ -90,6 +91,7 @@ class WindowLayout:
             window.addDockWidget(Qt.DockWidgetArea.RightDockWidgetArea, self._detail)
         else:
             window.tabifyDockWidget(self._log, self._detail)
+        window.tabifyDockWidget(self._log, self._trying)
         for dock in self.docks:
             dock.show()
         self._history.raise_()
@@ -140,6 +142,13 @@ class WindowLayout:
     def show_setup(self) -> None:
         self._setup.show()
         self._setup.raise_()
+
+    @Slot()
+    def show_trying(self) -> None:
+        """Open the panel in which models are tried, and put the focus on its prompt."""
+        self._trying.show()
+        self._trying.raise_()
+        self._panels.trying.prompt.setFocus(Qt.FocusReason.ShortcutFocusReason)
 
     @Slot()
     def show_detail(self) -> None:

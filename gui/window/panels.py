@@ -14,6 +14,7 @@ from gui.preflight.panel import PreflightPanel
 from gui.preflight.report import Problem
 from gui.recipe.panel import RecipePanel
 from gui.run.panel import RunPanel
+from gui.trying.panel import TryPanel
 from gui.window.log_panel import LogPanel
 
 __all__ = ["Panels"]
@@ -32,6 +33,7 @@ class Panels:
         models, recipe, preflight: what you do.
         pictures, run: what you see.
         history, log: what happened.
+        trying: what the models answer.
     """
 
     models: ModelsPanel
@@ -41,6 +43,7 @@ class Panels:
     run: RunPanel
     history: HistoryPanel
     log: LogPanel
+    trying: TryPanel
 
     def setup(self) -> MergeSetup:
         """What the fields say."""

@@ -43,6 +43,7 @@ from gui.recipe.panel import RecipePanel
 from gui.run.panel import RunPanel, title_text
 from gui.run.result import MergeResult
 from gui.settings import Settings
+from gui.trying.panel import TryPanel
 from gui.widgets.dropped import what_is_dropped
 from gui.widgets.messages import DetailsDialog
 from gui.widgets.places import Places
@@ -73,6 +74,7 @@ class MainWindow(QMainWindow):
         models, recipe, preflight: what you do.
         pictures, run: what you see.
         history, log: what happened.
+        trying: what the models answer.
         document, recipes: the recipe as a document, and what opens and saves it.
         checker: what keeps the report before the merge up to date.
         looking, comparing, merger: what fills the pictures.
@@ -95,6 +97,7 @@ class MainWindow(QMainWindow):
         self.history = HistoryPanel(history, self._jobs)
         places = Places(settings)
         self.log = LogPanel(places)
+        self.trying = TryPanel(self._jobs, places)
         self.checker = Checker(self._jobs, Learned(history.folder), self)
         self.looking = Looking(self.pictures, self._jobs, self)
         self.comparing = Comparing(self.pictures, self._jobs, self)
@@ -102,7 +105,14 @@ class MainWindow(QMainWindow):
         self._saver = PictureSaver(places, self)
         self.statusBar().setSizeGripEnabled(False)  # so that nothing moves when a note is shown
         self._panels = Panels(
-            self.models, self.recipe, self.preflight, self.pictures, self.run, self.history, self.log
+            self.models,
+            self.recipe,
+            self.preflight,
+            self.pictures,
+            self.run,
+            self.history,
+            self.log,
+            self.trying,
         )
         self.recipes = Recipes(self.document, self._panels, places, self._jobs, self)
         self._leftovers = Leftovers(self._jobs, self)
@@ -174,6 +184,7 @@ class MainWindow(QMainWindow):
         self.history.reopen_requested.connect(self.recipes.reopen)
         self.history.resume_requested.connect(self.recipes.resume)
         self.history.loaded.connect(self.pictures.comparison.set_runs)
+        self.history.loaded.connect(self._on_history_loaded)
         self.history.compare_requested.connect(self.comparing.show)
         self.history.open_folder_requested.connect(self._open_folder)
         self.document.changed.connect(self._update)
@@ -386,8 +397,13 @@ class MainWindow(QMainWindow):
     @Slot(object, object)
     def _on_succeeded(self, setup: MergeSetup, result: MergeResult) -> None:
         self.document.keep(setup)
+        self.trying.show_output(result.out)
         if result.whole:
             self.preflight.set_measured(setup, result.seconds)
+
+    @Slot(object)
+    def _on_history_loaded(self, done: tuple[HistoryEntry, ...]) -> None:
+        self.trying.set_outputs(list(dict.fromkeys(entry.out for entry in done)))
 
     @Slot(object)
     def _on_failed(self, failure: Failure) -> None:
@@ -418,6 +434,8 @@ class MainWindow(QMainWindow):
             self._focus_keeper.locked(focus)
         else:
             self._focus_keeper.unlocked()
+        self.trying.set_models(self._setup.base, [one.folder for one in self._setup.models])
+        self.trying.set_merging(self.merging)
         self.recipes.set_merging(self.merging)
         self.history.set_merging(self.merging)
         self.recipe.output.origin = default_origin(self.document.path)
