@@ -61,7 +61,7 @@ class CancelToken:
     def cancelled(self) -> bool:
         return self._event.is_set()
 
-    def raise_if_cancelled(self) -> None:
-        """Raises Cancelled once `cancel` was called."""
+    def raise_if_cancelled(self, job: str = "merge") -> None:
+        """Raises Cancelled once `cancel` was called; `job` is what it calls that which was to be done."""
         if self._event.is_set():
-            raise Cancelled
+            raise Cancelled(f"the {job} was cancelled")

@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-__all__ = ["begin_with", "usable_cores"]
+__all__ = ["begin_with", "control_groups", "usable_cores"]
 
 _CPUS = Path("/sys/devices/system/cpu")
 _CGROUP = Path("/sys/fs/cgroup")
@@ -55,23 +55,24 @@ def _whole_cores(numbers: Iterable[int]) -> int | None:
 
 def _quota() -> float | None:
     """Cores that the quotas of its control groups let this process use; None where there is none."""
-    quotas = [quota for folder in _groups() if (quota := _quota_of(folder)) is not None]
+    quotas = [quota for folder in control_groups("cpu") if (quota := _quota_of(folder)) is not None]
     return min(quotas, default=None)
 
 
-def _groups() -> list[Path]:
-    """The folders of the control groups of this process: its own and those around it, of either version."""
+def control_groups(controller: str) -> list[Path]:
+    """The folders of the control groups of this process that may limit "cpu" or "memory": its own and those
+    around it, of either version."""
     try:
         lines = _OWN_GROUPS.read_text().splitlines()
     except OSError:
         lines = []
-    folders = [_CGROUP, _CGROUP / "cpu"]
+    folders = [_CGROUP, _CGROUP / controller]
     for line in lines:
         _, _, rest = line.partition(":")
         controllers, _, place = rest.partition(":")
-        if controllers and "cpu" not in controllers.split(","):
+        if controllers and controller not in controllers.split(","):
             continue
-        root = _CGROUP / "cpu" if controllers else _CGROUP
+        root = _CGROUP / controller if controllers else _CGROUP
         parts = [part for part in place.split("/") if part]
         if ".." not in parts:  # of another name space
             folders += [root.joinpath(*parts[:depth]) for depth in range(1, len(parts) + 1)]

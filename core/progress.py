@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-__all__ = ["Progress", "ProgressCallback"]
+__all__ = ["Progress", "ProgressCallback", "Share", "ShareCallback"]
 
 
 @dataclass(frozen=True)
@@ -47,3 +47,22 @@ class Progress:
 
 ProgressCallback = Callable[[Progress], None]
 """Called about ten times a second in the thread that called the job."""
+
+
+@dataclass(frozen=True)
+class Share:
+    """How far a job is that is not counted in bytes, at one moment.
+
+    Attributes:
+        fraction: between 0 and 1.
+        text: what it does, as "qwen-1: 120 of 900 rows".
+        remaining_s: seconds left at the average speed so far; None while that is unknown.
+    """
+
+    fraction: float
+    text: str
+    remaining_s: float | None = None
+
+
+ShareCallback = Callable[[Share], None]
+"""Called a few times a second in the thread that called the job."""
