@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from core.cancel import CancelToken
-from core.errors import Cancelled, MergeError
+from core.errors import Cancelled, CheckpointError, MergeError
 from core.evaluate.generating import Answer, Request, generate
 from core.evaluate.kept_models import KeptModels
 
@@ -86,6 +86,12 @@ def _answer(
     began = time.perf_counter()
     loaded = models.get(place.reference, cancel=cancel, wanted=wanted)
     audience.loaded(number, time.perf_counter() - began)
+    if loaded.task != "causal":
+        raise CheckpointError(
+            f"{loaded.name} is a classifier, which writes no text", hint="name a causal language model"
+        )
+    for note in loaded.notes:
+        audience.noted(number, note)
     answer = generate(
         loaded.model,
         loaded.tokenizer,

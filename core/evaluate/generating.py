@@ -12,7 +12,9 @@ from typing import Any, Literal
 from core.cancel import CancelToken
 from core.errors import Cancelled, CheckpointError, MergeError
 from core.evaluate.detokenising import TextStream
+from core.evaluate.loading import positions_of
 from core.evaluate.prompting import encode_prompt
+from core.evaluate.quiet import is_of_memory, quiet
 
 __all__ = ["MAX_NEW_TOKENS", "Answer", "Request", "generate"]
 
@@ -103,7 +105,8 @@ def generate(
     prompt = encode_prompt(tokenizer, request.prompt, system=request.system, chat=request.chat)
     notes = list(prompt.notes)
     _refuse_foreign_tokens(model, max(prompt.ids))
-    most = _room(model, len(prompt.ids), request.max_new_tokens, notes)
+    holds = positions_of(model.config, tokenizer)
+    most = _room(holds, len(prompt.ids), request.max_new_tokens, notes)
     for note in notes if on_note is not None else ():
         on_note(note)
     config = _greedy(model, most, tokenizer)
@@ -111,7 +114,7 @@ def generate(
     ids = torch.tensor([prompt.ids], dtype=torch.long, device=model.device)
     began = time.perf_counter()
     try:
-        with torch.inference_mode(), _stoppable(model, cancel), contextlib.suppress(Cancelled):
+        with quiet(), torch.inference_mode(), _stoppable(model, cancel), contextlib.suppress(Cancelled):
             model.generate(
                 ids,
                 attention_mask=torch.ones_like(ids),
@@ -121,7 +124,11 @@ def generate(
                 streamer=stream,
             )
     except RuntimeError as error:
-        raise _in_words(error) from error
+        if not is_of_memory(error):
+            raise
+        raise MergeError(
+            "there is not enough memory to answer", hint="shorten the prompt, or close other programs"
+        ) from error
     seconds = time.perf_counter() - began
     stream.say(stream.text.end())
     said = tuple(stream.ids)
@@ -233,10 +240,9 @@ def _refuse_foreign_tokens(model: Any, largest: int) -> None:
         )
 
 
-def _room(model: Any, prompt_tokens: int, asked: int, notes: list[str]) -> int:
+def _room(holds: int | None, prompt_tokens: int, asked: int, notes: list[str]) -> int:
     """How many tokens the answer may have. Raises MergeError: none."""
-    holds = getattr(model.config, "max_position_embeddings", None)
-    if not isinstance(holds, int) or holds <= 0:
+    if holds is None:
         return asked
     if prompt_tokens >= holds:
         raise MergeError(
@@ -258,13 +264,3 @@ def _why_stopped(ids: tuple[int, ...], ends: Any, most: int, cancel: CancelToken
         return "cancelled"
     return "length" if len(ids) >= most else "end"
 
-
-def _in_words(error: RuntimeError) -> Exception:
-    """What to say of what torch raised; the error itself where that is a fault of the program."""
-    import torch
-
-    if isinstance(error, torch.OutOfMemoryError) or "allocate memory" in str(error):
-        return MergeError(
-            "there is not enough memory to answer", hint="shorten the prompt, or close other programs"
-        )
-    return error

@@ -26,7 +26,6 @@ from gui.recipe.others import Others
 from gui.recipe.output_field import OutputField
 from gui.recipe.parameter_form import ParameterForm
 from gui.recipe.precision_form import PrecisionForm
-from gui.recipe.rest import Rest
 from gui.recipe.rules.panel import RulesPanel
 from gui.recipe.seed_field import SeedField
 from gui.recipe.slices.panel import SlicesPanel
@@ -39,6 +38,7 @@ from gui.widgets.fields import (
 )
 from gui.widgets.fold import Fold
 from gui.widgets.plain import PlainLabel
+from gui.widgets.rest import Rest
 from gui.widgets.theme import GRID, heading
 
 __all__ = ["RecipePanel"]

@@ -25,6 +25,7 @@ from gui.widgets.fold import Fold
 from gui.widgets.messages import ElidedLabel
 from gui.widgets.places import Places
 from gui.widgets.plain import PlainLabel
+from gui.widgets.rest import Rest
 from gui.widgets.theme import GRID, secondary
 
 __all__ = ["TryPanel"]
@@ -145,13 +146,17 @@ class TryPanel(QWidget):
         self.splitter.setHandleWidth(GRID)
         for column in self.columns:
             self.splitter.addWidget(column)
-        layout = QVBoxLayout(self)
+        content = QWidget()
+        layout = QVBoxLayout(content)
         layout.setContentsMargins(GRID, GRID // 2, GRID, GRID)
         layout.setSpacing(GRID // 2)
         layout.addLayout(top)
         layout.addLayout(line)
         layout.addWidget(self.note)
         layout.addWidget(self.splitter, 1)
+        whole = QVBoxLayout(self)
+        whole.setContentsMargins(0, 0, 0, 0)
+        whole.addWidget(Rest(content))  # the pictures above need the room of a low window
 
     # -- called by the window
 

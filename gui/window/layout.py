@@ -28,6 +28,10 @@ _BELOW = 0.28
 """Of the height of a low window, for what is below the pictures, which need the rest."""
 
 
+_TRYING = 0.45
+"""Of the height of the window, for answers that are to be read."""
+
+
 class WindowLayout:
     """Places the panels of a window: the set-up on the left, the log below, the pictures in the middle.
 
@@ -145,9 +149,12 @@ class WindowLayout:
 
     @Slot()
     def show_trying(self) -> None:
-        """Open the panel in which models are tried, and put the focus on its prompt."""
+        """Open the panel in which models are tried, high enough, and put the focus on its prompt."""
         self._trying.show()
         self._trying.raise_()
+        least = int(_TRYING * self._window.height())
+        if self._trying.height() < least and not self._trying.isFloating():
+            self._window.resizeDocks([self._trying], [least], Qt.Orientation.Vertical)
         self._panels.trying.prompt.setFocus(Qt.FocusReason.ShortcutFocusReason)
 
     @Slot()

@@ -15,14 +15,14 @@ def test_the_window_comes_back_as_it_was_left(
     qtbot: QtBot, window: MainWindow, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(gui.window.layout, "available_size", lambda _: QSize(1920, 1080))
-    history, log, _ = window.layout_.docks[1:]
+    history, log, *_ = window.layout_.docks[1:]
     window.addDockWidget(Qt.DockWidgetArea.RightDockWidgetArea, history)
     log.close()
     window.close()
     again = MainWindow(settings, window._history)
     qtbot.addWidget(again)
     again.show()
-    history, log, _ = again.layout_.docks[1:]
+    history, log, *_ = again.layout_.docks[1:]
     assert again.dockWidgetArea(history) == Qt.DockWidgetArea.RightDockWidgetArea
     assert not log.isVisible()
     again.layout_.reset()
