@@ -29,7 +29,7 @@ _OTHER = "Another folder…"
 _TINT_LIGHT, _TINT_DARK = 40, 60
 """Of 255: the accent behind words that differ, which stay as easy to read."""
 
-_STOPPED = {"end": "", "length": ", cut at the most tokens", "cancelled": ", stopped"}
+_STOPPED = {"end": "", "length": ", cut", "cancelled": ", stopped"}
 
 
 class AnswerColumn(QWidget):
@@ -82,7 +82,7 @@ class AnswerColumn(QWidget):
         self.view.setUndoRedoEnabled(False)
         self.view.setTabChangesFocus(True)
         self.view.setAccessibleName(f"Answer of the {role.lower()}")
-        self.view.setMinimumHeight(4 * GRID)
+        self.view.setMinimumHeight(8 * GRID)
         head = QHBoxLayout()
         head.setSpacing(GRID)
         head.addWidget(self.box)
@@ -214,8 +214,9 @@ class AnswerColumn(QWidget):
             self._say("answers…")
         elif event.kind == "answer":
             self.finished = True
-            took = f"{plural(event.tokens, 'token')} in {duration_text(event.seconds)}"
-            self._say(f"{took}{_STOPPED.get(event.stopped, '')}")
+            took = f"{plural(event.tokens, 'token')}, {duration_text(event.seconds)}"
+            cut = "It has as many tokens as were asked for at most." if event.stopped == "length" else ""
+            self._say(f"{took}{_STOPPED.get(event.stopped, '')}", cut)
         elif event.kind == "failed":
             self.fail(event.text, event.hint)
 
@@ -252,13 +253,13 @@ class AnswerColumn(QWidget):
 
     def _say(self, state: str, tip: str = "") -> None:
         self._state, self._tip = state, tip
-        parts = [state]
+        parts = []
         found = self._difference
         if found is not None:
             same = f"the same as the {self._compared_with.lower()}"
             differ = f"{plural(found.words, 'word')} {'differs' if found.words == 1 else 'differ'}"
             parts.append((differ if found.words else same) + ("" if found.whole else " in what was compared"))
-        shown = " · ".join(filter(None, parts))
+        shown = " · ".join(filter(None, [*parts, state]))
         self.status.set_full_text(" ".join([shown, *self._notes]).strip(), tip)
 
     def _show_marks(self) -> None:

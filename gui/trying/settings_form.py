@@ -70,13 +70,16 @@ class SettingsForm(QWidget):
             line.addWidget(PlainLabel(text))
             line.addWidget(field)
             field.changed.connect(self._on_changed)
-        line.addWidget(self.chat)
         line.addStretch(1)
+        below = QHBoxLayout()
+        below.setSpacing(GRID)
+        below.addWidget(self.system, 1)
+        below.addWidget(self.chat)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(GRID // 2)
         layout.addLayout(line)
-        layout.addWidget(self.system)
+        layout.addLayout(below)
         self.chat.toggled.connect(self._on_changed)
         self.system.textChanged.connect(self._on_changed)
         self.system.send_requested.connect(self.send_requested)
@@ -105,8 +108,8 @@ class SettingsForm(QWidget):
         parts = [
             f"temperature {number_text(options.temperature, _TEMPERATURE)}",
             f"{options.max_new_tokens} tokens at most",
-            "chat template" if options.chat else "no chat template",
-            *(["system prompt"] if options.system else []),
+            *([] if options.chat else ["no chat template"]),
+            *(["a system prompt"] if options.system else []),
         ]
         return ", ".join(parts)
 
