@@ -4,7 +4,10 @@ Every random choice is a pure function of (seed, tensor name, element, draw). Th
 written to be read; the kernels compute the same words faster.
 
 Streams in use: 0 selects sub-models; 1 chooses the blocks that `inspect --sample` reads; 2 drops elements of
-task vectors, draw i those of sub-model i.
+task vectors, draw i those of sub-model i; 3 takes resamples of a data set's samples, draw b those of resample
+b, counted from 0, and from draw 2^32 − 1 downwards halves of them, draw 2^32 − 1 − s those of halving s (the
+key of stream 3 is the data's digest, see core/evaluate/resampling.py); 4 puts the rows of training data into
+an order, draw e that of epoch e, counted from 1 (key: the seed and the name "order-i").
 """
 
 from __future__ import annotations
@@ -19,6 +22,8 @@ __all__ = [
     "BLOCK",
     "DROPPING_STREAM",
     "MAX_SEED",
+    "ORDERING_STREAM",
+    "RESAMPLING_STREAM",
     "SAMPLING_STREAM",
     "SELECTION_STREAM",
     "counter_of",
@@ -34,6 +39,8 @@ MAX_SEED = 2**64 - 1
 SELECTION_STREAM = 0
 SAMPLING_STREAM = 1
 DROPPING_STREAM = 2
+RESAMPLING_STREAM = 3
+ORDERING_STREAM = 4
 
 _MULTIPLIERS = (0xD2511F53, 0xCD9E8D57)
 _WEYL = (0x9E3779B9, 0xBB67AE85)

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from core.cancel import CancelToken
+from core.data.chat import Turns, chat_turns
 from core.data.rows import DataSet, Row
 from core.errors import DataError
+from core.text import nearest, shown
 
 __all__ = ["Encoded", "Sample", "encode"]
+
+_MOST_NAMED = 5
+"""Lines that a sentence names."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,11 +26,13 @@ class Sample:
     """One sequence that a model reads.
 
     Attributes:
-        row: its number in `DataSet.rows`. Several samples of one row are its windows, in order.
-        ids: tokens. [T]
-        scored: whether a token counts, predicted from those before it; the first never does. [T]
+        row: its number in `DataSet.rows`. Several samples of one row are its windows, or turns of a
+            conversation that is read in parts, in order.
+        ids: [T] tokens.
+        scored: [T] whether a token counts, predicted from those before it; the first never does.
         label: the number of its class; None for language models.
-        text_bytes: UTF-8 bytes of the text that counts.
+        text_bytes: UTF-8 bytes of the text that counts, as the user wrote it: without what a chat template
+            puts around it.
     """
 
     row: int
@@ -39,7 +47,8 @@ class Encoded:
     """A data set as tokens.
 
     Attributes:
-        notes: sentences on what was cut or left out.
+        samples: in the order of the rows.
+        notes: sentences on what was cut, and on rows of which nothing counts.
         max_length: the most tokens of a sample.
     """
 
@@ -49,52 +58,285 @@ class Encoded:
 
 
 def encode(
-    data: DataSet, tokenizer: Any, *, max_length: int, task: str, labels: Sequence[str] | None = None
+    data: DataSet,
+    tokenizer: Any,
+    *,
+    max_length: int,
+    task: str,
+    labels: Sequence[str] | None = None,
+    chat_prompts: bool = True,
+    end: bool = False,
+    cancel: CancelToken | None = None,
 ) -> Encoded:
     """The rows of `data` as tokens of `tokenizer`.
+
+    For language models, by the kind of the data:
+
+    - Texts, plain passages: every token counts but the first; where the tokenizer puts tokens before a text
+      (as `<s>`), they come first, and every token of the text counts. What is longer than `max_length` is cut
+      into windows, each with the tokens before it, one token of context, and new ones: every token counts
+      once. The windows are those of lm-evaluation-harness (get_rolling_token_windows, context_len=1).
+      Deviation: every window begins with the tokenizer's tokens, without which some models fail.
+    - Conversations: through the chat template; the tokens of all the assistant's turns count, with what the
+      template closes a turn with. See core.data.chat.
+    - Prompts and responses: as a conversation of two turns, where the tokenizer has a chat template and
+      `chat_prompts`. Otherwise the tokens of both are joined: each is tokenized by itself, so that no token
+      straddles them, as they are where a model answers the prompt. The response's tokens count.
+
+    A prompt and an answer that are too long together are cut: the prompt from the left (but for the
+    tokenizer's first token), but to no less than half of `max_length` if the answer needs the other half, and
+    then the answer from the right. A conversation that is too long is read once for each turn of the
+    assistant. Classifiers read a text, cut from the right, with the tokenizer's tokens around it.
 
     Args:
         data: of any kind that fits the task.
         tokenizer: of transformers.
         max_length: the most tokens that the model takes.
         task: "causal" or "classifier".
-        labels: a classifier's names of its classes, in their order.
+        labels: a classifier's names of its classes, in their order. A label of the data is one of them,
+            whatever its case, or else the number of one.
+        chat_prompts: see above.
+        end: whether the token that ends a text is put behind responses and texts without a template, and
+            counts, as it should when a model is trained on them.
+        cancel: looked at before each row.
 
     Raises:
         DataError: the data do not fit the task or the tokenizer.
+        Cancelled: after `cancel`.
     """
+    work = _Encoding(data, tokenizer, max_length, task, labels or (), chat_prompts, end)
     samples: list[Sample] = []
     for number, row in enumerate(data.rows):
+        if cancel is not None:
+            cancel.raise_if_cancelled("evaluation")
+        samples += work.samples(number, row)
+    return Encoded(tuple(samples), work.notes(samples), max_length)
+
+
+class _Encoding:
+    """Turns one row after the other into samples, and remembers which had to be cut."""
+
+    def __init__(
+        self,
+        data: DataSet,
+        tokenizer: Any,
+        max_length: int,
+        task: str,
+        labels: Sequence[str],
+        chat_prompts: bool,
+        end: bool,
+    ) -> None:
+        self._data, self._tokenizer, self._task = data, tokenizer, task
+        has_template = bool(getattr(tokenizer, "chat_template", None))
+        self._is_chat = data.kind == "chat" or (data.kind == "prompt" and chat_prompts and has_template)
+        self._cut_prompts: list[int] = []
+        self._cut_answers: list[int] = []
+        self._numbers: Mapping[str, int] = {}
+        self._before: list[int] = []
+        self._end: list[int] = []
         if task == "classifier":
-            samples.append(_classified(number, row, tokenizer, max_length, labels or ()))
+            if data.kind != "label":
+                raise self._refusal(
+                    "its rows have no label, which a classifier is measured by",
+                    "add a field `label`, or name a language model",
+                )
+            self._numbers = _numbers_of(data, labels)
         else:
-            samples += _causal(number, row, tokenizer, max_length)
-    return Encoded(tuple(samples), (), max_length)
+            if data.kind == "label":
+                raise self._refusal(
+                    "its rows have labels, which a classifier is measured by, and not a language model",
+                    "name a classifier, or leave out the field `label` to measure the texts",
+                )
+            if data.kind == "chat" and not has_template:
+                raise self._refusal(
+                    "its rows are conversations, and the model has no chat template",
+                    "copy the chat_template.jinja of the model that it was made from into its folder",
+                )
+            self._before = _tokens_before(tokenizer)
+            if end and tokenizer.eos_token_id is not None:
+                self._end = [int(tokenizer.eos_token_id)]
+        # Room for the tokens before, one of context, and one that counts.
+        self._most = max_length
+        if task == "causal" and max_length < len(self._before) + 2:
+            raise self._refusal(
+                f"{max_length} tokens are too few for a sample", f"allow at least {len(self._before) + 2}"
+            )
+
+    def _refusal(self, what: str, hint: str) -> DataError:
+        return DataError(f"{self._data.path}: {what}", hint=hint, path=self._data.path, field="data")
+
+    def samples(self, number: int, row: Row) -> list[Sample]:
+        if self._task == "classifier":
+            return [self._classified(number, row)]
+        if self._is_chat:
+            turns = row.messages or (
+                {"role": "user", "content": row.prompt},
+                {"role": "assistant", "content": row.response},
+            )
+            return self._of_turns(number, chat_turns(self._data, row.line, turns, self._tokenizer))
+        if self._data.kind == "prompt":
+            before = [*self._before, *self._ids(row.prompt)]
+            after = [*self._ids(row.response), *self._end]
+            return [self._answered(number, before, after, row.line, len(row.response.encode()))]
+        return self._windows(number, row.text)
+
+    def notes(self, samples: Sequence[Sample]) -> tuple[str, ...]:
+        found = []
+        for lines, what in (
+            (self._cut_prompts, f"is cut from the left, to fit into {self._most} tokens"),
+            (
+                self._cut_answers,
+                f"is cut, to fit into {self._most} tokens: the rest does not count"
+                if self._task == "causal"
+                else f"is cut, to fit into {self._most} tokens",
+            ),
+        ):
+            if lines:
+                which = "prompt" if lines is self._cut_prompts else "text"
+                which = "answer" if which == "text" and self._data.kind in ("prompt", "chat") else which
+                found.append(f"the {which} of {_lines_text(lines)} {what}")
+        if self._task == "causal":
+            counts = np.zeros(len(self._data.rows), bool)
+            for sample in samples:
+                counts[sample.row] |= bool(sample.scored.any())
+            silent = [self._data.rows[number].line for number in np.flatnonzero(~counts)]
+            if silent:
+                found.append(f"nothing of {_lines_text(silent)} counts: it is a single token")
+        return tuple(found)
+
+    def _ids(self, text: str) -> list[int]:
+        ids: list[int] = self._tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
+        return ids
+
+    def _classified(self, number: int, row: Row) -> Sample:
+        whole = self._tokenizer(row.text, verbose=False)["input_ids"]
+        if len(whole) > self._most:
+            self._cut_answers.append(row.line)
+            whole = self._tokenizer(row.text, truncation=True, max_length=self._most)["input_ids"]
+        ids = np.asarray(whole, np.int32)
+        label = self._numbers[row.label or ""]
+        return Sample(number, ids, np.zeros(len(ids), bool), label, len(row.text.encode()))
+
+    def _windows(self, number: int, text: str) -> list[Sample]:
+        """The whole text, or windows of it."""
+        before = np.asarray(self._before, np.int32)
+        ids = np.asarray([*self._ids(text), *self._end], np.int32)
+        text_bytes = len(text.encode())
+        if not len(before):
+            text_bytes -= self._bytes_of_first(text, ids)
+        if len(before) + len(ids) <= self._most:
+            whole = np.concatenate([before, ids])
+            return [Sample(number, whole, np.arange(len(whole)) >= max(1, len(before)), None, text_bytes)]
+        samples = []
+        # The first window has no context: what it reads counts but for the first token, or all of it.
+        stop = self._most - len(before)
+        scored = np.arange(self._most) >= max(1, len(before))
+        samples.append(Sample(number, np.concatenate([before, ids[:stop]]), scored, None, text_bytes))
+        new = self._most - len(before) - 1
+        while stop < len(ids):
+            part = np.concatenate([before, ids[stop - 1 : stop + new]])
+            samples.append(Sample(number, part, np.arange(len(part)) > len(before), None, 0))
+            stop += new
+        return samples
+
+    def _bytes_of_first(self, text: str, ids: NDArray[np.int32]) -> int:
+        """UTF-8 bytes of the first token's text, which does not count."""
+        if not len(ids):
+            return 0
+        if getattr(self._tokenizer, "is_fast", False):
+            # A thousand characters settle where the first token ends, whatever comes after.
+            found = self._tokenizer(
+                text[:1000], add_special_tokens=False, return_offsets_mapping=True, verbose=False
+            )
+            if found["input_ids"][:1] == [int(ids[0])]:
+                return len(text[: found["offset_mapping"][0][1]].encode())
+        return min(len(self._tokenizer.decode([int(ids[0])]).encode()), len(text.encode()))
+
+    def _of_turns(self, number: int, turns: Turns) -> list[Sample]:
+        """A conversation: in one sample, or one for each of the assistant's turns."""
+        line = self._data.rows[number].line
+        if turns.whole is not None and len(turns.whole) <= self._most:
+            # What comes behind the last of them changes nothing.
+            last = max((turn.start + len(turn.after) for turn in turns.answers), default=0)
+            ids = np.asarray(turns.whole[:last], np.int32)
+            scored = np.zeros(len(ids), bool)
+            for turn in turns.answers:
+                scored[turn.start : turn.start + len(turn.after)] = True
+            scored[:1] = False
+            return [Sample(number, ids, scored, None, sum(turn.text_bytes for turn in turns.answers))]
+        return [
+            self._answered(number, turn.before, turn.after, line, turn.text_bytes) for turn in turns.answers
+        ]
+
+    def _answered(
+        self, number: int, before: Sequence[int], after: Sequence[int], line: int, text_bytes: int
+    ) -> Sample:
+        """A prompt and its answer, cut where they are too long."""
+        most = self._most
+        if len(before) + len(after) > most:
+            for_after = max(most - len(before), most // 2)
+            if len(after) > for_after:
+                self._cut_answers.append(line)
+                after = after[:for_after]
+                text = self._tokenizer.decode(list(after), skip_special_tokens=True)
+                text_bytes = min(text_bytes, len(text.encode()))
+            room = most - len(after)
+            if len(before) > room:
+                self._cut_prompts.append(line)
+                first = len(self._before) or int(before[0] == self._tokenizer.bos_token_id)
+                first = min(first, room - 1)
+                before = [*before[:first], *before[len(before) - (room - first) :]]
+        ids = np.asarray([*before, *after], np.int32)
+        scored = np.arange(len(ids)) >= max(1, len(before))
+        return Sample(number, ids, scored, None, text_bytes)
 
 
-def _classified(number: int, row: Row, tokenizer: Any, max_length: int, labels: Sequence[str]) -> Sample:
-    if row.label not in labels:
-        raise DataError(f"line {row.line} has the label {row.label!r}, which the model does not know")
-    ids = np.asarray(tokenizer(row.text, truncation=True, max_length=max_length)["input_ids"], np.int32)
-    return Sample(
-        number, ids, np.zeros(len(ids), bool), list(labels).index(row.label), len(row.text.encode())
-    )
+def _tokens_before(tokenizer: Any) -> list[int]:
+    """What a tokenizer puts before a text, as `<s>`; what it puts behind one is none of it."""
+    bare = tokenizer("a", add_special_tokens=False, verbose=False)["input_ids"]
+    whole = tokenizer("a", verbose=False)["input_ids"]
+    for start in range(len(whole) - len(bare) + 1):
+        if whole[start : start + len(bare)] == bare:
+            return list(whole[:start])
+    return []
 
 
-def _causal(number: int, row: Row, tokenizer: Any, max_length: int) -> list[Sample]:
-    if row.messages:
-        rendered = tokenizer.apply_chat_template(list(row.messages), tokenize=False)
-        head = tokenizer.apply_chat_template(
-            list(row.messages[:-1]), tokenize=False, add_generation_prompt=True
+def _numbers_of(data: DataSet, labels: Sequence[str]) -> Mapping[str, int]:
+    """The number of the class of each label in the data. Raises DataError: there is none for some."""
+    exact = {label: number for number, label in enumerate(labels)}
+    folded: dict[str, int] = {}
+    for number, label in enumerate(labels):
+        folded[label.casefold()] = -1 if label.casefold() in folded else number
+    by_number = {str(number): number for number in range(len(labels))}
+    given = dict.fromkeys(row.label or "" for row in data.rows)
+
+    def number_of(label: str) -> int | None:
+        if label in exact:
+            return exact[label]
+        found = folded.get(label.casefold(), -1)
+        return found if found >= 0 else None
+
+    numbers = {label: number_of(label) for label in given}
+    if all(number is None for number in numbers.values()):
+        numbers = {label: by_number.get(label) for label in given}
+    unknown = [label for label, number in numbers.items() if number is None]
+    if unknown:
+        line = next(row.line for row in data.rows if row.label == unknown[0])
+        more = f" (and {len(unknown) - 1} more labels)" if len(unknown) > 1 else ""
+        raise DataError(
+            f"{data.path}: line {line} has the label {shown(unknown[0])}{more}, which the model has not: "
+            f"it has {', '.join(map(shown, labels[:10]))}{', …' if len(labels) > 10 else ''}",
+            hint=nearest(unknown[0], labels) or "name its classes, or give their numbers from 0",
+            path=data.path,
+            field="data",
         )
-        first, second = head, rendered[len(head) :]
-        special = False
-    else:
-        first, second, special = row.prompt, row.response or row.text, True
-    before = tokenizer(first, add_special_tokens=special)["input_ids"] if first else []
-    if special and not first and tokenizer.bos_token_id is not None:
-        before = [tokenizer.bos_token_id]
-    after = tokenizer(second, add_special_tokens=False)["input_ids"]
-    ids = np.asarray([*before, *after], np.int32)[:max_length]
-    scored = np.arange(len(ids)) >= max(1, len(before))
-    return [Sample(number, ids, scored, None, len(second.encode()))]
+    return {label: number for label, number in numbers.items() if number is not None}
+
+
+def _lines_text(lines: Sequence[int]) -> str:
+    """ "line 7", "2 rows (lines 3, 9)"."""
+    lines = list(dict.fromkeys(lines))
+    if len(lines) == 1:
+        return f"line {lines[0]}"
+    named = ", ".join(map(str, lines[:_MOST_NAMED]))
+    return f"{len(lines):,} rows (lines {named}{', …' if len(lines) > _MOST_NAMED else ''})"

@@ -1,21 +1,29 @@
-"""The rows of a data file: JSONL or CSV with texts, prompts and responses, conversations or labels; plain text."""
+"""The rows of a data file: JSON lines or tables of texts, prompts, conversations or labels; plain text."""
 
 from __future__ import annotations
 
-import csv
-import io
-import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any
 
-from core.errors import DataError, os_error_text
+from core.data.files import as_text, read_bytes
+from core.data.passages import passages
+from core.data.reading import KNOWN, BadRecord, Fields, fields_of
+from core.data.records import Record, csv_records, json_records
+from core.errors import DataError
+from core.text import shown
 
-__all__ = ["DataSet", "Row", "read_data"]
+__all__ = ["ENDINGS", "DataSet", "Row", "read_data"]
 
+_JSON = (".jsonl", ".ndjson", ".json")
+_TABLES = (".csv", ".tsv")
 _PLAIN = (".txt", ".md")
+ENDINGS = (*_JSON, *_TABLES, *_PLAIN)
+"""Of data files, in lower case."""
+
+_MOST_NAMED = 5
+"""Bad lines that a sentence names."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +36,8 @@ class Row:
         prompt, response: of the kind "prompt".
         messages: of the kind "chat": mappings with "role" and "content".
         label: of the kind "label", as text; None for any other.
-        group: what it belongs to with others, which are not independent of it; None where the file names none.
+        group: what it belongs to with others, which are not independent of it; None where the file names
+            none.
     """
 
     line: int
@@ -52,6 +61,7 @@ class DataSet:
     """What a data file holds.
 
     Attributes:
+        path: the file.
         kind: "text", "prompt", "chat", "label" or "plain".
         rows: in the file's order.
         digest: of the file's bytes, blake2b of 16 bytes as hex.
@@ -72,73 +82,132 @@ class DataSet:
 
 
 def read_data(path: str | Path, *, skip_bad_rows: bool = False, limit: int | None = None) -> DataSet:
-    """Read a data file. `limit`: only so many of the first rows.
+    """Read a data file, in UTF-8.
+
+    JSON lines (.jsonl, .ndjson, .json) and tables with a header (.csv, .tsv) have the fields `text`,
+    `prompt` and `response`, `messages` (JSON lines alone), or `text` and `label`, and may have `group`. All
+    rows are of one kind. A row with the fields of several kinds is of the first of chat, prompt, label, text.
+    Plain text (.txt, .md) is cut into passages, the same ones for every model; see core.data.passages.
+
+    Args:
+        path: the file.
+        skip_bad_rows: whether rows that cannot be taken are left out, which the notes say.
+        limit: only so many of the first records are looked at; None for all.
 
     Raises:
-        DataError: it cannot be read, is empty, or has rows that do not say what they are.
+        DataError: the file cannot be read, is empty, or has bad rows, all of which are counted and the first
+            five named by line.
     """
     path = Path(path)
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise DataError(f"cannot read {path}: {os_error_text(error)}", path=path) from error
+    ending = path.suffix.lower()
+    content = read_bytes(path)
     digest = blake2b(content, digest_size=16).hexdigest()
-    text = content.decode("utf-8-sig")
-    if path.suffix.lower() in _PLAIN:
-        return DataSet(path, "plain", (Row(1, text=text),), digest)
-    records = _csv(text) if path.suffix.lower() == ".csv" else _jsonl(path, text)
-    rows, bad = [], []
-    for line, record in records[:limit]:
-        row = _row(line, record)
-        (bad if row is None else rows).append((line, row))
-    if bad and not skip_bad_rows:
-        raise DataError(f"{path}: line {bad[0][0]} has none of the fields it needs", path=path, field="data")
+    if ending not in ENDINGS:
+        raise DataError(
+            f"{path}: data files end in {', '.join(ENDINGS[:-1])} or {ENDINGS[-1]}",
+            hint="convert it, or give it the ending of what it holds",
+            path=path,
+            field="data",
+        )
+    text = as_text(path, content)
+    if ending in _PLAIN:
+        found = [Row(line, text=passage) for line, passage in passages(text)]
+        return DataSet(path, "plain", tuple(found[:limit]), digest)
+    records = json_records(path, text) if ending in _JSON else csv_records(path, text, KNOWN)
+    rows, bad, count = _sorted(records, limit)
+    if bad and (not skip_bad_rows or not rows):
+        raise _refusal(path, bad, count, skip_bad_rows)
     if not rows:
-        raise DataError(f"{path} has no rows", path=path, field="data")
-    kinds = {_kind(row) for _, row in rows if row is not None}
-    if len(kinds) > 1:
-        raise DataError(f"{path} has rows of different kinds", path=path, field="data")
-    notes = (f"{len(bad)} rows were left out",) if bad else ()
-    return DataSet(path, kinds.pop(), tuple(row for _, row in rows if row is not None), digest, notes)
+        raise DataError(
+            f"{path} has a header and no rows", hint="write one sample a line", path=path, field="data"
+        )
+    notes = (f"{path.name}: {_counted(len(bad), count)} left out: {_named(bad)}",) if bad else ()
+    return DataSet(path, rows[0][1].kind, tuple(_row(*found) for found in rows), digest, notes)
 
 
-def _jsonl(path: Path, text: str) -> list[tuple[int, Mapping[str, Any]]]:
-    records = []
-    for number, line in enumerate(text.split("\n"), start=1):
-        if line.strip():
-            try:
-                records.append((number, json.loads(line)))
-            except json.JSONDecodeError as error:
-                raise DataError(f"{path}: line {number} is no JSON: {error.msg}", path=path) from error
-    return records
+def _row(line: int, fields: Fields) -> Row:
+    return Row(
+        line,
+        text=fields.text,
+        prompt=fields.prompt,
+        response=fields.response,
+        messages=fields.messages,
+        label=fields.label,
+        group=fields.group,
+    )
 
 
-def _csv(text: str) -> list[tuple[int, Mapping[str, Any]]]:
-    reader = csv.DictReader(io.StringIO(text, newline=""))
-    records, line = [], 2
-    for record in reader:
-        records.append((line, record))
-        line = reader.line_num + 1
-    return records
+def _sorted(
+    records: Iterator[Record], limit: int | None
+) -> tuple[list[tuple[int, Fields]], list[tuple[int, BadRecord]], int]:
+    """Rows of the kind of the first good one, bad ones, and how many there are of both; each with its line."""
+    rows: list[tuple[int, Fields]] = []
+    bad: list[tuple[int, BadRecord]] = []
+    count = 0
+    for line, record, wrong in records:
+        if limit is not None and count >= limit:
+            break
+        count += 1
+        found = fields_of(record) if record is not None else BadRecord(wrong)
+        if isinstance(found, BadRecord):
+            bad.append((line, found))
+        elif rows and found.kind != rows[0][1].kind:
+            first_line, first = rows[0]
+            bad.append((line, BadRecord(f"has {found.what}, and line {first_line} {first.what}")))
+        else:
+            rows.append((line, found))
+    return rows, bad, count
 
 
-def _kind(row: Row) -> str:
-    if row.messages:
-        return "chat"
-    if row.label is not None:
-        return "label"
-    return "prompt" if row.response else "text"
+def _refusal(path: Path, bad: Sequence[tuple[int, BadRecord]], count: int, skipped: bool) -> DataError:
+    names = {found.fields for _, found in bad}
+    if len(bad) == count and len(names) == 1 and None not in names:
+        (fields,) = names
+        return DataError(
+            f"{path} has the fields {', '.join(map(shown, fields or ())) or '(none)'} and none that it needs: "
+            "text; prompt and response; messages; or text and label",
+            hint=_meant(fields or ()) or "rename its fields",
+            path=path,
+            field="data",
+        )
+    error = DataError(
+        f"{path}: {_counted(len(bad), count)} bad: {_named(bad)}",
+        hint=None if skipped else "correct them, or have them left out (--skip-bad-rows)",
+        path=path,
+        field="data",
+    )
+    error.reasons = tuple(
+        DataError(f"line {line} {found.wrong}", path=path, field="data") for line, found in bad[:_MOST_NAMED]
+    )
+    return error
 
 
-def _row(line: int, record: Any) -> Row | None:
-    if not isinstance(record, Mapping):
-        return None
-    group = None if record.get("group") is None else str(record["group"])
-    if isinstance(record.get("messages"), list):
-        return Row(line, messages=tuple(record["messages"]), group=group)
-    if isinstance(record.get("prompt"), str) and isinstance(record.get("response"), str):
-        return Row(line, prompt=record["prompt"], response=record["response"], group=group)
-    if isinstance(record.get("text"), str):
-        label = None if record.get("label") is None else str(record["label"])
-        return Row(line, text=record["text"], label=label, group=group)
-    return None
+_OTHER_NAMES = {
+    "text": ("content", "sentence", "document", "body", "review", "passage"),
+    "prompt": ("instruction", "question", "input", "query", "source"),
+    "response": ("completion", "output", "answer", "target", "chosen"),
+    "messages": ("conversations", "conversation", "dialogue", "turns"),
+    "label": ("labels", "class", "category", "sentiment"),
+}
+
+
+def _meant(fields: Sequence[str]) -> str | None:
+    """Which fields to rename, where others call them so."""
+    lower = {name.lower(): name for name in fields}
+    renamed = [
+        f"{shown(lower[other])} to {name!r}"
+        for name, others in _OTHER_NAMES.items()
+        for other in (name, *others)
+        if other in lower and lower[other] != name
+    ]
+    return f"rename {' and '.join(renamed)}" if renamed else None
+
+
+def _counted(bad: int, count: int) -> str:
+    return f"{bad} of {count:,} row{'s' if count > 1 else ''} {'are' if bad > 1 else 'is'}"
+
+
+def _named(bad: Sequence[tuple[int, BadRecord]]) -> str:
+    named = [f"line {line} {found.wrong}" for line, found in bad[:_MOST_NAMED]]
+    more = len(bad) - len(named)
+    return "; ".join([*named, f"and {more:,} more"] if more else named)

@@ -87,6 +87,8 @@ def score_model(
             max_length=model.window,
             task=model.task,
             labels=model.labels or None,
+            chat_prompts=settings.chat_prompts,
+            cancel=cancel,
         )
         _check_ids(model, data, encoded)
     for sentence in encoded.notes:

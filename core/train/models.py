@@ -1,0 +1,228 @@
+"""Models for training: read in float32, given a new head, written. Imported when a training begins."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+
+from core import disk
+from core.checkpoint.companion_names import Kind
+from core.checkpoint.copies import Companion, real_file
+from core.checkpoint.folder_files import FolderFiles
+from core.checkpoint.model import CONFIG_NAME, read_config
+from core.checkpoint.output_config import describe_output
+from core.disk import sync_folder, write_error
+from core.errors import MergeError, TrainingError, error_of_memory
+from core.train.resuming import remove_folder, sync_files
+
+__all__ = ["labels_of", "load_model", "load_tokenizer", "make_new_head", "quietly", "save_model"]
+
+_COPIED = (Kind.TOKENIZER, Kind.TEMPLATE, Kind.GENERATION)
+_GENERATION = "generation_config.json"
+PART = ".partial"
+
+
+@contextlib.contextmanager
+def quietly() -> Iterator[None]:
+    """Without what transformers and accelerate say on their own."""
+    said = transformers.utils.logging
+    level, bar = said.get_verbosity(), said.is_progress_bar_enabled()
+    said.set_verbosity_error()
+    said.disable_progress_bar()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        said.set_verbosity(level)
+        if bar:
+            said.enable_progress_bar()
+
+
+def load_tokenizer(folder: Path) -> Any:
+    """The tokenizer of a model. Raises TrainingError: it has none that can be read."""
+    try:
+        return transformers.AutoTokenizer.from_pretrained(str(folder), local_files_only=True)
+    except Exception as error:  # of many kinds, by the kind of tokenizer
+        raise TrainingError(
+            f"{folder} has no tokenizer that transformers can read: {_first_line(error)}",
+            hint="put the tokenizer's files beside the weights",
+            path=folder,
+            field="base",
+        ) from error
+
+
+def load_model(folder: Path, task: str, **how: Any) -> Any:
+    """A model with all its weights in float32, in training mode.
+
+    Args:
+        folder: of the model.
+        task: "causal" or "classifier".
+        how: further arguments of `from_pretrained`; with any, weights may be missing.
+
+    Raises:
+        TrainingError: transformers cannot load it, or it lacks weights.
+    """
+    auto = transformers.AutoModelForCausalLM
+    if task == "classifier":
+        auto = transformers.AutoModelForSequenceClassification
+    try:
+        model, info = auto.from_pretrained(
+            str(folder), local_files_only=True, output_loading_info=True, **_in_float32(), **how
+        )
+    except MemoryError as error:
+        raise error_of_memory(error) from error
+    except Exception as error:
+        what = "a language model" if task == "causal" else "a classifier of texts"
+        raise TrainingError(
+            f"transformers cannot load {folder} as {what}: {_first_line(error)}", path=folder, field="base"
+        ) from error
+    missing = sorted(info["missing_keys"])
+    if missing and not how:
+        raise TrainingError(
+            f"{folder} lacks {len(missing)} tensors of its model, {missing[0]} among them",
+            hint="take a model whose config.json fits its weights",
+            path=folder,
+            tensor=missing[0],
+            field="base",
+        )
+    model.missing = missing
+    model.train()
+    return model
+
+
+def labels_of(config: Mapping[str, Any] | None) -> list[str] | None:
+    """The names of a classifier's classes in their order; None where the model is no classifier of texts."""
+    config = config or {}
+    kinds = config.get("architectures")
+    if not isinstance(kinds, list) or not any(str(kind).endswith("ForSequenceClassification") for kind in kinds):
+        return None
+    names = config.get("id2label")
+    if not isinstance(names, dict):
+        return ["LABEL_0", "LABEL_1"]  # what transformers takes where nothing is said
+    with contextlib.suppress(ValueError):
+        return [str(names[key]) for key in sorted(names, key=int)]
+    return None
+
+
+def make_new_head(
+    base: Path, target: Path, *, labels: Sequence[str], seed: int, dtype: str, pad_id: int | None
+) -> None:
+    """Write the base with a new head for `labels` to `target`, whole when it has that name.
+
+    Args:
+        base: the model.
+        target: the folder to make.
+        labels: names of the classes.
+        seed: of the head's random weights, which are made by torch and rounded to bfloat16, so that whatever
+            the runs are saved in holds them exactly.
+        dtype: what it is written in: the type of the base's own weights, as torch spells it.
+        pad_id: the token that is padded with, which the config of a decoder has to name.
+
+    Raises:
+        TrainingError: transformers cannot make it. OutputError: it cannot be written.
+    """
+    names = dict(enumerate(labels))
+    torch.manual_seed(seed % 2**63)
+    model = load_model(
+        base,
+        "classifier",
+        num_labels=len(labels),
+        id2label=names,
+        label2id={name: number for number, name in names.items()},
+        ignore_mismatched_sizes=True,
+    )
+    if model.config.pad_token_id is None:
+        model.config.pad_token_id = pad_id
+    model.config.problem_type = "single_label_classification"
+    new = {*model.missing, *(name for name, _ in model.named_parameters() if name.startswith(("classifier", "score")))}
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if name in new:
+                parameter.copy_(parameter.to(torch.bfloat16).float())
+    save_model(model, target, source=base, dtype=dtype, readme=None)
+
+
+def save_model(model: Any, target: Path, *, source: Path, dtype: str, readme: str | None) -> None:
+    """Write a model beside `target`, sync it, and give it that name, in the place of one that is there.
+
+    Config and tokenizer are those of `source`; of the config that transformers writes only what is not there.
+
+    Args:
+        model: whose parameters are written.
+        target: the folder.
+        source: the model that it was made from.
+        dtype: what its floating-point tensors are rounded to, to nearest even.
+        readme: the text of README.md, or None.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    work = target.with_name(target.name + PART)
+    remove_folder(work)
+    try:
+        model.save_pretrained(str(work), state_dict=_rounded(model, getattr(torch, dtype)), max_shard_size="5GB")
+        _write_config(model, work, source, dtype)
+        if (work / _GENERATION).exists():  # transformers writes one that nobody asked for
+            os.unlink(work / _GENERATION)
+        for name in FolderFiles.of(source).of_kind(*_COPIED):
+            copy = work / name
+            copy.parent.mkdir(exist_ok=True)
+            with open(copy, "wb") as file:
+                for chunk in Companion.of_file(real_file(source, name)).chunks():
+                    file.write(chunk)
+        if readme is not None:
+            (work / "README.md").write_text(readme, encoding="utf-8")
+        for folder in [work, *(path for path in work.iterdir() if path.is_dir())]:
+            sync_files(folder)
+        remove_folder(target)
+        disk.system.rename(work, target)
+        sync_folder(target.parent)
+    except OSError as error:
+        raise write_error(error, work) from error
+    except MergeError:
+        raise
+    except Exception as error:  # safetensors has errors of its own, for a full disk too
+        raise write_error(OSError(None, _first_line(error)), work) from error
+
+
+def _rounded(model: Any, dtype: torch.dtype) -> dict[str, torch.Tensor]:
+    """The state of the model in `dtype`; names that share a tensor share one."""
+    done: dict[tuple[int, torch.Size, Any], torch.Tensor] = {}
+    state = {}
+    for name, tensor in model.state_dict().items():
+        key = tensor.data_ptr(), tensor.shape, tensor.stride()
+        if key not in done or not tensor.numel():
+            done[key] = tensor.to(dtype) if tensor.is_floating_point() else tensor
+        state[name] = done[key]
+    return state
+
+
+def _write_config(model: Any, work: Path, source: Path, dtype: str) -> None:
+    config = read_config(source) or {}
+    used_cache = config.get("use_cache", True)  # training sets it to false
+    if type(model).__name__ not in (config.get("architectures") or ()):
+        config = json.loads((work / CONFIG_NAME).read_text(encoding="utf-8"))
+        config["use_cache"] = used_cache
+    describe_output(config, None, dtype, unties=False)
+    text = json.dumps(config, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+    (work / CONFIG_NAME).write_text(text, encoding="utf-8")
+
+
+def _in_float32() -> dict[str, Any]:
+    """The argument was renamed in transformers 4.56."""
+    numbers = [int(part) for part in transformers.__version__.split(".")[:2]]
+    return {"dtype" if numbers >= [4, 56] else "torch_dtype": torch.float32}
+
+
+def _first_line(error: BaseException) -> str:
+    text = str(error).strip() or type(error).__name__
+    return text.splitlines()[0]

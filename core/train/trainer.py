@@ -1,0 +1,342 @@
+"""One run: transformers' Trainer, given its batches as lists of samples. Imported when a training begins.
+
+A step is one batch of the order. Its gradient is that of the mean loss over all tokens that count in the batch
+(over all rows, of a classifier), added up over micro-batches here and not in the Trainer's own way, so that the
+last batch of an epoch, which may be smaller, is an ordinary step. All epochs are one of the Trainer's, whose
+place is then one number: the step.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import transformers
+from numpy.typing import NDArray
+
+from core.cancel import CancelToken
+from core.data.encoding import Sample
+from core.disk import replace_file, write_error
+from core.errors import Cancelled, MergeError, TrainingError, error_of_memory
+from core.train.batches import counted, loss_sum, micro_batches, padded, row_losses
+from core.train.resuming import ResumePoints
+from core.train.runs_folder import read_log
+from core.train.settings import TrainSettings
+
+__all__ = ["RunJob", "Step", "deterministic", "run_order"]
+
+
+@dataclass(frozen=True)
+class Step:
+    """What one step gave.
+
+    Attributes:
+        order: the run, from 1.
+        step, of: how many steps are done, and of how many.
+        epoch: epochs done, with the share of the one in hand.
+        loss: of the batch, before the step; nats a token (of a classifier: a row).
+        learning_rate, grad_norm: of the step; the norm before it was clipped.
+        eval_loss: on the validation data after the step, the mean over its rows, or None.
+    """
+
+    order: int
+    step: int
+    of: int
+    epoch: float
+    loss: float
+    learning_rate: float
+    grad_norm: float
+    eval_loss: float | None
+
+
+@dataclass(frozen=True)
+class RunJob:
+    """All that one run needs.
+
+    Attributes:
+        number: from 1.
+        load: loads the model to begin with, from the base or from a resume checkpoint's folder.
+        save: writes the model after an epoch.
+        samples: of the data.
+        batches: the samples of each step, by their number, for all epochs.
+        steps_an_epoch: the ends of epochs are its multiples.
+        validation: samples of the validation data; empty for none.
+        task: "causal" or "classifier".
+        pad_id: the token that is padded with.
+        device: "cpu" or "cuda".
+        dropout_seed: of all that is random in the model.
+        points: where its resume checkpoints are.
+        log: its log.jsonl.
+        save_every_s: seconds between resume checkpoints.
+        on_step: told of every step.
+    """
+
+    number: int
+    settings: TrainSettings
+    load: Callable[[Path | None], Any]
+    save: Callable[[Any, int], None]
+    samples: Sequence[Sample]
+    batches: Sequence[NDArray[np.int64]]
+    steps_an_epoch: int
+    validation: Sequence[Sample]
+    task: str
+    pad_id: int
+    device: str
+    dropout_seed: int
+    points: ResumePoints
+    log: Path
+    save_every_s: float
+    on_step: Callable[[Step], None]
+    cancel: CancelToken = field(default_factory=CancelToken)
+
+
+@contextlib.contextmanager
+def deterministic(threads: int) -> Iterator[None]:
+    """Have torch use `threads` threads and only algorithms that give the same bits each time.
+
+    On a GPU cuBLAS has to be told by the environment before it is first used.
+    """
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    before = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+    cudnn = torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark
+    filled = torch.utils.deterministic.fill_uninitialized_memory
+    state = torch.random.get_rng_state()
+    torch.set_num_threads(threads)
+    torch.use_deterministic_algorithms(True)
+    torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = True, False
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before[0])
+        torch.use_deterministic_algorithms(before[1])
+        torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = cudnn
+        torch.utils.deterministic.fill_uninitialized_memory = filled  # type: ignore[assignment]
+        torch.random.set_rng_state(state)
+
+
+def run_order(job: RunJob) -> None:
+    """Train one run to its end, from its newest resume checkpoint that is whole or from the beginning.
+
+    Raises:
+        TrainingError: the loss is not a number, or there is not enough memory.
+        OutputError: something cannot be written.
+        Cancelled: the job was cancelled; a resume checkpoint was written unless it was hurried.
+    """
+    found = job.points.newest()
+    begin = 0 if found is None else found[0]
+    _cut_log(job.log, begin)
+    source = None if found is None else found[1]
+    try:
+        model = job.load(source)
+        trainer = _OrderTrainer(job, model, begin)
+        trainer.train(resume_from_checkpoint=None if source is None else str(source))
+    except MergeError:
+        raise
+    except (RuntimeError, MemoryError) as error:
+        raise _in_words(error, job) from error
+    if trainer.watch.stopped:
+        raise Cancelled("the training was cancelled")
+
+
+class _OrderTrainer(transformers.Trainer):  # type: ignore[misc]
+    """A Trainer whose data are the batches of a run, a step each."""
+
+    def __init__(self, job: RunJob, model: Any, begin: int) -> None:
+        self.job = job
+        self.watch = _Watch(self, job, begin)
+        model.config.use_cache = False
+        super().__init__(model=model, args=_arguments(job), callbacks=[self.watch])
+        self.remove_callback(transformers.PrinterCallback)
+        self.last: tuple[float, float, float] = (0.0, 0.0, 0.0)  # loss, learning rate, norm
+
+    def get_train_dataloader(self) -> torch.utils.data.DataLoader[Any]:
+        return torch.utils.data.DataLoader(
+            list(self.job.batches), batch_size=1, shuffle=False, collate_fn=_only, num_workers=0
+        )
+
+    def floating_point_ops(self, inputs: Any) -> int:
+        return 0
+
+    def training_step(self, model: Any, inputs: Any, num_items_in_batch: Any = None) -> torch.Tensor:
+        """The gradient of one batch."""
+        job = self.job
+        model.train()
+        samples = [job.samples[number] for number in inputs["batch"]]
+        count = counted(samples, job.task)
+        total = torch.zeros((), device=self.args.device)
+        for part in micro_batches(samples, job.settings.micro_batch):
+            if job.cancel.hurried:
+                raise Cancelled("the training was cancelled")
+            with self.compute_loss_context_manager():
+                logits = model(**padded(part, job.pad_id, self.args.device)).logits
+            loss = loss_sum(logits, part, job.task) / count
+            self.accelerator.backward(loss)
+            total += loss.detach()
+            del logits, loss
+        norm = torch.nn.utils.clip_grad_norm_(model.parameters(), job.settings.clip)
+        loss_now, norm_now = float(total), float(norm)
+        if not (math.isfinite(loss_now) and math.isfinite(norm_now)):
+            raise _not_a_number(job.number, self.state.global_step + 1, loss_now, norm_now)
+        self.last = loss_now, float(self.optimizer.param_groups[0]["lr"]), norm_now
+        return total
+
+    def validation_loss(self) -> float:
+        """The mean over the rows of the validation data of their losses a token, in float32."""
+        job = self.job
+        by_row: dict[int, list[float]] = {}
+        self.model.eval()
+        with torch.no_grad():
+            for part in micro_batches(job.validation, job.settings.micro_batch):
+                logits = self.model(**padded(part, job.pad_id, self.args.device)).logits
+                for sample, loss in zip(part, row_losses(logits, part, job.task).tolist(), strict=True):
+                    sums = by_row.setdefault(sample.row, [0.0, 0.0])
+                    sums[0] += loss
+                    sums[1] += counted([sample], job.task)
+        self.model.train()
+        return math.fsum(loss / count for loss, count in by_row.values()) / len(by_row)
+
+
+class _Watch(transformers.TrainerCallback):  # type: ignore[misc]
+    """Does what is due after a step: validate, log, save the epoch, a resume checkpoint.
+
+    In this order, so that all that belongs to a step is on the disk before a checkpoint says that it is done.
+    """
+
+    def __init__(self, trainer: _OrderTrainer, job: RunJob, begin: int) -> None:
+        self._trainer = trainer
+        self._job = job
+        self._saved_at = time.monotonic()
+        self.stopped = False
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        job, step = self._job, int(state.global_step)
+        of = len(job.batches)
+        ends_epoch = step % job.steps_an_epoch == 0
+        loss, rate, norm = self._trainer.last
+        eval_loss = None
+        every = job.settings.eval_steps
+        if job.validation and (ends_epoch or (every and step % every == 0)):
+            eval_loss = self._trainer.validation_loss()
+        done = Step(job.number, step, of, step / job.steps_an_epoch, loss, rate, norm, eval_loss)
+        _log_step(job.log, done)
+        if ends_epoch:
+            _sync_file(job.log)
+            job.save(self._trainer.model, step // job.steps_an_epoch)
+        job.on_step(done)
+        if step == of:
+            return
+        if job.cancel.cancelled:
+            self.stopped = True
+            control.should_training_stop = True
+        if job.cancel.cancelled or time.monotonic() - self._saved_at >= job.save_every_s:
+            job.points.make_room()
+            control.should_save = True
+
+    def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        _sync_file(self._job.log)
+        self._job.points.seal(int(state.global_step))
+        self._saved_at = time.monotonic()
+
+
+def _only(items: Sequence[Any]) -> dict[str, Any]:
+    (batch,) = items
+    return {"batch": batch}
+
+
+def _arguments(job: RunJob) -> Any:
+    settings = job.settings
+    on_gpu = job.device == "cuda"
+    steps = len(job.batches)
+    arguments = transformers.TrainingArguments(
+        output_dir=str(job.points.writing),
+        max_steps=steps,
+        per_device_train_batch_size=1,
+        learning_rate=settings.learning_rate,
+        lr_scheduler_type=settings.schedule,
+        warmup_steps=int(settings.warm_up * steps),
+        weight_decay=settings.weight_decay,
+        optim="adamw_torch",
+        max_grad_norm=0.0,  # clipped here, where its norm is known
+        bf16=on_gpu and torch.cuda.is_bf16_supported(),
+        use_cpu=not on_gpu,
+        seed=job.dropout_seed,
+        save_strategy="no",
+        eval_strategy="no",
+        logging_strategy="no",
+        logging_nan_inf_filter=False,
+        report_to=[],
+        disable_tqdm=True,
+        log_level="error",
+        dataloader_num_workers=0,
+        dataloader_pin_memory=False,
+        remove_unused_columns=False,
+    )
+    if arguments.n_gpu > 1:  # several cards would share each batch, and round otherwise
+        arguments._n_gpu = 1
+    return arguments
+
+
+def _not_a_number(order: int, step: int, loss: float, norm: float) -> TrainingError:
+    what = f"the loss is {loss}" if not math.isfinite(loss) else f"the norm of the gradient is {norm}"
+    return TrainingError(
+        f"order {order}: {what} at step {step}",
+        hint="take a lower learning rate (--lr) in a new folder, and look for damaged rows in the data",
+        field="learning_rate",
+    )
+
+
+def _in_words(error: Exception, job: RunJob) -> Exception:
+    text = str(error)
+    signs = ("out of memory", "can't allocate memory", "not enough memory", "Cannot allocate memory")
+    if isinstance(error, MemoryError) or any(sign in text for sign in signs):
+        said = error_of_memory(error)
+        said.message = f"order {job.number}: there is not enough memory for {job.settings.micro_batch} samples"
+        said.hint = (
+            f"take fewer samples at a time: --micro-batch {max(1, job.settings.micro_batch // 2)}; "
+            "a step stays the same, but for rounding"
+        )
+        return said
+    return error
+
+
+def _log_step(path: Path, step: Step) -> None:
+    values = {
+        "step": step.step,
+        "epoch": step.epoch,
+        "loss": step.loss,
+        "learning_rate": step.learning_rate,
+        "grad_norm": step.grad_norm,
+        "at": round(time.time(), 3),
+    }
+    if step.eval_loss is not None:
+        values["eval_loss"] = step.eval_loss
+    try:
+        with open(path, "ab") as file:
+            file.write(json.dumps(values).encode() + b"\n")
+    except OSError as error:
+        raise write_error(error, path) from error
+
+
+def _sync_file(path: Path) -> None:
+    try:
+        with open(path, "ab") as file:
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise write_error(error, path) from error
+
+
+def _cut_log(path: Path, step: int) -> None:
+    """Drop the lines after `step`, which are written again."""
+    if path.exists():
+        kept = [line for line in read_log(path) if line["step"] <= step]
+        replace_file(path, b"".join(json.dumps(line).encode() + b"\n" for line in kept))

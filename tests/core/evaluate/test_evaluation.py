@@ -1,0 +1,307 @@
+"""Several models on one data set: nothing twice, nothing lost, and answers that are the model's own."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import string
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import transformers
+
+import core.evaluate.evaluation
+from core.cancel import CancelToken
+from core.data.rows import DataSet, read_data
+from core.errors import Cancelled, DataError, IncompatibleError, MergeError
+from core.evaluate.answers import is_match, normal_answer
+from core.evaluate.evaluation import evaluate_models
+from core.evaluate.loading import load_model
+from core.evaluate.losses import score_model
+from core.evaluate.scores import Scores
+from core.evaluate.settings import Settings
+from core.evaluate.store import ScoreStore
+from core.progress import Share
+from resources import DEMO_FOLDER
+
+MODELS = [str(DEMO_FOLDER / name) for name in ("base", "order-1", "order-2")]
+WORDS = "the module returns a list of names if value is None raises ValueError else copies".split()
+CPU = Settings(device="cpu", threads=1, batch_tokens=120)
+
+
+def lines(path: Path, rows: list[dict[str, Any]]) -> DataSet:
+    path.write_text("\n".join(map(json.dumps, rows)))
+    return read_data(path)
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> DataSet:
+    """14 rows of 3 to 30 words."""
+    found = np.random.default_rng(5)
+    return lines(
+        tmp_path / "data.jsonl", [{"text": " ".join(found.choice(WORDS, 3 + 2 * row))} for row in range(14)]
+    )
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> ScoreStore:
+    return ScoreStore(tmp_path / "scores")
+
+
+@pytest.fixture
+def forwards(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
+    """How many samples each pass through a model had."""
+    seen: list[int] = []
+    whole = transformers.LlamaModel.forward
+
+    def counted(self: Any, input_ids: Any = None, **beside: Any) -> Any:
+        seen.append(len(input_ids))
+        return whole(self, input_ids, **beside)
+
+    monkeypatch.setattr(transformers.LlamaModel, "forward", counted)
+    return seen
+
+
+def test_models_are_evaluated_once_and_in_order(
+    data: DataSet, store: ScoreStore, forwards: list[int]
+) -> None:
+    told: list[str] = []
+    shares: list[Share] = []
+    first = evaluate_models(
+        MODELS[:2],
+        data,
+        settings=CPU,
+        store=store,
+        on_scores=lambda scores: told.append(scores.name),
+        progress=shares.append,
+    )
+    assert told == ["base", "order-1"]
+    assert forwards
+    assert [share.fraction for share in shares] == sorted(share.fraction for share in shares)
+    assert (shares[-1].fraction, shares[-1].remaining_s) == (1.0, 0.0)
+    for scores, reference in zip(first, MODELS, strict=False):
+        with load_model(reference, settings=CPU) as model:
+            alone = score_model(model, data, replace(CPU, batch_tokens=1))
+        np.testing.assert_allclose(scores.loss, alone.loss, atol=1e-5, rtol=0)
+        assert (scores.path, scores.data_digest) == (reference, data.digest)
+    assert not np.allclose(first[0].loss, first[1].loss)
+
+    forwards.clear()
+    again = evaluate_models(
+        MODELS[:2], data, settings=replace(CPU, threads=2), store=ScoreStore(store.folder)
+    )
+    assert not forwards
+    assert [scores.loss.tobytes() for scores in again] == [scores.loss.tobytes() for scores in first]
+    third = evaluate_models([MODELS[1], MODELS[2], MODELS[1]], data, settings=CPU, store=store)
+    assert sum(forwards) >= 14  # of order-2 alone
+    assert [scores.name for scores in third] == ["order-1", "order-2", "order-1"]
+    assert third[0].loss.tobytes() == third[2].loss.tobytes() == first[1].loss.tobytes()
+    forwards.clear()
+    evaluate_models(MODELS[:1], data, settings=CPU, store=store, recompute=True)
+    assert forwards
+
+
+def test_other_data_and_a_changed_model_are_computed(
+    data: DataSet, store: ScoreStore, forwards: list[int], tmp_path: Path
+) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(DEMO_FOLDER / "order-1", folder)
+    (before,) = evaluate_models([str(folder)], data, settings=CPU, store=store)
+    assert [known.scores.path for known in store.for_model(folder)] == [str(folder)]
+    shutil.copy(DEMO_FOLDER / "order-2" / "model.safetensors", folder / "model.safetensors")
+    assert store.for_model(folder) == ()
+    (after,) = evaluate_models([str(folder)], data, settings=CPU, store=store)
+    assert not np.array_equal(before.loss, after.loss)
+    forwards.clear()
+    (other,) = evaluate_models(MODELS[2:], data, settings=CPU, store=store)  # the same bytes elsewhere
+    assert not forwards
+    assert (other.name, other.loss.tobytes()) == ("order-2", after.loss.tobytes())
+    other_data = lines(tmp_path / "other.jsonl", [{"text": "the list of names"}])
+    evaluate_models(MODELS[2:], other_data, settings=CPU, store=store)
+    assert forwards
+
+
+@pytest.mark.parametrize("exact", [False, True])
+def test_a_cancelled_evaluation_goes_on_where_it_was(
+    store: ScoreStore, forwards: list[int], exact: bool, tmp_path: Path
+) -> None:
+    rows = [
+        {"prompt": " ".join(WORDS[: 2 + row]) + ":", "response": " the list of " + WORDS[row]}
+        for row in range(9)
+    ]
+    data = lines(tmp_path / "answers.jsonl", rows)
+    settings = replace(CPU, batch_tokens=24, exact_match=exact, max_new_tokens=3)
+    whole = evaluate_models(MODELS[:2], data, settings=settings)
+    passes = sum(forwards)
+    token = CancelToken()
+
+    def stop(share: Share) -> None:
+        if share.fraction > (0.75 if exact else 0.7):  # in the second model; of that, among the answers
+            token.cancel()
+
+    forwards.clear()
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(Cancelled):
+        patch.setattr(core.evaluate.evaluation, "_TELL_EVERY_S", 0.0)
+        evaluate_models(MODELS[:2], data, settings=settings, store=store, progress=stop, cancel=token)
+    assert 0 < sum(forwards) < passes
+    assert len(store.all()) == 1  # the first is whole
+    forwards.clear()
+    on = evaluate_models(MODELS[:2], data, settings=settings, store=ScoreStore(store.folder))
+    assert 0 < sum(forwards) < passes / 2  # less than the whole second model
+    for mine, theirs in zip(on, whole, strict=True):
+        np.testing.assert_allclose(mine.loss, theirs.loss, atol=1e-5, rtol=0)
+        assert np.array_equal(mine.tokens, theirs.tokens)
+        assert exact == (mine.correct is not None)
+        if exact:
+            assert np.array_equal(mine.correct, theirs.correct)
+    assert not list(store.folder.glob("*.begun"))
+
+
+def test_finished_rows_are_kept_while_it_runs(
+    data: DataSet, store: ScoreStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a killed process leaves: nothing that is written when it ends."""
+    monkeypatch.setattr(core.evaluate.evaluation, "_KEEP_EVERY_S", 0.0)
+    kept: list[int] = []
+    put = ScoreStore.put_begun
+
+    def counted(self: ScoreStore, key: str, begun: Any) -> None:
+        put(self, key, begun)
+        found = ScoreStore(self.folder).begun(key)
+        assert found is not None
+        assert found.losses is not None
+        kept.append(len(found.losses.rows))
+
+    monkeypatch.setattr(ScoreStore, "put_begun", counted)
+    evaluate_models(MODELS[:1], data, settings=CPU, store=store)
+    assert kept == sorted(kept)
+    assert len(kept) > 3
+    assert kept[-1] == 14
+
+
+# -- exact match
+
+
+def greedy(model: Any, ids: list[int], most: int, ends: set[int]) -> list[int]:
+    """One prompt, one token at a time, without a cache, a batch or padding."""
+    said: list[int] = []
+    while len(said) < most:
+        with torch.no_grad():
+            following = int(model(torch.tensor([ids + said])).logits[0, -1].argmax())
+        if following in ends:
+            break
+        said.append(following)
+    return said
+
+
+def squad(text: str) -> str:
+    """Normalised word by word, as the rule is worded."""
+    kept = "".join(letter for letter in text.lower() if letter not in string.punctuation)
+    return " ".join(word for word in kept.split() if word not in ("a", "an", "the"))
+
+
+@pytest.mark.parametrize("kind", ["prompt", "chat"])
+def test_answers_are_those_of_a_plain_greedy_loop(kind: str, store: ScoreStore, tmp_path: Path) -> None:
+    folder = DEMO_FOLDER / "order-1"
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    model = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    texts = [" ".join(WORDS[row : row + 1 + row]) for row in range(8)]
+    said, rows = [], []
+    for number, text in enumerate(texts):
+        turns = [{"role": "user", "content": "so"}, {"role": "assistant", "content": "yes"}][
+            : 2 * (number % 2)
+        ]
+        turns = [*turns, {"role": "user", "content": text}]
+        if kind == "chat":
+            shown = tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
+            ids = tokenizer(shown, add_special_tokens=False)["input_ids"]
+        else:
+            ids = tokenizer(text)["input_ids"]
+        answer = tokenizer.decode(greedy(model, ids, 6, {tokenizer.eos_token_id}))
+        said.append(answer)
+        expected = f"The {answer.strip().splitlines()[0].upper()}!" if number % 3 else "something else"
+        if kind == "chat":
+            rows.append({"messages": [*turns, {"role": "assistant", "content": expected}]})
+        else:
+            rows.append({"prompt": text, "response": expected})
+    data = lines(tmp_path / "data.jsonl", rows)
+    settings = replace(CPU, exact_match=True, max_new_tokens=6, chat_prompts=False)
+    answers = []
+    for batch in (1, 100, 10_000):
+        evaluated = ScoreStore(tmp_path / f"scores-{batch}")
+        (scores,) = evaluate_models(
+            [str(folder)], data, settings=replace(settings, batch_tokens=batch), store=evaluated
+        )
+        assert scores.correct is not None
+        assert scores.correct.tolist() == [bool(number % 3) for number in range(8)]
+        answers.append(evaluated.all()[0].answers)
+    assert answers == [tuple(said)] * 3
+
+
+@pytest.mark.parametrize(
+    ("said", "expected", "right"),
+    [
+        (" Paris.", "paris", True),
+        ("The  Eiffel\tTower!", "eiffel tower", True),
+        ("paris, france", "paris", False),
+        ("theory", "ory", False),
+        ("\n42\nQuestion: and then?", "42", True),
+        ("42\n43", "42\n43", True),
+        ("42\n44", "42\n43", False),
+        ("B", "A", False),
+        ("the", "A", False),  # nothing is left of either
+        (" a ", "A", True),
+        ("", "A", False),
+        ("?", "!", False),
+        ("été", "ÉTÉ", True),
+        ("", "x", False),
+    ],
+)
+def test_what_counts_as_the_same_answer(said: str, expected: str, right: bool) -> None:
+    assert is_match(said, expected) is right
+    assert normal_answer(said) == squad(said)
+
+
+# -- refusals
+
+
+def test_data_without_answers_are_refused_before_any_model_is_loaded(data: DataSet, tmp_path: Path) -> None:
+    asked = replace(CPU, exact_match=True)
+    with pytest.raises(DataError, match="has texts, and exact match compares answers"):
+        evaluate_models(["not-there"], data, settings=asked)
+    rows = [{"prompt": "a", "response": "b"}, {"prompt": "a", "response": " "}]
+    with pytest.raises(DataError, match="line 2 has no answer"):
+        evaluate_models(["not-there"], lines(tmp_path / "d.jsonl", rows), settings=asked)
+
+
+def test_a_classifier_beside_a_language_model_is_one_sentence(data: DataSet, tmp_path: Path) -> None:
+    folder = tmp_path / "judge"
+    shutil.copytree(DEMO_FOLDER / "base", folder)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(
+        json.dumps(config | {"architectures": ["LlamaForSequenceClassification"]})
+    )
+    with pytest.raises(IncompatibleError, match="judge is a classifier and base is a language model"):
+        evaluate_models([MODELS[0], str(folder)], data, settings=CPU)
+
+
+def test_a_model_that_is_not_there_is_found_before_any_is_loaded(
+    data: DataSet, forwards: list[int], store: ScoreStore
+) -> None:
+    with pytest.raises(MergeError, match="not-there"):
+        evaluate_models([MODELS[0], "not-there"], data, settings=CPU, store=store)
+    assert not forwards
+
+
+def test_scores_are_named_apart(data: DataSet, tmp_path: Path, store: ScoreStore) -> None:
+    copies = [tmp_path / place / "model" for place in ("a", "b")]
+    for copy in copies:
+        shutil.copytree(DEMO_FOLDER / "base", copy)
+    seen: list[Scores] = []
+    evaluate_models(list(map(str, copies)), data, settings=CPU, store=store, on_scores=seen.append)
+    assert [scores.name for scores in seen] == ["a/model", "b/model"]
