@@ -14,6 +14,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+from os import _exit
 import queue
 import threading
 import time
@@ -127,7 +128,7 @@ class TryServer:
         self._cancel()
         self._asked.put(None)
         time.sleep(_GRACE_S)
-        os._exit(0)  # a daemon's thread does not keep the process, so that this one hangs
+        _exit(0)  # a daemon's thread does not keep the process, so that this one hangs
 
     def _cancel(self) -> None:
         with self._lock:

@@ -12,6 +12,9 @@ _HALF = "\ufffd"
 _MOST_BYTES = 4
 """Of one character in UTF-8."""
 
+_MOST_WAITING = 64
+"""Tokens that are decoded anew for each one that is no character."""
+
 
 class TextStream:
     """Turns tokens into text, one after the other; the pieces joined are what decoding all at once gives.
@@ -41,9 +44,14 @@ class TextStream:
             return self._take(len(self._ids), text) if text else ""
         if len(self._ids) - self._shown < _MOST_BYTES:
             return ""
-        # The first that waits got three bytes more at least, and so is as whole as it will be.
+        # The first that waits got three bytes more at least, and so is as whole as it will be. How many signs
+        # stand for such bytes depends on those before them.
         end = self._shown + 1
-        return self._take(end, self._new(end))
+        text, before = self._new(end), self._before
+        self._take(end, text)
+        if end - before <= _MOST_WAITING:
+            self._before = before
+        return text
 
     def end(self) -> str:
         """What still waits, as it is."""

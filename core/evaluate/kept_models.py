@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 from collections import OrderedDict
 from collections.abc import Callable, Collection
@@ -101,8 +100,6 @@ class KeptModels:
         kept = self._kept.pop(reference, None)
         if kept is not None:
             kept.stack.close()
-            del kept
-            gc.collect()  # models have circles
 
 
 def _files_of(reference: str) -> tuple[tuple[str, int, int], ...]:
