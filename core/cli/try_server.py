@@ -14,13 +14,13 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from os import _exit
 import queue
 import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from os import _exit
 from typing import Any, BinaryIO, TextIO
 
 from core.cancel import CancelToken

@@ -107,8 +107,9 @@ def generate(
     _refuse_foreign_tokens(model, max(prompt.ids))
     holds = positions_of(model.config, tokenizer)
     most = _room(holds, len(prompt.ids), request.max_new_tokens, notes)
-    for note in notes if on_note is not None else ():
-        on_note(note)
+    if on_note is not None:
+        for note in notes:
+            on_note(note)
     config = _greedy(model, most, tokenizer)
     stream = _Listener(TextStream(tokenizer), on_text)
     ids = torch.tensor([prompt.ids], dtype=torch.long, device=model.device)

@@ -67,7 +67,7 @@ class AnswerColumn(QWidget):
         self._later: tuple[Sequence[Path], Path | None] | None = None
         self._difference: Difference | None = None
         self._compared_with = ""
-        self.text, self.finished = "", True
+        self.text, self.finished, self._why = "", True, ""
         self.box = QCheckBox(role)
         self.box.setChecked(True)
         self.box.setToolTip(f"Whether the {role.lower()} is asked, too")
@@ -178,7 +178,8 @@ class AnswerColumn(QWidget):
         self.choice.setToolTip(tool_tip(str(self.model)) if self.model is not None else "")
         asked = self.box.isChecked()
         self.choice.setEnabled(asked and not self._locked)
-        self.view.setPlaceholderText(self._empty if self.model is None and asked else "")
+        empty = self._empty if self.model is None and asked else ""
+        self.view.setPlaceholderText(self._why or empty)
 
     # -- what it says
 
@@ -188,8 +189,9 @@ class AnswerColumn(QWidget):
 
     def clear(self) -> None:
         """Forget the answer."""
-        self.text, self.finished, self._notes = "", True, []
+        self.text, self.finished, self._notes, self._why = "", True, [], ""
         self._difference = None
+        self._show_choice()
         self.view.clear()
         self.view.setExtraSelections([])
         self._say("")
@@ -226,7 +228,8 @@ class AnswerColumn(QWidget):
         told = " ".join(sentence(part) for part in (message, hint) if part)
         self._say("cannot answer", told)
         if not self.text:
-            self.view.setPlaceholderText(told)
+            self._why = told
+            self._show_choice()
 
     def end(self) -> None:
         """Nothing more will come."""
@@ -263,7 +266,7 @@ class AnswerColumn(QWidget):
         self.status.set_full_text(" ".join([shown, *self._notes]).strip(), tip)
 
     def _show_marks(self) -> None:
-        colours = self.view.palette()
+        colours = self.palette()
         accent = accent_of(colours)
         ground = QColor(accent)
         ground.setAlpha(_TINT_DARK if is_dark(colours) else _TINT_LIGHT)

@@ -53,7 +53,8 @@ class Machine:
 
 
 @pytest.mark.parametrize(
-    ("memory", "open_after"), [(100 * MB, "abc"), (60 * MB, "bc"), (30 * MB, "c"), (10 * MB, "c"), (None, "c")]
+    ("memory", "open_after"),
+    [(100 * MB, "abc"), (60 * MB, "bc"), (30 * MB, "c"), (10 * MB, "c"), (None, "c")],
 )
 def test_as_many_stay_as_there_is_room_for(tmp_path: Path, memory: int | None, open_after: str) -> None:
     machine = Machine(tmp_path, memory)
