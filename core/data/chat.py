@@ -148,12 +148,14 @@ class _Rendering:
             found = self._tokenizer(
                 text, add_special_tokens=False, return_offsets_mapping=True, verbose=False
             )
-            ids = list(found["input_ids"])
-            # Of a character in several tokens each may have the whole, or only the first and the last.
             ends = [end for _, end in found["offset_mapping"]]
-            return ids, [next((n for n, end in enumerate(ends) if end > place), len(ids)) for place in places]
+            at = [next((n for n, end in enumerate(ends) if end > place), len(ends)) for place in places]
+            return list(found["input_ids"]), at
+        # Without offsets: the first that is another one where the text ends there.
         ids = self._ids(text)
-        return ids, [_in_common(ids, self._ids(text[:place])) for place in places]
+        return ids, [
+            len(ids) if place == len(text) else _in_common(ids, self._ids(text[:place])) for place in places
+        ]
 
     def _ids(self, text: str) -> list[int]:
         return list(self._tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"])

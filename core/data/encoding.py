@@ -243,13 +243,6 @@ class _Encoding:
         """UTF-8 bytes of the first token's text, which does not count."""
         if not len(ids):
             return 0
-        if getattr(self._tokenizer, "is_fast", False):
-            # A thousand characters settle where the first token ends, whatever comes after.
-            found = self._tokenizer(
-                text[:1000], add_special_tokens=False, return_offsets_mapping=True, verbose=False
-            )
-            if found["input_ids"][:1] == [int(ids[0])]:
-                return len(text[: found["offset_mapping"][0][1]].encode())
         return min(len(self._tokenizer.decode([int(ids[0])]).encode()), len(text.encode()))
 
     def _of_turns(self, number: int, turns: Turns) -> list[Sample]:

@@ -88,7 +88,7 @@ def _text(given: Mapping[str, Any], name: str, wrong: list[str], *, may_be_empty
     if not value and not may_be_empty:
         wrong.append(f"has an empty {name}")
     wrong += _faults(value, name)
-    return value
+    return str(value)
 
 
 def _name(given: Mapping[str, Any], name: str, wrong: list[str]) -> str | None:
@@ -135,4 +135,5 @@ def _faults(value: str, name: str) -> list[str]:
 def _kind(value: Any) -> str:
     if isinstance(value, bool | int | float):
         return shown(value)
-    return {dict: "an object", list: "a list", str: "a text"}.get(type(value), "nothing")
+    names: dict[type, str] = {dict: "an object", list: "a list", str: "a text"}
+    return names.get(type(value), "nothing")

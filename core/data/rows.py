@@ -140,7 +140,7 @@ def _row(line: int, fields: Fields) -> Row:
 def _sorted(
     records: Iterator[Record], limit: int | None
 ) -> tuple[list[tuple[int, Fields]], list[tuple[int, BadRecord]], int]:
-    """Rows of the kind of the first good one, bad ones, and how many there are of both; each with its line."""
+    """Rows of the kind of the first good one, and bad ones, each with its line; how many there are in all."""
     rows: list[tuple[int, Fields]] = []
     bad: list[tuple[int, BadRecord]] = []
     count = 0
@@ -164,7 +164,7 @@ def _refusal(path: Path, bad: Sequence[tuple[int, BadRecord]], count: int, skipp
     if len(bad) == count and len(names) == 1 and None not in names:
         (fields,) = names
         return DataError(
-            f"{path} has the fields {', '.join(map(shown, fields or ())) or '(none)'} and none that it needs: "
+            f"{path} has the fields {', '.join(map(shown, fields or ()))} and none that it needs: "
             "text; prompt and response; messages; or text and label",
             hint=_meant(fields or ()) or "rename its fields",
             path=path,

@@ -44,10 +44,12 @@ class Forward:
         """
         Args:
             loaded: the model.
-            side: where samples are padded.
+            side: where samples of language models are padded; those of classifiers are on the right.
             check: called before each layer; what it raises ends the work.
         """
-        self._loaded, self._model, self._side = loaded, loaded.model, side
+        self._loaded, self._model = loaded, loaded.model
+        # Many classifiers look at the first place, where padding must not be.
+        self._side = side if loaded.task == "causal" else "right"
         self._check = check
         config = self._model.config.get_text_config()
         known = (config.pad_token_id, loaded.tokenizer.pad_token_id, 0)

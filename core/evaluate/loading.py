@@ -360,8 +360,8 @@ def _by_layers(folder: ModelFolder, settings: Settings, device: str) -> bool:
         return False
     if free < folder.checkpoint.size_bytes:
         raise MergeError(
-            f"there is not enough memory for {folder.name}: it takes {bytes_text(folder.checkpoint.size_bytes)}, "
-            f"and {bytes_text(free)} are free on {device}",
+            f"there is not enough memory for {folder.name} on {device}: it takes "
+            f"{bytes_text(folder.checkpoint.size_bytes)}, and {bytes_text(free)} are free",
             hint="close other programs" if device == "cpu" else "evaluate it on the CPU (--device cpu)",
             path=folder.folder,
         )

@@ -282,7 +282,7 @@ def _check_ids(model: LoadedModel, data: DataSet, encoded: Encoded) -> None:
             number, line = int(sample.ids.max()), data.rows[sample.row].line
             token = model.tokenizer.convert_ids_to_tokens(number)
             raise CheckpointError(
-                f"{model.name}: its tokenizer makes the token {shown(token)} (number {number}) of line {line}, "
+                f"{model.name}: its tokenizer makes token {number} ({shown(token)}) of line {line}, "
                 f"and its embedding has {model.rows} rows: they do not belong together",
                 hint="copy the tokenizer's files of the model that it was made from into its folder",
                 path=model.folder,

@@ -52,9 +52,7 @@ def row_losses(logits: torch.Tensor, samples: Sequence[Sample], task: str) -> to
     return each.view(len(samples), -1).sum(1)
 
 
-def _targets(
-    logits: torch.Tensor, samples: Sequence[Sample], task: str
-) -> tuple[torch.Tensor, torch.Tensor]:
+def _targets(logits: torch.Tensor, samples: Sequence[Sample], task: str) -> tuple[torch.Tensor, torch.Tensor]:
     if task == "classifier":
         labels = torch.tensor([sample.label for sample in samples], device=logits.device)
         return logits.float(), labels

@@ -11,10 +11,13 @@ from core.errors import TrainingError
 from core.train.settings import TrainSettings
 from core.units import bytes_text
 
-__all__ = ["DiskNeed", "disk_need", "require_disk"]
+__all__ = ["DiskNeed", "disk_need", "memory_sentence", "require_disk"]
 
 _RESUME_BYTES = 12
 """Bytes a parameter of a resume checkpoint: the weight and two moments of AdamW, float32 each."""
+
+_TRAINING_BYTES = 16
+"""Bytes a parameter in memory: weight, gradient and two moments, float32 each. A batch comes on top."""
 
 _RESUME_POINTS = 2
 _SAVED_BYTES = {"bfloat16": 2, "float32": 4}
@@ -74,7 +77,7 @@ def require_disk(need: DiskNeed, runs: Path) -> str:
     Raises:
         TrainingError: there is less room.
     """
-    there, free = _bytes_in(runs), free_disk_bytes(runs)
+    there, free = min(_bytes_in(runs), need.total_bytes), free_disk_bytes(runs)
     sentence = need.sentence(there, free)
     if need.total_bytes - there > free:
         raise TrainingError(
@@ -84,6 +87,14 @@ def require_disk(need: DiskNeed, runs: Path) -> str:
             field="out",
         )
     return sentence
+
+
+def memory_sentence(parameters: int) -> str:
+    """What a training of so many parameters takes in memory."""
+    return (
+        f"memory: {bytes_text(_TRAINING_BYTES * parameters)} for the weights, their gradients and AdamW in "
+        "float32, and what a micro-batch takes"
+    )
 
 
 def _bytes_in(folder: Path) -> int:

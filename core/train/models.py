@@ -6,7 +6,7 @@ import contextlib
 import json
 import os
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from core.disk import sync_folder, write_error
 from core.errors import MergeError, TrainingError, error_of_memory
 from core.train.resuming import remove_folder, sync_files
 
-__all__ = ["labels_of", "load_model", "load_tokenizer", "make_new_head", "quietly", "save_model"]
+__all__ = ["load_model", "load_tokenizer", "make_new_head", "quietly", "save_model"]
 
 _COPIED = (Kind.TOKENIZER, Kind.TEMPLATE, Kind.GENERATION)
 _GENERATION = "generation_config.json"
@@ -85,7 +85,7 @@ def load_model(folder: Path, task: str, **how: Any) -> Any:
         raise TrainingError(
             f"transformers cannot load {folder} as {what}: {_first_line(error)}", path=folder, field="base"
         ) from error
-    missing = sorted(info["missing_keys"])
+    missing = sorted({*info["missing_keys"], *(name for name, *_ in info.get("mismatched_keys", ()))})
     if missing and not how:
         raise TrainingError(
             f"{folder} lacks {len(missing)} tensors of its model, {missing[0]} among them",
@@ -99,24 +99,12 @@ def load_model(folder: Path, task: str, **how: Any) -> Any:
     return model
 
 
-def labels_of(config: Mapping[str, Any] | None) -> list[str] | None:
-    """The names of a classifier's classes in their order; None where the model is no classifier of texts."""
-    config = config or {}
-    kinds = config.get("architectures")
-    if not isinstance(kinds, list) or not any(str(kind).endswith("ForSequenceClassification") for kind in kinds):
-        return None
-    names = config.get("id2label")
-    if not isinstance(names, dict):
-        return ["LABEL_0", "LABEL_1"]  # what transformers takes where nothing is said
-    with contextlib.suppress(ValueError):
-        return [str(names[key]) for key in sorted(names, key=int)]
-    return None
-
-
 def make_new_head(
     base: Path, target: Path, *, labels: Sequence[str], seed: int, dtype: str, pad_id: int | None
-) -> None:
-    """Write the base with a new head for `labels` to `target`, whole when it has that name.
+) -> bool:
+    """Write the base with a head for `labels` to `target`, whole when it has that name.
+
+    A classifier of as many other labels keeps its head.
 
     Args:
         base: the model.
@@ -126,6 +114,8 @@ def make_new_head(
             the runs are saved in holds them exactly.
         dtype: what it is written in: the type of the base's own weights, as torch spells it.
         pad_id: the token that is padded with, which the config of a decoder has to name.
+
+    Returns whether its weights are new.
 
     Raises:
         TrainingError: transformers cannot make it. OutputError: it cannot be written.
@@ -143,12 +133,12 @@ def make_new_head(
     if model.config.pad_token_id is None:
         model.config.pad_token_id = pad_id
     model.config.problem_type = "single_label_classification"
-    new = {*model.missing, *(name for name, _ in model.named_parameters() if name.startswith(("classifier", "score")))}
     with torch.no_grad():
         for name, parameter in model.named_parameters():
-            if name in new:
+            if name in model.missing:
                 parameter.copy_(parameter.to(torch.bfloat16).float())
     save_model(model, target, source=base, dtype=dtype, readme=None)
+    return bool(model.missing)
 
 
 def save_model(model: Any, target: Path, *, source: Path, dtype: str, readme: str | None) -> None:
@@ -169,7 +159,9 @@ def save_model(model: Any, target: Path, *, source: Path, dtype: str, readme: st
     work = target.with_name(target.name + PART)
     remove_folder(work)
     try:
-        model.save_pretrained(str(work), state_dict=_rounded(model, getattr(torch, dtype)), max_shard_size="5GB")
+        model.save_pretrained(
+            str(work), state_dict=_rounded(model, getattr(torch, dtype)), max_shard_size="5GB"
+        )
         _write_config(model, work, source, dtype)
         if (work / _GENERATION).exists():  # transformers writes one that nobody asked for
             os.unlink(work / _GENERATION)

@@ -1,8 +1,8 @@
 """The order in which a run sees its data: a permutation for each epoch, made once and written to a file.
 
 What is in the file counts from then on, not how it was made. It has a row's number a line, from 0, in the
-order in which the rows are seen; a batch is as many lines as the settings say, the last one of an epoch may be
-smaller.
+order in which the rows are seen; a batch is as many lines as the settings say, the last one of an epoch may
+be smaller.
 
 Source: arXiv:2410.03743, section 2 (sub-models from one base by different data orders) and Table 4 (the same
 batches in other places). Deviation: the paper seeds a shuffle; here the order is data.
@@ -43,8 +43,8 @@ def permutation(seed: int, order: int, epoch: int, count: int) -> NDArray[np.int
     block, rest = elements >> np.uint64(12), elements & np.uint64(1023)
     lane = ((elements >> np.uint64(10)) & np.uint64(3)).astype(np.int64)
     quad = (block << np.uint64(10)) | rest
-    fixed = [np.full(count, value, np.uint64) for value in (epoch, ORDERING_STREAM)]
-    counter = (quad & np.uint64(0xFFFFFFFF), quad >> np.uint64(32), *fixed)
+    draw, stream = (np.full(count, value, np.uint64) for value in (epoch, ORDERING_STREAM))
+    counter = (quad & np.uint64(0xFFFFFFFF), quad >> np.uint64(32), draw, stream)
     words = np.stack(philox4x32(counter, philox_key(seed, f"order-{order}")))
     return np.argsort(words[lane, np.arange(count)], kind="stable")
 

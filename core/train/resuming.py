@@ -1,9 +1,9 @@
 """What an unfinished run goes on from: weights in float32, the optimizer's state, random numbers, the place.
 
-The trainer writes a checkpoint into `resume/writing`; when it is complete it is listed with the digest of every
-file, synced, and renamed to `resume/step-<number>`. Of a checkpoint that was cut short or damaged later nothing
-is used: the run goes on from the one before. The two newest are kept; the older one goes before another is
-written, so that there is never room needed for three.
+The trainer writes a checkpoint into `resume/writing`; when it is complete it is listed with the digest of
+every file, synced, and renamed to `resume/step-<number>`. Of a checkpoint that was cut short or damaged later
+nothing is used: the run goes on from the one before. The two newest are kept; the older one goes before
+another is written, so that there is never room needed for three.
 """
 
 from __future__ import annotations
@@ -68,7 +68,9 @@ class ResumePoints:
             OutputError: it cannot be written.
         """
         work = self.writing / f"checkpoint-{step}"
-        listed = {name: [(work / name).stat().st_size, _digest(work / name)] for name in sorted(os.listdir(work))}
+        listed = {
+            name: [(work / name).stat().st_size, _digest(work / name)] for name in sorted(os.listdir(work))
+        }
         sync_files(work)
         write_new_file(work / _MANIFEST, json.dumps({"step": step, "files": listed}).encode())
         sync_folder(work)

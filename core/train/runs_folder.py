@@ -1,14 +1,14 @@
 """The folder of a training: what was asked, the order that each run has, what each has made.
 
-    training.json               base, data, settings, orders with their digests, versions
-    base/                       only where a classifier's new head had to be made: the base of all runs
-    samples.txt                 only where the order is one of windows: the row of each
-    order-1/order/epoch-1.txt   row numbers, one a line (core.train.orders)
-    order-1/log.jsonl           a line for each step
-    order-1/epoch-1/            a model, whole when it has this name
-    order-1/resume/             what an unfinished run goes on from (core.train.resuming)
-    order-1/done.json           written when the run is finished
-    recipe.yaml                 merges the sub-models
+training.json               base, data, settings, orders with their digests, versions
+base/                       only where a classifier's new head had to be made: the base of all runs
+samples.txt                 only where the order is one of windows: the row of each
+order-1/order/epoch-1.txt   row numbers, one a line (core.train.orders)
+order-1/log.jsonl           a line for each step
+order-1/epoch-1/            a model, whole when it has this name
+order-1/resume/             what an unfinished run goes on from (core.train.resuming)
+order-1/done.json           written when the run is finished
+recipe.yaml                 merges the sub-models
 """
 
 from __future__ import annotations
@@ -205,9 +205,7 @@ def _order_run(
     samples: int,
     row_of: NDArray[np.int64] | None,
 ) -> OrderRun:
-    there = [
-        epoch for epoch in range(1, settings.epochs + 1) if epoch_path(folder, number, epoch).is_dir()
-    ]
+    there = [epoch for epoch in range(1, settings.epochs + 1) if epoch_path(folder, number, epoch).is_dir()]
     return OrderRun(
         number=number,
         folder=order_folder(folder, number),
@@ -255,8 +253,8 @@ def damaged(path: Path) -> TrainingError:
 def read_log(path: Path) -> list[dict[str, Any]]:
     """The lines of a run's log.jsonl, as far as they are whole; none where there is no such file.
 
-    Each has "step", "epoch", "loss", "learning_rate", "grad_norm", "at" (seconds since 1970), and where it was
-    measured after that step "eval_loss": nats a token (of a classifier: a row), the mean over the rows.
+    Each has "step", "epoch", "loss", "learning_rate", "grad_norm", "at" (seconds since 1970), and where it
+    was measured after that step "eval_loss": nats a token (of a classifier: a row), the mean over the rows.
 
     Raises:
         TrainingError: it cannot be read.

@@ -1,9 +1,9 @@
 """One run: transformers' Trainer, given its batches as lists of samples. Imported when a training begins.
 
-A step is one batch of the order. Its gradient is that of the mean loss over all tokens that count in the batch
-(over all rows, of a classifier), added up over micro-batches here and not in the Trainer's own way, so that the
-last batch of an epoch, which may be smaller, is an ordinary step. All epochs are one of the Trainer's, whose
-place is then one number: the step.
+A step is one batch of the order. Its gradient is that of the mean loss over all tokens that count in the
+batch (over all rows, of a classifier), added up over micro-batches here and not in the Trainer's own way, so
+that the last batch of an epoch, which may be smaller, is an ordinary step. All epochs are one of the
+Trainer's, whose place is then one number: the step.
 """
 
 from __future__ import annotations
@@ -108,19 +108,20 @@ def deterministic(threads: int) -> Iterator[None]:
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     before = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
     cudnn = torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark
-    filled = torch.utils.deterministic.fill_uninitialized_memory
+    memory: Any = torch.utils.deterministic  # which sets and gets by a class that mypy does not see through
+    filled = memory.fill_uninitialized_memory
     state = torch.random.get_rng_state()
     torch.set_num_threads(threads)
     torch.use_deterministic_algorithms(True)
     torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = True, False
-    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[assignment]
+    memory.fill_uninitialized_memory = False
     try:
         yield
     finally:
         torch.set_num_threads(before[0])
         torch.use_deterministic_algorithms(before[1])
         torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = cudnn
-        torch.utils.deterministic.fill_uninitialized_memory = filled  # type: ignore[assignment]
+        memory.fill_uninitialized_memory = filled
         torch.random.set_rng_state(state)
 
 
@@ -160,8 +161,9 @@ class _OrderTrainer(transformers.Trainer):  # type: ignore[misc]
         self.last: tuple[float, float, float] = (0.0, 0.0, 0.0)  # loss, learning rate, norm
 
     def get_train_dataloader(self) -> torch.utils.data.DataLoader[Any]:
+        steps: Any = list(self.job.batches)
         return torch.utils.data.DataLoader(
-            list(self.job.batches), batch_size=1, shuffle=False, collate_fn=_only, num_workers=0
+            steps, batch_size=1, shuffle=False, collate_fn=_only, num_workers=0
         )
 
     def floating_point_ops(self, inputs: Any) -> int:
@@ -300,7 +302,9 @@ def _in_words(error: Exception, job: RunJob) -> Exception:
     signs = ("out of memory", "can't allocate memory", "not enough memory", "Cannot allocate memory")
     if isinstance(error, MemoryError) or any(sign in text for sign in signs):
         said = error_of_memory(error)
-        said.message = f"order {job.number}: there is not enough memory for {job.settings.micro_batch} samples"
+        said.message = (
+            f"order {job.number}: there is not enough memory for {job.settings.micro_batch} samples"
+        )
         said.hint = (
             f"take fewer samples at a time: --micro-batch {max(1, job.settings.micro_batch // 2)}; "
             "a step stays the same, but for rounding"

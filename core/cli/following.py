@@ -1,0 +1,93 @@
+"""What a long command says of its work while it runs: to people on stderr, to a program in a file of
+events."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from core.cli.progress_display import ProgressDisplay
+from core.cli.session import path_type, say_note
+from core.errors import Cancelled, MergeError
+from core.progress import Share
+from core.progress_file import ProgressFile
+
+__all__ = ["Following", "followed", "progress_options"]
+
+_NICENESS = 10
+_EVERY_S = 0.25
+"""Between two events of progress."""
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+
+
+def progress_options(command: _Command) -> _Command:
+    """The options of a command that another process may start and follow."""
+    command = click.option(
+        "--background", is_flag=True, hidden=True, help="Leave the processor to other programs."
+    )(command)
+    return click.option(
+        "--progress", type=path_type, help="Append what happens to this file, one JSON object a line."
+    )(command)
+
+
+class Following:
+    """Says what happens: notes and progress to whoever looks at stderr, everything to the file."""
+
+    def __init__(self, file: ProgressFile, display: ProgressDisplay) -> None:
+        self._file, self._display = file, display
+        self._last, self._text = 0.0, ""
+
+    def say(self, kind: str, **values: Any) -> None:
+        """An event for the file alone."""
+        self._file.say(kind, **values)
+
+    def note(self, sentence: str) -> None:
+        """What is worth knowing."""
+        say_note(sentence)
+        self._file.say("note", text=sentence)
+
+    def show(self, share: Share) -> None:
+        """How far it is; a core.progress.ShareCallback."""
+        self._display.show_share(share)
+        now = time.monotonic()
+        if now - self._last < _EVERY_S and share.fraction < 1.0:
+            return
+        self._last = now
+        remaining = None if share.remaining_s is None else round(share.remaining_s, 1)
+        self._file.say("progress", share=round(share.fraction, 6), text=share.text, remaining_s=remaining)
+
+
+@contextlib.contextmanager
+def followed(path: Path | None, *, background: bool = False) -> Iterator[Following]:
+    """Say how the command in a `with` statement begins, goes on, and ends where that is not well.
+
+    Args:
+        path: the file of events, made where it is not there; None for none.
+        background: whether other programs go first.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    if background and hasattr(os, "nice"):
+        os.nice(_NICENESS)
+    with ProgressFile(path) as file, ProgressDisplay() as display:
+        file.say("began", pid=os.getpid(), command=["paramosaic", *sys.argv[1:]])
+        try:
+            yield Following(file, display)
+        except (Cancelled, KeyboardInterrupt):
+            file.say("cancelled")
+            raise
+        except MergeError as error:
+            file.say("failed", message=error.message, hint=error.hint)
+            raise
+        except BaseException as error:
+            file.say("failed", message=f"a fault of the program: {type(error).__name__}", hint=None)
+            raise

@@ -1,0 +1,94 @@
+"""The rows of a data file as what a run trains on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from core.checkpoint.model import Checkpoint
+from core.data.encoding import Encoded, encode
+from core.data.rows import DataSet
+from core.errors import DataError, TrainingError
+from core.train.request import Inputs
+from core.train.settings import TrainSettings
+
+__all__ = ["padding_token", "training_samples"]
+
+_POSITIONS = ("max_position_embeddings", "n_positions", "n_ctx", "max_seq_len")
+
+
+def training_samples(
+    data: DataSet, tokenizer: Any, inputs: Inputs, settings: TrainSettings, note: Callable[[str], None]
+) -> Encoded:
+    """The samples of `data` that have something to learn from: a token that counts, or a label.
+
+    Args:
+        data: training or validation data.
+        tokenizer: of the base.
+        inputs: what was asked for.
+        settings: how it is trained; samples are no longer than the base takes.
+        note: told what is cut or left out.
+
+    Raises:
+        DataError: the data do not fit the task, or none is left.
+        TrainingError: the tokenizer does not fit the base.
+    """
+    most = _most_tokens(inputs.checkpoint, tokenizer, settings.max_length)
+    if most < settings.max_length and data is inputs.data:
+        note(
+            f"{inputs.checkpoint.name} takes {most:,} tokens at the most, and samples are no longer than that"
+        )
+    encoded = encode(data, tokenizer, max_length=most, task=inputs.task, labels=inputs.labels)
+    for sentence in (*data.notes, *encoded.notes):
+        note(sentence)
+    kept = encoded.samples
+    if inputs.task == "causal":
+        kept = tuple(sample for sample in kept if bool(sample.scored[1:].any()))
+    if not kept:
+        raise DataError(
+            f"{data.path} has no token that counts within {most:,} tokens",
+            hint="take longer samples (--max-length)",
+            path=data.path,
+            field="data",
+        )
+    if len(kept) < len(encoded.samples):
+        note(
+            f"{len(encoded.samples) - len(kept):,} samples of {data.path.name} have no token that counts "
+            f"within {most:,} tokens, and are left out"
+        )
+    rows = _text_config(inputs.checkpoint).get("vocab_size")
+    largest = max(int(sample.ids.max()) for sample in kept)
+    if isinstance(rows, int) and largest >= rows:
+        raise TrainingError(
+            f"the tokenizer of {inputs.checkpoint.name} has the token {largest:,}, and its embedding has "
+            f"{rows:,} rows",
+            hint="put the tokenizer that the model was made with beside it",
+            path=inputs.checkpoint.folder,
+            field="base",
+        )
+    return replace(encoded, samples=kept)
+
+
+def padding_token(tokenizer: Any) -> int:
+    """What is padded with; no model sees it, as the mask says where it is."""
+    for found in (tokenizer.pad_token_id, tokenizer.eos_token_id):
+        if isinstance(found, int):
+            return found
+    return 0
+
+
+def _most_tokens(checkpoint: Checkpoint, tokenizer: Any, wanted: int) -> int:
+    """What is wanted, or what the model and its tokenizer take."""
+    config = _text_config(checkpoint)
+    limits = [config.get(key) for key in _POSITIONS] + [getattr(tokenizer, "model_max_length", None)]
+    found = [limit for limit in limits if isinstance(limit, int) and limit > 1]
+    if config.get("model_type") in ("roberta", "xlm-roberta", "camembert") and found:
+        found.append(min(found) - 2)  # its first two positions are padding's
+    return min([wanted, *found])
+
+
+def _text_config(checkpoint: Checkpoint) -> Mapping[str, Any]:
+    config = checkpoint.config or {}
+    text = config.get("text_config")
+    return text if isinstance(text, dict) else config

@@ -1,0 +1,372 @@
+"""Making sub-models: what is learnt, in which order, what is left behind, and going on after a stop."""
+
+from __future__ import annotations
+
+import gc
+import importlib.util
+import json
+import math
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import small_trainings as small
+
+from core.cancel import CancelToken
+from core.checkpoint.ownership import OWN_FOLDER, Ownership
+from core.disk import OpenFolder
+from core.errors import Cancelled, MergeError, OutputError, RunningError, TrainingError
+from core.recipe.file import load_recipe
+from core.train.orders import permutation
+from core.train.runs_folder import Training, read_log, read_training
+from core.train.training import train_sub_models
+
+STEPS, AN_EPOCH = 8, 4
+
+
+class StopError(Exception):
+    """The process ends here, as far as the training can tell."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quick_collection() -> Iterator[None]:
+    """The garbage collector, which accelerate calls before each run, leaves out all that was imported."""
+    import transformers
+
+    assert transformers.Trainer
+    gc.freeze()
+    yield
+    gc.unfreeze()
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("trainings")
+    small.base_folder(folder / "base")
+    small.base_folder(folder / "dropout", dropout=0.3)
+    small.rows_file(folder / "rows.jsonl")
+    small.rows_file(folder / "held-out.jsonl", 5)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def whole(place: Path) -> Training:
+    """One run with dropout, validated in the middle of its epochs too, that nothing stopped."""
+    return train_sub_models(of_dropout(place, place / "whole"))
+
+
+def of_dropout(place: Path, out: Path, **changes: Any) -> Any:
+    given = {"validation": place / "held-out.jsonl", "eval_steps": 3, "keep": "last"} | changes
+    return small.request(place / "dropout", place / "rows.jsonl", out, **given)
+
+
+def stop_after(step: int) -> Callable[[Any], None]:
+    def on_step(done: Any) -> None:
+        if done.step == step:
+            raise StopError
+
+    return on_step
+
+
+# -- what is learnt
+
+
+def plain_loop(base: Path, rows: list[dict[str, str]], order: list[int], *, lr: float) -> dict[str, Any]:
+    """Two epochs in plain torch: batches of four, AdamW, a warm-up of 2 of 8 steps, half a cosine, clip 1."""
+    import torch
+    from transformers import AutoTokenizer, LlamaForCausalLM
+
+    tokenizer = AutoTokenizer.from_pretrained(base)
+    model = LlamaForCausalLM.from_pretrained(base, dtype=torch.float32)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=lr, weight_decay=0.0)
+    count = len(rows)
+    for step in range(STEPS):
+        epoch, at = divmod(step, AN_EPOCH)
+        batch = [rows[row] for row in order[epoch * count :][:count][4 * at : 4 * at + 4]]
+        losses = []
+        for row in batch:  # one at a time: no padding
+            before = tokenizer(row["prompt"])["input_ids"]
+            after = tokenizer(row["response"], add_special_tokens=False)["input_ids"]
+            ids = torch.tensor([(before + after)[:40]])
+            logits = model(input_ids=ids).logits[0, len(before) - 1 : -1].double()
+            losses.append(torch.nn.functional.cross_entropy(logits, ids[0, len(before) :], reduction="none"))
+        rate = lr * (step / 2 if step < 2 else 0.5 + 0.5 * math.cos(math.pi * (step - 2) / 6))
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        optimizer.zero_grad()
+        torch.cat(losses).mean().backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+    return dict(model.named_parameters())
+
+
+def test_the_weights_are_those_of_a_plain_loop_in_the_order_of_the_file(place: Path, tmp_path: Path) -> None:
+    from safetensors.torch import load_file
+
+    rows = [json.loads(line) for line in (place / "rows.jsonl").read_text().splitlines()]
+    asked = small.request(place / "base", place / "rows.jsonl", tmp_path / "runs", save_dtype="float32")
+    training = train_sub_models(asked)
+    order = [int(row) for epoch in (1, 2) for row in training.orders[0].order(epoch)]
+    assert order == [int(row) for epoch in (1, 2) for row in permutation(0, 1, epoch, small.ROWS)]
+    expected = plain_loop(place / "base", rows, order, lr=3e-3)
+    found = load_file(training.orders[0].epochs[-1] / "model.safetensors")
+    start = load_file(place / "base" / "model.safetensors")
+    assert set(found) == set(start)
+    for name, tensor in found.items():
+        assert str(tensor.dtype) == "torch.float32"
+        moved = (tensor - start[name].float()).abs().max()
+        assert moved > 1e-3
+        # Sums in another order: a thousandth of what was learnt, where one row at another place is a tenth.
+        assert (tensor - expected[name]).abs().max() < 1e-3 * moved, name
+
+
+def test_a_saved_model_is_rounded_and_complete(whole: Training, place: Path) -> None:
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    (folder,) = whole.orders[0].epochs
+    names = {path.name for path in (place / "dropout").iterdir()}
+    assert {path.name for path in folder.iterdir()} == {*names, "README.md"}
+    config, before = (json.loads((at / "config.json").read_text()) for at in (folder, place / "dropout"))
+    assert config == before
+    model = AutoModelForCausalLM.from_pretrained(folder)
+    assert model.dtype == torch.bfloat16
+    assert AutoTokenizer.from_pretrained(folder).chat_template
+    assert str(place) not in (folder / "README.md").read_text()
+
+
+# -- going on
+
+
+def test_a_run_that_was_stopped_anywhere_goes_on_to_the_same_bits(whole: Training, place: Path) -> None:
+    out = place / "stopped"
+    token = CancelToken()
+    seen: list[int] = []
+
+    def on_step(done: Any) -> None:
+        seen.append(done.step)
+        if done.step == 6:
+            token.cancel()
+
+    with pytest.raises(StopError):  # within the first epoch, after a checkpoint at each step
+        train_sub_models(of_dropout(place, out, save_every_s=0), on_step=stop_after(3))
+    with pytest.raises(StopError):  # within the second, without one since
+        train_sub_models(of_dropout(place, out), on_step=stop_after(5))
+    with pytest.raises(Cancelled, match="the training was cancelled"):
+        train_sub_models(of_dropout(place, out), on_step=on_step, cancel=token)
+    again = train_sub_models(of_dropout(place, out), on_step=on_step)
+    assert seen == [3, 4, 5, 6, 7, 8], "it goes on after the last checkpoint, and does not begin again"
+    assert small.weights_of(again.orders[0].epochs[0]) == small.weights_of(whole.orders[0].epochs[0])
+    logs = [read_log(one.orders[0].folder / "log.jsonl") for one in (again, whole)]
+    assert small.log_without_times(logs[0]) == small.log_without_times(logs[1])
+    assert not (again.orders[0].folder / "resume").exists()
+
+
+def test_dropout_is_at_work_which_makes_that_hard(whole: Training, pair: Training) -> None:
+    """Of the same weights and the same rows the loss differs."""
+    assert whole.orders[0].order(1).tolist() == pair.orders[0].order(1).tolist()
+    losses = [read_log(one.orders[0].folder / "log.jsonl")[0]["loss"] for one in (whole, pair)]
+    assert losses[0] != losses[1]
+
+
+# -- what is written
+
+
+@pytest.fixture(scope="module")
+def pair(place: Path) -> Training:
+    """Two orders with the same batches, of which the best epoch is kept."""
+    asked = small.request(
+        *(place / "base", place / "rows.jsonl", place / "pair"),
+        orders=2,
+        same_batches=True,
+        keep="best",
+        validation=place / "held-out.jsonl",
+        resamples=2,
+    )
+    return train_sub_models(asked)
+
+
+def test_the_folder_says_what_was_trained(pair: Training, place: Path) -> None:
+    found = read_training(place / "pair")
+    assert found == pair
+    assert found.done
+    assert (found.task, found.base, found.data) == ("causal", place / "base", place / "rows.jsonl")
+    for order in found.orders:
+        assert order.steps == STEPS
+        assert order.steps_after(1) == AN_EPOCH
+        seen = order.order(1).tolist()
+        assert order.positions(1).tolist() == [seen.index(row) for row in range(small.ROWS)]
+    one, two = (order.order(2) for order in found.orders)
+    assert {frozenset(part) for part in (one[:4].tolist(), one[4:8].tolist(), one[8:12].tolist())} == {
+        frozenset(part) for part in (two[:4].tolist(), two[4:8].tolist(), two[8:12].tolist())
+    }
+
+
+def test_the_best_epoch_is_the_same_for_all(pair: Training) -> None:
+    logs = [read_log(order.folder / "log.jsonl") for order in pair.orders]
+    means = [np.mean([log[at]["eval_loss"] for log in logs]) for at in (AN_EPOCH - 1, STEPS - 1)]
+    assert pair.best_epoch == 1 + int(np.argmin(means))
+    assert [order.epoch_numbers for order in pair.orders] == [(pair.best_epoch,)] * 2
+    recipe = load_recipe(pair.folder / "recipe.yaml")
+    assert recipe.method.name == "parameter_selection"
+    assert recipe.base == pair.base
+    assert [model.path for model in recipe.models] == [order.epochs[0] for order in pair.orders]
+
+
+def test_more_orders_are_added_and_finished_ones_stay(pair: Training, place: Path) -> None:
+    out = place / "three"
+    shutil.copytree(place / "pair", out)
+    document = json.loads((out / "training.json").read_text())
+    before = {path: path.stat().st_mtime_ns for path in (out / "order-1").rglob("*")}
+    asked = small.request(
+        *(place / "base", place / "rows.jsonl", out),
+        orders=3,
+        same_batches=True,
+        keep="best",
+        validation=place / "held-out.jsonl",
+    )
+    training = train_sub_models(asked)
+    assert {path: path.stat().st_mtime_ns for path in (out / "order-1").rglob("*")} == before
+    assert [order.done for order in training.orders] == [True] * 3
+    assert training.document["orders"][:2] == document["orders"]
+    assert len(load_recipe(out / "recipe.yaml").models) == 3
+
+
+def test_a_classifier_gets_one_new_head_for_all(place: Path, tmp_path: Path) -> None:
+    from safetensors.torch import load_file
+    from transformers import AutoModelForSequenceClassification
+
+    data = small.rows_file(tmp_path / "labels.jsonl", 8, labels=("no", "yes", "maybe"))
+    notes: list[str] = []
+    asked = small.request(place / "base", data, tmp_path / "runs", orders=2, epochs=1)
+    training = train_sub_models(asked, on_note=notes.append)
+    assert training.task == "classifier"
+    assert training.base == tmp_path / "runs" / "base"
+    assert any("a new one was made from the seed, the same for all orders" in note for note in notes)
+    start = load_file(training.base / "model.safetensors")
+    body = load_file(place / "base" / "model.safetensors")
+    assert all((start[name] == tensor).all() for name, tensor in body.items())
+    assert start["score.weight"].std() > 0.01
+    for order in training.orders:
+        model = AutoModelForSequenceClassification.from_pretrained(order.epochs[0])
+        assert model.config.id2label == {0: "maybe", 1: "no", 2: "yes"}
+        assert set(load_file(order.epochs[0] / "model.safetensors")) == set(start)
+    assert load_recipe(tmp_path / "runs" / "recipe.yaml").base == training.base
+
+
+# -- refusals
+
+
+@pytest.mark.parametrize(
+    ("changes", "field", "hint"),
+    [
+        ({"learning_rate": 1e-3}, "learning_rate", "--lr"),
+        ({"seed": 1}, "seed", "--seed"),
+        ({"epochs": 3}, "epochs", "--epochs"),
+        ({"orders": 1}, "orders", "--orders"),
+        ({"validation": None, "keep": "all"}, "validation", "--validation"),
+        ({"keep": "all"}, "keep", "--keep"),
+    ],
+)
+def test_other_settings_are_refused_by_name(
+    pair: Training, place: Path, changes: dict[str, Any], field: str, hint: str
+) -> None:
+    given = {
+        "orders": 2,
+        "same_batches": True,
+        "keep": "best",
+        "validation": place / "held-out.jsonl",
+    } | changes
+    with pytest.raises(TrainingError, match=f"was begun with {field}") as raised:
+        train_sub_models(small.request(place / "base", place / "rows.jsonl", place / "pair", **given))
+    assert raised.value.field == field
+    assert hint in (raised.value.hint or "")
+
+
+def test_other_data_and_another_base_are_refused(pair: Training, place: Path, tmp_path: Path) -> None:
+    given = {"orders": 2, "same_batches": True, "keep": "best", "validation": place / "held-out.jsonl"}
+    data = small.rows_file(tmp_path / "rows.jsonl", small.ROWS + 1)
+    with pytest.raises(TrainingError, match="was begun with data"):
+        train_sub_models(small.request(place / "base", data, place / "pair", **given))
+    other = tmp_path / "base"
+    shutil.copytree(place / "base", other)
+    content = bytearray((other / "model.safetensors").read_bytes())
+    content[-9] ^= 1
+    (other / "model.safetensors").write_bytes(content)
+    with pytest.raises(TrainingError, match="was begun with base"):
+        train_sub_models(small.request(other, place / "rows.jsonl", place / "pair", **given))
+
+
+def refused(asked: Any, kind: type[MergeError], match: str) -> MergeError:
+    """What is said, which leaves no folder behind that was not there."""
+    before = asked.out.exists()
+    with pytest.raises(kind, match=match) as raised:
+        train_sub_models(asked)
+    assert asked.out.exists() == before
+    assert raised.value.hint
+    return raised.value
+
+
+def test_what_cannot_begin_is_refused(place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = small.request(place / "base", place / "rows.jsonl", tmp_path / "runs")
+    (tmp_path / "taken").mkdir()
+    (tmp_path / "taken" / "letter.txt").touch()
+    refused(replace(asked, out=tmp_path / "taken"), OutputError, "is there already, and holds no training")
+    refused(replace(asked, out=place / "base" / "runs"), TrainingError, "is in the folder of the base")
+    settings = replace(asked.settings, keep="best")
+    refused(replace(asked, settings=settings), TrainingError, "best epoch needs data to measure it on")
+    labels = small.rows_file(tmp_path / "labels.jsonl", 4, labels=("one", "two"))
+    refused(replace(asked, validation=labels), TrainingError, "one has labels and the other has none")
+    one = small.rows_file(tmp_path / "one.jsonl", 4, labels=("one",))
+    refused(replace(asked, data=one), TrainingError, "the one label 'one'")
+    with monkeypatch.context() as patch:
+        patch.setattr("core.train.disk.free_disk_bytes", lambda place: 1000)
+        error = refused(asked, TrainingError, "there is not enough room at")
+        assert error.field == "out"
+    with monkeypatch.context() as patch:
+        find = importlib.util.find_spec
+        patch.setattr(importlib.util, "find_spec", lambda name: None if name == "accelerate" else find(name))
+        assert "pip install" in str(refused(asked, TrainingError, "the package accelerate").hint)
+
+
+def test_two_trainings_into_one_folder_are_refused(place: Path, tmp_path: Path) -> None:
+    out = tmp_path / "runs"
+    (out / OWN_FOLDER).mkdir(parents=True)
+    with OpenFolder(out) as folder:
+        other = Ownership(folder, "20250131T140300-00000000")
+        try:
+            with pytest.raises(RunningError, match="another training writes into"):
+                train_sub_models(small.request(place / "base", place / "rows.jsonl", out))
+        finally:
+            other.release()
+
+
+def test_a_loss_that_is_no_number_stops_it(place: Path, tmp_path: Path) -> None:
+    base = tmp_path / "base"
+    shutil.copytree(place / "base", base)
+    content = bytearray((base / "model.safetensors").read_bytes())
+    content[-2:] = b"\xc0\x7f"
+    (base / "model.safetensors").write_bytes(content)
+    with pytest.raises(TrainingError, match=r"order 1: the loss is nan at step 1\b") as raised:
+        train_sub_models(small.request(base, place / "rows.jsonl", tmp_path / "runs"))
+    assert "--lr" in (raised.value.hint or "")
+
+
+def test_an_order_that_was_edited_is_refused(place: Path, tmp_path: Path) -> None:
+    asked = small.request(place / "base", place / "rows.jsonl", tmp_path / "runs")
+    with pytest.raises(StopError):
+        train_sub_models(asked, on_step=stop_after(1))
+    path = tmp_path / "runs" / "order-1" / "order" / "epoch-2.txt"
+    path.write_text("".join(f"{row}\n" for row in range(small.ROWS)))
+    with pytest.raises(TrainingError, match=r"epoch-2\.txt is not the order that the training began with"):
+        train_sub_models(asked)
+
+
+def test_a_tokenizer_that_does_not_fit_is_refused(place: Path, tmp_path: Path) -> None:
+    base = small.base_folder(tmp_path / "base", vocab_size=300)
+    with pytest.raises(TrainingError, match="its embedding has 300 rows"):
+        train_sub_models(small.request(base, place / "rows.jsonl", tmp_path / "runs"))
