@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import sys
 from collections.abc import Sequence
@@ -148,7 +149,13 @@ def _serve(device: str) -> None:
     out = sys.stdout
     with contextlib.redirect_stdout(sys.stderr), _kept_models(device) as kept:  # libraries may print
         server = TryServer(kept, lines=sys.stdin.buffer, out=out, signals=this_session().signals.cancel)
-        server.run()
+        try:
+            server.run()
+        finally:
+            gc.freeze()  # or all that torch has made would be looked through for each model that is closed
+    with contextlib.suppress(OSError, ValueError):
+        out.flush()
+    os._exit(0)  # the interpreter would take a second more to take itself apart
 
 
 def _read_prompt() -> str:

@@ -21,6 +21,9 @@ __all__ = ["MAX_NEW_TOKENS", "Answer", "Request", "generate"]
 MAX_NEW_TOKENS = 200
 """Unless it is said."""
 
+_SMALL_BYTES = 100_000_000
+"""Of weights: one core reads so many in some 10 ms."""
+
 Stopped = Literal["end", "length", "cancelled"]
 
 
@@ -115,7 +118,13 @@ def generate(
     ids = torch.tensor([prompt.ids], dtype=torch.long, device=model.device)
     began = time.perf_counter()
     try:
-        with quiet(), torch.inference_mode(), _stoppable(model, cancel), contextlib.suppress(Cancelled):
+        with (
+            quiet(),
+            torch.inference_mode(),
+            _few_threads(model),
+            _stoppable(model, cancel),
+            contextlib.suppress(Cancelled),
+        ):
             model.generate(
                 ids,
                 attention_mask=torch.ones_like(ids),
@@ -187,6 +196,21 @@ def _greedy(model: Any, most: int, tokenizer: Any) -> Any:
         ends = config.eos_token_id
         config.pad_token_id = ends[0] if isinstance(ends, list) and ends else ends
     return config
+
+
+@contextlib.contextmanager
+def _few_threads(model: Any) -> Iterator[None]:
+    """Has a small model work in one thread: several would wait for each other at every layer of every token,
+    ten times as long where other programs want the cores, too."""
+    import torch
+
+    before = torch.get_num_threads()
+    size = sum(weight.numel() * weight.element_size() for weight in model.parameters())
+    torch.set_num_threads(1 if size <= _SMALL_BYTES else before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 @contextlib.contextmanager
@@ -264,4 +288,3 @@ def _why_stopped(ids: tuple[int, ...], ends: Any, most: int, cancel: CancelToken
     if cancel is not None and cancel.cancelled and len(ids) < most:
         return "cancelled"
     return "length" if len(ids) >= most else "end"
-
