@@ -156,7 +156,8 @@ class TryPanel(QWidget):
         layout.addWidget(self.splitter, 1)
         whole = QVBoxLayout(self)
         whole.setContentsMargins(0, 0, 0, 0)
-        whole.addWidget(Rest(content))  # the pictures above need the room of a low window
+        self._rest = Rest(content)  # the pictures above need the room of a low window
+        whole.addWidget(self._rest)
 
     # -- called by the window
 
@@ -191,6 +192,7 @@ class TryPanel(QWidget):
             column.clear()
         for column in self._columns_asked:
             column.begin()
+        self._rest.show_from_top(self.splitter)
         models = [column.asked for column in self._columns_asked if column.asked is not None]
         self.asking.ask(self.prompt.toPlainText(), models, self.form.options())
 

@@ -107,7 +107,7 @@ class SettingsForm(QWidget):
         options = self.options()
         parts = [
             f"temperature {number_text(options.temperature, _TEMPERATURE)}",
-            f"{options.max_new_tokens} tokens at most",
+            f"{options.max_new_tokens} tokens",
             *([] if options.chat else ["no chat template"]),
             *(["a system prompt"] if options.system else []),
         ]

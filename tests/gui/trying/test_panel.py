@@ -149,7 +149,7 @@ def test_what_goes_wrong_is_said_where_the_answer_would_be(
 def test_the_settings_are_what_is_asked(qtbot: QtBot, panel: TryPanel) -> None:
     form = panel.form
     assert not form.seed.isEnabled()
-    assert panel.fold.summary_label._full == "temperature 0, 200 tokens at most"
+    assert panel.fold.summary_label._full == "temperature 0, 200 tokens"
     panel.fold.button.click()
     assert form.isVisible()
     form.temperature.edit.setText("0.7")
