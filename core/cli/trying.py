@@ -137,7 +137,21 @@ def _kept_models(device: str) -> KeptModels:
     from core.evaluate.settings import Settings
 
     settings = Settings(device=device)
-    return KeptModels(lambda reference, cancel: load_model(reference, settings=settings, cancel=cancel))
+    return KeptModels(
+        lambda reference, cancel: load_model(reference, settings=settings, cancel=cancel),
+        available=lambda: _left_on(device),
+    )
+
+
+def _left_on(device: str) -> int | None:
+    """Bytes of memory that are left where models are loaded."""
+    from core import devices, memory
+
+    if device == "auto":
+        cards = devices.usable_devices()
+    else:
+        cards = [one for one in devices.choose_devices(device) if one.name != "cpu"]
+    return cards[0].free_bytes if cards else memory.available_bytes()
 
 
 def _serve(device: str) -> None:

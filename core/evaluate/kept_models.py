@@ -19,8 +19,11 @@ __all__ = ["KeptModels", "Loader"]
 Loader = Callable[[str, CancelToken], AbstractContextManager[Any]]
 """Opens the model that a reference names, as core.evaluate.loading.load_model does."""
 
-_SHARE = 0.8
-"""Of the memory that is left, for a model that is loaded; the rest is for its work."""
+_SHARE = 0.9
+"""Of the memory that is left, at the most: others live there too."""
+
+_WORK_BYTES = 2_000_000_000
+"""Beside the weights: with less, a model is loaded in a way that is slower."""
 
 _WIDENED = 2
 """Bytes in memory for one on the disk: most weights are stored in 16 bits and widened."""
@@ -39,12 +42,20 @@ class KeptModels:
     A model whose folder has changed since is loaded again. Not for several threads.
     """
 
-    def __init__(self, load: Loader, *, available: Callable[[], int | None] = available_bytes) -> None:
+    def __init__(
+        self,
+        load: Loader,
+        *,
+        available: Callable[[], int | None] = available_bytes,
+        work_bytes: int = _WORK_BYTES,
+    ) -> None:
         """Args:
-        load: opens a model, whose `size_bytes` it keeps until it is closed.
-        available: bytes of memory that are left; None where that is not known: one model is kept then.
+        load: opens a model.
+        available: bytes that are left where models are loaded; None where that is not known: one model is
+            kept then.
+        work_bytes: that are to be left beside the weights.
         """
-        self._load, self._available = load, available
+        self._load, self._available, self._work_bytes = load, available, work_bytes
         self._kept: OrderedDict[str, _Kept] = OrderedDict()
 
     def __enter__(self) -> KeptModels:
@@ -88,10 +99,11 @@ class KeptModels:
             self._drop(reference)
 
     def _make_room(self, needed: int, wanted: Collection[str]) -> None:
-        """Drop models until `needed` bytes are free; all of them where that cannot be told."""
+        """Drop models until there is room for weights of `needed` bytes; all of them where that cannot be
+        told."""
         while self._kept:
             left = self._available()
-            if left is not None and 0 < needed <= _SHARE * left:
+            if left is not None and needed and needed + self._work_bytes <= _SHARE * left:
                 return
             others = [reference for reference in self._kept if reference not in wanted]
             self._drop(next(iter(others or self._kept)))
