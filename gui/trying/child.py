@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import queue
 import signal
 import subprocess
 import sys
+import sysconfig
 import tempfile
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import IO, Any
 
 from PySide6.QtCore import Signal
@@ -29,6 +32,9 @@ __all__ = ["AnswerProcess", "TryEvent"]
 
 _GRACE_S = 4.0
 """That the process has to end by itself once it is told to."""
+
+_TOP = Path(__file__).parents[2]
+"""Where the packages of the program are."""
 
 _MOST_LINE = 4_000_000
 """Characters of one event; a line that is longer is none of ours."""
@@ -144,7 +150,17 @@ def _program() -> list[str]:
     """How this very program is run as a command, whether or not it is on the path."""
     if getattr(sys, "frozen", False):  # the program is one file, which is no interpreter
         return [sys.executable]
-    return [sys.executable, "-m", "gui.entry"]
+    return [sys.executable, "-P", "-m", "gui.entry"]  # without what lies in the current folder
+
+
+def _environment() -> dict[str, str]:
+    """That of this process, in which the packages are found from everywhere."""
+    environment = dict(os.environ)
+    installed = {Path(sysconfig.get_path(name)) for name in ("purelib", "platlib")}
+    if not getattr(sys, "frozen", False) and _TOP not in installed:
+        before = environment.get("PYTHONPATH")
+        environment["PYTHONPATH"] = os.pathsep.join([str(_TOP), *([before] if before else [])])
+    return environment
 
 
 def _start(command: Sequence[str], errors: IO[bytes]) -> subprocess.Popen[bytes]:
@@ -153,6 +169,7 @@ def _start(command: Sequence[str], errors: IO[bytes]) -> subprocess.Popen[bytes]
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=errors,
+        env=_environment(),
         start_new_session=True,  # Ctrl+C in the terminal of the window is the window's
         creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
     )

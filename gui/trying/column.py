@@ -29,6 +29,7 @@ _OTHER = "Another folder…"
 _TINT_LIGHT, _TINT_DARK = 40, 60
 """Of 255: the accent behind words that differ, which stay as easy to read."""
 
+_WAITS = "waits for its turn"
 _STOPPED = {"end": "", "length": ", cut", "cancelled": ", stopped"}
 
 
@@ -200,7 +201,7 @@ class AnswerColumn(QWidget):
         """It has been asked."""
         self.clear()
         self.finished = False
-        self._say("waits for its turn")
+        self._say(_WAITS)
 
     def take(self, event: TryEvent) -> None:
         """Show what the process says about it."""
@@ -235,7 +236,7 @@ class AnswerColumn(QWidget):
         """Nothing more will come."""
         if not self.finished:
             self.finished = True
-            self._say("stopped" if self.text else "was not asked")
+            self._say("was not asked" if self._state == _WAITS else "stopped")
 
     def mark(self, difference: Difference | None, reference: str) -> None:
         """Mark what differs from the answer of the column that is called `reference`."""

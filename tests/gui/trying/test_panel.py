@@ -146,6 +146,24 @@ def test_what_goes_wrong_is_said_where_the_answer_would_be(
     assert merge.text == "日本 says merged to Ann at 0."
 
 
+def test_the_programs_own_process_begins_wherever_the_window_runs(
+    qtbot: QtBot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "gui").mkdir()
+    (tmp_path / "gui" / "__init__.py").write_text("raise SystemExit('another program')")
+    monkeypatch.chdir(tmp_path)
+    jobs, process = JobKeeper(), AnswerProcess()
+    kinds: list[str] = []
+    process.said.connect(lambda event: kinds.append(event.kind))
+    process.send({"id": 1, "prompt": "x", "models": []})
+    jobs.start(process)
+    qtbot.waitUntil(lambda: kinds == ["ready", "failed", "ended"], timeout=30_000)
+    with qtbot.waitSignal(process.ended) as ended:
+        process.cancel()
+    assert ended.args == [None]
+    jobs.stop_all()
+
+
 def test_the_settings_are_what_is_asked(qtbot: QtBot, panel: TryPanel) -> None:
     form = panel.form
     assert not form.seed.isEnabled()
