@@ -82,6 +82,7 @@ class AnswerColumn(QWidget):
         self.view.setReadOnly(True)
         self.view.setUndoRedoEnabled(False)
         self.view.setTabChangesFocus(True)
+        self.view.setAcceptDrops(False)
         self.view.setAccessibleName(f"Answer of the {role.lower()}")
         self.view.setMinimumHeight(8 * GRID)
         head = QHBoxLayout()

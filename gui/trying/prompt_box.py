@@ -25,6 +25,7 @@ class PromptBox(QPlainTextEdit):
         super().__init__(parent)
         self._lines = lines
         self.setTabChangesFocus(True)
+        self.setAcceptDrops(False)  # models and recipes are the window's, wherever they are dropped
         self.setFixedHeight(self.sizeHint().height())
 
     def sizeHint(self) -> QSize:

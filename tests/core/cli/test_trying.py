@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import io
 import json
 import os
@@ -10,6 +12,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any, cast
 
@@ -33,6 +36,7 @@ def run(*arguments: str) -> int:
     return main(desktop, ["try", *arguments])
 
 
+@cache
 def expected(folder: str, tokens: int) -> str:
     """What the model says, by transformers alone."""
     tokenizer = AutoTokenizer.from_pretrained(folder)
@@ -87,8 +91,6 @@ class Server:
         self.thread.start()
 
     def _run(self) -> None:
-        import contextlib
-
         @contextlib.contextmanager
         def no_signals(token: CancelToken) -> Iterator[None]:
             yield
@@ -118,12 +120,14 @@ class Server:
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     monkeypatch.setattr("core.cli.try_server._exit", lambda status: None)
     monkeypatch.setattr("core.cli.try_server._GRACE_S", 0.0)
+    gc.freeze()  # or all that torch has made is looked through whenever a model is closed
     server = Server()
     yield server
     server.input.close()
     server.thread.join(60)
     assert not server.thread.is_alive()
     server.lines.close()
+    gc.unfreeze()
 
 
 def test_models_answer_and_stay_for_the_next_prompt(server: Server) -> None:
@@ -191,6 +195,7 @@ def begin() -> subprocess.Popen[bytes]:
     )
 
 
+@pytest.mark.slow
 def test_the_process_ends_with_its_input_and_says_nothing_but_events() -> None:
     child = begin()
     out, errors = child.communicate(b'{"id": 5, "prompt": "x", "models": []}\n', timeout=60)
