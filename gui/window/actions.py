@@ -65,7 +65,7 @@ class Actions(QObject):
         self.merge = _action(window, "&Merge", "Ctrl+Return")
         self.cancel = _action(window, "&Cancel", "Ctrl+.")
         self.again = _action(window, "Merge again with another &seed", "Ctrl+Shift+Return")
-        trying = _action(window, "Tr&y it…", "Ctrl+Shift+T", layout.show_trying)
+        trying = _action(window, "Tr&y it", "Ctrl+Shift+T", layout.show_trying)
         ledger = _action(window, "Show every &tensor…", "Ctrl+T", panels.preflight.show_ledger)
         how = _action(window, "&How to use Paramosaic", _Keys.HelpContents, self._on_help)
         if how.shortcut().isEmpty():

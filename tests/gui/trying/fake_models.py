@@ -26,7 +26,7 @@ def answer(line: dict[str, Any], number: int, name: str) -> None:
     about = {"id": line["id"], "model": number}
     say("loading", **about)
     if name == "broken":
-        say("failed", **about, message="broken lacks lm_head.weight", hint="take another")
+        say("failed", **about, message="broken lacks lm_head.weight", hint="try it without (--no-chat)")
         return
     say("loaded", **about, seconds=0.1)
     if name == "base":

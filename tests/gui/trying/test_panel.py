@@ -138,7 +138,7 @@ def test_what_goes_wrong_is_said_where_the_answer_would_be(
     panel.set_models(tmp_path / "broken", [tmp_path / "fatal"])
     ask(qtbot, panel)
     broken, fatal, merge = panel.columns
-    assert broken.view.placeholderText() == "Broken lacks lm_head.weight. Take another."
+    assert broken.view.placeholderText() == "Broken lacks lm_head.weight. Clear Chat template under Settings."
     assert "has ended: Cannot go on." in fatal.view.placeholderText()
     assert "Send the prompt again." in merge.view.placeholderText()
     panel.set_models(tmp_path / "base", [tmp_path / "one"])
