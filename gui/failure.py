@@ -29,6 +29,7 @@ _IN_THE_WINDOW: tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...] = (
         r"ask for the folder to be taken over \(--take-over\)",
         "choose another output folder, or remove that one yourself",
     ),
+    (r"try it without \(--no-chat\)", "clear Chat template under Settings"),
     (r"ask for it to be overwritten", "press Overwrite below what is said of it before the merge"),
     (
         r"run `paramosaic verify` on both folders to see which was changed",

@@ -66,9 +66,10 @@ class Actions(QObject):
         self.merge = _action(window, "&Merge", "Ctrl+Return")
         self.cancel = _action(window, "&Cancel", "Ctrl+.")
         self.again = _action(window, "Merge again with another &seed", "Ctrl+Shift+Return")
-        self.evaluate = _action(window, "&Evaluate this merge", "Ctrl+E")
+        self.evaluate = _action(window, "&Evaluate this merge", "Ctrl+Alt+E")
         scores = QMenu("Sc&ores", window)
         scores.addActions(panels.evaluation.actions_)
+        trying = _action(window, "Tr&y it", "Ctrl+Shift+T", layout.show_trying)
         ledger = _action(window, "Show every &tensor…", "Ctrl+T", panels.preflight.show_ledger)
         how = _action(window, "&How to use Paramosaic", _Keys.HelpContents, self._on_help)
         if how.shortcut().isEmpty():
@@ -120,7 +121,18 @@ class Actions(QObject):
             ("M&odels", chosen),
             (
                 "Me&rge",
-                [self.merge, self.cancel, None, self.again, None, self.evaluate, scores, None, ledger],
+                [
+                    self.merge,
+                    self.cancel,
+                    None,
+                    self.again,
+                    None,
+                    trying,
+                    self.evaluate,
+                    scores,
+                    None,
+                    ledger,
+                ],
             ),
             ("P&ictures", [*panels.pictures.actions_, None, self.save_pictures]),
             (

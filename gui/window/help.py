@@ -52,6 +52,11 @@ _WORDS = (
         "Magnitude",
         "How far fine-tuning went in each layer; a sub-model that strays from the others is marked.",
     ),
+    (
+        "Try it",
+        "Base, a sub-model and a merge answer the same prompt, side by side; what one says otherwise than "
+        "another is underlined.",
+    ),
     ("Compare", "How many elements of two results differ, and what their merges counted."),
     (
         "Verdict",

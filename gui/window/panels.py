@@ -16,6 +16,7 @@ from gui.preflight.report import Problem
 from gui.recipe.panel import RecipePanel
 from gui.run.panel import RunPanel
 from gui.training.panel import TrainingPanel
+from gui.trying.panel import TryPanel
 from gui.window.log_panel import LogPanel
 
 __all__ = ["Panels"]
@@ -36,6 +37,7 @@ class Panels:
         history, log: what happened.
         evaluation: what the result is worth.
         training: sub-models that are being made.
+        trying: what the models answer.
     """
 
     models: ModelsPanel
@@ -47,6 +49,7 @@ class Panels:
     log: LogPanel
     evaluation: EvaluationPanel
     training: TrainingPanel
+    trying: TryPanel
 
     def setup(self) -> MergeSetup:
         """What the fields say."""

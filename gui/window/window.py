@@ -52,6 +52,7 @@ from gui.settings import Settings
 from gui.training.making import Making
 from gui.training.panel import TrainingPanel
 from gui.training.use_job import MadeModels
+from gui.trying.panel import TryPanel
 from gui.widgets.dropped import what_is_dropped
 from gui.widgets.messages import DetailsDialog
 from gui.widgets.places import Places
@@ -84,6 +85,7 @@ class MainWindow(QMainWindow):
         history, log: what happened.
         evaluation, evaluating: what a merge is worth, and what finds it out.
         training: sub-models that are being made.
+        trying: what the models answer.
         document, recipes: the recipe as a document, and what opens and saves it.
         checker: what keeps the report before the merge up to date.
         looking, comparing, merger: what fills the pictures.
@@ -111,6 +113,7 @@ class MainWindow(QMainWindow):
         places = Places(settings)
         self.log = LogPanel(places)
         self.training = TrainingPanel()
+        self.trying = TryPanel(self._jobs, places)
         self.checker = Checker(self._jobs, Learned(history.folder), self)
         self.looking = Looking(self.pictures, self._jobs, self)
         self.comparing = Comparing(self.pictures, self._jobs, self)
@@ -127,6 +130,7 @@ class MainWindow(QMainWindow):
             self.log,
             self.evaluation,
             self.training,
+            self.trying,
         )
         self.recipes = Recipes(self.document, self._panels, places, self._jobs, self)
         self._leftovers = Leftovers(self._jobs, self)
@@ -203,6 +207,7 @@ class MainWindow(QMainWindow):
         self.history.reopen_requested.connect(self.recipes.reopen)
         self.history.resume_requested.connect(self.recipes.resume)
         self.history.loaded.connect(self.pictures.comparison.set_runs)
+        self.history.loaded.connect(self._on_history_loaded)
         self.history.compare_requested.connect(self.comparing.show)
         self.history.open_folder_requested.connect(self._open_folder)
         self.history.loaded.connect(self.evaluating.set_runs)
@@ -452,8 +457,13 @@ class MainWindow(QMainWindow):
     @Slot(object, object)
     def _on_succeeded(self, setup: MergeSetup, result: MergeResult) -> None:
         self.document.keep(setup)
+        self.trying.show_output(result.out)
         if result.whole:
             self.preflight.set_measured(setup, result.seconds)
+
+    @Slot(object)
+    def _on_history_loaded(self, done: tuple[HistoryEntry, ...]) -> None:
+        self.trying.set_outputs(list(dict.fromkeys(entry.out for entry in done)))
 
     @Slot(object)
     def _on_failed(self, failure: Failure) -> None:
@@ -484,6 +494,8 @@ class MainWindow(QMainWindow):
             self._focus_keeper.locked(focus)
         else:
             self._focus_keeper.unlocked()
+        self.trying.set_models(self._setup.base, [one.folder for one in self._setup.models])
+        self.trying.set_merging(self.merging)
         self.recipes.set_merging(self.merging)
         self.history.set_merging(self.merging)
         self.training.set_merging(self.merging)
