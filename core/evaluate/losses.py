@@ -174,17 +174,24 @@ class _Work:
         ]
         most = settings.batch_tokens or _BATCH_TOKENS.get(model.device, _BATCH_TOKENS_OF_CARDS)
         batches = Batches(left, most, most_samples=None if forward.can_pad else 1)
-        begun, measured = time.monotonic(), settings.dtype == "float32"
+        begun = time.monotonic()
+        exact: NDArray[np.float64] | None = None
+        measures = settings.dtype != "float32"
         for numbers in batches:
             samples = [left[number] for number in numbers]
+            if measures and exact is None:
+                exact = self._exact(forward, samples)
+                measures = exact is not None
+                model.narrow()
             found = self._try(forward, samples)
             if found is None:
                 batches.put_back(numbers)
+                exact = None
                 continue
             losses, correct = found
-            if not measured:
-                measured = True
-                self._measure(forward, samples, losses)
+            if measures and exact is not None:
+                self._say_tolerance(samples, exact, losses)
+                measures = False
             finished = self._add(samples, losses, correct)
             if on_rows is not None and len(finished):
                 on_rows(self._part(finished))
@@ -197,12 +204,7 @@ class _Work:
     ) -> tuple[NDArray[np.float64], NDArray[np.bool_] | None] | None:
         """What the model makes of a batch; None where it has to be smaller."""
         try:
-            with transformers_errors(f"{self._model.name} fails", path=self._model.folder):
-                if self._model.task == "classifier":
-                    return forward.classes(samples)
-                return forward.losses(samples), None
-        except CheckpointError:
-            raise
+            return self._pass(forward, samples)
         except MergeError as error:
             if error.__cause__ is None or not is_of_memory(error.__cause__):
                 raise
@@ -222,6 +224,14 @@ class _Work:
         )
         return None
 
+    def _pass(
+        self, forward: Forward, samples: Sequence[Sample]
+    ) -> tuple[NDArray[np.float64], NDArray[np.bool_] | None]:
+        with transformers_errors(f"{self._model.name} fails", path=self._model.folder):
+            if self._model.task == "classifier":
+                return forward.classes(samples)
+            return forward.losses(samples), None
+
     def _free(self) -> None:
         gc.collect()
         if self._model.device != "cpu":
@@ -230,18 +240,31 @@ class _Work:
             with contextlib.suppress(Exception):  # each driver in its own way
                 getattr(torch, self._model.device.partition(":")[0]).empty_cache()
 
-    def _measure(self, forward: Forward, samples: Sequence[Sample], losses: NDArray[np.float64]) -> None:
+    def _exact(self, forward: Forward, samples: Sequence[Sample]) -> NDArray[np.float64] | None:
+        """The losses of a batch in float32; None, which is said, where they do not fit into memory."""
+        try:
+            with contextlib.ExitStack() as stack:
+                if not self._model.computes_wide:
+                    stack.enter_context(self._model.widening.on())
+                return self._pass(forward, samples)[0]
+        except MergeError as error:
+            if error.__cause__ is None or not is_of_memory(error.__cause__):
+                raise
+        self._free()
+        self._note(
+            f"{self._model.name}: how far its losses are from those in float32 is not measured: memory lacks"
+        )
+        return None
+
+    def _say_tolerance(
+        self, samples: Sequence[Sample], exact: NDArray[np.float64], losses: NDArray[np.float64]
+    ) -> None:
         """Say how far the losses of a batch are from those in float32."""
-        with self._model.widening.on(), transformers_errors(f"{self._model.name} fails"):
-            if self._model.task == "classifier":
-                exact, _ = forward.classes(samples)
-            else:
-                exact = forward.losses(samples)
         tokens = [max(1, int(sample.scored.sum())) for sample in samples]
         worst = float(np.max(np.abs(exact - losses) / tokens))
         self._note(
-            f"{self._model.name}: in bfloat16 the losses of the first {len(samples)} samples differ from "
-            f"those in float32 by at most {worst:.2g}"
+            f"{self._model.name}: in {self._settings.dtype} the losses of the first {len(samples)} samples "
+            f"differ from those in float32 by at most {worst:.2g}"
         )
 
     def _add(

@@ -15,7 +15,7 @@ import pytest
 from core.cancel import CancelToken
 from core.data.rows import DataSet, Row
 from core.errors import Cancelled, CheckpointError, DeviceError, MergeError
-from core.evaluate import loading, references
+from core.evaluate import references, room
 from core.evaluate.loading import load_model
 from core.evaluate.losses import score_model
 from core.evaluate.references import model_folder, short_name
@@ -314,8 +314,8 @@ def test_a_length_beyond_the_models_positions_is_refused() -> None:
 
 @pytest.fixture
 def free(monkeypatch: pytest.MonkeyPatch) -> Any:
-    monkeypatch.setattr(loading, "_BESIDE_BYTES", 100_000)
-    return lambda count: monkeypatch.setattr(loading.memory, "available_bytes", lambda: count)
+    monkeypatch.setattr(room, "_BESIDE_BYTES", 100_000)
+    return lambda count: monkeypatch.setattr(room.memory, "available_bytes", lambda: count)
 
 
 def test_weights_are_widened_layer_by_layer_only_where_memory_lacks(free: Any) -> None:
