@@ -22,7 +22,7 @@ from core.evaluate.references import ModelFolder, model_folder
 from core.evaluate.room import Room, find_room
 from core.evaluate.settings import MOST_POSITIONS, Settings
 from core.evaluate.widening import Widening
-from core.progress import ShareCallback
+from core.progress import Share, ShareCallback
 
 __all__ = ["LoadedModel", "load_folder", "load_model"]
 
@@ -98,7 +98,8 @@ def load_model(
     Args:
         reference: as core.evaluate.references.model_folder takes it.
         settings: device, dtype and how weights are widened.
-        cancel, progress: of the merge that may have to come first.
+        cancel: looked at before and while a merge is made that has to come first, and before loading.
+        progress: called meanwhile.
 
     Raises:
         CheckpointError: there is no such model, it cannot be loaded, or it is of a kind that is not
@@ -118,18 +119,24 @@ def load_model(
             cancel=cancel,
             progress=progress,
         ) as folder,
-        load_folder(folder, settings=settings, cancel=cancel) as model,
+        load_folder(folder, settings=settings, cancel=cancel, progress=progress) as model,
     ):
         yield model
 
 
 @contextlib.contextmanager
 def load_folder(
-    folder: ModelFolder, *, settings: Settings, cancel: CancelToken | None = None
+    folder: ModelFolder,
+    *,
+    settings: Settings,
+    cancel: CancelToken | None = None,
+    progress: ShareCallback | None = None,
 ) -> Iterator[LoadedModel]:
     """The model of a folder in memory, for as long as a `with` statement lasts. Raises as load_model."""
     if cancel is not None:
         cancel.raise_if_cancelled("evaluation")
+    if progress is not None:
+        progress(Share(0.0, f"{folder.name}: loading"))
     loaded = _load(folder, settings)
     try:
         yield loaded
@@ -172,7 +179,7 @@ def _load(folder: ModelFolder, settings: Settings) -> LoadedModel:
         tokenizer = load_tokenizer(folder)
         room = find_room(folder, settings)
         model = _model(folder, task, room)
-    check_tokenizer(folder, tokenizer, model)
+        check_tokenizer(folder, tokenizer, model)
     widening = Widening(model)
     if room.by_layers:
         with (
@@ -188,7 +195,7 @@ def _load(folder: ModelFolder, settings: Settings) -> LoadedModel:
             hint=f"choose a length of at most {longest}",
             path=folder.folder,
         )
-    labels = tuple(config.id2label[number] for number in range(config.num_labels))
+    names = config.id2label if task == "classifier" else {}
     loaded = LoadedModel(
         reference=folder.reference,
         name=folder.name,
@@ -196,7 +203,7 @@ def _load(folder: ModelFolder, settings: Settings) -> LoadedModel:
         model=model,
         tokenizer=tokenizer,
         task=task,
-        labels=labels if task == "classifier" else (),
+        labels=tuple(str(names.get(number, number)) for number in range(config.num_labels)) if names else (),
         device=room.device,
         max_length=longest,
         window=window,

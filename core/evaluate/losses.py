@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import gc
-import hashlib
 import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -15,15 +14,15 @@ from numpy.typing import NDArray
 from core.cancel import CancelToken
 from core.data.encoding import Encoded, Sample, encode
 from core.data.rows import DataSet
-from core.errors import CheckpointError, MergeError
+from core.errors import MergeError
 from core.evaluate.batches import Batches
 from core.evaluate.forward import Forward
 from core.evaluate.loading import LoadedModel
 from core.evaluate.quiet import is_of_memory, quiet, transformers_errors
 from core.evaluate.scores import RowLosses, Scores
 from core.evaluate.settings import Settings
+from core.evaluate.tokens import check_ids, tokens_digest
 from core.progress import Share, ShareCallback
-from core.text import shown
 
 __all__ = ["RowsCallback", "score_model"]
 
@@ -73,13 +72,15 @@ def score_model(
         Cancelled: after `cancel`; `on_rows` was given what is finished.
     """
     begun = time.monotonic()
-    notes = list(model.notes)
+    notes: list[str] = []
 
     def note(sentence: str) -> None:
         notes.append(sentence)
         if on_note is not None:
             on_note(sentence)
 
+    for sentence in model.notes:
+        note(sentence)
     with quiet():
         encoded = encode(
             data,
@@ -90,7 +91,7 @@ def score_model(
             chat_prompts=settings.chat_prompts,
             cancel=cancel,
         )
-        _check_ids(model, data, encoded)
+        check_ids(model, data, encoded)
     for sentence in encoded.notes:
         note(sentence)
     work = _Work(model, data, encoded, settings, note)
@@ -109,7 +110,7 @@ def score_model(
         text_bytes=work.row_bytes,
         correct=work.row_correct,
         lines=np.array([row.line for row in data.rows], np.int64),
-        tokenizer_digest=_tokens_digest(encoded.samples) if model.task == "causal" else "",
+        tokenizer_digest=tokens_digest(encoded.samples) if model.task == "causal" else "",
         seconds=time.monotonic() - begun,
         max_length=model.window,
         notes=tuple(notes),
@@ -296,29 +297,6 @@ class _Work:
         rows = int(self._finished.sum())
         text = f"{self._model.name}: {rows} of {len(self._finished)} rows"
         return Share(fraction, text, elapsed_s * (1 - fraction) / fraction if fraction else None)
-
-
-def _check_ids(model: LoadedModel, data: DataSet, encoded: Encoded) -> None:
-    """Refuse tokens that the embedding has no row for."""
-    for sample in encoded.samples:
-        if len(sample.ids) and int(sample.ids.max()) >= model.rows:
-            number, line = int(sample.ids.max()), data.rows[sample.row].line
-            token = model.tokenizer.convert_ids_to_tokens(number)
-            raise CheckpointError(
-                f"{model.name}: its tokenizer makes token {number} ({shown(token)}) of line {line}, "
-                f"and its embedding has {model.rows} rows: they do not belong together",
-                hint="copy the tokenizer's files of the model that it was made from into its folder",
-                path=model.folder,
-            )
-
-
-def _tokens_digest(samples: Sequence[Sample]) -> str:
-    """Of the tokens that are scored, row by row."""
-    digest = hashlib.blake2b(digest_size=16)
-    for sample in samples:
-        digest.update(np.array([sample.row, int(sample.scored.sum())], "<i8").tobytes())
-        digest.update(sample.ids[sample.scored].astype("<i4").tobytes())
-    return digest.hexdigest()
 
 
 @contextlib.contextmanager

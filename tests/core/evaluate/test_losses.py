@@ -300,16 +300,15 @@ def test_a_row_of_which_nothing_counts_has_no_loss(demo: LoadedModel, tmp_path: 
     assert any("line 1" in note for note in scores.notes)
 
 
-def test_the_tokens_of_two_models_are_told_apart(
-    demo: LoadedModel, texts: DataSet, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+def test_scores_of_other_tokens_are_told_apart_and_of_other_windows_not(
+    demo: LoadedModel, texts: DataSet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    data = data_file(tmp_path, [{"prompt": "2 + 2?", "response": "It is 4."}])
     settings = replace(CPU, max_length=64)
-    one, other = score_model(demo, data, settings), score_model(demo, data, settings)
-    assert one.tokenizer_digest == other.tokenizer_digest
-    with_template = one.tokenizer_digest
-    without = score_model(demo, data, replace(settings, chat_prompts=False)).tokenizer_digest
-    assert without != with_template
+    one = score_model(demo, texts, settings).tokenizer_digest
+    monkeypatch.setattr(demo, "window", 32)
+    assert score_model(demo, texts, settings).tokenizer_digest == one
+    rows = (*texts.rows[:-1], replace(texts.rows[-1], text=texts.rows[-1].text + "!"))
+    assert score_model(demo, replace(texts, rows=rows), settings).tokenizer_digest != one
 
 
 # -- classifiers ---------------------------------------------------------------------------------------------
