@@ -318,7 +318,7 @@ def free(monkeypatch: pytest.MonkeyPatch) -> Any:
     return lambda count: monkeypatch.setattr(room.memory, "available_bytes", lambda: count)
 
 
-def test_weights_are_widened_layer_by_layer_only_where_memory_lacks(free: Any) -> None:
+def test_weights_are_widened_layer_by_layer_only_where_room_lacks(free: Any) -> None:
     losses = []
     for bytes_free, by_layers in ((None, False), (3_000_000, False), (1_500_000, True)):
         free(bytes_free)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import json
 import shutil
 from collections.abc import Callable, Iterator, Sequence
@@ -158,24 +157,22 @@ def test_in_bfloat16_the_difference_is_measured_and_said(texts: DataSet, tmp_pat
         tensors = load_file(folder / "model.safetensors")
         wide = {name: tensor.float() * 1.003 for name, tensor in tensors.items()}
         save_file(wide, folder / "model.safetensors", metadata={"format": "pt"})
-    with load_model(folder, settings=replace(CPU, max_length=64)) as model:
-        exact = score_model(model, texts, replace(CPU, max_length=64))
+    whole = replace(CPU, max_length=64, batch_tokens=64)
     settings = replace(CPU, max_length=64, dtype="bfloat16", batch_tokens=64)
     said: list[str] = []
+    first = data_file(tmp_path, [{"text": "a " * 64}])
     with load_model(folder, settings=settings) as model:
         rounded = score_model(model, texts, settings, on_note=said.append)
         assert str(model.model.dtype) == "torch.bfloat16"
+        other = score_model(model, first, settings).loss[0]
+    with load_model(folder, settings=whole) as model:
+        exact = score_model(model, texts, whole)
+        one = score_model(model, first, whole).loss[0]
     # The first batch is one window of the third row, and the last window of it is short.
     assert 0 < np.max(np.abs(exact.loss - rounded.loss)) < 0.1
     (note,) = [
         sentence for sentence in said if "in bfloat16 the losses of the first 1 samples differ" in sentence
     ]
-    whole = replace(CPU, max_length=64, batch_tokens=64)
-    first = data_file(tmp_path, [{"text": "a " * 64}])
-    with load_model(folder, settings=whole) as model:
-        one = score_model(model, first, whole).loss[0]
-    with load_model(folder, settings=settings) as model:
-        other = score_model(model, first, settings).loss[0]
     assert float(note.rpartition(" ")[2]) == pytest.approx(abs(one - other), rel=0.2)
     assert rounded.settings != exact.settings
 
@@ -207,7 +204,7 @@ def test_the_head_is_never_given_more_positions_than_there_is_room_for(
     assert sum(seen) >= 64 * 3
 
 
-def test_memory_that_lacks_halves_the_batch(
+def test_a_batch_without_room_is_halved(
     demo: LoadedModel, texts: DataSet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = score_model(demo, texts, replace(CPU, max_length=64))
@@ -220,7 +217,6 @@ def test_memory_that_lacks_halves_the_batch(
         return real(self, samples)
 
     monkeypatch.setattr(Forward, "losses", losses)
-    monkeypatch.setattr(gc, "collect", lambda: 0)  # of all that a test session holds
     halved = score_model(demo, texts, replace(CPU, max_length=64), on_note=said.append)
     np.testing.assert_allclose(whole.loss, halved.loss, atol=CLOSE, rtol=0)
     assert sizes[:3] == [7, 4, 2]  # windows, of which the longest two fit
@@ -229,14 +225,13 @@ def test_memory_that_lacks_halves_the_batch(
     assert len(said) == 2
 
 
-def test_memory_that_lacks_for_one_sample_is_said(
+def test_a_sample_without_room_is_said(
     demo: LoadedModel, texts: DataSet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def losses(*_: Any) -> Any:
         raise MemoryError
 
     monkeypatch.setattr(Forward, "losses", losses)
-    monkeypatch.setattr(gc, "collect", lambda: 0)  # of all that a test session holds
     with pytest.raises(MergeError, match="not enough memory for the 64 tokens of line 3 on cpu") as caught:
         score_model(demo, texts, replace(CPU, max_length=64))
     assert "--max-length" in (caught.value.hint or "")
