@@ -19,7 +19,7 @@ from core.cancel import CancelToken
 from core.data.rows import DataSet
 from core.disk import replace_file
 from core.errors import MergeError, OutputError, os_error_text
-from core.evaluate.digests import FileDigests, reference_digest
+from core.evaluate.digests import reference_digest
 from core.evaluate.evaluation import evaluate_models
 from core.evaluate.references import model_folder
 from core.evaluate.scores import Scores
@@ -95,7 +95,7 @@ class Laboratory:
         if self._own is None or self._command is None:
             return None
         reference = self._reference(subject)
-        digest = reference_digest(reference, FileDigests(None), cancel=self._cancel)
+        digest = reference_digest(reference, self._store.digests, cancel=self._cancel)
         known = None if self._recompute else self._own.get(digest)
         if known is not None:
             return known

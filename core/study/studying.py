@@ -118,7 +118,7 @@ def run_study(
     return Study(
         rows=rows,
         sentence=study_sentence("" if best is None else best.title, said, controls),
-        advice=advice_of(left, {n: row.mean_loss for n, row in table.ns.items()}),
+        advice=advice_of(left, {n: table.cost(row) for n, row in table.ns.items()}),
         choosing=luck_sentences(table, groups=groups),
         positions=figures.positions,
         anchor=figures.anchor,
