@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
@@ -20,13 +20,11 @@ from core.errors import Cancelled, MergeError
 from core.progress_file import ProgressFile
 from core.text import one_line
 from core.train.presets import DEFAULT_PRESET, PRESETS, preset_of
-from core.train.runs_folder import Training, log_path, read_log
+from core.train.runs_folder import Training, log_path
 from core.train.settings import KEEPS, SAVE_DTYPES, SCHEDULES, TrainSettings
+from core.train.step_log import Step, read_log
 from core.train.training import TrainRequest, train_sub_models
 from core.units import duration_text
-
-if TYPE_CHECKING:
-    from core.train.trainer import Step
 
 __all__ = ["train"]
 

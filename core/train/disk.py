@@ -20,6 +20,7 @@ _TRAINING_BYTES = 16
 """Bytes a parameter in memory: weight, gradient and two moments, float32 each. A batch comes on top."""
 
 _RESUME_POINTS = 2
+_LOG_LINE_BYTES = 200
 _SAVED_BYTES = {"bfloat16": 2, "float32": 4}
 
 
@@ -31,17 +32,20 @@ class DiskNeed:
         models: how many sub-models there are at the most.
         models_bytes: what they take.
         resume_bytes: what the unfinished run goes on from takes.
+        lists_bytes: orders and logs, about.
+        rows: of the data.
         new_base_bytes: a base with a new head.
     """
 
     models: int
     models_bytes: int
     resume_bytes: int
+    lists_bytes: int = 0
     new_base_bytes: int = 0
 
     @property
     def total_bytes(self) -> int:
-        return self.models_bytes + self.resume_bytes + self.new_base_bytes
+        return self.models_bytes + self.resume_bytes + self.lists_bytes + self.new_base_bytes
 
     def sentence(self, there_bytes: int, free_bytes: int) -> str:
         """What is said before it begins."""
@@ -50,17 +54,21 @@ class DiskNeed:
         return (
             f"disk: {bytes_text(self.total_bytes)} in all{there}: {bytes_text(self.models_bytes)} for "
             f"{self.models} model{'' if self.models == 1 else 's'}{base}, "
-            f"{bytes_text(self.resume_bytes)} to go on after a stop; {bytes_text(free_bytes)} are free"
+            f"{bytes_text(self.resume_bytes)} to go on after a stop, {bytes_text(self.lists_bytes)} for "
+            f"orders and logs; {bytes_text(free_bytes)} are free"
         )
 
 
-def disk_need(parameters: int, settings: TrainSettings, *, new_base_bytes: int = 0) -> DiskNeed:
+def disk_need(
+    parameters: int, settings: TrainSettings, *, rows: int = 0, new_base_bytes: int = 0
+) -> DiskNeed:
     """What a training takes.
 
     Args:
         parameters: elements of the model.
         settings: how it is trained. Of "last" there are two models of one run while the second is written, of
             "best" all until the last run is done.
+        rows: of the data.
         new_base_bytes: a base with a new head that is written.
     """
     one = _SAVED_BYTES[settings.save_dtype] * parameters
@@ -68,7 +76,9 @@ def disk_need(parameters: int, settings: TrainSettings, *, new_base_bytes: int =
         models = settings.orders + min(1, settings.epochs - 1)
     else:
         models = settings.orders * settings.epochs
-    return DiskNeed(models, models * one, _RESUME_POINTS * _RESUME_BYTES * parameters, new_base_bytes)
+    lists = rows * settings.epochs * (len(str(rows)) + 1) + settings.steps_of(rows) * _LOG_LINE_BYTES
+    resume = _RESUME_POINTS * _RESUME_BYTES * parameters
+    return DiskNeed(models, models * one, resume, settings.orders * lists, new_base_bytes)
 
 
 def require_disk(need: DiskNeed, runs: Path) -> str:

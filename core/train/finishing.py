@@ -11,12 +11,16 @@ import yaml
 
 from core.disk import replace_file
 from core.errors import TrainingError
+from core.small_files import read_if_there
 from core.train.document import write_document
 from core.train.resuming import remove_folder
-from core.train.runs_folder import epoch_path, log_path, read_log
+from core.train.runs_folder import epoch_path, log_path
 from core.train.settings import TrainSettings
+from core.train.step_log import read_log
 
 __all__ = ["card", "keep_best", "write_recipes"]
+
+_MOST_RECIPE_BYTES = 4_000_000
 
 
 def keep_best(document: dict[str, Any], out: Path, settings: TrainSettings) -> dict[str, Any]:
@@ -76,8 +80,14 @@ def write_recipes(
     if settings.keep == "all" and settings.epochs > 1:
         wanted |= {f"recipe-epoch-{epoch}.yaml": epoch for epoch in range(1, settings.epochs + 1)}
     for name, epoch in wanted.items():
-        if anew or not (out / name).exists():
+        if anew or not _names_all(out / name, settings.orders):
             replace_file(out / name, _recipe(out, settings, base, epoch, resamples))
+
+
+def _names_all(path: Path, orders: int) -> bool:
+    """Whether the file is there and has the last of the orders: one that its user changed is left alone."""
+    found = read_if_there(path, _MOST_RECIPE_BYTES, TrainingError)
+    return found is not None and f"order-{orders}/".encode() in found
 
 
 def _recipe(out: Path, settings: TrainSettings, base: Path, epoch: int, resamples: int) -> bytes:

@@ -50,7 +50,9 @@ def quietly() -> Iterator[None]:
 def load_tokenizer(folder: Path) -> Any:
     """The tokenizer of a model. Raises TrainingError: it has none that can be read."""
     try:
-        return transformers.AutoTokenizer.from_pretrained(str(folder), local_files_only=True)
+        return transformers.AutoTokenizer.from_pretrained(
+            str(folder), local_files_only=True, trust_remote_code=False
+        )
     except Exception as error:  # of many kinds, by the kind of tokenizer
         raise TrainingError(
             f"{folder} has no tokenizer that transformers can read: {_first_line(error)}",
@@ -76,7 +78,12 @@ def load_model(folder: Path, task: str, **how: Any) -> Any:
         auto = transformers.AutoModelForSequenceClassification
     try:
         model, info = auto.from_pretrained(
-            str(folder), local_files_only=True, output_loading_info=True, **_in_float32(), **how
+            str(folder),
+            local_files_only=True,
+            trust_remote_code=False,
+            output_loading_info=True,
+            **_in_float32(),
+            **how,
         )
     except MemoryError as error:
         raise error_of_memory(error) from error

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -159,6 +159,13 @@ def _refuse_base(request: TrainRequest, checkpoint: Checkpoint) -> None:
             path=request.base,
             field="base",
         )
+    if checkpoint.config.get("quantization_config"):
+        raise TrainingError(
+            f"{request.base} is quantised, and cannot be trained as it is",
+            hint="take the model that it was made from, or write it in bfloat16 by a recipe of it alone",
+            path=request.base,
+            field="base",
+        )
     out, folder = (Path(os.path.realpath(path)) for path in (request.out, checkpoint.folder))
     if out == folder or out.is_relative_to(folder):
         raise TrainingError(
@@ -179,7 +186,7 @@ def _classifier_inputs(checkpoint: Checkpoint, data: DataSet, validation: DataSe
     wanted = sorted({row.label or "" for row in data.rows})
     if isinstance(known, dict) and all(str(key).isdigit() for key in known):
         names = tuple(str(known[key]) for key in sorted(known, key=int))
-        if set(wanted) <= set(names):
+        if _are_known(wanted, names):
             return Inputs(checkpoint, data, validation, "classifier", names, False)
     if len(wanted) < 2:
         raise TrainingError(
@@ -189,6 +196,13 @@ def _classifier_inputs(checkpoint: Checkpoint, data: DataSet, validation: DataSe
             field="data",
         )
     return Inputs(checkpoint, data, validation, "classifier", tuple(wanted), True)
+
+
+def _are_known(wanted: Sequence[str], names: Sequence[str]) -> bool:
+    """Whether all are labels of the model, as core.data.encoding takes them: in any case, or as numbers."""
+    folded = {name.casefold() for name in names}
+    numbers = {str(number) for number in range(len(names))}
+    return all(label.casefold() in folded for label in wanted) or set(wanted) <= numbers
 
 
 def existing_document(out: Path) -> dict[str, Any] | None:

@@ -13,7 +13,6 @@ recipe.yaml                 merges the sub-models
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.errors import TrainingError
-from core.small_files import parse_json, read_if_there, read_small
+from core.small_files import parse_json, read_if_there
 from core.train.orders import read_order
 from core.train.settings import TrainSettings
 
@@ -36,7 +35,6 @@ __all__ = [
     "log_path",
     "order_folder",
     "order_path",
-    "read_log",
     "read_training",
     "resume_path",
 ]
@@ -46,7 +44,6 @@ SAMPLES_NAME = "samples.txt"
 FORMAT = 1
 
 _MOST_BYTES, _MOST_PARTS = 64_000_000, 4_000_000
-_MOST_LOG_BYTES = 2_000_000_000
 
 
 def order_folder(runs: Path, number: int) -> Path:
@@ -248,26 +245,3 @@ def damaged(path: Path) -> TrainingError:
         hint="train into a new folder",
         path=path,
     )
-
-
-def read_log(path: Path) -> list[dict[str, Any]]:
-    """The lines of a run's log.jsonl, as far as they are whole; none where there is no such file.
-
-    Each has "step", "epoch", "loss", "learning_rate", "grad_norm", "at" (seconds since 1970), and where it
-    was measured after that step "eval_loss": nats a token (of a classifier: a row), the mean over the rows.
-
-    Raises:
-        TrainingError: it cannot be read.
-    """
-    if not path.exists():
-        return []
-    lines = []
-    for line in read_small(path, _MOST_LOG_BYTES, TrainingError).split(b"\n")[:-1]:
-        try:
-            values = json.loads(line)
-        except ValueError:
-            break  # what follows a line torn by a power cut was written after it
-        if not isinstance(values, dict) or type(values.get("step")) is not int:
-            break
-        lines.append(values)
-    return lines

@@ -6,10 +6,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
+from core.cancel import CancelToken
 from core.checkpoint.model import Checkpoint
 from core.data.encoding import Encoded, encode
 from core.data.rows import DataSet
-from core.errors import DataError, TrainingError
+from core.errors import Cancelled, DataError, TrainingError
 from core.train.request import Inputs
 from core.train.settings import TrainSettings
 
@@ -19,9 +20,16 @@ _POSITIONS = ("max_position_embeddings", "n_positions", "n_ctx", "max_seq_len")
 
 
 def training_samples(
-    data: DataSet, tokenizer: Any, inputs: Inputs, settings: TrainSettings, note: Callable[[str], None]
+    data: DataSet,
+    tokenizer: Any,
+    inputs: Inputs,
+    settings: TrainSettings,
+    note: Callable[[str], None],
+    cancel: CancelToken,
 ) -> Encoded:
     """The samples of `data` that have something to learn from: a token that counts, or a label.
+
+    Responses and texts end with the token that ends a text, which counts, so that a model learns to stop.
 
     Args:
         data: training or validation data.
@@ -29,17 +37,30 @@ def training_samples(
         inputs: what was asked for.
         settings: how it is trained; samples are no longer than the base takes.
         note: told what is cut or left out.
+        cancel: looked at before each row.
 
     Raises:
         DataError: the data do not fit the task, or none is left.
         TrainingError: the tokenizer does not fit the base.
+        Cancelled: after `cancel`.
     """
     most = _most_tokens(inputs.checkpoint, tokenizer, settings.max_length)
     if most < settings.max_length and data is inputs.data:
         note(
             f"{inputs.checkpoint.name} takes {most:,} tokens at the most, and samples are no longer than that"
         )
-    encoded = encode(data, tokenizer, max_length=most, task=inputs.task, labels=inputs.labels)
+    try:
+        encoded = encode(
+            data,
+            tokenizer,
+            max_length=most,
+            task=inputs.task,
+            labels=inputs.labels,
+            end=True,
+            cancel=cancel,
+        )
+    except Cancelled as error:
+        raise Cancelled("the training was cancelled") from error
     for sentence in (*data.notes, *encoded.notes):
         note(sentence)
     kept = encoded.samples
@@ -70,9 +91,13 @@ def training_samples(
     return replace(encoded, samples=kept)
 
 
-def padding_token(tokenizer: Any) -> int:
-    """What is padded with; no model sees it, as the mask says where it is."""
-    for found in (tokenizer.pad_token_id, tokenizer.eos_token_id):
+def padding_token(tokenizer: Any, checkpoint: Checkpoint) -> int:
+    """What is padded with. The mask says where; a decoder that classifies looks for it by its number too."""
+    for found in (
+        _text_config(checkpoint).get("pad_token_id"),
+        tokenizer.pad_token_id,
+        tokenizer.eos_token_id,
+    ):
         if isinstance(found, int):
             return found
     return 0

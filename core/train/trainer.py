@@ -9,7 +9,6 @@ Trainer's, whose place is then one number: the step.
 from __future__ import annotations
 
 import contextlib
-import json
 import math
 import os
 import time
@@ -25,37 +24,13 @@ from numpy.typing import NDArray
 
 from core.cancel import CancelToken
 from core.data.encoding import Sample
-from core.disk import replace_file, write_error
-from core.errors import Cancelled, MergeError, TrainingError, error_of_memory
+from core.errors import Cancelled, MergeError, TrainingError
 from core.train.batches import counted, loss_sum, micro_batches, padded, row_losses
 from core.train.resuming import ResumePoints
-from core.train.runs_folder import read_log
 from core.train.settings import TrainSettings
+from core.train.step_log import Step, cut_log, log_step, sync_log
 
-__all__ = ["RunJob", "Step", "deterministic", "run_order"]
-
-
-@dataclass(frozen=True)
-class Step:
-    """What one step gave.
-
-    Attributes:
-        order: the run, from 1.
-        step, of: how many steps are done, and of how many.
-        epoch: epochs done, with the share of the one in hand.
-        loss: of the batch, before the step; nats a token (of a classifier: a row).
-        learning_rate, grad_norm: of the step; the norm before it was clipped.
-        eval_loss: on the validation data after the step, the mean over its rows, or None.
-    """
-
-    order: int
-    step: int
-    of: int
-    epoch: float
-    loss: float
-    learning_rate: float
-    grad_norm: float
-    eval_loss: float | None
+__all__ = ["RunJob", "deterministic", "run_order"]
 
 
 @dataclass(frozen=True)
@@ -135,7 +110,7 @@ def run_order(job: RunJob) -> None:
     """
     found = job.points.newest()
     begin = 0 if found is None else found[0]
-    _cut_log(job.log, begin)
+    cut_log(job.log, begin)
     source = None if found is None else found[1]
     try:
         model = job.load(source)
@@ -156,6 +131,8 @@ class _OrderTrainer(transformers.Trainer):  # type: ignore[misc]
         self.job = job
         self.watch = _Watch(self, job, begin)
         model.config.use_cache = False
+        if model.config.pad_token_id is None:  # a decoder that classifies looks for the last other token
+            model.config.pad_token_id = job.pad_id
         super().__init__(model=model, args=_arguments(job), callbacks=[self.watch])
         self.remove_callback(transformers.PrinterCallback)
         self.last: tuple[float, float, float] = (0.0, 0.0, 0.0)  # loss, learning rate, norm
@@ -179,8 +156,8 @@ class _OrderTrainer(transformers.Trainer):  # type: ignore[misc]
         for part in micro_batches(samples, job.settings.micro_batch):
             if job.cancel.hurried:
                 raise Cancelled("the training was cancelled")
-            with self.compute_loss_context_manager():
-                logits = model(**padded(part, job.pad_id, self.args.device)).logits
+            with self._mixed_precision():
+                logits = _logits(model, part, job, self.args.device)
             loss = loss_sum(logits, part, job.task) / count
             self.accelerator.backward(loss)
             total += loss.detach()
@@ -192,14 +169,20 @@ class _OrderTrainer(transformers.Trainer):  # type: ignore[misc]
         self.last = loss_now, float(self.optimizer.param_groups[0]["lr"]), norm_now
         return total
 
+    def _mixed_precision(self) -> contextlib.AbstractContextManager[Any]:
+        """bfloat16 where a device has it. Not the Trainer's, which would also be that of validation."""
+        if self.args.device.type == "cuda" and torch.cuda.is_bf16_supported():
+            return torch.autocast("cuda", torch.bfloat16)
+        return contextlib.nullcontext()
+
     def validation_loss(self) -> float:
-        """The mean over the rows of the validation data of their losses a token, in float32."""
+        """The mean over the rows of the validation data of their losses a token; float32 on every device."""
         job = self.job
         by_row: dict[int, list[float]] = {}
         self.model.eval()
         with torch.no_grad():
             for part in micro_batches(job.validation, job.settings.micro_batch):
-                logits = self.model(**padded(part, job.pad_id, self.args.device)).logits
+                logits = _logits(self.model, part, job, self.args.device)
                 for sample, loss in zip(part, row_losses(logits, part, job.task).tolist(), strict=True):
                     sums = by_row.setdefault(sample.row, [0.0, 0.0])
                     sums[0] += loss
@@ -230,9 +213,9 @@ class _Watch(transformers.TrainerCallback):  # type: ignore[misc]
         if job.validation and (ends_epoch or (every and step % every == 0)):
             eval_loss = self._trainer.validation_loss()
         done = Step(job.number, step, of, step / job.steps_an_epoch, loss, rate, norm, eval_loss)
-        _log_step(job.log, done)
+        log_step(job.log, done)
         if ends_epoch:
-            _sync_file(job.log)
+            sync_log(job.log)
             job.save(self._trainer.model, step // job.steps_an_epoch)
         job.on_step(done)
         if step == of:
@@ -245,9 +228,21 @@ class _Watch(transformers.TrainerCallback):  # type: ignore[misc]
             control.should_save = True
 
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        _sync_file(self._job.log)
+        sync_log(self._job.log)
         self._job.points.seal(int(state.global_step))
         self._saved_at = time.monotonic()
+
+
+def _logits(model: Any, samples: Sequence[Sample], job: RunJob, device: Any) -> torch.Tensor:
+    try:
+        logits: torch.Tensor = model(**padded(samples, job.pad_id, device)).logits
+    except (ValueError, TypeError, IndexError, NotImplementedError) as error:
+        raise TrainingError(
+            f"order {job.number}: the model cannot be trained: {error}",
+            hint="take a model that transformers trains as it is",
+            field="base",
+        ) from error
+    return logits
 
 
 def _only(items: Sequence[Any]) -> dict[str, Any]:
@@ -257,7 +252,6 @@ def _only(items: Sequence[Any]) -> dict[str, Any]:
 
 def _arguments(job: RunJob) -> Any:
     settings = job.settings
-    on_gpu = job.device == "cuda"
     steps = len(job.batches)
     arguments = transformers.TrainingArguments(
         output_dir=str(job.points.writing),
@@ -269,8 +263,7 @@ def _arguments(job: RunJob) -> Any:
         weight_decay=settings.weight_decay,
         optim="adamw_torch",
         max_grad_norm=0.0,  # clipped here, where its norm is known
-        bf16=on_gpu and torch.cuda.is_bf16_supported(),
-        use_cpu=not on_gpu,
+        use_cpu=job.device == "cpu",
         seed=job.dropout_seed,
         save_strategy="no",
         eval_strategy="no",
@@ -301,46 +294,11 @@ def _in_words(error: Exception, job: RunJob) -> Exception:
     text = str(error)
     signs = ("out of memory", "can't allocate memory", "not enough memory", "Cannot allocate memory")
     if isinstance(error, MemoryError) or any(sign in text for sign in signs):
-        said = error_of_memory(error)
-        said.message = (
-            f"order {job.number}: there is not enough memory for {job.settings.micro_batch} samples"
+        micro = job.settings.micro_batch
+        return TrainingError(
+            f"order {job.number}: there is not enough memory for the model and {micro:,} samples at a time",
+            hint=f"take fewer of them: --micro-batch {max(1, micro // 2)}, which changes a step by its "
+            "rounding alone; or shorter samples (--max-length) in a new folder",
+            field="micro_batch",
         )
-        said.hint = (
-            f"take fewer samples at a time: --micro-batch {max(1, job.settings.micro_batch // 2)}; "
-            "a step stays the same, but for rounding"
-        )
-        return said
     return error
-
-
-def _log_step(path: Path, step: Step) -> None:
-    values = {
-        "step": step.step,
-        "epoch": step.epoch,
-        "loss": step.loss,
-        "learning_rate": step.learning_rate,
-        "grad_norm": step.grad_norm,
-        "at": round(time.time(), 3),
-    }
-    if step.eval_loss is not None:
-        values["eval_loss"] = step.eval_loss
-    try:
-        with open(path, "ab") as file:
-            file.write(json.dumps(values).encode() + b"\n")
-    except OSError as error:
-        raise write_error(error, path) from error
-
-
-def _sync_file(path: Path) -> None:
-    try:
-        with open(path, "ab") as file:
-            os.fsync(file.fileno())
-    except OSError as error:
-        raise write_error(error, path) from error
-
-
-def _cut_log(path: Path, step: int) -> None:
-    """Drop the lines after `step`, which are written again."""
-    if path.exists():
-        kept = [line for line in read_log(path) if line["step"] <= step]
-        replace_file(path, b"".join(json.dumps(line).encode() + b"\n" for line in kept))

@@ -6,10 +6,9 @@ bit for bit with the same device, number of threads and versions of torch and tr
 
 from __future__ import annotations
 
-import contextlib
 import json
 import platform
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,16 +18,16 @@ from numpy.typing import NDArray
 
 from core.cancel import CancelToken
 from core.checkpoint.model import open_checkpoint
-from core.checkpoint.ownership import OWN_FOLDER, Ownership, new_run_id
 from core.cores import begin_with
 from core.data.encoding import Encoded
-from core.disk import OpenFolder, replace_file, write_error
+from core.disk import replace_file
 from core.draws import philox_key
-from core.errors import RunningError, TrainingError, addressed, merge_errors_only
+from core.errors import TrainingError, addressed, merge_errors_only
 from core.train.disk import disk_need, memory_sentence, require_disk
 from core.train.document import new_document, sample_numbers, say_differences, versions, with_orders
 from core.train.finishing import card, keep_best, write_recipes
 from core.train.orders import batches_of, read_order
+from core.train.owning import owned
 from core.train.request import (
     Inputs,
     TrainRequest,
@@ -45,14 +44,14 @@ from core.train.runs_folder import (
     epoch_path,
     log_path,
     order_path,
-    read_log,
     read_training,
     resume_path,
 )
 from core.train.samples import padding_token, training_samples
+from core.train.step_log import Step, read_log
 
 if TYPE_CHECKING:
-    from core.train.trainer import RunJob, Step
+    from core.train.trainer import RunJob
 
 __all__ = ["TrainRequest", "train_sub_models"]
 
@@ -98,8 +97,8 @@ def train_sub_models(
     inputs = read_inputs(request)
     out = request.out.absolute()
     _look_at_room(request, inputs, out, told.note)
-    cancel.raise_if_cancelled()
-    with _owned(out):
+    cancel.raise_if_cancelled("training")
+    with owned(out):
         document = existing_document(out)  # another process may have begun since
         if document is not None:
             refuse_others(document, request, inputs, out)
@@ -119,8 +118,13 @@ def _look_at_room(request: TrainRequest, inputs: Inputs, out: Path, note: Callab
             return
     weights = [tensor for tensor in inputs.checkpoint.tensors.values() if tensor.dtype.is_float]
     parameters = sum(tensor.size_bytes // tensor.dtype.itemsize for tensor in weights)
-    new_base = inputs.checkpoint.size_bytes if inputs.new_head else 0
-    note(require_disk(disk_need(parameters, request.settings, new_base_bytes=new_base), out))
+    need = disk_need(
+        parameters,
+        request.settings,
+        rows=len(inputs.data.rows),
+        new_base_bytes=inputs.checkpoint.size_bytes if inputs.new_head else 0,
+    )
+    note(require_disk(need, out))
     note(memory_sentence(parameters))
 
 
@@ -139,25 +143,11 @@ class _Work:
         self._base = out / "base" if inputs.new_head else inputs.checkpoint.folder.absolute()
 
     def train(self, document: dict[str, Any] | None) -> Training:
-        from core.train import models, trainer
-
-        device, device_name = _device(self._request.device)
-        threads = self._request.threads or (document or {}).get("threads") or begin_with()
-        trained = False
-        with models.quietly(), trainer.deterministic(threads):
-            tokenizer = models.load_tokenizer(self._inputs.checkpoint.folder)
-            samples = self._samples(tokenizer)
-            validation = self._validation(tokenizer)
-            document = self._begun(document, samples, tokenizer, device_name, threads)
-            for number in range(1, self._settings.orders + 1):
-                if not done_path(self._out, number).is_file():
-                    self._cancel.raise_if_cancelled()
-                    batches = self._batches(number, document, samples)
-                    job = self._job(number, batches, samples, validation, device, padding_token(tokenizer))
-                    trainer.run_order(job)
-                    self._finish_order(number)
-                    trained = True
-                remove_folder(resume_path(self._out, number))
+        left = [number for number in range(1, self._settings.orders + 1) if not self._is_done(number)]
+        if document is None or left or len(document["orders"]) < self._settings.orders:
+            document = self._train(document, left)
+        for number in range(1, self._settings.orders + 1):
+            remove_folder(resume_path(self._out, number))
         if self._settings.keep == "best":
             document = keep_best(document, self._out, self._settings)
         write_recipes(
@@ -166,24 +156,50 @@ class _Work:
             self._settings,
             base=self._base,
             resamples=self._request.resamples,
-            anew=trained,
+            anew=bool(left),
         )
         return read_training(self._out)
+
+    def _is_done(self, number: int) -> bool:
+        return done_path(self._out, number).is_file()
+
+    def _train(self, document: dict[str, Any] | None, left: Sequence[int]) -> dict[str, Any]:
+        """Train the runs that are left; returns what training.json says then."""
+        from core.train import models, trainer
+
+        device, device_name = _device(self._request.device)
+        threads = self._request.threads or (document or {}).get("threads") or begin_with()
+        with models.quietly(), trainer.deterministic(threads):
+            tokenizer = models.load_tokenizer(self._inputs.checkpoint.folder)
+            padding = padding_token(tokenizer, self._inputs.checkpoint)
+            samples = self._samples(tokenizer)
+            validation = self._validation(tokenizer)
+            document = self._begun(document, samples, padding, device_name, threads)
+            for number in left:
+                self._cancel.raise_if_cancelled("training")
+                batches = self._batches(number, document, samples)
+                trainer.run_order(self._job(number, batches, samples, validation, device, padding))
+                self._finish_order(number)
+        return document
 
     # -- before
 
     def _samples(self, tokenizer: Any) -> Encoded:
-        return training_samples(self._inputs.data, tokenizer, self._inputs, self._settings, self._told.note)
+        return training_samples(
+            self._inputs.data, tokenizer, self._inputs, self._settings, self._told.note, self._cancel
+        )
 
     def _validation(self, tokenizer: Any) -> Encoded | None:
         found = self._inputs.validation
         if found is None:
             return None
         with addressed(field="validation"):
-            return training_samples(found, tokenizer, self._inputs, self._settings, self._told.note)
+            return training_samples(
+                found, tokenizer, self._inputs, self._settings, self._told.note, self._cancel
+            )
 
     def _begun(
-        self, document: dict[str, Any] | None, samples: Encoded, tokenizer: Any, device: str, threads: int
+        self, document: dict[str, Any] | None, samples: Encoded, padding: int, device: str, threads: int
     ) -> dict[str, Any]:
         """What training.json says, with all orders in it."""
         if document is None:
@@ -191,7 +207,7 @@ class _Work:
                 self._out, self._inputs, self._settings, samples, device=device, threads=threads
             )
             if self._inputs.new_head:
-                self._make_base(padding_token(tokenizer))
+                self._make_base(padding)
                 document["base"]["new_files"] = files_of(open_checkpoint(self._base))
         else:
             say_differences(
@@ -294,30 +310,6 @@ class _Work:
         values = {"steps": read_log(log_path(self._out, number))[-1]["step"], "versions": versions()}
         replace_file(done_path(self._out, number), json.dumps(values, indent=2).encode() + b"\n")
         self._told.order_done(number, epoch_path(self._out, number, self._settings.epochs))
-
-
-@contextlib.contextmanager
-def _owned(out: Path) -> Iterator[None]:
-    """That this process alone trains into the folder."""
-    try:
-        (out / OWN_FOLDER).mkdir(parents=True, exist_ok=True)
-        folder = OpenFolder(out)
-    except OSError as error:
-        raise write_error(error, out, "out") from error
-    with folder:
-        try:
-            ownership = Ownership(folder, new_run_id())
-        except RunningError as error:
-            raise RunningError(
-                error.message.replace("another merge is writing", "another training writes into"),
-                hint="wait until it is done, or choose another folder",
-                path=out,
-                field="out",
-            ) from error
-        try:
-            yield
-        finally:
-            ownership.release()
 
 
 def _common_type(inputs: Inputs) -> str:

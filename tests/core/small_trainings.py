@@ -19,8 +19,11 @@ ROWS = 13
 """Of which batches of four leave a last one of one row."""
 
 
-def base_folder(folder: Path, *, dropout: float = 0.0, **changes: Any) -> Path:
-    """A Llama with the demo's tokenizer, in bfloat16, with random weights that are the same each time."""
+def base_folder(folder: Path, *, dropout: float = 0.0, template: bool = False, **changes: Any) -> Path:
+    """A Llama with the demo's tokenizer, in bfloat16, with random weights that are the same each time.
+
+    `template`: whether it has a chat template, through which prompts and responses go then.
+    """
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
 
@@ -41,7 +44,8 @@ def base_folder(folder: Path, *, dropout: float = 0.0, **changes: Any) -> Path:
     torch.manual_seed(5)
     model = LlamaForCausalLM(LlamaConfig(**config | {"attention_dropout": dropout} | changes))
     model.to(torch.bfloat16).save_pretrained(folder)
-    for name in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja"):
+    names = ["tokenizer.json", "tokenizer_config.json", *(["chat_template.jinja"] if template else [])]
+    for name in names:
         shutil.copy(DEMO_FOLDER / "base" / name, folder / name)
     return folder
 

@@ -22,7 +22,8 @@ from core.disk import OpenFolder
 from core.errors import Cancelled, MergeError, OutputError, RunningError, TrainingError
 from core.recipe.file import load_recipe
 from core.train.orders import permutation
-from core.train.runs_folder import Training, read_log, read_training
+from core.train.runs_folder import Training, read_training
+from core.train.step_log import read_log
 from core.train.training import train_sub_models
 
 STEPS, AN_EPOCH = 8, 4
@@ -46,8 +47,9 @@ def quick_collection() -> Iterator[None]:
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("trainings")
-    small.base_folder(folder / "base")
-    small.base_folder(folder / "dropout", dropout=0.3)
+    small.base_folder(folder / "plain")
+    small.base_folder(folder / "base", template=True)
+    small.base_folder(folder / "dropout", dropout=0.3, template=True)
     small.rows_file(folder / "rows.jsonl")
     small.rows_file(folder / "held-out.jsonl", 5)
     return folder
@@ -90,8 +92,8 @@ def plain_loop(base: Path, rows: list[dict[str, str]], order: list[int], *, lr: 
         losses = []
         for row in batch:  # one at a time: no padding
             before = tokenizer(row["prompt"])["input_ids"]
-            after = tokenizer(row["response"], add_special_tokens=False)["input_ids"]
-            ids = torch.tensor([(before + after)[:40]])
+            after = [*tokenizer(row["response"], add_special_tokens=False)["input_ids"], 1]  # </s> counts too
+            ids = torch.tensor([before + after])
             logits = model(input_ids=ids).logits[0, len(before) - 1 : -1].double()
             losses.append(torch.nn.functional.cross_entropy(logits, ids[0, len(before) :], reduction="none"))
         rate = lr * (step / 2 if step < 2 else 0.5 + 0.5 * math.cos(math.pi * (step - 2) / 6))
@@ -108,13 +110,13 @@ def test_the_weights_are_those_of_a_plain_loop_in_the_order_of_the_file(place: P
     from safetensors.torch import load_file
 
     rows = [json.loads(line) for line in (place / "rows.jsonl").read_text().splitlines()]
-    asked = small.request(place / "base", place / "rows.jsonl", tmp_path / "runs", save_dtype="float32")
+    asked = small.request(place / "plain", place / "rows.jsonl", tmp_path / "runs", save_dtype="float32")
     training = train_sub_models(asked)
     order = [int(row) for epoch in (1, 2) for row in training.orders[0].order(epoch)]
     assert order == [int(row) for epoch in (1, 2) for row in permutation(0, 1, epoch, small.ROWS)]
-    expected = plain_loop(place / "base", rows, order, lr=3e-3)
+    expected = plain_loop(place / "plain", rows, order, lr=3e-3)
     found = load_file(training.orders[0].epochs[-1] / "model.safetensors")
-    start = load_file(place / "base" / "model.safetensors")
+    start = load_file(place / "plain" / "model.safetensors")
     assert set(found) == set(start)
     for name, tensor in found.items():
         assert str(tensor.dtype) == "torch.float32"
@@ -167,7 +169,7 @@ def test_a_run_that_was_stopped_anywhere_goes_on_to_the_same_bits(whole: Trainin
 
 
 def test_dropout_is_at_work_which_makes_that_hard(whole: Training, pair: Training) -> None:
-    """Of the same weights and the same rows the loss differs."""
+    """Of the same weights and the same rows, in their first batch, the loss differs."""
     assert whole.orders[0].order(1).tolist() == pair.orders[0].order(1).tolist()
     losses = [read_log(one.orders[0].folder / "log.jsonl")[0]["loss"] for one in (whole, pair)]
     assert losses[0] != losses[1]
@@ -370,3 +372,31 @@ def test_a_tokenizer_that_does_not_fit_is_refused(place: Path, tmp_path: Path) -
     base = small.base_folder(tmp_path / "base", vocab_size=300)
     with pytest.raises(TrainingError, match="its embedding has 300 rows"):
         train_sub_models(small.request(base, place / "rows.jsonl", tmp_path / "runs"))
+
+
+def test_too_little_memory_names_what_helps(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def padded(*_: Any) -> None:
+        raise RuntimeError("[enforce fail at alloc_cpu.cpp:119] DefaultCPUAllocator: can't allocate memory")
+
+    monkeypatch.setattr("core.train.trainer.padded", padded)
+    with pytest.raises(MergeError, match=r"order 1: there is not enough memory for .* 3 samples") as raised:
+        train_sub_models(small.request(place / "base", place / "rows.jsonl", tmp_path / "runs"))
+    assert "--micro-batch 1" in (raised.value.hint or "")
+
+
+def test_texts_that_are_cut_into_windows_are_put_into_an_order_as_windows(
+    place: Path, tmp_path: Path
+) -> None:
+    data = tmp_path / "texts.jsonl"
+    data.write_text("".join(json.dumps({"text": f"row {row} " * (20 * row + 4)}) + "\n" for row in range(3)))
+    training = train_sub_models(small.request(place / "base", data, tmp_path / "runs", epochs=1))
+    (run,) = training.orders
+    seen = run.order(1).tolist()
+    assert training.document["unit"] == "window"
+    assert set(seen) == {0, 1, 2}
+    assert seen.count(0) == 1
+    assert seen.count(2) > seen.count(1) > 1
+    assert run.steps == math.ceil(len(seen) / 4)
+    assert run.positions(1).tolist() == [seen.index(row) for row in range(3)]
