@@ -141,7 +141,7 @@ def _pictures(found: Study, folder: Path, following: Following) -> list[Path]:
     if draw is None:
         return []
     try:
-        return draw(found, folder / "pictures")
+        return draw(found, folder)
     except MergeError as error:
         following.note(f"the pictures are left out: {error.message}")
         return []
