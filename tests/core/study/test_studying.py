@@ -126,7 +126,7 @@ def test_what_belongs_together_is_in_one_half() -> None:
     assert row.note == "λ = 2, by the other half 3, the largest that was tried"
     assert row.loss.mean == pytest.approx(DIFFICULTY.mean())
     assert row.comparison is not None
-    assert row.comparison.clusters is None or row.comparison.clusters == COUNT // 4
+    assert row.comparison.clusters == COUNT // 4
 
 
 @pytest.mark.parametrize(
