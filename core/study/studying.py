@@ -128,7 +128,7 @@ def run_study(
         best="" if best is None else best.key,
         n_samples=len(scores.loss),
         imbalance=figures.imbalance,
-        notes=tuple(dict.fromkeys((*validation.notes, *measuring.notes))),
+        notes=tuple(dict.fromkeys((*validation.notes, *scores.notes, *measuring.notes))),
         score=None if table.reference.own is None else {"better": _better(options)},
         recipe=recipe_as_dict(recipe, _names(recipe)),
         data={"validation": _data(validation), "training": None if training is None else _data(training)},
