@@ -26,6 +26,7 @@ from core.cancel import CancelToken
 from core.data.encoding import Sample
 from core.errors import Cancelled, MergeError, TrainingError
 from core.train.batches import counted, loss_sum, micro_batches, padded, row_losses
+from core.train.faults import in_words, not_a_number
 from core.train.resuming import ResumePoints
 from core.train.settings import TrainSettings
 from core.train.step_log import Step, cut_log, log_step, sync_log
@@ -118,8 +119,11 @@ def run_order(job: RunJob) -> None:
         trainer.train(resume_from_checkpoint=None if source is None else str(source))
     except MergeError:
         raise
-    except (RuntimeError, MemoryError) as error:
-        raise _in_words(error, job) from error
+    except Exception as error:
+        said = in_words(error, job.number, job.settings.micro_batch, job.points.folder)
+        if said is None:
+            raise
+        raise said from error
     if trainer.watch.stopped:
         raise Cancelled("the training was cancelled")
 
@@ -165,7 +169,7 @@ class _OrderTrainer(transformers.Trainer):  # type: ignore[misc]
         norm = torch.nn.utils.clip_grad_norm_(model.parameters(), job.settings.clip)
         loss_now, norm_now = float(total), float(norm)
         if not (math.isfinite(loss_now) and math.isfinite(norm_now)):
-            raise _not_a_number(job.number, self.state.global_step + 1, loss_now, norm_now)
+            raise not_a_number(job.number, self.state.global_step + 1, loss_now, norm_now)
         self.last = loss_now, float(self.optimizer.param_groups[0]["lr"]), norm_now
         return total
 
@@ -279,26 +283,3 @@ def _arguments(job: RunJob) -> Any:
     if arguments.n_gpu > 1:  # several cards would share each batch, and round otherwise
         arguments._n_gpu = 1
     return arguments
-
-
-def _not_a_number(order: int, step: int, loss: float, norm: float) -> TrainingError:
-    what = f"the loss is {loss}" if not math.isfinite(loss) else f"the norm of the gradient is {norm}"
-    return TrainingError(
-        f"order {order}: {what} at step {step}",
-        hint="take a lower learning rate (--lr) in a new folder, and look for damaged rows in the data",
-        field="learning_rate",
-    )
-
-
-def _in_words(error: Exception, job: RunJob) -> Exception:
-    text = str(error)
-    signs = ("out of memory", "can't allocate memory", "not enough memory", "Cannot allocate memory")
-    if isinstance(error, MemoryError) or any(sign in text for sign in signs):
-        micro = job.settings.micro_batch
-        return TrainingError(
-            f"order {job.number}: there is not enough memory for the model and {micro:,} samples at a time",
-            hint=f"take fewer of them: --micro-batch {max(1, micro // 2)}, which changes a step by its "
-            "rounding alone; or shorter samples (--max-length) in a new folder",
-            field="micro_batch",
-        )
-    return error

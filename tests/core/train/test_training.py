@@ -400,3 +400,28 @@ def test_texts_that_are_cut_into_windows_are_put_into_an_order_as_windows(
     assert seen.count(2) > seen.count(1) > 1
     assert run.steps == math.ceil(len(seen) / 4)
     assert run.positions(1).tolist() == [seen.index(row) for row in range(3)]
+
+
+def test_a_full_disk_is_said_and_what_was_kept_is_gone_on_from(
+    whole: Training, place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+
+    saved = torch.save
+
+    def full(what: Any, where: Any, *rest: Any, **named: Any) -> None:
+        if "checkpoint-3" in str(where):
+            raise RuntimeError("[enforce fail at inline_container.cc:664] . unexpected pos 64 vs 0")
+        saved(what, where, *rest, **named)
+
+    seen: list[int] = []
+    with monkeypatch.context() as patch:
+        patch.setattr(torch, "save", full)
+        with pytest.raises(OutputError, match=r"cannot write .*resume") as raised:
+            train_sub_models(of_dropout(place, tmp_path / "runs", save_every_s=0))
+    assert "free some space" in (raised.value.hint or "")
+    again = train_sub_models(
+        of_dropout(place, tmp_path / "runs"), on_step=lambda done: seen.append(done.step)
+    )
+    assert seen[0] == 3
+    assert small.weights_of(again.orders[0].epochs[0]) == small.weights_of(whole.orders[0].epochs[0])
