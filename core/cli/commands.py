@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -35,6 +35,7 @@ from core.cli.session import (
     verbose_option,
 )
 from core.cli.signals import Signals
+from core.cli.studying import study
 from core.cli.training import train
 from core.cli.types import Size, Weights
 from core.cli.verify_output import verification_document, verification_summary
@@ -55,6 +56,9 @@ from core.runs.history import default_history_folder
 from core.runs.learned import Learned
 from core.text import message_text, one_line
 
+if TYPE_CHECKING:
+    from core.study.values import Study
+
 __all__ = ["Desktop", "main"]
 
 _log = logging.getLogger(__name__)
@@ -73,11 +77,13 @@ class Desktop:
         open_window: shows the window, on the demo models if told so; returns the exit status, 130 where a
             signal closed it.
         write_pictures: draws a run's pictures into a folder and returns their paths.
+        write_study_pictures: the same of a study; None where nothing draws them.
     """
 
     has_display: Callable[[], bool]
     open_window: Callable[[bool], int]
     write_pictures: Callable[[RunRecord, Path], list[Path]]
+    write_study_pictures: Callable[[Study, Path], list[Path]] | None = None
 
 
 class _Command(click.Command):
@@ -277,6 +283,7 @@ def _demo(session: Session, headless: bool, out: Path | None) -> None:
 
 
 _paramosaic.command("evaluate")(evaluate)
+_paramosaic.command("study")(study)
 _paramosaic.command("train")(train)
 
 

@@ -3,27 +3,27 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import click
 
+from core.cancel import CancelToken
 from core.cli.following import Following, followed, progress_options
 from core.cli.printing import print_result
-from core.cli.score_output import score_document, score_event, score_rows, score_summary
+from core.cli.score_output import SampleTable, score_document, score_event, score_rows, score_summary
 from core.cli.session import cancellable, json_option, path_type, to_json, verbose_option
 from core.data.rows import DataSet, read_data
 from core.disk import replace_file
 from core.errors import OutputError
 from core.evaluate.comparison import Comparison
 from core.evaluate.evaluation import evaluate_models
+from core.evaluate.scores import Scores
 from core.evaluate.settings import DTYPES, Settings
 from core.evaluate.store import ScoreStore, score_key
 from core.evaluate.verdict import compare
-
-if TYPE_CHECKING:
-    from core.evaluate.scores import Scores
 
 __all__ = ["evaluate"]
 
@@ -31,7 +31,13 @@ _NEW_TOKENS = Settings().max_new_tokens
 
 
 @click.argument("models", nargs=-1, required=True, metavar="MODEL...")
-@click.option("--data", type=path_type, required=True, help="JSONL, CSV or plain text.")
+@click.option("--data", type=path_type, help="JSONL, CSV or plain text.")
+@click.option(
+    "--task",
+    "tasks",
+    metavar="NAME,...",
+    help="Instead of data: tasks of lm-evaluation-harness, or files of such (needs lm-eval).",
+)
 @click.option("--reference", help="The model that others are compared with; the first unless given.")
 @click.option(
     "--dtype",
@@ -57,7 +63,8 @@ _NEW_TOKENS = Settings().max_new_tokens
 @verbose_option
 def evaluate(
     models: tuple[str, ...],
-    data: Path,
+    data: Path | None,
+    tasks: str | None,
     reference: str | None,
     dtype: str,
     device: str,
@@ -79,6 +86,8 @@ def evaluate(
     A MODEL is a folder, BASE+ADAPTER, or a recipe. What was measured before is not measured again, and what
     was cut off goes on.
     """
+    if (data is None) == (tasks is None):
+        raise click.UsageError("Name the data (--data FILE), or else tasks (--task NAME).")
     with cancellable() as token, followed(progress, background=background) as following:
         settings = Settings(
             dtype=dtype,
@@ -91,47 +100,136 @@ def evaluate(
             limit=limit,
         )
         _check_out(out)
-        rows = read_data(data, skip_bad_rows=skip_bad_rows, limit=limit)
+        asked, of_reference = _in_order(models, reference)
+        run = _Run(asked, of_reference, settings, following, token)
+        if data is not None:
+            parts = [run.on_data(data, skip_bad_rows=skip_bad_rows, recompute=recompute)]
+        else:
+            parts = run.on_tasks([task for task in (tasks or "").split(",") if task])
+        if out is not None:
+            replace_file(out, score_rows([table for part in parts for table in part.tables]))
+        following.say("done", result=None if out is None else str(out.absolute()))
+    if not as_json:
+        print_result("\n\n".join(part.summary for part in parts))
+    else:
+        documents = [part.document for part in parts]
+        print_result(to_json(documents[0] if data is not None else {"tasks": documents}))
+
+
+@dataclass(frozen=True)
+class _Part:
+    """What came of one data set or task.
+
+    Attributes:
+        data: what it is, for a document.
+        scores: of the models.
+        of_reference: which of them is the reference.
+        comparisons: of the others with it.
+        rows: of the data; None for tasks.
+        answers: what each model wrote; None where it wrote none.
+        title: above the table; "" for none.
+    """
+
+    data: Mapping[str, Any]
+    scores: Sequence[Scores]
+    of_reference: int
+    comparisons: Sequence[Comparison]
+    rows: DataSet | None = None
+    answers: Sequence[tuple[str, ...] | None] = ()
+    title: str = ""
+
+    @property
+    def tables(self) -> list[SampleTable]:
+        groups = None if self.rows is None else tuple(row.group or "" for row in self.rows.rows)
+        answers = self.answers or [None] * len(self.scores)
+        return [
+            SampleTable(one, groups or (self.title,) * len(one.loss), said)
+            for one, said in zip(self.scores, answers, strict=True)
+        ]
+
+    @property
+    def summary(self) -> str:
+        text = score_summary(self.scores, self.comparisons)
+        return f"{self.title}\n{text}" if self.title else text
+
+    @property
+    def document(self) -> dict[str, Any]:
+        keys = [_key(one) if self.rows is not None else None for one in self.scores]
+        name = self.scores[self.of_reference].name
+        return score_document(self.data, self.scores, self.comparisons, reference=name, keys=keys)
+
+
+@dataclass(frozen=True)
+class _Run:
+    """The models, and how they are evaluated."""
+
+    models: Sequence[str]
+    of_reference: int
+    settings: Settings
+    following: Following
+    token: CancelToken
+
+    def on_data(self, path: Path, *, skip_bad_rows: bool, recompute: bool) -> _Part:
+        following = self.following
+        rows = read_data(path, skip_bad_rows=skip_bad_rows, limit=self.settings.limit)
         for sentence in rows.notes:
             following.note(sentence)
         store = ScoreStore()
-        asked, of_reference = _in_order(models, reference)
         scores = evaluate_models(
-            asked,
+            self.models,
             rows,
-            settings=settings,
+            settings=self.settings,
             store=store,
             recompute=recompute,
-            on_scores=lambda one: _say_scores(following, one),
+            on_scores=lambda one: following.say("scores", **score_event(one), key=_key(one)),
             on_note=following.note,
             progress=following.show,
-            cancel=token,
+            cancel=self.token,
         )
-        others = [one for number, one in enumerate(scores) if number != of_reference]
-        comparisons: tuple[Comparison, ...] = ()
-        if others:
-            comparisons = compare(scores[of_reference], others, groups=rows.groups, cancel=token)
-            following.say("comparisons", comparisons=[one.as_json() for one in comparisons])
-        _write_rows(out, rows, scores, store)
-        following.say("done", result=None if out is None else str(out.absolute()))
-    if as_json:
-        document = score_document(
-            {
-                "path": str(data),
-                "kind": rows.kind,
-                "rows": len(rows.rows),
-                "groups": len(set(rows.groups)) if rows.groups else None,
-                "digest": rows.digest,
-                "notes": list(rows.notes),
-            },
-            scores,
-            comparisons,
-            reference=scores[of_reference].name,
-            keys=[_key(one) for one in scores],
-        )
-        print_result(to_json(document))
-    else:
-        print_result(score_summary(scores, comparisons))
+        data = {
+            "path": str(path),
+            "kind": rows.kind,
+            "rows": len(rows.rows),
+            "groups": len(set(rows.groups)) if rows.groups else None,
+            "digest": rows.digest,
+            "notes": list(rows.notes),
+        }
+        comparisons = self._compared(scores, rows.groups)
+        answers = [None if (known := store.known(_key(one))) is None else known.answers for one in scores]
+        return _Part(data, scores, self.of_reference, comparisons, rows, answers)
+
+    def on_tasks(self, tasks: Sequence[str]) -> list[_Part]:
+        from core.evaluate.harness import evaluate_tasks
+
+        following = self.following
+        parts = []
+        for found in evaluate_tasks(
+            self.models,
+            tasks,
+            settings=self.settings,
+            on_note=following.note,
+            progress=following.show,
+            cancel=self.token,
+        ):
+            for one in found.scores:
+                following.say("scores", **score_event(one), task=found.task)
+            comparisons = self._compared(found.scores, None)
+            data = {
+                "task": found.task,
+                "metric": found.metric,
+                "rows": len(found.scores[0].loss),
+                "digest": found.scores[0].data_digest,
+            }
+            parts.append(_Part(data, found.scores, self.of_reference, comparisons, title=found.task))
+        return parts
+
+    def _compared(self, scores: Sequence[Scores], groups: tuple[str, ...] | None) -> tuple[Comparison, ...]:
+        others = [one for number, one in enumerate(scores) if number != self.of_reference]
+        if not others:
+            return ()
+        found = compare(scores[self.of_reference], others, groups=groups, cancel=self.token)
+        self.following.say("comparisons", comparisons=[one.as_json() for one in found])
+        return found
 
 
 def _in_order(models: Sequence[str], reference: str | None) -> tuple[list[str], int]:
@@ -146,10 +244,6 @@ def _in_order(models: Sequence[str], reference: str | None) -> tuple[list[str], 
     if os.path.abspath(reference) in places:
         return asked, places.index(os.path.abspath(reference))
     return [reference, *asked], 0
-
-
-def _say_scores(following: Following, scores: Scores) -> None:
-    following.say("scores", **score_event(scores), key=_key(scores))
 
 
 def _key(scores: Scores) -> str:
@@ -168,10 +262,3 @@ def _check_out(out: Path | None) -> None:
         raise OutputError(
             f"cannot write {out}: there is no folder {out.absolute().parent}", hint="make it first", path=out
         )
-
-
-def _write_rows(out: Path | None, data: DataSet, scores: Sequence[Scores], store: ScoreStore) -> None:
-    if out is None:
-        return
-    answers = [None if (known := store.known(_key(one))) is None else known.answers for one in scores]
-    replace_file(out, score_rows(data, scores, answers))

@@ -6,15 +6,15 @@ import csv
 import io
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from core.data.rows import DataSet
 from core.evaluate.comparison import Comparison, decimals_for, signed
 from core.evaluate.scores import Scores
 from core.text import message_text, one_line
 from core.units import share_text
 
-__all__ = ["score_document", "score_event", "score_rows", "score_summary"]
+__all__ = ["SampleTable", "score_document", "score_event", "score_rows", "score_summary"]
 
 _SAMPLE_FIELDS = (
     *("model", "line", "group", "loss", "tokens", "text_bytes", "bits_per_byte", "correct", "answer"),
@@ -40,6 +40,7 @@ def score_summary(
         columns.append(("bits a byte", [_number(_bits(one)) for one in scores], True))
     if any(one.accuracy is not None for one in scores):
         title = "exact match" if any(one.settings.get("exact_match") for one in scores) else "accuracy"
+        title = str(scores[0].settings.get("metric", title))
         shares = ["" if one.accuracy is None else share_text(one.accuracy) for one in scores]
         columns.append((title, shares, True))
     if comparisons:
@@ -111,34 +112,41 @@ def score_event(scores: Scores) -> dict[str, Any]:
     }
 
 
-def score_rows(
-    data: DataSet | None, scores: Sequence[Scores], answers: Sequence[tuple[str, ...] | None]
-) -> bytes:
-    """One record a model and sample as CSV, in UTF-8: what the samples cost, and what was answered.
+@dataclass(frozen=True)
+class SampleTable:
+    """The samples of one model.
 
-    Args:
-        data: the rows; None for those of a task.
-        scores: of the models.
-        answers: what each wrote, [N]; None where it wrote none.
+    Attributes:
+        scores: of the model.
+        groups: what each sample belongs to, or the task that it is of. [N]
+        answers: what the model wrote, [N]; None where it wrote nothing.
     """
+
+    scores: Scores
+    groups: tuple[str, ...]
+    answers: tuple[str, ...] | None
+
+
+def score_rows(tables: Sequence[SampleTable]) -> bytes:
+    """One record a model and sample as CSV, in UTF-8: what the samples cost, and what was answered."""
     file = io.StringIO(newline="")
-    table = csv.writer(file)
-    table.writerow(_SAMPLE_FIELDS)
-    for one, said in zip(scores, answers, strict=True):
+    written = csv.writer(file)
+    written.writerow(_SAMPLE_FIELDS)
+    for table in tables:
+        one = table.scores
         bits = one.bits_per_byte
         for row in range(len(one.loss)):
-            group = data.rows[row].group if data is not None else None
-            table.writerow(
+            written.writerow(
                 [
                     one.name,
                     int(one.lines[row]),
-                    "" if group is None else group,
+                    table.groups[row],
                     _exact(one.loss[row]),
                     int(one.tokens[row]),
                     int(one.text_bytes[row]),
                     _exact(bits[row]) if one.task == "causal" else "",
                     "" if one.correct is None else int(one.correct[row]),
-                    "" if said is None else said[row],
+                    "" if table.answers is None else table.answers[row],
                 ]
             )
     return file.getvalue().encode("utf-8", "backslashreplace")

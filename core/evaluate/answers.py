@@ -102,6 +102,8 @@ def generate_answers(
     Prompts are batched by length, padded on the left and masked there; a batch's size changes what is said
     only where two tokens are as likely as one another within rounding.
 
+    A prompt that leaves no room for so many tokens loses its beginning, and that is said.
+
     Args:
         loaded: the model.
         encoded: the rows as its tokens.
@@ -116,11 +118,14 @@ def generate_answers(
         All of them, the known among them.
 
     Raises:
-        MergeError: there is not enough memory for one prompt.
+        MergeError: there is not enough memory for one prompt, or the model takes no prompt beside so many
+            tokens.
         Cancelled: after `cancel`.
     """
     answers = dict(known or {})
     prompts = {sample.row: prompt_of(sample) for sample in encoded.samples}
+    if loaded.max_length is not None:
+        _make_room(loaded, prompts, loaded.max_length - max_new_tokens, on_note)
     left = sorted((row for row in prompts if row not in answers), key=lambda row: (-len(prompts[row]), row))
     most = batch_tokens
     while left:
@@ -144,6 +149,28 @@ def generate_answers(
         if on_answers is not None:
             on_answers(found)
     return answers
+
+
+def _make_room(
+    loaded: LoadedModel,
+    prompts: dict[int, NDArray[np.int32]],
+    room: int,
+    on_note: Callable[[str], None] | None,
+) -> None:
+    """Cut prompts of more than `room` tokens."""
+    if room < 1:
+        raise MergeError(
+            f"{loaded.name} takes {loaded.max_length} tokens at once, so that an answer of as many leaves "
+            "no room for its prompt",
+            hint="choose fewer (--max-new-tokens)",
+            field="max_new_tokens",
+        )
+    long = [row for row, prompt in prompts.items() if len(prompt) > room]
+    for row in long:
+        prompts[row] = prompts[row][-room:]
+    if long and on_note is not None:
+        which = "1 prompt loses its" if len(long) == 1 else f"{len(long)} prompts lose their"
+        on_note(f"{loaded.name}: {which} beginning, so that an answer has room behind")
 
 
 def prompt_of(sample: Sample) -> NDArray[np.int32]:

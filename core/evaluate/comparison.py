@@ -90,8 +90,7 @@ class Comparison:
 
     @property
     def sentence(self) -> str:
-        """In plain words, the reference named: for a person who never heard of p-values, with p for one who
-        did."""
+        """In plain words, for a person who never heard of p-values; p is there for one who did."""
         parts = [self._difference_sentence()]
         if self.verdict == NO_DIFFERENCE:
             parts += _needed_sentence(self.samples_needed, self.n)

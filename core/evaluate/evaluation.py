@@ -2,43 +2,33 @@
 
 from __future__ import annotations
 
-import logging
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 
-from core.adapter_paths import split_adapters
 from core.cancel import CancelToken
-from core.checkpoint.model import model_names, read_config
 from core.data.encoding import encode
 from core.data.rows import DataSet
 from core.errors import IncompatibleError, MergeError
 from core.evaluate.answers import check_has_answers, expected_answer, generate_answers, is_match
-from core.evaluate.digests import FileDigests, is_recipe, reference_digest
+from core.evaluate.asked import check_one_task, reference_names
+from core.evaluate.digests import FileDigests, reference_digest
 from core.evaluate.loading import LoadedModel, load_model
 from core.evaluate.losses import score_model
-from core.evaluate.scores import RowLosses, Scores
+from core.evaluate.scores import Scores
 from core.evaluate.settings import Settings
-from core.evaluate.store import Begun, ScoreStore, score_key
+from core.evaluate.store import ScoreStore, is_of, score_key
+from core.evaluate.under_way import Kept, Told
 from core.progress import Share, ShareCallback
 
-__all__ = ["evaluate_models", "reference_names"]
-
-_KEEP_EVERY_S = 10.0
-"""Seconds of work that a process that is killed may lose."""
-
-_TELL_EVERY_S = 0.2
+__all__ = ["evaluate_models"]
 
 _ANSWER_TOKENS = 4096
 """Of a batch of prompts and answers, where nothing else is asked for."""
 
 _OF_LOSSES = 0.3
 """The share of the time that losses take where answers are generated as well: one token at a time."""
-
-_log = logging.getLogger(__name__)
 
 
 def evaluate_models(
@@ -83,13 +73,14 @@ def evaluate_models(
     check_one_task(references)
     work = _Evaluation(data, settings, store, on_note, cancel)
     names = reference_names(references)
-    told = _Told(progress)
+    told = Told(progress)
     digests = work.digests(references, names, told)
     made: dict[str, Scores] = {}
     if store is not None and not recompute:
         for digest in dict.fromkeys(digests):
-            if (found := store.get(score_key(digest, data.digest, settings.key()))) is not None:
-                made[digest] = found
+            known = store.known(score_key(digest, data.digest, settings.key()))
+            if known is not None and is_of(known, data):
+                made[digest] = known.scores
     told.begin(len({*digests} - made.keys()))
     done: list[Scores] = []
     for reference, name, digest in zip(references, names, digests, strict=True):
@@ -101,46 +92,6 @@ def evaluate_models(
             on_scores(done[-1])
     told.end()
     return tuple(done)
-
-
-def reference_names(references: Sequence[str]) -> tuple[str, ...]:
-    """A short name for each model; a recipe is called by its file, without the ending."""
-    places = [Path(reference) for reference in references]
-    return tuple(model_names([place.with_suffix("") if is_recipe(place) else place for place in places]))
-
-
-def check_one_task(references: Sequence[str]) -> None:
-    """Refuse classifiers beside language models, as far as their configs say what they are.
-
-    Raises:
-        IncompatibleError: there are both.
-    """
-    found: dict[bool, str] = {}
-    for reference, name in zip(references, reference_names(references), strict=True):
-        classifies = _is_classifier(reference)
-        if classifies is not None:
-            found.setdefault(classifies, name)
-    if len(found) == 2:
-        raise IncompatibleError(
-            f"{found[True]} is a classifier and {found[False]} is a language model: what they make of a text "
-            "cannot be compared",
-            hint="evaluate them one after the other, each kind with data of its own",
-            field="models",
-        )
-
-
-def _is_classifier(reference: str) -> bool | None:
-    """None where that is not known before it is loaded."""
-    if is_recipe(reference):
-        return None
-    try:
-        config = read_config(split_adapters(Path(reference))[0]) or {}
-    except MergeError:
-        return None
-    architectures = config.get("architectures")
-    if not isinstance(architectures, list) or not architectures:
-        return None
-    return str(architectures[0]).endswith("ForSequenceClassification")
 
 
 class _Evaluation:
@@ -158,7 +109,7 @@ class _Evaluation:
         self._on_note, self._cancel = on_note, cancel
         self._said: set[str] = set()
 
-    def digests(self, references: Sequence[str], names: Sequence[str], told: _Told) -> list[str]:
+    def digests(self, references: Sequence[str], names: Sequence[str], told: Told) -> list[str]:
         """The digest of each model."""
         files = FileDigests(None) if self._store is None else self._store.digests
         found = []
@@ -178,7 +129,9 @@ class _Evaluation:
         """Load a model and score it; what was finished before is taken over."""
         key = score_key(digest, self._data.digest, self._settings.key())
         begun = None if self._store is None or recompute else self._store.begun(key)
-        kept = _Kept(self._store, key, begun)
+        if begun is not None and not begun.fits(len(self._data.rows)):
+            begun = None
+        kept = Kept(self._store, key, begun)
         try:
             loading = part(0.0, 0.0)
             with load_model(
@@ -204,11 +157,14 @@ class _Evaluation:
             raise
         scores = replace(scores, seconds=round(kept.seconds, 3))
         if self._store is not None:
-            self._store.put(scores, data=self._data.path, answers=answers)
+            try:
+                self._store.put(scores, data=self._data.path, answers=answers)
+            except MergeError as error:  # the disk is full, perhaps: no reason to lose what was computed
+                self._note(f"the scores of {name} are not kept for another time: {error.message}")
         return scores
 
     def _with_answers(
-        self, model: LoadedModel, scores: Scores, kept: _Kept, share: ShareCallback | None
+        self, model: LoadedModel, scores: Scores, kept: Kept, share: ShareCallback | None
     ) -> tuple[Scores, tuple[str, ...]]:
         """The scores with what is right of what the model answers, and the answers."""
         rows, settings = self._data.rows, self._settings
@@ -218,7 +174,14 @@ class _Evaluation:
                 hint="leave exact match out: whether its class is right is counted anyway",
                 field="exact_match",
             )
-        encoded = encode(self._data, model.tokenizer, max_length=model.window, task=model.task)
+        encoded = encode(
+            self._data,
+            model.tokenizer,
+            max_length=model.window,
+            task=model.task,
+            chat_prompts=settings.chat_prompts,
+            cancel=self._cancel,
+        )
         expected = [expected_answer(row) or "" for row in rows]
         self._note_long(model, expected)
 
@@ -258,106 +221,3 @@ class _Evaluation:
         if self._on_note is not None and sentence not in self._said:
             self._said.add(sentence)
             self._on_note(sentence)
-
-
-class _Kept:
-    """What is finished of one model, and written down every now and then."""
-
-    def __init__(self, store: ScoreStore | None, key: str, begun: Begun | None) -> None:
-        self._store, self._key = store, key
-        self._parts: list[RowLosses] = [begun.losses] if begun and begun.losses is not None else []
-        self.answers: dict[int, str] = dict(begun.answers or {}) if begun else {}
-        self._before_s = begun.seconds if begun else 0.0
-        self._began = self._last = time.monotonic()
-        self._is_new = False
-
-    @property
-    def seconds(self) -> float:
-        """Of all processes that worked at it."""
-        return self._before_s + time.monotonic() - self._began
-
-    def add_rows(self, rows: RowLosses) -> None:
-        self._parts.append(rows)
-        self._changed()
-
-    def add_answers(self, answers: Mapping[int, str]) -> None:
-        self.answers |= answers
-        self._changed()
-
-    def _changed(self) -> None:
-        self._is_new = True
-        if time.monotonic() - self._last >= _KEEP_EVERY_S:
-            self.keep()
-
-    def keep(self) -> None:
-        """Write it down. A disk that is full is no reason to stop the work."""
-        if self._store is None or not self._is_new:
-            return
-        self._parts = [joined(self._parts)] if self._parts else []
-        begun = Begun(self._parts[0] if self._parts else None, self.answers, self.seconds)
-        try:
-            self._store.put_begun(self._key, begun)
-        except MergeError as error:
-            _log.warning("what is finished is not kept: %s", error)
-        self._last, self._is_new = time.monotonic(), False
-
-
-def joined(parts: Sequence[RowLosses]) -> RowLosses:
-    """One value of several."""
-    correct = None
-    if all(part.correct is not None for part in parts):
-        correct = np.concatenate([part.correct for part in parts if part.correct is not None])
-    return RowLosses(
-        rows=np.concatenate([part.rows for part in parts]),
-        loss=np.concatenate([part.loss for part in parts]),
-        tokens=np.concatenate([part.tokens for part in parts]),
-        text_bytes=np.concatenate([part.text_bytes for part in parts]),
-        correct=correct,
-    )
-
-
-class _Told:
-    """Tells how far all models together are; what is known already takes no time and counts for nothing."""
-
-    def __init__(self, progress: ShareCallback | None) -> None:
-        self._progress = progress
-        self._models, self._done = 1, 0
-        self._began = self._last = time.monotonic()
-
-    def say(self, text: str) -> None:
-        """What is done before the first model is loaded."""
-        if self._progress is not None:
-            self._progress(Share(0.0, text))
-
-    def begin(self, models: int) -> None:
-        """Begin with so many models that are not known."""
-        self._models, self._began = models, time.monotonic()
-
-    def next(self, name: str) -> None:
-        """The model is done."""
-        self._done += 1
-        self._last = 0.0
-        self._tell(0.0, f"{name}: done")
-
-    def end(self) -> None:
-        if self._progress is not None:
-            self._progress(Share(1.0, "done", 0.0))
-
-    def part(self) -> Callable[[float, float], ShareCallback | None]:
-        """Makes what to tell of a part of the model in hand, from `start` to `stop` of it."""
-
-        def part(start: float, stop: float) -> ShareCallback | None:
-            if self._progress is None:
-                return None
-            return lambda share: self._tell(start + (stop - start) * share.fraction, share.text)
-
-        return part
-
-    def _tell(self, fraction: float, text: str) -> None:
-        now = time.monotonic()
-        if self._progress is None or (now - self._last < _TELL_EVERY_S and fraction < 1.0):
-            return
-        self._last = now
-        whole = min(1.0, (self._done + fraction) / max(1, self._models))
-        elapsed = now - self._began
-        self._progress(Share(whole, text, elapsed * (1 - whole) / whole if whole > 0 else None))

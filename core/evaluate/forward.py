@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from core.data.encoding import Sample
 from core.evaluate.batches import padded
 from core.evaluate.loading import LoadedModel
+from core.evaluate.quiet import is_of_memory
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -29,7 +30,8 @@ _LOGITS = 2**24
 """That are computed at one time: 64 MB in float32, and about three times that while they become losses."""
 
 _CLOSE = 1e-4
-"""So much may the two ways differ in float32: sums of thousands, in another order."""
+_CLOSE_NARROW = 0.05
+"""So much may the two ways differ, in float32 and in bfloat16: sums of thousands, in another order."""
 
 
 class Forward:
@@ -54,7 +56,6 @@ class Forward:
         config = self._model.config.get_text_config()
         known = (config.pad_token_id, loaded.tokenizer.pad_token_id, 0)
         self.fill = next(number for number in known if number is not None and 0 <= number < loaded.rows)
-        self._takes = frozenset(inspect.signature(self._model.forward).parameters)
         self._layers = self._model.base_model
         self.in_parts: bool | None = None if loaded.task == "causal" else False
 
@@ -132,7 +133,9 @@ class Forward:
         return hidden
 
     def _call(self, ids: Tensor, mask: Tensor, positions: Tensor) -> Any:
-        return self._model(**self._inputs(self._model, ids, mask, positions))
+        # Some ask what type the head's weights have before they call it.
+        with self._loaded.widening.held(self._model.get_output_embeddings()):
+            return self._model(**self._inputs(self._model, ids, mask, positions))
 
     def _inputs(self, module: Any, ids: Tensor, mask: Tensor, positions: Tensor) -> dict[str, Any]:
         takes = inspect.signature(module.forward).parameters
@@ -177,19 +180,27 @@ class Forward:
         """Whether the head works on a part as it does on all, for this class of models."""
         import torch
 
-        if self._layers is self._model or self._model.get_output_embeddings() is None:
+        if self._model.get_output_embeddings() is None:
             return False
         sample = min(samples, key=lambda sample: len(sample.ids))
         ids = torch.from_numpy(sample.ids[None, :64].astype(np.int64)).to(self._loaded.device)
         mask, positions = torch.ones_like(ids), torch.arange(ids.shape[1], device=ids.device)[None]
-        try:
-            whole = _nats(self._call(ids, mask, positions).logits[0, :-1], ids[0, 1:])
-            hidden = self._hidden(ids, mask, positions)[0, :-1]
-            parts = self._by_parts(hidden, ids[0, 1:])
-        except (AttributeError, IndexError, KeyError, TypeError, ValueError):
-            return False
-        close = _CLOSE if whole.dtype == torch.float32 and self._computes_wide else 0.05
-        return whole.shape == parts.shape and bool(torch.allclose(whole, parts, rtol=close, atol=close))
+        whole = _nats(self._call(ids, mask, positions).logits[0, :-1], ids[0, 1:])
+        close = _CLOSE if self._computes_wide else _CLOSE_NARROW
+        for layers in (self._model.base_model, self._model.get_decoder()):
+            if layers is None or layers is self._model:
+                continue
+            self._layers = layers
+            try:
+                parts = self._by_parts(self._hidden(ids, mask, positions)[0, :-1], ids[0, 1:])
+            except (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError) as error:
+                if is_of_memory(error):
+                    raise
+                continue
+            if whole.shape == parts.shape and bool(torch.allclose(whole, parts, rtol=close, atol=close)):
+                return True
+        self._layers = self._model.base_model
+        return False
 
     @property
     def _computes_wide(self) -> bool:

@@ -1,10 +1,9 @@
 """How sure a mean of paired differences is: its 95 % interval, and the p-value that goes with it.
 
-The interval is that of the studentised bootstrap (bootstrap-t), each end moved outwards to that of the paired
-t where this one lies further out. On its own either misses too often where the other does not: the paired t
-with skewed differences (12 % instead of 5 at n = 30, lognormal), the bootstrap-t with heavy tails (7 % at n =
-30 and 100, Student's t with 3 degrees of freedom), BCa with both. tests/bench/bench_verdicts.py prints the
-table.
+The interval is that of the studentised bootstrap (bootstrap-t), each end moved outwards to that of the
+paired t where this one lies further out. On its own either misses too often where the other does not: the
+paired t with skewed differences, the bootstrap-t with heavy tails, and BCa with both. The figures are in
+docs/decisions/an-interval-no-nearer-than-the-paired-ts.md; tests/bench/bench_verdicts.py finds them.
 
 Sources: Efron and Tibshirani, An Introduction to the Bootstrap (1993), chapters 12 and 16; for groups the
 linearised variance of a ratio, Cochran, Sampling Techniques (3rd edition, 1977), section 6.3. Deviation: the
@@ -16,7 +15,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,11 +37,13 @@ __all__ = [
 CONFIDENCE = 0.95
 
 LEAST_UNITS = 20
-"""Below so many samples, or groups, nothing is said of a difference, and its interval is the paired t's
-alone."""
+"""With fewer samples, or groups, nothing is said of a difference; its interval is the paired t's alone."""
 
-_NO_SPREAD = 1e-12
-"""Variances below this share of the mean square are rounding errors of a variance of 0."""
+_ROUNDED = 1e-20
+"""A variance below this share of the squared mean is that of rounding errors."""
+
+_CANCELLED = 1e-12
+"""And one below this share of the squares that it is a small difference of."""
 
 Array = NDArray[np.float64]
 
@@ -93,8 +93,7 @@ class Interval:
 
 
 def units_of(differences: Array, numbers: NDArray[np.intp]) -> Units:
-    """The units of samples, given the unit that each belongs to. Both [N]. Units without samples are left
-    out."""
+    """The units of samples, given the number of the unit of each; both [N]. Empty ones are left out."""
     sums = np.asarray(np.bincount(numbers, weights=differences), np.float64)
     counts = np.asarray(np.bincount(numbers), np.float64)
     return Units(sums[counts > 0], counts[counts > 0])
@@ -122,17 +121,15 @@ def paired_intervals(
 
 
 def interval_of(units: Units, drawn: Array | None) -> Interval:
-    """The interval of the mean, given the studentised means of B resamples (of paired_intervals), [B], or
-    None."""
+    """The interval of the mean, given the studentised means of B resamples, [B]; the paired t's without."""
     count = len(units)
     if not count:
         return Interval(math.nan, -math.inf, math.inf, 1.0, math.nan, 0, 0)
     mean = units.mean
     if count == 1:
         return Interval(mean, -math.inf, math.inf, 1.0, math.nan, 1, 0)
-    centred = units.sums - mean * units.counts
-    variance = float(_variance(_sums(units.counts[None], centred[None]), count)[0])
-    if variance <= _NO_SPREAD * mean * mean / count:
+    variance = float(_mean_and_variance(_columns(units).sum(axis=0)[None], count)[1][0])
+    if variance <= _ROUNDED * mean * mean / count:
         # The same difference everywhere. Its t is infinite; what remains is the chance of equal signs.
         return Interval(mean, mean, mean, 1.0 if mean == 0 else 2.0 ** (1 - count), 0.0, count, 0)
     error = math.sqrt(variance)
@@ -172,53 +169,33 @@ def _studentised(
 
     A resample without spread, all of whose differences are equal, counts as 0: it says nothing.
     """
-    centred = [one.sums - one.mean * one.counts for one in several]
+    units = len(several[0])
+    columns = [_columns(one) for one in several]
     filled: list[list[Array]] = [[] for _ in several]
-    for taken in resamples(digest, len(several[0]), count=count, cancel=cancel):
-        for one, values, parts in zip(several, centred, filled, strict=True):
-            parts.append(_studentised_once(one.counts, values, taken))
+    for taken in resamples(digest, units, count=count, cancel=cancel):
+        # Sums over a resample by how often it takes each unit: faster than taking them.
+        places = taken + np.arange(len(taken))[:, None] * units
+        times = np.bincount(places.ravel(), minlength=taken.size).reshape(taken.shape).astype(np.float64)
+        for these, parts in zip(columns, filled, strict=True):
+            sums = times @ these
+            means, variance = _mean_and_variance(sums, units)
+            flat = variance <= _CANCELLED * sums[:, 1] / sums[:, 2] ** 2
+            parts.append(np.where(flat, 0.0, means / np.sqrt(np.where(flat, 1.0, variance))))
     return [np.concatenate(parts) for parts in filled]
 
 
-def _studentised_once(counts: Array, centred: Array, taken: NDArray[np.intp]) -> Array:
-    sums = _sums(None if (counts == 1).all() else counts[taken], centred[taken])
-    variance = _variance(sums, len(counts))
-    means = sums.values / sums.sizes
-    flat = variance <= _NO_SPREAD * sums.squares / sums.sizes**2
-    return np.where(flat, 0.0, means / np.sqrt(np.where(flat, 1.0, variance)))
+def _columns(units: Units) -> Array:
+    """What is summed over units: v, v², c, c² and v·c, [units, 5], of their centred sums v and counts c."""
+    centred = units.sums - units.mean * units.counts
+    return np.stack([centred, centred**2, units.counts, units.counts**2, centred * units.counts], axis=1)
 
 
-class _Sums(NamedTuple):
-    """Over the units of each of several resamples, [b] each."""
+def _mean_and_variance(sums: Array, units: int) -> tuple[Array, Array]:
+    """Σv / Σc, and G / (G − 1) Σ (v − mean · c)² / (Σc)², of sums over G units of the columns, [b, 5].
 
-    values: Array
-    squares: Array
-    sizes: Array
-    size_squares: Array
-    products: Array
-
-
-def _sums(counts: Array | None, values: Array) -> _Sums:
-    """Of the units' sums `values` and their numbers of samples `counts`, None where these are 1; both [b,
-    units]."""
-    sums, squares = values.sum(axis=1), np.einsum("bn,bn->b", values, values)
-    if counts is None:
-        sizes = np.full(len(values), float(values.shape[1]))
-        return _Sums(sums, squares, sizes, sizes, sums)
-    return _Sums(
-        sums,
-        squares,
-        counts.sum(axis=1),
-        np.einsum("bn,bn->b", counts, counts),
-        np.einsum("bn,bn->b", values, counts),
-    )
-
-
-def _variance(sums: _Sums, units: int) -> Array:
-    """Of the mean values / sizes: G / (G − 1) Σ (value of a unit − mean · its samples)² / sizes², [b].
-
-    For units of one sample it is s² / N.
+    For units of one sample the latter is s² / N.
     """
-    means = sums.values / sums.sizes
-    residuals = sums.squares - 2 * means * sums.products + means * means * sums.size_squares
-    return units / (units - 1) * np.maximum(residuals, 0) / sums.sizes**2
+    values, squares, sizes, size_squares, products = sums.T
+    means = values / sizes
+    residuals = squares - 2 * means * products + means * means * size_squares
+    return means, units / (units - 1) * np.maximum(residuals, 0) / sizes**2

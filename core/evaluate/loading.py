@@ -131,7 +131,7 @@ def load_folder(
         yield loaded
     finally:
         device = loaded.device
-        loaded.widening.stop()
+        loaded.widening.close()
         loaded.model = loaded.tokenizer = None
         del loaded
         gc.collect()
@@ -155,6 +155,12 @@ def _load(folder: ModelFolder, settings: Settings) -> LoadedModel:
                 hint="copy the config.json of the model that it was made from into its folder",
                 path=folder.folder,
             )
+        if _needs_code(folder.checkpoint.config):
+            raise CheckpointError(
+                f"{folder.name} needs Python code of its own folder, which is not run",
+                hint="take a version of the model that transformers knows without it",
+                path=folder.folder,
+            )
         config = transformers.AutoConfig.from_pretrained(
             str(folder.folder), local_files_only=True, trust_remote_code=False
         )
@@ -169,7 +175,11 @@ def _load(folder: ModelFolder, settings: Settings) -> LoadedModel:
     check_tokenizer(folder, tokenizer, model)
     widening = Widening(model)
     if layers and settings.dtype == "float32":
-        widening.start()
+        with (
+            quiet(),
+            transformers_errors(f"{folder.name} cannot be widened layer by layer", path=folder.folder),
+        ):
+            widening.start()
     longest = positions_of(config, tokenizer)
     window = settings.max_length or min(longest or MOST_POSITIONS, MOST_POSITIONS)
     if longest is not None and window > longest:
@@ -200,6 +210,13 @@ def _load(folder: ModelFolder, settings: Settings) -> LoadedModel:
         )
     _log.info("loaded %s on %s, %s", folder.name, device, "layer by layer" if layers else "whole")
     return loaded
+
+
+def _needs_code(config: Mapping[str, Any]) -> bool:
+    """Whether it names classes in its folder, and is of a kind that transformers does not know."""
+    from transformers.models.auto.configuration_auto import CONFIG_MAPPING
+
+    return "auto_map" in config and config.get("model_type") not in CONFIG_MAPPING
 
 
 def task_of(folder: ModelFolder, config: Any) -> str:

@@ -62,8 +62,7 @@ def mid_p(one: int, other: int) -> float:
 
 @cache
 def _tail(one: int, other: int) -> tuple[float, float]:
-    """P(X < smaller) and P(X = smaller). One division of whole numbers, which rounds once, and ratios from
-    there."""
+    """P(X < smaller) and P(X = smaller): one division of whole numbers, rounded once, then ratios."""
     trials, least = one + other, min(one, other)
     at = math.comb(trials, least) / (1 << trials)
     terms, term = [], at

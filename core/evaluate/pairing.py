@@ -67,10 +67,13 @@ class Pair:
 
 
 def mean_over(name: str, several: Sequence[Scores]) -> Measured:
-    """The mean of several models' losses on each sample: of the seeds of one recipe, say. At least one is
-    needed.
+    """The mean of several models' losses on each sample, as of the seeds of one recipe.
 
-    Raises IncompatibleError: they are not of the same samples.
+    Args:
+        several: one at least. Of right answers there is no mean: `correct` is None.
+
+    Raises:
+        IncompatibleError: they are not of the same samples.
     """
     first = _measured(several[0], "loss")
     for other in several[1:]:
@@ -80,6 +83,11 @@ def mean_over(name: str, several: Sequence[Scores]) -> Measured:
 
 
 def pair_up(reference: Scores | Measured, candidate: Scores | Measured) -> Pair:
+    """Both in the measure in which they can be compared.
+
+    Raises:
+        IncompatibleError: there is none, or they are not of the same samples.
+    """
     _refuse_other_data(reference, candidate)
     if isinstance(reference, Measured) or isinstance(candidate, Measured):
         notes: tuple[str, ...] = ()
@@ -87,7 +95,7 @@ def pair_up(reference: Scores | Measured, candidate: Scores | Measured) -> Pair:
         first, second = (
             one if isinstance(one, Measured) else _measured(one, "loss") for one in (reference, candidate)
         )
-        expected = np.ones(len(same_text), bool)
+        expected = np.isfinite(first.values) | np.isfinite(second.values)
     else:
         measure, notes = _measure_for(reference, candidate)
         first, second = _measured(reference, measure), _measured(candidate, measure)

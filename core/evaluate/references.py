@@ -72,7 +72,7 @@ def short_name(reference: str) -> str:
 def model_folder(
     reference: str | Path,
     *,
-    work_folder: Path | None = None,
+    work_folder: str | Path | None = None,
     device: str = "auto",
     threads: int | None = None,
     cancel: CancelToken | None = None,
@@ -146,9 +146,9 @@ def _told(progress: ShareCallback | None, text: str) -> Callable[[Progress], Any
 
 
 @contextlib.contextmanager
-def _temporary(work_folder: Path | None) -> Iterator[Path]:
+def _temporary(work_folder: str | Path | None) -> Iterator[Path]:
     """A folder that is removed whatever happens; those of processes that were killed are removed too."""
-    inside = work_folder or Path(tempfile.gettempdir())
+    inside = Path(work_folder or tempfile.gettempdir())
     host = hashlib.blake2b(platform.node().encode(), digest_size=4).hexdigest()
     try:
         inside.mkdir(parents=True, exist_ok=True)

@@ -36,8 +36,7 @@ __all__ = [
 ]
 
 MOST_RESAMPLES = 9_999
-"""One less than a round number: an end of a 95 % interval is then the 250th of them, without
-interpolation."""
+"""One less than a round number: the end of a 95 % interval is then the 250th of them, nothing in between."""
 
 _LEAST_RESAMPLES = 1_999
 _MOST_WORDS = 200_000_000

@@ -59,8 +59,7 @@ def _log_density(t: float, freedom: float) -> float:
 
 
 def _log_gamma_ratio(a: float) -> float:
-    """ln(Γ(a + ½) / Γ(a)). For large a by its asymptotic series: the difference of two large numbers has few
-    digits."""
+    """ln(Γ(a + ½) / Γ(a)); for large a by its asymptotic series, as the difference would have few digits."""
     if a < 30:
         return math.lgamma(a + 0.5) - math.lgamma(a)
     inverse = 1 / a
@@ -70,8 +69,7 @@ def _log_gamma_ratio(a: float) -> float:
 
 
 def _incomplete_beta(a: float, b: float, x: float, rest: float, log_x: float) -> float:
-    """I_x(a, ½) for b = ½, with rest = 1 − x and log_x = ln x, which the caller knows without
-    cancellation."""
+    """I_x(a, b) for b = ½, with rest = 1 − x and log_x = ln x as the caller knows them exactly."""
     if rest <= 0:
         return 1.0
     front = math.exp(_log_gamma_ratio(a) - 0.5 * math.log(math.pi) + a * log_x + b * math.log(rest))

@@ -36,8 +36,7 @@ def compare(
     groups: Sequence[str] | None = None,
     cancel: CancelToken | None = None,
 ) -> tuple[Comparison, ...]:
-    """Each candidate beside the reference, in the order given; p-values are adjusted for all of them
-    together.
+    """Each candidate beside the reference, in the order given; p-values are adjusted for all of them.
 
     What is compared is the loss; bits a byte where two language models have different tokenizers; right
     answers where no model has a loss. A sample counts where both models have a finite number for it and were

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from PySide6.QtCore import Signal, Slot
 from PySide6.QtWidgets import QHBoxLayout, QPushButton, QStackedLayout, QVBoxLayout, QWidget
 
+from core.deltas.advice import advice_on_n
 from core.deltas.findings import Findings, MergeName, Part
 from core.deltas.measures import flattens_at
 from core.units import share_text
@@ -215,22 +216,7 @@ class ResamplingPicture(Picture):
                 return ""
             first, last = share_text(float(drawn.left[0])), share_text(float(drawn.left[-1]))
             return f"{first} counted with n = 0, {last} with n = {len(drawn.left) - 1}."
-        left = part.predicted.value
-        if not np.isfinite(left).all():
-            return ""
-        first, last = share_text(float(left[0])), share_text(float(left[-1]))
-        flat = flattens_at(left)
-        if flat == 0:
-            return (
-                f"{first} whatever n is: already the first resample moves less than 0.5 % of the parameters."
-            )
-        if flat is None:
-            return f"{first} with n = 0, {last} with n = 20, and each resample still moves more than 0.5 %."
-        at = share_text(float(left[flat]))
-        return (
-            f"{first} with n = 0, {at} with n = {flat}, {last} with n = 20. "
-            f"From n = {flat} on, each resample moves less than 0.5 %."
-        )
+        return advice_on_n(part.predicted.value)
 
     @Slot(object)
     def _on_draw_pointed(self, n: int | None) -> None:

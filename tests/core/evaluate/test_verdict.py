@@ -85,6 +85,14 @@ def test_below_twenty_samples_nothing_is_said() -> None:
     assert nineteen.sentence.startswith("merge, against single: too few to say on 19 samples: −5.")
 
 
+def test_nor_of_so_few_answers() -> None:
+    wrong, right = np.zeros(N, bool), np.ones(N, bool)
+    for count, verdict in ((19, "too few to say"), (20, "helps")):
+        reference = scores("single", BASE[:count], correct=wrong[:count])
+        found = one(reference, scores("merge", BASE[:count], correct=right[:count]))
+        assert (found.accuracy_verdict, found.mcnemar_p) == (verdict, 2.0 ** (1 - count))
+
+
 def test_below_twenty_groups_nothing_is_said() -> None:
     merge = scores("merge", BASE + NOISE - 5)
     assert one(SINGLE, merge, groups=[str(row // 2) for row in range(N)]).verdict == "helps"
@@ -127,6 +135,14 @@ FOUND = Comparison(
     verdict="no difference shown",
     samples_needed=1873,
 )
+
+
+def test_one_in_twenty_is_the_border() -> None:
+    error = NOISE.std(ddof=1) / math.sqrt(N)
+    found = one(SINGLE, scores("merge", BASE + NOISE - 1.85 * error))
+    assert 0.05 < found.p < 0.1
+    assert found.verdict == "no difference shown"
+    assert found.low < 0 < found.high
 
 
 def test_the_sentence_in_full() -> None:
@@ -234,8 +250,7 @@ def test_no_candidates() -> None:
 
 
 def test_other_tokenizers_are_compared_in_bits_a_byte() -> None:
-    """Half as many tokens at twice the loss are the same bits; 0.1 nats a token are 0.1 · 5 / 40 / ln 2 bits
-    a byte."""
+    """Half as many tokens at twice the loss are the same bits; 0.1 nats more are 0.1 · 5 / 40 / ln 2 bits."""
     tokens = np.full(N, 5, np.int64)
     loss = 2 * BASE + NOISE + 0.1
     found = one(SINGLE, scores("other", loss, tokens=tokens, tokenizer_digest="two"))

@@ -1,0 +1,53 @@
+"""The models that are asked for: what they are called, and whether they can be compared at all."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from core.adapter_paths import split_adapters
+from core.checkpoint.model import model_names, read_config
+from core.errors import IncompatibleError, MergeError
+from core.evaluate.digests import is_recipe
+
+__all__ = ["check_one_task", "reference_names"]
+
+
+def reference_names(references: Sequence[str]) -> tuple[str, ...]:
+    """A short name for each model; a recipe is called by its file, without the ending."""
+    places = [Path(reference) for reference in references]
+    return tuple(model_names([place.with_suffix("") if is_recipe(place) else place for place in places]))
+
+
+def check_one_task(references: Sequence[str]) -> None:
+    """Refuse classifiers beside language models, as far as their configs say what they are.
+
+    Raises:
+        IncompatibleError: there are both.
+    """
+    found: dict[bool, str] = {}
+    for reference, name in zip(references, reference_names(references), strict=True):
+        classifies = _is_classifier(reference)
+        if classifies is not None:
+            found.setdefault(classifies, name)
+    if len(found) == 2:
+        raise IncompatibleError(
+            f"{found[True]} is a classifier and {found[False]} is a language model: what they make of a text "
+            "cannot be compared",
+            hint="evaluate them one after the other, each kind with data of its own",
+            field="models",
+        )
+
+
+def _is_classifier(reference: str) -> bool | None:
+    """None where that is not known before it is loaded."""
+    if is_recipe(reference):
+        return None
+    try:
+        config = read_config(split_adapters(Path(reference))[0]) or {}
+    except MergeError:
+        return None
+    architectures = config.get("architectures")
+    if not isinstance(architectures, list) or not architectures:
+        return None
+    return str(architectures[0]).endswith("ForSequenceClassification")

@@ -1,0 +1,135 @@
+"""Compares the rows of a study: with the median single model, and the best merge with its controls."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.cancel import CancelToken
+from core.evaluate.choosing import luck_of_choosing
+from core.evaluate.comparison import Comparison
+from core.evaluate.pairing import Measured as Numbers
+from core.evaluate.verdict import compare
+from core.study.rows import MeasuredRow, study_row
+from core.study.sentence import Control
+from core.study.table import Table
+from core.study.values import StudyRow
+
+__all__ = ["best_beside_controls", "compared_rows", "luck_sentences"]
+
+_DISTANCE = "here the gain is distance from the base, not choice"
+_PRECISION = "here the gain is what rounding costs the average, not choice"
+_AVERAGING = "here the gain is that of averaging, not of choice"
+
+
+def compared_rows(
+    table: Table, *, groups: Sequence[str] | None, higher_is_better: bool, cancel: CancelToken
+) -> tuple[StudyRow, ...]:
+    """The rows with their comparisons with the median single model; Holm's adjustment is over all of them.
+
+    A row of several seeds is compared as the mean over these by sample: what a user may expect of one merge,
+    and the differences between seeds are within the samples' spread.
+
+    Args:
+        groups: of the samples that count. [N] or None
+        higher_is_better: of the own scores.
+    """
+    reference = replace(table.reference.scores, name="the median single model")
+    others = [row for row in table.rows if row.kind != "single"]
+    found = dict(
+        zip(
+            (row.key for row in others),
+            compare(reference, [row.scores for row in others], groups=groups, cancel=cancel),
+            strict=True,
+        )
+    )
+    own = _own_comparisons(table, others, higher_is_better, cancel)
+    return tuple(
+        replace(
+            study_row(row, higher_is_better=higher_is_better),
+            comparison=found.get(row.key),
+            score_comparison=own.get(row.key),
+        )
+        for row in table.rows
+    )
+
+
+def best_beside_controls(
+    table: Table, *, groups: Sequence[str] | None, cancel: CancelToken
+) -> tuple[Control, ...]:
+    """The best merge's controls, compared with it by sample.
+
+    The controls of an average are other ways to go as far: a single model's task vector. Those of a selection
+    are averages too.
+    """
+    best = table.best
+    if best is None:
+        return ()
+    rows = [(row, *said) for row in table.rows if (said := _words(row, best, table)) is not None]
+    compared = compare(best.scores, [row.scores for row, *_ in rows], groups=groups, cancel=cancel)
+    return tuple(
+        Control(words, means, row.mean_loss, comparison)
+        for (row, words, means), comparison in zip(rows, compared, strict=True)
+    )
+
+
+def luck_sentences(table: Table, *, groups: Sequence[str] | None) -> tuple[str, ...]:
+    """How much of the gain of the best sub-model, the best n and the best seed is the luck of choosing."""
+    digest = table.reference.scores.data_digest
+    choices: list[tuple[str, list[NDArray[np.float64]]]] = [
+        ("The best single model", [one.scores.loss for one in table.singles]),
+        ("The best n", [row.scores.loss for row in table.ns.values()]),
+    ]
+    best = table.best
+    if best is not None and not best.by_halves:
+        choices.append((f"The best seed of {best.title}", [one.scores.loss for one in best.members]))
+    return tuple(
+        f"{what}: {luck_of_choosing(losses, data_digest=digest, groups=groups).sentence}"
+        for what, losses in choices
+        if len(losses) > 1
+    )
+
+
+def _words(row: MeasuredRow, best: MeasuredRow, table: Table) -> tuple[str, str] | None:
+    """What a control is called in a sentence, and what it means; None of what is no control of `best`."""
+    if row.key in ("single-scaled", "average-scaled"):
+        factors = dict.fromkeys(table.lambdas[row.key])
+        what = "one sub-model" if row.key == "single-scaled" else "the average"
+        said = " or ".join(f"{factor:g}" for factor in factors)
+        if row.key == "average-scaled" and best.key in ("average", "soup"):
+            return None  # it is a way to improve that, and no other way to the same
+        if list(factors) == [1.0]:
+            if row.key == "single-scaled":
+                return None  # the reference itself
+            return what, _AVERAGING
+        return f"{what} with its task vector × {said}", _DISTANCE
+    if best.key in ("average", "soup"):
+        return None
+    if row.key in ("average-float32", "float32-average"):
+        kept = "kept in float32" if row.key == "average-float32" else "of sub-models in float32"
+        return f"the average {kept}", _PRECISION
+    return None
+
+
+def _own_comparisons(
+    table: Table, others: Sequence[MeasuredRow], higher_is_better: bool, cancel: CancelToken
+) -> dict[str, Comparison]:
+    """Of the scores of single lines; {} where the command gives none."""
+    of = table.reference.own
+    rows = [row for row in others if row.own is not None]
+    if of is None or not of.lines or not rows:
+        return {}
+
+    def numbers(name: str, values: NDArray[np.float64]) -> Numbers:
+        digest = table.reference.scores.data_digest
+        return Numbers(
+            name, values, digest, measure="score", unit="points", higher_is_better=higher_is_better
+        )
+
+    reference = numbers("the median single model", np.asarray(of.scores))
+    candidates = [numbers(row.title, row.own) for row in rows if row.own is not None]
+    compared = compare(reference, candidates, cancel=cancel)
+    return {row.key: comparison for row, comparison in zip(rows, compared, strict=True)}

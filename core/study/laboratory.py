@@ -1,0 +1,152 @@
+"""Measures the models of a study one at a time: merges what is a merge, evaluates it, and removes it again.
+
+What was measured once is not measured again: the evaluator keeps the scores of a merge by its recipe and the
+digests of its inputs, and where they are known it is not even made.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from core.cancel import CancelToken
+from core.data.rows import DataSet
+from core.disk import replace_file
+from core.errors import MergeError, OutputError, os_error_text
+from core.evaluate.digests import FileDigests, reference_digest
+from core.evaluate.evaluation import evaluate_models
+from core.evaluate.references import model_folder
+from core.evaluate.scores import Scores
+from core.evaluate.settings import Settings
+from core.evaluate.store import ScoreStore
+from core.progress import ShareCallback
+from core.recipe.stages import documents_of
+from core.recipe.writing import recipe_as_dict
+from core.recipe.yaml_values import Dumper
+from core.small_files import parse_json, read_if_there
+from core.study.command import OwnScores, ScoreCommand
+from core.study.subjects import Subject
+
+__all__ = ["Laboratory"]
+
+_RECIPES = "recipes"
+_OWN_SCORES = "command-scores.json"
+_MOST_BYTES, _MOST_PARTS = 512 * 1024**2, 50_000_000
+
+
+class Laboratory:
+    """Scores of models, by the evaluator and by the user's own command.
+
+    Attributes:
+        folder: of the study. The recipes of its merges go into `recipes` in it, and what the command said
+            into `command-scores.json`; merges are made beside it.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        settings: Settings,
+        store: ScoreStore,
+        *,
+        command: ScoreCommand | None = None,
+        train_limit: int | None = None,
+        recompute: bool = False,
+        cancel: CancelToken,
+        on_note: Callable[[str], None],
+    ) -> None:
+        """Args:
+        folder: of the study; it is there.
+        settings: of the evaluation.
+        store: where scores are kept.
+        command: the user's own.
+        train_limit: of the training data only so many rows.
+        recompute: whether to measure again what is known.
+        """
+        self.folder = folder
+        self._settings = replace(settings, work_folder=folder.absolute().parent)
+        self._train_limit = train_limit
+        self._store, self._recompute, self._command = store, recompute, command
+        self._cancel, self._on_note = cancel, on_note
+        self._own = _OwnScores(folder / _OWN_SCORES, command) if command is not None else None
+
+    def scores(self, subject: Subject, data: DataSet, *, training: bool, progress: ShareCallback) -> Scores:
+        """The losses of a model on `data`. Raises MergeError."""
+        settings = replace(self._settings, limit=self._train_limit) if training else self._settings
+        found = evaluate_models(
+            [self._reference(subject)],
+            data,
+            settings=settings,
+            store=self._store,
+            recompute=self._recompute,
+            on_note=self._on_note,
+            progress=progress,
+            cancel=self._cancel,
+        )
+        return replace(found[0], name=subject.name)
+
+    def own_scores(self, subject: Subject) -> OwnScores | None:
+        """What the command says of a model; None without one. Raises MergeError."""
+        if self._own is None or self._command is None:
+            return None
+        reference = self._reference(subject)
+        digest = reference_digest(reference, FileDigests(None), cancel=self._cancel)
+        known = None if self._recompute else self._own.get(digest)
+        if known is not None:
+            return known
+        with model_folder(
+            reference,
+            work_folder=self._settings.work_folder,
+            device=self._settings.device,
+            cancel=self._cancel,
+        ) as model:
+            said = self._command.run(model.folder, self._cancel)
+        self._own.put(digest, said)
+        return said
+
+    def _reference(self, subject: Subject) -> str:
+        """What the evaluator knows the model by: its folder, or the file of the recipe that makes it."""
+        if subject.recipe is None:
+            return str(subject.folder)
+        path = self.folder.absolute() / _RECIPES / f"{subject.key}.yaml"
+        documents = documents_of(recipe_as_dict(subject.recipe))
+        text = yaml.dump_all(documents, Dumper=Dumper, sort_keys=False, allow_unicode=True)
+        try:
+            path.parent.mkdir(exist_ok=True)
+        except OSError as error:
+            raise OutputError(f"cannot make the folder {path.parent}: {os_error_text(error)}") from error
+        replace_file(path, text.encode())
+        return str(path)
+
+
+class _OwnScores:
+    """What the command said, by model: one file, written anew after each."""
+
+    def __init__(self, path: Path, command: ScoreCommand) -> None:
+        """Raises MergeError: there is such a file, and it is not one of ours."""
+        self._path = path
+        self._asked = blake2b(json.dumps(command.arguments).encode(), digest_size=16).hexdigest()
+        content = read_if_there(path, _MOST_BYTES, MergeError)
+        try:
+            data = {} if content is None else parse_json(content, _MOST_PARTS)
+            self._known: dict[str, Any] = dict(data.get("scores", {})) if data else {}
+        except (ValueError, TypeError, AttributeError) as error:
+            raise MergeError(
+                f"{path} is damaged", hint="remove it: the command is run again then", path=path
+            ) from error
+
+    def get(self, digest: str) -> OwnScores | None:
+        found = self._known.get(f"{self._asked}-{digest}")
+        if found is None:
+            return None
+        return OwnScores(found["mean"], tuple(found["lines"]), tuple(found["scores"]))
+
+    def put(self, digest: str, scores: OwnScores) -> None:
+        self._known[f"{self._asked}-{digest}"] = asdict(scores)
+        document = {"kind": "paramosaic command scores", "scores": self._known}
+        replace_file(self._path, json.dumps(document).encode() + b"\n")

@@ -1,0 +1,142 @@
+"""The rows of the table, from the scores of the models that each is of."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.evaluate.scores import Scores
+from core.study.choosing import Halves, measured_by_other_half
+from core.study.command import OwnScores
+from core.study.subjects import Subject
+from core.study.values import Spread, StudyRow
+
+__all__ = [
+    "Measured",
+    "MeasuredRow",
+    "median_of",
+    "of_halves",
+    "of_models",
+    "study_row",
+    "with_samples",
+]
+
+Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """A model and what was measured of it.
+
+    Attributes:
+        scores: on the validation rows.
+        own: what the own scoring command said; None without one.
+    """
+
+    subject: Subject
+    scores: Scores
+    own: OwnScores | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class MeasuredRow:
+    """What a row is made of.
+
+    Attributes:
+        key, title, kind, note: as StudyRow has them.
+        members: its models.
+        scores: of the row as one candidate, with its title as their name: by sample, the mean over its
+            models, or what `of_halves` says.
+        own: the same of the own scores, by line of theirs. [N] or None
+        by_halves: whether it is of models that halves of the samples have chosen for each other.
+    """
+
+    key: str
+    title: str
+    kind: str
+    members: tuple[Measured, ...]
+    scores: Scores
+    own: Floats | None = None
+    note: str = ""
+    by_halves: bool = False
+
+    @property
+    def mean_loss(self) -> float:
+        return self.scores.mean_loss
+
+
+def of_models(key: str, title: str, kind: str, members: Sequence[Measured], note: str = "") -> MeasuredRow:
+    """A row of one model, or of several that count alike.
+
+    What is right is known of one model alone: of several, a share of them is.
+    """
+    first = members[0].scores
+    loss = np.mean([member.scores.loss for member in members], axis=0)
+    scores = replace(first, name=title, loss=loss, correct=first.correct if len(members) == 1 else None)
+    own = [np.asarray(member.own.scores) for member in members if member.own and member.own.lines]
+    mean = np.mean(own, axis=0) if len(own) == len(members) else None
+    return MeasuredRow(key, title, kind, tuple(members), scores, mean, note)
+
+
+def of_halves(
+    key: str, title: str, kind: str, chosen: tuple[Measured, Measured], halves: Halves, note: str = ""
+) -> MeasuredRow:
+    """A row that was chosen: each half's samples, of what the other half has chosen.
+
+    Args:
+        chosen: by the first half, and by the second.
+        halves: of the samples. [N] each
+    """
+    first, second = chosen
+    if first.subject.key == second.subject.key:
+        return of_models(key, title, kind, [first], note)
+    correct = None
+    if first.scores.correct is not None and second.scores.correct is not None:
+        correct = measured_by_other_half((first.scores.correct, second.scores.correct), halves)
+    loss = measured_by_other_half((first.scores.loss, second.scores.loss), halves)
+    scores = replace(first.scores, name=title, loss=loss, correct=correct)
+    return MeasuredRow(key, title, kind, chosen, scores, None, note, by_halves=True)
+
+
+def study_row(row: MeasuredRow, *, higher_is_better: bool = True) -> StudyRow:
+    """The row without comparisons. The numbers of one that halves have chosen are one each."""
+    parts = [row.scores] if row.by_halves else [member.scores for member in row.members]
+    right = [part.accuracy for part in parts if part.accuracy is not None]
+    bits = [part.mean_bits_per_byte for part in parts if part.task == "causal"]
+    own = [member.own.mean for member in row.members if member.own is not None]
+    return StudyRow(
+        row.key,
+        row.title,
+        row.kind,
+        tuple(member.subject.name for member in row.members),
+        Spread.of([part.mean_loss for part in parts]),
+        accuracy=Spread.of(right, larger_is_better=True) if right else None,
+        bits=Spread.of(bits) if bits else None,
+        score=Spread.of(own, larger_is_better=higher_is_better) if own else None,
+        note=row.note,
+    )
+
+
+def median_of(losses: Sequence[float]) -> int:
+    """Which has the median loss; of an even number the better of the two in the middle."""
+    return sorted(range(len(losses)), key=lambda one: losses[one])[(len(losses) - 1) // 2]
+
+
+# -- samples
+
+
+def with_samples(scores: Scores, kept: Bools) -> Scores:
+    """The same of some of its rows alone."""
+    correct = None if scores.correct is None else scores.correct[kept]
+    return replace(
+        scores,
+        loss=scores.loss[kept],
+        tokens=scores.tokens[kept],
+        text_bytes=scores.text_bytes[kept],
+        lines=scores.lines[kept],
+        correct=correct,
+    )

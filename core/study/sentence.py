@@ -1,0 +1,133 @@
+"""What the table says, in plain words: whether the best merge helps, and whether a control does as much."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import isfinite
+
+import numpy as np
+
+from core.deltas.advice import advice_on_n
+from core.deltas.measures import flattens_at
+from core.evaluate.comparison import HELPS, HURTS, NO_DIFFERENCE, TOO_FEW, Comparison, decimals_for, signed
+from core.study.values import Advice
+
+__all__ = ["Control", "advice_of", "difference_text", "number_text", "study_sentence"]
+
+
+@dataclass(frozen=True)
+class Control:
+    """A control beside the best merge.
+
+    Attributes:
+        words: what it is, as "one sub-model with its task vector × 1.25".
+        means: what it means where it does as much, as "here the gain is distance from the base, not choice".
+        loss: its mean loss.
+        beside: it, compared with the best merge: below 0 where the control is better.
+    """
+
+    words: str
+    means: str
+    loss: float
+    beside: Comparison
+
+
+def study_sentence(title: str, comparison: Comparison | None, controls: Sequence[Control]) -> str:
+    """What the table says.
+
+    A control explains the gain where it is at least as good as the merge: better, or not shown to differ.
+    That no difference is shown is no proof that there is none, and so the sentence names the samples.
+
+    Args:
+        title: of the best merge's row.
+        comparison: of it with the median single model; None where nothing was merged.
+        controls: of the best merge.
+    """
+    if comparison is None:
+        return "Nothing was merged."
+    said, name = difference_text(comparison), title[:1].lower() + title[1:]
+    if comparison.verdict == TOO_FEW:
+        return f"{comparison.n} samples are too few to say whether {name} helps: it differs by {said}."
+    if comparison.verdict == HURTS:
+        return f"No merge helps: the best, {name}, raises the loss by {said} against a single model."
+    if comparison.verdict != HELPS:
+        return (
+            f"No merge is shown to help: the best, {name}, differs from a single model by {said}, "
+            f"which {comparison.n:,} samples cannot tell from noise."
+        )
+    gain = f"{title[:1].upper()}{title[1:]} lowers the loss by {said} against a single model"
+    if not controls:
+        return f"{gain}."
+    best = min(controls, key=lambda one: one.loss)
+    beside = best.beside
+    apart = f"{number_text(abs(beside.difference), beside)} {beside.unit}"
+    if beside.verdict == HELPS:
+        return f"{gain}, but {best.words} lowers it by {apart} more: {best.means}."
+    if beside.verdict == NO_DIFFERENCE:
+        return (
+            f"{gain}, but so does {best.words}, as far as {beside.n:,} samples show "
+            f"({_signed(beside.difference, beside)}, {_interval(beside)}): {best.means}."
+        )
+    if beside.verdict == TOO_FEW:
+        return f"{gain}; {beside.n} samples are too few to compare it with {best.words}."
+    return (
+        f"{gain}, and no control explains it: the best of them, {best.words}, is {apart} worse "
+        f"({_interval(beside)})."
+    )
+
+
+def difference_text(comparison: Comparison) -> str:
+    """ "0.0290 nats a token (95 % from 0.0250 to 0.0330)", without a sign where all of it has the same."""
+    unit = comparison.unit
+    low, high, size = comparison.low, comparison.high, comparison.difference
+    if high < 0 or low > 0:
+        low, high = sorted((abs(low), abs(high)))
+        low_text, high_text = number_text(low, comparison), number_text(high, comparison)
+        return f"{number_text(abs(size), comparison)} {unit} (95 % from {low_text} to {high_text})"
+    return f"{_signed(size, comparison)} {unit} ({_interval(comparison)})"
+
+
+def number_text(value: float, comparison: Comparison) -> str:
+    """With two digits of what the interval leaves open."""
+    return f"{value:.{_decimals(comparison)}f}".replace("-", "−")
+
+
+def advice_of(left: Sequence[float], losses: dict[int, float]) -> Advice | None:
+    """The advice from the deltas beside what turned out best; None where no selection was made.
+
+    Args:
+        left: the expected share on a zero delta with n = 0, 1, … resamples; () where it is not known.
+        losses: the mean loss of each n that was tried.
+    """
+    if not losses:
+        return None
+    best = min(losses, key=lambda n: losses[n])
+    curve = np.asarray(left, np.float64)
+    advised = flattens_at(curve) if len(curve) else None
+    known = advice_on_n(curve)
+    tried = ", ".join(str(n) for n in losses)
+    outcome = f"Of n = {tried}, n = {best} has the least loss." if len(losses) > 1 else ""
+    if advised is not None and outcome:
+        outcome += " The advice and the outcome agree." if advised == best else _apart(advised, best, losses)
+    return Advice(advised, best, tuple(map(float, left)), " ".join(part for part in (known, outcome) if part))
+
+
+def _apart(advised: int, best: int, losses: dict[int, float]) -> str:
+    if advised not in losses:
+        return f" The advised n = {advised} was not tried."
+    return f" The advised n = {advised} is {losses[advised] - losses[best]:.4f} nats a token behind it."
+
+
+def _interval(comparison: Comparison) -> str:
+    low, high = _signed(comparison.low, comparison), _signed(comparison.high, comparison)
+    return f"95 % from {low} to {high}"
+
+
+def _signed(value: float, comparison: Comparison) -> str:
+    return signed(value, _decimals(comparison))
+
+
+def _decimals(comparison: Comparison) -> int:
+    half = (comparison.high - comparison.low) / 2
+    return min(6, decimals_for(half if isfinite(half) and half else comparison.difference))

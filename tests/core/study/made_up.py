@@ -1,0 +1,94 @@
+"""A family of three sub-models that are not there, with losses that tests make up."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.data.rows import DataSet, Row
+from core.evaluate.scores import Scores
+from core.progress import Share, ShareCallback
+from core.recipe.parsing import parse_recipe
+from core.recipe.recipe import Recipe
+from core.study.command import OwnScores
+from core.study.subjects import Subject
+
+__all__ = ["COUNT", "DIGEST", "MadeUp", "data_set", "recipe_of", "scores_of"]
+
+COUNT = 40
+DIGEST = "00112233445566778899aabbccddeeff"
+
+Losses = Mapping[str, NDArray[np.float64] | Exception]
+
+
+def recipe_of(count: int = 3, /, **more: Any) -> Recipe:
+    """A selection of n = 1 and seed 7; `more` are keys of the recipe."""
+    data = {
+        "merge_method": "parameter_selection",
+        "base_model": "base",
+        "models": [{"model": f"model-{number}"} for number in range(1, count + 1)],
+        "parameters": {"resamples": 1},
+        "seed": 7,
+    }
+    return parse_recipe(data | more, Path("/nowhere"))
+
+
+def data_set(count: int = COUNT, groups: Callable[[int], str] | None = None) -> DataSet:
+    rows = tuple(
+        Row(line=2 * row + 1, text=f"text {row}", group=None if groups is None else groups(row))
+        for row in range(count)
+    )
+    return DataSet(Path("made-up.jsonl"), "text", rows, DIGEST)
+
+
+def scores_of(loss: NDArray[np.float64], **more: Any) -> Scores:
+    count = len(loss)
+    values: dict[str, Any] = {
+        "name": "",
+        "path": "",
+        "model_digest": "",
+        "data_digest": DIGEST,
+        "settings": {},
+        "task": "causal",
+        "loss": loss,
+        "tokens": np.full(count, 10),
+        "text_bytes": np.full(count, 40),
+        "correct": None,
+        "lines": 2 * np.arange(count) + 1,
+        "tokenizer_digest": "t",
+        "seconds": 1.0,
+    }
+    return Scores(**values | more)
+
+
+class MadeUp:
+    """core.study.measuring.Measures of losses by the subject's key; a key without any has those of "else".
+
+    Attributes:
+        asked: the keys, in the order in which they were measured.
+    """
+
+    def __init__(
+        self,
+        losses: Losses,
+        *,
+        own: Callable[[Subject], OwnScores | None] = lambda subject: None,
+        more: Mapping[str, Mapping[str, Any]] | None = None,
+    ) -> None:
+        self._losses, self._own, self._more = losses, own, more or {}
+        self.asked: list[str] = []
+
+    def scores(self, subject: Subject, data: DataSet, *, training: bool, progress: ShareCallback) -> Scores:
+        self.asked.append(subject.key)
+        progress(Share(0.5, subject.name))
+        found = self._losses[subject.key] if subject.key in self._losses else self._losses["else"]
+        if isinstance(found, Exception):
+            raise found
+        return scores_of(found, name=subject.name, **self._more.get(subject.key, {}))
+
+    def own_scores(self, subject: Subject) -> OwnScores | None:
+        return self._own(subject)

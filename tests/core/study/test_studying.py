@@ -1,0 +1,351 @@
+"""Studies of made-up losses: every number of the table worked out in another way."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from study.made_up import COUNT, MadeUp, data_set, recipe_of
+
+from core.cancel import CancelToken
+from core.errors import Cancelled, CheckpointError, DataError, IncompatibleError, MergeError, RecipeError
+from core.evaluate.resampling import halves
+from core.study.command import OwnScores
+from core.study.studying import run_study
+from core.study.table import Options
+from core.study.values import Study
+
+Losses = dict[str, NDArray[np.float64]]
+
+OPTIONS = Options(ns=(0, 1), seeds=2, lambdas=(1.0, 2.0, 3.0))
+
+DIFFICULTY = np.random.default_rng(1).uniform(1, 4, COUNT)
+"""Most of the spread of losses is between samples, and all models have it alike."""
+
+
+def around(offset: float, seed: int, noise: float = 0.002) -> NDArray[np.float64]:
+    """Losses so far from the others on average, and a little different on each sample."""
+    wobble = np.random.default_rng(seed).normal(0, noise, COUNT)
+    return DIFFICULTY + offset + wobble - wobble.mean()
+
+
+def losses(**offsets: float) -> Losses:
+    """Of every model; those that are named by what is added to 0, _ for -."""
+    found = {"else": around(0.0, 99)}
+    usual = {"base": 0.5, "single-1": 0.01, "single-2": 0.0, "single-3": -0.004, "average": 0.002}
+    given = usual | {key.replace("_", "-"): offset for key, offset in offsets.items()}
+    for number, (key, offset) in enumerate(given.items()):
+        found[key.replace("x1-5", "x1.5")] = around(offset, number)
+    return found
+
+
+def studied(made_up: Mapping[str, NDArray[np.float64] | Exception], options: Options = OPTIONS) -> Study:
+    return run_study(recipe_of(), data_set(), MadeUp(made_up), options=options)
+
+
+def test_rows_are_means_spreads_and_the_best() -> None:
+    made_up = losses(selection_n1_seed7=-0.03, selection_n1_seed8=-0.02)
+    study = studied(made_up)
+    keys = [row.key for row in study.rows]
+    assert keys == [
+        *("base", "single", "average", "selection-n0", "selection-n1", "soup"),
+        *("average-scaled", "single-scaled", "average-float32"),
+    ]
+    single = study.row("single")
+    means = [made_up[f"single-{number}"].mean() for number in (1, 2, 3)]
+    assert single is not None
+    assert single.loss.mean == pytest.approx(statistics.mean(means))
+    assert single.loss.spread == pytest.approx(statistics.stdev(means))
+    assert single.loss.best == pytest.approx(min(means))
+    assert single.members == ("model-1", "model-2", "model-3")
+    assert single.comparison is None
+    assert study.reference == "model-2"  # the median: 0.01, 0, -0.004
+    drawn = study.row("selection-n1")
+    assert drawn is not None
+    means = [made_up[f"selection-n1-seed{seed}"].mean() for seed in (7, 8)]
+    assert drawn.loss.spread == pytest.approx(statistics.stdev(means))
+    assert drawn.comparison is not None
+    assert drawn.comparison.difference == pytest.approx(-0.025)
+    assert drawn.comparison.verdict == "helps"
+    assert drawn.comparison.n == COUNT
+    base = study.row("base")
+    assert base is not None
+    assert base.comparison is not None
+    assert base.loss.spread is None
+    assert (base.comparison.verdict, base.comparison.compared) == ("hurts", 8)
+
+
+def test_holm_goes_over_all_rows() -> None:
+    compared = [row.comparison for row in studied(losses()).rows if row.comparison is not None]
+    adjusted, running = {}, 0.0
+    for rank, one in enumerate(sorted(compared, key=lambda one: one.p)):
+        running = max(running, min(1.0, (len(compared) - rank) * one.p))
+        adjusted[one.name] = running
+    assert len(compared) == 8
+    assert {one.name: one.p_holm for one in compared} == pytest.approx(adjusted)
+
+
+def test_lambdas_and_soups_are_chosen_on_one_half_and_measured_on_the_other() -> None:
+    first = np.isin(np.arange(COUNT), halves(data_set().digest, COUNT)[0])
+    made_up = losses()
+    made_up["single-2-x2"] = DIFFICULTY - np.where(first, 0.2, 0.0)  # the first half's choice
+    made_up["single-2-x3"] = DIFFICULTY - np.where(first, 0.0, 0.3)
+    made_up["average-of-1-3"] = DIFFICULTY + np.where(first, -0.5, 0.5)
+    made_up["average-of-2-3"] = DIFFICULTY + 1.0
+    made_up["average"] = DIFFICULTY + 1.0
+    study = studied(made_up)
+    scaled = study.row("single-scaled")
+    assert scaled is not None
+    assert scaled.note == "λ = 2, by the other half 3, the largest that was tried"
+    assert scaled.members == ("model-2 × 2", "model-2 × 3")
+    assert scaled.loss.mean == pytest.approx(DIFFICULTY.mean())  # what both had gained by was chance
+    assert scaled.comparison is not None
+    assert scaled.comparison.difference == pytest.approx(0.0, abs=1e-12)
+    soup = study.row("soup")
+    assert soup is not None
+    assert soup.note == "2 of 3: model-1, model-3; by the other half 1 of 3: model-3"
+    expected = np.where(first, made_up["single-3"], made_up["average-of-1-3"])
+    assert soup.loss.mean == pytest.approx(expected.mean())
+
+
+def test_what_belongs_together_is_in_one_half() -> None:
+    made_up = losses()
+    groups = data_set(groups=lambda row: str(row // 4))
+    first, _ = halves(groups.digest, COUNT // 4)
+    inside = np.isin(np.arange(COUNT) // 4, first)
+    made_up["average-x2"] = DIFFICULTY - np.where(inside, 0.3, 0.0)
+    made_up["average-x3"] = DIFFICULTY - np.where(inside, 0.0, 0.3)
+    study = run_study(recipe_of(), groups, MadeUp(made_up), options=OPTIONS)
+    row = study.row("average-scaled")
+    assert row is not None
+    assert row.note == "λ = 2, by the other half 3, the largest that was tried"
+    assert row.loss.mean == pytest.approx(DIFFICULTY.mean())
+    assert row.comparison is not None
+    assert row.comparison.clusters is None or row.comparison.clusters == COUNT // 4
+
+
+@pytest.mark.parametrize(
+    ("offsets", "begins", "has"),
+    [
+        (
+            {"single_2_x2": -0.06, "average_x2": -0.01},
+            "Selection + n = 1 lowers the loss by 0.02500 nats a token (95 % from 0.02",
+            "but one sub-model with its task vector × 2 lowers it by 0.03500 nats a token more: here the "
+            "gain is distance from the base, not choice.",
+        ),
+        (
+            {"average_x3": -0.025},
+            "Selection + n = 1 lowers",
+            "but so does the average with its task vector × 3, as far as 40 samples show (",
+        ),
+        (
+            {"average_x2": -0.01, "single_2_x2": -0.012, "average_float32": -0.001},
+            "Selection + n = 1 lowers",
+            "and no control explains it: the best of them, one sub-model with its task vector × 2, is 0.013",
+        ),
+        (
+            {"average_float32": -0.04},
+            "Selection + n = 1 lowers",
+            "but the average kept in float32 lowers it by 0.01500 nats a token more: here the gain is what "
+            "rounding costs the average, not choice.",
+        ),
+    ],
+)
+def test_the_sentence_says_whether_a_control_explains_the_gain(
+    offsets: dict[str, float], begins: str, has: str
+) -> None:
+    drawn = {"selection_n1_seed7": -0.025, "selection_n1_seed8": -0.025}
+    study = studied(losses(**drawn, **offsets))
+    assert study.best == "selection-n1"
+    assert study.sentence.startswith(begins)
+    assert has in study.sentence
+
+
+def test_a_merge_that_helps_nobody_is_said_to() -> None:
+    made_up = losses(average=0.2) | {"else": around(0.1, 50)}
+    assert studied(made_up).sentence.startswith(
+        "No merge helps: the best, selection, raises the loss by 0.100"
+    )
+    noisy = losses(average=-0.001) | {"average": around(-0.001, 8, noise=0.05)}
+    made_up = noisy | {"else": around(0.05, 50)}
+    assert "which 40 samples cannot tell from noise" in studied(made_up).sentence
+
+
+def test_few_samples_say_nothing() -> None:
+    made_up = {key: loss[:12] for key, loss in losses(average=-1.0).items()}
+    study = run_study(recipe_of(), data_set(12), MadeUp(made_up), options=OPTIONS)
+    assert study.sentence.startswith("12 samples are too few to say whether average helps")
+    assert {row.comparison.verdict for row in study.rows if row.comparison is not None} == {"too few to say"}
+
+
+def test_the_advice_stands_beside_what_turned_out_best() -> None:
+    made_up = losses(selection_n1_seed7=-0.03, selection_n1_seed8=-0.02)
+    left = [0.5, 0.4, 0.399, 0.399]
+    study = run_study(
+        recipe_of(), data_set(), MadeUp(made_up), options=OPTIONS, expected_left=lambda family, cancel: left
+    )
+    assert study.advice is not None
+    assert (study.advice.advised, study.advice.best) == (1, 1)
+    assert "From n = 1 on, each resample moves less than 0.5 %." in study.advice.sentence
+    assert study.advice.sentence.endswith("The advice and the outcome agree.")
+    without = studied(made_up)
+    assert without.advice is not None
+    assert (without.advice.advised, without.advice.best) == (None, 1)
+
+
+def test_the_samples_that_changed_most_have_their_text() -> None:
+    made_up = losses()
+    after = made_up["single-2"] - 0.1
+    after[7] -= 0.5
+    after[3] += 0.4
+    for seed in (7, 8):
+        made_up[f"selection-n1-seed{seed}"] = after
+    changed = studied(made_up, replace(OPTIONS, changed=2)).changed
+    assert [(one.line, one.text) for one in changed] == [(15, "text 7"), (7, "text 3")]
+    assert changed[0].reference_loss - changed[0].loss == pytest.approx(0.6)
+    assert changed[1].loss - changed[1].reference_loss == pytest.approx(0.3)
+
+
+def test_every_model_is_measured_once() -> None:
+    made_up = MadeUp(losses())
+    run_study(recipe_of(), data_set(), made_up, options=OPTIONS)
+    assert len(made_up.asked) == len(set(made_up.asked))
+    assert {"base", "single-3", "selection-n0-seed7", "selection-n1-seed8", "average-x3"} <= {*made_up.asked}
+
+
+def test_a_recipe_of_another_method_is_a_row_of_its_own() -> None:
+    recipe = recipe_of(merge_method="ties", parameters={"density": 0.5})
+    study = run_study(recipe, data_set(), MadeUp(losses(recipe=-0.2)), options=OPTIONS)
+    row = study.row("recipe")
+    assert row is not None
+    assert row.kind == "merge"
+    assert study.best == "recipe"
+    assert studied(losses()).row("recipe") is None  # n = 1 is a row anyway
+    other = recipe_of(parameters={"resamples": 5})
+    assert run_study(other, data_set(), MadeUp(losses()), options=OPTIONS).row("recipe") is not None
+
+
+def test_what_cannot_be_measured_is_left_out_and_said() -> None:
+    spoilt = around(0.0, 3)
+    spoilt[4] = np.nan
+    made_up: dict[str, NDArray[np.float64] | Exception] = {
+        **losses(),
+        "base": CheckpointError("the base has no head"),
+        "average-float32": IncompatibleError("the types do not fit"),
+        "selection-n1-seed8": spoilt,
+    }
+    study = studied(made_up)
+    keys = {row.key for row in study.rows}
+    assert not {"base", "average-float32", "selection-n1"} & keys
+    assert "selection-n0" in keys
+    assert [note for note in study.notes if "training" not in note] == [
+        "the base is left out of the table: the base has no head",
+        "selection + n = 1, seed 8 is left out: the losses of 1 rows are not finite numbers",
+        "average in float32 is left out: the types do not fit",
+    ]
+    with pytest.raises(CheckpointError, match="no such model"):
+        studied({**losses(), "single-2": CheckpointError("no such model")})
+
+
+def test_rows_of_which_nothing_is_scored_do_not_count() -> None:
+    made_up = losses()
+    tokens = np.full(COUNT, 10)
+    tokens[::4] = 0
+    for key in made_up:
+        made_up[key] = np.where(tokens > 0, made_up[key], np.nan)
+    more = {key: {"tokens": tokens} for key in [*made_up, "average-x2", "average-x3"]}
+    study = run_study(recipe_of(), data_set(), MadeUp(made_up, more=more), options=OPTIONS)
+    assert study.n_samples == 30
+    single = study.row("single")
+    assert single is not None
+    assert single.loss.best == pytest.approx(min(np.nanmean(made_up[f"single-{n}"]) for n in (1, 2, 3)))
+    assert all(one.line % 8 != 1 for one in study.changed)
+
+
+def test_one_sub_model_has_its_controls_and_no_merges() -> None:
+    study = run_study(recipe_of(1), data_set(), MadeUp(losses(single_1_x2=-0.1)), options=OPTIONS)
+    assert [row.key for row in study.rows] == ["base", "single", "single-scaled"]
+    assert study.sentence == "Nothing was merged."
+    assert (study.best, study.changed, study.advice) == ("", (), None)
+
+
+def test_own_scores_are_beside_the_losses() -> None:
+    rng = np.random.default_rng(2)
+    points = {"average": rng.uniform(0.5, 1.0, 30), "single-2": rng.uniform(0.0, 0.4, 30)}
+
+    def own(subject: object) -> OwnScores:
+        values = points.get(subject.key, np.full(30, 0.2))  # type: ignore[attr-defined]
+        return OwnScores(float(values.mean()), tuple(range(1, 31)), tuple(values.tolist()))
+
+    def study(higher: bool) -> Study:
+        options = replace(OPTIONS, higher_is_better=higher)
+        return run_study(recipe_of(), data_set(), MadeUp(losses(), own=own), options=options)
+
+    row = study(True).row("average")
+    assert row is not None
+    assert row.score is not None
+    assert row.score.mean == pytest.approx(points["average"].mean())
+    assert row.score_comparison is not None
+    assert row.score_comparison.difference == pytest.approx((points["average"] - points["single-2"]).mean())
+    assert row.score_comparison.verdict == "helps"
+    worse = study(False).row("average")
+    assert worse is not None
+    assert worse.score_comparison is not None
+    assert worse.score_comparison.verdict == "hurts"
+    single = study(False).row("single")
+    assert single is not None
+    assert single.score is not None
+    assert single.score.best == pytest.approx(min(0.2, points["single-2"].mean()))
+
+
+def test_a_command_that_changes_its_lines_is_refused() -> None:
+    def own(subject: object) -> OwnScores:
+        lines = (1, 2) if subject.key == "single-1" else (1, 3)  # type: ignore[attr-defined]
+        return OwnScores(0.0, lines, (0.0, 0.0))
+
+    with pytest.raises(MergeError, match="scored other lines of model-2"):
+        run_study(recipe_of(), data_set(), MadeUp(losses(), own=own), options=OPTIONS)
+
+
+def test_it_is_cancelled_between_models() -> None:
+    token = CancelToken()
+    made_up = MadeUp(losses())
+    with pytest.raises(Cancelled):
+        run_study(
+            recipe_of(),
+            data_set(),
+            made_up,
+            options=OPTIONS,
+            cancel=token,
+            on_measured=lambda one: token.cancel() if one.subject.key == "average" else None,
+        )
+    assert made_up.asked[-1] == "average"
+
+
+def test_progress_goes_from_nothing_to_all() -> None:
+    shares: list[float] = []
+    run_study(
+        recipe_of(),
+        data_set(),
+        MadeUp(losses()),
+        options=OPTIONS,
+        progress=lambda share: shares.append(share.fraction),
+    )
+    assert shares == sorted(shares)
+    assert 0 <= shares[0] < 0.1
+    assert 0.8 < shares[-1] <= 1
+
+
+def test_bad_requests_are_one_sentence() -> None:
+    alone = recipe_of()
+    with pytest.raises(RecipeError, match="a study needs the base"):
+        run_study(replace(alone, base=None), data_set(), MadeUp(losses()))
+    with pytest.raises(DataError, match="too few rows"):
+        run_study(alone, data_set(1), MadeUp({"else": np.ones(1)}), options=OPTIONS)
+    none = {"single-1": {"tokens": np.zeros(COUNT, int)}}
+    with pytest.raises(DataError, match="no row of which anything is scored"):
+        run_study(alone, data_set(), MadeUp(losses(), more=none), options=OPTIONS)
