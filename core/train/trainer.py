@@ -9,8 +9,10 @@ Trainer's, whose place is then one number: the step.
 from __future__ import annotations
 
 import contextlib
+import gc
 import math
 import os
+import random
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -86,7 +88,7 @@ def deterministic(threads: int) -> Iterator[None]:
     cudnn = torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark
     memory: Any = torch.utils.deterministic  # which sets and gets by a class that mypy does not see through
     filled = memory.fill_uninitialized_memory
-    state = torch.random.get_rng_state()
+    states = random.getstate(), np.random.get_state(), torch.random.get_rng_state()
     torch.set_num_threads(threads)
     torch.use_deterministic_algorithms(True)
     torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = True, False
@@ -98,7 +100,9 @@ def deterministic(threads: int) -> Iterator[None]:
         torch.use_deterministic_algorithms(before[1])
         torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = cudnn
         memory.fill_uninitialized_memory = filled
-        torch.random.set_rng_state(state)
+        random.setstate(states[0])  # all of which the Trainer seeds
+        np.random.set_state(states[1])
+        torch.random.set_rng_state(states[2])
 
 
 def run_order(job: RunJob) -> None:
@@ -110,13 +114,11 @@ def run_order(job: RunJob) -> None:
         Cancelled: the job was cancelled; a resume checkpoint was written unless it was hurried.
     """
     found = job.points.newest()
-    begin = 0 if found is None else found[0]
-    cut_log(job.log, begin)
+    cut_log(job.log, 0 if found is None else found[0])
     source = None if found is None else found[1]
+    stopped = False
     try:
-        model = job.load(source)
-        trainer = _OrderTrainer(job, model, begin)
-        trainer.train(resume_from_checkpoint=None if source is None else str(source))
+        stopped = _train(job, source)
     except MergeError:
         raise
     except Exception as error:
@@ -124,16 +126,28 @@ def run_order(job: RunJob) -> None:
         if said is None:
             raise
         raise said from error
-    if trainer.watch.stopped:
+    finally:
+        # The Trainer and its model hold one another: without this they stay while the next run loads its own.
+        gc.collect()
+        if job.device == "cuda":
+            torch.cuda.empty_cache()
+    if stopped:
         raise Cancelled("the training was cancelled")
+
+
+def _train(job: RunJob, source: Path | None) -> bool:
+    """Train from a resume checkpoint or from the beginning; returns whether it was stopped before its end."""
+    trainer = _OrderTrainer(job, job.load(source))
+    trainer.train(resume_from_checkpoint=None if source is None else str(source))
+    return trainer.watch.stopped
 
 
 class _OrderTrainer(transformers.Trainer):  # type: ignore[misc]
     """A Trainer whose data are the batches of a run, a step each."""
 
-    def __init__(self, job: RunJob, model: Any, begin: int) -> None:
+    def __init__(self, job: RunJob, model: Any) -> None:
         self.job = job
-        self.watch = _Watch(self, job, begin)
+        self.watch = _Watch(self, job)
         model.config.use_cache = False
         if model.config.pad_token_id is None:  # a decoder that classifies looks for the last other token
             model.config.pad_token_id = job.pad_id
@@ -201,7 +215,7 @@ class _Watch(transformers.TrainerCallback):  # type: ignore[misc]
     In this order, so that all that belongs to a step is on the disk before a checkpoint says that it is done.
     """
 
-    def __init__(self, trainer: _OrderTrainer, job: RunJob, begin: int) -> None:
+    def __init__(self, trainer: _OrderTrainer, job: RunJob) -> None:
         self._trainer = trainer
         self._job = job
         self._saved_at = time.monotonic()
