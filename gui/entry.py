@@ -40,7 +40,7 @@ def desktop() -> Desktop:
 
 def _answer_signals() -> None:
     """End at once on a signal that would end the process, with the status and the word of a command."""
-    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+    for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK"):
         number = getattr(signal, name, None)
         if number is not None and not (name == "SIGHUP" and signal.getsignal(number) == signal.SIG_IGN):
             signal.signal(number, _end)

@@ -34,6 +34,7 @@ __all__ = [
     "is_locked",
     "is_run_id",
     "new_run_id",
+    "process_began",
     "read_owner",
     "running",
 ]
@@ -73,7 +74,7 @@ class Owner:
     def me(cls, run_id: str) -> Owner:
         now = datetime.now(UTC).isoformat(timespec="seconds")
         pid = os.getpid()
-        return cls(pid, platform.node(), _began(pid), now, run_id, secrets.token_hex(8))
+        return cls(pid, platform.node(), process_began(pid), now, run_id, secrets.token_hex(8))
 
     def __str__(self) -> str:
         """ "pid 4711 on atlas since 2025-01-31 14:03"."""
@@ -286,10 +287,10 @@ def _may_live(owner: Owner) -> bool:
         return True
     if not is_alive(owner.pid):
         return False
-    return not owner.process_began or owner.process_began == _began(owner.pid)
+    return not owner.process_began or owner.process_began == process_began(owner.pid)
 
 
-def _began(pid: int) -> str:
+def process_began(pid: int) -> str:
     """When a process of this machine began, as the system counts; "" where it does not say."""
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:

@@ -26,6 +26,8 @@ def numbers() -> list[signal.Signals]:
     found = [signal.SIGINT, signal.SIGTERM]
     if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
         found.append(signal.SIGHUP)
+    if hasattr(signal, "SIGBREAK"):  # all that a window on Windows can send to a process of another group
+        found.append(signal.SIGBREAK)
     return found
 
 

@@ -178,6 +178,11 @@ class ModelsPanel(QWidget):
             if folder in self._known.summaries
         }
 
+    def adapters(self) -> tuple[Path, ...]:
+        """The folders of those that are adapters and name no model that they are put on."""
+        summaries = self.summaries()
+        return tuple(folder for folder, one in summaries.items() if one.adapter and " on " not in one.adapter)
+
     # -- called by the window
 
     def apply(
@@ -209,6 +214,13 @@ class ModelsPanel(QWidget):
             self.last_folder = folder.parent
             self._reader.read([folder])
         self._on_changed()
+
+    def take_over(self, base: Path, folders: Sequence[Path]) -> None:
+        """Have these models, and no others, and all of them take part; one step to be undone."""
+        if self._is_locked():
+            return
+        self.apply(base, [ModelChoice(folder) for folder in folders], len(folders))
+        self._reader.read([base, *folders])  # they may be others than those that were known by these names
 
     def add_sub_models(self, folders: Sequence[Path]) -> None:
         """Append folders; one that is in the list already is left out, with a note."""

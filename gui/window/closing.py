@@ -1,13 +1,18 @@
-"""Closing the window without losing a merge that runs, or changes, unasked."""
+"""Closing the window without losing a merge that runs, or changes, unasked; other processes need not end."""
 
 from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
 
 from PySide6.QtCore import QObject
 from PySide6.QtWidgets import QWidget
 
+from core.errors import MergeError
+from gui.background.tasks import BackgroundTasks
 from gui.window.cancelling import Cancelling
 from gui.window.merger import Merger
-from gui.window.questions import ask_to_save
+from gui.window.questions import ask_about_tasks, ask_to_save
 from gui.window.recipes import Recipes
 
 __all__ = ["Closing"]
@@ -20,43 +25,67 @@ class Closing(QObject):
         insists: whether the window closes without asking, as soon as no merge runs.
     """
 
-    def __init__(self, merger: Merger, cancelling: Cancelling, recipes: Recipes, window: QWidget) -> None:
+    def __init__(
+        self,
+        merger: Merger,
+        cancelling: Cancelling,
+        tasks: BackgroundTasks,
+        recipes: Recipes,
+        window: QWidget,
+    ) -> None:
         super().__init__(window)
         self.insists = False
-        self._merger, self._cancelling, self._recipes, self._window = merger, cancelling, recipes, window
+        self._merger, self._cancelling, self._tasks = merger, cancelling, tasks
+        self._recipes, self._window = recipes, window
 
     def may_close(self) -> bool:
-        """Whether the window may close now; asks the user where something would be lost.
+        """Whether the window may close now; asks the user where something would be lost, or go on unseen.
 
         Every question is answered before anything is done: going back at one of them changes nothing.
         """
         if self._merger.job is not None:
             if not self.insists:
-                self._cancelling.ask_for_closing(self._on_merge_answered)
+                self._cancelling.ask_for_closing(lambda keep: self._ask_the_rest(keep=keep))
             return False
-        if not self.insists and self._recipes.would_be_lost:
-            ask_to_save(self._window, self._recipes.name, self._recipes.save_then, self.close_at_once)
+        if not self.insists and (self._tasks.ours or self._recipes.would_be_lost):
+            self._ask_the_rest(keep=True)
             return False
         return True
 
     def close_at_once(self) -> None:
-        """Close without asking. A merge that runs is stopped first; what it has finished is kept."""
-        self._close(keep=True)
+        """Close without asking. A merge that runs is stopped first; what it has finished is kept. Other
+        processes go on."""
+        self._close(keep=True, stops=False)
 
     def merge_ended(self) -> None:
         """Close where the merge was the last thing in the way."""
         if self.insists:
             self._window.close()
 
-    def _on_merge_answered(self, keep: bool) -> None:
-        """What becomes of the merge is known, and it still runs."""
-        if self._recipes.would_be_lost:
-            recipes = self._recipes
-            ask_to_save(self._window, recipes.name, recipes.save_then, lambda: self._close(keep=keep))
+    def _ask_the_rest(self, *, keep: bool) -> None:
+        """What becomes of the merge is known, if there is one, and it still runs."""
+        tasks = self._tasks.ours
+        if tasks:
+            ask_about_tasks(
+                self._window,
+                [task.title for task in tasks],
+                lambda: self._ask_to_save(lambda: self._close(keep=keep, stops=False)),
+                lambda: self._ask_to_save(lambda: self._close(keep=keep, stops=True)),
+            )
         else:
-            self._close(keep=keep)
+            self._ask_to_save(lambda: self._close(keep=keep, stops=False))
 
-    def _close(self, *, keep: bool) -> None:
+    def _ask_to_save(self, then: Callable[[], object]) -> None:
+        """The last question: saving is done as soon as it is answered."""
+        if self._recipes.would_be_lost:
+            ask_to_save(self._window, self._recipes.name, self._recipes.save_then, then)
+        else:
+            then()
+
+    def _close(self, *, keep: bool, stops: bool) -> None:
         self.insists = True
+        for task in self._tasks.ours if stops else ():
+            with contextlib.suppress(MergeError):  # it has ended, or is another user's
+                self._tasks.stop(task)
         self._merger.cancel(keep=keep)
         self._window.close()

@@ -13,16 +13,19 @@ from core.text import message_text, one_line
 from gui.preflight.taken import Taken
 from gui.widgets.question_box import QuestionBox
 from gui.window.left_out import left_out_text
-from gui.words import percent_text
+from gui.words import percent_text, plural
 
 __all__ = [
     "CancelQuestion",
+    "ask_about_tasks",
     "ask_to_lose",
     "ask_to_overwrite",
     "ask_to_remove",
     "ask_to_replace",
     "ask_to_save",
 ]
+
+_MOST_TITLES = 3
 
 
 class CancelQuestion(QObject):
@@ -92,6 +95,37 @@ def ask_to_remove(parent: QWidget, left: Leftover, then: Callable[[], object]) -
     box.setDefaultButton(keep)
     box.setEscapeButton(keep)
     remove.clicked.connect(lambda: then())
+    box.open()
+
+
+def ask_about_tasks(
+    parent: QWidget, titles: Sequence[str], go_on: Callable[[], object], stop: Callable[[], object]
+) -> None:
+    """What becomes of the work of other processes when the window closes.
+
+    Args:
+        parent: the window.
+        titles: what they are called; one at least.
+        go_on: close, and leave them.
+        stop: stop them, and close.
+    """
+    named = ", ".join(map(one_line, titles[:_MOST_TITLES]))
+    more = len(titles) - _MOST_TITLES
+    one = len(titles) == 1
+    box = QuestionBox(
+        parent,
+        f"{named} is still running." if one else f"{plural(len(titles), 'task')} are still running.",
+        ("" if one else f"{named}{f', and {more} more' if more > 0 else ''}. ")
+        + f"{'It needs' if one else 'They need'} no window: open Paramosaic again to see how "
+        + f"{'it goes' if one else 'they go'}. What is stopped can be gone on with later.",
+    )
+    leave = box.addButton("Go on in the background", QMessageBox.ButtonRole.AcceptRole)
+    end = box.addButton("Stop it" if one else "Stop them", QMessageBox.ButtonRole.DestructiveRole)
+    stay = box.addButton("Stay", QMessageBox.ButtonRole.RejectRole)
+    box.setDefaultButton(leave)
+    box.setEscapeButton(stay)
+    leave.clicked.connect(lambda: go_on())
+    end.clicked.connect(lambda: stop())
     box.open()
 
 

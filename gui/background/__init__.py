@@ -1,0 +1,1 @@
+"""Child processes that go on without the window: started, followed, stopped, found again."""
