@@ -29,11 +29,16 @@ _IN_THE_WINDOW: tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...] = (
         r"ask for the folder to be taken over \(--take-over\)",
         "choose another output folder, or remove that one yourself",
     ),
+    (r"try it without \(--no-chat\)", "clear Chat template under Settings"),
     (r"ask for it to be overwritten", "press Overwrite below what is said of it before the merge"),
     (
         r"run `paramosaic verify` on both folders to see which was changed",
         "one of the two folders was changed after it was merged: merge it again",
     ),
+    (r"correct them, or have them left out \(--skip-bad-rows\)", "correct them, or tick Skip bad rows"),
+    (r"evaluate it on the CPU \(--device cpu\)", "choose cpu under Settings"),
+    (r"choose a smaller greatest length \(--max-length\)", "choose a smaller Longest sample under Settings"),
+    (r"--max-new-tokens (\d+) lets them", r"Exact match in \1 tokens lets them"),
     (r", unless the recipe says `vocab: union`", ", unless Tokens is Of all models"),
     (r"are united, as `vocab: union` says", "are united"),
     (

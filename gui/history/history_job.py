@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from math import isfinite
 from pathlib import Path
 
 from PySide6.QtCore import Signal
 
 from core import Cancelled, CancelToken, Leftover, MergeError, leftover_of
+from core.evaluate.store import ScoreStore
 from core.runs.history import History
 from gui.failure import Failure
-from gui.history.table_model import HistoryRow
+from gui.history.table_model import HistoryRow, RunScore
 from gui.jobs import Job
 
 __all__ = ["HistoryJob", "HistoryRows"]
@@ -47,12 +49,16 @@ class HistoryJob(Job):
 
     loaded = Signal(object)
 
-    def __init__(self, history: History, changes: deque[Callable[[], None]]) -> None:
+    def __init__(
+        self, history: History, changes: deque[Callable[[], None]], scores: ScoreStore | None = None
+    ) -> None:
         """Args:
         history: what is read.
         changes: made first, in order, and taken out; more may come in while the job runs.
+        scores: what evaluations have found; None for nothing.
         """
         super().__init__()
+        self._scores = scores
         self._history = history
         self._changes = changes
         self._token = CancelToken()
@@ -90,6 +96,7 @@ class HistoryJob(Job):
         rows = []
         left: dict[Path, Leftover | None] = {}
         written: set[Path] = set()
+        newest = {} if self._scores is None else _newest_scores(self._scores)
         for entry in contents.entries:
             self._token.raise_if_cancelled()  # a folder on a disk that does not answer can take long
             done = entry.status == "done"
@@ -100,8 +107,27 @@ class HistoryJob(Job):
             if entry.status in _BROKEN_OFF and entry.out not in left:
                 left[entry.out] = _left_in(entry.out)
             kept = left.get(entry.out) if entry.status in _BROKEN_OFF else None
-            rows.append(HistoryRow(entry, gone, kept, replaced))
+            score = self._score_of(entry.out, newest) if done and not gone else None
+            rows.append(HistoryRow(entry, gone, kept, replaced, score))
         return HistoryRows(tuple(rows), contents.damaged, contents.newer)
+
+    def _score_of(self, out: Path, newest: Mapping[str, RunScore]) -> RunScore | None:
+        """What is known of an output as its files are now."""
+        if not newest or self._scores is None:
+            return None
+        digest = self._scores.digest_of(out)
+        return None if digest is None else newest.get(digest)
+
+
+def _newest_scores(store: ScoreStore) -> dict[str, RunScore]:
+    """What the newest evaluation of each model has found, by the model's digest."""
+    found: dict[str, RunScore] = {}
+    for known in store.all():
+        scores = known.scores
+        if isfinite(scores.mean_loss):
+            score = RunScore(scores.mean_loss, scores.accuracy, len(scores.loss), known.data.name)
+            found.setdefault(scores.model_digest, score)
+    return found
 
 
 def _left_in(out: Path) -> Leftover | None:

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 
-from PySide6.QtCore import QItemSelectionModel, QPoint, Qt, Signal, Slot
+from PySide6.QtCore import QItemSelectionModel, QModelIndex, QPoint, Qt, Signal, Slot
 from PySide6.QtGui import QAction, QKeySequence
 from PySide6.QtWidgets import QHBoxLayout, QLineEdit, QMenu, QToolButton, QVBoxLayout, QWidget
 
+from core import MergeError
+from core.evaluate.store import ScoreStore
 from core.runs.history import History, HistoryEntry
 from gui.failure import Failure
 from gui.history.history_job import HistoryJob, HistoryRows
-from gui.history.table_model import HistoryModel, HistoryRow, details_text
+from gui.history.table_model import Column, HistoryModel, HistoryRow, details_text
 from gui.history.table_view import HistoryView
 from gui.jobs import JobKeeper
 from gui.widgets.messages import ElidedLabel
@@ -28,6 +31,7 @@ _REOPEN = "Put its recipe into the fields"
 _RESUME = "Go on with a merge that did not come to its end"
 _WAIT = "As soon as the merge is done"
 _COMPARE = "Compare the outputs of the two runs that are selected"
+_EVALUATE = "Have the outputs that are selected among the models that are evaluated"
 _SELECT_TWO = "Select two runs: a Ctrl+click, or Shift and an arrow key, adds one"
 
 
@@ -48,6 +52,7 @@ class HistoryPanel(QWidget):
         open_folder_requested(object): an output folder, a Path, is to be shown.
         compare_requested(object, object): two HistoryEntries that are done are to be compared, the later one
             first.
+        evaluate_requested(object): outputs are to be evaluated, a tuple of Paths.
         selected_changed(object): the HistoryEntry that is selected now; None where none is, or several are.
         loaded(object): the HistoryEntries of finished runs whose output is there, newest first.
     """
@@ -56,15 +61,28 @@ class HistoryPanel(QWidget):
     resume_requested = Signal(object)
     open_folder_requested = Signal(object)
     compare_requested = Signal(object, object)
+    evaluate_requested = Signal(object)
     selected_changed = Signal(object)
     loaded = Signal(object)
 
-    def __init__(self, history: History, jobs: JobKeeper, parent: QWidget | None = None) -> None:
+    def __init__(
+        self,
+        history: History,
+        jobs: JobKeeper,
+        scores: ScoreStore | None = None,
+        parent: QWidget | None = None,
+    ) -> None:
+        """Args:
+        history: the runs.
+        jobs: keeps what reads and changes them.
+        scores: what evaluations have found of their outputs; None for nothing.
+        """
         super().__init__(parent)
-        self._history, self._jobs = history, jobs
+        self._history, self._jobs, self._scores = history, jobs, scores
         self._changes: deque[Callable[[], None]] = deque()
         self._job: HistoryJob | None = None
         self._read_again = False
+        self._loaded: HistoryRows | None = None
         self._selected: tuple[HistoryEntry, ...] = ()
         self._removed: tuple[HistoryEntry, ...] = ()
         self._to_select: tuple[str, ...] = ()
@@ -78,7 +96,7 @@ class HistoryPanel(QWidget):
         self.search_field.setClearButtonEnabled(True)
         self.search_field.setAccessibleName("Search the history")
         self.search_field.setToolTip(
-            "Methods, parameters, rules, models, seeds, output folders, dates, results"
+            "Methods, parameters, rules, models, seeds, output folders, dates, results, notes, data"
         )
         self.search_field.setMinimumWidth(self.fontMetrics().horizontalAdvance("0") * 6)
         self.search_field.setMaximumWidth(self.fontMetrics().horizontalAdvance("0") * 14)
@@ -97,13 +115,17 @@ class HistoryPanel(QWidget):
             "What is selected leaves this list; its files stay where they are",
             _DELETE,
         )
-        self.actions_ = (self._reopen, self._resume, self._open, self._compare, self._remove)
+        self._write = self._action("Write a note", "Write a note beside the run that is selected", ("F2",))
+        self._evaluate = self._action("Evaluate", _EVALUATE, ("Ctrl+Shift+E",))
+        own = self._evaluate, self._write
+        self.actions_ = (self._reopen, self._resume, self._open, self._compare, *own, self._remove)
         tools = QHBoxLayout()
         tools.setSpacing(GRID)
         tools.addWidget(self.search_field)
         self._remove.setIconText("Remove")
         for action in self.actions_:
-            tools.addWidget(_button(action))
+            if action not in own:  # which are for the menus: there is little room
+                tools.addWidget(_button(action))
         tools.addWidget(self.note, 1)
         tools.addWidget(self.undo_button)
         layout = QVBoxLayout(self)
@@ -114,7 +136,11 @@ class HistoryPanel(QWidget):
         self.search_field.textChanged.connect(self.model.set_search)
         self.model.modelReset.connect(self._on_rearranged)
         self.table.selectionModel().selectionChanged.connect(self._on_selection_changed)
-        self.table.doubleClicked.connect(self._on_reopen)
+        self.table.doubleClicked.connect(self._on_double_clicked)
+        self.model.note_written.connect(self._on_note_written)
+        self.table.note_closed.connect(self._on_note_closed, Qt.ConnectionType.QueuedConnection)
+        self._write.triggered.connect(self._on_write)
+        self._evaluate.triggered.connect(self._on_evaluate)
         self._reopen.triggered.connect(self._on_reopen)
         self._resume.triggered.connect(self._on_resume)
         self.table.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
@@ -133,7 +159,7 @@ class HistoryPanel(QWidget):
             self._read_again = True
             return
         self._read_again = False
-        self._job = HistoryJob(self._history, self._changes)
+        self._job = HistoryJob(self._history, self._changes, self._scores)
         self._job.loaded.connect(self._on_loaded)
         self._job.finished.connect(self._on_finished)
         self._jobs.start(self._job)
@@ -141,7 +167,8 @@ class HistoryPanel(QWidget):
     def flush(self) -> None:
         """Carry out what was still to be done; for when no job is started any more."""
         while self._changes:
-            self._changes.popleft()()
+            with suppress(MergeError):  # there is no one any more to be told
+                self._changes.popleft()()
 
     def selected(self) -> HistoryEntry | None:
         """The one run that is selected; None where none is, or several are."""
@@ -158,6 +185,9 @@ class HistoryPanel(QWidget):
     def _on_loaded(self, history: HistoryRows) -> None:
         if self._changes:
             return  # what was read is out of date
+        if self.table.writing:
+            self._loaded = history
+            return
         self._failure = history.failure
         self._skipped = _skipped_text(history)
         self.table.loaded = True
@@ -165,6 +195,13 @@ class HistoryPanel(QWidget):
         self._to_select = ()
         done = [row.entry for row in history.rows if row.entry.status == "done" and not row.gone]
         self.loaded.emit(tuple(done))
+
+    @Slot()
+    def _on_note_closed(self) -> None:
+        """Show what was read while a note was written."""
+        loaded, self._loaded = self._loaded, None
+        if loaded is not None:
+            self._on_loaded(loaded)
 
     @Slot()
     def _on_finished(self) -> None:
@@ -209,6 +246,31 @@ class HistoryPanel(QWidget):
         if (entry := self.selected()) is not None and not self._merging:
             self.reopen_requested.emit(entry)
 
+    @Slot(QModelIndex)
+    def _on_double_clicked(self, index: QModelIndex) -> None:
+        if index.column() != Column.NOTE:  # where it begins to write
+            self._on_reopen()
+
+    @Slot()
+    def _on_evaluate(self) -> None:
+        outs = tuple(dict.fromkeys(row.entry.out for row in self._selected_rows() if _is_there(row)))
+        self.evaluate_requested.emit(outs)
+
+    @Slot()
+    def _on_write(self) -> None:
+        if (entry := self.selected()) is not None:
+            number = self.model.number_of(entry.id)
+            if number is not None:
+                self.table.edit_note(number)
+
+    @Slot(str, str)
+    def _on_note_written(self, entry_id: str, note: str) -> None:
+        self._changes.append(partial(self._set_note, entry_id, note))
+        self.refresh()
+
+    def _set_note(self, entry_id: str, note: str) -> None:
+        self._history.set_note(entry_id, note)
+
     @Slot()
     def _on_resume(self) -> None:
         if (entry := self.selected()) is not None:
@@ -226,7 +288,7 @@ class HistoryPanel(QWidget):
 
     @Slot()
     def _on_remove(self) -> None:
-        removed = self._selected
+        removed = tuple(row.entry for row in self._selected_rows())
         if not removed:
             return
         ids = {entry.id for entry in removed}
@@ -272,6 +334,8 @@ class HistoryPanel(QWidget):
         self._compare.setEnabled(not why)
         self._compare.setToolTip(why or _COMPARE)
         self._remove.setEnabled(bool(rows))
+        self._write.setEnabled(row is not None)
+        self._evaluate.setEnabled(bool(rows) and all(map(_is_there, rows)))
         self.undo_button.setVisible(bool(self._removed))
         self.note.set_full_text(self._note(rows), why if len(rows) == 2 else "")
 

@@ -8,11 +8,11 @@ from enum import IntEnum
 from pathlib import Path
 from typing import Any
 
-from PySide6.QtCore import QObject, Qt
+from PySide6.QtCore import QObject, Qt, Signal
 from PySide6.QtGui import QColor, QFont, QGuiApplication, QPalette
 
 from core import Leftover
-from core.runs.history import HistoryEntry
+from core.runs.history import MOST_NOTE, HistoryEntry
 from core.text import natural_key, one_line
 from core.units import bytes_text, duration_text
 from gui.failure import sentence
@@ -22,7 +22,7 @@ from gui.widgets.table_model import Index, TableModel
 from gui.widgets.theme import ERROR, SUCCESS, accent_of
 from gui.words import percent_text, plural
 
-__all__ = ["Column", "HistoryModel", "HistoryRow", "details_text"]
+__all__ = ["Column", "HistoryModel", "HistoryRow", "RunScore", "details_text"]
 
 
 class Column(IntEnum):
@@ -34,6 +34,8 @@ class Column(IntEnum):
     N = 5
     SEED = 6
     TIME = 7
+    LOSS = 8
+    NOTE = 9
 
 
 _TITLES = {
@@ -45,6 +47,8 @@ _TITLES = {
     Column.N: "n",
     Column.SEED: "Seed",
     Column.TIME: "Time",
+    Column.LOSS: "Loss",
+    Column.NOTE: "Note",
 }
 _HELP = {
     Column.DATE: "When the merge began",
@@ -56,6 +60,8 @@ _HELP = {
     Column.N: "How often was drawn again where a delta is zero",
     Column.SEED: "The seed of the draws",
     Column.TIME: "How long it took",
+    Column.LOSS: "Of the output, by the newest evaluation; each on its own data, which its tip names",
+    Column.NOTE: "What you wrote down; F2 or a double click changes it",
 }
 _RESULTS = {
     "running": "Running",
@@ -65,7 +71,30 @@ _RESULTS = {
     "interrupted": "Interrupted",
 }
 _MOST_WARNINGS = 10
-_NUMBERS = {Column.K, Column.N, Column.SEED, Column.TIME}
+_NUMBERS = {Column.K, Column.N, Column.SEED, Column.TIME, Column.LOSS}
+
+
+@dataclass(frozen=True)
+class RunScore:
+    """What the newest evaluation of a run's output found.
+
+    Attributes:
+        loss: the mean over the rows of the data, in nats a token.
+        accuracy: the share that was right; None where nothing was right or wrong.
+        rows: of the data.
+        data: what the data are called.
+    """
+
+    loss: float
+    accuracy: float | None
+    rows: int
+    data: str
+
+    @property
+    def text(self) -> str:
+        """ "Loss 3.2566 on 200 rows of validation.jsonl, 60.1 % right"."""
+        right = "" if self.accuracy is None else f", {100 * self.accuracy:.1f} % right"
+        return f"Loss {self.loss:.4f} on {plural(self.rows, 'row')} of {self.data}{right}"
 
 
 @dataclass(frozen=True)
@@ -78,12 +107,19 @@ class HistoryRow:
         left: what there is of a merge into its output folder that did not come to its end; None for nothing,
             and while one runs.
         replaced: whether it is gone because a later run has written in its place.
+        score: of its output; None where it was not evaluated.
     """
 
     entry: HistoryEntry
     gone: bool = False
     left: Leftover | None = None
     replaced: bool = False
+    score: RunScore | None = None
+
+    def matches(self, text: str) -> bool:
+        """Whether every word of `text` stands in what is known of the run, or in what its score says."""
+        said = "" if self.score is None else self.score.text.casefold()
+        return all(word in said or self.entry.matches(word) for word in text.casefold().split())
 
     @property
     def gone_text(self) -> str:
@@ -97,11 +133,17 @@ def _alignment(column: Column) -> Qt.AlignmentFlag:
 
 
 class HistoryModel(TableModel):
-    """The runs that match a search, in the order of a column; runs that are equal there, newest first."""
+    """The runs that match a search, in the order of a column; runs that are equal there, newest first.
+
+    Signals:
+        note_written(str, str): the user wrote a note beside the run with this id.
+    """
 
     titles = _TITLES
     help = _HELP
     alignment = staticmethod(_alignment)
+
+    note_written = Signal(str, str)
 
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
@@ -138,6 +180,16 @@ class HistoryModel(TableModel):
         """How many runs there are, with those that the search leaves out."""
         return len(self._all)
 
+    @property
+    def has_scores(self) -> bool:
+        """Whether the output of any run was evaluated."""
+        return any(row.score is not None for row in self._all)
+
+    @property
+    def has_notes(self) -> bool:
+        """Whether a note stands beside any run."""
+        return any(row.entry.note for row in self._all)
+
     def row(self, number: int) -> HistoryRow:
         return self._shown[number]
 
@@ -151,16 +203,36 @@ class HistoryModel(TableModel):
     def count(self) -> int:
         return len(self._shown)
 
+    def flags(self, index: Index) -> Qt.ItemFlag:
+        flags = super().flags(index)
+        return flags | Qt.ItemFlag.ItemIsEditable if index.column() == Column.NOTE else flags
+
+    def setData(self, index: Index, value: Any, role: int = Qt.ItemDataRole.EditRole) -> bool:
+        if role != Qt.ItemDataRole.EditRole or index.column() != Column.NOTE:
+            return False
+        row, note = self._shown[index.row()], str(value).strip()[:MOST_NOTE]
+        if note == row.entry.note:
+            return False
+        written = replace(row, entry=replace(row.entry, note=note))
+        self._all = tuple(written if one is row else one for one in self._all)
+        self._shown[index.row()] = written  # it stays where it is until the history is read again
+        self.dataChanged.emit(index, index)
+        self.note_written.emit(row.entry.id, note)
+        return True
+
     def data(self, index: Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
         if not index.isValid() or index.row() >= len(self._shown):
             return None
         row, column = self._shown[index.row()], Column(index.column())
         if role == Qt.ItemDataRole.DisplayRole:
-            return one_line(self._text(row.entry, column))
+            return one_line(self._text(row, column))
+        if role == Qt.ItemDataRole.EditRole and column is Column.NOTE:
+            return row.entry.note
         if role == Qt.ItemDataRole.TextAlignmentRole:
             return _alignment(column)
         if role == Qt.ItemDataRole.ToolTipRole:
-            return tool_tip(_tool_tip(row))
+            own = row.entry.note if column is Column.NOTE else ""
+            return tool_tip(own or _tool_tip(row))
         if role == Qt.ItemDataRole.DecorationRole and column is Column.RESULT:
             return _chip(row.entry.status)
         if column is Column.OUTPUT and row.gone:
@@ -169,28 +241,44 @@ class HistoryModel(TableModel):
                 font.setStrikeOut(True)
                 return font
             if role == Qt.ItemDataRole.AccessibleTextRole:
-                return f"{one_line(self._text(row.entry, column))} ({_gone_word(row)})"
+                return f"{one_line(self._text(row, column))} ({_gone_word(row)})"
         if column is Column.OUTPUT and role == Qt.ItemDataRole.ForegroundRole and _wrote_nothing(row):
             return QGuiApplication.palette().brush(QPalette.ColorGroup.Disabled, QPalette.ColorRole.Text)
         return None
 
     # -- inside
 
-    def _text(self, entry: HistoryEntry, column: Column) -> str:
-        return self._names[entry.out] if column is Column.OUTPUT else _TEXTS[column](entry)
+    def _text(self, row: HistoryRow, column: Column) -> str:
+        if column is Column.OUTPUT:
+            return self._names[row.entry.out]
+        if column is Column.LOSS:
+            return "" if row.score is None else f"{row.score.loss:.4f}"
+        return _TEXTS[column](row.entry)
 
     def _arrange(self) -> None:
         self.beginResetModel()
-        key = _KEYS[self._column]
-        found = [row for row in self._all if row.entry.matches(self._search)]
+        key = _key_of(self._column)
+        found = [row for row in self._all if row.matches(self._search)]
         found.sort(key=lambda row: row.entry.when, reverse=True)
-        self._shown = sorted(found, key=lambda row: key(row.entry), reverse=self._descending)
+        known = [row for row in found if key(row) is not None]
+        self._shown = sorted(known, key=key, reverse=self._descending)
+        self._shown += [row for row in found if key(row) is None]  # what has none is last in either order
         self.endResetModel()
 
 
+def _key_of(column: Column) -> Callable[[HistoryRow], Any]:
+    """What rows are sorted by; None of a row that has nothing there."""
+    if column is Column.LOSS:
+        return lambda row: None if row.score is None else row.score.loss
+    key = _KEYS[column]
+    return lambda row: key(row.entry)
+
+
 def details_text(row: HistoryRow) -> str:
-    """What the table has no column for, on one line."""
+    """What the table has no column for, or too little room, on one line."""
     entry = row.entry
+    if entry.note:
+        return f"{entry.note} – {details_text(replace(row, entry=replace(entry, note='')))}"
     kept = _kept_text(row)
     if kept:
         return f"{kept}. {details_text(replace(row, left=None))}"
@@ -224,7 +312,9 @@ def _tool_tip(row: HistoryRow) -> str:
         lines.append(f"n = {_n_text(entry)}, seed = {entry.seed}")
     if entry.status == "done":
         read, written = bytes_text(entry.bytes_read), bytes_text(entry.bytes_written)
-        lines.append(f"{read} read, {written} written, on {entry.device}")
+        lines.append(f"{read} read, {written} written, on {entry.device}, in {_time_text(entry)}")
+        if row.score is not None:
+            lines.append(row.score.text)
         lines += map(sentence, entry.warnings[:_MOST_WARNINGS])
         if len(entry.warnings) > _MOST_WARNINGS:
             lines.append(f"{len(entry.warnings) - _MOST_WARNINGS} more warnings are in its README.md.")
@@ -273,6 +363,7 @@ _TEXTS: dict[Column, Callable[[HistoryEntry], str]] = {
     Column.N: _n_text,
     Column.SEED: lambda entry: str(entry.seed) if entry.draws else "–",
     Column.TIME: _time_text,
+    Column.NOTE: lambda entry: entry.note,
 }
 _KEYS: dict[Column, Callable[[HistoryEntry], Any]] = {
     Column.DATE: lambda entry: entry.when,
@@ -283,4 +374,5 @@ _KEYS: dict[Column, Callable[[HistoryEntry], Any]] = {
     Column.N: lambda entry: -1 if entry.n is None or not entry.draws else entry.n,
     Column.SEED: lambda entry: entry.seed if entry.draws else -1,
     Column.TIME: lambda entry: entry.all_seconds,
+    Column.NOTE: lambda entry: natural_key(entry.note) if entry.note else None,
 }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import QItemSelectionModel, QPoint, QRect, QSize, Qt
+from PySide6.QtCore import QItemSelectionModel, QPoint, QRect, QSize, Qt, Signal, Slot
 from PySide6.QtGui import (
     QColor,
     QIcon,
@@ -14,6 +14,7 @@ from PySide6.QtGui import (
     QResizeEvent,
 )
 from PySide6.QtWidgets import (
+    QAbstractItemDelegate,
     QAbstractItemView,
     QStyle,
     QStyledItemDelegate,
@@ -37,13 +38,18 @@ _WIDEST = {
     Column.N: "rules",
     Column.SEED: "1234567890",
     Column.TIME: "59 min 59 s",
+    Column.LOSS: "12.3456",
+    Column.NOTE: "a note of a few words",
 }
 _NARROWER = {
+    Column.NOTE: "note…",
     Column.METHOD: "Para…",
     Column.TIME: "59 min",
     Column.RESULT: "●Cancelled",
     Column.OUTPUT: "merged-2",
     Column.K: "60",
+    Column.N: "100",
+    Column.SEED: "12345",
 }
 """What gives way, in this order, before a column is out of sight; what is cut there is in the tool tip."""
 _NOTHING = "Every merge is listed here, and its recipe can be opened again."
@@ -55,7 +61,12 @@ class HistoryView(QTableView):
 
     Attributes:
         loaded: whether the history has been read.
+
+    Signals:
+        note_closed(): the user writes no note any more.
     """
+
+    note_closed = Signal()
 
     def __init__(self, model: HistoryModel) -> None:
         super().__init__()
@@ -81,12 +92,57 @@ class HistoryView(QTableView):
         self._given = {column: self._width_for(widest) for column, widest in _WIDEST.items()}
         for column, width in self._given.items():
             header.resizeSection(column, width)
+        self.setEditTriggers(
+            QAbstractItemView.EditTrigger.DoubleClicked | QAbstractItemView.EditTrigger.EditKeyPressed
+        )
+        self._writing = False
+        model.modelReset.connect(self._show_what_is_known)
+        self._show_what_is_known()
+
+    def edit_note(self, row: int) -> None:
+        """Let the user write the note of the run in `row`, in a column that may not have been in sight."""
+        self._writing = True
+        self._show_what_is_known()
+        where = self.model().index(row, Column.NOTE)
+        self.selectionModel().setCurrentIndex(where, QItemSelectionModel.SelectionFlag.NoUpdate)
+        self.scrollTo(where)
+        self.edit(where)
+
+    def closeEditor(self, editor: QWidget, hint: QAbstractItemDelegate.EndEditHint) -> None:
+        super().closeEditor(editor, hint)
+        self._writing = False
+        self._show_what_is_known()
+        self.note_closed.emit()
+
+    @property
+    def writing(self) -> bool:
+        """Whether the user writes a note, which would be lost were the table filled anew."""
+        return self.state() == QAbstractItemView.State.EditingState
+
+    @Slot()
+    def _show_what_is_known(self) -> None:
+        """Scores and notes have columns once there are any."""
+        model = self.model()
+        assert isinstance(model, HistoryModel)
+        for column, known in (
+            (Column.LOSS, model.has_scores),
+            (Column.NOTE, model.has_notes or self._writing),
+        ):
+            if self.isColumnHidden(column) == known:
+                self.setColumnHidden(column, not known)
+                self._share()
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         super().resizeEvent(event)
+        self._share()
+
+    def _share(self) -> None:
+        """Divide the width among the columns that are in sight."""
         header = self.horizontalHeader()
         self._given[Column.OUTPUT] = header.sectionSize(Column.OUTPUT)  # it always takes the rest
-        ours = [column for column in _NARROWER if header.sectionSize(column) == self._given[column]]
+        self.setColumnHidden(Column.TIME, False)
+        self.setColumnHidden(Column.TIME, self._is_crowded())
+        ours = self._ours()
         widths = {column: self._width_for(_WIDEST[column]) for column in ours}  # the others are the user's
         fixed = sum(header.sectionSize(column) for column in Column if column not in widths)
         rest = self.viewport().width() - fixed - sum(widths.values())
@@ -98,6 +154,20 @@ class HistoryView(QTableView):
         for column, width in widths.items():
             self._given[column] = width
             header.resizeSection(column, width)
+
+    def _ours(self) -> list[Column]:
+        """The columns in sight that may be made narrower: those whose width is not the user's."""
+        size = self.horizontalHeader().sectionSize
+        shown = (column for column in _NARROWER if not self.isColumnHidden(column))
+        return [column for column in shown if size(column) == self._given[column]]
+
+    def _is_crowded(self) -> bool:
+        """Whether scores or notes leave no room for the time, which the tool tip says."""
+        if self.isColumnHidden(Column.LOSS) and self.isColumnHidden(Column.NOTE):
+            return False
+        ours, size = self._ours(), self.horizontalHeader().sectionSize
+        least = sum(size(column) for column in Column if column not in ours)
+        return least + sum(self._width_for(_NARROWER[column]) for column in ours) > self.viewport().width()
 
     def _width_for(self, text: str) -> int:
         return self.fontMetrics().horizontalAdvance(text) + GRID + GRID // 2

@@ -178,6 +178,11 @@ class ModelsPanel(QWidget):
             if folder in self._known.summaries
         }
 
+    def adapters(self) -> tuple[Path, ...]:
+        """The folders of those that are adapters and name no model that they are put on."""
+        summaries = self.summaries()
+        return tuple(folder for folder, one in summaries.items() if one.adapter and " on " not in one.adapter)
+
     # -- called by the window
 
     def apply(

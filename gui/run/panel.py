@@ -27,7 +27,7 @@ __all__ = ["RunPanel", "kept_text", "title_text"]
 _STEPS = 1000
 _MOST_LETTERS = 480
 """Of warnings in the strip, so that the pictures above it stay in sight."""
-_OPEN, _AGAIN = "Open folder", "Merge again with another seed"
+_OPEN, _AGAIN, _EVALUATE = "Open folder", "Merge again with another seed", "Evaluate this merge"
 _RESUME, _REMOVE = "Resume", "Remove what it left…"
 
 
@@ -42,11 +42,13 @@ class RunPanel(QWidget):
         again_requested(): the same merge is wanted with another seed.
         resume_requested(): the merge that did not come to its end is to be gone on with.
         removal_requested(object): what it left, a core.Leftover, is to be removed.
+        evaluate_requested(): it is to be measured what the merge is worth.
     """
 
     again_requested = Signal()
     resume_requested = Signal()
     removal_requested = Signal(object)
+    evaluate_requested = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -99,7 +101,9 @@ class RunPanel(QWidget):
         doing = "Checking the models" if left is None else "Checking what is finished"
         self._say(f"{int(100 * left.fraction) if left is not None else 0} %", "", "", "", doing)
         # As high as a result of two lines, so that nothing above moves when the merge ends.
-        result = self.message.height_of_success("Merged", "One line", [_OPEN, _AGAIN], self.width())
+        result = self.message.height_of_success(
+            "Merged", "One line", [_OPEN, _AGAIN, _EVALUATE], self.width()
+        )
         self._progress.setMinimumHeight(result)
         self._progress.show()
 
@@ -145,7 +149,7 @@ class RunPanel(QWidget):
         self.message.show_success(
             f"Merged{'' if result.whole else ', the rest'} in {duration_text(result.seconds)}",
             "\n".join(facts),
-            [_OPEN, _AGAIN] if draws else [_OPEN],
+            [_OPEN, _AGAIN, _EVALUATE] if draws else [_OPEN, _EVALUATE],
         )
 
     def show_cancelled(self, left: Leftover | None = None) -> None:
@@ -198,6 +202,8 @@ class RunPanel(QWidget):
     def _on_action(self, words: str) -> None:
         if words == _AGAIN:
             self.again_requested.emit()
+        elif words == _EVALUATE:
+            self.evaluate_requested.emit()
         elif words == _RESUME:
             self.resume_requested.emit()
         elif words == _REMOVE:

@@ -34,11 +34,13 @@ from gui.words import plural
 
 __all__ = [
     "FoldersDialog",
+    "choose_data",
     "choose_folder",
     "choose_folders",
     "choose_picture_to_save",
     "choose_recipe",
     "choose_recipe_to_save",
+    "choose_table_to_save",
 ]
 
 _DATE = 3
@@ -48,6 +50,7 @@ _PATHS_BEGIN = ("/", "~")
 """What a path begins with, which is then typed and not looked for in the list."""
 
 _RECIPES = "Recipes (*.yaml *.yml)"
+_DATA = "Data (*.jsonl *.csv *.txt *.md)"
 
 
 def choose_folder(parent: QWidget, title: str, start: Path) -> Path | None:
@@ -208,6 +211,21 @@ def choose_picture_to_save(parent: QWidget, start: Path) -> Path | None:
             dialog.selectFile(chosen[0].with_suffix(f".{suffix}").name)
 
     dialog.filterSelected.connect(suggest)
+    return _accepted(dialog)
+
+
+def choose_data(parent: QWidget, start: Path) -> Path | None:
+    """A file with samples."""
+    chosen, _ = QFileDialog.getOpenFileName(
+        parent, "Choose a data file", str(start), f"{_DATA};;All files (*)"
+    )
+    return Path(chosen) if chosen else None
+
+
+def choose_table_to_save(parent: QWidget, start: Path) -> Path | None:
+    """A file for numbers; `start` suggests one. The dialog has asked whether one that is there may go."""
+    dialog = _saving(parent, "Save the numbers", start, ["Numbers as CSV (*.csv)", "All files (*)"])
+    dialog.setDefaultSuffix("csv")
     return _accepted(dialog)
 
 

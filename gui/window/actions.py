@@ -35,8 +35,8 @@ class Actions(QObject):
     """Fills the menu bar of a window and keeps its entries up to date.
 
     Attributes:
-        save_pictures, read_again, make, merge, cancel, again: what the window does itself; the others are
-            connected to the parts that do them.
+        save_pictures, read_again, make, merge, cancel, again, evaluate: what the window does itself; the
+            others are connected to the parts that do them.
     """
 
     def __init__(
@@ -66,6 +66,10 @@ class Actions(QObject):
         self.merge = _action(window, "&Merge", "Ctrl+Return")
         self.cancel = _action(window, "&Cancel", "Ctrl+.")
         self.again = _action(window, "Merge again with another &seed", "Ctrl+Shift+Return")
+        self.evaluate = _action(window, "&Evaluate this merge", "Ctrl+Alt+E")
+        scores = QMenu("Sc&ores", window)
+        scores.addActions(panels.evaluation.actions_)
+        trying = _action(window, "Tr&y it", "Ctrl+Shift+T", layout.show_trying)
         ledger = _action(window, "Show every &tensor…", "Ctrl+T", panels.preflight.show_ledger)
         how = _action(window, "&How to use Paramosaic", _Keys.HelpContents, self._on_help)
         if how.shortcut().isEmpty():
@@ -115,7 +119,21 @@ class Actions(QObject):
             ("&File", [*files, None, leave]),
             ("&Edit", edits),
             ("M&odels", chosen),
-            ("Me&rge", [self.merge, self.cancel, None, self.again, None, ledger]),
+            (
+                "Me&rge",
+                [
+                    self.merge,
+                    self.cancel,
+                    None,
+                    self.again,
+                    None,
+                    trying,
+                    self.evaluate,
+                    scores,
+                    None,
+                    ledger,
+                ],
+            ),
             ("P&ictures", [*panels.pictures.actions_, None, self.save_pictures]),
             (
                 "&View",
@@ -137,7 +155,7 @@ class Actions(QObject):
         self._while_idle += files
 
     def update(
-        self, *, merging: bool, draws: bool, can_merge: bool, can_merge_again: bool, has_pictures: bool
+        self, *, merging: bool, draws: bool, can_merge: bool, has_result: bool, has_pictures: bool
     ) -> None:
         """Enable what can be done now.
 
@@ -145,7 +163,7 @@ class Actions(QObject):
             merging: whether a merge runs.
             draws: whether the method does, and so has a seed.
             can_merge: whether one may be started.
-            can_merge_again: whether there is a result that would be different with another seed.
+            has_result: whether there is one, which would be different with another seed where it draws.
             has_pictures: whether there are any to be saved.
         """
         for entry in self._while_idle:
@@ -155,7 +173,8 @@ class Actions(QObject):
         self.save_pictures.setEnabled(has_pictures and not merging)
         self.merge.setEnabled(can_merge)
         self.cancel.setEnabled(merging)
-        self.again.setEnabled(can_merge_again and not merging)
+        self.again.setEnabled(has_result and draws and not merging)
+        self.evaluate.setEnabled(has_result and not merging)
 
     @Slot()
     def _fill_recent(self) -> None:

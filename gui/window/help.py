@@ -27,6 +27,9 @@ _STEPS = (
     "<b>Show me</b> goes there.",
     "Press <b>Merge</b>. The result is a folder that <i>transformers</i> loads; <b>Cancel</b> may keep what "
     "is finished, and <b>Resume</b> goes on from there.",
+    "Press <b>Evaluate this merge</b>, and choose a file with samples that no model was trained on: the "
+    "loss of each model is compared with that of a sub-model, row by row, and the verdict says what is more "
+    "than chance. It goes on while you merge, and when the window is closed.",
     "Every run is in the <b>History</b>: reopen its recipe, or select two runs and press <b>Compare</b>.",
 )
 _WORDS = (
@@ -49,7 +52,17 @@ _WORDS = (
         "Magnitude",
         "How far fine-tuning went in each layer; a sub-model that strays from the others is marked.",
     ),
+    (
+        "Try it",
+        "Base, a sub-model and a merge answer the same prompt, side by side; what one says otherwise than "
+        "another is underlined.",
+    ),
     ("Compare", "How many elements of two results differ, and what their merges counted."),
+    (
+        "Verdict",
+        "Whether a model helps or hurts, or no difference is shown: by the differences of the losses on "
+        "every row, and with all models counted that were compared.",
+    ),
     (
         "Detail",
         "The numbers of what is selected. What is selected in one picture is selected in all of them.",
@@ -60,6 +73,7 @@ _OF_PANELS = (
     ("Arrow keys, Home, End", "In a picture, select the next cell; in a table, the next row"),
     ("Esc", "In a picture, select nothing; in a cell, take back what is typed"),
     ("Shift+Arrow, Ctrl+Click", "In the history, select more runs"),
+    ("Space", "In the models that are evaluated, tick the selected one, or take its tick away"),
     ("Wheel", "Zoom a picture"),
 )
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from core.methods import METHODS, MethodSpec
 from core.recipe.stages import on_stage
 from gui.document.merge_setup import MergeSetup
+from gui.evaluation.panel import EvaluationPanel
 from gui.history.panel import HistoryPanel
 from gui.models.panel import ModelsPanel
 from gui.pictures.panel import PicturesPanel
@@ -15,6 +16,7 @@ from gui.preflight.report import Problem
 from gui.recipe.panel import RecipePanel
 from gui.run.panel import RunPanel
 from gui.training.panel import TrainingPanel
+from gui.trying.panel import TryPanel
 from gui.window.log_panel import LogPanel
 
 __all__ = ["Panels"]
@@ -33,7 +35,9 @@ class Panels:
         models, recipe, preflight: what you do.
         pictures, run: what you see.
         history, log: what happened.
+        evaluation: what the result is worth.
         training: sub-models that are being made.
+        trying: what the models answer.
     """
 
     models: ModelsPanel
@@ -43,7 +47,9 @@ class Panels:
     run: RunPanel
     history: HistoryPanel
     log: LogPanel
+    evaluation: EvaluationPanel
     training: TrainingPanel
+    trying: TryPanel
 
     def setup(self) -> MergeSetup:
         """What the fields say."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from PySide6.QtGui import (
 from PySide6.QtWidgets import QApplication, QMainWindow, QPushButton, QWidget
 
 from core import Leftover
+from core.evaluate.store import ScoreStore
 from core.runs.history import History, HistoryEntry
 from core.runs.learned import Learned
 from core.text import message_text
@@ -25,6 +27,9 @@ from gui.background.tasks import BackgroundTasks
 from gui.document.document import Document
 from gui.document.merge_setup import MergeSetup
 from gui.document.output_names import free_name, output_beside
+from gui.evaluation.evaluating import Evaluating
+from gui.evaluation.files import EvaluationFiles
+from gui.evaluation.panel import EvaluationPanel
 from gui.failure import Failure
 from gui.history.comparing import Comparing
 from gui.history.panel import HistoryPanel
@@ -47,6 +52,7 @@ from gui.settings import Settings
 from gui.training.making import Making
 from gui.training.panel import TrainingPanel
 from gui.training.use_job import MadeModels
+from gui.trying.panel import TryPanel
 from gui.widgets.dropped import what_is_dropped
 from gui.widgets.messages import DetailsDialog
 from gui.widgets.places import Places
@@ -77,7 +83,9 @@ class MainWindow(QMainWindow):
         models, recipe, preflight: what you do.
         pictures, run: what you see.
         history, log: what happened.
+        evaluation, evaluating: what a merge is worth, and what finds it out.
         training: sub-models that are being made.
+        trying: what the models answer.
         document, recipes: the recipe as a document, and what opens and saves it.
         checker: what keeps the report before the merge up to date.
         looking, comparing, merger: what fills the pictures.
@@ -99,10 +107,13 @@ class MainWindow(QMainWindow):
         self.preflight = PreflightPanel()
         self.pictures = PicturesPanel()
         self.run = RunPanel()
-        self.history = HistoryPanel(history, self._jobs)
+        scores = ScoreStore(history.folder.parent / "scores")
+        self.history = HistoryPanel(history, self._jobs, scores)
+        self.evaluation = EvaluationPanel()
         places = Places(settings)
         self.log = LogPanel(places)
         self.training = TrainingPanel()
+        self.trying = TryPanel(self._jobs, places)
         self.checker = Checker(self._jobs, Learned(history.folder), self)
         self.looking = Looking(self.pictures, self._jobs, self)
         self.comparing = Comparing(self.pictures, self._jobs, self)
@@ -117,7 +128,9 @@ class MainWindow(QMainWindow):
             self.run,
             self.history,
             self.log,
+            self.evaluation,
             self.training,
+            self.trying,
         )
         self.recipes = Recipes(self.document, self._panels, places, self._jobs, self)
         self._leftovers = Leftovers(self._jobs, self)
@@ -125,6 +138,8 @@ class MainWindow(QMainWindow):
         self._overwriting = Overwriting(self.recipe.output, self)
         self._cancelling = Cancelling(self.merger, self)
         self.tasks = BackgroundTasks(history.folder.parent / "background", self)
+        self.evaluating = Evaluating(self.evaluation, self.tasks, scores, self._jobs, self)
+        self._evaluation_files = EvaluationFiles(self.evaluation, self.evaluating, places, self)
         self.making = Making(self.training, self.tasks, self._jobs, places, self)
         self._closing = Closing(self.merger, self._cancelling, self.tasks, self.recipes, self)
         self.layout_ = WindowLayout(self, self._panels)
@@ -192,8 +207,16 @@ class MainWindow(QMainWindow):
         self.history.reopen_requested.connect(self.recipes.reopen)
         self.history.resume_requested.connect(self.recipes.resume)
         self.history.loaded.connect(self.pictures.comparison.set_runs)
+        self.history.loaded.connect(self._on_history_loaded)
         self.history.compare_requested.connect(self.comparing.show)
         self.history.open_folder_requested.connect(self._open_folder)
+        self.history.loaded.connect(self.evaluating.set_runs)
+        self.history.evaluate_requested.connect(self.evaluate)
+        self.evaluating.scored.connect(self.history.refresh)
+        self.evaluating.noted.connect(self.log.add)
+        self._evaluation_files.saved.connect(self._note)
+        self.run.evaluate_requested.connect(self.evaluate_merge)
+        self.actions_.evaluate.triggered.connect(self.evaluate_merge)
         self.actions_.make.triggered.connect(self.making.ask)
         self.making.ask_base(lambda: self.models.base_folder)
         self.making.shown.connect(self.layout_.show_training)
@@ -394,6 +417,19 @@ class MainWindow(QMainWindow):
         self.resume_merge()
 
     @Slot()
+    def evaluate_merge(self) -> None:
+        """Have the last merge among the models that are evaluated, and show them."""
+        if self.merger.result is not None:
+            self.evaluate([self.merger.result.out])
+
+    @Slot(object)
+    def evaluate(self, folders: Sequence[Path]) -> None:
+        """Have `folders` among the models that are evaluated, and show them."""
+        self.evaluating.add(folders)
+        self.layout_.show_evaluation()
+        self.evaluation.take_focus()
+
+    @Slot()
     def cancel_merge(self) -> None:
         """Stop the merge that runs; asks where it has finished something."""
         self._cancelling.ask()
@@ -421,8 +457,13 @@ class MainWindow(QMainWindow):
     @Slot(object, object)
     def _on_succeeded(self, setup: MergeSetup, result: MergeResult) -> None:
         self.document.keep(setup)
+        self.trying.show_output(result.out)
         if result.whole:
             self.preflight.set_measured(setup, result.seconds)
+
+    @Slot(object)
+    def _on_history_loaded(self, done: tuple[HistoryEntry, ...]) -> None:
+        self.trying.set_outputs(list(dict.fromkeys(entry.out for entry in done)))
 
     @Slot(object)
     def _on_failed(self, failure: Failure) -> None:
@@ -453,6 +494,8 @@ class MainWindow(QMainWindow):
             self._focus_keeper.locked(focus)
         else:
             self._focus_keeper.unlocked()
+        self.trying.set_models(self._setup.base, [one.folder for one in self._setup.models])
+        self.trying.set_merging(self.merging)
         self.recipes.set_merging(self.merging)
         self.history.set_merging(self.merging)
         self.training.set_merging(self.merging)
@@ -462,10 +505,11 @@ class MainWindow(QMainWindow):
             merging=self.merging,
             draws=draws,
             can_merge=self.merge_button.isEnabled(),
-            can_merge_again=self.merger.result is not None and draws,
+            has_result=self.merger.result is not None,
             has_pictures=self.observer.findings is not None,
         )
         self._update_title()
+        self.evaluating.set_setup(self._setup, self.models.adapters())
         self.looking.show_setup(self._setup, merging=self.merging)
 
     @Slot()

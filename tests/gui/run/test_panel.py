@@ -184,12 +184,12 @@ def test_the_merge_can_be_done_again_with_another_seed(qtbot: QtBot, panel: RunP
         press(qtbot, panel, "Merge again with another seed")
     assert shown(panel) == ["0 %", "Checking the models"]
     panel.show_result(result(Path("/merged")))
-    assert buttons(panel) == ["Open folder", "Merge again with another seed"]
+    assert buttons(panel) == ["Open folder", "Merge again with another seed", "Evaluate this merge"]
 
 
 def test_a_method_that_does_not_draw_has_no_other_seed(panel: RunPanel) -> None:
     panel.show_result(result(Path("/merged"), "linear"))
-    assert buttons(panel) == ["Open folder"]
+    assert buttons(panel) == ["Open folder", "Evaluate this merge"]
 
 
 @pytest.mark.parametrize(
@@ -237,7 +237,7 @@ def test_what_goes_wrong_beside_a_result_does_not_take_it_away(
         assert buttons(panel) == []
     dismiss(qtbot, panel)
     assert panel.message.text == said
-    assert buttons(panel) == ["Open folder", "Merge again with another seed"]
+    assert buttons(panel) == ["Open folder", "Merge again with another seed", "Evaluate this merge"]
     dismiss(qtbot, panel)
     assert shown(panel) == []
 

@@ -1,0 +1,1 @@
+"""Evaluating models on the user's own data, and what came of it."""
