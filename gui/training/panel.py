@@ -91,7 +91,7 @@ class TrainingPanel(QStackedWidget):
         self.choice = QComboBox()
         self.choice.setAccessibleName("Which training is shown")
         self.choice.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-        self.choice.setMinimumContentsLength(10)
+        self.choice.setMinimumContentsLength(5)
         defer_to_window(self.choice)
         self.stop_button = _button("Stop", "It keeps what it has done, and can be gone on with")
         self.go_on_button = _button("Go on", "Go on where it was stopped, to the same result")
