@@ -29,6 +29,7 @@ _IN_THE_WINDOW: tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...] = (
         r"ask for the folder to be taken over \(--take-over\)",
         "choose another output folder, or remove that one yourself",
     ),
+    (r"try it without \(--no-chat\)", "clear Chat template under Settings"),
     (r"ask for it to be overwritten", "press Overwrite below what is said of it before the merge"),
     (
         r"run `paramosaic verify` on both folders to see which was changed",
@@ -49,6 +50,9 @@ _IN_THE_WINDOW: tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...] = (
         r"it has [\d,]+, so that the last range ends with (\d+)",
         lambda found: _no_such_layers(*found.groups()),
     ),
+    (r"the folder that `paramosaic train` wrote", "the output folder of the training"),
+    (r"^change --[a-z-]+$", "correct it"),
+    (r" \(--[a-z-]+(?: [A-Za-z]+)?\)", ""),  # beside what the words say already
 )
 """What the engine says of the command line, and what can be done in the window instead."""
 

@@ -37,6 +37,7 @@ from core.cli.session import (
 from core.cli.signals import Signals
 from core.cli.studying import study
 from core.cli.training import train
+from core.cli.trying import try_models
 from core.cli.types import Size, Weights
 from core.cli.verify_output import verification_document, verification_summary
 from core.deltas.inspection import inspect_models
@@ -285,6 +286,7 @@ def _demo(session: Session, headless: bool, out: Path | None) -> None:
 _paramosaic.command("evaluate")(evaluate)
 _paramosaic.command("study")(study)
 _paramosaic.command("train")(train)
+_paramosaic.command("try")(try_models)
 
 
 def main(desktop: Desktop, arguments: Sequence[str] | None = None, *, last: bool = False) -> int:

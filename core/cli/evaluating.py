@@ -12,12 +12,12 @@ import click
 
 from core.cancel import CancelToken
 from core.cli.following import Following, followed, progress_options
-from core.cli.printing import print_result
+from core.cli.printing import print_result, say
 from core.cli.score_output import SampleTable, score_document, score_event, score_rows, score_summary
 from core.cli.session import cancellable, json_option, path_type, to_json, verbose_option
 from core.data.rows import DataSet, read_data
 from core.disk import replace_file
-from core.errors import OutputError
+from core.errors import Cancelled, OutputError
 from core.evaluate.comparison import Comparison
 from core.evaluate.evaluation import evaluate_models
 from core.evaluate.scores import Scores
@@ -175,17 +175,21 @@ class _Run:
         for sentence in rows.notes:
             following.note(sentence)
         store = ScoreStore()
-        scores = evaluate_models(
-            self.models,
-            rows,
-            settings=self.settings,
-            store=store,
-            recompute=recompute,
-            on_scores=lambda one: following.say("scores", **score_event(one), key=_key(one)),
-            on_note=following.note,
-            progress=following.show,
-            cancel=self.token,
-        )
+        try:
+            scores = evaluate_models(
+                self.models,
+                rows,
+                settings=self.settings,
+                store=store,
+                recompute=recompute,
+                on_scores=lambda one: following.say("scores", **score_event(one), key=_key(one)),
+                on_note=following.note,
+                progress=following.show,
+                cancel=self.token,
+            )
+        except Cancelled:
+            say("hint: the same command again goes on from here")
+            raise
         data = {
             "path": str(path),
             "kind": rows.kind,

@@ -76,6 +76,9 @@ def followed(path: Path | None, *, background: bool = False) -> Iterator[Followi
     Raises:
         OutputError: the file cannot be written.
     """
+    # Read when torch is loaded. Where other programs run, threads that spin while they wait for one another
+    # took five times as long as threads that sleep.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     if background and hasattr(os, "nice"):
         os.nice(_NICENESS)
     with ProgressFile(path) as file, ProgressDisplay() as display:

@@ -37,12 +37,13 @@ def print_usage(error: click.UsageError) -> None:
     say(f"Error: {message_text(error.format_message())}")
 
 
-def print_result(text: str, *, needed: bool = True) -> None:
+def print_result(text: str, *, needed: bool = True, ends: bool = True) -> None:
     """What a command was asked for, on stdout.
 
     Args:
         text: of one line or more.
         needed: False where the command has done what matters without it.
+        ends: whether the line ends there; False for a piece of one.
 
     Raises:
         BrokenPipeError: whoever read it has left.
@@ -51,7 +52,7 @@ def print_result(text: str, *, needed: bool = True) -> None:
     try:
         if sys.stdout is None or sys.stdout.closed:
             raise OSError(errno.EBADF, os.strerror(errno.EBADF))
-        click.echo(text)
+        click.echo(text, nl=ends)
     except OSError as error:
         if not needed:
             say("The report could not be written to the standard output.")

@@ -90,6 +90,8 @@ def carry_out_study(
         asked = load_recipe(recipe)
         _look_at(asked, options)
         rows = read_data(validation, skip_bad_rows=skip_bad_rows, limit=limit)
+        for sentence in rows.notes:
+            following.note(sentence)
         trained_on = None
         if data is not None:
             trained_on = read_data(data, skip_bad_rows=skip_bad_rows, limit=train_limit)
@@ -141,7 +143,7 @@ def _pictures(found: Study, folder: Path, following: Following) -> list[Path]:
     if draw is None:
         return []
     try:
-        return draw(found, folder / "pictures")
+        return draw(found, folder)
     except MergeError as error:
         following.note(f"the pictures are left out: {error.message}")
         return []

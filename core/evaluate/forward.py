@@ -89,7 +89,7 @@ class Forward:
                     [_nats(part, wanted) for part, wanted in _parts(logits, targets, logits.shape[-1])]
                 )
             sums = np.zeros(len(samples))
-            np.add.at(sums, rows.cpu().numpy(), nats.double().cpu().numpy())
+            np.add.at(sums, rows.cpu().numpy(), nats.cpu().double().numpy())
             return sums
 
     def classes(self, samples: Sequence[Sample]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
@@ -101,7 +101,7 @@ class Forward:
             logits = self._call(ids, mask, positions).logits.float()
             wanted = torch.tensor([sample.label for sample in samples], device=logits.device)
             right = logits.argmax(-1) == wanted
-            return _nats(logits, wanted).double().cpu().numpy(), right.cpu().numpy()
+            return _nats(logits, wanted).cpu().double().numpy(), right.cpu().numpy()
 
     @contextlib.contextmanager
     def _work(self) -> Iterator[None]:
@@ -186,7 +186,7 @@ class Forward:
         ids = torch.from_numpy(sample.ids[None, :64].astype(np.int64)).to(self._loaded.device)
         mask, positions = torch.ones_like(ids), torch.arange(ids.shape[1], device=ids.device)[None]
         whole = _nats(self._call(ids, mask, positions).logits[0, :-1], ids[0, 1:])
-        close = _CLOSE if self._computes_wide else _CLOSE_NARROW
+        close = _CLOSE if self._loaded.computes_wide else _CLOSE_NARROW
         for layers in (self._model.base_model, self._model.get_decoder()):
             if layers is None or layers is self._model:
                 continue
@@ -201,12 +201,6 @@ class Forward:
                 return True
         self._layers = self._model.base_model
         return False
-
-    @property
-    def _computes_wide(self) -> bool:
-        import torch
-
-        return self._loaded.widening.is_on or self._model.dtype == torch.float32
 
 
 def _parts(values: Tensor, targets: Tensor, vocabulary: int) -> Iterator[tuple[Tensor, Tensor]]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import gc
-import hashlib
 import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -15,15 +14,15 @@ from numpy.typing import NDArray
 from core.cancel import CancelToken
 from core.data.encoding import Encoded, Sample, encode
 from core.data.rows import DataSet
-from core.errors import CheckpointError, MergeError
+from core.errors import MergeError
 from core.evaluate.batches import Batches
 from core.evaluate.forward import Forward
 from core.evaluate.loading import LoadedModel
 from core.evaluate.quiet import is_of_memory, quiet, transformers_errors
 from core.evaluate.scores import RowLosses, Scores
 from core.evaluate.settings import Settings
+from core.evaluate.tokens import check_ids, tokens_digest
 from core.progress import Share, ShareCallback
-from core.text import shown
 
 __all__ = ["RowsCallback", "score_model"]
 
@@ -73,13 +72,15 @@ def score_model(
         Cancelled: after `cancel`; `on_rows` was given what is finished.
     """
     begun = time.monotonic()
-    notes = list(model.notes)
+    notes: list[str] = []
 
     def note(sentence: str) -> None:
         notes.append(sentence)
         if on_note is not None:
             on_note(sentence)
 
+    for sentence in model.notes:
+        note(sentence)
     with quiet():
         encoded = encode(
             data,
@@ -90,7 +91,7 @@ def score_model(
             chat_prompts=settings.chat_prompts,
             cancel=cancel,
         )
-        _check_ids(model, data, encoded)
+        check_ids(model, data, encoded)
     for sentence in encoded.notes:
         note(sentence)
     work = _Work(model, data, encoded, settings, note)
@@ -109,7 +110,7 @@ def score_model(
         text_bytes=work.row_bytes,
         correct=work.row_correct,
         lines=np.array([row.line for row in data.rows], np.int64),
-        tokenizer_digest=_tokens_digest(encoded.samples) if model.task == "causal" else "",
+        tokenizer_digest=tokens_digest(encoded.samples) if model.task == "causal" else "",
         seconds=time.monotonic() - begun,
         max_length=model.window,
         notes=tuple(notes),
@@ -174,17 +175,24 @@ class _Work:
         ]
         most = settings.batch_tokens or _BATCH_TOKENS.get(model.device, _BATCH_TOKENS_OF_CARDS)
         batches = Batches(left, most, most_samples=None if forward.can_pad else 1)
-        begun, measured = time.monotonic(), settings.dtype == "float32"
+        begun = time.monotonic()
+        exact: NDArray[np.float64] | None = None
+        measures = settings.dtype != "float32"
         for numbers in batches:
             samples = [left[number] for number in numbers]
+            if measures and exact is None:
+                exact = self._exact(forward, samples)
+                measures = exact is not None
+                model.narrow()
             found = self._try(forward, samples)
             if found is None:
                 batches.put_back(numbers)
+                exact = None
                 continue
             losses, correct = found
-            if not measured:
-                measured = True
-                self._measure(forward, samples, losses)
+            if measures and exact is not None:
+                self._say_tolerance(samples, exact, losses)
+                measures = False
             finished = self._add(samples, losses, correct)
             if on_rows is not None and len(finished):
                 on_rows(self._part(finished))
@@ -197,12 +205,7 @@ class _Work:
     ) -> tuple[NDArray[np.float64], NDArray[np.bool_] | None] | None:
         """What the model makes of a batch; None where it has to be smaller."""
         try:
-            with transformers_errors(f"{self._model.name} fails", path=self._model.folder):
-                if self._model.task == "classifier":
-                    return forward.classes(samples)
-                return forward.losses(samples), None
-        except CheckpointError:
-            raise
+            return self._pass(forward, samples)
         except MergeError as error:
             if error.__cause__ is None or not is_of_memory(error.__cause__):
                 raise
@@ -222,6 +225,14 @@ class _Work:
         )
         return None
 
+    def _pass(
+        self, forward: Forward, samples: Sequence[Sample]
+    ) -> tuple[NDArray[np.float64], NDArray[np.bool_] | None]:
+        with transformers_errors(f"{self._model.name} fails", path=self._model.folder):
+            if self._model.task == "classifier":
+                return forward.classes(samples)
+            return forward.losses(samples), None
+
     def _free(self) -> None:
         gc.collect()
         if self._model.device != "cpu":
@@ -230,18 +241,31 @@ class _Work:
             with contextlib.suppress(Exception):  # each driver in its own way
                 getattr(torch, self._model.device.partition(":")[0]).empty_cache()
 
-    def _measure(self, forward: Forward, samples: Sequence[Sample], losses: NDArray[np.float64]) -> None:
+    def _exact(self, forward: Forward, samples: Sequence[Sample]) -> NDArray[np.float64] | None:
+        """The losses of a batch in float32; None, which is said, where they do not fit into memory."""
+        try:
+            with contextlib.ExitStack() as stack:
+                if not self._model.computes_wide:
+                    stack.enter_context(self._model.widening.on())
+                return self._pass(forward, samples)[0]
+        except MergeError as error:
+            if error.__cause__ is None or not is_of_memory(error.__cause__):
+                raise
+        self._free()
+        self._note(
+            f"{self._model.name}: how far its losses are from those in float32 is not measured: memory lacks"
+        )
+        return None
+
+    def _say_tolerance(
+        self, samples: Sequence[Sample], exact: NDArray[np.float64], losses: NDArray[np.float64]
+    ) -> None:
         """Say how far the losses of a batch are from those in float32."""
-        with self._model.widening.on(), transformers_errors(f"{self._model.name} fails"):
-            if self._model.task == "classifier":
-                exact, _ = forward.classes(samples)
-            else:
-                exact = forward.losses(samples)
         tokens = [max(1, int(sample.scored.sum())) for sample in samples]
         worst = float(np.max(np.abs(exact - losses) / tokens))
         self._note(
-            f"{self._model.name}: in bfloat16 the losses of the first {len(samples)} samples differ from "
-            f"those in float32 by at most {worst:.2g}"
+            f"{self._model.name}: in {self._settings.dtype} the losses of the first {len(samples)} samples "
+            f"differ from those in float32 by at most {worst:.2g}"
         )
 
     def _add(
@@ -273,29 +297,6 @@ class _Work:
         rows = int(self._finished.sum())
         text = f"{self._model.name}: {rows} of {len(self._finished)} rows"
         return Share(fraction, text, elapsed_s * (1 - fraction) / fraction if fraction else None)
-
-
-def _check_ids(model: LoadedModel, data: DataSet, encoded: Encoded) -> None:
-    """Refuse tokens that the embedding has no row for."""
-    for sample in encoded.samples:
-        if len(sample.ids) and int(sample.ids.max()) >= model.rows:
-            number, line = int(sample.ids.max()), data.rows[sample.row].line
-            token = model.tokenizer.convert_ids_to_tokens(number)
-            raise CheckpointError(
-                f"{model.name}: its tokenizer makes token {number} ({shown(token)}) of line {line}, "
-                f"and its embedding has {model.rows} rows: they do not belong together",
-                hint="copy the tokenizer's files of the model that it was made from into its folder",
-                path=model.folder,
-            )
-
-
-def _tokens_digest(samples: Sequence[Sample]) -> str:
-    """Of the tokens that are scored, row by row."""
-    digest = hashlib.blake2b(digest_size=16)
-    for sample in samples:
-        digest.update(np.array([sample.row, int(sample.scored.sum())], "<i8").tobytes())
-        digest.update(sample.ids[sample.scored].astype("<i4").tobytes())
-    return digest.hexdigest()
 
 
 @contextlib.contextmanager

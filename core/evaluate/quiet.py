@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
-from core.errors import CheckpointError, MergeError, error_of_memory
+from core.errors import CheckpointError, MergeError
 from core.text import message_text
 
 __all__ = ["first_line", "is_of_memory", "quiet", "transformers_errors"]
@@ -57,7 +57,11 @@ def transformers_errors(what: str, *, path: Path | None = None, hint: str | None
         raise
     except Exception as error:  # each class of models and tokenizers raises what it likes
         if is_of_memory(error):
-            raise error_of_memory(error) from error
+            raise MergeError(
+                f"{what}: there is not enough memory",
+                hint="close other programs, or choose another device (--device)",
+                path=path,
+            ) from error
         raise CheckpointError(f"{what}: {first_line(error)}", path=path, hint=hint) from error
 
 

@@ -108,7 +108,7 @@ def model_folder(
         run_merge(
             plan_merge(recipe),
             out,
-            device="cpu" if device == "mps" else device,
+            device=device if device == "auto" or device.startswith("cuda") else "cpu",
             threads=threads,
             progress=_told(progress, f"{name}: merging {why}"),
             cancel=cancel,

@@ -36,8 +36,9 @@ class Scores:
     Attributes:
         name: what to call the model, short.
         path: the model as it was given: a folder, BASE+ADAPTER, a recipe.
-        model_digest, data_digest, tokenizer_digest: of their files; "" where nobody made one. The losses a
-            token of two models with different tokenizers are not comparable, bits a byte are.
+        model_digest, data_digest: of their files; "" where nobody made one.
+        tokenizer_digest: of the tokens that are scored; "" for classifiers. The losses a token of two models
+            for which they are others are not comparable, bits a byte are.
         settings: what the numbers depend on; see Settings.key.
         task: "causal" or "classifier".
         loss: mean over the row's scored tokens, in nats a token; the cross-entropy for classifiers. NaN in

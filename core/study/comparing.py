@@ -47,10 +47,12 @@ def compared_rows(
         )
     )
     own = _own_comparisons(table, others, higher_is_better, cancel)
+    right = _right_comparisons(table, others, groups, cancel)
     return tuple(
         replace(
             study_row(row, higher_is_better=higher_is_better),
             comparison=found.get(row.key),
+            accuracy_comparison=right.get(row.key),
             score_comparison=own.get(row.key),
         )
         for row in table.rows
@@ -71,14 +73,15 @@ def best_beside_controls(
     rows = [(row, *said) for row in table.rows if (said := _words(row, best, table)) is not None]
     compared = compare(best.scores, [row.scores for row, *_ in rows], groups=groups, cancel=cancel)
     return tuple(
-        Control(words, means, row.mean_loss, comparison)
-        for (row, words, means), comparison in zip(rows, compared, strict=True)
+        Control(words, means, comparison)
+        for (_, words, means), comparison in zip(rows, compared, strict=True)
     )
 
 
 def luck_sentences(table: Table, *, groups: Sequence[str] | None) -> tuple[str, ...]:
     """How much of the gain of the best sub-model, the best n and the best seed is the luck of choosing."""
     digest = table.reference.scores.data_digest
+    unit = "nats a token" if table.reference.scores.task == "causal" else "nats a sample"
     choices: list[tuple[str, list[NDArray[np.float64]]]] = [
         ("The best single model", [one.scores.loss for one in table.singles]),
         ("The best n", [row.scores.loss for row in table.ns.values()]),
@@ -87,7 +90,7 @@ def luck_sentences(table: Table, *, groups: Sequence[str] | None) -> tuple[str, 
     if best is not None and not best.by_halves:
         choices.append((f"The best seed of {best.title}", [one.scores.loss for one in best.members]))
     return tuple(
-        f"{what}: {luck_of_choosing(losses, data_digest=digest, groups=groups).sentence}"
+        f"{what}: {replace(luck_of_choosing(losses, data_digest=digest, groups=groups), unit=unit).sentence}"
         for what, losses in choices
         if len(losses) > 1
     )
@@ -132,4 +135,25 @@ def _own_comparisons(
     reference = numbers("the median single model", np.asarray(of.scores))
     candidates = [numbers(row.title, row.own) for row in rows if row.own is not None]
     compared = compare(reference, candidates, cancel=cancel)
+    return {row.key: comparison for row, comparison in zip(rows, compared, strict=True)}
+
+
+def _right_comparisons(
+    table: Table, others: Sequence[MeasuredRow], groups: Sequence[str] | None, cancel: CancelToken
+) -> dict[str, Comparison]:
+    """Of rows of several models, of which a share is right on each sample: McNemar's test knows none."""
+    correct = table.reference.scores.correct
+    rows = [row for row in others if row.right is not None]
+    if correct is None or not rows:
+        return {}
+
+    def numbers(name: str, values: NDArray[np.float64]) -> Numbers:
+        digest = table.reference.scores.data_digest
+        return Numbers(
+            name, values, digest, measure="right answers", unit="of the answers", higher_is_better=True
+        )
+
+    reference = numbers("the median single model", correct.astype(np.float64))
+    candidates = [numbers(row.title, row.right) for row in rows if row.right is not None]
+    compared = compare(reference, candidates, groups=groups, cancel=cancel)
     return {row.key: comparison for row, comparison in zip(rows, compared, strict=True)}

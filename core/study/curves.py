@@ -90,7 +90,6 @@ def effect_of_position(losses: Floats, positions: Floats) -> tuple[float, float,
     if len(losses) < 2 or losses.shape[1] < 2:
         return None
     level = losses - losses.mean(axis=1, keepdims=True)
-    level = level - level.mean(axis=0)
     place = positions - positions.mean(axis=1, keepdims=True)
     place = place - place.mean(axis=0)
     products, squares = (place * level).sum(axis=0), (place * place).sum(axis=0)

@@ -24,6 +24,7 @@ STUDY_NAME = "study.json"
 SCHEMA_VERSION = 1
 
 _KIND = "paramosaic study"
+_COMPARISONS = ("comparison", "accuracy_comparison", "score_comparison")
 _MOST_BYTES, _MOST_PARTS = 256 * 1024**2, 10_000_000
 
 
@@ -177,6 +178,8 @@ def _verdict(row: StudyRow) -> str:
     said = [] if row.comparison is None else [row.comparison.verdict]
     if row.comparison is not None and row.comparison.accuracy_verdict is not None:
         said.append(f"right answers: {row.comparison.accuracy_verdict}")
+    if row.accuracy_comparison is not None:
+        said.append(f"right answers: {row.accuracy_comparison.verdict}")
     if row.score_comparison is not None:
         said.append(f"score: {row.score_comparison.verdict}")
     return "; ".join(said)
@@ -202,7 +205,7 @@ def _footer(study: Study) -> str:
 
 def _row_document(row: StudyRow) -> dict[str, Any]:
     document = {field.name: _plain(getattr(row, field.name)) for field in fields(row)}
-    for name in ("comparison", "score_comparison"):
+    for name in _COMPARISONS:
         comparison: Comparison | None = getattr(row, name)
         document[name] = None if comparison is None else comparison.as_json()
     return document
@@ -240,7 +243,7 @@ def _row(data: Mapping[str, Any]) -> StudyRow:
     for name in ("loss", "accuracy", "bits", "score"):
         spread = known.get(name)
         known[name] = None if spread is None else Spread(**spread)
-    for name in ("comparison", "score_comparison"):
+    for name in _COMPARISONS:
         comparison = known.get(name)
         known[name] = None if comparison is None else Comparison.from_json(comparison)
     known["members"] = tuple(map(str, data["members"]))

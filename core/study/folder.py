@@ -4,7 +4,7 @@ study.json              everything; written last, as a whole
 table.md, table.csv     the table, for people and for other tools
 recipes/                the recipe of each merge, so that any of them can be made
 command-scores.json     what an own scoring command said
-pictures/               drawn by the window
+*.png                   its figures, drawn by the window
 """
 
 from __future__ import annotations

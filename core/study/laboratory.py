@@ -19,7 +19,7 @@ from core.cancel import CancelToken
 from core.data.rows import DataSet
 from core.disk import replace_file
 from core.errors import MergeError, OutputError, os_error_text
-from core.evaluate.digests import FileDigests, reference_digest
+from core.evaluate.digests import reference_digest
 from core.evaluate.evaluation import evaluate_models
 from core.evaluate.references import model_folder
 from core.evaluate.scores import Scores
@@ -73,6 +73,7 @@ class Laboratory:
         self._train_limit = train_limit
         self._store, self._recompute, self._command = store, recompute, command
         self._cancel, self._on_note = cancel, on_note
+        self._said: set[str] = set()
         self._own = _OwnScores(folder / _OWN_SCORES, command) if command is not None else None
 
     def scores(self, subject: Subject, data: DataSet, *, training: bool, progress: ShareCallback) -> Scores:
@@ -84,7 +85,7 @@ class Laboratory:
             settings=settings,
             store=self._store,
             recompute=self._recompute,
-            on_note=self._on_note,
+            on_note=self._note,
             progress=progress,
             cancel=self._cancel,
         )
@@ -95,7 +96,7 @@ class Laboratory:
         if self._own is None or self._command is None:
             return None
         reference = self._reference(subject)
-        digest = reference_digest(reference, FileDigests(None), cancel=self._cancel)
+        digest = reference_digest(reference, self._store.digests, cancel=self._cancel)
         known = None if self._recompute else self._own.get(digest)
         if known is not None:
             return known
@@ -108,6 +109,12 @@ class Laboratory:
             said = self._command.run(model.folder, self._cancel)
         self._own.put(digest, said)
         return said
+
+    def _note(self, sentence: str) -> None:
+        """Each once, however many models it is said of."""
+        if sentence not in self._said:
+            self._said.add(sentence)
+            self._on_note(sentence)
 
     def _reference(self, subject: Subject) -> str:
         """What the evaluator knows the model by: its folder, or the file of the recipe that makes it."""

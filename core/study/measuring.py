@@ -147,11 +147,12 @@ class Measuring:
             part = self._shown = max(self._shown, part)  # a soup may need more models than was thought
             spent = time.monotonic() - self._began
             left = spent * (1 - part) / part if part > 0.01 else None
-            self._progress(Share(part, share.text or subject.name, left))
+            what = share.text.rpartition(": ")[2]  # without the evaluator's name for a recipe of ours
+            self._progress(Share(part, f"{subject.name}: {what}" if what else subject.name, left))
 
         found = self._measures.scores(subject, data, training=training, progress=show)
         self._done += 1
-        show(Share(0.0, subject.name))
+        show(Share(0.0, "measured"))
         return found
 
 

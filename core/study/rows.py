@@ -52,6 +52,7 @@ class MeasuredRow:
         scores: of the row as one candidate, with its title as their name: by sample, the mean over its
             models, or what `of_halves` says.
         own: the same of the own scores, by line of theirs. [N] or None
+        right: of several models, the share of them that is right, by sample. [N] or None
         by_halves: whether it is of models that halves of the samples have chosen for each other.
     """
 
@@ -61,12 +62,9 @@ class MeasuredRow:
     members: tuple[Measured, ...]
     scores: Scores
     own: Floats | None = None
+    right: Floats | None = None
     note: str = ""
     by_halves: bool = False
-
-    @property
-    def mean_loss(self) -> float:
-        return self.scores.mean_loss
 
 
 def of_models(key: str, title: str, kind: str, members: Sequence[Measured], note: str = "") -> MeasuredRow:
@@ -79,7 +77,11 @@ def of_models(key: str, title: str, kind: str, members: Sequence[Measured], note
     scores = replace(first, name=title, loss=loss, correct=first.correct if len(members) == 1 else None)
     own = [np.asarray(member.own.scores) for member in members if member.own and member.own.lines]
     mean = np.mean(own, axis=0) if len(own) == len(members) else None
-    return MeasuredRow(key, title, kind, tuple(members), scores, mean, note)
+    right = None
+    correct = [member.scores.correct for member in members if member.scores.correct is not None]
+    if len(correct) == len(members) > 1:
+        right = np.mean(correct, axis=0)
+    return MeasuredRow(key, title, kind, tuple(members), scores, mean, right, note)
 
 
 def of_halves(
@@ -99,7 +101,7 @@ def of_halves(
         correct = measured_by_other_half((first.scores.correct, second.scores.correct), halves)
     loss = measured_by_other_half((first.scores.loss, second.scores.loss), halves)
     scores = replace(first.scores, name=title, loss=loss, correct=correct)
-    return MeasuredRow(key, title, kind, chosen, scores, None, note, by_halves=True)
+    return MeasuredRow(key, title, kind, chosen, scores, note=note, by_halves=True)
 
 
 def study_row(row: MeasuredRow, *, higher_is_better: bool = True) -> StudyRow:

@@ -23,13 +23,11 @@ class Control:
     Attributes:
         words: what it is, as "one sub-model with its task vector × 1.25".
         means: what it means where it does as much, as "here the gain is distance from the base, not choice".
-        loss: its mean loss.
         beside: it, compared with the best merge: below 0 where the control is better.
     """
 
     words: str
     means: str
-    loss: float
     beside: Comparison
 
 
@@ -46,7 +44,10 @@ def study_sentence(title: str, comparison: Comparison | None, controls: Sequence
     """
     if comparison is None:
         return "Nothing was merged."
-    said, name = difference_text(comparison), title[:1].lower() + title[1:]
+    name = title[:1].lower() + title[1:]
+    if not isfinite(comparison.difference):
+        return f"The best merge, {name}, shares no sample with a single model that both can be compared on."
+    said = difference_text(comparison)
     if comparison.verdict == TOO_FEW:
         return f"{comparison.n} samples are too few to say whether {name} helps: it differs by {said}."
     if comparison.verdict == HURTS:
@@ -57,9 +58,10 @@ def study_sentence(title: str, comparison: Comparison | None, controls: Sequence
             f"which {comparison.n:,} samples cannot tell from noise."
         )
     gain = f"{title[:1].upper()}{title[1:]} lowers the loss by {said} against a single model"
-    if not controls:
+    known = [control for control in controls if isfinite(control.beside.difference)]
+    if not known:
         return f"{gain}."
-    best = min(controls, key=lambda one: one.loss)
+    best = min(known, key=lambda one: one.beside.difference)
     beside = best.beside
     apart = f"{number_text(abs(beside.difference), beside)} {beside.unit}"
     if beside.verdict == HELPS:
@@ -116,7 +118,7 @@ def advice_of(left: Sequence[float], losses: dict[int, float]) -> Advice | None:
 def _apart(advised: int, best: int, losses: dict[int, float]) -> str:
     if advised not in losses:
         return f" The advised n = {advised} was not tried."
-    return f" The advised n = {advised} is {losses[advised] - losses[best]:.4f} nats a token behind it."
+    return f" The advised n = {advised} is {losses[advised] - losses[best]:.4f} behind it."
 
 
 def _interval(comparison: Comparison) -> str:

@@ -118,7 +118,7 @@ def run_study(
     return Study(
         rows=rows,
         sentence=study_sentence("" if best is None else best.title, said, controls),
-        advice=advice_of(left, {n: row.mean_loss for n, row in table.ns.items()}),
+        advice=advice_of(left, {n: table.cost(row) for n, row in table.ns.items()}),
         choosing=luck_sentences(table, groups=groups),
         positions=figures.positions,
         anchor=figures.anchor,
@@ -128,7 +128,7 @@ def run_study(
         best="" if best is None else best.key,
         n_samples=len(scores.loss),
         imbalance=figures.imbalance,
-        notes=tuple(dict.fromkeys((*validation.notes, *measuring.notes))),
+        notes=tuple(dict.fromkeys((*validation.notes, *scores.notes, *measuring.notes))),
         score=None if table.reference.own is None else {"better": _better(options)},
         recipe=recipe_as_dict(recipe, _names(recipe)),
         data={"validation": _data(validation), "training": None if training is None else _data(training)},

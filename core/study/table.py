@@ -78,13 +78,19 @@ class Table:
             for row in self.rows
             if row.kind in ("merge", "soup") and not {one.subject.key for one in row.members} <= alone
         ]
-        return min(merges, key=lambda row: row.mean_loss, default=None)
+        return min(merges, key=self.cost, default=None)
 
     @property
     def best_plain(self) -> MeasuredRow | None:
         """The same of the average and the selections, which can be made of other sub-models as well."""
         merges = [row for row in self.rows if row.key == "average" or row in self.ns.values()]
-        return min(merges, key=lambda row: row.mean_loss, default=None)
+        return min(merges, key=self.cost, default=None)
+
+    def cost(self, row: MeasuredRow) -> float:
+        """What merges are ranked by: the mean loss, or bits a byte where tokenizers differ."""
+        tokenizers = {one.scores.tokenizer_digest for one in self.rows if one.kind != "base"}
+        alike = len(tokenizers) == 1 or row.scores.task != "causal"
+        return row.scores.mean_loss if alike else row.scores.mean_bits_per_byte
 
 
 def models_of(family: Family, recipe: Recipe, options: Options) -> int:
@@ -228,7 +234,8 @@ class _Making:
     def _own(self) -> None:
         subjects = own_subjects(self._recipe, self._options.ns, self._seeds)
         if subjects:
-            title = f"the recipe: {self._recipe.method.title}"
+            n = self._recipe.resamples
+            title = f"the recipe: {self._recipe.method.title}{'' if n is None else f', n = {n}'}"
             self._merged("recipe", title, "merge", [lambda one=one: one for one in subjects])  # type: ignore[misc]
 
     def _soup(self, singles: Sequence[Measured], average: MeasuredRow | None) -> None:

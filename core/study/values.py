@@ -50,8 +50,9 @@ class StudyRow:
         bits: bits a byte; None of classifiers.
         score: what the own scoring command said; None without one.
         comparison: with the median single model; None of the row of single models.
-        score_comparison: the same of the own scores, turned so that less is better; None where the command
-            gives no scores of single lines.
+        accuracy_comparison: the same of the share of right answers of several seeds, by sample;
+            None where `comparison` has McNemar's test of one model, or nothing is right or wrong.
+        score_comparison: the same of the own scores; None where the command gives no scores of single lines.
         note: what must be known to read it, as which λ was chosen; "" for nothing.
     """
 
@@ -64,6 +65,7 @@ class StudyRow:
     bits: Spread | None = None
     score: Spread | None = None
     comparison: Comparison | None = None
+    accuracy_comparison: Comparison | None = None
     score_comparison: Comparison | None = None
     note: str = ""
 

@@ -16,6 +16,7 @@ from core.checkpoint.ownership import process_began
 from core.errors import MergeError, OutputError, os_error_text
 from core.small_files import read_small
 from gui.background.ending import why_it_ended
+from gui.background.folder import names_in, remove_files, tidy
 from gui.background.following import Events
 from gui.background.processes import interrupt, is_running, program, start
 from gui.background.task import (
@@ -23,9 +24,7 @@ from gui.background.task import (
     OUTPUT,
     PROGRESS,
     SEEN,
-    TASK,
     Task,
-    is_task_id,
     read_task,
     write_task,
 )
@@ -41,9 +40,6 @@ _GRACE_S = 15.0
 
 _START_S = 20.0
 """Seconds from the first note of a task until the number of its process is known, at most."""
-
-_MOST_ENDED, _KEPT_S = 20, 30 * 24 * 3600.0
-"""So many tasks that have ended are kept, for so long, unless they are dismissed."""
 
 _MOST_OUTPUT_BYTES = 64_000_000
 
@@ -143,7 +139,7 @@ class BackgroundTasks(QObject):
 
     def follow(self) -> None:
         """Find the tasks that there are, and follow them from now on."""
-        self._tidy()
+        tidy(self.folder)
         self._timer.start(_FIND_MS)
         self._find()
         self.look()
@@ -176,7 +172,7 @@ class BackgroundTasks(QObject):
                 errors=task.folder / ERRORS,
             )
         except MergeError:
-            _remove(task.folder)
+            remove_files(task.folder)
             raise
         _children.append(process)
         task = replace(task, pid=process.pid, process_began=process_began(process.pid))
@@ -203,7 +199,7 @@ class BackgroundTasks(QObject):
         found = self._followed.get(task.id)
         if found is not None and found.ended:
             del self._followed[task.id]
-            _remove(found.task.folder)
+            remove_files(found.task.folder)
             self.dismissed.emit(found.task)
 
     def output(self, task: Task) -> bytes:
@@ -232,7 +228,7 @@ class BackgroundTasks(QObject):
     def _find(self) -> None:
         """List the tasks that other windows have started, and no more what they have dismissed."""
         self._looked_for = time.monotonic()
-        names = set(_names(self.folder))
+        names = set(names_in(self.folder))
         for task_id in sorted(names - self._followed.keys()):
             task = read_task(self.folder / task_id)
             if task is not None:
@@ -278,45 +274,6 @@ class BackgroundTasks(QObject):
     def _change(self, found: _Followed, task: Task) -> None:
         found.task = task
         self.changed.emit(task)
-
-    def _tidy(self) -> None:
-        """Remove what is old, and of what has ended all but the newest."""
-        now, ended = time.time(), 0
-        for task_id in sorted(_names(self.folder), reverse=True):
-            folder = self.folder / task_id
-            task = read_task(folder)
-            if task is None:
-                began = _changed_s(folder)
-            elif not task.is_here or is_running(task.pid, task.process_began):
-                continue
-            else:
-                began = task.began
-                ended += 1
-            if ended > _MOST_ENDED or now - began > _KEPT_S:
-                _remove(folder)
-
-
-def _names(folder: Path) -> list[str]:
-    try:
-        return [name for name in os.listdir(folder) if is_task_id(name)]
-    except OSError:  # there is none yet, or it cannot be read: nothing is known then
-        return []
-
-
-def _changed_s(folder: Path) -> float:
-    try:
-        return folder.stat().st_mtime
-    except OSError:
-        return time.time()
-
-
-def _remove(folder: Path) -> None:
-    """Remove the files of a task, and its folder where nothing else is in it."""
-    for name in (PROGRESS, OUTPUT, ERRORS, SEEN, TASK):  # last what says that it is one
-        with contextlib.suppress(OSError):
-            (folder / name).unlink()
-    with contextlib.suppress(OSError):
-        folder.rmdir()
 
 
 def _newest_first(task: Task) -> tuple[float, str]:

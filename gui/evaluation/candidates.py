@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,7 +34,9 @@ def candidates(
     others: Collection[Path] = (),
     adapters: Collection[Path] = (),
 ) -> tuple[Candidate, ...]:
-    """The base and the sub-models that take part, the last merge, and what else was added, each once.
+    """The base and the sub-models that take part, the last merge of any of them, and what else was added.
+
+    Each is there once.
 
     Args:
         setup: of the document.
@@ -59,12 +61,23 @@ def candidates(
             folder = join_adapters(base, [folder])
         if made_first.isdisjoint(split_adapters(folder)):  # of those there is nothing before the merge
             add(folder, "sub-model", number)
-    for entry in runs[:1]:
+    for entry in [entry for entry in runs if _is_of(entry, setup)][:1]:
         add(entry.out, "merge")
     merged = {entry.out for entry in runs}
     for folder in others:
         add(folder, "merge" if folder in merged else "folder")
     return tuple(found.values())
+
+
+def _is_of(entry: HistoryEntry, setup: MergeSetup) -> bool:
+    """Whether a run merged any of the models of the document; of none, any run is."""
+    ours = {str(choice.folder.absolute()) for choice in setup.taking_part}
+    if setup.base is not None:
+        ours.add(str(setup.base.absolute()))
+    models = entry.recipe_data.get("models")
+    listed = models if isinstance(models, list | tuple) else ()
+    theirs = [one.get("model") for one in listed if isinstance(one, Mapping)]
+    return not ours or not ours.isdisjoint(map(str, [entry.recipe_data.get("base_model"), *theirs]))
 
 
 def default_reference(listed: Sequence[Candidate]) -> Path | None:

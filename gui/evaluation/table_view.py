@@ -70,7 +70,7 @@ class ResultsView(RowsTable):
             painter = QPainter(self.viewport())
             painter.setPen(self.palette().color(QPalette.ColorRole.PlaceholderText))
             where = Qt.AlignmentFlag.AlignCenter | Qt.TextFlag.TextWordWrap
-            painter.drawText(self.viewport().rect(), where, _NOTHING)
+            painter.drawText(self.viewport().rect().adjusted(GRID, 0, -GRID, 0), where, _NOTHING)
 
     def _width_for(self, text: str) -> int:
         return self.fontMetrics().horizontalAdvance(text) + 2 * GRID

@@ -31,6 +31,7 @@ _REOPEN = "Put its recipe into the fields"
 _RESUME = "Go on with a merge that did not come to its end"
 _WAIT = "As soon as the merge is done"
 _COMPARE = "Compare the outputs of the two runs that are selected"
+_EVALUATE = "Have the outputs that are selected among the models that are evaluated"
 _SELECT_TWO = "Select two runs: a Ctrl+click, or Shift and an arrow key, adds one"
 
 
@@ -51,6 +52,7 @@ class HistoryPanel(QWidget):
         open_folder_requested(object): an output folder, a Path, is to be shown.
         compare_requested(object, object): two HistoryEntries that are done are to be compared, the later one
             first.
+        evaluate_requested(object): outputs are to be evaluated, a tuple of Paths.
         selected_changed(object): the HistoryEntry that is selected now; None where none is, or several are.
         loaded(object): the HistoryEntries of finished runs whose output is there, newest first.
     """
@@ -59,6 +61,7 @@ class HistoryPanel(QWidget):
     resume_requested = Signal(object)
     open_folder_requested = Signal(object)
     compare_requested = Signal(object, object)
+    evaluate_requested = Signal(object)
     selected_changed = Signal(object)
     loaded = Signal(object)
 
@@ -113,13 +116,15 @@ class HistoryPanel(QWidget):
             _DELETE,
         )
         self._write = self._action("Write a note", "Write a note beside the run that is selected", ("F2",))
-        self.actions_ = (self._reopen, self._resume, self._open, self._compare, self._write, self._remove)
+        self._evaluate = self._action("Evaluate", _EVALUATE, ("Ctrl+Shift+E",))
+        own = self._evaluate, self._write
+        self.actions_ = (self._reopen, self._resume, self._open, self._compare, *own, self._remove)
         tools = QHBoxLayout()
         tools.setSpacing(GRID)
         tools.addWidget(self.search_field)
         self._remove.setIconText("Remove")
         for action in self.actions_:
-            if action is not self._write:  # which is for the menus: there is little room
+            if action not in own:  # which are for the menus: there is little room
                 tools.addWidget(_button(action))
         tools.addWidget(self.note, 1)
         tools.addWidget(self.undo_button)
@@ -135,6 +140,7 @@ class HistoryPanel(QWidget):
         self.model.note_written.connect(self._on_note_written)
         self.table.note_closed.connect(self._on_note_closed, Qt.ConnectionType.QueuedConnection)
         self._write.triggered.connect(self._on_write)
+        self._evaluate.triggered.connect(self._on_evaluate)
         self._reopen.triggered.connect(self._on_reopen)
         self._resume.triggered.connect(self._on_resume)
         self.table.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
@@ -246,6 +252,11 @@ class HistoryPanel(QWidget):
             self._on_reopen()
 
     @Slot()
+    def _on_evaluate(self) -> None:
+        outs = tuple(dict.fromkeys(row.entry.out for row in self._selected_rows() if _is_there(row)))
+        self.evaluate_requested.emit(outs)
+
+    @Slot()
     def _on_write(self) -> None:
         if (entry := self.selected()) is not None:
             number = self.model.number_of(entry.id)
@@ -324,6 +335,7 @@ class HistoryPanel(QWidget):
         self._compare.setToolTip(why or _COMPARE)
         self._remove.setEnabled(bool(rows))
         self._write.setEnabled(row is not None)
+        self._evaluate.setEnabled(bool(rows) and all(map(_is_there, rows)))
         self.undo_button.setVisible(bool(self._removed))
         self.note.set_full_text(self._note(rows), why if len(rows) == 2 else "")
 

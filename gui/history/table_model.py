@@ -275,8 +275,10 @@ def _key_of(column: Column) -> Callable[[HistoryRow], Any]:
 
 
 def details_text(row: HistoryRow) -> str:
-    """What the table has no column for, on one line."""
+    """What the table has no column for, or too little room, on one line."""
     entry = row.entry
+    if entry.note:
+        return f"{entry.note} – {details_text(replace(row, entry=replace(entry, note='')))}"
     kept = _kept_text(row)
     if kept:
         return f"{kept}. {details_text(replace(row, left=None))}"

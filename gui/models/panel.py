@@ -215,6 +215,13 @@ class ModelsPanel(QWidget):
             self._reader.read([folder])
         self._on_changed()
 
+    def take_over(self, base: Path, folders: Sequence[Path]) -> None:
+        """Have these models, and no others, and all of them take part; one step to be undone."""
+        if self._is_locked():
+            return
+        self.apply(base, [ModelChoice(folder) for folder in folders], len(folders))
+        self._reader.read([base, *folders])  # they may be others than those that were known by these names
+
     def add_sub_models(self, folders: Sequence[Path]) -> None:
         """Append folders; one that is in the list already is left out, with a note."""
         present = {choice.folder for choice in self.choices()}

@@ -34,6 +34,9 @@ _NEAR = 2.0
 """How many times as far from zero as the row in the middle: a scale near zero ends at the second, and is
 offered where a row is the first times beyond that."""
 
+_LEAST_ZOOM = 1e-3
+"""Of the whole scale, what is seen at least."""
+
 _CAP = 0.14
 """Half of the height of the ends of an interval, in rows."""
 
@@ -141,7 +144,9 @@ class ForestPlot(Plot):
         self.rows, self._order, self._near = tuple(rows), tuple(order), near
         self.setLabel("bottom", label)
         self.fit_labels()
-        self.set_home(self._scale(), (-0.5, max(1, len(rows)) - 0.5), anew=anew)
+        scale = self._scale()
+        self.set_home(scale, (-0.5, max(1, len(rows)) - 0.5), anew=anew)
+        self.view.setLimits(minXRange=_LEAST_ZOOM * (scale[1] - scale[0]))
         self._draw()
         self._write()
         self.mark(self._marked)

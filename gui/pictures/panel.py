@@ -57,6 +57,7 @@ class PicturesPanel(QStackedWidget):
         detail: what is selected in them; it has a place of its own in the window.
         source: the line that says where the numbers come from.
         actions_: what can be done with the current picture, for menus.
+        scores_action: goes to the scores, which need no models.
 
     Signals:
         demo_requested(): the button of the empty state was pressed.
@@ -107,6 +108,9 @@ class PicturesPanel(QStackedWidget):
             picture.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
             picture.customContextMenuRequested.connect(self._on_menu_requested)
         self.actions_ = self._make_actions()
+        self.scores_action = QAction("Go to the s&cores", self)
+        self.scores_action.setShortcut("Ctrl+Alt+P")
+        self.scores_action.triggered.connect(self.show_scores)
         self.tabs.setCornerWidget(self._corner())
         self._pictures = QWidget()
         column = QVBoxLayout(self._pictures)
@@ -267,9 +271,14 @@ class PicturesPanel(QStackedWidget):
 
     @Slot(object)
     def show_evaluation(self, evaluation: Evaluation | None) -> None:
-        """Have the scores of an evaluation at hand."""
+        """Have the scores of an evaluation at hand; go there where nothing else can be seen."""
+        before = self.scores.in_use
         self.scores.show_evaluation(evaluation)
+        compared = evaluation is not None and bool(evaluation.comparisons)
+        if compared and not before and self.currentWidget() is self._sentence and self._sentence.offers_demo:
+            self.show_scores()
 
+    @Slot()
     def show_scores(self) -> None:
         """Go to the scores, which need no models."""
         self.tabs.setCurrentWidget(self.scores)
@@ -341,6 +350,11 @@ class _Sentence(QWidget):
         )
         for part in (self._bar, self.compiling):
             part.setVisible(share < 1)
+
+    @property
+    def offers_demo(self) -> bool:
+        """Whether it is the empty state, which says nothing that a user must know."""
+        return not self.button.isHidden()
 
     def text(self) -> str:
         return f"{self._title.text()}. {self._text.text()}"

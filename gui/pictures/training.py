@@ -25,7 +25,7 @@ from gui.words import grouped
 __all__ = ["FIGURES", "TrainingPicture", "known_part"]
 
 _EMPTY = (
-    "Does the order of samples matter? Make sub-models with `paramosaic train`, run `paramosaic study` on "
+    "Does the order of samples matter? Make sub-models (Models, Make sub-models…), run `paramosaic study` on "
     "them, and open what it wrote: Merge, Open a study…"
 )
 _NO_CURVES = (

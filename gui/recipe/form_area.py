@@ -7,7 +7,7 @@ from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QSizePolicy
 
 from gui.recipe.parameter_form import ParameterForm
-from gui.recipe.rest import Rest
+from gui.widgets.rest import Rest
 
 __all__ = ["FormArea"]
 

@@ -19,7 +19,6 @@ from PySide6.QtWidgets import (
 from core.methods import MethodSpec, ParameterValue
 from gui.document.merge_setup import MergeSetup
 from gui.jobs import JobKeeper
-from gui.recipe.fold import Fold
 from gui.recipe.form_area import FormArea
 from gui.recipe.method_box import MethodBox
 from gui.recipe.method_help import HelpButton, HelpLabel
@@ -27,7 +26,6 @@ from gui.recipe.others import Others
 from gui.recipe.output_field import OutputField
 from gui.recipe.parameter_form import ParameterForm
 from gui.recipe.precision_form import PrecisionForm
-from gui.recipe.rest import Rest
 from gui.recipe.rules.panel import RulesPanel
 from gui.recipe.seed_field import SeedField
 from gui.recipe.slices.panel import SlicesPanel
@@ -38,7 +36,9 @@ from gui.widgets.fields import (
     show_focus,
     side_by_side,
 )
+from gui.widgets.fold import Fold
 from gui.widgets.plain import PlainLabel
+from gui.widgets.rest import Rest
 from gui.widgets.theme import GRID, heading
 
 __all__ = ["RecipePanel"]

@@ -35,8 +35,8 @@ class Actions(QObject):
     """Fills the menu bar of a window and keeps its entries up to date.
 
     Attributes:
-        save_pictures, read_again, merge, cancel, again, evaluate, open_study: what the window does itself;
-            the others are connected to the parts that do them.
+        save_pictures, read_again, make, merge, cancel, again, evaluate, open_study: what the window does
+            itself; the others are connected to the parts that do them.
     """
 
     def __init__(
@@ -55,6 +55,7 @@ class Actions(QObject):
         self._recent.aboutToShow.connect(self._fill_recent)
         self.save_pictures = _action(window, "Save all &pictures…", "Ctrl+Shift+P")
         self.read_again = _action(window, "Read the models a&gain", "F5")
+        self.make = _action(window, "Make &sub-models…", "Ctrl+Shift+M")
         leave = _action(window, "&Quit", _Keys.Quit, window.close)
         leave.setMenuRole(QAction.MenuRole.QuitRole)
         if leave.shortcut().isEmpty():
@@ -65,10 +66,11 @@ class Actions(QObject):
         self.merge = _action(window, "&Merge", "Ctrl+Return")
         self.cancel = _action(window, "&Cancel", "Ctrl+.")
         self.again = _action(window, "Merge again with another &seed", "Ctrl+Shift+Return")
-        self.evaluate = _action(window, "&Evaluate this merge", "Ctrl+E")
+        self.evaluate = _action(window, "&Evaluate this merge", "Ctrl+Alt+E")
         self.open_study = _action(window, "Open a st&udy…", "Ctrl+Shift+Y")
         scores = QMenu("Sc&ores", window)
         scores.addActions(panels.evaluation.actions_)
+        trying = _action(window, "Tr&y it", "Ctrl+Shift+T", layout.show_trying)
         ledger = _action(window, "Show every &tensor…", "Ctrl+T", panels.preflight.show_ledger)
         how = _action(window, "&How to use Paramosaic", _Keys.HelpContents, self._on_help)
         if how.shortcut().isEmpty():
@@ -93,6 +95,8 @@ class Actions(QObject):
             _action(window, "Choose the &base…", "Ctrl+B", models.ask_for_base),
             _action(window, "Add &models…", "Ctrl+Shift+A", models.ask_for_sub_models),
             _action(window, "Add a training r&un…", "Ctrl+Shift+U", models.ask_for_run_folder),
+            None,
+            self.make,
             None,
             *(selected.toggle, selected.only, selected.weight),
             None,
@@ -119,11 +123,23 @@ class Actions(QObject):
             (
                 "Me&rge",
                 [
-                    *(self.merge, self.cancel, None, self.again, None),
-                    *(self.evaluate, scores, self.open_study, None, ledger),
+                    self.merge,
+                    self.cancel,
+                    None,
+                    self.again,
+                    None,
+                    trying,
+                    self.evaluate,
+                    scores,
+                    self.open_study,
+                    None,
+                    ledger,
                 ],
             ),
-            ("P&ictures", [*panels.pictures.actions_, None, self.save_pictures]),
+            (
+                "P&ictures",
+                [*panels.pictures.actions_, None, panels.pictures.scores_action, self.save_pictures],
+            ),
             (
                 "&View",
                 [*docks, *parts, None, *panels.history.actions_, None, *log, None, theme, reset],

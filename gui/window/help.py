@@ -17,7 +17,8 @@ __all__ = ["HelpDialog"]
 _STEPS = (
     "Drop the base model on <b>Base</b> and the fine-tuned models, or the folder of a training run, on the "
     "list below it. Each is a folder as <i>save_pretrained</i> writes it. No models at hand? "
-    "<b>File, Open the demo</b>.",
+    "<b>File, Open the demo</b>. A base and data of your own? <b>Models, Make sub-models</b> fine-tunes "
+    "the one on the other in K orders, in the background.",
     "Look at the pictures. They are there within a second, and refine themselves.",
     "Choose the method, and what it asks for: for parameter selection that is n, how often is drawn again "
     "where fine-tuning changed nothing, and the seed of the draws. <b>Change…</b> shows what a "
@@ -26,6 +27,9 @@ _STEPS = (
     "<b>Show me</b> goes there.",
     "Press <b>Merge</b>. The result is a folder that <i>transformers</i> loads; <b>Cancel</b> may keep what "
     "is finished, and <b>Resume</b> goes on from there.",
+    "Press <b>Evaluate this merge</b>, and choose a file with samples that no model was trained on: the "
+    "loss of each model is compared with that of a sub-model, row by row, and the verdict says what is more "
+    "than chance. It goes on while you merge, and when the window is closed.",
     "Every run is in the <b>History</b>: reopen its recipe, or select two runs and press <b>Compare</b>.",
 )
 _WORDS = (
@@ -48,7 +52,26 @@ _WORDS = (
         "Magnitude",
         "How far fine-tuning went in each layer; a sub-model that strays from the others is marked.",
     ),
+    (
+        "Try it",
+        "Base, a sub-model and a merge answer the same prompt, side by side; what one says otherwise than "
+        "another is underlined.",
+    ),
     ("Compare", "How many elements of two results differ, and what their merges counted."),
+    (
+        "Verdict",
+        "Whether a model helps or hurts, or no difference is shown: by the differences of the losses on "
+        "every row, and with all models counted that were compared.",
+    ),
+    (
+        "Scores",
+        "Which models help and which hurt, with 95 % intervals, and the samples that changed most: of an "
+        "evaluation, or of a study that was opened.",
+    ),
+    (
+        "Training",
+        "Of a study: whether the loss depends on when a sample was seen, and how it went step by step.",
+    ),
     (
         "Detail",
         "The numbers of what is selected. What is selected in one picture is selected in all of them.",
@@ -59,6 +82,7 @@ _OF_PANELS = (
     ("Arrow keys, Home, End", "In a picture, select the next cell; in a table, the next row"),
     ("Esc", "In a picture, select nothing; in a cell, take back what is typed"),
     ("Shift+Arrow, Ctrl+Click", "In the history, select more runs"),
+    ("Space", "In the models that are evaluated, tick the selected one, or take its tick away"),
     ("Wheel", "Zoom a picture"),
 )
 

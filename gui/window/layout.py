@@ -18,7 +18,7 @@ from gui.window.widths import Widths
 
 __all__ = ["WindowLayout"]
 
-_VERSION = 3
+_VERSION = 4
 """Of the docks: a state that was saved with others is not restored."""
 
 _WIDE = 220 * GRID
@@ -26,6 +26,10 @@ _WIDE = 220 * GRID
 
 _BELOW = 0.28
 """Of the height of a low window, for what is below the pictures, which need the rest."""
+
+
+_TRYING = 0.45
+"""Of the height of the window, for answers that are to be read."""
 
 
 class WindowLayout:
@@ -36,7 +40,7 @@ class WindowLayout:
     """
 
     def __init__(self, window: QMainWindow, panels: Panels) -> None:
-        self._window = window
+        self._window, self._panels = window, panels
         window.setCorner(Qt.Corner.BottomLeftCorner, Qt.DockWidgetArea.LeftDockWidgetArea)
         window.setTabPosition(Qt.DockWidgetArea.AllDockWidgetAreas, QTabWidget.TabPosition.North)
         self._column = SetupColumn(panels.models, panels.recipe, panels.preflight)
@@ -47,17 +51,34 @@ class WindowLayout:
         self._history = _dock(window, "History", panels.history)
         self._log = _dock(window, "Log", panels.log)
         self._evaluate = _dock(window, "Evaluate", panels.evaluation)
+        self._training = _dock(window, "Sub-models", panels.training)
+        self._trying = _dock(window, "Try it", panels.trying)
         self._pictures = panels.pictures
         self._placed = QSize()
         panels.pictures.built.connect(self._on_built)
         self._detail.visibilityChanged.connect(panels.pictures.detail.set_in_front)
-        self.docks = (self._setup, self._history, self._log, self._detail, self._evaluate)
+        self.docks = (
+            self._setup,
+            self._history,
+            self._log,
+            self._detail,
+            self._evaluate,
+            self._trying,
+            self._training,
+        )
         self._widths = Widths(window, (self._setup, self._detail))
         self._regions = Regions(
             (
                 (self._column,),
                 (panels.pictures.tabs.tabBar(), panels.pictures, panels.run),
-                (self._history, self._log, self._evaluate, self._detail),
+                (
+                    self._history,
+                    self._log,
+                    self._evaluate,
+                    self._trying,
+                    self._training,
+                    self._detail,
+                ),
             )
         )
         self._next, self._previous = (
@@ -87,11 +108,13 @@ class WindowLayout:
         window.addDockWidget(Qt.DockWidgetArea.BottomDockWidgetArea, self._history)
         window.tabifyDockWidget(self._history, self._log)
         window.tabifyDockWidget(self._log, self._evaluate)
+        window.tabifyDockWidget(self._evaluate, self._trying)
+        window.tabifyDockWidget(self._trying, self._training)
         wide = window.width() >= _WIDE
         if wide:
             window.addDockWidget(Qt.DockWidgetArea.RightDockWidgetArea, self._detail)
         else:
-            window.tabifyDockWidget(self._evaluate, self._detail)
+            window.tabifyDockWidget(self._training, self._detail)
         for dock in self.docks:
             dock.show()
         self._history.raise_()
@@ -152,10 +175,26 @@ class WindowLayout:
         self._evaluate.raise_()
 
     @Slot()
+    def show_trying(self) -> None:
+        """Open the panel in which models are tried, high enough, and put the focus on its prompt."""
+        self._trying.show()
+        self._trying.raise_()
+        least = int(_TRYING * self._window.height())
+        if self._trying.height() < least and not self._trying.isFloating():
+            self._window.resizeDocks([self._trying], [least], Qt.Orientation.Vertical)
+        self._panels.trying.prompt.setFocus(Qt.FocusReason.ShortcutFocusReason)
+
+    @Slot()
     def show_detail(self) -> None:
         """Bring the detail to the front, where it was not closed."""
         if not self._detail.isHidden():
             self._detail.raise_()
+
+    @Slot()
+    def show_training(self) -> None:
+        """Bring the making of sub-models to the front."""
+        self._training.show()
+        self._training.raise_()
 
 
 def _dock(window: QMainWindow, title: str, widget: QWidget) -> QDockWidget:

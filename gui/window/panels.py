@@ -15,6 +15,8 @@ from gui.preflight.panel import PreflightPanel
 from gui.preflight.report import Problem
 from gui.recipe.panel import RecipePanel
 from gui.run.panel import RunPanel
+from gui.training.panel import TrainingPanel
+from gui.trying.panel import TryPanel
 from gui.window.log_panel import LogPanel
 
 __all__ = ["Panels"]
@@ -34,6 +36,8 @@ class Panels:
         pictures, run: what you see.
         history, log: what happened.
         evaluation: what the result is worth.
+        training: sub-models that are being made.
+        trying: what the models answer.
     """
 
     models: ModelsPanel
@@ -44,6 +48,8 @@ class Panels:
     history: HistoryPanel
     log: LogPanel
     evaluation: EvaluationPanel
+    training: TrainingPanel
+    trying: TryPanel
 
     def setup(self) -> MergeSetup:
         """What the fields say."""

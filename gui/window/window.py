@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -48,6 +49,10 @@ from gui.recipe.panel import RecipePanel
 from gui.run.panel import RunPanel, title_text
 from gui.run.result import MergeResult
 from gui.settings import Settings
+from gui.training.making import Making
+from gui.training.panel import TrainingPanel
+from gui.training.use_job import MadeModels
+from gui.trying.panel import TryPanel
 from gui.widgets.dropped import what_is_dropped
 from gui.widgets.messages import DetailsDialog
 from gui.widgets.places import Places
@@ -80,10 +85,13 @@ class MainWindow(QMainWindow):
         pictures, run: what you see.
         history, log: what happened.
         evaluation, evaluating: what a merge is worth, and what finds it out.
+        training: sub-models that are being made.
+        trying: what the models answer.
         document, recipes: the recipe as a document, and what opens and saves it.
         checker: what keeps the report before the merge up to date.
         looking, comparing, merger, studies: what fills the pictures.
         tasks: what other processes do, with this window or without.
+        making: what has sub-models made.
     """
 
     def __init__(self, settings: Settings, history: History) -> None:
@@ -105,6 +113,8 @@ class MainWindow(QMainWindow):
         self.evaluation = EvaluationPanel()
         places = Places(settings)
         self.log = LogPanel(places)
+        self.training = TrainingPanel()
+        self.trying = TryPanel(self._jobs, places)
         self.checker = Checker(self._jobs, Learned(history.folder), self)
         self.looking = Looking(self.pictures, self._jobs, self)
         self.comparing = Comparing(self.pictures, self._jobs, self)
@@ -120,6 +130,8 @@ class MainWindow(QMainWindow):
             self.history,
             self.log,
             self.evaluation,
+            self.training,
+            self.trying,
         )
         self.recipes = Recipes(self.document, self._panels, places, self._jobs, self)
         self.studies = Studies(self.pictures, places, self._jobs, self)
@@ -130,6 +142,7 @@ class MainWindow(QMainWindow):
         self.tasks = BackgroundTasks(history.folder.parent / "background", self)
         self.evaluating = Evaluating(self.evaluation, self.tasks, scores, self._jobs, self)
         self._evaluation_files = EvaluationFiles(self.evaluation, self.evaluating, places, self)
+        self.making = Making(self.training, self.tasks, self._jobs, places, self)
         self._closing = Closing(self.merger, self._cancelling, self.tasks, self.recipes, self)
         self.layout_ = WindowLayout(self, self._panels)
         self._focus_marks = FocusMarks(self)
@@ -196,9 +209,11 @@ class MainWindow(QMainWindow):
         self.history.reopen_requested.connect(self.recipes.reopen)
         self.history.resume_requested.connect(self.recipes.resume)
         self.history.loaded.connect(self.pictures.comparison.set_runs)
+        self.history.loaded.connect(self._on_history_loaded)
         self.history.compare_requested.connect(self.comparing.show)
         self.history.open_folder_requested.connect(self._open_folder)
         self.history.loaded.connect(self.evaluating.set_runs)
+        self.history.evaluate_requested.connect(self.evaluate)
         self.evaluating.scored.connect(self.history.refresh)
         self.evaluating.noted.connect(self.log.add)
         self._evaluation_files.saved.connect(self._note)
@@ -207,6 +222,13 @@ class MainWindow(QMainWindow):
         self.evaluating.evaluation_changed.connect(self.pictures.show_evaluation)
         self.actions_.open_study.triggered.connect(self.studies.ask_what_to_open)
         self.studies.failed.connect(self._show_failure)
+        self.actions_.make.triggered.connect(self.making.ask)
+        self.making.ask_base(lambda: self.models.base_folder)
+        self.making.shown.connect(self.layout_.show_training)
+        self.making.made.connect(self._use_made)
+        self.making.open_requested.connect(self._open_folder)
+        self.making.noted.connect(self.log.add)
+        self.making.remarked.connect(self._note)
         self.document.changed.connect(self._update)
         self.document.restored.connect(self._on_restored)
 
@@ -348,6 +370,16 @@ class MainWindow(QMainWindow):
             self.checker.check_now(self._setup)
 
     @Slot(object)
+    def _use_made(self, made: MadeModels) -> None:
+        """The base and the sub-models of a training are those of the recipe from now on."""
+        if not self.merging:
+            self._suggest(
+                free_name(made.folder.with_name(f"{made.folder.name}-merged"))
+            )  # not among the runs
+        self.models.take_over(made.base, made.models)
+        self.layout_.show_setup()
+
+    @Slot(object)
     def show_problem(self, problem: Problem) -> None:
         """Go to the field or the model that `problem` is about."""
         if problem.failure is not None:
@@ -391,11 +423,16 @@ class MainWindow(QMainWindow):
 
     @Slot()
     def evaluate_merge(self) -> None:
-        """Have the last merge among the models that are compared, and show them."""
+        """Have the last merge among the models that are evaluated, and show them."""
         if self.merger.result is not None:
-            self.evaluating.add([self.merger.result.out])
-            self.layout_.show_evaluation()
-            self.evaluation.take_focus()
+            self.evaluate([self.merger.result.out])
+
+    @Slot(object)
+    def evaluate(self, folders: Sequence[Path]) -> None:
+        """Have `folders` among the models that are evaluated, and show them."""
+        self.evaluating.add(folders)
+        self.layout_.show_evaluation()
+        self.evaluation.take_focus()
 
     @Slot()
     def cancel_merge(self) -> None:
@@ -425,8 +462,13 @@ class MainWindow(QMainWindow):
     @Slot(object, object)
     def _on_succeeded(self, setup: MergeSetup, result: MergeResult) -> None:
         self.document.keep(setup)
+        self.trying.show_output(result.out)
         if result.whole:
             self.preflight.set_measured(setup, result.seconds)
+
+    @Slot(object)
+    def _on_history_loaded(self, done: tuple[HistoryEntry, ...]) -> None:
+        self.trying.set_outputs(list(dict.fromkeys(entry.out for entry in done)))
 
     @Slot(object)
     def _on_failed(self, failure: Failure) -> None:
@@ -457,8 +499,11 @@ class MainWindow(QMainWindow):
             self._focus_keeper.locked(focus)
         else:
             self._focus_keeper.unlocked()
+        self.trying.set_models(self._setup.base, [one.folder for one in self._setup.models])
+        self.trying.set_merging(self.merging)
         self.recipes.set_merging(self.merging)
         self.history.set_merging(self.merging)
+        self.training.set_merging(self.merging)
         self.recipe.output.origin = default_origin(self.document.path)
         draws = self._setup.draws
         self.actions_.update(

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import gc
 import json
+import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -147,17 +147,33 @@ def test_layers_that_are_widened_one_by_one_give_the_same_bits(demo: LoadedModel
     np.testing.assert_array_equal(whole.loss, by_layers.loss)
 
 
-def test_in_bfloat16_the_difference_is_measured_and_said(demo: LoadedModel, texts: DataSet) -> None:
-    settings = replace(CPU, max_length=64, dtype="bfloat16")
-    exact = score_model(demo, texts, replace(CPU, max_length=64))
+@pytest.mark.parametrize("stored", ["bfloat16", pytest.param("float32", marks=pytest.mark.slow)])
+def test_in_bfloat16_the_difference_is_measured_and_said(texts: DataSet, tmp_path: Path, stored: str) -> None:
+    from safetensors.torch import load_file, save_file
+
+    folder = DEMO / "order-1"
+    if stored == "float32":  # and with what bfloat16 cannot hold
+        folder = Path(shutil.copytree(folder, tmp_path / "wide"))
+        tensors = load_file(folder / "model.safetensors")
+        wide = {name: tensor.float() * 1.003 for name, tensor in tensors.items()}
+        save_file(wide, folder / "model.safetensors", metadata={"format": "pt"})
+    whole = replace(CPU, max_length=64, batch_tokens=64)
+    settings = replace(CPU, max_length=64, dtype="bfloat16", batch_tokens=64)
     said: list[str] = []
-    with load_model(DEMO / "order-1", settings=settings) as model:
+    first = data_file(tmp_path, [{"text": "a " * 64}])
+    with load_model(folder, settings=settings) as model:
         rounded = score_model(model, texts, settings, on_note=said.append)
-    worst = np.max(np.abs(exact.loss - rounded.loss))
-    assert 0 < worst < 0.05
-    (note,) = [sentence for sentence in said if "bfloat16" in sentence]
-    # Of windows, and the worst row is in the one batch that there is.
-    assert float(note.rpartition(" ")[2]) >= 0.5 * worst
+        assert str(model.model.dtype) == "torch.bfloat16"
+        other = score_model(model, first, settings).loss[0]
+    with load_model(folder, settings=whole) as model:
+        exact = score_model(model, texts, whole)
+        one = score_model(model, first, whole).loss[0]
+    # The first batch is one window of the third row, and the last window of it is short.
+    assert 0 < np.max(np.abs(exact.loss - rounded.loss)) < 0.1
+    (note,) = [
+        sentence for sentence in said if "in bfloat16 the losses of the first 1 samples differ" in sentence
+    ]
+    assert float(note.rpartition(" ")[2]) == pytest.approx(abs(one - other), rel=0.2)
     assert rounded.settings != exact.settings
 
 
@@ -188,7 +204,7 @@ def test_the_head_is_never_given_more_positions_than_there_is_room_for(
     assert sum(seen) >= 64 * 3
 
 
-def test_memory_that_lacks_halves_the_batch(
+def test_a_batch_without_room_is_halved(
     demo: LoadedModel, texts: DataSet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = score_model(demo, texts, replace(CPU, max_length=64))
@@ -201,7 +217,6 @@ def test_memory_that_lacks_halves_the_batch(
         return real(self, samples)
 
     monkeypatch.setattr(Forward, "losses", losses)
-    monkeypatch.setattr(gc, "collect", lambda: 0)  # of all that a test session holds
     halved = score_model(demo, texts, replace(CPU, max_length=64), on_note=said.append)
     np.testing.assert_allclose(whole.loss, halved.loss, atol=CLOSE, rtol=0)
     assert sizes[:3] == [7, 4, 2]  # windows, of which the longest two fit
@@ -210,14 +225,13 @@ def test_memory_that_lacks_halves_the_batch(
     assert len(said) == 2
 
 
-def test_memory_that_lacks_for_one_sample_is_said(
+def test_a_sample_without_room_is_said(
     demo: LoadedModel, texts: DataSet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def losses(*_: Any) -> Any:
         raise MemoryError
 
     monkeypatch.setattr(Forward, "losses", losses)
-    monkeypatch.setattr(gc, "collect", lambda: 0)  # of all that a test session holds
     with pytest.raises(MergeError, match="not enough memory for the 64 tokens of line 3 on cpu") as caught:
         score_model(demo, texts, replace(CPU, max_length=64))
     assert "--max-length" in (caught.value.hint or "")
@@ -281,16 +295,15 @@ def test_a_row_of_which_nothing_counts_has_no_loss(demo: LoadedModel, tmp_path: 
     assert any("line 1" in note for note in scores.notes)
 
 
-def test_the_tokens_of_two_models_are_told_apart(
-    demo: LoadedModel, texts: DataSet, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+def test_scores_of_other_tokens_are_told_apart_and_of_other_windows_not(
+    demo: LoadedModel, texts: DataSet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    data = data_file(tmp_path, [{"prompt": "2 + 2?", "response": "It is 4."}])
     settings = replace(CPU, max_length=64)
-    one, other = score_model(demo, data, settings), score_model(demo, data, settings)
-    assert one.tokenizer_digest == other.tokenizer_digest
-    with_template = one.tokenizer_digest
-    without = score_model(demo, data, replace(settings, chat_prompts=False)).tokenizer_digest
-    assert without != with_template
+    one = score_model(demo, texts, settings).tokenizer_digest
+    monkeypatch.setattr(demo, "window", 32)
+    assert score_model(demo, texts, settings).tokenizer_digest == one
+    rows = (*texts.rows[:-1], replace(texts.rows[-1], text=texts.rows[-1].text + "!"))
+    assert score_model(demo, replace(texts, rows=rows), settings).tokenizer_digest != one
 
 
 # -- classifiers ---------------------------------------------------------------------------------------------

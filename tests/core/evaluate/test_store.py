@@ -298,3 +298,15 @@ def test_what_is_known_of_a_runs_output(store: ScoreStore, model: Path) -> None:
     (model / "config.json").write_text("{}")  # another merge has written there
     assert store.for_model(model) == ()
     assert store.for_model(model.parent / "gone") == ()
+
+
+def test_adapters_are_part_of_the_model(model: Path, tmp_path: Path) -> None:
+    adapter = tmp_path / "adapter"
+    adapter.mkdir()
+    (adapter / "adapter_config.json").write_text('{"peft_type": "LORA"}')
+    (adapter / "adapter_model.safetensors").write_bytes(b"weights")
+    digests = FileDigests(None)
+    found = [reference_digest(f"{base}+{adapter}", digests) for base in (model, DEMO_FOLDER / "base")]
+    (adapter / "adapter_model.safetensors").write_bytes(b"weighty")
+    found += [reference_digest(f"{model}+{adapter}", digests), reference_digest(str(model), digests)]
+    assert len(set(found)) == 4

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from core.evaluate import choosing
+from core.evaluate import choosing, resampling, verdict
 
 
 @pytest.fixture(autouse=True)
-def few_halvings(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The luck of choosing has tests of its own; here a study only says it."""
+def less_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Intervals and the luck of choosing have tests of their own; here a study only says them."""
     monkeypatch.setattr(choosing, "HALVINGS", 4)
+    for module in (resampling, verdict):
+        monkeypatch.setattr(module, "MOST_RESAMPLES", 1_999)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -125,7 +126,7 @@ def test_what_belongs_together_is_in_one_half() -> None:
     assert row.note == "λ = 2, by the other half 3, the largest that was tried"
     assert row.loss.mean == pytest.approx(DIFFICULTY.mean())
     assert row.comparison is not None
-    assert row.comparison.clusters is None or row.comparison.clusters == COUNT // 4
+    assert row.comparison.clusters == COUNT // 4
 
 
 @pytest.mark.parametrize(
@@ -163,6 +164,15 @@ def test_the_sentence_says_whether_a_control_explains_the_gain(
     assert study.best == "selection-n1"
     assert study.sentence.startswith(begins)
     assert has in study.sentence
+
+
+def test_an_average_that_does_as_well_is_no_distance() -> None:
+    made_up = losses(selection_n1_seed7=-0.0251, selection_n1_seed8=-0.0251)
+    made_up["average"] = around(-0.025, 31)
+    study = studied(made_up)
+    assert study.best == "selection-n1"
+    assert "but so does the average, as far as 40 samples show" in study.sentence
+    assert study.sentence.endswith("here the gain is that of averaging, not of choice.")
 
 
 def test_a_merge_that_helps_nobody_is_said_to() -> None:
@@ -300,6 +310,47 @@ def test_own_scores_are_beside_the_losses() -> None:
     assert single is not None
     assert single.score is not None
     assert single.score.best == pytest.approx(min(0.2, points["single-2"].mean()))
+
+
+def test_sub_models_in_float32_are_controls() -> None:
+    made_up = losses(**{f"float32_single_{number}": -0.01 * number for number in (1, 2)})
+    made_up["float32-average"] = around(-0.3, 70)
+    for seed in (7, 8):
+        made_up[f"selection-n1-seed{seed}"] = around(-0.1, seed)
+    options = replace(OPTIONS, float32=(Path("/nowhere/a"), Path("/nowhere/b")))
+    study = studied(made_up, options)
+    single = study.row("float32-single")
+    assert single is not None
+    assert (single.kind, single.members) == ("control", ("a (float32)", "b (float32)"))
+    assert single.loss.mean == pytest.approx(DIFFICULTY.mean() - 0.015)
+    keys = [row.key for row in study.rows][-4:]
+    assert keys == ["float32-single", "float32-average", "float32-selection-n0", "float32-selection-n1"]
+    assert "but the average of sub-models in float32 lowers it by 0.2" in study.sentence
+
+
+def test_right_answers_of_several_seeds_are_compared_too() -> None:
+    keys = ["base", "single-1", "single-2", "single-3", "average", "average-x2", "average-x3"]
+    keys += [f"selection-n{n}-seed{seed}" for n in (0, 1) for seed in (7, 8)]
+    keys += ["single-2-x2", "single-2-x3", "average-float32"]
+    keys += [f"average-of-{two}" for two in ("1-2", "1-3", "2-3")]
+    right = {key: {"correct": np.arange(COUNT) % 2 == 0} for key in keys}
+    right["average"] = {"correct": np.arange(COUNT) % 4 != 1}
+    for seed, wrong in ((7, 1), (8, 3)):
+        right[f"selection-n1-seed{seed}"] = {"correct": np.arange(COUNT) % 4 != wrong}
+    study = run_study(recipe_of(), data_set(), MadeUp(losses(), more=right), options=OPTIONS)
+    drawn, average = study.row("selection-n1"), study.row("average")
+    assert drawn is not None
+    assert average is not None
+    assert drawn.accuracy is not None
+    assert (drawn.accuracy.mean, drawn.accuracy.spread) == (0.75, 0.0)
+    assert drawn.accuracy_comparison is not None
+    assert drawn.accuracy_comparison.difference == pytest.approx(0.25)
+    assert drawn.accuracy_comparison.verdict == "helps"
+    assert drawn.comparison is not None
+    assert drawn.comparison.mcnemar_p is None
+    assert average.accuracy_comparison is None
+    assert average.comparison is not None
+    assert (average.comparison.only_candidate_right, average.comparison.accuracy_verdict) == (10, "helps")
 
 
 def test_a_command_that_changes_its_lines_is_refused() -> None:

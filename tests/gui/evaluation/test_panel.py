@@ -58,7 +58,8 @@ def settle(qtbot: QtBot, opened: SimpleNamespace) -> None:
 
 
 def test_the_models_of_the_document_and_the_last_merge_are_listed(runs: list[HistoryEntry]) -> None:
-    listed = candidates(SETUP, runs, [Path("/models/other"), runs[1].out])
+    of_others, runs = runs[0], [replace(one, recipe_data={"base_model": str(BASE)}) for one in runs]
+    listed = candidates(SETUP, [of_others, *runs], [Path("/models/other"), runs[1].out])
     assert [(one.path, one.role, one.number) for one in listed] == [
         (BASE, "base", None),
         (ONE, "sub-model", 0),
@@ -67,6 +68,8 @@ def test_the_models_of_the_document_and_the_last_merge_are_listed(runs: list[His
         (Path("/models/other"), "folder", None),
         (runs[1].out, "merge", None),
     ]
+    assert [one.path for one in candidates(SETUP, [of_others])] == [BASE, ONE, TWO]
+    assert [one.path for one in candidates(MergeSetup.empty(SETUP), [of_others])] == [of_others.out]
     assert default_reference(listed) == ONE  # a merge is to be better than what it is made of
     assert default_reference(listed[:1]) == BASE
     assert default_reference([]) is None

@@ -182,6 +182,19 @@ def test_the_newest_score_of_an_output_stands_beside_its_run(
     assert panel.table.isColumnHidden(Column.LOSS)
 
 
+def test_outputs_that_are_there_can_be_evaluated(qtbot: QtBot, tmp_path: Path, open_panel: Open) -> None:
+    panel = open_panel()
+    panel.table.selectAll()
+    (evaluate_them,) = (action for action in panel.actions_ if action.text() == "Evaluate")
+    with qtbot.waitSignal(panel.evaluate_requested) as asked:
+        evaluate_them.trigger()
+    assert asked.args == [(tmp_path / "newer", tmp_path / "older")]
+    shutil.rmtree(tmp_path / "older")
+    panel.refresh()
+    settle(qtbot, panel)
+    assert not evaluate_them.isEnabled()
+
+
 def test_all_columns_have_room(tmp_path: Path, history: History, store: ScoreStore, open_panel: Open) -> None:
     evaluate(store, tmp_path / "older", 2.5, "first.jsonl")
     history.set_note("run-1", "a note that is longer than what anybody would have room for in a table")

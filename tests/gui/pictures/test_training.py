@@ -30,7 +30,7 @@ def picture(qtbot: QtBot) -> TrainingPicture:
 
 
 def test_before_there_is_a_study_it_is_said_what_to_do(picture: TrainingPicture) -> None:
-    assert "paramosaic train" in picture.sentence
+    assert "Make sub-models" in picture.sentence
     assert "Open a study" in picture.sentence
     assert not picture.figure_field.isVisible()
     assert picture.tables() == []

@@ -17,6 +17,7 @@ from pytestqt.qtbot import QtBot
 from gui.background.processes import is_running
 from gui.background.task import Task
 from gui.background.tasks import BackgroundTasks
+from gui.window.recipes import Recipes
 from gui.window.window import MainWindow
 
 FAKE = Path(__file__).parents[1] / "background" / "fake_child.py"
@@ -63,11 +64,10 @@ def test_they_may_go_on(window: MainWindow, task: Task) -> None:
     assert is_running(task.pid, task.process_began)
 
 
-def test_they_may_be_stopped(qtbot: QtBot, window: MainWindow, task: Task, models: Path) -> None:
-    assert window.recipes.load(models / "recipe.yaml")
-    qtbot.waitUntil(lambda: window.preflight.checked)
-    window.recipe.set_seed(11)
-    assert window.recipes.would_be_lost
+def test_they_may_be_stopped(
+    qtbot: QtBot, window: MainWindow, task: Task, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Recipes, "would_be_lost", True)  # changes that are not saved
     window.close()
     press(window, "Stop it")
     press(window, "Cancel")  # nothing is done yet

@@ -17,7 +17,7 @@ def test_a_dock_behind_another_one_comes_to_the_front_and_is_closed_there(
 ) -> None:
     window.resize(1280, 800)
     window.activateWindow()
-    _, history, log, detail = window.layout_.docks
+    _, history, log, detail, *_ = window.layout_.docks
     qtbot.waitUntil(lambda: is_covered(log) and not is_covered(history))
     entry = next(one for one in log.findChildren(QAction) if one.shortcut().toString() == "Ctrl+3")
     QTest.keyClick(window, Qt.Key.Key_3, Qt.KeyboardModifier.ControlModifier)

@@ -1,4 +1,4 @@
-"""The part of the recipe that scrolls: what most people leave alone."""
+"""A part of a form that scrolls where there is less room than it takes."""
 
 from __future__ import annotations
 

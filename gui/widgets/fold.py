@@ -24,7 +24,14 @@ class Fold(QWidget):
 
     toggled = Signal(bool)
 
-    def __init__(self, title: str, tip: str, content: QWidget, parent: QWidget | None = None) -> None:
+    def __init__(
+        self, title: str, tip: str, content: QWidget, parent: QWidget | None = None, *, within: bool = True
+    ) -> None:
+        """Args:
+        title, tip: of the button.
+        content: what it shows and hides.
+        within: whether that stands below the button; False where whoever made it places it.
+        """
         super().__init__(parent)
         self._content = content
         self._summary = ""
@@ -43,7 +50,8 @@ class Fold(QWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(GRID)
         layout.addLayout(line)
-        layout.addWidget(content)
+        if within:
+            layout.addWidget(content)
         self.unfold(False)
         self.button.clicked.connect(self._on_clicked)
 

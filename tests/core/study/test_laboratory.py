@@ -1,0 +1,77 @@
+"""What an own command says is kept by the model's bytes, and asked for once."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+from core.cancel import CancelToken
+from core.errors import MergeError
+from core.evaluate.settings import Settings
+from core.evaluate.store import ScoreStore
+from core.recipe.parsing import parse_recipe
+from core.study.command import OwnScores, ScoreCommand
+from core.study.laboratory import Laboratory
+from core.study.subjects import Subject, family_of
+from resources import DEMO_FOLDER
+
+SCRIPT = """
+import sys, pathlib
+with open(sys.argv[1], "a") as file:
+    file.write(sys.argv[2] + chr(10))
+assert (pathlib.Path(sys.argv[2]) / "config.json").is_file()
+print(len(open(sys.argv[1]).readlines()))
+"""
+
+
+def laboratory(tmp_path: Path, *, recompute: bool = False, argument: str = "runs.txt") -> Laboratory:
+    folder = tmp_path / "study"
+    folder.mkdir(exist_ok=True)
+    script = tmp_path / "score.py"
+    script.write_text(SCRIPT)
+    command = ScoreCommand((sys.executable, str(script), str(tmp_path / argument)))
+    return Laboratory(
+        folder,
+        Settings(device="cpu"),
+        ScoreStore(tmp_path / "store"),
+        command=command,
+        recompute=recompute,
+        cancel=CancelToken(),
+        on_note=lambda sentence: None,
+    )
+
+
+def test_a_model_is_scored_once(tmp_path: Path) -> None:
+    first = Subject("base", "base", folder=DEMO_FOLDER / "base")
+    other = Subject("single-1", "order-1", folder=DEMO_FOLDER / "order-1")
+    assert laboratory(tmp_path).own_scores(first) == OwnScores(1.0)
+    assert laboratory(tmp_path).own_scores(other) == OwnScores(2.0)
+    assert laboratory(tmp_path).own_scores(first) == OwnScores(1.0)  # of an earlier process
+    copy = shutil.copytree(DEMO_FOLDER / "base", tmp_path / "copy")
+    assert laboratory(tmp_path).own_scores(Subject("c", "copy", folder=copy)) == OwnScores(1.0)
+    config = copy / "config.json"
+    config.write_text(config.read_text().replace("{", "{ ", 1))
+    assert laboratory(tmp_path).own_scores(Subject("c", "copy", folder=copy)) == OwnScores(3.0)
+    assert laboratory(tmp_path, recompute=True).own_scores(first) == OwnScores(4.0)
+    assert laboratory(tmp_path, argument="others.txt").own_scores(first) == OwnScores(1.0)  # another command
+
+
+def test_a_merge_is_made_for_the_command_and_removed(tmp_path: Path) -> None:
+    models = [{"model": str(DEMO_FOLDER / f"order-{number}")} for number in (1, 2)]
+    data = {"merge_method": "linear", "base_model": str(DEMO_FOLDER / "base"), "models": models}
+    average = family_of(parse_recipe(data, tmp_path)).average()
+    assert laboratory(tmp_path).own_scores(average) == OwnScores(1.0)
+    place = Path((tmp_path / "runs.txt").read_text().strip())
+    assert place.is_relative_to(tmp_path)  # beside the study, on the same disk
+    assert not place.exists()
+    assert {path.name for path in tmp_path.iterdir()} == {"study", "score.py", "runs.txt", "store"}
+
+
+def test_a_damaged_file_of_scores_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "study").mkdir()
+    (tmp_path / "study" / "command-scores.json").write_text("[1")
+    with pytest.raises(MergeError, match="damaged"):
+        laboratory(tmp_path)
