@@ -108,7 +108,7 @@ class PicturesPanel(QStackedWidget):
             picture.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
             picture.customContextMenuRequested.connect(self._on_menu_requested)
         self.actions_ = self._make_actions()
-        self.scores_action = QAction("Go to the s&cores", self)
+        self.scores_action = QAction("Go to the &scores", self)
         self.scores_action.setShortcut("Ctrl+Alt+P")
         self.scores_action.triggered.connect(self.show_scores)
         self.tabs.setCornerWidget(self._corner())
