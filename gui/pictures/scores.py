@@ -14,7 +14,7 @@ from gui.pictures.evaluated import Evaluation
 from gui.pictures.forest_plot import ForestPlot, ForestRow, is_far
 from gui.pictures.named import Named
 from gui.pictures.picture import Picture, choice
-from gui.pictures.scored import Changed, Scored, ScoredRow, of_evaluation, of_study
+from gui.pictures.scored import Changed, ChangedRow, Scored, ScoredRow, of_evaluation, of_study
 from gui.pictures.selection import Selection
 from gui.pictures.table import Table
 from gui.pictures.wrapped import WrappedLabel
@@ -279,6 +279,7 @@ class ScoresPicture(Picture):
     def _on_chosen(self, number: int) -> None:
         if self._scored is not None:
             self.named.set(self._scored.rows[number].members)
+        self.samples.clearSelection()
         if number != self._marked:  # of the same models as another row
             self._marked = number
             self.plot.mark(number)
@@ -287,6 +288,7 @@ class ScoresPicture(Picture):
 
     @Slot()
     def _on_cleared(self) -> None:
+        self.samples.clearSelection()
         self.selection.clear()
         self.named.clear()
 
@@ -295,8 +297,11 @@ class ScoresPicture(Picture):
         scored = self._scored
         if scored is None or self.sentence:
             return
+        sample = self.samples.marked if number is None else None
         number = self._marked if number is None else number
-        if number is not None and number < len(scored.rows):
+        if sample is not None:
+            self.read(_sample_text(sample))
+        elif number is not None and number < len(scored.rows):
             self.read(scored.rows[number].told)
         elif scored.sentence:
             self.read(scored.sentence)
@@ -321,6 +326,10 @@ def _forest_row(scored: Scored, row: ScoredRow) -> ForestRow:
         numbers = f"{numbers} {row.comparison.unit}"
     difference = row.difference if scored.is_drawn(row) else float("nan")
     return ForestRow(row.title, row.verdict, numbers, difference, low, high, row.tone)
+
+
+def _sample_text(sample: ChangedRow) -> str:
+    return f"Line {sample.line}: {sample.before:.4f} before, {sample.after:.4f} after. {sample.text}"
 
 
 def _samples_text(changed: Changed | None) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from made_studies import study
 from PySide6.QtCore import Qt
+from PySide6.QtGui import QImage
 from PySide6.QtTest import QTest
 from pytestqt.qtbot import QtBot
 
@@ -101,18 +102,30 @@ def test_every_tab_is_read_whole_in_the_narrowest_window(panel: PicturesPanel) -
     assert texts[900][-2:] == ["Scores", "Training"]
 
 
+_DRAWN = {"scores", "scores-near-zero", "positions", "anchor", "steps"}
+_NUMBERS = {"scores", "scores-samples", "positions", "anchor", "steps"}
+
+
 def test_a_study_is_written_as_files_without_a_window(qtbot: QtBot, tmp_path: Path) -> None:
-    written = write_study_pictures(study(), tmp_path / "pictures", ("png", "csv"))
-    drawn = ["scores", "scores-near-zero", "positions", "anchor", "steps"]
-    numbers = ["scores", "scores-samples", "positions", "anchor", "steps"]
-    names = {f"{name}.png" for name in drawn} | {f"{name}.csv" for name in numbers}
-    assert {path.name for path in written} == names
-    assert {path.name for path in (tmp_path / "pictures").iterdir()} == names
-    for name in drawn:
-        content = (tmp_path / "pictures" / f"{name}.png").read_bytes()
-        assert struct.unpack(">II", content[16:24]) == (2250, 1600)
-    written = write_study_pictures(study(curves=False), tmp_path / "without", ("csv",))
-    assert {path.name for path in written} == {"scores.csv", "scores-samples.csv"}
+    written = write_study_pictures(study(), tmp_path / "numbers", ("csv",))
+    assert {path.name for path in written} == {f"{name}.csv" for name in _NUMBERS}
+    assert {path.name for path in (tmp_path / "numbers").iterdir()} == {path.name for path in written}
+    written = write_study_pictures(study(curves=False), tmp_path / "drawn", ("png",))
+    assert [path.name for path in written] == ["scores.png", "scores-near-zero.png"]
+    assert struct.unpack(">II", written[0].read_bytes()[16:24]) == (2250, 1600)
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError, match="cannot make the folder"):
         write_study_pictures(study(), tmp_path / "file" / "pictures")
+
+
+@pytest.mark.slow
+def test_every_figure_of_a_study_is_drawn(qtbot: QtBot, tmp_path: Path) -> None:
+    written = write_study_pictures(study(), tmp_path, ("png", "svg"))
+    assert {path.name for path in written} == {f"{name}.{kind}" for name in _DRAWN for kind in ("png", "svg")}
+    for name in _DRAWN:
+        content = (tmp_path / f"{name}.png").read_bytes()
+        assert struct.unpack(">II", content[16:24]) == (2250, 1600)
+        picture = QImage(str(tmp_path / f"{name}.png"))
+        seen = {picture.pixelColor(x, y).name() for x in range(0, 2250, 9) for y in range(0, 1600, 9)}
+        assert "#ffffff" in seen
+        assert len(seen) > 10

@@ -14,35 +14,29 @@ from core.study.document import to_document, to_json
 from gui.window.window import MainWindow
 
 
-def test_a_study_is_opened_from_the_menu(
+def test_a_study_is_opened_from_the_menu_and_another_file_says_what_it_is(
     qtbot: QtBot, window: MainWindow, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = tmp_path / "my-study"
     folder.mkdir()
-    (folder / "study.json").write_text(to_json(study()))
-    monkeypatch.setattr(gui.window.studies, "choose_study", lambda *_: folder / "study.json")
+    path = folder / "study.json"
+    monkeypatch.setattr(gui.window.studies, "choose_study", lambda *_: path)
+    scores = window.pictures.scores
+    damaged = to_document(study())
+    damaged["positions"][0]["mean"][0] = "much"
+    for content, said in ((None, str(path)), ("{}", "no study"), (json.dumps(damaged), "damaged")):
+        if content is not None:
+            path.write_text(content)
+        with qtbot.waitSignal(window.studies.failed):
+            window.actions_.open_study.trigger()
+        assert said in window.run.message.text
+        assert not scores.in_use
+    path.write_text(to_json(study()))
     with qtbot.waitSignal(window.studies.opened):
         window.actions_.open_study.trigger()
-    scores = window.pictures.scores
     assert window.pictures.current is scores
     assert scores.isVisible()
     assert [row.title for row in scores.plot.rows] == ["base", "single", "average", "selection", "scaled"]
     assert scores.read_out.text() == study().sentence
     window.pictures.tabs.setCurrentWidget(window.pictures.training)
     assert len(window.pictures.training.plot.curves) == 3
-
-
-def test_what_is_no_study_or_a_damaged_one_is_said(qtbot: QtBot, window: MainWindow, tmp_path: Path) -> None:
-    path = tmp_path / "study.json"
-    damaged = to_document(study())
-    damaged["positions"][0]["mean"][0] = "much"
-    for content, said in (
-        ("{}", "this is no study"),
-        (json.dumps(damaged), "this study is damaged"),
-        (None, str(path)),
-    ):
-        path.write_text(content) if content is not None else path.unlink()
-        with qtbot.waitSignal(window.studies.failed):
-            window.studies.open(path)
-        assert said in window.run.message.text
-        assert not window.pictures.scores.in_use
