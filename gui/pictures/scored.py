@@ -257,11 +257,16 @@ def _changed_of_evaluation(evaluation: Evaluation, row: ScoredRow) -> Changed | 
     if before.shape != after.shape:
         return None
     moved = np.abs(after - before)
-    most = np.argsort(-np.where(np.isfinite(moved), moved, -1.0), kind="stable")[:_MOST_SAMPLES]
+    moved[~np.isfinite(moved)] = -1.0
+    most = np.arange(len(moved))
+    if len(moved) > _MOST_SAMPLES:  # a whole sort of very many would be felt
+        least = np.partition(moved, -_MOST_SAMPLES)[-_MOST_SAMPLES]
+        most = np.flatnonzero(moved >= least)
+    most = most[np.argsort(-moved[most], kind="stable")][:_MOST_SAMPLES]
     rows = tuple(
         ChangedRow(int(scores.lines[at]), _text(evaluation.texts, at), float(before[at]), float(after[at]))
         for at in most.tolist()
-        if np.isfinite(moved[at])
+        if moved[at] >= 0
     )
     names = dict(zip((one.path for one in evaluation.scores), evaluation.names, strict=True))
     title = f"{row.title} against {names.get(reference.path, reference.name)}"

@@ -105,6 +105,11 @@ class ScoresPicture(Picture):
         return self._scored is not None
 
     @property
+    def compares(self) -> bool:
+        """Whether there are models to be compared."""
+        return self._scored is not None and len(self._scored.rows) > 1
+
+    @property
     def source(self) -> str:
         return self._scored.source if self._scored is not None else ""
 
@@ -157,8 +162,7 @@ class ScoresPicture(Picture):
         self.plot.mark(self._marked)
         self.explanation.setText(
             f"Each model against {scored.reference}: {way} of the dashed line is better. "
-            "Lines: 95 % intervals. Rings: no difference shown."
-            + (" Arrowheads: further away." if near else "")
+            "Lines: 95 % intervals. Rings: no difference shown." + (" Arrows: further away." if near else "")
         )
         self._show_samples()
         self._fit(printing=self._printing)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from made_studies import study
+from made_studies import scores, study
 from PySide6.QtCore import Qt
 from PySide6.QtTest import QTest
 from pytestqt.qtbot import QtBot
@@ -36,25 +36,6 @@ def show(qtbot: QtBot) -> Show:
         return picture
 
     return shown
-
-
-def scores(name: str, loss: list[float], *, tokens: int = 4, tokenizer: str = "t") -> Scores:
-    count = len(loss)
-    return Scores(
-        name=name,
-        path=f"/models/{name}",
-        model_digest=name,
-        data_digest="0" * 32,
-        settings={},
-        task="causal",
-        loss=np.array(loss),
-        tokens=np.where(np.isnan(loss), 0, tokens),
-        text_bytes=np.full(count, 8),
-        correct=None,
-        lines=np.arange(1, count + 1),
-        tokenizer_digest=tokenizer,
-        seconds=1.0,
-    )
 
 
 def evaluation(*others: Scores, reference: Scores | None = None) -> Evaluation:
