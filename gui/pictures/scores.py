@@ -15,6 +15,7 @@ from gui.pictures.forest_plot import ForestPlot, ForestRow, is_far
 from gui.pictures.named import Named
 from gui.pictures.picture import Picture, choice
 from gui.pictures.scored import Changed, ChangedRow, Scored, ScoredRow, of_evaluation, of_study
+from gui.pictures.scored_tables import tables_of
 from gui.pictures.selection import Selection
 from gui.pictures.table import Table
 from gui.pictures.wrapped import WrappedLabel
@@ -173,31 +174,7 @@ class ScoresPicture(Picture):
         scored = self._scored
         if scored is None or not scored.rows:
             return []
-        headings = [
-            "model",
-            "reference",
-            "measure",
-            "samples",
-            "difference",
-            "low",
-            "high",
-            "p",
-            "p adjusted",
-        ]
-        lines: list[list[object]] = []
-        for row in scored.rows:
-            one = row.comparison
-            numbers: list[object] = [None] * 7
-            if one is not None:
-                numbers = [one.unit, one.n, one.difference, *row.interval, one.p, one.p_holm]
-            lines.append([row.title, scored.reference, *numbers, row.verdict, row.note])
-        tables = [Table(self.file_name, [*headings, "verdict", "note"], lines)]
-        changed = scored.changed(self._marked)
-        if changed is not None:
-            samples = [[row.line, row.before, row.after, row.change, row.text] for row in changed.rows]
-            of = ["line", "loss before", "loss after", "change", "sample"]
-            tables.append(Table(f"{self.file_name}-samples", of, samples))
-        return tables
+        return tables_of(scored, self._marked, self.file_name)
 
     def reset_view(self) -> None:
         self.plot.reset_view()
