@@ -20,7 +20,6 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from os import _exit
 from typing import Any, BinaryIO, TextIO
 
 from core.cancel import CancelToken
@@ -59,14 +58,24 @@ class _Asked:
 class TryServer:
     """Answers until its input ends; then it ends too, whatever it is doing."""
 
-    def __init__(self, models: KeptModels, *, lines: BinaryIO, out: TextIO, signals: Signals) -> None:
+    def __init__(
+        self,
+        models: KeptModels,
+        *,
+        lines: BinaryIO,
+        out: TextIO,
+        signals: Signals,
+        end_process: Callable[[int], object] = os._exit,
+    ) -> None:
         """Args:
         models: what is in memory.
         lines: what is asked.
         out: where the events go; nobody else may write there.
         signals: have signals cancel a token, while a `with` statement lasts.
+        end_process: for one that still works some seconds after its input has ended.
         """
         self._models, self._lines, self._out, self._signals = models, lines, out, signals
+        self._end_process = end_process
         self._asked: queue.SimpleQueue[_Asked | None] = queue.SimpleQueue()
         self._open: list[_Asked] = []
         self._lock = threading.Lock()
@@ -128,7 +137,7 @@ class TryServer:
         self._cancel()
         self._asked.put(None)
         time.sleep(_GRACE_S)
-        _exit(0)  # a daemon's thread does not keep the process, so that this one hangs
+        self._end_process(0)  # a daemon's thread does not keep the process, so that this one hangs
 
     def _cancel(self) -> None:
         with self._lock:

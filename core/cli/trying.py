@@ -158,6 +158,7 @@ def _serve(device: str) -> None:
     """Answer the lines of the standard input, for a window that goes on meanwhile."""
     from core.cli.try_server import TryServer
 
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as for what else works beside a window
     if hasattr(os, "nice"):
         os.nice(_NICENESS)
     out = sys.stdout

@@ -90,7 +90,10 @@ def load_model(folder: Path, task: str, **how: Any) -> Any:
     except Exception as error:
         what = "a language model" if task == "causal" else "a classifier of texts"
         raise TrainingError(
-            f"transformers cannot load {folder} as {what}: {_first_line(error)}", path=folder, field="base"
+            f"transformers cannot load {folder} as {what}: {_first_line(error)}",
+            hint="look at its config.json; a model that is newer than transformers needs a newer one",
+            path=folder,
+            field="base",
         ) from error
     missing = sorted({*info["missing_keys"], *(name for name, *_ in info.get("mismatched_keys", ()))})
     if missing and not how:

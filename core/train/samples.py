@@ -29,7 +29,9 @@ def training_samples(
 ) -> Encoded:
     """The samples of `data` that have something to learn from: a token that counts, or a label.
 
-    Responses and texts end with the token that ends a text, which counts, so that a model learns to stop.
+    Of training data, responses and texts end with the token that ends a text, which counts, so that a model
+    learns to stop. Validation data are encoded as `paramosaic evaluate` does, without it, so that both give
+    the same losses.
 
     Args:
         data: training or validation data.
@@ -56,7 +58,7 @@ def training_samples(
             max_length=most,
             task=inputs.task,
             labels=inputs.labels,
-            end=True,
+            end=data is inputs.data,
             cancel=cancel,
         )
     except Cancelled as error:

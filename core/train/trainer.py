@@ -9,8 +9,10 @@ Trainer's, whose place is then one number: the step.
 from __future__ import annotations
 
 import contextlib
+import gc
 import math
 import os
+import random
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -26,6 +28,7 @@ from core.cancel import CancelToken
 from core.data.encoding import Sample
 from core.errors import Cancelled, MergeError, TrainingError
 from core.train.batches import counted, loss_sum, micro_batches, padded, row_losses
+from core.train.faults import in_words, not_a_number
 from core.train.resuming import ResumePoints
 from core.train.settings import TrainSettings
 from core.train.step_log import Step, cut_log, log_step, sync_log
@@ -85,7 +88,7 @@ def deterministic(threads: int) -> Iterator[None]:
     cudnn = torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark
     memory: Any = torch.utils.deterministic  # which sets and gets by a class that mypy does not see through
     filled = memory.fill_uninitialized_memory
-    state = torch.random.get_rng_state()
+    states = random.getstate(), np.random.get_state(), torch.random.get_rng_state()
     torch.set_num_threads(threads)
     torch.use_deterministic_algorithms(True)
     torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = True, False
@@ -97,7 +100,9 @@ def deterministic(threads: int) -> Iterator[None]:
         torch.use_deterministic_algorithms(before[1])
         torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = cudnn
         memory.fill_uninitialized_memory = filled
-        torch.random.set_rng_state(state)
+        random.setstate(states[0])  # all of which the Trainer seeds
+        np.random.set_state(states[1])
+        torch.random.set_rng_state(states[2])
 
 
 def run_order(job: RunJob) -> None:
@@ -109,27 +114,40 @@ def run_order(job: RunJob) -> None:
         Cancelled: the job was cancelled; a resume checkpoint was written unless it was hurried.
     """
     found = job.points.newest()
-    begin = 0 if found is None else found[0]
-    cut_log(job.log, begin)
+    cut_log(job.log, 0 if found is None else found[0])
     source = None if found is None else found[1]
+    stopped = False
     try:
-        model = job.load(source)
-        trainer = _OrderTrainer(job, model, begin)
-        trainer.train(resume_from_checkpoint=None if source is None else str(source))
+        stopped = _train(job, source)
     except MergeError:
         raise
-    except (RuntimeError, MemoryError) as error:
-        raise _in_words(error, job) from error
-    if trainer.watch.stopped:
+    except Exception as error:
+        said = in_words(error, job.number, job.settings.micro_batch, job.points.folder)
+        if said is None:
+            raise
+        raise said from error
+    finally:
+        # The Trainer and its model hold one another: without this they stay while the next run loads its own.
+        gc.collect()
+        if job.device == "cuda":
+            torch.cuda.empty_cache()
+    if stopped:
         raise Cancelled("the training was cancelled")
+
+
+def _train(job: RunJob, source: Path | None) -> bool:
+    """Train from a resume checkpoint or from the beginning; returns whether it was stopped before its end."""
+    trainer = _OrderTrainer(job, job.load(source))
+    trainer.train(resume_from_checkpoint=None if source is None else str(source))
+    return trainer.watch.stopped
 
 
 class _OrderTrainer(transformers.Trainer):  # type: ignore[misc]
     """A Trainer whose data are the batches of a run, a step each."""
 
-    def __init__(self, job: RunJob, model: Any, begin: int) -> None:
+    def __init__(self, job: RunJob, model: Any) -> None:
         self.job = job
-        self.watch = _Watch(self, job, begin)
+        self.watch = _Watch(self, job)
         model.config.use_cache = False
         if model.config.pad_token_id is None:  # a decoder that classifies looks for the last other token
             model.config.pad_token_id = job.pad_id
@@ -165,7 +183,7 @@ class _OrderTrainer(transformers.Trainer):  # type: ignore[misc]
         norm = torch.nn.utils.clip_grad_norm_(model.parameters(), job.settings.clip)
         loss_now, norm_now = float(total), float(norm)
         if not (math.isfinite(loss_now) and math.isfinite(norm_now)):
-            raise _not_a_number(job.number, self.state.global_step + 1, loss_now, norm_now)
+            raise not_a_number(job.number, self.state.global_step + 1, loss_now, norm_now)
         self.last = loss_now, float(self.optimizer.param_groups[0]["lr"]), norm_now
         return total
 
@@ -197,7 +215,7 @@ class _Watch(transformers.TrainerCallback):  # type: ignore[misc]
     In this order, so that all that belongs to a step is on the disk before a checkpoint says that it is done.
     """
 
-    def __init__(self, trainer: _OrderTrainer, job: RunJob, begin: int) -> None:
+    def __init__(self, trainer: _OrderTrainer, job: RunJob) -> None:
         self._trainer = trainer
         self._job = job
         self._saved_at = time.monotonic()
@@ -279,26 +297,3 @@ def _arguments(job: RunJob) -> Any:
     if arguments.n_gpu > 1:  # several cards would share each batch, and round otherwise
         arguments._n_gpu = 1
     return arguments
-
-
-def _not_a_number(order: int, step: int, loss: float, norm: float) -> TrainingError:
-    what = f"the loss is {loss}" if not math.isfinite(loss) else f"the norm of the gradient is {norm}"
-    return TrainingError(
-        f"order {order}: {what} at step {step}",
-        hint="take a lower learning rate (--lr) in a new folder, and look for damaged rows in the data",
-        field="learning_rate",
-    )
-
-
-def _in_words(error: Exception, job: RunJob) -> Exception:
-    text = str(error)
-    signs = ("out of memory", "can't allocate memory", "not enough memory", "Cannot allocate memory")
-    if isinstance(error, MemoryError) or any(sign in text for sign in signs):
-        micro = job.settings.micro_batch
-        return TrainingError(
-            f"order {job.number}: there is not enough memory for the model and {micro:,} samples at a time",
-            hint=f"take fewer of them: --micro-batch {max(1, micro // 2)}, which changes a step by its "
-            "rounding alone; or shorter samples (--max-length) in a new folder",
-            field="micro_batch",
-        )
-    return error

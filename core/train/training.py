@@ -22,7 +22,7 @@ from core.cores import begin_with
 from core.data.encoding import Encoded
 from core.disk import replace_file
 from core.draws import philox_key
-from core.errors import TrainingError, addressed, merge_errors_only
+from core.errors import DataError, TrainingError, merge_errors_only
 from core.train.disk import disk_need, memory_sentence, require_disk
 from core.train.document import new_document, sample_numbers, say_differences, versions, with_orders
 from core.train.finishing import card, keep_best, write_recipes
@@ -193,10 +193,13 @@ class _Work:
         found = self._inputs.validation
         if found is None:
             return None
-        with addressed(field="validation"):
+        try:
             return training_samples(
                 found, tokenizer, self._inputs, self._settings, self._told.note, self._cancel
             )
+        except DataError as error:
+            error.field = "validation"
+            raise
 
     def _begun(
         self, document: dict[str, Any] | None, samples: Encoded, padding: int, device: str, threads: int

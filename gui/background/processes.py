@@ -14,7 +14,7 @@ from pathlib import Path
 from core.checkpoint.ownership import is_alive, process_began
 from core.errors import MergeError, os_error_text
 
-__all__ = ["interrupt", "is_running", "program", "start"]
+__all__ = ["environment", "interrupt", "is_running", "program", "start"]
 
 _TOP = Path(__file__).parents[2]
 """Where the packages of the program are."""
@@ -24,7 +24,7 @@ def program() -> list[str]:
     """How this very program is run as a command, whether or not it is on the path."""
     if getattr(sys, "frozen", False):  # the program is one file, which is no interpreter
         return [sys.executable]
-    return [sys.executable, "-m", "gui.entry"]
+    return [sys.executable, "-P", "-m", "gui.entry"]  # without what lies in the current folder
 
 
 def start(command: Sequence[str], *, folder: Path, output: Path, errors: Path) -> subprocess.Popen[bytes]:
@@ -49,7 +49,7 @@ def start(command: Sequence[str], *, folder: Path, output: Path, errors: Path) -
                 stdout=out,
                 stderr=err,
                 cwd=folder,
-                env=_environment(),
+                env=environment(),
                 close_fds=True,
                 start_new_session=True,
                 creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0)
@@ -89,11 +89,11 @@ def _is_zombie(pid: int) -> bool:
     return False
 
 
-def _environment() -> dict[str, str]:
+def environment() -> dict[str, str]:
     """That of this process, in which the packages are found from everywhere."""
-    environment = dict(os.environ)
+    given = dict(os.environ)
     installed = {Path(sysconfig.get_path(name)) for name in ("purelib", "platlib")}
     if not getattr(sys, "frozen", False) and _TOP not in installed:
-        before = environment.get("PYTHONPATH")
-        environment["PYTHONPATH"] = os.pathsep.join([str(_TOP), *([before] if before else [])])
-    return environment
+        before = given.get("PYTHONPATH")
+        given["PYTHONPATH"] = os.pathsep.join([str(_TOP), *([before] if before else [])])
+    return given

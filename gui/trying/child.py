@@ -8,23 +8,20 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import queue
 import signal
 import subprocess
-import sys
-import sysconfig
 import tempfile
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import IO, Any
 
 from PySide6.QtCore import Signal
 
 from core.errors import os_error_text
 from core.text import message_text
+from gui.background.processes import environment, program
 from gui.failure import Failure, sentence
 from gui.jobs import Job
 
@@ -32,9 +29,6 @@ __all__ = ["AnswerProcess", "TryEvent"]
 
 _GRACE_S = 4.0
 """That the process has to end by itself once it is told to."""
-
-_TOP = Path(__file__).parents[2]
-"""Where the packages of the program are."""
 
 _MOST_LINE = 4_000_000
 """Characters of one event; a line that is longer is none of ours."""
@@ -78,7 +72,7 @@ class AnswerProcess(Job):
     def __init__(self, command: Sequence[str] | None = None) -> None:
         """Args: command: what to run; None for this program's own."""
         super().__init__()
-        self._command = list(command or [*_program(), "try", "--serve"])
+        self._command = list(command or [*program(), "try", "--serve"])
         self._lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
         self._process: subprocess.Popen[bytes] | None = None
         self._lock = threading.Lock()
@@ -146,30 +140,13 @@ class AnswerProcess(Job):
             process.kill()
 
 
-def _program() -> list[str]:
-    """How this very program is run as a command, whether or not it is on the path."""
-    if getattr(sys, "frozen", False):  # the program is one file, which is no interpreter
-        return [sys.executable]
-    return [sys.executable, "-P", "-m", "gui.entry"]  # without what lies in the current folder
-
-
-def _environment() -> dict[str, str]:
-    """That of this process, in which the packages are found from everywhere."""
-    environment = dict(os.environ)
-    installed = {Path(sysconfig.get_path(name)) for name in ("purelib", "platlib")}
-    if not getattr(sys, "frozen", False) and _TOP not in installed:
-        before = environment.get("PYTHONPATH")
-        environment["PYTHONPATH"] = os.pathsep.join([str(_TOP), *([before] if before else [])])
-    return environment
-
-
 def _start(command: Sequence[str], errors: IO[bytes]) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
         command,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=errors,
-        env=_environment(),
+        env=environment(),
         start_new_session=True,  # Ctrl+C in the terminal of the window is the window's
         creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
     )

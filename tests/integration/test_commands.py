@@ -152,6 +152,7 @@ class TestRefusalsAreQuick:
             (1, ["inspect", workshop.folder / "base", workshop.folder / "a", "--weights", "1,2"]),
             (0, ["verify", workshop.folder / "a"]),
             (1, ["verify", workshop.folder / "taken"]),
+            (1, ["train", workshop.folder / "base", "--data", "gone.jsonl", "--orders", 2, "--out", "runs"]),
             (1, ["evaluate", workshop.folder / "a", "--data", workshop.folder / "gone"]),
             (1, ["evaluate", workshop.folder / "gone", "--data", recipe.with_suffix(".txt")]),
             (2, ["merge", recipe]),

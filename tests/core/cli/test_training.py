@@ -11,6 +11,9 @@ import pytest
 import small_trainings as small
 
 from core.cli.commands import Desktop, main
+from core.errors import Cancelled
+from core.train.settings import TrainSettings
+from core.train.training import TrainRequest
 
 DESKTOP = Desktop(lambda: False, lambda demo: 0, lambda record, folder: [])
 
@@ -72,12 +75,21 @@ def test_a_training_and_what_it_says(place: Path, capfd: pytest.CaptureFixture[s
     assert "recipe" in out
 
 
-def test_presets_give_what_is_not_given(place: Path) -> None:
-    """Of `bert-squad` the batch and the length; the epochs and the learning rate are given."""
-    assert run(place, "--orders", "1", "--epochs", "1", "--preset", "bert-squad", "--lr", "1e-4") == 0
-    found = json.loads((place / "runs" / "training.json").read_text())["settings"]
-    given = [found[name] for name in ("batch", "micro_batch", "max_length", "epochs", "learning_rate")]
-    assert given == [12, 8, 512, 1, 1e-4]
+def test_presets_give_what_is_not_given(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of `gsm8k` the batch, the length and n; the epochs and the learning rate are given."""
+    asked: list[TrainRequest] = []
+
+    def stop(request: TrainRequest, **_: Any) -> None:
+        asked.append(request)
+        raise Cancelled
+
+    monkeypatch.setattr("core.cli.training.train_sub_models", stop)
+    assert run(place, "--orders", "5", "--epochs", "1", "--preset", "gsm8k", "--lr", "1e-4") == 130
+    assert asked[0].settings == TrainSettings(
+        orders=5, epochs=1, learning_rate=1e-4, batch=64, micro_batch=8, max_length=800
+    )
+    assert (asked[0].resamples, asked[0].save_every_s, asked[0].validation) == (1, 600, None)
+    assert [event["kind"] for event in events(place)] == ["began", "cancelled"]
 
 
 def test_what_is_no_preset_is_refused(place: Path, capfd: pytest.CaptureFixture[str]) -> None:

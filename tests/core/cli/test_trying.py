@@ -87,6 +87,7 @@ class Server:
         self.lines, self.input = os.fdopen(read, "rb"), os.fdopen(write, "wb", buffering=0)
         self.events: queue.Queue[dict[str, Any]] = queue.Queue()
         self.on_event: Callable[[dict[str, Any]], None] = lambda event: None
+        self.ended: list[int] = []
         self.thread = threading.Thread(target=self._run)
         self.thread.start()
 
@@ -96,7 +97,13 @@ class Server:
             yield
 
         with KeptModels(lambda reference, cancel: load_model(reference, cancel=cancel)) as kept:
-            TryServer(kept, lines=self.lines, out=cast(Any, self), signals=no_signals).run()
+            TryServer(
+                kept,
+                lines=self.lines,
+                out=cast(Any, self),
+                signals=no_signals,
+                end_process=self.ended.append,  # which would end the tests
+            ).run()
 
     def write(self, text: str) -> None:
         event = json.loads(text)
@@ -118,7 +125,6 @@ class Server:
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    monkeypatch.setattr("core.cli.try_server._exit", lambda status: None)
     monkeypatch.setattr("core.cli.try_server._GRACE_S", 0.0)
     gc.freeze()  # or all that torch has made is looked through whenever a model is closed
     server = Server()

@@ -113,7 +113,7 @@ def test_cancelled_it_stops_between_tokens(model: Any, tokenizer: Any, after: in
 
 
 def drawn(model: Any, tokenizer: Any, seed: int, temperature: float = 0.9) -> Answer:
-    return generate(model, tokenizer, Request(PROMPT, max_new_tokens=12, temperature=temperature, seed=seed))
+    return generate(model, tokenizer, Request(PROMPT, max_new_tokens=6, temperature=temperature, seed=seed))
 
 
 def test_a_seed_draws_the_same_again_and_disturbs_nobody_elses_draws(model: Any, tokenizer: Any) -> None:

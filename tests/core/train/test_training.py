@@ -18,8 +18,12 @@ import small_trainings as small
 
 from core.cancel import CancelToken
 from core.checkpoint.ownership import OWN_FOLDER, Ownership
+from core.data.rows import read_data
 from core.disk import OpenFolder
 from core.errors import Cancelled, MergeError, OutputError, RunningError, TrainingError
+from core.evaluate.loading import load_model
+from core.evaluate.losses import score_model
+from core.evaluate.settings import Settings
 from core.recipe.file import load_recipe
 from core.train.orders import permutation
 from core.train.runs_folder import Training, read_training
@@ -106,16 +110,21 @@ def plain_loop(base: Path, rows: list[dict[str, str]], order: list[int], *, lr: 
     return dict(model.named_parameters())
 
 
-def test_the_weights_are_those_of_a_plain_loop_in_the_order_of_the_file(place: Path, tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def exact(place: Path) -> Training:
+    """One run that is saved in float32."""
+    given = {"save_dtype": "float32", "validation": place / "held-out.jsonl"}
+    return train_sub_models(small.request(place / "plain", place / "rows.jsonl", place / "exact", **given))
+
+
+def test_the_weights_are_those_of_a_plain_loop_in_the_order_of_the_file(place: Path, exact: Training) -> None:
     from safetensors.torch import load_file
 
     rows = [json.loads(line) for line in (place / "rows.jsonl").read_text().splitlines()]
-    asked = small.request(place / "plain", place / "rows.jsonl", tmp_path / "runs", save_dtype="float32")
-    training = train_sub_models(asked)
-    order = [int(row) for epoch in (1, 2) for row in training.orders[0].order(epoch)]
+    order = [int(row) for epoch in (1, 2) for row in exact.orders[0].order(epoch)]
     assert order == [int(row) for epoch in (1, 2) for row in permutation(0, 1, epoch, small.ROWS)]
     expected = plain_loop(place / "plain", rows, order, lr=3e-3)
-    found = load_file(training.orders[0].epochs[-1] / "model.safetensors")
+    found = load_file(exact.orders[0].epochs[-1] / "model.safetensors")
     start = load_file(place / "plain" / "model.safetensors")
     assert set(found) == set(start)
     for name, tensor in found.items():
@@ -124,6 +133,15 @@ def test_the_weights_are_those_of_a_plain_loop_in_the_order_of_the_file(place: P
         assert moved > 1e-3
         # Sums in another order: a thousandth of what was learnt, where one row at another place is a tenth.
         assert (tensor - expected[name]).abs().max() < 1e-3 * moved, name
+
+
+def test_the_validation_loss_is_what_evaluating_the_model_gives(place: Path, exact: Training) -> None:
+    settings = Settings(device="cpu", threads=1)
+    logged = read_log(exact.orders[0].folder / "log.jsonl")
+    for folder, step in zip(exact.orders[0].epochs, (AN_EPOCH, STEPS), strict=True):
+        with load_model(folder, settings=settings) as model:
+            scores = score_model(model, read_data(place / "held-out.jsonl"), settings)
+        assert logged[step - 1]["eval_loss"] == pytest.approx(scores.mean_loss, abs=1e-5)
 
 
 def test_a_saved_model_is_rounded_and_complete(whole: Training, place: Path) -> None:
@@ -400,3 +418,28 @@ def test_texts_that_are_cut_into_windows_are_put_into_an_order_as_windows(
     assert seen.count(2) > seen.count(1) > 1
     assert run.steps == math.ceil(len(seen) / 4)
     assert run.positions(1).tolist() == [seen.index(row) for row in range(3)]
+
+
+def test_a_full_disk_is_said_and_what_was_kept_is_gone_on_from(
+    whole: Training, place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+
+    saved = torch.save
+
+    def full(what: Any, where: Any, *rest: Any, **named: Any) -> None:
+        if "checkpoint-3" in str(where):
+            raise RuntimeError("[enforce fail at inline_container.cc:664] . unexpected pos 64 vs 0")
+        saved(what, where, *rest, **named)
+
+    seen: list[int] = []
+    with monkeypatch.context() as patch:
+        patch.setattr(torch, "save", full)
+        with pytest.raises(OutputError, match=r"cannot write .*resume") as raised:
+            train_sub_models(of_dropout(place, tmp_path / "runs", save_every_s=0))
+    assert "free some space" in (raised.value.hint or "")
+    again = train_sub_models(
+        of_dropout(place, tmp_path / "runs"), on_step=lambda done: seen.append(done.step)
+    )
+    assert seen[0] == 3
+    assert small.weights_of(again.orders[0].epochs[0]) == small.weights_of(whole.orders[0].epochs[0])
