@@ -89,9 +89,9 @@ FIGURES = (
         "after {} steps",
     ),
 )
-"""Figures 1, 3 and 4 of arXiv:2410.03743, and beside the second of them one of differences. Deviation: the paper
-has no bands and no differences. Bands of means over samples are wide where samples are not equally hard, and
-then hide what the same samples show."""
+"""Figures 1, 3 and 4 of arXiv:2410.03743, and beside the second of them one of differences. Deviation: the
+paper has no bands and no differences. Bands of means over samples are wide where samples are not equally
+hard, and then hide what the same samples show."""
 
 
 def _known(curve: Curve) -> Curve:
