@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from core.evaluate.comparison import HELPS, HURTS, Comparison, decimals_for, signed
+from core.evaluate.comparison import HELPS, HURTS, NO_DIFFERENCE, Comparison, decimals_for, signed
 from core.evaluate.scores import Scores
 from core.study.values import Spread, Study
 from core.text import one_line
@@ -63,6 +63,13 @@ class ScoredRow:
         if self.comparison is None or not (isfinite(self.comparison.low) and isfinite(self.comparison.high)):
             return nan, nan
         return self.comparison.low, self.comparison.high
+
+    @property
+    def stands_alone(self) -> bool:
+        """Whether its interval leaves zero out and no difference is shown, since others are compared too."""
+        low, high = self.interval
+        beside = low > 0 or high < 0
+        return beside and self.comparison is not None and self.comparison.verdict == NO_DIFFERENCE
 
     @property
     def verdict(self) -> str:

@@ -156,15 +156,11 @@ class ScoresPicture(Picture):
         self.scale_field.setVisible(far)
         near = far and self.scale_field.currentText() == _NEAR
         self._marked = self._row_of(self.named.value)
-        way = "right" if scored.higher_is_better else "left"
         self.plot.show_rows(
             drawn, self._order(scored), f"difference to {scored.reference}, {scored.unit}", near=near
         )
         self.plot.mark(self._marked)
-        self.explanation.setText(
-            f"Each model against {scored.reference}: {way} of the dashed line is better. "
-            "Lines: 95 % intervals. Rings: no difference shown." + (" Arrows: further away." if near else "")
-        )
+        self.explanation.setText(_how_to_read(scored, near=near))
         self._show_samples()
         self._fit(printing=self._printing)
         self._source.setText(self.source)
@@ -298,6 +294,19 @@ class ScoresPicture(Picture):
             self.read(
                 f"Line {sample.line}: {sample.before:.4f} before, {sample.after:.4f} after. {sample.text}"
             )
+
+
+def _how_to_read(scored: Scored, *, near: bool) -> str:
+    way = "right" if scored.higher_is_better else "left"
+    told = [
+        f"Each model against {scored.reference}: {way} of the dashed line is better. Lines: 95 % intervals. "
+        "Rings: no difference shown."
+    ]
+    if near:
+        told.append("Arrows: further away.")
+    if any(row.stands_alone for row in scored.rows):
+        told.append("A ring whose line leaves zero out: of as many as are compared, one may by chance.")
+    return " ".join(told)
 
 
 def _forest_row(scored: Scored, row: ScoredRow) -> ForestRow:

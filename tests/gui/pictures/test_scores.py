@@ -195,6 +195,19 @@ def test_a_row_without_an_interval_or_with_another_measure_is_said_in_words(show
     np.testing.assert_allclose(picture.plot.rings.points, [(0.0, 1), (-0.007, 3)])
 
 
+def test_an_interval_beside_zero_that_counts_as_no_difference_is_explained(show: Show) -> None:
+    picture = show()
+    picture.show_study(study())
+    assert "leaves zero out" not in picture.explanation.text()
+    given = study()
+    odd = given.rows[2].comparison
+    assert odd is not None
+    rows = list(given.rows)
+    rows[2] = replace(rows[2], comparison=replace(odd, low=0.0005, high=0.0015))
+    picture.show_study(replace(given, rows=tuple(rows)))
+    assert "leaves zero out" in picture.explanation.text()
+
+
 def test_in_a_low_picture_models_or_samples_are_seen(show: Show) -> None:
     picture = show(542, 270)
     picture.show_study(study())
