@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-import sys
 import time
-from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import click
 
+from core.cli.following import Following, followed, progress_options
 from core.cli.printing import print_result, say
-from core.cli.session import cancellable, json_option, path_type, say_note, to_json, verbose_option
+from core.cli.session import cancellable, json_option, path_type, to_json, verbose_option
 from core.draws import MAX_SEED
-from core.errors import Cancelled, MergeError
-from core.progress_file import ProgressFile
+from core.errors import Cancelled
 from core.text import one_line
 from core.train.presets import DEFAULT_PRESET, PRESETS, preset_of
 from core.train.runs_folder import Training, log_path
@@ -33,7 +29,6 @@ _SAVE_EVERY_MIN = 10.0
 _MICRO_BATCH = 8
 _SAID_EVERY_S = 10.0
 _TOLD_EVERY_S = 0.1
-_NICENESS = 10
 
 
 @click.argument("base", type=path_type)
@@ -69,6 +64,11 @@ _NICENESS = 10
 @click.option(
     "--save-dtype", type=click.Choice(SAVE_DTYPES), default=_DEFAULTS["save_dtype"], show_default=True
 )
+@click.option(
+    "--also-float32",
+    is_flag=True,
+    help="Save the last epochs as float32 too, in order-1/float32 and so on: a control for studies.",
+)
 @click.option("--eval-steps", type=click.IntRange(min=0), default=0, help="Validate after so many steps too.")
 @click.option("--seed", type=click.IntRange(0, MAX_SEED), default=0, help="Of the orders; 0 unless given.")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
@@ -81,8 +81,7 @@ _NICENESS = 10
     help="Minutes between what a stopped run goes on from; 10 unless given.",
 )
 @click.option("--skip-bad-rows", is_flag=True, help="Leave out rows that cannot be used.")
-@click.option("--progress", type=path_type, help="Append events to this file, one JSON object a line.")
-@click.option("--background", is_flag=True, hidden=True, help="Give way to other processes.")
+@progress_options
 @json_option
 @verbose_option
 def train(
@@ -107,9 +106,7 @@ def train(
 
     The same command again goes on with what was stopped.
     """
-    if background and hasattr(os, "nice"):
-        os.nice(_NICENESS)
-    with cancellable() as token, _told(progress) as file:
+    with cancellable() as token, followed(progress, background=background) as following:
         found = preset_of(preset)
         for name in ("batch", "max_length"):
             given[name] = given[name] or getattr(found, name)
@@ -132,7 +129,7 @@ def train(
             save_every_s=60 * save_every,
             skip_bad_rows=skip_bad_rows,
         )
-        report = _Report(settings, file)
+        report = _Report(settings, following)
         try:
             training = train_sub_models(
                 request,
@@ -144,50 +141,27 @@ def train(
         except Cancelled:
             say("hint: the same command again goes on from here")
             raise
-        file.say("done", result=str(out.absolute()))
+        following.say("done", result=str(out.absolute()))
     print_result(to_json(_document(training)) if as_json else _summary(training), needed=False)
-
-
-@contextlib.contextmanager
-def _told(path: Path | None) -> Iterator[ProgressFile]:
-    """The file of events, with how it began, and how it ended if not well."""
-    with ProgressFile(path) as file:
-        file.say("began", pid=os.getpid(), command=["paramosaic", *sys.argv[1:]])
-        try:
-            yield file
-        except Cancelled:
-            file.say("cancelled")
-            raise
-        except MergeError as error:
-            file.say("failed", message=error.message, hint=error.hint)
-            raise
-        except KeyboardInterrupt:
-            file.say("cancelled")
-            raise
-        except Exception as error:
-            file.say("failed", message=f"a fault of the program: {type(error).__name__}", hint=None)
-            raise
 
 
 class _Report:
     """Says how far a training is: on stderr every ten seconds and at the ends of runs, in the file often."""
 
-    def __init__(self, settings: TrainSettings, file: ProgressFile) -> None:
+    def __init__(self, settings: TrainSettings, following: Following) -> None:
         self._orders = settings.orders
-        self._file = file
+        self._following = following
         self._said_at = time.monotonic()
         self._told_at = 0.0
-        self._first: tuple[float, float] | None = (
-            None  # when the first step of this process was done, and its share
-        )
+        self._first: tuple[float, float] | None = None
+        """When the first step of this process was done, and its share."""
 
     def note(self, sentence: str) -> None:
-        say_note(sentence)
-        self._file.say("note", text=sentence)
+        self._following.note(sentence)
 
     def order_done(self, number: int, folder: Path) -> None:
         say(f"order {number} of {self._orders} is done")
-        self._file.say("order_done", order=number, folder=str(folder))
+        self._following.say("order_done", order=number, folder=str(folder))
 
     def step(self, step: Step) -> None:
         now = time.monotonic()
@@ -206,7 +180,7 @@ class _Report:
             say(_line(step, self._orders, remaining))
 
     def _tell(self, step: Step, share: float, remaining: float | None) -> None:
-        self._file.say(
+        self._following.say(
             "step",
             order=step.order,
             step=step.step,
@@ -218,7 +192,7 @@ class _Report:
             eval_loss=step.eval_loss,
         )
         text = f"order {step.order} of {self._orders}, step {step.step} of {step.of}"
-        self._file.say("progress", share=share, text=text, remaining_s=remaining)
+        self._following.say("progress", share=share, text=text, remaining_s=remaining)
 
 
 def _line(step: Step, orders: int, remaining: float | None) -> str:

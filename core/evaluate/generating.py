@@ -12,7 +12,7 @@ from typing import Any, Literal
 from core.cancel import CancelToken
 from core.errors import Cancelled, CheckpointError, MergeError
 from core.evaluate.detokenising import TextStream
-from core.evaluate.loading import positions_of
+from core.evaluate.kinds import positions_of
 from core.evaluate.prompting import encode_prompt
 from core.evaluate.quiet import is_of_memory, quiet
 

@@ -55,7 +55,7 @@ def from_json(text: str | bytes) -> Study:
     try:
         data = parse_json(text.encode() if isinstance(text, str) else text, _MOST_PARTS)
         if not isinstance(data, dict) or data.get("kind") != _KIND:
-            raise MergeError("this is no study", hint=f"open a {STUDY_NAME} that `paramosaic study` wrote")
+            raise MergeError("this is no study", hint=f"open the {STUDY_NAME} of a study")
         version = data["schema_version"]
         if type(version) is not int or version > SCHEMA_VERSION:
             raise MergeError("this study was written by a later version of this program")

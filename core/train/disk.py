@@ -77,8 +77,10 @@ def disk_need(
     else:
         models = settings.orders * settings.epochs
     lists = rows * settings.epochs * (len(str(rows)) + 1) + settings.steps_of(rows) * _LOG_LINE_BYTES
+    floats = settings.orders if settings.also_float32 else 0
     resume = _RESUME_POINTS * _RESUME_BYTES * parameters
-    return DiskNeed(models, models * one, resume, settings.orders * lists, new_base_bytes)
+    saved = models * one + floats * _SAVED_BYTES["float32"] * parameters
+    return DiskNeed(models + floats, saved, resume, settings.orders * lists, new_base_bytes)
 
 
 def require_disk(need: DiskNeed, runs: Path) -> str:

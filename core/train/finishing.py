@@ -102,7 +102,7 @@ def _recipe(out: Path, settings: TrainSettings, base: Path, epoch: int, resample
     return (said + yaml.safe_dump(values, sort_keys=False, allow_unicode=True)).encode()
 
 
-def card(base: str, data: str, settings: TrainSettings, number: int, epoch: int) -> str:
+def card(base: str, data: str, settings: TrainSettings, number: int, epoch: int, dtype: str) -> str:
     """README.md of a sub-model. It has no path of this machine."""
     return (
         "---\nlibrary_name: transformers\ntags: [paramosaic]\n---\n\n"
@@ -111,5 +111,5 @@ def card(base: str, data: str, settings: TrainSettings, number: int, epoch: int)
         f"of {settings.orders}, after {epoch} of {settings.epochs} epochs. AdamW, learning rate "
         f"{settings.learning_rate:g} ({settings.schedule}, {settings.warm_up:.0%} warm-up), "
         f"{settings.batch} samples a step, at most {settings.max_length:,} tokens each, saved as "
-        f"{settings.save_dtype}.\n"
+        f"{dtype}.\n"
     )

@@ -32,6 +32,7 @@ __all__ = [
     "Training",
     "done_path",
     "epoch_path",
+    "float32_path",
     "log_path",
     "order_folder",
     "order_path",
@@ -52,6 +53,11 @@ def order_folder(runs: Path, number: int) -> Path:
 
 def order_path(runs: Path, number: int, epoch: int) -> Path:
     return order_folder(runs, number) / "order" / f"epoch-{epoch}.txt"
+
+
+def float32_path(runs: Path, number: int) -> Path:
+    """The sub-model of a run's last epoch before it was rounded, where that was asked for."""
+    return order_folder(runs, number) / "float32"
 
 
 def epoch_path(runs: Path, number: int, epoch: int) -> Path:

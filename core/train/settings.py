@@ -42,6 +42,7 @@ class TrainSettings:
         seed: of the orders, dropout, and a classifier's new head.
         same_batches: whether all orders have the batches of the first one, in other places.
         save_dtype: of the sub-models: "bfloat16" or "float32".
+        also_float32: whether each run's last sub-model is saved as float32 too, where hardly a delta is 0.
         keep: which epochs stay: "all", "last", or "best", the one after which the mean validation loss over
             all orders is lowest, so that all have the same number of steps.
         eval_steps: validate after so many steps too; 0 for the ends of epochs only.
@@ -60,6 +61,7 @@ class TrainSettings:
     seed: int = 0
     same_batches: bool = False
     save_dtype: str = "bfloat16"
+    also_float32: bool = False
     keep: str = "all"
     eval_steps: int = 0
 

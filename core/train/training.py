@@ -42,6 +42,7 @@ from core.train.runs_folder import (
     Training,
     done_path,
     epoch_path,
+    float32_path,
     log_path,
     order_path,
     read_training,
@@ -278,14 +279,15 @@ class _Work:
 
         inputs, settings = self._inputs, self._settings
 
+        def save_as(model: Any, folder: Path, epoch: int, dtype: str) -> None:
+            made_of = inputs.checkpoint.name, inputs.data.path.name
+            readme = card(*made_of, settings, number, epoch, dtype)
+            models.save_model(model, folder, source=self._base, dtype=dtype, readme=readme)
+
         def save(model: Any, epoch: int) -> None:
-            models.save_model(
-                model,
-                epoch_path(self._out, number, epoch),
-                source=self._base,
-                dtype=settings.save_dtype,
-                readme=card(inputs.checkpoint.name, inputs.data.path.name, settings, number, epoch),
-            )
+            if settings.also_float32 and epoch == settings.epochs:
+                save_as(model, float32_path(self._out, number), epoch, "float32")
+            save_as(model, epoch_path(self._out, number, epoch), epoch, settings.save_dtype)
             if settings.keep == "last" and epoch > 1:
                 remove_folder(epoch_path(self._out, number, epoch - 1))
 

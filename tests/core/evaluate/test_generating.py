@@ -148,7 +148,7 @@ def test_the_answer_has_the_room_that_the_prompt_leaves(model: Any, tokenizer: A
     assert answer.prompt_tokens + answer.tokens == 256
     assert notes == list(answer.notes)
     assert f"it reads 256 tokens: the answer has {answer.tokens} at most, not 200" in notes
-    with pytest.raises(MergeError, match="the prompt has [0-9]+ tokens, and the model reads 256"):
+    with pytest.raises(MergeError, match=r"the prompt has [0-9]+ tokens, and the model reads 256"):
         generate(model, tokenizer, Request(long * 3))
 
 
@@ -169,7 +169,8 @@ def test_prompts_of_models_without_a_template_or_a_system_prompt_in_it(tokenizer
     with_system = encode_prompt(tokenizer, "Hi", system="Be brief")
     assert with_system.text == "<s>system: Be brief\n\nuser: Hi\n\nassistant:"
     for template in (
-        "{% if messages[0].role == 'system' %}{{ raise_exception('no') }}{% endif %}U {{ messages[0].content }}",
+        "{% if messages[0].role == 'system' %}{{ raise_exception('no') }}{% endif %}"
+        "U {{ messages[0].content }}",
         "{% for m in messages if m.role == 'user' %}U {{ m.content }}{% endfor %}",
     ):
         bare.chat_template = template

@@ -14,16 +14,19 @@ MILLION = 1_000_000
 
 
 @pytest.mark.parametrize(
-    ("keep", "dtype", "models", "models_bytes"),
+    ("keep", "dtype", "too", "models", "models_bytes"),
     [
-        ("all", "bfloat16", 24, 48 * MILLION),
-        ("all", "float32", 24, 96 * MILLION),
-        ("best", "bfloat16", 24, 48 * MILLION),
-        ("last", "bfloat16", 9, 18 * MILLION),  # one more while the next is written
+        ("all", "bfloat16", False, 24, 48 * MILLION),
+        ("all", "float32", False, 24, 96 * MILLION),
+        ("best", "bfloat16", False, 24, 48 * MILLION),
+        ("last", "bfloat16", False, 9, 18 * MILLION),  # one more while the next is written
+        ("last", "bfloat16", True, 17, 50 * MILLION),  # and eight in float32
     ],
 )
-def test_eight_orders_of_three_epochs(keep: str, dtype: str, models: int, models_bytes: int) -> None:
-    settings = TrainSettings(orders=8, epochs=3, batch=10, keep=keep, save_dtype=dtype)
+def test_eight_orders_of_three_epochs(
+    keep: str, dtype: str, too: bool, models: int, models_bytes: int
+) -> None:
+    settings = TrainSettings(orders=8, epochs=3, batch=10, keep=keep, save_dtype=dtype, also_float32=too)
     need = disk_need(MILLION, settings, rows=100, new_base_bytes=7)
     assert (need.models, need.models_bytes) == (models, models_bytes)
     assert need.resume_bytes == 2 * 12 * MILLION

@@ -112,8 +112,8 @@ def plain_loop(base: Path, rows: list[dict[str, str]], order: list[int], *, lr: 
 
 @pytest.fixture(scope="module")
 def exact(place: Path) -> Training:
-    """One run that is saved in float32."""
-    given = {"save_dtype": "float32", "validation": place / "held-out.jsonl"}
+    """One run that is saved in float32, twice."""
+    given = {"save_dtype": "float32", "also_float32": True, "validation": place / "held-out.jsonl"}
     return train_sub_models(small.request(place / "plain", place / "rows.jsonl", place / "exact", **given))
 
 
@@ -133,6 +133,15 @@ def test_the_weights_are_those_of_a_plain_loop_in_the_order_of_the_file(place: P
         assert moved > 1e-3
         # Sums in another order: a thousandth of what was learnt, where one row at another place is a tenth.
         assert (tensor - expected[name]).abs().max() < 1e-3 * moved, name
+
+
+def test_what_is_saved_as_float32_too_is_the_last_epochs(exact: Training) -> None:
+    folder = exact.orders[0].folder
+    names = sorted(path.name for path in (folder / "float32").iterdir())
+    assert names == sorted(path.name for path in exact.orders[0].epochs[-1].iterdir())
+    weights = [path / "model.safetensors" for path in (folder / "float32", *exact.orders[0].epochs)]
+    before = [path.read_bytes() for path in weights]
+    assert before[0] == before[-1] != before[1]
 
 
 def test_the_validation_loss_is_what_evaluating_the_model_gives(place: Path, exact: Training) -> None:
