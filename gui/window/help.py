@@ -64,6 +64,15 @@ _WORDS = (
         "every row, and with all models counted that were compared.",
     ),
     (
+        "Scores",
+        "Which models help and which hurt, with 95 % intervals, and the samples that changed most: of an "
+        "evaluation, or of a study that was opened.",
+    ),
+    (
+        "Training",
+        "Of a study: whether the loss depends on when a sample was seen, and how it went step by step.",
+    ),
+    (
         "Detail",
         "The numbers of what is selected. What is selected in one picture is selected in all of them.",
     ),
