@@ -60,21 +60,25 @@ def compared_rows(
 
 
 def best_beside_controls(
-    table: Table, *, groups: Sequence[str] | None, cancel: CancelToken
+    table: Table, rows: Sequence[StudyRow], *, groups: Sequence[str] | None, cancel: CancelToken
 ) -> tuple[Control, ...]:
     """The best merge's controls, compared with it by sample.
 
     The controls of an average are other ways to go as far: a single model's task vector. Those of a selection
     are averages too.
+
+    Args:
+        rows: what `compared_rows` found: of the controls beside the median single model.
     """
     best = table.best
     if best is None:
         return ()
-    rows = [(row, *said) for row in table.rows if (said := _words(row, best, table)) is not None]
-    compared = compare(best.scores, [row.scores for row, *_ in rows], groups=groups, cancel=cancel)
+    against = {row.key: row.comparison for row in rows}
+    asked = [(row, *said) for row in table.rows if (said := _words(row, best, table)) is not None]
+    compared = compare(best.scores, [row.scores for row, *_ in asked], groups=groups, cancel=cancel)
     return tuple(
-        Control(words, means, comparison)
-        for (_, words, means), comparison in zip(rows, compared, strict=True)
+        Control(words, means, comparison, against.get(row.key))
+        for (row, words, means), comparison in zip(asked, compared, strict=True)
     )
 
 

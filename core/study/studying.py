@@ -112,7 +112,7 @@ def run_study(
     rows = compared_rows(table, groups=groups, higher_is_better=options.higher_is_better, cancel=token)
     best = table.best
     said = next((row.comparison for row in rows if best is not None and row.key == best.key), None)
-    controls = best_beside_controls(table, groups=groups, cancel=token)
+    controls = best_beside_controls(table, rows, groups=groups, cancel=token)
     left = _left(expected_left, family, measuring, token)
     scores = table.reference.scores
     return Study(

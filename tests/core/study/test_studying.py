@@ -166,6 +166,47 @@ def test_the_sentence_says_whether_a_control_explains_the_gain(
     assert has in study.sentence
 
 
+def test_a_control_that_is_not_shown_to_help_explains_nothing() -> None:
+    made_up = losses(selection_n1_seed7=-0.025, selection_n1_seed8=-0.025)
+    made_up["average-float32"] = around(-0.008, 61, noise=0.15)  # told neither from single nor from the merge
+    study = studied(made_up)
+    row = study.row("average-float32")
+    assert row is not None
+    assert row.comparison is not None
+    assert row.comparison.verdict == "no difference shown"
+    assert "so does" not in study.sentence
+    assert "no control explains it" not in study.sentence
+    assert study.sentence.startswith("Selection + n = 1 lowers the loss by 0.0250")
+    assert (
+        "; 40 samples cannot tell it from the average kept in float32 (+0.017, 95 % from −0" in study.sentence
+    )
+    assert study.sentence.endswith(
+        "but that is not shown to help either: whether a control explains the gain is open."
+    )
+
+
+def test_every_control_is_looked_at() -> None:
+    made_up = losses(
+        selection_n1_seed7=-0.025, selection_n1_seed8=-0.025, single_2_x2=-0.06, average_x2=-0.03
+    )
+    made_up["average-float32"] = around(-0.0249, 62)
+    sentence = studied(made_up).sentence
+    assert ", but one sub-model with its task vector × 2 lowers it by 0.0350" in sentence
+    assert " And the average with its task vector × 2 lowers it by 0.0050" in sentence
+    assert " And so does the average kept in float32, as far as 40 samples show (" in sentence
+    assert sentence.count("distance from the base") == 1
+    assert sentence.endswith("here the gain is what rounding costs the average, not choice.")
+
+
+def test_a_second_control_that_is_not_told_apart_is_not_passed_over() -> None:
+    """The one of least difference is shown to be worse; another is worse on average, and not shown to be."""
+    made_up = losses(selection_n1_seed7=-0.025, selection_n1_seed8=-0.025, average_x2=-0.02)
+    made_up["average-float32"] = around(-0.015, 61, noise=0.15)
+    study = studied(made_up)
+    assert "no control explains it" not in study.sentence
+    assert "cannot tell it from the average kept in float32" in study.sentence
+
+
 def test_an_average_that_does_as_well_is_no_distance() -> None:
     made_up = losses(selection_n1_seed7=-0.0251, selection_n1_seed8=-0.0251)
     made_up["average"] = around(-0.025, 31)
