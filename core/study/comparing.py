@@ -30,8 +30,9 @@ def compared_rows(
 ) -> tuple[StudyRow, ...]:
     """The rows with their comparisons with the median single model; Holm's adjustment is over all of them.
 
-    A row of several seeds is compared as the mean over these by sample: what a user may expect of one merge,
-    and the differences between seeds are within the samples' spread.
+    A row of several seeds is compared as the mean over these by sample: what a user may expect of one merge.
+    The intervals are over samples. Seeds and sub-models are held fixed: other draws, or other orders of
+    training, may differ by more, and how much seeds do is the row's spread.
 
     Args:
         groups: of the samples that count. [N] or None
@@ -90,8 +91,8 @@ def luck_sentences(table: Table, *, groups: Sequence[str] | None) -> tuple[str, 
         ("The best single model", [one.scores.loss for one in table.singles]),
         ("The best n", [row.scores.loss for row in table.ns.values()]),
     ]
-    best = table.best
-    if best is not None and not best.by_halves:
+    best = table.best_made
+    if best is not None:
         choices.append((f"The best seed of {best.title}", [one.scores.loss for one in best.members]))
     return tuple(
         f"{what}: {replace(luck_of_choosing(losses, data_digest=digest, groups=groups), unit=unit).sentence}"
@@ -102,18 +103,19 @@ def luck_sentences(table: Table, *, groups: Sequence[str] | None) -> tuple[str, 
 
 def _words(row: MeasuredRow, best: MeasuredRow, table: Table) -> tuple[str, str] | None:
     """What a control is called in a sentence, and what it means; None of what is no control of `best`."""
+    is_average = {*(best.rows or (best.key,))} <= {"average", "soup"}
     if row.key in ("single-scaled", "average-scaled"):
         factors = dict.fromkeys(table.lambdas[row.key])
         what = "one sub-model" if row.key == "single-scaled" else "the average"
         said = " or ".join(f"{factor:g}" for factor in factors)
-        if row.key == "average-scaled" and best.key in ("average", "soup"):
+        if row.key == "average-scaled" and is_average:
             return None  # it is a way to improve that, and no other way to the same
         if list(factors) == [1.0]:
             if row.key == "single-scaled":
                 return None  # the reference itself
             return what, _AVERAGING
         return f"{what} with its task vector × {said}", _DISTANCE
-    if best.key in ("average", "soup"):
+    if is_average:
         return None
     if row.key in ("average-float32", "float32-average"):
         kept = "kept in float32" if row.key == "average-float32" else "of sub-models in float32"

@@ -196,7 +196,8 @@ def _footer(study: Study) -> str:
     of = f"{study.n_samples:,} rows of {data.get('name', 'the validation data')}"
     time = duration_text(study.seconds) if study.seconds else ""
     losses = f"Losses: means over {of}, ± between models (standard deviation)"
-    parts = [losses, f"the median single model is {study.reference}", among, study.machine, time]
+    over = "intervals are over samples, not over seeds or orders" if compared is not None else ""
+    parts = [losses, over, f"the median single model is {study.reference}", among, study.machine, time]
     return one_line("; ".join(part for part in parts if part)) + "."
 
 

@@ -120,7 +120,7 @@ def _positions(
     family: Family, trained: Trained, table: Table, measuring: Measuring, training: DataSet
 ) -> tuple[tuple[Curve, ...], tuple[Curve, ...], str]:
     singles = family.singles()
-    best = table.best
+    best = table.best_made
     losses = [_row_losses(measuring, subject, training) for subject in singles]
     first_epochs = [order.positions(1) for order in trained.orders]
     positions = tuple(

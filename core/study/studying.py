@@ -33,11 +33,12 @@ from core.recipe.writing import folders_of, recipe_as_dict
 from core.run.record import software_versions
 from core.study.comparing import best_beside_controls, compared_rows, luck_sentences
 from core.study.figures import Figures, figures_of, models_of_figures, trained_by
+from core.study.making import table_of
 from core.study.measuring import MeasuredCallback, Measures, Measuring, NoteCallback
 from core.study.rows import MeasuredRow
 from core.study.sentence import advice_of, study_sentence
 from core.study.subjects import Family, family_of
-from core.study.table import Options, Table, models_of, table_of
+from core.study.table import Options, Table, models_of
 from core.study.values import ChangedSample, Study
 from core.text import cut
 

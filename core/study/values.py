@@ -133,13 +133,13 @@ class Study:
         choosing: a sentence for each choice of the best of several, on how much of its gain is luck.
         positions: loss after training by position in the first epoch, a curve for each order (Figure 1).
         anchor: the same by the position in the first epoch of the anchor model, for it, the others and the
-            best merge (Figure 3).
+            best merge that is of one recipe (Figure 3).
         imbalance: a sentence on whether a sample's loss depends on its place in the first epoch; "" where
             that is not known.
         steps: validation loss by training step, of single models and merged (Figure 4).
         changed: the samples that changed most, the largest change first.
         reference: the name of the median single model.
-        best: the key of the best merge's row.
+        best: the key of the best merge's row: "chosen" where halves of the samples choose different ones.
         n_samples: validation rows that count.
         notes: sentences on what was left out, and why.
         score: {"better": "higher" or "lower"} of an own scoring command; None without one.

@@ -16,6 +16,7 @@ from core.cancel import CancelToken
 from core.errors import Cancelled, CheckpointError, DataError, IncompatibleError, MergeError, RecipeError
 from core.evaluate.resampling import halves
 from core.study.command import OwnScores
+from core.study.document import to_markdown
 from core.study.studying import run_study
 from core.study.table import Options
 from core.study.values import Study
@@ -111,6 +112,35 @@ def test_lambdas_and_soups_are_chosen_on_one_half_and_measured_on_the_other() ->
     assert soup.note == "2 of 3: model-1, model-3; by the other half 1 of 3: model-3"
     expected = np.where(first, made_up["single-3"], made_up["average-of-1-3"])
     assert soup.loss.mean == pytest.approx(expected.mean())
+
+
+def test_the_best_merge_is_chosen_as_its_controls_are() -> None:
+    """Two merges that gain by what one half of the samples happens to like: measured on the other, none."""
+    first = np.isin(np.arange(COUNT), halves(data_set().digest, COUNT)[0])
+    made_up = losses()
+    for seed in (7, 8):
+        made_up[f"selection-n0-seed{seed}"] = DIFFICULTY - np.where(first, 0.2, 0.0)
+        made_up[f"selection-n1-seed{seed}"] = DIFFICULTY - np.where(first, 0.0, 0.3)
+    study = studied(made_up)
+    assert study.best == "chosen"
+    row = study.row("chosen")
+    assert row is not None
+    assert (row.title, row.kind) == ("selection or selection + n = 1, by halves", "merge")
+    assert row.loss.mean == pytest.approx(DIFFICULTY.mean())
+    assert row.loss.spread is None
+    assert row.comparison is not None
+    reference = made_up["single-2"]
+    assert row.comparison.difference == pytest.approx(DIFFICULTY.mean() - reference.mean())
+    assert study.sentence.startswith(
+        "No merge is shown to help: the best, selection or selection + n = 1, by"
+    )
+    assert "intervals are over samples, not over seeds or orders" in to_markdown(study)
+
+
+def test_halves_that_agree_choose_a_row_that_is_there() -> None:
+    study = studied(losses(selection_n1_seed7=-0.03, selection_n1_seed8=-0.03))
+    assert study.best == "selection-n1"
+    assert study.row("chosen") is None
 
 
 def test_what_belongs_together_is_in_one_half() -> None:
@@ -209,7 +239,11 @@ def test_a_second_control_that_is_not_told_apart_is_not_passed_over() -> None:
 
 def test_an_average_that_does_as_well_is_no_distance() -> None:
     made_up = losses(selection_n1_seed7=-0.0251, selection_n1_seed8=-0.0251)
-    made_up["average"] = around(-0.025, 31)
+    drawn = np.mean([made_up[f"selection-n1-seed{seed}"] for seed in (7, 8)], axis=0)
+    wobble = np.random.default_rng(31).normal(0, 0.002, COUNT)
+    for half in halves(data_set().digest, COUNT):  # so that both halves choose the selection
+        wobble[half] -= wobble[half].mean()
+    made_up["average"] = drawn + 0.0001 + wobble
     study = studied(made_up)
     assert study.best == "selection-n1"
     assert "but so does the average, as far as 40 samples show" in study.sentence
