@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from core.evaluate.evaluation import evaluate_models
 from core.evaluate.scores import Scores
 from core.evaluate.settings import DTYPES, Settings
 from core.evaluate.store import ScoreStore, score_key
-from core.evaluate.verdict import compare
+from core.evaluate.verdict import adjusted_together, compare
 
 __all__ = ["evaluate"]
 
@@ -199,6 +199,7 @@ class _Run:
             "notes": list(rows.notes),
         }
         comparisons = self._compared(scores, rows.groups)
+        self._say_comparisons(comparisons)
         answers = [None if (known := store.known(_key(one))) is None else known.answers for one in scores]
         return _Part(data, scores, self.of_reference, comparisons, rows, answers)
 
@@ -225,15 +226,21 @@ class _Run:
                 "digest": found.scores[0].data_digest,
             }
             parts.append(_Part(data, found.scores, self.of_reference, comparisons, title=found.task))
+        together = adjusted_together([part.comparisons for part in parts])
+        parts = [replace(part, comparisons=found) for part, found in zip(parts, together, strict=True)]
+        for part in parts:
+            self._say_comparisons(part.comparisons)
         return parts
 
     def _compared(self, scores: Sequence[Scores], groups: tuple[str, ...] | None) -> tuple[Comparison, ...]:
         others = [one for number, one in enumerate(scores) if number != self.of_reference]
         if not others:
             return ()
-        found = compare(scores[self.of_reference], others, groups=groups, cancel=self.token)
-        self.following.say("comparisons", comparisons=[one.as_json() for one in found])
-        return found
+        return compare(scores[self.of_reference], others, groups=groups, cancel=self.token)
+
+    def _say_comparisons(self, comparisons: Sequence[Comparison]) -> None:
+        if comparisons:
+            self.following.say("comparisons", comparisons=[one.as_json() for one in comparisons])
 
 
 def _in_order(models: Sequence[str], reference: str | None) -> tuple[list[str], int]:

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from core.cancel import CancelToken
 from core.evaluate.choosing import luck_of_choosing
 from core.evaluate.comparison import Comparison
+from core.evaluate.holm import holm
 from core.evaluate.pairing import Measured as Numbers
-from core.evaluate.verdict import compare
+from core.evaluate.verdict import compare, readjusted
 from core.study.rows import MeasuredRow, study_row
 from core.study.sentence import Control
 from core.study.table import Table
@@ -49,6 +50,7 @@ def compared_rows(
     )
     own = _own_comparisons(table, others, higher_is_better, cancel)
     right = _right_comparisons(table, others, groups, cancel)
+    found, right = _answers_together(found, right)
     return tuple(
         replace(
             study_row(row, higher_is_better=higher_is_better),
@@ -121,6 +123,23 @@ def _words(row: MeasuredRow, best: MeasuredRow, table: Table) -> tuple[str, str]
         kept = "kept in float32" if row.key == "average-float32" else "of sub-models in float32"
         return f"the average {kept}", _PRECISION
     return None
+
+
+def _answers_together(
+    found: dict[str, Comparison], right: dict[str, Comparison]
+) -> tuple[dict[str, Comparison], dict[str, Comparison]]:
+    """Right answers of one model are compared by McNemar's test, of several by the bootstrap: it is one
+    question, and the p-values of both are adjusted together."""
+    single = [key for key, one in found.items() if one.mcnemar_p is not None]
+    p_values = [found[key].mcnemar_p or 0.0 for key in single] + [one.p for one in right.values()]
+    adjusted = dict(zip((*single, *right), holm(p_values), strict=True))
+    return (
+        {
+            key: readjusted(one, one.p_holm, adjusted.get(key), compared=one.compared)
+            for key, one in found.items()
+        },
+        {key: readjusted(one, adjusted[key], None, compared=len(p_values)) for key, one in right.items()},
+    )
 
 
 def _own_comparisons(

@@ -426,6 +426,20 @@ def test_right_answers_of_several_seeds_are_compared_too() -> None:
     assert average.accuracy_comparison is None
     assert average.comparison is not None
     assert (average.comparison.only_candidate_right, average.comparison.accuracy_verdict) == (10, "helps")
+    tested = {
+        row.key: (row.accuracy_comparison.p, row.accuracy_comparison.p_holm)
+        if row.accuracy_comparison is not None
+        else (row.comparison.mcnemar_p, row.comparison.mcnemar_p_holm)
+        for row in study.rows
+        if row.comparison is not None
+    }
+    assert {"average", "selection-n1"} <= tested.keys()
+    expected, running = {}, 0.0
+    for rank, key in enumerate(sorted(tested, key=lambda key: tested[key][0] or 0.0)):
+        running = max(running, min(1.0, (len(tested) - rank) * (tested[key][0] or 0.0)))
+        expected[key] = running
+    assert {key: adjusted for key, (_, adjusted) in tested.items()} == pytest.approx(expected)
+    assert drawn.accuracy_comparison.compared == len(tested)
 
 
 def test_a_command_that_changes_its_lines_is_refused() -> None:
