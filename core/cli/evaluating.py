@@ -18,6 +18,7 @@ from core.cli.session import cancellable, json_option, path_type, to_json, verbo
 from core.data.rows import DataSet, read_data
 from core.disk import replace_file
 from core.errors import Cancelled, OutputError
+from core.evaluate.choosing import choosing_sentence
 from core.evaluate.comparison import Comparison
 from core.evaluate.evaluation import evaluate_models
 from core.evaluate.scores import Scores
@@ -128,6 +129,7 @@ class _Part:
         rows: of the data; None for tasks.
         answers: what each model wrote; None where it wrote none.
         title: above the table; "" for none.
+        notes: sentences on all of it.
     """
 
     data: Mapping[str, Any]
@@ -137,6 +139,7 @@ class _Part:
     rows: DataSet | None = None
     answers: Sequence[tuple[str, ...] | None] = ()
     title: str = ""
+    notes: Sequence[str] = ()
 
     @property
     def tables(self) -> list[SampleTable]:
@@ -149,14 +152,16 @@ class _Part:
 
     @property
     def summary(self) -> str:
-        text = score_summary(self.scores, self.comparisons)
+        text = score_summary(self.scores, self.comparisons, self.notes)
         return f"{self.title}\n{text}" if self.title else text
 
     @property
     def document(self) -> dict[str, Any]:
         keys = [_key(one) if self.rows is not None else None for one in self.scores]
         name = self.scores[self.of_reference].name
-        return score_document(self.data, self.scores, self.comparisons, reference=name, keys=keys)
+        return score_document(
+            self.data, self.scores, self.comparisons, reference=name, keys=keys, notes=self.notes
+        )
 
 
 @dataclass(frozen=True)
@@ -201,7 +206,8 @@ class _Run:
         comparisons = self._compared(scores, rows.groups)
         self._say_comparisons(comparisons)
         answers = [None if (known := store.known(_key(one))) is None else known.answers for one in scores]
-        return _Part(data, scores, self.of_reference, comparisons, rows, answers)
+        notes = self._on_choosing(scores, rows.groups)
+        return _Part(data, scores, self.of_reference, comparisons, rows, answers, notes=notes)
 
     def on_tasks(self, tasks: Sequence[str]) -> list[_Part]:
         from core.evaluate.harness import evaluate_tasks
@@ -225,7 +231,10 @@ class _Run:
                 "rows": len(found.scores[0].loss),
                 "digest": found.scores[0].data_digest,
             }
-            parts.append(_Part(data, found.scores, self.of_reference, comparisons, title=found.task))
+            notes = self._on_choosing(found.scores, None)
+            parts.append(
+                _Part(data, found.scores, self.of_reference, comparisons, title=found.task, notes=notes)
+            )
         together = adjusted_together([part.comparisons for part in parts])
         parts = [replace(part, comparisons=found) for part, found in zip(parts, together, strict=True)]
         for part in parts:
@@ -237,6 +246,16 @@ class _Run:
         if not others:
             return ()
         return compare(scores[self.of_reference], others, groups=groups, cancel=self.token)
+
+    def _on_choosing(self, scores: Sequence[Scores], groups: tuple[str, ...] | None) -> tuple[str, ...]:
+        """Whoever takes the best of several is told how much of its gain is the luck of that: in the table's
+        notes, and in the file of events, which the window follows."""
+        others = [one for number, one in enumerate(scores) if number != self.of_reference]
+        said = choosing_sentence(scores[self.of_reference], others, groups=groups)
+        if not said:
+            return ()
+        self.following.say("note", text=said)
+        return (said,)
 
     def _say_comparisons(self, comparisons: Sequence[Comparison]) -> None:
         if comparisons:
