@@ -88,7 +88,7 @@ def best_beside_controls(
 def luck_sentences(table: Table, *, groups: Sequence[str] | None) -> tuple[str, ...]:
     """How much of the gain of the best sub-model, the best n and the best seed is the luck of choosing."""
     digest = table.reference.scores.data_digest
-    unit = "nats a token" if table.reference.scores.task == "causal" else "nats a sample"
+    unit = table.reference.scores.loss_unit
     choices: list[tuple[str, list[NDArray[np.float64]]]] = [
         ("The best single model", [one.scores.loss for one in table.singles]),
         ("The best n", [row.scores.loss for row in table.ns.values()]),

@@ -128,6 +128,7 @@ def run_study(
         reference=table.reference.subject.name,
         best="" if best is None else best.key,
         n_samples=len(scores.loss),
+        unit=scores.loss_unit,
         imbalance=figures.imbalance,
         notes=tuple(dict.fromkeys((*validation.notes, *scores.notes, *measuring.notes))),
         score=None if table.reference.own is None else {"better": _better(options)},

@@ -45,7 +45,7 @@ class StudyRow:
         title: what it is called for people.
         kind: "base", "single", "merge", "soup" or "control".
         members: the names of the models that it is of.
-        loss: mean over the validation rows, nats a token; cross-entropy of a classifier.
+        loss: mean over the validation rows, in the study's unit.
         accuracy: the share of right answers; None where none are asked for.
         bits: bits a byte; None of classifiers.
         score: what the own scoring command said; None without one.
@@ -141,6 +141,7 @@ class Study:
         reference: the name of the median single model.
         best: the key of the best merge's row: "chosen" where halves of the samples choose different ones.
         n_samples: validation rows that count.
+        unit: of losses, as "nats a token"; of classifiers "nats a sample".
         notes: sentences on what was left out, and why.
         score: {"better": "higher" or "lower"} of an own scoring command; None without one.
         recipe: what was asked, models by their names.
@@ -163,6 +164,7 @@ class Study:
     reference: str
     best: str
     n_samples: int
+    unit: str = "nats a token"
     imbalance: str = ""
     notes: tuple[str, ...] = ()
     score: Mapping[str, str] | None = None
