@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 import time
@@ -74,6 +75,27 @@ def test_a_failure_is_told_with_its_last_words(tmp_path: Path) -> None:
         ScoreCommand.parse("score 'me")
     with pytest.raises(MergeError, match="is empty"):
         ScoreCommand.parse("  ")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="there are no process groups")
+def test_what_a_script_started_is_ended_with_it(tmp_path: Path) -> None:
+    token = CancelToken()
+    inner = "import os, time; open('pid.part', 'w').write(str(os.getpid())); os.rename('pid.part', 'pid')"
+    script = f"cd '{tmp_path}'; '{sys.executable}' -c \"{inner}; time.sleep(60)\"; echo 1"
+    command = ScoreCommand(("sh", "-c", script))
+
+    def stop() -> None:
+        while not (tmp_path / "pid").exists():
+            time.sleep(0.02)
+        token.cancel()
+
+    threading.Thread(target=stop, daemon=True).start()
+    with pytest.raises(Cancelled):
+        command.run(tmp_path / "model", token)
+    with pytest.raises(ProcessLookupError):
+        for _ in range(100):  # until whoever inherited it has taken note
+            os.kill(int((tmp_path / "pid").read_text()), 0)
+            time.sleep(0.05)
 
 
 def test_a_cancelled_study_ends_it(tmp_path: Path) -> None:

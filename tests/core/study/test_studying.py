@@ -387,6 +387,27 @@ def test_own_scores_are_beside_the_losses() -> None:
     assert single.score.best == pytest.approx(min(0.2, points["single-2"].mean()))
 
 
+def test_own_scores_of_lines_in_groups_count_by_group() -> None:
+    rng = np.random.default_rng(2)
+
+    def study(lines: tuple[int, ...]) -> Study:
+        def own(subject: object) -> OwnScores:
+            values = rng.uniform(0, 1, len(lines))
+            return OwnScores(float(values.mean()), lines, tuple(values.tolist()))
+
+        data = data_set(groups=lambda row: str(row // 5))
+        return run_study(recipe_of(), data, MadeUp(losses(), own=own), options=OPTIONS)
+
+    row = study(tuple(range(1, 2 * COUNT, 2))).row("average")  # the lines of the data are odd
+    assert row is not None
+    assert row.score_comparison is not None
+    assert (row.score_comparison.clusters, row.score_comparison.verdict) == (COUNT // 5, "too few to say")
+    row = study(tuple(range(1, 31))).row("average")  # those of something else
+    assert row is not None
+    assert row.score_comparison is not None
+    assert row.score_comparison.clusters is None
+
+
 def test_sub_models_in_float32_are_controls() -> None:
     made_up = losses(**{f"float32_single_{number}": -0.01 * number for number in (1, 2)})
     made_up["float32-average"] = around(-0.3, 70)
