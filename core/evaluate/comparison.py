@@ -41,11 +41,11 @@ class Comparison:
         measure: "loss", "bits a byte" or "right answers".
         difference: mean of candidate − reference, each sample counting as much; nan where n is 0.
         low, high: its 95 % interval, as if nothing else were compared; −inf and inf where n is 0 or 1.
-        p: two-sided, of the same interval: ≤ 0.05 where 0 lies outside of it.
+        p: two-sided, of the same interval: ≤ 0.05 where 0 lies outside of it. Of right answers that of
+            McNemar's test, and the interval is not its.
         p_holm: adjusted for all candidates compared.
         accuracy_difference: share of right answers, candidate − reference, of all samples; None where right
-        and
-            wrong were not looked at, and so the next four.
+            and wrong were not looked at, and so the next four.
         mcnemar_p, mcnemar_mid_p: exact, and the less cautious mid-p.
         only_reference_right, only_candidate_right: samples that one alone answered rightly.
         mcnemar_p_holm: the exact one, adjusted for all candidates compared.
@@ -152,7 +152,11 @@ class Comparison:
             f" {self.name} alone, {self.only_reference_right:,} by {self.reference} alone "
             f"({_p_text(self.mcnemar_p_holm or 0.0)}"
         )
-        return text + (f" among {self.compared} compared)." if self.compared > 1 else ").")
+        text += f" among {self.compared} compared)." if self.compared > 1 else ")."
+        needed = (
+            _needed_sentence(self.answers_needed, self.n) if self.accuracy_verdict == NO_DIFFERENCE else []
+        )
+        return " ".join([text, *needed])
 
 
 _KEYS = frozenset(field.name for field in dataclasses.fields(Comparison))

@@ -177,8 +177,7 @@ def of_study(study: Study, name: str = "") -> Scored:
             row.comparison,
             row.note
             or (f"The reference is the median of these, {study.reference}" * (row.comparison is None)),
-            f"loss {row.loss.mean:.4f}"
-            + (f" ± {row.loss.spread:.4f}" if row.loss.spread is not None else ""),
+            _loss_text(row.loss),
         )
         for row in study.rows
     )
