@@ -108,6 +108,7 @@ def advice_of(left: Sequence[float], losses: dict[int, float]) -> Advice | None:
     curve = np.asarray(left, np.float64)
     advised = flattens_at(curve) if len(curve) else None
     known = advice_on_n(curve)
+    known = f"Parameters left as in the base: {known}" if known else ""
     tried = ", ".join(str(n) for n in losses)
     outcome = f"Of n = {tried}, n = {best} has the least loss." if len(losses) > 1 else ""
     if advised is not None and outcome:
