@@ -58,7 +58,7 @@ def write_study_pictures(study: Study, folder: str | Path, suffixes: Iterable[st
         study: what was found.
         folder: where the files go: `scores.png`; `scores-near-zero.png` where some rows lie so far away that
             others can hardly be told from zero; `positions.png`, `anchor.png` and `steps.png` (Figures 1, 3
-            and 4 of arXiv:2410.03743) where the study has their curves.
+            and 4 of arXiv:2410.03743) and `anchor-differences.png` where the study has their curves.
         suffixes: of gui.pictures.export.FORMATS.
 
     Returns what was written.
@@ -112,10 +112,11 @@ def _write(shown: Shown, folder: Path, suffixes: list[str]) -> list[Path]:
 
 def _write_study(study: Study, folder: Path, suffixes: list[str]) -> list[Path]:
     from gui.pictures.export import save_picture
+    from gui.pictures.figures import FIGURES
     from gui.pictures.named import Named
     from gui.pictures.scores import ScoresPicture
     from gui.pictures.selection import Selection
-    from gui.pictures.training import FIGURES, TrainingPicture
+    from gui.pictures.training import TrainingPicture
 
     selection = Selection()
     named = Named(selection)
@@ -140,7 +141,7 @@ def _write_study(study: Study, folder: Path, suffixes: list[str]) -> list[Path]:
     _on_paper(training, _SIZE_OF_A_STUDY)
     training.show_study(study)
     for figure in FIGURES:
-        if training.choose(figure.field):
+        if training.choose(figure.file_name):
             save(training, figure.file_name, suffixes)
     _delete(training)
     return written

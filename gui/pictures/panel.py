@@ -272,10 +272,10 @@ class PicturesPanel(QStackedWidget):
     @Slot(object)
     def show_evaluation(self, evaluation: Evaluation | None) -> None:
         """Have the scores of an evaluation at hand; go there where nothing else can be seen."""
-        before = self.scores.in_use
+        before = self.scores.compares
         self.scores.show_evaluation(evaluation)
-        compared = evaluation is not None and bool(evaluation.comparisons)
-        if compared and not before and self.currentWidget() is self._sentence and self._sentence.offers_demo:
+        nothing_else = self.currentWidget() is self._sentence and self._sentence.offers_demo
+        if nothing_else and self.scores.compares and not before:
             self.show_scores()
 
     @Slot()

@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from core.evaluate.comparison import HELPS, HURTS, Comparison, decimals_for, signed
+from core.evaluate.comparison import HELPS, HURTS, NO_DIFFERENCE, Comparison, decimals_for, signed
 from core.evaluate.scores import Scores
 from core.study.values import Spread, Study
 from core.text import one_line
@@ -63,6 +63,13 @@ class ScoredRow:
         if self.comparison is None or not (isfinite(self.comparison.low) and isfinite(self.comparison.high)):
             return nan, nan
         return self.comparison.low, self.comparison.high
+
+    @property
+    def stands_alone(self) -> bool:
+        """Whether its interval leaves zero out and no difference is shown, since others are compared too."""
+        low, high = self.interval
+        beside = low > 0 or high < 0
+        return beside and self.comparison is not None and self.comparison.verdict == NO_DIFFERENCE
 
     @property
     def verdict(self) -> str:
@@ -257,11 +264,16 @@ def _changed_of_evaluation(evaluation: Evaluation, row: ScoredRow) -> Changed | 
     if before.shape != after.shape:
         return None
     moved = np.abs(after - before)
-    most = np.argsort(-np.where(np.isfinite(moved), moved, -1.0), kind="stable")[:_MOST_SAMPLES]
+    moved[~np.isfinite(moved)] = -1.0
+    most = np.arange(len(moved))
+    if len(moved) > _MOST_SAMPLES:  # a whole sort of very many would be felt
+        least = np.partition(moved, -_MOST_SAMPLES)[-_MOST_SAMPLES]
+        most = np.flatnonzero(moved >= least)
+    most = most[np.argsort(-moved[most], kind="stable")][:_MOST_SAMPLES]
     rows = tuple(
         ChangedRow(int(scores.lines[at]), _text(evaluation.texts, at), float(before[at]), float(after[at]))
         for at in most.tolist()
-        if np.isfinite(moved[at])
+        if moved[at] >= 0
     )
     names = dict(zip((one.path for one in evaluation.scores), evaluation.names, strict=True))
     title = f"{row.title} against {names.get(reference.path, reference.name)}"

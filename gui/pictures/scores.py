@@ -15,6 +15,7 @@ from gui.pictures.forest_plot import ForestPlot, ForestRow, is_far
 from gui.pictures.named import Named
 from gui.pictures.picture import Picture, choice
 from gui.pictures.scored import Changed, ChangedRow, Scored, ScoredRow, of_evaluation, of_study
+from gui.pictures.scored_tables import tables_of
 from gui.pictures.selection import Selection
 from gui.pictures.table import Table
 from gui.pictures.wrapped import WrappedLabel
@@ -105,6 +106,11 @@ class ScoresPicture(Picture):
         return self._scored is not None
 
     @property
+    def compares(self) -> bool:
+        """Whether there are models to be compared."""
+        return self._scored is not None and len(self._scored.rows) > 1
+
+    @property
     def source(self) -> str:
         return self._scored.source if self._scored is not None else ""
 
@@ -150,16 +156,11 @@ class ScoresPicture(Picture):
         self.scale_field.setVisible(far)
         near = far and self.scale_field.currentText() == _NEAR
         self._marked = self._row_of(self.named.value)
-        way = "right" if scored.higher_is_better else "left"
         self.plot.show_rows(
             drawn, self._order(scored), f"difference to {scored.reference}, {scored.unit}", near=near
         )
         self.plot.mark(self._marked)
-        self.explanation.setText(
-            f"Each model against {scored.reference}: {way} of the dashed line is better. "
-            "Lines: 95 % intervals. Rings: no difference shown."
-            + (" Arrowheads: further away." if near else "")
-        )
+        self.explanation.setText(_how_to_read(scored, near=near))
         self._show_samples()
         self._fit(printing=self._printing)
         self._source.setText(self.source)
@@ -169,31 +170,7 @@ class ScoresPicture(Picture):
         scored = self._scored
         if scored is None or not scored.rows:
             return []
-        headings = [
-            "model",
-            "reference",
-            "measure",
-            "samples",
-            "difference",
-            "low",
-            "high",
-            "p",
-            "p adjusted",
-        ]
-        lines: list[list[object]] = []
-        for row in scored.rows:
-            one = row.comparison
-            numbers: list[object] = [None] * 7
-            if one is not None:
-                numbers = [one.unit, one.n, one.difference, *row.interval, one.p, one.p_holm]
-            lines.append([row.title, scored.reference, *numbers, row.verdict, row.note])
-        tables = [Table(self.file_name, [*headings, "verdict", "note"], lines)]
-        changed = scored.changed(self._marked)
-        if changed is not None:
-            samples = [[row.line, row.before, row.after, row.change, row.text] for row in changed.rows]
-            of = ["line", "loss before", "loss after", "change", "sample"]
-            tables.append(Table(f"{self.file_name}-samples", of, samples))
-        return tables
+        return tables_of(scored, self._marked, self.file_name)
 
     def reset_view(self) -> None:
         self.plot.reset_view()
@@ -317,6 +294,19 @@ class ScoresPicture(Picture):
             self.read(
                 f"Line {sample.line}: {sample.before:.4f} before, {sample.after:.4f} after. {sample.text}"
             )
+
+
+def _how_to_read(scored: Scored, *, near: bool) -> str:
+    way = "right" if scored.higher_is_better else "left"
+    told = [
+        f"Each model against {scored.reference}: {way} of the dashed line is better. Lines: 95 % intervals. "
+        "Rings: no difference shown."
+    ]
+    if near:
+        told.append("Arrows: further away.")
+    if any(row.stands_alone for row in scored.rows):
+        told.append("A ring whose line leaves zero out: of as many as are compared, one may by chance.")
+    return " ".join(told)
 
 
 def _forest_row(scored: Scored, row: ScoredRow) -> ForestRow:

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
-import numpy as np
 from PySide6.QtCore import Slot
 from PySide6.QtGui import QColor, QPalette
 from PySide6.QtWidgets import QWidget
 
+from core.evaluate.comparison import signed
 from core.study.values import Curve, Study
 from core.text import one_line
 from core.units import duration_text
 from gui.pictures.curves_plot import CurvesPlot, DrawnCurve
+from gui.pictures.figures import FIGURES, Figure
 from gui.pictures.legend import Legend
 from gui.pictures.named import Named
 from gui.pictures.picture import Picture, choice
@@ -22,7 +22,7 @@ from gui.pictures.table import Table
 from gui.widgets.theme import model_colour
 from gui.words import grouped
 
-__all__ = ["FIGURES", "TrainingPicture", "known_part"]
+__all__ = ["TrainingPicture"]
 
 _EMPTY = (
     "Does the order of samples matter? Make sub-models (Models, Make sub-models…), run `paramosaic study` on "
@@ -32,65 +32,6 @@ _NO_CURVES = (
     "This study has no curves: they need sub-models that `paramosaic train` made, and for the losses by "
     "place also the file that was trained on (`--data`)."
 )
-
-
-@dataclass(frozen=True)
-class Figure:
-    """One of the figures that can be chosen.
-
-    Attributes:
-        field: of Study.
-        name: to choose it by. title: above it. file_name: to save it by.
-        x_label, y_label: of the axes.
-        how: how to read it.
-        place: what is said of a place on the lower axis.
-    """
-
-    field: str
-    name: str
-    title: str
-    file_name: str
-    x_label: str
-    y_label: str
-    how: str
-    place: str
-
-
-FIGURES = (
-    Figure(
-        "positions",
-        "By place, each order",
-        "Does a sample's place matter?",
-        "positions",
-        "place in the own first epoch",
-        "loss after training, nats a token",
-        "Each order: the mean loss after training of the samples that its first epoch had around a place. "
-        "Bands: 95 % intervals of these means.",
-        "around place {}",
-    ),
-    Figure(
-        "anchor",
-        "By place in one order",
-        "The same samples in other orders",
-        "anchor",
-        "place in the first epoch of {anchor}",
-        "loss after training, nats a token",
-        "The same samples for all models, by the place that the first epoch of {anchor} had for them. "
-        "Lines: it and the merge, with 95 % intervals. ×: the other sub-models.",
-        "around place {}",
-    ),
-    Figure(
-        "steps",
-        "By training step",
-        "Single and merged, step by step",
-        "steps",
-        "training step",
-        "validation loss, nats a token",
-        "Mean validation loss of what was kept at a step. Band: 95 % interval of the mean over orders.",
-        "after {} steps",
-    ),
-)
-"""Figures 1, 3 and 4 of arXiv:2410.03743."""
 
 
 class TrainingPicture(Picture):
@@ -149,21 +90,18 @@ class TrainingPicture(Picture):
     def show_study(self, study: Study) -> None:
         """Show a study from now on."""
         self._study, self._others = study, True
-        self._curves = {
-            figure.field: tuple(known_part(curve) for curve in getattr(study, figure.field))
-            for figure in FIGURES
-        }
+        self._curves = {figure.file_name: figure.curves(study) for figure in FIGURES}
         self.figure_field.clear()
         for figure in FIGURES:
-            if any(curve.x for curve in self._curves[figure.field]):
+            if self._curves[figure.file_name]:
                 self.figure_field.addItem(figure.name, figure)
         self.figure_field.setVisible(self.figure_field.count() > 1)
         self.refresh()
 
-    def choose(self, field: str) -> bool:
-        """Show the figure of this field of Study; False where the study has no such curves."""
+    def choose(self, name: str) -> bool:
+        """Show the figure with this file name; False where the study has none of its curves."""
         for at in range(self.figure_field.count()):
-            if self.figure_field.itemData(at).field == field:
+            if self.figure_field.itemData(at).file_name == name:
                 self.figure_field.setCurrentIndex(at)
                 self._on_figure()
                 return True
@@ -197,7 +135,7 @@ class TrainingPicture(Picture):
             return []
         rows = [
             [curve.label, curve.role, *numbers]
-            for curve in self._curves[figure.field]
+            for curve in self._curves[figure.file_name]
             for numbers in zip(curve.x, curve.mean, curve.low, curve.high, strict=True)
         ]
         x = "step" if figure.field == "steps" else "place"
@@ -224,7 +162,7 @@ class TrainingPicture(Picture):
         colours = self.palette()
         result = []
         order = 0
-        for curve in self._curves[figure.field]:
+        for curve in self._curves[figure.file_name]:
             if curve.role == "merge":
                 colour = colours.color(QPalette.ColorRole.Text)
             elif curve.role == "base":
@@ -280,18 +218,9 @@ class TrainingPicture(Picture):
         place = figure.place.format(grouped(round(curve.x[at])))
         low, mean, high = curve.low[at], curve.mean[at], curve.high[at]
         band = f" (95 % from {low:.4f} to {high:.4f})" if low < high else ""
+        if figure.relative:
+            return f"{curve.label}, {place}: {signed(mean, 4)} nats a token beside the mean of the sub-models"
         return f"{curve.label}, {place}: loss {mean:.4f}{band}"
-
-
-def known_part(curve: Curve) -> Curve:
-    """Without the places at which nothing is known; what is not finite is None in a study that was read."""
-    x, mean, low, high = (
-        np.array(numbers, np.float64) for numbers in (curve.x, curve.mean, curve.low, curve.high)
-    )
-    known = np.isfinite(x) & np.isfinite(mean)
-    low, high = (np.where(np.isfinite(end), end, mean) for end in (low, high))
-    numbers = (tuple(part[known].tolist()) for part in (x, mean, low, high))
-    return Curve(curve.label, curve.role, *numbers)
 
 
 def _reasons(study: Study) -> list[str]:

@@ -12,9 +12,9 @@ from core.study.document import read_study
 from core.study.values import Study
 from gui.failure import Failure
 from gui.jobs import Job, JobKeeper
+from gui.pictures.figures import FIGURES
 from gui.pictures.panel import PicturesPanel
 from gui.pictures.scored import of_study
-from gui.pictures.training import known_part
 from gui.widgets.choosing import choose_study
 from gui.widgets.places import Places
 
@@ -101,7 +101,7 @@ class _ReadJob(Job):
         """Raises MergeError where no pictures can be made of what is in it, as of words for numbers."""
         try:
             of_study(study)
-            for curve in (*study.positions, *study.anchor, *study.steps):
-                known_part(curve)
+            for figure in FIGURES:
+                figure.curves(study)
         except (TypeError, ValueError, AttributeError) as error:
             raise MergeError(f"{self.path}: this study is damaged: {error}", path=self.path) from error

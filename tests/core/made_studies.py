@@ -1,8 +1,11 @@
-"""Made-up studies, with numbers that can be told from each other."""
+"""Made-up scores and studies, with numbers that can be told from each other."""
 
 from __future__ import annotations
 
+import numpy as np
+
 from core.evaluate.comparison import Comparison
+from core.evaluate.scores import Scores
 from core.study.values import ChangedSample, Curve, Spread, Study, StudyRow
 
 REFERENCE = "order-2"
@@ -100,4 +103,24 @@ def study(*, curves: bool = True) -> Study:
         data={"validation": {"name": "held-out.jsonl"}, "training": {"name": "train.jsonl"}},
         machine="two cores",
         seconds=61.0,
+    )
+
+
+def scores(name: str, loss: list[float], *, tokens: int = 4, tokenizer: str = "t") -> Scores:
+    """Of the lines 1, 2, …; NaN for one in which nothing is scored."""
+    count = len(loss)
+    return Scores(
+        name=name,
+        path=f"/models/{name}",
+        model_digest=name,
+        data_digest="0" * 32,
+        settings={},
+        task="causal",
+        loss=np.array(loss),
+        tokens=np.where(np.isnan(loss), 0, tokens),
+        text_bytes=np.full(count, 8),
+        correct=None,
+        lines=np.arange(1, count + 1),
+        tokenizer_digest=tokenizer,
+        seconds=1.0,
     )

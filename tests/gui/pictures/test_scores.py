@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from made_studies import study
+from made_studies import scores, study
 from PySide6.QtCore import Qt
 from PySide6.QtTest import QTest
 from pytestqt.qtbot import QtBot
@@ -36,25 +36,6 @@ def show(qtbot: QtBot) -> Show:
         return picture
 
     return shown
-
-
-def scores(name: str, loss: list[float], *, tokens: int = 4, tokenizer: str = "t") -> Scores:
-    count = len(loss)
-    return Scores(
-        name=name,
-        path=f"/models/{name}",
-        model_digest=name,
-        data_digest="0" * 32,
-        settings={},
-        task="causal",
-        loss=np.array(loss),
-        tokens=np.where(np.isnan(loss), 0, tokens),
-        text_bytes=np.full(count, 8),
-        correct=None,
-        lines=np.arange(1, count + 1),
-        tokenizer_digest=tokenizer,
-        seconds=1.0,
-    )
 
 
 def evaluation(*others: Scores, reference: Scores | None = None) -> Evaluation:
@@ -212,6 +193,19 @@ def test_a_row_without_an_interval_or_with_another_measure_is_said_in_words(show
     assert right[2].endswith("bits a byte")
     assert right[3] == "too few to say: −0.0070"
     np.testing.assert_allclose(picture.plot.rings.points, [(0.0, 1), (-0.007, 3)])
+
+
+def test_an_interval_beside_zero_that_counts_as_no_difference_is_explained(show: Show) -> None:
+    picture = show()
+    picture.show_study(study())
+    assert "leaves zero out" not in picture.explanation.text()
+    given = study()
+    odd = given.rows[2].comparison
+    assert odd is not None
+    rows = list(given.rows)
+    rows[2] = replace(rows[2], comparison=replace(odd, low=0.0005, high=0.0015))
+    picture.show_study(replace(given, rows=tuple(rows)))
+    assert "leaves zero out" in picture.explanation.text()
 
 
 def test_in_a_low_picture_models_or_samples_are_seen(show: Show) -> None:

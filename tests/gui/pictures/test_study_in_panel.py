@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from made_studies import study
+from made_studies import scores, study
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QImage
 from PySide6.QtTest import QTest
@@ -16,6 +16,8 @@ from pytestqt.qtbot import QtBot
 from core import OutputError, load_recipe, plan_merge
 from core.deltas.findings import Findings
 from core.deltas.preview import measure_plan
+from core.evaluate.verdict import compare
+from gui.pictures.evaluated import Evaluation
 from gui.pictures.headless import write_study_pictures
 from gui.pictures.panel import PicturesPanel
 from gui.pictures.shown import Shown
@@ -47,6 +49,35 @@ def test_a_study_needs_no_models(panel: PicturesPanel) -> None:
     panel.tabs.setCurrentWidget(panel.zero_deltas)
     panel.say_next("Something", "else is in the way")
     assert panel.sentence.startswith("Something")
+
+
+def test_an_evaluation_is_shown_where_nothing_else_can_be(panel: PicturesPanel) -> None:
+    reference, other = scores("reference", [3.0, 4.0, 5.0]), scores("other", [2.0, 3.5, 5.0])
+    found = Evaluation(Path("rows.jsonl"), reference.path, (reference,), (), ("reference",))
+    panel.show_evaluation(found)
+    assert panel.sentence != ""
+    found = replace(
+        found,
+        scores=(reference, other),
+        comparisons=compare(reference, [other]),
+        names=("reference", "other"),
+    )
+    panel.show_evaluation(found)
+    assert panel.current is panel.scores
+    assert panel.scores.isVisible()
+    assert [row.title for row in panel.scores.plot.rows] == ["reference", "other"]
+
+
+def test_what_stands_in_the_way_of_pictures_is_not_hidden_by_an_evaluation(panel: PicturesPanel) -> None:
+    reference, other = scores("reference", [3.0, 4.0, 5.0]), scores("other", [2.0, 3.5, 5.0])
+    compared = compare(reference, [other])
+    panel.say_next("These models", "do not fit")
+    panel.show_evaluation(
+        Evaluation(Path("rows.jsonl"), reference.path, (reference, other), compared, ("reference", "other"))
+    )
+    assert panel.sentence.startswith("These models")
+    panel.scores_action.trigger()
+    assert panel.scores.isVisible()
 
 
 def test_a_model_is_marked_in_both_pictures(panel: PicturesPanel) -> None:
@@ -102,8 +133,8 @@ def test_every_tab_is_read_whole_in_the_narrowest_window(panel: PicturesPanel) -
     assert texts[900][-2:] == ["Scores", "Training"]
 
 
-_DRAWN = {"scores", "scores-near-zero", "positions", "anchor", "steps"}
-_NUMBERS = {"scores", "scores-samples", "positions", "anchor", "steps"}
+_DRAWN = {"scores", "scores-near-zero", "positions", "anchor", "anchor-differences", "steps"}
+_NUMBERS = {"scores", "scores-samples", "positions", "anchor", "anchor-differences", "steps"}
 
 
 def test_a_study_is_written_as_files_without_a_window(qtbot: QtBot, tmp_path: Path) -> None:

@@ -73,10 +73,27 @@ def test_beside_the_anchor_sub_models_are_crosses(picture: TrainingPicture) -> N
     assert picture.file_name == "anchor"
 
 
+def test_differences_are_those_to_the_mean_of_the_sub_models(picture: TrainingPicture) -> None:
+    picture.show_study(study())
+    assert picture.choose("anchor-differences")
+    x, y = picture.plot.lines[0].getData()
+    assert x.tolist() == [10.0, 20.0, 30.0, 40.0]
+    np.testing.assert_allclose(y, [-0.1, -0.4 / 3, -0.5 / 3, -0.2])  # of 3.1, 9.1 / 3, 8.9 / 3, 2.9
+    np.testing.assert_allclose(picture.plot.lines[3].getData()[1], [-0.5, 2.6 - 9.1 / 3, 2.6 - 8.9 / 3, -0.4])
+    picture.plot.pointed.emit((3, 0))
+    assert picture.read_out.text() == (
+        "draw-1, around place 10: −0.5000 nats a token beside the mean of the sub-models"
+    )
+    without = replace(study(), anchor=(study().anchor[0], study().anchor[3]))
+    picture.show_study(without)
+    assert not picture.choose("anchor-differences")
+    assert picture.choose("anchor")
+
+
 def test_steps_have_discs_and_a_read_out(picture: TrainingPicture) -> None:
     picture.show_study(study())
-    picture.figure_field.setCurrentIndex(2)
-    picture.figure_field.activated.emit(2)
+    picture.figure_field.setCurrentIndex(3)
+    picture.figure_field.activated.emit(3)
     assert picture.plot.discs.points == [(10.0, 3.4), (20.0, 3.3), (10.0, 3.2), (20.0, 3.1)]
     assert picture.plot.thing_at(19.0, 3.31) == (0, 1)
     picture.plot.pointed.emit((0, 1))
