@@ -49,7 +49,7 @@ def study_sentence(title: str, comparison: Comparison | None, controls: Sequence
         return f"The best merge, {name}, shares no sample with a single model that both can be compared on."
     said = difference_text(comparison)
     if comparison.verdict == TOO_FEW:
-        return f"{comparison.n} samples are too few to say whether {name} helps: it differs by {said}."
+        return f"{_few(comparison)} are too few to say whether {name} helps: it differs by {said}."
     if comparison.verdict == HURTS:
         return f"No merge helps: the best, {name}, raises the loss by {said} against a single model."
     if comparison.verdict != HELPS:
@@ -72,7 +72,7 @@ def study_sentence(title: str, comparison: Comparison | None, controls: Sequence
             f"({_signed(beside.difference, beside)}, {_interval(beside)}): {best.means}."
         )
     if beside.verdict == TOO_FEW:
-        return f"{gain}; {beside.n} samples are too few to compare it with {best.words}."
+        return f"{gain}; {_few(beside)} are too few to compare it with {best.words}."
     return (
         f"{gain}, and no control explains it: the best of them, {best.words}, is {apart} worse "
         f"({_interval(beside)})."
@@ -120,6 +120,13 @@ def _apart(advised: int, best: int, losses: dict[int, float]) -> str:
     if advised not in losses:
         return f" The advised n = {advised} was not tried."
     return f" The advised n = {advised} is {losses[advised] - losses[best]:.4f} behind it."
+
+
+def _few(comparison: Comparison) -> str:
+    """Groups where there are any: they are what is counted."""
+    if comparison.clusters is None:
+        return f"{comparison.n} samples"
+    return f"{comparison.clusters} groups"
 
 
 def _interval(comparison: Comparison) -> str:
