@@ -18,10 +18,10 @@ from core.errors import MergeError
 from core.evaluate.batches import Batches
 from core.evaluate.forward import Forward
 from core.evaluate.loading import LoadedModel
-from core.evaluate.quiet import is_of_memory, quiet, transformers_errors
 from core.evaluate.scores import RowLosses, Scores
 from core.evaluate.settings import Settings
 from core.evaluate.tokens import check_ids, tokens_digest
+from core.pretrained.quiet import is_of_memory, quiet, transformers_errors
 from core.progress import Share, ShareCallback
 
 __all__ = ["RowsCallback", "score_model"]

@@ -340,6 +340,10 @@ def test_a_classifier_beside_a_language_model_is_one_sentence(data: DataSet, tmp
     )
     with pytest.raises(IncompatibleError, match="judge is a classifier and base is a language model"):
         evaluate_models([MODELS[0], str(folder)], data, settings=CPU)
+    recipe = tmp_path / "judges.yaml"
+    recipe.write_text("merge_method: linear\nmodels: [{model: judge}]\n")
+    with pytest.raises(IncompatibleError, match="judges is a classifier and base is a language model"):
+        evaluate_models([MODELS[0], str(recipe)], data, settings=CPU)
 
 
 def test_a_model_that_is_not_there_is_found_before_any_is_loaded(
