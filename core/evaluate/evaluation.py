@@ -18,7 +18,8 @@ from core.evaluate.loading import LoadedModel, load_model
 from core.evaluate.losses import score_model
 from core.evaluate.scores import Scores
 from core.evaluate.settings import Settings
-from core.evaluate.store import ScoreStore, is_of, score_key
+from core.evaluate.store import Begun, ScoreStore, is_of, score_key
+from core.evaluate.taken_over import taken_over, with_more
 from core.evaluate.under_way import Kept, Told
 from core.progress import Share, ShareCallback
 
@@ -46,8 +47,10 @@ def evaluate_models(
     """The scores of every model on the rows of `data`, in the order of `references`; one model in memory.
 
     What the store has is taken from there, and what an earlier evaluation finished of a model that it did not
-    come to the end of is gone on with. All models are digested before the first is loaded, so that one that
-    is not there is found at once; a model that is named twice, or lies in two places, is evaluated once.
+    come to the end of is gone on with; so are losses and answers of the same rows with another `limit`, and
+    losses with or without answers beside them. All models are digested before the first is loaded, so that
+    one that is not there is found at once; a model that is named twice, or lies in two places, is evaluated
+    once.
 
     Args:
         references: folders, models in the Hub's cache, BASE+ADAPTER, or recipes.
@@ -130,9 +133,7 @@ class _Evaluation:
     ) -> Scores:
         """Load a model and score it; what was finished before is taken over."""
         key = score_key(digest, self._data.digest, self._settings.key())
-        begun = None if self._store is None or recompute else self._store.begun(key)
-        if begun is not None and not begun.fits(len(self._data.rows)):
-            begun = None
+        begun = None if self._store is None or recompute else self._begun(self._store, key, digest)
         kept = Kept(self._store, key, begun)
         try:
             loading = part(0.0, 0.0)
@@ -164,6 +165,14 @@ class _Evaluation:
             except MergeError as error:  # the disk is full, perhaps: no reason to lose what was computed
                 self.note(f"the scores of {name} are not kept for another time: {error.message}")
         return scores
+
+    def _begun(self, store: ScoreStore, key: str, digest: str) -> Begun | None:
+        """What is known of a model: what was finished of this evaluation, and what others had."""
+        begun = store.begun(key)
+        if begun is not None and not begun.fits(len(self._data.rows)):
+            begun = None
+        beside = taken_over(store, digest, self._data, self._settings)
+        return begun if beside is None else with_more(begun, beside)
 
     def _with_answers(
         self, model: LoadedModel, scores: Scores, kept: Kept, share: ShareCallback | None

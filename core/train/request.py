@@ -15,6 +15,7 @@ from core.checkpoint.same_files import digest_of
 from core.data.rows import DataSet, read_data
 from core.disk import write_error
 from core.errors import OutputError, TrainingError, addressed
+from core.pretrained.models import is_classifier
 from core.text import shown
 from core.train.runs_folder import TRAINING_NAME, read_document
 from core.train.settings import TrainSettings, option_of
@@ -117,7 +118,7 @@ def read_inputs(request: TrainRequest) -> Inputs:
             )
     if data.kind == "label":
         return _classifier_inputs(checkpoint, data, validation)
-    if _is_classifier(checkpoint):
+    if is_classifier(checkpoint.config):
         raise TrainingError(
             f"{request.base} is a classifier of texts, and the rows of {request.data} have no label",
             hint='give every row a "text" and a "label", or choose a language model',
@@ -176,13 +177,8 @@ def _refuse_base(request: TrainRequest, checkpoint: Checkpoint) -> None:
         )
 
 
-def _is_classifier(checkpoint: Checkpoint) -> bool:
-    kinds = (checkpoint.config or {}).get("architectures")
-    return isinstance(kinds, list) and any(str(kind).endswith("ForSequenceClassification") for kind in kinds)
-
-
 def _classifier_inputs(checkpoint: Checkpoint, data: DataSet, validation: DataSet | None) -> Inputs:
-    known = (checkpoint.config or {}).get("id2label") if _is_classifier(checkpoint) else None
+    known = (checkpoint.config or {}).get("id2label") if is_classifier(checkpoint.config) else None
     wanted = sorted({row.label or "" for row in data.rows})
     if isinstance(known, dict) and all(str(key).isdigit() for key in known):
         names = tuple(str(known[key]) for key in sorted(known, key=int))

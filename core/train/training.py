@@ -23,6 +23,7 @@ from core.data.encoding import Encoded
 from core.disk import replace_file
 from core.draws import philox_key
 from core.errors import DataError, TrainingError, merge_errors_only
+from core.pretrained.quiet import quiet
 from core.train.disk import disk_need, memory_sentence, require_disk
 from core.train.document import new_document, sample_numbers, say_differences, versions, with_orders
 from core.train.finishing import card, keep_best, write_recipes
@@ -170,7 +171,7 @@ class _Work:
 
         device, device_name = _device(self._request.device)
         threads = self._request.threads or (document or {}).get("threads") or begin_with()
-        with models.quietly(), trainer.deterministic(threads):
+        with quiet(), trainer.deterministic(threads):
             tokenizer = models.load_tokenizer(self._inputs.checkpoint.folder)
             padding = padding_token(tokenizer, self._inputs.checkpoint)
             samples = self._samples(tokenizer)
