@@ -30,7 +30,7 @@ _NOT_YET = (
     "There is nothing to compare yet: as soon as the reference and another model are scored, it is here."
 )
 _AS_GIVEN, _BY_DIFFERENCE = "As given", "By difference"
-_EVERY, _NEAR = "Every row", "Near zero"
+_NEAR, _WHOLE = "Near zero", "Whole scale"
 _MODELS, _SAMPLES = "Models", "Samples"
 _AROUND, _LEAST_SAMPLES = 20 * GRID, 14 * GRID
 """Heights: of everything beside rows and samples, and of a few samples. Where these and the rows have no room
@@ -63,7 +63,7 @@ class ScoresPicture(Picture):
         self.of_field.setMaximumWidth(28 * GRID)
         self.of_field.hide()
         self.order_field = choice("Order of the rows", [_AS_GIVEN, _BY_DIFFERENCE])
-        self.scale_field = choice("Scale", [_EVERY, _NEAR])
+        self.scale_field = choice("Scale", [_NEAR, _WHOLE])
         self.scale_field.hide()
         self.part_field = choice("What is seen", [_MODELS, _SAMPLES])
         self.part_field.hide()
@@ -128,9 +128,9 @@ class ScoresPicture(Picture):
         scored = self._scored
         return scored is not None and is_far([_forest_row(scored, row) for row in scored.rows])
 
-    def show_near(self) -> None:
-        """Show the scale around zero that leaves these out."""
-        self.scale_field.setCurrentText(_NEAR)
+    def show_scale(self, *, whole: bool) -> None:
+        """Show the scale that has these too, or the one around zero that leaves them out."""
+        self.scale_field.setCurrentText(_WHOLE if whole else _NEAR)
         self.refresh()
 
     # -- the picture
