@@ -59,6 +59,7 @@ class ScoresPicture(Picture):
         self._evaluation: Scored | None = None
         self._of_study = False
         self._marked: int | None = None
+        self._explained = "", ""
         self.of_field = choice("What is shown", [])
         self.of_field.setMaximumWidth(28 * GRID)
         self.of_field.hide()
@@ -155,11 +156,12 @@ class ScoresPicture(Picture):
             drawn, self._order(scored), f"difference to {scored.reference}, {scored.unit}", near=near
         )
         self.plot.mark(self._marked)
-        self.explanation.setText(
-            f"Each model against {scored.reference}: {way} of the dashed line is better. "
-            "Lines: 95 % intervals. Rings: no difference shown."
-            + (" Arrowheads: further away." if near else "")
+        self._explained = (
+            f"Each model against {scored.reference}: {way} of the dashed line is better.",
+            " Lines: 95 % intervals. Rings: no difference shown."
+            + (" Arrowheads: further away." if near else ""),
         )
+        self._explain()
         self._show_samples()
         self._fit(printing=self._printing)
         self._source.setText(self.source)
@@ -212,6 +214,7 @@ class ScoresPicture(Picture):
         super().resizeEvent(event)
         if self.built:
             self._fit(printing=self._printing)
+            self._explain()
 
     # -- inside
 
@@ -270,6 +273,11 @@ class ScoresPicture(Picture):
         samples = self.part_field.currentText() == _SAMPLES
         self.plot.setVisible(both or not samples)
         self._below.setVisible(both or samples)
+
+    def _explain(self) -> None:
+        """How to read it; in a low picture no more than takes one line."""
+        first, rest = self._explained
+        self.explanation.setText(first if self.is_low else first + rest)
 
     @Slot()
     def _on_named(self) -> None:

@@ -9,7 +9,16 @@ from typing import Any
 
 from PySide6.QtCore import Qt, Signal, Slot
 from PySide6.QtGui import QDragEnterEvent, QDropEvent
-from PySide6.QtWidgets import QCheckBox, QComboBox, QFileDialog, QLineEdit, QPushButton, QVBoxLayout, QWidget
+from PySide6.QtWidgets import (
+    QCheckBox,
+    QComboBox,
+    QFileDialog,
+    QHBoxLayout,
+    QLineEdit,
+    QPushButton,
+    QVBoxLayout,
+    QWidget,
+)
 
 from core.errors import MergeError
 from core.train.presets import DEFAULT_PRESET, PRESETS
@@ -179,6 +188,12 @@ class MakeForm(QWidget):
             "Skip bad &rows",
             "Leave out rows that cannot be used, and say which; without it they stop it",
         )
+        checks = QHBoxLayout()  # in one line, so that all has room on a low screen
+        checks.setSpacing(2 * GRID)
+        checks.addWidget(self._same_batches)
+        checks.addWidget(self._skip)
+        checks.addStretch(1)
+        self._form.addRow("", checks)
         self._add_path("out", "O&utput folder", str(start.out or ""), "A folder for every order goes into it")
 
     def _add_path(self, name: str, title: str, value: str, tip: str) -> None:
@@ -206,7 +221,6 @@ class MakeForm(QWidget):
         box = self.fields[name] = QCheckBox(text)
         name_field(box, text.replace("&", ""), tip)
         box.toggled.connect(self.changed)
-        self._form.addRow("", box)
         return box
 
     def _add(self, title: str, row: Any, field: QWidget, name: str, tip: str) -> None:

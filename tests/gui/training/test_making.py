@@ -289,3 +289,16 @@ def test_it_is_offered_where_models_are_added(making: MainWindow) -> None:
     making.models.actions_.make.trigger()
     assert making.making.dialog is not None
     making.making.dialog.reject()
+
+
+def test_what_was_begun_last_is_shown(qtbot: QtBot, making: MainWindow, tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    start(making, tmp_path / "first", [*events(1, 1, done=False), f"wait:{gate}"])
+    qtbot.waitUntil(lambda: shown(making, 0, Column.STEP) == "1 of 4")
+    start(making, tmp_path / "second", [*events(1, 2, done=False), f"wait:{gate}"])
+    qtbot.waitUntil(lambda: shown(making, 0, Column.STEP) == "2 of 4")
+    panel = making.training
+    assert panel.choice.currentText() == "second"
+    panel.chosen.emit(panel.choice.itemData(1))
+    qtbot.waitUntil(lambda: shown(making, 0, Column.STEP) == "1 of 4")
+    gate.touch()
