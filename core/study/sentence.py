@@ -107,7 +107,7 @@ def _controls_text(controls: Sequence[Control]) -> str:
             "either: whether a control explains the gain is open."
         )
     if few:
-        return f"; {few[0].beside.n} samples are too few to compare it with {few[0].words}."
+        return f"; {_few(few[0].beside)} are too few to compare it with {few[0].words}."
     best = controls[0]
     return (
         f", and no control explains it: the best of them, {best.words}, is {_apart_text(best.beside)} worse "
