@@ -99,6 +99,12 @@ def read_inputs(request: TrainRequest) -> Inputs:
         CheckpointError, DataError: one of them cannot be read.
     """
     _refuse_without_validation(request)
+    if not request.save_every_s >= 0:
+        raise TrainingError(
+            f"the time between two places to go on from is {request.save_every_s / 60:g} minutes",
+            hint="change --save-every",
+            field="save_every",
+        )
     with addressed(field="base"):
         checkpoint = open_checkpoint(request.base)
     _refuse_base(request, checkpoint)
@@ -211,6 +217,8 @@ def existing_document(out: Path) -> dict[str, Any] | None:
     Raises:
         OutputError: the folder is something else's.
     """
+    if out.exists() and not out.is_dir():
+        raise OutputError(f"{out} is a file", hint="choose a new folder", path=out, field="out")
     document = read_document(out)
     if document is not None:
         return document
@@ -246,9 +254,10 @@ def refuse_others(document: Mapping[str, Any], request: TrainRequest, inputs: In
         if document["data"]["digest"] != inputs.data.digest:
             raise other("data", document["data"]["path"], f"{inputs.data.path}, which differs")
         before = document["validation"] and document["validation"]["digest"]
-        now = inputs.validation and inputs.validation.digest
-        if before != now:
-            raise other("validation", before, now)
+        if before != (inputs.validation and inputs.validation.digest):
+            was = "none" if not before else str(document["validation"]["path"])
+            now = "none" if inputs.validation is None else str(inputs.validation.path)
+            raise other("validation", was, f"{now}, which differs" if was == now else now)
         if document["data"]["rows"] != len(inputs.data.rows):
             raise other("data", document["data"]["rows"], len(inputs.data.rows))
         name = settings.differing(request.settings)
