@@ -181,4 +181,5 @@ def with_samples(scores: Scores, kept: Bools) -> Scores:
         text_bytes=scores.text_bytes[kept],
         lines=scores.lines[kept],
         correct=correct,
+        given_bytes=None if scores.given_bytes is None else scores.given_bytes[kept],
     )

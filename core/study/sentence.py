@@ -64,7 +64,7 @@ def study_sentence(title: str, comparison: Comparison | None, controls: Sequence
         return f"The best merge, {name}, shares no sample with a single model that both can be compared on."
     said = difference_text(comparison)
     if comparison.verdict == TOO_FEW:
-        return f"{comparison.n} samples are too few to say whether {name} helps: it differs by {said}."
+        return f"{_few(comparison)} are too few to say whether {name} helps: it differs by {said}."
     if comparison.verdict == HURTS:
         return f"No merge helps: the best, {name}, raises the loss by {said} against a single model."
     if comparison.verdict != HELPS:
@@ -107,7 +107,7 @@ def _controls_text(controls: Sequence[Control]) -> str:
             "either: whether a control explains the gain is open."
         )
     if few:
-        return f"; {few[0].beside.n} samples are too few to compare it with {few[0].words}."
+        return f"; {_few(few[0].beside)} are too few to compare it with {few[0].words}."
     best = controls[0]
     return (
         f", and no control explains it: the best of them, {best.words}, is {_apart_text(best.beside)} worse "
@@ -163,6 +163,7 @@ def advice_of(left: Sequence[float], losses: dict[int, float]) -> Advice | None:
     curve = np.asarray(left, np.float64)
     advised = flattens_at(curve) if len(curve) else None
     known = advice_on_n(curve)
+    known = f"Parameters left as in the base: {known}" if known else ""
     tried = ", ".join(str(n) for n in losses)
     outcome = f"Of n = {tried}, n = {best} has the least loss." if len(losses) > 1 else ""
     if advised is not None and outcome:
@@ -174,6 +175,13 @@ def _apart(advised: int, best: int, losses: dict[int, float]) -> str:
     if advised not in losses:
         return f" The advised n = {advised} was not tried."
     return f" The advised n = {advised} is {losses[advised] - losses[best]:.4f} behind it."
+
+
+def _few(comparison: Comparison) -> str:
+    """Groups where there are any: they are what is counted."""
+    if comparison.clusters is None:
+        return f"{comparison.n} samples"
+    return f"{comparison.clusters} groups"
 
 
 def _interval(comparison: Comparison) -> str:

@@ -275,6 +275,7 @@ def test_the_advice_stands_beside_what_turned_out_best() -> None:
     )
     assert study.advice is not None
     assert (study.advice.advised, study.advice.best) == (1, 1)
+    assert study.advice.sentence.startswith("Parameters left as in the base: 50.0 % with n = 0, 40.0 %")
     assert "From n = 1 on, each resample moves less than 0.5 %." in study.advice.sentence
     assert study.advice.sentence.endswith("The advice and the outcome agree.")
     without = studied(made_up)
