@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import MergeError
-from core.evaluate.comparison import Comparison, decimals_for, signed
+from core.evaluate.comparison import Comparison, difference_text
 from core.small_files import parse_json, read_small
 from core.study.values import Advice, ChangedSample, Curve, Spread, Study, StudyRow
 from core.text import one_line
@@ -169,7 +169,7 @@ def _columns(study: Study) -> list[tuple[str, Callable[[StudyRow], str]]]:
     if any(row.score is not None for row in study.rows):
         better = (study.score or {}).get("better", "higher")
         columns.append((f"score ({better} is better)", lambda row: _spread(row.score, 4)))
-    columns.append(("against the median single (95 %)", lambda row: _difference(row.comparison)))
+    columns.append(("against the median single (95 %)", lambda row: difference_text(row.comparison)))
     columns.append(("verdict", lambda row: _verdict(row)))
     return columns
 
@@ -179,16 +179,6 @@ def _spread(spread: Spread | None, decimals: int, factor: float = 1) -> str:
         return ""
     mean = f"{factor * spread.mean:.{decimals}f}"
     return mean if spread.spread is None else f"{mean} ± {factor * spread.spread:.{decimals}f}"
-
-
-def _difference(comparison: Comparison | None) -> str:
-    if comparison is None or not isfinite(comparison.difference):
-        return ""
-    half = (comparison.high - comparison.low) / 2
-    decimals = min(6, max(4, decimals_for(half))) if isfinite(half) and half else 4
-    numbers = (comparison.difference, comparison.low, comparison.high)
-    difference, low, high = (signed(number, decimals) for number in numbers)
-    return difference if not isfinite(half) else f"{difference} ({low} to {high})"
 
 
 def _verdict(row: StudyRow) -> str:

@@ -243,7 +243,7 @@ def test_almost_nothing_to_compare(count: int) -> None:
     assert found.verdict == "too few to say"
     assert found.p == 1
     assert found.sentence == (
-        "merge, against single: too few to say on 1 sample: +1.0 nats a token."
+        "merge, against single: too few to say on 1 sample: +1.00 nats a token."
         if count
         else "merge, against single: too few to say: there is no sample that both have losses for."
     )

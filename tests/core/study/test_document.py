@@ -93,7 +93,7 @@ def test_what_is_no_study_is_refused(
 def test_the_table_of_a_person(study: Study) -> None:
     lines = to_markdown(study).splitlines()
     assert lines[0] == "| model | loss | best | against the median single (95 %) | verdict |"
-    assert lines[2] == "| base | 2.4500 |  | +1.0000 (+1.0000 to +1.0000) | hurts |"
+    assert lines[2] == "| base | 2.4500 |  | +1.00 (+1.00 to +1.00) | hurts |"
     assert lines[3].startswith("| single (K = 3) | 1.4500 ± 0.0000 | 1.4500 |  |  |")
     assert study.sentence in lines
     assert any("30 rows of made-up.jsonl" in line and study.reference in line for line in lines)
