@@ -176,8 +176,8 @@ def test_what_belongs_together_is_in_one_half() -> None:
         (
             {"average_x2": -0.01, "single_2_x2": -0.012, "average_float32": -0.001},
             "Selection + n = 1 lowers",
-            "and no control explains it: the best of them, one sub-model with its task vector × 2, is worse by "
-            "0.013",
+            "and no control explains it: the best of them, one sub-model with its task vector × 2, is worse "
+            "by 0.013",
         ),
         (
             {"average_float32": -0.04},
