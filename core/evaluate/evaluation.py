@@ -84,6 +84,8 @@ def evaluate_models(
             known = store.known(score_key(digest, data.digest, settings.key()))
             if known is not None and is_of(known, data):
                 made[digest] = known.scores
+                for sentence in known.scores.notes:  # what was cut is as true the second time
+                    work.note(sentence)
     told.begin(len({*digests} - made.keys()))
     done: list[Scores] = []
     for reference, name, digest in zip(references, names, digests, strict=True):
@@ -146,7 +148,7 @@ class _Evaluation:
                     model_digest=digest,
                     known=None if begun is None else begun.losses,
                     on_rows=kept.add_rows,
-                    on_note=self._note,
+                    on_note=self.note,
                     cancel=self._cancel,
                     progress=part(0.0, _OF_LOSSES if self._settings.exact_match else 1.0),
                 )
@@ -161,7 +163,7 @@ class _Evaluation:
             try:
                 self._store.put(scores, data=self._data.path, answers=answers)
             except MergeError as error:  # the disk is full, perhaps: no reason to lose what was computed
-                self._note(f"the scores of {name} are not kept for another time: {error.message}")
+                self.note(f"the scores of {name} are not kept for another time: {error.message}")
         return scores
 
     def _begun(self, store: ScoreStore, key: str, digest: str) -> Begun | None:
@@ -207,7 +209,7 @@ class _Evaluation:
             batch_tokens=settings.batch_tokens or _ANSWER_TOKENS,
             known=kept.answers,
             on_answers=add,
-            on_note=self._note,
+            on_note=self.note,
             cancel=self._cancel,
         )
         said = tuple(answers.get(number, "") for number in range(len(rows)))
@@ -220,12 +222,12 @@ class _Evaluation:
             len(model.tokenizer(text.strip(), add_special_tokens=False)["input_ids"]) for text in expected
         ]
         if long := sum(length > most for length in lengths):
-            self._note(
+            self.note(
                 f"{long} of {len(lengths)} answers have more than {most} tokens, so that no model can be "
                 f"right there: --max-new-tokens {max(lengths) + 1} lets them"
             )
 
-    def _note(self, sentence: str) -> None:
+    def note(self, sentence: str) -> None:
         """Each once, however many models it is said of."""
         if self._on_note is not None and sentence not in self._said:
             self._said.add(sentence)

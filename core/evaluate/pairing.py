@@ -172,7 +172,7 @@ def _measured(scores: Scores, measure: str) -> Measured:
     elif measure == "bits a byte":
         values, unit = scores.bits_per_byte, "bits a byte"
     else:
-        values, unit = scores.loss, "nats a sample" if scores.task == "classifier" else "nats a token"
+        values, unit = scores.loss, scores.loss_unit
     higher = measure == "right answers"
     return Measured(scores.name, values, scores.data_digest, scores.correct, measure, unit, higher)
 

@@ -72,6 +72,10 @@ class Scores:
     given_bytes: NDArray[np.int64] | None = None
 
     @property
+    def loss_unit(self) -> str:
+        return "nats a sample" if self.task == "classifier" else "nats a token"
+
+    @property
     def bits_per_byte(self) -> NDArray[np.float64]:
         """[N]: how many bits the row's scored text costs, by its bytes; NaN where nothing is scored.
 

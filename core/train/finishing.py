@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -27,10 +28,11 @@ def keep_best(document: dict[str, Any], out: Path, settings: TrainSettings) -> d
     """Keep the epoch after which the mean validation loss over all runs is lowest, the first of equals.
 
     It is the same for all, so that what is merged had the same number of steps. Once chosen it stays, for
-    orders that are added later too.
+    orders that are added later too. An epoch after which the loss of a run is no number is not chosen.
 
     Raises:
-        TrainingError: a log is not whole. OutputError: something cannot be written or removed.
+        TrainingError: a log is not whole, or no epoch has a loss that is a number; all of them stay then.
+        OutputError: something cannot be written or removed.
     """
     if document.get("best_epoch") is None:
         document = {**document, "best_epoch": _best_epoch(out, settings)}
@@ -46,16 +48,26 @@ def _best_epoch(out: Path, settings: TrainSettings) -> int:
     losses = np.zeros((settings.orders, settings.epochs))
     for number in range(1, settings.orders + 1):
         path = log_path(out, number)
-        found = {line["epoch"]: line.get("eval_loss") for line in read_log(path)}
+        found = {line["epoch"]: line["eval_loss"] for line in read_log(path) if "eval_loss" in line}
         for epoch in range(1, settings.epochs + 1):
-            if found.get(epoch) is None:
+            if epoch not in found:
                 raise TrainingError(
                     f"{path} has no validation loss after epoch {epoch}, and the best epoch cannot be chosen",
                     hint="train into a new folder",
                     path=path,
                 )
-            losses[number - 1, epoch - 1] = found[epoch]
-    return int(losses.mean(0).argmin()) + 1
+            losses[number - 1, epoch - 1] = math.nan if found[epoch] is None else found[epoch]
+    means = losses.mean(0)
+    if np.isnan(means).all():
+        raise TrainingError(
+            f"after no epoch the validation loss of all orders in {out} is a number, and the best one cannot "
+            "be chosen: all of them are kept",
+            hint="look for damaged rows in the validation data, and for what a lower learning rate (--lr) "
+            "does; the sub-models are whole, and can be merged",
+            path=out,
+            field="validation",
+        )
+    return int(np.nanargmin(means)) + 1
 
 
 def write_recipes(

@@ -244,7 +244,7 @@ def refuse_others(document: Mapping[str, Any], request: TrainRequest, inputs: In
         before = document["validation"] and document["validation"]["digest"]
         now = inputs.validation and inputs.validation.digest
         if before != now:
-            raise other("validation", before, now)
+            raise _other_validation(document, request, out)
         if document["data"]["rows"] != len(inputs.data.rows):
             raise other("data", document["data"]["rows"], len(inputs.data.rows))
         name = settings.differing(request.settings)
@@ -256,6 +256,22 @@ def refuse_others(document: Mapping[str, Any], request: TrainRequest, inputs: In
         raise TrainingError(
             f"{out / TRAINING_NAME} is damaged", path=out, hint="choose a new folder"
         ) from error
+
+
+def _other_validation(document: Mapping[str, Any], request: TrainRequest, out: Path) -> TrainingError:
+    """Files by their names: a digest says nothing to whoever has named another file, or none."""
+    before, now = document["validation"], request.validation
+    was = "without validation data" if before is None else f"with validation data {before['path']}"
+    what = "none are given"
+    if now is not None:
+        what = f"{now} {'is given' if before is None else 'differs from them'}"
+    to_do = "leave out --validation" if before is None else "give the same (--validation)"
+    return TrainingError(
+        f"the training in {out} was begun {was}, and {what}",
+        hint=f"{to_do}, or choose a new folder (--out)",
+        path=out,
+        field="validation",
+    )
 
 
 def files_of(checkpoint: Checkpoint) -> list[list[Any]]:

@@ -106,6 +106,11 @@ def test_models_are_evaluated_once_and_in_order(
     assert [scores.name for scores in third] == ["order-1", "base", "order-1"]
     assert not forwards
     assert third[0].loss.tobytes() == third[2].loss.tobytes() == first[1].loss.tobytes()
+    store.put(replace(first[0], notes=("line 3 is cut",)), data=data.path)
+    notes: list[str] = []
+    evaluate_models(MODELS[:1], data, settings=CPU, store=store, on_note=notes.append)
+    assert not forwards
+    assert notes == ["line 3 is cut"]
     evaluate_models(MODELS[:1], data, settings=CPU, store=store, recompute=True)
     assert forwards
 

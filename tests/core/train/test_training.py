@@ -24,6 +24,7 @@ from core.errors import Cancelled, MergeError, OutputError, RunningError, Traini
 from core.evaluate.loading import load_model
 from core.evaluate.losses import score_model
 from core.evaluate.settings import Settings
+from core.progress_file import ProgressFile
 from core.recipe.file import load_recipe
 from core.train.orders import permutation
 from core.train.runs_folder import Training, read_training
@@ -195,6 +196,41 @@ def test_a_run_that_was_stopped_anywhere_goes_on_to_the_same_bits(whole: Trainin
     assert not (again.orders[0].folder / "resume").exists()
 
 
+def test_a_validation_does_not_keep_a_run_from_stopping(
+    whole: Training, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Stopped in the validation after an epoch, in what makes up for it, and in the very last one."""
+    from core.train import trainer
+
+    out, token, seen = place / "stopped-in-validation", CancelToken(), list[int]()
+    parts = 0
+    stops = (3, 4, 9)  # of two parts each: after steps 3 and 4; 4 once more; 4, 6 and 8
+
+    def row_losses(*given: Any) -> Any:
+        nonlocal parts
+        parts += 1
+        if parts in stops:
+            token.cancel()
+        return in_earnest(*given)
+
+    in_earnest = trainer.row_losses
+    monkeypatch.setattr(trainer, "row_losses", row_losses)
+    for stop, step in zip(stops, (4, 4, 8), strict=True):
+        token = CancelToken()
+        with pytest.raises(Cancelled, match="the training was cancelled"):
+            train_sub_models(
+                of_dropout(place, out), on_step=lambda done: seen.append(done.step), cancel=token
+            )
+        assert parts == stop, "nothing is computed once it was stopped"
+        log = read_log(out / "order-1" / "log.jsonl")
+        assert (log[-1]["step"], "eval_loss" in log[-1]) == (step, False)
+    again = train_sub_models(of_dropout(place, out), on_step=lambda done: seen.append(done.step))
+    assert seen == list(range(1, STEPS + 1))
+    assert small.weights_of(again.orders[0].epochs[0]) == small.weights_of(whole.orders[0].epochs[0])
+    logs = [read_log(one.orders[0].folder / "log.jsonl") for one in (again, whole)]
+    assert small.log_without_times(logs[0]) == small.log_without_times(logs[1])
+
+
 def test_dropout_is_at_work_which_makes_that_hard(whole: Training, pair: Training) -> None:
     """Of the same weights and the same rows, in their first batch, the loss differs."""
     assert whole.orders[0].order(1).tolist() == pair.orders[0].order(1).tolist()
@@ -244,6 +280,48 @@ def test_the_best_epoch_is_the_same_for_all(pair: Training) -> None:
     assert recipe.method.name == "parameter_selection"
     assert recipe.base == pair.base
     assert [model.path for model in recipe.models] == [order.epochs[0] for order in pair.orders]
+
+
+def test_an_epoch_without_a_number_is_not_the_best(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A loss that is no number is null in the log and the events, and no end of the training."""
+    from core.train import trainer
+
+    given = iter([math.nan, 3.0, 2.0, 2.5])  # orders of two epochs each: means NaN and 2.75
+    monkeypatch.setattr(trainer._OrderTrainer, "validation_loss", lambda _: next(given))
+    asked = small.request(
+        *(place / "base", place / "rows.jsonl", tmp_path / "runs"),
+        orders=2,
+        keep="best",
+        validation=place / "held-out.jsonl",
+    )
+    with ProgressFile(tmp_path / "events") as events:
+        training = train_sub_models(asked, on_step=lambda done: events.say("step", **vars(done)))
+    assert training.best_epoch == 2
+    log = (training.orders[0].folder / "log.jsonl").read_text()
+    for text in (log, (tmp_path / "events").read_text()):
+        lines = [json.loads(line, parse_constant=pytest.fail) for line in text.splitlines()]
+        assert [line["eval_loss"] for line in lines if "eval_loss" in line and line["step"] == 4][:1] == [
+            None
+        ]
+
+
+def test_without_a_number_after_any_epoch_all_are_kept(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from core.train import trainer
+
+    monkeypatch.setattr(trainer._OrderTrainer, "validation_loss", lambda _: math.inf)
+    asked = small.request(
+        *(place / "base", place / "rows.jsonl", tmp_path / "runs"),
+        keep="best",
+        validation=place / "held-out.jsonl",
+    )
+    with pytest.raises(TrainingError, match="after no epoch") as raised:
+        train_sub_models(asked)
+    assert raised.value.field == "validation"
+    assert len(read_training(tmp_path / "runs").orders[0].epochs) == 2
 
 
 def test_more_orders_are_added_and_finished_ones_stay(pair: Training, place: Path) -> None:
