@@ -12,9 +12,11 @@ import click
 
 from core.cancel import CancelToken
 from core.cli.following import Following, followed, progress_options
+from core.cli.own_files import refuse_inputs
 from core.cli.printing import print_result, say
 from core.cli.score_output import SampleTable, score_document, score_event, score_rows, score_summary
 from core.cli.session import cancellable, json_option, path_type, to_json, verbose_option
+from core.data.remarks import with_remarks
 from core.data.rows import DataSet, read_data
 from core.disk import replace_file
 from core.errors import Cancelled, OutputError
@@ -89,7 +91,8 @@ def evaluate(
     """
     if (data is None) == (tasks is None):
         raise click.UsageError("Name the data (--data FILE), or else tasks (--task NAME).")
-    with cancellable() as token, followed(progress, background=background) as following:
+    inputs = (data, reference, *models)
+    with cancellable() as token, followed(progress, background=background, inputs=inputs) as following:
         settings = Settings(
             dtype=dtype,
             batch_tokens=batch_tokens,
@@ -100,6 +103,7 @@ def evaluate(
             max_new_tokens=max_new_tokens,
             limit=limit,
         )
+        refuse_inputs(out, (*inputs, progress), option="--out")
         _check_out(out)
         asked, of_reference = _in_order(models, reference)
         run = _Run(asked, of_reference, settings, following, token)
@@ -176,7 +180,7 @@ class _Run:
 
     def on_data(self, path: Path, *, skip_bad_rows: bool, recompute: bool) -> _Part:
         following = self.following
-        rows = read_data(path, skip_bad_rows=skip_bad_rows, limit=self.settings.limit)
+        rows = with_remarks(read_data(path, skip_bad_rows=skip_bad_rows, limit=self.settings.limit))
         for sentence in rows.notes:
             following.note(sentence)
         store = ScoreStore()

@@ -78,4 +78,6 @@ def is_of_memory(error: BaseException) -> bool:
 def first_line(error: BaseException) -> str:
     """The first line of what it says, or its kind."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return message_text(lines[0].rstrip(".")) if lines else type(error).__name__
+    if not lines:
+        return type(error).__name__
+    return message_text(f"{lines[0]} …" if lines[0].endswith(":") else lines[0].rstrip("."))

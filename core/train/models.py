@@ -15,7 +15,7 @@ from core import disk
 from core.checkpoint.companion_names import Kind
 from core.checkpoint.copies import Companion, real_file
 from core.checkpoint.folder_files import FolderFiles
-from core.checkpoint.model import CONFIG_NAME, read_config
+from core.checkpoint.model import CONFIG_NAME, Checkpoint, read_config
 from core.checkpoint.output_config import describe_output
 from core.disk import sync_folder, write_error
 from core.errors import MergeError, TrainingError, error_of_memory
@@ -23,7 +23,7 @@ from core.pretrained.models import of_type
 from core.pretrained.quiet import first_line
 from core.train.resuming import remove_folder, sync_files
 
-__all__ = ["load_model", "load_tokenizer", "make_new_head", "save_model"]
+__all__ = ["load_model", "load_tokenizer", "make_new_head", "refuse_other_kinds", "save_model"]
 
 _COPIED = (Kind.TOKENIZER, Kind.TEMPLATE, Kind.GENERATION)
 _GENERATION = "generation_config.json"
@@ -90,6 +90,33 @@ def load_model(folder: Path, task: str, **how: Any) -> Any:
     model.missing = missing
     model.train()
     return model
+
+
+def refuse_other_kinds(checkpoint: Checkpoint) -> None:
+    """Raises TrainingError: `checkpoint` is no causal language model.
+
+    transformers makes one of a masked language model's weights too, whose tokens see those that they are to
+    predict.
+    """
+    from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+
+    config = checkpoint.config or {}
+    given = config.get("architectures")
+    kinds = [str(kind) for kind in given] if isinstance(given, list) else []
+    known: set[str] = set()
+    for names in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.values():
+        known.update((names,) if isinstance(names, str) else names)
+    seq2seq = config.get("is_encoder_decoder") is True
+    if seq2seq or (kinds and not known.intersection(kinds)):
+        what = "an encoder–decoder model" if seq2seq else "a model of another kind"
+        raise TrainingError(
+            f"{checkpoint.name} is {what}{f' ({kinds[0]})' if kinds else ''}: only causal language models "
+            "and classifiers of text can be trained",
+            hint="name a model whose config.json has architectures such as LlamaForCausalLM, or give rows "
+            "with labels",
+            path=checkpoint.folder,
+            field="base",
+        )
 
 
 def make_new_head(

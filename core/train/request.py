@@ -100,6 +100,12 @@ def read_inputs(request: TrainRequest) -> Inputs:
         CheckpointError, DataError: one of them cannot be read.
     """
     _refuse_without_validation(request)
+    if not request.save_every_s >= 0:
+        raise TrainingError(
+            f"the time between two places to go on from is {request.save_every_s / 60:g} minutes",
+            hint="change --save-every",
+            field="save_every",
+        )
     with addressed(field="base"):
         checkpoint = open_checkpoint(request.base)
     _refuse_base(request, checkpoint)
@@ -207,6 +213,8 @@ def existing_document(out: Path) -> dict[str, Any] | None:
     Raises:
         OutputError: the folder is something else's.
     """
+    if out.exists() and not out.is_dir():
+        raise OutputError(f"{out} is a file", hint="choose a new folder", path=out, field="out")
     document = read_document(out)
     if document is not None:
         return document
