@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -15,7 +14,7 @@ from core.evaluate.intervals import Units, units_of
 if TYPE_CHECKING:
     from core.evaluate.scores import Scores
 
-__all__ = ["Measured", "Pair", "mean_over", "pair_up", "samples_of"]
+__all__ = ["Measured", "Pair", "pair_up", "samples_of"]
 
 _SHOWN_LINES = 5
 
@@ -64,22 +63,6 @@ class Pair:
         """The differences, candidate − reference, given the unit of each sample, [N]."""
         differences = self.candidate.values[self.counts] - self.reference.values[self.counts]
         return units_of(differences, numbers[self.counts])
-
-
-def mean_over(name: str, several: Sequence[Scores]) -> Measured:
-    """The mean of several models' losses on each sample, as of the seeds of one recipe.
-
-    Args:
-        several: one at least. Of right answers there is no mean: `correct` is None.
-
-    Raises:
-        IncompatibleError: they are not of the same samples.
-    """
-    first = _measured(several[0], "loss")
-    for other in several[1:]:
-        _refuse_other_data(several[0], other)
-    values = np.mean([scores.loss for scores in several], axis=0)
-    return Measured(name, values, first.data_digest, None, first.measure, first.unit)
 
 
 def pair_up(reference: Scores | Measured, candidate: Scores | Measured) -> Pair:

@@ -169,9 +169,11 @@ def test_other_data_and_a_changed_model_are_computed(
     folder = tmp_path / "model"
     shutil.copytree(DEMO_FOLDER / "order-1", folder)
     (before,) = evaluate_models([str(folder)], data, settings=CPU, store=store)
-    assert [known.scores.path for known in store.for_model(folder)] == [str(folder)]
+    digest = store.digest_of(folder)
+    assert digest is not None
+    assert [known.scores.path for known in store.for_digest(digest)] == [str(folder)]
     shutil.copy(DEMO_FOLDER / "order-2" / "model.safetensors", folder / "model.safetensors")
-    assert store.for_model(folder) == ()
+    assert store.digest_of(folder) is None
     (after,) = evaluate_models([str(folder)], data, settings=CPU, store=store)
     assert not np.array_equal(before.loss, after.loss)
     forwards.clear()

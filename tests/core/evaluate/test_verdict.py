@@ -12,7 +12,6 @@ import pytest
 from core.cancel import CancelToken
 from core.errors import Cancelled, DataError, IncompatibleError
 from core.evaluate.comparison import Comparison
-from core.evaluate.pairing import mean_over
 from core.evaluate.scores import Scores
 from core.evaluate.student import t_quantile
 from core.evaluate.verdict import Measured, adjusted_together, compare
@@ -328,8 +327,9 @@ def test_an_own_score_of_which_more_is_better() -> None:
 
 
 def test_the_mean_over_seeds() -> None:
-    seeds = [scores(f"seed {i}", BASE + NOISE * i - 0.1) for i in range(3)]
-    found = one(SINGLE, mean_over("n = 4", seeds))
+    """It is no model's: a number a sample, that has no right answers."""
+    seeds = np.mean([BASE + NOISE * i - 0.1 for i in range(3)], axis=0)
+    found = one(SINGLE, Measured("n = 4", seeds, DIGEST))
     assert found.verdict == "helps"
     assert found.difference == pytest.approx(-0.1)
     assert found.high - found.difference < 1.2 * t_quantile(0.95, N - 1) * NOISE.std(ddof=1) / math.sqrt(N)
