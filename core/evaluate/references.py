@@ -26,6 +26,7 @@ from core.checkpoint.finding import resolve_folder
 from core.checkpoint.model import Checkpoint, model_names, open_checkpoint
 from core.checkpoint.ownership import is_alive
 from core.errors import CheckpointError, OutputError, os_error_text
+from core.evaluate.digests import is_recipe
 from core.plan.planning import plan_merge
 from core.progress import Progress, Share, ShareCallback
 from core.recipe.file import load_recipe
@@ -38,7 +39,6 @@ from core.text import is_text, shown
 
 __all__ = ["ModelFolder", "default_work_folder", "model_folder", "short_name"]
 
-_RECIPES = (".yaml", ".yml")
 _PREFIX = "paramosaic-evaluate"
 _OWN = re.compile(rf"{_PREFIX}-(?P<host>[0-9a-f]{{8}})-(?P<pid>[0-9]{{1,9}})-.*")
 
@@ -72,7 +72,7 @@ def default_work_folder() -> Path:
 def short_name(reference: str) -> str:
     """What to call the model: its folder's name or Hub id, a recipe's file name without its ending."""
     place = Path(reference)
-    return place.stem if _is_recipe(place) else model_names([place])[0]
+    return place.stem if is_recipe(place) else model_names([place])[0]
 
 
 @contextlib.contextmanager
@@ -125,7 +125,7 @@ def model_folder(
 
 def _recipe_of(place: Path) -> tuple[Recipe | None, str]:
     """What has to be merged first, and what that is; None for what is whole."""
-    if _is_recipe(place):
+    if is_recipe(place):
         return load_recipe(place), "a recipe"
     checkpoint = open_checkpoint(place)
     config = checkpoint.config or {}
@@ -140,10 +140,6 @@ def _one_model(place: Path) -> Recipe:
     return parse_recipe(
         {"merge_method": "passthrough", "models": [{"model": str(place.absolute())}]}, place.parent
     )
-
-
-def _is_recipe(place: Path) -> bool:
-    return place.suffix.lower() in _RECIPES and not place.is_dir()
 
 
 def _told(progress: ShareCallback | None, text: str) -> Callable[[Progress], Any] | None:
