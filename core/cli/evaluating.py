@@ -60,6 +60,12 @@ _NEW_TOKENS = Settings().max_new_tokens
 @click.option("--limit", type=click.IntRange(min=1), help="Of the rows only so many, from the first.")
 @click.option("--skip-bad-rows", is_flag=True, help="Leave out rows that cannot be used, and say so.")
 @click.option("--recompute", is_flag=True, help="Leave aside what is known from earlier evaluations.")
+@click.option(
+    "--work-folder",
+    type=path_type,
+    metavar="DIR",
+    help="Where recipes and adapters are merged for the time being; beside the scores unless given.",
+)
 @click.option("--out", type=path_type, metavar="FILE.csv", help="Write every sample of every model there.")
 @progress_options
 @json_option
@@ -79,6 +85,7 @@ def evaluate(
     limit: int | None,
     skip_bad_rows: bool,
     recompute: bool,
+    work_folder: Path | None,
     out: Path | None,
     progress: Path | None,
     background: bool,
@@ -102,6 +109,7 @@ def evaluate(
             exact_match=exact_match,
             max_new_tokens=max_new_tokens,
             limit=limit,
+            work_folder=work_folder,
         )
         refuse_inputs(out, (*inputs, progress), option="--out")
         _check_out(out)

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.data.encoding import Sample
-from core.evaluate.batches import padded
+from core.data.padding import padded
 from core.evaluate.loading import LoadedModel
 from core.pretrained.models import before_each_layer
 from core.pretrained.quiet import is_of_memory

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import transformers
 
 from core import disk
 from core.checkpoint.companion_names import Kind
@@ -19,7 +18,7 @@ from core.checkpoint.model import CONFIG_NAME, Checkpoint, read_config
 from core.checkpoint.output_config import describe_output
 from core.disk import sync_folder, write_error
 from core.errors import MergeError, TrainingError, error_of_memory
-from core.pretrained.models import of_type
+from core.pretrained.models import read_model, read_tokenizer
 from core.pretrained.quiet import first_line
 from core.train.resuming import remove_folder, sync_files
 
@@ -33,9 +32,7 @@ PART = ".partial"
 def load_tokenizer(folder: Path) -> Any:
     """The tokenizer of a model. Raises TrainingError: it has none that can be read."""
     try:
-        return transformers.AutoTokenizer.from_pretrained(
-            str(folder), local_files_only=True, trust_remote_code=False
-        )
+        return read_tokenizer(folder)
     except Exception as error:  # of many kinds, by the kind of tokenizer
         raise TrainingError(
             f"{folder} has no tokenizer that transformers can read: {first_line(error)}",
@@ -56,18 +53,8 @@ def load_model(folder: Path, task: str, **how: Any) -> Any:
     Raises:
         TrainingError: transformers cannot load it, or it lacks weights.
     """
-    auto = transformers.AutoModelForCausalLM
-    if task == "classifier":
-        auto = transformers.AutoModelForSequenceClassification
     try:
-        model, info = auto.from_pretrained(
-            str(folder),
-            local_files_only=True,
-            trust_remote_code=False,
-            output_loading_info=True,
-            **of_type("float32"),
-            **how,
-        )
+        model, missing = read_model(folder, task, "float32", **how)
     except MemoryError as error:
         raise error_of_memory(error) from error
     except Exception as error:
@@ -78,7 +65,6 @@ def load_model(folder: Path, task: str, **how: Any) -> Any:
             path=folder,
             field="base",
         ) from error
-    missing = sorted({*info["missing_keys"], *(name for name, *_ in info.get("mismatched_keys", ()))})
     if missing and not how:
         raise TrainingError(
             f"{folder} lacks {len(missing)} tensors of its model, {missing[0]} among them",

@@ -169,9 +169,11 @@ def test_other_data_and_a_changed_model_are_computed(
     folder = tmp_path / "model"
     shutil.copytree(DEMO_FOLDER / "order-1", folder)
     (before,) = evaluate_models([str(folder)], data, settings=CPU, store=store)
-    assert [known.scores.path for known in store.for_model(folder)] == [str(folder)]
+    digest = store.digest_of(folder)
+    assert digest is not None
+    assert [known.scores.path for known in store.for_digest(digest)] == [str(folder)]
     shutil.copy(DEMO_FOLDER / "order-2" / "model.safetensors", folder / "model.safetensors")
-    assert store.for_model(folder) == ()
+    assert store.digest_of(folder) is None
     (after,) = evaluate_models([str(folder)], data, settings=CPU, store=store)
     assert not np.array_equal(before.loss, after.loss)
     forwards.clear()
@@ -264,7 +266,10 @@ def squad(text: str) -> str:
 
 @pytest.mark.parametrize("kind", ["prompt", "chat"])
 def test_answers_are_those_of_a_plain_greedy_loop(kind: str, store: ScoreStore, tmp_path: Path) -> None:
-    folder = DEMO_FOLDER / "order-1"
+    folder = Path(shutil.copytree(DEMO_FOLDER / "order-1", tmp_path / "own"))
+    own = json.loads((folder / "generation_config.json").read_text())
+    changed = own | {"repetition_penalty": 1.5, "do_sample": True, "temperature": 0.5}
+    (folder / "generation_config.json").write_text(json.dumps(changed))  # which has no say
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
     model = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
     texts = [" ".join(WORDS[row : row + 1 + row]) for row in range(6)]

@@ -331,6 +331,15 @@ def test_an_own_score_of_which_more_is_better() -> None:
         one(SINGLE, measured("merge", BASE))
 
 
+def test_the_mean_over_seeds() -> None:
+    """It is no model's: a number a sample, that has no right answers."""
+    seeds = np.mean([BASE + NOISE * i - 0.1 for i in range(3)], axis=0)
+    found = one(SINGLE, Measured("n = 4", seeds, DIGEST))
+    assert found.verdict == "helps"
+    assert found.difference == pytest.approx(-0.1)
+    assert found.high - found.difference < 1.2 * t_quantile(0.95, N - 1) * NOISE.std(ddof=1) / math.sqrt(N)
+
+
 @pytest.mark.parametrize(
     ("changed", "said"),
     [
