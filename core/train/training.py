@@ -157,7 +157,7 @@ class _Work:
             self._settings,
             base=self._base,
             resamples=self._request.resamples,
-            anew=bool(left),
+            note=self._told.note,
         )
         return read_training(self._out)
 
