@@ -102,12 +102,10 @@ def read_inputs(request: TrainRequest) -> Inputs:
     with addressed(field="base"):
         checkpoint = open_checkpoint(request.base)
     _refuse_base(request, checkpoint)
-    with addressed(field="data"):
-        data = read_data(request.data, skip_bad_rows=request.skip_bad_rows)
+    data = read_data(request.data, skip_bad_rows=request.skip_bad_rows)
     validation = None
     if request.validation is not None:
-        with addressed(field="validation"):
-            validation = read_data(request.validation, skip_bad_rows=request.skip_bad_rows)
+        validation = read_data(request.validation, skip_bad_rows=request.skip_bad_rows, field="validation")
         if (validation.kind == "label") != (data.kind == "label"):
             raise TrainingError(
                 f"of {data.path} and {validation.path} one has labels and the other has none",

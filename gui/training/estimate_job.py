@@ -94,11 +94,7 @@ class EstimateJob(Job):
 
     def _field_of(self, error: Exception) -> str:
         """The field that `error` is about; "" for none."""
-        if not isinstance(error, MergeError):
-            return ""
-        if error.path is not None and error.path == self._asked.validation != self._asked.data:
-            return "validation"  # whatever reads data calls it that
-        return error.field or ""
+        return (error.field or "") if isinstance(error, MergeError) else ""
 
     def _look_at_inputs(self) -> None:
         """Say what each field leads to, as far as they are filled in."""
