@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,18 +12,21 @@ import click
 
 from core.cancel import CancelToken
 from core.cli.following import Following, followed, progress_options
+from core.cli.own_files import refuse_inputs
 from core.cli.printing import print_result, say
 from core.cli.score_output import SampleTable, score_document, score_event, score_rows, score_summary
 from core.cli.session import cancellable, json_option, path_type, to_json, verbose_option
+from core.data.remarks import with_remarks
 from core.data.rows import DataSet, read_data
 from core.disk import replace_file
 from core.errors import Cancelled, OutputError
+from core.evaluate.choosing import choosing_sentence
 from core.evaluate.comparison import Comparison
 from core.evaluate.evaluation import evaluate_models
 from core.evaluate.scores import Scores
 from core.evaluate.settings import DTYPES, Settings
 from core.evaluate.store import ScoreStore, score_key
-from core.evaluate.verdict import compare
+from core.evaluate.verdict import adjusted_together, compare
 
 __all__ = ["evaluate"]
 
@@ -88,7 +91,8 @@ def evaluate(
     """
     if (data is None) == (tasks is None):
         raise click.UsageError("Name the data (--data FILE), or else tasks (--task NAME).")
-    with cancellable() as token, followed(progress, background=background) as following:
+    inputs = (data, reference, *models)
+    with cancellable() as token, followed(progress, background=background, inputs=inputs) as following:
         settings = Settings(
             dtype=dtype,
             batch_tokens=batch_tokens,
@@ -99,6 +103,7 @@ def evaluate(
             max_new_tokens=max_new_tokens,
             limit=limit,
         )
+        refuse_inputs(out, (*inputs, progress), option="--out")
         _check_out(out)
         asked, of_reference = _in_order(models, reference)
         run = _Run(asked, of_reference, settings, following, token)
@@ -128,6 +133,7 @@ class _Part:
         rows: of the data; None for tasks.
         answers: what each model wrote; None where it wrote none.
         title: above the table; "" for none.
+        notes: sentences on all of it.
     """
 
     data: Mapping[str, Any]
@@ -137,6 +143,7 @@ class _Part:
     rows: DataSet | None = None
     answers: Sequence[tuple[str, ...] | None] = ()
     title: str = ""
+    notes: Sequence[str] = ()
 
     @property
     def tables(self) -> list[SampleTable]:
@@ -149,14 +156,16 @@ class _Part:
 
     @property
     def summary(self) -> str:
-        text = score_summary(self.scores, self.comparisons)
+        text = score_summary(self.scores, self.comparisons, self.notes)
         return f"{self.title}\n{text}" if self.title else text
 
     @property
     def document(self) -> dict[str, Any]:
         keys = [_key(one) if self.rows is not None else None for one in self.scores]
         name = self.scores[self.of_reference].name
-        return score_document(self.data, self.scores, self.comparisons, reference=name, keys=keys)
+        return score_document(
+            self.data, self.scores, self.comparisons, reference=name, keys=keys, notes=self.notes
+        )
 
 
 @dataclass(frozen=True)
@@ -171,7 +180,7 @@ class _Run:
 
     def on_data(self, path: Path, *, skip_bad_rows: bool, recompute: bool) -> _Part:
         following = self.following
-        rows = read_data(path, skip_bad_rows=skip_bad_rows, limit=self.settings.limit)
+        rows = with_remarks(read_data(path, skip_bad_rows=skip_bad_rows, limit=self.settings.limit))
         for sentence in rows.notes:
             following.note(sentence)
         store = ScoreStore()
@@ -199,8 +208,10 @@ class _Run:
             "notes": list(rows.notes),
         }
         comparisons = self._compared(scores, rows.groups)
+        self._say_comparisons(comparisons)
         answers = [None if (known := store.known(_key(one))) is None else known.answers for one in scores]
-        return _Part(data, scores, self.of_reference, comparisons, rows, answers)
+        notes = self._on_choosing(scores, rows.groups)
+        return _Part(data, scores, self.of_reference, comparisons, rows, answers, notes=notes)
 
     def on_tasks(self, tasks: Sequence[str]) -> list[_Part]:
         from core.evaluate.harness import evaluate_tasks
@@ -224,16 +235,35 @@ class _Run:
                 "rows": len(found.scores[0].loss),
                 "digest": found.scores[0].data_digest,
             }
-            parts.append(_Part(data, found.scores, self.of_reference, comparisons, title=found.task))
+            notes = self._on_choosing(found.scores, None)
+            parts.append(
+                _Part(data, found.scores, self.of_reference, comparisons, title=found.task, notes=notes)
+            )
+        together = adjusted_together([part.comparisons for part in parts])
+        parts = [replace(part, comparisons=found) for part, found in zip(parts, together, strict=True)]
+        for part in parts:
+            self._say_comparisons(part.comparisons)
         return parts
 
     def _compared(self, scores: Sequence[Scores], groups: tuple[str, ...] | None) -> tuple[Comparison, ...]:
         others = [one for number, one in enumerate(scores) if number != self.of_reference]
         if not others:
             return ()
-        found = compare(scores[self.of_reference], others, groups=groups, cancel=self.token)
-        self.following.say("comparisons", comparisons=[one.as_json() for one in found])
-        return found
+        return compare(scores[self.of_reference], others, groups=groups, cancel=self.token)
+
+    def _on_choosing(self, scores: Sequence[Scores], groups: tuple[str, ...] | None) -> tuple[str, ...]:
+        """Whoever takes the best of several is told how much of its gain is the luck of that: in the table's
+        notes, and in the file of events, which the window follows."""
+        others = [one for number, one in enumerate(scores) if number != self.of_reference]
+        said = choosing_sentence(scores[self.of_reference], others, groups=groups)
+        if not said:
+            return ()
+        self.following.say("note", text=said)
+        return (said,)
+
+    def _say_comparisons(self, comparisons: Sequence[Comparison]) -> None:
+        if comparisons:
+            self.following.say("comparisons", comparisons=[one.as_json() for one in comparisons])
 
 
 def _in_order(models: Sequence[str], reference: str | None) -> tuple[list[str], int]:

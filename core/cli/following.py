@@ -7,12 +7,13 @@ import contextlib
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
+from core.cli.own_files import refuse_inputs
 from core.cli.progress_display import ProgressDisplay
 from core.cli.session import path_type, say_note
 from core.errors import Cancelled, MergeError
@@ -66,16 +67,20 @@ class Following:
 
 
 @contextlib.contextmanager
-def followed(path: Path | None, *, background: bool = False) -> Iterator[Following]:
+def followed(
+    path: Path | None, *, background: bool = False, inputs: Iterable[str | Path | None] = ()
+) -> Iterator[Following]:
     """Say how the command in a `with` statement begins, goes on, and ends where that is not well.
 
     Args:
         path: the file of events, made where it is not there; None for none.
         background: whether other programs go first.
+        inputs: files and folders that the command reads, to none of which anything is appended.
 
     Raises:
-        OutputError: the file cannot be written.
+        OutputError: the file cannot be written, or is one of `inputs`.
     """
+    refuse_inputs(path, inputs, option="--progress")
     # Read when torch is loaded. Where other programs run, threads that spin while they wait for one another
     # took five times as long as threads that sleep.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")

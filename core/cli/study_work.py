@@ -9,6 +9,7 @@ from core.cli.following import Following, followed
 from core.cli.printing import print_result, say
 from core.cli.score_output import score_event
 from core.cli.session import cancellable, this_session
+from core.data.remarks import with_remarks
 from core.data.rows import read_data
 from core.errors import Cancelled, MergeError
 from core.evaluate.settings import Settings
@@ -85,16 +86,19 @@ def carry_out_study(
         lambdas=tuple(dict.fromkeys((1.0, *lambdas))),
         higher_is_better=score_better == "higher",
     )
-    with cancellable() as token, followed(progress, background=background) as following:
+    asked = load_recipe(recipe)
+    inputs = (recipe, validation, data, *folders_of(asked), *float32)
+    with cancellable() as token, followed(progress, background=background, inputs=inputs) as following:
         report = _Report(following)
-        asked = load_recipe(recipe)
         _look_at(asked, options)
         rows = read_data(validation, skip_bad_rows=skip_bad_rows, limit=limit)
-        for sentence in rows.notes:
-            following.note(sentence)
-        trained_on = None
+        trained_on = whole = None
         if data is not None:
             trained_on = read_data(data, skip_bad_rows=skip_bad_rows, limit=train_limit)
+            whole = read_data(data, skip_bad_rows=True)
+        rows = with_remarks(rows, whole)
+        for sentence in rows.notes:
+            following.note(sentence)
         with study_folder(out or Path(f"{recipe.stem}-study"), folders_of(asked)) as folder:
             laboratory = Laboratory(
                 folder,

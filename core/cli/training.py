@@ -106,7 +106,8 @@ def train(
 
     The same command again goes on with what was stopped.
     """
-    with cancellable() as token, followed(progress, background=background) as following:
+    inputs = (base, data, validation)
+    with cancellable() as token, followed(progress, background=background, inputs=inputs) as following:
         found = preset_of(preset)
         for name in ("batch", "max_length"):
             given[name] = given[name] or getattr(found, name)

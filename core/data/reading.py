@@ -24,10 +24,12 @@ class BadRecord:
     Attributes:
         wrong: to go on from "line 7", as "has no response".
         fields: what it has, where it has none of the fields that are needed; None for other faults.
+        beside: what it has, where it lacks one of the fields that belong together; () for other faults.
     """
 
     wrong: str
     fields: tuple[str, ...] | None = None
+    beside: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -68,13 +70,16 @@ def fields_of(record: Mapping[str, Any]) -> Fields | BadRecord:
         kind = "text" if label is None else "label"
         found = Fields(kind, text=_text(given, "text", wrong), label=label, group=group)
     elif "label" in given:
-        return BadRecord("has a label and no text")
+        return BadRecord("has a label and no text", beside=tuple(map(str, record)))
     else:
         names = tuple(sorted(map(str, record))[:_MOST_FIELDS])
         return BadRecord(
             f"has none of the fields that are needed, but {', '.join(names) or 'none at all'}", names
         )
-    return BadRecord(wrong[0]) if wrong else found
+    if not wrong:
+        return found
+    lacks = wrong[0] in ("has no prompt", "has no response")
+    return BadRecord(wrong[0], beside=tuple(map(str, record)) if lacks else ())
 
 
 def _text(given: Mapping[str, Any], name: str, wrong: list[str], *, may_be_empty: bool = False) -> str:

@@ -26,8 +26,9 @@ def json_records(path: Path, text: str) -> Iterator[Record]:
     lines = text.split("\n")  # splitlines would also cut at U+2028, which JSON may hold
     first = next(line.strip() for line in lines if line.strip())
     if first.startswith("[") or first == "{":
+        what = "a JSON list" if first.startswith("[") else "one JSON document over several lines"
         raise DataError(
-            f"{path} is one JSON document over several lines, not JSON lines",
+            f"{path} is {what}, not JSON lines",
             hint="write one object a line, as with `jq -c '.[]' FILE`",
             path=path,
             field="data",
@@ -75,7 +76,11 @@ def csv_records(path: Path, text: str, known: Sequence[str]) -> Iterator[Record]
             if len(cells) == len(header):
                 yield line, dict(zip(header, cells, strict=True)), ""
             elif cells:
-                yield line, None, f"has {len(cells)} cells, and the header {len(header)}"
+                yield (
+                    line,
+                    None,
+                    f"has {len(cells)} cell{'s' if len(cells) > 1 else ''}, and the header {len(header)}",
+                )
 
 
 def _begun(path: Path, text: str, known: Sequence[str]) -> tuple[Any, list[str]]:

@@ -177,13 +177,14 @@ def _refusal(path: Path, bad: Sequence[tuple[int, BadRecord]], count: int, skipp
         return DataError(
             f"{path} has the fields {', '.join(map(shown, fields or ()))} and none that it needs: "
             "text; prompt and response; messages; or text and label",
-            hint=_meant(fields or ()) or "rename its fields",
+            hint=_meant(fields or ()) or "rename its fields to those",
             path=path,
             field="data",
         )
+    hint = None if skipped else "correct them, or have them left out (--skip-bad-rows)"
     error = DataError(
         f"{path}: {_counted(len(bad), count)} bad: {_named(bad)}",
-        hint=None if skipped else "correct them, or have them left out (--skip-bad-rows)",
+        hint=(_meant(bad[0][1].beside) if len(bad) == count else None) or hint,
         path=path,
         field="data",
     )
@@ -205,13 +206,18 @@ _OTHER_NAMES = {
 def _meant(fields: Sequence[str]) -> str | None:
     """Which fields to rename, where others call them so."""
     lower = {name.lower(): name for name in fields}
-    renamed = [
-        f"{shown(lower[other])} to {name!r}"
-        for name, others in _OTHER_NAMES.items()
-        for other in (name, *others)
-        if other in lower and lower[other] != name
-    ]
-    return f"rename {' and '.join(renamed)}" if renamed else None
+    done = []
+    for name, others in _OTHER_NAMES.items():
+        if name in fields:
+            continue
+        found = [shown(lower[other]) for other in (name, *others) if other in lower]
+        if name == "prompt" and len(found) > 1:  # an instruction and what it is about
+            done.append(f"put {' and '.join(found)} together as 'prompt'")
+        elif name == "messages" and found:
+            done.append(f"rename {found[0]} to 'messages', a list of objects with 'role' and 'content'")
+        elif found:
+            done.append(f"rename {found[0]} to {name!r}")
+    return " and ".join(done) or None
 
 
 def _counted(bad: int, count: int) -> str:

@@ -16,7 +16,7 @@ from core.data.encoding import Encoded, Sample
 from core.data.rows import DataSet, Row
 from core.errors import DataError, MergeError
 from core.evaluate.loading import LoadedModel
-from core.evaluate.quiet import is_of_memory, quiet, transformers_errors
+from core.pretrained.quiet import is_of_memory, quiet, transformers_errors
 
 __all__ = ["check_has_answers", "expected_answer", "generate_answers", "is_match", "normal_answer"]
 

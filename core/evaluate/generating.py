@@ -12,9 +12,10 @@ from typing import Any, Literal
 from core.cancel import CancelToken
 from core.errors import Cancelled, CheckpointError, MergeError
 from core.evaluate.detokenising import TextStream
-from core.evaluate.kinds import positions_of
 from core.evaluate.prompting import encode_prompt
-from core.evaluate.quiet import is_of_memory, quiet
+from core.pretrained.models import before_each_layer
+from core.pretrained.positions import positions_of
+from core.pretrained.quiet import is_of_memory, quiet
 
 __all__ = ["MAX_NEW_TOKENS", "Answer", "Request", "generate"]
 
@@ -122,7 +123,7 @@ def generate(
             quiet(),
             torch.inference_mode(),
             _few_threads(model),
-            _stoppable(model, cancel),
+            before_each_layer(model, None if cancel is None else cancel.raise_if_cancelled),
             contextlib.suppress(Cancelled),
         ):
             model.generate(
@@ -211,24 +212,6 @@ def _few_threads(model: Any) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
-
-
-@contextlib.contextmanager
-def _stoppable(model: Any, cancel: CancelToken | None) -> Iterator[None]:
-    """Has every layer look at `cancel` before it works: a long prompt takes minutes on a CPU."""
-    import torch
-
-    def look(*_: Any) -> None:
-        if cancel is not None:
-            cancel.raise_if_cancelled()
-
-    stacks = [part for part in model.modules() if isinstance(part, torch.nn.ModuleList)]
-    hooks = [layer.register_forward_pre_hook(look) for stack in stacks for layer in stack]
-    try:
-        yield
-    finally:
-        for hook in hooks:
-            hook.remove()
 
 
 def _stopping(cancel: CancelToken | None) -> Any:

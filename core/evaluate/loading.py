@@ -16,12 +16,14 @@ from typing import Any
 from core import devices
 from core.cancel import CancelToken
 from core.errors import CheckpointError
-from core.evaluate.kinds import needs_code, positions_of, task_of
-from core.evaluate.quiet import quiet, transformers_errors
+from core.evaluate.kinds import needs_code, task_of
 from core.evaluate.references import ModelFolder, model_folder
 from core.evaluate.room import Room, find_room
 from core.evaluate.settings import MOST_POSITIONS, Settings
 from core.evaluate.widening import Widening
+from core.pretrained.models import of_type
+from core.pretrained.positions import positions_of
+from core.pretrained.quiet import quiet, transformers_errors
 from core.progress import Share, ShareCallback
 
 __all__ = ["LoadedModel", "load_folder", "load_model"]
@@ -62,10 +64,6 @@ class LoadedModel:
     dtype: str
     widening: Widening
     notes: list[str] = field(default_factory=list)
-
-    @property
-    def has_chat_template(self) -> bool:
-        return bool(getattr(self.tokenizer, "chat_template", None))
 
     def narrow(self) -> None:
         """Have its weights in the type that it computes in, where they were loaded in a wider one."""
@@ -256,7 +254,6 @@ def check_tokenizer(folder: ModelFolder, tokenizer: Any, model: Any) -> None:
 
 
 def _model(folder: ModelFolder, task: str, room: Room) -> Any:
-    import torch
     import transformers
 
     kind = (
@@ -266,10 +263,10 @@ def _model(folder: ModelFolder, task: str, room: Room) -> Any:
     )
     model, info = kind.from_pretrained(
         str(folder.folder),
-        dtype=getattr(torch, room.dtype),
         local_files_only=True,
         trust_remote_code=False,
         output_loading_info=True,
+        **of_type(room.dtype),
     )
     missing = sorted(info["missing_keys"])
     if missing:

@@ -18,10 +18,10 @@ from core.errors import MergeError
 from core.evaluate.batches import Batches
 from core.evaluate.forward import Forward
 from core.evaluate.loading import LoadedModel
-from core.evaluate.quiet import is_of_memory, quiet, transformers_errors
 from core.evaluate.scores import RowLosses, Scores
 from core.evaluate.settings import Settings
 from core.evaluate.tokens import check_ids, tokens_digest
+from core.pretrained.quiet import is_of_memory, quiet, transformers_errors
 from core.progress import Share, ShareCallback
 
 __all__ = ["RowsCallback", "score_model"]
@@ -114,6 +114,7 @@ def score_model(
         seconds=time.monotonic() - begun,
         max_length=model.window,
         notes=tuple(notes),
+        given_bytes=work.given_bytes,
     )
 
 
@@ -121,8 +122,8 @@ class _Work:
     """The samples of a data set, and what is known of its rows.
 
     Attributes:
-        row_loss, row_tokens, row_bytes, row_correct: [N], as in Scores; the loss of rows that are not
-            finished is NaN.
+        row_loss, row_tokens, row_bytes, given_bytes, row_correct: [N], as in Scores; the loss of rows that
+            are not finished is NaN.
     """
 
     def __init__(
@@ -139,6 +140,7 @@ class _Work:
         self._sums = np.zeros(count)
         self._open = np.zeros(count, np.int64)
         self.row_tokens, self.row_bytes = np.zeros(count, np.int64), np.zeros(count, np.int64)
+        self.given_bytes = np.zeros(count, np.int64)
         self.row_loss = np.full(count, np.nan)
         self.row_correct = np.zeros(count, bool) if model.task == "classifier" else None
         self._finished = np.zeros(count, bool)
@@ -146,6 +148,7 @@ class _Work:
             scored = int(sample.scored.sum()) if model.task == "causal" else 1
             self.row_tokens[sample.row] += scored
             self.row_bytes[sample.row] += sample.text_bytes
+            self.given_bytes[sample.row] += sample.text_bytes + sample.uncounted_bytes
             self._open[sample.row] += scored > 0
 
     def take(self, known: RowLosses | None) -> None:

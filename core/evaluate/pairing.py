@@ -101,11 +101,16 @@ def pair_up(reference: Scores | Measured, candidate: Scores | Measured) -> Pair:
         first, second = _measured(reference, measure), _measured(candidate, measure)
         expected = (reference.tokens > 0) | (candidate.tokens > 0)
         same_text = (
-            (reference.text_bytes == candidate.text_bytes) | ~expected
+            (_given_bytes(reference) == _given_bytes(candidate)) | ~expected
             if reference.task == "causal"
             else np.ones(len(expected), bool)
         )
         notes += _unlike_note(reference, candidate, int((~same_text).sum()))
+        if (
+            measure == "bits a byte"
+            and ((reference.text_bytes != candidate.text_bytes) & expected & same_text).any()
+        ):
+            notes += ("A text's first token counts only where the tokenizer puts a token before it.",)
     if (first.unit, first.higher_is_better) != (second.unit, second.higher_is_better):
         raise IncompatibleError(
             f"{first.name} is measured in {first.unit} and {second.name} in {second.unit}",
@@ -167,7 +172,7 @@ def _measured(scores: Scores, measure: str) -> Measured:
     elif measure == "bits a byte":
         values, unit = scores.bits_per_byte, "bits a byte"
     else:
-        values, unit = scores.loss, "nats a sample" if scores.task == "classifier" else "nats a token"
+        values, unit = scores.loss, scores.loss_unit
     higher = measure == "right answers"
     return Measured(scores.name, values, scores.data_digest, scores.correct, measure, unit, higher)
 
@@ -175,6 +180,10 @@ def _measured(scores: Scores, measure: str) -> Measured:
 def samples_of(scores: Scores | Measured) -> int:
     """N, those included for which there is no number."""
     return len(scores.values if isinstance(scores, Measured) else scores.loss)
+
+
+def _given_bytes(scores: Scores) -> NDArray[np.int64]:
+    return scores.text_bytes if scores.given_bytes is None else scores.given_bytes
 
 
 def _unlike_note(reference: Scores, candidate: Scores, count: int) -> tuple[str, ...]:

@@ -195,8 +195,9 @@ def _footer(study: Study) -> str:
     among = f"adjusted for {compared.compared} compared" if compared is not None else ""
     of = f"{study.n_samples:,} rows of {data.get('name', 'the validation data')}"
     time = duration_text(study.seconds) if study.seconds else ""
-    losses = f"Losses: means over {of}, ± between models (standard deviation)"
-    parts = [losses, f"the median single model is {study.reference}", among, study.machine, time]
+    losses = f"Losses: {study.unit}, means over {of}, ± between models (standard deviation)"
+    over = "intervals are over samples, not over seeds or orders" if compared is not None else ""
+    parts = [losses, over, f"the median single model is {study.reference}", among, study.machine, time]
     return one_line("; ".join(part for part in parts if part)) + "."
 
 
@@ -229,6 +230,15 @@ def _study(data: Mapping[str, Any]) -> Study:
     known = {name: data[name] for name in (field.name for field in fields(Study)) if name in data}
     known["rows"] = tuple(_row(row) for row in data["rows"])
     advice = data["advice"]
+    if "unit" not in known:  # of an earlier version
+        known["unit"] = next(
+            (
+                row.comparison.unit
+                for row in known["rows"]
+                if row.comparison and row.comparison.measure == "loss"
+            ),
+            "nats a token",
+        )
     known["advice"] = None if advice is None else Advice(**{**advice, "left": tuple(advice["left"])})
     for name in ("positions", "anchor", "steps"):
         known[name] = tuple(_curve(curve) for curve in data[name])

@@ -24,18 +24,33 @@ class Control:
         words: what it is, as "one sub-model with its task vector × 1.25".
         means: what it means where it does as much, as "here the gain is distance from the base, not choice".
         beside: it, compared with the best merge: below 0 where the control is better.
+        against: it, compared with the median single model, as the table has it; None where it is not there.
     """
 
     words: str
     means: str
     beside: Comparison
+    against: Comparison | None = None
+
+    @property
+    def is_better(self) -> bool:
+        """Whether it is shown to be better than the merge."""
+        return self.beside.verdict == HELPS
+
+    @property
+    def does_as_much(self) -> bool:
+        """Whether it is shown to help, and not shown to differ from the merge."""
+        helps = self.against is not None and self.against.verdict == HELPS
+        return helps and self.beside.verdict == NO_DIFFERENCE
 
 
 def study_sentence(title: str, comparison: Comparison | None, controls: Sequence[Control]) -> str:
     """What the table says.
 
-    A control explains the gain where it is at least as good as the merge: better, or not shown to differ.
-    That no difference is shown is no proof that there is none, and so the sentence names the samples.
+    A control explains the gain where it is at least as good as the merge: better, or itself shown to help
+    and not shown to differ from it. That no difference is shown is no proof that there is none, and so the
+    sentence names the samples. A control that is told neither from the merge nor from the single model
+    explains nothing and leaves the question open, which is said as well. All controls are looked at.
 
     Args:
         title: of the best merge's row.
@@ -49,7 +64,7 @@ def study_sentence(title: str, comparison: Comparison | None, controls: Sequence
         return f"The best merge, {name}, shares no sample with a single model that both can be compared on."
     said = difference_text(comparison)
     if comparison.verdict == TOO_FEW:
-        return f"{comparison.n} samples are too few to say whether {name} helps: it differs by {said}."
+        return f"{_few(comparison)} are too few to say whether {name} helps: it differs by {said}."
     if comparison.verdict == HURTS:
         return f"No merge helps: the best, {name}, raises the loss by {said} against a single model."
     if comparison.verdict != HELPS:
@@ -58,25 +73,65 @@ def study_sentence(title: str, comparison: Comparison | None, controls: Sequence
             f"which {comparison.n:,} samples cannot tell from noise."
         )
     gain = f"{title[:1].upper()}{title[1:]} lowers the loss by {said} against a single model"
-    known = [control for control in controls if isfinite(control.beside.difference)]
-    if not known:
-        return f"{gain}."
-    best = min(known, key=lambda one: one.beside.difference)
-    beside = best.beside
-    apart = f"{number_text(abs(beside.difference), beside)} {beside.unit}"
-    if beside.verdict == HELPS:
-        return f"{gain}, but {best.words} lowers it by {apart} more: {best.means}."
-    if beside.verdict == NO_DIFFERENCE:
-        return (
-            f"{gain}, but so does {best.words}, as far as {beside.n:,} samples show "
-            f"({_signed(beside.difference, beside)}, {_interval(beside)}): {best.means}."
+    return gain + _controls_text(
+        sorted(
+            (control for control in controls if isfinite(control.beside.difference)),
+            key=lambda one: one.beside.difference,
         )
-    if beside.verdict == TOO_FEW:
-        return f"{gain}; {beside.n} samples are too few to compare it with {best.words}."
-    return (
-        f"{gain}, and no control explains it: the best of them, {best.words}, is {apart} worse "
-        f"({_interval(beside)})."
     )
+
+
+def _controls_text(controls: Sequence[Control]) -> str:
+    """What follows the gain; of the controls, the best one first."""
+    if not controls:
+        return "."
+    explaining = [one for one in controls if one.is_better or one.does_as_much]
+    explaining.sort(key=lambda one: not one.is_better)  # what is shown before what is not told apart
+    few = [one for one in controls if one.beside.verdict == TOO_FEW]
+    open_ones = [one for one in controls if one.beside.verdict == NO_DIFFERENCE and not one.does_as_much]
+    if explaining:
+        first, *others = explaining
+        text = f", but {_as_much(first)}: {first.means}."
+        said = {first.means}
+        for other in others:
+            means = "" if other.means in said else f": {other.means}"
+            said.add(other.means)
+            text += f" And {_as_much(other)}{means}."
+        return text
+    if open_ones:
+        first = open_ones[0]
+        named = _listed([f"{one.words} ({_beside(one.beside)})" for one in open_ones])
+        itself = "that is" if len(open_ones) == 1 else "these are"
+        return (
+            f"; {first.beside.n:,} samples cannot tell it from {named}, but {itself} not shown to help "
+            "either: whether a control explains the gain is open."
+        )
+    if few:
+        return f"; {_few(few[0].beside)} are too few to compare it with {few[0].words}."
+    best = controls[0]
+    return (
+        f", and no control explains it: the best of them, {best.words}, is {_apart_text(best.beside)} worse "
+        f"({_interval(best.beside)})."
+    )
+
+
+def _as_much(control: Control) -> str:
+    beside = control.beside
+    if control.is_better:
+        return f"{control.words} lowers it by {_apart_text(beside)} more"
+    return f"so does {control.words}, as far as {beside.n:,} samples show ({_beside(beside)})"
+
+
+def _beside(comparison: Comparison) -> str:
+    return f"{_signed(comparison.difference, comparison)}, {_interval(comparison)}"
+
+
+def _apart_text(comparison: Comparison) -> str:
+    return f"{number_text(abs(comparison.difference), comparison)} {comparison.unit}"
+
+
+def _listed(parts: Sequence[str]) -> str:
+    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
 
 
 def difference_text(comparison: Comparison) -> str:
@@ -108,6 +163,7 @@ def advice_of(left: Sequence[float], losses: dict[int, float]) -> Advice | None:
     curve = np.asarray(left, np.float64)
     advised = flattens_at(curve) if len(curve) else None
     known = advice_on_n(curve)
+    known = f"Parameters left as in the base: {known}" if known else ""
     tried = ", ".join(str(n) for n in losses)
     outcome = f"Of n = {tried}, n = {best} has the least loss." if len(losses) > 1 else ""
     if advised is not None and outcome:
@@ -119,6 +175,13 @@ def _apart(advised: int, best: int, losses: dict[int, float]) -> str:
     if advised not in losses:
         return f" The advised n = {advised} was not tried."
     return f" The advised n = {advised} is {losses[advised] - losses[best]:.4f} behind it."
+
+
+def _few(comparison: Comparison) -> str:
+    """Groups where there are any: they are what is counted."""
+    if comparison.clusters is None:
+        return f"{comparison.n} samples"
+    return f"{comparison.clusters} groups"
 
 
 def _interval(comparison: Comparison) -> str:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
-import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,34 +15,19 @@ from core import disk
 from core.checkpoint.companion_names import Kind
 from core.checkpoint.copies import Companion, real_file
 from core.checkpoint.folder_files import FolderFiles
-from core.checkpoint.model import CONFIG_NAME, read_config
+from core.checkpoint.model import CONFIG_NAME, Checkpoint, read_config
 from core.checkpoint.output_config import describe_output
 from core.disk import sync_folder, write_error
 from core.errors import MergeError, TrainingError, error_of_memory
+from core.pretrained.models import of_type
+from core.pretrained.quiet import first_line
 from core.train.resuming import remove_folder, sync_files
 
-__all__ = ["load_model", "load_tokenizer", "make_new_head", "quietly", "save_model"]
+__all__ = ["load_model", "load_tokenizer", "make_new_head", "refuse_other_kinds", "save_model"]
 
 _COPIED = (Kind.TOKENIZER, Kind.TEMPLATE, Kind.GENERATION)
 _GENERATION = "generation_config.json"
 PART = ".partial"
-
-
-@contextlib.contextmanager
-def quietly() -> Iterator[None]:
-    """Without what transformers and accelerate say on their own."""
-    said = transformers.utils.logging
-    level, bar = said.get_verbosity(), said.is_progress_bar_enabled()
-    said.set_verbosity_error()
-    said.disable_progress_bar()
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        said.set_verbosity(level)
-        if bar:
-            said.enable_progress_bar()
 
 
 def load_tokenizer(folder: Path) -> Any:
@@ -55,7 +38,7 @@ def load_tokenizer(folder: Path) -> Any:
         )
     except Exception as error:  # of many kinds, by the kind of tokenizer
         raise TrainingError(
-            f"{folder} has no tokenizer that transformers can read: {_first_line(error)}",
+            f"{folder} has no tokenizer that transformers can read: {first_line(error)}",
             hint="put the tokenizer's files beside the weights",
             path=folder,
             field="base",
@@ -82,7 +65,7 @@ def load_model(folder: Path, task: str, **how: Any) -> Any:
             local_files_only=True,
             trust_remote_code=False,
             output_loading_info=True,
-            **_in_float32(),
+            **of_type("float32"),
             **how,
         )
     except MemoryError as error:
@@ -90,7 +73,7 @@ def load_model(folder: Path, task: str, **how: Any) -> Any:
     except Exception as error:
         what = "a language model" if task == "causal" else "a classifier of texts"
         raise TrainingError(
-            f"transformers cannot load {folder} as {what}: {_first_line(error)}",
+            f"transformers cannot load {folder} as {what}: {first_line(error)}",
             hint="look at its config.json; a model that is newer than transformers needs a newer one",
             path=folder,
             field="base",
@@ -107,6 +90,33 @@ def load_model(folder: Path, task: str, **how: Any) -> Any:
     model.missing = missing
     model.train()
     return model
+
+
+def refuse_other_kinds(checkpoint: Checkpoint) -> None:
+    """Raises TrainingError: `checkpoint` is no causal language model.
+
+    transformers makes one of a masked language model's weights too, whose tokens see those that they are to
+    predict.
+    """
+    from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+
+    config = checkpoint.config or {}
+    given = config.get("architectures")
+    kinds = [str(kind) for kind in given] if isinstance(given, list) else []
+    known: set[str] = set()
+    for names in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.values():
+        known.update((names,) if isinstance(names, str) else names)
+    seq2seq = config.get("is_encoder_decoder") is True
+    if seq2seq or (kinds and not known.intersection(kinds)):
+        what = "an encoder–decoder model" if seq2seq else "a model of another kind"
+        raise TrainingError(
+            f"{checkpoint.name} is {what}{f' ({kinds[0]})' if kinds else ''}: only causal language models "
+            "and classifiers of text can be trained",
+            hint="name a model whose config.json has architectures such as LlamaForCausalLM, or give rows "
+            "with labels",
+            path=checkpoint.folder,
+            field="base",
+        )
 
 
 def make_new_head(
@@ -193,7 +203,7 @@ def save_model(model: Any, target: Path, *, source: Path, dtype: str, readme: st
     except MergeError:
         raise
     except Exception as error:  # safetensors has errors of its own, for a full disk too
-        raise write_error(OSError(None, _first_line(error)), work) from error
+        raise write_error(OSError(None, first_line(error)), work) from error
 
 
 def _rounded(model: Any, dtype: torch.dtype) -> dict[str, torch.Tensor]:
@@ -217,14 +227,3 @@ def _write_config(model: Any, work: Path, source: Path, dtype: str) -> None:
     describe_output(config, None, dtype, unties=False)
     text = json.dumps(config, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
     (work / CONFIG_NAME).write_text(text, encoding="utf-8")
-
-
-def _in_float32() -> dict[str, Any]:
-    """The argument was renamed in transformers 4.56."""
-    numbers = [int(part) for part in transformers.__version__.split(".")[:2]]
-    return {"dtype" if numbers >= [4, 56] else "torch_dtype": torch.float32}
-
-
-def _first_line(error: BaseException) -> str:
-    text = str(error).strip() or type(error).__name__
-    return text.splitlines()[0]

@@ -15,6 +15,7 @@ from core.checkpoint.same_files import digest_of
 from core.data.rows import DataSet, read_data
 from core.disk import write_error
 from core.errors import OutputError, TrainingError, addressed
+from core.pretrained.models import is_classifier
 from core.text import shown
 from core.train.runs_folder import TRAINING_NAME, read_document
 from core.train.settings import TrainSettings, option_of
@@ -99,6 +100,12 @@ def read_inputs(request: TrainRequest) -> Inputs:
         CheckpointError, DataError: one of them cannot be read.
     """
     _refuse_without_validation(request)
+    if not request.save_every_s >= 0:
+        raise TrainingError(
+            f"the time between two places to go on from is {request.save_every_s / 60:g} minutes",
+            hint="change --save-every",
+            field="save_every",
+        )
     with addressed(field="base"):
         checkpoint = open_checkpoint(request.base)
     _refuse_base(request, checkpoint)
@@ -115,7 +122,7 @@ def read_inputs(request: TrainRequest) -> Inputs:
             )
     if data.kind == "label":
         return _classifier_inputs(checkpoint, data, validation)
-    if _is_classifier(checkpoint):
+    if is_classifier(checkpoint.config):
         raise TrainingError(
             f"{request.base} is a classifier of texts, and the rows of {request.data} have no label",
             hint='give every row a "text" and a "label", or choose a language model',
@@ -174,13 +181,8 @@ def _refuse_base(request: TrainRequest, checkpoint: Checkpoint) -> None:
         )
 
 
-def _is_classifier(checkpoint: Checkpoint) -> bool:
-    kinds = (checkpoint.config or {}).get("architectures")
-    return isinstance(kinds, list) and any(str(kind).endswith("ForSequenceClassification") for kind in kinds)
-
-
 def _classifier_inputs(checkpoint: Checkpoint, data: DataSet, validation: DataSet | None) -> Inputs:
-    known = (checkpoint.config or {}).get("id2label") if _is_classifier(checkpoint) else None
+    known = (checkpoint.config or {}).get("id2label") if is_classifier(checkpoint.config) else None
     wanted = sorted({row.label or "" for row in data.rows})
     if isinstance(known, dict) and all(str(key).isdigit() for key in known):
         names = tuple(str(known[key]) for key in sorted(known, key=int))
@@ -209,6 +211,8 @@ def existing_document(out: Path) -> dict[str, Any] | None:
     Raises:
         OutputError: the folder is something else's.
     """
+    if out.exists() and not out.is_dir():
+        raise OutputError(f"{out} is a file", hint="choose a new folder", path=out, field="out")
     document = read_document(out)
     if document is not None:
         return document
@@ -246,7 +250,7 @@ def refuse_others(document: Mapping[str, Any], request: TrainRequest, inputs: In
         before = document["validation"] and document["validation"]["digest"]
         now = inputs.validation and inputs.validation.digest
         if before != now:
-            raise other("validation", before, now)
+            raise _other_validation(document, request, out)
         if document["data"]["rows"] != len(inputs.data.rows):
             raise other("data", document["data"]["rows"], len(inputs.data.rows))
         name = settings.differing(request.settings)
@@ -258,6 +262,22 @@ def refuse_others(document: Mapping[str, Any], request: TrainRequest, inputs: In
         raise TrainingError(
             f"{out / TRAINING_NAME} is damaged", path=out, hint="choose a new folder"
         ) from error
+
+
+def _other_validation(document: Mapping[str, Any], request: TrainRequest, out: Path) -> TrainingError:
+    """Files by their names: a digest says nothing to whoever has named another file, or none."""
+    before, now = document["validation"], request.validation
+    was = "without validation data" if before is None else f"with validation data {before['path']}"
+    what = "none are given"
+    if now is not None:
+        what = f"{now} {'is given' if before is None else 'differs from them'}"
+    to_do = "leave out --validation" if before is None else "give the same (--validation)"
+    return TrainingError(
+        f"the training in {out} was begun {was}, and {what}",
+        hint=f"{to_do}, or choose a new folder (--out)",
+        path=out,
+        field="validation",
+    )
 
 
 def files_of(checkpoint: Checkpoint) -> list[list[Any]]:

@@ -11,6 +11,7 @@ from core.checkpoint.model import Checkpoint
 from core.data.encoding import Encoded, encode
 from core.data.rows import DataSet
 from core.errors import Cancelled, DataError, TrainingError
+from core.pretrained.positions import positions_of
 from core.train.request import Inputs
 from core.train.settings import TrainSettings
 
@@ -18,8 +19,6 @@ __all__ = ["padding_token", "training_samples"]
 
 _EVALUATED_LENGTH = 2048
 """Tokens that `paramosaic evaluate` reads at once of its own accord: MOST_POSITIONS of core.evaluate."""
-
-_POSITIONS = ("max_position_embeddings", "n_positions", "n_ctx", "max_seq_len")
 
 
 def training_samples(
@@ -120,12 +119,8 @@ def padding_token(tokenizer: Any, checkpoint: Checkpoint) -> int:
 
 def _most_tokens(checkpoint: Checkpoint, tokenizer: Any, wanted: int) -> int:
     """What is wanted, or what the model and its tokenizer take."""
-    config = _text_config(checkpoint)
-    limits = [config.get(key) for key in _POSITIONS] + [getattr(tokenizer, "model_max_length", None)]
-    found = [limit for limit in limits if isinstance(limit, int) and limit > 1]
-    if config.get("model_type") in ("roberta", "xlm-roberta", "camembert") and found:
-        found.append(min(found) - 2)  # its first two positions are padding's
-    return min([wanted, *found])
+    found = positions_of(checkpoint.config or {}, tokenizer)
+    return wanted if found is None else min(wanted, found)
 
 
 def _text_config(checkpoint: Checkpoint) -> Mapping[str, Any]:

@@ -20,9 +20,11 @@ from core.cancel import CancelToken
 from core.checkpoint.model import open_checkpoint
 from core.cores import begin_with
 from core.data.encoding import Encoded
+from core.data.remarks import overlap_of
 from core.disk import replace_file
 from core.draws import philox_key
 from core.errors import DataError, TrainingError, merge_errors_only
+from core.pretrained.quiet import quiet
 from core.train.disk import disk_need, memory_sentence, require_disk
 from core.train.document import new_document, sample_numbers, say_differences, versions, with_orders
 from core.train.finishing import card, keep_best, write_recipes
@@ -96,6 +98,8 @@ def train_sub_models(
     cancel = cancel or CancelToken()
     require_accelerate()
     inputs = read_inputs(request)
+    if inputs.validation is not None and (leak := overlap_of(inputs.validation, inputs.data)):
+        told.note(leak)
     out = request.out.absolute()
     _look_at_room(request, inputs, out, told.note)
     cancel.raise_if_cancelled("training")
@@ -170,7 +174,9 @@ class _Work:
 
         device, device_name = _device(self._request.device)
         threads = self._request.threads or (document or {}).get("threads") or begin_with()
-        with models.quietly(), trainer.deterministic(threads):
+        with quiet(), trainer.deterministic(threads):
+            if self._inputs.task == "causal":
+                models.refuse_other_kinds(self._inputs.checkpoint)
             tokenizer = models.load_tokenizer(self._inputs.checkpoint.folder)
             padding = padding_token(tokenizer, self._inputs.checkpoint)
             samples = self._samples(tokenizer)

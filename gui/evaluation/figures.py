@@ -23,7 +23,7 @@ class Figures:
     """The means over the rows of the data.
 
     Attributes:
-        loss: nats a token; of classifiers the cross-entropy. NaN where nothing was scored.
+        loss: nats a token; of classifiers the cross-entropy, nats a sample. NaN where nothing was scored.
         bits_per_byte: None for classifiers, and while it is not known.
         accuracy: the share that was right; None where nothing was right or wrong.
         n: how many rows.

@@ -38,7 +38,8 @@ _TITLES = {
 }
 _HELP = {
     Column.MODEL: "What is ticked is evaluated",
-    Column.LOSS: "The mean over the rows of the data, in nats a token; less is better",
+    Column.LOSS: "The mean over the rows of the data, in nats a token (of a classifier: a sample); less is "
+    "better",
     Column.OTHER: "Bits of loss for each byte of text, by which models with different tokenizers can be "
     "compared; of classifiers and exact answers, how many were right",
     Column.DIFFERENCE: "Of the loss, to that of the reference, row by row; of bits a byte where the "

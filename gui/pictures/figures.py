@@ -19,7 +19,7 @@ class Figure:
     Attributes:
         field: of Study.
         name: to choose it by. title: above it. file_name: to save it by.
-        x_label, y_label: of the axes.
+        x_label, y_label: of the axes; {unit} is that of the study's losses.
         how: how to read it.
         place: what is said of a place on the lower axis.
         relative: whether each curve is drawn minus the mean of the sub-models.
@@ -50,7 +50,7 @@ FIGURES = (
         "Does a sample's place matter?",
         "positions",
         "place in the own first epoch",
-        "loss after training, nats a token",
+        "loss after training, {unit}",
         "Each order: the mean loss after training of the samples that its first epoch had around a place. "
         "Bands: 95 % intervals of these means.",
         "around place {}",
@@ -61,7 +61,7 @@ FIGURES = (
         "The same samples in other orders",
         "anchor",
         "place in the first epoch of {anchor}",
-        "loss after training, nats a token",
+        "loss after training, {unit}",
         "The same samples for all models, by the place that the first epoch of {anchor} had for them. "
         "Lines: it and the merge, with 95 % intervals. ×: the other sub-models.",
         "around place {}",
@@ -72,7 +72,7 @@ FIGURES = (
         "How far do they differ on the same samples?",
         "anchor-differences",
         "place in the first epoch of {anchor}",
-        "loss minus the sub-models' mean, nats a token",
+        "loss minus the sub-models' mean, {unit}",
         "The same samples for all models, by the place that the first epoch of {anchor} had for them: each "
         "minus the mean of the sub-models, so that how hard samples are takes no part.",
         "around place {}",
@@ -84,7 +84,7 @@ FIGURES = (
         "Single and merged, step by step",
         "steps",
         "training step",
-        "validation loss, nats a token",
+        "validation loss, {unit}",
         "Mean validation loss of what was kept at a step. Band: 95 % interval of the mean over orders.",
         "after {} steps",
     ),

@@ -131,9 +131,10 @@ def _write_study(study: Study, folder: Path, suffixes: list[str]) -> list[Path]:
     scores = ScoresPicture(selection, named)
     _on_paper(scores, _SIZE_OF_A_STUDY)
     scores.show_study(study)
+    scores.show_scale(whole=True)
     save(scores, scores.file_name, suffixes)
     if scores.has_far:
-        scores.show_near()
+        scores.show_scale(whole=False)
         drawn = [suffix for suffix in suffixes if suffix != "csv"]  # the numbers are the same
         save(scores, f"{scores.file_name}-near-zero", drawn)
     _delete(scores)

@@ -161,7 +161,7 @@ class Scored:
         A study keeps those of its best merge, whichever row is asked for. None where none are known.
         """
         if self.study is not None:
-            return _changed_of_study(self.study, self.unit)
+            return _changed_of_study(self.study)
         number = self.best if number is None or self.rows[number].comparison is None else number
         if self.evaluation is None or number is None:
             return None
@@ -221,7 +221,8 @@ def _scored(
     evaluation: Evaluation | None = None,
 ) -> Scored:
     units = Counter(row.comparison.unit for row in rows if row.comparison is not None)
-    unit = units.most_common(1)[0][0] if units else "nats a token"
+    usual = "nats a token" if study is None else study.unit
+    unit = units.most_common(1)[0][0] if units else usual
     of_unit = (row.comparison for row in rows if row.comparison is not None and row.comparison.unit == unit)
     higher = any(one.higher_is_better for one in of_unit)
     return Scored(name, rows, reference, unit, higher, sentence, source, best, study, evaluation)
@@ -241,7 +242,7 @@ def _finite(value: float | None) -> float:
 # -- samples
 
 
-def _changed_of_study(study: Study, unit: str) -> Changed | None:
+def _changed_of_study(study: Study) -> Changed | None:
     if not study.changed:
         return None
     best = study.row(study.best)
@@ -250,7 +251,7 @@ def _changed_of_study(study: Study, unit: str) -> Changed | None:
         for one in study.changed[:_MOST_SAMPLES]
     )
     title = f"{best.title if best is not None else 'the best merge'} against {study.reference}"
-    return Changed(title, unit, rows)
+    return Changed(title, study.unit, rows)
 
 
 def _changed_of_evaluation(evaluation: Evaluation, row: ScoredRow) -> Changed | None:

@@ -31,7 +31,7 @@ _NOT_YET = (
     "There is nothing to compare yet: as soon as the reference and another model are scored, it is here."
 )
 _AS_GIVEN, _BY_DIFFERENCE = "As given", "By difference"
-_EVERY, _NEAR = "Every row", "Near zero"
+_NEAR, _WHOLE = "Near zero", "Whole scale"
 _MODELS, _SAMPLES = "Models", "Samples"
 _AROUND, _LEAST_SAMPLES = 20 * GRID, 14 * GRID
 """Heights: of everything beside rows and samples, and of a few samples. Where these and the rows have no room
@@ -60,11 +60,12 @@ class ScoresPicture(Picture):
         self._evaluation: Scored | None = None
         self._of_study = False
         self._marked: int | None = None
+        self._explained = "", ""
         self.of_field = choice("What is shown", [])
         self.of_field.setMaximumWidth(28 * GRID)
         self.of_field.hide()
         self.order_field = choice("Order of the rows", [_AS_GIVEN, _BY_DIFFERENCE])
-        self.scale_field = choice("Scale", [_EVERY, _NEAR])
+        self.scale_field = choice("Scale", [_NEAR, _WHOLE])
         self.scale_field.hide()
         self.part_field = choice("What is seen", [_MODELS, _SAMPLES])
         self.part_field.hide()
@@ -134,9 +135,9 @@ class ScoresPicture(Picture):
         scored = self._scored
         return scored is not None and is_far([_forest_row(scored, row) for row in scored.rows])
 
-    def show_near(self) -> None:
-        """Show the scale around zero that leaves these out."""
-        self.scale_field.setCurrentText(_NEAR)
+    def show_scale(self, *, whole: bool) -> None:
+        """Show the scale that has these too, or the one around zero that leaves them out."""
+        self.scale_field.setCurrentText(_WHOLE if whole else _NEAR)
         self.refresh()
 
     # -- the picture
@@ -160,7 +161,8 @@ class ScoresPicture(Picture):
             drawn, self._order(scored), f"difference to {scored.reference}, {scored.unit}", near=near
         )
         self.plot.mark(self._marked)
-        self.explanation.setText(_how_to_read(scored, near=near))
+        self._explained = _how_to_read(scored, near=near)
+        self._explain()
         self._show_samples()
         self._fit(printing=self._printing)
         self._source.setText(self.source)
@@ -189,6 +191,7 @@ class ScoresPicture(Picture):
         super().resizeEvent(event)
         if self.built:
             self._fit(printing=self._printing)
+            self._explain()
 
     # -- inside
 
@@ -248,6 +251,11 @@ class ScoresPicture(Picture):
         self.plot.setVisible(both or not samples)
         self._below.setVisible(both or samples)
 
+    def _explain(self) -> None:
+        """How to read it; in a low picture no more than takes one line."""
+        first, rest = self._explained
+        self.explanation.setText(first if self.is_low else first + rest)
+
     @Slot()
     def _on_named(self) -> None:
         self.refresh()
@@ -296,17 +304,15 @@ class ScoresPicture(Picture):
             )
 
 
-def _how_to_read(scored: Scored, *, near: bool) -> str:
+def _how_to_read(scored: Scored, *, near: bool) -> tuple[str, str]:
+    """What has to be known, and what is good to know."""
     way = "right" if scored.higher_is_better else "left"
-    told = [
-        f"Each model against {scored.reference}: {way} of the dashed line is better. Lines: 95 % intervals. "
-        "Rings: no difference shown."
-    ]
+    more = " Lines: 95 % intervals. Rings: no difference shown."
     if near:
-        told.append("Arrows: further away.")
+        more += " Arrowheads: further away."
     if any(row.stands_alone for row in scored.rows):
-        told.append("A ring whose line leaves zero out: of as many as are compared, one may by chance.")
-    return " ".join(told)
+        more += " A ring whose line leaves zero out: of as many as are compared, one may by chance."
+    return f"Each model against {scored.reference}: {way} of the dashed line is better.", more
 
 
 def _forest_row(scored: Scored, row: ScoredRow) -> ForestRow:

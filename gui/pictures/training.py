@@ -118,7 +118,12 @@ class TrainingPicture(Picture):
         self.set_title(figure.title)
         drawn = self._drawn()
         anchor = next((one.curve.label for one in drawn if one.curve.role == "anchor"), "the anchor")
-        self.plot.show_curves(drawn, figure.x_label.format(anchor=anchor), figure.y_label, anew=self._others)
+        self.plot.show_curves(
+            drawn,
+            figure.x_label.format(anchor=anchor),
+            figure.y_label.format(unit=study.unit),
+            anew=self._others,
+        )
         self._others = False
         marked = self._marked(drawn)
         self.plot.mark(marked)
@@ -212,14 +217,15 @@ class TrainingPicture(Picture):
         return study.imbalance if figure.field != "steps" else study.sentence
 
     def _text_of(self, number: int, at: int) -> str:
-        figure, curve = self._figure, self.plot.curves[number].curve
-        if figure is None:
+        study, figure, curve = self._study, self._figure, self.plot.curves[number].curve
+        if study is None or figure is None:
             return ""
         place = figure.place.format(grouped(round(curve.x[at])))
         low, mean, high = curve.low[at], curve.mean[at], curve.high[at]
         band = f" (95 % from {low:.4f} to {high:.4f})" if low < high else ""
         if figure.relative:
-            return f"{curve.label}, {place}: {signed(mean, 4)} nats a token beside the mean of the sub-models"
+            change = f"{signed(mean, 4)} {study.unit}"
+            return f"{curve.label}, {place}: {change} beside the mean of the sub-models"
         return f"{curve.label}, {place}: loss {mean:.4f}{band}"
 
 

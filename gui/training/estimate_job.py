@@ -173,7 +173,9 @@ class EstimateJob(Job):
             texts.append(f"{grouped(steps)} steps for each of {plural(settings.orders, 'order')}.")
         parameters = _parameters(inputs)
         new_base = inputs.checkpoint.size_bytes if inputs.new_head else 0
-        disk = require_disk(disk_need(parameters, settings, new_base_bytes=new_base), out)
+        rows = 0 if inputs.data.kind == "plain" else len(inputs.data.rows)
+        need = disk_need(parameters, settings, rows=rows, new_base_bytes=new_base)
+        disk = require_disk(need, out)
         return " ".join([*texts, *map(_capital, (disk, memory_sentence(parameters)))])
 
 

@@ -57,6 +57,11 @@ _WORDS = (
         "Base, a sub-model and a merge answer the same prompt, side by side; what one says otherwise than "
         "another is underlined.",
     ),
+    (
+        "Sub-models",
+        "Models, Make sub-models… fine-tunes the base on a file of yours, in several orders. It goes on "
+        "while you merge, and when the window is closed; what was stopped goes on where it was.",
+    ),
     ("Compare", "How many elements of two results differ, and what their merges counted."),
     (
         "Verdict",

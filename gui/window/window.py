@@ -222,7 +222,8 @@ class MainWindow(QMainWindow):
         self.evaluating.evaluation_changed.connect(self.pictures.show_evaluation)
         self.actions_.open_study.triggered.connect(self.studies.ask_what_to_open)
         self.studies.failed.connect(self._show_failure)
-        self.actions_.make.triggered.connect(self.making.ask)
+        for make in (self.actions_.make, self.models.actions_.make):
+            make.triggered.connect(self.making.ask)
         self.making.ask_base(lambda: self.models.base_folder)
         self.making.shown.connect(self.layout_.show_training)
         self.making.made.connect(self._use_made)

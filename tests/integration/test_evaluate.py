@@ -126,3 +126,19 @@ def test_what_cannot_be_evaluated_is_one_sentence_here_and_in_the_events(worksho
         assert events(said)[-1]["message"] == found.error
     assert not ScoreStore().all()
     assert workshop.run("evaluate", BASE).status == 2
+
+
+def test_data_and_models_survive_being_named_as_output(workshop: Any, data: Path) -> None:
+    before = data.read_bytes()
+    for option, place in (("--out", data), ("--progress", data), ("--out", Path(ONE) / "x.csv")):
+        for command in (
+            ["evaluate", ONE, "--data", data, option, place],
+            ["train", ONE, "--data", data, "--orders", "1", "--out", workshop.folder / "runs", option, place],
+        ):
+            if command[0] == "train" and option == "--out":
+                continue  # a folder, which tests of trainings are about
+            found = workshop.run(*command)
+            assert found.status == 1
+            assert f"error: {option} is " in found.stderr
+        assert data.read_bytes() == before
+    assert not (Path(ONE) / "x.csv").exists()

@@ -131,7 +131,7 @@ def test_a_bad_line_is_named_or_left_out(write: Write, line: str) -> None:
 def test_bad_lines_of_a_table(write: Write) -> None:
     path = write("a.csv", 'text,label\na,1\nb\nc,2,3\n"d,1\n')
     with pytest.raises(
-        DataError, match=r"3 of 4 rows are bad: line 3 has 1 cells.*line 4 has 3 cells.*line 5 is"
+        DataError, match=r"3 of 4 rows are bad: line 3 has 1 cell,.*line 4 has 3 cells.*line 5 is"
     ):
         read_data(path)
 
@@ -170,7 +170,7 @@ def test_only_the_rows_that_are_looked_at_can_be_bad(write: Write) -> None:
             "'Question' to 'prompt'",
         ),
         ("a.csv", "sentence,x\na,b\n", "has the fields 'sentence', 'x'", "rename 'sentence' to 'text'"),
-        ("a.json", '[{"text": "a"}]', "one JSON document", "jq"),
+        ("a.json", '[{"text": "a"}]', "is a JSON list", "jq"),
         ("a.jsonl", '{"text":"a"}'.encode("utf-16"), "UTF-16", "UTF-8"),
         ("a.csv", "text\na".encode("utf-16-be"), "null byte in line 1", "UTF-8"),
         ("a.txt", b"a\nb\xe9", "line 2 has the byte 0xe9", "UTF-8"),
@@ -231,3 +231,27 @@ def test_a_data_set_does_not_depend_on_its_place(write: Write) -> None:
     one, other = read_data(write("a.jsonl", '{"text":"a"}')), read_data(write("b.jsonl", '{"text":"a"}'))
     assert isinstance(one, DataSet)
     assert one.digest == other.digest
+
+
+def test_other_names_of_fields_are_answered_by_what_to_rename(write: Write) -> None:
+    cases = {
+        ("instruction", "input", "output"): "put 'instruction' and 'input' together as 'prompt' and rename "
+        "'output' to 'response'",
+        ("prompt", "completion"): "rename 'completion' to 'response'",
+        ("query", "response"): "rename 'query' to 'prompt'",
+        ("sentence", "label"): "rename 'sentence' to 'text'",
+        ("prompt", "chosen", "rejected"): "rename 'chosen' to 'response'",
+        (
+            "conversations",
+        ): "rename 'conversations' to 'messages', a list of objects with 'role' and 'content'",
+    }
+    for fields, hint in cases.items():
+        path = write("a.jsonl", (json.dumps(dict.fromkeys(fields, "a")) + "\n") * 2)
+        with pytest.raises(DataError) as caught:
+            read_data(path)
+        assert caught.value.hint == hint
+    # One row that is incomplete among others is a fault of that row.
+    path = write("a.jsonl", '{"prompt": "a", "response": "b"}\n{"prompt": "a", "completion": "b"}')
+    with pytest.raises(DataError) as caught:
+        read_data(path)
+    assert "--skip-bad-rows" in (caught.value.hint or "")

@@ -106,8 +106,61 @@ def test_models_are_evaluated_once_and_in_order(
     assert [scores.name for scores in third] == ["order-1", "base", "order-1"]
     assert not forwards
     assert third[0].loss.tobytes() == third[2].loss.tobytes() == first[1].loss.tobytes()
+    store.put(replace(first[0], notes=("line 3 is cut",)), data=data.path)
+    notes: list[str] = []
+    evaluate_models(MODELS[:1], data, settings=CPU, store=store, on_note=notes.append)
+    assert not forwards
+    assert notes == ["line 3 is cut"]
     evaluate_models(MODELS[:1], data, settings=CPU, store=store, recompute=True)
     assert forwards
+
+
+def test_more_rows_cost_only_their_own(
+    data: DataSet, store: ScoreStore, forwards: list[int], tmp_path: Path
+) -> None:
+    few = read_data(data.path, limit=4)
+    (of_few,) = evaluate_models(MODELS[1:2], few, settings=replace(CPU, limit=4), store=store)
+    beside = sum(forwards) - 4  # what a model's first batch is looked at with
+    forwards.clear()
+    (whole,) = evaluate_models(MODELS[1:2], data, settings=CPU, store=store)
+    assert sum(forwards) - beside == 6
+    assert whole.loss[:4].tobytes() == of_few.loss.tobytes()
+    (alone,) = evaluate_models(MODELS[1:2], data, settings=CPU)
+    np.testing.assert_allclose(whole.loss, alone.loss, atol=1e-5, rtol=0)
+    assert whole.tokens.tolist() == alone.tokens.tolist()
+    forwards.clear()
+    (fewer,) = evaluate_models(
+        MODELS[1:2], read_data(data.path, limit=2), settings=replace(CPU, limit=2), store=store
+    )
+    assert not forwards
+    assert fewer.loss.tobytes() == whole.loss[:2].tobytes()
+    # With another greatest length a row's loss may be another one.
+    evaluate_models(MODELS[1:2], data, settings=replace(CPU, max_length=16), store=store)
+    assert sum(forwards) - beside >= 10
+
+
+def test_answers_cost_no_losses_that_are_known(
+    store: ScoreStore, forwards: list[int], tmp_path: Path
+) -> None:
+    rows = [{"prompt": f"{word} is", "response": "a list of names"} for word in WORDS[:5]]
+    data = lines(tmp_path / "asked.jsonl", rows)
+    asks = replace(CPU, exact_match=True, max_new_tokens=2)
+    (fresh,) = evaluate_models(MODELS[1:2], data, settings=asks)
+    all_of_it = sum(forwards)
+    forwards.clear()
+    (plain,) = evaluate_models(MODELS[1:2], data, settings=CPU, store=store)
+    losses = sum(forwards)
+    forwards.clear()
+    (answered,) = evaluate_models(MODELS[1:2], data, settings=asks, store=store)
+    assert 0 < sum(forwards) == all_of_it - losses
+    assert answered.loss.tobytes() == plain.loss.tobytes()
+    assert answered.correct is not None
+    assert fresh.correct is not None
+    assert answered.correct.tolist() == fresh.correct.tolist()
+    forwards.clear()
+    fewer = replace(asks, limit=3)
+    evaluate_models(MODELS[1:2], read_data(data.path, limit=3), settings=fewer, store=store)
+    assert not forwards
 
 
 def test_other_data_and_a_changed_model_are_computed(
@@ -292,6 +345,10 @@ def test_a_classifier_beside_a_language_model_is_one_sentence(data: DataSet, tmp
     )
     with pytest.raises(IncompatibleError, match="judge is a classifier and base is a language model"):
         evaluate_models([MODELS[0], str(folder)], data, settings=CPU)
+    recipe = tmp_path / "judges.yaml"
+    recipe.write_text("merge_method: linear\nmodels: [{model: judge}]\n")
+    with pytest.raises(IncompatibleError, match="judges is a classifier and base is a language model"):
+        evaluate_models([MODELS[0], str(recipe)], data, settings=CPU)
 
 
 def test_a_model_that_is_not_there_is_found_before_any_is_loaded(

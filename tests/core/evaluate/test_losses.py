@@ -19,6 +19,7 @@ from core.evaluate import forward as forward_module
 from core.evaluate.forward import Forward
 from core.evaluate.loading import LoadedModel, load_model
 from core.evaluate.losses import score_model
+from core.evaluate.pairing import pair_up
 from core.evaluate.scores import RowLosses
 from core.evaluate.settings import Settings
 from core.progress import Share
@@ -378,3 +379,35 @@ def test_a_classifier_is_measured_as_by_a_plain_loop(bert: Path, reviews: DataSe
             assert scores.correct.tolist() == right
             assert scores.accuracy == sum(right) / 5
             assert scores.tokens.tolist() == [1] * 5
+
+
+@pytest.mark.parametrize("begins", [False, True])
+def test_texts_are_compared_across_tokenizers(
+    demo: LoadedModel, texts: DataSet, tmp_path: Path, begins: bool
+) -> None:
+    """One token a byte, with a token before each text or without: the first token that counts is another
+    one, and the texts are the same ones."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
+    from transformers import PreTrainedTokenizerFast
+
+    signs = sorted(pre_tokenizers.ByteLevel.alphabet())
+    made = Tokenizer(models.BPE({sign: number for number, sign in enumerate([*signs, "<s>"])}, []))
+    made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    made.decoder = decoders.ByteLevel()
+    if begins:
+        made.post_processor = processors.TemplateProcessing(
+            single="<s> $A", special_tokens=[("<s>", len(signs))]
+        )
+    by_bytes = PreTrainedTokenizerFast(tokenizer_object=made, bos_token="<s>")
+    one = score_model(demo, texts, CPU)
+    other = score_model(replace(demo, name="bytes", tokenizer=by_bytes), texts, CPU)
+    sizes = np.array([len(text.encode()) for text in TEXTS])
+    # Of “ the first byte alone is no character: all of it counts as read.
+    assert other.text_bytes.tolist() == (sizes if begins else sizes - [1, 1, 1, 1, 3]).tolist()
+    assert (one.text_bytes != other.text_bytes).any()  # or else this shows nothing
+    pair = pair_up(one, other)
+    assert pair.counts.all()
+    assert pair.candidate.measure == "bits a byte"
+    assert not any("left out" in note for note in pair.notes)
+    bits = other.loss * other.tokens / np.log(2) / other.text_bytes
+    assert np.allclose(pair.candidate.values, bits, rtol=1e-12)

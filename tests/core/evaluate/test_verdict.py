@@ -15,7 +15,7 @@ from core.evaluate.comparison import Comparison
 from core.evaluate.pairing import mean_over
 from core.evaluate.scores import Scores
 from core.evaluate.student import t_quantile
-from core.evaluate.verdict import Measured, compare
+from core.evaluate.verdict import Measured, adjusted_together, compare
 
 DIGEST = "5eed" * 8
 RNG = np.random.default_rng(17)
@@ -367,3 +367,33 @@ def test_documents_hold_all_of_it() -> None:
         assert document["sentence"] == found.sentence
         again = Comparison.from_json({**document, "later": 1})
         assert repr(again) == repr(found)
+
+
+def test_several_tasks_are_adjusted_together() -> None:
+    """Right answers alone: 2 · 2⁻⁷ for seven to none, 2 · 2⁻⁶ for six, and 1 for one each."""
+    nothing = np.full(N, np.nan)
+    wrong = np.zeros(N, bool)
+
+    def task(*counts: tuple[int, int]) -> tuple[Comparison, ...]:
+        made = []
+        for number, (more, fewer) in enumerate(counts):
+            right = wrong.copy()
+            right[:more], right[N - 1 :] = True, not fewer
+            made.append(scores(f"model-{number}", nothing, correct=right))
+        before = wrong.copy()
+        before[N - 1] = True
+        return compare(scores("base", nothing, correct=before), made)
+
+    first, second, third = task((7, 0)), task((6, 0), (1, 1)), task((6, 0))
+    assert [one.verdict for one in (*first, *second, *third)] == [
+        *("helps", "no difference shown", "no difference shown", "helps")
+    ]
+    found = adjusted_together([first, second, third])
+    assert [len(one) for one in found] == [1, 2, 1]
+    flat = [one for part in found for one in part]
+    assert [one.p_holm for one in flat] == [4 / 64, 3 / 32, 1.0, 3 / 32]
+    assert [one.mcnemar_p_holm for one in flat] == [one.p_holm for one in flat]
+    assert {one.verdict for one in flat} == {one.accuracy_verdict for one in flat} == {"no difference shown"}
+    assert {one.compared for one in flat} == {4}
+    assert "among 4 compared" in flat[0].sentence
+    assert adjusted_together([first]) == (first,)

@@ -41,6 +41,16 @@ def test_what_is_written_is_read_again(study: Study) -> None:
     assert from_json(to_json(study)) == study
 
 
+def test_the_unit_of_an_earlier_study_is_that_of_its_comparisons(study: Study) -> None:
+    document = to_document(study)
+    assert document.pop("unit") == "nats a token"
+    assert from_json(json.dumps(document)) == study
+    for row in document["rows"]:
+        if row["comparison"] is not None:
+            row["comparison"]["unit"] = "nats a sample"
+    assert from_json(json.dumps(document)).unit == "nats a sample"
+
+
 def test_a_document_has_no_numbers_that_json_does_not_know(study: Study) -> None:
     document = json.loads(to_json(replace(study, anchor=(CURVE,))), parse_constant=lambda name: 1 / 0)
     assert document["kind"] == "paramosaic study"

@@ -192,3 +192,20 @@ def test_what_has_no_room_is_said_elsewhere(qtbot: QtBot, opened: SimpleNamespac
     panel.resize(1200, 220)
     qtbot.waitUntil(lambda: not panel.table.isColumnHidden(Column.OTHER))
     assert not panel.model.compact
+
+
+def test_a_file_that_is_typed_counts_without_return(
+    qtbot: QtBot, opened: SimpleNamespace, tmp_path: Path
+) -> None:
+    panel = opened.panel
+    path = tmp_path / "data.jsonl"
+    path.write_text(json.dumps({"text": "One."}) + "\n")
+    qtbot.keyClicks(panel.data_field, str(path)[:-3])
+    qtbot.wait(450)
+    assert not panel.start_button.isEnabled()  # the beginning of a name is no file
+    assert not panel.message.isVisible()
+    qtbot.keyClicks(panel.data_field, str(path)[-3:])
+    qtbot.waitUntil(lambda: panel.start_button.isEnabled())
+    settle(qtbot, opened)
+    assert panel.data == path
+    assert panel.facts.accessibleName() == "1 row"

@@ -62,6 +62,7 @@ def test_before_there_is_anything_it_is_said_what_to_do(show: Show) -> None:
 def test_rows_stand_where_their_differences_are(show: Show) -> None:
     picture = show()
     picture.show_study(study(), "my-study")
+    picture.show_scale(whole=True)
     assert picture.sentence == ""
     plot = picture.plot
     np.testing.assert_allclose(plot.discs.points, [(0.07, 0), (-0.007, 3), (-0.18, 4)])
@@ -92,14 +93,14 @@ def test_near_zero_what_is_far_away_is_an_arrowhead(show: Show) -> None:
     picture = show()
     picture.show_study(study())
     assert picture.has_far
-    assert picture.plot.heads.points == []
-    picture.scale_field.setCurrentText("Near zero")
-    picture.scale_field.activated.emit(1)
     (left, right), _ = picture.plot.home
     assert -0.05 < left < -0.009
     assert [place for _, place in picture.plot.heads.points] == [0, 4]
     assert picture.plot.heads._ways == [1, -1]
     assert (picture.plot.heads.points[0][0], picture.plot.heads.points[1][0]) == (right, left)
+    picture.scale_field.setCurrentText("Whole scale")
+    picture.scale_field.activated.emit(1)
+    assert picture.plot.heads.points == []
 
 
 def test_a_click_marks_a_row_and_the_arrow_keys_go_on(show: Show) -> None:

@@ -84,6 +84,12 @@ def test_differences_are_those_to_the_mean_of_the_sub_models(picture: TrainingPi
     assert picture.read_out.text() == (
         "draw-1, around place 10: −0.5000 nats a token beside the mean of the sub-models"
     )
+    picture.show_study(replace(study(), unit="nats a sample"))
+    assert picture.choose("anchor-differences")
+    picture.plot.pointed.emit((3, 0))
+    assert "−0.5000 nats a sample beside" in picture.read_out.text()
+    label = picture.plot.getPlotItem().getAxis("left").labelText
+    assert label == "loss minus the sub-models' mean, nats a sample"
     without = replace(study(), anchor=(study().anchor[0], study().anchor[3]))
     picture.show_study(without)
     assert not picture.choose("anchor-differences")

@@ -107,3 +107,12 @@ def test_what_went_on_comes_after_what_it_goes_on_with(tmp_path: Path) -> None:
     training.catch_up()
     assert training.progress.orders[1].values["loss"].tolist() == [1.0, 1.0, 1.0, 9.0]
     assert (training.task.id, len(training.progress.orders)) == (second.id, 2)
+
+
+def test_an_order_whose_last_step_is_done_takes_no_more_time() -> None:
+    progress = TrainingProgress()
+    for step in range(1, 5):
+        progress.take({"kind": "step", "at": 10.0 * step, "order": 1, "step": step, "of": 5, "loss": 1.0})
+    assert progress.orders[1].remaining_s == 10.0
+    progress.take({"kind": "step", "at": 50.0, "order": 1, "step": 5, "of": 5, "loss": 1.0})
+    assert progress.orders[1].remaining_s is None

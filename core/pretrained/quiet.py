@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -69,10 +70,14 @@ def is_of_memory(error: BaseException) -> bool:
     """Whether it says that memory ran out, the machine's or a card's."""
     if isinstance(error, MemoryError) or type(error).__name__ in ("OutOfMemoryError", "AcceleratorError"):
         return isinstance(error, MemoryError) or any(sign in str(error) for sign in _MEMORY)
+    if isinstance(error, OSError):
+        return error.errno == errno.ENOMEM
     return isinstance(error, RuntimeError) and any(sign in str(error) for sign in _MEMORY)
 
 
 def first_line(error: BaseException) -> str:
     """The first line of what it says, or its kind."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return message_text(lines[0].rstrip(".")) if lines else type(error).__name__
+    if not lines:
+        return type(error).__name__
+    return message_text(f"{lines[0]} …" if lines[0].endswith(":") else lines[0].rstrip("."))
