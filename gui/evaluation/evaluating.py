@@ -112,8 +112,7 @@ class Evaluating(QObject):
         said = setup, tuple(adapters)
         if said != self._said:
             self._said = said
-            with self._listed_anew():
-                self._listing.set_setup(*said)
+            self._list_said()
 
     @Slot(object)
     def set_runs(self, runs: Sequence[HistoryEntry]) -> None:
@@ -140,6 +139,12 @@ class Evaluating(QObject):
             self._listing.add(paths)
         if paths:
             self._panel.select(paths[0])
+
+    def _list_said(self) -> None:
+        """List the models of the document; what is being evaluated stays listed."""
+        if self._said is not None:
+            with self._listed_anew():
+                self._listing.set_setup(*self._said, keep=self.running)
 
     # -- start and stop
 
@@ -231,6 +236,7 @@ class Evaluating(QObject):
             return
         self._course = None
         self._panel.set_running(False)
+        self._list_said()
         if task.failure is not None:
             self._panel.show_failure(task.failure)
             self.noted.emit(f"{task.failure.message} {task.failure.hint or ''}".strip(), "error")

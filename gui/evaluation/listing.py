@@ -27,6 +27,7 @@ class Listing:
         self._adapters: frozenset[Path] = frozenset()
         self._runs: tuple[HistoryEntry, ...] = ()
         self._others: tuple[Path, ...] = ()
+        self._taken: frozenset[Path] = frozenset()
         self._ticks: dict[Path, bool] = {}
         self._reference: Path | None = None
 
@@ -64,9 +65,19 @@ class Listing:
 
     # -- changes
 
-    def set_setup(self, setup: MergeSetup, adapters: Collection[Path]) -> None:
-        """The models of the document, and which of them are adapters that are put on the base."""
+    def set_setup(self, setup: MergeSetup, adapters: Collection[Path], *, keep: bool = False) -> None:
+        """The models of the document, and which of them are adapters that are put on the base.
+
+        What an earlier evaluation compared goes when there are other models to be compared, unless it is to
+        be kept: it is another family.
+        """
         self._setup, self._adapters = setup, frozenset(adapters)
+        own = {one.path for one in candidates(setup, (), (), self._adapters)}
+        if own and self._taken and not keep and self._reference not in own:
+            self._others = tuple(path for path in self._others if path not in self._taken)
+            for path in self._taken:
+                self._ticks.pop(path, None)
+            self._reference, self._taken = None, frozenset()
         self._list()
 
     def set_runs(self, runs: Sequence[HistoryEntry]) -> None:
@@ -78,6 +89,7 @@ class Listing:
         """List and tick models."""
         self._others += tuple(path for path in dict.fromkeys(paths) if path not in self._others)
         self._ticks.update(dict.fromkeys(paths, True))
+        self._taken -= frozenset(paths)
         self._list()
 
     def remove(self, path: Path) -> None:
@@ -91,10 +103,12 @@ class Listing:
 
     def set_reference(self, path: Path) -> None:
         self._reference = path
+        self._taken = frozenset()  # the user goes on with what is listed
 
     def take(self, request: Request) -> None:
         """List and tick what an evaluation evaluates, and nothing else."""
         self._reference = request.reference
+        self._taken = frozenset(request.models).difference(self._others)
         self._others += tuple(path for path in request.models if path not in self._others)
         self._ticks = {path: path in request.models for path in (*self.paths, *self._others)}
         self._list()

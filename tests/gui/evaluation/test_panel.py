@@ -20,6 +20,7 @@ from gui.document.merge_setup import MergeSetup, ModelChoice
 from gui.evaluation.candidates import candidates, default_reference
 from gui.evaluation.evaluating import Evaluating
 from gui.evaluation.figures import decimals_of, difference_text
+from gui.evaluation.listing import Listing
 from gui.evaluation.panel import EvaluationPanel
 from gui.evaluation.request import Choices, Request
 from gui.evaluation.table_model import Column
@@ -209,3 +210,27 @@ def test_a_file_that_is_typed_counts_without_return(
     settle(qtbot, opened)
     assert panel.data == path
     assert panel.facts.accessibleName() == "1 row"
+
+
+def test_what_was_evaluated_before_gives_way_to_another_family() -> None:
+    old = Path("/old/one"), Path("/old/base"), Path("/old/two")
+    listing = Listing()
+    listing.set_setup(MergeSetup.empty(SETUP), ())
+    listing.take(Request(Path("/data.jsonl"), old, old[0], Choices()))
+    assert listing.evaluated == old
+    listing.set_setup(SETUP, (), keep=True)  # while it runs
+    assert set(old) < set(listing.paths)
+    assert listing.reference == old[0]
+    listing.set_setup(SETUP, ())
+    assert listing.paths == (BASE, ONE, TWO)
+    assert listing.reference == ONE
+    assert all(map(listing.is_ticked, listing.paths))
+
+
+def test_what_was_evaluated_before_stays_with_its_own_family() -> None:
+    listing = Listing()
+    listing.set_setup(MergeSetup.empty(SETUP), ())
+    listing.take(Request(Path("/data.jsonl"), (TWO, ONE, Path("/merged")), TWO, Choices()))
+    listing.set_setup(SETUP, ())
+    assert listing.paths == (BASE, ONE, TWO, Path("/merged"))
+    assert listing.reference == TWO
