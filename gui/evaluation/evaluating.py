@@ -14,7 +14,7 @@ from core import MergeError
 from core.data.rows import DataSet
 from core.evaluate.store import ScoreStore
 from core.runs.history import HistoryEntry
-from core.units import duration_text
+from core.units import about_text
 from gui.background.task import Task
 from gui.background.tasks import BackgroundTasks
 from gui.document.merge_setup import MergeSetup
@@ -204,6 +204,7 @@ class Evaluating(QObject):
 
     def _follow(self, task: Task, request: Request) -> None:
         self._course = Course(task, request)
+        self._listing.hold(request)
         self._panel.set_running(True)
         self._show()
 
@@ -224,7 +225,7 @@ class Evaluating(QObject):
     def _on_changed(self, task: Task) -> None:
         if self._course is not None and task.id == self._course.task.id:
             self._course.task = task
-            left = "" if task.remaining_s is None else f", {duration_text(task.remaining_s)} left"
+            left = "" if task.remaining_s is None else f", {about_text(task.remaining_s)} left"
             self._panel.show_progress(task.share, f"{task.text or 'Scoring'}{left}")
 
     @Slot(object)

@@ -28,6 +28,7 @@ class Listing:
         self._runs: tuple[HistoryEntry, ...] = ()
         self._others: tuple[Path, ...] = ()
         self._taken: frozenset[Path] = frozenset()
+        self._family: Path | None = None
         self._ticks: dict[Path, bool] = {}
         self._reference: Path | None = None
 
@@ -72,12 +73,12 @@ class Listing:
         be kept: it is another family.
         """
         self._setup, self._adapters = setup, frozenset(adapters)
-        own = {one.path for one in candidates(setup, (), (), self._adapters)}
-        if own and self._taken and not keep and self._reference not in own:
+        own = self._own()
+        if own and self._taken and not keep and self._family not in own:
             self._others = tuple(path for path in self._others if path not in self._taken)
             for path in self._taken:
                 self._ticks.pop(path, None)
-            self._reference, self._taken = None, frozenset()
+            self._reference, self._taken = self._reference if self._reference in own else None, frozenset()
         self._list()
 
     def set_runs(self, runs: Sequence[HistoryEntry]) -> None:
@@ -89,7 +90,7 @@ class Listing:
         """List and tick models."""
         self._others += tuple(path for path in dict.fromkeys(paths) if path not in self._others)
         self._ticks.update(dict.fromkeys(paths, True))
-        self._taken -= frozenset(paths)
+        self._taken = self._taken.difference(paths)
         self._list()
 
     def remove(self, path: Path) -> None:
@@ -105,13 +106,25 @@ class Listing:
         self._reference = path
         self._taken = frozenset()  # the user goes on with what is listed
 
+    def hold(self, request: Request) -> None:
+        """Have what an evaluation evaluates stay listed, whatever is merged next."""
+        known = {*self._own(), *self._others}
+        more = tuple(path for path in request.models if path not in known)
+        self._family, self._taken = request.reference, self._taken.union(more)
+        self._others += more
+        self._list()
+
     def take(self, request: Request) -> None:
         """List and tick what an evaluation evaluates, and nothing else."""
         self._reference = request.reference
-        self._taken = frozenset(request.models).difference(self._others)
-        self._others += tuple(path for path in request.models if path not in self._others)
+        self.hold(request)
         self._ticks = {path: path in request.models for path in (*self.paths, *self._others)}
         self._list()
+
+    def _own(self) -> frozenset[Path]:
+        """The models of the document."""
+        own = () if self._setup is None else candidates(self._setup, (), (), self._adapters)
+        return frozenset(one.path for one in own)
 
     def _list(self) -> None:
         if self._setup is not None:

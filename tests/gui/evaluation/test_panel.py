@@ -234,3 +234,15 @@ def test_what_was_evaluated_before_stays_with_its_own_family() -> None:
     listing.set_setup(SETUP, ())
     assert listing.paths == (BASE, ONE, TWO, Path("/merged"))
     assert listing.reference == TWO
+
+
+def test_a_merge_that_is_evaluated_stays_listed_beside_the_next_one(runs: list[HistoryEntry]) -> None:
+    newest, older = [replace(one, recipe_data={"base_model": str(BASE)}) for one in runs]
+    listing = Listing()
+    listing.set_setup(SETUP, ())
+    listing.set_runs([older])
+    listing.hold(Request(Path("/data.jsonl"), listing.evaluated, ONE, Choices()))
+    listing.set_runs([newest, older])
+    assert listing.paths == (BASE, ONE, TWO, newest.out, older.out)
+    listing.set_setup(replace(SETUP, models=SETUP.models[:1], k=1), ())
+    assert listing.paths == (BASE, ONE, newest.out, older.out)
