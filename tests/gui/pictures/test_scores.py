@@ -17,8 +17,8 @@ from pytestqt.qtbot import QtBot
 from core.evaluate.scores import Scores
 from core.evaluate.verdict import compare
 from gui.pictures.evaluated import Evaluation
-from gui.pictures.named import Named
 from gui.pictures.forest_plot import ForestPlot, ForestRow
+from gui.pictures.named import Named
 from gui.pictures.scores import ScoresPicture
 from gui.pictures.selection import Selection
 
