@@ -7,6 +7,7 @@ digests of its inputs, and where they are known it is not even made.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from hashlib import blake2b
@@ -15,6 +16,7 @@ from typing import Any
 
 import yaml
 
+from core.adapter_paths import split_adapters
 from core.cancel import CancelToken
 from core.data.rows import DataSet
 from core.disk import replace_file
@@ -26,8 +28,9 @@ from core.evaluate.scores import Scores
 from core.evaluate.settings import Settings
 from core.evaluate.store import ScoreStore
 from core.progress import ShareCallback
+from core.recipe.recipe import Recipe
 from core.recipe.stages import documents_of
-from core.recipe.writing import recipe_as_dict
+from core.recipe.writing import folders_of, recipe_as_dict
 from core.recipe.yaml_values import Dumper
 from core.small_files import parse_json, read_if_there
 from core.study.command import OwnScores, ScoreCommand
@@ -121,7 +124,7 @@ class Laboratory:
         if subject.recipe is None:
             return str(subject.folder)
         path = self.folder.absolute() / _RECIPES / f"{subject.key}.yaml"
-        documents = documents_of(recipe_as_dict(subject.recipe))
+        documents = documents_of(recipe_as_dict(subject.recipe, _names_from(path.parent, subject.recipe)))
         text = yaml.dump_all(documents, Dumper=Dumper, sort_keys=False, allow_unicode=True)
         try:
             path.parent.mkdir(exist_ok=True)
@@ -129,6 +132,20 @@ class Laboratory:
             raise OutputError(f"cannot make the folder {path.parent}: {os_error_text(error)}") from error
         replace_file(path, text.encode())
         return str(path)
+
+
+def _names_from(folder: Path, recipe: Recipe) -> dict[Path, str]:
+    """What to write for each model in a recipe in `folder`, so that it does not say where on this machine the
+    models are; people hand on the folder of a study.
+    """
+
+    def name(part: Path) -> str:
+        try:
+            return os.path.relpath(part, os.path.realpath(folder))  # the system follows .. behind links
+        except ValueError:  # on another drive
+            return str(part)
+
+    return {path: "+".join(map(name, split_adapters(path))) for path in folders_of(recipe)}
 
 
 class _OwnScores:
