@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import math
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -142,3 +143,16 @@ def test_data_and_models_survive_being_named_as_output(workshop: Any, data: Path
             assert f"error: {option} is " in found.stderr
         assert data.read_bytes() == before
     assert not (Path(ONE) / "x.csv").exists()
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no named pipes")
+def test_what_is_no_file_is_not_replaced_by_one(workshop: Any, data: Path) -> None:
+    pipe, link = workshop.folder / "pipe", workshop.folder / "link"
+    os.mkfifo(pipe)
+    os.symlink(pipe, link)
+    for place in (pipe, link):
+        found = workshop.run("evaluate", ONE, "--data", data, "--out", place)
+        assert found.status == 1
+        assert "is not a file" in found.stderr
+    assert pipe.is_fifo()
+    assert link.is_symlink()
