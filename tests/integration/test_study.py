@@ -118,7 +118,7 @@ def test_a_study_stopped_and_gone_on_with(
     assert {path.parent.name for path in shared} >= {out.name, "recipes"}
     for path in shared:  # a study is shown to others
         assert str(tmp_path) not in path.read_text()
-        assert str(DEMO_FOLDER) not in path.read_text()
+        assert f" {DEMO_FOLDER}" not in path.read_text()
     said = [json.loads(line) for line in events.read_text().splitlines()]
     kinds = [event["kind"] for event in said]
     assert kinds[0] == "began"
