@@ -13,7 +13,7 @@ from typing import Any
 
 from core.errors import OutputError, os_error_text
 
-__all__ = ["ProgressFile", "finite_or_null"]
+__all__ = ["ProgressFile", "finite_or_null", "stop_file"]
 
 
 class ProgressFile:
@@ -58,6 +58,15 @@ class ProgressFile:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def stop_file(progress: Path) -> Path:
+    """The file that, once it is there, stops a command in the background whose events go to `progress`.
+
+    For where no signal can be sent: some systems have none that reaches a process without a terminal, and
+    some do not say which process has a number by now.
+    """
+    return progress.with_name("stop")
 
 
 def finite_or_null(value: Any) -> Any:

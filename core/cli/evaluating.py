@@ -99,7 +99,10 @@ def evaluate(
     if (data is None) == (tasks is None):
         raise click.UsageError("Name the data (--data FILE), or else tasks (--task NAME).")
     inputs = (data, reference, *models)
-    with cancellable() as token, followed(progress, background=background, inputs=inputs) as following:
+    with (
+        cancellable() as token,
+        followed(progress, background=background, inputs=inputs, cancel=token) as following,
+    ):
         settings = Settings(
             dtype=dtype,
             batch_tokens=batch_tokens,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -27,7 +27,12 @@ _AVERAGING = "here the gain is that of averaging, not of choice"
 
 
 def compared_rows(
-    table: Table, *, groups: Sequence[str] | None, higher_is_better: bool, cancel: CancelToken
+    table: Table,
+    *,
+    groups: Sequence[str] | None,
+    of_lines: Mapping[int, str] | None = None,
+    higher_is_better: bool,
+    cancel: CancelToken,
 ) -> tuple[StudyRow, ...]:
     """The rows with their comparisons with the median single model; Holm's adjustment is over all of them.
 
@@ -37,6 +42,7 @@ def compared_rows(
 
     Args:
         groups: of the samples that count. [N] or None
+        of_lines: the group of each line of the validation data; None where each stands for itself.
         higher_is_better: of the own scores.
     """
     reference = replace(table.reference.scores, name="the median single model")
@@ -48,7 +54,7 @@ def compared_rows(
             strict=True,
         )
     )
-    own = _own_comparisons(table, others, higher_is_better, cancel)
+    own = _own_comparisons(table, others, of_lines, higher_is_better, cancel)
     right = _right_comparisons(table, others, groups, cancel)
     found, right = _answers_together(found, right)
     return tuple(
@@ -143,9 +149,16 @@ def _answers_together(
 
 
 def _own_comparisons(
-    table: Table, others: Sequence[MeasuredRow], higher_is_better: bool, cancel: CancelToken
+    table: Table,
+    others: Sequence[MeasuredRow],
+    of_lines: Mapping[int, str] | None,
+    higher_is_better: bool,
+    cancel: CancelToken,
 ) -> dict[str, Comparison]:
-    """Of the scores of single lines; {} where the command gives none."""
+    """Of the scores of single lines; {} where the command gives none.
+
+    Its lines are taken for those of the validation data, with their groups, where all of them are there.
+    """
     of = table.reference.own
     rows = [row for row in others if row.own is not None]
     if of is None or not of.lines or not rows:
@@ -159,7 +172,9 @@ def _own_comparisons(
 
     reference = numbers("the median single model", np.asarray(of.scores))
     candidates = [numbers(row.title, row.own) for row in rows if row.own is not None]
-    compared = compare(reference, candidates, cancel=cancel)
+    known = of_lines or {}
+    groups = [known[line] for line in of.lines] if all(line in known for line in of.lines) else None
+    compared = compare(reference, candidates, groups=groups, cancel=cancel)
     return {row.key: comparison for row, comparison in zip(rows, compared, strict=True)}
 
 

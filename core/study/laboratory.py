@@ -7,6 +7,7 @@ digests of its inputs, and where they are known it is not even made.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from hashlib import blake2b
@@ -15,6 +16,7 @@ from typing import Any
 
 import yaml
 
+from core.adapter_paths import split_adapters
 from core.cancel import CancelToken
 from core.data.rows import DataSet
 from core.disk import replace_file
@@ -27,7 +29,7 @@ from core.evaluate.settings import Settings
 from core.evaluate.store import ScoreStore
 from core.progress import ShareCallback
 from core.recipe.stages import documents_of
-from core.recipe.writing import recipe_as_dict
+from core.recipe.writing import folders_of, recipe_as_dict
 from core.recipe.yaml_values import Dumper
 from core.small_files import parse_json, read_if_there
 from core.study.command import OwnScores, ScoreCommand
@@ -121,7 +123,8 @@ class Laboratory:
         if subject.recipe is None:
             return str(subject.folder)
         path = self.folder.absolute() / _RECIPES / f"{subject.key}.yaml"
-        documents = documents_of(recipe_as_dict(subject.recipe))
+        folders = {folder: _from_folder(folder, path.parent) for folder in folders_of(subject.recipe)}
+        documents = documents_of(recipe_as_dict(subject.recipe, folders))
         text = yaml.dump_all(documents, Dumper=Dumper, sort_keys=False, allow_unicode=True)
         try:
             path.parent.mkdir(exist_ok=True)
@@ -129,6 +132,16 @@ class Laboratory:
             raise OutputError(f"cannot make the folder {path.parent}: {os_error_text(error)}") from error
         replace_file(path, text.encode())
         return str(path)
+
+
+def _from_folder(model: Path, folder: Path) -> str:
+    """How a recipe in `folder` names a model: by the way from there, as a study is shown to others, and the
+    names above are nobody's business. Of what is on another disk of Windows there is no such way."""
+    start = os.path.realpath(folder)  # the system goes up from there, whatever links led to it
+    try:
+        return "+".join(os.path.relpath(part, start) for part in split_adapters(model))
+    except ValueError:
+        return str(model)
 
 
 class _OwnScores:

@@ -121,7 +121,7 @@ def of_rows(key: str, kind: str, chosen: tuple[MeasuredRow, MeasuredRow], halves
         correct = measured_by_other_half((first.scores.correct, second.scores.correct), halves)
     elif (one := _right(first)) is not None and (other := _right(second)) is not None:
         right = measured_by_other_half((one, other), halves)
-    title = f"{first.title} or {second.title}, by halves"
+    title = f"{first.title} or {second.title} (by halves)"
     return MeasuredRow(
         key,
         title,

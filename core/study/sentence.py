@@ -10,10 +10,17 @@ import numpy as np
 
 from core.deltas.advice import advice_on_n
 from core.deltas.measures import flattens_at
-from core.evaluate.comparison import HELPS, HURTS, NO_DIFFERENCE, TOO_FEW, Comparison, decimals_for, signed
+from core.evaluate.comparison import (
+    HELPS,
+    HURTS,
+    NO_DIFFERENCE,
+    TOO_FEW,
+    Comparison,
+    difference_text,
+)
 from core.study.values import Advice
 
-__all__ = ["Control", "advice_of", "difference_text", "number_text", "study_sentence"]
+__all__ = ["Control", "advice_of", "study_sentence"]
 
 
 @dataclass(frozen=True)
@@ -62,7 +69,7 @@ def study_sentence(title: str, comparison: Comparison | None, controls: Sequence
     name = title[:1].lower() + title[1:]
     if not isfinite(comparison.difference):
         return f"The best merge, {name}, shares no sample with a single model that both can be compared on."
-    said = difference_text(comparison)
+    said = difference_text(comparison, unit=True, sign=False)
     if comparison.verdict == TOO_FEW:
         return f"{_few(comparison)} are too few to say whether {name} helps: it differs by {said}."
     if comparison.verdict == HURTS:
@@ -100,7 +107,7 @@ def _controls_text(controls: Sequence[Control]) -> str:
         return text
     if open_ones:
         first = open_ones[0]
-        named = _listed([f"{one.words} ({_beside(one.beside)})" for one in open_ones])
+        named = _listed([f"{one.words}, {_differing(one)}" for one in open_ones])
         itself = "that is" if len(open_ones) == 1 else "these are"
         return (
             f"; {first.beside.n:,} samples cannot tell it from {named}, but {itself} not shown to help "
@@ -110,44 +117,25 @@ def _controls_text(controls: Sequence[Control]) -> str:
         return f"; {_few(few[0].beside)} are too few to compare it with {few[0].words}."
     best = controls[0]
     return (
-        f", and no control explains it: the best of them, {best.words}, is {_apart_text(best.beside)} worse "
-        f"({_interval(best.beside)})."
+        f", and no control explains it: the best of them, {best.words}, is worse by "
+        f"{difference_text(best.beside, unit=True, sign=False)}."
     )
 
 
 def _as_much(control: Control) -> str:
     beside = control.beside
     if control.is_better:
-        return f"{control.words} lowers it by {_apart_text(beside)} more"
-    return f"so does {control.words}, as far as {beside.n:,} samples show ({_beside(beside)})"
+        size = difference_text(beside, interval=False, sign=False)
+        return f"{control.words} lowers it by {size} {beside.unit} more"
+    return f"so does {control.words}, as far as {beside.n:,} samples show, {_differing(control)}"
 
 
-def _beside(comparison: Comparison) -> str:
-    return f"{_signed(comparison.difference, comparison)}, {_interval(comparison)}"
-
-
-def _apart_text(comparison: Comparison) -> str:
-    return f"{number_text(abs(comparison.difference), comparison)} {comparison.unit}"
+def _differing(control: Control) -> str:
+    return f"with a difference of {difference_text(control.beside, unit=True)}"
 
 
 def _listed(parts: Sequence[str]) -> str:
     return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
-
-
-def difference_text(comparison: Comparison) -> str:
-    """ "0.0290 nats a token (95 % from 0.0250 to 0.0330)", without a sign where all of it has the same."""
-    unit = comparison.unit
-    low, high, size = comparison.low, comparison.high, comparison.difference
-    if high < 0 or low > 0:
-        low, high = sorted((abs(low), abs(high)))
-        low_text, high_text = number_text(low, comparison), number_text(high, comparison)
-        return f"{number_text(abs(size), comparison)} {unit} (95 % from {low_text} to {high_text})"
-    return f"{_signed(size, comparison)} {unit} ({_interval(comparison)})"
-
-
-def number_text(value: float, comparison: Comparison) -> str:
-    """With two digits of what the interval leaves open."""
-    return f"{value:.{_decimals(comparison)}f}".replace("-", "−")
 
 
 def advice_of(left: Sequence[float], losses: dict[int, float]) -> Advice | None:
@@ -182,17 +170,3 @@ def _few(comparison: Comparison) -> str:
     if comparison.clusters is None:
         return f"{comparison.n} samples"
     return f"{comparison.clusters} groups"
-
-
-def _interval(comparison: Comparison) -> str:
-    low, high = _signed(comparison.low, comparison), _signed(comparison.high, comparison)
-    return f"95 % from {low} to {high}"
-
-
-def _signed(value: float, comparison: Comparison) -> str:
-    return signed(value, _decimals(comparison))
-
-
-def _decimals(comparison: Comparison) -> int:
-    half = (comparison.high - comparison.low) / 2
-    return min(6, decimals_for(half if isfinite(half) and half else comparison.difference))

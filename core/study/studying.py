@@ -110,7 +110,13 @@ def run_study(
             measuring.note(
                 "losses by position are left out: the data that were trained on are not given (--data)"
             )
-    rows = compared_rows(table, groups=groups, higher_is_better=options.higher_is_better, cancel=token)
+    rows = compared_rows(
+        table,
+        groups=groups,
+        of_lines=_groups_of_lines(validation),
+        higher_is_better=options.higher_is_better,
+        cancel=token,
+    )
     best = table.best
     said = next((row.comparison for row in rows if best is not None and row.key == best.key), None)
     controls = best_beside_controls(table, rows, groups=groups, cancel=token)
@@ -157,6 +163,13 @@ def _groups(validation: DataSet, measuring: Measuring) -> tuple[str, ...] | None
     if groups is None or len(groups) != len(measuring.kept):
         return None
     return tuple(groups[row] for row in np.flatnonzero(measuring.kept))
+
+
+def _groups_of_lines(validation: DataSet) -> dict[int, str] | None:
+    groups = validation.groups
+    if groups is None:
+        return None
+    return dict(zip((row.line for row in validation.rows), groups, strict=True))
 
 
 def _left(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from core.disk import replace_file
 from core.errors import TrainingError
 from core.small_files import read_if_there
 from core.train.document import write_document
+from core.train.orders import digest_of_order
 from core.train.resuming import remove_folder
 from core.train.runs_folder import epoch_path, log_path
 from core.train.settings import TrainSettings
@@ -71,17 +72,27 @@ def _best_epoch(out: Path, settings: TrainSettings) -> int:
 
 
 def write_recipes(
-    document: Mapping[str, Any], out: Path, settings: TrainSettings, *, base: Path, resamples: int, anew: bool
+    document: Mapping[str, Any],
+    out: Path,
+    settings: TrainSettings,
+    *,
+    base: Path,
+    resamples: int,
+    note: Callable[[str], None],
 ) -> None:
     """Write recipes that merge the sub-models: of the last epoch or the best, and of each that is kept.
 
+    A recipe that somebody has changed since is left alone, and one that names all orders is not written
+    again.
+
     Args:
-        document: of the training.
+        document: of the training. It gets the digests of all recipes that were ever written, by which one is
+            known that nobody has changed.
         out: its folder.
         settings: its settings.
         base: what the runs began with; named by its place in `out` where it is there.
         resamples: n.
-        anew: whether to write those that are there already.
+        note: told of a recipe that is left alone and lacks orders.
 
     Raises:
         OutputError: they cannot be written.
@@ -91,15 +102,21 @@ def write_recipes(
     wanted = {"recipe.yaml": document["best_epoch"] if settings.keep == "best" else settings.epochs}
     if settings.keep == "all" and settings.epochs > 1:
         wanted |= {f"recipe-epoch-{epoch}.yaml": epoch for epoch in range(1, settings.epochs + 1)}
+    written = list(document.get("recipes", ()))
     for name, epoch in wanted.items():
-        if anew or not _names_all(out / name, settings.orders):
-            replace_file(out / name, _recipe(out, settings, base, epoch, resamples))
-
-
-def _names_all(path: Path, orders: int) -> bool:
-    """Whether the file is there and has the last of the orders: one that its user changed is left alone."""
-    found = read_if_there(path, _MOST_RECIPE_BYTES, TrainingError)
-    return found is not None and f"order-{orders}/".encode() in found
+        found = read_if_there(out / name, _MOST_RECIPE_BYTES, TrainingError)
+        if found is not None and f"order-{settings.orders}/".encode() in found:
+            continue
+        if found is not None and digest_of_order(found) not in written:
+            note(
+                f"{out / name} was changed since it was written, and is left as it is: it does not name all "
+                f"{settings.orders} orders"
+            )
+            continue
+        recipe = _recipe(out, settings, base, epoch, resamples)
+        written.append(digest_of_order(recipe))
+        write_document(out, {**document, "recipes": written})  # before: a recipe of ours is never unknown
+        replace_file(out / name, recipe)
 
 
 def _recipe(out: Path, settings: TrainSettings, base: Path, epoch: int, resamples: int) -> bytes:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from core.cancel import CancelToken
 from core.checkpoint.model import Checkpoint, open_checkpoint
 from core.checkpoint.ownership import OWN_FOLDER
 from core.checkpoint.same_files import digest_of
@@ -92,12 +93,17 @@ def require_accelerate() -> None:
         )
 
 
-def read_inputs(request: TrainRequest) -> Inputs:
+def read_inputs(request: TrainRequest, cancel: CancelToken | None = None) -> Inputs:
     """Read the headers of the base and the rows of the data.
+
+    Args:
+        request: what is asked for.
+        cancel: looked at before each file of data.
 
     Raises:
         TrainingError: they do not fit one another, or what is asked.
         CheckpointError, DataError: one of them cannot be read.
+        Cancelled: after `cancel`.
     """
     _refuse_without_validation(request)
     if not request.save_every_s >= 0:
@@ -109,12 +115,13 @@ def read_inputs(request: TrainRequest) -> Inputs:
     with addressed(field="base"):
         checkpoint = open_checkpoint(request.base)
     _refuse_base(request, checkpoint)
-    with addressed(field="data"):
-        data = read_data(request.data, skip_bad_rows=request.skip_bad_rows)
+    cancel = cancel or CancelToken()
+    cancel.raise_if_cancelled("training")
+    data = read_data(request.data, skip_bad_rows=request.skip_bad_rows)
     validation = None
     if request.validation is not None:
-        with addressed(field="validation"):
-            validation = read_data(request.validation, skip_bad_rows=request.skip_bad_rows)
+        cancel.raise_if_cancelled("training")
+        validation = read_data(request.validation, skip_bad_rows=request.skip_bad_rows, field="validation")
         if (validation.kind == "label") != (data.kind == "label"):
             raise TrainingError(
                 f"of {data.path} and {validation.path} one has labels and the other has none",

@@ -17,6 +17,9 @@ from core.train.settings import TrainSettings
 
 __all__ = ["padding_token", "training_samples"]
 
+_EVALUATED_LENGTH = 2048
+"""Tokens that `paramosaic evaluate` reads at once of its own accord: MOST_POSITIONS of core.evaluate."""
+
 
 def training_samples(
     data: DataSet,
@@ -30,7 +33,8 @@ def training_samples(
 
     Of training data, responses and texts end with the token that ends a text, which counts, so that a model
     learns to stop. Validation data are encoded as `paramosaic evaluate` does, without it, so that both give
-    the same losses.
+    the same losses of rows that fit into `settings.max_length` tokens. Longer rows are read with fewer tokens
+    before those that count than `evaluate` reads of its own accord, which a note says.
 
     Args:
         data: training or validation data.
@@ -64,6 +68,15 @@ def training_samples(
         raise Cancelled("the training was cancelled") from error
     for sentence in (*data.notes, *encoded.notes):
         note(sentence)
+    if (
+        data is not inputs.data
+        and most != _most_tokens(inputs.checkpoint, tokenizer, _EVALUATED_LENGTH)
+        and any(len(sample.ids) >= most for sample in encoded.samples)
+    ):
+        note(
+            f"rows of {data.path.name} that are longer than {most:,} tokens are cut, or read in parts: "
+            f"`paramosaic evaluate` gives the same losses with --max-length {most}"
+        )
     kept = encoded.samples
     if inputs.task == "causal":
         kept = tuple(sample for sample in kept if bool(sample.scored[1:].any()))

@@ -83,8 +83,8 @@ class Watch(transformers.TrainerCallback):  # type: ignore[misc]
         if step % job.steps_an_epoch == 0:
             job.save(self._trainer.model, step // job.steps_an_epoch)
         add_eval_loss(job.log, eval_loss)  # last, which says that all of it is done
-        values = (last[name] for name in ("epoch", "loss", "learning_rate", "grad_norm"))
-        job.on_step(Step(job.number, step, len(job.batches), *values, eval_loss))
+        epoch, loss, rate, norm = (last[name] for name in ("epoch", "loss", "learning_rate", "grad_norm"))
+        job.on_step(Step(job.number, step, len(job.batches), epoch, loss, rate, norm, eval_loss))
 
     def _is_validated(self, step: int) -> bool:
         job, every = self._job, self._job.settings.eval_steps

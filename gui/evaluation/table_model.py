@@ -10,8 +10,9 @@ from typing import Any
 from PySide6.QtCore import QObject, Qt, Signal
 from PySide6.QtGui import QColor, QGuiApplication, QPalette
 
+from core.evaluate.comparison import decimals_of, difference_text
 from core.text import one_line
-from gui.evaluation.figures import ResultRow, decimals_of, difference_text, loss_text, share_text
+from gui.evaluation.figures import ResultRow, loss_text, share_text
 from gui.widgets.chips import model_chip
 from gui.widgets.plain import tool_tip
 from gui.widgets.table_model import Index, TableModel

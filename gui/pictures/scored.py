@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from core.evaluate.comparison import HELPS, HURTS, NO_DIFFERENCE, Comparison, decimals_for, signed
+from core.evaluate.comparison import HELPS, HURTS, NO_DIFFERENCE, Comparison, difference_text
 from core.evaluate.scores import Scores
 from core.study.values import Spread, Study
 from core.text import one_line
@@ -25,7 +25,6 @@ Floats = NDArray[np.float64]
 Tone = Literal["better", "worse", "neither", "reference"]
 
 _MOST_SAMPLES = 20
-_FEWEST_DECIMALS, _MOST_DECIMALS = 4, 6
 _TONES: dict[str, Tone] = {HELPS: "better", HURTS: "worse"}
 
 
@@ -78,14 +77,7 @@ class ScoredRow:
     @property
     def numbers(self) -> str:
         """ "−0.0064 (−0.0074 to −0.0055)"; "" where there are none."""
-        if self.comparison is None or not isfinite(self.comparison.difference):
-            return ""
-        low, high = self.interval
-        half = (high - low) / 2
-        decimals = decimals_for(half) if isfinite(half) and half else _FEWEST_DECIMALS
-        decimals = min(_MOST_DECIMALS, max(_FEWEST_DECIMALS, decimals))
-        mean = signed(self.comparison.difference, decimals)
-        return f"{mean} ({signed(low, decimals)} to {signed(high, decimals)})" if isfinite(half) else mean
+        return difference_text(self.comparison)
 
     @property
     def told(self) -> str:
@@ -177,8 +169,7 @@ def of_study(study: Study, name: str = "") -> Scored:
             row.comparison,
             row.note
             or (f"The reference is the median of these, {study.reference}" * (row.comparison is None)),
-            f"loss {row.loss.mean:.4f}"
-            + (f" ± {row.loss.spread:.4f}" if row.loss.spread is not None else ""),
+            _loss_text(row.loss),
         )
         for row in study.rows
     )

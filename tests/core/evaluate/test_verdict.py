@@ -171,6 +171,11 @@ def test_the_sentence_in_full() -> None:
         "−0.0250). Right answers: no difference shown, +1.8 points: 30 right by average alone, "
         "21 by single alone (p = 0.26). And so on."
     )
+    answers = replace(answers, answers_needed=1234)
+    assert answers.sentence.endswith(
+        "(p = 0.26). A difference of this size would take about 1,200 samples to show. And so on."
+    )
+    assert "would take" not in replace(answers, accuracy_verdict="helps").sentence
     assert "would take" not in replace(FOUND, samples_needed=480).sentence
     assert "more than a million samples" in replace(FOUND, samples_needed=7_000_000).sentence
 
@@ -238,7 +243,7 @@ def test_almost_nothing_to_compare(count: int) -> None:
     assert found.verdict == "too few to say"
     assert found.p == 1
     assert found.sentence == (
-        "merge, against single: too few to say on 1 sample: +1.0 nats a token."
+        "merge, against single: too few to say on 1 sample: +1.00 nats a token."
         if count
         else "merge, against single: too few to say: there is no sample that both have losses for."
     )

@@ -125,14 +125,14 @@ def test_the_best_merge_is_chosen_as_its_controls_are() -> None:
     assert study.best == "chosen"
     row = study.row("chosen")
     assert row is not None
-    assert (row.title, row.kind) == ("selection or selection + n = 1, by halves", "merge")
+    assert (row.title, row.kind) == ("selection or selection + n = 1 (by halves)", "merge")
     assert row.loss.mean == pytest.approx(DIFFICULTY.mean())
     assert row.loss.spread is None
     assert row.comparison is not None
     reference = made_up["single-2"]
     assert row.comparison.difference == pytest.approx(DIFFICULTY.mean() - reference.mean())
     assert study.sentence.startswith(
-        "No merge is shown to help: the best, selection or selection + n = 1, by"
+        "No merge is shown to help: the best, selection or selection + n = 1 (by"
     )
     assert "intervals are over samples, not over seeds or orders" in to_markdown(study)
 
@@ -171,12 +171,13 @@ def test_what_belongs_together_is_in_one_half() -> None:
         (
             {"average_x3": -0.025},
             "Selection + n = 1 lowers",
-            "but so does the average with its task vector × 3, as far as 40 samples show (",
+            "but so does the average with its task vector × 3, as far as 40 samples show, with a difference",
         ),
         (
             {"average_x2": -0.01, "single_2_x2": -0.012, "average_float32": -0.001},
             "Selection + n = 1 lowers",
-            "and no control explains it: the best of them, one sub-model with its task vector × 2, is 0.013",
+            "and no control explains it: the best of them, one sub-model with its task vector × 2, is worse "
+            "by 0.013",
         ),
         (
             {"average_float32": -0.04},
@@ -198,7 +199,7 @@ def test_the_sentence_says_whether_a_control_explains_the_gain(
 
 def test_a_control_that_is_not_shown_to_help_explains_nothing() -> None:
     made_up = losses(selection_n1_seed7=-0.025, selection_n1_seed8=-0.025)
-    made_up["average-float32"] = around(-0.008, 61, noise=0.15)  # told neither from single nor from the merge
+    made_up["average-float32"] = around(-0.008, 61, noise=0.15)  # told from neither
     study = studied(made_up)
     row = study.row("average-float32")
     assert row is not None
@@ -208,7 +209,8 @@ def test_a_control_that_is_not_shown_to_help_explains_nothing() -> None:
     assert "no control explains it" not in study.sentence
     assert study.sentence.startswith("Selection + n = 1 lowers the loss by 0.0250")
     assert (
-        "; 40 samples cannot tell it from the average kept in float32 (+0.017, 95 % from −0" in study.sentence
+        "; 40 samples cannot tell it from the average kept in float32, with a difference of +0.017 nats"
+        in study.sentence
     )
     assert study.sentence.endswith(
         "but that is not shown to help either: whether a control explains the gain is open."
@@ -223,7 +225,10 @@ def test_every_control_is_looked_at() -> None:
     sentence = studied(made_up).sentence
     assert ", but one sub-model with its task vector × 2 lowers it by 0.0350" in sentence
     assert " And the average with its task vector × 2 lowers it by 0.0050" in sentence
-    assert " And so does the average kept in float32, as far as 40 samples show (" in sentence
+    assert (
+        " And so does the average kept in float32, as far as 40 samples show, with a difference of "
+        in sentence
+    )
     assert sentence.count("distance from the base") == 1
     assert sentence.endswith("here the gain is what rounding costs the average, not choice.")
 
@@ -386,6 +391,27 @@ def test_own_scores_are_beside_the_losses() -> None:
     assert single is not None
     assert single.score is not None
     assert single.score.best == pytest.approx(min(0.2, points["single-2"].mean()))
+
+
+def test_own_scores_of_lines_in_groups_count_by_group() -> None:
+    rng = np.random.default_rng(2)
+
+    def study(lines: tuple[int, ...]) -> Study:
+        def own(subject: object) -> OwnScores:
+            values = rng.uniform(0, 1, len(lines))
+            return OwnScores(float(values.mean()), lines, tuple(values.tolist()))
+
+        data = data_set(groups=lambda row: str(row // 5))
+        return run_study(recipe_of(), data, MadeUp(losses(), own=own), options=OPTIONS)
+
+    row = study(tuple(range(1, 2 * COUNT, 2))).row("average")  # the lines of the data are odd
+    assert row is not None
+    assert row.score_comparison is not None
+    assert (row.score_comparison.clusters, row.score_comparison.verdict) == (COUNT // 5, "too few to say")
+    row = study(tuple(range(1, 31))).row("average")  # those of something else
+    assert row is not None
+    assert row.score_comparison is not None
+    assert row.score_comparison.clusters is None
 
 
 def test_sub_models_in_float32_are_controls() -> None:

@@ -20,12 +20,13 @@ from core.cancel import CancelToken
 from core.checkpoint.ownership import OWN_FOLDER, Ownership
 from core.data.rows import read_data
 from core.disk import OpenFolder
-from core.errors import Cancelled, MergeError, OutputError, RunningError, TrainingError
+from core.errors import Cancelled, DataError, MergeError, OutputError, RunningError, TrainingError
 from core.evaluate.loading import load_model
 from core.evaluate.losses import score_model
 from core.evaluate.settings import Settings
 from core.progress_file import ProgressFile
 from core.recipe.file import load_recipe
+from core.train.finishing import write_recipes
 from core.train.orders import permutation
 from core.train.runs_folder import Training, read_training
 from core.train.step_log import read_log
@@ -152,6 +153,22 @@ def test_the_validation_loss_is_what_evaluating_the_model_gives(place: Path, exa
         with load_model(folder, settings=settings) as model:
             scores = score_model(model, read_data(place / "held-out.jsonl"), settings)
         assert logged[step - 1]["eval_loss"] == pytest.approx(scores.mean_loss, abs=1e-5)
+
+
+def test_where_evaluating_reads_more_of_a_row_it_is_said(place: Path, tmp_path: Path) -> None:
+    """The model takes 64 tokens, which evaluating reads, and the training was told to read fewer."""
+
+    def notes_of(max_length: int) -> list[str]:
+        notes: list[str] = []
+        given = {"validation": place / "held-out.jsonl", "max_length": max_length}
+        asked = small.request(place / "dropout", place / "rows.jsonl", tmp_path / str(max_length), **given)
+        with pytest.raises(StopError):
+            train_sub_models(asked, on_note=notes.append, on_step=stop_after(1))
+        return [note for note in notes if "paramosaic evaluate" in note]
+
+    assert "longer than 30 tokens" in notes_of(30)[0]
+    assert "--max-length 30" in notes_of(30)[0]
+    assert notes_of(63) == notes_of(64) == notes_of(512) == []
 
 
 def test_a_saved_model_is_rounded_and_complete(whole: Training, place: Path) -> None:
@@ -343,6 +360,31 @@ def test_more_orders_are_added_and_finished_ones_stay(pair: Training, place: Pat
     assert len(load_recipe(out / "recipe.yaml").models) == 3
 
 
+def test_a_recipe_that_was_changed_is_left_alone(pair: Training, place: Path) -> None:
+    out = place / "changed"
+    shutil.copytree(place / "pair", out)
+    notes: list[str] = []
+
+    def write(orders: int) -> str:
+        settings = replace(pair.settings, orders=orders)
+        document = json.loads((out / "training.json").read_text())
+        write_recipes(document, out, settings, base=pair.base, resamples=3, note=notes.append)
+        return (out / "recipe.yaml").read_text()
+
+    ours = (out / "recipe.yaml").read_text()
+    assert write(2) == ours, "n of a later call is not that of a recipe that is there"
+    theirs = f"# Mine.\n{ours}"
+    (out / "recipe.yaml").write_text(theirs)
+    assert write(2) == theirs
+    assert not notes
+    assert write(3) == theirs
+    assert "recipe.yaml was changed" in notes[0]
+    (out / "recipe.yaml").write_text(ours)
+    assert "order-3/" in write(3)
+    assert "order-4/" in write(4), "one that was written by a later call is known too"
+    assert len(notes) == 1
+
+
 def test_a_classifier_gets_one_new_head_for_all(place: Path, tmp_path: Path) -> None:
     from safetensors.torch import load_file
     from transformers import AutoModelForSequenceClassification
@@ -428,6 +470,11 @@ def test_what_cannot_begin_is_refused(place: Path, tmp_path: Path, monkeypatch: 
     refused(replace(asked, settings=settings), TrainingError, "best epoch needs data to measure it on")
     labels = small.rows_file(tmp_path / "labels.jsonl", 4, labels=("one", "two"))
     refused(replace(asked, validation=labels), TrainingError, "one has labels and the other has none")
+    damaged = tmp_path / "damaged.jsonl"
+    damaged.write_text('{"text": "a"}\n{"txt": "b"}\n')
+    for path in (damaged, small.rows_file(tmp_path / "rows.xlsx")):
+        for name in ("data", "validation"):
+            assert refused(replace(asked, **{name: path}), DataError, path.name).field == name
     one = small.rows_file(tmp_path / "one.jsonl", 4, labels=("one",))
     refused(replace(asked, data=one), TrainingError, "the one label 'one'")
     with monkeypatch.context() as patch:

@@ -12,14 +12,13 @@ import pytest
 from pytestqt.qtbot import QtBot
 
 from core import load_recipe
-from core.evaluate.comparison import Comparison
+from core.evaluate.comparison import Comparison, decimals_of, difference_text
 from core.evaluate.store import ScoreStore
 from core.runs.history import HistoryEntry
 from gui.background.tasks import BackgroundTasks
 from gui.document.merge_setup import MergeSetup, ModelChoice
 from gui.evaluation.candidates import candidates, default_reference
 from gui.evaluation.evaluating import Evaluating
-from gui.evaluation.figures import decimals_of, difference_text
 from gui.evaluation.panel import EvaluationPanel
 from gui.evaluation.request import Choices, Request
 from gui.evaluation.table_model import Column
@@ -107,7 +106,7 @@ def comparison(difference: float, low: float, high: float) -> Comparison:
         ((0.0, 0.0, 0.0), "0.0000 (0.0000 to 0.0000)"),
         ((0.31, -2.0, 2.62), "+0.31 (−2.00 to +2.62)"),
         ((0.000001, -0.0000004, 0.0000024), "+0.000001 (0.000000 to +0.000002)"),
-        ((0.5, float("-inf"), float("inf")), "+0.5000"),
+        ((0.5, float("-inf"), float("inf")), "+0.50"),
         ((float("nan"), float("-inf"), float("inf")), ""),
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from math import log, nan
@@ -16,8 +17,10 @@ from pytestqt.qtbot import QtBot
 
 from core.evaluate.scores import Scores
 from core.evaluate.verdict import compare
+from core.study.document import from_json, to_document
 from gui.pictures.evaluated import Evaluation
 from gui.pictures.named import Named
+from gui.pictures.scored import of_study
 from gui.pictures.scores import ScoresPicture
 from gui.pictures.selection import Selection
 
@@ -57,6 +60,13 @@ def test_before_there_is_anything_it_is_said_what_to_do(show: Show) -> None:
     assert picture.tables() == []
     picture.show_evaluation(evaluation())
     assert picture.sentence.startswith("There is nothing to compare yet")
+
+
+def test_a_loss_that_is_no_number_is_not_written() -> None:
+    document = to_document(study())
+    document["rows"][0]["loss"] = {"mean": None, "spread": None, "best": None}
+    first, second, *_ = of_study(from_json(json.dumps(document))).rows
+    assert (first.loss, second.loss) == ("", "loss 6.0500")
 
 
 def test_rows_stand_where_their_differences_are(show: Show) -> None:

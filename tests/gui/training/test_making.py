@@ -18,6 +18,7 @@ from PySide6.QtWidgets import QAbstractButton, QLabel
 from pytestqt.qtbot import QtBot
 from safetensors import safe_open
 
+from core.data.rows import read_data
 from core.train.settings import TrainSettings
 from gui.training.dialog import MakeDialog
 from gui.training.panel import TrainingPanel
@@ -122,6 +123,20 @@ def test_what_it_takes_is_said_before_it_begins(
     look(qtbot, dialog)
     assert not dialog.start_button.isEnabled()
     assert "validation data" in dialog.message.text
+    dialog.reject()
+
+
+def test_texts_may_take_more_steps_than_rows_say(qtbot: QtBot, making: MainWindow, tmp_path: Path) -> None:
+    plain = tmp_path / "plain.txt"
+    plain.write_text("".join(f"Passage {number}.\n\n" for number in range(20)))
+    dialog = ask(qtbot, making, plain, tmp_path / "runs")
+    passages = len(read_data(plain).rows)
+    plural = "" if passages == 1 else "s"
+    assert dialog.form.texts["data"].accessibleName() == f"{passages} passage{plural} of plain text."
+    text = dialog.form.out_text.text().replace("\u202f", " ")
+    steps = 3 * -(-passages // 8)
+    assert f"{steps} steps for each of " in text
+    assert ", and more where a text has more than 512 tokens. Disk: " in text
     dialog.reject()
 
 
