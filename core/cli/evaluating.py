@@ -303,6 +303,9 @@ def _check_out(out: Path | None) -> None:
         raise OutputError(
             f"{out} is a folder", hint="name a file for the samples, such as samples.csv", path=out
         )
+    if os.path.lexists(out) and not out.is_file():
+        # The new file would take its place: of a device, a pipe, or a link to one.
+        raise OutputError(f"{out} is not a file", hint="name a file, such as samples.csv", path=out)
     if not out.absolute().parent.is_dir():
         raise OutputError(
             f"cannot write {out}: there is no folder {out.absolute().parent}", hint="make it first", path=out

@@ -141,7 +141,15 @@ def _look_at(asked: Recipe, options: Options) -> None:
     """Refuse at once what would be found out after hours. Reads headers only. Raises MergeError."""
     plan_merge(asked)
     for folder in options.float32:
-        open_checkpoint(folder)
+        config = open_checkpoint(folder).config or {}
+        other = open_checkpoint(asked.models[0].path).config or {}
+        if config.get("model_type") != other.get("model_type"):
+            raise MergeError(
+                f"--float32 {folder} is a {config.get('model_type')} model, and those of the recipe are "
+                f"{other.get('model_type')} models",
+                hint="name the float32 twin of a sub-model of the recipe",
+                path=folder,
+            )
 
 
 def _pictures(found: Study, folder: Path, following: Following) -> list[Path]:

@@ -10,7 +10,7 @@ import numpy as np
 from core.cancel import CancelToken
 from core.data.encoding import encode
 from core.data.rows import DataSet
-from core.errors import IncompatibleError, MergeError
+from core.errors import CheckpointError, IncompatibleError, MergeError
 from core.evaluate.answers import check_has_answers, expected_answer, generate_answers, is_match
 from core.evaluate.asked import check_one_task, reference_names
 from core.evaluate.digests import FileDigests, reference_digest
@@ -111,17 +111,26 @@ class _Evaluation:
         cancel: CancelToken | None,
     ) -> None:
         self._data, self._settings, self._store = data, settings, store
+        self._files = FileDigests(None) if store is None else store.digests
         self._on_note, self._cancel = on_note, cancel
         self._said: set[str] = set()
 
     def digests(self, references: Sequence[str], names: Sequence[str], told: Told) -> list[str]:
         """The digest of each model."""
-        files = FileDigests(None) if self._store is None else self._store.digests
         found = []
         for reference, name in zip(references, names, strict=True):
             told.say(f"{name}: reading its files")
-            found.append(reference_digest(reference, files, cancel=self._cancel))
+            found.append(reference_digest(reference, self._files, cancel=self._cancel))
         return found
+
+    def _refuse_changed(self, reference: str, name: str, digest: str, kept: Kept) -> None:
+        """Raises CheckpointError: other weights were loaded, or might have been, than `digest` is of."""
+        if reference_digest(reference, self._files, cancel=self._cancel) != digest:
+            kept.forget()
+            raise CheckpointError(
+                f"{name} was changed while it was evaluated",
+                hint="evaluate it again when nothing writes to it",
+            )
 
     def evaluate(
         self,
@@ -140,6 +149,7 @@ class _Evaluation:
             with load_model(
                 reference, settings=self._settings, cancel=self._cancel, progress=loading
             ) as model:
+                self._refuse_changed(reference, name, digest, kept)
                 model.name = name
                 scores = score_model(
                     model,
@@ -155,6 +165,8 @@ class _Evaluation:
                 answers = None
                 if self._settings.exact_match:
                     scores, answers = self._with_answers(model, scores, kept, part(_OF_LOSSES, 1.0))
+                # Weights that need no conversion may be read from the file until the end.
+                self._refuse_changed(reference, name, digest, kept)
         except BaseException:
             kept.keep()  # an interrupt too: nothing that is finished is lost
             raise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -63,6 +64,13 @@ class Kept:
         except MergeError as error:
             _log.warning("what is finished is not kept: %s", error)
         self._last, self._is_new = time.monotonic(), False
+
+    def forget(self) -> None:
+        """Leave nothing that a later evaluation would go on from: what was added is not of this model."""
+        if self._store is not None and self._parts:
+            with contextlib.suppress(MergeError):
+                self._store.put_begun(self._key, Begun(None, {}, 0.0))
+        self._store = None
 
 
 def joined(parts: Sequence[RowLosses]) -> RowLosses:

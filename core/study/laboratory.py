@@ -28,6 +28,7 @@ from core.evaluate.scores import Scores
 from core.evaluate.settings import Settings
 from core.evaluate.store import ScoreStore
 from core.progress import ShareCallback
+from core.recipe.recipe import Recipe
 from core.recipe.stages import documents_of
 from core.recipe.writing import folders_of, recipe_as_dict
 from core.recipe.yaml_values import Dumper

@@ -17,6 +17,10 @@ from PySide6.QtWidgets import QStyleOptionGraphicsItem, QWidget
 __all__ = ["Arrowheads", "CellTexts", "Crosses", "Discs"]
 
 
+_ROUNDING = 0.01
+"""In pixels: a rectangle knows its width, and so not to the last digit where it ends."""
+
+
 class _Marks(pg.GraphicsObject):
     """Something at points of a plot, drawn upright and at its size in pixels whatever the zoom."""
 
@@ -42,6 +46,7 @@ class _Marks(pg.GraphicsObject):
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         for number, (x, y) in enumerate(self._points):
             beside, above = self.reach(number)
+            beside, above = beside - _ROUNDING, above - _ROUNDING
             left, right = x - beside * width, x + beside * width
             top, bottom = y - above * height, y + above * height
             if (

@@ -29,8 +29,8 @@ _EMPTY = (
     "them, and open what it wrote: Merge, Open a study…"
 )
 _NO_CURVES = (
-    "This study has no curves: they need sub-models that `paramosaic train` made, and for the losses by "
-    "place also the file that was trained on (`--data`)."
+    "This study has no curves: they need sub-models that “Make sub-models…” made, and for the losses by "
+    "place also the file that was trained on."
 )
 
 

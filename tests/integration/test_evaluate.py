@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import math
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -179,3 +180,16 @@ def test_tasks_are_adjusted_together_and_choosing_is_spoken_of(
     people = workshop.run("evaluate", "base", "one", "two", "--task", "sums,words").stdout
     assert people.count(f"note: {note}") == 2
     assert "among 4 compared" in people
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no named pipes")
+def test_what_is_no_file_is_not_replaced_by_one(workshop: Any, data: Path) -> None:
+    pipe, link = workshop.folder / "pipe", workshop.folder / "link"
+    os.mkfifo(pipe)
+    os.symlink(pipe, link)
+    for place in (pipe, link):
+        found = workshop.run("evaluate", ONE, "--data", data, "--out", place)
+        assert found.status == 1
+        assert "is not a file" in found.stderr
+    assert pipe.is_fifo()
+    assert link.is_symlink()

@@ -114,7 +114,11 @@ def test_a_study_stopped_and_gone_on_with(
     assert study.advice is not None
     assert 0.5 < study.advice.left[0] < 0.7
     assert study.sentence in (out / "table.md").read_text()
-    assert str(tmp_path) not in (out / "study.json").read_text()  # a study is shown to others
+    shared = [path for path in out.rglob("*") if path.suffix in (".json", ".md", ".csv", ".yaml")]
+    assert {path.parent.name for path in shared} >= {out.name, "recipes"}
+    for path in shared:  # a study is shown to others
+        assert str(tmp_path) not in path.read_text()
+        assert str(DEMO_FOLDER) not in path.read_text()
     said = [json.loads(line) for line in events.read_text().splitlines()]
     kinds = [event["kind"] for event in said]
     assert kinds[0] == "began"

@@ -19,7 +19,8 @@ import core.disk
 import core.evaluate.under_way
 from core.cancel import CancelToken
 from core.data.rows import DataSet, read_data
-from core.errors import Cancelled, DataError, IncompatibleError, MergeError
+from core.errors import Cancelled, CheckpointError, DataError, IncompatibleError, MergeError
+from core.evaluate import evaluation
 from core.evaluate.answers import is_match, normal_answer
 from core.evaluate.asked import reference_names
 from core.evaluate.evaluation import evaluate_models
@@ -403,3 +404,29 @@ def test_a_disk_that_is_full_costs_no_scores(
     (scores,) = evaluate_models(MODELS[:1], data, settings=CPU, store=store, on_note=notes.append)
     assert np.isfinite(scores.loss).all()
     assert any("the scores of base are not kept" in note and "No space left" in note for note in notes)
+
+
+@pytest.mark.parametrize("when", ["before it is loaded", "while it is scored"])
+def test_a_model_that_changes_leaves_no_scores_under_the_name_of_what_it_was(
+    when: str, data: DataSet, store: ScoreStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    moving = tmp_path / "moving"
+    shutil.copytree(DEMO_FOLDER / "order-2", moving)
+
+    def changing(function: Any) -> Any:
+        def call(*arguments: Any, **named: Any) -> Any:
+            shutil.copy(DEMO_FOLDER / "order-5" / "model.safetensors", moving / "model.safetensors")
+            return function(*arguments, **named)
+
+        return call
+
+    name = "load_model" if when == "before it is loaded" else "score_model"
+    with monkeypatch.context() as patched:
+        patched.setattr(evaluation, name, changing(getattr(evaluation, name)))
+        with pytest.raises(CheckpointError, match="moving was changed while it was evaluated"):
+            evaluate_models([str(moving)], data, settings=CPU, store=store)
+    assert store.all() == ()
+    # What comes next under the old digest is that model's own.
+    (found,) = evaluate_models([str(DEMO_FOLDER / "order-2")], data, settings=CPU, store=store)
+    (alone,) = evaluate_models([str(DEMO_FOLDER / "order-2")], data, settings=CPU, store=None)
+    assert np.array_equal(found.loss, alone.loss)

@@ -19,6 +19,7 @@ from gui.background.tasks import BackgroundTasks
 from gui.document.merge_setup import MergeSetup, ModelChoice
 from gui.evaluation.candidates import candidates, default_reference
 from gui.evaluation.evaluating import Evaluating
+from gui.evaluation.listing import Listing
 from gui.evaluation.panel import EvaluationPanel
 from gui.evaluation.request import Choices, Request
 from gui.evaluation.table_model import Column
@@ -208,3 +209,39 @@ def test_a_file_that_is_typed_counts_without_return(
     settle(qtbot, opened)
     assert panel.data == path
     assert panel.facts.accessibleName() == "1 row"
+
+
+def test_what_was_evaluated_before_gives_way_to_another_family() -> None:
+    old = Path("/old/one"), Path("/old/base"), Path("/old/two")
+    listing = Listing()
+    listing.set_setup(MergeSetup.empty(SETUP), ())
+    listing.take(Request(Path("/data.jsonl"), old, old[0], Choices()))
+    assert listing.evaluated == old
+    listing.set_setup(SETUP, (), keep=True)  # while it runs
+    assert set(old) < set(listing.paths)
+    assert listing.reference == old[0]
+    listing.set_setup(SETUP, ())
+    assert listing.paths == (BASE, ONE, TWO)
+    assert listing.reference == ONE
+    assert all(map(listing.is_ticked, listing.paths))
+
+
+def test_what_was_evaluated_before_stays_with_its_own_family() -> None:
+    listing = Listing()
+    listing.set_setup(MergeSetup.empty(SETUP), ())
+    listing.take(Request(Path("/data.jsonl"), (TWO, ONE, Path("/merged")), TWO, Choices()))
+    listing.set_setup(SETUP, ())
+    assert listing.paths == (BASE, ONE, TWO, Path("/merged"))
+    assert listing.reference == TWO
+
+
+def test_a_merge_that_is_evaluated_stays_listed_beside_the_next_one(runs: list[HistoryEntry]) -> None:
+    newest, older = [replace(one, recipe_data={"base_model": str(BASE)}) for one in runs]
+    listing = Listing()
+    listing.set_setup(SETUP, ())
+    listing.set_runs([older])
+    listing.hold(Request(Path("/data.jsonl"), listing.evaluated, ONE, Choices()))
+    listing.set_runs([newest, older])
+    assert listing.paths == (BASE, ONE, TWO, newest.out, older.out)
+    listing.set_setup(replace(SETUP, models=SETUP.models[:1], k=1), ())
+    assert listing.paths == (BASE, ONE, newest.out, older.out)

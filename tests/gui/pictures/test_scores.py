@@ -19,6 +19,7 @@ from core.evaluate.scores import Scores
 from core.evaluate.verdict import compare
 from core.study.document import from_json, to_document
 from gui.pictures.evaluated import Evaluation
+from gui.pictures.forest_plot import ForestPlot, ForestRow
 from gui.pictures.named import Named
 from gui.pictures.scored import of_study
 from gui.pictures.scores import ScoresPicture
@@ -244,3 +245,24 @@ def test_the_numbers_are_there_in_full(show: Show) -> None:
         == "selection,order-2,nats a token,60,-0.006999999999999999,-0.009,-0.005,0.001,0.004,helps,"
     )
     assert samples[1] == "17,7.25,6.5,-0.75,the sample in line 17"
+
+
+def test_an_arrowhead_at_the_end_of_the_scale_is_drawn(qtbot: QtBot, monkeypatch: pytest.MonkeyPatch) -> None:
+    plot = ForestPlot()
+    qtbot.addWidget(plot)
+    plot.resize(700, 160)
+    drawn: list[int] = []
+    monkeypatch.setattr(plot.heads, "draw", lambda painter, number: drawn.append(number))
+    with qtbot.waitExposed(plot):
+        plot.show()
+    for number in range(1, 25):  # of some scales the ends have no digits to spare
+        near = 0.00104 * (1 + 0.0007 * number)
+        rows = [
+            ForestRow("base", "hurts", "", 30 * near, 29 * near, 31 * near, "worse"),
+            ForestRow("one", "no difference shown", "", -0.6 * near, -1.5 * near, 0.2 * near, "neither"),
+            ForestRow("two", "no difference shown", "", 0.3 * near, -0.6 * near, near, "neither"),
+        ]
+        plot.show_rows(rows, range(3), "difference", near=True)
+        drawn.clear()
+        plot.grab()
+        assert set(drawn) == {0}, near
