@@ -16,11 +16,13 @@ import pytest
 
 import core.evaluate.digests
 from core.cancel import CancelToken
+from core.data.rows import DataSet, Row
 from core.errors import Cancelled, CheckpointError, MergeError, OutputError
 from core.evaluate.digests import FileDigests, model_digest, reference_digest
 from core.evaluate.scores import RowLosses, Scores
 from core.evaluate.settings import Settings
 from core.evaluate.store import Begun, ScoreStore, score_key
+from core.evaluate.taken_over import taken_over, with_more
 from resources import DEMO_FOLDER
 
 
@@ -312,3 +314,40 @@ def test_adapters_are_part_of_the_model(model: Path, tmp_path: Path) -> None:
     (adapter / "adapter_model.safetensors").write_bytes(b"weighty")
     found += [reference_digest(f"{model}+{adapter}", digests), reference_digest(str(model), digests)]
     assert len(set(found)) == 4
+
+
+def test_what_is_taken_over_from_other_settings(store: ScoreStore) -> None:
+    """Rows by their lines, of the same model and data, where a loss is the same whatever else was asked."""
+    correct = np.array([True, False, True, False, True])
+    loss = np.array([5.0, 1.0, 2.0, 3.0, 4.0])
+    classifier = make_scores(task="classifier", correct=correct, loss=loss, given_bytes=np.arange(5))
+    store.put(classifier, data="a.jsonl")
+    assert same(store.all()[0].scores, classifier)
+    # Lines 2 to 6 are known; of these rows two are among them.
+    rows = tuple(Row(line, text="a", label="b") for line in (1, 6, 3, 9))
+    data = DataSet(Path("a.jsonl"), "label", rows, classifier.data_digest)
+
+    def taken(**settings: object) -> Begun | None:
+        return taken_over(store, classifier.model_digest, data, replace(Settings(limit=4), **settings))  # type: ignore[arg-type]
+
+    found = taken()
+    assert found is not None
+    assert found.losses is not None
+    assert found.losses.correct is not None
+    assert dict(zip(found.losses.rows.tolist(), found.losses.loss.tolist(), strict=True)) == {1: 4.0, 2: 1.0}
+    assert dict(zip(found.losses.rows.tolist(), found.losses.correct.tolist(), strict=True)) == {
+        1: True,
+        2: False,
+    }
+    for others in ({"dtype": "bfloat16"}, {"max_length": 9}, {"chat_prompts": False}):
+        assert taken(**others) is None
+    assert taken_over(store, "ef" * 16, data, Settings()) is None
+    assert taken_over(store, classifier.model_digest, replace(data, digest="0" * 32), Settings()) is None
+    of_csv = replace(data, path=Path("a.csv"))  # the same bytes, read otherwise
+    assert taken_over(store, classifier.model_digest, of_csv, Settings()) is None
+    own = RowLosses(np.array([2]), np.array([7.0]), np.array([1]), np.array([1]), np.array([True]))
+    more = with_more(Begun(own, {}, 3.0), found)
+    assert more.losses is not None
+    assert more.losses.rows.tolist() == [2, 1]
+    assert more.losses.loss.tolist() == [7.0, 4.0]
+    assert more.seconds == 3.0
