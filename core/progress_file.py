@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from core.errors import OutputError, os_error_text
 
-__all__ = ["ProgressFile"]
+__all__ = ["ProgressFile", "finite_or_null", "stop_file"]
 
 
 class ProgressFile:
@@ -31,10 +33,14 @@ class ProgressFile:
                 raise OutputError(f"cannot write {path}: {os_error_text(error)}", path=path) from error
 
     def say(self, kind: str, **values: Any) -> None:
-        """Append one event. A disk that is full stops nobody's work: the event is lost then."""
+        """Append one event. A disk that is full stops nobody's work: the event is lost then.
+
+        A number that is none, or infinite, is null: JSON has neither.
+        """
         if self._descriptor is None:
             return
-        line = json.dumps({"at": round(time.time(), 3), "kind": kind, **values}, allow_nan=False)
+        event = {"at": round(time.time(), 3), "kind": kind, **values}
+        line = json.dumps(finite_or_null(event), allow_nan=False)
         try:
             os.write(self._descriptor, line.encode() + b"\n")
         except OSError:
@@ -52,3 +58,21 @@ class ProgressFile:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def stop_file(progress: Path) -> Path:
+    """The file that, once it is there, stops a command in the background whose events go to `progress`.
+
+    For where no signal can be sent: some systems have none that reaches a process without a terminal, and
+    some do not say which process has a number by now.
+    """
+    return progress.with_name("stop")
+
+
+def finite_or_null(value: Any) -> Any:
+    """`value` as JSON can have it: None in the place of every number that is not finite, however deep."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {key: finite_or_null(one) for key, one in value.items()}
+    return [finite_or_null(one) for one in value] if isinstance(value, list | tuple) else value

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from core.cli.commands import Desktop
     from core.run.record import RunRecord
+    from core.study.values import Study
 
 __all__ = ["desktop", "main"]
 
@@ -35,7 +36,7 @@ def desktop() -> Desktop:
     from core.cli.commands import Desktop
     from gui.display import has_display
 
-    return Desktop(has_display, _open_window, _write_pictures)
+    return Desktop(has_display, _open_window, _write_pictures, _write_study_pictures)
 
 
 def _answer_signals() -> None:
@@ -78,6 +79,12 @@ def _write_pictures(record: RunRecord, folder: Path) -> list[Path]:
 
     findings = findings_of_record(record)
     return write_pictures(findings, folder) if findings is not None else []
+
+
+def _write_study_pictures(study: Study, folder: Path) -> list[Path]:
+    from gui.pictures.headless import write_study_pictures
+
+    return write_study_pictures(study, folder)
 
 
 if __name__ == "__main__":

@@ -35,11 +35,15 @@ CORE: Mapping[str, frozenset[str]] = {
         {"run", "plan", "recipe", "methods", "table", "sources", "checkpoint", "kernels", "kernels.interface"}
     ),
     "runs": frozenset({"deltas", "run", "plan", "recipe", "sources", "checkpoint", "kernels"}),
+    "pretrained": frozenset(),
     "data": frozenset({"tokenizer", "checkpoint"}),
     "evaluate": frozenset(
-        {"data", "runs", "deltas", "run", "plan", "recipe", "methods", "sources", "tokenizer", "checkpoint"}
+        {"data", "pretrained", "runs", "run", "plan", "recipe", "methods", "sources"}
+        | {"tokenizer", "checkpoint"}
     ),
-    "train": frozenset({"data", "runs", "run", "plan", "recipe", "methods", "tokenizer", "checkpoint"}),
+    "train": frozenset(
+        {"data", "pretrained", "runs", "run", "plan", "recipe", "methods", "tokenizer", "checkpoint"}
+    ),
     "study": frozenset(
         {"evaluate", "train", "data", "runs", "deltas", "run", "plan", "recipe", "methods", "checkpoint"}
     ),

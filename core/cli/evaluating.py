@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +20,13 @@ from core.data.remarks import with_remarks
 from core.data.rows import DataSet, read_data
 from core.disk import replace_file
 from core.errors import Cancelled, OutputError
+from core.evaluate.choosing import choosing_sentence
 from core.evaluate.comparison import Comparison
 from core.evaluate.evaluation import evaluate_models
 from core.evaluate.scores import Scores
 from core.evaluate.settings import DTYPES, Settings
 from core.evaluate.store import ScoreStore, score_key
-from core.evaluate.verdict import compare
+from core.evaluate.verdict import adjusted_together, compare
 
 __all__ = ["evaluate"]
 
@@ -59,6 +60,12 @@ _NEW_TOKENS = Settings().max_new_tokens
 @click.option("--limit", type=click.IntRange(min=1), help="Of the rows only so many, from the first.")
 @click.option("--skip-bad-rows", is_flag=True, help="Leave out rows that cannot be used, and say so.")
 @click.option("--recompute", is_flag=True, help="Leave aside what is known from earlier evaluations.")
+@click.option(
+    "--work-folder",
+    type=path_type,
+    metavar="DIR",
+    help="Where recipes and adapters are merged for the time being; beside the scores unless given.",
+)
 @click.option("--out", type=path_type, metavar="FILE.csv", help="Write every sample of every model there.")
 @progress_options
 @json_option
@@ -78,6 +85,7 @@ def evaluate(
     limit: int | None,
     skip_bad_rows: bool,
     recompute: bool,
+    work_folder: Path | None,
     out: Path | None,
     progress: Path | None,
     background: bool,
@@ -91,7 +99,10 @@ def evaluate(
     if (data is None) == (tasks is None):
         raise click.UsageError("Name the data (--data FILE), or else tasks (--task NAME).")
     inputs = (data, reference, *models)
-    with cancellable() as token, followed(progress, background=background, inputs=inputs) as following:
+    with (
+        cancellable() as token,
+        followed(progress, background=background, inputs=inputs, cancel=token) as following,
+    ):
         settings = Settings(
             dtype=dtype,
             batch_tokens=batch_tokens,
@@ -101,6 +112,7 @@ def evaluate(
             exact_match=exact_match,
             max_new_tokens=max_new_tokens,
             limit=limit,
+            work_folder=work_folder,
         )
         refuse_inputs(out, (*inputs, progress), option="--out")
         _check_out(out)
@@ -132,6 +144,7 @@ class _Part:
         rows: of the data; None for tasks.
         answers: what each model wrote; None where it wrote none.
         title: above the table; "" for none.
+        notes: sentences on all of it.
     """
 
     data: Mapping[str, Any]
@@ -141,6 +154,7 @@ class _Part:
     rows: DataSet | None = None
     answers: Sequence[tuple[str, ...] | None] = ()
     title: str = ""
+    notes: Sequence[str] = ()
 
     @property
     def tables(self) -> list[SampleTable]:
@@ -153,14 +167,16 @@ class _Part:
 
     @property
     def summary(self) -> str:
-        text = score_summary(self.scores, self.comparisons)
+        text = score_summary(self.scores, self.comparisons, self.notes)
         return f"{self.title}\n{text}" if self.title else text
 
     @property
     def document(self) -> dict[str, Any]:
         keys = [_key(one) if self.rows is not None else None for one in self.scores]
         name = self.scores[self.of_reference].name
-        return score_document(self.data, self.scores, self.comparisons, reference=name, keys=keys)
+        return score_document(
+            self.data, self.scores, self.comparisons, reference=name, keys=keys, notes=self.notes
+        )
 
 
 @dataclass(frozen=True)
@@ -203,8 +219,10 @@ class _Run:
             "notes": list(rows.notes),
         }
         comparisons = self._compared(scores, rows.groups)
+        self._say_comparisons(comparisons)
         answers = [None if (known := store.known(_key(one))) is None else known.answers for one in scores]
-        return _Part(data, scores, self.of_reference, comparisons, rows, answers)
+        notes = self._on_choosing(scores, rows.groups)
+        return _Part(data, scores, self.of_reference, comparisons, rows, answers, notes=notes)
 
     def on_tasks(self, tasks: Sequence[str]) -> list[_Part]:
         from core.evaluate.harness import evaluate_tasks
@@ -228,16 +246,35 @@ class _Run:
                 "rows": len(found.scores[0].loss),
                 "digest": found.scores[0].data_digest,
             }
-            parts.append(_Part(data, found.scores, self.of_reference, comparisons, title=found.task))
+            notes = self._on_choosing(found.scores, None)
+            parts.append(
+                _Part(data, found.scores, self.of_reference, comparisons, title=found.task, notes=notes)
+            )
+        together = adjusted_together([part.comparisons for part in parts])
+        parts = [replace(part, comparisons=found) for part, found in zip(parts, together, strict=True)]
+        for part in parts:
+            self._say_comparisons(part.comparisons)
         return parts
 
     def _compared(self, scores: Sequence[Scores], groups: tuple[str, ...] | None) -> tuple[Comparison, ...]:
         others = [one for number, one in enumerate(scores) if number != self.of_reference]
         if not others:
             return ()
-        found = compare(scores[self.of_reference], others, groups=groups, cancel=self.token)
-        self.following.say("comparisons", comparisons=[one.as_json() for one in found])
-        return found
+        return compare(scores[self.of_reference], others, groups=groups, cancel=self.token)
+
+    def _on_choosing(self, scores: Sequence[Scores], groups: tuple[str, ...] | None) -> tuple[str, ...]:
+        """Whoever takes the best of several is told how much of its gain is the luck of that: in the table's
+        notes, and in the file of events, which the window follows."""
+        others = [one for number, one in enumerate(scores) if number != self.of_reference]
+        said = choosing_sentence(scores[self.of_reference], others, groups=groups)
+        if not said:
+            return ()
+        self.following.say("note", text=said)
+        return (said,)
+
+    def _say_comparisons(self, comparisons: Sequence[Comparison]) -> None:
+        if comparisons:
+            self.following.say("comparisons", comparisons=[one.as_json() for one in comparisons])
 
 
 def _in_order(models: Sequence[str], reference: str | None) -> tuple[list[str], int]:

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from core.evaluate.comparison import Comparison, decimals_for, signed
+from core.evaluate.comparison import Comparison, difference_text
 from core.evaluate.scores import Scores
 from core.text import message_text, one_line
 from core.units import share_text
@@ -45,7 +45,7 @@ def score_summary(
         columns.append((title, shares, True))
     if comparisons:
         unit = f", {next(iter(units))}" if len(units) == 1 else ""
-        texts = [_difference(compared.get(one.name), with_unit=len(units) > 1) for one in scores]
+        texts = [difference_text(compared.get(one.name), unit=len(units) > 1) for one in scores]
         columns.append((f"difference{unit} (95 %)", texts, False))
         verdicts = ["reference" if one.name not in compared else compared[one.name].verdict for one in scores]
         columns.append(("verdict", verdicts, False))
@@ -163,17 +163,6 @@ def _table(columns: Sequence[tuple[str, list[str], bool]]) -> list[str]:
             cells.append(text.rjust(width) if is_number else text.ljust(width))
         lines.append("  ".join(cells).rstrip())
     return lines
-
-
-def _difference(one: Comparison | None, *, with_unit: bool) -> str:
-    if one is None or not math.isfinite(one.difference):
-        return ""
-    half = (one.high - one.low) / 2
-    decimals = decimals_for(half if math.isfinite(half) and half else one.difference)
-    text = signed(one.difference, decimals)
-    if math.isfinite(half):
-        text += f" ({signed(one.low, decimals)} to {signed(one.high, decimals)})"
-    return f"{text} {one.unit}" if with_unit else text
 
 
 def _bits(scores: Scores) -> float:

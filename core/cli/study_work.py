@@ -88,7 +88,10 @@ def carry_out_study(
     )
     asked = load_recipe(recipe)
     inputs = (recipe, validation, data, *folders_of(asked), *float32)
-    with cancellable() as token, followed(progress, background=background, inputs=inputs) as following:
+    with (
+        cancellable() as token,
+        followed(progress, background=background, inputs=inputs, cancel=token) as following,
+    ):
         report = _Report(following)
         _look_at(asked, options)
         rows = read_data(validation, skip_bad_rows=skip_bad_rows, limit=limit)

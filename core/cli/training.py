@@ -107,7 +107,10 @@ def train(
     The same command again goes on with what was stopped.
     """
     inputs = (base, data, validation)
-    with cancellable() as token, followed(progress, background=background, inputs=inputs) as following:
+    with (
+        cancellable() as token,
+        followed(progress, background=background, inputs=inputs, cancel=token) as following,
+    ):
         found = preset_of(preset)
         for name in ("batch", "max_length"):
             given[name] = given[name] or getattr(found, name)

@@ -7,12 +7,13 @@ import gc
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from core.cli.printing import print_error, print_result, say
-from core.cli.session import cancellable, json_option, this_session, to_json, verbose_option
+from core.cli.session import cancellable, json_option, path_type, this_session, to_json, verbose_option
 from core.errors import MergeError
 from core.text import message_text, one_line
 from core.units import duration_text
@@ -49,6 +50,12 @@ _STOPPED = {"end": "to its end", "length": "as many as were asked for", "cancell
 )
 @click.option("--no-chat", is_flag=True, help="Give the prompt as it is, without the chat template.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
+@click.option(
+    "--work-folder",
+    type=path_type,
+    metavar="DIR",
+    help="Where recipes and adapters are merged for the time being; beside the history unless given.",
+)
 @click.option("--serve", is_flag=True, hidden=True)
 @json_option
 @verbose_option
@@ -61,12 +68,13 @@ def try_models(
     seed: int,
     no_chat: bool,
     device: str,
+    work_folder: Path | None,
     serve: bool,
     as_json: bool,
 ) -> None:
     """Have each MODEL answer a prompt: a folder, BASE+ADAPTER, or a recipe."""
     if serve:
-        _serve(device)
+        _serve(device, work_folder)
         return
     if not models:
         raise click.UsageError("Missing argument 'MODEL…'.")
@@ -77,7 +85,7 @@ def try_models(
 
     request = Request(prompt, system, not no_chat, max_new_tokens, temperature, seed)
     printed = _Printed(models, as_json=as_json)
-    with cancellable() as token, _kept_models(device) as kept:
+    with cancellable() as token, _kept_models(device, work_folder) as kept:
         answer_all(models, request, kept, printed, token)
     if as_json:
         print_result(to_json({"prompt": prompt, "system": system, "answers": printed.documents}))
@@ -131,12 +139,12 @@ class _Printed:
         print_error(error)
 
 
-def _kept_models(device: str) -> KeptModels:
+def _kept_models(device: str, work_folder: Path | None) -> KeptModels:
     from core.evaluate.kept_models import KeptModels
     from core.evaluate.loading import load_model
     from core.evaluate.settings import Settings
 
-    settings = Settings(device=device)
+    settings = Settings(device=device, work_folder=work_folder)
     return KeptModels(
         lambda reference, cancel: load_model(reference, settings=settings, cancel=cancel),
         available=lambda: _left_on(device),
@@ -154,7 +162,7 @@ def _left_on(device: str) -> int | None:
     return cards[0].free_bytes if cards else memory.available_bytes()
 
 
-def _serve(device: str) -> None:
+def _serve(device: str, work_folder: Path | None) -> None:
     """Answer the lines of the standard input, for a window that goes on meanwhile."""
     from core.cli.try_server import TryServer
 
@@ -162,7 +170,10 @@ def _serve(device: str) -> None:
     if hasattr(os, "nice"):
         os.nice(_NICENESS)
     out = sys.stdout
-    with contextlib.redirect_stdout(sys.stderr), _kept_models(device) as kept:  # libraries may print
+    with (
+        contextlib.redirect_stdout(sys.stderr),
+        _kept_models(device, work_folder) as kept,
+    ):  # libraries may print
         server = TryServer(kept, lines=sys.stdin.buffer, out=out, signals=this_session().signals.cancel)
         try:
             server.run()

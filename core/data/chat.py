@@ -83,6 +83,8 @@ class _Rendering:
         spoken = [turn["content"] for turn in self._messages if turn["role"] == "assistant"]
         if not starts:
             return None
+        if len(starts) < len(spoken):  # a template may mark an empty turn, by what closes it, or not
+            spoken = [text for text in spoken if text]
         answers = []
         for number, start in enumerate(starts):
             stop = start

@@ -33,6 +33,8 @@ class Sample:
         label: the number of its class; None for language models.
         text_bytes: UTF-8 bytes of the text that counts, as the user wrote it: without what a chat template
             puts around it.
+        uncounted_bytes: of the text before that, which the model reads and which does not count: the first
+            token of a text where the tokenizer puts none before it.
     """
 
     row: int
@@ -40,6 +42,7 @@ class Sample:
     scored: NDArray[np.bool_]
     label: int | None
     text_bytes: int
+    uncounted_bytes: int = 0
 
 
 @dataclass(frozen=True)
@@ -221,17 +224,18 @@ class _Encoding:
         """The whole text, or windows of it."""
         before = np.asarray(self._before, np.int32)
         ids = np.asarray([*self._ids(text), *self._end], np.int32)
-        text_bytes = len(text.encode())
-        if not len(before):
-            text_bytes -= self._bytes_of_first(text, ids)
+        uncounted = 0 if len(before) else self._bytes_of_first(text, ids)
+        text_bytes = len(text.encode()) - uncounted
         if len(before) + len(ids) <= self._most:
             whole = np.concatenate([before, ids])
-            return [Sample(number, whole, np.arange(len(whole)) >= max(1, len(before)), None, text_bytes)]
+            scored = np.arange(len(whole)) >= max(1, len(before))
+            return [Sample(number, whole, scored, None, text_bytes, uncounted)]
         samples = []
         # The first window has no context: what it reads counts but for the first token, or all of it.
         stop = self._most - len(before)
         scored = np.arange(self._most) >= max(1, len(before))
-        samples.append(Sample(number, np.concatenate([before, ids[:stop]]), scored, None, text_bytes))
+        first = np.concatenate([before, ids[:stop]])
+        samples.append(Sample(number, first, scored, None, text_bytes, uncounted))
         new = self._most - len(before) - 1
         while stop < len(ids):
             part = np.concatenate([before, ids[stop - 1 : stop + new]])

@@ -81,7 +81,9 @@ class DataSet:
         return tuple(found) if found and len(found) == len(self.rows) else None
 
 
-def read_data(path: str | Path, *, skip_bad_rows: bool = False, limit: int | None = None) -> DataSet:
+def read_data(
+    path: str | Path, *, skip_bad_rows: bool = False, limit: int | None = None, field: str = "data"
+) -> DataSet:
     """Read a data file, in UTF-8.
 
     JSON lines (.jsonl, .ndjson, .json) and tables with a header (.csv, .tsv) have the fields `text`,
@@ -93,12 +95,21 @@ def read_data(path: str | Path, *, skip_bad_rows: bool = False, limit: int | Non
         path: the file.
         skip_bad_rows: whether rows that cannot be taken are left out, which the notes say.
         limit: only so many of the first records are looked at; None for all.
+        field: the one that an error is about, as whoever asks calls it.
 
     Raises:
         DataError: the file cannot be read, is empty, or has bad rows, all of which are counted and the first
             five named by line.
     """
-    path = Path(path)
+    try:
+        return _read(Path(path), skip_bad_rows, limit)
+    except DataError as error:
+        for one in (error, *error.reasons):
+            one.field = field
+        raise
+
+
+def _read(path: Path, skip_bad_rows: bool, limit: int | None) -> DataSet:
     ending = path.suffix.lower()
     content = read_bytes(path)
     digest = blake2b(content, digest_size=16).hexdigest()

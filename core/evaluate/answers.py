@@ -15,8 +15,9 @@ from core.cancel import CancelToken
 from core.data.encoding import Encoded, Sample
 from core.data.rows import DataSet, Row
 from core.errors import DataError, MergeError
+from core.evaluate.greedy import end_tokens, greedy
 from core.evaluate.loading import LoadedModel
-from core.evaluate.quiet import is_of_memory, quiet, transformers_errors
+from core.pretrained.quiet import is_of_memory, quiet, transformers_errors
 
 __all__ = ["check_has_answers", "expected_answer", "generate_answers", "is_match", "normal_answer"]
 
@@ -94,11 +95,10 @@ def generate_answers(
 ) -> dict[int, str]:
     """What a causal language model says after each prompt, by the number of the row.
 
-    Decoding is greedy: of the next tokens the likeliest each time, whatever the model's generation config
-    says of sampling or penalties, until it ends its answer (one of the end tokens of that config, or the
-    tokenizer's) or has written `max_new_tokens`. The prompt is what comes before the last run of scored
-    tokens of a row, so that a conversation gets the answer to its last turn and the template's own beginning
-    of it.
+    Decoding is greedy, as core.evaluate.greedy says, until the model ends its answer (by one of the end
+    tokens of its generation config, or the tokenizer's) or has written `max_new_tokens`. The prompt is what
+    comes before the last run of scored tokens of a row, so that a conversation gets the answer to its last
+    turn and the template's own beginning of it.
     Prompts are batched by length, padded on the left and masked there; a batch's size changes what is said
     only where two tokens are as likely as one another within rounding.
 
@@ -197,44 +197,20 @@ def _said(
             return torch.zeros(len(ids), dtype=torch.bool, device=ids.device)
 
     model, tokenizer = loaded.model, loaded.tokenizer
-    ends = end_tokens(loaded)
-    padding = ends[0] if ends else 0
     width = max(map(len, prompts))
-    ids = torch.full((len(prompts), width), padding, dtype=torch.int64)
-    mask = torch.zeros((len(prompts), width), dtype=torch.int64)
-    for number, prompt in enumerate(prompts):
-        ids[number, width - len(prompt) :] = torch.from_numpy(prompt.astype(np.int64))
-        mask[number, width - len(prompt) :] = 1
-    own, model.generation_config = (
-        model.generation_config,
-        transformers.GenerationConfig(
-            do_sample=False,
-            num_beams=1,
-            max_new_tokens=most,
-            eos_token_id=ends or None,
-            pad_token_id=padding,
-            bos_token_id=tokenizer.bos_token_id,
-        ),
-    )
-    try:
-        with quiet(), torch.inference_mode():
-            made = model.generate(
-                ids.to(loaded.device),
-                attention_mask=mask.to(loaded.device),
-                stopping_criteria=transformers.StoppingCriteriaList([_Cancelled()]),
-            )
-    finally:
-        model.generation_config = own
+    with greedy(model, tokenizer, most) as config, quiet(), torch.inference_mode():
+        ids = torch.full((len(prompts), width), config.pad_token_id, dtype=torch.int64)
+        mask = torch.zeros((len(prompts), width), dtype=torch.int64)
+        for number, prompt in enumerate(prompts):
+            ids[number, width - len(prompt) :] = torch.from_numpy(prompt.astype(np.int64))
+            mask[number, width - len(prompt) :] = 1
+        made = model.generate(
+            ids.to(loaded.device),
+            attention_mask=mask.to(loaded.device),
+            stopping_criteria=transformers.StoppingCriteriaList([_Cancelled()]),
+        )
+    ends = end_tokens(model, tokenizer)
     return [_text(tokenizer, row, ends) for row in made[:, width:].tolist()]
-
-
-def end_tokens(loaded: LoadedModel) -> list[int]:
-    """The tokens that end an answer."""
-    config = getattr(loaded.model, "generation_config", None)
-    found: list[Any] = []
-    for value in (getattr(config, "eos_token_id", None), loaded.tokenizer.eos_token_id):
-        found += value if isinstance(value, list | tuple) else [value]
-    return list(dict.fromkeys(int(value) for value in found if value is not None))
 
 
 def _text(tokenizer: Any, ids: Sequence[int], ends: Sequence[int]) -> str:

@@ -6,9 +6,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from core.adapter_paths import split_adapters
+from core.checkpoint.finding import resolve_folder
 from core.checkpoint.model import model_names, read_config
 from core.errors import IncompatibleError, MergeError
 from core.evaluate.digests import is_recipe
+from core.pretrained.models import is_classifier
+from core.recipe.file import load_recipe
+from core.recipe.writing import folders_of
 
 __all__ = ["check_one_task", "reference_names"]
 
@@ -40,14 +44,14 @@ def check_one_task(references: Sequence[str]) -> None:
 
 
 def _is_classifier(reference: str) -> bool | None:
-    """None where that is not known before it is loaded."""
-    if is_recipe(reference):
-        return None
+    """None where that is not known before it is loaded. A recipe's result has a config like its models'."""
+    place = Path(reference)
     try:
-        config = read_config(split_adapters(Path(reference))[0]) or {}
-    except MergeError:
+        folders = folders_of(load_recipe(place)) if is_recipe(place) else (place,)
+        for folder in folders:
+            found = is_classifier(read_config(resolve_folder(split_adapters(folder)[0])))
+            if found is not None:
+                return found
+    except MergeError:  # said where it is digested or loaded
         return None
-    architectures = config.get("architectures")
-    if not isinstance(architectures, list) or not architectures:
-        return None
-    return str(architectures[0]).endswith("ForSequenceClassification")
+    return None

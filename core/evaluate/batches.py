@@ -1,4 +1,4 @@
-"""Which samples go through a model together, and how they are padded."""
+"""Which samples go through a model together."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from core.data.encoding import Sample
 
-__all__ = ["Batches", "padded"]
+__all__ = ["Batches"]
 
 
 class Batches:
@@ -57,28 +57,3 @@ class Batches:
         self.done_tokens -= int(self._lengths[batch].sum())
         self._left.appendleft(batch)
         self.most_tokens = (len(batch) + 1) // 2 * int(self._lengths[batch[0]])
-
-
-def padded(
-    samples: Sequence[Sample], *, fill: int, side: str
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]:
-    """Samples side by side.
-
-    Args:
-        samples: of one batch.
-        fill: the token that stands where there is none; it is masked.
-        side: "right" or "left".
-
-    Returns:
-        [B, T] each: the tokens, the attention mask, the positions (of padding 0), and what is scored.
-    """
-    most = max(len(sample.ids) for sample in samples)
-    shape = len(samples), most
-    ids, mask = np.full(shape, fill, np.int64), np.zeros(shape, np.int64)
-    positions, scored = np.zeros(shape, np.int64), np.zeros(shape, bool)
-    for number, sample in enumerate(samples):
-        count = len(sample.ids)
-        at = slice(0, count) if side == "right" else slice(most - count, most)
-        ids[number, at], mask[number, at], scored[number, at] = sample.ids, 1, sample.scored
-        positions[number, at] = np.arange(count)
-    return ids, mask, positions, scored

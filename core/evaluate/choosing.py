@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,9 +17,13 @@ from numpy.typing import NDArray
 from core.errors import DataError
 from core.evaluate.comparison import decimals_for, signed
 from core.evaluate.intervals import LEAST_UNITS
+from core.evaluate.pairing import pair_up
 from core.evaluate.resampling import groups_as_numbers, halves
 
-__all__ = ["HALVINGS", "Choosing", "luck_of_choosing"]
+if TYPE_CHECKING:
+    from core.evaluate.scores import Scores
+
+__all__ = ["HALVINGS", "Choosing", "choosing_sentence", "luck_of_choosing"]
 
 HALVINGS = 100
 """Halvings of the samples, each used in both directions: one alone says little, as its chance is great."""
@@ -127,6 +132,42 @@ def luck_of_choosing(
         seen, kept = _over_halvings(sums, sizes, data_digest)
     named = "the mean of all" if reference is None else reference_name
     return Choosing(best, len(candidates), n, len(sizes), float(whole[best]), seen, kept, named, unit)
+
+
+def choosing_sentence(
+    reference: Scores, candidates: Sequence[Scores], *, groups: Sequence[str] | None = None
+) -> str:
+    """What must be known by whoever takes the best of several models that are compared with one reference.
+
+    It is measured as verdicts are: the loss, bits a byte where tokenizers differ, right answers where there
+    is no loss. "" where there is nothing to choose from, or no gain, or too few samples to speak of one.
+
+    Raises:
+        IncompatibleError: they are not comparable, as `core.evaluate.verdict.compare` says.
+    """
+    if len(candidates) < 2:
+        return ""
+    pairs = [pair_up(reference, candidate) for candidate in candidates]
+    measures = {pair.candidate.measure for pair in pairs}
+    by_the_byte = measures == {"loss", "bits a byte"}
+    if len(measures) > 1 and not by_the_byte:
+        return ""
+    sign = -1.0 if pairs[0].candidate.higher_is_better else 1.0
+    values = [
+        np.where(
+            pair.counts, candidate.bits_per_byte if by_the_byte else sign * pair.candidate.values, np.nan
+        )
+        for pair, candidate in zip(pairs, candidates, strict=True)
+    ]
+    found = luck_of_choosing(
+        values,
+        data_digest=reference.data_digest,
+        reference=reference.bits_per_byte if by_the_byte else sign * pairs[0].reference.values,
+        reference_name=reference.name,
+        groups=groups,
+        unit="bits a byte" if by_the_byte else pairs[0].candidate.unit,
+    )
+    return found.sentence if found.units >= LEAST_UNITS and found.seen > 0 else ""
 
 
 def _over_halvings(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,8 @@ __all__ = [
     "TOO_FEW",
     "Comparison",
     "decimals_for",
+    "decimals_of",
+    "difference_text",
     "signed",
 ]
 
@@ -28,6 +30,7 @@ LEVEL = 0.05
 """A difference is shown where its adjusted p-value is not above it."""
 
 _MANY = 1_000_000
+_FEWEST_DECIMALS, _USUAL_DECIMALS, _MOST_DECIMALS = 2, 4, 6
 
 
 @dataclass(frozen=True)
@@ -41,11 +44,11 @@ class Comparison:
         measure: "loss", "bits a byte" or "right answers".
         difference: mean of candidate − reference, each sample counting as much; nan where n is 0.
         low, high: its 95 % interval, as if nothing else were compared; −inf and inf where n is 0 or 1.
-        p: two-sided, of the same interval: ≤ 0.05 where 0 lies outside of it.
+        p: two-sided, of the same interval: ≤ 0.05 where 0 lies outside of it. Of right answers that of
+            McNemar's test, and the interval is not its.
         p_holm: adjusted for all candidates compared.
         accuracy_difference: share of right answers, candidate − reference, of all samples; None where right
-        and
-            wrong were not looked at, and so the next four.
+            and wrong were not looked at, and so the next four.
         mcnemar_p, mcnemar_mid_p: exact, and the less cautious mid-p.
         only_reference_right, only_candidate_right: samples that one alone answered rightly.
         mcnemar_p_holm: the exact one, adjusted for all candidates compared.
@@ -125,12 +128,7 @@ class Comparison:
         if self.difference == self.low == self.high == 0:
             which = f"all {what} are equal" if self.n > 1 else f"the {what} are equal"
             return f"{who}: {self.verdict} on {samples}: {which}."
-        half = (self.high - self.low) / 2
-        decimals = decimals_for(half if math.isfinite(half) and half else self.difference)
-        text = f"{signed(self.difference, decimals)} {self.unit}"
-        if math.isfinite(self.low) and math.isfinite(self.high):
-            text += f" (95 % from {signed(self.low, decimals)} to {signed(self.high, decimals)})"
-        return f"{who}: {self.verdict} on {samples}: {text}{self._chance()}."
+        return f"{who}: {self.verdict} on {samples}: {difference_text(self, unit=True)}{self._chance()}."
 
     def _chance(self) -> str:
         """What the other candidates make of p, where there are any."""
@@ -152,7 +150,11 @@ class Comparison:
             f" {self.name} alone, {self.only_reference_right:,} by {self.reference} alone "
             f"({_p_text(self.mcnemar_p_holm or 0.0)}"
         )
-        return text + (f" among {self.compared} compared)." if self.compared > 1 else ").")
+        text += f" among {self.compared} compared)." if self.compared > 1 else ")."
+        needed = (
+            _needed_sentence(self.answers_needed, self.n) if self.accuracy_verdict == NO_DIFFERENCE else []
+        )
+        return " ".join([text, *needed])
 
 
 _KEYS = frozenset(field.name for field in dataclasses.fields(Comparison))
@@ -161,6 +163,50 @@ _KEYS = frozenset(field.name for field in dataclasses.fields(Comparison))
 def decimals_for(size: float) -> int:
     """So many that a number of this size is written with two digits."""
     return min(max(1 - math.floor(math.log10(abs(size))), 1), 9) if size else 4
+
+
+def decimals_of(comparisons: Iterable[Comparison | None]) -> int:
+    """With how many decimals a difference is written, or a column of them: so many that the narrowest
+    interval has two digits, or the smallest difference, where no interval has a width."""
+    known = [one for one in comparisons if one is not None and math.isfinite(one.difference)]
+    halves = [half for one in known if math.isfinite(half := (one.high - one.low) / 2) and half]
+    sizes = halves or [one.difference for one in known if one.difference]
+    decimals = max((decimals_for(size) for size in sizes), default=_USUAL_DECIMALS)
+    return min(max(decimals, _FEWEST_DECIMALS), _MOST_DECIMALS)
+
+
+def difference_text(
+    one: Comparison | None,
+    decimals: int | None = None,
+    *,
+    unit: bool = False,
+    interval: bool = True,
+    sign: bool = True,
+) -> str:
+    """ "−0.0231 (−0.0253 to −0.0209)": how a difference is written wherever one is; "" where it is not known.
+
+    Args:
+        decimals: those of a column; as many as have a meaning unless given.
+        unit: whether it is said: "−0.0231 nats a token (95 % from −0.0253 to −0.0209)".
+        interval: whether that is written, too, where there is one.
+        sign: whether there are signs, also where difference and interval all have the same: without, for
+            "lowers the loss by …", 0.0231 (0.0209 to 0.0253).
+    """
+    if one is None or not math.isfinite(one.difference):
+        return ""
+    decimals = decimals_of([one]) if decimals is None else decimals
+    mean, low, high = one.difference, one.low, one.high
+    same = high < 0 or low > 0
+    if not sign and same:
+        low, high = sorted((abs(low), abs(high)))
+
+    def written(value: float) -> str:
+        return signed(value, decimals) if sign or not same else f"{abs(value):.{decimals}f}"
+
+    text = f"{written(mean)} {one.unit}" if unit else written(mean)
+    if not interval or not (math.isfinite(low) and math.isfinite(high)):
+        return text
+    return f"{text} ({'95 % from ' if unit else ''}{written(low)} to {written(high)})"
 
 
 def signed(value: float, decimals: int) -> str:

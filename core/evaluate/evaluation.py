@@ -18,7 +18,8 @@ from core.evaluate.loading import LoadedModel, load_model
 from core.evaluate.losses import score_model
 from core.evaluate.scores import Scores
 from core.evaluate.settings import Settings
-from core.evaluate.store import ScoreStore, is_of, score_key
+from core.evaluate.store import Begun, ScoreStore, is_of, score_key
+from core.evaluate.taken_over import taken_over, with_more
 from core.evaluate.under_way import Kept, Told
 from core.progress import Share, ShareCallback
 
@@ -46,8 +47,10 @@ def evaluate_models(
     """The scores of every model on the rows of `data`, in the order of `references`; one model in memory.
 
     What the store has is taken from there, and what an earlier evaluation finished of a model that it did not
-    come to the end of is gone on with. All models are digested before the first is loaded, so that one that
-    is not there is found at once; a model that is named twice, or lies in two places, is evaluated once.
+    come to the end of is gone on with; so are losses and answers of the same rows with another `limit`, and
+    losses with or without answers beside them. All models are digested before the first is loaded, so that
+    one that is not there is found at once; a model that is named twice, or lies in two places, is evaluated
+    once.
 
     Args:
         references: folders, models in the Hub's cache, BASE+ADAPTER, or recipes.
@@ -81,6 +84,8 @@ def evaluate_models(
             known = store.known(score_key(digest, data.digest, settings.key()))
             if known is not None and is_of(known, data):
                 made[digest] = known.scores
+                for sentence in known.scores.notes:  # what was cut is as true the second time
+                    work.note(sentence)
     told.begin(len({*digests} - made.keys()))
     done: list[Scores] = []
     for reference, name, digest in zip(references, names, digests, strict=True):
@@ -137,9 +142,7 @@ class _Evaluation:
     ) -> Scores:
         """Load a model and score it; what was finished before is taken over."""
         key = score_key(digest, self._data.digest, self._settings.key())
-        begun = None if self._store is None or recompute else self._store.begun(key)
-        if begun is not None and not begun.fits(len(self._data.rows)):
-            begun = None
+        begun = None if self._store is None or recompute else self._begun(self._store, key, digest)
         kept = Kept(self._store, key, begun)
         try:
             loading = part(0.0, 0.0)
@@ -155,7 +158,7 @@ class _Evaluation:
                     model_digest=digest,
                     known=None if begun is None else begun.losses,
                     on_rows=kept.add_rows,
-                    on_note=self._note,
+                    on_note=self.note,
                     cancel=self._cancel,
                     progress=part(0.0, _OF_LOSSES if self._settings.exact_match else 1.0),
                 )
@@ -172,8 +175,16 @@ class _Evaluation:
             try:
                 self._store.put(scores, data=self._data.path, answers=answers)
             except MergeError as error:  # the disk is full, perhaps: no reason to lose what was computed
-                self._note(f"the scores of {name} are not kept for another time: {error.message}")
+                self.note(f"the scores of {name} are not kept for another time: {error.message}")
         return scores
+
+    def _begun(self, store: ScoreStore, key: str, digest: str) -> Begun | None:
+        """What is known of a model: what was finished of this evaluation, and what others had."""
+        begun = store.begun(key)
+        if begun is not None and not begun.fits(len(self._data.rows)):
+            begun = None
+        beside = taken_over(store, digest, self._data, self._settings)
+        return begun if beside is None else with_more(begun, beside)
 
     def _with_answers(
         self, model: LoadedModel, scores: Scores, kept: Kept, share: ShareCallback | None
@@ -210,7 +221,7 @@ class _Evaluation:
             batch_tokens=settings.batch_tokens or _ANSWER_TOKENS,
             known=kept.answers,
             on_answers=add,
-            on_note=self._note,
+            on_note=self.note,
             cancel=self._cancel,
         )
         said = tuple(answers.get(number, "") for number in range(len(rows)))
@@ -223,12 +234,12 @@ class _Evaluation:
             len(model.tokenizer(text.strip(), add_special_tokens=False)["input_ids"]) for text in expected
         ]
         if long := sum(length > most for length in lengths):
-            self._note(
+            self.note(
                 f"{long} of {len(lengths)} answers have more than {most} tokens, so that no model can be "
                 f"right there: --max-new-tokens {max(lengths) + 1} lets them"
             )
 
-    def _note(self, sentence: str) -> None:
+    def note(self, sentence: str) -> None:
         """Each once, however many models it is said of."""
         if self._on_note is not None and sentence not in self._said:
             self._said.add(sentence)

@@ -17,9 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.data.encoding import Sample
-from core.evaluate.batches import padded
+from core.data.padding import padded
 from core.evaluate.loading import LoadedModel
-from core.evaluate.quiet import is_of_memory
+from core.pretrained.models import before_each_layer
+from core.pretrained.quiet import is_of_memory
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -107,18 +108,8 @@ class Forward:
     def _work(self) -> Iterator[None]:
         import torch
 
-        handles = []
-        if self._check is not None:
-            check = self._check
-            for module in self._model.modules():
-                if isinstance(module, torch.nn.ModuleList):
-                    handles += [layer.register_forward_pre_hook(lambda *_: check()) for layer in module]
-        try:
-            with torch.inference_mode():
-                yield
-        finally:
-            for handle in handles:
-                handle.remove()
+        with before_each_layer(self._model, self._check), torch.inference_mode():
+            yield
 
     def _tensors(self, samples: Sequence[Sample]) -> tuple[Tensor, ...]:
         import torch

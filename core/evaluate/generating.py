@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-import copy
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from core.cancel import CancelToken
 from core.errors import Cancelled, CheckpointError, MergeError
 from core.evaluate.detokenising import TextStream
-from core.evaluate.kinds import positions_of
+from core.evaluate.greedy import end_tokens, greedy
 from core.evaluate.prompting import encode_prompt
-from core.evaluate.quiet import is_of_memory, quiet
+from core.pretrained.models import before_each_layer
+from core.pretrained.positions import positions_of
+from core.pretrained.quiet import is_of_memory, quiet
 
 __all__ = ["MAX_NEW_TOKENS", "Answer", "Request", "generate"]
 
@@ -84,10 +85,10 @@ def generate(
 ) -> Answer:
     """Have a causal language model answer.
 
-    At temperature 0 the tokens are those of `model.generate(do_sample=False)`, with what the model's own
-    generation config says (its ends, a repetition penalty, suppressed tokens) but beams. At other
-    temperatures each token is the argmax of score / temperature − ln E, E exponential variates of a
-    torch.Generator with the request's seed on the CPU, which is a draw from the softmax (Gumbel's trick).
+    At temperature 0 each token is the likeliest one, as core.evaluate.greedy says and exact match has it: of
+    the model's own generation config only the tokens that end an answer hold. At other temperatures each
+    token is the argmax of score / temperature − ln E, E exponential variates of a torch.Generator with the
+    request's seed on the CPU, which is a draw from the softmax (Gumbel's trick).
     Deviation from transformers' sampling: neither top-k nor top-p, and models with as many tokens get the
     same variates, so that their answers differ by what the models differ in and not by luck alone.
 
@@ -113,7 +114,6 @@ def generate(
     if on_note is not None:
         for note in notes:
             on_note(note)
-    config = _greedy(model, most, tokenizer)
     stream = _Listener(TextStream(tokenizer), on_text)
     ids = torch.tensor([prompt.ids], dtype=torch.long, device=model.device)
     began = time.perf_counter()
@@ -121,14 +121,14 @@ def generate(
         with (
             quiet(),
             torch.inference_mode(),
+            greedy(model, tokenizer, most),
             _few_threads(model),
-            _stoppable(model, cancel),
+            before_each_layer(model, None if cancel is None else cancel.raise_if_cancelled),
             contextlib.suppress(Cancelled),
         ):
             model.generate(
                 ids,
                 attention_mask=torch.ones_like(ids),
-                generation_config=config,
                 logits_processor=_drawing(request),
                 stopping_criteria=[_stopping(cancel)],
                 streamer=stream,
@@ -147,7 +147,7 @@ def generate(
         said,
         len(prompt.ids),
         seconds,
-        _why_stopped(said, config.eos_token_id, most, cancel),
+        _why_stopped(said, end_tokens(model, tokenizer), most, cancel),
         tuple(notes),
     )
 
@@ -180,24 +180,6 @@ class _Listener:
                 self._on_text(piece)
 
 
-def _greedy(model: Any, most: int, tokenizer: Any) -> Any:
-    """The model's own generation config, but one beam and no draws."""
-    config = copy.deepcopy(model.generation_config)
-    config.do_sample, config.num_beams, config.num_return_sequences = False, 1, 1
-    config.temperature, config.top_p, config.top_k = 1.0, 1.0, 50  # what they are where they mean nothing
-    for other in ("penalty_alpha", "prompt_lookup_num_tokens", "dola_layers", "constraints"):
-        setattr(config, other, None)
-    for asked in ("return_dict_in_generate", "output_scores", "output_logits", "output_attentions"):
-        setattr(config, asked, False)
-    config.max_length, config.max_new_tokens, config.use_cache = None, most, True
-    if config.eos_token_id is None:
-        config.eos_token_id = tokenizer.eos_token_id
-    if config.pad_token_id is None:  # transformers would say that it takes the end's, and does
-        ends = config.eos_token_id
-        config.pad_token_id = ends[0] if isinstance(ends, list) and ends else ends
-    return config
-
-
 @contextlib.contextmanager
 def _few_threads(model: Any) -> Iterator[None]:
     """Has a small model work in one thread: several would wait for each other at every layer of every token,
@@ -211,24 +193,6 @@ def _few_threads(model: Any) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
-
-
-@contextlib.contextmanager
-def _stoppable(model: Any, cancel: CancelToken | None) -> Iterator[None]:
-    """Has every layer look at `cancel` before it works: a long prompt takes minutes on a CPU."""
-    import torch
-
-    def look(*_: Any) -> None:
-        if cancel is not None:
-            cancel.raise_if_cancelled()
-
-    stacks = [part for part in model.modules() if isinstance(part, torch.nn.ModuleList)]
-    hooks = [layer.register_forward_pre_hook(look) for stack in stacks for layer in stack]
-    try:
-        yield
-    finally:
-        for hook in hooks:
-            hook.remove()
 
 
 def _stopping(cancel: CancelToken | None) -> Any:
@@ -281,9 +245,8 @@ def _room(holds: int | None, prompt_tokens: int, asked: int, notes: list[str]) -
     return min(asked, holds - prompt_tokens)
 
 
-def _why_stopped(ids: tuple[int, ...], ends: Any, most: int, cancel: CancelToken | None) -> Stopped:
-    known = set(ends) if isinstance(ends, list) else {ends}
-    if ids and ids[-1] in known:
+def _why_stopped(ids: tuple[int, ...], ends: Sequence[int], most: int, cancel: CancelToken | None) -> Stopped:
+    if ids and ids[-1] in ends:
         return "end"
     if cancel is not None and cancel.cancelled and len(ids) < most:
         return "cancelled"

@@ -26,9 +26,9 @@ from core.evaluate.asked import check_one_task, reference_names
 from core.evaluate.digests import FileDigests, reference_digest
 from core.evaluate.harness_answers import Answer, answers_of, of_task
 from core.evaluate.loading import LoadedModel, load_model
-from core.evaluate.quiet import first_line, is_of_memory, quiet
 from core.evaluate.scores import Scores
 from core.evaluate.settings import Settings
+from core.pretrained.quiet import first_line, is_of_memory, quiet
 from core.progress import Share, ShareCallback
 from core.small_files import read_small
 from core.text import nearest, shown

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import os
+import contextlib
+import math
 from collections import OrderedDict
 from collections.abc import Callable, Collection
 from contextlib import AbstractContextManager, ExitStack
@@ -11,8 +12,15 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from core.adapter_paths import split_adapters
 from core.cancel import CancelToken
+from core.checkpoint.finding import resolve_folder
+from core.checkpoint.model import open_checkpoint
+from core.errors import MergeError
+from core.evaluate.digests import is_recipe
 from core.memory import available_bytes
+from core.recipe.file import load_recipe
+from core.recipe.writing import folders_of
 
 __all__ = ["KeptModels", "Loader"]
 
@@ -25,8 +33,12 @@ _SHARE = 0.9
 _WORK_BYTES = 2_000_000_000
 """Beside the weights: with less, a model is loaded in a way that is slower."""
 
+_WIDE = 4
+"""Bytes of a weight in memory."""
+
 _WIDENED = 2
-"""Bytes in memory for one on the disk: most weights are stored in 16 bits and widened."""
+"""The same for a byte on the disk, where no headers say how many weights those are: most are stored in 16
+bits."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,7 +51,8 @@ class _Kept:
 class KeptModels:
     """The models that were used last. One that does not fit beside the others takes their place.
 
-    A model whose folder has changed since is loaded again. Not for several threads.
+    A model is loaded again whose folder has changed since, or a recipe of which a model has. Not for several
+    threads.
     """
 
     def __init__(
@@ -87,7 +100,7 @@ class KeptModels:
             return self._kept[reference].model
         self._drop(reference)
         files = _files_of(reference)
-        self._make_room(_WIDENED * sum(size for _, size, _ in files), wanted)
+        self._make_room(_bytes_of(reference, files), wanted)
         stack = ExitStack()
         model = stack.enter_context(self._load(reference, cancel))
         self._kept[reference] = _Kept(model, files, stack)
@@ -114,14 +127,29 @@ class KeptModels:
             kept.stack.close()
 
 
-def _files_of(reference: str) -> tuple[tuple[str, int, int], ...]:
-    """Name, bytes and time of the files in its folder: what tells whether it is another model by now.
+def _folders_of(reference: str) -> tuple[Path, ...]:
+    """What a model is read from: its folder, with those of its adapters; all that a recipe names."""
+    place = Path(reference).expanduser()
+    found: list[Path] = []
+    try:
+        for model in folders_of(load_recipe(place)) if is_recipe(place) else (place,):
+            found += split_adapters(model)
+    except MergeError:  # said where it is loaded
+        return ()
+    return tuple(found)
 
-    Of `folder+adapter` those of both; () where nothing is found, as of what only loading can name.
+
+def _files_of(reference: str) -> tuple[tuple[str, int, int], ...]:
+    """Name, bytes and time of the files in its folders: what tells whether it is another model by now.
+
+    Of a recipe its own file is one, and those of every model that it names; () where nothing is found, as of
+    what only loading can name.
     """
+    places = [Path(reference).expanduser()] if is_recipe(Path(reference).expanduser()) else []
     found: list[tuple[str, int, int]] = []
-    for part in [reference] if os.path.lexists(reference) else reference.split("+"):
-        path = Path(part).expanduser()
+    for path in [*places, *_folders_of(reference)]:
+        with contextlib.suppress(MergeError):
+            path = path if path.is_file() else resolve_folder(path)
         try:
             for file in sorted(path.iterdir()) if path.is_dir() else [path]:
                 about = file.stat()
@@ -129,3 +157,18 @@ def _files_of(reference: str) -> tuple[tuple[str, int, int], ...]:
         except OSError:
             continue
     return tuple(found)
+
+
+def _bytes_of(reference: str, files: tuple[tuple[str, int, int], ...]) -> int:
+    """Of its weights in memory, widened. A merge is as large as the largest model that it is made from; one
+    of slices is taken for all of them, which it may be."""
+    sizes = []
+    try:
+        for path in _folders_of(reference):
+            tensors = open_checkpoint(path).tensors.values()
+            sizes.append(_WIDE * sum(math.prod(tensor.shape) for tensor in tensors))
+        place = Path(reference).expanduser()
+        whole = sum if is_recipe(place) and load_recipe(place).slices else max
+        return whole(sizes)
+    except (MergeError, ValueError):
+        return _WIDENED * sum(size for _, size, _ in files)

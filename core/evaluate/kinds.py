@@ -1,4 +1,4 @@
-"""What kind of model a config describes, and how much it reads at once."""
+"""What kind of model a config describes."""
 
 from __future__ import annotations
 
@@ -8,9 +8,7 @@ from typing import Any
 from core.errors import CheckpointError
 from core.evaluate.references import ModelFolder
 
-__all__ = ["needs_code", "positions_of", "task_of"]
-
-_COUNT_FROM_PADDING = ("camembert", "data2vec-text", "esm", "ibert", "longformer", "luke", "mpnet", "xmod")
+__all__ = ["needs_code", "task_of"]
 
 
 def needs_code(config: Mapping[str, Any]) -> bool:
@@ -53,26 +51,3 @@ def _other_kind(folder: ModelFolder, what: str) -> CheckpointError:
         "BertForSequenceClassification",
         path=folder.folder,
     )
-
-
-def positions_of(config: Any, tokenizer: Any) -> int | None:
-    """The most tokens that a model takes at once; None where neither its config nor its tokenizer says."""
-    text = config.get_text_config()
-    known = []
-    for name in (
-        "max_position_embeddings",
-        "n_positions",
-        "max_sequence_length",
-        "max_seq_len",
-        "seq_length",
-    ):
-        value = getattr(text, name, None)
-        if type(value) is int and value > 1:
-            # RoBERTa and its kin count positions from behind the padding's number.
-            counts_on = "roberta" in config.model_type or config.model_type in _COUNT_FROM_PADDING
-            known.append(value - ((config.pad_token_id or 0) + 1 if counts_on else 0))
-            break
-    of_tokenizer = getattr(tokenizer, "model_max_length", None)
-    if type(of_tokenizer) is int and 1 < of_tokenizer < 2**24:  # more is transformers' word for "not known"
-        known.append(of_tokenizer)
-    return min(known, default=None)

@@ -16,12 +16,14 @@ from typing import Any
 from core import devices
 from core.cancel import CancelToken
 from core.errors import CheckpointError
-from core.evaluate.kinds import needs_code, positions_of, task_of
-from core.evaluate.quiet import quiet, transformers_errors
+from core.evaluate.kinds import needs_code, task_of
 from core.evaluate.references import ModelFolder, model_folder
 from core.evaluate.room import Room, find_room
 from core.evaluate.settings import MOST_POSITIONS, Settings
 from core.evaluate.widening import Widening
+from core.pretrained.models import read_model, read_tokenizer
+from core.pretrained.positions import positions_of
+from core.pretrained.quiet import quiet, transformers_errors
 from core.progress import Share, ShareCallback
 
 __all__ = ["LoadedModel", "load_folder", "load_model"]
@@ -62,10 +64,6 @@ class LoadedModel:
     dtype: str
     widening: Widening
     notes: list[str] = field(default_factory=list)
-
-    @property
-    def has_chat_template(self) -> bool:
-        return bool(getattr(self.tokenizer, "chat_template", None))
 
     def narrow(self) -> None:
         """Have its weights in the type that it computes in, where they were loaded in a wider one."""
@@ -218,8 +216,6 @@ def _load(folder: ModelFolder, settings: Settings) -> LoadedModel:
 
 def load_tokenizer(folder: ModelFolder) -> Any:
     """The tokenizer of transformers. Raises CheckpointError."""
-    import transformers
-
     with (
         quiet(),
         transformers_errors(
@@ -228,12 +224,7 @@ def load_tokenizer(folder: ModelFolder) -> Any:
             hint="copy the tokenizer's files of the model that it was made from into its folder",
         ),
     ):
-        tokenizer = transformers.AutoTokenizer.from_pretrained(
-            str(folder.folder), local_files_only=True, trust_remote_code=False
-        )
-        if not len(tokenizer):
-            raise ValueError("its vocabulary is empty")
-        return tokenizer
+        return read_tokenizer(folder.folder)
 
 
 def check_tokenizer(folder: ModelFolder, tokenizer: Any, model: Any) -> None:
@@ -256,22 +247,7 @@ def check_tokenizer(folder: ModelFolder, tokenizer: Any, model: Any) -> None:
 
 
 def _model(folder: ModelFolder, task: str, room: Room) -> Any:
-    import torch
-    import transformers
-
-    kind = (
-        transformers.AutoModelForCausalLM
-        if task == "causal"
-        else transformers.AutoModelForSequenceClassification
-    )
-    model, info = kind.from_pretrained(
-        str(folder.folder),
-        dtype=getattr(torch, room.dtype),
-        local_files_only=True,
-        trust_remote_code=False,
-        output_loading_info=True,
-    )
-    missing = sorted(info["missing_keys"])
+    model, missing = read_model(folder.folder, task, room.dtype)
     if missing:
         raise CheckpointError(
             f"{folder.name} lacks {missing[0]}"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import gc
 import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -18,10 +17,12 @@ from core.errors import MergeError
 from core.evaluate.batches import Batches
 from core.evaluate.forward import Forward
 from core.evaluate.loading import LoadedModel
-from core.evaluate.quiet import is_of_memory, quiet, transformers_errors
+from core.evaluate.passes import counting, try_pass
 from core.evaluate.scores import RowLosses, Scores
 from core.evaluate.settings import Settings
 from core.evaluate.tokens import check_ids, tokens_digest
+from core.evaluate.tolerance import narrow_and_measure
+from core.pretrained.quiet import quiet
 from core.progress import Share, ShareCallback
 
 __all__ = ["RowsCallback", "score_model"]
@@ -114,6 +115,7 @@ def score_model(
         seconds=time.monotonic() - begun,
         max_length=model.window,
         notes=tuple(notes),
+        given_bytes=work.given_bytes,
     )
 
 
@@ -121,8 +123,8 @@ class _Work:
     """The samples of a data set, and what is known of its rows.
 
     Attributes:
-        row_loss, row_tokens, row_bytes, row_correct: [N], as in Scores; the loss of rows that are not
-            finished is NaN.
+        row_loss, row_tokens, row_bytes, given_bytes, row_correct: [N], as in Scores; the loss of rows that
+            are not finished is NaN.
     """
 
     def __init__(
@@ -139,6 +141,7 @@ class _Work:
         self._sums = np.zeros(count)
         self._open = np.zeros(count, np.int64)
         self.row_tokens, self.row_bytes = np.zeros(count, np.int64), np.zeros(count, np.int64)
+        self.given_bytes = np.zeros(count, np.int64)
         self.row_loss = np.full(count, np.nan)
         self.row_correct = np.zeros(count, bool) if model.task == "classifier" else None
         self._finished = np.zeros(count, bool)
@@ -146,6 +149,7 @@ class _Work:
             scored = int(sample.scored.sum()) if model.task == "causal" else 1
             self.row_tokens[sample.row] += scored
             self.row_bytes[sample.row] += sample.text_bytes
+            self.given_bytes[sample.row] += sample.text_bytes + sample.uncounted_bytes
             self._open[sample.row] += scored > 0
 
     def take(self, known: RowLosses | None) -> None:
@@ -168,31 +172,20 @@ class _Work:
 
         check()
         forward = Forward(model, side=settings.padding_side, check=check)
-        left = [
-            sample
-            for sample in self._samples
-            if not self._finished[sample.row] and (model.task == "classifier" or sample.scored.any())
-        ]
+        unfinished = [sample for sample in self._samples if not self._finished[sample.row]]
+        left = counting(unfinished, model.task)
         most = settings.batch_tokens or _BATCH_TOKENS.get(model.device, _BATCH_TOKENS_OF_CARDS)
         batches = Batches(left, most, most_samples=None if forward.can_pad else 1)
+        if settings.dtype != "float32":
+            self._note(narrow_and_measure(model, forward, self._samples, most=most, check=check))
         begun = time.monotonic()
-        exact: NDArray[np.float64] | None = None
-        measures = settings.dtype != "float32"
         for numbers in batches:
             samples = [left[number] for number in numbers]
-            if measures and exact is None:
-                exact = self._exact(forward, samples)
-                measures = exact is not None
-                model.narrow()
             found = self._try(forward, samples)
             if found is None:
                 batches.put_back(numbers)
-                exact = None
                 continue
             losses, correct = found
-            if measures and exact is not None:
-                self._say_tolerance(samples, exact, losses)
-                measures = False
             finished = self._add(samples, losses, correct)
             if on_rows is not None and len(finished):
                 on_rows(self._part(finished))
@@ -204,13 +197,9 @@ class _Work:
         self, forward: Forward, samples: Sequence[Sample]
     ) -> tuple[NDArray[np.float64], NDArray[np.bool_] | None] | None:
         """What the model makes of a batch; None where it has to be smaller."""
-        try:
-            return self._pass(forward, samples)
-        except MergeError as error:
-            if error.__cause__ is None or not is_of_memory(error.__cause__):
-                raise
-        # Out of the except clause, which holds on to the frames of what failed and all that is in them.
-        self._free()
+        found = try_pass(self._model, forward, samples)
+        if found is not None:
+            return found
         longest = max(len(sample.ids) for sample in samples)
         if len(samples) == 1:
             line = self._data.rows[samples[0].row].line
@@ -224,49 +213,6 @@ class _Work:
             "once: the batch is halved"
         )
         return None
-
-    def _pass(
-        self, forward: Forward, samples: Sequence[Sample]
-    ) -> tuple[NDArray[np.float64], NDArray[np.bool_] | None]:
-        with transformers_errors(f"{self._model.name} fails", path=self._model.folder):
-            if self._model.task == "classifier":
-                return forward.classes(samples)
-            return forward.losses(samples), None
-
-    def _free(self) -> None:
-        gc.collect()
-        if self._model.device != "cpu":
-            import torch
-
-            with contextlib.suppress(Exception):  # each driver in its own way
-                getattr(torch, self._model.device.partition(":")[0]).empty_cache()
-
-    def _exact(self, forward: Forward, samples: Sequence[Sample]) -> NDArray[np.float64] | None:
-        """The losses of a batch in float32; None, which is said, where they do not fit into memory."""
-        try:
-            with contextlib.ExitStack() as stack:
-                if not self._model.computes_wide:
-                    stack.enter_context(self._model.widening.on())
-                return self._pass(forward, samples)[0]
-        except MergeError as error:
-            if error.__cause__ is None or not is_of_memory(error.__cause__):
-                raise
-        self._free()
-        self._note(
-            f"{self._model.name}: how far its losses are from those in float32 is not measured: memory lacks"
-        )
-        return None
-
-    def _say_tolerance(
-        self, samples: Sequence[Sample], exact: NDArray[np.float64], losses: NDArray[np.float64]
-    ) -> None:
-        """Say how far the losses of a batch are from those in float32."""
-        tokens = [max(1, int(sample.scored.sum())) for sample in samples]
-        worst = float(np.max(np.abs(exact - losses) / tokens))
-        self._note(
-            f"{self._model.name}: in {self._settings.dtype} the losses of the first {len(samples)} samples "
-            f"differ from those in float32 by at most {worst:.2g}"
-        )
 
     def _add(
         self,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -15,7 +14,7 @@ from core.evaluate.intervals import Units, units_of
 if TYPE_CHECKING:
     from core.evaluate.scores import Scores
 
-__all__ = ["Measured", "Pair", "mean_over", "pair_up", "samples_of"]
+__all__ = ["Measured", "Pair", "pair_up", "samples_of"]
 
 _SHOWN_LINES = 5
 
@@ -66,22 +65,6 @@ class Pair:
         return units_of(differences, numbers[self.counts])
 
 
-def mean_over(name: str, several: Sequence[Scores]) -> Measured:
-    """The mean of several models' losses on each sample, as of the seeds of one recipe.
-
-    Args:
-        several: one at least. Of right answers there is no mean: `correct` is None.
-
-    Raises:
-        IncompatibleError: they are not of the same samples.
-    """
-    first = _measured(several[0], "loss")
-    for other in several[1:]:
-        _refuse_other_data(several[0], other)
-    values = np.mean([scores.loss for scores in several], axis=0)
-    return Measured(name, values, first.data_digest, None, first.measure, first.unit)
-
-
 def pair_up(reference: Scores | Measured, candidate: Scores | Measured) -> Pair:
     """Both in the measure in which they can be compared.
 
@@ -101,11 +84,16 @@ def pair_up(reference: Scores | Measured, candidate: Scores | Measured) -> Pair:
         first, second = _measured(reference, measure), _measured(candidate, measure)
         expected = (reference.tokens > 0) | (candidate.tokens > 0)
         same_text = (
-            (reference.text_bytes == candidate.text_bytes) | ~expected
+            (_given_bytes(reference) == _given_bytes(candidate)) | ~expected
             if reference.task == "causal"
             else np.ones(len(expected), bool)
         )
         notes += _unlike_note(reference, candidate, int((~same_text).sum()))
+        if (
+            measure == "bits a byte"
+            and ((reference.text_bytes != candidate.text_bytes) & expected & same_text).any()
+        ):
+            notes += ("A text's first token counts only where the tokenizer puts a token before it.",)
     if (first.unit, first.higher_is_better) != (second.unit, second.higher_is_better):
         raise IncompatibleError(
             f"{first.name} is measured in {first.unit} and {second.name} in {second.unit}",
@@ -167,7 +155,7 @@ def _measured(scores: Scores, measure: str) -> Measured:
     elif measure == "bits a byte":
         values, unit = scores.bits_per_byte, "bits a byte"
     else:
-        values, unit = scores.loss, "nats a sample" if scores.task == "classifier" else "nats a token"
+        values, unit = scores.loss, scores.loss_unit
     higher = measure == "right answers"
     return Measured(scores.name, values, scores.data_digest, scores.correct, measure, unit, higher)
 
@@ -175,6 +163,10 @@ def _measured(scores: Scores, measure: str) -> Measured:
 def samples_of(scores: Scores | Measured) -> int:
     """N, those included for which there is no number."""
     return len(scores.values if isinstance(scores, Measured) else scores.loss)
+
+
+def _given_bytes(scores: Scores) -> NDArray[np.int64]:
+    return scores.text_bytes if scores.given_bytes is None else scores.given_bytes
 
 
 def _unlike_note(reference: Scores, candidate: Scores, count: int) -> tuple[str, ...]:

@@ -1,7 +1,8 @@
 """What a model is called by, and the folder that transformers can load it from.
 
 A folder is taken as it is. Adapters on a base, quantised weights and recipes are merged first, by the same
-engine as any merge and with the same bytes, into a temporary folder that is removed afterwards.
+engine as any merge and with the same bytes, into a temporary folder that is removed afterwards: beside the
+scores, as the system's own place for such files is memory on many machines, and small.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from core.checkpoint.finding import resolve_folder
 from core.checkpoint.model import Checkpoint, model_names, open_checkpoint
 from core.checkpoint.ownership import is_alive
 from core.errors import CheckpointError, OutputError, os_error_text
+from core.evaluate.digests import is_recipe
 from core.plan.planning import plan_merge
 from core.progress import Progress, Share, ShareCallback
 from core.recipe.file import load_recipe
@@ -32,11 +34,11 @@ from core.recipe.parsing import parse_recipe
 from core.recipe.recipe import Recipe
 from core.recipe.references import read_path
 from core.run.merge import run_merge
+from core.runs.history import default_history_folder
 from core.text import is_text, shown
 
-__all__ = ["ModelFolder", "model_folder", "short_name"]
+__all__ = ["ModelFolder", "default_work_folder", "model_folder", "short_name"]
 
-_RECIPES = (".yaml", ".yml")
 _PREFIX = "paramosaic-evaluate"
 _OWN = re.compile(rf"{_PREFIX}-(?P<host>[0-9a-f]{{8}})-(?P<pid>[0-9]{{1,9}})-.*")
 
@@ -62,10 +64,15 @@ class ModelFolder:
     merged: str = ""
 
 
+def default_work_folder() -> Path:
+    """Where merges are made for the time being: beside the history of runs."""
+    return default_history_folder().parent / "merges"
+
+
 def short_name(reference: str) -> str:
     """What to call the model: its folder's name or Hub id, a recipe's file name without its ending."""
     place = Path(reference)
-    return place.stem if _is_recipe(place) else model_names([place])[0]
+    return place.stem if is_recipe(place) else model_names([place])[0]
 
 
 @contextlib.contextmanager
@@ -82,8 +89,8 @@ def model_folder(
 
     Args:
         reference: a folder, a model in the Hub's cache, BASE+ADAPTER, or a recipe (.yaml, .yml).
-        work_folder: where a merge is made, on whose disk there has to be room for it; None for the system's
-            place for temporary files.
+        work_folder: where a merge is made, on whose disk there has to be room for it; None for
+            default_work_folder().
         device, threads: of a merge, as run_merge takes them.
         cancel, progress: of a merge.
 
@@ -118,7 +125,7 @@ def model_folder(
 
 def _recipe_of(place: Path) -> tuple[Recipe | None, str]:
     """What has to be merged first, and what that is; None for what is whole."""
-    if _is_recipe(place):
+    if is_recipe(place):
         return load_recipe(place), "a recipe"
     checkpoint = open_checkpoint(place)
     config = checkpoint.config or {}
@@ -135,10 +142,6 @@ def _one_model(place: Path) -> Recipe:
     )
 
 
-def _is_recipe(place: Path) -> bool:
-    return place.suffix.lower() in _RECIPES and not place.is_dir()
-
-
 def _told(progress: ShareCallback | None, text: str) -> Callable[[Progress], Any] | None:
     if progress is None:
         return None
@@ -148,7 +151,7 @@ def _told(progress: ShareCallback | None, text: str) -> Callable[[Progress], Any
 @contextlib.contextmanager
 def _temporary(work_folder: str | Path | None) -> Iterator[Path]:
     """A folder that is removed whatever happens; those of processes that were killed are removed too."""
-    inside = Path(work_folder or tempfile.gettempdir())
+    inside = Path(work_folder or default_work_folder())
     host = hashlib.blake2b(platform.node().encode(), digest_size=4).hexdigest()
     try:
         inside.mkdir(parents=True, exist_ok=True)
@@ -156,7 +159,10 @@ def _temporary(work_folder: str | Path | None) -> Iterator[Path]:
         folder = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}-{host}-{os.getpid()}-", dir=inside))
     except OSError as error:
         raise OutputError(
-            f"cannot make a temporary folder in {inside}: {os_error_text(error)}", path=inside
+            f"cannot make a temporary folder in {inside}: {os_error_text(error)}",
+            hint="choose another place for merges (--work-folder)",
+            path=inside,
+            field="work_folder",
         ) from error
     try:
         yield folder

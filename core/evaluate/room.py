@@ -99,7 +99,13 @@ def _on(device: str, folder: ModelFolder, settings: Settings, stored: str) -> Ro
     if settings.dtype == "bfloat16":
         # What is stored wider is narrowed once it was measured how much that changes.
         wide = stored != "bfloat16" and has_room(4 * elements)
-        return Room(device, "float32" if wide else "bfloat16") if may_try else None
+        note = (
+            ""
+            if wide or stored == "bfloat16"
+            else f"{folder.name}: memory lacks for its weights in float32, so that what rounding them to "
+            "bfloat16 changes is not measured"
+        )
+        return Room(device, "float32" if wide else "bfloat16", note=note) if may_try else None
     if settings.widening == "layers":
         return Room(device, stored, by_layers=True) if may_try else None
     if settings.widening == "whole" or has_room(4 * elements):

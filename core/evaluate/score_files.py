@@ -31,7 +31,7 @@ __all__ = [
     "score_key",
 ]
 
-NUMBERS_VERSION = 1
+NUMBERS_VERSION = 2
 """Part of each key. One more whenever the same model, data and settings give other numbers than before."""
 
 _KIND, _VERSION = "paramosaic scores", 1
@@ -43,6 +43,7 @@ _ROWS: Mapping[str, Any] = {
     "text_bytes": np.int64,
     "correct": np.bool_,
     "lines": np.int64,
+    "given_bytes": np.int64,
 }
 """Arrays of scores, one number a row, and their types."""
 
@@ -133,7 +134,7 @@ def read_scores(content: bytes, key: str) -> Known:
     meta["notes"] = tuple(meta.get("notes", ()))
     if not isinstance(meta["settings"], dict):
         raise ValueError("its settings are damaged")
-    values: dict[str, Any] = meta | {"correct": None} | arrays
+    values: dict[str, Any] = meta | {"correct": None, "given_bytes": None} | arrays
     scores = Scores(**values)
     if key != score_key(scores.model_digest, scores.data_digest, scores.settings):
         raise ValueError("it belongs to another key")

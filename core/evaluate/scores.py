@@ -50,6 +50,8 @@ class Scores:
         seconds: what it took.
         max_length: the most tokens of a sample that the model was given at once.
         notes: what was cut or left out, and how exact the numbers are.
+        given_bytes: bytes of the text that the model was given, those of a first token that does not count
+            among them: two models were given the same where they are equal. None for `text_bytes`.
     """
 
     name: str
@@ -67,6 +69,11 @@ class Scores:
     seconds: float
     max_length: int = 0
     notes: tuple[str, ...] = ()
+    given_bytes: NDArray[np.int64] | None = None
+
+    @property
+    def loss_unit(self) -> str:
+        return "nats a sample" if self.task == "classifier" else "nats a token"
 
     @property
     def bits_per_byte(self) -> NDArray[np.float64]:

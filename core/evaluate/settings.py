@@ -49,8 +49,8 @@ class Settings:
         max_new_tokens: of such an answer.
         limit: of the file's rows only so many, from the first; None for all.
         padding_side: "right" or "left", of language models; the numbers are the same.
-        work_folder: where recipes and adapters are merged for the time being; None for the system's own
-            place for such files.
+        work_folder: where recipes and adapters are merged for the time being; None for a folder beside the
+            scores.
     """
 
     dtype: str = "float32"

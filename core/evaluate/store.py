@@ -107,17 +107,9 @@ class ScoreStore:
         found = [known for known in map(self._load, names) if known is not None]
         return tuple(sorted(found, key=lambda known: (known.at, known.key), reverse=True))
 
-    def for_model(self, place: str | Path) -> tuple[Known, ...]:
-        """What is known of the model in a folder as its files are now, newest first.
-
-        Reads no weights: of a model that was not evaluated from that folder, or whose files have changed
-        since, nothing is known.
-        """
-        digest = self.digest_of(place)
-        return () if digest is None else self.for_digest(digest)
-
     def digest_of(self, place: str | Path) -> str | None:
-        """The digest of the model in a folder, as far as that is known without reading weights; else None."""
+        """The digest of the model in a folder as its files are now, as far as that is known without reading
+        weights: of one that was not evaluated from there, or whose files have changed since, it is None."""
         return known_digest(place, self.digests)
 
     def for_digest(self, model_digest: str) -> tuple[Known, ...]:

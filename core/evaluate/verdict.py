@@ -26,7 +26,7 @@ from core.evaluate.resampling import MOST_RESAMPLES, groups_as_numbers
 if TYPE_CHECKING:
     from core.evaluate.scores import Scores
 
-__all__ = ["Measured", "compare"]
+__all__ = ["Measured", "adjusted_together", "compare", "readjusted"]
 
 
 def compare(
@@ -64,6 +64,47 @@ def compare(
     return tuple(
         _judged(one, p_holm, None if one.mcnemar_p is None else next(answers), len(compared), interval, pair)
         for one, p_holm, interval, pair in zip(compared, adjusted, intervals, pairs, strict=True)
+    )
+
+
+def adjusted_together(several: Sequence[Sequence[Comparison]]) -> tuple[tuple[Comparison, ...], ...]:
+    """What several calls of `compare` found, adjusted for all of it: a call of its own for each of ten tasks
+    is ten chances of one in twenty."""
+    every = [one for found in several for one in found]
+    adjusted = iter(holm([one.p for one in every]))
+    answers = iter(holm([one.mcnemar_p for one in every if one.mcnemar_p is not None]))
+    return tuple(
+        tuple(
+            readjusted(
+                one, next(adjusted), None if one.mcnemar_p is None else next(answers), compared=len(every)
+            )
+            for one in found
+        )
+        for found in several
+    )
+
+
+def readjusted(one: Comparison, p_holm: float, mcnemar_p_holm: float | None, *, compared: int) -> Comparison:
+    """The same among more candidates than it was adjusted for: what was shown may be shown no more.
+
+    Args:
+        p_holm, mcnemar_p_holm: as adjusted for all of them; not less than they were.
+        compared: how many there are.
+    """
+
+    def still(verdict: str, p: float) -> str:
+        return NO_DIFFERENCE if verdict in (HELPS, HURTS) and p > LEVEL else verdict
+
+    answers = one.accuracy_verdict
+    if answers is not None and mcnemar_p_holm is not None:
+        answers = still(answers, mcnemar_p_holm)
+    return dataclasses.replace(
+        one,
+        p_holm=p_holm,
+        mcnemar_p_holm=mcnemar_p_holm,
+        compared=compared,
+        verdict=still(one.verdict, p_holm),
+        accuracy_verdict=answers,
     )
 
 

@@ -1,4 +1,5 @@
-"""The history of runs on this machine: one small file a run, in the user's application data.
+"""The history of runs on this machine: one small file a run, in the user's application data, and one for the
+note beside it, so that neither the end of a run nor a note is ever written over the other.
 
 Unlike the run record it keeps absolute paths, and it never leaves the machine. An entry is written when
 a merge begins and again when it ends, so that what a crash cut off can be told from what went well.
@@ -36,6 +37,8 @@ __all__ = ["MOST_NOTE", "History", "HistoryContents", "HistoryEntry", "default_h
 SCHEMA_VERSION = 1
 
 _KIND = "paramosaic run"
+_NOTE = ".note.txt"
+"""Behind an entry's id, the name of the file of its note: UTF-8, as it was written down."""
 _STATUSES = ("running", "done", "cancelled", "failed", "interrupted")
 _MAX_ENTRY_BYTES = 4 * 1024**2
 _MAX_ENTRY_PARTS = 200_000
@@ -243,7 +246,7 @@ class History:
     def add(self, entry: HistoryEntry) -> None:
         """Write `entry`, in the place of an earlier one with its id; on disk when this returns.
 
-        A note that was set meanwhile stays where `entry` has none: a run ends as its process knows it.
+        A note that was set stays: a run ends as its process knows it, and notes have files of their own.
 
         Raises:
             OutputError: it cannot be written.
@@ -254,13 +257,13 @@ class History:
             raise OutputError(
                 f"cannot write to the history in {self.folder}: {os_error_text(error)}", path=self.folder
             ) from error
-        replace_file(self._path(entry.id), _to_json(entry if entry.note else self._with_note(entry)))
+        replace_file(self._path(entry.id), _to_json(entry))
 
     @merge_errors_only()
     def set_note(self, entry_id: str, note: str) -> HistoryEntry:
         """Keep `note` beside a run, in the place of an earlier one; returns the entry with it.
 
-        The rest of the file stays as it is, also of a run that goes on or has ended meanwhile.
+        The entry's file stays as it is, also of a run that goes on or ends meanwhile.
 
         Raises:
             OutputError: the entry is not there (any more), or cannot be read or written.
@@ -285,15 +288,15 @@ class History:
             entry = replace(_entry(data, path.stem), note=note)
         except (ValueError, KeyError, TypeError, OverflowError) as error:
             raise OutputError("the entry of the history is damaged", path=path) from error
-        data["note"] = note  # "interrupted" is what is known here, and not for the file
-        replace_file(path, json.dumps(data, indent=2).encode() + b"\n")
+        replace_file(self._note_path(entry_id), note.encode())
         return entry
 
     @merge_errors_only()
     def remove(self, entry_id: str) -> None:
-        """Forget an entry; what its run wrote stays. Raises OutputError."""
+        """Forget an entry and its note; what its run wrote stays. Raises OutputError."""
         try:
             self._path(entry_id).unlink(missing_ok=True)
+            self._note_path(entry_id).unlink(missing_ok=True)
         except OSError as error:
             raise OutputError(
                 f"cannot remove an entry of the history in {self.folder}: {os_error_text(error)}",
@@ -305,7 +308,8 @@ class History:
         """All that is there. Raises MergeError when the folder cannot be read."""
         entries: list[HistoryEntry] = []
         damaged = newer = 0
-        for path in self._files():
+        names = self._names()
+        for path in [self.folder / name for name in names if name.endswith(".json")]:
             try:
                 content = read_if_there(path, _MAX_ENTRY_BYTES, MergeError)
                 if content is None:  # removed a moment ago
@@ -314,7 +318,8 @@ class History:
                 if _is_newer(data):
                     newer += 1
                 else:
-                    entries.append(_entry(data, path.stem))
+                    entry = _entry(data, path.stem)
+                    entries.append(self._with_note(entry) if entry.id + _NOTE in names else entry)
             except (MergeError, ValueError, KeyError, TypeError, OverflowError):
                 damaged += 1
         entries.sort(key=lambda entry: (entry.when, entry.id), reverse=True)
@@ -329,20 +334,18 @@ class History:
         return tuple(entry for entry in self.entries() if entry.matches(text))
 
     def _with_note(self, entry: HistoryEntry) -> HistoryEntry:
-        """`entry` with the note of the one that it replaces, where there is one that can be read."""
-        path = self._path(entry.id)
+        """`entry` with the note that was set, which may be ""; as it is where that cannot be read."""
         try:
-            content = read_if_there(path, _MAX_ENTRY_BYTES, MergeError)
-            return entry if content is None else replace(entry, note=_entry(_data(content), path.stem).note)
-        except (MergeError, ValueError, KeyError, TypeError, OverflowError):
+            content = read_if_there(self._note_path(entry.id), 4 * MOST_NOTE, MergeError)
+            return entry if content is None else replace(entry, note=content.decode())
+        except (MergeError, ValueError):
             return entry
 
-    def _files(self) -> list[Path]:
+    def _names(self) -> frozenset[str]:
         try:
-            with os.scandir(self.folder) as found:
-                return [Path(item.path) for item in found if item.name.endswith(".json")]
+            return frozenset(os.listdir(self.folder))
         except FileNotFoundError:
-            return []
+            return frozenset()
         except OSError as error:
             raise MergeError(
                 f"cannot read the history in {self.folder}: {os_error_text(error)}", path=self.folder
@@ -350,6 +353,9 @@ class History:
 
     def _path(self, entry_id: str) -> Path:
         return self.folder / f"{entry_id}.json"
+
+    def _note_path(self, entry_id: str) -> Path:
+        return self.folder / f"{entry_id}{_NOTE}"
 
 
 def default_history_folder() -> Path:

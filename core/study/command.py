@@ -9,8 +9,10 @@ import json
 import math
 import os
 import shlex
+import signal
 import subprocess
 import tempfile
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +28,8 @@ _MOST_BYTES = 64 * 1024**2
 _MOST_SAID = 4_000
 _LOOK_S = 0.1
 _GRACE_S = 5.0
+
+_GROUPS = os.name == "posix"
 
 _FORM = 'let it print one number, or a line {"line": 1, "score": 0.5} for each sample, and nothing else'
 
@@ -95,7 +99,11 @@ class ScoreCommand:
         with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
             try:
                 process = subprocess.Popen(
-                    [*self.arguments, str(folder)], stdin=subprocess.DEVNULL, stdout=out, stderr=err
+                    [*self.arguments, str(folder)],
+                    stdin=subprocess.DEVNULL,
+                    stdout=out,
+                    stderr=err,
+                    start_new_session=_GROUPS,  # a script's own children are ended with it
                 )
             except OSError as error:
                 raise MergeError(
@@ -180,15 +188,34 @@ def _wait(process: subprocess.Popen[bytes], out: IO[bytes], cancel: CancelToken)
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """See that it runs no more, asked first."""
+    """See that it runs no more, and nothing that it started, asked first. On Windows: the command alone."""
     if process.poll() is not None:
         return
-    process.terminate()
-    try:
-        process.wait(_GRACE_S)
-    except subprocess.TimeoutExpired:
+    if not _GROUPS:
         process.kill()
         process.wait()
+        return
+    _signal(process, signal.SIGTERM)
+    until = time.monotonic() + _GRACE_S
+    while time.monotonic() < until:
+        process.poll()  # the group is there until its dead are taken note of
+        if not _signal(process, 0):
+            break
+        time.sleep(_LOOK_S / 2)
+    else:
+        _signal(process, signal.SIGKILL)
+    process.wait()
+
+
+def _signal(process: subprocess.Popen[bytes], number: int) -> bool:
+    """Signal its group, whose number is its own; whether there is any of it. Not on Windows."""
+    try:
+        os.killpg(process.pid, number)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True  # by what has become another user's
+    return True
 
 
 def _last_words(err: IO[bytes]) -> str:

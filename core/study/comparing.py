@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from core.cancel import CancelToken
 from core.evaluate.choosing import luck_of_choosing
 from core.evaluate.comparison import Comparison
+from core.evaluate.holm import holm
 from core.evaluate.pairing import Measured as Numbers
-from core.evaluate.verdict import compare
+from core.evaluate.verdict import compare, readjusted
 from core.study.rows import MeasuredRow, study_row
 from core.study.sentence import Control
 from core.study.table import Table
@@ -26,15 +27,22 @@ _AVERAGING = "here the gain is that of averaging, not of choice"
 
 
 def compared_rows(
-    table: Table, *, groups: Sequence[str] | None, higher_is_better: bool, cancel: CancelToken
+    table: Table,
+    *,
+    groups: Sequence[str] | None,
+    of_lines: Mapping[int, str] | None = None,
+    higher_is_better: bool,
+    cancel: CancelToken,
 ) -> tuple[StudyRow, ...]:
     """The rows with their comparisons with the median single model; Holm's adjustment is over all of them.
 
-    A row of several seeds is compared as the mean over these by sample: what a user may expect of one merge,
-    and the differences between seeds are within the samples' spread.
+    A row of several seeds is compared as the mean over these by sample: what a user may expect of one merge.
+    The intervals are over samples. Seeds and sub-models are held fixed: other draws, or other orders of
+    training, may differ by more, and how much seeds do is the row's spread.
 
     Args:
         groups: of the samples that count. [N] or None
+        of_lines: the group of each line of the validation data; None where each stands for itself.
         higher_is_better: of the own scores.
     """
     reference = replace(table.reference.scores, name="the median single model")
@@ -46,8 +54,9 @@ def compared_rows(
             strict=True,
         )
     )
-    own = _own_comparisons(table, others, higher_is_better, cancel)
+    own = _own_comparisons(table, others, of_lines, higher_is_better, cancel)
     right = _right_comparisons(table, others, groups, cancel)
+    found, right = _answers_together(found, right)
     return tuple(
         replace(
             study_row(row, higher_is_better=higher_is_better),
@@ -60,34 +69,38 @@ def compared_rows(
 
 
 def best_beside_controls(
-    table: Table, *, groups: Sequence[str] | None, cancel: CancelToken
+    table: Table, rows: Sequence[StudyRow], *, groups: Sequence[str] | None, cancel: CancelToken
 ) -> tuple[Control, ...]:
     """The best merge's controls, compared with it by sample.
 
     The controls of an average are other ways to go as far: a single model's task vector. Those of a selection
     are averages too.
+
+    Args:
+        rows: what `compared_rows` found: of the controls beside the median single model.
     """
     best = table.best
     if best is None:
         return ()
-    rows = [(row, *said) for row in table.rows if (said := _words(row, best, table)) is not None]
-    compared = compare(best.scores, [row.scores for row, *_ in rows], groups=groups, cancel=cancel)
+    against = {row.key: row.comparison for row in rows}
+    asked = [(row, *said) for row in table.rows if (said := _words(row, best, table)) is not None]
+    compared = compare(best.scores, [row.scores for row, *_ in asked], groups=groups, cancel=cancel)
     return tuple(
-        Control(words, means, comparison)
-        for (_, words, means), comparison in zip(rows, compared, strict=True)
+        Control(words, means, comparison, against.get(row.key))
+        for (row, words, means), comparison in zip(asked, compared, strict=True)
     )
 
 
 def luck_sentences(table: Table, *, groups: Sequence[str] | None) -> tuple[str, ...]:
     """How much of the gain of the best sub-model, the best n and the best seed is the luck of choosing."""
     digest = table.reference.scores.data_digest
-    unit = "nats a token" if table.reference.scores.task == "causal" else "nats a sample"
+    unit = table.reference.scores.loss_unit
     choices: list[tuple[str, list[NDArray[np.float64]]]] = [
         ("The best single model", [one.scores.loss for one in table.singles]),
         ("The best n", [row.scores.loss for row in table.ns.values()]),
     ]
-    best = table.best
-    if best is not None and not best.by_halves:
+    best = table.best_made
+    if best is not None:
         choices.append((f"The best seed of {best.title}", [one.scores.loss for one in best.members]))
     return tuple(
         f"{what}: {replace(luck_of_choosing(losses, data_digest=digest, groups=groups), unit=unit).sentence}"
@@ -98,18 +111,19 @@ def luck_sentences(table: Table, *, groups: Sequence[str] | None) -> tuple[str, 
 
 def _words(row: MeasuredRow, best: MeasuredRow, table: Table) -> tuple[str, str] | None:
     """What a control is called in a sentence, and what it means; None of what is no control of `best`."""
+    is_average = {*(best.rows or (best.key,))} <= {"average", "soup"}
     if row.key in ("single-scaled", "average-scaled"):
         factors = dict.fromkeys(table.lambdas[row.key])
         what = "one sub-model" if row.key == "single-scaled" else "the average"
         said = " or ".join(f"{factor:g}" for factor in factors)
-        if row.key == "average-scaled" and best.key in ("average", "soup"):
+        if row.key == "average-scaled" and is_average:
             return None  # it is a way to improve that, and no other way to the same
         if list(factors) == [1.0]:
             if row.key == "single-scaled":
                 return None  # the reference itself
             return what, _AVERAGING
         return f"{what} with its task vector × {said}", _DISTANCE
-    if best.key in ("average", "soup"):
+    if is_average:
         return None
     if row.key in ("average-float32", "float32-average"):
         kept = "kept in float32" if row.key == "average-float32" else "of sub-models in float32"
@@ -117,10 +131,34 @@ def _words(row: MeasuredRow, best: MeasuredRow, table: Table) -> tuple[str, str]
     return None
 
 
+def _answers_together(
+    found: dict[str, Comparison], right: dict[str, Comparison]
+) -> tuple[dict[str, Comparison], dict[str, Comparison]]:
+    """Right answers of one model are compared by McNemar's test, of several by the bootstrap: it is one
+    question, and the p-values of both are adjusted together."""
+    single = [key for key, one in found.items() if one.mcnemar_p is not None]
+    p_values = [found[key].mcnemar_p or 0.0 for key in single] + [one.p for one in right.values()]
+    adjusted = dict(zip((*single, *right), holm(p_values), strict=True))
+    return (
+        {
+            key: readjusted(one, one.p_holm, adjusted.get(key), compared=one.compared)
+            for key, one in found.items()
+        },
+        {key: readjusted(one, adjusted[key], None, compared=len(p_values)) for key, one in right.items()},
+    )
+
+
 def _own_comparisons(
-    table: Table, others: Sequence[MeasuredRow], higher_is_better: bool, cancel: CancelToken
+    table: Table,
+    others: Sequence[MeasuredRow],
+    of_lines: Mapping[int, str] | None,
+    higher_is_better: bool,
+    cancel: CancelToken,
 ) -> dict[str, Comparison]:
-    """Of the scores of single lines; {} where the command gives none."""
+    """Of the scores of single lines; {} where the command gives none.
+
+    Its lines are taken for those of the validation data, with their groups, where all of them are there.
+    """
     of = table.reference.own
     rows = [row for row in others if row.own is not None]
     if of is None or not of.lines or not rows:
@@ -134,7 +172,9 @@ def _own_comparisons(
 
     reference = numbers("the median single model", np.asarray(of.scores))
     candidates = [numbers(row.title, row.own) for row in rows if row.own is not None]
-    compared = compare(reference, candidates, cancel=cancel)
+    known = of_lines or {}
+    groups = [known[line] for line in of.lines] if all(line in known for line in of.lines) else None
+    compared = compare(reference, candidates, groups=groups, cancel=cancel)
     return {row.key: comparison for row, comparison in zip(rows, compared, strict=True)}
 
 

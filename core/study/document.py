@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import MergeError
-from core.evaluate.comparison import Comparison, decimals_for, signed
+from core.evaluate.comparison import Comparison, difference_text
 from core.small_files import parse_json, read_small
 from core.study.values import Advice, ChangedSample, Curve, Spread, Study, StudyRow
 from core.text import one_line
@@ -25,6 +25,7 @@ SCHEMA_VERSION = 1
 
 _KIND = "paramosaic study"
 _COMPARISONS = ("comparison", "accuracy_comparison", "score_comparison")
+_BESIDE = ("difference", "low", "high", "p", "p_holm", "verdict")
 _MOST_BYTES, _MOST_PARTS = 256 * 1024**2, 10_000_000
 
 
@@ -104,7 +105,8 @@ def to_markdown(study: Study) -> str:
 
 
 def to_csv(study: Study) -> str:
-    """A line a row, numbers in full."""
+    """A line a row, numbers in full: of the loss without a prefix, of right answers and of own scores with
+    one."""
     file = io.StringIO(newline="")
     writer = csv.writer(file, lineterminator="\n")
     spreads = ("loss", "accuracy", "bits", "score")
@@ -118,14 +120,14 @@ def to_csv(study: Study) -> str:
         "p_holm",
         "verdict",
         "samples_needed",
-        "accuracy_difference",
         "mcnemar_p",
         "mcnemar_p_holm",
     )
+    beside = [f"{what}_{part}" for what in ("accuracy", "score") for part in _BESIDE]
     writer.writerow(
         ["key", "title", "kind", "models"]
         + [f"{name}_{part}" for name in spreads for part in ("mean", "spread", "best")]
-        + [*numbers, "note"]
+        + [*numbers, *beside, "note"]
     )
     for row in study.rows:
         cells: list[object] = [row.key, row.title, row.kind, len(row.members)]
@@ -133,8 +135,23 @@ def to_csv(study: Study) -> str:
             spread: Spread | None = getattr(row, name)
             cells += [None] * 3 if spread is None else [spread.mean, spread.spread, spread.best]
         cells += [None if row.comparison is None else getattr(row.comparison, name) for name in numbers]
-        writer.writerow(["" if cell is None else cell for cell in [*cells, row.note]])
+        cells += [*_answers(row), *_numbers(row.score_comparison), row.note]
+        writer.writerow(["" if cell is None else cell for cell in cells])
     return file.getvalue()
+
+
+def _answers(row: StudyRow) -> list[object]:
+    """Of right answers: of several seeds by the bootstrap, of one model by McNemar's test, without an
+    interval."""
+    one = row.comparison
+    if row.accuracy_comparison is not None or one is None:
+        return _numbers(row.accuracy_comparison)
+    p_values = (one.mcnemar_p, one.mcnemar_p_holm)
+    return [one.accuracy_difference, None, None, *p_values, one.accuracy_verdict]
+
+
+def _numbers(comparison: Comparison | None) -> list[object]:
+    return [None if comparison is None else getattr(comparison, name) for name in _BESIDE]
 
 
 def _columns(study: Study) -> list[tuple[str, Callable[[StudyRow], str]]]:
@@ -152,7 +169,7 @@ def _columns(study: Study) -> list[tuple[str, Callable[[StudyRow], str]]]:
     if any(row.score is not None for row in study.rows):
         better = (study.score or {}).get("better", "higher")
         columns.append((f"score ({better} is better)", lambda row: _spread(row.score, 4)))
-    columns.append(("against the median single (95 %)", lambda row: _difference(row.comparison)))
+    columns.append(("against the median single (95 %)", lambda row: difference_text(row.comparison)))
     columns.append(("verdict", lambda row: _verdict(row)))
     return columns
 
@@ -162,16 +179,6 @@ def _spread(spread: Spread | None, decimals: int, factor: float = 1) -> str:
         return ""
     mean = f"{factor * spread.mean:.{decimals}f}"
     return mean if spread.spread is None else f"{mean} ± {factor * spread.spread:.{decimals}f}"
-
-
-def _difference(comparison: Comparison | None) -> str:
-    if comparison is None or not isfinite(comparison.difference):
-        return ""
-    half = (comparison.high - comparison.low) / 2
-    decimals = min(6, max(4, decimals_for(half))) if isfinite(half) and half else 4
-    numbers = (comparison.difference, comparison.low, comparison.high)
-    difference, low, high = (signed(number, decimals) for number in numbers)
-    return difference if not isfinite(half) else f"{difference} ({low} to {high})"
 
 
 def _verdict(row: StudyRow) -> str:
@@ -195,8 +202,9 @@ def _footer(study: Study) -> str:
     among = f"adjusted for {compared.compared} compared" if compared is not None else ""
     of = f"{study.n_samples:,} rows of {data.get('name', 'the validation data')}"
     time = duration_text(study.seconds) if study.seconds else ""
-    losses = f"Losses: means over {of}, ± between models (standard deviation)"
-    parts = [losses, f"the median single model is {study.reference}", among, study.machine, time]
+    losses = f"Losses: {study.unit}, means over {of}, ± between models (standard deviation)"
+    over = "intervals are over samples, not over seeds or orders" if compared is not None else ""
+    parts = [losses, over, f"the median single model is {study.reference}", among, study.machine, time]
     return one_line("; ".join(part for part in parts if part)) + "."
 
 
@@ -229,6 +237,15 @@ def _study(data: Mapping[str, Any]) -> Study:
     known = {name: data[name] for name in (field.name for field in fields(Study)) if name in data}
     known["rows"] = tuple(_row(row) for row in data["rows"])
     advice = data["advice"]
+    if "unit" not in known:  # of an earlier version
+        known["unit"] = next(
+            (
+                row.comparison.unit
+                for row in known["rows"]
+                if row.comparison and row.comparison.measure == "loss"
+            ),
+            "nats a token",
+        )
     known["advice"] = None if advice is None else Advice(**{**advice, "left": tuple(advice["left"])})
     for name in ("positions", "anchor", "steps"):
         known[name] = tuple(_curve(curve) for curve in data[name])

@@ -120,7 +120,7 @@ def _positions(
     family: Family, trained: Trained, table: Table, measuring: Measuring, training: DataSet
 ) -> tuple[tuple[Curve, ...], tuple[Curve, ...], str]:
     singles = family.singles()
-    best = table.best
+    best = table.best_made
     losses = [_row_losses(measuring, subject, training) for subject in singles]
     first_epochs = [order.positions(1) for order in trained.orders]
     positions = tuple(
@@ -135,10 +135,10 @@ def _positions(
     if best is not None:
         merged = _row_losses(measuring, best.members[0].subject, training)
         anchor.append(_curve(merged, places, best.members[0].subject.name, "merge"))
-    return positions, tuple(anchor), _imbalance(losses, first_epochs)
+    return positions, tuple(anchor), _imbalance(losses, first_epochs, table.reference.scores.loss_unit)
 
 
-def _imbalance(losses: Sequence[np.ndarray], first_epochs: Sequence[np.ndarray]) -> str:
+def _imbalance(losses: Sequence[np.ndarray], first_epochs: Sequence[np.ndarray], unit: str) -> str:
     seen = np.all([places[: len(losses[0])] >= 0 for places in first_epochs], axis=0)
     places = np.array([places[: len(seen)][seen] / max(1, int(places.max())) for places in first_epochs])
     found = effect_of_position(np.array([loss[seen] for loss in losses]), places)
@@ -151,11 +151,11 @@ def _imbalance(losses: Sequence[np.ndarray], first_epochs: Sequence[np.ndarray])
         said = signed(slope, decimals)
         return (
             "No training imbalance is shown: a sample that is seen last in the first epoch instead of first "
-            f"ends with a loss that differs by {said} nats a token ({interval})."
+            f"ends with a loss that differs by {said} {unit} ({interval})."
         )
     return (
         "There is a training imbalance: a sample that is seen last in the first epoch instead of first ends "
-        f"with a loss that is {abs(slope):.{decimals}f} nats a token {'higher' if slope > 0 else 'lower'} "
+        f"with a loss that is {abs(slope):.{decimals}f} {unit} {'higher' if slope > 0 else 'lower'} "
         f"({interval})."
     )
 

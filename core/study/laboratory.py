@@ -28,7 +28,6 @@ from core.evaluate.scores import Scores
 from core.evaluate.settings import Settings
 from core.evaluate.store import ScoreStore
 from core.progress import ShareCallback
-from core.recipe.recipe import Recipe
 from core.recipe.stages import documents_of
 from core.recipe.writing import folders_of, recipe_as_dict
 from core.recipe.yaml_values import Dumper
@@ -124,7 +123,8 @@ class Laboratory:
         if subject.recipe is None:
             return str(subject.folder)
         path = self.folder.absolute() / _RECIPES / f"{subject.key}.yaml"
-        documents = documents_of(recipe_as_dict(subject.recipe, _names_from(path.parent, subject.recipe)))
+        folders = {folder: _from_folder(folder, path.parent) for folder in folders_of(subject.recipe)}
+        documents = documents_of(recipe_as_dict(subject.recipe, folders))
         text = yaml.dump_all(documents, Dumper=Dumper, sort_keys=False, allow_unicode=True)
         try:
             path.parent.mkdir(exist_ok=True)
@@ -134,18 +134,14 @@ class Laboratory:
         return str(path)
 
 
-def _names_from(folder: Path, recipe: Recipe) -> dict[Path, str]:
-    """What to write for each model in a recipe in `folder`, so that it does not say where on this machine the
-    models are; people hand on the folder of a study.
-    """
-
-    def name(part: Path) -> str:
-        try:
-            return os.path.relpath(part, os.path.realpath(folder))  # the system follows .. behind links
-        except ValueError:  # on another drive
-            return str(part)
-
-    return {path: "+".join(map(name, split_adapters(path))) for path in folders_of(recipe)}
+def _from_folder(model: Path, folder: Path) -> str:
+    """How a recipe in `folder` names a model: by the way from there, as a study is shown to others, and the
+    names above are nobody's business. Of what is on another disk of Windows there is no such way."""
+    start = os.path.realpath(folder)  # the system goes up from there, whatever links led to it
+    try:
+        return "+".join(os.path.relpath(part, start) for part in split_adapters(model))
+    except ValueError:
+        return str(model)
 
 
 class _OwnScores:

@@ -20,6 +20,7 @@ __all__ = [
     "median_of",
     "of_halves",
     "of_models",
+    "of_rows",
     "study_row",
     "with_samples",
 ]
@@ -54,6 +55,7 @@ class MeasuredRow:
         own: the same of the own scores, by line of theirs. [N] or None
         right: of several models, the share of them that is right, by sample. [N] or None
         by_halves: whether it is of models that halves of the samples have chosen for each other.
+        rows: the keys of the rows that halves have chosen; () of one that is of models.
     """
 
     key: str
@@ -65,6 +67,7 @@ class MeasuredRow:
     right: Floats | None = None
     note: str = ""
     by_halves: bool = False
+    rows: tuple[str, ...] = ()
 
 
 def of_models(key: str, title: str, kind: str, members: Sequence[Measured], note: str = "") -> MeasuredRow:
@@ -104,12 +107,49 @@ def of_halves(
     return MeasuredRow(key, title, kind, chosen, scores, note=note, by_halves=True)
 
 
+def of_rows(key: str, kind: str, chosen: tuple[MeasuredRow, MeasuredRow], halves: Halves) -> MeasuredRow:
+    """A row of two others: each half's samples, of the row that the other half has chosen.
+
+    Args:
+        chosen: by the first half, and by the second; they differ, and are of models with one tokenizer.
+        halves: of the samples. [N] each
+    """
+    first, second = chosen
+    loss = measured_by_other_half((first.scores.loss, second.scores.loss), halves)
+    correct, right = None, None
+    if first.scores.correct is not None and second.scores.correct is not None:
+        correct = measured_by_other_half((first.scores.correct, second.scores.correct), halves)
+    elif (one := _right(first)) is not None and (other := _right(second)) is not None:
+        right = measured_by_other_half((one, other), halves)
+    title = f"{first.title} or {second.title} (by halves)"
+    return MeasuredRow(
+        key,
+        title,
+        kind,
+        tuple(dict.fromkeys((*first.members, *second.members))),
+        replace(first.scores, name=title, loss=loss, correct=correct),
+        right=right,
+        note=f"the best merge, chosen on one half of the samples and measured on the other: {first.title}, "
+        f"by the other half {second.title}",
+        by_halves=True,
+        rows=(first.key, second.key),
+    )
+
+
+def _right(row: MeasuredRow) -> Floats | None:
+    if row.right is not None or row.scores.correct is None:
+        return row.right
+    return row.scores.correct.astype(np.float64)
+
+
 def study_row(row: MeasuredRow, *, higher_is_better: bool = True) -> StudyRow:
     """The row without comparisons. The numbers of one that halves have chosen are one each."""
     parts = [row.scores] if row.by_halves else [member.scores for member in row.members]
     right = [part.accuracy for part in parts if part.accuracy is not None]
+    if row.by_halves and row.right is not None:
+        right = [float(row.right.mean())]
     bits = [part.mean_bits_per_byte for part in parts if part.task == "causal"]
-    own = [member.own.mean for member in row.members if member.own is not None]
+    own = [member.own.mean for member in row.members if member.own is not None and not row.rows]
     return StudyRow(
         row.key,
         row.title,
@@ -141,4 +181,5 @@ def with_samples(scores: Scores, kept: Bools) -> Scores:
         text_bytes=scores.text_bytes[kept],
         lines=scores.lines[kept],
         correct=correct,
+        given_bytes=None if scores.given_bytes is None else scores.given_bytes[kept],
     )

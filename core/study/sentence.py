@@ -10,10 +10,17 @@ import numpy as np
 
 from core.deltas.advice import advice_on_n
 from core.deltas.measures import flattens_at
-from core.evaluate.comparison import HELPS, HURTS, NO_DIFFERENCE, TOO_FEW, Comparison, decimals_for, signed
+from core.evaluate.comparison import (
+    HELPS,
+    HURTS,
+    NO_DIFFERENCE,
+    TOO_FEW,
+    Comparison,
+    difference_text,
+)
 from core.study.values import Advice
 
-__all__ = ["Control", "advice_of", "difference_text", "number_text", "study_sentence"]
+__all__ = ["Control", "advice_of", "study_sentence"]
 
 
 @dataclass(frozen=True)
@@ -24,18 +31,33 @@ class Control:
         words: what it is, as "one sub-model with its task vector × 1.25".
         means: what it means where it does as much, as "here the gain is distance from the base, not choice".
         beside: it, compared with the best merge: below 0 where the control is better.
+        against: it, compared with the median single model, as the table has it; None where it is not there.
     """
 
     words: str
     means: str
     beside: Comparison
+    against: Comparison | None = None
+
+    @property
+    def is_better(self) -> bool:
+        """Whether it is shown to be better than the merge."""
+        return self.beside.verdict == HELPS
+
+    @property
+    def does_as_much(self) -> bool:
+        """Whether it is shown to help, and not shown to differ from the merge."""
+        helps = self.against is not None and self.against.verdict == HELPS
+        return helps and self.beside.verdict == NO_DIFFERENCE
 
 
 def study_sentence(title: str, comparison: Comparison | None, controls: Sequence[Control]) -> str:
     """What the table says.
 
-    A control explains the gain where it is at least as good as the merge: better, or not shown to differ.
-    That no difference is shown is no proof that there is none, and so the sentence names the samples.
+    A control explains the gain where it is at least as good as the merge: better, or itself shown to help
+    and not shown to differ from it. That no difference is shown is no proof that there is none, and so the
+    sentence names the samples. A control that is told neither from the merge nor from the single model
+    explains nothing and leaves the question open, which is said as well. All controls are looked at.
 
     Args:
         title: of the best merge's row.
@@ -47,9 +69,9 @@ def study_sentence(title: str, comparison: Comparison | None, controls: Sequence
     name = title[:1].lower() + title[1:]
     if not isfinite(comparison.difference):
         return f"The best merge, {name}, shares no sample with a single model that both can be compared on."
-    said = difference_text(comparison)
+    said = difference_text(comparison, unit=True, sign=False)
     if comparison.verdict == TOO_FEW:
-        return f"{comparison.n} samples are too few to say whether {name} helps: it differs by {said}."
+        return f"{_few(comparison)} are too few to say whether {name} helps: it differs by {said}."
     if comparison.verdict == HURTS:
         return f"No merge helps: the best, {name}, raises the loss by {said} against a single model."
     if comparison.verdict != HELPS:
@@ -58,41 +80,62 @@ def study_sentence(title: str, comparison: Comparison | None, controls: Sequence
             f"which {comparison.n:,} samples cannot tell from noise."
         )
     gain = f"{title[:1].upper()}{title[1:]} lowers the loss by {said} against a single model"
-    known = [control for control in controls if isfinite(control.beside.difference)]
-    if not known:
-        return f"{gain}."
-    best = min(known, key=lambda one: one.beside.difference)
-    beside = best.beside
-    apart = f"{number_text(abs(beside.difference), beside)} {beside.unit}"
-    if beside.verdict == HELPS:
-        return f"{gain}, but {best.words} lowers it by {apart} more: {best.means}."
-    if beside.verdict == NO_DIFFERENCE:
-        return (
-            f"{gain}, but so does {best.words}, as far as {beside.n:,} samples show "
-            f"({_signed(beside.difference, beside)}, {_interval(beside)}): {best.means}."
+    return gain + _controls_text(
+        sorted(
+            (control for control in controls if isfinite(control.beside.difference)),
+            key=lambda one: one.beside.difference,
         )
-    if beside.verdict == TOO_FEW:
-        return f"{gain}; {beside.n} samples are too few to compare it with {best.words}."
-    return (
-        f"{gain}, and no control explains it: the best of them, {best.words}, is {apart} worse "
-        f"({_interval(beside)})."
     )
 
 
-def difference_text(comparison: Comparison) -> str:
-    """ "0.0290 nats a token (95 % from 0.0250 to 0.0330)", without a sign where all of it has the same."""
-    unit = comparison.unit
-    low, high, size = comparison.low, comparison.high, comparison.difference
-    if high < 0 or low > 0:
-        low, high = sorted((abs(low), abs(high)))
-        low_text, high_text = number_text(low, comparison), number_text(high, comparison)
-        return f"{number_text(abs(size), comparison)} {unit} (95 % from {low_text} to {high_text})"
-    return f"{_signed(size, comparison)} {unit} ({_interval(comparison)})"
+def _controls_text(controls: Sequence[Control]) -> str:
+    """What follows the gain; of the controls, the best one first."""
+    if not controls:
+        return "."
+    explaining = [one for one in controls if one.is_better or one.does_as_much]
+    explaining.sort(key=lambda one: not one.is_better)  # what is shown before what is not told apart
+    few = [one for one in controls if one.beside.verdict == TOO_FEW]
+    open_ones = [one for one in controls if one.beside.verdict == NO_DIFFERENCE and not one.does_as_much]
+    if explaining:
+        first, *others = explaining
+        text = f", but {_as_much(first)}: {first.means}."
+        said = {first.means}
+        for other in others:
+            means = "" if other.means in said else f": {other.means}"
+            said.add(other.means)
+            text += f" And {_as_much(other)}{means}."
+        return text
+    if open_ones:
+        first = open_ones[0]
+        named = _listed([f"{one.words}, {_differing(one)}" for one in open_ones])
+        itself = "that is" if len(open_ones) == 1 else "these are"
+        return (
+            f"; {first.beside.n:,} samples cannot tell it from {named}, but {itself} not shown to help "
+            "either: whether a control explains the gain is open."
+        )
+    if few:
+        return f"; {_few(few[0].beside)} are too few to compare it with {few[0].words}."
+    best = controls[0]
+    return (
+        f", and no control explains it: the best of them, {best.words}, is worse by "
+        f"{difference_text(best.beside, unit=True, sign=False)}."
+    )
 
 
-def number_text(value: float, comparison: Comparison) -> str:
-    """With two digits of what the interval leaves open."""
-    return f"{value:.{_decimals(comparison)}f}".replace("-", "−")
+def _as_much(control: Control) -> str:
+    beside = control.beside
+    if control.is_better:
+        size = difference_text(beside, interval=False, sign=False)
+        return f"{control.words} lowers it by {size} {beside.unit} more"
+    return f"so does {control.words}, as far as {beside.n:,} samples show, {_differing(control)}"
+
+
+def _differing(control: Control) -> str:
+    return f"with a difference of {difference_text(control.beside, unit=True)}"
+
+
+def _listed(parts: Sequence[str]) -> str:
+    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
 
 
 def advice_of(left: Sequence[float], losses: dict[int, float]) -> Advice | None:
@@ -108,6 +151,7 @@ def advice_of(left: Sequence[float], losses: dict[int, float]) -> Advice | None:
     curve = np.asarray(left, np.float64)
     advised = flattens_at(curve) if len(curve) else None
     known = advice_on_n(curve)
+    known = f"Parameters left as in the base: {known}" if known else ""
     tried = ", ".join(str(n) for n in losses)
     outcome = f"Of n = {tried}, n = {best} has the least loss." if len(losses) > 1 else ""
     if advised is not None and outcome:
@@ -121,15 +165,8 @@ def _apart(advised: int, best: int, losses: dict[int, float]) -> str:
     return f" The advised n = {advised} is {losses[advised] - losses[best]:.4f} behind it."
 
 
-def _interval(comparison: Comparison) -> str:
-    low, high = _signed(comparison.low, comparison), _signed(comparison.high, comparison)
-    return f"95 % from {low} to {high}"
-
-
-def _signed(value: float, comparison: Comparison) -> str:
-    return signed(value, _decimals(comparison))
-
-
-def _decimals(comparison: Comparison) -> int:
-    half = (comparison.high - comparison.low) / 2
-    return min(6, decimals_for(half if isfinite(half) and half else comparison.difference))
+def _few(comparison: Comparison) -> str:
+    """Groups where there are any: they are what is counted."""
+    if comparison.clusters is None:
+        return f"{comparison.n} samples"
+    return f"{comparison.clusters} groups"

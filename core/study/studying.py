@@ -33,11 +33,12 @@ from core.recipe.writing import folders_of, recipe_as_dict
 from core.run.record import software_versions
 from core.study.comparing import best_beside_controls, compared_rows, luck_sentences
 from core.study.figures import Figures, figures_of, models_of_figures, trained_by
+from core.study.making import table_of
 from core.study.measuring import MeasuredCallback, Measures, Measuring, NoteCallback
 from core.study.rows import MeasuredRow
 from core.study.sentence import advice_of, study_sentence
 from core.study.subjects import Family, family_of
-from core.study.table import Options, Table, models_of, table_of
+from core.study.table import Options, Table, models_of
 from core.study.values import ChangedSample, Study
 from core.text import cut
 
@@ -109,10 +110,16 @@ def run_study(
             measuring.note(
                 "losses by position are left out: the data that were trained on are not given (--data)"
             )
-    rows = compared_rows(table, groups=groups, higher_is_better=options.higher_is_better, cancel=token)
+    rows = compared_rows(
+        table,
+        groups=groups,
+        of_lines=_groups_of_lines(validation),
+        higher_is_better=options.higher_is_better,
+        cancel=token,
+    )
     best = table.best
     said = next((row.comparison for row in rows if best is not None and row.key == best.key), None)
-    controls = best_beside_controls(table, groups=groups, cancel=token)
+    controls = best_beside_controls(table, rows, groups=groups, cancel=token)
     left = _left(expected_left, family, measuring, token)
     scores = table.reference.scores
     return Study(
@@ -127,6 +134,7 @@ def run_study(
         reference=table.reference.subject.name,
         best="" if best is None else best.key,
         n_samples=len(scores.loss),
+        unit=scores.loss_unit,
         imbalance=figures.imbalance,
         notes=tuple(dict.fromkeys((*validation.notes, *scores.notes, *measuring.notes))),
         score=None if table.reference.own is None else {"better": _better(options)},
@@ -155,6 +163,13 @@ def _groups(validation: DataSet, measuring: Measuring) -> tuple[str, ...] | None
     if groups is None or len(groups) != len(measuring.kept):
         return None
     return tuple(groups[row] for row in np.flatnonzero(measuring.kept))
+
+
+def _groups_of_lines(validation: DataSet) -> dict[int, str] | None:
+    groups = validation.groups
+    if groups is None:
+        return None
+    return dict(zip((row.line for row in validation.rows), groups, strict=True))
 
 
 def _left(

@@ -1,25 +1,17 @@
-"""The rows of a study: which models they are of, and how the chosen ones are chosen."""
+"""The table of a study: what it is asked to look at, and what was measured."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
-from core.dtypes import DTYPES
-from core.errors import Cancelled, DataError, IncompatibleError, MergeError, RecipeError
-from core.evaluate.resampling import groups_as_numbers, halves
 from core.recipe.recipe import Recipe
-from core.study.choosing import Halves, chosen_by_halves, greedy_soup
-from core.study.measuring import Measuring
-from core.study.rows import Measured, MeasuredRow, median_of, of_halves, of_models
-from core.study.subjects import LAMBDAS, Family, Subject, float32_family, own_subjects, seeds_of
+from core.study.choosing import Halves
+from core.study.rows import Measured, MeasuredRow
+from core.study.subjects import LAMBDAS, Family, own_subjects, seeds_of
 
-__all__ = ["Options", "Table", "models_of", "table_of"]
-
-_FLOAT32 = DTYPES["F32"]
+__all__ = ["Options", "Table", "alike", "merges_of", "models_of"]
 
 
 @dataclass(frozen=True)
@@ -71,13 +63,19 @@ class Table:
 
     @property
     def best(self) -> MeasuredRow | None:
-        """The merge of least loss; None where there is none. A soup of one model is none."""
-        alone = {single.subject.key for single in self.singles}
-        merges = [
-            row
-            for row in self.rows
-            if row.kind in ("merge", "soup") and not {one.subject.key for one in row.members} <= alone
-        ]
+        """The merge that the study speaks of; None where there is none.
+
+        It is chosen as the controls' λ are, on one half of the samples for the other, so that choosing among
+        merges brings it no luck that its controls do not have. Where both halves choose the same, it is that
+        row, which then has the least loss of all on all samples too.
+        """
+        chosen = next((row for row in self.rows if row.rows), None)
+        return chosen or min(merges_of(self.rows, self.singles), key=self.cost, default=None)
+
+    @property
+    def best_made(self) -> MeasuredRow | None:
+        """The merge of least loss on all samples whose models are of one recipe: what figures can show."""
+        merges = [row for row in merges_of(self.rows, self.singles) if not row.by_halves]
         return min(merges, key=self.cost, default=None)
 
     @property
@@ -88,9 +86,25 @@ class Table:
 
     def cost(self, row: MeasuredRow) -> float:
         """What merges are ranked by: the mean loss, or bits a byte where tokenizers differ."""
-        tokenizers = {one.scores.tokenizer_digest for one in self.rows if one.kind != "base"}
-        alike = len(tokenizers) == 1 or row.scores.task != "causal"
-        return row.scores.mean_loss if alike else row.scores.mean_bits_per_byte
+        return row.scores.mean_loss if alike(self.rows) else row.scores.mean_bits_per_byte
+
+
+def merges_of(rows: Sequence[MeasuredRow], singles: Sequence[Measured]) -> list[MeasuredRow]:
+    """Of which one may be the best. A soup of one model is none, and what was chosen of them neither."""
+    alone = {single.subject.key for single in singles}
+    return [
+        row
+        for row in rows
+        if row.kind in ("merge", "soup")
+        and not row.rows
+        and not {one.subject.key for one in row.members} <= alone
+    ]
+
+
+def alike(rows: Sequence[MeasuredRow]) -> bool:
+    """Whether losses can be compared: of language models those of one tokenizer alone can."""
+    tokenizers = {one.scores.tokenizer_digest for one in rows if one.kind != "base"}
+    return len(tokenizers) == 1 or all(row.scores.task != "causal" for row in rows)
 
 
 def models_of(family: Family, recipe: Recipe, options: Options) -> int:
@@ -101,219 +115,3 @@ def models_of(family: Family, recipe: Recipe, options: Options) -> int:
     merges = 2 + len(options.ns) * seeds + scaled + (count - 1 if options.soup else 0) if count > 1 else 0
     float32 = len(options.float32) + 1 + 2 * seeds if options.float32 else 0
     return 1 + count + merges + scaled + own + float32
-
-
-def table_of(
-    family: Family,
-    recipe: Recipe,
-    options: Options,
-    measuring: Measuring,
-    *,
-    digest: str,
-    groups: Sequence[str] | None,
-) -> Table:
-    """Measure everything, and choose.
-
-    Args:
-        family: of `recipe`.
-        digest: of the validation data, by which its halves are drawn.
-        groups: of the validation rows, all of them; None where each stands for itself.
-
-    Raises:
-        MergeError: a sub-model cannot be measured.
-        Cancelled: as the measuring raises it.
-    """
-    return _Making(family, recipe, options, measuring, digest, groups).table()
-
-
-class _Making:
-    """One call of `table_of`."""
-
-    def __init__(
-        self,
-        family: Family,
-        recipe: Recipe,
-        options: Options,
-        measuring: Measuring,
-        digest: str,
-        groups: Sequence[str] | None,
-    ) -> None:
-        self._family, self._recipe, self._options = family, recipe, options
-        self._measuring, self._digest, self._groups = measuring, digest, groups
-        self._seeds = seeds_of(recipe, options.seeds)
-        self._rows: list[MeasuredRow] = []
-        self._lambdas: dict[str, tuple[float, float]] = {}
-
-    def table(self) -> Table:
-        family, several = self._family, len(self._family.models) > 1
-        singles = self._singles(family)
-        self._rows.append(of_models("single", f"single (K = {len(singles)})", "single", singles))
-        self._halves = self._halved(len(singles[0].scores.loss))
-        base = self._base()
-        if base is not None:
-            self._rows.insert(0, base)
-        losses = [one.scores.mean_loss for one in singles]
-        median = median_of(losses)
-        average = None
-        ns: dict[int, MeasuredRow] = {}
-        if several:
-            average = self._merged("average", "average", "merge", [family.average])
-            ns = self._selections(family)
-        self._own()
-        if several and self._options.soup:
-            self._soup(singles, average)
-        if average is not None:
-            self._scaled("average-scaled", "average × λ", average.members[0], family.scaled_average)
-        self._scaled(
-            "single-scaled",
-            "median single × λ",
-            singles[median],
-            lambda factor: family.scaled_single(median, factor),
-        )
-        if several:
-            self._merged(
-                "average-float32",
-                "average in float32",
-                "control",
-                [lambda: family.average(out_dtype=_FLOAT32)],
-            )
-        if self._options.float32:
-            self._float32()
-        return Table(tuple(self._rows), tuple(singles), median, self._halves, ns, self._lambdas)
-
-    # -- rows
-
-    def _singles(self, family: Family) -> list[Measured]:
-        found = []
-        for subject in family.singles():
-            one = self._measuring.measured(subject)
-            if one is None:
-                raise MergeError(
-                    f"{subject.name} cannot be compared with anything: {self._measuring.notes[-1]}",
-                    hint="leave it out of the recipe, or train it again",
-                    field="models",
-                )
-            found.append(one)
-        return found
-
-    def _base(self) -> MeasuredRow | None:
-        """A base may lack what its sub-models were given, as a classifier's head."""
-        try:
-            base = self._measuring.measured(self._family.base_model())
-        except Cancelled:
-            raise
-        except MergeError as error:
-            self._measuring.note(f"the base is left out of the table: {error.message}")
-            return None
-        return None if base is None else of_models("base", "base", "base", [base])
-
-    def _merged(
-        self, key: str, title: str, kind: str, asks: Sequence[Callable[[], Subject]], note: str = ""
-    ) -> MeasuredRow | None:
-        """A row of one merge, or of one for each seed; None where one of them cannot be."""
-        members = []
-        for ask in asks:
-            one = self._measuring.if_possible(ask, title)
-            if one is None:
-                return None
-            members.append(one)
-        self._rows.append(of_models(key, title, kind, members, note))
-        return self._rows[-1]
-
-    def _selections(self, family: Family) -> dict[int, MeasuredRow]:
-        found = {}
-        for n in self._options.ns:
-            row = self._merged(f"selection-n{n}", _selection_title(n), "merge", self._drawn(family, n))
-            if row is not None:
-                found[n] = row
-        return found
-
-    def _drawn(self, family: Family, n: int) -> list[Callable[[], Subject]]:
-        return [lambda seed=seed: family.selection(n, seed) for seed in self._seeds]  # type: ignore[misc]
-
-    def _own(self) -> None:
-        subjects = own_subjects(self._recipe, self._options.ns, self._seeds)
-        if subjects:
-            n = self._recipe.resamples
-            title = f"the recipe: {self._recipe.method.title}{'' if n is None else f', n = {n}'}"
-            self._merged("recipe", title, "merge", [lambda one=one: one for one in subjects])  # type: ignore[misc]
-
-    def _soup(self, singles: Sequence[Measured], average: MeasuredRow | None) -> None:
-        names = self._family.names
-        known: dict[tuple[int, ...], Measured] = {(one,): single for one, single in enumerate(singles)}
-        if average is not None:
-            known[tuple(range(len(singles)))] = average.members[0]
-
-        def loss_of(members: tuple[int, ...]) -> np.ndarray:
-            if members not in known:
-                found = self._measuring.measured(self._family.average(members))
-                if found is None:
-                    return np.full(len(singles[0].scores.loss), np.inf)
-                known[members] = found
-            return known[members].scores.loss
-
-        losses = [single.scores.loss for single in singles]
-        try:
-            first, second = (greedy_soup(losses, loss_of, half) for half in self._halves)
-        except (RecipeError, IncompatibleError) as error:
-            self._measuring.note(f"the greedy soup is left out: {error.message}")
-            return
-        said = [
-            f"{len(soup)} of {len(names)}: {', '.join(names[one] for one in soup)}"
-            for soup in (first, second)
-        ]
-        note = said[0] if first == second else f"{said[0]}; by the other half {said[1]}"
-        self._rows.append(
-            of_halves("soup", "greedy soup", "soup", (known[first], known[second]), self._halves, note)
-        )
-
-    def _scaled(self, key: str, title: str, plain: Measured, scaled: Callable[[float], Subject]) -> None:
-        """A control whose λ each half chooses for the other."""
-        known: dict[float, Measured] = {self._options.lambdas[0]: plain}
-        for factor in self._options.lambdas[1:]:
-            one = self._measuring.if_possible(lambda factor=factor: scaled(factor), f"{title} of {factor:g}")  # type: ignore[misc]
-            if one is not None:
-                known[factor] = one
-        first, second = chosen_by_halves(
-            {factor: one.scores.loss for factor, one in known.items()}, self._halves
-        )
-        self._lambdas[key] = first, second
-        said = f"λ = {first:g}" if first == second else f"λ = {first:g}, by the other half {second:g}"
-        if max(first, second) == max(known) and len(known) > 1:
-            said += ", the largest that was tried"
-        self._rows.append(of_halves(key, title, "control", (known[first], known[second]), self._halves, said))
-
-    def _float32(self) -> None:
-        """Sub-models without rounding have hardly a zero delta, and resampling has nothing to do."""
-        family = float32_family(self._family, self._options.float32)
-        singles = [self._measuring.measured(one) for one in family.singles()]
-        there = [one for one in singles if one is not None]
-        if there:
-            title = f"single in float32 (K = {len(there)})"
-            self._rows.append(of_models("float32-single", title, "control", there))
-        if len(family.models) > 1:
-            self._merged("float32-average", "average of float32", "control", [family.average])
-            for n in dict.fromkeys((0, max(self._options.ns))):
-                title = f"{_selection_title(n)} of float32"
-                self._merged(f"float32-selection-n{n}", title, "control", self._drawn(family, n))
-
-    def _halved(self, count: int) -> Halves:
-        """The halves of the samples that count; what belongs together stays together."""
-        kept = np.flatnonzero(self._measuring.kept)
-        groups = None
-        if self._groups is not None and len(self._groups) == len(self._measuring.kept):
-            groups = [self._groups[row] for row in kept.tolist()]
-        units = groups_as_numbers(groups, count)
-        first, _ = halves(self._digest, int(units.max()) + 1)
-        if not len(first):
-            raise DataError(
-                "the validation data have too few rows: half of them are chosen on, and half measured on",
-                hint="give 2 rows or more; below 20 nothing can be said of any merge",
-                field="validation",
-            )
-        inside = np.isin(units, first)
-        return inside, ~inside
-
-
-def _selection_title(n: int) -> str:
-    return f"selection + n = {n}" if n else "selection"

@@ -45,7 +45,7 @@ class StudyRow:
         title: what it is called for people.
         kind: "base", "single", "merge", "soup" or "control".
         members: the names of the models that it is of.
-        loss: mean over the validation rows, nats a token; cross-entropy of a classifier.
+        loss: mean over the validation rows, in the study's unit.
         accuracy: the share of right answers; None where none are asked for.
         bits: bits a byte; None of classifiers.
         score: what the own scoring command said; None without one.
@@ -133,14 +133,15 @@ class Study:
         choosing: a sentence for each choice of the best of several, on how much of its gain is luck.
         positions: loss after training by position in the first epoch, a curve for each order (Figure 1).
         anchor: the same by the position in the first epoch of the anchor model, for it, the others and the
-            best merge (Figure 3).
+            best merge that is of one recipe (Figure 3).
         imbalance: a sentence on whether a sample's loss depends on its place in the first epoch; "" where
             that is not known.
         steps: validation loss by training step, of single models and merged (Figure 4).
         changed: the samples that changed most, the largest change first.
         reference: the name of the median single model.
-        best: the key of the best merge's row.
+        best: the key of the best merge's row: "chosen" where halves of the samples choose different ones.
         n_samples: validation rows that count.
+        unit: of losses, as "nats a token"; of classifiers "nats a sample".
         notes: sentences on what was left out, and why.
         score: {"better": "higher" or "lower"} of an own scoring command; None without one.
         recipe: what was asked, models by their names.
@@ -163,6 +164,7 @@ class Study:
     reference: str
     best: str
     n_samples: int
+    unit: str = "nats a token"
     imbalance: str = ""
     notes: tuple[str, ...] = ()
     score: Mapping[str, str] | None = None

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from core.data.encoding import Sample
+from core.data.padding import padded as side_by_side
 
 __all__ = ["counted", "loss_sum", "micro_batches", "padded", "row_losses"]
 
@@ -20,13 +21,11 @@ def micro_batches(samples: Sequence[Sample], most: int) -> list[list[Sample]]:
 
 def padded(samples: Sequence[Sample], pad_id: int, device: Any) -> dict[str, torch.Tensor]:
     """What the model reads, padded at the right: input_ids and attention_mask, int64 [B, T]."""
-    length = max(len(sample.ids) for sample in samples)
-    ids = torch.full((len(samples), length), pad_id, dtype=torch.int64)
-    mask = torch.zeros((len(samples), length), dtype=torch.int64)
-    for number, sample in enumerate(samples):
-        ids[number, : len(sample.ids)] = torch.from_numpy(sample.ids.astype("int64"))
-        mask[number, : len(sample.ids)] = 1
-    return {"input_ids": ids.to(device), "attention_mask": mask.to(device)}
+    ids, mask, *_ = side_by_side(samples, fill=pad_id)
+    return {
+        "input_ids": torch.from_numpy(ids).to(device),
+        "attention_mask": torch.from_numpy(mask).to(device),
+    }
 
 
 def counted(samples: Sequence[Sample], task: str) -> int:

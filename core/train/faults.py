@@ -7,12 +7,12 @@ from pathlib import Path
 
 from core.disk import write_error
 from core.errors import MergeError, OutputError, TrainingError
+from core.pretrained.quiet import is_of_memory
 
 __all__ = ["in_words", "not_a_number"]
 
-_SIGNS_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "Cannot allocate memory")
 _SIGNS_OF_WRITING = ("PytorchStreamWriter", "unexpected pos", "inline_container")
-"""In the words of torch's allocators, and of torch.save on a disk that is full."""
+"""In the words of torch.save on a disk that is full."""
 
 
 def in_words(error: Exception, order: int, micro: int, folder: Path) -> MergeError | None:
@@ -25,7 +25,7 @@ def in_words(error: Exception, order: int, micro: int, folder: Path) -> MergeErr
         folder: of its resume checkpoints.
     """
     text = str(error)
-    if isinstance(error, MemoryError) or any(sign in text for sign in _SIGNS_OF_MEMORY):
+    if is_of_memory(error):
         return TrainingError(
             f"order {order}: there is not enough memory for the model and {micro:,} samples at a time",
             hint=f"take fewer of them: --micro-batch {max(1, micro // 2)}, which changes a step by its "

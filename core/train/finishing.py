@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from core.disk import replace_file
 from core.errors import TrainingError
 from core.small_files import read_if_there
 from core.train.document import write_document
+from core.train.orders import digest_of_order
 from core.train.resuming import remove_folder
 from core.train.runs_folder import epoch_path, log_path
 from core.train.settings import TrainSettings
@@ -27,10 +29,11 @@ def keep_best(document: dict[str, Any], out: Path, settings: TrainSettings) -> d
     """Keep the epoch after which the mean validation loss over all runs is lowest, the first of equals.
 
     It is the same for all, so that what is merged had the same number of steps. Once chosen it stays, for
-    orders that are added later too.
+    orders that are added later too. An epoch after which the loss of a run is no number is not chosen.
 
     Raises:
-        TrainingError: a log is not whole. OutputError: something cannot be written or removed.
+        TrainingError: a log is not whole, or no epoch has a loss that is a number; all of them stay then.
+        OutputError: something cannot be written or removed.
     """
     if document.get("best_epoch") is None:
         document = {**document, "best_epoch": _best_epoch(out, settings)}
@@ -46,30 +49,50 @@ def _best_epoch(out: Path, settings: TrainSettings) -> int:
     losses = np.zeros((settings.orders, settings.epochs))
     for number in range(1, settings.orders + 1):
         path = log_path(out, number)
-        found = {line["epoch"]: line.get("eval_loss") for line in read_log(path)}
+        found = {line["epoch"]: line["eval_loss"] for line in read_log(path) if "eval_loss" in line}
         for epoch in range(1, settings.epochs + 1):
-            if found.get(epoch) is None:
+            if epoch not in found:
                 raise TrainingError(
                     f"{path} has no validation loss after epoch {epoch}, and the best epoch cannot be chosen",
                     hint="train into a new folder",
                     path=path,
                 )
-            losses[number - 1, epoch - 1] = found[epoch]
-    return int(losses.mean(0).argmin()) + 1
+            losses[number - 1, epoch - 1] = math.nan if found[epoch] is None else found[epoch]
+    means = losses.mean(0)
+    if np.isnan(means).all():
+        raise TrainingError(
+            f"after no epoch the validation loss of all orders in {out} is a number, and the best one cannot "
+            "be chosen: all of them are kept",
+            hint="look for damaged rows in the validation data, and for what a lower learning rate (--lr) "
+            "does; the sub-models are whole, and can be merged",
+            path=out,
+            field="validation",
+        )
+    return int(np.nanargmin(means)) + 1
 
 
 def write_recipes(
-    document: Mapping[str, Any], out: Path, settings: TrainSettings, *, base: Path, resamples: int, anew: bool
+    document: Mapping[str, Any],
+    out: Path,
+    settings: TrainSettings,
+    *,
+    base: Path,
+    resamples: int,
+    note: Callable[[str], None],
 ) -> None:
     """Write recipes that merge the sub-models: of the last epoch or the best, and of each that is kept.
 
+    A recipe that somebody has changed since is left alone, and one that names all orders is not written
+    again.
+
     Args:
-        document: of the training.
+        document: of the training. It gets the digests of all recipes that were ever written, by which one is
+            known that nobody has changed.
         out: its folder.
         settings: its settings.
         base: what the runs began with; named by its place in `out` where it is there.
         resamples: n.
-        anew: whether to write those that are there already.
+        note: told of a recipe that is left alone and lacks orders.
 
     Raises:
         OutputError: they cannot be written.
@@ -79,15 +102,21 @@ def write_recipes(
     wanted = {"recipe.yaml": document["best_epoch"] if settings.keep == "best" else settings.epochs}
     if settings.keep == "all" and settings.epochs > 1:
         wanted |= {f"recipe-epoch-{epoch}.yaml": epoch for epoch in range(1, settings.epochs + 1)}
+    written = list(document.get("recipes", ()))
     for name, epoch in wanted.items():
-        if anew or not _names_all(out / name, settings.orders):
-            replace_file(out / name, _recipe(out, settings, base, epoch, resamples))
-
-
-def _names_all(path: Path, orders: int) -> bool:
-    """Whether the file is there and has the last of the orders: one that its user changed is left alone."""
-    found = read_if_there(path, _MOST_RECIPE_BYTES, TrainingError)
-    return found is not None and f"order-{orders}/".encode() in found
+        found = read_if_there(out / name, _MOST_RECIPE_BYTES, TrainingError)
+        if found is not None and f"order-{settings.orders}/".encode() in found:
+            continue
+        if found is not None and digest_of_order(found) not in written:
+            note(
+                f"{out / name} was changed since it was written, and is left as it is: it does not name all "
+                f"{settings.orders} orders"
+            )
+            continue
+        recipe = _recipe(out, settings, base, epoch, resamples)
+        written.append(digest_of_order(recipe))
+        write_document(out, {**document, "recipes": written})  # before: a recipe of ours is never unknown
+        replace_file(out / name, recipe)
 
 
 def _recipe(out: Path, settings: TrainSettings, base: Path, epoch: int, resamples: int) -> bytes:

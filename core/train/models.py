@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
-import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-import transformers
 
 from core import disk
 from core.checkpoint.companion_names import Kind
@@ -21,48 +18,24 @@ from core.checkpoint.model import CONFIG_NAME, Checkpoint, read_config
 from core.checkpoint.output_config import describe_output
 from core.disk import sync_folder, write_error
 from core.errors import MergeError, TrainingError, error_of_memory
+from core.pretrained.models import read_model, read_tokenizer
+from core.pretrained.quiet import first_line
 from core.train.resuming import remove_folder, sync_files
 
-__all__ = [
-    "load_model",
-    "load_tokenizer",
-    "make_new_head",
-    "quietly",
-    "refuse_other_kinds",
-    "save_model",
-]
+__all__ = ["load_model", "load_tokenizer", "make_new_head", "refuse_other_kinds", "save_model"]
 
 _COPIED = (Kind.TOKENIZER, Kind.TEMPLATE, Kind.GENERATION)
 _GENERATION = "generation_config.json"
 PART = ".partial"
 
 
-@contextlib.contextmanager
-def quietly() -> Iterator[None]:
-    """Without what transformers and accelerate say on their own."""
-    said = transformers.utils.logging
-    level, bar = said.get_verbosity(), said.is_progress_bar_enabled()
-    said.set_verbosity_error()
-    said.disable_progress_bar()
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        said.set_verbosity(level)
-        if bar:
-            said.enable_progress_bar()
-
-
 def load_tokenizer(folder: Path) -> Any:
     """The tokenizer of a model. Raises TrainingError: it has none that can be read."""
     try:
-        return transformers.AutoTokenizer.from_pretrained(
-            str(folder), local_files_only=True, trust_remote_code=False
-        )
+        return read_tokenizer(folder)
     except Exception as error:  # of many kinds, by the kind of tokenizer
         raise TrainingError(
-            f"{folder} has no tokenizer that transformers can read: {_first_line(error)}",
+            f"{folder} has no tokenizer that transformers can read: {first_line(error)}",
             hint="put the tokenizer's files beside the weights",
             path=folder,
             field="base",
@@ -80,29 +53,18 @@ def load_model(folder: Path, task: str, **how: Any) -> Any:
     Raises:
         TrainingError: transformers cannot load it, or it lacks weights.
     """
-    auto = transformers.AutoModelForCausalLM
-    if task == "classifier":
-        auto = transformers.AutoModelForSequenceClassification
     try:
-        model, info = auto.from_pretrained(
-            str(folder),
-            local_files_only=True,
-            trust_remote_code=False,
-            output_loading_info=True,
-            **_in_float32(),
-            **how,
-        )
+        model, missing = read_model(folder, task, "float32", **how)
     except MemoryError as error:
         raise error_of_memory(error) from error
     except Exception as error:
         what = "a language model" if task == "causal" else "a classifier of texts"
         raise TrainingError(
-            f"transformers cannot load {folder} as {what}: {_first_line(error)}",
+            f"transformers cannot load {folder} as {what}: {first_line(error)}",
             hint="look at its config.json; a model that is newer than transformers needs a newer one",
             path=folder,
             field="base",
         ) from error
-    missing = sorted({*info["missing_keys"], *(name for name, *_ in info.get("mismatched_keys", ()))})
     if missing and not how:
         raise TrainingError(
             f"{folder} lacks {len(missing)} tensors of its model, {missing[0]} among them",
@@ -227,7 +189,7 @@ def save_model(model: Any, target: Path, *, source: Path, dtype: str, readme: st
     except MergeError:
         raise
     except Exception as error:  # safetensors has errors of its own, for a full disk too
-        raise write_error(OSError(None, _first_line(error)), work) from error
+        raise write_error(OSError(None, first_line(error)), work) from error
 
 
 def _rounded(model: Any, dtype: torch.dtype) -> dict[str, torch.Tensor]:
@@ -251,15 +213,3 @@ def _write_config(model: Any, work: Path, source: Path, dtype: str) -> None:
     describe_output(config, None, dtype, unties=False)
     text = json.dumps(config, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
     (work / CONFIG_NAME).write_text(text, encoding="utf-8")
-
-
-def _in_float32() -> dict[str, Any]:
-    """The argument was renamed in transformers 4.56."""
-    numbers = [int(part) for part in transformers.__version__.split(".")[:2]]
-    return {"dtype" if numbers >= [4, 56] else "torch_dtype": torch.float32}
-
-
-def _first_line(error: BaseException) -> str:
-    text = str(error).strip() or type(error).__name__
-    first = text.splitlines()[0].rstrip()
-    return f"{first} …" if first.endswith(":") else first

@@ -9,12 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from core.cancel import CancelToken
 from core.checkpoint.model import Checkpoint, open_checkpoint
 from core.checkpoint.ownership import OWN_FOLDER
 from core.checkpoint.same_files import digest_of
 from core.data.rows import DataSet, read_data
 from core.disk import write_error
 from core.errors import OutputError, TrainingError, addressed
+from core.pretrained.models import is_classifier
 from core.text import shown
 from core.train.runs_folder import TRAINING_NAME, read_document
 from core.train.settings import TrainSettings, option_of
@@ -91,12 +93,17 @@ def require_accelerate() -> None:
         )
 
 
-def read_inputs(request: TrainRequest) -> Inputs:
+def read_inputs(request: TrainRequest, cancel: CancelToken | None = None) -> Inputs:
     """Read the headers of the base and the rows of the data.
+
+    Args:
+        request: what is asked for.
+        cancel: looked at before each file of data.
 
     Raises:
         TrainingError: they do not fit one another, or what is asked.
         CheckpointError, DataError: one of them cannot be read.
+        Cancelled: after `cancel`.
     """
     _refuse_without_validation(request)
     if not request.save_every_s >= 0:
@@ -108,12 +115,13 @@ def read_inputs(request: TrainRequest) -> Inputs:
     with addressed(field="base"):
         checkpoint = open_checkpoint(request.base)
     _refuse_base(request, checkpoint)
-    with addressed(field="data"):
-        data = read_data(request.data, skip_bad_rows=request.skip_bad_rows)
+    cancel = cancel or CancelToken()
+    cancel.raise_if_cancelled("training")
+    data = read_data(request.data, skip_bad_rows=request.skip_bad_rows)
     validation = None
     if request.validation is not None:
-        with addressed(field="validation"):
-            validation = read_data(request.validation, skip_bad_rows=request.skip_bad_rows)
+        cancel.raise_if_cancelled("training")
+        validation = read_data(request.validation, skip_bad_rows=request.skip_bad_rows, field="validation")
         if (validation.kind == "label") != (data.kind == "label"):
             raise TrainingError(
                 f"of {data.path} and {validation.path} one has labels and the other has none",
@@ -123,7 +131,7 @@ def read_inputs(request: TrainRequest) -> Inputs:
             )
     if data.kind == "label":
         return _classifier_inputs(checkpoint, data, validation)
-    if _is_classifier(checkpoint):
+    if is_classifier(checkpoint.config):
         raise TrainingError(
             f"{request.base} is a classifier of texts, and the rows of {request.data} have no label",
             hint='give every row a "text" and a "label", or choose a language model',
@@ -182,13 +190,8 @@ def _refuse_base(request: TrainRequest, checkpoint: Checkpoint) -> None:
         )
 
 
-def _is_classifier(checkpoint: Checkpoint) -> bool:
-    kinds = (checkpoint.config or {}).get("architectures")
-    return isinstance(kinds, list) and any(str(kind).endswith("ForSequenceClassification") for kind in kinds)
-
-
 def _classifier_inputs(checkpoint: Checkpoint, data: DataSet, validation: DataSet | None) -> Inputs:
-    known = (checkpoint.config or {}).get("id2label") if _is_classifier(checkpoint) else None
+    known = (checkpoint.config or {}).get("id2label") if is_classifier(checkpoint.config) else None
     wanted = sorted({row.label or "" for row in data.rows})
     if isinstance(known, dict) and all(str(key).isdigit() for key in known):
         names = tuple(str(known[key]) for key in sorted(known, key=int))
@@ -254,10 +257,9 @@ def refuse_others(document: Mapping[str, Any], request: TrainRequest, inputs: In
         if document["data"]["digest"] != inputs.data.digest:
             raise other("data", document["data"]["path"], f"{inputs.data.path}, which differs")
         before = document["validation"] and document["validation"]["digest"]
-        if before != (inputs.validation and inputs.validation.digest):
-            was = "none" if not before else str(document["validation"]["path"])
-            now = "none" if inputs.validation is None else str(inputs.validation.path)
-            raise other("validation", was, f"{now}, which differs" if was == now else now)
+        now = inputs.validation and inputs.validation.digest
+        if before != now:
+            raise _other_validation(document, request, out)
         if document["data"]["rows"] != len(inputs.data.rows):
             raise other("data", document["data"]["rows"], len(inputs.data.rows))
         name = settings.differing(request.settings)
@@ -269,6 +271,22 @@ def refuse_others(document: Mapping[str, Any], request: TrainRequest, inputs: In
         raise TrainingError(
             f"{out / TRAINING_NAME} is damaged", path=out, hint="choose a new folder"
         ) from error
+
+
+def _other_validation(document: Mapping[str, Any], request: TrainRequest, out: Path) -> TrainingError:
+    """Files by their names: a digest says nothing to whoever has named another file, or none."""
+    before, now = document["validation"], request.validation
+    was = "without validation data" if before is None else f"with validation data {before['path']}"
+    what = "none are given"
+    if now is not None:
+        what = f"{now} {'is given' if before is None else 'differs from them'}"
+    to_do = "leave out --validation" if before is None else "give the same (--validation)"
+    return TrainingError(
+        f"the training in {out} was begun {was}, and {what}",
+        hint=f"{to_do}, or choose a new folder (--out)",
+        path=out,
+        field="validation",
+    )
 
 
 def files_of(checkpoint: Checkpoint) -> list[list[Any]]:

@@ -99,10 +99,6 @@ class ResumePoints:
             return []
         return sorted(int(name[5:]) for name in names if re.fullmatch(r"step-\d{1,18}", name))
 
-    def remove(self) -> None:
-        """All of it, when the run is finished. Raises OutputError."""
-        remove_folder(self.folder)
-
     def _at(self, step: int) -> Path:
         return self.folder / f"step-{step}"
 

@@ -11,12 +11,14 @@ from core.checkpoint.model import Checkpoint
 from core.data.encoding import Encoded, encode
 from core.data.rows import DataSet
 from core.errors import Cancelled, DataError, TrainingError
+from core.pretrained.positions import positions_of
 from core.train.request import Inputs
 from core.train.settings import TrainSettings
 
 __all__ = ["padding_token", "training_samples"]
 
-_POSITIONS = ("max_position_embeddings", "n_positions", "n_ctx", "max_seq_len")
+_EVALUATED_LENGTH = 2048
+"""Tokens that `paramosaic evaluate` reads at once of its own accord: MOST_POSITIONS of core.evaluate."""
 
 
 def training_samples(
@@ -31,7 +33,8 @@ def training_samples(
 
     Of training data, responses and texts end with the token that ends a text, which counts, so that a model
     learns to stop. Validation data are encoded as `paramosaic evaluate` does, without it, so that both give
-    the same losses.
+    the same losses of rows that fit into `settings.max_length` tokens. Longer rows are read with fewer tokens
+    before those that count than `evaluate` reads of its own accord, which a note says.
 
     Args:
         data: training or validation data.
@@ -65,6 +68,15 @@ def training_samples(
         raise Cancelled("the training was cancelled") from error
     for sentence in (*data.notes, *encoded.notes):
         note(sentence)
+    if (
+        data is not inputs.data
+        and most != _most_tokens(inputs.checkpoint, tokenizer, _EVALUATED_LENGTH)
+        and any(len(sample.ids) >= most for sample in encoded.samples)
+    ):
+        note(
+            f"rows of {data.path.name} that are longer than {most:,} tokens are cut, or read in parts: "
+            f"`paramosaic evaluate` gives the same losses with --max-length {most}"
+        )
     kept = encoded.samples
     if inputs.task == "causal":
         kept = tuple(sample for sample in kept if bool(sample.scored[1:].any()))
@@ -107,12 +119,8 @@ def padding_token(tokenizer: Any, checkpoint: Checkpoint) -> int:
 
 def _most_tokens(checkpoint: Checkpoint, tokenizer: Any, wanted: int) -> int:
     """What is wanted, or what the model and its tokenizer take."""
-    config = _text_config(checkpoint)
-    limits = [config.get(key) for key in _POSITIONS] + [getattr(tokenizer, "model_max_length", None)]
-    found = [limit for limit in limits if isinstance(limit, int) and limit > 1]
-    if config.get("model_type") in ("roberta", "xlm-roberta", "camembert") and found:
-        found.append(min(found) - 2)  # its first two positions are padding's
-    return min([wanted, *found])
+    found = positions_of(checkpoint.config or {}, tokenizer)
+    return wanted if found is None else min(wanted, found)
 
 
 def _text_config(checkpoint: Checkpoint) -> Mapping[str, Any]:

@@ -11,9 +11,10 @@ from typing import Any
 
 from core.disk import replace_file, write_error
 from core.errors import TrainingError
+from core.progress_file import finite_or_null
 from core.small_files import read_small
 
-__all__ = ["Step", "cut_log", "log_step", "read_log", "sync_log"]
+__all__ = ["Step", "add_eval_loss", "cut_log", "log_step", "read_log", "sync_log"]
 
 _MOST_LOG_BYTES = 2_000_000_000
 
@@ -45,7 +46,8 @@ def read_log(path: Path) -> list[dict[str, Any]]:
     """The lines of a run's log.jsonl, as far as they are whole; none where there is no such file.
 
     Each has "step", "epoch", "loss", "learning_rate", "grad_norm", "at" (seconds since 1970), and where it
-    was measured after that step "eval_loss": nats a token (of a classifier: a row), the mean over the rows.
+    was measured after that step "eval_loss": nats a token (of a classifier: a row), the mean over the rows;
+    None where that was no number.
 
     Raises:
         TrainingError: it cannot be read.
@@ -78,9 +80,16 @@ def log_step(path: Path, step: Step) -> None:
         values["eval_loss"] = step.eval_loss
     try:
         with open(path, "ab") as file:
-            file.write(json.dumps(values).encode() + b"\n")
+            file.write(json.dumps(finite_or_null(values), allow_nan=False).encode() + b"\n")
     except OSError as error:
         raise write_error(error, path) from error
+
+
+def add_eval_loss(path: Path, eval_loss: float) -> None:
+    """Say what was measured after the last step of the log. Raises TrainingError or OutputError."""
+    *before, last = read_log(path)
+    lines = [*before, last | finite_or_null({"eval_loss": eval_loss})]
+    replace_file(path, b"".join(json.dumps(line).encode() + b"\n" for line in lines))
 
 
 def sync_log(path: Path) -> None:

@@ -13,7 +13,6 @@ import gc
 import math
 import os
 import random
-import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,7 +30,8 @@ from core.train.batches import counted, loss_sum, micro_batches, padded, row_los
 from core.train.faults import in_words, not_a_number
 from core.train.resuming import ResumePoints
 from core.train.settings import TrainSettings
-from core.train.step_log import Step, cut_log, log_step, sync_log
+from core.train.step_log import Step, cut_log
+from core.train.watching import Watch
 
 __all__ = ["RunJob", "deterministic", "run_order"]
 
@@ -115,10 +115,9 @@ def run_order(job: RunJob) -> None:
     """
     found = job.points.newest()
     cut_log(job.log, 0 if found is None else found[0])
-    source = None if found is None else found[1]
     stopped = False
     try:
-        stopped = _train(job, source)
+        stopped = _train(job, found)
     except MergeError:
         raise
     except Exception as error:
@@ -135,10 +134,20 @@ def run_order(job: RunJob) -> None:
         raise Cancelled("the training was cancelled")
 
 
-def _train(job: RunJob, source: Path | None) -> bool:
-    """Train from a resume checkpoint or from the beginning; returns whether it was stopped before its end."""
+def _train(job: RunJob, found: tuple[int, Path] | None) -> bool:
+    """Train from a resume checkpoint, of which the step is given too, or from the beginning.
+
+    Returns whether it was stopped before its end.
+    """
+    if found is None:
+        trainer = _OrderTrainer(job, job.load(None))
+        trainer.train()
+        return trainer.watch.stopped
+    step, source = found
     trainer = _OrderTrainer(job, job.load(source))
-    trainer.train(resume_from_checkpoint=None if source is None else str(source))
+    trainer.watch.make_up_for(step)
+    if not trainer.watch.stopped and step < len(job.batches):
+        trainer.train(resume_from_checkpoint=str(source))
     return trainer.watch.stopped
 
 
@@ -147,7 +156,7 @@ class _OrderTrainer(transformers.Trainer):  # type: ignore[misc]
 
     def __init__(self, job: RunJob, model: Any) -> None:
         self.job = job
-        self.watch = _Watch(self, job)
+        self.watch = Watch(self, job)
         model.config.use_cache = False
         if model.config.pad_token_id is None:  # a decoder that classifies looks for the last other token
             model.config.pad_token_id = job.pad_id
@@ -193,13 +202,18 @@ class _OrderTrainer(transformers.Trainer):  # type: ignore[misc]
             return torch.autocast("cuda", torch.bfloat16)
         return contextlib.nullcontext()
 
-    def validation_loss(self) -> float:
-        """The mean over the rows of the validation data of their losses a token; float32 on every device."""
+    def validation_loss(self) -> float | None:
+        """The mean over the rows of the validation data of their losses a token; float32 on every device.
+
+        None once the job was cancelled: validation data may take far longer than a step.
+        """
         job = self.job
         by_row: dict[int, list[float]] = {}
         self.model.eval()
         with torch.no_grad():
             for part in micro_batches(job.validation, job.settings.micro_batch):
+                if job.cancel.cancelled:
+                    return None
                 logits = _logits(self.model, part, job, self.args.device)
                 for sample, loss in zip(part, row_losses(logits, part, job.task).tolist(), strict=True):
                     sums = by_row.setdefault(sample.row, [0.0, 0.0])
@@ -207,48 +221,6 @@ class _OrderTrainer(transformers.Trainer):  # type: ignore[misc]
                     sums[1] += counted([sample], job.task)
         self.model.train()
         return math.fsum(loss / count for loss, count in by_row.values()) / len(by_row)
-
-
-class _Watch(transformers.TrainerCallback):  # type: ignore[misc]
-    """Does what is due after a step: validate, log, save the epoch, a resume checkpoint.
-
-    In this order, so that all that belongs to a step is on the disk before a checkpoint says that it is done.
-    """
-
-    def __init__(self, trainer: _OrderTrainer, job: RunJob) -> None:
-        self._trainer = trainer
-        self._job = job
-        self._saved_at = time.monotonic()
-        self.stopped = False
-
-    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        job, step = self._job, int(state.global_step)
-        of = len(job.batches)
-        ends_epoch = step % job.steps_an_epoch == 0
-        loss, rate, norm = self._trainer.last
-        eval_loss = None
-        every = job.settings.eval_steps
-        if job.validation and (ends_epoch or (every and step % every == 0)):
-            eval_loss = self._trainer.validation_loss()
-        done = Step(job.number, step, of, step / job.steps_an_epoch, loss, rate, norm, eval_loss)
-        log_step(job.log, done)
-        if ends_epoch:
-            sync_log(job.log)
-            job.save(self._trainer.model, step // job.steps_an_epoch)
-        job.on_step(done)
-        if step == of:
-            return
-        if job.cancel.cancelled:
-            self.stopped = True
-            control.should_training_stop = True
-        if job.cancel.cancelled or time.monotonic() - self._saved_at >= job.save_every_s:
-            job.points.make_room()
-            control.should_save = True
-
-    def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        sync_log(self._job.log)
-        self._job.points.seal(int(state.global_step))
-        self._saved_at = time.monotonic()
 
 
 def _logits(model: Any, samples: Sequence[Sample], job: RunJob, device: Any) -> torch.Tensor:

@@ -24,9 +24,11 @@ from core.data.remarks import overlap_of
 from core.disk import replace_file
 from core.draws import philox_key
 from core.errors import DataError, TrainingError, merge_errors_only
-from core.train.disk import disk_need, memory_sentence, require_disk
+from core.pretrained.quiet import quiet
+from core.train.disk import memory_sentence, require_disk
 from core.train.document import new_document, sample_numbers, say_differences, versions, with_orders
 from core.train.finishing import card, keep_best, write_recipes
+from core.train.foreseen import foresee
 from core.train.orders import batches_of, read_order
 from core.train.owning import owned
 from core.train.request import (
@@ -96,7 +98,7 @@ def train_sub_models(
     told = _Told(on_note or nobody, on_step or nobody, on_order_done or nobody)
     cancel = cancel or CancelToken()
     require_accelerate()
-    inputs = read_inputs(request)
+    inputs = read_inputs(request, cancel)
     if inputs.validation is not None and (leak := overlap_of(inputs.validation, inputs.data)):
         told.note(leak)
     out = request.out.absolute()
@@ -120,16 +122,9 @@ def _look_at_room(request: TrainRequest, inputs: Inputs, out: Path, note: Callab
         refuse_others(document, request, inputs, out)
         if all(done_path(out, number).is_file() for number in range(1, request.settings.orders + 1)):
             return
-    weights = [tensor for tensor in inputs.checkpoint.tensors.values() if tensor.dtype.is_float]
-    parameters = sum(tensor.size_bytes // tensor.dtype.itemsize for tensor in weights)
-    need = disk_need(
-        parameters,
-        request.settings,
-        rows=len(inputs.data.rows),
-        new_base_bytes=inputs.checkpoint.size_bytes if inputs.new_head else 0,
-    )
-    note(require_disk(need, out))
-    note(memory_sentence(parameters))
+    foreseen = foresee(inputs, request.settings)
+    note(require_disk(foreseen.disk, out))
+    note(memory_sentence(foreseen.parameters))
 
 
 class _Work:
@@ -160,7 +155,7 @@ class _Work:
             self._settings,
             base=self._base,
             resamples=self._request.resamples,
-            anew=bool(left),
+            note=self._told.note,
         )
         found = read_training(self._out)
         for order in found.orders:
@@ -181,7 +176,7 @@ class _Work:
 
         device, device_name = _device(self._request.device)
         threads = self._request.threads or (document or {}).get("threads") or begin_with()
-        with models.quietly(), trainer.deterministic(threads):
+        with quiet(), trainer.deterministic(threads):
             if self._inputs.task == "causal":
                 models.refuse_other_kinds(self._inputs.checkpoint)
             tokenizer = models.load_tokenizer(self._inputs.checkpoint.folder)

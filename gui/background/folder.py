@@ -7,6 +7,8 @@ import os
 import time
 from pathlib import Path
 
+from core.checkpoint.ownership import OWN_FOLDER
+from core.progress_file import stop_file
 from gui.background.processes import is_running
 from gui.background.task import ERRORS, OUTPUT, PROGRESS, SEEN, TASK, is_task_id, read_task
 
@@ -14,6 +16,10 @@ __all__ = ["names_in", "remove_files", "tidy"]
 
 _MOST_ENDED, _KEPT_S = 20, 30 * 24 * 3600.0
 """So many tasks that have ended are kept, for so long, unless they are dismissed."""
+
+
+_OWN = (f"{OWN_FOLDER}/lock", f"{OWN_FOLDER}/owner.json")
+"""By which its process holds it."""
 
 
 def names_in(folder: Path) -> list[str]:
@@ -31,7 +37,7 @@ def tidy(folder: Path) -> None:
         task = read_task(folder / task_id)
         if task is None:
             began = _changed_s(folder / task_id)
-        elif not task.is_here or is_running(task.pid, task.process_began):
+        elif not task.is_here or is_running(task.pid, task.process_began, task.folder):
             continue
         else:
             began = task.began
@@ -42,11 +48,13 @@ def tidy(folder: Path) -> None:
 
 def remove_files(folder: Path) -> None:
     """Remove the files of a task, and its folder where nothing else is in it."""
-    for name in (PROGRESS, OUTPUT, ERRORS, SEEN, TASK):  # last what says that it is one
+    stop = stop_file(folder / PROGRESS).name
+    for name in (PROGRESS, OUTPUT, ERRORS, SEEN, stop, *_OWN, TASK):  # last what says that it is one
         with contextlib.suppress(OSError):
             (folder / name).unlink()
-    with contextlib.suppress(OSError):
-        folder.rmdir()
+    for place in (folder / OWN_FOLDER, folder):
+        with contextlib.suppress(OSError):
+            place.rmdir()
 
 
 def _changed_s(folder: Path) -> float:

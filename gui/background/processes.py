@@ -11,7 +11,7 @@ import sysconfig
 from collections.abc import Sequence
 from pathlib import Path
 
-from core.checkpoint.ownership import is_alive, process_began
+from core.checkpoint.ownership import is_alive, is_locked, process_began, read_owner
 from core.errors import MergeError, os_error_text
 
 __all__ = ["environment", "interrupt", "is_running", "program", "start"]
@@ -59,23 +59,38 @@ def start(command: Sequence[str], *, folder: Path, output: Path, errors: Path) -
         raise MergeError(f"cannot start {command[0]}: {os_error_text(error)}", path=folder) from error
 
 
-def is_running(pid: int, began: str) -> bool:
+def is_running(pid: int, began: str, folder: Path | None = None) -> bool:
     """Whether the process `pid` of this machine, which began at `began`, does something still.
 
     One that has ended, and whose parent has not asked what came of it, does not.
+
+    Args:
+        pid: its number, which may be another process's by now.
+        began: when it began, as its system counts; "" where that is not known.
+        folder: of its task, which it holds for as long as it lives; None for none. It is asked where the
+            system does not say when processes began.
     """
     if pid <= 0 or not is_alive(pid) or _is_zombie(pid):
         return False
     now = process_began(pid)
-    return not began or not now or began == now
+    if began and now:
+        return began == now
+    return folder is None or read_owner(folder) is None or is_locked(folder)
 
 
 def interrupt(pid: int, began: str) -> bool:
-    """Tell a process to stop, as Ctrl+C does; whether there was one to be told. Raises MergeError."""
-    if not is_running(pid, began):
+    """Tell a process to stop, as Ctrl+C does.
+
+    Returns: whether it was told. It is not where it is not certain whose number that is by now, and not on
+    Windows, where no such signal reaches a process that has no console.
+
+    Raises:
+        MergeError: it cannot be.
+    """
+    if sys.platform == "win32" or not began or process_began(pid) != began:
         return False
     try:
-        os.kill(pid, getattr(signal, "CTRL_BREAK_EVENT", signal.SIGINT))
+        os.kill(pid, signal.SIGINT)
     except ProcessLookupError:
         return False
     except OSError as error:

@@ -107,8 +107,10 @@ class Task:
         """What is known of it after `event`, of which nothing is taken for granted."""
         kind = event.get("kind")
         if kind == "began" and not self.pid:
-            pid = event.get("pid")
-            return replace(self, pid=pid) if type(pid) is int and 0 < pid < _MAX_PID else self
+            pid, since = event.get("pid"), event.get("process_began")
+            if type(pid) is not int or not 0 < pid < _MAX_PID:
+                return self
+            return replace(self, pid=pid, process_began=since if isinstance(since, str) else "")
         if kind == "progress":
             share = _number(event.get("share"))
             return replace(

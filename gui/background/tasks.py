@@ -13,7 +13,9 @@ from pathlib import Path
 from PySide6.QtCore import QObject, QTimer, Signal, Slot
 
 from core.checkpoint.ownership import process_began
+from core.disk import replace_file
 from core.errors import MergeError, OutputError, os_error_text
+from core.progress_file import stop_file
 from core.small_files import read_small
 from gui.background.ending import why_it_ended
 from gui.background.folder import names_in, remove_files, tidy
@@ -70,7 +72,7 @@ class _Followed:
                 task = self.task = replace(task, pid=written.pid, process_began=written.process_began)
             else:
                 return None if time.time() - task.began < _START_S or not self.events.at_end else 0
-        return None if is_running(task.pid, task.process_began) else 0
+        return None if is_running(task.pid, task.process_began, task.folder) else 0
 
 
 class BackgroundTasks(QObject):
@@ -191,8 +193,11 @@ class BackgroundTasks(QObject):
         task = found.task
         if not task.is_here:
             raise MergeError(f"{task.title} runs on {task.host}", hint="stop it there")
-        if interrupt(task.pid, task.process_began):
-            self._change(found, replace(task, stopping=True))
+        if task.pid and not is_running(task.pid, task.process_began, task.folder):
+            return
+        if not interrupt(task.pid, task.process_began):
+            replace_file(stop_file(task.folder / PROGRESS), b"")
+        self._change(found, replace(task, stopping=True))
 
     def dismiss(self, task: Task) -> None:
         """List an ended task no more, and remove what was noted of it; what it made stays."""

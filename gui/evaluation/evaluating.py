@@ -14,7 +14,7 @@ from core import MergeError
 from core.data.rows import DataSet
 from core.evaluate.store import ScoreStore
 from core.runs.history import HistoryEntry
-from core.units import duration_text
+from core.units import about_text
 from gui.background.task import Task
 from gui.background.tasks import BackgroundTasks
 from gui.document.merge_setup import MergeSetup
@@ -112,8 +112,7 @@ class Evaluating(QObject):
         said = setup, tuple(adapters)
         if said != self._said:
             self._said = said
-            with self._listed_anew():
-                self._listing.set_setup(*said)
+            self._list_said()
 
     @Slot(object)
     def set_runs(self, runs: Sequence[HistoryEntry]) -> None:
@@ -140,6 +139,12 @@ class Evaluating(QObject):
             self._listing.add(paths)
         if paths:
             self._panel.select(paths[0])
+
+    def _list_said(self) -> None:
+        """List the models of the document; what is being evaluated stays listed."""
+        if self._said is not None:
+            with self._listed_anew():
+                self._listing.set_setup(*self._said, keep=self.running)
 
     # -- start and stop
 
@@ -199,6 +204,7 @@ class Evaluating(QObject):
 
     def _follow(self, task: Task, request: Request) -> None:
         self._course = Course(task, request)
+        self._listing.hold(request)
         self._panel.set_running(True)
         self._show()
 
@@ -219,7 +225,7 @@ class Evaluating(QObject):
     def _on_changed(self, task: Task) -> None:
         if self._course is not None and task.id == self._course.task.id:
             self._course.task = task
-            left = "" if task.remaining_s is None else f", {duration_text(task.remaining_s)} left"
+            left = "" if task.remaining_s is None else f", {about_text(task.remaining_s)} left"
             self._panel.show_progress(task.share, f"{task.text or 'Scoring'}{left}")
 
     @Slot(object)
@@ -231,6 +237,7 @@ class Evaluating(QObject):
             return
         self._course = None
         self._panel.set_running(False)
+        self._list_said()
         if task.failure is not None:
             self._panel.show_failure(task.failure)
             self.noted.emit(f"{task.failure.message} {task.failure.hint or ''}".strip(), "error")

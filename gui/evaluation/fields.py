@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from PySide6.QtCore import Qt, Signal, Slot
+from PySide6.QtCore import Qt, QTimer, Signal, Slot
 from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QBoxLayout, QHBoxLayout, QLineEdit, QMenu, QPushButton, QToolButton, QWidget
 
@@ -29,6 +29,8 @@ _REFERENCE_TIP = (
     "base shows whether fine-tuning does."
 )
 _MOST_RUNS = 15
+_PAUSE_MS = 400
+"""A pause in typing, after which what was typed counts."""
 _ROOM_FOR_PATHS = 24 * GRID
 """Pixels of the data field and of what is said of the data, beyond the least."""
 
@@ -66,7 +68,7 @@ class EvaluationFields(QWidget):
         self.data_field.setMinimumWidth(8 * GRID)
         name_field(self.data_field, "Data file", _DATA_TIP)
         defer_to_window(self.data_field)
-        self.browse_button = QPushButton("Browse…")
+        self.browse_button = QPushButton("Choose…")
         self.browse_button.setAccessibleName("Choose the data file")
         self.browse_button.setToolTip("Choose the data file")
         self.settings_button = _quiet_button("Settings")
@@ -108,13 +110,20 @@ class EvaluationFields(QWidget):
         for line in (self._first, self._second):
             line.setSpacing(GRID)
             self._lines.addLayout(line, 1)
+        self._typing = QTimer(self)  # or Start would wait for Return
+        self._typing.setSingleShot(True)
+        self._typing.setInterval(_PAUSE_MS)
+        self._typing.timeout.connect(self._take_file)
+        self.data_field.textEdited.connect(lambda _: self._typing.start())
         self.data_field.editingFinished.connect(self.take_typed)
         self.reference_field.activated.connect(self._on_reference)
 
     def show_data(self, path: Path | None) -> None:
         """Show another data file; nothing is emitted."""
+        self._typing.stop()
         self.data = path
-        self.data_field.setText("" if path is None else str(path))
+        if self._typed() != path:  # who is still typing is not disturbed
+            self.data_field.setText("" if path is None else str(path))
 
     def set_runs(self, runs: Mapping[Path, str]) -> None:
         """What can be added besides folders: outputs of runs, newest first, and what they are called."""
@@ -140,11 +149,22 @@ class EvaluationFields(QWidget):
     @Slot()
     def take_typed(self) -> None:
         """Go by what stands in the data field."""
-        text = self.data_field.text().strip()
-        path = Path(os.path.expanduser(text)).absolute() if text else None
+        self._typing.stop()
+        path = self._typed()
         if path != self.data:
             self.data = path
             self.data_chosen.emit(path)
+
+    @Slot()
+    def _take_file(self) -> None:
+        """Go by what is typed so far if there is such a file; of the beginning of a name nothing is said."""
+        path = self._typed()
+        if path is None or os.path.isfile(path):
+            self.take_typed()
+
+    def _typed(self) -> Path | None:
+        text = self.data_field.text().strip()
+        return Path(os.path.expanduser(text)).absolute() if text else None
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         super().resizeEvent(event)

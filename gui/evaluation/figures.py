@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from math import floor, isfinite, log10, nan
+from math import isfinite, nan
 from typing import Any
 
 from core.evaluate.comparison import Comparison
 from core.evaluate.scores import Scores
 from gui.evaluation.candidates import Candidate
-from gui.words import signed_text
 
-__all__ = ["Figures", "ResultRow", "decimals_of", "difference_text", "loss_text", "share_text"]
-
-_FEWEST, _USUAL, _MOST = 2, 4, 6
-"""Decimals of differences."""
+__all__ = ["Figures", "ResultRow", "loss_text", "share_text"]
 
 
 @dataclass(frozen=True)
@@ -23,7 +19,7 @@ class Figures:
     """The means over the rows of the data.
 
     Attributes:
-        loss: nats a token; of classifiers the cross-entropy. NaN where nothing was scored.
+        loss: nats a token; of classifiers the cross-entropy, nats a sample. NaN where nothing was scored.
         bits_per_byte: None for classifiers, and while it is not known.
         accuracy: the share that was right; None where nothing was right or wrong.
         n: how many rows.
@@ -90,38 +86,6 @@ def loss_text(value: float | None) -> str:
 def share_text(value: float | None) -> str:
     """ "60.1 %"; "–" for none."""
     return "–" if value is None else f"{100 * value:.1f} %"
-
-
-def decimals_of(comparisons: Iterable[Comparison | None]) -> int:
-    """With how many decimals a column of differences is written: as many as the narrowest interval gives a
-    meaning to."""
-    found = (None if one is None else _decimals(one) for one in comparisons)
-    return max((number for number in found if number is not None), default=_USUAL)
-
-
-def difference_text(
-    comparison: Comparison | None, decimals: int | None = None, *, interval: bool = True
-) -> str:
-    """ "−0.0231 (−0.0253 to −0.0209)"; with as many decimals as have a meaning where none are given."""
-    if comparison is None or not isfinite(comparison.difference):
-        return ""
-    if decimals is None:
-        decimals = decimals_of([comparison])
-    low, high = comparison.low, comparison.high
-    mean = _signed(comparison.difference, decimals)
-    if not interval or not (isfinite(low) and isfinite(high)):
-        return mean
-    return f"{mean} ({_signed(low, decimals)} to {_signed(high, decimals)})"
-
-
-def _decimals(comparison: Comparison) -> int | None:
-    width = comparison.high - comparison.low
-    return min(max(1 - floor(log10(width)), _FEWEST), _MOST) if isfinite(width) and width > 0 else None
-
-
-def _signed(value: float, decimals: int) -> str:
-    text = signed_text(value, decimals)
-    return f"+{text}" if round(value, decimals) > 0 else text
 
 
 def _number(value: object) -> float | None:

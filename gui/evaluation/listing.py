@@ -27,6 +27,8 @@ class Listing:
         self._adapters: frozenset[Path] = frozenset()
         self._runs: tuple[HistoryEntry, ...] = ()
         self._others: tuple[Path, ...] = ()
+        self._taken: frozenset[Path] = frozenset()
+        self._family: Path | None = None
         self._ticks: dict[Path, bool] = {}
         self._reference: Path | None = None
 
@@ -64,9 +66,19 @@ class Listing:
 
     # -- changes
 
-    def set_setup(self, setup: MergeSetup, adapters: Collection[Path]) -> None:
-        """The models of the document, and which of them are adapters that are put on the base."""
+    def set_setup(self, setup: MergeSetup, adapters: Collection[Path], *, keep: bool = False) -> None:
+        """The models of the document, and which of them are adapters that are put on the base.
+
+        What an earlier evaluation compared goes when there are other models to be compared, unless it is to
+        be kept: it is another family.
+        """
         self._setup, self._adapters = setup, frozenset(adapters)
+        own = self._own()
+        if own and self._taken and not keep and self._family not in own:
+            self._others = tuple(path for path in self._others if path not in self._taken)
+            for path in self._taken:
+                self._ticks.pop(path, None)
+            self._reference, self._taken = self._reference if self._reference in own else None, frozenset()
         self._list()
 
     def set_runs(self, runs: Sequence[HistoryEntry]) -> None:
@@ -78,6 +90,7 @@ class Listing:
         """List and tick models."""
         self._others += tuple(path for path in dict.fromkeys(paths) if path not in self._others)
         self._ticks.update(dict.fromkeys(paths, True))
+        self._taken = self._taken.difference(paths)
         self._list()
 
     def remove(self, path: Path) -> None:
@@ -91,13 +104,27 @@ class Listing:
 
     def set_reference(self, path: Path) -> None:
         self._reference = path
+        self._taken = frozenset()  # the user goes on with what is listed
+
+    def hold(self, request: Request) -> None:
+        """Have what an evaluation evaluates stay listed, whatever is merged next."""
+        known = {*self._own(), *self._others}
+        more = tuple(path for path in request.models if path not in known)
+        self._family, self._taken = request.reference, self._taken.union(more)
+        self._others += more
+        self._list()
 
     def take(self, request: Request) -> None:
         """List and tick what an evaluation evaluates, and nothing else."""
         self._reference = request.reference
-        self._others += tuple(path for path in request.models if path not in self._others)
+        self.hold(request)
         self._ticks = {path: path in request.models for path in (*self.paths, *self._others)}
         self._list()
+
+    def _own(self) -> frozenset[Path]:
+        """The models of the document."""
+        own = () if self._setup is None else candidates(self._setup, (), (), self._adapters)
+        return frozenset(one.path for one in own)
 
     def _list(self) -> None:
         if self._setup is not None:

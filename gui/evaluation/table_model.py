@@ -10,8 +10,9 @@ from typing import Any
 from PySide6.QtCore import QObject, Qt, Signal
 from PySide6.QtGui import QColor, QGuiApplication, QPalette
 
+from core.evaluate.comparison import decimals_of, difference_text
 from core.text import one_line
-from gui.evaluation.figures import ResultRow, decimals_of, difference_text, loss_text, share_text
+from gui.evaluation.figures import ResultRow, loss_text, share_text
 from gui.widgets.chips import model_chip
 from gui.widgets.plain import tool_tip
 from gui.widgets.table_model import Index, TableModel
@@ -38,7 +39,8 @@ _TITLES = {
 }
 _HELP = {
     Column.MODEL: "What is ticked is evaluated",
-    Column.LOSS: "The mean over the rows of the data, in nats a token; less is better",
+    Column.LOSS: "The mean over the rows of the data, in nats a token (of a classifier: a sample); less is "
+    "better",
     Column.OTHER: "Bits of loss for each byte of text, by which models with different tokenizers can be "
     "compared; of classifiers and exact answers, how many were right",
     Column.DIFFERENCE: "Of the loss, to that of the reference, row by row; of bits a byte where the "

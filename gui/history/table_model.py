@@ -79,7 +79,7 @@ class RunScore:
     """What the newest evaluation of a run's output found.
 
     Attributes:
-        loss: the mean over the rows of the data, in nats a token.
+        loss: the mean over the rows of the data, in nats a token (of a classifier: a sample).
         accuracy: the share that was right; None where nothing was right or wrong.
         rows: of the data.
         data: what the data are called.

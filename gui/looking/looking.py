@@ -183,7 +183,9 @@ class Looking(QObject):
             )
         elif not setup.models:
             pictures.say_next(
-                "Add the models that were fine-tuned from this base", "The pictures appear by themselves."
+                "Add the models that were fine-tuned from this base",
+                "The pictures appear by themselves. Models, Make sub-models… makes them of this base and "
+                "data of yours.",
             )
         elif not setup.taking_part:
             pictures.say_next(

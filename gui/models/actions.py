@@ -17,7 +17,7 @@ class ModelActions(QObject):
     """The context menu of the table, and its keys while it has the focus. The panel does what they say.
 
     Attributes:
-        add, add_run, toggle, only, weight, up, down, base, open, remove: the actions.
+        add, add_run, make, toggle, only, weight, up, down, base, open, remove: the actions.
     """
 
     def __init__(self, table: SubModelsView, parent: QObject) -> None:
@@ -25,6 +25,7 @@ class ModelActions(QObject):
         self._locked = False
         self.add = self._action("Add models…")
         self.add_run = self._action("Add a training run…")
+        self.make = self._action("Make sub-models…")
         self.toggle = self._action("Take part", "Space")
         self.only = self._action("Only these take part", "Ctrl+Space")
         self.weight = self._action("Set weight…", "F2")
@@ -38,7 +39,7 @@ class ModelActions(QObject):
             (self.toggle, self.only, self.weight),
             (self.up, self.down, self.base),
             (self.open, self.remove),
-            (self.add, self.add_run),
+            (self.add, self.add_run, self.make),
         ):
             table.addActions(group)
             separator = QAction(self)
@@ -48,7 +49,7 @@ class ModelActions(QObject):
     def set_locked(self, locked: bool) -> None:
         """Enable nothing that changes the list; call `update` after it."""
         self._locked = locked
-        for action in (self.add, self.add_run):
+        for action in (self.add, self.add_run, self.make):
             action.setEnabled(not locked)
 
     def update(self, rows: list[int], choices: Sequence[ModelChoice], *, weighted: bool) -> None:

@@ -123,7 +123,7 @@ class ModelsPanel(QWidget):
         add.setPopupMode(QToolButton.ToolButtonPopupMode.MenuButtonPopup)
         add.clicked.connect(self.ask_for_sub_models)
         menu = QMenu(add)
-        menu.addActions([actions.add, actions.add_run])
+        menu.addActions([actions.add, actions.add_run, actions.make])
         add.setMenu(menu)
         remove = action_button(actions.remove)
         up = action_button(actions.up, Qt.ArrowType.UpArrow)

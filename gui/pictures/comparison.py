@@ -57,6 +57,7 @@ class ComparisonPicture(Picture):
 
     file_name = "comparison"
     title = "What another run changed"
+    needs_models = False
 
     compare_requested = Signal(object, object)
     stop_requested = Signal()

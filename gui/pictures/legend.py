@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence, Set
 
 from PySide6.QtCore import Qt
+from PySide6.QtGui import QColor
 from PySide6.QtWidgets import QLabel
 
 from core.text import one_line
@@ -34,16 +35,27 @@ class Legend(QLabel):
 
     def show_models(self, models: Sequence[str], marked: Set[int] = frozenset()) -> None:
         """Name `models`; those that are `marked` stand out."""
+        colours = (model_colour(number, self.palette()) for number in range(len(models)))
+        self._show(
+            [("■", name, colour) for name, colour in zip(models, colours, strict=True)], marked, "&nbsp;!"
+        )
+
+    def show_entries(
+        self, entries: Sequence[tuple[str, str, QColor]], marked: Set[int] = frozenset()
+    ) -> None:
+        """Name things that are drawn: a sign for each, its name and its colour; those `marked` stand out."""
+        self._show(entries, marked, "")
+
+    def _show(self, entries: Sequence[tuple[str, str, QColor]], marked: Set[int], mark: str) -> None:
         shown = []
-        for number, name in enumerate(models[:_MOST_IN_LEGEND]):
+        for number, (sign, name, colour) in enumerate(entries[:_MOST_IN_LEGEND]):
             short = _escaped(_shortened(name))
-            text = f"<b>{short}&nbsp;!</b>" if number in marked else short
-            colour = model_colour(number, self.palette()).name()
-            shown.append(f'<span style="color:{colour}">■</span>&nbsp;{text}')
-        if len(models) > _MOST_IN_LEGEND:
-            shown.append(f"and {len(models) - _MOST_IN_LEGEND} more")
+            text = f"<b>{short}{mark}</b>" if number in marked else short
+            shown.append(f'<span style="color:{colour.name()}">{sign}</span>&nbsp;{text}')
+        if len(entries) > _MOST_IN_LEGEND:
+            shown.append(f"and {len(entries) - _MOST_IN_LEGEND} more")
         self.setText("&ensp; ".join(shown))
-        cut = [name for name in models[:_MOST_IN_LEGEND] if _shortened(name) != name]
+        cut = [name for _, name, _ in entries[:_MOST_IN_LEGEND] if _shortened(name) != name]
         self.setToolTip(tool_tip("\n".join(cut)))
         self.fit()
 

@@ -1,4 +1,4 @@
-"""What is drawn into plots at a size in pixels: discs, and words in cells.
+"""What is drawn into plots at a size in pixels: discs, crosses, arrowheads, and words in cells.
 
 pyqtgraph's own scatter plots draw from a sheet of symbols, which drawings (SVG) show whole, and its texts
 are slow where there are hundreds.
@@ -11,10 +11,14 @@ from collections.abc import Sequence
 
 import pyqtgraph as pg
 from PySide6.QtCore import QPointF, QRectF, Qt
-from PySide6.QtGui import QBrush, QColor, QFont, QFontMetricsF, QPainter, QPen
+from PySide6.QtGui import QBrush, QColor, QFont, QFontMetricsF, QPainter, QPen, QPolygonF
 from PySide6.QtWidgets import QStyleOptionGraphicsItem, QWidget
 
-__all__ = ["CellTexts", "Discs"]
+__all__ = ["Arrowheads", "CellTexts", "Crosses", "Discs"]
+
+
+_ROUNDING = 0.01
+"""In pixels: a rectangle knows its width, and so not to the last digit where it ends."""
 
 
 class _Marks(pg.GraphicsObject):
@@ -42,6 +46,7 @@ class _Marks(pg.GraphicsObject):
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         for number, (x, y) in enumerate(self._points):
             beside, above = self.reach(number)
+            beside, above = beside - _ROUNDING, above - _ROUNDING
             left, right = x - beside * width, x + beside * width
             top, bottom = y - above * height, y + above * height
             if (
@@ -104,6 +109,35 @@ class Discs(_Marks):
         painter.setBrush(self._brushes[number])
         radius = min(self._size, self._room) / 2
         painter.drawEllipse(QPointF(0, 0), radius, radius)
+
+
+class Crosses(Discs):
+    """The same as lines that cross each other, ×."""
+
+    def draw(self, painter: QPainter, number: int) -> None:
+        painter.setPen(QPen(self._brushes[number].color()))
+        arm = min(self._size, self._room) / 2
+        painter.drawLine(QPointF(-arm, -arm), QPointF(arm, arm))
+        painter.drawLine(QPointF(-arm, arm), QPointF(arm, -arm))
+
+
+class Arrowheads(Discs):
+    """The same as triangles that point to the left or to the right, with their tips at the points."""
+
+    _ways: Sequence[int] = ()
+
+    def show_arrowheads(
+        self, points: Sequence[tuple[float, float]], ways: Sequence[int], colours: Sequence[QColor]
+    ) -> None:
+        """Show others; `ways` are −1 for the left and 1 for the right."""
+        self._ways = list(ways)
+        self.show_discs(points, colours)
+
+    def draw(self, painter: QPainter, number: int) -> None:
+        painter.setPen(self._pen)
+        painter.setBrush(self._brushes[number])
+        back, half = -self._ways[number] * self._size, self._size / 2
+        painter.drawPolygon(QPolygonF([QPointF(0, 0), QPointF(back, -half), QPointF(back, half)]))
 
 
 class CellTexts(_Marks):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from PySide6.QtCore import QPoint, Qt, QTimer, Signal, Slot
-from PySide6.QtGui import QAction, QPalette, QResizeEvent
+from PySide6.QtGui import QAction, QPalette
 from PySide6.QtWidgets import (
     QApplication,
     QFrame,
@@ -12,24 +12,29 @@ from PySide6.QtWidgets import (
     QProgressBar,
     QPushButton,
     QStackedWidget,
-    QTabWidget,
     QToolButton,
     QVBoxLayout,
     QWidget,
 )
 
 from core.deltas.findings import Findings
+from core.study.values import Study
 from gui.pictures.agreement import AgreementPicture
 from gui.pictures.comparison import ComparisonPicture
 from gui.pictures.detail import DetailPicture
+from gui.pictures.evaluated import Evaluation
 from gui.pictures.export import copy_numbers, copy_picture
 from gui.pictures.magnitude import MagnitudePicture
+from gui.pictures.named import Named
 from gui.pictures.picture import Picture
 from gui.pictures.provenance import ProvenancePicture
 from gui.pictures.resampling import ResamplingPicture
+from gui.pictures.scores import ScoresPicture
 from gui.pictures.selection import Selected, Selection
 from gui.pictures.shown import Shown
 from gui.pictures.source_line import SourceLine
+from gui.pictures.tabs import PictureTabs
+from gui.pictures.training import TrainingPicture
 from gui.pictures.zero_deltas import ZeroDeltasPicture
 from gui.widgets.plain import PlainLabel
 from gui.widgets.theme import GRID, heading, secondary
@@ -37,17 +42,22 @@ from gui.words import percent_text
 
 __all__ = ["PicturesPanel"]
 
+_SHORT = {"&Zero deltas": "&Zeros"}
+"""Titles of tabs in a narrow window."""
+
 
 class PicturesPanel(QStackedWidget):
     """Shows the pictures, one at a time, or says what to do first.
 
     Attributes:
         selection: what is selected, in all of them.
-        zero_deltas, resampling, provenance, agreement, magnitude, comparison: the
+        named: which models are marked in the last two pictures.
+        zero_deltas, resampling, provenance, agreement, magnitude, comparison, scores, training: the
             pictures.
         detail: what is selected in them; it has a place of its own in the window.
         source: the line that says where the numbers come from.
         actions_: what can be done with the current picture, for menus.
+        scores_action: goes to the scores, which need no models.
 
     Signals:
         demo_requested(): the button of the empty state was pressed.
@@ -75,8 +85,11 @@ class PicturesPanel(QStackedWidget):
         self.magnitude = MagnitudePicture(self.selection)
         self.detail = DetailPicture(self.selection)
         self.comparison = ComparisonPicture(self.selection)
+        self.named = Named(self.selection, self)
+        self.scores = ScoresPicture(self.selection, self.named)
+        self.training = TrainingPicture(self.selection, self.named)
         self.source = SourceLine()
-        self.tabs = _Tabs()
+        self.tabs = PictureTabs()
         self.tabs.setDocumentMode(True)
         self.tabs.setAccessibleName("Pictures")
         titled: tuple[tuple[Picture, str], ...] = (
@@ -86,13 +99,18 @@ class PicturesPanel(QStackedWidget):
             (self.agreement, "A&greement"),
             (self.magnitude, "Magnitu&de"),
             (self.comparison, "&Compare"),
+            (self.scores, "Scores"),
+            (self.training, "Training"),
         )
         for picture, title in titled:
-            self.tabs.addTab(picture, title)
+            self.tabs.add(picture, title, _SHORT.get(title, title))
         for picture in self.pictures:
             picture.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
             picture.customContextMenuRequested.connect(self._on_menu_requested)
         self.actions_ = self._make_actions()
+        self.scores_action = QAction("Go to the &scores", self)
+        self.scores_action.setShortcut("Ctrl+Alt+P")
+        self.scores_action.triggered.connect(self.show_scores)
         self.tabs.setCornerWidget(self._corner())
         self._pictures = QWidget()
         column = QVBoxLayout(self._pictures)
@@ -118,6 +136,10 @@ class PicturesPanel(QStackedWidget):
         focus = QApplication.focusWidget()
         if focus is not None and self.detail.isAncestorOf(focus):
             return self.detail
+        return self._current_tab
+
+    @property
+    def _current_tab(self) -> Picture:
         picture = self.tabs.currentWidget()
         assert isinstance(picture, Picture)
         return picture
@@ -150,6 +172,7 @@ class PicturesPanel(QStackedWidget):
         before, self._findings = self._findings, shown.findings
         if before is not self._findings and not _same_network(before, shown.findings):
             self.selection.clear()
+        self.named.set_models(shown.findings.models if shown.findings is not None else ())
         self.source.show_source(shown)
         for picture in self.pictures:
             picture.show_numbers(shown)
@@ -169,7 +192,7 @@ class PicturesPanel(QStackedWidget):
         actions = []
         for text, keys, slot in (
             ("Show &all of the picture", "Ctrl+Alt+0", self._show_all),
-            ("Select &nothing in the pictures", "Ctrl+Alt+N", self.selection.clear),
+            ("Select &nothing in the pictures", "Ctrl+Alt+N", self._select_nothing),
             ("&Copy the picture", "Ctrl+Alt+C", lambda: copy_picture(self.current)),
             ("Copy its n&umbers", "Ctrl+Alt+U", lambda: copy_numbers(self.current)),
             ("Sa&ve the picture…", "Ctrl+E", lambda: self.save_requested.emit(self.current)),
@@ -179,6 +202,11 @@ class PicturesPanel(QStackedWidget):
             action.triggered.connect(slot)
             actions.append(action)
         return actions
+
+    @Slot()
+    def _select_nothing(self) -> None:
+        self.selection.clear()
+        self.named.clear()
 
     def _corner(self) -> QWidget:
         corner = QWidget()
@@ -204,8 +232,8 @@ class PicturesPanel(QStackedWidget):
 
     @Slot()
     def _on_tab_changed(self) -> None:
-        """What runs counted needs no words on where it comes from."""
-        self.source.setVisible(self.tabs.currentWidget() is not self.comparison)
+        """What shows no numbers of the models needs no words on where these come from."""
+        self.source.setVisible(self._current_tab.needs_models)
 
     @Slot()
     def _on_selected(self) -> None:
@@ -228,14 +256,41 @@ class PicturesPanel(QStackedWidget):
         self.tabs.setCurrentWidget(self.comparison)
         self.setCurrentWidget(self._pictures)
 
+    def show_study(self, study: Study, name: str) -> None:
+        """Show a study, which needs no models: its scores, or its curves where these are looked at.
+
+        Args:
+            study: what was found.
+            name: of its folder.
+        """
+        self.scores.show_study(study, name)
+        self.training.show_study(study)
+        if self._current_tab is not self.training:
+            self.tabs.setCurrentWidget(self.scores)
+        self.setCurrentWidget(self._pictures)
+
+    @Slot(object)
+    def show_evaluation(self, evaluation: Evaluation | None) -> None:
+        """Have the scores of an evaluation at hand; go there where nothing else can be seen."""
+        before = self.scores.compares
+        self.scores.show_evaluation(evaluation)
+        nothing_else = self.currentWidget() is self._sentence and self._sentence.offers_demo
+        if nothing_else and self.scores.compares and not before:
+            self.show_scores()
+
+    @Slot()
+    def show_scores(self) -> None:
+        """Go to the scores, which need no models."""
+        self.tabs.setCurrentWidget(self.scores)
+        self.setCurrentWidget(self._pictures)
+
     def _say(self, title: str, text: str, *, offer_demo: bool = False) -> None:
         self._findings = None
         self._sentence.say(title, text, offer_demo=offer_demo)
         self.source.show_source(Shown())
         for picture in self.pictures:
             picture.show_numbers(Shown())
-        comparing = self.tabs.currentWidget() is self.comparison and self.comparison.in_use
-        if not comparing:
+        if not self._current_tab.in_use:
             self.setCurrentWidget(self._sentence)
 
 
@@ -243,18 +298,6 @@ def _same_network(one: Findings | None, other: Findings | None) -> bool:
     if one is None or other is None:
         return False
     return one.grid.tensors == other.grid.tensors and one.models == other.models
-
-
-class _Tabs(QTabWidget):
-    """Every tab is seen: where they need the room, what is beside them is in the menus only."""
-
-    def resizeEvent(self, event: QResizeEvent) -> None:
-        corner = self.cornerWidget()
-        if corner is not None:
-            for button in corner.findChildren(QToolButton):
-                needed = self.tabBar().sizeHint().width() + button.sizeHint().width() + GRID
-                button.setVisible(needed <= event.size().width())
-        super().resizeEvent(event)  # which places all of them
 
 
 class _Sentence(QWidget):
@@ -307,6 +350,11 @@ class _Sentence(QWidget):
         )
         for part in (self._bar, self.compiling):
             part.setVisible(share < 1)
+
+    @property
+    def offers_demo(self) -> bool:
+        """Whether it is the empty state, which says nothing that a user must know."""
+        return not self.button.isHidden()
 
     def text(self) -> str:
         return f"{self._title.text()}. {self._text.text()}"

@@ -47,6 +47,8 @@ class Picture(QWidget):
 
     Attributes:
         file_name: what it is called when it is saved, without a suffix.
+        needs_models: whether it shows numbers of the models that are open; one that does not says itself
+            where its numbers come from.
         selection: what is selected in all pictures.
         shown: what is shown, and where it comes from.
         controls: the layout to the right of the heading.
@@ -57,6 +59,7 @@ class Picture(QWidget):
 
     file_name = ""
     title = ""
+    needs_models = True
 
     def __init__(self, selection: Selection, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -193,6 +196,11 @@ class Picture(QWidget):
     def to_print(self) -> Picture:
         """What to print in its place: itself, or a copy that has room for everything."""
         return self
+
+    @property
+    def in_use(self) -> bool:
+        """Whether it shows something that needs no models."""
+        return False
 
     @property
     def source(self) -> str:

@@ -185,6 +185,11 @@ class Plot(pg.PlotWidget):
 
     # -- how it looks
 
+    @property
+    def pen_width(self) -> int:
+        """Of thin lines, in pixels; files have more of them than screens, and are made smaller."""
+        return 1 if self._shows_focus else 2
+
     def show_focus(self, shown: bool) -> None:
         """Whether to mark it while it has the focus; on paper that means nothing."""
         self._shows_focus = shown

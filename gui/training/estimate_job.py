@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtCore import Signal
 
+from core.cancel import CancelToken
 from core.errors import MergeError
 from core.train.settings import TrainSettings
 from core.units import count_text
@@ -36,12 +37,12 @@ class Known:
     """What was read last, so that it need not be read again after every key.
 
     Attributes:
-        key: what it was read from: paths, sizes and times of change.
-        inputs: as the training reads them; None for nothing yet.
+        read: what it was read from (paths, sizes and times of change), and the inputs as the training reads
+            them; None for nothing yet. One value: several jobs may be at work, of which all but the last were
+            cancelled.
     """
 
-    key: tuple[object, ...] = ()
-    inputs: Inputs | None = None
+    read: tuple[tuple[object, ...], Inputs] | None = None
 
 
 @dataclass(frozen=True)
@@ -71,15 +72,15 @@ class EstimateJob(Job):
     def __init__(self, asked: Asked, known: Known) -> None:
         """Args:
         asked: what is filled in.
-        known: what was read before; it is replaced by what is read now. One job at a time changes it.
+        known: what was read before; it is replaced by what is read now.
         """
         super().__init__()
         self._asked, self._known = asked, known
-        self._cancelled = False
+        self._cancel = CancelToken()
         self._estimate = Estimate(asked)
 
     def cancel(self) -> None:
-        self._cancelled = True  # a file that is being read is read to its end
+        self._cancel.cancel()  # a file that is being read is read to its end, and no other is begun
 
     def run(self) -> None:
         from core.train.request import require_accelerate
@@ -89,26 +90,25 @@ class EstimateJob(Job):
                 part()
             except Exception as error:  # also what is no MergeError is the user's to see
                 self._estimate.problems.setdefault(self._field_of(error), Failure.of(error))
-        if not self._cancelled:
+        if not self._cancel.cancelled:
             self.found.emit(self._estimate)
 
     def _field_of(self, error: Exception) -> str:
         """The field that `error` is about; "" for none."""
-        if not isinstance(error, MergeError):
-            return ""
-        if error.path is not None and error.path == self._asked.validation != self._asked.data:
-            return "validation"  # whatever reads data calls it that
-        return error.field or ""
+        return (error.field or "") if isinstance(error, MergeError) else ""
 
     def _look_at_inputs(self) -> None:
         """Say what each field leads to, as far as they are filled in."""
+        from core.train.foreseen import foresee
+
         asked, texts = self._asked, self._estimate.texts
         if asked.base is None or asked.data is None:
             self._look_at_single_ones()
             return
         inputs = self._read(asked.base, asked.data)
         texts["data"] = _data_text(inputs.data)
-        texts["base"] = f"{count_text(_parameters(inputs))} parameters."
+        parameters = foresee(inputs, TrainSettings(orders=1)).parameters
+        texts["base"] = f"{count_text(parameters)} parameters."
         if inputs.validation is not None:
             texts["validation"] = _data_text(inputs.validation)
         if inputs.new_head:
@@ -129,8 +129,8 @@ class EstimateJob(Job):
                 open_checkpoint(asked.base)
         for name, path in (("data", asked.data), ("validation", asked.validation)):
             if path is not None:
-                with addressed(field=name):
-                    texts[name] = _data_text(read_data(path, skip_bad_rows=asked.skip_bad_rows))
+                self._cancel.raise_if_cancelled("training")
+                texts[name] = _data_text(read_data(path, skip_bad_rows=asked.skip_bad_rows, field=name))
 
     def _read(self, base: Path, data: Path) -> Inputs:
         from core.train.request import TrainRequest, read_inputs
@@ -138,7 +138,8 @@ class EstimateJob(Job):
         asked = self._asked
         validation = None if asked.validation is None else _stamp(asked.validation)
         key = (base, _stamp(data), validation, asked.out, asked.skip_bad_rows)
-        if self._known.inputs is None or self._known.key != key:
+        known = self._known.read
+        if known is None or known[0] != key:
             settings = TrainSettings(orders=1)  # with which any data can be read
             out = asked.out or base.with_name(f"{base.name}-sub-models")
             inputs = read_inputs(
@@ -149,14 +150,16 @@ class EstimateJob(Job):
                     settings,
                     validation=asked.validation,
                     skip_bad_rows=asked.skip_bad_rows,
-                )
+                ),
+                self._cancel,
             )
-            self._known.key, self._known.inputs = key, inputs
-        return self._known.inputs
+            known = self._known.read = key, inputs
+        return known[1]
 
     def _out_text(self, inputs: Inputs, out: Path, settings: TrainSettings) -> str:
         """The steps, and what they take, as the training itself reckons it."""
-        from core.train.disk import disk_need, memory_sentence, require_disk
+        from core.train.disk import memory_sentence, require_disk
+        from core.train.foreseen import foresee
         from core.train.request import TrainRequest, existing_document, refuse_others
         from core.train.runs_folder import done_path
 
@@ -172,25 +175,18 @@ class EstimateJob(Job):
             if done == settings.orders:
                 return f"All {plural(done, 'order')} are finished there already."
             texts.append(f"Goes on with what is there: {done} of {settings.orders} orders are finished.")
-        if inputs.data.kind != "plain":
-            steps = settings.steps_of(len(inputs.data.rows))
-            texts.append(f"{grouped(steps)} steps for each of {plural(settings.orders, 'order')}.")
-        parameters = _parameters(inputs)
-        new_base = inputs.checkpoint.size_bytes if inputs.new_head else 0
-        disk = require_disk(disk_need(parameters, settings, new_base_bytes=new_base), out)
-        return " ".join([*texts, *map(_capital, (disk, memory_sentence(parameters)))])
-
-
-def _parameters(inputs: Inputs) -> int:
-    """Those that are trained."""
-    tensors = inputs.checkpoint.tensors.values()
-    return sum(one.size_bytes // one.dtype.itemsize for one in tensors if one.dtype.is_float)
+        foreseen = foresee(inputs, settings)
+        steps = f"{grouped(foreseen.steps)} steps for each of {plural(settings.orders, 'order')}"
+        if foreseen.more_steps:
+            steps = f"{steps}, and more where a text has more than {grouped(settings.max_length)} tokens"
+        disk = require_disk(foreseen.disk, out)
+        return " ".join([*texts, f"{steps}.", *map(_capital, (disk, memory_sentence(foreseen.parameters)))])
 
 
 def _data_text(data: DataSet) -> str:
     """ "1 234 rows: prompts with responses."."""
     if data.kind == "plain":
-        return "Plain text, which is cut into windows."
+        return sentence(f"{plural(len(data.rows), 'passage')} of plain text")
     counted = f"{plural(len(data.rows), 'row')}: {_KINDS.get(data.kind, data.kind)}"
     return " ".join([sentence(counted), *map(sentence, data.notes)])
 

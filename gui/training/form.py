@@ -9,7 +9,16 @@ from typing import Any
 
 from PySide6.QtCore import Qt, Signal, Slot
 from PySide6.QtGui import QDragEnterEvent, QDropEvent
-from PySide6.QtWidgets import QCheckBox, QComboBox, QFileDialog, QLineEdit, QPushButton, QVBoxLayout, QWidget
+from PySide6.QtWidgets import (
+    QCheckBox,
+    QComboBox,
+    QFileDialog,
+    QHBoxLayout,
+    QLineEdit,
+    QPushButton,
+    QVBoxLayout,
+    QWidget,
+)
 
 from core.errors import MergeError
 from core.train.presets import DEFAULT_PRESET, PRESETS
@@ -28,6 +37,9 @@ __all__ = ["MakeForm", "Start"]
 
 _DATA_FILES = "Data (*.jsonl *.json *.csv *.txt *.md);;All files (*)"
 _KEEPS = (("Every epoch", "all"), ("The last epoch", "last"), ("The best epoch", "best"))
+_LINES = 4
+"""Of what is said of steps, disk and memory."""
+
 _DATA_TIP = (
     "JSONL or CSV with a column text, with prompt and response, with messages, or with text and label; "
     "or plain text."
@@ -68,12 +80,13 @@ class MakeForm(QWidget):
         super().__init__(parent)
         self._data_folder = start.data_folder
         self.fields: dict[str, QWidget] = {}
-        self.texts = {name: ElidedLabel() for name in ("base", "data", "validation")}
+        texts = ("base", "data", "validation")
+        self.texts = {name: ElidedLabel(elide=Qt.TextElideMode.ElideRight) for name in texts}
         for label in self.texts.values():
             secondary(label)
             label.set_full_text(" ")
         self.out_text = quiet_label()
-        self.out_text.setMinimumHeight(3 * self.fontMetrics().lineSpacing())
+        self.out_text.setMinimumHeight(_LINES * self.fontMetrics().lineSpacing())
         self.out_text.setAlignment(Qt.AlignmentFlag.AlignTop)
         self._form = form_layout(self)
         self._fill_form(start)
@@ -102,7 +115,7 @@ class MakeForm(QWidget):
         if base is None:
             return Failure("Choose the base model.")
         if data is None:
-            return Failure("Choose the data that it is trained on.")
+            return Failure("Choose the data to train on.")
         if out is None:
             return Failure("Choose the folder that the sub-models go into.")
         if unread := self._unread():
@@ -172,16 +185,22 @@ class MakeForm(QWidget):
         )
         self._skip = self._add_check(
             "skip_bad_rows",
-            "Leave out &rows that cannot be used",
-            "Otherwise the first of them is named, by its line",
+            "Skip bad &rows",
+            "Leave out rows that cannot be used, and say which; without it they stop it",
         )
+        checks = QHBoxLayout()  # in one line, so that all has room on a low screen
+        checks.setSpacing(2 * GRID)
+        checks.addWidget(self._same_batches)
+        checks.addWidget(self._skip)
+        checks.addStretch(1)
+        self._form.addRow("", checks)
         self._add_path("out", "O&utput folder", str(start.out or ""), "A folder for every order goes into it")
 
     def _add_path(self, name: str, title: str, value: str, tip: str) -> None:
         edit = self.fields[name] = _PathEdit(value)
         if name == "validation":
             self._validation = edit
-        button = QPushButton("Browse…" if name in {"data", "validation"} else "Choose…")
+        button = QPushButton("Choose…")
         button.setAccessibleName(f"Choose the {title.replace('&', '').lower()}")
         button.setAutoDefault(False)
         button.clicked.connect(lambda _=False: self._on_choose(name))
@@ -202,7 +221,6 @@ class MakeForm(QWidget):
         box = self.fields[name] = QCheckBox(text)
         name_field(box, text.replace("&", ""), tip)
         box.toggled.connect(self.changed)
-        self._form.addRow("", box)
         return box
 
     def _add(self, title: str, row: Any, field: QWidget, name: str, tip: str) -> None:

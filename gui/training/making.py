@@ -122,8 +122,7 @@ class Making(QObject):
         training = next((one for one in self.trainings if one.out == out), None) or ShownTraining(out)
         training.add(task)
         self.trainings = [training, *(one for one in self.trainings if one is not training)]
-        shown = self._panel.training
-        self._show(training if shown is None or not shown.task.running else shown)
+        self._show(training)  # what was begun last; when a window opens they come oldest first
 
     @Slot(str, object)
     def _on_told(self, task_id: str, event: dict[str, Any]) -> None:

@@ -43,7 +43,11 @@ _SHOW_MS = 300
 _CURVE, _TABLE = 28 * GRID, 44 * GRID
 """Pixels for one plot of curves, and as much for each of three; and for the columns that matter most."""
 
+_WIDE = 78 * GRID
+"""Pixels for all buttons with their whole text, and a name and a note beside them."""
+
 _DETAILS = "Show the details"
+_USE = "Use these sub-models"
 _EMPTY = (
     "Make the sub-models yourself: one base, fine-tuned on your data in K orders, as the paper does.",
     "Training goes on in the background while you merge and look, and after this window is closed.",
@@ -91,13 +95,13 @@ class TrainingPanel(QStackedWidget):
         self.choice = QComboBox()
         self.choice.setAccessibleName("Which training is shown")
         self.choice.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-        self.choice.setMinimumContentsLength(5)
+        self.choice.setMinimumContentsLength(12)
         defer_to_window(self.choice)
         self.stop_button = _button("Stop", "It keeps what it has done, and can be gone on with")
         self.go_on_button = _button("Go on", "Go on where it was stopped, to the same result")
         self.open_button = _button("Open folder", "Show the folder of the runs")
         self.use_button = _button(
-            "Use these sub-models", "Put the base and the finished orders into the recipe; Undo takes it back"
+            _USE, "Put the base and the finished orders into the recipe; Undo takes it back"
         )
         self.dismiss_button = _button("Remove", "List it here no more; its files stay where they are")
         self.note = ElidedLabel(elide=Qt.TextElideMode.ElideRight)
@@ -205,6 +209,7 @@ class TrainingPanel(QStackedWidget):
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         super().resizeEvent(event)
+        self.use_button.setText(_USE if self.width() >= _WIDE else _USE.removesuffix(" sub-models"))
         self._share()
 
     @Slot()

@@ -63,8 +63,9 @@ class OrderProgress:
 
     @property
     def remaining_s(self) -> float | None:
-        """Seconds that its other steps take, as the last ones took; None where that is not known."""
-        if self.done or not self.of or len(self.at) < 3:
+        """Seconds that its other steps take, as the last ones took; None where there are none, or that
+        is not known."""
+        if self.done or not self.step < self.of or len(self.at) < 3:
             return None
         took = np.diff(np.array(self.at[-_PACE_OF:]))
         return float(np.median(took)) * max(self.of - self.step, 0)  # a pause between two steps is no pace

@@ -16,8 +16,8 @@ __all__ = ["ShownTraining"]
 class ShownTraining:
     """One folder of runs, and what is known of them.
 
-    Where a task goes on with what an earlier one began, its events come after all of the other's, in whatever
-    order they are read.
+    Where a task goes on with what an earlier one of this machine began, its events come after all of the
+    other's, in whatever order they are read.
 
     Attributes:
         out: the folder.
@@ -61,7 +61,7 @@ class ShownTraining:
             events, self._waiting[task.id] = self._waiting[task.id], []
             for event in events:
                 self.progress.take(event)
-            if task.running:
+            if task.running and task.is_here:  # of another machine's one that was killed it is never known
                 return
 
     @staticmethod

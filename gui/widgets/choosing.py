@@ -40,6 +40,7 @@ __all__ = [
     "choose_picture_to_save",
     "choose_recipe",
     "choose_recipe_to_save",
+    "choose_study",
     "choose_table_to_save",
 ]
 
@@ -218,6 +219,14 @@ def choose_data(parent: QWidget, start: Path) -> Path | None:
     """A file with samples."""
     chosen, _ = QFileDialog.getOpenFileName(
         parent, "Choose a data file", str(start), f"{_DATA};;All files (*)"
+    )
+    return Path(chosen) if chosen else None
+
+
+def choose_study(parent: QWidget, start: Path) -> Path | None:
+    """What a study wrote."""
+    chosen, _ = QFileDialog.getOpenFileName(
+        parent, "Open a study", str(start), "Studies (study.json);;All files (*)"
     )
     return Path(chosen) if chosen else None
 

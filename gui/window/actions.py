@@ -35,8 +35,8 @@ class Actions(QObject):
     """Fills the menu bar of a window and keeps its entries up to date.
 
     Attributes:
-        save_pictures, read_again, make, merge, cancel, again, evaluate: what the window does itself; the
-            others are connected to the parts that do them.
+        save_pictures, read_again, make, merge, cancel, again, evaluate, open_study: what the window does
+            itself; the others are connected to the parts that do them.
     """
 
     def __init__(
@@ -67,6 +67,7 @@ class Actions(QObject):
         self.cancel = _action(window, "&Cancel", "Ctrl+.")
         self.again = _action(window, "Merge again with another &seed", "Ctrl+Shift+Return")
         self.evaluate = _action(window, "&Evaluate this merge", "Ctrl+Alt+E")
+        self.open_study = _action(window, "Open a st&udy…", "Ctrl+Shift+Y")
         scores = QMenu("Sc&ores", window)
         scores.addActions(panels.evaluation.actions_)
         trying = _action(window, "Tr&y it", "Ctrl+Shift+T", layout.show_trying)
@@ -130,11 +131,15 @@ class Actions(QObject):
                     trying,
                     self.evaluate,
                     scores,
+                    self.open_study,
                     None,
                     ledger,
                 ],
             ),
-            ("P&ictures", [*panels.pictures.actions_, None, self.save_pictures]),
+            (
+                "P&ictures",
+                [*panels.pictures.actions_, None, panels.pictures.scores_action, self.save_pictures],
+            ),
             (
                 "&View",
                 [*docks, *parts, None, *panels.history.actions_, None, *log, None, theme, reset],

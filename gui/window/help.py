@@ -57,11 +57,25 @@ _WORDS = (
         "Base, a sub-model and a merge answer the same prompt, side by side; what one says otherwise than "
         "another is underlined.",
     ),
+    (
+        "Sub-models",
+        "Models, Make sub-models… fine-tunes the base on a file of yours, in several orders. It goes on "
+        "while you merge, and when the window is closed; what was stopped goes on where it was.",
+    ),
     ("Compare", "How many elements of two results differ, and what their merges counted."),
     (
         "Verdict",
         "Whether a model helps or hurts, or no difference is shown: by the differences of the losses on "
         "every row, and with all models counted that were compared.",
+    ),
+    (
+        "Scores",
+        "Which models help and which hurt, with 95 % intervals, and the samples that changed most: of an "
+        "evaluation, or of a study that was opened.",
+    ),
+    (
+        "Training",
+        "Of a study: whether the loss depends on when a sample was seen, and how it went step by step.",
     ),
     (
         "Detail",

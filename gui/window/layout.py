@@ -28,8 +28,8 @@ _BELOW = 0.28
 """Of the height of a low window, for what is below the pictures, which need the rest."""
 
 
-_TRYING = 0.45
-"""Of the height of the window, for answers that are to be read."""
+_TALL = 0.45
+"""Of the height of the window, for tables and answers that are to be read."""
 
 
 class WindowLayout:
@@ -57,6 +57,8 @@ class WindowLayout:
         self._placed = QSize()
         panels.pictures.built.connect(self._on_built)
         self._detail.visibilityChanged.connect(panels.pictures.detail.set_in_front)
+        for tall in (self._evaluate, self._trying, self._training):
+            tall.visibilityChanged.connect(partial(self._make_room, tall))
         self.docks = (
             self._setup,
             self._history,
@@ -162,6 +164,12 @@ class WindowLayout:
         assert corner is not None
         keep_together(tabs.tabBar(), corner, *self._pictures.pictures)
 
+    def _make_room(self, dock: QDockWidget, in_front: bool) -> None:
+        """Raise the docks below where one that needs it comes to the front; lower than that, by hand."""
+        least = int(_TALL * self._window.height())
+        if in_front and self._window.isVisible() and not dock.isFloating() and dock.height() < least:
+            self._window.resizeDocks([dock], [least], Qt.Orientation.Vertical)
+
     def _go(self, forward: bool) -> None:
         self._regions.go(forward=forward)
 
@@ -176,12 +184,9 @@ class WindowLayout:
 
     @Slot()
     def show_trying(self) -> None:
-        """Open the panel in which models are tried, high enough, and put the focus on its prompt."""
+        """Open the panel in which models are tried, and put the focus on its prompt."""
         self._trying.show()
         self._trying.raise_()
-        least = int(_TRYING * self._window.height())
-        if self._trying.height() < least and not self._trying.isFloating():
-            self._window.resizeDocks([self._trying], [least], Qt.Orientation.Vertical)
         self._panels.trying.prompt.setFocus(Qt.FocusReason.ShortcutFocusReason)
 
     @Slot()

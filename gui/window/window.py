@@ -69,6 +69,7 @@ from gui.window.overwriting import Overwriting
 from gui.window.panels import Panels
 from gui.window.recipe_job import ReadRecipe
 from gui.window.recipes import Recipes
+from gui.window.studies import Studies
 
 __all__ = ["MainWindow"]
 
@@ -88,7 +89,7 @@ class MainWindow(QMainWindow):
         trying: what the models answer.
         document, recipes: the recipe as a document, and what opens and saves it.
         checker: what keeps the report before the merge up to date.
-        looking, comparing, merger: what fills the pictures.
+        looking, comparing, merger, studies: what fills the pictures.
         tasks: what other processes do, with this window or without.
         making: what has sub-models made.
     """
@@ -133,6 +134,7 @@ class MainWindow(QMainWindow):
             self.trying,
         )
         self.recipes = Recipes(self.document, self._panels, places, self._jobs, self)
+        self.studies = Studies(self.pictures, places, self._jobs, self)
         self._leftovers = Leftovers(self._jobs, self)
         self._opener = FolderOpener(self)
         self._overwriting = Overwriting(self.recipe.output, self)
@@ -217,7 +219,11 @@ class MainWindow(QMainWindow):
         self._evaluation_files.saved.connect(self._note)
         self.run.evaluate_requested.connect(self.evaluate_merge)
         self.actions_.evaluate.triggered.connect(self.evaluate_merge)
-        self.actions_.make.triggered.connect(self.making.ask)
+        self.evaluating.evaluation_changed.connect(self.pictures.show_evaluation)
+        self.actions_.open_study.triggered.connect(self.studies.ask_what_to_open)
+        self.studies.failed.connect(self._show_failure)
+        for make in (self.actions_.make, self.models.actions_.make):
+            make.triggered.connect(self.making.ask)
         self.making.ask_base(lambda: self.models.base_folder)
         self.making.shown.connect(self.layout_.show_training)
         self.making.made.connect(self._use_made)

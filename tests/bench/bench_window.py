@@ -4,25 +4,36 @@
 
 Start: seconds from the start of a process to the window's first exposure, imports included, medians.
 Latency: a timer of 5 ms runs in the window's event loop; the figure is how much later than that it comes,
-first while torch and numba are imported and compiled, then while the models are opened and looked at, and
-during a merge with the live pictures.
+first while torch and numba are imported and compiled, then while the models are opened and looked at,
+during a merge with the live pictures, and while the demo models are trained and evaluated by child processes
+that use every core and are followed in their panels.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from bench import count
 from checkpoints import make_checkpoints
 
+from resources import DEMO_FOLDER
+
+if TYPE_CHECKING:
+    from gui.window.window import MainWindow
+
 _TICK_MS = 5
+_ROWS = 400
+"""Of the data of a training and an evaluation."""
 
 _START = """
 import sys, time
@@ -123,7 +134,36 @@ def _print_latencies(recipe: Path, runs: int) -> None:
             window.start_merge()
             run_until(lambda merged=merged: merged.exists() and not window.merging)
             _print(f"run {run + 1}, merging", late)
+    with tempfile.TemporaryDirectory() as folder:
+        _print_with_children(window, Path(folder), run_until, late)
     window.close_at_once()
+
+
+def _print_with_children(
+    window: MainWindow, folder: Path, run_until: Callable[[object], None], late: list[float]
+) -> None:
+    """A training of two orders from the demo's base, and an evaluation of all demo models."""
+    data = folder / "data.jsonl"
+    with data.open("w") as file:
+        for row in range(_ROWS):
+            text = f"Row {row} of {_ROWS}: " + " ".join(str(row * number) for number in range(100))
+            file.write(json.dumps({"text": text}) + "\n")
+    window.load_recipe(DEMO_FOLDER / "recipe.yaml", folder / "merged")
+    window.layout_.show_training()
+    run_until(lambda: window.idle)
+    arguments = [str(DEMO_FOLDER / "base"), "--data", str(data), "--orders", "2", "--epochs", "1"]
+    task = window.tasks.start("train", [*arguments, "--out", str(folder / "runs")], "Training")
+    run_until(lambda: not window.tasks.running)
+    ended = window.tasks.task(task.id)
+    assert ended is not None
+    failed = "" if ended.failure is None else f", which failed: {ended.failure.message}"
+    _print(f"training in the background{failed}", late)
+    window.layout_.show_evaluation()
+    window.evaluating.set_data(data)
+    run_until(lambda: window.idle)
+    window.evaluating.start()
+    run_until(lambda: not window.evaluating.running and window.idle)
+    _print("evaluating in the background", late)
 
 
 def _print(title: str, late: list[float]) -> None:

@@ -10,8 +10,11 @@ import re
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from core.evaluate import harness
+from core.evaluate.scores import Scores
 from core.evaluate.store import ScoreStore
 from resources import DEMO_FOLDER
 
@@ -156,3 +159,37 @@ def test_what_is_no_file_is_not_replaced_by_one(workshop: Any, data: Path) -> No
         assert "is not a file" in found.stderr
     assert pipe.is_fifo()
     assert link.is_symlink()
+
+
+def test_tasks_are_adjusted_together_and_choosing_is_spoken_of(
+    workshop: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Six right answers more than the base's: p = 2 · 2⁻⁶ alone, and four of these are compared."""
+
+    def scores(name: str, right: int) -> Scores:
+        nothing, none = np.full(40, np.nan), np.zeros(40, np.int64)
+        correct = np.arange(40) < right
+        lines = np.arange(1, 41)
+        return Scores(
+            name, name, name, "5eed" * 8, {}, "causal", nothing, none, none, correct, lines, "", 1.0
+        )
+
+    models = (scores("base", 4), scores("one", 10), scores("two", 10))
+    tasks = tuple(harness.TaskScores(task, "acc", models) for task in ("sums", "words"))
+    monkeypatch.setattr(harness, "evaluate_tasks", lambda *arguments, **options: tasks)
+    said = workshop.folder / "said.jsonl"
+    ran = workshop.run("evaluate", "base", "one", "two", "--task", "sums,words", "--json", "--progress", said)
+    assert ran.status == 0, ran.stderr
+    documents = json.loads(ran.stdout)["tasks"]
+    found = [one for document in documents for one in document["comparisons"]]
+    assert [one["mcnemar_p"] for one in found] == [1 / 32] * 4
+    assert [one["p_holm"] for one in found] == [4 / 32] * 4
+    assert {one["verdict"] for one in found} == {"no difference shown"}
+    told = [event for event in events(said) if event["kind"] == "comparisons"]
+    assert [one for event in told for one in event["comparisons"]] == found
+    (note,) = documents[0]["notes"]
+    assert "Of the gain of 0.1500 of the answers seen by the best of 2 (over base, " in note
+    assert [event["text"] for event in events(said) if event["kind"] == "note"] == [note] * 2
+    people = workshop.run("evaluate", "base", "one", "two", "--task", "sums,words").stdout
+    assert people.count(f"note: {note}") == 2
+    assert "among 4 compared" in people

@@ -46,7 +46,8 @@ def test_a_training_and_what_it_says(place: Path, capfd: pytest.CaptureFixture[s
         [str(place / "runs" / f"order-{number}" / "epoch-1")] for number in (1, 2)
     ]
     lines = err.splitlines()
-    assert lines[0].startswith("note: disk: ")
+    assert "are in rows.jsonl too" in lines[0]  # which were trained on
+    assert lines[1].startswith("note: disk: ")
     assert "order 1 is done" not in err
     assert "order 1 of 2 is done" in lines
     assert not [line for line in lines if not line.startswith(("note: ", "order "))], (

@@ -337,3 +337,19 @@ def test_a_row_of_a_million_tokens_is_many_windows(tokenizer: Any) -> None:
     assert all(len(sample.ids) <= 1024 for sample in found.samples)
     assert sum(int(sample.scored.sum()) for sample in found.samples) >= count - 1
     assert sum(sample.text_bytes for sample in found.samples) == 2 * count - 1
+
+
+def test_an_empty_turn_moves_no_bytes_to_another(tokenizer: Any) -> None:
+    """A template that marks what is said alone has no mark for it; one that marks what closes a turn has."""
+    turns = (
+        {"role": "user", "content": "a b c d e f g h i l " * 3},
+        {"role": "assistant", "content": ""},
+        {"role": "user", "content": "m"},
+        {"role": "assistant", "content": "yes"},
+        {"role": "user", "content": "m"},
+        {"role": "assistant", "content": "no"},
+    )
+    for template, bytes_of in ((MARKED, [0, 3, 2]), (MARKED.replace(" + '</s>'", ""), [3, 2])):
+        tokenizer.chat_template = template
+        found = encoded(tokenizer, "chat", Row(1, messages=turns), most=26)
+        assert [sample.text_bytes for sample in found.samples] == bytes_of

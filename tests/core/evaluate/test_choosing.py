@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 
 from core.errors import DataError
-from core.evaluate.choosing import HALVINGS, luck_of_choosing
+from core.evaluate.choosing import HALVINGS, choosing_sentence, luck_of_choosing
 from core.evaluate.resampling import halves
+from core.evaluate.scores import Scores
 
 DIGEST = "5eed" * 8
 RNG = np.random.default_rng(29)
@@ -121,3 +124,55 @@ def test_equals_to_the_last_bit() -> None:
 def test_unlike_candidates_are_refused() -> None:
     with pytest.raises(DataError, match="not the same number of samples"):
         luck_of_choosing([np.zeros(30), np.zeros(29)], data_digest=DIGEST)
+
+
+def _scores(name: str, loss: np.ndarray, **more: Any) -> Scores:
+    count = len(loss)
+    values: dict[str, Any] = {
+        "name": name,
+        "path": name,
+        "model_digest": name,
+        "data_digest": DIGEST,
+        "settings": {},
+        "task": "causal",
+        "loss": loss,
+        "tokens": np.full(count, 10),
+        "text_bytes": np.full(count, 40),
+        "correct": None,
+        "lines": np.arange(1, count + 1),
+        "tokenizer_digest": "one",
+        "seconds": 1.0,
+    }
+    return Scores(**values | more)
+
+
+def test_whoever_takes_the_best_of_several_models_is_told() -> None:
+    base = RNG.normal(3, 1, 60)
+    losses = [base - 0.1 + RNG.normal(0, 0.2, 60) for _ in range(5)]
+    reference = _scores("base", base)
+    models = [_scores(f"seed {number}", loss) for number, loss in enumerate(losses)]
+    found = luck_of_choosing(losses, data_digest=DIGEST, reference=base, reference_name="base")
+    assert found.luck > 0
+    said = choosing_sentence(reference, models)
+    assert said == found.sentence
+    assert f"Of the gain of {found.seen:.4f} nats a token seen by the best of 5 (over base, " in said
+    assert choosing_sentence(reference, models[:1]) == ""
+    assert choosing_sentence(reference, [_scores("worse", base + 1), _scores("too", base + 2)]) == ""
+    few = [replace(one, loss=one.loss[:10]) for one in (reference, *models)]
+    few = [_scores(one.name, one.loss) for one in few]
+    assert choosing_sentence(few[0], few[1:]) == ""
+
+
+def test_choosing_is_measured_as_verdicts_are() -> None:
+    base, better = np.full(40, 2.0), RNG.normal(1, 0.1, 40)
+    other = _scores("other", better, tokenizer_digest="two")
+    said = choosing_sentence(_scores("base", base), [_scores("same", base - 0.01), other])
+    gain = (2.0 - better.mean()) * 10 / np.log(2) / 40
+    assert f"Of the gain of {gain:.4f} bits a byte" in said
+    nothing = np.full(40, np.nan)
+    right = [np.arange(40) % 4 < part for part in (1, 2, 3)]
+    said = choosing_sentence(
+        _scores("base", nothing, correct=right[0]),
+        [_scores(f"{part}", nothing, correct=right[part]) for part in (1, 2)],
+    )
+    assert "Of the gain of 0.5000 of the answers seen by the best of 2" in said

@@ -107,8 +107,61 @@ def test_models_are_evaluated_once_and_in_order(
     assert [scores.name for scores in third] == ["order-1", "base", "order-1"]
     assert not forwards
     assert third[0].loss.tobytes() == third[2].loss.tobytes() == first[1].loss.tobytes()
+    store.put(replace(first[0], notes=("line 3 is cut",)), data=data.path)
+    notes: list[str] = []
+    evaluate_models(MODELS[:1], data, settings=CPU, store=store, on_note=notes.append)
+    assert not forwards
+    assert notes == ["line 3 is cut"]
     evaluate_models(MODELS[:1], data, settings=CPU, store=store, recompute=True)
     assert forwards
+
+
+def test_more_rows_cost_only_their_own(
+    data: DataSet, store: ScoreStore, forwards: list[int], tmp_path: Path
+) -> None:
+    few = read_data(data.path, limit=4)
+    (of_few,) = evaluate_models(MODELS[1:2], few, settings=replace(CPU, limit=4), store=store)
+    beside = sum(forwards) - 4  # what a model's first batch is looked at with
+    forwards.clear()
+    (whole,) = evaluate_models(MODELS[1:2], data, settings=CPU, store=store)
+    assert sum(forwards) - beside == 6
+    assert whole.loss[:4].tobytes() == of_few.loss.tobytes()
+    (alone,) = evaluate_models(MODELS[1:2], data, settings=CPU)
+    np.testing.assert_allclose(whole.loss, alone.loss, atol=1e-5, rtol=0)
+    assert whole.tokens.tolist() == alone.tokens.tolist()
+    forwards.clear()
+    (fewer,) = evaluate_models(
+        MODELS[1:2], read_data(data.path, limit=2), settings=replace(CPU, limit=2), store=store
+    )
+    assert not forwards
+    assert fewer.loss.tobytes() == whole.loss[:2].tobytes()
+    # With another greatest length a row's loss may be another one.
+    evaluate_models(MODELS[1:2], data, settings=replace(CPU, max_length=16), store=store)
+    assert sum(forwards) - beside >= 10
+
+
+def test_answers_cost_no_losses_that_are_known(
+    store: ScoreStore, forwards: list[int], tmp_path: Path
+) -> None:
+    rows = [{"prompt": f"{word} is", "response": "a list of names"} for word in WORDS[:5]]
+    data = lines(tmp_path / "asked.jsonl", rows)
+    asks = replace(CPU, exact_match=True, max_new_tokens=2)
+    (fresh,) = evaluate_models(MODELS[1:2], data, settings=asks)
+    all_of_it = sum(forwards)
+    forwards.clear()
+    (plain,) = evaluate_models(MODELS[1:2], data, settings=CPU, store=store)
+    losses = sum(forwards)
+    forwards.clear()
+    (answered,) = evaluate_models(MODELS[1:2], data, settings=asks, store=store)
+    assert 0 < sum(forwards) == all_of_it - losses
+    assert answered.loss.tobytes() == plain.loss.tobytes()
+    assert answered.correct is not None
+    assert fresh.correct is not None
+    assert answered.correct.tolist() == fresh.correct.tolist()
+    forwards.clear()
+    fewer = replace(asks, limit=3)
+    evaluate_models(MODELS[1:2], read_data(data.path, limit=3), settings=fewer, store=store)
+    assert not forwards
 
 
 def test_other_data_and_a_changed_model_are_computed(
@@ -117,9 +170,11 @@ def test_other_data_and_a_changed_model_are_computed(
     folder = tmp_path / "model"
     shutil.copytree(DEMO_FOLDER / "order-1", folder)
     (before,) = evaluate_models([str(folder)], data, settings=CPU, store=store)
-    assert [known.scores.path for known in store.for_model(folder)] == [str(folder)]
+    digest = store.digest_of(folder)
+    assert digest is not None
+    assert [known.scores.path for known in store.for_digest(digest)] == [str(folder)]
     shutil.copy(DEMO_FOLDER / "order-2" / "model.safetensors", folder / "model.safetensors")
-    assert store.for_model(folder) == ()
+    assert store.digest_of(folder) is None
     (after,) = evaluate_models([str(folder)], data, settings=CPU, store=store)
     assert not np.array_equal(before.loss, after.loss)
     forwards.clear()
@@ -212,7 +267,10 @@ def squad(text: str) -> str:
 
 @pytest.mark.parametrize("kind", ["prompt", "chat"])
 def test_answers_are_those_of_a_plain_greedy_loop(kind: str, store: ScoreStore, tmp_path: Path) -> None:
-    folder = DEMO_FOLDER / "order-1"
+    folder = Path(shutil.copytree(DEMO_FOLDER / "order-1", tmp_path / "own"))
+    own = json.loads((folder / "generation_config.json").read_text())
+    changed = own | {"repetition_penalty": 1.5, "do_sample": True, "temperature": 0.5}
+    (folder / "generation_config.json").write_text(json.dumps(changed))  # which has no say
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
     model = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
     texts = [" ".join(WORDS[row : row + 1 + row]) for row in range(6)]
@@ -293,6 +351,10 @@ def test_a_classifier_beside_a_language_model_is_one_sentence(data: DataSet, tmp
     )
     with pytest.raises(IncompatibleError, match="judge is a classifier and base is a language model"):
         evaluate_models([MODELS[0], str(folder)], data, settings=CPU)
+    recipe = tmp_path / "judges.yaml"
+    recipe.write_text("merge_method: linear\nmodels: [{model: judge}]\n")
+    with pytest.raises(IncompatibleError, match="judges is a classifier and base is a language model"):
+        evaluate_models([MODELS[0], str(recipe)], data, settings=CPU)
 
 
 def test_a_model_that_is_not_there_is_found_before_any_is_loaded(

@@ -72,17 +72,19 @@ def test_without_a_chat_template_the_text_is_gone_on_with(model: Any, tokenizer:
     assert list(answer.ids) == theirs[0, prompt.shape[1] :].tolist()
 
 
-def test_the_models_own_generation_config_holds(model: Any, tokenizer: Any) -> None:
+def test_the_models_own_generation_config_says_nothing_but_its_ends(model: Any, tokenizer: Any) -> None:
+    """As where answers are compared: test_answers_are_those_of_a_plain_greedy_loop."""
     plain = generate(model, tokenizer, Request(PROMPT, max_new_tokens=24))
     config = model.generation_config
     config.repetition_penalty, config.temperature, config.do_sample, config.num_beams = 1.5, 0.3, True, 2
     config.max_length = 5
-    ours = generate(model, tokenizer, Request(PROMPT, max_new_tokens=24))
     prompt = torch.tensor([encode_prompt(tokenizer, PROMPT).ids])
     theirs = model.generate(prompt, do_sample=False, num_beams=1, max_new_tokens=24)
-    assert list(ours.ids) == theirs[0, prompt.shape[1] :].tolist()
-    assert ours.ids != plain.ids
+    assert list(plain.ids) != theirs[0, prompt.shape[1] :].tolist()  # or else this shows nothing
+    ours = generate(model, tokenizer, Request(PROMPT, max_new_tokens=24))
+    assert ours.ids == plain.ids
     assert (config.do_sample, config.num_beams, config.max_length) == (True, 2, 5)  # it is the model's
+    assert model.generation_config is config
 
 
 def test_it_stops_where_the_model_ends(model: Any, tokenizer: Any) -> None:

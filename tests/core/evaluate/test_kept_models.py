@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,6 +16,7 @@ from core.errors import CheckpointError, MergeError
 from core.evaluate.answering import answer_all
 from core.evaluate.generating import Answer, Request
 from core.evaluate.kept_models import KeptModels
+from resources import DEMO_FOLDER
 
 MB = 1_000_000
 
@@ -87,6 +90,36 @@ def test_a_model_that_has_changed_on_the_disk_is_loaded_again(tmp_path: Path) ->
         assert not kept.has(str(tmp_path / "a"))
         machine.get(kept, "a")
         assert (machine.loaded, machine.open) == (["a", "a"], ["a"])
+
+
+def test_a_recipe_is_as_large_as_its_models_and_as_old_as_the_newest(tmp_path: Path) -> None:
+    """The demo has 0.4 million parameters, and its recipe's file a few hundred bytes."""
+    for name in ("base", "order-1"):
+        shutil.copytree(DEMO_FOLDER / name, tmp_path / name)
+    recipe = tmp_path / "mix.yaml"
+    recipe.write_text("merge_method: linear\nmodels: [{model: base}, {model: order-1}]\n")
+    weights = tmp_path / "order-1" / "model.safetensors"
+    in_memory = 2 * weights.stat().st_size  # stored in bfloat16; headers are a few bytes of a file
+    loaded: list[str] = []
+
+    @contextlib.contextmanager
+    def load(reference: str, cancel: CancelToken) -> Iterator[str]:
+        loaded.append(Path(reference).name)
+        yield reference
+
+    for reference in (str(recipe), f"{tmp_path / 'base'}"):
+        for share, kept_after in ((1.2, True), (0.8, False)):
+            kept = KeptModels(load, available=lambda share=share: int(share * in_memory), work_bytes=0)
+            kept.get(str(tmp_path / "order-1"), cancel=CancelToken())
+            kept.get(reference, cancel=CancelToken())
+            assert kept.has(str(tmp_path / "order-1")) == kept_after
+    loaded.clear()
+    kept.get(str(recipe), cancel=CancelToken())
+    kept.get(str(recipe), cancel=CancelToken())
+    assert loaded == ["mix.yaml"]
+    os.utime(weights, ns=(1, 1))
+    kept.get(str(recipe), cancel=CancelToken())
+    assert loaded == ["mix.yaml", "mix.yaml"]
 
 
 class Heard:

@@ -14,12 +14,13 @@ import pytest
 
 from core.cancel import CancelToken
 from core.data.rows import DataSet, Row
-from core.errors import Cancelled, CheckpointError, DeviceError, MergeError
+from core.errors import Cancelled, CheckpointError, DeviceError, MergeError, OutputError
 from core.evaluate import references, room
 from core.evaluate.loading import load_model
 from core.evaluate.losses import score_model
 from core.evaluate.references import model_folder, short_name
 from core.evaluate.settings import Settings
+from core.evaluate.store import default_score_folder
 from core.progress import Share
 
 DEMO = Path(__file__).parents[3] / "resources" / "demo"
@@ -42,6 +43,21 @@ def changed(folder: Path, name: str, **values: Any) -> None:
 def loss_of(reference: str | Path, settings: Settings = CPU) -> float:
     with load_model(reference, settings=settings) as model:
         return score_model(model, DATA, settings).mean_loss
+
+
+def test_a_merge_is_made_beside_the_scores_and_not_in_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PARAMOSAIC_DATA_DIR", str(tmp_path / "data"))
+    with model_folder(DEMO / "recipe.yaml") as found:
+        assert found.folder.is_relative_to(default_score_folder().parent)
+    (tmp_path / "file").write_text("")
+    with (
+        pytest.raises(OutputError, match="cannot make a temporary folder") as caught,
+        model_folder(DEMO / "recipe.yaml", work_folder=tmp_path / "file"),
+    ):
+        pass
+    assert "--work-folder" in (caught.value.hint or "")
 
 
 def test_a_recipe_is_merged_for_the_time_being(tmp_path: Path) -> None:

@@ -288,16 +288,18 @@ def test_models_that_are_not_there_and_cancelling(model: Path) -> None:
 
 
 def test_what_is_known_of_a_runs_output(store: ScoreStore, model: Path) -> None:
-    assert store.for_model(model) == ()
+    assert store.digest_of(model) is None
     digest = reference_digest(str(model), store.digests)
     older = store.put(make_scores(model_digest=digest), data="a.jsonl")
     store.put(make_scores(model_digest="3" * 32))
     time.sleep(0.002)
     newer = store.put(make_scores(model_digest=digest, data_digest="4" * 32), data="b.jsonl")
-    assert [known.key for known in ScoreStore(store.folder).for_model(model)] == [newer, older]
+    later = ScoreStore(store.folder)
+    assert later.digest_of(model) == digest
+    assert [known.key for known in later.for_digest(digest)] == [newer, older]
     (model / "config.json").write_text("{}")  # another merge has written there
-    assert store.for_model(model) == ()
-    assert store.for_model(model.parent / "gone") == ()
+    assert store.digest_of(model) is None
+    assert store.digest_of(model.parent / "gone") is None
 
 
 def test_adapters_are_part_of_the_model(model: Path, tmp_path: Path) -> None:

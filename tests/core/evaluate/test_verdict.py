@@ -12,10 +12,9 @@ import pytest
 from core.cancel import CancelToken
 from core.errors import Cancelled, DataError, IncompatibleError
 from core.evaluate.comparison import Comparison
-from core.evaluate.pairing import mean_over
 from core.evaluate.scores import Scores
 from core.evaluate.student import t_quantile
-from core.evaluate.verdict import Measured, compare
+from core.evaluate.verdict import Measured, adjusted_together, compare
 
 DIGEST = "5eed" * 8
 RNG = np.random.default_rng(17)
@@ -172,6 +171,11 @@ def test_the_sentence_in_full() -> None:
         "−0.0250). Right answers: no difference shown, +1.8 points: 30 right by average alone, "
         "21 by single alone (p = 0.26). And so on."
     )
+    answers = replace(answers, answers_needed=1234)
+    assert answers.sentence.endswith(
+        "(p = 0.26). A difference of this size would take about 1,200 samples to show. And so on."
+    )
+    assert "would take" not in replace(answers, accuracy_verdict="helps").sentence
     assert "would take" not in replace(FOUND, samples_needed=480).sentence
     assert "more than a million samples" in replace(FOUND, samples_needed=7_000_000).sentence
 
@@ -239,7 +243,7 @@ def test_almost_nothing_to_compare(count: int) -> None:
     assert found.verdict == "too few to say"
     assert found.p == 1
     assert found.sentence == (
-        "merge, against single: too few to say on 1 sample: +1.0 nats a token."
+        "merge, against single: too few to say on 1 sample: +1.00 nats a token."
         if count
         else "merge, against single: too few to say: there is no sample that both have losses for."
     )
@@ -328,8 +332,9 @@ def test_an_own_score_of_which_more_is_better() -> None:
 
 
 def test_the_mean_over_seeds() -> None:
-    seeds = [scores(f"seed {i}", BASE + NOISE * i - 0.1) for i in range(3)]
-    found = one(SINGLE, mean_over("n = 4", seeds))
+    """It is no model's: a number a sample, that has no right answers."""
+    seeds = np.mean([BASE + NOISE * i - 0.1 for i in range(3)], axis=0)
+    found = one(SINGLE, Measured("n = 4", seeds, DIGEST))
     assert found.verdict == "helps"
     assert found.difference == pytest.approx(-0.1)
     assert found.high - found.difference < 1.2 * t_quantile(0.95, N - 1) * NOISE.std(ddof=1) / math.sqrt(N)
@@ -367,3 +372,33 @@ def test_documents_hold_all_of_it() -> None:
         assert document["sentence"] == found.sentence
         again = Comparison.from_json({**document, "later": 1})
         assert repr(again) == repr(found)
+
+
+def test_several_tasks_are_adjusted_together() -> None:
+    """Right answers alone: 2 · 2⁻⁷ for seven to none, 2 · 2⁻⁶ for six, and 1 for one each."""
+    nothing = np.full(N, np.nan)
+    wrong = np.zeros(N, bool)
+
+    def task(*counts: tuple[int, int]) -> tuple[Comparison, ...]:
+        made = []
+        for number, (more, fewer) in enumerate(counts):
+            right = wrong.copy()
+            right[:more], right[N - 1 :] = True, not fewer
+            made.append(scores(f"model-{number}", nothing, correct=right))
+        before = wrong.copy()
+        before[N - 1] = True
+        return compare(scores("base", nothing, correct=before), made)
+
+    first, second, third = task((7, 0)), task((6, 0), (1, 1)), task((6, 0))
+    assert [one.verdict for one in (*first, *second, *third)] == [
+        *("helps", "no difference shown", "no difference shown", "helps")
+    ]
+    found = adjusted_together([first, second, third])
+    assert [len(one) for one in found] == [1, 2, 1]
+    flat = [one for part in found for one in part]
+    assert [one.p_holm for one in flat] == [4 / 64, 3 / 32, 1.0, 3 / 32]
+    assert [one.mcnemar_p_holm for one in flat] == [one.p_holm for one in flat]
+    assert {one.verdict for one in flat} == {one.accuracy_verdict for one in flat} == {"no difference shown"}
+    assert {one.compared for one in flat} == {4}
+    assert "among 4 compared" in flat[0].sentence
+    assert adjusted_together([first]) == (first,)

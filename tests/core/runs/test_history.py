@@ -455,9 +455,9 @@ def test_an_entry_removed_while_it_is_read_is_no_damage(
     history: History, begun: HistoryEntry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     history.add(begun)
-    found = history._files()
+    found = history._names()
     history.remove(begun.id)
-    monkeypatch.setattr(history, "_files", lambda: found)
+    monkeypatch.setattr(history, "_names", lambda: found)
     assert history.read() == core.runs.history.HistoryContents()
 
 
@@ -513,12 +513,42 @@ def test_a_note_is_kept_found_and_outlives_the_end_of_its_run(history: History, 
     assert not history.search("nicer")
 
 
-def test_a_note_changes_nothing_else_in_the_file(history: History, begun: HistoryEntry) -> None:
+def test_a_note_changes_nothing_of_the_entry(history: History, begun: HistoryEntry) -> None:
     history.add(replace(begun, pid=2**30))  # of a process that is no more
     path = history.folder / f"{begun.id}.json"
-    before = json.loads(path.read_text())
+    before = path.read_bytes()
     assert history.set_note(begun.id, "cut off").status == "interrupted"
-    assert json.loads(path.read_text()) == before | {"note": "cut off"}
+    assert path.read_bytes() == before
+    assert [entry.note for entry in history.entries()] == ["cut off"]
+    history.remove(begun.id)
+    assert list(history.folder.iterdir()) == []
+
+
+def test_a_run_that_ends_while_a_note_is_written_has_ended(
+    history: History, begun: HistoryEntry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    history.add(begun)
+    replace_file = core.runs.history.replace_file
+
+    def ends_before(path: Path, content: bytes) -> None:
+        monkeypatch.undo()
+        History(history.folder).add(begun.done(RECORD))
+        replace_file(path, content)
+
+    monkeypatch.setattr(core.runs.history, "replace_file", ends_before)
+    history.set_note(begun.id, "while it ran")
+    assert [(entry.status, entry.note) for entry in history.entries()] == [("done", "while it ran")]
+
+
+def test_a_note_in_the_entry_itself_is_read_until_another_is_set(
+    history: History, begun: HistoryEntry
+) -> None:
+    history.add(replace(begun, note="as earlier versions kept it"))
+    assert history.entries()[0].note == "as earlier versions kept it"
+    (history.folder / f"{begun.id}.note.txt").write_bytes(b"\xff")
+    assert history.entries()[0].note == "as earlier versions kept it"
+    history.set_note(begun.id, "")
+    assert history.entries()[0].note == ""
 
 
 def test_entries_of_earlier_versions_have_no_note(history: History, begun: HistoryEntry) -> None:

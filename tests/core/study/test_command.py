@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 import time
@@ -74,6 +75,24 @@ def test_a_failure_is_told_with_its_last_words(tmp_path: Path) -> None:
         ScoreCommand.parse("score 'me")
     with pytest.raises(MergeError, match="is empty"):
         ScoreCommand.parse("  ")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="there are no process groups")
+def test_what_a_script_started_is_ended_with_it(tmp_path: Path) -> None:
+    token, beats = CancelToken(), tmp_path / "beats"
+    script = f"cd '{tmp_path}'; (for i in $(seq 1200); do echo >> beats; sleep 0.05; done); echo 1"
+
+    def stop() -> None:
+        while not beats.exists():
+            time.sleep(0.02)
+        token.cancel()
+
+    threading.Thread(target=stop, daemon=True).start()
+    with pytest.raises(Cancelled):
+        ScoreCommand(("sh", "-c", script)).run(tmp_path / "model", token)
+    size = beats.stat().st_size
+    time.sleep(0.3)  # six more, if it were still there
+    assert beats.stat().st_size == size > 0
 
 
 def test_a_cancelled_study_ends_it(tmp_path: Path) -> None:

@@ -41,6 +41,16 @@ def test_what_is_written_is_read_again(study: Study) -> None:
     assert from_json(to_json(study)) == study
 
 
+def test_the_unit_of_an_earlier_study_is_that_of_its_comparisons(study: Study) -> None:
+    document = to_document(study)
+    assert document.pop("unit") == "nats a token"
+    assert from_json(json.dumps(document)) == study
+    for row in document["rows"]:
+        if row["comparison"] is not None:
+            row["comparison"]["unit"] = "nats a sample"
+    assert from_json(json.dumps(document)).unit == "nats a sample"
+
+
 def test_a_document_has_no_numbers_that_json_does_not_know(study: Study) -> None:
     document = json.loads(to_json(replace(study, anchor=(CURVE,))), parse_constant=lambda name: 1 / 0)
     assert document["kind"] == "paramosaic study"
@@ -83,7 +93,7 @@ def test_what_is_no_study_is_refused(
 def test_the_table_of_a_person(study: Study) -> None:
     lines = to_markdown(study).splitlines()
     assert lines[0] == "| model | loss | best | against the median single (95 %) | verdict |"
-    assert lines[2] == "| base | 2.4500 |  | +1.0000 (+1.0000 to +1.0000) | hurts |"
+    assert lines[2] == "| base | 2.4500 |  | +1.00 (+1.00 to +1.00) | hurts |"
     assert lines[3].startswith("| single (K = 3) | 1.4500 ± 0.0000 | 1.4500 |  |  |")
     assert study.sentence in lines
     assert any("30 rows of made-up.jsonl" in line and study.reference in line for line in lines)
@@ -94,6 +104,29 @@ def test_the_table_of_other_tools(study: Study) -> None:
     assert [row["key"] for row in rows] == [row.key for row in study.rows]
     assert (rows[2]["key"], float(rows[2]["difference"]), rows[2]["verdict"]) == ("average", -0.5, "helps")
     assert rows[1]["difference"] == ""
+    assert rows[2]["accuracy_verdict"] == rows[2]["score_verdict"] == ""
+
+
+def test_every_verdict_is_in_the_table_of_other_tools(study: Study) -> None:
+    base, _, average, *_ = study.rows
+    assert base.comparison is not None
+    assert average.comparison is not None
+    tested = replace(base.comparison, accuracy_difference=-0.25, mcnemar_p=0.01, mcnemar_p_holm=0.04)
+    seeds = replace(average.comparison, difference=0.125, low=0.1, high=0.15, verdict="hurts")
+    rows = (
+        replace(base, comparison=replace(tested, accuracy_verdict="hurts")),
+        replace(average, accuracy_comparison=seeds, score_comparison=replace(seeds, difference=2.0, p=0.5)),
+    )
+    first, second = csv.DictReader(io.StringIO(to_csv(replace(study, rows=rows))))
+    assert [first[f"accuracy_{name}"] for name in ("difference", "low", "p", "p_holm", "verdict")] == [
+        *("-0.25", "", "0.01", "0.04", "hurts")
+    ]
+    assert (first["verdict"], first["score_verdict"]) == ("hurts", "")
+    assert [second[f"accuracy_{name}"] for name in ("difference", "low", "verdict")] == [
+        *("0.125", "0.1", "hurts")
+    ]
+    assert [second[f"score_{name}"] for name in ("difference", "p", "verdict")] == ["2.0", "0.5", "hurts"]
+    assert second["verdict"] == "helps"
 
 
 def test_its_folder_is_its_own(study: Study, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,9 @@ import pytest
 from numpy.typing import NDArray
 from study.made_up import DIGEST, MadeUp, data_set, recipe_of
 
+from core.evaluate.resampling import halves
 from core.study.curves import effect_of_position
+from core.study.document import to_json
 from core.study.studying import run_study
 from core.study.table import Options
 from core.study.values import Study
@@ -114,6 +117,33 @@ def test_the_imbalance_is_found_beneath_how_hard_samples_are(runs: Path) -> None
         "There is a training imbalance: a sample that is seen last in the first epoch instead of first ends "
         "with a loss that is 0.400000 nats a token higher (95 % from +0.4"
     )
+
+
+def test_losses_of_classifiers_are_by_sample_and_figures_show_one_merge(runs: Path) -> None:
+    """The best merge is chosen by halves here, and they differ: there is no such model."""
+
+    class Classifiers(Trained):
+        def scores(self, subject, data, *, training, progress):  # type: ignore[no-untyped-def]
+            found = super().scores(subject, data, training=training, progress=progress)
+            return replace(found, task="classifier", tokenizer_digest="")
+
+    first = np.isin(np.arange(40), halves(DIGEST, 40)[0])
+    losses = validation_losses()
+    losses["selection-n0-seed7"] = VALIDATION - np.where(first, 0.5, 0.3)
+    losses["selection-n2-seed7"] = VALIDATION - np.where(first, 0.3, 0.6)
+    models = [{"model": str(runs / f"order-{number}" / "epoch-2")} for number in (1, 2, 3)]
+    study = run_study(
+        recipe_of(models=models),
+        data_set(40),
+        Classifiers(losses),
+        training=data_set(ROWS),
+        options=OPTIONS,
+    )
+    assert study.unit == "nats a sample"
+    assert "0.400000 nats a sample higher" in study.imbalance
+    assert "nats a token" not in to_json(study)
+    assert study.best == "chosen"
+    assert study.anchor[-1].label == "selection + n = 2, seed 7"
 
 
 def test_validation_losses_by_step_single_and_merged(runs: Path) -> None:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 from core.cancel import CancelToken
 from core.errors import MergeError
 from core.evaluate.settings import Settings
 from core.evaluate.store import ScoreStore
+from core.recipe.file import load_recipe
 from core.recipe.parsing import parse_recipe
 from core.study.command import OwnScores, ScoreCommand
 from core.study.laboratory import Laboratory
@@ -68,6 +71,25 @@ def test_a_merge_is_made_for_the_command_and_removed(tmp_path: Path) -> None:
     assert place.is_relative_to(tmp_path)  # beside the study, on the same disk
     assert not place.exists()
     assert {path.name for path in tmp_path.iterdir()} == {"study", "score.py", "runs.txt", "store"}
+
+
+@pytest.mark.skipif(os.name != "posix", reason="links need rights there")
+def test_its_recipes_name_models_by_the_way_to_them(tmp_path: Path) -> None:
+    """Also where a link leads to the study; they make the same merges as before."""
+    (tmp_path / "real" / "deep").mkdir(parents=True)
+    (tmp_path / "link").symlink_to(tmp_path / "real" / "deep")
+    models = [{"model": str(DEMO_FOLDER / f"order-{number}")} for number in (1, 2)]
+    data = {"merge_method": "linear", "base_model": str(DEMO_FOLDER / "base"), "models": models}
+    average = family_of(parse_recipe(data, tmp_path)).average()
+    laboratory(tmp_path / "link").own_scores(average)
+    (path,) = (tmp_path / "link" / "study" / "recipes").iterdir()
+    written = yaml.safe_load(path.read_text())
+    named = [written["base_model"], *(entry["model"] for entry in written["models"])]
+    assert [os.path.isabs(name) for name in named] == [False] * 3
+    found = load_recipe(path)
+    assert [entry.path.resolve() for entry in found.models] == [
+        (DEMO_FOLDER / f"order-{number}").resolve() for number in (1, 2)
+    ]
 
 
 def test_a_damaged_file_of_scores_is_refused(tmp_path: Path) -> None:

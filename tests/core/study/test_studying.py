@@ -16,6 +16,7 @@ from core.cancel import CancelToken
 from core.errors import Cancelled, CheckpointError, DataError, IncompatibleError, MergeError, RecipeError
 from core.evaluate.resampling import halves
 from core.study.command import OwnScores
+from core.study.document import to_markdown
 from core.study.studying import run_study
 from core.study.table import Options
 from core.study.values import Study
@@ -113,6 +114,35 @@ def test_lambdas_and_soups_are_chosen_on_one_half_and_measured_on_the_other() ->
     assert soup.loss.mean == pytest.approx(expected.mean())
 
 
+def test_the_best_merge_is_chosen_as_its_controls_are() -> None:
+    """Two merges that gain by what one half of the samples happens to like: measured on the other, none."""
+    first = np.isin(np.arange(COUNT), halves(data_set().digest, COUNT)[0])
+    made_up = losses()
+    for seed in (7, 8):
+        made_up[f"selection-n0-seed{seed}"] = DIFFICULTY - np.where(first, 0.2, 0.0)
+        made_up[f"selection-n1-seed{seed}"] = DIFFICULTY - np.where(first, 0.0, 0.3)
+    study = studied(made_up)
+    assert study.best == "chosen"
+    row = study.row("chosen")
+    assert row is not None
+    assert (row.title, row.kind) == ("selection or selection + n = 1 (by halves)", "merge")
+    assert row.loss.mean == pytest.approx(DIFFICULTY.mean())
+    assert row.loss.spread is None
+    assert row.comparison is not None
+    reference = made_up["single-2"]
+    assert row.comparison.difference == pytest.approx(DIFFICULTY.mean() - reference.mean())
+    assert study.sentence.startswith(
+        "No merge is shown to help: the best, selection or selection + n = 1 (by"
+    )
+    assert "intervals are over samples, not over seeds or orders" in to_markdown(study)
+
+
+def test_halves_that_agree_choose_a_row_that_is_there() -> None:
+    study = studied(losses(selection_n1_seed7=-0.03, selection_n1_seed8=-0.03))
+    assert study.best == "selection-n1"
+    assert study.row("chosen") is None
+
+
 def test_what_belongs_together_is_in_one_half() -> None:
     made_up = losses()
     groups = data_set(groups=lambda row: str(row // 4))
@@ -141,12 +171,13 @@ def test_what_belongs_together_is_in_one_half() -> None:
         (
             {"average_x3": -0.025},
             "Selection + n = 1 lowers",
-            "but so does the average with its task vector × 3, as far as 40 samples show (",
+            "but so does the average with its task vector × 3, as far as 40 samples show, with a difference",
         ),
         (
             {"average_x2": -0.01, "single_2_x2": -0.012, "average_float32": -0.001},
             "Selection + n = 1 lowers",
-            "and no control explains it: the best of them, one sub-model with its task vector × 2, is 0.013",
+            "and no control explains it: the best of them, one sub-model with its task vector × 2, is worse "
+            "by 0.013",
         ),
         (
             {"average_float32": -0.04},
@@ -166,9 +197,58 @@ def test_the_sentence_says_whether_a_control_explains_the_gain(
     assert has in study.sentence
 
 
+def test_a_control_that_is_not_shown_to_help_explains_nothing() -> None:
+    made_up = losses(selection_n1_seed7=-0.025, selection_n1_seed8=-0.025)
+    made_up["average-float32"] = around(-0.008, 61, noise=0.15)  # told from neither
+    study = studied(made_up)
+    row = study.row("average-float32")
+    assert row is not None
+    assert row.comparison is not None
+    assert row.comparison.verdict == "no difference shown"
+    assert "so does" not in study.sentence
+    assert "no control explains it" not in study.sentence
+    assert study.sentence.startswith("Selection + n = 1 lowers the loss by 0.0250")
+    assert (
+        "; 40 samples cannot tell it from the average kept in float32, with a difference of +0.017 nats"
+        in study.sentence
+    )
+    assert study.sentence.endswith(
+        "but that is not shown to help either: whether a control explains the gain is open."
+    )
+
+
+def test_every_control_is_looked_at() -> None:
+    made_up = losses(
+        selection_n1_seed7=-0.025, selection_n1_seed8=-0.025, single_2_x2=-0.06, average_x2=-0.03
+    )
+    made_up["average-float32"] = around(-0.0249, 62)
+    sentence = studied(made_up).sentence
+    assert ", but one sub-model with its task vector × 2 lowers it by 0.0350" in sentence
+    assert " And the average with its task vector × 2 lowers it by 0.0050" in sentence
+    assert (
+        " And so does the average kept in float32, as far as 40 samples show, with a difference of "
+        in sentence
+    )
+    assert sentence.count("distance from the base") == 1
+    assert sentence.endswith("here the gain is what rounding costs the average, not choice.")
+
+
+def test_a_second_control_that_is_not_told_apart_is_not_passed_over() -> None:
+    """The one of least difference is shown to be worse; another is worse on average, and not shown to be."""
+    made_up = losses(selection_n1_seed7=-0.025, selection_n1_seed8=-0.025, average_x2=-0.02)
+    made_up["average-float32"] = around(-0.015, 61, noise=0.15)
+    study = studied(made_up)
+    assert "no control explains it" not in study.sentence
+    assert "cannot tell it from the average kept in float32" in study.sentence
+
+
 def test_an_average_that_does_as_well_is_no_distance() -> None:
     made_up = losses(selection_n1_seed7=-0.0251, selection_n1_seed8=-0.0251)
-    made_up["average"] = around(-0.025, 31)
+    drawn = np.mean([made_up[f"selection-n1-seed{seed}"] for seed in (7, 8)], axis=0)
+    wobble = np.random.default_rng(31).normal(0, 0.002, COUNT)
+    for half in halves(data_set().digest, COUNT):  # so that both halves choose the selection
+        wobble[half] -= wobble[half].mean()
+    made_up["average"] = drawn + 0.0001 + wobble
     study = studied(made_up)
     assert study.best == "selection-n1"
     assert "but so does the average, as far as 40 samples show" in study.sentence
@@ -200,6 +280,7 @@ def test_the_advice_stands_beside_what_turned_out_best() -> None:
     )
     assert study.advice is not None
     assert (study.advice.advised, study.advice.best) == (1, 1)
+    assert study.advice.sentence.startswith("Parameters left as in the base: 50.0 % with n = 0, 40.0 %")
     assert "From n = 1 on, each resample moves less than 0.5 %." in study.advice.sentence
     assert study.advice.sentence.endswith("The advice and the outcome agree.")
     without = studied(made_up)
@@ -312,6 +393,27 @@ def test_own_scores_are_beside_the_losses() -> None:
     assert single.score.best == pytest.approx(min(0.2, points["single-2"].mean()))
 
 
+def test_own_scores_of_lines_in_groups_count_by_group() -> None:
+    rng = np.random.default_rng(2)
+
+    def study(lines: tuple[int, ...]) -> Study:
+        def own(subject: object) -> OwnScores:
+            values = rng.uniform(0, 1, len(lines))
+            return OwnScores(float(values.mean()), lines, tuple(values.tolist()))
+
+        data = data_set(groups=lambda row: str(row // 5))
+        return run_study(recipe_of(), data, MadeUp(losses(), own=own), options=OPTIONS)
+
+    row = study(tuple(range(1, 2 * COUNT, 2))).row("average")  # the lines of the data are odd
+    assert row is not None
+    assert row.score_comparison is not None
+    assert (row.score_comparison.clusters, row.score_comparison.verdict) == (COUNT // 5, "too few to say")
+    row = study(tuple(range(1, 31))).row("average")  # those of something else
+    assert row is not None
+    assert row.score_comparison is not None
+    assert row.score_comparison.clusters is None
+
+
 def test_sub_models_in_float32_are_controls() -> None:
     made_up = losses(**{f"float32_single_{number}": -0.01 * number for number in (1, 2)})
     made_up["float32-average"] = around(-0.3, 70)
@@ -351,6 +453,20 @@ def test_right_answers_of_several_seeds_are_compared_too() -> None:
     assert average.accuracy_comparison is None
     assert average.comparison is not None
     assert (average.comparison.only_candidate_right, average.comparison.accuracy_verdict) == (10, "helps")
+    tested = {
+        row.key: (row.accuracy_comparison.p, row.accuracy_comparison.p_holm)
+        if row.accuracy_comparison is not None
+        else (row.comparison.mcnemar_p, row.comparison.mcnemar_p_holm)
+        for row in study.rows
+        if row.comparison is not None
+    }
+    assert {"average", "selection-n1"} <= tested.keys()
+    expected, running = {}, 0.0
+    for rank, key in enumerate(sorted(tested, key=lambda key: tested[key][0] or 0.0)):
+        running = max(running, min(1.0, (len(tested) - rank) * (tested[key][0] or 0.0)))
+        expected[key] = running
+    assert {key: adjusted for key, (_, adjusted) in tested.items()} == pytest.approx(expected)
+    assert drawn.accuracy_comparison.compared == len(tested)
 
 
 def test_a_command_that_changes_its_lines_is_refused() -> None:

@@ -20,11 +20,13 @@ from core.cancel import CancelToken
 from core.checkpoint.ownership import OWN_FOLDER, Ownership
 from core.data.rows import read_data
 from core.disk import OpenFolder
-from core.errors import Cancelled, MergeError, OutputError, RunningError, TrainingError
+from core.errors import Cancelled, DataError, MergeError, OutputError, RunningError, TrainingError
 from core.evaluate.loading import load_model
 from core.evaluate.losses import score_model
 from core.evaluate.settings import Settings
+from core.progress_file import ProgressFile
 from core.recipe.file import load_recipe
+from core.train.finishing import write_recipes
 from core.train.orders import permutation
 from core.train.runs_folder import Training, read_training
 from core.train.step_log import read_log
@@ -153,6 +155,22 @@ def test_the_validation_loss_is_what_evaluating_the_model_gives(place: Path, exa
         assert logged[step - 1]["eval_loss"] == pytest.approx(scores.mean_loss, abs=1e-5)
 
 
+def test_where_evaluating_reads_more_of_a_row_it_is_said(place: Path, tmp_path: Path) -> None:
+    """The model takes 64 tokens, which evaluating reads, and the training was told to read fewer."""
+
+    def notes_of(max_length: int) -> list[str]:
+        notes: list[str] = []
+        given = {"validation": place / "held-out.jsonl", "max_length": max_length}
+        asked = small.request(place / "dropout", place / "rows.jsonl", tmp_path / str(max_length), **given)
+        with pytest.raises(StopError):
+            train_sub_models(asked, on_note=notes.append, on_step=stop_after(1))
+        return [note for note in notes if "paramosaic evaluate" in note]
+
+    assert "longer than 30 tokens" in notes_of(30)[0]
+    assert "--max-length 30" in notes_of(30)[0]
+    assert notes_of(63) == notes_of(64) == notes_of(512) == []
+
+
 def test_a_saved_model_is_rounded_and_complete(whole: Training, place: Path) -> None:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -193,6 +211,41 @@ def test_a_run_that_was_stopped_anywhere_goes_on_to_the_same_bits(whole: Trainin
     logs = [read_log(one.orders[0].folder / "log.jsonl") for one in (again, whole)]
     assert small.log_without_times(logs[0]) == small.log_without_times(logs[1])
     assert not (again.orders[0].folder / "resume").exists()
+
+
+def test_a_validation_does_not_keep_a_run_from_stopping(
+    whole: Training, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Stopped in the validation after an epoch, in what makes up for it, and in the very last one."""
+    from core.train import trainer
+
+    out, token, seen = place / "stopped-in-validation", CancelToken(), list[int]()
+    parts = 0
+    stops = (3, 4, 9)  # of two parts each: after steps 3 and 4; 4 once more; 4, 6 and 8
+
+    def row_losses(*given: Any) -> Any:
+        nonlocal parts
+        parts += 1
+        if parts in stops:
+            token.cancel()
+        return in_earnest(*given)
+
+    in_earnest = trainer.row_losses
+    monkeypatch.setattr(trainer, "row_losses", row_losses)
+    for stop, step in zip(stops, (4, 4, 8), strict=True):
+        token = CancelToken()
+        with pytest.raises(Cancelled, match="the training was cancelled"):
+            train_sub_models(
+                of_dropout(place, out), on_step=lambda done: seen.append(done.step), cancel=token
+            )
+        assert parts == stop, "nothing is computed once it was stopped"
+        log = read_log(out / "order-1" / "log.jsonl")
+        assert (log[-1]["step"], "eval_loss" in log[-1]) == (step, False)
+    again = train_sub_models(of_dropout(place, out), on_step=lambda done: seen.append(done.step))
+    assert seen == list(range(1, STEPS + 1))
+    assert small.weights_of(again.orders[0].epochs[0]) == small.weights_of(whole.orders[0].epochs[0])
+    logs = [read_log(one.orders[0].folder / "log.jsonl") for one in (again, whole)]
+    assert small.log_without_times(logs[0]) == small.log_without_times(logs[1])
 
 
 def test_dropout_is_at_work_which_makes_that_hard(whole: Training, pair: Training) -> None:
@@ -246,6 +299,48 @@ def test_the_best_epoch_is_the_same_for_all(pair: Training) -> None:
     assert [model.path for model in recipe.models] == [order.epochs[0] for order in pair.orders]
 
 
+def test_an_epoch_without_a_number_is_not_the_best(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A loss that is no number is null in the log and the events, and no end of the training."""
+    from core.train import trainer
+
+    given = iter([math.nan, 3.0, 2.0, 2.5])  # orders of two epochs each: means NaN and 2.75
+    monkeypatch.setattr(trainer._OrderTrainer, "validation_loss", lambda _: next(given))
+    asked = small.request(
+        *(place / "base", place / "rows.jsonl", tmp_path / "runs"),
+        orders=2,
+        keep="best",
+        validation=place / "held-out.jsonl",
+    )
+    with ProgressFile(tmp_path / "events") as events:
+        training = train_sub_models(asked, on_step=lambda done: events.say("step", **vars(done)))
+    assert training.best_epoch == 2
+    log = (training.orders[0].folder / "log.jsonl").read_text()
+    for text in (log, (tmp_path / "events").read_text()):
+        lines = [json.loads(line, parse_constant=pytest.fail) for line in text.splitlines()]
+        assert [line["eval_loss"] for line in lines if "eval_loss" in line and line["step"] == 4][:1] == [
+            None
+        ]
+
+
+def test_without_a_number_after_any_epoch_all_are_kept(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from core.train import trainer
+
+    monkeypatch.setattr(trainer._OrderTrainer, "validation_loss", lambda _: math.inf)
+    asked = small.request(
+        *(place / "base", place / "rows.jsonl", tmp_path / "runs"),
+        keep="best",
+        validation=place / "held-out.jsonl",
+    )
+    with pytest.raises(TrainingError, match="after no epoch") as raised:
+        train_sub_models(asked)
+    assert raised.value.field == "validation"
+    assert len(read_training(tmp_path / "runs").orders[0].epochs) == 2
+
+
 def test_more_orders_are_added_and_finished_ones_stay(pair: Training, place: Path) -> None:
     out = place / "three"
     shutil.copytree(place / "pair", out)
@@ -263,6 +358,31 @@ def test_more_orders_are_added_and_finished_ones_stay(pair: Training, place: Pat
     assert [order.done for order in training.orders] == [True] * 3
     assert training.document["orders"][:2] == document["orders"]
     assert len(load_recipe(out / "recipe.yaml").models) == 3
+
+
+def test_a_recipe_that_was_changed_is_left_alone(pair: Training, place: Path) -> None:
+    out = place / "changed"
+    shutil.copytree(place / "pair", out)
+    notes: list[str] = []
+
+    def write(orders: int) -> str:
+        settings = replace(pair.settings, orders=orders)
+        document = json.loads((out / "training.json").read_text())
+        write_recipes(document, out, settings, base=pair.base, resamples=3, note=notes.append)
+        return (out / "recipe.yaml").read_text()
+
+    ours = (out / "recipe.yaml").read_text()
+    assert write(2) == ours, "n of a later call is not that of a recipe that is there"
+    theirs = f"# Mine.\n{ours}"
+    (out / "recipe.yaml").write_text(theirs)
+    assert write(2) == theirs
+    assert not notes
+    assert write(3) == theirs
+    assert "recipe.yaml was changed" in notes[0]
+    (out / "recipe.yaml").write_text(ours)
+    assert "order-3/" in write(3)
+    assert "order-4/" in write(4), "one that was written by a later call is known too"
+    assert len(notes) == 1
 
 
 def test_a_classifier_gets_one_new_head_for_all(place: Path, tmp_path: Path) -> None:
@@ -350,6 +470,11 @@ def test_what_cannot_begin_is_refused(place: Path, tmp_path: Path, monkeypatch: 
     refused(replace(asked, settings=settings), TrainingError, "best epoch needs data to measure it on")
     labels = small.rows_file(tmp_path / "labels.jsonl", 4, labels=("one", "two"))
     refused(replace(asked, validation=labels), TrainingError, "one has labels and the other has none")
+    damaged = tmp_path / "damaged.jsonl"
+    damaged.write_text('{"text": "a"}\n{"txt": "b"}\n')
+    for path in (damaged, small.rows_file(tmp_path / "rows.xlsx")):
+        for name in ("data", "validation"):
+            assert refused(replace(asked, **{name: path}), DataError, path.name).field == name
     one = small.rows_file(tmp_path / "one.jsonl", 4, labels=("one",))
     refused(replace(asked, data=one), TrainingError, "the one label 'one'")
     with monkeypatch.context() as patch:

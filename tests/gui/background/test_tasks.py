@@ -16,9 +16,12 @@ from typing import Any
 import pytest
 from pytestqt.qtbot import QtBot
 
+import gui.background.task
+import gui.background.tasks
 from core.checkpoint.ownership import OWN_FOLDER, Ownership, process_began
 from core.disk import OpenFolder
 from core.errors import MergeError
+from gui.background import processes
 from gui.background.task import TASK, Task, read_task, write_task
 from gui.background.tasks import BackgroundTasks
 
@@ -240,6 +243,70 @@ def test_a_process_whose_number_was_not_written_down_says_it(
     (tmp_path / "gate").touch()
     qtbot.waitUntil(lambda: (first.look(), bool(heard.ended))[1])
     assert heard.ended[0].state == "done"
+
+
+REAL = """
+import sys, time
+from pathlib import Path
+from core.cancel import CancelToken
+from core.cli.following import followed
+token = CancelToken()
+with followed(Path(sys.argv[sys.argv.index("--progress") + 1]), background=True, cancel=token):
+    while not token.cancelled:
+        time.sleep(0.01)
+    raise KeyboardInterrupt
+"""
+
+
+@pytest.fixture
+def silent_system(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """A system that does not say when a process began. The signals that are sent to any."""
+    sent: list[int] = []
+    kill = os.kill
+    for module in (processes, gui.background.task, gui.background.tasks):
+        monkeypatch.setattr(module, "process_began", lambda _: "")
+    monkeypatch.setattr(os, "kill", lambda pid, number: (sent.append(number), kill(pid, number))[1])
+    return sent
+
+
+def test_where_it_is_not_certain_whose_number_that_is_no_signal_is_sent(
+    qtbot: QtBot, window_of: MakeWindow, silent_system: list[int]
+) -> None:
+    tasks, heard = window_of()
+    tasks.command = [sys.executable, "-c", REAL]
+    task = tasks.start("train", [], "T")
+    qtbot.waitUntil(lambda: (tasks.look(), heard.kinds() == ["began"])[1])
+    other, of_other = window_of()
+    other.follow()
+    assert [one.state for one in other.tasks] == ["running"]
+    other.stop(other.running[0])
+    assert other.running[0].stopping
+    qtbot.waitUntil(lambda: (tasks.look(), other.look(), bool(heard.ended and of_other.ended))[2])
+    assert heard.ended[0].state == of_other.ended[0].state == "cancelled"
+    assert set(silent_system) <= {0}
+    tasks.dismiss(task)
+    assert not task.folder.exists()
+
+
+def test_a_number_that_is_another_process_by_now_is_no_task_that_runs(
+    window_of: MakeWindow, silent_system: list[int]
+) -> None:
+    """Its own process held the folder, which nobody does now."""
+    tasks, heard = window_of()
+    with subprocess.Popen([sys.executable, "-S", "-c", "input()"], stdin=subprocess.PIPE) as stranger:
+        task = replace(Task.begin("train", "T", (), tasks.folder), pid=stranger.pid)
+        (task.folder / OWN_FOLDER).mkdir(parents=True)
+        write_task(task)
+        with OpenFolder(task.folder) as folder:
+            owner = Ownership(folder, "run")
+            tasks.follow()
+            assert [one.id for one in tasks.running] == [task.id]
+            owner.release()
+        tasks.look()
+        tasks.stop(task)
+        stranger.communicate()
+    assert [one.state for one in heard.ended] == ["failed"]
+    assert set(silent_system) <= {0}
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there locks are of processes")

@@ -12,14 +12,14 @@ import pytest
 from pytestqt.qtbot import QtBot
 
 from core import load_recipe
-from core.evaluate.comparison import Comparison
+from core.evaluate.comparison import Comparison, decimals_of, difference_text
 from core.evaluate.store import ScoreStore
 from core.runs.history import HistoryEntry
 from gui.background.tasks import BackgroundTasks
 from gui.document.merge_setup import MergeSetup, ModelChoice
 from gui.evaluation.candidates import candidates, default_reference
 from gui.evaluation.evaluating import Evaluating
-from gui.evaluation.figures import decimals_of, difference_text
+from gui.evaluation.listing import Listing
 from gui.evaluation.panel import EvaluationPanel
 from gui.evaluation.request import Choices, Request
 from gui.evaluation.table_model import Column
@@ -107,7 +107,7 @@ def comparison(difference: float, low: float, high: float) -> Comparison:
         ((0.0, 0.0, 0.0), "0.0000 (0.0000 to 0.0000)"),
         ((0.31, -2.0, 2.62), "+0.31 (−2.00 to +2.62)"),
         ((0.000001, -0.0000004, 0.0000024), "+0.000001 (0.000000 to +0.000002)"),
-        ((0.5, float("-inf"), float("inf")), "+0.5000"),
+        ((0.5, float("-inf"), float("inf")), "+0.50"),
         ((float("nan"), float("-inf"), float("inf")), ""),
     ],
 )
@@ -192,3 +192,56 @@ def test_what_has_no_room_is_said_elsewhere(qtbot: QtBot, opened: SimpleNamespac
     panel.resize(1200, 220)
     qtbot.waitUntil(lambda: not panel.table.isColumnHidden(Column.OTHER))
     assert not panel.model.compact
+
+
+def test_a_file_that_is_typed_counts_without_return(
+    qtbot: QtBot, opened: SimpleNamespace, tmp_path: Path
+) -> None:
+    panel = opened.panel
+    path = tmp_path / "data.jsonl"
+    path.write_text(json.dumps({"text": "One."}) + "\n")
+    qtbot.keyClicks(panel.data_field, str(path)[:-3])
+    qtbot.wait(450)
+    assert not panel.start_button.isEnabled()  # the beginning of a name is no file
+    assert not panel.message.isVisible()
+    qtbot.keyClicks(panel.data_field, str(path)[-3:])
+    qtbot.waitUntil(lambda: panel.start_button.isEnabled())
+    settle(qtbot, opened)
+    assert panel.data == path
+    assert panel.facts.accessibleName() == "1 row"
+
+
+def test_what_was_evaluated_before_gives_way_to_another_family() -> None:
+    old = Path("/old/one"), Path("/old/base"), Path("/old/two")
+    listing = Listing()
+    listing.set_setup(MergeSetup.empty(SETUP), ())
+    listing.take(Request(Path("/data.jsonl"), old, old[0], Choices()))
+    assert listing.evaluated == old
+    listing.set_setup(SETUP, (), keep=True)  # while it runs
+    assert set(old) < set(listing.paths)
+    assert listing.reference == old[0]
+    listing.set_setup(SETUP, ())
+    assert listing.paths == (BASE, ONE, TWO)
+    assert listing.reference == ONE
+    assert all(map(listing.is_ticked, listing.paths))
+
+
+def test_what_was_evaluated_before_stays_with_its_own_family() -> None:
+    listing = Listing()
+    listing.set_setup(MergeSetup.empty(SETUP), ())
+    listing.take(Request(Path("/data.jsonl"), (TWO, ONE, Path("/merged")), TWO, Choices()))
+    listing.set_setup(SETUP, ())
+    assert listing.paths == (BASE, ONE, TWO, Path("/merged"))
+    assert listing.reference == TWO
+
+
+def test_a_merge_that_is_evaluated_stays_listed_beside_the_next_one(runs: list[HistoryEntry]) -> None:
+    newest, older = [replace(one, recipe_data={"base_model": str(BASE)}) for one in runs]
+    listing = Listing()
+    listing.set_setup(SETUP, ())
+    listing.set_runs([older])
+    listing.hold(Request(Path("/data.jsonl"), listing.evaluated, ONE, Choices()))
+    listing.set_runs([newest, older])
+    assert listing.paths == (BASE, ONE, TWO, newest.out, older.out)
+    listing.set_setup(replace(SETUP, models=SETUP.models[:1], k=1), ())
+    assert listing.paths == (BASE, ONE, newest.out, older.out)

@@ -107,3 +107,25 @@ def test_what_went_on_comes_after_what_it_goes_on_with(tmp_path: Path) -> None:
     training.catch_up()
     assert training.progress.orders[1].values["loss"].tolist() == [1.0, 1.0, 1.0, 9.0]
     assert (training.task.id, len(training.progress.orders)) == (second.id, 2)
+
+
+def test_a_task_of_another_machine_keeps_nobody_waiting(tmp_path: Path) -> None:
+    """It seems to run for ever: whether it was killed is not known here."""
+    arguments = ("b", "--orders", "1", "--out", "/runs")
+    first = replace(Task.begin("train", "T", arguments, tmp_path), began=1.0, host="elsewhere")
+    second = replace(Task.begin("train", "T", arguments, tmp_path), began=2.0)
+    training = ShownTraining(Path("/runs"))
+    training.add(first)
+    training.add(second)
+    training.take(first.id, step(1, 1, 3.0))
+    training.take(second.id, step(1, 2, 2.0))
+    assert training.progress.orders[1].steps.tolist() == [1, 2]
+
+
+def test_an_order_whose_last_step_is_done_takes_no_more_time() -> None:
+    progress = TrainingProgress()
+    for step in range(1, 5):
+        progress.take({"kind": "step", "at": 10.0 * step, "order": 1, "step": step, "of": 5, "loss": 1.0})
+    assert progress.orders[1].remaining_s == 10.0
+    progress.take({"kind": "step", "at": 50.0, "order": 1, "step": 5, "of": 5, "loss": 1.0})
+    assert progress.orders[1].remaining_s is None

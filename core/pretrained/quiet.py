@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -69,6 +70,8 @@ def is_of_memory(error: BaseException) -> bool:
     """Whether it says that memory ran out, the machine's or a card's."""
     if isinstance(error, MemoryError) or type(error).__name__ in ("OutOfMemoryError", "AcceleratorError"):
         return isinstance(error, MemoryError) or any(sign in str(error) for sign in _MEMORY)
+    if isinstance(error, OSError):
+        return error.errno == errno.ENOMEM
     return isinstance(error, RuntimeError) and any(sign in str(error) for sign in _MEMORY)
 
 

@@ -1,0 +1,335 @@
+"""What models are worth: differences to a reference with their intervals, and the samples that changed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from PySide6.QtCore import Qt, Slot
+from PySide6.QtGui import QResizeEvent
+from PySide6.QtWidgets import QSplitter, QVBoxLayout, QWidget
+
+from core.study.values import Study
+from gui.pictures.changed_samples import ChangedSamples
+from gui.pictures.evaluated import Evaluation
+from gui.pictures.forest_plot import ForestPlot, ForestRow, is_far
+from gui.pictures.named import Named
+from gui.pictures.picture import Picture, choice
+from gui.pictures.scored import Changed, ChangedRow, Scored, ScoredRow, of_evaluation, of_study
+from gui.pictures.scored_tables import tables_of
+from gui.pictures.selection import Selection
+from gui.pictures.table import Table
+from gui.pictures.wrapped import WrappedLabel
+from gui.widgets.theme import GRID, secondary
+
+__all__ = ["ScoresPicture"]
+
+_EMPTY = (
+    "Which merge helps? Evaluate models on a file of yours in the panel “Evaluate” below, or open what "
+    "`paramosaic study` wrote: Merge, Open a study…"
+)
+_NOT_YET = (
+    "There is nothing to compare yet: as soon as the reference and another model are scored, it is here."
+)
+_AS_GIVEN, _BY_DIFFERENCE = "As given", "By difference"
+_NEAR, _WHOLE = "Near zero", "Whole scale"
+_MODELS, _SAMPLES = "Models", "Samples"
+_AROUND, _LEAST_SAMPLES = 20 * GRID, 14 * GRID
+"""Heights: of everything beside rows and samples, and of a few samples. Where these and the rows have no room
+together, one of the two is seen."""
+
+
+class ScoresPicture(Picture):
+    """A forest plot of a study or of an evaluation, and below it the samples of the model that is marked.
+
+    Attributes:
+        named: the models that are marked.
+        of_field: what is shown, where there is a study and an evaluation. order_field: of the rows.
+        part_field: whether models or samples are seen, in a low picture.
+        scale_field: whether what is far from zero is left out; where that makes a difference.
+        plot: the forest. samples: the table below it.
+    """
+
+    file_name = "scores"
+    title = "Does it help?"
+    needs_models = False
+
+    def __init__(self, selection: Selection, named: Named, parent: QWidget | None = None) -> None:
+        super().__init__(selection, parent)
+        self.named = named
+        self._study: Scored | None = None
+        self._evaluation: Scored | None = None
+        self._of_study = False
+        self._marked: int | None = None
+        self._explained = "", ""
+        self.of_field = choice("What is shown", [])
+        self.of_field.setMaximumWidth(28 * GRID)
+        self.of_field.hide()
+        self.order_field = choice("Order of the rows", [_AS_GIVEN, _BY_DIFFERENCE])
+        self.scale_field = choice("Scale", [_NEAR, _WHOLE])
+        self.scale_field.hide()
+        self.part_field = choice("What is seen", [_MODELS, _SAMPLES])
+        self.part_field.hide()
+        for field in (self.part_field, self.of_field, self.order_field, self.scale_field):
+            self.controls.addWidget(field)
+            field.activated.connect(self.refresh)
+        self.of_field.activated.connect(self._on_other)
+        named.changed.connect(self._on_named)
+
+    def build(self) -> None:
+        self.plot = ForestPlot()
+        self.samples = ChangedSamples()
+        self._samples_title = WrappedLabel(lines=1)
+        secondary(self._samples_title)
+        self._below = QWidget()
+        column = QVBoxLayout(self._below)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(GRID // 2)
+        column.addWidget(self._samples_title)
+        column.addWidget(self.samples, 1)
+        parts = QSplitter(Qt.Orientation.Vertical)
+        parts.setHandleWidth(GRID)
+        parts.addWidget(self.plot)
+        parts.addWidget(self._below)
+        parts.setStretchFactor(0, 3)
+        parts.setStretchFactor(1, 2)
+        self._parts = parts
+        self.fill(parts)
+        self.plot.pointed.connect(self._on_pointed)
+        self.plot.chosen.connect(self._on_chosen)
+        self.plot.cleared.connect(self._on_cleared)
+        self.samples.selectionModel().selectionChanged.connect(self._on_sample)
+        self._fit()
+
+    # -- what the window tells
+
+    @property
+    def in_use(self) -> bool:
+        return self._scored is not None
+
+    @property
+    def compares(self) -> bool:
+        """Whether there are models to be compared."""
+        return self._scored is not None and len(self._scored.rows) > 1
+
+    @property
+    def source(self) -> str:
+        return self._scored.source if self._scored is not None else ""
+
+    def show_study(self, study: Study, name: str = "") -> None:
+        """Show a study from now on; `name` is that of its folder."""
+        self._study, self._of_study = of_study(study, name), True
+        self._on_others()
+
+    @Slot(object)
+    def show_evaluation(self, evaluation: Evaluation | None) -> None:
+        """Know what an evaluation found; it takes the place of a study as soon as it compares something."""
+        compared = evaluation is not None and bool(evaluation.comparisons)
+        if compared and (self._evaluation is None or len(self._evaluation.rows) < 2):
+            self._of_study = False
+        self._evaluation = of_evaluation(evaluation) if evaluation is not None else None
+        self._on_others()
+
+    @property
+    def has_far(self) -> bool:
+        """Whether some rows are so far from zero that others can hardly be told from it."""
+        scored = self._scored
+        return scored is not None and is_far([_forest_row(scored, row) for row in scored.rows])
+
+    def show_scale(self, *, whole: bool) -> None:
+        """Show the scale that has these too, or the one around zero that leaves them out."""
+        self.scale_field.setCurrentText(_WHOLE if whole else _NEAR)
+        self.refresh()
+
+    # -- the picture
+
+    def draw(self) -> None:
+        scored = self._scored
+        rows = scored.rows if scored is not None else ()
+        self.order_field.setVisible(len(rows) > 1)
+        self.scale_field.hide()
+        self.part_field.hide()
+        if scored is None or len(rows) < 2:
+            self.say(_EMPTY if scored is None else _NOT_YET)
+            return
+        self.say("")
+        drawn = [_forest_row(scored, row) for row in rows]
+        far = self.has_far
+        self.scale_field.setVisible(far)
+        near = far and self.scale_field.currentText() == _NEAR
+        self._marked = self._row_of(self.named.value)
+        self.plot.show_rows(
+            drawn, self._order(scored), f"difference to {scored.reference}, {scored.unit}", near=near
+        )
+        self.plot.mark(self._marked)
+        self._explained = _how_to_read(scored, near=near)
+        self._explain()
+        self._show_samples()
+        self._fit(printing=self._printing)
+        self._source.setText(self.source)
+        self._on_pointed(None)
+
+    def tables(self) -> Sequence[Table]:
+        scored = self._scored
+        if scored is None or not scored.rows:
+            return []
+        return tables_of(scored, self._marked, self.file_name)
+
+    def reset_view(self) -> None:
+        self.plot.reset_view()
+
+    def recolour(self) -> None:
+        self.plot.recolour()
+
+    def set_printing(self, printing: bool) -> None:
+        if self.built:
+            self._parts.setHandleWidth(0 if printing else GRID)
+            self.samples.set_printing(printing)
+            self._fit(printing=printing)
+        super().set_printing(printing)
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        if self.built:
+            self._fit(printing=self._printing)
+            self._explain()
+
+    # -- inside
+
+    @property
+    def _scored(self) -> Scored | None:
+        first, other = self._study, self._evaluation
+        if not self._of_study:
+            first, other = other, first
+        return first if first is not None else other
+
+    def _on_others(self) -> None:
+        both = [one.name for one in (self._study, self._evaluation) if one is not None]
+        self.of_field.clear()
+        self.of_field.addItems(both)
+        self.of_field.setVisible(len(both) > 1)
+        self.of_field.setCurrentIndex(0 if self._of_study else len(both) - 1)
+        self.refresh()
+
+    @Slot(int)
+    def _on_other(self, number: int) -> None:
+        self._of_study = number == 0 and self._study is not None
+        self.refresh()
+
+    def _order(self, scored: Scored) -> list[int]:
+        """The better ones first; those that have no place on the scale at the end."""
+        numbers = list(range(len(scored.rows)))
+        if self.order_field.currentText() == _BY_DIFFERENCE:
+            sign = -1 if scored.higher_is_better else 1
+            numbers.sort(
+                key=lambda at: (
+                    not scored.is_drawn(scored.rows[at]),
+                    sign * scored.rows[at].difference if scored.is_drawn(scored.rows[at]) else 0.0,
+                )
+            )
+        return numbers
+
+    def _row_of(self, names: frozenset[str]) -> int | None:
+        """The row of these models, or else the first that they are among."""
+        rows = self._scored.rows if self._scored is not None else ()
+        if not names:
+            return None
+        exact = (at for at, row in enumerate(rows) if row.members == names)
+        among = (at for at, row in enumerate(rows) if names <= row.members)
+        return next(exact, next(among, None))
+
+    def _show_samples(self) -> None:
+        changed = self._scored.changed(self._marked) if self._scored is not None else None
+        self.samples.show_samples(changed)
+        self._samples_title.setText(_samples_text(changed))
+
+    def _fit(self, *, printing: bool = False) -> None:
+        """Models and samples where both have room, or else what is chosen; paper has room."""
+        rows = len(self.plot.rows) * self.fontMetrics().lineSpacing()
+        both = printing or self.height() >= rows + _AROUND + _LEAST_SAMPLES
+        self.part_field.setVisible(not both and not self.sentence)
+        samples = self.part_field.currentText() == _SAMPLES
+        self.plot.setVisible(both or not samples)
+        self._below.setVisible(both or samples)
+
+    def _explain(self) -> None:
+        """How to read it; in a low picture no more than takes one line."""
+        first, rest = self._explained
+        self.explanation.setText(first if self.is_low else first + rest)
+
+    @Slot()
+    def _on_named(self) -> None:
+        self.refresh()
+
+    @Slot(object)
+    def _on_chosen(self, number: int) -> None:
+        if self._scored is not None:
+            self.named.set(self._scored.rows[number].members)
+        self.samples.clearSelection()
+        if number != self._marked:  # of the same models as another row
+            self._marked = number
+            self.plot.mark(number)
+            self._show_samples()
+        self._on_pointed(number)
+
+    @Slot()
+    def _on_cleared(self) -> None:
+        self.samples.clearSelection()
+        self.selection.clear()
+        self.named.clear()
+
+    @Slot(object)
+    def _on_pointed(self, number: int | None) -> None:
+        scored = self._scored
+        if scored is None or self.sentence:
+            return
+        sample = self.samples.marked if number is None else None
+        number = self._marked if number is None else number
+        if sample is not None:
+            self.read(_sample_text(sample))
+        elif number is not None and number < len(scored.rows):
+            self.read(scored.rows[number].told)
+        elif scored.sentence:
+            self.read(scored.sentence)
+        else:
+            self.read(scored.rows[scored.best].told if scored.best is not None else "")
+
+    @Slot()
+    def _on_sample(self) -> None:
+        sample = self.samples.marked
+        if sample is None:
+            self._on_pointed(None)
+        else:
+            self.read(
+                f"Line {sample.line}: {sample.before:.4f} before, {sample.after:.4f} after. {sample.text}"
+            )
+
+
+def _how_to_read(scored: Scored, *, near: bool) -> tuple[str, str]:
+    """What has to be known, and what is good to know."""
+    way = "right" if scored.higher_is_better else "left"
+    more = " Lines: 95 % intervals. Rings: no difference shown."
+    if near:
+        more += " Arrowheads: further away."
+    if any(row.stands_alone for row in scored.rows):
+        more += " A ring whose line leaves zero out: of as many as are compared, one may by chance."
+    return f"Each model against {scored.reference}: {way} of the dashed line is better.", more
+
+
+def _forest_row(scored: Scored, row: ScoredRow) -> ForestRow:
+    low, high = row.interval
+    numbers = row.numbers
+    if row.comparison is not None and row.comparison.unit != scored.unit:
+        numbers = f"{numbers} {row.comparison.unit}"
+    difference = row.difference if scored.is_drawn(row) else float("nan")
+    return ForestRow(row.title, row.verdict, numbers, difference, low, high, row.tone)
+
+
+def _sample_text(sample: ChangedRow) -> str:
+    return f"Line {sample.line}: {sample.before:.4f} before, {sample.after:.4f} after. {sample.text}"
+
+
+def _samples_text(changed: Changed | None) -> str:
+    if changed is None:
+        return "The samples that changed most"
+    unit = f", loss in {changed.unit}" if changed.unit else ""
+    return f"The samples that changed most: {changed.title}{unit}"

@@ -1,0 +1,268 @@
+"""The forest plot: what stands where, what is marked, and which samples are shown beside it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from math import log, nan
+from pathlib import Path
+
+import numpy as np
+import pytest
+from made_studies import scores, study
+from PySide6.QtCore import Qt
+from PySide6.QtTest import QTest
+from pytestqt.qtbot import QtBot
+
+from core.evaluate.scores import Scores
+from core.evaluate.verdict import compare
+from core.study.document import from_json, to_document
+from gui.pictures.evaluated import Evaluation
+from gui.pictures.forest_plot import ForestPlot, ForestRow
+from gui.pictures.named import Named
+from gui.pictures.scored import of_study
+from gui.pictures.scores import ScoresPicture
+from gui.pictures.selection import Selection
+
+Show = Callable[..., ScoresPicture]
+
+
+@pytest.fixture
+def show(qtbot: QtBot) -> Show:
+    def shown(width: int = 900, height: int = 640) -> ScoresPicture:
+        selection = Selection()
+        picture = ScoresPicture(selection, Named(selection, selection))
+        qtbot.addWidget(picture)
+        picture.resize(width, height)
+        with qtbot.waitExposed(picture):
+            picture.show()
+        return picture
+
+    return shown
+
+
+def evaluation(*others: Scores, reference: Scores | None = None) -> Evaluation:
+    reference = reference or scores("reference", [3.0, 4.0, nan, 5.0, 2.0])
+    return Evaluation(
+        Path("held-out.jsonl"),
+        reference.path,
+        (reference, *others),
+        compare(reference, others) if others else (),
+        ("reference", *(f"short-{one.name}" for one in others)),
+        tuple(f"text {at}" for at in range(len(reference.loss))),
+    )
+
+
+def test_before_there_is_anything_it_is_said_what_to_do(show: Show) -> None:
+    picture = show()
+    assert "Evaluate" in picture.sentence
+    assert "Open a study" in picture.sentence
+    assert picture.tables() == []
+    picture.show_evaluation(evaluation())
+    assert picture.sentence.startswith("There is nothing to compare yet")
+
+
+def test_a_loss_that_is_no_number_is_not_written() -> None:
+    document = to_document(study())
+    document["rows"][0]["loss"] = {"mean": None, "spread": None, "best": None}
+    first, second, *_ = of_study(from_json(json.dumps(document))).rows
+    assert (first.loss, second.loss) == ("", "loss 6.0500")
+
+
+def test_rows_stand_where_their_differences_are(show: Show) -> None:
+    picture = show()
+    picture.show_study(study(), "my-study")
+    picture.show_scale(whole=True)
+    assert picture.sentence == ""
+    plot = picture.plot
+    np.testing.assert_allclose(plot.discs.points, [(0.07, 0), (-0.007, 3), (-0.18, 4)])
+    np.testing.assert_allclose(plot.rings.points, [(0.0, 1), (0.001, 2)])  # the reference, and nothing shown
+    x, y = plot.intervals["worse"].getData()
+    assert list(zip(x[:2], y[:2], strict=True)) == [(0.06, 0), (0.08, 0)]
+    right = dict(plot.getPlotItem().getAxis("right")._tickLevels[0])
+    assert right[2] == "no difference shown: +0.0010 (−0.0020 to +0.0040)"
+    assert right[1] == "reference"
+    (left, end), _ = plot.view.viewRange()
+    assert left < -0.2
+    assert end > 0.08
+    assert "left of the dashed line is better" in picture.explanation.text()
+    assert picture.read_out.text() == study().sentence
+
+
+def test_rows_are_sorted_by_difference(show: Show) -> None:
+    picture = show()
+    picture.show_study(study())
+    picture.order_field.setCurrentIndex(1)
+    picture.order_field.activated.emit(1)
+    left = dict(picture.plot.getPlotItem().getAxis("left")._tickLevels[0])
+    assert list(left.values()) == ["scaled", "selection", "single", "average", "base"]
+    assert picture.plot.thing_at(0.0, 0.2) == 4
+
+
+def test_near_zero_what_is_far_away_is_an_arrowhead(show: Show) -> None:
+    picture = show()
+    picture.show_study(study())
+    assert picture.has_far
+    (left, right), _ = picture.plot.home
+    assert -0.05 < left < -0.009
+    assert [place for _, place in picture.plot.heads.points] == [0, 4]
+    assert picture.plot.heads._ways == [1, -1]
+    assert (picture.plot.heads.points[0][0], picture.plot.heads.points[1][0]) == (right, left)
+    picture.scale_field.setCurrentText("Whole scale")
+    picture.scale_field.activated.emit(1)
+    assert picture.plot.heads.points == []
+
+
+def test_a_click_marks_a_row_and_the_arrow_keys_go_on(show: Show) -> None:
+    picture = show()
+    picture.show_study(study())
+    picture.plot.chosen.emit(3)
+    assert picture.named.value == {"draw-1", "draw-2"}
+    assert picture.plot._band.isVisible()
+    assert picture.plot._band.getRegion() == (2.5, 3.5)
+    assert picture.read_out.text().startswith("selection, against order-2: helps on 60 samples: −0.0070")
+    assert "6.0400" in picture.read_out.text()
+    picture.plot.setFocus()
+    QTest.keyClick(picture.plot, Qt.Key.Key_Down)
+    assert picture.named.value == {"scaled"}
+    assert "λ = 2." in picture.read_out.text()
+    QTest.keyClick(picture.plot, Qt.Key.Key_Escape)
+    assert picture.named.value == frozenset()
+    assert not picture.plot._band.isVisible()
+
+
+def test_a_row_is_marked_that_a_named_model_is_among(show: Show) -> None:
+    picture = show()
+    picture.show_study(study())
+    picture.named.set(frozenset({"order-3"}))
+    assert picture.plot._band.getRegion() == (0.5, 1.5)
+
+
+def test_the_samples_of_a_study_are_read_whole(show: Show) -> None:
+    picture = show()
+    picture.show_study(study())
+    model = picture.samples.samples
+    first = [model.data(model.index(0, column)) for column in range(5)]
+    assert first == ["17", "7.2500", "6.5000", "−0.7500", "the sample in line 17"]
+    picture.samples.selectRow(1)
+    assert picture.read_out.text() == "Line 4: 5.0000 before, 5.5000 after. another one of two lines"
+
+
+def test_the_samples_of_an_evaluation_are_those_of_the_model_that_is_marked(show: Show) -> None:
+    better = scores("better", [2.0, 3.5, nan, 4.9, 2.25])
+    worse = scores("worse", [3.0, 4.5, nan, 8.0, 2.0])
+    picture = show()
+    picture.show_evaluation(evaluation(better, worse))
+    rows = picture.samples.samples.rows
+    assert [(one.line, one.before, one.after) for one in rows[:2]] == [(1, 3.0, 2.0), (2, 4.0, 3.5)]
+    assert len(rows) == 4  # nothing is scored in line 3
+    picture.plot.chosen.emit(2)
+    rows = picture.samples.samples.rows
+    assert [(one.line, one.change, one.text) for one in rows[:1]] == [(4, 3.0, "text 3")]
+    assert "short-worse against reference" in picture._samples_title.text()
+
+
+def test_models_with_other_tokenizers_are_compared_by_bits_a_byte(show: Show) -> None:
+    other = scores("other", [3.0, 4.0, nan, 5.0, 3.0], tokens=2, tokenizer="another")
+    picture = show()
+    picture.show_evaluation(evaluation(other))
+    first = picture.samples.samples.rows[0]
+    assert (first.line, first.after) == (4, pytest.approx(5.0 * 2 / (8 * log(2))))
+    assert first.before == pytest.approx(5.0 * 4 / (8 * log(2)))
+    assert "bits" in picture.plot.getPlotItem().getAxis("bottom").labelText
+
+
+def test_a_study_gives_way_to_an_evaluation_and_comes_back(show: Show) -> None:
+    picture = show()
+    picture.show_study(study(), "my-study")
+    picture.show_evaluation(evaluation())
+    assert len(picture.plot.rows) == 5  # nothing is compared yet
+    better = scores("better", [2.0, 3.5, nan, 4.9, 2.0])
+    picture.show_evaluation(evaluation(better))
+    assert [one.title for one in picture.plot.rows] == ["reference", "short-better"]
+    assert [picture.of_field.itemText(at) for at in range(2)] == ["Study my-study", "held-out.jsonl"]
+    picture.of_field.setCurrentIndex(0)
+    picture.of_field.activated.emit(0)
+    assert len(picture.plot.rows) == 5
+    picture.show_evaluation(None)
+    assert not picture.of_field.isVisible()
+    assert len(picture.plot.rows) == 5
+
+
+def test_a_row_without_an_interval_or_with_another_measure_is_said_in_words(show: Show) -> None:
+    given = study()
+    odd = given.rows[2].comparison
+    assert odd is not None
+    rows = list(given.rows)
+    rows[2] = replace(rows[2], comparison=replace(odd, unit="bits a byte", measure="bits a byte"))
+    alone = given.rows[3].comparison
+    assert alone is not None
+    rows[3] = replace(rows[3], comparison=replace(alone, low=-np.inf, high=np.inf, verdict="too few to say"))
+    picture = show()
+    picture.show_study(replace(given, rows=tuple(rows)))
+    right = dict(picture.plot.getPlotItem().getAxis("right")._tickLevels[0])
+    assert right[2].endswith("bits a byte")
+    assert right[3] == "too few to say: −0.0070"
+    np.testing.assert_allclose(picture.plot.rings.points, [(0.0, 1), (-0.007, 3)])
+
+
+def test_an_interval_beside_zero_that_counts_as_no_difference_is_explained(show: Show) -> None:
+    picture = show()
+    picture.show_study(study())
+    assert "leaves zero out" not in picture.explanation.text()
+    given = study()
+    odd = given.rows[2].comparison
+    assert odd is not None
+    rows = list(given.rows)
+    rows[2] = replace(rows[2], comparison=replace(odd, low=0.0005, high=0.0015))
+    picture.show_study(replace(given, rows=tuple(rows)))
+    assert "leaves zero out" in picture.explanation.text()
+
+
+def test_in_a_low_picture_models_or_samples_are_seen(show: Show) -> None:
+    picture = show(542, 270)
+    picture.show_study(study())
+    assert picture.plot.isVisible()
+    assert not picture.samples.isVisible()
+    picture.part_field.setCurrentText("Samples")
+    picture.part_field.activated.emit(1)
+    assert picture.samples.isVisible()
+    assert not picture.plot.isVisible()
+    picture.resize(900, 640)
+    assert picture.samples.isVisible()
+    assert picture.plot.isVisible()
+    assert not picture.part_field.isVisible()
+
+
+def test_the_numbers_are_there_in_full(show: Show) -> None:
+    picture = show()
+    picture.show_study(study())
+    forest, samples = (table.text().splitlines() for table in picture.tables())
+    assert forest[0].startswith("model,reference,measure,samples,difference,low,high,p,p adjusted,verdict")
+    assert (
+        forest[4]
+        == "selection,order-2,nats a token,60,-0.006999999999999999,-0.009,-0.005,0.001,0.004,helps,"
+    )
+    assert samples[1] == "17,7.25,6.5,-0.75,the sample in line 17"
+
+
+def test_an_arrowhead_at_the_end_of_the_scale_is_drawn(qtbot: QtBot, monkeypatch: pytest.MonkeyPatch) -> None:
+    plot = ForestPlot()
+    qtbot.addWidget(plot)
+    plot.resize(700, 160)
+    drawn: list[int] = []
+    monkeypatch.setattr(plot.heads, "draw", lambda painter, number: drawn.append(number))
+    with qtbot.waitExposed(plot):
+        plot.show()
+    for number in range(1, 25):  # of some scales the ends have no digits to spare
+        near = 0.00104 * (1 + 0.0007 * number)
+        rows = [
+            ForestRow("base", "hurts", "", 30 * near, 29 * near, 31 * near, "worse"),
+            ForestRow("one", "no difference shown", "", -0.6 * near, -1.5 * near, 0.2 * near, "neither"),
+            ForestRow("two", "no difference shown", "", 0.3 * near, -0.6 * near, near, "neither"),
+        ]
+        plot.show_rows(rows, range(3), "difference", near=True)
+        drawn.clear()
+        plot.grab()
+        assert set(drawn) == {0}, near
