@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import math
 import os
 import sys
 from collections.abc import Sequence
@@ -15,7 +16,7 @@ import click
 from core.cli.printing import print_error, print_result, say
 from core.cli.session import cancellable, json_option, path_type, this_session, to_json, verbose_option
 from core.errors import MergeError
-from core.text import message_text, one_line
+from core.text import is_text, message_text, one_line
 from core.units import duration_text
 
 if TYPE_CHECKING:
@@ -80,6 +81,11 @@ def try_models(
         raise click.UsageError("Missing argument 'MODEL…'.")
     if prompt is None:
         prompt = _read_prompt()
+    for what, text in (("prompt", prompt), ("system prompt", system)):
+        if not is_text(text):
+            raise MergeError(f"the {what} is not valid text", hint="write it in UTF-8")
+    if math.isnan(temperature):
+        raise click.UsageError("Invalid value for '--temperature': nan is no number.")
     from core.evaluate.answering import answer_all
     from core.evaluate.generating import Request
 

@@ -157,7 +157,15 @@ class _Work:
             resamples=self._request.resamples,
             note=self._told.note,
         )
-        return read_training(self._out)
+        found = read_training(self._out)
+        for order in found.orders:
+            if not order.epochs:
+                raise TrainingError(
+                    f"order {order.number} in {self._out} is done, and none of its models is there any more",
+                    hint="put them back, or train into a new folder (--out)",
+                    path=order.folder,
+                )
+        return found
 
     def _is_done(self, number: int) -> bool:
         return done_path(self._out, number).is_file()

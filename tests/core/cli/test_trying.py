@@ -201,6 +201,21 @@ def begin() -> subprocess.Popen[bytes]:
     )
 
 
+@pytest.mark.parametrize(
+    ("arguments", "status", "said"),
+    [
+        (("--prompt", "half \udc80"), 1, "error: the prompt is not valid text"),
+        (("--prompt", "x", "--system", "half \ud800"), 1, "error: the system prompt is not valid text"),
+        (("--prompt", "x", "--temperature", "nan"), 2, "nan is no number"),
+    ],
+)
+def test_what_no_model_can_be_asked_is_refused(
+    arguments: tuple[str, ...], status: int, said: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert run(BASE, *arguments) == status
+    assert said in capfd.readouterr().err
+
+
 @pytest.mark.slow
 def test_the_process_ends_with_its_input_and_says_nothing_but_events() -> None:
     child = begin()

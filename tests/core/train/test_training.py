@@ -577,3 +577,32 @@ def test_a_full_disk_is_said_and_what_was_kept_is_gone_on_from(
     )
     assert seen[0] == 3
     assert small.weights_of(again.orders[0].epochs[0]) == small.weights_of(whole.orders[0].epochs[0])
+
+
+def test_a_masked_language_model_is_refused_as_one_that_predicts_the_next_token(tmp_path: Path) -> None:
+    """transformers would load it, and train it to copy the tokens that it sees."""
+    from transformers import BertConfig, BertForMaskedLM
+
+    base = small.base_folder(tmp_path / "base")
+    sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
+    BertForMaskedLM(BertConfig(vocab_size=1024, **sizes)).save_pretrained(base)
+    with pytest.raises(TrainingError, match=r"base is a model of another kind \(BertForMaskedLM\)"):
+        train_sub_models(small.request(base, small.rows_file(tmp_path / "data.jsonl"), tmp_path / "out"))
+
+
+def test_validation_rows_that_are_learned_from_are_said_and_models_that_were_removed(tmp_path: Path) -> None:
+    base, data = small.base_folder(tmp_path / "base"), small.rows_file(tmp_path / "data.jsonl")
+    validation = small.rows_file(tmp_path / "held-out.jsonl", 5)
+    asked = small.request(base, data, tmp_path / "out", validation=validation, epochs=1)
+    notes: list[str] = []
+    train_sub_models(asked, on_note=notes.append)
+    assert any(note.startswith("held-out.jsonl: 5 of 5 rows are in data.jsonl too") for note in notes)
+    shutil.rmtree(tmp_path / "out" / "order-1" / "epoch-1")
+    with pytest.raises(TrainingError, match=r"order 1 in .* is done, and none of its models is there"):
+        train_sub_models(asked)
+
+
+def test_no_time_between_two_places_to_go_on_from_is_not_a_number(tmp_path: Path) -> None:
+    base, data = small.base_folder(tmp_path / "base"), small.rows_file(tmp_path / "data.jsonl")
+    with pytest.raises(TrainingError, match="is nan minutes"):
+        train_sub_models(small.request(base, data, tmp_path / "out", save_every_s=math.nan))
