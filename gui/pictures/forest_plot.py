@@ -31,8 +31,8 @@ _MARGIN = 0.06
 """Of the width, to the left and right of what is drawn."""
 
 _FAR = 3.0
-"""How many times as far from zero as the one before a row is, from nearest to farthest, where a scale near zero
-leaves it and all that follow out."""
+"""How many times as far from zero as the one before a row is, from nearest to farthest, where a scale near
+zero leaves it and all that follow out."""
 
 _LEAST_ZOOM = 1e-3
 """Of the whole scale, what is seen at least."""
@@ -73,7 +73,7 @@ class ForestRow:
 
 
 def near_limit(rows: Sequence[ForestRow]) -> float:
-    """How far from zero a scale reaches that shows at least half of the rows, and those not far from these."""
+    """How far from zero a scale reaches that shows half of the rows, and those not far from these."""
     reaches = sorted(row.reach for row in rows if row.tone != "reference" and isfinite(row.difference))
     middle = max(0, (len(reaches) - 1) // 2)
     for near, next_one in pairwise(reaches[middle:]):
