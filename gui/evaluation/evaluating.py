@@ -186,8 +186,10 @@ class Evaluating(QObject):
     def _on_began(self, task: Task) -> None:
         """One was started, or is found again."""
         request = Request.read(task.arguments) if task.kind == KIND else None
-        if request is None or self.running:
+        if request is None:
             return
+        if self._course is not None and self._course.task.id != self._found:
+            return  # those that are found come oldest first, and each counts as running until it is looked at
         if not self._untouched:
             return  # the user is at something else here, or has just started this very one
         self._found = task.id

@@ -75,10 +75,8 @@ class Listing:
         self._setup, self._adapters = setup, frozenset(adapters)
         own = self._own()
         if own and self._taken and not keep and self._family not in own:
-            self._others = tuple(path for path in self._others if path not in self._taken)
-            for path in self._taken:
-                self._ticks.pop(path, None)
-            self._reference, self._taken = self._reference if self._reference in own else None, frozenset()
+            self._leave_taken()
+            self._reference = self._reference if self._reference in own else None
         self._list()
 
     def set_runs(self, runs: Sequence[HistoryEntry]) -> None:
@@ -116,10 +114,18 @@ class Listing:
 
     def take(self, request: Request) -> None:
         """List and tick what an evaluation evaluates, and nothing else."""
+        self._leave_taken()
         self._reference = request.reference
         self.hold(request)
         self._ticks = {path: path in request.models for path in (*self.paths, *self._others)}
         self._list()
+
+    def _leave_taken(self) -> None:
+        """List no more what is listed only because it was evaluated."""
+        self._others = tuple(path for path in self._others if path not in self._taken)
+        for path in self._taken:
+            self._ticks.pop(path, None)
+        self._taken = frozenset()
 
     def _own(self) -> frozenset[Path]:
         """The models of the document."""

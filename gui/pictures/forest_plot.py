@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from math import isfinite
 
 import pyqtgraph as pg
@@ -30,9 +31,8 @@ _MARGIN = 0.06
 """Of the width, to the left and right of what is drawn."""
 
 _FAR = 3.0
-_NEAR = 2.0
-"""How many times as far from zero as the row in the middle: a scale near zero ends at the second, and is
-offered where a row is the first times beyond that."""
+"""How many times as far from zero as the one before a row is, from nearest to farthest, where a scale near
+zero leaves it and all that follow out."""
 
 _LEAST_ZOOM = 1e-3
 """Of the whole scale, what is seen at least."""
@@ -73,15 +73,19 @@ class ForestRow:
 
 
 def near_limit(rows: Sequence[ForestRow]) -> float:
-    """How far from zero a scale reaches that shows at least half of the rows well."""
+    """How far from zero a scale reaches that shows half of the rows, and those not far from these."""
     reaches = sorted(row.reach for row in rows if row.tone != "reference" and isfinite(row.difference))
-    return _NEAR * reaches[(len(reaches) - 1) // 2] if reaches else 0.0
+    middle = max(0, (len(reaches) - 1) // 2)
+    for near, next_one in pairwise(reaches[middle:]):
+        if next_one > _FAR * near:
+            return near
+    return reaches[-1] if reaches else 0.0
 
 
 def is_far(rows: Sequence[ForestRow]) -> bool:
     """Whether some rows lie so far from zero that others can hardly be told from it."""
     limit = near_limit(rows)
-    return limit > 0 and max(row.reach for row in rows) > _FAR * limit
+    return 0 < limit < max(row.reach for row in rows if isfinite(row.difference))
 
 
 class ForestPlot(Plot):

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from gui.window.window import MainWindow
 
 _TICK_MS = 5
-_ROWS = 400
+_ROWS = 120
 """Of the data of a training and an evaluation."""
 
 _START = """
@@ -146,7 +146,7 @@ def _print_with_children(
     data = folder / "data.jsonl"
     with data.open("w") as file:
         for row in range(_ROWS):
-            text = f"Row {row} of {_ROWS}: " + " ".join(str(row * number) for number in range(100))
+            text = f"Row {row} of {_ROWS}: " + " ".join(str(row * number) for number in range(40))
             file.write(json.dumps({"text": text}) + "\n")
     window.load_recipe(DEMO_FOLDER / "recipe.yaml", folder / "merged")
     window.layout_.show_training()

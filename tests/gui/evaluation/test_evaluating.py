@@ -220,3 +220,17 @@ def test_it_is_stopped_and_what_is_scored_is_kept(
     assert panel.message.text == "Stopped. What is scored is kept; Start goes on with the rest."
     assert table(panel, Column.LOSS)["one"] == f"{(3 + np.arange(ROWS) / 10).mean():.4f}"
     assert table(panel, Column.VERDICT) == {"base": "", "one": "reference", "two": ""}
+
+
+def test_the_newest_evaluation_is_shown_the_next_time(qtbot: QtBot, folder: Path, open_panel: Open) -> None:
+    one, newer = open_panel(), folder / "newer.jsonl"
+    newer.write_text((folder / "held-out.jsonl").read_text())
+    for number, data in enumerate((folder / "held-out.jsonl", newer)):
+        one.evaluating.set_data(data)
+        settle(qtbot, one)
+        press_start(qtbot, one)
+        settle(qtbot, one)
+        qtbot.wait(1100 * (1 - number))  # they are told apart by the second in which they began
+    again = open_panel()
+    settle(qtbot, again)
+    assert again.panel.data == newer

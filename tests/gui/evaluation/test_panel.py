@@ -215,8 +215,10 @@ def test_what_was_evaluated_before_gives_way_to_another_family() -> None:
     old = Path("/old/one"), Path("/old/base"), Path("/old/two")
     listing = Listing()
     listing.set_setup(MergeSetup.empty(SETUP), ())
-    listing.take(Request(Path("/data.jsonl"), old, old[0], Choices()))
-    assert listing.evaluated == old
+    older = Path("/older/one"), Path("/older/two")
+    for models in (older, old):
+        listing.take(Request(Path("/data.jsonl"), models, models[0], Choices()))
+    assert listing.evaluated == listing.paths == old
     listing.set_setup(SETUP, (), keep=True)  # while it runs
     assert set(old) < set(listing.paths)
     assert listing.reference == old[0]

@@ -19,7 +19,7 @@ from core.evaluate.scores import Scores
 from core.evaluate.verdict import compare
 from core.study.document import from_json, to_document
 from gui.pictures.evaluated import Evaluation
-from gui.pictures.forest_plot import ForestPlot, ForestRow
+from gui.pictures.forest_plot import ForestPlot, ForestRow, is_far, near_limit
 from gui.pictures.named import Named
 from gui.pictures.scored import of_study
 from gui.pictures.scores import ScoresPicture
@@ -245,6 +245,23 @@ def test_the_numbers_are_there_in_full(show: Show) -> None:
         == "selection,order-2,nats a token,60,-0.006999999999999999,-0.009,-0.005,0.001,0.004,helps,"
     )
     assert samples[1] == "17,7.25,6.5,-0.75,the sample in line 17"
+
+
+@pytest.mark.parametrize(
+    ("reaches", "limit"),
+    [
+        ([0.0008, 0.001, 0.0017, 0.0049, 0.03], 0.0049),  # what is just better than all others is in sight
+        ([0.3, 0.001, 0.002, 0.03, 0.004, 0.003], 0.004),
+        ([0.5, 4.0], 0.5),
+        ([1.0, 1.5, 4.0], 4.0),  # nothing is far
+        ([0.0, 0.0, 1.0], 0.0),
+        ([], 0.0),
+    ],
+)
+def test_near_zero_is_what_no_gap_parts_from_the_others(reaches: list[float], limit: float) -> None:
+    rows = [ForestRow("", "", "", 0.0, -reach, 0.0, "neither") for reach in reaches]
+    assert near_limit(rows) == limit
+    assert is_far(rows) == (0 < limit < max(reaches, default=0.0))
 
 
 def test_an_arrowhead_at_the_end_of_the_scale_is_drawn(qtbot: QtBot, monkeypatch: pytest.MonkeyPatch) -> None:
