@@ -38,6 +38,11 @@ class JobKeeper(QObject):
         """Whether no job runs."""
         return not self._jobs
 
+    @property
+    def stopped(self) -> bool:
+        """Whether all were stopped, and none is started any more."""
+        return self._stopped
+
     def start(self, job: Job) -> None:
         """Start `job`; not any more once all were stopped: signals of ended jobs may still start others."""
         if self._stopped:

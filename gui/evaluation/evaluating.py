@@ -259,8 +259,13 @@ class Evaluating(QObject):
         if self._unusable is not None:
             self._panel.message.clear()
         self._known = self._unusable = None
-        self._timer.start()
+        self._look_soon()
         self._show()
+
+    def _look_soon(self) -> None:
+        """Once nothing has changed for a moment; not any more once the window is closed."""
+        if not self._jobs.stopped:
+            self._timer.start()
 
     @Slot()
     def _look(self) -> None:
@@ -337,7 +342,7 @@ class Evaluating(QObject):
         before = self._listing.paths
         yield
         if self._listing.paths != before and not self.running:
-            self._timer.start()
+            self._look_soon()
         self._show()
 
     # -- how it looks

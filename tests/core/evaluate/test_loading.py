@@ -179,6 +179,7 @@ def test_nothing_of_transformers_is_heard_and_its_voice_comes_back(
 
     changed(copy, "config.json", rope_scaling={"type": "nonsense", "rope_type": "default"}, unknown_key=1)
     before = transformers.logging.get_verbosity()
+    transformers.logging.enable_progress_bar()
     loss_of(copy)
     assert capfd.readouterr() == ("", "")
     assert transformers.logging.get_verbosity() == before
