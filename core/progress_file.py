@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import stat
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,6 +15,10 @@ from typing import Any
 from core.errors import OutputError, os_error_text
 
 __all__ = ["ProgressFile", "finite_or_null", "stop_file"]
+
+
+_FLAGS = os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+"""Nobody may ever read from a named pipe; a file is not affected."""
 
 
 class ProgressFile:
@@ -26,9 +31,12 @@ class ProgressFile:
     def __init__(self, path: Path | None) -> None:
         """Raises OutputError: it cannot be opened."""
         self._descriptor: int | None = None
+        self._torn = False
+        """Whether the last line is not whole: the disk was full, or whoever wrote it was killed."""
         if path is not None:
             try:
-                self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+                self._descriptor = os.open(path, _FLAGS, 0o644)
+                self._torn = _is_torn(self._descriptor)
             except OSError as error:
                 raise OutputError(f"cannot write {path}: {os_error_text(error)}", path=path) from error
 
@@ -40,9 +48,11 @@ class ProgressFile:
         if self._descriptor is None:
             return
         event = {"at": round(time.time(), 3), "kind": kind, **values}
-        line = json.dumps(finite_or_null(event), allow_nan=False)
+        line = json.dumps(finite_or_null(event), allow_nan=False).encode() + b"\n"
+        if self._torn:
+            line = b"\n" + line
         try:
-            os.write(self._descriptor, line.encode() + b"\n")
+            self._torn = os.write(self._descriptor, line) < len(line)
         except OSError:
             return
 
@@ -76,3 +86,14 @@ def finite_or_null(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {key: finite_or_null(one) for key, one in value.items()}
     return [finite_or_null(one) for one in value] if isinstance(value, list | tuple) else value
+
+
+def _is_torn(descriptor: int) -> bool:
+    """Whether a file ends within a line. Raises OSError."""
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        return False
+    size = os.lseek(descriptor, 0, os.SEEK_END)
+    if not size:
+        return False
+    os.lseek(descriptor, size - 1, os.SEEK_SET)
+    return os.read(descriptor, 1) != b"\n"
