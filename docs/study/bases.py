@@ -60,14 +60,14 @@ def smollm2(wheel: Path, out: Path) -> None:
 def library_topics(out: Path, *, held_out_every: int = 4) -> None:
     """Data for the demo model: what its sub-models learn from, Python's documentation of its library.
 
-    Every paragraph is a row (resources/demo/train.py has whole blocks of tokens); one in `held_out_every`
-    goes into validation.jsonl, the others into train.jsonl.
+    Every paragraph of words, not of signs, is a row (resources/demo/train.py has whole blocks of tokens);
+    one in `held_out_every` goes into validation.jsonl, the others into train.jsonl.
     """
     from resources.demo.train import read_text
 
     _, documents = read_text()
     paragraphs = (" ".join(text.split()) for document in documents for text in document.split("\n\n"))
-    rows = [text for text in paragraphs if len(text) >= 40]
+    rows = [text for text in paragraphs if len(text) >= 40 and sum(map(str.isalpha, text)) > len(text) / 2]
     out.mkdir(parents=True, exist_ok=True)
     for name, held_out in (("train", False), ("validation", True)):
         part = [row for at, row in enumerate(rows) if (at % held_out_every == 0) == held_out]

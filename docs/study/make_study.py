@@ -73,7 +73,7 @@ DEMO = Subject(
     (),
     lambda wheels, out: shutil.copytree(ROOT / "resources" / "demo" / "base", out) and None,
     lambda wheels, out: bases.library_topics(out),
-    ("--orders", "8", "--epochs", "3", "--batch", "8", "--lr", "1e-4"),
+    ("--orders", "8", "--epochs", "3", "--batch", "8", "--lr", "2e-5"),
     ("--n", "0,1,2,4"),
 )
 """The demo language model learns Python's documentation of its library."""
