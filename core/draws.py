@@ -6,8 +6,8 @@ written to be read; the kernels compute the same words faster.
 Streams in use: 0 selects sub-models; 1 chooses the blocks that `inspect --sample` reads; 2 drops elements of
 task vectors, draw i those of sub-model i; 3 takes resamples of a data set's samples, draw b those of resample
 b, counted from 0, and from draw 2^32 − 1 downwards halves of them, draw 2^32 − 1 − s those of halving s (the
-key of stream 3 is the data's digest, see core/evaluate/resampling.py); 4 puts the rows of training data into
-an order, draw e that of epoch e, counted from 1 (key: the seed and the name "order-i").
+key of stream 3 is the data's digest, see core/evaluate/statistics/resampling.py); 4 puts the rows of training
+data into an order, draw e that of epoch e, counted from 1 (key: the seed and the name "order-i").
 """
 
 from __future__ import annotations

@@ -20,13 +20,13 @@ from core.data.remarks import with_remarks
 from core.data.rows import DataSet, read_data
 from core.disk import replace_file
 from core.errors import Cancelled, OutputError
-from core.evaluate.choosing import choosing_sentence
-from core.evaluate.comparison import Comparison
 from core.evaluate.evaluation import evaluate_models
 from core.evaluate.scores import Scores
 from core.evaluate.settings import DTYPES, Settings
-from core.evaluate.store import ScoreStore, score_key
-from core.evaluate.verdict import adjusted_together, compare
+from core.evaluate.store.score_store import ScoreStore, score_key
+from core.evaluate.verdict.choosing import choosing_sentence
+from core.evaluate.verdict.comparing import adjusted_together, compare
+from core.evaluate.verdict.comparison import Comparison
 
 __all__ = ["evaluate"]
 

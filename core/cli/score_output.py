@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from core.evaluate.comparison import Comparison, difference_text
 from core.evaluate.scores import Scores
+from core.evaluate.verdict.comparison import Comparison, difference_text
 from core.text import message_text, one_line
 from core.units import share_text
 

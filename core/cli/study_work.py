@@ -13,7 +13,7 @@ from core.data.remarks import with_remarks
 from core.data.rows import read_data
 from core.errors import Cancelled, MergeError
 from core.evaluate.settings import Settings
-from core.evaluate.store import ScoreStore
+from core.evaluate.store.score_store import ScoreStore
 from core.plan.planning import plan_merge
 from core.progress import Share
 from core.recipe.file import load_recipe

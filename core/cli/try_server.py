@@ -24,9 +24,9 @@ from typing import Any, BinaryIO, TextIO
 
 from core.cancel import CancelToken
 from core.errors import Cancelled, MergeError
-from core.evaluate.answering import answer_all
-from core.evaluate.generating import MAX_NEW_TOKENS, Answer, Request
-from core.evaluate.kept_models import KeptModels
+from core.evaluate.answers.answering import answer_all
+from core.evaluate.answers.generating import MAX_NEW_TOKENS, Answer, Request
+from core.evaluate.answers.kept_models import KeptModels
 from core.text import shown
 
 __all__ = ["TryServer"]

@@ -20,8 +20,8 @@ from core.text import is_text, message_text, one_line
 from core.units import duration_text
 
 if TYPE_CHECKING:
-    from core.evaluate.generating import Answer
-    from core.evaluate.kept_models import KeptModels
+    from core.evaluate.answers.generating import Answer
+    from core.evaluate.answers.kept_models import KeptModels
 
 __all__ = ["try_models"]
 
@@ -86,8 +86,8 @@ def try_models(
             raise MergeError(f"the {what} is not valid text", hint="write it in UTF-8")
     if math.isnan(temperature):
         raise click.UsageError("Invalid value for '--temperature': nan is no number.")
-    from core.evaluate.answering import answer_all
-    from core.evaluate.generating import Request
+    from core.evaluate.answers.answering import answer_all
+    from core.evaluate.answers.generating import Request
 
     request = Request(prompt, system, not no_chat, max_new_tokens, temperature, seed)
     printed = _Printed(models, as_json=as_json)
@@ -146,8 +146,8 @@ class _Printed:
 
 
 def _kept_models(device: str, work_folder: Path | None) -> KeptModels:
-    from core.evaluate.kept_models import KeptModels
-    from core.evaluate.loading import load_model
+    from core.evaluate.answers.kept_models import KeptModels
+    from core.evaluate.models.loading import load_model
     from core.evaluate.settings import Settings
 
     settings = Settings(device=device, work_folder=work_folder)

@@ -9,7 +9,7 @@ from core.adapter_paths import split_adapters
 from core.checkpoint.finding import resolve_folder
 from core.checkpoint.model import model_names, read_config
 from core.errors import IncompatibleError, MergeError
-from core.evaluate.digests import is_recipe
+from core.evaluate.models.digests import is_recipe
 from core.pretrained.models import is_classifier
 from core.recipe.file import load_recipe
 from core.recipe.writing import folders_of

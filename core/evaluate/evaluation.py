@@ -11,16 +11,16 @@ from core.cancel import CancelToken
 from core.data.encoding import encode
 from core.data.rows import DataSet
 from core.errors import CheckpointError, IncompatibleError, MergeError
-from core.evaluate.answers import check_has_answers, expected_answer, generate_answers, is_match
+from core.evaluate.answers.exact_match import check_has_answers, expected_answer, generate_answers, is_match
 from core.evaluate.asked import check_one_task, reference_names
-from core.evaluate.digests import FileDigests, reference_digest
-from core.evaluate.loading import LoadedModel, load_model
-from core.evaluate.losses import score_model
+from core.evaluate.losses.scoring import score_model
+from core.evaluate.models.digests import FileDigests, reference_digest
+from core.evaluate.models.loading import LoadedModel, load_model
 from core.evaluate.scores import Scores
 from core.evaluate.settings import Settings
-from core.evaluate.store import Begun, ScoreStore, is_of, score_key
-from core.evaluate.taken_over import taken_over, with_more
-from core.evaluate.under_way import Kept, Told
+from core.evaluate.store.score_store import Begun, ScoreStore, is_of, score_key
+from core.evaluate.store.taken_over import taken_over, with_more
+from core.evaluate.store.under_way import Kept, Told
 from core.progress import Share, ShareCallback
 
 __all__ = ["evaluate_models"]

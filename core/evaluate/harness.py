@@ -23,9 +23,9 @@ import numpy as np
 from core.cancel import CancelToken
 from core.errors import DataError, IncompatibleError, MergeError, error_of_memory
 from core.evaluate.asked import check_one_task, reference_names
-from core.evaluate.digests import FileDigests, reference_digest
 from core.evaluate.harness_answers import Answer, answers_of, of_task
-from core.evaluate.loading import LoadedModel, load_model
+from core.evaluate.models.digests import FileDigests, reference_digest
+from core.evaluate.models.loading import LoadedModel, load_model
 from core.evaluate.scores import Scores
 from core.evaluate.settings import Settings
 from core.pretrained.quiet import first_line, is_of_memory, quiet

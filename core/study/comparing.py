@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.cancel import CancelToken
-from core.evaluate.choosing import luck_of_choosing
-from core.evaluate.comparison import Comparison
-from core.evaluate.holm import holm
-from core.evaluate.pairing import Measured as Numbers
-from core.evaluate.verdict import compare, readjusted
+from core.evaluate.statistics.holm import holm
+from core.evaluate.verdict.choosing import luck_of_choosing
+from core.evaluate.verdict.comparing import compare, readjusted
+from core.evaluate.verdict.comparison import Comparison
+from core.evaluate.verdict.pairing import Measured as Numbers
 from core.study.rows import MeasuredRow, study_row
 from core.study.sentence import Control
 from core.study.table import Table

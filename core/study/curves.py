@@ -8,7 +8,7 @@ from math import sqrt
 import numpy as np
 from numpy.typing import NDArray
 
-from core.evaluate.student import t_quantile
+from core.evaluate.statistics.student import t_quantile
 from core.study.values import Curve
 
 __all__ = ["SEGMENTS", "by_position", "by_step", "effect_of_position"]

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import MergeError
-from core.evaluate.comparison import Comparison, difference_text
+from core.evaluate.verdict.comparison import Comparison, difference_text
 from core.small_files import parse_json, read_small
 from core.study.values import Advice, ChangedSample, Curve, Spread, Study, StudyRow
 from core.text import one_line

@@ -10,7 +10,7 @@ import numpy as np
 
 from core.data.rows import DataSet
 from core.errors import TrainingError
-from core.evaluate.comparison import decimals_for, signed
+from core.evaluate.verdict.comparison import decimals_for, signed
 from core.study.curves import by_position, by_step, effect_of_position
 from core.study.measuring import Measuring
 from core.study.subjects import Family, Subject

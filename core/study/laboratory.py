@@ -21,12 +21,12 @@ from core.cancel import CancelToken
 from core.data.rows import DataSet
 from core.disk import replace_file
 from core.errors import MergeError, OutputError, os_error_text
-from core.evaluate.digests import reference_digest
 from core.evaluate.evaluation import evaluate_models
-from core.evaluate.references import model_folder
+from core.evaluate.models.digests import reference_digest
+from core.evaluate.models.references import model_folder
 from core.evaluate.scores import Scores
 from core.evaluate.settings import Settings
-from core.evaluate.store import ScoreStore
+from core.evaluate.store.score_store import ScoreStore
 from core.progress import ShareCallback
 from core.recipe.stages import documents_of
 from core.recipe.writing import folders_of, recipe_as_dict

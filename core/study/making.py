@@ -8,7 +8,7 @@ import numpy as np
 
 from core.dtypes import DTYPES
 from core.errors import Cancelled, DataError, IncompatibleError, MergeError, RecipeError
-from core.evaluate.resampling import groups_as_numbers, halves
+from core.evaluate.statistics.resampling import groups_as_numbers, halves
 from core.recipe.recipe import Recipe
 from core.study.choosing import Halves, chosen_by_halves, greedy_soup
 from core.study.measuring import Measuring

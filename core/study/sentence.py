@@ -10,7 +10,7 @@ import numpy as np
 
 from core.deltas.advice import advice_on_n
 from core.deltas.measures import flattens_at
-from core.evaluate.comparison import (
+from core.evaluate.verdict.comparison import (
     HELPS,
     HURTS,
     NO_DIFFERENCE,

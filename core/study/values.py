@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from math import sqrt
 from typing import Any
 
-from core.evaluate.comparison import Comparison
+from core.evaluate.verdict.comparison import Comparison
 
 __all__ = ["Advice", "ChangedSample", "Curve", "Spread", "Study", "StudyRow"]
 

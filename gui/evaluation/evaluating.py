@@ -12,7 +12,7 @@ from PySide6.QtCore import QObject, QTimer, Signal, Slot
 
 from core import MergeError
 from core.data.rows import DataSet
-from core.evaluate.store import ScoreStore
+from core.evaluate.store.score_store import ScoreStore
 from core.runs.history import HistoryEntry
 from core.units import about_text
 from gui.background.task import Task

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from math import isfinite, nan
 from typing import Any
 
-from core.evaluate.comparison import Comparison
 from core.evaluate.scores import Scores
+from core.evaluate.verdict.comparison import Comparison
 from gui.evaluation.candidates import Candidate
 
 __all__ = ["Figures", "ResultRow", "loss_text", "share_text"]

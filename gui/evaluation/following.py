@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from core.evaluate.comparison import Comparison
+from core.evaluate.verdict.comparison import Comparison
 from gui.background.task import Task
 from gui.evaluation.figures import Figures
 from gui.evaluation.request import Request

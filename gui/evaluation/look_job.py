@@ -11,10 +11,10 @@ from PySide6.QtCore import Signal
 from core import Cancelled, CancelToken, MergeError
 from core.checkpoint.model import model_names
 from core.data.rows import DataSet, read_data
-from core.evaluate.comparison import Comparison
 from core.evaluate.scores import Scores
-from core.evaluate.store import ScoreStore, score_key
-from core.evaluate.verdict import compare
+from core.evaluate.store.score_store import ScoreStore, score_key
+from core.evaluate.verdict.comparing import compare
+from core.evaluate.verdict.comparison import Comparison
 from gui.evaluation.request import Choices
 from gui.failure import Failure
 from gui.jobs import Job

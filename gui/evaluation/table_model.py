@@ -10,7 +10,7 @@ from typing import Any
 from PySide6.QtCore import QObject, Qt, Signal
 from PySide6.QtGui import QColor, QGuiApplication, QPalette
 
-from core.evaluate.comparison import decimals_of, difference_text
+from core.evaluate.verdict.comparison import decimals_of, difference_text
 from core.text import one_line
 from gui.evaluation.figures import ResultRow, loss_text, share_text
 from gui.widgets.chips import model_chip

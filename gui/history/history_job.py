@@ -12,7 +12,7 @@ from pathlib import Path
 from PySide6.QtCore import Signal
 
 from core import Cancelled, CancelToken, Leftover, MergeError, leftover_of
-from core.evaluate.store import ScoreStore
+from core.evaluate.store.score_store import ScoreStore
 from core.runs.history import History
 from gui.failure import Failure
 from gui.history.table_model import HistoryRow, RunScore

@@ -12,7 +12,7 @@ from PySide6.QtGui import QAction, QKeySequence
 from PySide6.QtWidgets import QHBoxLayout, QLineEdit, QMenu, QToolButton, QVBoxLayout, QWidget
 
 from core import MergeError
-from core.evaluate.store import ScoreStore
+from core.evaluate.store.score_store import ScoreStore
 from core.runs.history import History, HistoryEntry
 from gui.failure import Failure
 from gui.history.history_job import HistoryJob, HistoryRows

@@ -8,7 +8,7 @@ from typing import Any
 from PySide6.QtCore import QObject, Qt
 from PySide6.QtGui import QPainter, QPaintEvent, QPalette, QResizeEvent
 
-from core.evaluate.comparison import signed
+from core.evaluate.verdict.comparison import signed
 from core.text import one_line
 from gui.pictures.scored import Changed, ChangedRow
 from gui.widgets.plain import tool_tip

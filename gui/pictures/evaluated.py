@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from core.evaluate.comparison import Comparison
 from core.evaluate.scores import Scores
+from core.evaluate.verdict.comparison import Comparison
 
 __all__ = ["Evaluation"]
 

@@ -11,8 +11,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from core.evaluate.comparison import HELPS, HURTS, NO_DIFFERENCE, Comparison, difference_text
 from core.evaluate.scores import Scores
+from core.evaluate.verdict.comparison import HELPS, HURTS, NO_DIFFERENCE, Comparison, difference_text
 from core.study.values import Spread, Study
 from core.text import one_line
 from core.units import duration_text

@@ -8,7 +8,7 @@ from PySide6.QtCore import Slot
 from PySide6.QtGui import QColor, QPalette
 from PySide6.QtWidgets import QWidget
 
-from core.evaluate.comparison import signed
+from core.evaluate.verdict.comparison import signed
 from core.study.values import Curve, Study
 from core.text import one_line
 from core.units import duration_text

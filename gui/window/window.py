@@ -19,7 +19,7 @@ from PySide6.QtGui import (
 from PySide6.QtWidgets import QApplication, QMainWindow, QPushButton, QWidget
 
 from core import Leftover
-from core.evaluate.store import ScoreStore
+from core.evaluate.store.score_store import ScoreStore
 from core.runs.history import History, HistoryEntry
 from core.runs.learned import Learned
 from core.text import message_text

@@ -21,11 +21,11 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import NDArray
 
-from core.evaluate.holm import holm
-from core.evaluate.intervals import Interval, Units, interval_of, units_of
-from core.evaluate.mcnemar import exact_p, mid_p
-from core.evaluate.resampling import resamples
-from core.evaluate.student import t_quantile
+from core.evaluate.statistics.holm import holm
+from core.evaluate.statistics.intervals import Interval, Units, interval_of, units_of
+from core.evaluate.statistics.mcnemar import exact_p, mid_p
+from core.evaluate.statistics.resampling import resamples
+from core.evaluate.statistics.student import t_quantile
 
 Array = NDArray[np.float64]
 

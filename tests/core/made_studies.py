@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from core.evaluate.comparison import Comparison
 from core.evaluate.scores import Scores
+from core.evaluate.verdict.comparison import Comparison
 from core.study.values import ChangedSample, Curve, Spread, Study, StudyRow
 
 REFERENCE = "order-2"

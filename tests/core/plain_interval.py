@@ -1,5 +1,5 @@
-"""The interval of core.evaluate.intervals once more: a plain loop over resamples, from the documents
-alone."""
+"""The interval of core.evaluate.statistics.intervals once more: a plain loop over resamples, from the
+documents alone."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ import pytest
 
 from core.evaluate import harness
 from core.evaluate.scores import Scores
-from core.evaluate.store import ScoreStore
+from core.evaluate.store.score_store import ScoreStore
 from resources import DEMO_FOLDER
 
 BASE, ONE, TWO = (str(DEMO_FOLDER / name) for name in ("base", "order-1", "order-2"))

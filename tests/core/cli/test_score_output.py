@@ -13,7 +13,7 @@ import numpy as np
 from core.cli.score_output import SampleTable, score_document, score_rows, score_summary
 from core.evaluate.scores import Scores
 from core.evaluate.settings import Settings
-from core.evaluate.verdict import compare
+from core.evaluate.verdict.comparing import compare
 
 
 def scores_of(name: str, losses: list[float], **changes: object) -> Scores:

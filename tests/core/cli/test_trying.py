@@ -22,8 +22,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from core.cancel import CancelToken
 from core.cli.commands import Desktop, main
 from core.cli.try_server import TryServer
-from core.evaluate.kept_models import KeptModels
-from core.evaluate.loading import load_model
+from core.evaluate.answers.kept_models import KeptModels
+from core.evaluate.models.loading import load_model
 from resources import DEMO_FOLDER
 
 ROOT = Path(__file__).parents[3]

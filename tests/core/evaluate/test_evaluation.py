@@ -16,18 +16,18 @@ import torch
 import transformers
 
 import core.disk
-import core.evaluate.under_way
+import core.evaluate.store.under_way
 from core.cancel import CancelToken
 from core.data.rows import DataSet, read_data
 from core.errors import Cancelled, CheckpointError, DataError, IncompatibleError, MergeError
 from core.evaluate import evaluation
-from core.evaluate.answers import is_match, normal_answer
+from core.evaluate.answers.exact_match import is_match, normal_answer
 from core.evaluate.asked import reference_names
 from core.evaluate.evaluation import evaluate_models
-from core.evaluate.loading import load_model
-from core.evaluate.losses import score_model
+from core.evaluate.losses.scoring import score_model
+from core.evaluate.models.loading import load_model
 from core.evaluate.settings import Settings
-from core.evaluate.store import ScoreStore
+from core.evaluate.store.score_store import ScoreStore
 from core.progress import Share
 from resources import DEMO_FOLDER
 
@@ -203,7 +203,7 @@ def test_a_cancelled_evaluation_goes_on_where_it_was(
             token.cancel()
 
     forwards.clear()
-    monkeypatch.setattr(core.evaluate.under_way, "TELL_EVERY_S", 0.0)
+    monkeypatch.setattr(core.evaluate.store.under_way, "TELL_EVERY_S", 0.0)
     with pytest.raises(Cancelled):
         evaluate_models(MODELS[:1], data, settings=settings, store=store, progress=stop, cancel=token)
     begun = sum(forwards)
@@ -226,7 +226,7 @@ def test_finished_rows_are_kept_while_it_runs(
     data: DataSet, store: ScoreStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What a killed process leaves: nothing that is written when it ends."""
-    monkeypatch.setattr(core.evaluate.under_way, "KEEP_EVERY_S", 0.0)
+    monkeypatch.setattr(core.evaluate.store.under_way, "KEEP_EVERY_S", 0.0)
     kept: list[int] = []
     put = ScoreStore.put_begun
 
@@ -399,7 +399,7 @@ def test_a_disk_that_is_full_costs_no_scores(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(core.disk.system, "write", full)
-    monkeypatch.setattr(core.evaluate.under_way, "KEEP_EVERY_S", 0.0)
+    monkeypatch.setattr(core.evaluate.store.under_way, "KEEP_EVERY_S", 0.0)
     notes: list[str] = []
     (scores,) = evaluate_models(MODELS[:1], data, settings=CPU, store=store, on_note=notes.append)
     assert np.isfinite(scores.loss).all()

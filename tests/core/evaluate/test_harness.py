@@ -19,7 +19,7 @@ from core.cancel import CancelToken
 from core.errors import Cancelled, DataError, MergeError
 from core.evaluate.harness import evaluate_tasks
 from core.evaluate.settings import Settings
-from core.evaluate.verdict import compare
+from core.evaluate.verdict.comparing import compare
 from resources import DEMO_FOLDER
 
 ROOT = Path(__file__).parents[3]

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from core.evaluate import choosing, resampling, verdict
+from core.evaluate.statistics import resampling
+from core.evaluate.verdict import choosing
+from core.evaluate.verdict import comparing as verdict
 
 
 @pytest.fixture(autouse=True)

@@ -12,7 +12,7 @@ import pytest
 from numpy.typing import NDArray
 from study.made_up import DIGEST, MadeUp, data_set, recipe_of
 
-from core.evaluate.resampling import halves
+from core.evaluate.statistics.resampling import halves
 from core.study.curves import effect_of_position
 from core.study.document import to_json
 from core.study.studying import run_study

@@ -13,7 +13,7 @@ import yaml
 from core.cancel import CancelToken
 from core.errors import MergeError
 from core.evaluate.settings import Settings
-from core.evaluate.store import ScoreStore
+from core.evaluate.store.score_store import ScoreStore
 from core.recipe.file import load_recipe
 from core.recipe.parsing import parse_recipe
 from core.study.command import OwnScores, ScoreCommand

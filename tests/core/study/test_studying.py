@@ -14,7 +14,7 @@ from study.made_up import COUNT, MadeUp, data_set, recipe_of
 
 from core.cancel import CancelToken
 from core.errors import Cancelled, CheckpointError, DataError, IncompatibleError, MergeError, RecipeError
-from core.evaluate.resampling import halves
+from core.evaluate.statistics.resampling import halves
 from core.study.command import OwnScores
 from core.study.document import to_markdown
 from core.study.studying import run_study

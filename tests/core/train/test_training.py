@@ -21,8 +21,8 @@ from core.checkpoint.ownership import OWN_FOLDER, Ownership
 from core.data.rows import read_data
 from core.disk import OpenFolder
 from core.errors import Cancelled, DataError, MergeError, OutputError, RunningError, TrainingError
-from core.evaluate.loading import load_model
-from core.evaluate.losses import score_model
+from core.evaluate.losses.scoring import score_model
+from core.evaluate.models.loading import load_model
 from core.evaluate.settings import Settings
 from core.progress_file import ProgressFile
 from core.recipe.file import load_recipe

@@ -18,11 +18,11 @@ import numpy as np
 
 from core.checkpoint.model import model_names
 from core.data.rows import read_data
-from core.evaluate.digests import reference_digest
+from core.evaluate.models.digests import reference_digest
 from core.evaluate.scores import Scores
 from core.evaluate.settings import Settings
-from core.evaluate.store import ScoreStore, score_key
-from core.evaluate.verdict import compare
+from core.evaluate.store.score_store import ScoreStore, score_key
+from core.evaluate.verdict.comparing import compare
 from core.progress_file import ProgressFile
 
 given = sys.argv[2:]

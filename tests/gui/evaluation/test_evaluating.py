@@ -16,7 +16,7 @@ from PySide6.QtCore import Qt
 from PySide6.QtGui import QGuiApplication
 from pytestqt.qtbot import QtBot
 
-from core.evaluate.store import ScoreStore
+from core.evaluate.store.score_store import ScoreStore
 from gui.background.tasks import BackgroundTasks
 from gui.document.merge_setup import MergeSetup, ModelChoice
 from gui.evaluation.evaluating import Evaluating

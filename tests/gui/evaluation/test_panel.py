@@ -12,8 +12,8 @@ import pytest
 from pytestqt.qtbot import QtBot
 
 from core import load_recipe
-from core.evaluate.comparison import Comparison, decimals_of, difference_text
-from core.evaluate.store import ScoreStore
+from core.evaluate.store.score_store import ScoreStore
+from core.evaluate.verdict.comparison import Comparison, decimals_of, difference_text
 from core.runs.history import HistoryEntry
 from gui.background.tasks import BackgroundTasks
 from gui.document.merge_setup import MergeSetup, ModelChoice

@@ -14,9 +14,9 @@ from PySide6.QtWidgets import QLineEdit
 from pytestqt.qtbot import QtBot
 
 from core import load_recipe
-from core.evaluate.digests import reference_digest
+from core.evaluate.models.digests import reference_digest
 from core.evaluate.scores import Scores
-from core.evaluate.store import ScoreStore
+from core.evaluate.store.score_store import ScoreStore
 from core.runs.history import History, HistoryEntry
 from gui.history.panel import HistoryPanel
 from gui.history.table_model import Column

@@ -16,7 +16,7 @@ from PySide6.QtTest import QTest
 from pytestqt.qtbot import QtBot
 
 from core.evaluate.scores import Scores
-from core.evaluate.verdict import compare
+from core.evaluate.verdict.comparing import compare
 from core.study.document import from_json, to_document
 from gui.pictures.evaluated import Evaluation
 from gui.pictures.forest_plot import ForestPlot, ForestRow, is_far, near_limit

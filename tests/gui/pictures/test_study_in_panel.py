@@ -16,7 +16,7 @@ from pytestqt.qtbot import QtBot
 from core import OutputError, load_recipe, plan_merge
 from core.deltas.findings import Findings
 from core.deltas.preview import measure_plan
-from core.evaluate.verdict import compare
+from core.evaluate.verdict.comparing import compare
 from gui.pictures.evaluated import Evaluation
 from gui.pictures.headless import write_study_pictures
 from gui.pictures.panel import PicturesPanel

@@ -1,0 +1,1 @@
+"""Models that answer: greedy decoding, streams of text, exact match."""

@@ -1,0 +1,1 @@
+"""Means, intervals and p-values, in numpy and without scipy."""

@@ -1,0 +1,1 @@
+"""What is known of models, kept from one evaluation to the next."""
