@@ -25,6 +25,9 @@ _MARGIN = 0.03
 _LEAST_SPAN = 1e-6
 """Of the losses, relative to them: where they are all the same, the scale is not noise."""
 
+_THICK = 2.5
+"""A mean among what it is the mean of, in widths of a line."""
+
 _DASHED = {"base": Qt.PenStyle.DotLine}
 
 
@@ -150,7 +153,7 @@ class CurvesPlot(Plot):
             self.bands.append(band)
             self.addItem(band, ignoreBounds=True)
             line.setData(x, np.asarray(curve.mean, np.float64))
-        line.setZValue(1 if curve.role in ("merge", "anchor") else 0)
+        line.setZValue(1 if curve.role in ("merge", "mean", "anchor") else 0)
         self.addItem(line, ignoreBounds=True)
 
     def _fit(self, *, anew: bool) -> None:
@@ -189,7 +192,8 @@ class CurvesPlot(Plot):
                 cross_colours += [colour] * len(points)
                 continue
             style = _DASHED.get(one.curve.role, Qt.PenStyle.SolidLine)
-            line.setPen(pg.mkPen(colour, width=self.pen_width, style=style))
+            width = self.pen_width * (_THICK if one.curve.role == "mean" else 1)
+            line.setPen(pg.mkPen(colour, width=width, style=style))
             tint = QColor(one.colour)
             tint.setAlpha(_ALPHA_MARKED if number in self._marked else usual // 2 if back else usual)
             next(bands).setBrush(pg.mkBrush(tint))
