@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import bases
+import by_k
 import numpy as np
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QImage
@@ -38,6 +39,7 @@ class Subject:
         base: makes the base model in a folder, from the folder of the wheels.
         data: makes train.jsonl and validation.jsonl in a folder, from the folder of the wheels.
         training, study: options of `paramosaic train` and of `paramosaic study`.
+        ks: of so many sub-models, too, the merges are made.
     """
 
     name: str
@@ -46,6 +48,7 @@ class Subject:
     data: Callable[[Path, Path], None]
     training: tuple[str, ...]
     study: tuple[str, ...]
+    ks: tuple[int, ...] = ()
 
 
 def docstrings(kind: str, train: int, validation: int) -> Callable[[Path, Path], None]:
@@ -67,7 +70,8 @@ SENTENCES = Subject(
     lambda wheels, out: bases.sentence_encoder(wheel(wheels / "slow-tests"), out),
     docstrings("label", 1600, 1000),
     ("--orders", "10", "--epochs", "2", "--batch", "32", "--lr", "5e-5", "--max-length", "64"),
-    ("--n", "0,1,2,4"),
+    ("--n", "0,1,2,4,8"),
+    ks=(2, 5),
 )
 """A sentence encoder with a new head learns which of eight packages a docstring is of."""
 
@@ -77,7 +81,8 @@ DEMO = Subject(
     lambda wheels, out: shutil.copytree(ROOT / "resources" / "demo" / "base", out) and None,
     lambda wheels, out: bases.library_topics(out),
     ("--orders", "8", "--epochs", "3", "--batch", "8", "--lr", "2e-5"),
-    ("--n", "0,1,2,4"),
+    ("--n", "0,1,2,4,8"),
+    ks=(2, 4),
 )
 """The demo language model learns Python's documentation of its library."""
 
@@ -135,6 +140,12 @@ def make(subject: Subject, work: Path, wheels: Path) -> None:
     trained_s = time.monotonic() - began
     floats = [part for folder in sorted(runs.glob("order-*/float32")) for part in ("--float32", folder)]
     paramosaic("study", runs / "recipe.yaml", *files, "--out", out, *floats, *subject.study)
+    studies = {len(list(runs.glob("order-*"))): out}
+    for k in subject.ks:
+        recipe, studies[k] = runs / f"recipe-of-{k}.yaml", folder / f"study-of-{k}"
+        by_k.recipe_of_the_first(k, runs / "recipe.yaml", recipe)
+        plain = ("--n", subject.study[1], "--no-soup", "--lambda", "1")
+        paramosaic("study", recipe, "--validation", validation, "--out", studies[k], *plain)
     print(f"-- {subject.name}: {trained_s:.0f} s of training, {time.monotonic() - began:.0f} s in all")
     kept = HERE / subject.name
     shutil.rmtree(kept, ignore_errors=True)
@@ -144,6 +155,8 @@ def make(subject: Subject, work: Path, wheels: Path) -> None:
             shutil.copy(path, kept)
         elif path.suffix == ".png":
             save_smaller(path, kept / path.name)
+    if subject.ks:
+        (kept / "by-k.md").write_text(by_k.table_by_k(studies), encoding="utf-8")
 
 
 def save_smaller(picture: Path, out: Path) -> None:
