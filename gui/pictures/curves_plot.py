@@ -19,7 +19,7 @@ __all__ = ["CurvesPlot", "DrawnCurve"]
 
 _ALPHA, _ALPHA_MARKED = 40, 80
 _ALPHA_OF_ALL, _LEAST_ALPHA = 100, 10
-"""Of bands, of 255: of each, of a marked one, of all together, and the least of each."""
+"""Of bands, of 255: of each, of a marked one, of all together that have a width, and the least of each."""
 
 _MARGIN = 0.03
 _LEAST_SPAN = 1e-6
@@ -181,7 +181,8 @@ class CurvesPlot(Plot):
         crosses: list[tuple[float, float]] = []
         cross_colours: list[QColor] = []
         bands = iter(self.bands)
-        usual = min(_ALPHA, max(_LEAST_ALPHA, _ALPHA_OF_ALL // max(1, len(self.bands))))
+        seen = sum(not one.crosses and one.curve.low != one.curve.high for one in self.curves)
+        usual = min(_ALPHA, max(_LEAST_ALPHA, _ALPHA_OF_ALL // max(1, seen)))
         for number, (one, line) in enumerate(zip(self.curves, self.lines, strict=True)):
             colour = QColor(one.colour)
             back = bool(self._marked) and number not in self._marked

@@ -66,6 +66,7 @@ def test_the_mean_of_all_orders_stands_out_among_their_differences(picture: Trai
     widths = [line.opts["pen"].widthF() for line in picture.plot.lines]
     assert widths == pytest.approx([widths[0]] * 3 + [2.5 * widths[0]])
     assert picture.plot.lines[3].opts["pen"].color() == picture.palette().color(QPalette.ColorRole.Text)
+    assert picture.plot.bands[3].brush().color().alpha() == 40  # it is the only one that is seen
     picture.plot.pointed.emit((3, 2))
     assert picture.read_out.text() == (
         "mean of 3 orders, around place 30: +0.2000 nats a token beside the mean of all orders "
