@@ -16,11 +16,12 @@ from core.evaluate.asked import check_one_task, reference_names
 from core.evaluate.losses.scoring import score_model
 from core.evaluate.models.digests import FileDigests, reference_digest
 from core.evaluate.models.loading import LoadedModel, load_model
+from core.evaluate.progress_reporter import ProgressReporter
 from core.evaluate.scores import Scores
 from core.evaluate.settings import Settings
-from core.evaluate.store.score_store import Begun, ScoreStore, is_of, score_key
+from core.evaluate.store.partial_scores import PartialScoresWriter
+from core.evaluate.store.score_store import PartialScores, ScoreStore, is_of, score_key
 from core.evaluate.store.taken_over import taken_over, with_more
-from core.evaluate.store.under_way import Kept, Told
 from core.progress import Share, ShareCallback
 
 __all__ = ["evaluate_models"]
@@ -76,26 +77,26 @@ def evaluate_models(
     check_one_task(references)
     work = _Evaluation(data, settings, store, on_note, cancel)
     names = reference_names(references)
-    told = Told(progress)
-    digests = work.digests(references, names, told)
+    reporter = ProgressReporter(progress)
+    digests = work.digests(references, names, reporter)
     made: dict[str, Scores] = {}
     if store is not None and not recompute:
         for digest in dict.fromkeys(digests):
-            known = store.known(score_key(digest, data.digest, settings.key()))
+            known = store.stored(score_key(digest, data.digest, settings.key()))
             if known is not None and is_of(known, data):
                 made[digest] = known.scores
                 for sentence in known.scores.notes:  # what was cut is as true the second time
                     work.note(sentence)
-    told.begin(len({*digests} - made.keys()))
+    reporter.begin(len({*digests} - made.keys()))
     done: list[Scores] = []
     for reference, name, digest in zip(references, names, digests, strict=True):
         if digest not in made:
-            made[digest] = work.evaluate(reference, name, digest, recompute, told.part())
-            told.next(name)
+            made[digest] = work.evaluate(reference, name, digest, recompute, reporter.part())
+            reporter.next(name)
         done.append(replace(made[digest], name=name, path=reference))
         if on_scores is not None:
             on_scores(done[-1])
-    told.end()
+    reporter.end()
     return tuple(done)
 
 
@@ -115,15 +116,17 @@ class _Evaluation:
         self._on_note, self._cancel = on_note, cancel
         self._said: set[str] = set()
 
-    def digests(self, references: Sequence[str], names: Sequence[str], told: Told) -> list[str]:
+    def digests(
+        self, references: Sequence[str], names: Sequence[str], reporter: ProgressReporter
+    ) -> list[str]:
         """The digest of each model."""
         found = []
         for reference, name in zip(references, names, strict=True):
-            told.say(f"{name}: reading its files")
+            reporter.say(f"{name}: reading its files")
             found.append(reference_digest(reference, self._files, cancel=self._cancel))
         return found
 
-    def _refuse_changed(self, reference: str, name: str, digest: str, kept: Kept) -> None:
+    def _refuse_changed(self, reference: str, name: str, digest: str, kept: PartialScoresWriter) -> None:
         """Raises CheckpointError: other weights were loaded, or might have been, than `digest` is of."""
         if reference_digest(reference, self._files, cancel=self._cancel) != digest:
             kept.forget()
@@ -143,7 +146,7 @@ class _Evaluation:
         """Load a model and score it; what was finished before is taken over."""
         key = score_key(digest, self._data.digest, self._settings.key())
         begun = None if self._store is None or recompute else self._begun(self._store, key, digest)
-        kept = Kept(self._store, key, begun)
+        kept = PartialScoresWriter(self._store, key, begun)
         try:
             loading = part(0.0, 0.0)
             with load_model(
@@ -178,16 +181,16 @@ class _Evaluation:
                 self.note(f"the scores of {name} are not kept for another time: {error.message}")
         return scores
 
-    def _begun(self, store: ScoreStore, key: str, digest: str) -> Begun | None:
+    def _begun(self, store: ScoreStore, key: str, digest: str) -> PartialScores | None:
         """What is known of a model: what was finished of this evaluation, and what others had."""
-        begun = store.begun(key)
+        begun = store.partial(key)
         if begun is not None and not begun.fits(len(self._data.rows)):
             begun = None
         beside = taken_over(store, digest, self._data, self._settings)
         return begun if beside is None else with_more(begun, beside)
 
     def _with_answers(
-        self, model: LoadedModel, scores: Scores, kept: Kept, share: ShareCallback | None
+        self, model: LoadedModel, scores: Scores, kept: PartialScoresWriter, share: ShareCallback | None
     ) -> tuple[Scores, tuple[str, ...]]:
         """The scores with what is right of what the model answers, and the answers."""
         rows, settings = self._data.rows, self._settings

@@ -23,7 +23,7 @@ import numpy as np
 from core.cancel import CancelToken
 from core.errors import DataError, IncompatibleError, MergeError, error_of_memory
 from core.evaluate.asked import check_one_task, reference_names
-from core.evaluate.harness_answers import Answer, answers_of, of_task
+from core.evaluate.harness_answers import TaskAnswer, answers_of, of_task
 from core.evaluate.models.digests import FileDigests, reference_digest
 from core.evaluate.models.loading import LoadedModel, load_model
 from core.evaluate.scores import Scores
@@ -234,7 +234,7 @@ def _scores(
     digest: str,
     task: str,
     metric: str,
-    answers: Sequence[Answer],
+    answers: Sequence[TaskAnswer],
     settings: Settings,
     loaded: LoadedModel,
     seconds: float,

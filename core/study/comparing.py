@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from core.cancel import CancelToken
 from core.evaluate.statistics.holm import holm
-from core.evaluate.verdict.choosing import luck_of_choosing
 from core.evaluate.verdict.comparing import compare, readjusted
 from core.evaluate.verdict.comparison import Comparison
-from core.evaluate.verdict.pairing import Measured as Numbers
+from core.evaluate.verdict.pairing import SampleValues
+from core.evaluate.verdict.winners_curse import winners_curse_of
 from core.study.rows import MeasuredRow, study_row
 from core.study.sentence import Control
 from core.study.table import Table
@@ -103,7 +103,7 @@ def luck_sentences(table: Table, *, groups: Sequence[str] | None) -> tuple[str, 
     if best is not None:
         choices.append((f"The best seed of {best.title}", [one.scores.loss for one in best.members]))
     return tuple(
-        f"{what}: {replace(luck_of_choosing(losses, data_digest=digest, groups=groups), unit=unit).sentence}"
+        f"{what}: {replace(winners_curse_of(losses, data_digest=digest, groups=groups), unit=unit).sentence}"
         for what, losses in choices
         if len(losses) > 1
     )
@@ -164,9 +164,9 @@ def _own_comparisons(
     if of is None or not of.lines or not rows:
         return {}
 
-    def numbers(name: str, values: NDArray[np.float64]) -> Numbers:
+    def numbers(name: str, values: NDArray[np.float64]) -> SampleValues:
         digest = table.reference.scores.data_digest
-        return Numbers(
+        return SampleValues(
             name, values, digest, measure="score", unit="points", higher_is_better=higher_is_better
         )
 
@@ -187,9 +187,9 @@ def _right_comparisons(
     if correct is None or not rows:
         return {}
 
-    def numbers(name: str, values: NDArray[np.float64]) -> Numbers:
+    def numbers(name: str, values: NDArray[np.float64]) -> SampleValues:
         digest = table.reference.scores.data_digest
-        return Numbers(
+        return SampleValues(
             name, values, digest, measure="right answers", unit="of the answers", higher_is_better=True
         )
 

@@ -61,8 +61,8 @@ __all__ = ["TrainRequest", "train_sub_models"]
 
 
 @dataclass(frozen=True)
-class _Told:
-    """Whoever wants to know."""
+class _Callbacks:
+    """Called with what happens."""
 
     note: Callable[[str], None]
     step: Callable[[Step], None]
@@ -95,20 +95,20 @@ def train_sub_models(
         Cancelled: the job was cancelled.
     """
     nobody: Callable[..., None] = lambda *_: None  # noqa: E731
-    told = _Told(on_note or nobody, on_step or nobody, on_order_done or nobody)
+    callbacks = _Callbacks(on_note or nobody, on_step or nobody, on_order_done or nobody)
     cancel = cancel or CancelToken()
     require_accelerate()
     inputs = read_inputs(request, cancel)
     if inputs.validation is not None and (leak := overlap_of(inputs.validation, inputs.data)):
-        told.note(leak)
+        callbacks.note(leak)
     out = request.out.absolute()
-    _look_at_room(request, inputs, out, told.note)
+    _look_at_room(request, inputs, out, callbacks.note)
     cancel.raise_if_cancelled("training")
     with owned(out):
         document = existing_document(out)  # another process may have begun since
         if document is not None:
             refuse_others(document, request, inputs, out)
-        return _Work(request, inputs, out, told, cancel).train(document)
+        return _Work(request, inputs, out, callbacks, cancel).train(document)
 
 
 def _look_at_room(request: TrainRequest, inputs: Inputs, out: Path, note: Callable[[str], None]) -> None:
@@ -131,13 +131,13 @@ class _Work:
     """One call, in a folder that is ours alone."""
 
     def __init__(
-        self, request: TrainRequest, inputs: Inputs, out: Path, told: _Told, cancel: CancelToken
+        self, request: TrainRequest, inputs: Inputs, out: Path, callbacks: _Callbacks, cancel: CancelToken
     ) -> None:
         self._request = request
         self._settings = request.settings
         self._inputs = inputs
         self._out = out
-        self._told = told
+        self._callbacks = callbacks
         self._cancel = cancel
         self._base = out / "base" if inputs.new_head else inputs.checkpoint.folder.absolute()
 
@@ -155,7 +155,7 @@ class _Work:
             self._settings,
             base=self._base,
             resamples=self._request.resamples,
-            note=self._told.note,
+            note=self._callbacks.note,
         )
         found = read_training(self._out)
         for order in found.orders:
@@ -195,7 +195,7 @@ class _Work:
 
     def _samples(self, tokenizer: Any) -> Encoded:
         return training_samples(
-            self._inputs.data, tokenizer, self._inputs, self._settings, self._told.note, self._cancel
+            self._inputs.data, tokenizer, self._inputs, self._settings, self._callbacks.note, self._cancel
         )
 
     def _validation(self, tokenizer: Any) -> Encoded | None:
@@ -204,7 +204,7 @@ class _Work:
             return None
         try:
             return training_samples(
-                found, tokenizer, self._inputs, self._settings, self._told.note, self._cancel
+                found, tokenizer, self._inputs, self._settings, self._callbacks.note, self._cancel
             )
         except DataError as error:
             error.field = "validation"
@@ -230,7 +230,7 @@ class _Work:
                 samples,
                 device=device,
                 threads=threads,
-                note=self._told.note,
+                note=self._callbacks.note,
             )
             if self._inputs.new_head and document["base"]["new_files"] != files_of(
                 open_checkpoint(self._base)
@@ -257,7 +257,7 @@ class _Work:
         head = "a new one was made from the seed, the same for all orders"
         if not is_new:
             head = "its own was kept, and stands for them in their alphabetical order"
-        self._told.note(
+        self._callbacks.note(
             f"{self._inputs.checkpoint.name} has no head for the {len(labels)} labels of the data: {head}. "
             f"The base of the sub-models is {self._base}"
         )
@@ -315,14 +315,14 @@ class _Work:
             points=ResumePoints(resume_path(self._out, number)),
             log=log_path(self._out, number),
             save_every_s=self._request.save_every_s,
-            on_step=self._told.step,
+            on_step=self._callbacks.step,
             cancel=self._cancel,
         )
 
     def _finish_order(self, number: int) -> None:
         values = {"steps": read_log(log_path(self._out, number))[-1]["step"], "versions": versions()}
         replace_file(done_path(self._out, number), json.dumps(values, indent=2).encode() + b"\n")
-        self._told.order_done(number, epoch_path(self._out, number, self._settings.epochs))
+        self._callbacks.order_done(number, epoch_path(self._out, number, self._settings.epochs))
 
 
 def _common_type(inputs: Inputs) -> str:

@@ -16,7 +16,8 @@ import torch
 import transformers
 
 import core.disk
-import core.evaluate.store.under_way
+import core.evaluate.progress_reporter
+import core.evaluate.store.partial_scores
 from core.cancel import CancelToken
 from core.data.rows import DataSet, read_data
 from core.errors import Cancelled, CheckpointError, DataError, IncompatibleError, MergeError
@@ -203,7 +204,7 @@ def test_a_cancelled_evaluation_goes_on_where_it_was(
             token.cancel()
 
     forwards.clear()
-    monkeypatch.setattr(core.evaluate.store.under_way, "TELL_EVERY_S", 0.0)
+    monkeypatch.setattr(core.evaluate.progress_reporter, "TELL_EVERY_S", 0.0)
     with pytest.raises(Cancelled):
         evaluate_models(MODELS[:1], data, settings=settings, store=store, progress=stop, cancel=token)
     begun = sum(forwards)
@@ -226,18 +227,18 @@ def test_finished_rows_are_kept_while_it_runs(
     data: DataSet, store: ScoreStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What a killed process leaves: nothing that is written when it ends."""
-    monkeypatch.setattr(core.evaluate.store.under_way, "KEEP_EVERY_S", 0.0)
+    monkeypatch.setattr(core.evaluate.store.partial_scores, "KEEP_EVERY_S", 0.0)
     kept: list[int] = []
-    put = ScoreStore.put_begun
+    put = ScoreStore.put_partial
 
     def counted(self: ScoreStore, key: str, begun: Any) -> None:
         put(self, key, begun)
-        found = ScoreStore(self.folder).begun(key)
+        found = ScoreStore(self.folder).partial(key)
         assert found is not None
         assert found.losses is not None
         kept.append(len(found.losses.rows))
 
-    monkeypatch.setattr(ScoreStore, "put_begun", counted)
+    monkeypatch.setattr(ScoreStore, "put_partial", counted)
     evaluate_models(MODELS[:1], data, settings=CPU, store=store)
     assert kept == sorted(kept)
     assert len(kept) > 2
@@ -399,7 +400,7 @@ def test_a_disk_that_is_full_costs_no_scores(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(core.disk.system, "write", full)
-    monkeypatch.setattr(core.evaluate.store.under_way, "KEEP_EVERY_S", 0.0)
+    monkeypatch.setattr(core.evaluate.store.partial_scores, "KEEP_EVERY_S", 0.0)
     notes: list[str] = []
     (scores,) = evaluate_models(MODELS[:1], data, settings=CPU, store=store, on_note=notes.append)
     assert np.isfinite(scores.loss).all()

@@ -15,7 +15,7 @@ from core.progress import Share, ShareCallback
 from core.recipe.parsing import parse_recipe
 from core.recipe.recipe import Recipe
 from core.study.command import OwnScores
-from core.study.subjects import Subject
+from core.study.family import StudyModel
 
 __all__ = ["COUNT", "DIGEST", "MadeUp", "data_set", "recipe_of", "scores_of"]
 
@@ -66,7 +66,7 @@ def scores_of(loss: NDArray[np.float64], **more: Any) -> Scores:
 
 
 class MadeUp:
-    """core.study.measuring.Measures of losses by the subject's key; a key without any has those of "else".
+    """core.study.measuring.Evaluator of losses by the model's key; a key without any has those of "else".
 
     Attributes:
         asked: the keys, in the order in which they were measured.
@@ -76,19 +76,19 @@ class MadeUp:
         self,
         losses: Losses,
         *,
-        own: Callable[[Subject], OwnScores | None] = lambda subject: None,
+        own: Callable[[StudyModel], OwnScores | None] = lambda model: None,
         more: Mapping[str, Mapping[str, Any]] | None = None,
     ) -> None:
         self._losses, self._own, self._more = losses, own, more or {}
         self.asked: list[str] = []
 
-    def scores(self, subject: Subject, data: DataSet, *, training: bool, progress: ShareCallback) -> Scores:
-        self.asked.append(subject.key)
-        progress(Share(0.5, subject.name))
-        found = self._losses[subject.key] if subject.key in self._losses else self._losses["else"]
+    def scores(self, model: StudyModel, data: DataSet, *, training: bool, progress: ShareCallback) -> Scores:
+        self.asked.append(model.key)
+        progress(Share(0.5, model.name))
+        found = self._losses[model.key] if model.key in self._losses else self._losses["else"]
         if isinstance(found, Exception):
             raise found
-        return scores_of(found, name=subject.name, **self._more.get(subject.key, {}))
+        return scores_of(found, name=model.name, **self._more.get(model.key, {}))
 
-    def own_scores(self, subject: Subject) -> OwnScores | None:
-        return self._own(subject)
+    def own_scores(self, model: StudyModel) -> OwnScores | None:
+        return self._own(model)

@@ -13,8 +13,9 @@ from core.cancel import CancelToken
 from core.errors import Cancelled, DataError, IncompatibleError
 from core.evaluate.scores import Scores
 from core.evaluate.statistics.student import t_quantile
-from core.evaluate.verdict.comparing import Measured, adjusted_together, compare
+from core.evaluate.verdict.comparing import adjusted_together, compare
 from core.evaluate.verdict.comparison import Comparison
+from core.evaluate.verdict.pairing import SampleValues
 
 DIGEST = "5eed" * 8
 RNG = np.random.default_rng(17)
@@ -44,7 +45,7 @@ def scores(name: str, loss: np.ndarray, **changed: object) -> Scores:
     return replace(made, **changed)  # type: ignore[arg-type]
 
 
-def one(reference: Scores | Measured, candidate: Scores | Measured, **options: object) -> Comparison:
+def one(reference: Scores | SampleValues, candidate: Scores | SampleValues, **options: object) -> Comparison:
     return compare(reference, [candidate], **options)[0]  # type: ignore[arg-type]
 
 
@@ -321,8 +322,8 @@ def test_without_losses_right_answers_decide() -> None:
 
 
 def test_an_own_score_of_which_more_is_better() -> None:
-    def measured(name: str, values: np.ndarray) -> Measured:
-        return Measured(name, values, DIGEST, measure="score", unit="points", higher_is_better=True)
+    def measured(name: str, values: np.ndarray) -> SampleValues:
+        return SampleValues(name, values, DIGEST, measure="score", unit="points", higher_is_better=True)
 
     found = one(measured("single", BASE), measured("merge", BASE + NOISE + 0.1))
     assert found.verdict == "helps"
@@ -334,7 +335,7 @@ def test_an_own_score_of_which_more_is_better() -> None:
 def test_the_mean_over_seeds() -> None:
     """It is no model's: a number a sample, that has no right answers."""
     seeds = np.mean([BASE + NOISE * i - 0.1 for i in range(3)], axis=0)
-    found = one(SINGLE, Measured("n = 4", seeds, DIGEST))
+    found = one(SINGLE, SampleValues("n = 4", seeds, DIGEST))
     assert found.verdict == "helps"
     assert found.difference == pytest.approx(-0.1)
     assert found.high - found.difference < 1.2 * t_quantile(0.95, N - 1) * NOISE.std(ddof=1) / math.sqrt(N)
