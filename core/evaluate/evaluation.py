@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 
 from core.cancel import CancelToken
+from core.checkpoint.model import model_names
 from core.data.encoding import encode
 from core.data.rows import DataSet
 from core.errors import CheckpointError, IncompatibleError, MergeError
 from core.evaluate.answers.exact_match import check_has_answers, expected_answer, generate_answers, is_match
-from core.evaluate.asked import check_one_task, reference_names
 from core.evaluate.losses.scoring import score_model
 from core.evaluate.models.digests import FileDigests, reference_digest
 from core.evaluate.models.loading import LoadedModel, load_model
+from core.evaluate.one_task import check_one_task
 from core.evaluate.progress_reporter import ProgressReporter
 from core.evaluate.scores import Scores
 from core.evaluate.settings import Settings
@@ -76,7 +78,7 @@ def evaluate_models(
         check_has_answers(data)
     check_one_task(references)
     work = _Evaluation(data, settings, store, on_note, cancel)
-    names = reference_names(references)
+    names = model_names([Path(reference) for reference in references])
     reporter = ProgressReporter(progress)
     digests = work.digests(references, names, reporter)
     made: dict[str, Scores] = {}

@@ -23,7 +23,6 @@ from core.data.rows import DataSet, read_data
 from core.errors import Cancelled, CheckpointError, DataError, IncompatibleError, MergeError
 from core.evaluate import evaluation
 from core.evaluate.answers.exact_match import is_match, normal_answer
-from core.evaluate.asked import reference_names
 from core.evaluate.evaluation import evaluate_models
 from core.evaluate.losses.scoring import score_model
 from core.evaluate.models.loading import load_model
@@ -364,10 +363,6 @@ def test_a_model_that_is_not_there_is_found_before_any_is_loaded(
     with pytest.raises(MergeError, match="not-there"):
         evaluate_models([MODELS[0], "not-there"], data, settings=CPU, store=store)
     assert not forwards
-
-
-def test_models_are_called_by_what_tells_them_apart() -> None:
-    assert reference_names(["a/model", "b/model", "x/one.yaml"]) == ("a/model", "b/model", "one")
 
 
 def test_prompts_leave_room_for_the_answer(tmp_path: Path) -> None:
