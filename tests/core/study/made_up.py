@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from made_scores import made_scores
 from numpy.typing import NDArray
 
 from core.data.rows import DataSet, Row
@@ -46,23 +47,10 @@ def data_set(count: int = COUNT, groups: Callable[[int], str] | None = None) -> 
 
 
 def scores_of(loss: NDArray[np.float64], **more: Any) -> Scores:
-    count = len(loss)
-    values: dict[str, Any] = {
-        "name": "",
-        "path": "",
-        "model_digest": "",
-        "data_digest": DIGEST,
-        "settings": {},
-        "task": "causal",
-        "loss": loss,
-        "tokens": np.full(count, 10),
-        "text_bytes": np.full(count, 40),
-        "correct": None,
-        "lines": 2 * np.arange(count) + 1,
-        "tokenizer_digest": "t",
-        "seconds": 1.0,
-    }
-    return Scores(**values | more)
+    """On the lines of `data_set`."""
+    given: dict[str, Any] = {"name": "", "data_digest": DIGEST, "lines": 2 * np.arange(len(loss)) + 1}
+    values = given | more
+    return made_scores(values.pop("name"), loss, **values)
 
 
 class MadeUp:

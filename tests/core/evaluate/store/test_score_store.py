@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from made_scores import made_scores
 
 import core.evaluate.models.digests
 from core.cancel import CancelToken
@@ -30,17 +31,15 @@ def make_scores(rows: int = 5, **changes: object) -> Scores:
     found = np.random.default_rng(3)
     loss = found.lognormal(size=rows)
     loss[0] = np.nan
-    scores = Scores(
-        name="run 1 – \udcff",  # a folder whose name is no text
+    scores = made_scores(
+        "run 1 – \udcff",  # a folder whose name is no text
+        loss,
         path="runs/1",
         model_digest="ab" * 16,
         data_digest="cd" * 16,
         settings=Settings().key(),
-        task="causal",
-        loss=loss,
         tokens=found.integers(0, 90, rows),
         text_bytes=found.integers(0, 900, rows),
-        correct=None,
         lines=np.arange(2, rows + 2),
         tokenizer_digest="ef" * 16,
         seconds=1.25,

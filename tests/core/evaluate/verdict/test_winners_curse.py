@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import pytest
+from made_scores import DIGEST, made_scores
 
 from core.errors import DataError
-from core.evaluate.scores import Scores
 from core.evaluate.statistics.resampling import halves
 from core.evaluate.verdict.winners_curse import HALVINGS, winners_curse_of, winners_curse_sentence
 
-DIGEST = "5eed" * 8
 RNG = np.random.default_rng(29)
 
 
@@ -126,53 +124,36 @@ def test_unlike_candidates_are_refused() -> None:
         winners_curse_of([np.zeros(30), np.zeros(29)], data_digest=DIGEST)
 
 
-def _scores(name: str, loss: np.ndarray, **more: Any) -> Scores:
-    count = len(loss)
-    values: dict[str, Any] = {
-        "name": name,
-        "path": name,
-        "model_digest": name,
-        "data_digest": DIGEST,
-        "settings": {},
-        "task": "causal",
-        "loss": loss,
-        "tokens": np.full(count, 10),
-        "text_bytes": np.full(count, 40),
-        "correct": None,
-        "lines": np.arange(1, count + 1),
-        "tokenizer_digest": "one",
-        "seconds": 1.0,
-    }
-    return Scores(**values | more)
-
-
 def test_whoever_takes_the_best_of_several_models_is_told() -> None:
     base = RNG.normal(3, 1, 60)
     losses = [base - 0.1 + RNG.normal(0, 0.2, 60) for _ in range(5)]
-    reference = _scores("base", base)
-    models = [_scores(f"seed {number}", loss) for number, loss in enumerate(losses)]
+    reference = made_scores("base", base)
+    models = [made_scores(f"seed {number}", loss) for number, loss in enumerate(losses)]
     found = winners_curse_of(losses, data_digest=DIGEST, reference=base, reference_name="base")
     assert found.luck > 0
     said = winners_curse_sentence(reference, models)
     assert said == found.sentence
     assert f"Of the gain of {found.seen:.4f} nats a token seen by the best of 5 (over base, " in said
     assert winners_curse_sentence(reference, models[:1]) == ""
-    assert winners_curse_sentence(reference, [_scores("worse", base + 1), _scores("too", base + 2)]) == ""
+    assert (
+        winners_curse_sentence(reference, [made_scores("worse", base + 1), made_scores("too", base + 2)])
+        == ""
+    )
     few = [replace(one, loss=one.loss[:10]) for one in (reference, *models)]
-    few = [_scores(one.name, one.loss) for one in few]
+    few = [made_scores(one.name, one.loss) for one in few]
     assert winners_curse_sentence(few[0], few[1:]) == ""
 
 
 def test_choosing_is_measured_as_verdicts_are() -> None:
     base, better = np.full(40, 2.0), RNG.normal(1, 0.1, 40)
-    other = _scores("other", better, tokenizer_digest="two")
-    said = winners_curse_sentence(_scores("base", base), [_scores("same", base - 0.01), other])
+    other = made_scores("other", better, tokenizer_digest="two")
+    said = winners_curse_sentence(made_scores("base", base), [made_scores("same", base - 0.01), other])
     gain = (2.0 - better.mean()) * 10 / np.log(2) / 40
     assert f"Of the gain of {gain:.4f} bits a byte" in said
     nothing = np.full(40, np.nan)
     right = [np.arange(40) % 4 < part for part in (1, 2, 3)]
     said = winners_curse_sentence(
-        _scores("base", nothing, correct=right[0]),
-        [_scores(f"{part}", nothing, correct=right[part]) for part in (1, 2)],
+        made_scores("base", nothing, correct=right[0]),
+        [made_scores(f"{part}", nothing, correct=right[part]) for part in (1, 2)],
     )
     assert "Of the gain of 0.5000 of the answers seen by the best of 2" in said
