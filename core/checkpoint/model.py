@@ -55,6 +55,8 @@ _MAX_CONFIG_BYTES, _MAX_CONFIG_PARTS = 4_000_000, 200_000
 
 _MAX_KIND_CHARACTERS = 200
 
+_RECIPE_ENDINGS = (".yaml", ".yml")
+
 
 @dataclass(frozen=True)
 class Checkpoint:
@@ -180,9 +182,9 @@ def open_checkpoint(folder: Path, name: str | None = None) -> Checkpoint:
 
 
 def model_names(folders: Sequence[Path]) -> list[str]:
-    """A short name for each folder: its own name, or the Hub id of a folder in the Hub's cache.
+    """A short name for each model: its folder's name, or the Hub id of a folder in the Hub's cache.
 
-    A file of weights is called without its ending.
+    A file of weights, or the recipe that makes a model, is called without its ending.
 
     Different folders of the same name are told apart by the name of the folder they are in, or else
     by numbers: more of the path is nobody's business.
@@ -213,7 +215,9 @@ def _longer_name(place: Path) -> str:
 
 
 def _own_name(place: Path) -> str:
-    return place.stem if place.name.endswith(ENDINGS) else place.name
+    if place.name.endswith(ENDINGS) or (place.suffix.lower() in _RECIPE_ENDINGS and not place.is_dir()):
+        return place.stem
+    return place.name
 
 
 def hub_id(folder: Path) -> str | None:

@@ -24,9 +24,9 @@ from core.evaluate.evaluation import evaluate_models
 from core.evaluate.scores import Scores
 from core.evaluate.settings import DTYPES, Settings
 from core.evaluate.store.score_store import ScoreStore, score_key
-from core.evaluate.verdict.choosing import choosing_sentence
 from core.evaluate.verdict.comparing import adjusted_together, compare
 from core.evaluate.verdict.comparison import Comparison
+from core.evaluate.verdict.winners_curse import winners_curse_sentence
 
 __all__ = ["evaluate"]
 
@@ -220,7 +220,7 @@ class _Run:
         }
         comparisons = self._compared(scores, rows.groups)
         self._say_comparisons(comparisons)
-        answers = [None if (known := store.known(_key(one))) is None else known.answers for one in scores]
+        answers = [None if (known := store.stored(_key(one))) is None else known.answers for one in scores]
         notes = self._on_choosing(scores, rows.groups)
         return _Part(data, scores, self.of_reference, comparisons, rows, answers, notes=notes)
 
@@ -266,7 +266,7 @@ class _Run:
         """Whoever takes the best of several is told how much of its gain is the luck of that: in the table's
         notes, and in the file of events, which the window follows."""
         others = [one for number, one in enumerate(scores) if number != self.of_reference]
-        said = choosing_sentence(scores[self.of_reference], others, groups=groups)
+        said = winners_curse_sentence(scores[self.of_reference], others, groups=groups)
         if not said:
             return ()
         self.following.say("note", text=said)

@@ -21,10 +21,10 @@ from core.recipe.recipe import Recipe
 from core.recipe.writing import folders_of
 from core.study.command import ScoreCommand
 from core.study.document import to_json, to_markdown
+from core.study.evaluator import StudyEvaluator
 from core.study.expecting import expected_left
 from core.study.folder import study_folder, write_study
-from core.study.laboratory import Laboratory
-from core.study.rows import Measured
+from core.study.rows import MeasuredModel
 from core.study.studying import run_study
 from core.study.table import Options
 from core.study.values import Study
@@ -103,7 +103,7 @@ def carry_out_study(
         for sentence in rows.notes:
             following.note(sentence)
         with study_folder(out or Path(f"{recipe.stem}-study"), folders_of(asked)) as folder:
-            laboratory = Laboratory(
+            evaluator = StudyEvaluator(
                 folder,
                 settings,
                 ScoreStore(),
@@ -117,7 +117,7 @@ def carry_out_study(
                 found = run_study(
                     asked,
                     rows,
-                    laboratory,
+                    evaluator,
                     training=trained_on,
                     options=options,
                     expected_left=expected_left,
@@ -181,10 +181,10 @@ class _Report:
         self._fraction = share.fraction
         self._following.show(share)
 
-    def measured(self, one: Measured) -> None:
+    def measured(self, one: MeasuredModel) -> None:
         scores = one.scores
         right = "" if scores.accuracy is None else f", {100 * scores.accuracy:.2f} % right"
         own = "" if one.own is None else f", score {one.own.mean:.6g}"
-        name = one_line(one.subject.name)
+        name = one_line(one.model.name)
         say(f"{100 * self._fraction:3.0f} %  {name}: loss {scores.mean_loss:.5f}{right}{own}")
         self._following.say("scores", **score_event(scores))

@@ -10,7 +10,7 @@ from core.cli.following import progress_options
 from core.cli.session import json_option, path_type, verbose_option
 from core.evaluate.settings import DTYPES
 from core.methods.parameter_selection import MAX_RESAMPLES
-from core.study.subjects import LAMBDAS
+from core.study.family import LAMBDAS
 
 __all__ = ["study"]
 

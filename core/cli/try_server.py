@@ -25,7 +25,7 @@ from typing import Any, BinaryIO, TextIO
 from core.cancel import CancelToken
 from core.errors import Cancelled, MergeError
 from core.evaluate.answers.answering import answer_all
-from core.evaluate.answers.generating import MAX_NEW_TOKENS, Answer, Request
+from core.evaluate.answers.generating import MAX_NEW_TOKENS, GeneratedAnswer, GenerationRequest
 from core.evaluate.answers.kept_models import KeptModels
 from core.text import shown
 
@@ -106,9 +106,9 @@ class TryServer:
         asked = line.get("id")
         try:
             request, references = _read_request(line)
-            audience = _Lines(asked, self._say)
+            listener = _Lines(asked, self._say)
             with contextlib.suppress(Cancelled):
-                answer_all(references, request, self._models, audience, token)
+                answer_all(references, request, self._models, listener, token)
         except MergeError as error:
             self._say("failed", id=asked, model=None, message=error.message, hint=error.hint)
         self._say("ended", id=asked)
@@ -147,7 +147,7 @@ class TryServer:
 
 
 class _Lines:
-    """An audience that writes everything down, and pieces that come fast together."""
+    """A listener that writes everything down, and pieces that come fast together."""
 
     def __init__(self, asked: Any, say: Callable[..., None]) -> None:
         self._asked, self._say = asked, say
@@ -168,7 +168,7 @@ class _Lines:
         if time.monotonic() - self._said_s >= _EVERY_S:
             self._flush(model)
 
-    def answered(self, model: int, answer: Answer) -> None:
+    def answered(self, model: int, answer: GeneratedAnswer) -> None:
         self._flush(model)
         self._event(
             "answer",
@@ -192,7 +192,7 @@ class _Lines:
         self._say(kind, id=self._asked, model=model, **values)
 
 
-def _read_request(line: Mapping[str, Any]) -> tuple[Request, list[str]]:
+def _read_request(line: Mapping[str, Any]) -> tuple[GenerationRequest, list[str]]:
     """What a line asks, of which models. Raises MergeError: it is none that can be asked."""
     prompt, system, models = line.get("prompt"), line.get("system") or "", line.get("models")
     if not isinstance(prompt, str) or not isinstance(system, str):
@@ -209,7 +209,7 @@ def _read_request(line: Mapping[str, Any]) -> tuple[Request, list[str]]:
             raise MergeError(f"{name} {shown(value)} is not from {least} to {most}", field=name)
         numbers[name] = value
     chat = line.get("chat", True) is not False
-    return Request(
+    return GenerationRequest(
         prompt,
         system,
         chat,

@@ -20,7 +20,7 @@ from core.text import is_text, message_text, one_line
 from core.units import duration_text
 
 if TYPE_CHECKING:
-    from core.evaluate.answers.generating import Answer
+    from core.evaluate.answers.generating import GeneratedAnswer
     from core.evaluate.answers.kept_models import KeptModels
 
 __all__ = ["try_models"]
@@ -87,9 +87,9 @@ def try_models(
     if math.isnan(temperature):
         raise click.UsageError("Invalid value for '--temperature': nan is no number.")
     from core.evaluate.answers.answering import answer_all
-    from core.evaluate.answers.generating import Request
+    from core.evaluate.answers.generating import GenerationRequest
 
-    request = Request(prompt, system, not no_chat, max_new_tokens, temperature, seed)
+    request = GenerationRequest(prompt, system, not no_chat, max_new_tokens, temperature, seed)
     printed = _Printed(models, as_json=as_json)
     with cancellable() as token, _kept_models(device, work_folder) as kept:
         answer_all(models, request, kept, printed, token)
@@ -100,7 +100,7 @@ def try_models(
 
 
 class _Printed:
-    """An audience that prints what it hears: answers to stdout, and all else to stderr.
+    """A listener that prints what it hears: answers to stdout, and all else to stderr.
 
     Attributes:
         documents: what each model said, or why it said nothing, in the order in which they were named.
@@ -127,7 +127,7 @@ class _Printed:
         if not self._as_json:
             print_result(_printable(text), ends=False)
 
-    def answered(self, model: int, answer: Answer) -> None:
+    def answered(self, model: int, answer: GeneratedAnswer) -> None:
         self.documents[model] |= {
             "text": answer.text,
             "tokens": answer.tokens,

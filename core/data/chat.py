@@ -11,14 +11,14 @@ from core.data.rows import DataSet
 from core.errors import DataError
 from core.text import message_text
 
-__all__ = ["Answer", "Turns", "chat_turns"]
+__all__ = ["AssistantTurn", "Turns", "chat_turns"]
 
 _GENERATION = re.compile(r"\{%-?\s*generation\b")
 """A template that marks the assistant's turns itself."""
 
 
 @dataclass(frozen=True)
-class Answer:
+class AssistantTurn:
     """One turn of the assistant.
 
     Attributes:
@@ -45,7 +45,7 @@ class Turns:
     """
 
     whole: Sequence[int] | None
-    answers: tuple[Answer, ...]
+    answers: tuple[AssistantTurn, ...]
 
 
 def chat_turns(data: DataSet, line: int, messages: Sequence[Mapping[str, str]], tokenizer: Any) -> Turns:
@@ -92,7 +92,9 @@ class _Rendering:
                 stop += 1
             # Two turns that follow one another are one run of marks, which has the bytes of both.
             said = spoken[number:] if number == len(starts) - 1 else spoken[number : number + 1]
-            answers.append(Answer(ids[:start], ids[start:stop], start, sum(len(s.encode()) for s in said)))
+            answers.append(
+                AssistantTurn(ids[:start], ids[start:stop], start, sum(len(s.encode()) for s in said))
+            )
         return Turns(ids, tuple(answers))
 
     def by_prefixes(self) -> Turns:
@@ -105,14 +107,14 @@ class _Rendering:
         if all(whole.startswith(text) for text, _, _ in spans):
             ids, places = self._tokens(whole, [at for text, begins, _ in spans for at in (begins, len(text))])
             answers = [
-                Answer(ids[:start], ids[start:stop], start, text_bytes)
+                AssistantTurn(ids[:start], ids[start:stop], start, text_bytes)
                 for (_, _, text_bytes), start, stop in zip(spans, places[::2], places[1::2], strict=True)
             ]
             return Turns(ids, tuple(answers))
         answers = []
         for text, begins, text_bytes in spans:
             ids, (start,) = self._tokens(text, [begins])
-            answers.append(Answer(ids[:start], ids[start:], start, text_bytes))
+            answers.append(AssistantTurn(ids[:start], ids[start:], start, text_bytes))
         return Turns(None, tuple(answers))
 
     def _begins(self, number: int, text: str) -> int:

@@ -4,23 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 
 from core.cancel import CancelToken
+from core.checkpoint.model import model_names
 from core.data.encoding import encode
 from core.data.rows import DataSet
 from core.errors import CheckpointError, IncompatibleError, MergeError
 from core.evaluate.answers.exact_match import check_has_answers, expected_answer, generate_answers, is_match
-from core.evaluate.asked import check_one_task, reference_names
 from core.evaluate.losses.scoring import score_model
-from core.evaluate.models.digests import FileDigests, reference_digest
-from core.evaluate.models.loading import LoadedModel, load_model
+from core.evaluate.models.digests import FileDigests, model_digest, reference_digest
+from core.evaluate.models.loading import LoadedModel, load_folder
+from core.evaluate.models.references import ModelFolder, model_folder
+from core.evaluate.one_task import check_one_task
+from core.evaluate.progress_reporter import ProgressReporter
 from core.evaluate.scores import Scores
 from core.evaluate.settings import Settings
-from core.evaluate.store.score_store import Begun, ScoreStore, is_of, score_key
+from core.evaluate.store.partial_scores import PartialScoresWriter
+from core.evaluate.store.score_store import PartialScores, ScoreStore, StoredScores, is_of, score_key
 from core.evaluate.store.taken_over import taken_over, with_more
-from core.evaluate.store.under_way import Kept, Told
 from core.progress import Share, ShareCallback
 
 __all__ = ["evaluate_models"]
@@ -75,27 +79,24 @@ def evaluate_models(
         check_has_answers(data)
     check_one_task(references)
     work = _Evaluation(data, settings, store, on_note, cancel)
-    names = reference_names(references)
-    told = Told(progress)
-    digests = work.digests(references, names, told)
+    names = model_names([Path(reference) for reference in references])
+    reporter = ProgressReporter(progress)
+    digests = work.digests(references, names, reporter)
     made: dict[str, Scores] = {}
     if store is not None and not recompute:
         for digest in dict.fromkeys(digests):
-            known = store.known(score_key(digest, data.digest, settings.key()))
-            if known is not None and is_of(known, data):
+            if (known := work.known(store, digest)) is not None:
                 made[digest] = known.scores
-                for sentence in known.scores.notes:  # what was cut is as true the second time
-                    work.note(sentence)
-    told.begin(len({*digests} - made.keys()))
+    reporter.begin(len({*digests} - made.keys()))
     done: list[Scores] = []
     for reference, name, digest in zip(references, names, digests, strict=True):
         if digest not in made:
-            made[digest] = work.evaluate(reference, name, digest, recompute, told.part())
-            told.next(name)
+            made[digest] = work.evaluate(reference, name, digest, recompute, reporter.part())
+            reporter.next(name)
         done.append(replace(made[digest], name=name, path=reference))
         if on_scores is not None:
             on_scores(done[-1])
-    told.end()
+    reporter.end()
     return tuple(done)
 
 
@@ -115,18 +116,23 @@ class _Evaluation:
         self._on_note, self._cancel = on_note, cancel
         self._said: set[str] = set()
 
-    def digests(self, references: Sequence[str], names: Sequence[str], told: Told) -> list[str]:
+    def digests(
+        self, references: Sequence[str], names: Sequence[str], reporter: ProgressReporter
+    ) -> list[str]:
         """The digest of each model."""
         found = []
         for reference, name in zip(references, names, strict=True):
-            told.say(f"{name}: reading its files")
+            reporter.say(f"{name}: reading its files")
             found.append(reference_digest(reference, self._files, cancel=self._cancel))
         return found
 
-    def _refuse_changed(self, reference: str, name: str, digest: str, kept: Kept) -> None:
+    def _refuse_changed(
+        self, reference: str, name: str, digest: str, kept: PartialScoresWriter | None = None
+    ) -> None:
         """Raises CheckpointError: other weights were loaded, or might have been, than `digest` is of."""
         if reference_digest(reference, self._files, cancel=self._cancel) != digest:
-            kept.forget()
+            if kept is not None:
+                kept.forget()
             raise CheckpointError(
                 f"{name} was changed while it was evaluated",
                 hint="evaluate it again when nothing writes to it",
@@ -140,14 +146,56 @@ class _Evaluation:
         recompute: bool,
         part: Callable[[float, float], ShareCallback | None],
     ) -> Scores:
-        """Load a model and score it; what was finished before is taken over."""
+        """Load a model and score it; what was finished before is taken over.
+
+        What has to be merged first has two digests: that of what is asked for, and that of the merge as it
+        lies there. Its scores are kept under both, so that a folder with the same bytes has them as well.
+        """
+        settings = self._settings
+        with model_folder(
+            reference,
+            work_folder=settings.work_folder,
+            device=settings.device,
+            threads=settings.threads,
+            cancel=self._cancel,
+            progress=part(0.0, 0.0),
+        ) as folder:
+            made = model_digest(folder.folder, cancel=self._cancel) if folder.merged else digest
+            digests = tuple(dict.fromkeys((digest, made)))
+            known = None if self._store is None or recompute else self.known(self._store, made)
+            if known is not None:
+                self._refuse_changed(reference, name, digest)
+                scores, answers = known.scores, known.answers
+            else:
+                scores, answers = self._score(folder, name, digests, recompute, part)
+        if self._store is not None:
+            try:
+                for one in digests:
+                    self._store.put(replace(scores, model_digest=one), data=self._data.path, answers=answers)
+            except MergeError as error:  # the disk is full, perhaps: no reason to lose what was computed
+                self.note(f"the scores of {name} are not kept for another time: {error.message}")
+        return replace(scores, model_digest=digest)
+
+    def _score(
+        self,
+        folder: ModelFolder,
+        name: str,
+        digests: Sequence[str],
+        recompute: bool,
+        part: Callable[[float, float], ShareCallback | None],
+    ) -> tuple[Scores, tuple[str, ...] | None]:
+        """Load the model of a folder and score it; also its answers, where they are asked for.
+
+        Args:
+            digests: under which it is known, that of what is asked for first.
+        """
+        reference, digest = folder.reference, digests[0]
         key = score_key(digest, self._data.digest, self._settings.key())
-        begun = None if self._store is None or recompute else self._begun(self._store, key, digest)
-        kept = Kept(self._store, key, begun)
+        begun = None if self._store is None or recompute else self._begun(self._store, key, digests)
+        kept = PartialScoresWriter(self._store, key, begun)
         try:
-            loading = part(0.0, 0.0)
-            with load_model(
-                reference, settings=self._settings, cancel=self._cancel, progress=loading
+            with load_folder(
+                folder, settings=self._settings, cancel=self._cancel, progress=part(0.0, 0.0)
             ) as model:
                 self._refuse_changed(reference, name, digest, kept)
                 model.name = name
@@ -170,24 +218,29 @@ class _Evaluation:
         except BaseException:
             kept.keep()  # an interrupt too: nothing that is finished is lost
             raise
-        scores = replace(scores, seconds=round(kept.seconds, 3))
-        if self._store is not None:
-            try:
-                self._store.put(scores, data=self._data.path, answers=answers)
-            except MergeError as error:  # the disk is full, perhaps: no reason to lose what was computed
-                self.note(f"the scores of {name} are not kept for another time: {error.message}")
-        return scores
+        return replace(scores, seconds=round(kept.seconds, 3)), answers
 
-    def _begun(self, store: ScoreStore, key: str, digest: str) -> Begun | None:
+    def known(self, store: ScoreStore, digest: str) -> StoredScores | None:
+        """All scores of a model, where the store has them; what they say of the data is noted again."""
+        found = store.stored(score_key(digest, self._data.digest, self._settings.key()))
+        if found is None or not is_of(found, self._data):
+            return None
+        for sentence in found.scores.notes:  # what was cut is as true the second time
+            self.note(sentence)
+        return found
+
+    def _begun(self, store: ScoreStore, key: str, digests: Sequence[str]) -> PartialScores | None:
         """What is known of a model: what was finished of this evaluation, and what others had."""
-        begun = store.begun(key)
+        begun = store.partial(key)
         if begun is not None and not begun.fits(len(self._data.rows)):
             begun = None
-        beside = taken_over(store, digest, self._data, self._settings)
-        return begun if beside is None else with_more(begun, beside)
+        for digest in digests:
+            beside = taken_over(store, digest, self._data, self._settings)
+            begun = begun if beside is None else with_more(begun, beside)
+        return begun
 
     def _with_answers(
-        self, model: LoadedModel, scores: Scores, kept: Kept, share: ShareCallback | None
+        self, model: LoadedModel, scores: Scores, kept: PartialScoresWriter, share: ShareCallback | None
     ) -> tuple[Scores, tuple[str, ...]]:
         """The scores with what is right of what the model answers, and the answers."""
         rows, settings = self._data.rows, self._settings

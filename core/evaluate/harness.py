@@ -21,11 +21,12 @@ from typing import Any
 import numpy as np
 
 from core.cancel import CancelToken
+from core.checkpoint.model import model_names
 from core.errors import DataError, IncompatibleError, MergeError, error_of_memory
-from core.evaluate.asked import check_one_task, reference_names
-from core.evaluate.harness_answers import Answer, answers_of, of_task
+from core.evaluate.harness_answers import TaskAnswer, answers_of, of_task
 from core.evaluate.models.digests import FileDigests, reference_digest
 from core.evaluate.models.loading import LoadedModel, load_model
+from core.evaluate.one_task import check_one_task
 from core.evaluate.scores import Scores
 from core.evaluate.settings import Settings
 from core.pretrained.quiet import first_line, is_of_memory, quiet
@@ -98,7 +99,7 @@ def evaluate_tasks(
     names, folders = _tasks(tasks)
     check_one_task(references)
     manager = _manager(harness, names, folders)
-    models = reference_names(references)
+    models = model_names([Path(reference) for reference in references])
     digests = FileDigests(None)
     found: dict[str, list[Scores]] = {name: [] for name in names}
     metrics: dict[str, str] = {}
@@ -234,7 +235,7 @@ def _scores(
     digest: str,
     task: str,
     metric: str,
-    answers: Sequence[Answer],
+    answers: Sequence[TaskAnswer],
     settings: Settings,
     loaded: LoadedModel,
     seconds: float,

@@ -11,7 +11,7 @@ import numpy as np
 from core.errors import DataError
 from core.text import shown
 
-__all__ = ["Answer", "answers_of", "of_task"]
+__all__ = ["TaskAnswer", "answers_of", "of_task"]
 
 
 def of_task(name: str, found: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
@@ -24,7 +24,7 @@ def of_task(name: str, found: Mapping[str, Any]) -> list[tuple[str, Mapping[str,
 
 
 @dataclass(frozen=True)
-class Answer:
+class TaskAnswer:
     """Whether one is right, and what the question is."""
 
     task: str
@@ -33,7 +33,7 @@ class Answer:
     right: bool
 
 
-def answers_of(name: str, samples: Sequence[tuple[str, Mapping[str, Any]]]) -> tuple[str, list[Answer]]:
+def answers_of(name: str, samples: Sequence[tuple[str, Mapping[str, Any]]]) -> tuple[str, list[TaskAnswer]]:
     """What says whether an answer is right, and each, in the order of tasks and questions."""
     if not samples:
         raise DataError(f"the task {name} has no questions", field="task")
@@ -49,7 +49,8 @@ def answers_of(name: str, samples: Sequence[tuple[str, Mapping[str, Any]]]) -> t
             field="task",
         )
     answers = [
-        Answer(task, int(one["doc_id"]), _question(one), one[metric] in (1, True)) for task, one in samples
+        TaskAnswer(task, int(one["doc_id"]), _question(one), one[metric] in (1, True))
+        for task, one in samples
     ]
     answers.sort(key=lambda answer: (answer.task, answer.number))
     return metric if filtered == "none" else f"{metric} ({filtered})", answers

@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from core.cancel import CancelToken
 from core.evaluate.statistics.holm import holm
-from core.evaluate.verdict.choosing import luck_of_choosing
 from core.evaluate.verdict.comparing import compare, readjusted
 from core.evaluate.verdict.comparison import Comparison
-from core.evaluate.verdict.pairing import Measured as Numbers
+from core.evaluate.verdict.pairing import SampleValues
+from core.evaluate.verdict.winners_curse import winners_curse_of
 from core.study.rows import MeasuredRow, study_row
 from core.study.sentence import Control
 from core.study.table import Table
@@ -103,7 +103,7 @@ def luck_sentences(table: Table, *, groups: Sequence[str] | None) -> tuple[str, 
     if best is not None:
         choices.append((f"The best seed of {best.title}", [one.scores.loss for one in best.members]))
     return tuple(
-        f"{what}: {replace(luck_of_choosing(losses, data_digest=digest, groups=groups), unit=unit).sentence}"
+        f"{what}: {replace(winners_curse_of(losses, data_digest=digest, groups=groups), unit=unit).sentence}"
         for what, losses in choices
         if len(losses) > 1
     )
@@ -164,18 +164,17 @@ def _own_comparisons(
     if of is None or not of.lines or not rows:
         return {}
 
-    def numbers(name: str, values: NDArray[np.float64]) -> Numbers:
-        digest = table.reference.scores.data_digest
-        return Numbers(
-            name, values, digest, measure="score", unit="points", higher_is_better=higher_is_better
-        )
-
-    reference = numbers("the median single model", np.asarray(of.scores))
-    candidates = [numbers(row.title, row.own) for row in rows if row.own is not None]
     known = of_lines or {}
-    groups = [known[line] for line in of.lines] if all(line in known for line in of.lines) else None
-    compared = compare(reference, candidates, groups=groups, cancel=cancel)
-    return {row.key: comparison for row, comparison in zip(rows, compared, strict=True)}
+    return _beside_median(
+        np.asarray(of.scores),
+        {row.key: (row.title, row.own) for row in rows if row.own is not None},
+        data_digest=table.reference.scores.data_digest,
+        measure="score",
+        unit="points",
+        higher_is_better=higher_is_better,
+        groups=[known[line] for line in of.lines] if all(line in known for line in of.lines) else None,
+        cancel=cancel,
+    )
 
 
 def _right_comparisons(
@@ -187,13 +186,43 @@ def _right_comparisons(
     if correct is None or not rows:
         return {}
 
-    def numbers(name: str, values: NDArray[np.float64]) -> Numbers:
-        digest = table.reference.scores.data_digest
-        return Numbers(
-            name, values, digest, measure="right answers", unit="of the answers", higher_is_better=True
-        )
+    return _beside_median(
+        correct.astype(np.float64),
+        {row.key: (row.title, row.right) for row in rows if row.right is not None},
+        data_digest=table.reference.scores.data_digest,
+        measure="right answers",
+        unit="of the answers",
+        higher_is_better=True,
+        groups=groups,
+        cancel=cancel,
+    )
 
-    reference = numbers("the median single model", correct.astype(np.float64))
-    candidates = [numbers(row.title, row.right) for row in rows if row.right is not None]
-    compared = compare(reference, candidates, groups=groups, cancel=cancel)
-    return {row.key: comparison for row, comparison in zip(rows, compared, strict=True)}
+
+def _beside_median(
+    median: NDArray[np.float64],
+    rows: Mapping[str, tuple[str, NDArray[np.float64]]],
+    *,
+    data_digest: str,
+    measure: str,
+    unit: str,
+    higher_is_better: bool,
+    groups: Sequence[str] | None,
+    cancel: CancelToken,
+) -> dict[str, Comparison]:
+    """Rows compared with the median single model by numbers that are no losses.
+
+    Args:
+        median: its numbers. [N]
+        rows: title and numbers by key. [N] each
+    """
+
+    def values(name: str, found: NDArray[np.float64]) -> SampleValues:
+        return SampleValues(name, found, data_digest, None, measure, unit, higher_is_better)
+
+    compared = compare(
+        values("the median single model", median),
+        [values(title, found) for title, found in rows.values()],
+        groups=groups,
+        cancel=cancel,
+    )
+    return dict(zip(rows, compared, strict=True))

@@ -9,7 +9,7 @@ from core.checkpoint.model import open_checkpoint
 from core.deltas.inspection import inspect_models
 from core.errors import MergeError
 from core.recipe.stages import on_stage
-from core.study.subjects import Family
+from core.study.family import Family
 
 __all__ = ["expected_left"]
 

@@ -11,8 +11,8 @@ from core.data.rows import DataSet
 from core.errors import TrainingError
 from core.evaluate.verdict.comparison import decimals_for, signed
 from core.study.curves import by_position, by_step, differences_by_position, effect_of_position
+from core.study.family import Family, StudyModel
 from core.study.measuring import Measuring
-from core.study.subjects import Family, Subject
 from core.study.table import Table
 from core.study.values import Curve
 from core.train.runs_folder import TRAINING_NAME, OrderRun, Training, read_training
@@ -120,29 +120,27 @@ def _by_position(
 ) -> Figures:
     singles = family.singles()
     best = table.best_made
-    losses = [_row_losses(measuring, subject, training) for subject in singles]
+    losses = [_row_losses(measuring, model, training) for model in singles]
     first_epochs = [order.positions(1) for order in trained.orders]
     positions = tuple(
-        _curve(loss, places, subject.name, "single")
-        for subject, loss, places in zip(singles, losses, first_epochs, strict=True)
+        _curve(loss, places, model.name, "single")
+        for model, loss, places in zip(singles, losses, first_epochs, strict=True)
     )
     places = first_epochs[0]
     anchor = [
-        _curve(loss, places, subject.name, "anchor" if number == 0 else "sub-model")
-        for number, (subject, loss) in enumerate(zip(singles, losses, strict=True))
+        _curve(loss, places, model.name, "anchor" if number == 0 else "sub-model")
+        for number, (model, loss) in enumerate(zip(singles, losses, strict=True))
     ]
     if best is not None:
-        merged = _row_losses(measuring, best.members[0].subject, training)
-        anchor.append(_curve(merged, places, best.members[0].subject.name, "merge"))
+        merged = _row_losses(measuring, best.members[0].model, training)
+        anchor.append(_curve(merged, places, best.members[0].model.name, "merge"))
     seen = np.all([places[: len(losses[0])] >= 0 for places in first_epochs], axis=0)
     of_all = np.array([loss[seen] for loss in losses])
     places_of_all = np.array([places[: len(seen)][seen] for places in first_epochs])
     last = max(int(places.max()) for places in first_epochs)
     return Figures(
         positions,
-        differences_by_position(
-            of_all, places_of_all, last + 1, labels=[subject.name for subject in singles]
-        ),
+        differences_by_position(of_all, places_of_all, last + 1, labels=[model.name for model in singles]),
         tuple(anchor),
         imbalance=_imbalance(
             effect_of_position(of_all, places_of_all / max(1, last)), table.reference.scores.loss_unit
@@ -169,8 +167,8 @@ def _imbalance(found: tuple[float, float, float] | None, unit: str) -> str:
     )
 
 
-def _row_losses(measuring: Measuring, subject: Subject, training: DataSet) -> np.ndarray:
-    return measuring.training_losses(subject, training).loss
+def _row_losses(measuring: Measuring, model: StudyModel, training: DataSet) -> np.ndarray:
+    return measuring.training_losses(model, training).loss
 
 
 def _curve(losses: np.ndarray, places: np.ndarray, label: str, role: str) -> Curve:
@@ -198,7 +196,7 @@ def _steps(family: Family, trained: Trained, table: Table, measuring: Measuring)
             values = [one.scores.mean_loss for one in table.singles]
             together = best.members[0].scores.mean_loss if best is not None else None
         else:
-            models = [measuring.measured(subject) for subject in here.singles()]
+            models = [measuring.measured(model) for model in here.singles()]
             values = [one.scores.mean_loss for one in models if one is not None]
             together = _merged_loss(here, table, measuring)
         if not values:
@@ -213,7 +211,7 @@ def _steps(family: Family, trained: Trained, table: Table, measuring: Measuring)
             by_step(
                 [step for step, _ in merged],
                 [[loss] for _, loss in merged],
-                label=best.members[0].subject.name,
+                label=best.members[0].model.name,
                 role="merge",
             )
         )
@@ -233,12 +231,12 @@ def _merged_loss(family: Family, table: Table, measuring: Measuring) -> float | 
     best = table.best_plain
     if best is None:
         return None
-    subject = best.members[0].subject
+    model = best.members[0].model
 
-    def asked() -> Subject:
+    def asked() -> StudyModel:
         for n, row in table.ns.items():
-            if row is best and subject.recipe is not None:
-                return family.selection(n, subject.recipe.seed)
+            if row is best and model.recipe is not None:
+                return family.selection(n, model.recipe.seed)
         return family.average()
 
     found = measuring.if_possible(asked, f"the merge{family.words}")

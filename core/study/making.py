@@ -10,10 +10,10 @@ from core.dtypes import DTYPES
 from core.errors import Cancelled, DataError, IncompatibleError, MergeError, RecipeError
 from core.evaluate.statistics.resampling import groups_as_numbers, halves
 from core.recipe.recipe import Recipe
-from core.study.choosing import Halves, chosen_by_halves, greedy_soup
+from core.study.cross_fitting import Halves, chosen_by_halves, greedy_soup
+from core.study.family import Family, StudyModel, float32_family, recipe_models, seeds_of
 from core.study.measuring import Measuring
-from core.study.rows import Measured, MeasuredRow, median_of, of_halves, of_models, of_rows
-from core.study.subjects import Family, Subject, float32_family, own_subjects, seeds_of
+from core.study.rows import MeasuredModel, MeasuredRow, median_of, of_halves, of_models, of_rows
 from core.study.table import Options, Table, alike, merges_of
 
 __all__ = ["table_of"]
@@ -102,13 +102,13 @@ class _Making:
 
     # -- rows
 
-    def _singles(self, family: Family) -> list[Measured]:
+    def _singles(self, family: Family) -> list[MeasuredModel]:
         found = []
-        for subject in family.singles():
-            one = self._measuring.measured(subject)
+        for model in family.singles():
+            one = self._measuring.measured(model)
             if one is None:
                 raise MergeError(
-                    f"{subject.name} cannot be compared with anything: {self._measuring.notes[-1]}",
+                    f"{model.name} cannot be compared with anything: {self._measuring.notes[-1]}",
                     hint="leave it out of the recipe, or train it again",
                     field="models",
                 )
@@ -127,7 +127,7 @@ class _Making:
         return None if base is None else of_models("base", "base", "base", [base])
 
     def _merged(
-        self, key: str, title: str, kind: str, asks: Sequence[Callable[[], Subject]], note: str = ""
+        self, key: str, title: str, kind: str, asks: Sequence[Callable[[], StudyModel]], note: str = ""
     ) -> MeasuredRow | None:
         """A row of one merge, or of one for each seed; None where one of them cannot be."""
         members = []
@@ -147,19 +147,19 @@ class _Making:
                 found[n] = row
         return found
 
-    def _drawn(self, family: Family, n: int) -> list[Callable[[], Subject]]:
+    def _drawn(self, family: Family, n: int) -> list[Callable[[], StudyModel]]:
         return [lambda seed=seed: family.selection(n, seed) for seed in self._seeds]  # type: ignore[misc]
 
     def _own(self) -> None:
-        subjects = own_subjects(self._recipe, self._options.ns, self._seeds)
-        if subjects:
+        models = recipe_models(self._recipe, self._options.ns, self._seeds)
+        if models:
             n = self._recipe.resamples
             title = f"the recipe: {self._recipe.method.title}{'' if n is None else f', n = {n}'}"
-            self._merged("recipe", title, "merge", [lambda one=one: one for one in subjects])  # type: ignore[misc]
+            self._merged("recipe", title, "merge", [lambda one=one: one for one in models])  # type: ignore[misc]
 
-    def _soup(self, singles: Sequence[Measured], average: MeasuredRow | None) -> None:
+    def _soup(self, singles: Sequence[MeasuredModel], average: MeasuredRow | None) -> None:
         names = self._family.names
-        known: dict[tuple[int, ...], Measured] = {(one,): single for one, single in enumerate(singles)}
+        known: dict[tuple[int, ...], MeasuredModel] = {(one,): single for one, single in enumerate(singles)}
         if average is not None:
             known[tuple(range(len(singles)))] = average.members[0]
 
@@ -186,7 +186,7 @@ class _Making:
             of_halves("soup", "greedy soup", "soup", (known[first], known[second]), self._halves, note)
         )
 
-    def _chosen(self, singles: Sequence[Measured]) -> None:
+    def _chosen(self, singles: Sequence[MeasuredModel]) -> None:
         """What halves choose among the merges, where they do not choose the same.
 
         A soup is chosen by halves itself: on the half that chooses, it is the one that the other has made.
@@ -200,9 +200,11 @@ class _Making:
             chosen = merges[first], merges[second]
             self._rows.append(of_rows("chosen", "merge", chosen, self._halves))
 
-    def _scaled(self, key: str, title: str, plain: Measured, scaled: Callable[[float], Subject]) -> None:
+    def _scaled(
+        self, key: str, title: str, plain: MeasuredModel, scaled: Callable[[float], StudyModel]
+    ) -> None:
         """A control whose λ each half chooses for the other."""
-        known: dict[float, Measured] = {self._options.lambdas[0]: plain}
+        known: dict[float, MeasuredModel] = {self._options.lambdas[0]: plain}
         for factor in self._options.lambdas[1:]:
             one = self._measuring.if_possible(lambda factor=factor: scaled(factor), f"{title} of {factor:g}")  # type: ignore[misc]
             if one is not None:

@@ -15,26 +15,26 @@ from core.errors import DataError, IncompatibleError, MergeError, RecipeError
 from core.evaluate.scores import Scores
 from core.progress import Share, ShareCallback
 from core.study.command import OwnScores
-from core.study.rows import Measured, with_samples
-from core.study.subjects import Subject
+from core.study.family import StudyModel
+from core.study.rows import MeasuredModel, with_samples
 
-__all__ = ["MeasuredCallback", "Measures", "Measuring", "NoteCallback"]
+__all__ = ["Evaluator", "MeasuredCallback", "Measuring", "NoteCallback"]
 
 NoteCallback = Callable[[str], None]
 """Called with a sentence, in the thread that called the study."""
 
-MeasuredCallback = Callable[[Measured], None]
+MeasuredCallback = Callable[[MeasuredModel], None]
 """Called with each model that was measured on the validation rows, in the thread that called the study."""
 
 
-class Measures(Protocol):
-    """What measures one model: core.study.laboratory.Laboratory."""
+class Evaluator(Protocol):
+    """What measures one model: core.study.evaluator.StudyEvaluator."""
 
-    def scores(self, subject: Subject, data: DataSet, *, training: bool, progress: ShareCallback) -> Scores:
+    def scores(self, model: StudyModel, data: DataSet, *, training: bool, progress: ShareCallback) -> Scores:
         """The losses of a model, by row of `data`. Raises MergeError."""
         ...
 
-    def own_scores(self, subject: Subject) -> OwnScores | None:
+    def own_scores(self, model: StudyModel) -> OwnScores | None:
         """What the user's own command says of it; None without one. Raises MergeError."""
         ...
 
@@ -49,7 +49,7 @@ class Measuring:
 
     def __init__(
         self,
-        measures: Measures,
+        evaluator: Evaluator,
         validation: DataSet,
         *,
         expected: int,
@@ -59,10 +59,10 @@ class Measuring:
         cancel: CancelToken,
     ) -> None:
         """Args: expected: how many models there will be to measure."""
-        self._measures, self._validation = measures, validation
+        self._evaluator, self._validation = evaluator, validation
         self._progress, self._on_measured, self._on_note = progress, on_measured, on_note
         self._cancel = cancel
-        self._known: dict[str, Measured | None] = {}
+        self._known: dict[str, MeasuredModel | None] = {}
         self._first: Scores | None = None
         self._lines: tuple[int, ...] | None = None
         self.kept: NDArray[np.bool_] = np.zeros(0, bool)
@@ -77,20 +77,20 @@ class Measuring:
             if self._on_note is not None:
                 self._on_note(sentence)
 
-    def measured(self, subject: Subject) -> Measured | None:
+    def measured(self, model: StudyModel) -> MeasuredModel | None:
         """A model on the validation rows that count; None, and a note, where its losses are not finite.
 
         Raises:
             MergeError: it cannot be measured.
         """
-        if subject.key not in self._known:
-            found = self._measured(subject)
-            self._known[subject.key] = found
+        if model.key not in self._known:
+            found = self._measured(model)
+            self._known[model.key] = found
             if found is not None and self._on_measured is not None:
                 self._on_measured(found)
-        return self._known[subject.key]
+        return self._known[model.key]
 
-    def if_possible(self, ask: Callable[[], Subject], what: str) -> Measured | None:
+    def if_possible(self, ask: Callable[[], StudyModel], what: str) -> MeasuredModel | None:
         """The same of a merge, and None, with a note, where there can be no such merge of these models."""
         try:
             return self.measured(ask())
@@ -98,12 +98,12 @@ class Measuring:
             self.note(f"{what} is left out: {error.message}")
             return None
 
-    def training_losses(self, subject: Subject, training: DataSet) -> Scores:
+    def training_losses(self, model: StudyModel, training: DataSet) -> Scores:
         """A model on training rows, all of them. Raises MergeError."""
-        return self._scores(subject, training, training=True)
+        return self._scores(model, training, training=True)
 
-    def _measured(self, subject: Subject) -> Measured | None:
-        scores = self._scores(subject, self._validation, training=False)
+    def _measured(self, model: StudyModel) -> MeasuredModel | None:
+        scores = self._scores(model, self._validation, training=False)
         if self._first is None:
             self._first, self.kept = scores, scores.tokens > 0
             if not self.kept.any():
@@ -114,30 +114,30 @@ class Measuring:
                     field="validation",
                 )
         elif scores.task != self._first.task:
-            self.note(f"{subject.name} is left out: it is {_kind(scores)}, and the others are not")
+            self.note(f"{model.name} is left out: it is {_kind(scores)}, and the others are not")
             return None
         elif not np.array_equal(scores.lines, self._first.lines):
-            raise MergeError(f"{subject.name} was not measured on the same rows as the others")
+            raise MergeError(f"{model.name} was not measured on the same rows as the others")
         counted = with_samples(scores, self.kept)
         unknown = int((~np.isfinite(counted.loss)).sum())
         if unknown:
-            self.note(f"{subject.name} is left out: the losses of {unknown:,} rows are not finite numbers")
+            self.note(f"{model.name} is left out: the losses of {unknown:,} rows are not finite numbers")
             return None
-        return Measured(subject, counted, self._own_scores(subject))
+        return MeasuredModel(model, counted, self._own_scores(model))
 
-    def _own_scores(self, subject: Subject) -> OwnScores | None:
-        own = self._measures.own_scores(subject)
+    def _own_scores(self, model: StudyModel) -> OwnScores | None:
+        own = self._evaluator.own_scores(model)
         if own is not None:
             self._lines = own.lines if self._lines is None else self._lines
             if own.lines != self._lines:
                 raise MergeError(
-                    f"the scoring command scored other lines of {subject.name} than of the models before",
+                    f"the scoring command scored other lines of {model.name} than of the models before",
                     hint="let it score the same lines of every model",
                     field="score_command",
                 )
         return own
 
-    def _scores(self, subject: Subject, data: DataSet, *, training: bool) -> Scores:
+    def _scores(self, model: StudyModel, data: DataSet, *, training: bool) -> Scores:
         self._cancel.raise_if_cancelled()
 
         def show(share: Share) -> None:
@@ -148,9 +148,9 @@ class Measuring:
             spent = time.monotonic() - self._began
             left = spent * (1 - part) / part if part > 0.01 else None
             what = share.text.rpartition(": ")[2]  # without the evaluator's name for a recipe of ours
-            self._progress(Share(part, f"{subject.name}: {what}" if what else subject.name, left))
+            self._progress(Share(part, f"{model.name}: {what}" if what else model.name, left))
 
-        found = self._measures.scores(subject, data, training=training, progress=show)
+        found = self._evaluator.scores(model, data, training=training, progress=show)
         self._done += 1
         show(Share(0.0, "measured"))
         return found

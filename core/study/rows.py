@@ -9,13 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.evaluate.scores import Scores
-from core.study.choosing import Halves, measured_by_other_half
 from core.study.command import OwnScores
-from core.study.subjects import Subject
+from core.study.cross_fitting import Halves, measured_by_other_half
+from core.study.family import StudyModel
 from core.study.values import Spread, StudyRow
 
 __all__ = [
-    "Measured",
+    "MeasuredModel",
     "MeasuredRow",
     "median_of",
     "of_halves",
@@ -30,7 +30,7 @@ Bools = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, eq=False)
-class Measured:
+class MeasuredModel:
     """A model and what was measured of it.
 
     Attributes:
@@ -38,7 +38,7 @@ class Measured:
         own: what the own scoring command said; None without one.
     """
 
-    subject: Subject
+    model: StudyModel
     scores: Scores
     own: OwnScores | None = None
 
@@ -61,7 +61,7 @@ class MeasuredRow:
     key: str
     title: str
     kind: str
-    members: tuple[Measured, ...]
+    members: tuple[MeasuredModel, ...]
     scores: Scores
     own: Floats | None = None
     right: Floats | None = None
@@ -70,7 +70,9 @@ class MeasuredRow:
     rows: tuple[str, ...] = ()
 
 
-def of_models(key: str, title: str, kind: str, members: Sequence[Measured], note: str = "") -> MeasuredRow:
+def of_models(
+    key: str, title: str, kind: str, members: Sequence[MeasuredModel], note: str = ""
+) -> MeasuredRow:
     """A row of one model, or of several that count alike.
 
     What is right is known of one model alone: of several, a share of them is.
@@ -88,7 +90,12 @@ def of_models(key: str, title: str, kind: str, members: Sequence[Measured], note
 
 
 def of_halves(
-    key: str, title: str, kind: str, chosen: tuple[Measured, Measured], halves: Halves, note: str = ""
+    key: str,
+    title: str,
+    kind: str,
+    chosen: tuple[MeasuredModel, MeasuredModel],
+    halves: Halves,
+    note: str = "",
 ) -> MeasuredRow:
     """A row that was chosen: each half's samples, of what the other half has chosen.
 
@@ -97,7 +104,7 @@ def of_halves(
         halves: of the samples. [N] each
     """
     first, second = chosen
-    if first.subject.key == second.subject.key:
+    if first.model.key == second.model.key:
         return of_models(key, title, kind, [first], note)
     correct = None
     if first.scores.correct is not None and second.scores.correct is not None:
@@ -154,7 +161,7 @@ def study_row(row: MeasuredRow, *, higher_is_better: bool = True) -> StudyRow:
         row.key,
         row.title,
         row.kind,
-        tuple(member.subject.name for member in row.members),
+        tuple(member.model.name for member in row.members),
         Spread.of([part.mean_loss for part in parts]),
         accuracy=Spread.of(right, larger_is_better=True) if right else None,
         bits=Spread.of(bits) if bits else None,

@@ -32,12 +32,12 @@ from core.recipe.recipe import Recipe
 from core.recipe.writing import folders_of, recipe_as_dict
 from core.run.record import software_versions
 from core.study.comparing import best_beside_controls, compared_rows, luck_sentences
+from core.study.family import Family, family_of
 from core.study.figures import Figures, figures_of, models_of_figures, trained_by
 from core.study.making import table_of
-from core.study.measuring import MeasuredCallback, Measures, Measuring, NoteCallback
+from core.study.measuring import Evaluator, MeasuredCallback, Measuring, NoteCallback
 from core.study.rows import MeasuredRow
 from core.study.sentence import advice_of, study_sentence
-from core.study.subjects import Family, family_of
 from core.study.table import Options, Table, models_of
 from core.study.values import ChangedSample, Study
 from core.text import cut
@@ -52,7 +52,7 @@ _LONGEST_TEXT = 400
 def run_study(
     recipe: Recipe,
     validation: DataSet,
-    measures: Measures,
+    evaluator: Evaluator,
     *,
     training: DataSet | None = None,
     options: Options | None = None,
@@ -67,7 +67,7 @@ def run_study(
     Args:
         recipe: names the base and the K sub-models; where its own method is none of the table's, it is a row.
         validation: the rows to compare on.
-        measures: measures one model.
+        evaluator: measures one model.
         training: the rows that were trained on, or the first of them, for the losses by position.
         options: what to look at.
         expected_left: the share of parameters on a zero delta with n = 0, 1, … resamples, for the advice.
@@ -91,7 +91,7 @@ def run_study(
     if not isinstance(trained, str):
         expected += models_of_figures(trained, with_positions=training is not None)
     measuring = Measuring(
-        measures,
+        evaluator,
         validation,
         expected=expected,
         progress=progress,
@@ -132,7 +132,7 @@ def run_study(
         anchor=figures.anchor,
         steps=figures.steps,
         changed=_changed(table, best, validation, measuring, options.changed),
-        reference=table.reference.subject.name,
+        reference=table.reference.model.name,
         best="" if best is None else best.key,
         n_samples=len(scores.loss),
         unit=scores.loss_unit,

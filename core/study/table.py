@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from core.recipe.recipe import Recipe
-from core.study.choosing import Halves
-from core.study.rows import Measured, MeasuredRow
-from core.study.subjects import LAMBDAS, Family, own_subjects, seeds_of
+from core.study.cross_fitting import Halves
+from core.study.family import LAMBDAS, Family, recipe_models, seeds_of
+from core.study.rows import MeasuredModel, MeasuredRow
 
 __all__ = ["Options", "Table", "alike", "merges_of", "models_of"]
 
@@ -51,14 +51,14 @@ class Table:
     """
 
     rows: tuple[MeasuredRow, ...]
-    singles: tuple[Measured, ...]
+    singles: tuple[MeasuredModel, ...]
     median: int
     halves: Halves
     ns: dict[int, MeasuredRow]
     lambdas: dict[str, tuple[float, float]]
 
     @property
-    def reference(self) -> Measured:
+    def reference(self) -> MeasuredModel:
         return self.singles[self.median]
 
     @property
@@ -89,15 +89,15 @@ class Table:
         return row.scores.mean_loss if alike(self.rows) else row.scores.mean_bits_per_byte
 
 
-def merges_of(rows: Sequence[MeasuredRow], singles: Sequence[Measured]) -> list[MeasuredRow]:
+def merges_of(rows: Sequence[MeasuredRow], singles: Sequence[MeasuredModel]) -> list[MeasuredRow]:
     """Of which one may be the best. A soup of one model is none, and what was chosen of them neither."""
-    alone = {single.subject.key for single in singles}
+    alone = {single.model.key for single in singles}
     return [
         row
         for row in rows
         if row.kind in ("merge", "soup")
         and not row.rows
-        and not {one.subject.key for one in row.members} <= alone
+        and not {one.model.key for one in row.members} <= alone
     ]
 
 
@@ -110,7 +110,7 @@ def alike(rows: Sequence[MeasuredRow]) -> bool:
 def models_of(family: Family, recipe: Recipe, options: Options) -> int:
     """About how many models the table will have to measure."""
     count, seeds = len(family.models), options.seeds
-    own = len(own_subjects(recipe, options.ns, seeds_of(recipe, seeds)))
+    own = len(recipe_models(recipe, options.ns, seeds_of(recipe, seeds)))
     scaled = len(options.lambdas) - 1
     merges = 2 + len(options.ns) * seeds + scaled + (count - 1 if options.soup else 0) if count > 1 else 0
     float32 = len(options.float32) + 1 + 2 * seeds if options.float32 else 0

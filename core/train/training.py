@@ -7,17 +7,15 @@ bit for bit with the same device, number of threads and versions of torch and tr
 from __future__ import annotations
 
 import json
-import platform
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from core.cancel import CancelToken
-from core.checkpoint.model import open_checkpoint
 from core.cores import begin_with
 from core.data.encoding import Encoded
 from core.data.remarks import overlap_of
@@ -25,8 +23,9 @@ from core.disk import replace_file
 from core.draws import philox_key
 from core.errors import DataError, TrainingError, merge_errors_only
 from core.pretrained.quiet import quiet
+from core.train.beginning import begun_document, device_for
 from core.train.disk import memory_sentence, require_disk
-from core.train.document import new_document, sample_numbers, say_differences, versions, with_orders
+from core.train.document import sample_numbers, versions
 from core.train.finishing import card, keep_best, write_recipes
 from core.train.foreseen import foresee
 from core.train.orders import batches_of, read_order
@@ -35,12 +34,12 @@ from core.train.request import (
     Inputs,
     TrainRequest,
     existing_document,
-    files_of,
     read_inputs,
     refuse_others,
     require_accelerate,
 )
 from core.train.resuming import ResumePoints, remove_folder
+from core.train.run_job import RunJob
 from core.train.runs_folder import (
     Training,
     done_path,
@@ -54,15 +53,12 @@ from core.train.runs_folder import (
 from core.train.samples import padding_token, training_samples
 from core.train.step_log import Step, read_log
 
-if TYPE_CHECKING:
-    from core.train.trainer import RunJob
-
 __all__ = ["TrainRequest", "train_sub_models"]
 
 
 @dataclass(frozen=True)
-class _Told:
-    """Whoever wants to know."""
+class _Callbacks:
+    """Called with what happens."""
 
     note: Callable[[str], None]
     step: Callable[[Step], None]
@@ -95,20 +91,20 @@ def train_sub_models(
         Cancelled: the job was cancelled.
     """
     nobody: Callable[..., None] = lambda *_: None  # noqa: E731
-    told = _Told(on_note or nobody, on_step or nobody, on_order_done or nobody)
+    callbacks = _Callbacks(on_note or nobody, on_step or nobody, on_order_done or nobody)
     cancel = cancel or CancelToken()
     require_accelerate()
     inputs = read_inputs(request, cancel)
     if inputs.validation is not None and (leak := overlap_of(inputs.validation, inputs.data)):
-        told.note(leak)
+        callbacks.note(leak)
     out = request.out.absolute()
-    _look_at_room(request, inputs, out, told.note)
+    _look_at_room(request, inputs, out, callbacks.note)
     cancel.raise_if_cancelled("training")
     with owned(out):
         document = existing_document(out)  # another process may have begun since
         if document is not None:
             refuse_others(document, request, inputs, out)
-        return _Work(request, inputs, out, told, cancel).train(document)
+        return _Work(request, inputs, out, callbacks, cancel).train(document)
 
 
 def _look_at_room(request: TrainRequest, inputs: Inputs, out: Path, note: Callable[[str], None]) -> None:
@@ -131,13 +127,13 @@ class _Work:
     """One call, in a folder that is ours alone."""
 
     def __init__(
-        self, request: TrainRequest, inputs: Inputs, out: Path, told: _Told, cancel: CancelToken
+        self, request: TrainRequest, inputs: Inputs, out: Path, callbacks: _Callbacks, cancel: CancelToken
     ) -> None:
         self._request = request
         self._settings = request.settings
         self._inputs = inputs
         self._out = out
-        self._told = told
+        self._callbacks = callbacks
         self._cancel = cancel
         self._base = out / "base" if inputs.new_head else inputs.checkpoint.folder.absolute()
 
@@ -155,7 +151,7 @@ class _Work:
             self._settings,
             base=self._base,
             resamples=self._request.resamples,
-            note=self._told.note,
+            note=self._callbacks.note,
         )
         found = read_training(self._out)
         for order in found.orders:
@@ -174,7 +170,7 @@ class _Work:
         """Train the runs that are left; returns what training.json says then."""
         from core.train import models, trainer
 
-        device, device_name = _device(self._request.device)
+        device, device_name = device_for(self._request.device)
         threads = self._request.threads or (document or {}).get("threads") or begin_with()
         with quiet(), trainer.deterministic(threads):
             if self._inputs.task == "causal":
@@ -183,7 +179,18 @@ class _Work:
             padding = padding_token(tokenizer, self._inputs.checkpoint)
             samples = self._samples(tokenizer)
             validation = self._validation(tokenizer)
-            document = self._begun(document, samples, padding, device_name, threads)
+            document = begun_document(
+                document,
+                self._out,
+                self._inputs,
+                self._settings,
+                samples,
+                base=self._base,
+                padding=padding,
+                device=device_name,
+                threads=threads,
+                note=self._callbacks.note,
+            )
             for number in left:
                 self._cancel.raise_if_cancelled("training")
                 batches = self._batches(number, document, samples)
@@ -195,7 +202,7 @@ class _Work:
 
     def _samples(self, tokenizer: Any) -> Encoded:
         return training_samples(
-            self._inputs.data, tokenizer, self._inputs, self._settings, self._told.note, self._cancel
+            self._inputs.data, tokenizer, self._inputs, self._settings, self._callbacks.note, self._cancel
         )
 
     def _validation(self, tokenizer: Any) -> Encoded | None:
@@ -204,63 +211,11 @@ class _Work:
             return None
         try:
             return training_samples(
-                found, tokenizer, self._inputs, self._settings, self._told.note, self._cancel
+                found, tokenizer, self._inputs, self._settings, self._callbacks.note, self._cancel
             )
         except DataError as error:
             error.field = "validation"
             raise
-
-    def _begun(
-        self, document: dict[str, Any] | None, samples: Encoded, padding: int, device: str, threads: int
-    ) -> dict[str, Any]:
-        """What training.json says, with all orders in it."""
-        if document is None:
-            document = new_document(
-                self._out, self._inputs, self._settings, samples, device=device, threads=threads
-            )
-            if self._inputs.new_head:
-                self._make_base(padding)
-                document["base"]["new_files"] = files_of(open_checkpoint(self._base))
-        else:
-            say_differences(
-                document,
-                self._out,
-                self._inputs,
-                self._settings,
-                samples,
-                device=device,
-                threads=threads,
-                note=self._told.note,
-            )
-            if self._inputs.new_head and document["base"]["new_files"] != files_of(
-                open_checkpoint(self._base)
-            ):
-                raise TrainingError(
-                    f"{self._base} is not the base that the training began with",
-                    hint="put its files back as they were, or train into a new folder",
-                    path=self._base,
-                )
-        return with_orders(document, self._out, self._settings, samples)
-
-    def _make_base(self, padding: int) -> None:
-        from core.train import models
-
-        labels = self._inputs.labels or ()
-        is_new = models.make_new_head(
-            self._inputs.checkpoint.folder,
-            self._base,
-            labels=labels,
-            seed=self._settings.seed,
-            dtype=_common_type(self._inputs),
-            pad_id=padding,
-        )
-        head = "a new one was made from the seed, the same for all orders"
-        if not is_new:
-            head = "its own was kept, and stands for them in their alphabetical order"
-        self._told.note(
-            f"{self._inputs.checkpoint.name} has no head for the {len(labels)} labels of the data: {head}. "
-            f"The base of the sub-models is {self._base}"
-        )
 
     # -- one run
 
@@ -283,7 +238,7 @@ class _Work:
         device: str,
         padding: int,
     ) -> RunJob:
-        from core.train import models, trainer
+        from core.train import models
 
         inputs, settings = self._inputs, self._settings
 
@@ -299,7 +254,7 @@ class _Work:
             if settings.keep == "last" and epoch > 1:
                 remove_folder(epoch_path(self._out, number, epoch - 1))
 
-        return trainer.RunJob(
+        return RunJob(
             number=number,
             settings=settings,
             load=lambda folder: models.load_model(folder or self._base, inputs.task),
@@ -315,28 +270,11 @@ class _Work:
             points=ResumePoints(resume_path(self._out, number)),
             log=log_path(self._out, number),
             save_every_s=self._request.save_every_s,
-            on_step=self._told.step,
+            on_step=self._callbacks.step,
             cancel=self._cancel,
         )
 
     def _finish_order(self, number: int) -> None:
         values = {"steps": read_log(log_path(self._out, number))[-1]["step"], "versions": versions()}
         replace_file(done_path(self._out, number), json.dumps(values, indent=2).encode() + b"\n")
-        self._told.order_done(number, epoch_path(self._out, number, self._settings.epochs))
-
-
-def _common_type(inputs: Inputs) -> str:
-    """What the base's weights are stored in, as torch spells it; float32 where they are of several types."""
-    found = {tensor.dtype for tensor in inputs.checkpoint.tensors.values() if tensor.dtype.is_float}
-    return found.pop().torch_name if len(found) == 1 else "float32"
-
-
-def _device(wanted: str) -> tuple[str, str]:
-    """ "cpu" or "cuda", and what it is called. Raises TrainingError: there is none."""
-    import torch
-
-    if wanted == "cuda" and not torch.cuda.is_available():
-        raise TrainingError("there is no CUDA device", hint="train on the CPU (--device cpu)", field="device")
-    if wanted != "cpu" and torch.cuda.is_available():
-        return "cuda", torch.cuda.get_device_name(0)
-    return "cpu", f"{platform.machine()} CPU"
+        self._callbacks.order_done(number, epoch_path(self._out, number, self._settings.epochs))

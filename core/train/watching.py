@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import transformers
 
+from core.train.run_job import RunJob
 from core.train.step_log import Step, add_eval_loss, log_step, read_log, sync_log
-
-if TYPE_CHECKING:
-    from core.train.trainer import RunJob
 
 __all__ = ["Watch"]
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from core.errors import MergeError
 from core.text import message_text
-from gui.background.following import last_words
+from gui.background.events import last_words
 from gui.background.task import ERRORS, Task
 from gui.failure import Failure
 

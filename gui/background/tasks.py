@@ -18,8 +18,8 @@ from core.errors import MergeError, OutputError, os_error_text
 from core.progress_file import stop_file
 from core.small_files import read_small
 from gui.background.ending import why_it_ended
+from gui.background.events import Events
 from gui.background.folder import names_in, remove_files, tidy
-from gui.background.following import Events
 from gui.background.processes import interrupt, is_running, program, start
 from gui.background.task import (
     ERRORS,

@@ -19,8 +19,8 @@ from gui.background.task import Task
 from gui.background.tasks import BackgroundTasks
 from gui.document.merge_setup import MergeSetup
 from gui.evaluation.candidates import Candidate
+from gui.evaluation.course import Course
 from gui.evaluation.figures import Figures, ResultRow
-from gui.evaluation.following import Course
 from gui.evaluation.listing import Listing
 from gui.evaluation.look_job import Known, LookJob
 from gui.evaluation.panel import EvaluationPanel

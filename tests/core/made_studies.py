@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from made_scores import made_scores
 
 from core.evaluate.scores import Scores
 from core.evaluate.verdict.comparison import Comparison
@@ -25,12 +26,6 @@ def comparison(name: str, low: float, high: float, verdict: str) -> Comparison:
         high=high,
         p=0.001,
         p_holm=0.004,
-        accuracy_difference=None,
-        mcnemar_p=None,
-        mcnemar_mid_p=None,
-        only_reference_right=None,
-        only_candidate_right=None,
-        mcnemar_p_holm=None,
         verdict=verdict,
         samples_needed=None,
         compared=4,
@@ -113,19 +108,12 @@ def study(*, curves: bool = True) -> Study:
 
 def scores(name: str, loss: list[float], *, tokens: int = 4, tokenizer: str = "t") -> Scores:
     """Of the lines 1, 2, …; NaN for one in which nothing is scored."""
-    count = len(loss)
-    return Scores(
-        name=name,
+    return made_scores(
+        name,
+        loss,
         path=f"/models/{name}",
-        model_digest=name,
         data_digest="0" * 32,
-        settings={},
-        task="causal",
-        loss=np.array(loss),
         tokens=np.where(np.isnan(loss), 0, tokens),
-        text_bytes=np.full(count, 8),
-        correct=None,
-        lines=np.arange(1, count + 1),
+        text_bytes=np.full(len(loss), 8),
         tokenizer_digest=tokenizer,
-        seconds=1.0,
     )

@@ -17,7 +17,7 @@ from core.plan.planning import plan_merge
 from core.recipe.file import load_recipe
 from core.run.merge import run_merge
 from core.study.document import from_json, read_study
-from core.study.subjects import family_of
+from core.study.family import family_of
 from gui.entry import desktop
 from resources import DEMO_FOLDER
 
@@ -150,10 +150,10 @@ def test_a_scale_of_one_is_the_average_within_rounding(tmp_path: Path, recipe: P
 
     family = family_of(load_recipe(recipe))
     found = []
-    for subject in (family.average(), family.scaled_average(1.0), family.scaled_single(1, 1.0)):
-        assert subject.recipe is not None
-        run_merge(plan_merge(subject.recipe), tmp_path / subject.key)
-        found.append(load_file(tmp_path / subject.key / "model.safetensors"))
+    for model in (family.average(), family.scaled_average(1.0), family.scaled_single(1, 1.0)):
+        assert model.recipe is not None
+        run_merge(plan_merge(model.recipe), tmp_path / model.key)
+        found.append(load_file(tmp_path / model.key / "model.safetensors"))
     average, scaled, single = found
     differ = total = 0
     for name, tensor in average.items():

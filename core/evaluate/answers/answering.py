@@ -9,13 +9,13 @@ from typing import Protocol
 
 from core.cancel import CancelToken
 from core.errors import Cancelled, CheckpointError, MergeError
-from core.evaluate.answers.generating import Answer, Request, generate
+from core.evaluate.answers.generating import GeneratedAnswer, GenerationRequest, generate
 from core.evaluate.answers.kept_models import KeptModels
 
-__all__ = ["Audience", "answer_all"]
+__all__ = ["AnswerListener", "answer_all"]
 
 
-class Audience(Protocol):
+class AnswerListener(Protocol):
     """Hears what the models do, each named by its number among those that were asked, from 0."""
 
     def loading(self, model: int) -> None:
@@ -30,7 +30,7 @@ class Audience(Protocol):
     def noted(self, model: int, text: str) -> None:
         """Something was done otherwise than asked."""
 
-    def answered(self, model: int, answer: Answer) -> None:
+    def answered(self, model: int, answer: GeneratedAnswer) -> None:
         """It has come to an end."""
 
     def failed(self, model: int, error: MergeError) -> None:
@@ -44,7 +44,11 @@ class _Place:
 
 
 def answer_all(
-    references: Sequence[str], request: Request, models: KeptModels, audience: Audience, cancel: CancelToken
+    references: Sequence[str],
+    request: GenerationRequest,
+    models: KeptModels,
+    listener: AnswerListener,
+    cancel: CancelToken,
 ) -> None:
     """Have every model answer, those first that are in memory: none is read twice where it could be once.
 
@@ -52,7 +56,7 @@ def answer_all(
         references: folders, with adapters or without, or recipes.
         request: what all are asked.
         models: what is in memory.
-        audience: hears of it.
+        listener: hears of it.
         cancel: stops the one that answers, and those after it are not asked.
 
     Raises:
@@ -64,40 +68,40 @@ def answer_all(
         cancel.raise_if_cancelled()
         wanted = {later.reference for later in places[done + 1 :]}
         try:
-            _answer(place, request, models, wanted, audience, cancel)
+            _answer(place, request, models, wanted, listener, cancel)
         except Cancelled:
             raise
         except MergeError as error:
-            audience.failed(place.number, error)
+            listener.failed(place.number, error)
     cancel.raise_if_cancelled()
 
 
 def _answer(
     place: _Place,
-    request: Request,
+    request: GenerationRequest,
     models: KeptModels,
     wanted: set[str],
-    audience: Audience,
+    listener: AnswerListener,
     cancel: CancelToken,
 ) -> None:
     number = place.number
     if not models.has(place.reference):
-        audience.loading(number)
+        listener.loading(number)
     began = time.perf_counter()
     loaded = models.get(place.reference, cancel=cancel, wanted=wanted)
-    audience.loaded(number, time.perf_counter() - began)
+    listener.loaded(number, time.perf_counter() - began)
     if loaded.task != "causal":
         raise CheckpointError(
             f"{loaded.name} is a classifier, which writes no text", hint="name a causal language model"
         )
     for note in loaded.notes:
-        audience.noted(number, note)
+        listener.noted(number, note)
     answer = generate(
         loaded.model,
         loaded.tokenizer,
         request,
-        on_text=lambda text: audience.said(number, text),
-        on_note=lambda text: audience.noted(number, text),
+        on_text=lambda text: listener.said(number, text),
+        on_note=lambda text: listener.noted(number, text),
         cancel=cancel,
     )
-    audience.answered(number, answer)
+    listener.answered(number, answer)

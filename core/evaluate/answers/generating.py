@@ -17,7 +17,7 @@ from core.pretrained.models import before_each_layer
 from core.pretrained.positions import positions_of
 from core.pretrained.quiet import is_of_memory, quiet
 
-__all__ = ["MAX_NEW_TOKENS", "Answer", "Request", "generate"]
+__all__ = ["MAX_NEW_TOKENS", "GeneratedAnswer", "GenerationRequest", "generate"]
 
 MAX_NEW_TOKENS = 200
 """Unless it is said."""
@@ -29,7 +29,7 @@ Stopped = Literal["end", "length", "cancelled"]
 
 
 @dataclass(frozen=True)
-class Request:
+class GenerationRequest:
     """What is asked of a model.
 
     Attributes:
@@ -50,7 +50,7 @@ class Request:
 
 
 @dataclass(frozen=True)
-class Answer:
+class GeneratedAnswer:
     """What a model said.
 
     Attributes:
@@ -77,12 +77,12 @@ class Answer:
 def generate(
     model: Any,
     tokenizer: Any,
-    request: Request,
+    request: GenerationRequest,
     *,
     on_text: Callable[[str], None] | None = None,
     on_note: Callable[[str], None] | None = None,
     cancel: CancelToken | None = None,
-) -> Answer:
+) -> GeneratedAnswer:
     """Have a causal language model answer.
 
     At temperature 0 each token is the likeliest one, as core.evaluate.answers.greedy says and exact match
@@ -142,7 +142,7 @@ def generate(
     seconds = time.perf_counter() - began
     stream.say(stream.text.end())
     said = tuple(stream.ids)
-    return Answer(
+    return GeneratedAnswer(
         "".join(stream.pieces),
         said,
         len(prompt.ids),
@@ -205,7 +205,7 @@ def _stopping(cancel: CancelToken | None) -> Any:
     return stop
 
 
-def _drawing(request: Request) -> list[Any]:
+def _drawing(request: GenerationRequest) -> list[Any]:
     if request.temperature <= 0:
         return []
     import torch

@@ -37,7 +37,7 @@ from core.run.merge import run_merge
 from core.runs.history import default_history_folder
 from core.text import is_text, shown
 
-__all__ = ["ModelFolder", "default_work_folder", "model_folder", "short_name"]
+__all__ = ["ModelFolder", "default_work_folder", "model_folder"]
 
 _PREFIX = "paramosaic-evaluate"
 _OWN = re.compile(rf"{_PREFIX}-(?P<host>[0-9a-f]{{8}})-(?P<pid>[0-9]{{1,9}})-.*")
@@ -69,12 +69,6 @@ def default_work_folder() -> Path:
     return default_history_folder().parent / "merges"
 
 
-def short_name(reference: str) -> str:
-    """What to call the model: its folder's name or Hub id, a recipe's file name without its ending."""
-    place = Path(reference)
-    return place.stem if is_recipe(place) else model_names([place])[0]
-
-
 @contextlib.contextmanager
 def model_folder(
     reference: str | Path,
@@ -103,7 +97,7 @@ def model_folder(
     if not is_text(text) or "\0" in text or not text:
         raise CheckpointError(f"{shown(text)} is not the path of a model", hint="name a folder")
     place = read_path(text, Path(os.getcwd()), "the model")
-    name = short_name(str(place))
+    name = model_names([place])[0]
     recipe, why = _recipe_of(place)
     if recipe is None:
         folder = resolve_folder(place)

@@ -22,10 +22,10 @@ from core.small_files import parse_json
 
 __all__ = [
     "DAMAGED",
-    "Begun",
-    "Known",
-    "begun_bytes",
-    "read_begun",
+    "PartialScores",
+    "StoredScores",
+    "partial_bytes",
+    "read_partial",
     "read_scores",
     "score_bytes",
     "score_key",
@@ -61,7 +61,7 @@ def score_key(model_digest: str, data_digest: str, settings: Mapping[str, Any]) 
 
 
 @dataclass(frozen=True)
-class Known:
+class StoredScores:
     """Scores, and where they come from.
 
     Attributes:
@@ -78,7 +78,7 @@ class Known:
 
 
 @dataclass(frozen=True)
-class Begun:
+class PartialScores:
     """What an evaluation has finished that is not whole.
 
     Attributes:
@@ -112,7 +112,7 @@ DAMAGED = (
 """What is raised for a file that is none of ours, or was cut short."""
 
 
-def score_bytes(known: Known) -> bytes:
+def score_bytes(known: StoredScores) -> bytes:
     """A file of scores."""
     scores = known.scores
     meta = {item.name: getattr(scores, item.name) for item in fields(scores) if item.name not in _ROWS}
@@ -122,7 +122,7 @@ def score_bytes(known: Known) -> bytes:
     return _packed("whole", known.key, meta, arrays, known.answers)
 
 
-def read_scores(content: bytes, key: str) -> Known:
+def read_scores(content: bytes, key: str) -> StoredScores:
     """What a file holds; raises one of DAMAGED where it is none of ours, or not that of `key`."""
     meta, arrays, answers = _unpacked("whole", key, content)
     at = datetime.fromisoformat(meta.pop("at"))
@@ -141,10 +141,10 @@ def read_scores(content: bytes, key: str) -> Known:
     rows = len(scores.loss)
     if any(len(array) != rows for array in arrays.values()) or (answers and len(answers) != rows):
         raise ValueError("its rows are damaged")
-    return Known(key, scores, data, at, None if answers is None else tuple(answers))
+    return StoredScores(key, scores, data, at, None if answers is None else tuple(answers))
 
 
-def begun_bytes(key: str, begun: Begun) -> bytes:
+def partial_bytes(key: str, begun: PartialScores) -> bytes:
     """A file of what is finished."""
     arrays: dict[str, NDArray[Any]] = {}
     if begun.losses is not None:
@@ -155,7 +155,7 @@ def begun_bytes(key: str, begun: Begun) -> bytes:
     return _packed("begun", key, {"seconds": begun.seconds}, arrays, tuple(answers.values()))
 
 
-def read_begun(content: bytes, key: str) -> Begun:
+def read_partial(content: bytes, key: str) -> PartialScores:
     """The same for what is finished."""
     meta, arrays, answers = _unpacked("begun", key, content)
     answered = arrays.pop("answered")
@@ -167,7 +167,9 @@ def read_begun(content: bytes, key: str) -> Begun:
             raise ValueError("its rows are damaged")
     if len(answered) != len(answers or ()):
         raise ValueError("its answers are damaged")
-    return Begun(losses, dict(zip(answered.tolist(), answers or (), strict=True)), float(meta["seconds"]))
+    return PartialScores(
+        losses, dict(zip(answered.tolist(), answers or (), strict=True)), float(meta["seconds"])
+    )
 
 
 def _packed(

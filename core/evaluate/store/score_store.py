@@ -19,10 +19,10 @@ from core.evaluate.models.digests import FileDigests, known_digest
 from core.evaluate.scores import Scores
 from core.evaluate.store.score_files import (
     DAMAGED,
-    Begun,
-    Known,
-    begun_bytes,
-    read_begun,
+    PartialScores,
+    StoredScores,
+    partial_bytes,
+    read_partial,
     read_scores,
     score_bytes,
     score_key,
@@ -30,10 +30,10 @@ from core.evaluate.store.score_files import (
 from core.runs.history import default_history_folder
 from core.small_files import read_if_there
 
-__all__ = ["Begun", "Known", "ScoreStore", "default_score_folder", "is_of", "score_key"]
+__all__ = ["PartialScores", "ScoreStore", "StoredScores", "default_score_folder", "is_of", "score_key"]
 
 
-_SUFFIX, _BEGUN_SUFFIX = ".scores", ".begun"
+_SUFFIX, _PARTIAL_SUFFIX = ".scores", ".begun"
 _MOST_BYTES = 1_000_000_000
 
 _log = logging.getLogger(__name__)
@@ -44,7 +44,7 @@ def default_score_folder() -> Path:
     return default_history_folder().parent / "scores"
 
 
-def is_of(known: Known, data: DataSet) -> bool:
+def is_of(known: StoredScores, data: DataSet) -> bool:
     """Whether scores of a file with these bytes are of these rows: a file's name says how it is read."""
     lines = [row.line for row in data.rows]
     return known.data.suffix.lower() == data.path.suffix.lower() and known.scores.lines.tolist() == lines
@@ -66,17 +66,17 @@ class ScoreStore:
         self.folder = default_score_folder() if folder is None else Path(folder)
         self.digests = FileDigests(self.folder / "digests.json")
         self._turn = threading.Lock()
-        self._read: dict[str, tuple[tuple[int, int, int], Known | None]] = {}
+        self._read: dict[str, tuple[tuple[int, int, int], StoredScores | None]] = {}
         """What files held, by their names, and what the system said of them then."""
 
     # -- whole
 
     def get(self, key: str) -> Scores | None:
         """The scores under `key`; None where there are none."""
-        found = self.known(key)
+        found = self.stored(key)
         return None if found is None else found.scores
 
-    def known(self, key: str) -> Known | None:
+    def stored(self, key: str) -> StoredScores | None:
         """The same, with where they come from."""
         return self._load(f"{key}{_SUFFIX}")
 
@@ -93,12 +93,12 @@ class ScoreStore:
             OutputError: they cannot be written; what was there still is.
         """
         key = score_key(scores.model_digest, scores.data_digest, scores.settings)
-        known = Known(key, scores, Path(data).absolute(), datetime.now(UTC), answers)
+        known = StoredScores(key, scores, Path(data).absolute(), datetime.now(UTC), answers)
         self._write(f"{key}{_SUFFIX}", score_bytes(known))
-        self.drop_begun(key)
+        self.drop_partial(key)
         return key
 
-    def all(self) -> tuple[Known, ...]:
+    def all(self) -> tuple[StoredScores, ...]:
         """Everything that can be read, newest first."""
         try:
             names = [name for name in os.listdir(self.folder) if name.endswith(_SUFFIX)]
@@ -112,7 +112,7 @@ class ScoreStore:
         weights: of one that was not evaluated from there, or whose files have changed since, it is None."""
         return known_digest(place, self.digests)
 
-    def for_digest(self, model_digest: str) -> tuple[Known, ...]:
+    def for_digest(self, model_digest: str) -> tuple[StoredScores, ...]:
         """What is known of the model with that digest, newest first."""
         return tuple(known for known in self.all() if known.scores.model_digest == model_digest)
 
@@ -123,32 +123,32 @@ class ScoreStore:
 
     # -- begun
 
-    def begun(self, key: str) -> Begun | None:
+    def partial(self, key: str) -> PartialScores | None:
         """What an evaluation that was cut off had finished; None where there is nothing."""
-        content = self._content(f"{key}{_BEGUN_SUFFIX}")
+        content = self._content(f"{key}{_PARTIAL_SUFFIX}")
         if content is None:
             return None
         try:
-            return read_begun(content, key)
+            return read_partial(content, key)
         except DAMAGED as error:
             _log.warning("an unfinished evaluation cannot be gone on with, and begins again: %s", error)
             return None
 
     @merge_errors_only()
-    def put_begun(self, key: str, begun: Begun) -> None:
+    def put_partial(self, key: str, begun: PartialScores) -> None:
         """Keep what is finished so far. Raises OutputError."""
-        self._write(f"{key}{_BEGUN_SUFFIX}", begun_bytes(key, begun))
+        self._write(f"{key}{_PARTIAL_SUFFIX}", partial_bytes(key, begun))
 
-    def drop_begun(self, key: str) -> None:
+    def drop_partial(self, key: str) -> None:
         """Forget it: it is whole, or not wanted. Where it cannot be removed it stays, which harms nothing."""
         try:
-            self._remove(f"{key}{_BEGUN_SUFFIX}")
+            self._remove(f"{key}{_PARTIAL_SUFFIX}")
         except OutputError as error:
             _log.warning("%s", error)
 
     # -- files
 
-    def _load(self, name: str) -> Known | None:
+    def _load(self, name: str) -> StoredScores | None:
         path = self.folder / name
         try:
             status = os.stat(path)

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from core.data.rows import DataSet
 from core.evaluate.scores import RowLosses
 from core.evaluate.settings import Settings
-from core.evaluate.store.score_store import Begun, Known, ScoreStore
-from core.evaluate.store.under_way import joined
+from core.evaluate.store.partial_scores import joined
+from core.evaluate.store.score_store import PartialScores, ScoreStore, StoredScores
 
 __all__ = ["taken_over", "with_more"]
 
@@ -20,7 +20,9 @@ _NOT_OF_LOSSES = ("limit", "exact_match", "max_new_tokens")
 """Settings that a row's loss does not depend on: which rows are looked at, and what is generated."""
 
 
-def taken_over(store: ScoreStore, model_digest: str, data: DataSet, settings: Settings) -> Begun | None:
+def taken_over(
+    store: ScoreStore, model_digest: str, data: DataSet, settings: Settings
+) -> PartialScores | None:
     """Rows whose losses, and prompts whose answers, are known: from fewer rows, or more, of the same file,
     or with answers where there were none. None where nothing is.
 
@@ -30,7 +32,7 @@ def taken_over(store: ScoreStore, model_digest: str, data: DataSet, settings: Se
     if len(numbers) < len(data.rows):
         return None
     wanted = settings.key()
-    losses: dict[int, tuple[Known, int]] = {}
+    losses: dict[int, tuple[StoredScores, int]] = {}
     answers: dict[int, str] = {}
     for known in store.for_digest(model_digest):
         scores = known.scores
@@ -53,10 +55,10 @@ def taken_over(store: ScoreStore, model_digest: str, data: DataSet, settings: Se
                 answers.setdefault(number, known.answers[place])
     if not losses and not answers:
         return None
-    return Begun(_row_losses(losses) if losses else None, answers)
+    return PartialScores(_row_losses(losses) if losses else None, answers)
 
 
-def with_more(begun: Begun | None, beside: Begun) -> Begun:
+def with_more(begun: PartialScores | None, beside: PartialScores) -> PartialScores:
     """What is finished, and beside it what is known of other rows."""
     if begun is None:
         return beside
@@ -66,7 +68,7 @@ def with_more(begun: Begun | None, beside: Begun) -> Begun:
     else:
         new = ~np.isin(beside.losses.rows, losses.rows)
         losses = joined([losses, _rows_of(beside.losses, new)])
-    return Begun(losses, {**(beside.answers or {}), **(begun.answers or {})}, begun.seconds)
+    return PartialScores(losses, {**(beside.answers or {}), **(begun.answers or {})}, begun.seconds)
 
 
 def _rows_of(losses: RowLosses, kept: NDArray[np.bool_]) -> RowLosses:
@@ -80,7 +82,7 @@ def _of_losses(settings: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in settings.items() if key not in _NOT_OF_LOSSES}
 
 
-def _row_losses(found: Mapping[int, tuple[Known, int]]) -> RowLosses:
+def _row_losses(found: Mapping[int, tuple[StoredScores, int]]) -> RowLosses:
     places = [(known.scores, place) for known, place in found.values()]
     # Of a language model "correct" is of its answers, which are compared again.
     of_classes = [

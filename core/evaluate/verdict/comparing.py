@@ -21,17 +21,17 @@ from core.evaluate.statistics.mcnemar import discordance, exact_p, mid_p
 from core.evaluate.statistics.power import answers_needed, samples_needed
 from core.evaluate.statistics.resampling import MOST_RESAMPLES, groups_as_numbers
 from core.evaluate.verdict.comparison import HELPS, HURTS, LEVEL, NO_DIFFERENCE, TOO_FEW, Comparison
-from core.evaluate.verdict.pairing import Measured, Pair, pair_up, samples_of
+from core.evaluate.verdict.pairing import Pair, SampleValues, pair_up, samples_of
 
 if TYPE_CHECKING:
     from core.evaluate.scores import Scores
 
-__all__ = ["Measured", "adjusted_together", "compare", "readjusted"]
+__all__ = ["adjusted_together", "compare", "readjusted"]
 
 
 def compare(
-    reference: Scores | Measured,
-    candidates: Sequence[Scores | Measured],
+    reference: Scores | SampleValues,
+    candidates: Sequence[Scores | SampleValues],
     *,
     groups: Sequence[str] | None = None,
     cancel: CancelToken | None = None,
@@ -125,12 +125,6 @@ def _compared(pair: Pair, interval: Interval, numbers: NDArray[np.intp], *, grou
         high=interval.high,
         p=interval.p,
         p_holm=interval.p,
-        accuracy_difference=None,
-        mcnemar_p=None,
-        mcnemar_mid_p=None,
-        only_reference_right=None,
-        only_candidate_right=None,
-        mcnemar_p_holm=None,
         verdict=TOO_FEW,
         samples_needed=samples_needed(interval.mean, interval.error, interval.units, n),
         unit=pair.candidate.unit,

@@ -33,7 +33,7 @@ _MANY = 1_000_000
 _FEWEST_DECIMALS, _USUAL_DECIMALS, _MOST_DECIMALS = 2, 4, 6
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Comparison:
     """A candidate beside a reference, by samples that both were given.
 
@@ -74,12 +74,12 @@ class Comparison:
     high: float
     p: float
     p_holm: float
-    accuracy_difference: float | None
-    mcnemar_p: float | None
-    mcnemar_mid_p: float | None
-    only_reference_right: int | None
-    only_candidate_right: int | None
-    mcnemar_p_holm: float | None
+    accuracy_difference: float | None = None
+    mcnemar_p: float | None = None
+    mcnemar_mid_p: float | None = None
+    only_reference_right: int | None = None
+    only_candidate_right: int | None = None
+    mcnemar_p_holm: float | None = None
     verdict: str
     samples_needed: int | None
     accuracy_verdict: str | None = None

@@ -14,13 +14,13 @@ from core.evaluate.statistics.intervals import Units, units_of
 if TYPE_CHECKING:
     from core.evaluate.scores import Scores
 
-__all__ = ["Measured", "Pair", "pair_up", "samples_of"]
+__all__ = ["Pair", "SampleValues", "pair_up", "samples_of"]
 
 _SHOWN_LINES = 5
 
 
 @dataclass(frozen=True, eq=False)
-class Measured:
+class SampleValues:
     """One number a sample, from wherever: the mean over seeds, an own scoring command.
 
     Attributes:
@@ -52,8 +52,8 @@ class Pair:
         candidate_lacks: whether the candidate has none where the reference has one.
     """
 
-    reference: Measured
-    candidate: Measured
+    reference: SampleValues
+    candidate: SampleValues
     counts: NDArray[np.bool_]
     notes: tuple[str, ...]
     left_out: int
@@ -65,23 +65,24 @@ class Pair:
         return units_of(differences, numbers[self.counts])
 
 
-def pair_up(reference: Scores | Measured, candidate: Scores | Measured) -> Pair:
+def pair_up(reference: Scores | SampleValues, candidate: Scores | SampleValues) -> Pair:
     """Both in the measure in which they can be compared.
 
     Raises:
         IncompatibleError: there is none, or they are not of the same samples.
     """
     _refuse_other_data(reference, candidate)
-    if isinstance(reference, Measured) or isinstance(candidate, Measured):
+    if isinstance(reference, SampleValues) or isinstance(candidate, SampleValues):
         notes: tuple[str, ...] = ()
         same_text = np.ones(samples_of(reference), bool)
         first, second = (
-            one if isinstance(one, Measured) else _measured(one, "loss") for one in (reference, candidate)
+            one if isinstance(one, SampleValues) else _values_of(one, "loss")
+            for one in (reference, candidate)
         )
         expected = np.isfinite(first.values) | np.isfinite(second.values)
     else:
         measure, notes = _measure_for(reference, candidate)
-        first, second = _measured(reference, measure), _measured(candidate, measure)
+        first, second = _values_of(reference, measure), _values_of(candidate, measure)
         expected = (reference.tokens > 0) | (candidate.tokens > 0)
         same_text = (
             (_given_bytes(reference) == _given_bytes(candidate)) | ~expected
@@ -112,7 +113,7 @@ def pair_up(reference: Scores | Measured, candidate: Scores | Measured) -> Pair:
     )
 
 
-def _refuse_other_data(reference: Scores | Measured, candidate: Scores | Measured) -> None:
+def _refuse_other_data(reference: Scores | SampleValues, candidate: Scores | SampleValues) -> None:
     rows, others = samples_of(reference), samples_of(candidate)
     hint = "score both on the same data, with the same settings"
     if reference.data_digest != candidate.data_digest:
@@ -121,7 +122,7 @@ def _refuse_other_data(reference: Scores | Measured, candidate: Scores | Measure
         raise IncompatibleError(
             f"{candidate.name} has {others:,} samples and {reference.name} {rows:,}", hint=hint
         )
-    if isinstance(reference, Measured) or isinstance(candidate, Measured):
+    if isinstance(reference, SampleValues) or isinstance(candidate, SampleValues):
         return
     if not np.array_equal(reference.lines, candidate.lines):
         raise IncompatibleError(
@@ -149,7 +150,7 @@ def _measure_for(reference: Scores, candidate: Scores) -> tuple[str, tuple[str, 
     )
 
 
-def _measured(scores: Scores, measure: str) -> Measured:
+def _values_of(scores: Scores, measure: str) -> SampleValues:
     if measure == "right answers" and scores.correct is not None:
         values, unit = scores.correct.astype(np.float64), "of the answers"
     elif measure == "bits a byte":
@@ -157,12 +158,12 @@ def _measured(scores: Scores, measure: str) -> Measured:
     else:
         values, unit = scores.loss, scores.loss_unit
     higher = measure == "right answers"
-    return Measured(scores.name, values, scores.data_digest, scores.correct, measure, unit, higher)
+    return SampleValues(scores.name, values, scores.data_digest, scores.correct, measure, unit, higher)
 
 
-def samples_of(scores: Scores | Measured) -> int:
+def samples_of(scores: Scores | SampleValues) -> int:
     """N, those included for which there is no number."""
-    return len(scores.values if isinstance(scores, Measured) else scores.loss)
+    return len(scores.values if isinstance(scores, SampleValues) else scores.loss)
 
 
 def _given_bytes(scores: Scores) -> NDArray[np.int64]:
@@ -180,14 +181,14 @@ def _unlike_note(reference: Scores, candidate: Scores, count: int) -> tuple[str,
 
 
 def _lost_note(
-    reference: Scores | Measured, first: Measured, second: Measured, lost: NDArray[np.bool_]
+    reference: Scores | SampleValues, first: SampleValues, second: SampleValues, lost: NDArray[np.bool_]
 ) -> tuple[str, ...]:
     if not lost.any():
         return ()
     of = [one.name for one in (second, first) if (lost & ~np.isfinite(one.values)).any()]
     count = int(lost.sum())
     which = "One sample is" if count == 1 else f"{count:,} samples are"
-    lines = "" if isinstance(reference, Measured) else f" ({_lines_text(reference.lines[lost])})"
+    lines = "" if isinstance(reference, SampleValues) else f" ({_lines_text(reference.lines[lost])})"
     return (f"{which} left out for which {' and '.join(of)} gave no finite number{lines}.",)
 
 

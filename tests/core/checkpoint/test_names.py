@@ -24,6 +24,25 @@ def test_folders_of_the_same_name_are_told_apart() -> None:
     assert model_names([Path("/m/x"), Path("/n/x"), Path("/x"), Path("/m/x")]) == ["m/x", "n/x", "x", "m/x"]
 
 
+def test_a_recipe_is_called_by_its_file_and_not_as_the_folder_beside_it(tmp_path: Path) -> None:
+    assert model_names([Path("/a/model"), Path("/b/model"), Path("/x/one.yaml"), Path("/x/two.YML")]) == [
+        "a/model",
+        "b/model",
+        "one",
+        "two",
+    ]
+    assert model_names([Path("/x/one.yaml"), Path("/x/one")]) == ["x/one", "x/one (2)"]
+    folder = tmp_path / "v1.yaml"
+    folder.mkdir()
+    assert model_names([folder]) == ["v1.yaml"]
+
+
+def test_a_model_with_adapters_is_called_by_all_of_them(tmp_path: Path) -> None:
+    for name in ("base", "adapter"):
+        (tmp_path / name).mkdir()
+    assert model_names([Path(f"{tmp_path / 'base'}+{tmp_path / 'adapter'}")]) == ["base+adapter"]
+
+
 def test_one_folder_named_twice_is_one_model() -> None:
     assert model_names([Path("/a/run"), Path("/a/run")]) == ["run", "run"]
 

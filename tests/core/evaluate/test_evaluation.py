@@ -16,19 +16,22 @@ import torch
 import transformers
 
 import core.disk
-import core.evaluate.store.under_way
+import core.evaluate.progress_reporter
+import core.evaluate.store.partial_scores
 from core.cancel import CancelToken
 from core.data.rows import DataSet, read_data
 from core.errors import Cancelled, CheckpointError, DataError, IncompatibleError, MergeError
 from core.evaluate import evaluation
 from core.evaluate.answers.exact_match import is_match, normal_answer
-from core.evaluate.asked import reference_names
 from core.evaluate.evaluation import evaluate_models
 from core.evaluate.losses.scoring import score_model
 from core.evaluate.models.loading import load_model
 from core.evaluate.settings import Settings
 from core.evaluate.store.score_store import ScoreStore
+from core.plan.planning import plan_merge
 from core.progress import Share
+from core.recipe.file import load_recipe
+from core.run.merge import run_merge
 from resources import DEMO_FOLDER
 
 MODELS = [str(DEMO_FOLDER / name) for name in ("base", "order-1", "order-2")]
@@ -114,6 +117,65 @@ def test_models_are_evaluated_once_and_in_order(
     assert notes == ["line 3 is cut"]
     evaluate_models(MODELS[:1], data, settings=CPU, store=store, recompute=True)
     assert forwards
+
+
+def recipe_and_merged(folder: Path) -> tuple[str, Path]:
+    """A recipe, and what a merge has made of it."""
+    recipe = folder / "both.yaml"
+    recipe.write_text(f"merge_method: linear\nmodels:\n- model: {MODELS[1]}\n- model: {MODELS[2]}\n")
+    merged = folder / "merged"
+    run_merge(plan_merge(load_recipe(recipe)), merged)
+    return str(recipe), merged
+
+
+def test_a_recipe_and_the_model_that_it_made_are_scored_once(
+    data: DataSet, store: ScoreStore, forwards: list[int], tmp_path: Path
+) -> None:
+    recipe, merged = recipe_and_merged(tmp_path)
+    settings = replace(CPU, work_folder=tmp_path)
+    (first,) = evaluate_models([recipe], data, settings=settings, store=store)
+    assert forwards
+    forwards.clear()
+    (second,) = evaluate_models([str(merged)], data, settings=settings, store=ScoreStore(store.folder))
+    assert not forwards
+    assert second.loss.tobytes() == first.loss.tobytes()
+    assert second.model_digest != first.model_digest
+
+    other = ScoreStore(tmp_path / "others")
+    (merged_first,) = evaluate_models([str(merged)], data, settings=settings, store=other)
+    forwards.clear()
+    (found,) = evaluate_models([recipe], data, settings=settings, store=other)
+    assert not forwards
+    assert (found.loss.tobytes(), found.name) == (merged_first.loss.tobytes(), "both")
+    evaluate_models([recipe], data, settings=settings, store=other, recompute=True)
+    assert forwards
+
+
+def test_a_model_that_was_changed_since_it_was_made_is_scored_itself(
+    data: DataSet, store: ScoreStore, forwards: list[int], tmp_path: Path
+) -> None:
+    """Its record still says what it was made of."""
+    recipe, merged = recipe_and_merged(tmp_path)
+    (first,) = evaluate_models([recipe], data, settings=CPU, store=store)
+    forwards.clear()
+    shutil.copy(Path(MODELS[1]) / "model.safetensors", merged / "model.safetensors")
+    (second,) = evaluate_models([str(merged)], data, settings=CPU, store=store)
+    assert forwards
+    assert not np.array_equal(second.loss, first.loss)
+
+
+def test_more_rows_of_a_recipe_are_known_of_the_model_that_it_made(
+    data: DataSet, store: ScoreStore, forwards: list[int], tmp_path: Path
+) -> None:
+    recipe, merged = recipe_and_merged(tmp_path)
+    few = read_data(data.path, limit=6)
+    evaluate_models([str(merged)], few, settings=replace(CPU, limit=6), store=store)
+    beside = sum(forwards) - 6  # what a model's first batch is looked at with
+    forwards.clear()
+    (found,) = evaluate_models([recipe], data, settings=CPU, store=store)
+    assert sum(forwards) - beside == 4
+    (whole,) = evaluate_models([recipe], data, settings=CPU)
+    np.testing.assert_allclose(found.loss, whole.loss, atol=1e-5, rtol=0)
 
 
 def test_more_rows_cost_only_their_own(
@@ -203,7 +265,7 @@ def test_a_cancelled_evaluation_goes_on_where_it_was(
             token.cancel()
 
     forwards.clear()
-    monkeypatch.setattr(core.evaluate.store.under_way, "TELL_EVERY_S", 0.0)
+    monkeypatch.setattr(core.evaluate.progress_reporter, "TELL_EVERY_S", 0.0)
     with pytest.raises(Cancelled):
         evaluate_models(MODELS[:1], data, settings=settings, store=store, progress=stop, cancel=token)
     begun = sum(forwards)
@@ -226,18 +288,18 @@ def test_finished_rows_are_kept_while_it_runs(
     data: DataSet, store: ScoreStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What a killed process leaves: nothing that is written when it ends."""
-    monkeypatch.setattr(core.evaluate.store.under_way, "KEEP_EVERY_S", 0.0)
+    monkeypatch.setattr(core.evaluate.store.partial_scores, "KEEP_EVERY_S", 0.0)
     kept: list[int] = []
-    put = ScoreStore.put_begun
+    put = ScoreStore.put_partial
 
     def counted(self: ScoreStore, key: str, begun: Any) -> None:
         put(self, key, begun)
-        found = ScoreStore(self.folder).begun(key)
+        found = ScoreStore(self.folder).partial(key)
         assert found is not None
         assert found.losses is not None
         kept.append(len(found.losses.rows))
 
-    monkeypatch.setattr(ScoreStore, "put_begun", counted)
+    monkeypatch.setattr(ScoreStore, "put_partial", counted)
     evaluate_models(MODELS[:1], data, settings=CPU, store=store)
     assert kept == sorted(kept)
     assert len(kept) > 2
@@ -365,10 +427,6 @@ def test_a_model_that_is_not_there_is_found_before_any_is_loaded(
     assert not forwards
 
 
-def test_models_are_called_by_what_tells_them_apart() -> None:
-    assert reference_names(["a/model", "b/model", "x/one.yaml"]) == ("a/model", "b/model", "one")
-
-
 def test_prompts_leave_room_for_the_answer(tmp_path: Path) -> None:
     rows = [{"prompt": "the list of names " * 200, "response": "x"}, {"prompt": "the", "response": "x"}]
     data = lines(tmp_path / "data.jsonl", rows)
@@ -399,7 +457,7 @@ def test_a_disk_that_is_full_costs_no_scores(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(core.disk.system, "write", full)
-    monkeypatch.setattr(core.evaluate.store.under_way, "KEEP_EVERY_S", 0.0)
+    monkeypatch.setattr(core.evaluate.store.partial_scores, "KEEP_EVERY_S", 0.0)
     notes: list[str] = []
     (scores,) = evaluate_models(MODELS[:1], data, settings=CPU, store=store, on_note=notes.append)
     assert np.isfinite(scores.loss).all()
@@ -420,7 +478,7 @@ def test_a_model_that_changes_leaves_no_scores_under_the_name_of_what_it_was(
 
         return call
 
-    name = "load_model" if when == "before it is loaded" else "score_model"
+    name = "load_folder" if when == "before it is loaded" else "score_model"
     with monkeypatch.context() as patched:
         patched.setattr(evaluation, name, changing(getattr(evaluation, name)))
         with pytest.raises(CheckpointError, match="moving was changed while it was evaluated"):

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from made_scores import made_scores
 from numpy.typing import NDArray
 
 from core.data.rows import DataSet, Row
@@ -15,7 +16,7 @@ from core.progress import Share, ShareCallback
 from core.recipe.parsing import parse_recipe
 from core.recipe.recipe import Recipe
 from core.study.command import OwnScores
-from core.study.subjects import Subject
+from core.study.family import StudyModel
 
 __all__ = ["COUNT", "DIGEST", "MadeUp", "data_set", "recipe_of", "scores_of"]
 
@@ -46,27 +47,14 @@ def data_set(count: int = COUNT, groups: Callable[[int], str] | None = None) -> 
 
 
 def scores_of(loss: NDArray[np.float64], **more: Any) -> Scores:
-    count = len(loss)
-    values: dict[str, Any] = {
-        "name": "",
-        "path": "",
-        "model_digest": "",
-        "data_digest": DIGEST,
-        "settings": {},
-        "task": "causal",
-        "loss": loss,
-        "tokens": np.full(count, 10),
-        "text_bytes": np.full(count, 40),
-        "correct": None,
-        "lines": 2 * np.arange(count) + 1,
-        "tokenizer_digest": "t",
-        "seconds": 1.0,
-    }
-    return Scores(**values | more)
+    """On the lines of `data_set`."""
+    given: dict[str, Any] = {"name": "", "data_digest": DIGEST, "lines": 2 * np.arange(len(loss)) + 1}
+    values = given | more
+    return made_scores(values.pop("name"), loss, **values)
 
 
 class MadeUp:
-    """core.study.measuring.Measures of losses by the subject's key; a key without any has those of "else".
+    """core.study.measuring.Evaluator of losses by the model's key; a key without any has those of "else".
 
     Attributes:
         asked: the keys, in the order in which they were measured.
@@ -76,19 +64,19 @@ class MadeUp:
         self,
         losses: Losses,
         *,
-        own: Callable[[Subject], OwnScores | None] = lambda subject: None,
+        own: Callable[[StudyModel], OwnScores | None] = lambda model: None,
         more: Mapping[str, Mapping[str, Any]] | None = None,
     ) -> None:
         self._losses, self._own, self._more = losses, own, more or {}
         self.asked: list[str] = []
 
-    def scores(self, subject: Subject, data: DataSet, *, training: bool, progress: ShareCallback) -> Scores:
-        self.asked.append(subject.key)
-        progress(Share(0.5, subject.name))
-        found = self._losses[subject.key] if subject.key in self._losses else self._losses["else"]
+    def scores(self, model: StudyModel, data: DataSet, *, training: bool, progress: ShareCallback) -> Scores:
+        self.asked.append(model.key)
+        progress(Share(0.5, model.name))
+        found = self._losses[model.key] if model.key in self._losses else self._losses["else"]
         if isinstance(found, Exception):
             raise found
-        return scores_of(found, name=subject.name, **self._more.get(subject.key, {}))
+        return scores_of(found, name=model.name, **self._more.get(model.key, {}))
 
-    def own_scores(self, subject: Subject) -> OwnScores | None:
-        return self._own(subject)
+    def own_scores(self, model: StudyModel) -> OwnScores | None:
+        return self._own(model)

@@ -61,15 +61,15 @@ def runs(tmp_path: Path) -> Path:
 class Trained(MadeUp):
     """Training losses that rise by 0.4 from the first place to the last, and have a level by model."""
 
-    def scores(self, subject, data, *, training, progress):  # type: ignore[no-untyped-def]
+    def scores(self, model, data, *, training, progress):  # type: ignore[no-untyped-def]
         if not training:
-            return super().scores(subject, data, training=training, progress=progress)
-        number = int(subject.key.removeprefix("single-")) if subject.key.startswith("single") else 0
+            return super().scores(model, data, training=training, progress=progress)
+        number = int(model.key.removeprefix("single-")) if model.key.startswith("single") else 0
         losses = DIFFICULTY - 0.3
         if number:
             losses = DIFFICULTY + 0.4 * PLACES[number - 1] / (ROWS - 1) + 0.05 * number
-        made_up = MadeUp({subject.key: losses[: len(data.rows)]})
-        return made_up.scores(subject, data, training=True, progress=progress)
+        made_up = MadeUp({model.key: losses[: len(data.rows)]})
+        return made_up.scores(model, data, training=True, progress=progress)
 
 
 def validation_losses() -> dict[str, NDArray[np.float64] | Exception]:
@@ -140,8 +140,8 @@ def test_losses_of_classifiers_are_by_sample_and_figures_show_one_merge(runs: Pa
     """The best merge is chosen by halves here, and they differ: there is no such model."""
 
     class Classifiers(Trained):
-        def scores(self, subject, data, *, training, progress):  # type: ignore[no-untyped-def]
-            found = super().scores(subject, data, training=training, progress=progress)
+        def scores(self, model, data, *, training, progress):  # type: ignore[no-untyped-def]
+            found = super().scores(model, data, training=training, progress=progress)
             return replace(found, task="classifier", tokenizer_digest="")
 
     first = np.isin(np.arange(40), halves(DIGEST, 40)[0])

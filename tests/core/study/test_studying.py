@@ -372,8 +372,8 @@ def test_own_scores_are_beside_the_losses() -> None:
     rng = np.random.default_rng(2)
     points = {"average": rng.uniform(0.5, 1.0, 30), "single-2": rng.uniform(0.0, 0.4, 30)}
 
-    def own(subject: object) -> OwnScores:
-        values = points.get(subject.key, np.full(30, 0.2))  # type: ignore[attr-defined]
+    def own(model: object) -> OwnScores:
+        values = points.get(model.key, np.full(30, 0.2))  # type: ignore[attr-defined]
         return OwnScores(float(values.mean()), tuple(range(1, 31)), tuple(values.tolist()))
 
     def study(higher: bool) -> Study:
@@ -401,7 +401,7 @@ def test_own_scores_of_lines_in_groups_count_by_group() -> None:
     rng = np.random.default_rng(2)
 
     def study(lines: tuple[int, ...]) -> Study:
-        def own(subject: object) -> OwnScores:
+        def own(model: object) -> OwnScores:
             values = rng.uniform(0, 1, len(lines))
             return OwnScores(float(values.mean()), lines, tuple(values.tolist()))
 
@@ -474,8 +474,8 @@ def test_right_answers_of_several_seeds_are_compared_too() -> None:
 
 
 def test_a_command_that_changes_its_lines_is_refused() -> None:
-    def own(subject: object) -> OwnScores:
-        lines = (1, 2) if subject.key == "single-1" else (1, 3)  # type: ignore[attr-defined]
+    def own(model: object) -> OwnScores:
+        lines = (1, 2) if model.key == "single-1" else (1, 3)  # type: ignore[attr-defined]
         return OwnScores(0.0, lines, (0.0, 0.0))
 
     with pytest.raises(MergeError, match="scored other lines of model-2"):
@@ -492,7 +492,7 @@ def test_it_is_cancelled_between_models() -> None:
             made_up,
             options=OPTIONS,
             cancel=token,
-            on_measured=lambda one: token.cancel() if one.subject.key == "average" else None,
+            on_measured=lambda one: token.cancel() if one.model.key == "average" else None,
         )
     assert made_up.asked[-1] == "average"
 

@@ -94,8 +94,18 @@ def test_a_request_is_read_back_from_its_arguments(choices: Choices) -> None:
 
 def comparison(difference: float, low: float, high: float) -> Comparison:
     return Comparison(
-        *("two", "one", 100, None, "loss", difference, low, high, 0.1, 0.2),
-        *(None, None, None, None, None, None, "no difference shown", 1900),
+        name="two",
+        reference="one",
+        n=100,
+        clusters=None,
+        measure="loss",
+        difference=difference,
+        low=low,
+        high=high,
+        p=0.1,
+        p_holm=0.2,
+        verdict="no difference shown",
+        samples_needed=1900,
     )
 
 

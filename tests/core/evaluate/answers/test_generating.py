@@ -14,7 +14,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from core.cancel import CancelToken
 from core.errors import CheckpointError, MergeError
 from core.evaluate.answers import generating
-from core.evaluate.answers.generating import Answer, Request, generate
+from core.evaluate.answers.generating import GeneratedAnswer, GenerationRequest, generate
 from core.evaluate.answers.prompting import encode_prompt
 from resources import DEMO_FOLDER
 
@@ -46,7 +46,7 @@ def test_the_likeliest_tokens_are_those_of_a_plain_loop_and_of_transformers(
     model: Any, tokenizer: Any
 ) -> None:
     pieces: list[str] = []
-    answer = generate(model, tokenizer, Request(PROMPT, max_new_tokens=24), on_text=pieces.append)
+    answer = generate(model, tokenizer, GenerationRequest(PROMPT, max_new_tokens=24), on_text=pieces.append)
     text = tokenizer.apply_chat_template(
         [{"role": "user", "content": PROMPT}], tokenize=False, add_generation_prompt=True
     )
@@ -66,7 +66,7 @@ def test_the_likeliest_tokens_are_those_of_a_plain_loop_and_of_transformers(
 
 
 def test_without_a_chat_template_the_text_is_gone_on_with(model: Any, tokenizer: Any) -> None:
-    answer = generate(model, tokenizer, Request("def f(x):", chat=False, max_new_tokens=8))
+    answer = generate(model, tokenizer, GenerationRequest("def f(x):", chat=False, max_new_tokens=8))
     prompt = ids_of(tokenizer, "def f(x):")
     theirs = model.generate(prompt, do_sample=False, max_new_tokens=8)
     assert list(answer.ids) == theirs[0, prompt.shape[1] :].tolist()
@@ -74,24 +74,24 @@ def test_without_a_chat_template_the_text_is_gone_on_with(model: Any, tokenizer:
 
 def test_the_models_own_generation_config_says_nothing_but_its_ends(model: Any, tokenizer: Any) -> None:
     """As where answers are compared: test_answers_are_those_of_a_plain_greedy_loop."""
-    plain = generate(model, tokenizer, Request(PROMPT, max_new_tokens=24))
+    plain = generate(model, tokenizer, GenerationRequest(PROMPT, max_new_tokens=24))
     config = model.generation_config
     config.repetition_penalty, config.temperature, config.do_sample, config.num_beams = 1.5, 0.3, True, 2
     config.max_length = 5
     prompt = torch.tensor([encode_prompt(tokenizer, PROMPT).ids])
     theirs = model.generate(prompt, do_sample=False, num_beams=1, max_new_tokens=24)
     assert list(plain.ids) != theirs[0, prompt.shape[1] :].tolist()  # or else this shows nothing
-    ours = generate(model, tokenizer, Request(PROMPT, max_new_tokens=24))
+    ours = generate(model, tokenizer, GenerationRequest(PROMPT, max_new_tokens=24))
     assert ours.ids == plain.ids
     assert (config.do_sample, config.num_beams, config.max_length) == (True, 2, 5)  # it is the model's
     assert model.generation_config is config
 
 
 def test_it_stops_where_the_model_ends(model: Any, tokenizer: Any) -> None:
-    whole = generate(model, tokenizer, Request(PROMPT, max_new_tokens=20))
+    whole = generate(model, tokenizer, GenerationRequest(PROMPT, max_new_tokens=20))
     end = whole.ids[6]
     model.generation_config.eos_token_id = [1, end]
-    answer = generate(model, tokenizer, Request(PROMPT, max_new_tokens=20))
+    answer = generate(model, tokenizer, GenerationRequest(PROMPT, max_new_tokens=20))
     first = whole.ids.index(end)
     assert (answer.ids, answer.stopped) == (whole.ids[: first + 1], "end")
 
@@ -107,15 +107,17 @@ def test_cancelled_it_stops_between_tokens(model: Any, tokenizer: Any, after: in
 
     if not after:
         token.cancel()
-    answer = generate(model, tokenizer, Request(PROMPT), on_text=hear, cancel=token)
+    answer = generate(model, tokenizer, GenerationRequest(PROMPT), on_text=hear, cancel=token)
     assert answer.stopped == "cancelled"
     assert "".join(pieces) == answer.text
     assert len(pieces) in (after, after + 1)  # what waited for the rest of a character is shown
     assert not any(layer._forward_pre_hooks for layer in model.model.layers)
 
 
-def drawn(model: Any, tokenizer: Any, seed: int, temperature: float = 0.9) -> Answer:
-    return generate(model, tokenizer, Request(PROMPT, max_new_tokens=6, temperature=temperature, seed=seed))
+def drawn(model: Any, tokenizer: Any, seed: int, temperature: float = 0.9) -> GeneratedAnswer:
+    return generate(
+        model, tokenizer, GenerationRequest(PROMPT, max_new_tokens=6, temperature=temperature, seed=seed)
+    )
 
 
 def test_a_seed_draws_the_same_again_and_disturbs_nobody_elses_draws(model: Any, tokenizer: Any) -> None:
@@ -126,14 +128,14 @@ def test_a_seed_draws_the_same_again_and_disturbs_nobody_elses_draws(model: Any,
     assert torch.equal(torch.rand(3), expected)
     assert drawn(model, tokenizer, 7).ids == first.ids
     assert len({drawn(model, tokenizer, seed).ids for seed in range(4)}) > 2
-    greedy = generate(model, tokenizer, Request(PROMPT, max_new_tokens=6))
+    greedy = generate(model, tokenizer, GenerationRequest(PROMPT, max_new_tokens=6))
     assert drawn(model, tokenizer, 3, temperature=1e-4).ids == greedy.ids
 
 
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 2.0])
 def test_tokens_are_drawn_as_often_as_the_softmax_says(temperature: float) -> None:
     scores = torch.tensor([[0.0, 1.0, 2.0, -1.0, 0.5, -float("inf")]])
-    (draw,) = generating._drawing(Request("", temperature=temperature, seed=11))
+    (draw,) = generating._drawing(GenerationRequest("", temperature=temperature, seed=11))
     times = 4000
     found = Counter(int(draw(None, scores).argmax()) for _ in range(times))
     weights = [exp(float(score) / temperature) for score in scores[0]]
@@ -146,19 +148,21 @@ def test_tokens_are_drawn_as_often_as_the_softmax_says(temperature: float) -> No
 def test_the_answer_has_the_room_that_the_prompt_leaves(model: Any, tokenizer: Any) -> None:
     notes: list[str] = []
     long = "word " * 120
-    answer = generate(model, tokenizer, Request(long, chat=False, max_new_tokens=200), on_note=notes.append)
+    answer = generate(
+        model, tokenizer, GenerationRequest(long, chat=False, max_new_tokens=200), on_note=notes.append
+    )
     assert answer.prompt_tokens + answer.tokens == 256
     assert notes == list(answer.notes)
     assert f"it reads 256 tokens: the answer has {answer.tokens} at most, not 200" in notes
     with pytest.raises(MergeError, match=r"the prompt has [0-9]+ tokens, and the model reads 256"):
-        generate(model, tokenizer, Request(long * 3))
+        generate(model, tokenizer, GenerationRequest(long * 3))
 
 
 def test_a_tokenizer_of_another_model_is_refused(model: Any, tokenizer: Any) -> None:
     model = copy.deepcopy(model)
     model.resize_token_embeddings(300)
     with pytest.raises(CheckpointError, match="its embedding 300 rows"):
-        generate(model, tokenizer, Request("a word that is whole"))
+        generate(model, tokenizer, GenerationRequest("a word that is whole"))
 
 
 def test_prompts_of_models_without_a_template_or_a_system_prompt_in_it(tokenizer: Any) -> None:

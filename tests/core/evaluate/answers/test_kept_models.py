@@ -14,7 +14,7 @@ import pytest
 from core.cancel import CancelToken
 from core.errors import CheckpointError, MergeError
 from core.evaluate.answers.answering import answer_all
-from core.evaluate.answers.generating import Answer, Request
+from core.evaluate.answers.generating import GeneratedAnswer, GenerationRequest
 from core.evaluate.answers.kept_models import KeptModels
 from resources import DEMO_FOLDER
 
@@ -140,7 +140,7 @@ class Heard:
     def noted(self, model: int, text: str) -> None:
         raise AssertionError("there is nothing to note")
 
-    def answered(self, model: int, answer: Answer) -> None:
+    def answered(self, model: int, answer: GeneratedAnswer) -> None:
         raise AssertionError("no model says anything here")
 
     def failed(self, model: int, error: MergeError) -> None:
@@ -157,7 +157,7 @@ def test_models_in_memory_come_first_and_one_that_fails_stops_no_other(tmp_path:
     heard = Heard()
     with KeptModels(load, available=lambda: None) as kept:
         kept.get("c", cancel=CancelToken())
-        answer_all(["a", "c", "b"], Request("hi"), kept, heard, CancelToken())
+        answer_all(["a", "c", "b"], GenerationRequest("hi"), kept, heard, CancelToken())
     writes_none = "is a classifier, which writes no text"
     assert heard.events == [
         ("loaded", 1),

@@ -18,7 +18,7 @@ from core.errors import Cancelled, CheckpointError, DeviceError, MergeError, Out
 from core.evaluate.losses.scoring import score_model
 from core.evaluate.models import references, room
 from core.evaluate.models.loading import load_model
-from core.evaluate.models.references import model_folder, short_name
+from core.evaluate.models.references import model_folder
 from core.evaluate.settings import Settings
 from core.evaluate.store.score_store import default_score_folder
 from core.progress import Share
@@ -169,7 +169,6 @@ def test_an_adapter_on_a_base_is_what_its_factors_make(tmp_path: Path) -> None:
     loss = loss_of(f"{DEMO / 'base'}+{adapter}")
     assert loss == pytest.approx(loss_of(whole), abs=1e-3)  # of elements rounded another way
     assert abs(loss - loss_of(DEMO / "base")) > 0.01
-    assert short_name(f"{DEMO / 'base'}+{adapter}") == "base+adapter"
 
 
 def test_nothing_of_transformers_is_heard_and_its_voice_comes_back(

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from made_scores import made_scores
 
 import core.evaluate.models.digests
 from core.cancel import CancelToken
@@ -21,7 +22,7 @@ from core.errors import Cancelled, CheckpointError, MergeError, OutputError
 from core.evaluate.models.digests import FileDigests, model_digest, reference_digest
 from core.evaluate.scores import RowLosses, Scores
 from core.evaluate.settings import Settings
-from core.evaluate.store.score_store import Begun, ScoreStore, score_key
+from core.evaluate.store.score_store import PartialScores, ScoreStore, score_key
 from core.evaluate.store.taken_over import taken_over, with_more
 from resources import DEMO_FOLDER
 
@@ -30,17 +31,15 @@ def make_scores(rows: int = 5, **changes: object) -> Scores:
     found = np.random.default_rng(3)
     loss = found.lognormal(size=rows)
     loss[0] = np.nan
-    scores = Scores(
-        name="run 1 – \udcff",  # a folder whose name is no text
+    scores = made_scores(
+        "run 1 – \udcff",  # a folder whose name is no text
+        loss,
         path="runs/1",
         model_digest="ab" * 16,
         data_digest="cd" * 16,
         settings=Settings().key(),
-        task="causal",
-        loss=loss,
         tokens=found.integers(0, 90, rows),
         text_bytes=found.integers(0, 900, rows),
-        correct=None,
         lines=np.arange(2, rows + 2),
         tokenizer_digest="ef" * 16,
         seconds=1.25,
@@ -73,7 +72,7 @@ def test_scores_come_back_bit_for_bit(store: ScoreStore) -> None:
     first = store.put(plain, data="some/data.jsonl")
     second = store.put(right, answers=("4", "vier", "", "\udcff\n"))
     for seen in (store, ScoreStore(store.folder)):  # the second has only the files
-        found, answered = seen.known(first), seen.known(second)
+        found, answered = seen.stored(first), seen.stored(second)
         assert found is not None
         assert answered is not None
         assert same(found.scores, plain)
@@ -139,7 +138,7 @@ def test_a_process_killed_while_it_writes_leaves_what_was_there(store: ScoreStor
     ended = subprocess.run([sys.executable, "-c", killed, str(store.folder), key], check=False)
     assert ended.returncode != 0
     assert len(list(store.folder.glob("*.partial"))) == 1  # it did come as far
-    found = ScoreStore(store.folder).known(key)
+    found = ScoreStore(store.folder).stored(key)
     assert found is not None
     assert same(found.scores, make_scores())
     assert found.data == Path().absolute()
@@ -165,9 +164,9 @@ def test_what_is_begun_comes_back_until_it_is_whole(store: ScoreStore) -> None:
         correct=np.array([True, False]),
     )
     key = score_key(scores.model_digest, scores.data_digest, scores.settings)
-    assert store.begun(key) is None
-    store.put_begun(key, Begun(rows, {4: "yes", 0: "né\n"}, 12.5))
-    found = store.begun(key)
+    assert store.partial(key) is None
+    store.put_partial(key, PartialScores(rows, {4: "yes", 0: "né\n"}, 12.5))
+    found = store.partial(key)
     assert found is not None
     assert found.losses is not None
     for item in fields(RowLosses):
@@ -175,18 +174,18 @@ def test_what_is_begun_comes_back_until_it_is_whole(store: ScoreStore) -> None:
         assert mine.tobytes() == theirs.tobytes()
     assert (found.answers, found.seconds) == ({4: "yes", 0: "né\n"}, 12.5)
     assert not store.all()
-    assert store.begun("0" * 32) is None
+    assert store.partial("0" * 32) is None
     store.put(scores)
-    assert store.begun(key) is None
+    assert store.partial(key) is None
 
 
 def test_what_is_begun_and_damaged_begins_again(store: ScoreStore) -> None:
-    store.put_begun("ab", Begun(None, {1: "x"}, 1.0))
+    store.put_partial("ab", PartialScores(None, {1: "x"}, 1.0))
     (path,) = store.folder.glob("*.begun")
     shutil.copy(path, store.folder / "cd.begun")
-    assert store.begun("cd") is None  # of another key
+    assert store.partial("cd") is None  # of another key
     path.write_bytes(path.read_bytes()[:-40])
-    assert store.begun("ab") is None
+    assert store.partial("ab") is None
 
 
 # -- digests of models
@@ -327,7 +326,7 @@ def test_what_is_taken_over_from_other_settings(store: ScoreStore) -> None:
     rows = tuple(Row(line, text="a", label="b") for line in (1, 6, 3, 9))
     data = DataSet(Path("a.jsonl"), "label", rows, classifier.data_digest)
 
-    def taken(**settings: object) -> Begun | None:
+    def taken(**settings: object) -> PartialScores | None:
         return taken_over(store, classifier.model_digest, data, replace(Settings(limit=4), **settings))  # type: ignore[arg-type]
 
     found = taken()
@@ -346,7 +345,7 @@ def test_what_is_taken_over_from_other_settings(store: ScoreStore) -> None:
     of_csv = replace(data, path=Path("a.csv"))  # the same bytes, read otherwise
     assert taken_over(store, classifier.model_digest, of_csv, Settings()) is None
     own = RowLosses(np.array([2]), np.array([7.0]), np.array([1]), np.array([1]), np.array([True]))
-    more = with_more(Begun(own, {}, 3.0), found)
+    more = with_more(PartialScores(own, {}, 3.0), found)
     assert more.losses is not None
     assert more.losses.rows.tolist() == [2, 1]
     assert more.losses.loss.tolist() == [7.0, 4.0]

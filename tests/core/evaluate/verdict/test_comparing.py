@@ -8,15 +8,16 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from made_scores import DIGEST, made_scores
 
 from core.cancel import CancelToken
 from core.errors import Cancelled, DataError, IncompatibleError
 from core.evaluate.scores import Scores
 from core.evaluate.statistics.student import t_quantile
-from core.evaluate.verdict.comparing import Measured, adjusted_together, compare
+from core.evaluate.verdict.comparing import adjusted_together, compare
 from core.evaluate.verdict.comparison import Comparison
+from core.evaluate.verdict.pairing import SampleValues
 
-DIGEST = "5eed" * 8
 RNG = np.random.default_rng(17)
 N = 40
 BASE = RNG.normal(3, 1, N)
@@ -24,31 +25,11 @@ NOISE = RNG.normal(0, 0.01, N)
 NOISE -= NOISE.mean()
 
 
-def scores(name: str, loss: np.ndarray, **changed: object) -> Scores:
-    count = len(loss)
-    made = Scores(
-        name=name,
-        path=name,
-        model_digest=name,
-        data_digest=DIGEST,
-        settings={},
-        task="causal",
-        loss=np.asarray(loss, float),
-        tokens=np.full(count, 10, np.int64),
-        text_bytes=np.full(count, 40, np.int64),
-        correct=None,
-        lines=np.arange(1, count + 1),
-        tokenizer_digest="one",
-        seconds=1.0,
-    )
-    return replace(made, **changed)  # type: ignore[arg-type]
-
-
-def one(reference: Scores | Measured, candidate: Scores | Measured, **options: object) -> Comparison:
+def one(reference: Scores | SampleValues, candidate: Scores | SampleValues, **options: object) -> Comparison:
     return compare(reference, [candidate], **options)[0]  # type: ignore[arg-type]
 
 
-SINGLE = scores("single", BASE)
+SINGLE = made_scores("single", BASE)
 
 
 @pytest.mark.parametrize(
@@ -57,7 +38,7 @@ SINGLE = scores("single", BASE)
 )
 def test_the_verdict_is_of_paired_differences(shift: float, verdict: str) -> None:
     """Far below the spread between samples, which is 1."""
-    found = one(SINGLE, scores("merge", BASE + NOISE + shift))
+    found = one(SINGLE, made_scores("merge", BASE + NOISE + shift))
     assert found.verdict == verdict
     assert found.difference == pytest.approx(shift, abs=1e-12)
     assert (found.name, found.reference, found.n, found.clusters, found.measure) == (
@@ -76,7 +57,7 @@ def test_the_verdict_is_of_paired_differences(shift: float, verdict: str) -> Non
 
 def test_below_twenty_samples_nothing_is_said() -> None:
     nineteen, twenty = (
-        one(scores("single", BASE[:count]), scores("merge", BASE[:count] + NOISE[:count] - 5))
+        one(made_scores("single", BASE[:count]), made_scores("merge", BASE[:count] + NOISE[:count] - 5))
         for count in (19, 20)
     )
     assert (nineteen.verdict, twenty.verdict) == ("too few to say", "helps")
@@ -87,13 +68,13 @@ def test_below_twenty_samples_nothing_is_said() -> None:
 def test_nor_of_so_few_answers() -> None:
     wrong, right = np.zeros(N, bool), np.ones(N, bool)
     for count, verdict in ((19, "too few to say"), (20, "helps")):
-        reference = scores("single", BASE[:count], correct=wrong[:count])
-        found = one(reference, scores("merge", BASE[:count], correct=right[:count]))
+        reference = made_scores("single", BASE[:count], correct=wrong[:count])
+        found = one(reference, made_scores("merge", BASE[:count], correct=right[:count]))
         assert (found.accuracy_verdict, found.mcnemar_p) == (verdict, 2.0 ** (1 - count))
 
 
 def test_below_twenty_groups_nothing_is_said() -> None:
-    merge = scores("merge", BASE + NOISE - 5)
+    merge = made_scores("merge", BASE + NOISE - 5)
     assert one(SINGLE, merge, groups=[str(row // 2) for row in range(N)]).verdict == "helps"
     found = one(SINGLE, merge, groups=[str(row // 3) for row in range(N)])
     assert (found.verdict, found.clusters) == ("too few to say", 14)
@@ -103,8 +84,8 @@ def test_below_twenty_groups_nothing_is_said() -> None:
 def test_what_is_shown_alone_may_not_be_among_many() -> None:
     """p of about 0.03, and with nine others that are the same model about 0.3."""
     error = NOISE.std(ddof=1) / math.sqrt(N)
-    merge = scores("merge", BASE + NOISE - 2.3 * error)
-    alone, *others = compare(SINGLE, [merge]), *compare(SINGLE, [merge, *[scores("same", BASE)] * 9])
+    merge = made_scores("merge", BASE + NOISE - 2.3 * error)
+    alone, *others = compare(SINGLE, [merge]), *compare(SINGLE, [merge, *[made_scores("same", BASE)] * 9])
     assert alone[0].verdict == "helps"
     assert 0.01 < alone[0].p < 0.05
     assert others[0].verdict == "no difference shown"
@@ -125,12 +106,6 @@ FOUND = Comparison(
     high=0.0033,
     p=0.1,
     p_holm=0.2,
-    accuracy_difference=None,
-    mcnemar_p=None,
-    mcnemar_mid_p=None,
-    only_reference_right=None,
-    only_candidate_right=None,
-    mcnemar_p_holm=None,
     verdict="no difference shown",
     samples_needed=1873,
 )
@@ -138,7 +113,7 @@ FOUND = Comparison(
 
 def test_one_in_twenty_is_the_border() -> None:
     error = NOISE.std(ddof=1) / math.sqrt(N)
-    found = one(SINGLE, scores("merge", BASE + NOISE - 1.85 * error))
+    found = one(SINGLE, made_scores("merge", BASE + NOISE - 1.85 * error))
     assert 0.05 < found.p < 0.1
     assert found.verdict == "no difference shown"
     assert found.low < 0 < found.high
@@ -181,7 +156,7 @@ def test_the_sentence_in_full() -> None:
 
 
 def test_the_same_model_twice() -> None:
-    found = one(SINGLE, scores("copy", BASE.copy()))
+    found = one(SINGLE, made_scores("copy", BASE.copy()))
     assert (found.verdict, found.p, found.difference, found.samples_needed) == (
         "no difference shown",
         1,
@@ -192,14 +167,14 @@ def test_the_same_model_twice() -> None:
 
 
 def test_the_same_difference_everywhere() -> None:
-    found = one(SINGLE, scores("merge", BASE + 0.5))
+    found = one(SINGLE, made_scores("merge", BASE + 0.5))
     assert found.verdict == "hurts"
     assert found.low == pytest.approx(0.5)
     assert "+0.50 nats a token (95 % from +0.50 to +0.50)" in found.sentence
 
 
 def test_samples_needed_by_the_formula() -> None:
-    found = one(SINGLE, scores("merge", BASE + NOISE + 0.001))
+    found = one(SINGLE, made_scores("merge", BASE + NOISE + 0.001))
     assert found.samples_needed == math.ceil(
         ((1.959963985 + 0.841621234) * NOISE.std(ddof=1) / 0.001) ** 2 + 1.959963985**2 / 2
     )
@@ -210,7 +185,7 @@ def test_samples_needed_by_the_formula() -> None:
 def test_samples_without_a_number_are_left_out_and_named(bad: float) -> None:
     loss = BASE + NOISE + 0.02
     loss[[3, 8]] = bad
-    found = one(SINGLE, scores("merge", loss))
+    found = one(SINGLE, made_scores("merge", loss))
     rest = np.delete(np.arange(N), [3, 8])
     assert (found.n, found.left_out, found.verdict) == (N - 2, 2, "hurts")
     assert found.difference == pytest.approx((NOISE[rest] + 0.02).mean())
@@ -220,26 +195,26 @@ def test_samples_without_a_number_are_left_out_and_named(bad: float) -> None:
 def test_who_gives_no_number_never_helps() -> None:
     loss = BASE + NOISE - 1
     loss[5] = math.nan
-    broken, whole = compare(SINGLE, [scores("broken", loss), scores("whole", BASE + NOISE - 1)])
+    broken, whole = compare(SINGLE, [made_scores("broken", loss), made_scores("whole", BASE + NOISE - 1)])
     assert (broken.verdict, whole.verdict) == ("no difference shown", "helps")
     assert "That is why broken is not said to help" in broken.sentence
     # The reference's own gaps are nobody's advantage.
     gaps = BASE.copy()
     gaps[5] = math.nan
-    assert one(scores("single", gaps), scores("broken", loss)).verdict == "helps"
+    assert one(made_scores("single", gaps), made_scores("broken", loss)).verdict == "helps"
 
 
 def test_rows_with_nothing_to_score_are_no_failure() -> None:
     tokens = np.full(N, 10, np.int64)
     tokens[:4] = 0
     losses = [np.where(tokens > 0, BASE + shift, math.nan) for shift in (0, -1)]
-    found = one(*(scores("one", loss, tokens=tokens) for loss in losses))
+    found = one(*(made_scores("one", loss, tokens=tokens) for loss in losses))
     assert (found.n, found.left_out, found.notes, found.verdict) == (N - 4, 0, (), "helps")
 
 
 @pytest.mark.parametrize("count", [0, 1])
 def test_almost_nothing_to_compare(count: int) -> None:
-    found = one(scores("single", BASE[:count]), scores("merge", BASE[:count] + 1))
+    found = one(made_scores("single", BASE[:count]), made_scores("merge", BASE[:count] + 1))
     assert found.verdict == "too few to say"
     assert found.p == 1
     assert found.sentence == (
@@ -257,17 +232,17 @@ def test_other_tokenizers_are_compared_in_bits_a_byte() -> None:
     """Half as many tokens at twice the loss are the same bits; 0.1 nats more are 0.1 · 5 / 40 / ln 2 bits."""
     tokens = np.full(N, 5, np.int64)
     loss = 2 * BASE + NOISE + 0.1
-    found = one(SINGLE, scores("other", loss, tokens=tokens, tokenizer_digest="two"))
+    found = one(SINGLE, made_scores("other", loss, tokens=tokens, tokenizer_digest="two"))
     assert (found.measure, found.unit, found.verdict) == ("bits a byte", "bits a byte", "hurts")
     assert found.difference == pytest.approx(0.1 * 5 / 40 / math.log(2))
     assert "The tokenizers differ" in found.sentence
-    assert one(SINGLE, scores("other", loss, tokens=tokens, tokenizer_digest="")).measure == "loss"
+    assert one(SINGLE, made_scores("other", loss, tokens=tokens, tokenizer_digest="")).measure == "loss"
 
 
 def test_samples_cut_at_other_places_are_left_out() -> None:
     text_bytes = np.full(N, 40, np.int64)
     text_bytes[7] = 20
-    found = one(SINGLE, scores("merge", BASE + NOISE, text_bytes=text_bytes))
+    found = one(SINGLE, made_scores("merge", BASE + NOISE, text_bytes=text_bytes))
     assert (found.n, found.left_out) == (N - 1, 0)
     assert "One sample is left out of which single and merge were given different parts" in found.sentence
 
@@ -281,10 +256,10 @@ def test_right_and_wrong_are_tested_beside_the_loss() -> None:
     merge[:2], merge[20:28], surer[20:30] = False, True, True
     classifier = {"task": "classifier"}
     first, second = compare(
-        scores("single", BASE, correct=right, **classifier),
+        made_scores("single", BASE, correct=right, **classifier),
         [
-            scores("merge", BASE, correct=merge, **classifier),
-            scores("surer", BASE, correct=surer, **classifier),
+            made_scores("merge", BASE, correct=merge, **classifier),
+            made_scores("surer", BASE, correct=surer, **classifier),
         ],
     )
     assert (first.only_candidate_right, first.only_reference_right) == (8, 2)
@@ -300,8 +275,8 @@ def test_right_and_wrong_are_tested_beside_the_loss() -> None:
     )
     # In groups of which one has all that the merge gained, it is one vote.
     grouped = one(
-        scores("single", BASE, correct=right),
-        scores("merge", BASE, correct=merge),
+        made_scores("single", BASE, correct=right),
+        made_scores("merge", BASE, correct=merge),
         groups=["g" if 20 <= row < 28 else str(row) for row in range(N)],
     )
     assert grouped.mcnemar_p == 1
@@ -311,18 +286,20 @@ def test_without_losses_right_answers_decide() -> None:
     nothing = np.full(N, math.nan)
     right = np.arange(N) < 20
     better = np.arange(N) < 28
-    found = one(scores("single", nothing, correct=right), scores("merge", nothing, correct=better))
+    found = one(made_scores("single", nothing, correct=right), made_scores("merge", nothing, correct=better))
     assert (found.measure, found.verdict, found.p) == ("right answers", "helps", 2 / 2**8)
     assert found.difference == pytest.approx(0.2)
     assert (
-        one(scores("single", nothing, correct=better), scores("merge", nothing, correct=right)).verdict
+        one(
+            made_scores("single", nothing, correct=better), made_scores("merge", nothing, correct=right)
+        ).verdict
         == "hurts"
     )
 
 
 def test_an_own_score_of_which_more_is_better() -> None:
-    def measured(name: str, values: np.ndarray) -> Measured:
-        return Measured(name, values, DIGEST, measure="score", unit="points", higher_is_better=True)
+    def measured(name: str, values: np.ndarray) -> SampleValues:
+        return SampleValues(name, values, DIGEST, measure="score", unit="points", higher_is_better=True)
 
     found = one(measured("single", BASE), measured("merge", BASE + NOISE + 0.1))
     assert found.verdict == "helps"
@@ -334,7 +311,7 @@ def test_an_own_score_of_which_more_is_better() -> None:
 def test_the_mean_over_seeds() -> None:
     """It is no model's: a number a sample, that has no right answers."""
     seeds = np.mean([BASE + NOISE * i - 0.1 for i in range(3)], axis=0)
-    found = one(SINGLE, Measured("n = 4", seeds, DIGEST))
+    found = one(SINGLE, SampleValues("n = 4", seeds, DIGEST))
     assert found.verdict == "helps"
     assert found.difference == pytest.approx(-0.1)
     assert found.high - found.difference < 1.2 * t_quantile(0.95, N - 1) * NOISE.std(ddof=1) / math.sqrt(N)
@@ -350,23 +327,23 @@ def test_the_mean_over_seeds() -> None:
 )
 def test_what_cannot_be_compared_is_refused(changed: dict[str, object], said: str) -> None:
     with pytest.raises(IncompatibleError, match=said) as refused:
-        one(SINGLE, scores("merge", BASE, **changed))
+        one(SINGLE, made_scores("merge", BASE, **changed))
     assert refused.value.hint
 
 
 def test_other_refusals() -> None:
     with pytest.raises(IncompatibleError, match="merge has 39 samples and single 40"):
-        one(SINGLE, scores("merge", BASE[:39]))
+        one(SINGLE, made_scores("merge", BASE[:39]))
     with pytest.raises(DataError, match="2 groups for 40 samples"):
         one(SINGLE, SINGLE, groups=["a", "b"])
     cancel = CancelToken()
     cancel.cancel()
     with pytest.raises(Cancelled):
-        one(SINGLE, scores("merge", BASE + NOISE), cancel=cancel)
+        one(SINGLE, made_scores("merge", BASE + NOISE), cancel=cancel)
 
 
 def test_documents_hold_all_of_it() -> None:
-    for candidate in (scores("merge", BASE + NOISE), scores("merge", np.full(N, math.nan))):
+    for candidate in (made_scores("merge", BASE + NOISE), made_scores("merge", np.full(N, math.nan))):
         found = one(SINGLE, candidate)
         document = json.loads(json.dumps(found.as_json(), allow_nan=False))
         assert document["sentence"] == found.sentence
@@ -384,10 +361,10 @@ def test_several_tasks_are_adjusted_together() -> None:
         for number, (more, fewer) in enumerate(counts):
             right = wrong.copy()
             right[:more], right[N - 1 :] = True, not fewer
-            made.append(scores(f"model-{number}", nothing, correct=right))
+            made.append(made_scores(f"model-{number}", nothing, correct=right))
         before = wrong.copy()
         before[N - 1] = True
-        return compare(scores("base", nothing, correct=before), made)
+        return compare(made_scores("base", nothing, correct=before), made)
 
     first, second, third = task((7, 0)), task((6, 0), (1, 1)), task((6, 0))
     assert [one.verdict for one in (*first, *second, *third)] == [

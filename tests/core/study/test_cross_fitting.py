@@ -8,7 +8,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from core.study.choosing import chosen_by_halves, greedy_soup, measured_by_other_half
+from core.study.cross_fitting import chosen_by_halves, greedy_soup, measured_by_other_half
 
 EVEN = np.arange(8) % 2 == 0
 HALVES = (EVEN, ~EVEN)

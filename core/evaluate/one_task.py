@@ -1,4 +1,4 @@
-"""The models that are asked for: what they are called, and whether they can be compared at all."""
+"""Whether the models that are asked for can be compared at all: classifiers, or language models."""
 
 from __future__ import annotations
 
@@ -14,13 +14,7 @@ from core.pretrained.models import is_classifier
 from core.recipe.file import load_recipe
 from core.recipe.writing import folders_of
 
-__all__ = ["check_one_task", "reference_names"]
-
-
-def reference_names(references: Sequence[str]) -> tuple[str, ...]:
-    """A short name for each model; a recipe is called by its file, without the ending."""
-    places = [Path(reference) for reference in references]
-    return tuple(model_names([place.with_suffix("") if is_recipe(place) else place for place in places]))
+__all__ = ["check_one_task"]
 
 
 def check_one_task(references: Sequence[str]) -> None:
@@ -30,7 +24,7 @@ def check_one_task(references: Sequence[str]) -> None:
         IncompatibleError: there are both.
     """
     found: dict[bool, str] = {}
-    for reference, name in zip(references, reference_names(references), strict=True):
+    for reference, name in zip(references, model_names([Path(one) for one in references]), strict=True):
         classifies = _is_classifier(reference)
         if classifies is not None:
             found.setdefault(classifies, name)

@@ -19,14 +19,14 @@ from core.recipe.rules import ParameterSetting
 from core.recipe.stages import on_stage
 from core.recipe.writing import recipe_as_dict
 
-__all__ = ["LAMBDAS", "Family", "Subject", "family_of", "float32_family", "own_subjects", "seeds_of"]
+__all__ = ["LAMBDAS", "Family", "StudyModel", "family_of", "float32_family", "recipe_models", "seeds_of"]
 
 LAMBDAS = (1.0, 1.25, 1.5, 2.0, 3.0)
 """By which a control multiplies a task vector; the first leaves it as it is."""
 
 
 @dataclass(frozen=True)
-class Subject:
+class StudyModel:
     """A model to be measured.
 
     Attributes:
@@ -67,10 +67,10 @@ class Family:
 
     # -- what is there
 
-    def base_model(self) -> Subject:
+    def base_model(self) -> StudyModel:
         return self._given("base", "base", self.base)
 
-    def singles(self) -> tuple[Subject, ...]:
+    def singles(self) -> tuple[StudyModel, ...]:
         """The K sub-models."""
         return tuple(
             self._given(f"{self.prefix}single-{number}", f"{name}{self.words}", model)
@@ -79,7 +79,7 @@ class Family:
 
     # -- merges
 
-    def average(self, members: Sequence[int] | None = None, out_dtype: DType | None = None) -> Subject:
+    def average(self, members: Sequence[int] | None = None, out_dtype: DType | None = None) -> StudyModel:
         """The uniform average of all sub-models, or of those of the numbers `members`."""
         chosen = range(len(self.models)) if members is None else sorted(members)
         of_all = len(chosen) == len(self.models)
@@ -93,13 +93,13 @@ class Family:
             wanted = replace(wanted, out_dtype=out_dtype)
         return self._merge(key, name, wanted)
 
-    def selection(self, n: int, seed: int) -> Subject:
+    def selection(self, n: int, seed: int) -> StudyModel:
         """Parameter selection with n resamples."""
         asked = self._asked("parameter_selection", self.models, {"resamples": n})
         name = f"selection{f' + n = {n}' if n else ''}, seed {seed}"
         return self._merge(f"selection-n{n}-seed{seed}", name, replace(asked, seed=seed))
 
-    def scaled_average(self, factor: float) -> Subject:
+    def scaled_average(self, factor: float) -> StudyModel:
         """The base and the mean of all task vectors, multiplied by `factor`.
 
         Of factor 1 it is `average`, but that it goes by way of the differences: each is rounded, and where
@@ -108,20 +108,20 @@ class Family:
         asked = self._asked("task_arithmetic", self.models, {"lambda": factor, "normalize": True})
         return self._merge(f"average-x{factor:g}", f"average × {factor:g}", asked)
 
-    def scaled_single(self, number: int, factor: float) -> Subject:
+    def scaled_single(self, number: int, factor: float) -> StudyModel:
         """The base and the task vector of one sub-model, counted from 0, multiplied by `factor`."""
         asked = self._asked("task_arithmetic", [self.models[number]], {"lambda": factor})
         return self._merge(f"single-{number + 1}-x{factor:g}", f"{self.names[number]} × {factor:g}", asked)
 
-    def _given(self, key: str, name: str, path: Path) -> Subject:
+    def _given(self, key: str, name: str, path: Path) -> StudyModel:
         """A model that is there, or adapters on one; the result of a stage, which is merged first."""
         if on_stage(path, self.plain.stages) is None:
-            return Subject(key, name, folder=path)
+            return StudyModel(key, name, folder=path)
         alone = replace(self._asked("passthrough", [path]), base=None)
-        return Subject(key, name, recipe=_checked(alone))
+        return StudyModel(key, name, recipe=_checked(alone))
 
-    def _merge(self, key: str, name: str, recipe: Recipe) -> Subject:
-        return Subject(f"{self.prefix}{key}", f"{name}{self.words}", recipe=_checked(recipe))
+    def _merge(self, key: str, name: str, recipe: Recipe) -> StudyModel:
+        return StudyModel(f"{self.prefix}{key}", f"{name}{self.words}", recipe=_checked(recipe))
 
     def _asked(
         self, method: str, models: Sequence[Path], parameters: Mapping[str, ParameterSetting] | None = None
@@ -164,15 +164,15 @@ def float32_family(family: Family, folders: Sequence[Path]) -> Family:
     return Family(plain, family.base, models, names, "float32-", " (float32)")
 
 
-def own_subjects(recipe: Recipe, ns: Sequence[int], seeds: Sequence[int]) -> tuple[Subject, ...]:
+def recipe_models(recipe: Recipe, ns: Sequence[int], seeds: Sequence[int]) -> tuple[StudyModel, ...]:
     """The recipe as it was written, with each seed where it draws; () where it is a row anyway."""
     if _is_a_row(recipe, ns):
         return ()
     title = recipe.method.title
     if not recipe.draws:
-        return (Subject("recipe", title, recipe=recipe),)
+        return (StudyModel("recipe", title, recipe=recipe),)
     return tuple(
-        Subject(f"recipe-seed{seed}", f"{title}, seed {seed}", recipe=replace(recipe, seed=seed))
+        StudyModel(f"recipe-seed{seed}", f"{title}, seed {seed}", recipe=replace(recipe, seed=seed))
         for seed in seeds
     )
 

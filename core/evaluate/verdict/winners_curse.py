@@ -1,4 +1,5 @@
-"""The luck of choosing: how much of the gain of the best of several is there only because it was chosen.
+"""The luck of choosing (the winner's curse): how much of the gain of the best of several is there only
+because it was chosen.
 
 Whoever tries M seeds, or M values of n, on one set of samples and takes the best has picked, beside what is
 better, what these samples happen to like. Chosen on one half of the samples and measured on the other, the
@@ -23,14 +24,14 @@ from core.evaluate.verdict.pairing import pair_up
 if TYPE_CHECKING:
     from core.evaluate.scores import Scores
 
-__all__ = ["HALVINGS", "Choosing", "choosing_sentence", "luck_of_choosing"]
+__all__ = ["HALVINGS", "WinnersCurse", "winners_curse_of", "winners_curse_sentence"]
 
 HALVINGS = 100
 """Halvings of the samples, each used in both directions: one alone says little, as its chance is great."""
 
 
 @dataclass(frozen=True)
-class Choosing:
+class WinnersCurse:
     """What choosing the best of several brings, in the unit of the losses.
 
     Attributes:
@@ -83,7 +84,7 @@ class Choosing:
         )
 
 
-def luck_of_choosing(
+def winners_curse_of(
     candidates: Sequence[NDArray[np.float64]],
     *,
     data_digest: str,
@@ -91,7 +92,7 @@ def luck_of_choosing(
     reference_name: str = "the reference",
     groups: Sequence[str] | None = None,
     unit: str = "nats a token",
-) -> Choosing:
+) -> WinnersCurse:
     """How much of the gain of the candidate with the least loss is the luck of choosing it.
 
     Each of 100 halvings of the samples (core.evaluate.statistics.resampling.halves; whole groups where there
@@ -108,7 +109,7 @@ def luck_of_choosing(
         DataError: they are not of the same samples, or the digest is none.
     """
     if not candidates:
-        return Choosing(None, 0, 0, 0, 0.0, 0.0, 0.0, unit=unit)
+        return WinnersCurse(None, 0, 0, 0, 0.0, 0.0, 0.0, unit=unit)
     every = [*candidates, *([] if reference is None else [reference])]
     if len({len(losses) for losses in every}) > 1:
         raise DataError(
@@ -120,7 +121,7 @@ def luck_of_choosing(
     losses = losses[:, counts]
     n = losses.shape[1]
     if not n:
-        return Choosing(None, len(candidates), 0, 0, 0.0, 0.0, 0.0, unit=unit)
+        return WinnersCurse(None, len(candidates), 0, 0, 0.0, 0.0, 0.0, unit=unit)
     against = losses[: len(candidates)].mean(axis=0) if reference is None else losses[-1]
     gains = against - losses[: len(candidates)]
     sums = np.stack([np.asarray(np.bincount(numbers, weights=one), np.float64) for one in gains])
@@ -132,10 +133,10 @@ def luck_of_choosing(
     if len(sizes) >= 2:
         seen, kept = _over_halvings(sums, sizes, data_digest)
     named = "the mean of all" if reference is None else reference_name
-    return Choosing(best, len(candidates), n, len(sizes), float(whole[best]), seen, kept, named, unit)
+    return WinnersCurse(best, len(candidates), n, len(sizes), float(whole[best]), seen, kept, named, unit)
 
 
-def choosing_sentence(
+def winners_curse_sentence(
     reference: Scores, candidates: Sequence[Scores], *, groups: Sequence[str] | None = None
 ) -> str:
     """What must be known by whoever takes the best of several models that are compared with one reference.
@@ -160,7 +161,7 @@ def choosing_sentence(
         )
         for pair, candidate in zip(pairs, candidates, strict=True)
     ]
-    found = luck_of_choosing(
+    found = winners_curse_of(
         values,
         data_digest=reference.data_digest,
         reference=reference.bits_per_byte if by_the_byte else sign * pairs[0].reference.values,

@@ -33,16 +33,16 @@ from core.recipe.writing import folders_of, recipe_as_dict
 from core.recipe.yaml_values import Dumper
 from core.small_files import parse_json, read_if_there
 from core.study.command import OwnScores, ScoreCommand
-from core.study.subjects import Subject
+from core.study.family import StudyModel
 
-__all__ = ["Laboratory"]
+__all__ = ["StudyEvaluator"]
 
 _RECIPES = "recipes"
 _OWN_SCORES = "command-scores.json"
 _MOST_BYTES, _MOST_PARTS = 512 * 1024**2, 50_000_000
 
 
-class Laboratory:
+class StudyEvaluator:
     """Scores of models, by the evaluator and by the user's own command.
 
     Attributes:
@@ -78,11 +78,11 @@ class Laboratory:
         self._said: set[str] = set()
         self._own = _OwnScores(folder / _OWN_SCORES, command) if command is not None else None
 
-    def scores(self, subject: Subject, data: DataSet, *, training: bool, progress: ShareCallback) -> Scores:
+    def scores(self, model: StudyModel, data: DataSet, *, training: bool, progress: ShareCallback) -> Scores:
         """The losses of a model on `data`. Raises MergeError."""
         settings = replace(self._settings, limit=self._train_limit) if training else self._settings
         found = evaluate_models(
-            [self._reference(subject)],
+            [self._reference(model)],
             data,
             settings=settings,
             store=self._store,
@@ -91,13 +91,13 @@ class Laboratory:
             progress=progress,
             cancel=self._cancel,
         )
-        return replace(found[0], name=subject.name)
+        return replace(found[0], name=model.name)
 
-    def own_scores(self, subject: Subject) -> OwnScores | None:
+    def own_scores(self, model: StudyModel) -> OwnScores | None:
         """What the command says of a model; None without one. Raises MergeError."""
         if self._own is None or self._command is None:
             return None
-        reference = self._reference(subject)
+        reference = self._reference(model)
         digest = reference_digest(reference, self._store.digests, cancel=self._cancel)
         known = None if self._recompute else self._own.get(digest)
         if known is not None:
@@ -107,8 +107,8 @@ class Laboratory:
             work_folder=self._settings.work_folder,
             device=self._settings.device,
             cancel=self._cancel,
-        ) as model:
-            said = self._command.run(model.folder, self._cancel)
+        ) as there:
+            said = self._command.run(there.folder, self._cancel)
         self._own.put(digest, said)
         return said
 
@@ -118,13 +118,13 @@ class Laboratory:
             self._said.add(sentence)
             self._on_note(sentence)
 
-    def _reference(self, subject: Subject) -> str:
+    def _reference(self, model: StudyModel) -> str:
         """What the evaluator knows the model by: its folder, or the file of the recipe that makes it."""
-        if subject.recipe is None:
-            return str(subject.folder)
-        path = self.folder.absolute() / _RECIPES / f"{subject.key}.yaml"
-        folders = {folder: _from_folder(folder, path.parent) for folder in folders_of(subject.recipe)}
-        documents = documents_of(recipe_as_dict(subject.recipe, folders))
+        if model.recipe is None:
+            return str(model.folder)
+        path = self.folder.absolute() / _RECIPES / f"{model.key}.yaml"
+        folders = {folder: _from_folder(folder, path.parent) for folder in folders_of(model.recipe)}
+        documents = documents_of(recipe_as_dict(model.recipe, folders))
         text = yaml.dump_all(documents, Dumper=Dumper, sort_keys=False, allow_unicode=True)
         try:
             path.parent.mkdir(exist_ok=True)

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import pytest
+from made_scores import DIGEST, made_scores
 
 from core.errors import DataError
-from core.evaluate.scores import Scores
 from core.evaluate.statistics.resampling import halves
-from core.evaluate.verdict.choosing import HALVINGS, choosing_sentence, luck_of_choosing
+from core.evaluate.verdict.winners_curse import HALVINGS, winners_curse_of, winners_curse_sentence
 
-DIGEST = "5eed" * 8
 RNG = np.random.default_rng(29)
 
 
@@ -27,7 +25,7 @@ def test_it_is_that_of_a_plain_loop() -> None:
             best = means.index(min(means))
             seen.append(np.mean(means) - means[best])
             kept.append(np.mean([losses[m][there].mean() for m in range(4)]) - losses[best][there].mean())
-    found = luck_of_choosing(losses, data_digest=DIGEST)
+    found = winners_curse_of(losses, data_digest=DIGEST)
     assert found.seen == pytest.approx(np.mean(seen))
     assert found.kept == pytest.approx(np.mean(kept))
     assert found.luck == pytest.approx(np.mean(seen) - np.mean(kept))
@@ -38,7 +36,7 @@ def test_it_is_that_of_a_plain_loop() -> None:
 def test_of_equals_all_is_luck() -> None:
     """Over 60 sets of data, on which five models of one quality were scored."""
     found = [
-        luck_of_choosing([RNG.normal(0, 1, 40) for _ in range(5)], data_digest=f"{number:032x}")
+        winners_curse_of([RNG.normal(0, 1, 40) for _ in range(5)], data_digest=f"{number:032x}")
         for number in range(60)
     ]
     seen = np.array([one.seen for one in found])
@@ -51,7 +49,7 @@ def test_of_equals_all_is_luck() -> None:
 def test_of_a_plain_difference_nothing_is_luck() -> None:
     shared = RNG.normal(3, 1, 100)
     losses = [shared + shift + RNG.normal(0, 0.01, 100) for shift in (0.5, 0, 0.5)]
-    found = luck_of_choosing(losses, data_digest=DIGEST)
+    found = winners_curse_of(losses, data_digest=DIGEST)
     assert found.best == 1
     assert found.seen == pytest.approx(1 / 3, abs=0.01)
     assert abs(found.luck) < 0.001
@@ -59,8 +57,8 @@ def test_of_a_plain_difference_nothing_is_luck() -> None:
 
 def test_the_luck_is_the_same_against_any_reference() -> None:
     losses = [RNG.normal(3, 1, 60) for _ in range(4)]
-    mean = luck_of_choosing(losses, data_digest=DIGEST)
-    other = luck_of_choosing(losses, data_digest=DIGEST, reference=np.full(60, 4.0), reference_name="single")
+    mean = winners_curse_of(losses, data_digest=DIGEST)
+    other = winners_curse_of(losses, data_digest=DIGEST, reference=np.full(60, 4.0), reference_name="single")
     assert other.luck == pytest.approx(mean.luck)
     assert other.gain == pytest.approx(4 - losses[mean.best or 0].mean())
     assert "the best of 4 (over single, on" in other.sentence
@@ -69,8 +67,8 @@ def test_the_luck_is_the_same_against_any_reference() -> None:
 def test_groups_are_halved_as_a_whole() -> None:
     """Two samples of a group have one loss: it is as if there were half of them."""
     losses = [RNG.normal(3, 1, 30) for _ in range(3)]
-    once = luck_of_choosing(losses, data_digest=DIGEST)
-    twice = luck_of_choosing(
+    once = winners_curse_of(losses, data_digest=DIGEST)
+    twice = winners_curse_of(
         [np.repeat(one, 2) for one in losses], data_digest=DIGEST, groups=[str(row // 2) for row in range(60)]
     )
     assert (twice.seen, twice.kept) == pytest.approx((once.seen, once.kept))
@@ -81,20 +79,20 @@ def test_what_has_no_number_is_left_out() -> None:
     losses = [RNG.normal(3, 1, 30) for _ in range(3)]
     holes = [one.copy() for one in losses]
     holes[1][4] = math.nan
-    found = luck_of_choosing(holes, data_digest=DIGEST)
-    assert found == luck_of_choosing([np.delete(one, 4) for one in losses], data_digest=DIGEST)
+    found = winners_curse_of(holes, data_digest=DIGEST)
+    assert found == winners_curse_of([np.delete(one, 4) for one in losses], data_digest=DIGEST)
     assert found.n == 29
 
 
 def test_the_sentence() -> None:
-    found = luck_of_choosing([RNG.normal(3, 1, 40) for _ in range(6)], data_digest=DIGEST)
+    found = winners_curse_of([RNG.normal(3, 1, 40) for _ in range(6)], data_digest=DIGEST)
     assert 0 < found.kept < found.seen or found.luck > found.seen
     assert found.sentence == (
         f"Of the gain of {found.seen:.4f} nats a token seen by the best of 6 (over the mean of all, on "
         "the half of the samples on which it was chosen), "
         f"{found.luck:.4f} is the luck of choosing; on the other half it is {found.kept:.4f}."
     ).replace("-", "−")
-    sure = luck_of_choosing([np.zeros(40), np.full(40, 0.9)], data_digest=DIGEST)
+    sure = winners_curse_of([np.zeros(40), np.full(40, 0.9)], data_digest=DIGEST)
     assert "), nothing is the luck of choosing; on the other half it is 0.4500." in sure.sentence
 
 
@@ -109,7 +107,7 @@ def test_the_sentence() -> None:
     ],
 )
 def test_where_nothing_can_be_said(count: int, samples: int, said: str) -> None:
-    found = luck_of_choosing([RNG.normal(3, 1, samples) for _ in range(count)], data_digest=DIGEST)
+    found = winners_curse_of([RNG.normal(3, 1, samples) for _ in range(count)], data_digest=DIGEST)
     assert found.sentence.startswith(said)
     if count == 1:
         assert (found.best, found.seen, found.luck) == (0, 0, 0)
@@ -117,62 +115,45 @@ def test_where_nothing_can_be_said(count: int, samples: int, said: str) -> None:
 
 def test_equals_to_the_last_bit() -> None:
     same = RNG.normal(3, 1, 40)
-    found = luck_of_choosing([same, same.copy()], data_digest=DIGEST)
+    found = winners_curse_of([same, same.copy()], data_digest=DIGEST)
     assert found.sentence == "The best of 2 shows no gain over the mean of all."
 
 
 def test_unlike_candidates_are_refused() -> None:
     with pytest.raises(DataError, match="not the same number of samples"):
-        luck_of_choosing([np.zeros(30), np.zeros(29)], data_digest=DIGEST)
-
-
-def _scores(name: str, loss: np.ndarray, **more: Any) -> Scores:
-    count = len(loss)
-    values: dict[str, Any] = {
-        "name": name,
-        "path": name,
-        "model_digest": name,
-        "data_digest": DIGEST,
-        "settings": {},
-        "task": "causal",
-        "loss": loss,
-        "tokens": np.full(count, 10),
-        "text_bytes": np.full(count, 40),
-        "correct": None,
-        "lines": np.arange(1, count + 1),
-        "tokenizer_digest": "one",
-        "seconds": 1.0,
-    }
-    return Scores(**values | more)
+        winners_curse_of([np.zeros(30), np.zeros(29)], data_digest=DIGEST)
 
 
 def test_whoever_takes_the_best_of_several_models_is_told() -> None:
     base = RNG.normal(3, 1, 60)
     losses = [base - 0.1 + RNG.normal(0, 0.2, 60) for _ in range(5)]
-    reference = _scores("base", base)
-    models = [_scores(f"seed {number}", loss) for number, loss in enumerate(losses)]
-    found = luck_of_choosing(losses, data_digest=DIGEST, reference=base, reference_name="base")
+    reference = made_scores("base", base)
+    models = [made_scores(f"seed {number}", loss) for number, loss in enumerate(losses)]
+    found = winners_curse_of(losses, data_digest=DIGEST, reference=base, reference_name="base")
     assert found.luck > 0
-    said = choosing_sentence(reference, models)
+    said = winners_curse_sentence(reference, models)
     assert said == found.sentence
     assert f"Of the gain of {found.seen:.4f} nats a token seen by the best of 5 (over base, " in said
-    assert choosing_sentence(reference, models[:1]) == ""
-    assert choosing_sentence(reference, [_scores("worse", base + 1), _scores("too", base + 2)]) == ""
+    assert winners_curse_sentence(reference, models[:1]) == ""
+    assert (
+        winners_curse_sentence(reference, [made_scores("worse", base + 1), made_scores("too", base + 2)])
+        == ""
+    )
     few = [replace(one, loss=one.loss[:10]) for one in (reference, *models)]
-    few = [_scores(one.name, one.loss) for one in few]
-    assert choosing_sentence(few[0], few[1:]) == ""
+    few = [made_scores(one.name, one.loss) for one in few]
+    assert winners_curse_sentence(few[0], few[1:]) == ""
 
 
 def test_choosing_is_measured_as_verdicts_are() -> None:
     base, better = np.full(40, 2.0), RNG.normal(1, 0.1, 40)
-    other = _scores("other", better, tokenizer_digest="two")
-    said = choosing_sentence(_scores("base", base), [_scores("same", base - 0.01), other])
+    other = made_scores("other", better, tokenizer_digest="two")
+    said = winners_curse_sentence(made_scores("base", base), [made_scores("same", base - 0.01), other])
     gain = (2.0 - better.mean()) * 10 / np.log(2) / 40
     assert f"Of the gain of {gain:.4f} bits a byte" in said
     nothing = np.full(40, np.nan)
     right = [np.arange(40) % 4 < part for part in (1, 2, 3)]
-    said = choosing_sentence(
-        _scores("base", nothing, correct=right[0]),
-        [_scores(f"{part}", nothing, correct=right[part]) for part in (1, 2)],
+    said = winners_curse_sentence(
+        made_scores("base", nothing, correct=right[0]),
+        [made_scores(f"{part}", nothing, correct=right[part]) for part in (1, 2)],
     )
     assert "Of the gain of 0.5000 of the answers seen by the best of 2" in said
