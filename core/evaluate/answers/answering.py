@@ -92,12 +92,17 @@ def _answer(
         )
     for note in loaded.notes:
         audience.noted(number, note)
-    answer = generate(
-        loaded.model,
-        loaded.tokenizer,
-        request,
-        on_text=lambda text: audience.said(number, text),
-        on_note=lambda text: audience.noted(number, text),
-        cancel=cancel,
-    )
+    try:
+        answer = generate(
+            loaded.model,
+            loaded.tokenizer,
+            request,
+            on_text=lambda text: audience.said(number, text),
+            on_note=lambda text: audience.noted(number, text),
+            cancel=cancel,
+        )
+    except MergeError as error:  # which says "its": of several models that would be anybody's
+        error.message = f"{loaded.name}: {error.message}"
+        error.path = error.path or loaded.folder
+        raise
     audience.answered(number, answer)
