@@ -30,16 +30,14 @@ class NonFinite:
 
 
 def first_non_finite(model: Any) -> NonFinite | None:
-    """The first of the model's parameters and stored buffers that is not all finite; None where all are.
+    """The first of the model's parameters that is not all finite; None where all are.
 
     Args:
-        model: of torch, on any device.
+        model: of torch, on any device. Its buffers are left alone: a mask may well be infinite.
     """
     import torch
 
-    for name, tensor in model.state_dict().items():
-        if not tensor.is_floating_point():
-            continue
+    for name, tensor in model.named_parameters():
         count = tensor.numel() - int(torch.isfinite(tensor).sum())
         if count:
             return NonFinite(name, count, tensor.numel())

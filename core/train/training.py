@@ -247,7 +247,7 @@ class _Work:
 
         labels = self._inputs.labels or ()
         is_new = models.make_new_head(
-            self._inputs.checkpoint.folder,
+            self._inputs.checkpoint,
             self._base,
             labels=labels,
             seed=self._settings.seed,
@@ -286,6 +286,7 @@ class _Work:
         from core.train import models, trainer
 
         inputs, settings = self._inputs, self._settings
+        base = open_checkpoint(self._base) if inputs.new_head else inputs.checkpoint
 
         def save_as(model: Any, folder: Path, epoch: int, dtype: str) -> None:
             made_of = inputs.checkpoint.name, inputs.data.path.name
@@ -302,7 +303,9 @@ class _Work:
         return trainer.RunJob(
             number=number,
             settings=settings,
-            load=lambda folder: models.load_model(folder or self._base, inputs.task),
+            load=lambda folder: (
+                models.load_model(folder, inputs.task) if folder else models.load_base(base, inputs.task)
+            ),
             save=save,
             samples=samples.samples,
             batches=batches,
