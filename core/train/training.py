@@ -20,7 +20,7 @@ from core.cancel import CancelToken
 from core.checkpoint.model import open_checkpoint
 from core.cores import begin_with
 from core.data.encoding import Encoded
-from core.data.remarks import overlap_of
+from core.data.remarks import long_rows_of, overlap_of
 from core.disk import replace_file
 from core.draws import philox_key
 from core.errors import DataError, TrainingError, merge_errors_only
@@ -101,6 +101,9 @@ def train_sub_models(
     inputs = read_inputs(request, cancel)
     if inputs.validation is not None and (leak := overlap_of(inputs.validation, inputs.data)):
         told.note(leak)
+    for rows in (inputs.data, inputs.validation):
+        if rows is not None and (long := long_rows_of(rows)):
+            told.note(long)
     out = request.out.absolute()
     _look_at_room(request, inputs, out, told.note)
     cancel.raise_if_cancelled("training")

@@ -644,6 +644,21 @@ def test_a_masked_language_model_is_refused_as_one_that_predicts_the_next_token(
         train_sub_models(small.request(base, small.rows_file(tmp_path / "data.jsonl"), tmp_path / "out"))
 
 
+def test_rows_that_take_long_are_said_before_they_do(place: Path, tmp_path: Path) -> None:
+    data = tmp_path / "books.jsonl"
+    data.write_text(json.dumps({"prompt": "word " * 200_001, "response": "yes"}) + "\n")
+    notes: list[str] = []
+
+    def note(sentence: str) -> None:
+        notes.append(sentence)
+        if "characters" in sentence:
+            raise StopError
+
+    with pytest.raises(StopError):
+        train_sub_models(small.request(place / "base", data, tmp_path / "runs"), on_note=note)
+    assert notes[-1].startswith("books.jsonl: 1 of 1 row is longer than 1,000,000 characters (line 1)")
+
+
 def test_validation_rows_that_are_learned_from_are_said_and_models_that_were_removed(tmp_path: Path) -> None:
     base, data = small.base_folder(tmp_path / "base"), small.rows_file(tmp_path / "data.jsonl")
     validation = small.rows_file(tmp_path / "held-out.jsonl", 5)
