@@ -91,7 +91,7 @@ def table(panel: EvaluationPanel, column: Column) -> dict[str, str]:
 
 def settle(qtbot: QtBot, one: SimpleNamespace) -> None:
     qtbot.waitUntil(lambda: not one.evaluating.running, timeout=20_000)
-    qtbot.waitUntil(lambda: one.jobs.idle and not one.evaluating._timer.isActive())
+    qtbot.waitUntil(lambda: one.jobs.idle and not one.evaluating.looking)
 
 
 def press_start(qtbot: QtBot, one: SimpleNamespace) -> None:
