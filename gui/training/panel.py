@@ -7,13 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import Qt, QTimer, Signal, Slot
-from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import (
-    QComboBox,
-    QHBoxLayout,
     QPushButton,
     QStackedWidget,
-    QToolButton,
     QVBoxLayout,
     QWidget,
 )
@@ -22,9 +18,9 @@ from core.text import one_line
 from core.units import about_text
 from gui.failure import Failure
 from gui.training.orders import Orders
+from gui.training.tools import TrainingTools
 from gui.training.training import ShownTraining
-from gui.widgets.fields import defer_to_window
-from gui.widgets.messages import DetailsDialog, ElidedLabel, MessagePanel
+from gui.widgets.messages import DetailsDialog, MessagePanel
 from gui.widgets.plain import PlainLabel, tool_tip
 from gui.widgets.theme import GRID, secondary
 from gui.words import percent_text
@@ -37,11 +33,7 @@ __all__ = ["TrainingPanel"]
 _SHOW_MS = 300
 """Between two looks: a training of small models does many steps a second."""
 
-_WIDE = 78 * GRID
-"""Pixels for all buttons with their whole text, and a name and a note beside them."""
-
 _DETAILS = "Show the details"
-_USE = "Use these sub-models"
 _EMPTY = (
     "Make the sub-models yourself: one base, fine-tuned on your data in K orders, as the paper does.",
     "Training goes on in the background while you merge and look, and after this window is closed.",
@@ -53,10 +45,8 @@ class TrainingPanel(QStackedWidget):
 
     Attributes:
         orders: their table and the plots. model, table: the orders.
-        choice: which training is shown, where there are several.
-        stop_button, go_on_button, open_button, use_button, dismiss_button: what can be done with it.
+        tools: the line above them; what is in there has the same names here.
         make_button: of the empty state.
-        note: what it is at.
         message: why it failed, or what can be done now.
 
     Signals:
@@ -83,22 +73,11 @@ class TrainingPanel(QStackedWidget):
         self._locked = False
         self.orders = Orders()
         self.model, self.table = self.orders.model, self.orders.table
-        self.choice = QComboBox()
-        self.choice.setAccessibleName("Which training is shown")
-        self.choice.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-        self.choice.setMinimumContentsLength(12)
-        defer_to_window(self.choice)
-        self.stop_button = _button("Stop", "It keeps what it has done, and can be gone on with")
-        self.go_on_button = _button("Go on", "Go on where it was stopped, to the same result")
-        self.open_button = _button("Open folder", "Show the folder of the runs")
-        self.use_button = _button(
-            _USE, "Put the base and the finished orders into the recipe; Undo takes it back"
-        )
-        self.dismiss_button = _button("Remove", "List it here no more; its files stay where they are")
-        self.note = ElidedLabel(elide=Qt.TextElideMode.ElideRight)
-        secondary(self.note)
-        for widget in (self.choice, self.stop_button, self.go_on_button, self.dismiss_button):
-            widget.hide()
+        self.tools = TrainingTools()
+        self.choice, self.note = self.tools.choice, self.tools.note
+        self.stop_button, self.go_on_button = self.tools.stop_button, self.tools.go_on_button
+        self.open_button, self.use_button = self.tools.open_button, self.tools.use_button
+        self.dismiss_button = self.tools.dismiss_button
         self.make_button = QPushButton("Make sub-models…")
         self.make_button.clicked.connect(self.make_requested)
         self.message = MessagePanel(closable=False, takes_from=self.orders)
@@ -198,10 +177,6 @@ class TrainingPanel(QStackedWidget):
         if self._stale:
             self.show_soon()
 
-    def resizeEvent(self, event: QResizeEvent) -> None:
-        super().resizeEvent(event)
-        self.use_button.setText(_USE if self.width() >= _WIDE else _USE.removesuffix(" sub-models"))
-
     def _update_buttons(self) -> None:
         training = self._training
         if training is None:
@@ -213,6 +188,7 @@ class TrainingPanel(QStackedWidget):
         self.go_on_button.setVisible(task.state in {"failed", "cancelled"})
         self.dismiss_button.setVisible(not task.running)
         self.use_button.setEnabled(not self._locked and (done > 1 or task.state == "done"))
+        self.tools.fit()
 
     def _show_message(self) -> None:
         failure = self._failure
@@ -250,22 +226,10 @@ class TrainingPanel(QStackedWidget):
 
     def _content(self) -> QWidget:
         content = QWidget()
-        tools = QHBoxLayout()
-        tools.setSpacing(GRID)
-        for widget in (
-            self.choice,
-            self.stop_button,
-            self.go_on_button,
-            self.open_button,
-            self.use_button,
-            self.dismiss_button,
-        ):
-            tools.addWidget(widget)
-        tools.addWidget(self.note, 1)
         layout = QVBoxLayout(content)
         layout.setContentsMargins(GRID, GRID // 2, GRID, GRID)
         layout.setSpacing(GRID // 2)
-        layout.addLayout(tools)
+        layout.addWidget(self.tools)
         layout.addWidget(self.message)
         layout.addWidget(self.orders, 1)
         return content
@@ -283,11 +247,3 @@ def _note(training: ShownTraining) -> str:
     left = f", {about_text(task.remaining_s)} left" if task.remaining_s is not None else ""
     share = f"{percent_text(task.share)}{left}" if task.share or task.text else "Starting…"
     return f"{share}: {task.text}" if task.text else share
-
-
-def _button(text: str, tip: str) -> QToolButton:
-    button = QToolButton()
-    button.setText(text)
-    button.setAccessibleName(text)
-    button.setToolTip(tip)
-    return button
