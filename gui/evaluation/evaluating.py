@@ -39,7 +39,7 @@ class Evaluating(QObject):
     Signals:
         evaluation_changed(object): what is known now of these models, an Evaluation; None for nothing.
         scored(): an evaluation has ended, and scores may have been added.
-        noted(str, str): what happened, and "info", "warning" or "error".
+        noted(str, str): what happened, and "info" or "error".
     """
 
     evaluation_changed = Signal(object)
@@ -183,7 +183,7 @@ class Evaluating(QObject):
 
     @Slot(str)
     def _on_noted(self, note: str) -> None:
-        self.noted.emit(sentence(note), "warning")
+        self.noted.emit(sentence(note), "info")
 
     @Slot(str)
     def _on_told(self, kind: str) -> None:

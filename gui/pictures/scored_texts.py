@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from core.text import one_line
 from gui.pictures.forest_plot import ForestRow
 from gui.pictures.scored import Changed, ChangedRow, Scored, ScoredRow
 
-__all__ = ["forest_row", "how_to_read", "order_of", "sample_text", "samples_text"]
+__all__ = ["forest_row", "how_to_read", "in_one_line", "order_of", "sample_text", "samples_text"]
 
 
 def how_to_read(scored: Scored, *, near: bool) -> tuple[str, str]:
@@ -44,9 +45,15 @@ def order_of(scored: Scored, *, by_difference: bool) -> list[int]:
     return numbers
 
 
+def in_one_line(text: str) -> str:
+    """The text of a sample, with its line breaks as a sign between spaces."""
+    return " ⏎ ".join(map(one_line, filter(str.strip, text.splitlines())))
+
+
 def sample_text(sample: ChangedRow) -> str:
     """A sample, for the line that is read."""
-    return f"Line {sample.line}: {sample.before:.4f} before, {sample.after:.4f} after. {sample.text}"
+    losses = f"{sample.before:.4f} before, {sample.after:.4f} after"
+    return f"Line {sample.line}: {losses}. {in_one_line(sample.text)}"
 
 
 def samples_text(changed: Changed | None) -> str:

@@ -146,7 +146,7 @@ def test_the_samples_of_a_study_are_read_whole(show: Show) -> None:
     first = [model.data(model.index(0, column)) for column in range(5)]
     assert first == ["17", "7.2500", "6.5000", "−0.7500", "the sample in line 17"]
     picture.samples.selectRow(1)
-    assert picture.read_out.text() == "Line 4: 5.0000 before, 5.5000 after. another one of two lines"
+    assert picture.read_out.text() == "Line 4: 5.0000 before, 5.5000 after. another one ⏎ of two lines"
 
 
 def test_the_samples_of_an_evaluation_are_those_of_the_model_that_is_marked(show: Show) -> None:
@@ -161,6 +161,16 @@ def test_the_samples_of_an_evaluation_are_those_of_the_model_that_is_marked(show
     rows = picture.samples.samples.rows
     assert [(one.line, one.change, one.text) for one in rows[:1]] == [(4, 3.0, "text 3")]
     assert "short-worse against reference" in picture._samples_title.text()
+
+
+def test_the_lines_of_a_sample_are_told_apart_in_one(show: Show) -> None:
+    picture = show()
+    found = evaluation(scores("better", [2.0, 3.5, nan, 4.9, 2.25]))
+    picture.show_evaluation(replace(found, texts=("Is 3 a number?\nYes.",) * 5))
+    model = picture.samples.samples
+    assert model.data(model.index(0, 4)) == "Is 3 a number? ⏎ Yes."
+    picture.samples.selectRow(0)
+    assert picture.read_out.text() == "Line 1: 3.0000 before, 2.0000 after. Is 3 a number? ⏎ Yes."
 
 
 def test_models_with_other_tokenizers_are_compared_by_bits_a_byte(show: Show) -> None:
