@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from core.text import one_line
-from gui.pictures.forest_plot import ForestRow
+from gui.pictures.forest_rows import ForestRow
 from gui.pictures.scored import Changed, ChangedRow, Scored, ScoredRow
 
 __all__ = ["forest_row", "how_to_read", "in_one_line", "order_of", "sample_text", "samples_text"]

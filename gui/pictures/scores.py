@@ -11,9 +11,11 @@ from PySide6.QtWidgets import QSplitter, QVBoxLayout, QWidget
 from core.study.values import Study
 from gui.pictures.changed_samples import ChangedSamples
 from gui.pictures.evaluated import Evaluation
-from gui.pictures.forest_plot import ForestPlot, is_far
+from gui.pictures.forest_plot import ForestPlot
+from gui.pictures.forest_rows import is_far
 from gui.pictures.named import Named
 from gui.pictures.picture import Picture, choice
+from gui.pictures.row_scroll import beside_scroll
 from gui.pictures.scored import Scored, of_evaluation, of_study
 from gui.pictures.scored_tables import tables_of
 from gui.pictures.scored_texts import forest_row, how_to_read, order_of, sample_text, samples_text
@@ -89,7 +91,8 @@ class ScoresPicture(Picture):
         column.addWidget(self.samples, 1)
         parts = QSplitter(Qt.Orientation.Vertical)
         parts.setHandleWidth(GRID)
-        parts.addWidget(self.plot)
+        self._rows = beside_scroll(self.plot)
+        parts.addWidget(self._rows)
         parts.addWidget(self._below)
         parts.setStretchFactor(0, 3)
         parts.setStretchFactor(1, 2)
@@ -189,6 +192,7 @@ class ScoresPicture(Picture):
         if self.built:
             self._parts.setHandleWidth(0 if printing else GRID)
             self.samples.set_printing(printing)
+            self.plot.set_printing(printing)
             self._fit(printing=printing)
         super().set_printing(printing)
 
@@ -240,7 +244,7 @@ class ScoresPicture(Picture):
         both = printing or self.height() >= rows + _AROUND + _LEAST_SAMPLES
         self.part_field.setVisible(not both and not self.sentence)
         samples = self.part_field.currentText() == _SAMPLES
-        self.plot.setVisible(both or not samples)
+        self._rows.setVisible(both or not samples)
         self._below.setVisible(both or samples)
 
     def _explain(self) -> None:
