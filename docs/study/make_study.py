@@ -38,7 +38,9 @@ class Subject:
         wheels: files of pinned wheels that it needs.
         base: makes the base model in a folder, from the folder of the wheels.
         data: makes train.jsonl and validation.jsonl in a folder, from the folder of the wheels.
-        training, study: options of `paramosaic train` and of `paramosaic study`.
+        training: options of `paramosaic train`.
+        ns: numbers of resamples, ascending.
+        study: further options of `paramosaic study`.
         ks: of so many sub-models, too, the merges are made.
     """
 
@@ -47,7 +49,8 @@ class Subject:
     base: Callable[[Path, Path], None]
     data: Callable[[Path, Path], None]
     training: tuple[str, ...]
-    study: tuple[str, ...]
+    ns: tuple[int, ...]
+    study: tuple[str, ...] = ()
     ks: tuple[int, ...] = ()
 
 
@@ -70,7 +73,7 @@ SENTENCES = Subject(
     lambda wheels, out: bases.sentence_encoder(wheel(wheels / "slow-tests"), out),
     docstrings("label", 1600, 1000),
     ("--orders", "10", "--epochs", "2", "--batch", "32", "--lr", "5e-5", "--max-length", "64"),
-    ("--n", "0,1,2,4,8"),
+    ns=(0, 1, 2, 4, 8),
     ks=(2, 5),
 )
 """A sentence encoder with a new head learns which of eight packages a docstring is of."""
@@ -81,7 +84,7 @@ DEMO = Subject(
     lambda wheels, out: shutil.copytree(ROOT / "resources" / "demo" / "base", out) and None,
     lambda wheels, out: bases.library_topics(out),
     ("--orders", "8", "--epochs", "3", "--batch", "8", "--lr", "2e-5"),
-    ("--n", "0,1,2,4,8"),
+    ns=(0, 1, 2, 4, 8),
     ks=(2, 4),
 )
 """The demo language model learns Python's documentation of its library."""
@@ -92,7 +95,8 @@ SMOLLM2 = Subject(
     lambda wheels, out: bases.smollm2(wheel(wheels / "study-large"), out),
     docstrings("prompt", 960, 200),
     ("--orders", "4", "--epochs", "1", "--batch", "8", "--lr", "2e-5", "--max-length", "256"),
-    ("--n", "0,1,2,4", "--train-limit", "200"),
+    ns=(0, 1, 2, 4),
+    study=("--train-limit", "200"),
 )
 """SmolLM2-135M-Instruct learns to write docstrings."""
 
@@ -139,12 +143,13 @@ def make(subject: Subject, work: Path, wheels: Path) -> None:
     paramosaic("train", base, *files, "--out", runs, *keep, *subject.training)
     trained_s = time.monotonic() - began
     floats = [part for folder in sorted(runs.glob("order-*/float32")) for part in ("--float32", folder)]
-    paramosaic("study", runs / "recipe.yaml", *files, "--out", out, *floats, *subject.study)
+    ns = ",".join(map(str, subject.ns))
+    paramosaic("study", runs / "recipe.yaml", *files, "--out", out, "--n", ns, *floats, *subject.study)
     studies = {len(list(runs.glob("order-*"))): out}
     for k in subject.ks:
         recipe, studies[k] = runs / f"recipe-of-{k}.yaml", folder / f"study-of-{k}"
         by_k.recipe_of_the_first(k, runs / "recipe.yaml", recipe)
-        plain = ("--n", subject.study[1], "--no-soup", "--lambda", "1")
+        plain = ("--n", f"{subject.ns[0]},{subject.ns[-1]}", "--no-soup", "--lambda", "1")
         paramosaic("study", recipe, "--validation", validation, "--out", studies[k], *plain)
     print(f"-- {subject.name}: {trained_s:.0f} s of training, {time.monotonic() - began:.0f} s in all")
     kept = HERE / subject.name
