@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -47,6 +48,9 @@ __all__ = [
 
 INDEX_NAME = "model.safetensors.index.json"
 CONFIG_NAME = "config.json"
+
+_OF_A_RUN = re.compile(r"order-\d{1,9}/(epoch-\d{1,9}|float32)")
+"""Where `paramosaic train` saves models: the name of the folder itself is that of as many models as runs."""
 
 _log = logging.getLogger(__name__)
 
@@ -186,6 +190,7 @@ def model_names(folders: Sequence[Path]) -> list[str]:
 
     A file of weights, or the recipe that makes a model, is called without its ending.
 
+    What a run of `paramosaic train` saved is called by its run as well, as "order-1/epoch-2".
     Different folders of the same name are told apart by the name of the folder they are in, or else
     by numbers: more of the path is nobody's business.
     """
@@ -207,6 +212,8 @@ def model_names(folders: Sequence[Path]) -> list[str]:
 
 
 def _short_name(place: Path) -> str:
+    if _OF_A_RUN.fullmatch(f"{place.parent.name}/{place.name}"):
+        return _longer_name(place)
     return hub_id(place) or _own_name(place) or place.resolve().name
 
 

@@ -81,6 +81,7 @@ def refuse_folder(folder: Path, names: Sequence[str]) -> NoReturn:
             hint="choose the folder that holds the model's config.json and weights",
             path=folder,
         )
+    _refuse_training(folder, names)
     for patterns, what, hint in _KINDS:
         found = [name for name in names if any(fnmatchcase(name, pattern) for pattern in patterns)]
         if found:
@@ -114,6 +115,37 @@ def refuse_folder(folder: Path, names: Sequence[str]) -> NoReturn:
         hint="choose the folder that holds the model's config.json and safetensors files",
         path=folder,
     )
+
+
+def _refuse_training(folder: Path, names: Sequence[str]) -> None:
+    """Raises CheckpointError where `folder` is that of runs of `paramosaic train`."""
+    orders = sorted((name for name in names if re.fullmatch(r"order-\d{1,9}", name)), key=natural_key)
+    if "training.json" not in names or not orders:
+        return
+    found = [f"{order}/{epoch}" for order in orders for epoch in _last_epoch(folder / order)]
+    if not found:
+        raise CheckpointError(
+            f"{folder} is a folder of training runs, and none of them has saved a model yet",
+            hint="have it trained to the end: the same `paramosaic train` goes on",
+            path=folder,
+        )
+    several = len(found) > 1
+    merges = f"; {folder / 'recipe.yaml'} merges them" if several and "recipe.yaml" in names else ""
+    raise CheckpointError(
+        f"{folder} is a folder of training runs and no model itself: it holds "
+        f"{f'the models of {len(found)} orders' if several else 'the model'} ({_listed(found)})",
+        hint=f"name {'one of them, such as' if several else 'it:'} {folder / found[0]}{merges}",
+        path=folder,
+    )
+
+
+def _last_epoch(order: Path) -> list[str]:
+    """The folder of the model that a run saved last; none where it saved none."""
+    try:
+        found = [name for name in os.listdir(order) if re.fullmatch(r"epoch-\d{1,9}", name)]
+    except OSError:
+        return []
+    return sorted(found, key=natural_key)[-1:]
 
 
 def subfolders(folder: Path, names: Sequence[str]) -> list[str]:

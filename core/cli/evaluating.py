@@ -11,16 +11,15 @@ from typing import Any
 import click
 
 from core.cancel import CancelToken
-from core.cli.following import Following, followed, progress_options
+from core.cli.following import Following, followed, going_on, progress_options
 from core.cli.own_files import refuse_inputs
-from core.cli.printing import print_result, say
+from core.cli.printing import print_result
 from core.cli.score_output import SampleTable, score_document, score_event, score_rows, score_summary
 from core.cli.session import cancellable, json_option, path_type, to_json, verbose_option
 from core.cli.writable import check_new_file
 from core.data.remarks import with_remarks
 from core.data.rows import DataSet, read_data
 from core.disk import replace_file
-from core.errors import Cancelled
 from core.evaluate.evaluation import evaluate_models
 from core.evaluate.models.references import check_work_folder
 from core.evaluate.models.room import check_device
@@ -200,7 +199,7 @@ class _Run:
         for sentence in rows.notes:
             following.note(sentence)
         store = ScoreStore()
-        try:
+        with going_on():
             scores = evaluate_models(
                 self.models,
                 rows,
@@ -212,9 +211,6 @@ class _Run:
                 progress=following.show,
                 cancel=self.token,
             )
-        except Cancelled:
-            say("hint: the same command again goes on from here")
-            raise
         data = {
             "path": str(path),
             "kind": rows.kind,

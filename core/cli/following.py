@@ -17,6 +17,7 @@ import click
 from core.cancel import CancelToken
 from core.checkpoint.ownership import OWN_FOLDER, Ownership, new_run_id, process_began
 from core.cli.own_files import refuse_inputs
+from core.cli.printing import say
 from core.cli.progress_display import ProgressDisplay
 from core.cli.session import path_type, say_note
 from core.disk import OpenFolder
@@ -24,7 +25,7 @@ from core.errors import Cancelled, MergeError
 from core.progress import Share
 from core.progress_file import ProgressFile, stop_file
 
-__all__ = ["Following", "followed", "progress_options"]
+__all__ = ["Following", "followed", "going_on", "progress_options"]
 
 _NICENESS = 10
 _EVERY_S = 0.25
@@ -71,6 +72,16 @@ class Following:
         self._last = now
         remaining = None if share.remaining_s is None else round(share.remaining_s, 1)
         self._file.say("progress", share=round(share.fraction, 6), text=share.text, remaining_s=remaining)
+
+
+@contextlib.contextmanager
+def going_on() -> Iterator[None]:
+    """Say of a work that is stopped in a `with` statement that the same command takes it up again."""
+    try:
+        yield
+    except Cancelled:
+        say("hint: the same command again goes on from here")
+        raise
 
 
 @contextlib.contextmanager

@@ -5,14 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 from core.checkpoint.model import open_checkpoint
-from core.cli.following import Following, followed
+from core.cli.following import Following, followed, going_on
 from core.cli.printing import print_result, say
 from core.cli.score_output import score_event
 from core.cli.session import cancellable, this_session
 from core.cli.writable import check_writable
 from core.data.remarks import with_remarks
 from core.data.rows import read_data
-from core.errors import Cancelled, MergeError
+from core.errors import MergeError
 from core.evaluate.models.room import check_device
 from core.evaluate.settings import Settings
 from core.evaluate.store.score_store import ScoreStore
@@ -117,7 +117,7 @@ def carry_out_study(
                 cancel=token,
                 on_note=following.note,
             )
-            try:
+            with going_on():
                 found = run_study(
                     asked,
                     rows,
@@ -130,9 +130,6 @@ def carry_out_study(
                     on_note=following.note,
                     cancel=token,
                 )
-            except Cancelled:
-                say("hint: the same command again goes on from here")
-                raise
             write_study(found, folder)
             pictures = _pictures(found, folder, following)
         compared = [row.comparison.as_json() for row in found.rows if row.comparison is not None]

@@ -9,11 +9,11 @@ from typing import Any
 
 import click
 
-from core.cli.following import Following, followed, progress_options
+from core.cli.following import Following, followed, going_on, progress_options
 from core.cli.printing import print_result, say
 from core.cli.session import cancellable, json_option, path_type, to_json, verbose_option
 from core.draws import MAX_SEED
-from core.errors import Cancelled, OutputError
+from core.errors import OutputError
 from core.text import one_line
 from core.train.faults import says_what_is_kept
 from core.train.presets import DEFAULT_PRESET, PRESETS, preset_of
@@ -136,16 +136,14 @@ def train(
         )
         report = _Report(settings, following)
         try:
-            training = train_sub_models(
-                request,
-                on_note=report.note,
-                on_step=report.step,
-                on_order_done=report.order_done,
-                cancel=token,
-            )
-        except Cancelled:
-            say("hint: the same command again goes on from here")
-            raise
+            with going_on():
+                training = train_sub_models(
+                    request,
+                    on_note=report.note,
+                    on_step=report.step,
+                    on_order_done=report.order_done,
+                    cancel=token,
+                )
         except OutputError as error:
             says_what_is_kept(error)
             raise

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from core.cancel import CancelToken
 from core.data.encoding import Encoded, Sample, encode
+from core.data.lines import lines_text, rows_are
 from core.data.rows import DataSet
 from core.errors import MergeError
 from core.evaluate.losses.batches import Batches
@@ -22,6 +23,7 @@ from core.evaluate.losses.tolerance import narrow_and_measure
 from core.evaluate.models.loading import LoadedModel
 from core.evaluate.scores import RowLosses, Scores
 from core.evaluate.settings import Settings
+from core.pretrained.finite import first_non_finite
 from core.pretrained.quiet import quiet
 from core.progress import Share, ShareCallback
 
@@ -100,6 +102,8 @@ def score_model(
     work.take(known)
     with _threads(settings.threads, model.device), quiet():
         work.run(on_rows, cancel, progress)
+    if said := work.without_numbers():
+        note(said)
     return Scores(
         name=model.name,
         path=model.reference,
@@ -157,6 +161,20 @@ class _Work:
             self.row_bytes[sample.row] += sample.text_bytes
             self.given_bytes[sample.row] += sample.text_bytes + sample.uncounted_bytes
             self._open[sample.row] += scored > 0
+
+    def without_numbers(self) -> str:
+        """A sentence on rows whose loss is no number although something of them counts; "" for none."""
+        counts = self.row_tokens > 0 if self._model.task == "causal" else True
+        rows = np.flatnonzero(counts & ~np.isfinite(self.row_loss))
+        if not len(rows):
+            return ""
+        found = first_non_finite(self._model.model)
+        lines = lines_text([self._data.rows[row].line for row in rows])
+        why = "although its weights are" if found is None else f"as {found.what}"
+        return (
+            f"{self._model.name}: {rows_are(len(rows), len(self.row_loss))} without a loss that is finite "
+            f"({lines}), {why}"
+        )
 
     def take(self, known: RowLosses | None) -> None:
         """Leave out rows that are finished already."""

@@ -212,6 +212,30 @@ def test_a_run_with_one_checkpoint(tmp_path: Path) -> None:
     assert list(open_checkpoint(run).tensors) == ["c"]
 
 
+def test_a_folder_of_training_runs_names_their_models(tmp_path: Path) -> None:
+    runs = tmp_path / "runs"
+    _fill(
+        runs, {"training.json": "{}", "order-2/log.jsonl": "", "order-10/resume/step-3/model.safetensors": []}
+    )
+    with pytest.raises(CheckpointError, match="runs, and none of them has saved a model yet") as raised:
+        open_checkpoint(runs)
+    assert "`paramosaic train` goes on" in str(raised.value.hint)
+    _fill(runs, {"base/model.safetensors": ["a"], "order-10/epoch-1/model.safetensors": ["a"]})
+    with pytest.raises(
+        CheckpointError, match=r"no model itself: it holds the model \(order-10/epoch-1\)$"
+    ) as raised:
+        open_checkpoint(runs)
+    assert raised.value.hint == f"name it: {runs / 'order-10' / 'epoch-1'}"
+    _fill(runs, {f"order-2/epoch-{epoch}/model.safetensors": ["a"] for epoch in (9, 10)})
+    _fill(runs, {"recipe.yaml": "x"})
+    with pytest.raises(
+        CheckpointError, match=r"the models of 2 orders \(order-2/epoch-10, order-10/epoch-1\)"
+    ) as raised:
+        open_checkpoint(runs)
+    first, recipe = runs / "order-2" / "epoch-10", runs / "recipe.yaml"
+    assert raised.value.hint == f"name one of them, such as {first}; {recipe} merges them"
+
+
 def test_a_folder_of_the_hubs_cache(tmp_path: Path) -> None:
     root = _fill(
         tmp_path / "models--org--name", {"snapshots/abc/model.safetensors": ["a"], "refs/main": "gone"}

@@ -43,6 +43,16 @@ def test_a_model_with_adapters_is_called_by_all_of_them(tmp_path: Path) -> None:
     assert model_names([Path(f"{tmp_path / 'base'}+{tmp_path / 'adapter'}")]) == ["base+adapter"]
 
 
+def test_what_a_run_saved_is_called_by_the_run_too() -> None:
+    """One of them alone, which nothing else would tell from those of other runs."""
+    for name in ("order-1/epoch-2", "order-12/float32"):
+        assert model_names([Path("/x/runs") / name]) == [name]
+    folders = [Path("/x/runs/order-1/epoch-2"), Path("/x/base"), Path("/y/runs/order-1/epoch-2")]
+    assert model_names(folders) == ["order-1/epoch-2", "base", "order-1/epoch-2 (2)"]
+    others = [Path("/x/run/epoch-2"), Path("/x/order-1/epoch-making"), Path("/epoch-3")]
+    assert model_names(others) == ["epoch-2", "epoch-making", "epoch-3"]
+
+
 def test_one_folder_named_twice_is_one_model() -> None:
     assert model_names([Path("/a/run"), Path("/a/run")]) == ["run", "run"]
 

@@ -75,8 +75,24 @@ def test_a_training_and_what_it_says(place: Path, capfd: pytest.CaptureFixture[s
     assert out.splitlines()[0].startswith("order 1    3 steps  loss ")
     assert "recipe" in out
 
+    # The folder of the runs in the place of a model, and one of its models alone.
+    base, runs = str(place / "base"), str(place / "runs")
+    for command in (["inspect", base, runs], ["evaluate", runs, "--data", held_out]):
+        assert main(DESKTOP, command) == 1
+        _, err = capfd.readouterr()
+        assert (
+            f"error: {runs} is a folder of training runs and no model itself: it holds the models of 2" in err
+        )
+        assert (
+            f"hint: name one of them, such as {runs}/order-1/epoch-1; {runs}/recipe.yaml merges them" in err
+        )
+    assert main(DESKTOP, ["evaluate", f"{runs}/order-1/epoch-1", "--data", held_out, "--device", "cpu"]) == 0
+    assert capfd.readouterr().out.splitlines()[1].startswith("order-1/epoch-1 ")
 
-def test_presets_give_what_is_not_given(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+
+def test_presets_give_what_is_not_given(
+    place: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
     """Of `gsm8k` the batch, the length and n; the epochs and the learning rate are given."""
     asked: list[TrainRequest] = []
 
@@ -91,6 +107,7 @@ def test_presets_give_what_is_not_given(place: Path, monkeypatch: pytest.MonkeyP
     )
     assert (asked[0].resamples, asked[0].save_every_s, asked[0].validation) == (1, 600, None)
     assert [event["kind"] for event in events(place)] == ["began", "cancelled"]
+    assert "hint: the same command again goes on from here" in capfd.readouterr().err
 
 
 def test_what_is_no_preset_is_refused(place: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -308,6 +308,28 @@ def test_a_cancelled_evaluation_stops_between_layers(
     assert not reached
 
 
+def test_rows_without_a_finite_loss_are_said_with_the_tensor_that_is_why(
+    demo: LoadedModel, texts: DataSet
+) -> None:
+    import torch
+
+    settings = replace(CPU, max_length=64)
+    assert not any("finite" in note for note in score_model(demo, texts, settings).notes)
+    weight = demo.model.model.norm.weight
+    before = weight.detach().clone()
+    try:
+        with torch.no_grad():
+            weight[3] = float("nan")
+        notes = score_model(demo, texts, settings).notes
+    finally:
+        with torch.no_grad():
+            weight.copy_(before)
+    assert (
+        "order-1: 5 of 5 rows are without a loss that is finite (lines 1, 2, 3, 4, 5), as 1 of the 64 values "
+        "of model.norm.weight is NaN or infinite" in notes
+    )
+
+
 def test_a_row_of_which_nothing_counts_has_no_loss(demo: LoadedModel, tmp_path: Path) -> None:
     data = data_file(tmp_path, [{"text": "a"}, {"text": "The moon."}])
     scores = score_model(demo, data, replace(CPU, max_length=64))
