@@ -15,7 +15,6 @@ from core.deltas.statistics import DeltaStatistics
 from core.run.no_ops import orthogonal
 from core.units import share_text
 from gui.pictures.agreement_scale import likeness_scale, likeness_text, signs_scale
-from gui.pictures.heat_map import HeatMap, without_diagonal
 from gui.pictures.picture import Picture, choice
 from gui.pictures.selection import Selection
 from gui.pictures.table import Table
@@ -57,6 +56,8 @@ class AgreementPicture(Picture):
         self.order_button.toggled.connect(self.refresh)
 
     def build(self) -> None:
+        from gui.pictures.heat_map import HeatMap
+
         self.plot = HeatMap("Likeness of the sub-models, pair by pair", "Sub-model")
         self.fill(self.plot)
         self.plot.pointed.connect(self._on_pointed)
@@ -83,6 +84,8 @@ class AgreementPicture(Picture):
         self._order = (
             order_by_similarity(cosines) if self.order_button.isChecked() else list(range(len(models)))
         )
+        from gui.pictures.heat_map import without_diagonal
+
         values = without_diagonal(self._values(part.details))[np.ix_(self._order, self._order)]
         signs = self.measure_field.currentIndex() == _SIGNS
         self.plot.show_cells(

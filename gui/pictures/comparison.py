@@ -14,7 +14,6 @@ from core import Progress
 from core.runs.difference import RunDifference
 from core.runs.history import HistoryEntry
 from gui.failure import Failure
-from gui.pictures.heat_map import HeatMap
 from gui.pictures.picture import Picture, choice
 from gui.pictures.run_fields import RunFields
 from gui.pictures.run_texts import (
@@ -87,6 +86,8 @@ class ComparisonPicture(Picture):
         self.compare_button.clicked.connect(self._on_compare)
 
     def build(self) -> None:
+        from gui.pictures.heat_map import HeatMap
+
         self.plot = HeatMap("Difference of two runs by layer and kind of module", "Layer")
         self.fill(self.plot)
         self.plot.pointed.connect(self._on_pointed)

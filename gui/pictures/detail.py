@@ -13,13 +13,11 @@ from core.deltas.findings import Findings, Part
 from core.deltas.tensor_view import TensorView
 from core.text import one_line
 from gui.pictures.detail_model import DetailModel, DetailView, rows_of
-from gui.pictures.detail_parts import DetailParts
+from gui.pictures.detail_parts import PART_PLOTS, DetailParts
 from gui.pictures.detail_text import summary_of, tables_of
-from gui.pictures.part_plots import PART_PLOTS, PartPlots
 from gui.pictures.picture import Picture, choice
 from gui.pictures.selection import Selection
 from gui.pictures.table import Table
-from gui.pictures.tensor_map import TensorMap
 from gui.pictures.texts import capital, nothing_there
 from gui.widgets.theme import GRID
 from gui.words import grouped
@@ -92,6 +90,9 @@ class DetailPicture(Picture):
         self.tensor_field.activated.connect(self.refresh)
 
     def build(self) -> None:
+        from gui.pictures.part_plots import PartPlots
+        from gui.pictures.tensor_map import TensorMap
+
         self._model = DetailModel()
         self.table = DetailView(self._model)
         self.plots = PartPlots()

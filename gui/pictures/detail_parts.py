@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from PySide6.QtCore import Qt, Slot
 from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QSplitter
 
 from gui.pictures.detail_model import DetailView
-from gui.pictures.part_plots import PartPlots
-from gui.pictures.tensor_map import TensorMap
 from gui.widgets.theme import GRID
 
-__all__ = ["DetailParts"]
+if TYPE_CHECKING:
+    from gui.pictures.part_plots import PartPlots
+    from gui.pictures.tensor_map import TensorMap
+
+__all__ = ["PART_PLOTS", "DetailParts"]
+
+PART_PLOTS = ("Changed by m of K", "Left by n", "Sizes of deltas", "Cosines")
+"""What the plots of a part show."""
 
 _MOST = (1 << 24) - 1
 """Pixels; Qt's QWIDGETSIZE_MAX."""

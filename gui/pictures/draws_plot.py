@@ -8,14 +8,12 @@ from numpy.typing import NDArray
 from PySide6.QtCore import Qt, Slot
 from PySide6.QtGui import QPalette
 
-from core.deltas.findings import Part
-from core.units import share_text
 from gui.pictures.margins import with_margins
 from gui.pictures.marks import Discs
 from gui.pictures.plot import Plot
 from gui.widgets.theme import GRID, accent_of
 
-__all__ = ["DrawsPlot", "text_of_draw"]
+__all__ = ["DrawsPlot"]
 
 Floats = NDArray[np.float64]
 
@@ -203,16 +201,3 @@ class DrawsPlot(Plot):
         ):
             points = [(n, 100 * share) for n, share in enumerate(shares.tolist()) if np.isfinite(share)]
             discs.show_discs(points, [fill] * len(points), edge)
-
-
-def text_of_draw(part: Part, n: int) -> str:
-    """What is known of n in `part`, in words; "" for nothing."""
-    parts = []
-    if part.drawn is not None and 0 <= n < len(part.drawn.left):
-        parts.append(f"{share_text(float(part.drawn.left[n]))} counted")
-    if part.predicted is not None and 0 <= n < len(part.predicted.value):
-        left = part.predicted.value
-        parts.append(f"{share_text(float(left[n]))} expected")
-        if n + 1 < len(left):
-            parts.append(f"one more would move {share_text(max(0.0, float(left[n] - left[n + 1])))}")
-    return f"n = {n}: {', '.join(parts)}" if parts else ""

@@ -13,7 +13,6 @@ from PySide6.QtWidgets import QGraphicsWidget, QWidget
 
 from core.errors import OutputError, os_error_text
 from gui.pictures.picture import Picture
-from gui.pictures.plot import Plot
 from gui.widgets.theme import is_dark, palette
 
 __all__ = ["FORMATS", "copy_numbers", "copy_picture", "save_picture"]
@@ -153,6 +152,8 @@ def _settle(picture: Picture) -> None:
 
     Axes learn how large their labels are when they are painted, and move on the next occasion.
     """
+    from gui.pictures.plot import Plot
+
     picture.render(QPixmap(picture.size()))
     for part in (picture, *picture.findChildren(QWidget)):
         QCoreApplication.sendPostedEvents(part, QEvent.Type.LayoutRequest)

@@ -14,9 +14,7 @@ from core.deltas.findings import Findings, Part
 from core.deltas.measures import straying
 from core.deltas.statistics import LOWEST_EXPONENT, MAGNITUDE_BINS
 from core.units import share_text
-from gui.pictures.histogram_plot import HistogramPlot
 from gui.pictures.legend import Legend
-from gui.pictures.norms_plot import NormsPlot
 from gui.pictures.picture import Picture, choice
 from gui.pictures.selection import Selection
 from gui.pictures.table import Table
@@ -59,6 +57,9 @@ class MagnitudePicture(Picture):
         self.norm_field.activated.connect(self._on_norm_chosen)
 
     def build(self) -> None:
+        from gui.pictures.histogram_plot import HistogramPlot
+        from gui.pictures.norms_plot import NormsPlot
+
         self.plot = NormsPlot()
         self.histogram_plot = HistogramPlot()
         self._legend = Legend()

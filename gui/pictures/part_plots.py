@@ -14,16 +14,14 @@ from core.deltas.findings import Part
 from core.units import share_text
 from gui.pictures.agreement_scale import likeness_scale
 from gui.pictures.columns_plot import ColumnsPlot
-from gui.pictures.draws_plot import DrawsPlot, text_of_draw
+from gui.pictures.draws_plot import DrawsPlot
 from gui.pictures.heat_map import HeatMap, without_diagonal
 from gui.pictures.histogram_plot import HistogramPlot
 from gui.pictures.plot import Plot
-from gui.pictures.texts import pair_text
+from gui.pictures.texts import pair_text, text_of_draw
 from gui.widgets.theme import GRID, accent_of, model_colour
 
-__all__ = ["PART_PLOTS", "PartPlots"]
-
-PART_PLOTS = ("Changed by m of K", "Left by n", "Sizes of deltas", "Cosines")
+__all__ = ["PartPlots"]
 
 _FAINT = 60
 

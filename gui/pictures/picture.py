@@ -18,7 +18,6 @@ from PySide6.QtWidgets import (
 
 from core.deltas.findings import Findings
 from gui.pictures.legend import Legend
-from gui.pictures.plot import Plot
 from gui.pictures.selection import Selection
 from gui.pictures.shown import Shown
 from gui.pictures.table import Table
@@ -175,6 +174,8 @@ class Picture(QWidget):
 
     def set_printing(self, printing: bool) -> None:
         """Leave out what only makes sense on a screen, and put in what only does on paper."""
+        from gui.pictures.plot import Plot
+
         self._printing = printing
         self._place_controls()
         self._controls.setVisible(not printing)

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pyqtgraph as pg
 from PySide6.QtCore import Slot
 from PySide6.QtGui import QPalette
 from PySide6.QtWidgets import QWidget
 
 from core.units import share_text
-from gui.pictures.columns_plot import ColumnsPlot
 from gui.pictures.left_out import left_out_text
 from gui.pictures.legend import Legend
-from gui.pictures.marks import Discs
 from gui.pictures.picture import Picture
 from gui.pictures.selection import Selection
 from gui.pictures.table import Table
@@ -27,6 +25,10 @@ from gui.pictures.texts import (
     nothing_there,
 )
 from gui.widgets.theme import model_colour
+
+if TYPE_CHECKING:
+    import pyqtgraph as pg
+
 
 __all__ = ["ProvenancePicture"]
 
@@ -55,6 +57,11 @@ class ProvenancePicture(Picture):
         self._bars: list[pg.BarGraphItem] = []
 
     def build(self) -> None:
+        import pyqtgraph as pg
+
+        from gui.pictures.columns_plot import ColumnsPlot
+        from gui.pictures.marks import Discs
+
         self.plot = ColumnsPlot("Share of each sub-model by layer", "Layer", "% of the parameters")
         self._under, self._left = (pg.PlotCurveItem(antialias=True) for _ in range(2))
         self._dots = Discs(6)
@@ -91,6 +98,8 @@ class ProvenancePicture(Picture):
         self.plot.show_columns([column.label for column in named], [column.stack for column in named])
         columns = np.arange(len(named))
         shares, left = self._shares()
+        import pyqtgraph as pg
+
         for bar in self._bars:
             self.plot.removeItem(bar)
         self._bars = []
@@ -142,6 +151,8 @@ class ProvenancePicture(Picture):
         self.plot.reset_view()
 
     def recolour(self) -> None:
+        import pyqtgraph as pg
+
         self.plot.recolour()
         colours = self.palette()
         self._under.setPen(pg.mkPen(colours.color(QPalette.ColorRole.Base), width=4))

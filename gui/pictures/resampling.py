@@ -13,13 +13,18 @@ from core.deltas.advice import advice_on_n
 from core.deltas.findings import Findings, MergeName, Part
 from core.deltas.measures import flattens_at
 from core.units import share_text
-from gui.pictures.draws_plot import DrawsPlot, text_of_draw
-from gui.pictures.heat_map import HeatMap
 from gui.pictures.picture import Picture, choice
 from gui.pictures.scales import difference_scale, share_scale
 from gui.pictures.selection import Selection
 from gui.pictures.table import Table
-from gui.pictures.texts import capital, drawing_method, draws_no_model, merged_text, nothing_there
+from gui.pictures.texts import (
+    capital,
+    drawing_method,
+    draws_no_model,
+    merged_text,
+    nothing_there,
+    text_of_draw,
+)
 
 __all__ = ["ResamplingPicture"]
 
@@ -68,6 +73,9 @@ class ResamplingPicture(Picture):
         self.use_button.clicked.connect(self._on_use)
 
     def build(self) -> None:
+        from gui.pictures.draws_plot import DrawsPlot
+        from gui.pictures.heat_map import HeatMap
+
         self.plot = DrawsPlot()
         self.layers_plot = HeatMap("Share left on a zero delta by layer and n", "Layer")
         self._views = QStackedLayout(self.body)

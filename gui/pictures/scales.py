@@ -9,9 +9,9 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pyqtgraph as pg
 from numpy.typing import NDArray
 from PySide6.QtGui import QColor, QPalette
 
@@ -19,6 +19,9 @@ from core.units import share_text
 from gui.widgets.contrast import contrast, luminance
 from gui.widgets.theme import is_dark
 from gui.words import signed_text
+
+if TYPE_CHECKING:
+    import pyqtgraph as pg
 
 __all__ = ["Scale", "cosine_scale", "difference_scale", "share_scale", "ticks_between"]
 
@@ -130,6 +133,8 @@ def _step(span: float, parts: int) -> float:
 @cache
 def _graded_map(name: str, ground: str, falling: bool) -> pg.ColorMap:
     """pyqtgraph's map of this name, without what stands out too little from `ground`, or too much."""
+    import pyqtgraph as pg
+
     whole, behind = pg.colormap.get(name), QColor(ground)
     places = np.linspace(0, 1, 256)
     stand_out = np.array([contrast(colour, behind) for colour in whole.map(places, mode="qcolor")])
@@ -141,6 +146,8 @@ def _graded_map(name: str, ground: str, falling: bool) -> pg.ColorMap:
 @cache
 def _difference_map(dark: bool) -> pg.ColorMap:
     """Blue below zero, orange above, and between them nearly the ground."""
+    import pyqtgraph as pg
+
     middle = QColor("#3F464F" if dark else "#D3D7DC")
     low, high = QColor(_BLUE), QColor(_ORANGE)
     if dark:

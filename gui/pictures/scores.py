@@ -11,11 +11,9 @@ from PySide6.QtWidgets import QSplitter, QVBoxLayout, QWidget
 from core.study.values import Study
 from gui.pictures.changed_samples import ChangedSamples
 from gui.pictures.evaluated import Evaluation
-from gui.pictures.forest_plot import ForestPlot
 from gui.pictures.forest_rows import is_far
 from gui.pictures.named import Named
 from gui.pictures.picture import Picture, choice
-from gui.pictures.row_scroll import beside_scroll
 from gui.pictures.scored import Scored, of_evaluation, of_study
 from gui.pictures.scored_tables import tables_of
 from gui.pictures.scored_texts import forest_row, how_to_read, order_of, sample_text, samples_text
@@ -76,9 +74,12 @@ class ScoresPicture(Picture):
             self.controls.addWidget(field)
             field.activated.connect(self.refresh)
         self.of_field.activated.connect(self._on_other)
-        named.changed.connect(self._on_named)
+        named.changed.connect(self.refresh)
 
     def build(self) -> None:
+        from gui.pictures.forest_plot import ForestPlot
+        from gui.pictures.row_scroll import beside_scroll
+
         self.plot = ForestPlot()
         self.samples = ChangedSamples()
         self._samples_title = WrappedLabel(lines=1)
@@ -251,10 +252,6 @@ class ScoresPicture(Picture):
         """How to read it; in a low picture no more than takes one line."""
         first, rest = self._explained
         self.explanation.setText(first if self.is_low else first + rest)
-
-    @Slot()
-    def _on_named(self) -> None:
-        self.refresh()
 
     @Slot(object)
     def _on_chosen(self, number: int) -> None:

@@ -20,6 +20,7 @@ __all__ = [
     "nothing_there",
     "pair_text",
     "parameters_text",
+    "text_of_draw",
     "too_many_text",
 ]
 
@@ -94,3 +95,16 @@ def too_many_text(models: int) -> str:
         f"Norms and cosines of {models} sub-models in every layer would take too much memory. "
         "Take fewer at a time to see them."
     )
+
+
+def text_of_draw(part: Part, n: int) -> str:
+    """What is known of n in `part`, in words; "" for nothing."""
+    parts = []
+    if part.drawn is not None and 0 <= n < len(part.drawn.left):
+        parts.append(f"{share_text(float(part.drawn.left[n]))} counted")
+    if part.predicted is not None and 0 <= n < len(part.predicted.value):
+        left = part.predicted.value
+        parts.append(f"{share_text(float(left[n]))} expected")
+        if n + 1 < len(left):
+            parts.append(f"one more would move {share_text(max(0.0, float(left[n] - left[n + 1])))}")
+    return f"n = {n}: {', '.join(parts)}" if parts else ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from PySide6.QtCore import Slot
 from PySide6.QtGui import QColor, QPalette
@@ -12,7 +13,6 @@ from core.evaluate.verdict.comparison import signed
 from core.study.values import Curve, Study
 from core.text import one_line
 from core.units import duration_text
-from gui.pictures.curves_plot import CurvesPlot, DrawnCurve
 from gui.pictures.figures import FIGURES, Figure
 from gui.pictures.legend import Legend
 from gui.pictures.named import Named
@@ -21,6 +21,9 @@ from gui.pictures.selection import Selection
 from gui.pictures.table import Table
 from gui.widgets.theme import model_colour
 from gui.words import grouped
+
+if TYPE_CHECKING:
+    from gui.pictures.curves_plot import DrawnCurve
 
 __all__ = ["TrainingPicture"]
 
@@ -59,6 +62,8 @@ class TrainingPicture(Picture):
         named.changed.connect(self.refresh)
 
     def build(self) -> None:
+        from gui.pictures.curves_plot import CurvesPlot
+
         self.plot = CurvesPlot()
         self.legend = Legend()
         self.fill(self.plot, self.legend)
@@ -161,6 +166,8 @@ class TrainingPicture(Picture):
 
     def _drawn(self) -> list[DrawnCurve]:
         """Each in the colour of its order; the merge in that of text, which none of them has."""
+        from gui.pictures.curves_plot import DrawnCurve
+
         study, figure = self._study, self._figure
         if study is None or figure is None:
             return []

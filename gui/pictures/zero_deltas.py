@@ -12,7 +12,6 @@ from PySide6.QtWidgets import QWidget
 from core.deltas.findings import Findings, Part
 from core.text import one_line
 from core.units import share_text
-from gui.pictures.heat_map import HeatMap
 from gui.pictures.left_out import LEFT_OUT, ZERO_DELTAS, What, left_out_table, text_of_left_out
 from gui.pictures.picture import Picture, choice
 from gui.pictures.scales import share_scale
@@ -59,6 +58,8 @@ class ZeroDeltasPicture(Picture):
         self.show_field.activated.connect(self._on_show_chosen)
 
     def build(self) -> None:
+        from gui.pictures.heat_map import HeatMap
+
         self.plot = HeatMap("Share of zero deltas by layer and kind of module", "Layer")
         self.fill(self.plot)
         self.plot.pointed.connect(self._on_pointed)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import QObject, Signal, Slot
 from PySide6.QtWidgets import QWidget
@@ -17,14 +17,15 @@ from gui.document.made_models import MadeModels
 from gui.document.output_names import free_name
 from gui.failure import Failure
 from gui.jobs import JobKeeper
-from gui.training.dialog import MakeDialog
-from gui.training.form import Start
 from gui.training.panel import TrainingPanel
 from gui.training.request import Request, out_of
 from gui.training.training import ShownTraining
 from gui.training.use_job import UseJob
 from gui.widgets.places import Places
 from gui.words import plural
+
+if TYPE_CHECKING:
+    from gui.training.dialog import MakeDialog
 
 __all__ = ["Making"]
 
@@ -86,6 +87,9 @@ class Making(QObject):
             self.dialog.raise_()
             self.dialog.activateWindow()
             return
+        from gui.training.dialog import MakeDialog
+        from gui.training.form import Start
+
         base = self._base()
         beside = base.parent if base is not None else None
         folder = self._places.start("sub-models", beside)
