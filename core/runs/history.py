@@ -8,10 +8,10 @@ a merge begins and again when it ends, so that what a crash cut off can be told 
 from __future__ import annotations
 
 import os
-import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from core.data_home import data_home
 from core.disk import replace_file
 from core.errors import MergeError, OutputError, merge_errors_only, os_error_text
 from core.runs.entry_files import MAX_ENTRY_BYTES, entry_data, entry_of, entry_to_json, is_newer
@@ -170,14 +170,5 @@ class History:
 
 
 def default_history_folder() -> Path:
-    """Where this system keeps such data; $PARAMOSAIC_DATA_DIR/history where that is set."""
-    chosen = os.environ.get("PARAMOSAIC_DATA_DIR")
-    if chosen:
-        return Path(chosen).absolute() / "history"
-    home = Path(os.path.expanduser("~"))
-    if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA") or home / "AppData" / "Local", "Paramosaic", "history")
-    if sys.platform == "darwin":
-        return home / "Library" / "Application Support" / "Paramosaic" / "history"
-    data = Path(os.environ.get("XDG_DATA_HOME", ""))  # to be ignored where it is not absolute
-    return (data if data.is_absolute() else home / ".local" / "share") / "paramosaic" / "history"
+    """That of this user."""
+    return data_home() / "history"

@@ -15,9 +15,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from core.adapter_paths import split_adapters
-from core.checkpoint.ownership import OWN_FOLDER, Ownership, new_run_id
-from core.disk import OpenFolder, replace_file
-from core.errors import OutputError, RunningError, os_error_text
+from core.checkpoint.owned_folder import owned_folder
+from core.checkpoint.ownership import OWN_FOLDER
+from core.disk import replace_file
+from core.errors import OutputError, os_error_text
 from core.study.document import STUDY_NAME, to_csv, to_json, to_markdown
 from core.study.values import Study
 
@@ -57,23 +58,8 @@ def study_folder(out: Path, inputs: Sequence[Path]) -> Iterator[Path]:
             path=out,
             field="out",
         )
-    try:
-        (out / OWN_FOLDER).mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"cannot make the folder {out}: {os_error_text(error)}", path=out) from error
-    with OpenFolder(out) as folder:
-        try:
-            ours = Ownership(folder, new_run_id())
-        except RunningError as error:
-            raise RunningError(
-                f"another study is writing {out}",
-                hint="wait until it is done, or choose another folder",
-                path=out,
-            ) from error
-        try:
-            yield out
-        finally:
-            ours.release()
+    with owned_folder(out, "study"):
+        yield out
 
 
 def write_study(study: Study, folder: Path) -> None:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from core.cancel import CancelToken
 from core.checkpoint.model import open_checkpoint
+from core.checkpoint.owned_folder import owned_folder
 from core.cores import begin_with
 from core.data.encoding import Encoded
 from core.data.remarks import long_rows_of, overlap_of
@@ -30,7 +31,6 @@ from core.train.document import sample_numbers, versions
 from core.train.finishing import card, keep_best, write_recipes
 from core.train.foreseen import foresee
 from core.train.orders import batches_of, read_order
-from core.train.owning import owned
 from core.train.request import (
     Inputs,
     TrainRequest,
@@ -104,7 +104,7 @@ def train_sub_models(
     out = request.out.absolute()
     _look_at_room(request, inputs, out, callbacks.note)
     cancel.raise_if_cancelled("training")
-    with owned(out):
+    with owned_folder(out, "training"):
         document = existing_document(out)  # another process may have begun since
         if document is not None:
             refuse_others(document, request, inputs, out)

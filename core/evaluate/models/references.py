@@ -25,6 +25,7 @@ from core.cancel import CancelToken
 from core.checkpoint.finding import resolve_folder
 from core.checkpoint.model import Checkpoint, model_names, open_checkpoint
 from core.checkpoint.ownership import is_alive
+from core.data_home import data_home
 from core.errors import CheckpointError, IncompatibleError, OutputError, RecipeError, os_error_text
 from core.evaluate.models.digests import is_recipe
 from core.plan.planning import plan_merge
@@ -34,7 +35,6 @@ from core.recipe.parsing import parse_recipe
 from core.recipe.recipe import Recipe
 from core.recipe.references import read_path
 from core.run.merge import run_merge
-from core.runs.history import default_history_folder
 from core.text import is_text, shown
 
 __all__ = ["ModelFolder", "check_work_folder", "default_work_folder", "model_folder"]
@@ -66,7 +66,7 @@ class ModelFolder:
 
 def default_work_folder() -> Path:
     """Where merges are made for the time being: beside the history of runs."""
-    return default_history_folder().parent / "merges"
+    return data_home() / "merges"
 
 
 @contextlib.contextmanager

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from core.data.rows import DataSet
+from core.data_home import data_home
 from core.disk import replace_file
 from core.errors import MergeError, OutputError, merge_errors_only, os_error_text
 from core.evaluate.models.digests import FileDigests, known_digest
@@ -27,7 +28,6 @@ from core.evaluate.store.score_files import (
     score_bytes,
     score_key,
 )
-from core.runs.history import default_history_folder
 from core.small_files import read_if_there
 
 __all__ = ["PartialScores", "ScoreStore", "StoredScores", "default_score_folder", "is_of", "score_key"]
@@ -41,7 +41,7 @@ _log = logging.getLogger(__name__)
 
 def default_score_folder() -> Path:
     """Beside the history of runs."""
-    return default_history_folder().parent / "scores"
+    return data_home() / "scores"
 
 
 def is_of(known: StoredScores, data: DataSet) -> bool:

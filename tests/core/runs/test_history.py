@@ -15,6 +15,7 @@ from types import SimpleNamespace
 
 import pytest
 
+import core.data_home
 import core.runs.history
 from core.errors import MergeError, OutputError, RecipeError
 from core.methods import METHODS, Draws
@@ -494,7 +495,7 @@ def test_where_the_history_is_kept(
         monkeypatch.delenv(name, raising=False)
     for name, value in {"HOME": str(tmp_path), **variables}.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr(core.runs.history, "sys", SimpleNamespace(platform=system))
+    monkeypatch.setattr(core.data_home, "sys", SimpleNamespace(platform=system))
     assert default_history_folder() == Path(place.format(home=tmp_path))
 
 

@@ -493,7 +493,7 @@ def test_two_trainings_into_one_folder_are_refused(place: Path, tmp_path: Path) 
     with OpenFolder(out) as folder:
         other = Ownership(folder, "20250131T140300-00000000")
         try:
-            with pytest.raises(RunningError, match="another training writes into"):
+            with pytest.raises(RunningError, match="another training is writing"):
                 train_sub_models(small.request(place / "base", place / "rows.jsonl", out))
         finally:
             other.release()
