@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 _SHOW = """
 import sys
@@ -16,6 +18,9 @@ window.close_at_once()
 """
 
 
-def test_the_window_is_shown_before_the_plots_and_dialogs_are_imported() -> None:
-    done = subprocess.run([sys.executable, "-c", _SHOW], check=True, stdout=subprocess.PIPE, text=True)
+def test_the_window_is_shown_before_the_plots_and_dialogs_are_imported(tmp_path: Path) -> None:
+    own = os.environ | {"PARAMOSAIC_DATA_DIR": str(tmp_path), "XDG_CONFIG_HOME": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "-c", _SHOW], check=True, stdout=subprocess.PIPE, text=True, env=own
+    )
     assert done.stdout.split() == []
