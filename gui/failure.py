@@ -94,6 +94,9 @@ _IN_FIELDS = (
 )
 """What the engine says of a recipe's keys, and how fields do the same."""
 
+_COMMAND_LAST = re.compile(r": (?:pip|hf|paramosaic) \S[^,;]*$")
+"""A command that a text ends in."""
+
 
 @dataclass(frozen=True)
 class Failure:
@@ -135,7 +138,8 @@ class Failure:
 
 
 def sentence(text: str) -> str:
-    """The engine's words as a sentence: a capital where they begin with a word, and a full stop.
+    """The engine's words as a sentence: a capital where they begin with a word, and a full stop, but for
+    after a command, which would be copied with it.
 
     What they say of the command line is said of the window.
     """
@@ -143,7 +147,7 @@ def sentence(text: str) -> str:
     first = text.split(" ", 1)[0]
     if first.isalpha() and first.islower():
         text = text[0].upper() + text[1:]
-    return text if text.endswith((".", "!", "?")) else f"{text}."
+    return text if text.endswith((".", "!", "?")) or _COMMAND_LAST.search(text) else f"{text}."
 
 
 def _replaced(text: str, words: Sequence[tuple[str, str | Callable[[re.Match[str]], str]]]) -> str:

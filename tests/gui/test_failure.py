@@ -10,7 +10,7 @@ import pytest
 
 import core
 from core.checkpoint.output import discard_command
-from core.errors import RecipeError
+from core.errors import MergeError, RecipeError
 from gui.failure import Failure, sentence
 
 
@@ -93,3 +93,9 @@ def test_advice_about_a_recipe_is_about_fields_where_there_is_no_file(hint: str,
     error = RecipeError("there is something", hint=hint)
     assert Failure.of_setup(error).hint == said
     assert Failure.of(error).hint == sentence(hint)
+
+
+def test_a_command_that_is_told_is_copied_without_a_full_stop() -> None:
+    failure = Failure.of(MergeError("the package x is missing", hint="install it: pip install 'x>=1.1'"))
+    assert failure.message == "The package x is missing."
+    assert failure.hint == "Install it: pip install 'x>=1.1'"
