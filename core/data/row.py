@@ -59,7 +59,7 @@ class Row:
 
     @property
     def shown(self) -> str:
-        """The whole of it, for people to read."""
+        """The whole of it, for people to read; an answer begins on a line of its own."""
         if self.messages:
             return "\n".join(f"{turn['role']}: {turn['content']}" for turn in self.messages)
-        return f"{self.prompt}{self.response}" if self.kind == "prompt" else self.text
+        return f"{self.prompt}\n{self.response}" if self.kind == "prompt" else self.text

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
+from core.checkpoint.model import model_names
 from core.runs.history import HistoryEntry
 from gui.document.merge_setup import MergeSetup
 from gui.evaluation.candidates import Candidate, candidates, default_reference
 from gui.evaluation.request import Request
-from gui.widgets.paths import short_paths
 
 __all__ = ["Listing"]
 
@@ -41,7 +41,7 @@ class Listing:
     @property
     def names(self) -> Mapping[Path, str]:
         """The name of each, as short as they can be told apart."""
-        return short_paths(self.paths)
+        return dict(zip(self.paths, model_names(self.paths), strict=True))
 
     @property
     def reference(self) -> Path | None:

@@ -9,6 +9,7 @@ from PySide6.QtCore import QEvent, Qt, Signal, Slot
 from PySide6.QtGui import QColor, QTextCharFormat, QTextCursor
 from PySide6.QtWidgets import QCheckBox, QHBoxLayout, QPlainTextEdit, QTextEdit, QVBoxLayout, QWidget
 
+from core.checkpoint.model import model_names
 from core.text import one_line
 from core.units import duration_text
 from gui.failure import sentence
@@ -18,7 +19,6 @@ from gui.trying.differences import Difference
 from gui.widgets.choice_box import ChoiceBox
 from gui.widgets.fields import defer_to_window
 from gui.widgets.messages import ElidedLabel
-from gui.widgets.paths import short_paths
 from gui.widgets.plain import tool_tip
 from gui.widgets.theme import GRID, accent_of, is_dark, secondary
 from gui.words import plural
@@ -146,7 +146,7 @@ class AnswerColumn(QWidget):
     def _fill(self, chosen: Path | None) -> None:
         before = self._last
         listed = list(dict.fromkeys((*self._models, *self._others)))
-        names = short_paths(listed)
+        names = dict(zip(listed, model_names(listed), strict=True))
         self.choice.clear()
         if not listed:
             self.choice.addItem(self._missing, None)

@@ -83,7 +83,7 @@ def test_groups_are_there_only_if_every_row_has_one(write: Write) -> None:
 def test_rows_are_shown_whole() -> None:
     turns = ({"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Ho"})
     assert Row(1, messages=turns).shown == "user: Hi\nassistant: Ho"
-    assert Row(1, prompt="2+2=", response="4").shown == "2+2=4"
+    assert Row(1, prompt="2+2=", response="4").shown == "2+2=\n4"
     assert Row(1, text="t", label="x").shown == "t"
 
 
