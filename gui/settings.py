@@ -72,6 +72,17 @@ class Settings:
         self._store.setValue("window/state", QByteArray(value))
 
     @property
+    def window_heights(self) -> tuple[int, int] | None:
+        """Of the window as it was left, and of the docks below the pictures in it; None where that is not
+        known."""
+        heights = [_number(text) for text in self._text("window/heights").split()]
+        return (heights[0], heights[1]) if len(heights) == 2 and 0 < heights[1] < heights[0] else None
+
+    @window_heights.setter
+    def window_heights(self, value: tuple[int, int] | None) -> None:
+        self._store.setValue("window/heights", "" if value is None else f"{value[0]} {value[1]}")
+
+    @property
     def recipe_unfolded(self) -> bool:
         """Whether the recipe's folded part is open."""
         return self._text("window/recipe_unfolded") == "true"

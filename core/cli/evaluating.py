@@ -16,11 +16,14 @@ from core.cli.own_files import refuse_inputs
 from core.cli.printing import print_result, say
 from core.cli.score_output import SampleTable, score_document, score_event, score_rows, score_summary
 from core.cli.session import cancellable, json_option, path_type, to_json, verbose_option
+from core.cli.writable import check_new_file
 from core.data.remarks import with_remarks
 from core.data.rows import DataSet, read_data
 from core.disk import replace_file
-from core.errors import Cancelled, OutputError
+from core.errors import Cancelled
 from core.evaluate.evaluation import evaluate_models
+from core.evaluate.models.references import check_work_folder
+from core.evaluate.models.room import check_device
 from core.evaluate.scores import Scores
 from core.evaluate.settings import DTYPES, Settings
 from core.evaluate.store.score_store import ScoreStore, score_key
@@ -114,9 +117,11 @@ def evaluate(
             limit=limit,
             work_folder=work_folder,
         )
+        check_device(device)
         refuse_inputs(out, (*inputs, progress), option="--out")
-        _check_out(out)
+        check_new_file(out, example="samples.csv")
         asked, of_reference = _in_order(models, reference)
+        check_work_folder(asked, work_folder)
         run = _Run(asked, of_reference, settings, following, token)
         if data is not None:
             parts = [run.on_data(data, skip_bad_rows=skip_bad_rows, recompute=recompute)]
@@ -293,20 +298,3 @@ def _in_order(models: Sequence[str], reference: str | None) -> tuple[list[str], 
 
 def _key(scores: Scores) -> str:
     return score_key(scores.model_digest, scores.data_digest, scores.settings)
-
-
-def _check_out(out: Path | None) -> None:
-    """Refuse before the work what could not be written after it."""
-    if out is None:
-        return
-    if out.is_dir():
-        raise OutputError(
-            f"{out} is a folder", hint="name a file for the samples, such as samples.csv", path=out
-        )
-    if os.path.lexists(out) and not out.is_file():
-        # The new file would take its place: of a device, a pipe, or a link to one.
-        raise OutputError(f"{out} is not a file", hint="name a file, such as samples.csv", path=out)
-    if not out.absolute().parent.is_dir():
-        raise OutputError(
-            f"cannot write {out}: there is no folder {out.absolute().parent}", hint="make it first", path=out
-        )

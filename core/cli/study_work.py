@@ -9,9 +9,11 @@ from core.cli.following import Following, followed
 from core.cli.printing import print_result, say
 from core.cli.score_output import score_event
 from core.cli.session import cancellable, this_session
+from core.cli.writable import check_writable
 from core.data.remarks import with_remarks
 from core.data.rows import read_data
 from core.errors import Cancelled, MergeError
+from core.evaluate.models.room import check_device
 from core.evaluate.settings import Settings
 from core.evaluate.store.score_store import ScoreStore
 from core.plan.planning import plan_merge
@@ -20,7 +22,7 @@ from core.recipe.file import load_recipe
 from core.recipe.recipe import Recipe
 from core.recipe.writing import folders_of
 from core.study.command import ScoreCommand
-from core.study.document import to_json, to_markdown
+from core.study.document import STUDY_NAME, to_json, to_markdown
 from core.study.evaluator import StudyEvaluator
 from core.study.expecting import expected_left
 from core.study.folder import study_folder, write_study
@@ -93,6 +95,7 @@ def carry_out_study(
         followed(progress, background=background, inputs=inputs, cancel=token) as following,
     ):
         report = _Report(following)
+        check_device(device)
         _look_at(asked, options)
         rows = read_data(validation, skip_bad_rows=skip_bad_rows, limit=limit)
         trained_on = whole = None
@@ -103,6 +106,7 @@ def carry_out_study(
         for sentence in rows.notes:
             following.note(sentence)
         with study_folder(out or Path(f"{recipe.stem}-study"), folders_of(asked)) as folder:
+            check_writable(folder / STUDY_NAME)
             evaluator = StudyEvaluator(
                 folder,
                 settings,

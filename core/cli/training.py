@@ -13,8 +13,9 @@ from core.cli.following import Following, followed, progress_options
 from core.cli.printing import print_result, say
 from core.cli.session import cancellable, json_option, path_type, to_json, verbose_option
 from core.draws import MAX_SEED
-from core.errors import Cancelled
+from core.errors import Cancelled, OutputError
 from core.text import one_line
+from core.train.faults import says_what_is_kept
 from core.train.presets import DEFAULT_PRESET, PRESETS, preset_of
 from core.train.runs_folder import Training, log_path
 from core.train.settings import KEEPS, SAVE_DTYPES, SCHEDULES, TrainSettings
@@ -144,6 +145,9 @@ def train(
             )
         except Cancelled:
             say("hint: the same command again goes on from here")
+            raise
+        except OutputError as error:
+            says_what_is_kept(error)
             raise
         following.say("done", result=str(out.absolute()))
     print_result(to_json(_document(training)) if as_json else _summary(training), needed=False)

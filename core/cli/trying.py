@@ -88,7 +88,9 @@ def try_models(
         raise click.UsageError("Invalid value for '--temperature': nan is no number.")
     from core.evaluate.answers.answering import answer_all
     from core.evaluate.answers.generating import GenerationRequest
+    from core.evaluate.models.room import check_device
 
+    check_device(device)
     request = GenerationRequest(prompt, system, not no_chat, max_new_tokens, temperature, seed)
     printed = _Printed(models, as_json=as_json)
     with cancellable() as token, _kept_models(device, work_folder) as kept:

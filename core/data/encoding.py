@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 from core.cancel import CancelToken
 from core.data.chat import Turns, chat_turns
 from core.data.labels import class_numbers
-from core.data.rows import DataSet, Row
+from core.data.lines import rows_text
+from core.data.row import Row
+from core.data.rows import DataSet
 from core.errors import DataError
+from core.progress import Share, ShareCallback
 
 __all__ = ["Encoded", "Sample", "encode"]
-
-_MOST_NAMED = 5
-"""Lines that a sentence names."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,6 +70,7 @@ def encode(
     chat_prompts: bool = True,
     end: bool = False,
     cancel: CancelToken | None = None,
+    progress: ShareCallback | None = None,
 ) -> Encoded:
     """The rows of `data` as tokens of `tokenizer`.
 
@@ -102,6 +103,7 @@ def encode(
         end: whether the token that ends a text is put behind responses and texts without a template, and
             counts, as it should when a model is trained on them.
         cancel: looked at before each row.
+        progress: told of each row before it is looked at, as a share of all of them.
 
     Raises:
         DataError: the data do not fit the task or the tokenizer.
@@ -112,6 +114,8 @@ def encode(
     for number, row in enumerate(data.rows):
         if cancel is not None:
             cancel.raise_if_cancelled("evaluation")
+        if progress is not None:
+            progress(Share(number / len(data.rows), f"making tokens of line {row.line:,}"))
         samples += work.samples(number, row)
     return Encoded(tuple(samples), work.notes(samples), max_length)
 
@@ -185,26 +189,20 @@ class _Encoding:
 
     def notes(self, samples: Sequence[Sample]) -> tuple[str, ...]:
         found = []
-        for lines, what in (
-            (self._cut_prompts, f"is cut from the left, to fit into {self._most} tokens"),
-            (
-                self._cut_answers,
-                f"is cut, to fit into {self._most} tokens: the rest does not count"
-                if self._task == "causal"
-                else f"is cut, to fit into {self._most} tokens",
-            ),
-        ):
-            if lines:
-                which = "prompt" if lines is self._cut_prompts else "text"
-                which = "answer" if which == "text" and self._data.kind in ("prompt", "chat") else which
-                found.append(f"the {which} of {_lines_text(lines)} {what}")
+        fit = f"to fit into {self._most} tokens"
+        if self._cut_prompts:
+            found.append(f"the prompt of {rows_text(self._cut_prompts)} is cut from the left, {fit}")
+        if self._cut_answers:
+            which = "answer" if self._data.kind in ("prompt", "chat") else "text"
+            rest = ": the rest does not count" if self._task == "causal" else ""
+            found.append(f"the {which} of {rows_text(self._cut_answers)} is cut, {fit}{rest}")
         if self._task == "causal":
             counts = np.zeros(len(self._data.rows), bool)
             for sample in samples:
                 counts[sample.row] |= bool(sample.scored.any())
             silent = [self._data.rows[number].line for number in np.flatnonzero(~counts)]
             if silent:
-                found.append(f"nothing of {_lines_text(silent)} counts: it is a single token")
+                found.append(f"nothing of {rows_text(silent)} counts: it is a single token")
         return tuple(found)
 
     def _ids(self, text: str) -> list[int]:
@@ -296,12 +294,3 @@ def _tokens_before(tokenizer: Any) -> list[int]:
         if whole[start : start + len(bare)] == bare:
             return list(whole[:start])
     return []
-
-
-def _lines_text(lines: Sequence[int]) -> str:
-    """ "line 7", "2 rows (lines 3, 9)"."""
-    lines = list(dict.fromkeys(lines))
-    if len(lines) == 1:
-        return f"line {lines[0]}"
-    named = ", ".join(map(str, lines[:_MOST_NAMED]))
-    return f"{len(lines):,} rows (lines {named}{', …' if len(lines) > _MOST_NAMED else ''})"

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from core.data.row import Row
 from core.text import is_text, shown
 
-__all__ = ["KNOWN", "BadRecord", "Fields", "fields_of"]
+__all__ = ["KNOWN", "BadRecord", "row_of"]
 
 KNOWN = ("text", "prompt", "response", "messages", "label")
 """The fields that say what a row is."""
@@ -32,43 +33,19 @@ class BadRecord:
     beside: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
-class Fields:
-    """What a record holds, checked. As core.data.rows.Row has it."""
-
-    kind: str
-    text: str = ""
-    prompt: str = ""
-    response: str = ""
-    messages: tuple[Mapping[str, str], ...] = ()
-    label: str | None = None
-    group: str | None = None
-
-    @property
-    def what(self) -> str:
-        """ "a text and a label"."""
-        return {
-            "chat": "messages",
-            "prompt": "a prompt and a response",
-            "label": "a text and a label",
-            "text": "a text without a label",
-        }[self.kind]
-
-
-def fields_of(record: Mapping[str, Any]) -> Fields | BadRecord:
-    """What `record` holds. A field that is null is not there."""
+def row_of(line: int, record: Mapping[str, Any]) -> Row | BadRecord:
+    """What `record`, which begins in `line`, holds. A field that is null is not there."""
     given = {name: value for name, value in record.items() if value is not None}
     wrong: list[str] = []
     group = _name(given, "group", wrong)
     if "messages" in given:
-        found = Fields("chat", messages=_messages(given["messages"], wrong), group=group)
+        found = Row(line, messages=_messages(given["messages"], wrong), group=group)
     elif "prompt" in given or "response" in given:
         prompt, response = _text(given, "prompt", wrong, may_be_empty=True), _text(given, "response", wrong)
-        found = Fields("prompt", prompt=prompt, response=response, group=group)
+        found = Row(line, prompt=prompt, response=response, group=group)
     elif "text" in given:
         label = _name(given, "label", wrong)
-        kind = "text" if label is None else "label"
-        found = Fields(kind, text=_text(given, "text", wrong), label=label, group=group)
+        found = Row(line, text=_text(given, "text", wrong), label=label, group=group)
     elif "label" in given:
         return BadRecord("has a label and no text", beside=tuple(map(str, record)))
     else:

@@ -1,30 +1,43 @@
 """What makes the rows of a data file say less than their number: repeated ones, groups that not all have, and
-rows that were trained on."""
+rows that were trained on. And which of them take long."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
 
-from core.data.rows import DataSet, Row
+from core.data.lines import lines_text, rows_are
+from core.data.row import Row
+from core.data.rows import DataSet
 
-__all__ = ["overlap_of", "with_remarks"]
+__all__ = ["long_rows_of", "overlap_of", "with_remarks"]
 
-_MOST_LINES = 5
-"""Named in a sentence."""
+_LONG_CHARACTERS = 1_000_000
+"""Some 250,000 tokens: seconds with a quick tokenizer, a minute with a slow one."""
 
 
 def with_remarks(data: DataSet, trained_on: DataSet | None = None) -> DataSet:
-    """`data`, whose notes say so too where its rows are not what a comparison takes them for.
+    """`data`, whose notes say so too where its rows are not what a comparison takes them for, or take long.
 
     Args:
         data: what models are compared on.
         trained_on: what they learned from; None where that is not known.
     """
-    found = [_missing_groups(data), _repeated(data)]
+    found = [long_rows_of(data), _missing_groups(data), _repeated(data)]
     if trained_on is not None:
         found.append(overlap_of(data, trained_on))
     return replace(data, notes=(*data.notes, *(sentence for sentence in found if sentence)))
+
+
+def long_rows_of(data: DataSet) -> str:
+    """A sentence on rows of which it takes long to make tokens; "" for none."""
+    lines = [row.line for row in data.rows if row.characters > _LONG_CHARACTERS]
+    if not lines:
+        return ""
+    return (
+        f"{_are(data, lines)} longer than {_LONG_CHARACTERS:,} characters ({lines_text(lines)}): to make "
+        "tokens of such a row takes a while, in which nothing else happens"
+    )
 
 
 def overlap_of(held_out: DataSet, trained_on: DataSet) -> str:
@@ -34,8 +47,8 @@ def overlap_of(held_out: DataSet, trained_on: DataSet) -> str:
     if not lines:
         return ""
     return (
-        f"{held_out.path.name}: {_count(len(lines), len(held_out.rows))} in {trained_on.path.name} too"
-        f"{_at(lines)}: what was learned by heart looks better there than it is on new rows"
+        f"{_are(held_out, lines)} in {trained_on.path.name} too ({lines_text(lines)}): what was learned by "
+        "heart looks better there than it is on new rows"
     )
 
 
@@ -44,8 +57,8 @@ def _missing_groups(data: DataSet) -> str:
     if not 0 < len(without) < len(data.rows):
         return ""
     return (
-        f"{data.path.name}: {_count(len(without), len(data.rows))} without a group{_at(without)}, so that no "
-        "group counts and every row is taken as independent of the others: give every row one"
+        f"{_are(data, without)} without a group ({lines_text(without)}), so that no group counts and every "
+        "row is taken as independent of the others: give every row one"
     )
 
 
@@ -63,22 +76,15 @@ def _repeated(data: DataSet) -> str:
     if not lines:
         return ""
     return (
-        f"{data.path.name}: {_count(len(lines), len(data.rows))} the same as an earlier one{_at(lines)}, and "
-        "counted as independent of it, so that differences look surer than they are: leave them out, or give "
-        "the same ones one group"
+        f"{_are(data, lines)} the same as an earlier one ({lines_text(lines)}), and counted as independent "
+        "of it, so that differences look surer than they are: leave them out, or give the same ones one group"
     )
+
+
+def _are(data: DataSet, lines: Sequence[int]) -> str:
+    return f"{data.path.name}: {rows_are(len(lines), len(data.rows))}"
 
 
 def _content(row: Row) -> object:
     turns = tuple((turn["role"], turn["content"]) for turn in row.messages)
     return (row.text, row.prompt, row.response, turns)
-
-
-def _count(some: int, all_rows: int) -> str:
-    return f"{some:,} of {all_rows:,} row{'s' if all_rows > 1 else ''} {'are' if some > 1 else 'is'}"
-
-
-def _at(lines: Sequence[int]) -> str:
-    named = ", ".join(map(str, lines[:_MOST_LINES]))
-    more = ", …" if len(lines) > _MOST_LINES else ""
-    return f" (line{'s' if len(lines) > 1 else ''} {named}{more})"

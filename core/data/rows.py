@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
 
 from core.data.files import as_text, read_bytes
+from core.data.lines import MOST_NAMED, rows_are
 from core.data.passages import passages
-from core.data.reading import KNOWN, BadRecord, Fields, fields_of
+from core.data.reading import KNOWN, BadRecord, row_of
 from core.data.records import Record, csv_records, json_records
+from core.data.row import Row
 from core.errors import DataError
 from core.text import shown
 
@@ -21,39 +23,6 @@ _TABLES = (".csv", ".tsv")
 _PLAIN = (".txt", ".md")
 ENDINGS = (*_JSON, *_TABLES, *_PLAIN)
 """Of data files, in lower case."""
-
-_MOST_NAMED = 5
-"""Bad lines that a sentence names."""
-
-
-@dataclass(frozen=True)
-class Row:
-    """One sample of a data file.
-
-    Attributes:
-        line: where it begins in the file, from 1.
-        text: of the kinds "text", "label" and "plain".
-        prompt, response: of the kind "prompt".
-        messages: of the kind "chat": mappings with "role" and "content".
-        label: of the kind "label", as text; None for any other.
-        group: what it belongs to with others, which are not independent of it; None where the file names
-            none.
-    """
-
-    line: int
-    text: str = ""
-    prompt: str = ""
-    response: str = ""
-    messages: tuple[Mapping[str, str], ...] = ()
-    label: str | None = None
-    group: str | None = None
-
-    @property
-    def shown(self) -> str:
-        """The whole of it, for people to read."""
-        if self.messages:
-            return "\n".join(f"{turn['role']}: {turn['content']}" for turn in self.messages)
-        return f"{self.prompt}{self.response}" if self.prompt or self.response else self.text
 
 
 @dataclass(frozen=True)
@@ -132,41 +101,28 @@ def _read(path: Path, skip_bad_rows: bool, limit: int | None) -> DataSet:
         raise DataError(
             f"{path} has a header and no rows", hint="write one sample a line", path=path, field="data"
         )
-    notes = (f"{path.name}: {_counted(len(bad), count)} left out: {_named(bad)}",) if bad else ()
-    return DataSet(path, rows[0][1].kind, tuple(_row(*found) for found in rows), digest, notes)
-
-
-def _row(line: int, fields: Fields) -> Row:
-    return Row(
-        line,
-        text=fields.text,
-        prompt=fields.prompt,
-        response=fields.response,
-        messages=fields.messages,
-        label=fields.label,
-        group=fields.group,
-    )
+    notes = (f"{path.name}: {rows_are(len(bad), count)} left out: {_named(bad)}",) if bad else ()
+    return DataSet(path, rows[0].kind, tuple(rows), digest, notes)
 
 
 def _sorted(
     records: Iterator[Record], limit: int | None
-) -> tuple[list[tuple[int, Fields]], list[tuple[int, BadRecord]], int]:
+) -> tuple[list[Row], list[tuple[int, BadRecord]], int]:
     """Rows of the kind of the first good one, and bad ones, each with its line; how many there are in all."""
-    rows: list[tuple[int, Fields]] = []
+    rows: list[Row] = []
     bad: list[tuple[int, BadRecord]] = []
     count = 0
     for line, record, wrong in records:
         if limit is not None and count >= limit:
             break
         count += 1
-        found = fields_of(record) if record is not None else BadRecord(wrong)
+        found = row_of(line, record) if record is not None else BadRecord(wrong)
         if isinstance(found, BadRecord):
             bad.append((line, found))
-        elif rows and found.kind != rows[0][1].kind:
-            first_line, first = rows[0]
-            bad.append((line, BadRecord(f"has {found.what}, and line {first_line} {first.what}")))
+        elif rows and found.kind != rows[0].kind:
+            bad.append((line, BadRecord(f"has {found.what}, and line {rows[0].line} {rows[0].what}")))
         else:
-            rows.append((line, found))
+            rows.append(found)
     return rows, bad, count
 
 
@@ -183,13 +139,13 @@ def _refusal(path: Path, bad: Sequence[tuple[int, BadRecord]], count: int, skipp
         )
     hint = None if skipped else "correct them, or have them left out (--skip-bad-rows)"
     error = DataError(
-        f"{path}: {_counted(len(bad), count)} bad: {_named(bad)}",
+        f"{path}: {rows_are(len(bad), count)} bad: {_named(bad)}",
         hint=(_meant(bad[0][1].beside) if len(bad) == count else None) or hint,
         path=path,
         field="data",
     )
     error.reasons = tuple(
-        DataError(f"line {line} {found.wrong}", path=path, field="data") for line, found in bad[:_MOST_NAMED]
+        DataError(f"line {line} {found.wrong}", path=path, field="data") for line, found in bad[:MOST_NAMED]
     )
     return error
 
@@ -220,11 +176,7 @@ def _meant(fields: Sequence[str]) -> str | None:
     return " and ".join(done) or None
 
 
-def _counted(bad: int, count: int) -> str:
-    return f"{bad} of {count:,} row{'s' if count > 1 else ''} {'are' if bad > 1 else 'is'}"
-
-
 def _named(bad: Sequence[tuple[int, BadRecord]]) -> str:
-    named = [f"line {line} {found.wrong}" for line, found in bad[:_MOST_NAMED]]
+    named = [f"line {line} {found.wrong}" for line, found in bad[:MOST_NAMED]]
     more = len(bad) - len(named)
     return "; ".join([*named, f"and {more:,} more"] if more else named)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from core.evaluate.statistics.student import t_quantile
 from core.study.values import Curve
 
-__all__ = ["SEGMENTS", "by_position", "by_step", "effect_of_position"]
+__all__ = ["SEGMENTS", "by_position", "by_step", "differences_by_position", "effect_of_position"]
 
 Floats = NDArray[np.float64]
 
@@ -35,19 +35,65 @@ def by_position(losses: Floats, positions: NDArray[np.int64], of: int, *, label:
     """
     counted = np.isfinite(losses)
     losses, positions = losses[counted], positions[counted]
-    segments = max(1, min(SEGMENTS, len(losses) // _LEAST_IN_A_SEGMENT))
-    which = positions * segments // max(1, of)
-    x, means, lows, highs = [], [], [], []
-    for segment in range(segments):
-        inside = losses[which == segment]
-        if not len(inside):
-            continue
-        mean, half = _mean_and_half(inside)
+    which = _segments(positions, of)
+    x, means, halves = [], [], []
+    for segment in np.unique(which):
+        mean, half = _mean_and_half(losses[which == segment])
         x.append(float(positions[which == segment].mean()) + 1)
         means.append(mean)
-        lows.append(mean - half)
-        highs.append(mean + half)
-    return Curve(label, role, tuple(x), tuple(means), tuple(lows), tuple(highs))
+        halves.append(half)
+    return _with_band(label, role, x, means, halves)
+
+
+def differences_by_position(
+    losses: Floats, positions: NDArray[np.int64], of: int, *, labels: Sequence[str]
+) -> tuple[Curve, ...]:
+    """Figure 1 of arXiv:2410.03743 without how hard samples are: what a sample's place in the epoch does.
+
+    Each order's curve is its losses minus the mean of all orders on the same samples, and minus its own mean
+    of that, so that how good a model is takes no part either. The last curve, of role "mean", is the mean
+    over all orders, with a 95 % band: errors are clustered by sample, as in `effect_of_position`. The paper
+    has no such figure.
+
+    Args:
+        losses: after training, by order; rows that are not finite everywhere do not count. [K, N]
+        positions: in the epoch of each order, from 0. [K, N]
+        of: how many rows the epoch has.
+        labels: of the orders. [K]
+
+    Returns () where there is nothing to compare: one order, or fewer than two rows.
+    """
+    counted = np.isfinite(losses).all(axis=0)
+    losses, positions = losses[:, counted], positions[:, counted]
+    orders, samples = losses.shape
+    if orders < 2 or samples < 2:
+        return ()
+    beside = losses - losses.mean(axis=0)
+    beside = beside - beside.mean(axis=1, keepdims=True)
+    which = np.stack([_segments(places, of) for places in positions])
+    curves: list[tuple[list[float], list[float]]] = [([], []) for _ in labels]
+    x, means, halves = [], [], []
+    for segment in np.unique(which):
+        inside = which == segment
+        for (places, levels), here, own, level in zip(curves, inside, positions, beside, strict=True):
+            if here.any():
+                places.append(float(own[here].mean()) + 1)
+                levels.append(float(level[here].mean()))
+        count = int(inside.sum())
+        mean = float(beside[inside].mean())
+        errors = np.where(inside, beside - mean, 0.0).sum(axis=0)
+        clusters = int(inside.any(axis=0).sum())
+        quantile = t_quantile(0.95, clusters - 1) if clusters > 1 else 0.0
+        x.append(float(positions[inside].mean()) + 1)
+        means.append(mean)
+        halves.append(quantile * sqrt(float((errors**2).sum())) / count)
+    return (
+        *(
+            _with_band(label, "single", places, levels, [0.0] * len(levels))
+            for label, (places, levels) in zip(labels, curves, strict=True)
+        ),
+        _with_band(f"mean of {orders} orders", "mean", x, means, halves),
+    )
 
 
 def by_step(steps: Sequence[int], losses: Sequence[Sequence[float]], *, label: str, role: str) -> Curve:
@@ -61,13 +107,12 @@ def by_step(steps: Sequence[int], losses: Sequence[Sequence[float]], *, label: s
         losses: of the models that were kept there, one mean each. [S] of one or more
     """
     pairs = [_mean_and_half(np.asarray(some, np.float64)) for some in losses]
-    return Curve(
+    return _with_band(
         label,
         role,
-        tuple(float(step) for step in steps),
-        tuple(mean for mean, _ in pairs),
-        tuple(mean - half for mean, half in pairs),
-        tuple(mean + half for mean, half in pairs),
+        [float(step) for step in steps],
+        [mean for mean, _ in pairs],
+        [half for _, half in pairs],
     )
 
 
@@ -100,6 +145,20 @@ def effect_of_position(losses: Floats, positions: Floats) -> tuple[float, float,
     error = sqrt(float(((products - slope * squares) ** 2).sum())) / total
     half = t_quantile(0.95, losses.shape[1] - 1) * error
     return slope, slope - half, slope + half
+
+
+def _segments(positions: NDArray[np.int64], of: int) -> NDArray[np.int64]:
+    """In which part of an epoch of `of` rows each of these is; fewer rows make fewer parts."""
+    segments = max(1, min(SEGMENTS, len(positions) // _LEAST_IN_A_SEGMENT))
+    return np.asarray(positions * segments // max(1, of), np.int64)
+
+
+def _with_band(
+    label: str, role: str, x: Sequence[float], means: Sequence[float], halves: Sequence[float]
+) -> Curve:
+    lows = tuple(mean - half for mean, half in zip(means, halves, strict=True))
+    highs = tuple(mean + half for mean, half in zip(means, halves, strict=True))
+    return Curve(label, role, tuple(x), tuple(means), lows, highs)
 
 
 def _mean_and_half(values: Floats) -> tuple[float, float]:

@@ -247,8 +247,8 @@ def _study(data: Mapping[str, Any]) -> Study:
             "nats a token",
         )
     known["advice"] = None if advice is None else Advice(**{**advice, "left": tuple(advice["left"])})
-    for name in ("positions", "anchor", "steps"):
-        known[name] = tuple(_curve(curve) for curve in data[name])
+    for name in ("positions", "differences", "anchor", "steps"):
+        known[name] = tuple(_curve(curve) for curve in data.get(name, ()))
     known["changed"] = tuple(ChangedSample(**sample) for sample in data["changed"])
     for name in ("choosing", "notes"):
         known[name] = tuple(map(str, data[name]))

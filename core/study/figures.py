@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -11,7 +10,7 @@ import numpy as np
 from core.data.rows import DataSet
 from core.errors import TrainingError
 from core.evaluate.verdict.comparison import decimals_for, signed
-from core.study.curves import by_position, by_step, effect_of_position
+from core.study.curves import by_position, by_step, differences_by_position, effect_of_position
 from core.study.family import Family, StudyModel
 from core.study.measuring import Measuring
 from core.study.table import Table
@@ -43,6 +42,7 @@ class Figures:
     """The curves of Figures 1, 3 and 4 of arXiv:2410.03743; () where what they need is not there."""
 
     positions: tuple[Curve, ...] = ()
+    differences: tuple[Curve, ...] = ()
     anchor: tuple[Curve, ...] = ()
     steps: tuple[Curve, ...] = ()
     imbalance: str = ""
@@ -100,8 +100,7 @@ def figures_of(
             "or has changed since"
         )
         return Figures(steps=steps)
-    positions, anchor, imbalance = _positions(family, trained, table, measuring, training)
-    return Figures(positions, anchor, steps, imbalance)
+    return replace(_by_position(family, trained, table, measuring, training), steps=steps)
 
 
 def _place_in(training: Training, model: Path) -> tuple[OrderRun, int] | None:
@@ -116,9 +115,9 @@ def _place_in(training: Training, model: Path) -> tuple[OrderRun, int] | None:
 # -- by position in the first epoch
 
 
-def _positions(
+def _by_position(
     family: Family, trained: Trained, table: Table, measuring: Measuring, training: DataSet
-) -> tuple[tuple[Curve, ...], tuple[Curve, ...], str]:
+) -> Figures:
     singles = family.singles()
     best = table.best_made
     losses = [_row_losses(measuring, model, training) for model in singles]
@@ -135,13 +134,21 @@ def _positions(
     if best is not None:
         merged = _row_losses(measuring, best.members[0].model, training)
         anchor.append(_curve(merged, places, best.members[0].model.name, "merge"))
-    return positions, tuple(anchor), _imbalance(losses, first_epochs, table.reference.scores.loss_unit)
-
-
-def _imbalance(losses: Sequence[np.ndarray], first_epochs: Sequence[np.ndarray], unit: str) -> str:
     seen = np.all([places[: len(losses[0])] >= 0 for places in first_epochs], axis=0)
-    places = np.array([places[: len(seen)][seen] / max(1, int(places.max())) for places in first_epochs])
-    found = effect_of_position(np.array([loss[seen] for loss in losses]), places)
+    of_all = np.array([loss[seen] for loss in losses])
+    places_of_all = np.array([places[: len(seen)][seen] for places in first_epochs])
+    last = max(int(places.max()) for places in first_epochs)
+    return Figures(
+        positions,
+        differences_by_position(of_all, places_of_all, last + 1, labels=[model.name for model in singles]),
+        tuple(anchor),
+        imbalance=_imbalance(
+            effect_of_position(of_all, places_of_all / max(1, last)), table.reference.scores.loss_unit
+        ),
+    )
+
+
+def _imbalance(found: tuple[float, float, float] | None, unit: str) -> str:
     if found is None:
         return ""
     slope, low, high = found

@@ -216,6 +216,8 @@ class _Making:
         said = f"λ = {first:g}" if first == second else f"λ = {first:g}, by the other half {second:g}"
         if max(first, second) == max(known) and len(known) > 1:
             said += ", the largest that was tried"
+        losses = ", ".join(f"{factor:g}: {one.scores.mean_loss:.4f}" for factor, one in known.items())
+        said += f" (loss on all rows by λ: {losses})"
         self._rows.append(of_halves(key, title, "control", (known[first], known[second]), self._halves, said))
 
     def _float32(self) -> None:

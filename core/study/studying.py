@@ -128,6 +128,7 @@ def run_study(
         advice=advice_of(left, {n: table.cost(row) for n, row in table.ns.items()}),
         choosing=luck_sentences(table, groups=groups),
         positions=figures.positions,
+        differences=figures.differences,
         anchor=figures.anchor,
         steps=figures.steps,
         changed=_changed(table, best, validation, measuring, options.changed),

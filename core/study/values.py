@@ -75,7 +75,7 @@ class Curve:
     """A line of a figure, with the band that holds its true mean 95 times of 100.
 
     Attributes:
-        role: "single", "anchor", "sub-model", "merge" or "base".
+        role: "single", "mean", "anchor", "sub-model", "merge" or "base".
         x: positions in an epoch, from 1, or training steps.
         mean: mean loss there.
         low, high: the band; as `mean` where there is none.
@@ -132,6 +132,8 @@ class Study:
         advice: on n; None where no selection could be made.
         choosing: a sentence for each choice of the best of several, on how much of its gain is luck.
         positions: loss after training by position in the first epoch, a curve for each order (Figure 1).
+        differences: the same for each order minus the mean of all orders on the same samples, and the mean of
+            these differences.
         anchor: the same by the position in the first epoch of the anchor model, for it, the others and the
             best merge that is of one recipe (Figure 3).
         imbalance: a sentence on whether a sample's loss depends on its place in the first epoch; "" where
@@ -158,6 +160,7 @@ class Study:
     advice: Advice | None
     choosing: tuple[str, ...]
     positions: tuple[Curve, ...]
+    differences: tuple[Curve, ...]
     anchor: tuple[Curve, ...]
     steps: tuple[Curve, ...]
     changed: tuple[ChangedSample, ...]

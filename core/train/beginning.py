@@ -75,7 +75,7 @@ def _make_base(inputs: Inputs, base: Path, seed: int, padding: int, note: Callab
 
     labels = inputs.labels or ()
     is_new = models.make_new_head(
-        inputs.checkpoint.folder,
+        inputs.checkpoint,
         base,
         labels=labels,
         seed=seed,

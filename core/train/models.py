@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from collections.abc import Sequence
@@ -13,16 +14,19 @@ import torch
 from core import disk
 from core.checkpoint.companion_names import Kind
 from core.checkpoint.copies import Companion, real_file
+from core.checkpoint.files import check_unchanged
 from core.checkpoint.folder_files import FolderFiles
 from core.checkpoint.model import CONFIG_NAME, Checkpoint, read_config
 from core.checkpoint.output_config import describe_output
-from core.disk import sync_folder, write_error
-from core.errors import MergeError, TrainingError, error_of_memory
+from core.disk import sync_folder
+from core.errors import InputChangedError, MergeError, TrainingError, error_of_memory
+from core.pretrained.finite import first_non_finite
 from core.pretrained.models import read_model, read_tokenizer
 from core.pretrained.quiet import first_line
+from core.train.faults import is_of_full_disk, not_finite, not_saved
 from core.train.resuming import remove_folder, sync_files
 
-__all__ = ["load_model", "load_tokenizer", "make_new_head", "refuse_other_kinds", "save_model"]
+__all__ = ["load_base", "load_model", "load_tokenizer", "make_new_head", "refuse_other_kinds", "save_model"]
 
 _COPIED = (Kind.TOKENIZER, Kind.TEMPLATE, Kind.GENERATION)
 _GENERATION = "generation_config.json"
@@ -78,6 +82,42 @@ def load_model(folder: Path, task: str, **how: Any) -> Any:
     return model
 
 
+def load_base(base: Checkpoint, task: str, **how: Any) -> Any:
+    """What load_model gives of a base whose headers were read before, perhaps hours ago.
+
+    Args:
+        base: as it was then.
+        task, how: as load_model takes them.
+
+    Raises:
+        InputChangedError: its files are not those whose headers were read, so that the runs would begin with
+            different models.
+        TrainingError: transformers cannot load it, it lacks weights, or some are NaN or infinite.
+    """
+    _refuse_changed(base)
+    try:
+        model = load_model(base.folder, task, **how)
+    finally:  # files that changed between are why it failed, too
+        _refuse_changed(base)
+    found = first_non_finite(model)
+    if found is not None:
+        raise not_finite(base, found)
+    return model
+
+
+def _refuse_changed(base: Checkpoint) -> None:
+    for shard in base.shards:
+        check_unchanged(shard.path, shard.state)
+    if read_config(base.folder) != base.config:
+        path = base.folder / CONFIG_NAME
+        raise InputChangedError(
+            f"{path} has changed since it was read",
+            hint="put it back as it was, and the same command goes on",
+            path=path,
+            field="base",
+        )
+
+
 def refuse_other_kinds(checkpoint: Checkpoint) -> None:
     """Raises TrainingError: `checkpoint` is no causal language model.
 
@@ -106,14 +146,14 @@ def refuse_other_kinds(checkpoint: Checkpoint) -> None:
 
 
 def make_new_head(
-    base: Path, target: Path, *, labels: Sequence[str], seed: int, dtype: str, pad_id: int | None
+    base: Checkpoint, target: Path, *, labels: Sequence[str], seed: int, dtype: str, pad_id: int | None
 ) -> bool:
     """Write the base with a head for `labels` to `target`, whole when it has that name.
 
     A classifier of as many other labels keeps its head.
 
     Args:
-        base: the model.
+        base: the model, as its headers were read.
         target: the folder to make.
         labels: names of the classes.
         seed: of the head's random weights, which are made by torch and rounded to bfloat16, so that whatever
@@ -124,11 +164,11 @@ def make_new_head(
     Returns whether its weights are new.
 
     Raises:
-        TrainingError: transformers cannot make it. OutputError: it cannot be written.
+        TrainingError, InputChangedError: as load_base. OutputError: it cannot be written.
     """
     names = dict(enumerate(labels))
     torch.manual_seed(seed % 2**63)
-    model = load_model(
+    model = load_base(
         base,
         "classifier",
         num_labels=len(labels),
@@ -143,7 +183,7 @@ def make_new_head(
         for name, parameter in model.named_parameters():
             if name in model.missing:
                 parameter.copy_(parameter.to(torch.bfloat16).float())
-    save_model(model, target, source=base, dtype=dtype, readme=None)
+    save_model(model, target, source=base.folder, dtype=dtype, readme=None)
     return bool(model.missing)
 
 
@@ -164,10 +204,9 @@ def save_model(model: Any, target: Path, *, source: Path, dtype: str, readme: st
     """
     work = target.with_name(target.name + PART)
     remove_folder(work)
+    state = _rounded(model, getattr(torch, dtype))
     try:
-        model.save_pretrained(
-            str(work), state_dict=_rounded(model, getattr(torch, dtype)), max_shard_size="5GB"
-        )
+        model.save_pretrained(str(work), state_dict=state, max_shard_size="5GB")
         _write_config(model, work, source, dtype)
         if (work / _GENERATION).exists():  # transformers writes one that nobody asked for
             os.unlink(work / _GENERATION)
@@ -184,12 +223,13 @@ def save_model(model: Any, target: Path, *, source: Path, dtype: str, readme: st
         remove_folder(target)
         disk.system.rename(work, target)
         sync_folder(target.parent)
-    except OSError as error:
-        raise write_error(error, work) from error
-    except MergeError:
-        raise
-    except Exception as error:  # safetensors has errors of its own, for a full disk too
-        raise write_error(OSError(None, first_line(error)), work) from error
+    except Exception as error:  # safetensors has errors of its own
+        if isinstance(error, MergeError) and not is_of_full_disk(error):
+            raise
+        with contextlib.suppress(MergeError):
+            remove_folder(work)  # room for whoever has none
+        sizes = {tensor.data_ptr(): tensor.nbytes for tensor in state.values()}
+        raise not_saved(error, target, sum(sizes.values())) from error
 
 
 def _rounded(model: Any, dtype: torch.dtype) -> dict[str, torch.Tensor]:

@@ -16,10 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.cancel import CancelToken
+from core.checkpoint.model import open_checkpoint
 from core.checkpoint.owned_folder import owned_folder
 from core.cores import begin_with
 from core.data.encoding import Encoded
-from core.data.remarks import overlap_of
+from core.data.remarks import long_rows_of, overlap_of
 from core.disk import replace_file
 from core.draws import philox_key
 from core.errors import DataError, TrainingError, merge_errors_only
@@ -97,6 +98,9 @@ def train_sub_models(
     inputs = read_inputs(request, cancel)
     if inputs.validation is not None and (leak := overlap_of(inputs.validation, inputs.data)):
         callbacks.note(leak)
+    for rows in (inputs.data, inputs.validation):
+        if rows is not None and (long := long_rows_of(rows)):
+            callbacks.note(long)
     out = request.out.absolute()
     _look_at_room(request, inputs, out, callbacks.note)
     cancel.raise_if_cancelled("training")
@@ -241,6 +245,7 @@ class _Work:
         from core.train import models
 
         inputs, settings = self._inputs, self._settings
+        base = open_checkpoint(self._base) if inputs.new_head else inputs.checkpoint
 
         def save_as(model: Any, folder: Path, epoch: int, dtype: str) -> None:
             made_of = inputs.checkpoint.name, inputs.data.path.name
@@ -257,7 +262,9 @@ class _Work:
         return RunJob(
             number=number,
             settings=settings,
-            load=lambda folder: models.load_model(folder or self._base, inputs.task),
+            load=lambda folder: (
+                models.load_model(folder, inputs.task) if folder else models.load_base(base, inputs.task)
+            ),
             save=save,
             samples=samples.samples,
             batches=batches,

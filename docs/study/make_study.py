@@ -19,6 +19,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import bases
+import by_k
+import numpy as np
+from PySide6.QtCore import Qt
+from PySide6.QtGui import QImage
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
@@ -34,7 +38,10 @@ class Subject:
         wheels: files of pinned wheels that it needs.
         base: makes the base model in a folder, from the folder of the wheels.
         data: makes train.jsonl and validation.jsonl in a folder, from the folder of the wheels.
-        training, study: options of `paramosaic train` and of `paramosaic study`.
+        training: options of `paramosaic train`.
+        ns: numbers of resamples, ascending.
+        study: further options of `paramosaic study`.
+        ks: of so many sub-models, too, the merges are made.
     """
 
     name: str
@@ -42,7 +49,9 @@ class Subject:
     base: Callable[[Path, Path], None]
     data: Callable[[Path, Path], None]
     training: tuple[str, ...]
-    study: tuple[str, ...]
+    ns: tuple[int, ...]
+    study: tuple[str, ...] = ()
+    ks: tuple[int, ...] = ()
 
 
 def docstrings(kind: str, train: int, validation: int) -> Callable[[Path, Path], None]:
@@ -64,7 +73,8 @@ SENTENCES = Subject(
     lambda wheels, out: bases.sentence_encoder(wheel(wheels / "slow-tests"), out),
     docstrings("label", 1600, 1000),
     ("--orders", "10", "--epochs", "2", "--batch", "32", "--lr", "5e-5", "--max-length", "64"),
-    ("--n", "0,1,2,4"),
+    ns=(0, 1, 2, 4, 8),
+    ks=(2, 5),
 )
 """A sentence encoder with a new head learns which of eight packages a docstring is of."""
 
@@ -74,7 +84,8 @@ DEMO = Subject(
     lambda wheels, out: shutil.copytree(ROOT / "resources" / "demo" / "base", out) and None,
     lambda wheels, out: bases.library_topics(out),
     ("--orders", "8", "--epochs", "3", "--batch", "8", "--lr", "2e-5"),
-    ("--n", "0,1,2,4"),
+    ns=(0, 1, 2, 4, 8),
+    ks=(2, 4),
 )
 """The demo language model learns Python's documentation of its library."""
 
@@ -84,7 +95,8 @@ SMOLLM2 = Subject(
     lambda wheels, out: bases.smollm2(wheel(wheels / "study-large"), out),
     docstrings("prompt", 960, 200),
     ("--orders", "4", "--epochs", "1", "--batch", "8", "--lr", "2e-5", "--max-length", "256"),
-    ("--n", "0,1,2,4", "--train-limit", "200"),
+    ns=(0, 1, 2, 4),
+    study=("--train-limit", "200"),
 )
 """SmolLM2-135M-Instruct learns to write docstrings."""
 
@@ -131,14 +143,35 @@ def make(subject: Subject, work: Path, wheels: Path) -> None:
     paramosaic("train", base, *files, "--out", runs, *keep, *subject.training)
     trained_s = time.monotonic() - began
     floats = [part for folder in sorted(runs.glob("order-*/float32")) for part in ("--float32", folder)]
-    paramosaic("study", runs / "recipe.yaml", *files, "--out", out, *floats, *subject.study)
+    ns = ",".join(map(str, subject.ns))
+    paramosaic("study", runs / "recipe.yaml", *files, "--out", out, "--n", ns, *floats, *subject.study)
+    studies = {len(list(runs.glob("order-*"))): out}
+    for k in subject.ks:
+        recipe, studies[k] = runs / f"recipe-of-{k}.yaml", folder / f"study-of-{k}"
+        by_k.recipe_of_the_first(k, runs / "recipe.yaml", recipe)
+        plain = ("--n", f"{subject.ns[0]},{subject.ns[-1]}", "--no-soup", "--lambda", "1")
+        paramosaic("study", recipe, "--validation", validation, "--out", studies[k], *plain)
     print(f"-- {subject.name}: {trained_s:.0f} s of training, {time.monotonic() - began:.0f} s in all")
     kept = HERE / subject.name
     shutil.rmtree(kept, ignore_errors=True)
     kept.mkdir()
     for path in sorted(out.iterdir()):
-        if path.suffix in (".md", ".csv", ".png"):
+        if path.suffix in (".md", ".csv"):
             shutil.copy(path, kept)
+        elif path.suffix == ".png":
+            save_smaller(path, kept / path.name)
+    if subject.ks:
+        (kept / "by-k.md").write_text(by_k.table_by_k(studies), encoding="utf-8")
+
+
+def save_smaller(picture: Path, out: Path) -> None:
+    """With the 256 colours that it has most of: a third of the bytes, and alike to look at."""
+    drawn = QImage(str(picture)).convertToFormat(QImage.Format.Format_RGB32)
+    colours, counts = np.unique(np.frombuffer(drawn.constBits(), np.uint32), return_counts=True)
+    most = [int(colour) for colour in colours[np.argsort(-counts, kind="stable")][:256]]
+    flags = Qt.ImageConversionFlag.ThresholdDither
+    if not drawn.convertToFormat(QImage.Format.Format_Indexed8, most, flags).save(str(out), "PNG", 0):
+        raise OSError(f"cannot write {out}")
 
 
 def main() -> None:

@@ -15,6 +15,9 @@ from gui.failure import Failure
 __all__ = ["why_it_ended"]
 
 _CANCELLED = 130
+_BUTTONS = {"train": "Go on", "evaluate": "Start"}
+"""What the button is called that takes it up again, by the kind of the task."""
+
 _SAID = re.compile(r"^(?:error|Error): (?P<message>.+)(?:\nhint: (?P<hint>.+))?", re.MULTILINE)
 
 
@@ -36,7 +39,9 @@ def why_it_ended(task: Task, status: int | None) -> Task:
         failure = Failure.of(MergeError(found["message"], hint=found["hint"]))
     else:
         details = "\n".join(map(message_text, words.splitlines())) or None
-        failure = Failure(f"{task.title} ended before it was done{_by_what(status)}.", _hint(status), details)
+        failure = Failure(
+            f"{task.title} ended before it was done{_by_what(status)}.", _hint(task, status), details
+        )
     return replace(task, state="failed", failure=failure)
 
 
@@ -49,9 +54,9 @@ def _by_what(status: int | None) -> str:
         return f" (signal {-status})"
 
 
-def _hint(status: int | None) -> str:
+def _hint(task: Task, status: int | None) -> str:
     """A process that is killed says nothing, and memory is what systems kill for."""
-    again = "What it had kept is still there: start it again to go on."
+    again = f"What it had kept is still there: press “{_BUTTONS.get(task.kind, 'Start')}”."
     if status == -signal.SIGTERM:
         return again
     return f"The system may have run out of memory, or was restarted. {again}"

@@ -10,7 +10,7 @@ from PySide6.QtCore import Signal
 
 from core import Cancelled, CancelToken, MergeError
 from core.checkpoint.model import model_names
-from core.data.rows import DataSet, read_data
+from core.data.rows import DataSet, Row, read_data
 from core.evaluate.scores import Scores
 from core.evaluate.store.score_store import ScoreStore, score_key
 from core.evaluate.verdict.comparing import compare
@@ -149,6 +149,11 @@ class LookJob(Job):
 
 def _texts(data: DataSet, scores: Mapping[Path, Scores]) -> tuple[str, ...]:
     """What the rows say that are scored, in the order of the scores."""
-    by_line = {row.line: row.shown for row in data.rows} if scores else {}
+    by_line = {row.line: _text(row) for row in data.rows} if scores else {}
     first = next(iter(scores.values()), None)
     return () if first is None else tuple(by_line.get(line, "") for line in first.lines.tolist())
+
+
+def _text(row: Row) -> str:
+    """All that a row says; its answer begins on a line of its own."""
+    return f"{row.prompt}\n{row.response}" if row.prompt and row.response else row.shown

@@ -6,18 +6,19 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from PySide6.QtCore import Qt, Signal, Slot
-from PySide6.QtGui import QAction, QDragEnterEvent, QDropEvent, QKeySequence, QResizeEvent
+from PySide6.QtGui import QDragEnterEvent, QDropEvent, QResizeEvent
 from PySide6.QtWidgets import (
-    QProgressBar,
     QSizePolicy,
     QVBoxLayout,
     QWidget,
 )
 
 from core.text import message_text
+from gui.evaluation.commands import ResultCommands
 from gui.evaluation.fields import EvaluationFields
 from gui.evaluation.figures import ResultRow
 from gui.evaluation.settings_form import SettingsForm
+from gui.evaluation.share_bar import ShareBar
 from gui.evaluation.table_model import ResultsModel
 from gui.evaluation.table_view import ResultsView
 from gui.failure import Failure
@@ -29,7 +30,6 @@ from gui.widgets.theme import GRID, quiet_label
 
 __all__ = ["EvaluationPanel"]
 
-_STEPS = 1000
 _DETAILS = "Show details…"
 _LINES = 2
 """Of the sentence below the table."""
@@ -89,22 +89,17 @@ class EvaluationPanel(QWidget):
         row = self.table.verticalHeader().defaultSectionSize()
         self.table.setMinimumHeight(self.table.horizontalHeader().sizeHint().height() + row)
         self.message = MessagePanel(takes_from=self.table)
-        self.bar = QProgressBar()
-        self.bar.setRange(0, _STEPS)
-        self.bar.setTextVisible(False)
-        self.bar.setFixedHeight(GRID // 2)
-        self.bar.setAccessibleName("Progress of the evaluation")
-        policy = self.bar.sizePolicy()
-        policy.setRetainSizeWhenHidden(True)  # so that nothing moves
-        self.bar.setSizePolicy(policy)
-        self.bar.hide()
+        self.bar = ShareBar()
         self.sentence = quiet_label()
         self.sentence.setAlignment(Qt.AlignmentFlag.AlignTop | Qt.AlignmentFlag.AlignLeft)
         self.sentence.setMinimumHeight(1)  # it is out of sight where there is no room for it
         self.sentence.setMaximumHeight(_LINES * self.sentence.fontMetrics().lineSpacing())
         self.sentence.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Maximum)
         self.sentence.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-        self._make_actions()
+        self._commands = ResultCommands(self.table)
+        self.copy_action, self.export_action = self._commands.copy, self._commands.export
+        self.reference_action, self.remove_action = self._commands.reference, self._commands.remove
+        self.actions_ = self._commands.all
         layout = QVBoxLayout(self)
         layout.setContentsMargins(GRID, GRID // 2, GRID, GRID // 2)
         layout.setSpacing(GRID // 2)
@@ -117,13 +112,6 @@ class EvaluationPanel(QWidget):
         self._unfold(False)
         self._connect()
         self._update()
-
-    def _make_actions(self) -> None:
-        self.reference_action = _action("Compare &all with this one", "", self.table)
-        self.remove_action = _action("&Take off this list", "Del", self.table)
-        self.copy_action = _action("&Copy all numbers", "", self.table)
-        self.export_action = _action("&Save the numbers…", "", self.table)
-        self.actions_ = (self.reference_action, self.remove_action, self.copy_action, self.export_action)
 
     def _connect(self) -> None:
         self.fields.data_chosen.connect(self.data_chosen)
@@ -200,7 +188,7 @@ class EvaluationPanel(QWidget):
 
     def show_progress(self, share: float, text: str) -> None:
         """How far the evaluation that runs is."""
-        self.bar.setValue(int(_STEPS * min(max(share, 0.0), 1.0)))
+        self.bar.show_share(share)
         self.show_status(text)
 
     def set_why_not(self, why: str) -> None:
@@ -211,7 +199,7 @@ class EvaluationPanel(QWidget):
     def set_running(self, running: bool) -> None:
         """Whether an evaluation runs; while it does, nothing of it can be changed."""
         if running and not self._running:
-            self.bar.setValue(0)
+            self.bar.show_share(0.0)
         self._running, self._stopping = running, False
         self.bar.setVisible(running)
         self.model.set_locked(running)
@@ -293,12 +281,9 @@ class EvaluationPanel(QWidget):
         why = self._why_not or self.settings.problem
         self.start_button.setEnabled(not self._stopping if self._running else not why)
         self.start_button.setToolTip(_STOP_TIP if self._running else tool_tip(why) if why else _START_TIP)
-        self.reference_action.setEnabled(row is not None and not row.is_reference and not self._running)
         removable = row is not None and row.candidate.path in self._removable
-        self.remove_action.setEnabled(removable and not self._running)
         scored = any(row.figures is not None for row in self.model.rows)
-        self.copy_action.setEnabled(scored)
-        self.export_action.setEnabled(scored)
+        self._commands.update(row, removable=removable, running=self._running, scored=scored)
         text, tip = self._facts
         self.facts.set_full_text("; ".join(filter(None, (text, self.settings.choices().summary))), tip)
         self.sentence.setText(_said_of(row) or self._status or why)
@@ -312,12 +297,3 @@ def _said_of(row: ResultRow | None) -> str:
     if row.figures is not None and row.is_reference:
         return "The others are compared with this one."
     return ""
-
-
-def _action(text: str, keys: str, table: QWidget) -> QAction:
-    action = QAction(text, table)
-    if keys:
-        action.setShortcut(QKeySequence(keys))
-    action.setShortcutContext(Qt.ShortcutContext.WidgetShortcut)
-    table.addAction(action)
-    return action

@@ -11,9 +11,11 @@ from PySide6.QtWidgets import QWidget
 
 from core.checkpoint.model import model_names
 from core.text import one_line
+from gui.document.made_models import MadeModels
 from gui.failure import Failure
 from gui.jobs import JobKeeper
-from gui.models.finding import FoundModels, is_called_base
+from gui.models.bases import is_called_base
+from gui.models.finding import FoundModels
 from gui.models.questions import ask_to_add, ask_what_a_base_is
 from gui.models.read_jobs import FindModelsJob
 from gui.widgets.dropped import Dropped
@@ -84,6 +86,7 @@ class Adding(QObject):
                 self._window,
                 others,
                 holder=_holder_of(others, found.holders),
+                about=_epochs_text(found.trained),
                 present=present,
                 base=offered,
                 before=before,
@@ -160,6 +163,23 @@ def _holder_of(models: Sequence[Path], holders: Sequence[Path]) -> str:
     if len(holders) != 1 or not all(model.is_relative_to(holders[0]) for model in models):
         return ""
     return one_line(holders[0].name)
+
+
+def _epochs_text(trained: Sequence[MadeModels]) -> str:
+    """Which epochs of trainings are added, and how to have others; "" where there is nothing to say."""
+    told = []
+    for made in trained:
+        if made.others:
+            which = "best" if made.best else "last"
+            example = one_line(str(made.others[0].relative_to(made.folder)))
+            told.append(
+                f"Of {one_line(made.folder.name)} these are the models after epoch {made.epoch}, the {which} "
+                f"one of each order. For other epochs add their folders, such as {example}."
+            )
+        if made.missing:
+            are = "has" if made.missing == 1 else "have"
+            told.append(f"{plural(made.missing, 'order')} {are} not got so far yet.")
+    return " ".join(told)
 
 
 def _answer_to_link(link: str) -> Failure:

@@ -4,35 +4,29 @@ from __future__ import annotations
 
 import os
 import re
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from core import MergeError
-from core.checkpoint.finding import find_weights, has_adapter, has_weights, names_in, read_object
-from core.checkpoint.model import hub_id, open_checkpoint, read_config
+from core.checkpoint.finding import find_weights, has_adapter, has_weights, names_in
+from core.checkpoint.model import open_checkpoint
 from core.checkpoint.unreadable import refuse_file
 from core.errors import CheckpointError, os_error_text
-from core.small_files import read_if_there
 from core.text import natural_key
+from core.train.runs_folder import TRAINING_NAME
+from gui.document.made_models import MadeModels, made_models
 from gui.failure import Failure, sentence
+from gui.models.bases import base_among
 
-__all__ = ["FoundModels", "checkpoints_in", "find_models", "in_natural_order", "is_called_base"]
+__all__ = ["FoundModels", "checkpoints_in", "find_models", "in_natural_order"]
 
 _DEEPEST = 2
 """Folders of models are looked for in a folder, and in the folders in it."""
 
 _MOST_FOLDERS = 5_000
 """More are not looked into: somebody's whole disk is no folder of models."""
-
-_CALLED_BASE = re.compile(r"base([-_. ]?model)?|pre-?trained|foundation", re.IGNORECASE)
-_CALLED_SO_AT_ITS_END = re.compile(r".*[-_. ](base|pre-?trained)", re.IGNORECASE)
-
-_MAX_CARD_BYTES, _MAX_RECORD_BYTES, _MAX_PARTS = 1_000_000, 4_000_000, 300_000
-_MOST_VOTERS = 200
-_IN_CARD = re.compile(r"^base_model:[ \t]*(.*)((?:\n[ \t]*-[ \t]*.+)*)", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -43,6 +37,7 @@ class FoundModels:
         models: folders and files of models, each once, in the order in which people count.
         runs: the training runs whose checkpoints are among them.
         holders: the folders that hold some of them.
+        trained: what was made by trainings of this program, of which not every epoch is among them.
         base: the one of them that the others were fine-tuned from, by what they say or how it is called;
             None where none is.
         refused: what is no model, why, and what to do.
@@ -52,6 +47,7 @@ class FoundModels:
     runs: tuple[Path, ...] = ()
     holders: tuple[Path, ...] = ()
     base: Path | None = None
+    trained: tuple[MadeModels, ...] = ()
     refused: tuple[Failure, ...] = ()
 
 
@@ -68,11 +64,6 @@ def _order_of_place(place: Path) -> Any:
     return _order(place if os.path.isdir(place) else place.parent)  # False, too, where nobody may look
 
 
-def is_called_base(model: Path) -> bool:
-    """Whether its name says that others were made from it."""
-    return _CALLED_BASE.fullmatch(model.name) is not None
-
-
 def checkpoints_in(folder: Path) -> list[Path]:
     """The checkpoint-* folders of a training run, in the order of their numbers."""
     return in_natural_order(path for path in folder.glob("checkpoint-*") if path.is_dir())
@@ -82,7 +73,8 @@ def find_models(places: Sequence[Path], *, runs: bool = False, listed: Sequence[
     """Look into `places`; weights are not read.
 
     Args:
-        places: folders and files. A training run stands for its checkpoints, a folder of models for them.
+        places: folders and files. A training run stands for its checkpoints, a folder of models for them, and
+            one that this program trained for one epoch of each order.
         runs: whether all are training runs, also those that hold a model beside their checkpoints.
         listed: models that are there already, which may say what they were fine-tuned from.
     """
@@ -99,7 +91,8 @@ def find_models(places: Sequence[Path], *, runs: bool = False, listed: Sequence[
         models,
         tuple(looking.runs),
         tuple(looking.holders),
-        _base_among(models, listed),
+        base_among(models, listed),
+        tuple(looking.trained),
         tuple(looking.refused),
     )
 
@@ -121,6 +114,7 @@ class _Looking:
         self.models: dict[Path, None] = {}
         self.runs: list[Path] = []
         self.holders: list[Path] = []
+        self.trained: list[MadeModels] = []
         self.refused: list[Failure] = []
         self._left = _MOST_FOLDERS
 
@@ -132,7 +126,11 @@ class _Looking:
         names = names_in(place)
         is_whole = has_weights(names) or has_adapter(names)
         checkpoints = checkpoints_in(place) if runs or not is_whole else []
-        if checkpoints:
+        made = None if is_whole else self._made_in(place, names)
+        if made is not None:
+            self.holders.append(place)
+            self.models.update(dict.fromkeys(made))
+        elif checkpoints:
             self.runs.append(place)
             self.models.update(dict.fromkeys(checkpoints))
         elif runs:
@@ -149,6 +147,19 @@ class _Looking:
         else:
             find_weights(place, names)  # raises, and says what is there
 
+    def _made_in(self, folder: Path, names: Sequence[str]) -> tuple[Path, ...] | None:
+        """The models that belong together where `folder` is one of trainings; None where it is none, or its
+        record cannot be used."""
+        if TRAINING_NAME not in names:
+            return None
+        try:
+            made = made_models(folder, least=1)
+        except MergeError:
+            return None
+        self.trained.append(made)
+        own_base = [made.base] if made.base.parent == folder and made.base.is_dir() else []
+        return (*own_base, *made.models)
+
     def _inside(self, folder: Path, names: Sequence[str], depth: int) -> Iterator[Path]:
         """The models in the folders in `folder`."""
         for name in sorted(names, key=natural_key):
@@ -162,6 +173,8 @@ class _Looking:
                 continue
             if _is_one(inner):
                 yield path
+            elif (made := self._made_in(path, inner)) is not None:
+                yield from made
             elif checkpoints := checkpoints_in(path):
                 yield from checkpoints
             elif depth > 1:
@@ -210,77 +223,3 @@ def _refuse(path: Path) -> None:
         hint="drop the folder of a model, a file of its weights, or a recipe (.yaml)",
         path=path,
     )
-
-
-# -- which one is the base
-
-
-def _base_among(models: Sequence[Path], listed: Sequence[Path]) -> Path | None:
-    """The one that most others name as their base, or else the only one that is called so."""
-    voters = [*models[:_MOST_VOTERS], *listed[:_MOST_VOTERS]]
-    said = {voter: _bases_said(voter) for voter in dict.fromkeys(voters)}
-    named_by = {
-        voter: {model for model in models if model != voter and _is_called_one_of(model, names, voter)}
-        for voter, names in said.items()
-        if names
-    }
-    votes = Counter(model for named in named_by.values() for model in named)
-    if votes:
-        most = max(votes.values())
-        named = [model for model in models if votes[model] == most]
-        return next((model for model in named if not named_by.get(model)), named[0])
-    for called in (_CALLED_BASE, _CALLED_SO_AT_ITS_END):
-        found = [model for model in models if called.fullmatch(model.name)]
-        if len(found) == 1 and (called is _CALLED_BASE or len(models) > 1):
-            return found[0]
-    return None
-
-
-def _is_called_one_of(model: Path, names: Iterable[str], voter: Path) -> bool:
-    """Whether one of `names`, paths and ids on the Hub that `voter` gives, means `model`."""
-    return any(
-        name in (str(model), hub_id(model)) or (_last_part(name) == model.name and voter.name != model.name)
-        for name in names
-    )
-
-
-def _last_part(name: str) -> str:
-    return name.replace("\\", "/").rstrip("/").rpartition("/")[2]
-
-
-def _bases_said(model: Path) -> set[str]:
-    """What the files beside the weights of `model` say that it was made from; damaged ones say nothing."""
-    folder = model.parent if model.is_file() else model
-    said: set[object] = set()
-    for read in (_of_config, _of_adapter, _of_card, _of_record):
-        try:
-            said.update(read(folder))
-        except (MergeError, TypeError):  # a list cannot be in a set
-            continue
-    return {name for name in said if isinstance(name, str) and name.strip()}
-
-
-def _of_config(folder: Path) -> Iterable[object]:
-    config = read_config(folder) or {}
-    return [config.get("_name_or_path"), config.get("base_model")]
-
-
-def _of_adapter(folder: Path) -> Iterable[object]:
-    path = folder / "adapter_config.json"
-    config = read_object(path, _MAX_CARD_BYTES, _MAX_PARTS) or {}
-    return [config.get("base_model_name_or_path")]
-
-
-def _of_card(folder: Path) -> Iterable[object]:
-    card = read_if_there(folder / "README.md", _MAX_CARD_BYTES, CheckpointError) or b""
-    front = card.decode("utf-8", "replace").replace("\r\n", "\n").removeprefix("---\n").partition("\n---")[0]
-    found = _IN_CARD.search(front) if card.startswith(b"---") else None
-    lines = [found[1], *found[2].split("\n")] if found is not None else []
-    return [line.strip().removeprefix("-").strip().strip("'\"") for line in lines]
-
-
-def _of_record(folder: Path) -> Iterable[object]:
-    record = read_object(folder / "paramosaic.json", _MAX_RECORD_BYTES, _MAX_PARTS) or {}
-    inputs = record.get("inputs")
-    entries = [entry for entry in inputs if isinstance(entry, dict)] if isinstance(inputs, list) else []
-    return [*(entry.get("name") for entry in entries if entry.get("role") == "base"), record.get("base")]

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from PySide6.QtWidgets import QCheckBox, QMessageBox, QWidget
 
+from core.checkpoint.model import model_names
 from core.text import one_line
 from gui.widgets.plain import menu_text
 from gui.widgets.question_box import QuestionBox
@@ -22,6 +23,7 @@ def ask_to_add(
     models: list[Path],
     *,
     holder: str,
+    about: str,
     present: int,
     base: Path | None,
     before: str,
@@ -33,6 +35,7 @@ def ask_to_add(
         parent: above which it is asked.
         models: that would be added beside `base`, at least one.
         holder: where they are, "" for nowhere in particular.
+        about: which of those that are there these are; "" where they are all.
         present: how many more are in the list already.
         base: what they seem to be fine-tuned from, or None.
         before: what the base is called now, "" for none.
@@ -40,7 +43,7 @@ def ask_to_add(
     """
     count = plural(len(models), "model")
     the = f"the {count} in {holder}" if holder else count
-    told = [_listed([one_line(model.name) for model in models])]
+    told = [_listed([one_line(name) for name in model_names(models)]), *([about] if about else [])]
     if present:
         told.append(f"{plural(present, 'other')} {'is' if present == 1 else 'are'} in the list already.")
     if base is not None:

@@ -9,8 +9,8 @@ from PySide6.QtCore import QObject, Qt
 from PySide6.QtGui import QPainter, QPaintEvent, QPalette, QResizeEvent
 
 from core.evaluate.verdict.comparison import signed
-from core.text import one_line
 from gui.pictures.scored import Changed, ChangedRow
+from gui.pictures.scored_texts import in_one_line
 from gui.widgets.plain import tool_tip
 from gui.widgets.rows_table import RowsTable
 from gui.widgets.table_model import Index, TableModel
@@ -141,7 +141,7 @@ def _text(row: ChangedRow, column: _Column) -> str:
     if column is _Column.LINE:
         return str(row.line)
     if column is _Column.TEXT:
-        return one_line(row.text[:_LONGEST])
+        return in_one_line(row.text[:_LONGEST])
     if column is _Column.CHANGE:
         return signed(row.change, 4)
     return f"{row.before if column is _Column.BEFORE else row.after:.4f}"

@@ -19,11 +19,14 @@ __all__ = ["CurvesPlot", "DrawnCurve"]
 
 _ALPHA, _ALPHA_MARKED = 40, 80
 _ALPHA_OF_ALL, _LEAST_ALPHA = 100, 10
-"""Of bands, of 255: of each, of a marked one, of all together, and the least of each."""
+"""Of bands, of 255: of each, of a marked one, of all together that have a width, and the least of each."""
 
 _MARGIN = 0.03
 _LEAST_SPAN = 1e-6
 """Of the losses, relative to them: where they are all the same, the scale is not noise."""
+
+_THICK = 2.5
+"""A mean among what it is the mean of, in widths of a line."""
 
 _DASHED = {"base": Qt.PenStyle.DotLine}
 
@@ -150,7 +153,7 @@ class CurvesPlot(Plot):
             self.bands.append(band)
             self.addItem(band, ignoreBounds=True)
             line.setData(x, np.asarray(curve.mean, np.float64))
-        line.setZValue(1 if curve.role in ("merge", "anchor") else 0)
+        line.setZValue(1 if curve.role in ("merge", "mean", "anchor") else 0)
         self.addItem(line, ignoreBounds=True)
 
     def _fit(self, *, anew: bool) -> None:
@@ -178,7 +181,8 @@ class CurvesPlot(Plot):
         crosses: list[tuple[float, float]] = []
         cross_colours: list[QColor] = []
         bands = iter(self.bands)
-        usual = min(_ALPHA, max(_LEAST_ALPHA, _ALPHA_OF_ALL // max(1, len(self.bands))))
+        seen = sum(not one.crosses and one.curve.low != one.curve.high for one in self.curves)
+        usual = min(_ALPHA, max(_LEAST_ALPHA, _ALPHA_OF_ALL // max(1, seen)))
         for number, (one, line) in enumerate(zip(self.curves, self.lines, strict=True)):
             colour = QColor(one.colour)
             back = bool(self._marked) and number not in self._marked
@@ -189,7 +193,8 @@ class CurvesPlot(Plot):
                 cross_colours += [colour] * len(points)
                 continue
             style = _DASHED.get(one.curve.role, Qt.PenStyle.SolidLine)
-            line.setPen(pg.mkPen(colour, width=self.pen_width, style=style))
+            width = self.pen_width * (_THICK if one.curve.role == "mean" else 1)
+            line.setPen(pg.mkPen(colour, width=width, style=style))
             tint = QColor(one.colour)
             tint.setAlpha(_ALPHA_MARKED if number in self._marked else usual // 2 if back else usual)
             next(bands).setBrush(pg.mkBrush(tint))

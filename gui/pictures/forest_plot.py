@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from itertools import pairwise
-from math import isfinite
+from math import isclose, isfinite
 
+import numpy as np
 import pyqtgraph as pg
 from PySide6.QtCore import Qt, Slot
-from PySide6.QtGui import QColor, QFont, QPalette
+from PySide6.QtGui import QColor, QFont, QPalette, QWheelEvent
 
 from core.text import one_line
+from gui.pictures.forest_rows import ForestRow, near_limit
 from gui.pictures.marks import Arrowheads, Discs
 from gui.pictures.plot import Plot
 from gui.pictures.scored import Tone
 from gui.widgets.theme import ERROR, GRID, SUCCESS, accent_of
 
-__all__ = ["ForestPlot", "ForestRow", "is_far", "near_limit"]
+__all__ = ["ForestPlot"]
 
 _WIDEST_NAME = 24 * GRID
 _LEAST_PLOT = 22 * GRID
@@ -30,9 +30,8 @@ _SMALLEST_FONT = 0.82
 _MARGIN = 0.06
 """Of the width, to the left and right of what is drawn."""
 
-_FAR = 3.0
-"""How many times as far from zero as the one before a row is, from nearest to farthest, where a scale near
-zero leaves it and all that follow out."""
+_ROWS_A_NOTCH = 3
+"""That the wheel scrolls."""
 
 _LEAST_ZOOM = 1e-3
 """Of the whole scale, what is seen at least."""
@@ -47,53 +46,13 @@ _AXIS_ROOM = 16
 """Pixels between a text beside an axis and the axis, with what lies beyond the text."""
 
 
-@dataclass(frozen=True)
-class ForestRow:
-    """One line.
-
-    Attributes:
-        title, verdict, numbers: the words to the left and to the right.
-        difference: NaN for a row that has no place on the scale.
-        low, high: its interval; NaN where there is none.
-        tone: what the verdict says.
-    """
-
-    title: str
-    verdict: str
-    numbers: str
-    difference: float
-    low: float
-    high: float
-    tone: Tone
-
-    @property
-    def reach(self) -> float:
-        """The largest distance from zero; 0 where nothing is known."""
-        return max((abs(end) for end in (self.difference, self.low, self.high) if isfinite(end)), default=0.0)
-
-
-def near_limit(rows: Sequence[ForestRow]) -> float:
-    """How far from zero a scale reaches that shows half of the rows, and those not far from these."""
-    reaches = sorted(row.reach for row in rows if row.tone != "reference" and isfinite(row.difference))
-    middle = max(0, (len(reaches) - 1) // 2)
-    for near, next_one in pairwise(reaches[middle:]):
-        if next_one > _FAR * near:
-            return near
-    return reaches[-1] if reaches else 0.0
-
-
-def is_far(rows: Sequence[ForestRow]) -> bool:
-    """Whether some rows lie so far from zero that others can hardly be told from it."""
-    limit = near_limit(rows)
-    return 0 < limit < max(row.reach for row in rows if isfinite(row.difference))
-
-
 class ForestPlot(Plot):
     """From top to bottom the rows; from left to right their differences, zero marked.
 
     A disc is filled where a difference is shown and a ring where none is. What lies beyond the ends of the
     scale is an arrowhead at the end. What is pointed at and chosen is the number of a row; the arrow keys go
-    from one to the next.
+    from one to the next. Where not every row has room for its name, as many are in sight as have, and the
+    wheel scrolls; with Ctrl it zooms.
 
     Attributes:
         rows: what is shown.
@@ -102,6 +61,9 @@ class ForestPlot(Plot):
 
     rows: tuple[ForestRow, ...] = ()  # the constructor asks
     _near = False
+    _printing = False
+    _seen = 0.0
+    """The most rows in sight; 0 before there are any."""
 
     def __init__(self) -> None:
         super().__init__("Differences with their intervals, by model", "Difference")
@@ -113,14 +75,7 @@ class ForestPlot(Plot):
         self._band = pg.LinearRegionItem(orientation="horizontal", movable=False)
         self._band.setZValue(-5)
         self._band.hide()
-        for item in (
-            self._band,
-            self.zero,
-            *self.intervals.values(),
-            self.rings,
-            self.discs,
-            self.heads,
-        ):
+        for item in (self._band, self.zero, *self.intervals.values(), self.rings, self.discs, self.heads):
             self.addItem(item, ignoreBounds=True)
         self.invertY(True)
         item = self.getPlotItem()
@@ -128,6 +83,7 @@ class ForestPlot(Plot):
         for side in ("left", "right"):
             item.getAxis(side).setStyle(tickLength=0, hideOverlappingLabels=False)
         item.getAxis("right").enableAutoSIPrefix(False)
+        self.view.sigResized.connect(self._limit)
         self.view.sigResized.connect(self._write)
         self.view.sigYRangeChanged.connect(self._write)
 
@@ -148,8 +104,13 @@ class ForestPlot(Plot):
         self.rows, self._order, self._near = tuple(rows), tuple(order), near
         self.setLabel("bottom", label)
         self.fit_labels()
+        (left, right), (top, bottom) = self.view.viewRange()
+        whole = np.allclose((left, right), self.home[0]) and isclose(bottom - top, self._seen)
         scale = self._scale()
-        self.set_home(scale, (-0.5, max(1, len(rows)) - 0.5), anew=anew)
+        self.set_home(scale, (-0.5, max(1, len(rows)) - 0.5), anew=anew or whole)
+        self._limit()
+        if whole and not anew:
+            self.show_from(top + 0.5)
         self.view.setLimits(minXRange=_LEAST_ZOOM * (scale[1] - scale[0]))
         self._draw()
         self._write()
@@ -163,6 +124,36 @@ class ForestPlot(Plot):
         if shown:
             place = self._order.index(number)
             self._band.setRegion((place - 0.5, place + 0.5))
+            self._bring_into_sight(place)
+
+    def reset_view(self) -> None:
+        super().reset_view()
+        self.show_from(0.0)
+
+    def show_from(self, top: float) -> None:
+        """Show as many rows as can be read, from the place `top` on, counted from 0."""
+        top = min(max(top, 0.0), max(len(self.rows) - self._seen, 0.0))
+        if self._seen:
+            self.view.setYRange(top - 0.5, top - 0.5 + self._seen, padding=0)
+
+    def set_printing(self, printing: bool) -> None:
+        """On paper nothing can be scrolled."""
+        self._printing = printing
+        self._limit()
+
+    @Slot()
+    def _limit(self) -> None:
+        """Have no more rows in sight than have room for their names."""
+        count, line = len(self.rows), _SMALLEST_FONT * self.fontMetrics().height()
+        room = count if self._printing else math.floor(self.view.size().height() / line)
+        seen = float(max(1, min(count, room))) if count else 0.0
+        if seen and seen != self._seen:
+            top, bottom = self.view.viewRange()[1]
+            all_in_sight = bottom - top >= self._seen - 1e-6
+            self._seen = seen
+            self.view.setLimits(maxYRange=seen)
+            if all_in_sight:
+                self.show_from(top + 0.5)
 
     @Slot()
     def fit_labels(self) -> None:
@@ -211,7 +202,21 @@ class ForestPlot(Plot):
             place = 0 if before is None else min(max(before + down, 0), len(self._order) - 1)
             self.chosen.emit(self._order[place])
 
+    def wheelEvent(self, event: QWheelEvent) -> None:
+        scrolls = self._seen < len(self.rows) and not event.modifiers() & Qt.KeyboardModifier.ControlModifier
+        if not scrolls:
+            super().wheelEvent(event)
+            return
+        top = self.view.viewRange()[1][0] + 0.5
+        self.show_from(top - _ROWS_A_NOTCH * event.angleDelta().y() / 120)
+        event.accept()
+
     # -- inside
+
+    def _bring_into_sight(self, place: int) -> None:
+        top, bottom = self.view.viewRange()[1]
+        if not (top <= place <= bottom) and isclose(bottom - top, self._seen):
+            self.show_from(place if place < top else place + 1 - self._seen)
 
     def _scale(self) -> tuple[float, float]:
         ends = [0.0]
@@ -258,8 +263,7 @@ class ForestPlot(Plot):
         quiet = self.colour("neither")
         self.discs.show_discs([point for point, _ in filled], [colour for _, colour in filled])
         self.rings.show_discs([point for point, _ in rings], [ground] * len(rings), quiet)
-        points, ways, colours = zip(*heads, strict=True) if heads else ((), (), ())
-        self.heads.show_arrowheads(points, ways, colours)
+        self.heads.show_arrowheads(*(zip(*heads, strict=True) if heads else ((), (), ())))
 
     @Slot()
     def _write(self) -> None:

@@ -58,7 +58,8 @@ def write_study_pictures(study: Study, folder: str | Path, suffixes: Iterable[st
         study: what was found.
         folder: where the files go: `scores.png`; `scores-near-zero.png` where some rows lie so far away that
             others can hardly be told from zero; `positions.png`, `anchor.png` and `steps.png` (Figures 1, 3
-            and 4 of arXiv:2410.03743) and `anchor-differences.png` where the study has their curves.
+            and 4 of arXiv:2410.03743), `positions-differences.png` and `anchor-differences.png` where the
+            study has their curves.
         suffixes: of gui.pictures.export.FORMATS.
 
     Returns what was written.

@@ -11,11 +11,14 @@ from PySide6.QtWidgets import QSplitter, QVBoxLayout, QWidget
 from core.study.values import Study
 from gui.pictures.changed_samples import ChangedSamples
 from gui.pictures.evaluated import Evaluation
-from gui.pictures.forest_plot import ForestPlot, ForestRow, is_far
+from gui.pictures.forest_plot import ForestPlot
+from gui.pictures.forest_rows import is_far
 from gui.pictures.named import Named
 from gui.pictures.picture import Picture, choice
-from gui.pictures.scored import Changed, ChangedRow, Scored, ScoredRow, of_evaluation, of_study
+from gui.pictures.row_scroll import beside_scroll
+from gui.pictures.scored import Scored, of_evaluation, of_study
 from gui.pictures.scored_tables import tables_of
+from gui.pictures.scored_texts import forest_row, how_to_read, order_of, sample_text, samples_text
 from gui.pictures.selection import Selection
 from gui.pictures.table import Table
 from gui.pictures.wrapped import WrappedLabel
@@ -88,7 +91,8 @@ class ScoresPicture(Picture):
         column.addWidget(self.samples, 1)
         parts = QSplitter(Qt.Orientation.Vertical)
         parts.setHandleWidth(GRID)
-        parts.addWidget(self.plot)
+        self._rows = beside_scroll(self.plot)
+        parts.addWidget(self._rows)
         parts.addWidget(self._below)
         parts.setStretchFactor(0, 3)
         parts.setStretchFactor(1, 2)
@@ -133,7 +137,7 @@ class ScoresPicture(Picture):
     def has_far(self) -> bool:
         """Whether some rows are so far from zero that others can hardly be told from it."""
         scored = self._scored
-        return scored is not None and is_far([_forest_row(scored, row) for row in scored.rows])
+        return scored is not None and is_far([forest_row(scored, row) for row in scored.rows])
 
     def show_scale(self, *, whole: bool) -> None:
         """Show the scale that has these too, or the one around zero that leaves them out."""
@@ -152,16 +156,20 @@ class ScoresPicture(Picture):
             self.say(_EMPTY if scored is None else _NOT_YET)
             return
         self.say("")
-        drawn = [_forest_row(scored, row) for row in rows]
+        drawn = [forest_row(scored, row) for row in rows]
         far = self.has_far
         self.scale_field.setVisible(far)
         near = far and self.scale_field.currentText() == _NEAR
+        by_difference = self.order_field.currentText() == _BY_DIFFERENCE
         self._marked = self._row_of(self.named.value)
         self.plot.show_rows(
-            drawn, self._order(scored), f"difference to {scored.reference}, {scored.unit}", near=near
+            drawn,
+            order_of(scored, by_difference=by_difference),
+            f"difference to {scored.reference}, {scored.unit}",
+            near=near,
         )
         self.plot.mark(self._marked)
-        self._explained = _how_to_read(scored, near=near)
+        self._explained = how_to_read(scored, near=near)
         self._explain()
         self._show_samples()
         self._fit(printing=self._printing)
@@ -184,6 +192,7 @@ class ScoresPicture(Picture):
         if self.built:
             self._parts.setHandleWidth(0 if printing else GRID)
             self.samples.set_printing(printing)
+            self.plot.set_printing(printing)
             self._fit(printing=printing)
         super().set_printing(printing)
 
@@ -215,19 +224,6 @@ class ScoresPicture(Picture):
         self._of_study = number == 0 and self._study is not None
         self.refresh()
 
-    def _order(self, scored: Scored) -> list[int]:
-        """The better ones first; those that have no place on the scale at the end."""
-        numbers = list(range(len(scored.rows)))
-        if self.order_field.currentText() == _BY_DIFFERENCE:
-            sign = -1 if scored.higher_is_better else 1
-            numbers.sort(
-                key=lambda at: (
-                    not scored.is_drawn(scored.rows[at]),
-                    sign * scored.rows[at].difference if scored.is_drawn(scored.rows[at]) else 0.0,
-                )
-            )
-        return numbers
-
     def _row_of(self, names: frozenset[str]) -> int | None:
         """The row of these models, or else the first that they are among."""
         rows = self._scored.rows if self._scored is not None else ()
@@ -240,7 +236,7 @@ class ScoresPicture(Picture):
     def _show_samples(self) -> None:
         changed = self._scored.changed(self._marked) if self._scored is not None else None
         self.samples.show_samples(changed)
-        self._samples_title.setText(_samples_text(changed))
+        self._samples_title.setText(samples_text(changed))
 
     def _fit(self, *, printing: bool = False) -> None:
         """Models and samples where both have room, or else what is chosen; paper has room."""
@@ -248,7 +244,7 @@ class ScoresPicture(Picture):
         both = printing or self.height() >= rows + _AROUND + _LEAST_SAMPLES
         self.part_field.setVisible(not both and not self.sentence)
         samples = self.part_field.currentText() == _SAMPLES
-        self.plot.setVisible(both or not samples)
+        self._rows.setVisible(both or not samples)
         self._below.setVisible(both or samples)
 
     def _explain(self) -> None:
@@ -285,7 +281,7 @@ class ScoresPicture(Picture):
         sample = self.samples.marked if number is None else None
         number = self._marked if number is None else number
         if sample is not None:
-            self.read(_sample_text(sample))
+            self.read(sample_text(sample))
         elif number is not None and number < len(scored.rows):
             self.read(scored.rows[number].told)
         elif scored.sentence:
@@ -299,37 +295,4 @@ class ScoresPicture(Picture):
         if sample is None:
             self._on_pointed(None)
         else:
-            self.read(
-                f"Line {sample.line}: {sample.before:.4f} before, {sample.after:.4f} after. {sample.text}"
-            )
-
-
-def _how_to_read(scored: Scored, *, near: bool) -> tuple[str, str]:
-    """What has to be known, and what is good to know."""
-    way = "right" if scored.higher_is_better else "left"
-    more = " Lines: 95 % intervals. Rings: no difference shown."
-    if near:
-        more += " Arrowheads: further away."
-    if any(row.stands_alone for row in scored.rows):
-        more += " A ring whose line leaves zero out: of as many as are compared, one may by chance."
-    return f"Each model against {scored.reference}: {way} of the dashed line is better.", more
-
-
-def _forest_row(scored: Scored, row: ScoredRow) -> ForestRow:
-    low, high = row.interval
-    numbers = row.numbers
-    if row.comparison is not None and row.comparison.unit != scored.unit:
-        numbers = f"{numbers} {row.comparison.unit}"
-    difference = row.difference if scored.is_drawn(row) else float("nan")
-    return ForestRow(row.title, row.verdict, numbers, difference, low, high, row.tone)
-
-
-def _sample_text(sample: ChangedRow) -> str:
-    return f"Line {sample.line}: {sample.before:.4f} before, {sample.after:.4f} after. {sample.text}"
-
-
-def _samples_text(changed: Changed | None) -> str:
-    if changed is None:
-        return "The samples that changed most"
-    unit = f", loss in {changed.unit}" if changed.unit else ""
-    return f"The samples that changed most: {changed.title}{unit}"
+            self.read(sample_text(sample))

@@ -35,7 +35,7 @@ _NO_CURVES = (
 
 
 class TrainingPicture(Picture):
-    """One of three figures of a study.
+    """One of the figures of a study.
 
     Attributes:
         named: the models that are marked.
@@ -168,7 +168,7 @@ class TrainingPicture(Picture):
         result = []
         order = 0
         for curve in self._curves[figure.file_name]:
-            if curve.role == "merge":
+            if curve.role in ("merge", "mean"):
                 colour = colours.color(QPalette.ColorRole.Text)
             elif curve.role == "base":
                 colour = colours.color(QPalette.ColorRole.PlaceholderText)
@@ -222,10 +222,11 @@ class TrainingPicture(Picture):
             return ""
         place = figure.place.format(grouped(round(curve.x[at])))
         low, mean, high = curve.low[at], curve.mean[at], curve.high[at]
-        band = f" (95 % from {low:.4f} to {high:.4f})" if low < high else ""
-        if figure.relative:
+        if figure.beside:
             change = f"{signed(mean, 4)} {study.unit}"
-            return f"{curve.label}, {place}: {change} beside the mean of the sub-models"
+            band = f" (95 % from {signed(low, 4)} to {signed(high, 4)})" if low < high else ""
+            return f"{curve.label}, {place}: {change} beside {figure.beside}{band}"
+        band = f" (95 % from {low:.4f} to {high:.4f})" if low < high else ""
         return f"{curve.label}, {place}: loss {mean:.4f}{band}"
 
 

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from PySide6.QtCore import Qt, Signal, Slot
-from PySide6.QtGui import QDragEnterEvent, QDropEvent
 from PySide6.QtWidgets import (
     QCheckBox,
     QComboBox,
@@ -25,9 +24,9 @@ from core.train.presets import DEFAULT_PRESET, PRESETS
 from gui.document.output_names import free_name
 from gui.failure import Failure
 from gui.numbers import NumberKind
+from gui.training.path_edit import PathEdit
 from gui.training.request import Asked, Request
 from gui.widgets.choosing import choose_folder
-from gui.widgets.dropped import dropped_paths
 from gui.widgets.fields import NumberField, defer_to_window, form_layout, name_field, show_focus, side_by_side
 from gui.widgets.messages import ElidedLabel
 from gui.widgets.plain import PlainLabel
@@ -197,7 +196,7 @@ class MakeForm(QWidget):
         self._add_path("out", "O&utput folder", str(start.out or ""), "A folder for every order goes into it")
 
     def _add_path(self, name: str, title: str, value: str, tip: str) -> None:
-        edit = self.fields[name] = _PathEdit(value)
+        edit = self.fields[name] = PathEdit(value)
         if name == "validation":
             self._validation = edit
         button = QPushButton("Choose…")
@@ -292,22 +291,3 @@ class MakeForm(QWidget):
         if path is not None:
             field.setText(str(path))
             show_focus(field)
-
-
-class _PathEdit(QLineEdit):
-    """A path, which can be dropped onto it."""
-
-    def dragEnterEvent(self, event: QDragEnterEvent) -> None:
-        if dropped_paths(event.mimeData()):
-            event.acceptProposedAction()
-        else:
-            super().dragEnterEvent(event)
-
-    def dropEvent(self, event: QDropEvent) -> None:
-        paths = dropped_paths(event.mimeData())
-        if not paths:
-            super().dropEvent(event)
-            return
-        event.setDropAction(Qt.DropAction.CopyAction)  # or the file manager deletes it
-        event.accept()
-        self.setText(str(paths[0]))

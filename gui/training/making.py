@@ -13,6 +13,7 @@ from PySide6.QtWidgets import QWidget
 from core.errors import MergeError
 from gui.background.task import Task
 from gui.background.tasks import BackgroundTasks
+from gui.document.made_models import MadeModels
 from gui.document.output_names import free_name
 from gui.failure import Failure
 from gui.jobs import JobKeeper
@@ -21,7 +22,7 @@ from gui.training.form import Start
 from gui.training.panel import TrainingPanel
 from gui.training.request import Request, out_of
 from gui.training.training import ShownTraining
-from gui.training.use_job import MadeModels, UseJob
+from gui.training.use_job import UseJob
 from gui.widgets.places import Places
 from gui.words import plural
 

@@ -3,19 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import Qt, QTimer, Signal, Slot
-from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import (
-    QComboBox,
-    QHBoxLayout,
     QPushButton,
-    QSplitter,
     QStackedWidget,
-    QToolButton,
     QVBoxLayout,
     QWidget,
 )
@@ -23,11 +17,10 @@ from PySide6.QtWidgets import (
 from core.text import one_line
 from core.units import about_text
 from gui.failure import Failure
-from gui.training.table_model import OrdersModel
-from gui.training.table_view import OrdersView
+from gui.training.orders import Orders
+from gui.training.tools import TrainingTools
 from gui.training.training import ShownTraining
-from gui.widgets.fields import defer_to_window
-from gui.widgets.messages import DetailsDialog, ElidedLabel, MessagePanel
+from gui.widgets.messages import DetailsDialog, MessagePanel
 from gui.widgets.plain import PlainLabel, tool_tip
 from gui.widgets.theme import GRID, secondary
 from gui.words import percent_text
@@ -40,14 +33,7 @@ __all__ = ["TrainingPanel"]
 _SHOW_MS = 300
 """Between two looks: a training of small models does many steps a second."""
 
-_CURVE, _TABLE = 28 * GRID, 44 * GRID
-"""Pixels for one plot of curves, and as much for each of three; and for the columns that matter most."""
-
-_WIDE = 78 * GRID
-"""Pixels for all buttons with their whole text, and a name and a note beside them."""
-
 _DETAILS = "Show the details"
-_USE = "Use these sub-models"
 _EMPTY = (
     "Make the sub-models yourself: one base, fine-tuned on your data in K orders, as the paper does.",
     "Training goes on in the background while you merge and look, and after this window is closed.",
@@ -58,13 +44,10 @@ class TrainingPanel(QStackedWidget):
     """Shows one training at a time. What it is told comes from the tasks; what it does is in its signals.
 
     Attributes:
-        model, table: the orders.
-        choice: which training is shown, where there are several.
-        stop_button, go_on_button, open_button, use_button, dismiss_button: what can be done with it.
+        orders: their table and the plots. model, table: the orders.
+        tools: the line above them; what is in there has the same names here.
         make_button: of the empty state.
-        note: what it is at.
         message: why it failed, or what can be done now.
-        curves: the plots; None before the first training is shown.
 
     Signals:
         make_requested(): sub-models are to be made.
@@ -88,32 +71,16 @@ class TrainingPanel(QStackedWidget):
         self._failure: Failure | None = None
         self._stale = False
         self._locked = False
-        self._moved = False  # the user has said how wide the table is
-        self.curves: Curves | None = None
-        self.model = OrdersModel(self)
-        self.table = OrdersView(self.model)
-        self.choice = QComboBox()
-        self.choice.setAccessibleName("Which training is shown")
-        self.choice.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-        self.choice.setMinimumContentsLength(12)
-        defer_to_window(self.choice)
-        self.stop_button = _button("Stop", "It keeps what it has done, and can be gone on with")
-        self.go_on_button = _button("Go on", "Go on where it was stopped, to the same result")
-        self.open_button = _button("Open folder", "Show the folder of the runs")
-        self.use_button = _button(
-            _USE, "Put the base and the finished orders into the recipe; Undo takes it back"
-        )
-        self.dismiss_button = _button("Remove", "List it here no more; its files stay where they are")
-        self.note = ElidedLabel(elide=Qt.TextElideMode.ElideRight)
-        secondary(self.note)
-        for widget in (self.choice, self.stop_button, self.go_on_button, self.dismiss_button):
-            widget.hide()
+        self.orders = Orders()
+        self.model, self.table = self.orders.model, self.orders.table
+        self.tools = TrainingTools()
+        self.choice, self.note = self.tools.choice, self.tools.note
+        self.stop_button, self.go_on_button = self.tools.stop_button, self.tools.go_on_button
+        self.open_button, self.use_button = self.tools.open_button, self.tools.use_button
+        self.dismiss_button = self.tools.dismiss_button
         self.make_button = QPushButton("Make sub-models…")
         self.make_button.clicked.connect(self.make_requested)
-        self._body = QSplitter(Qt.Orientation.Horizontal)
-        self._body.setChildrenCollapsible(False)
-        self._body.addWidget(self.table)
-        self.message = MessagePanel(closable=False, takes_from=self._body)
+        self.message = MessagePanel(closable=False, takes_from=self.orders)
         self.message.action_requested.connect(self._on_message_action)
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
@@ -133,9 +100,13 @@ class TrainingPanel(QStackedWidget):
             button.clicked.connect(lambda _=False, signal=signal: signal.emit(self._training))
         self.open_button.clicked.connect(self._on_open)
         self.choice.activated.connect(lambda at: self.chosen.emit(self.choice.itemData(at)))
-        self.table.selectionModel().selectionChanged.connect(self._show_curves)
 
     # -- called by whoever follows the tasks
+
+    @property
+    def curves(self) -> Curves | None:
+        """The plots; None before the first training is shown."""
+        return self.orders.curves
 
     @property
     def training(self) -> ShownTraining | None:
@@ -199,61 +170,12 @@ class TrainingPanel(QStackedWidget):
         self._update_buttons()
         if self._stale:
             return
-        self.model.show_orders(orders, running=task.running)
-        self._show_curves()
+        self.orders.show_orders(orders, running=task.running)
 
     def showEvent(self, event: object) -> None:
         super().showEvent(event)  # type: ignore[arg-type]
         if self._stale:
             self.show_soon()
-
-    def resizeEvent(self, event: QResizeEvent) -> None:
-        super().resizeEvent(event)
-        self.use_button.setText(_USE if self.width() >= _WIDE else _USE.removesuffix(" sub-models"))
-        self._share()
-
-    @Slot()
-    def _show_curves(self) -> None:
-        training = self._training
-        if training is None or not self.isVisible():
-            return
-        if self.curves is None:
-            self._begin_curves()
-            return
-        selected = {index.row() + 1 for index in self.table.selectionModel().selectedRows()}
-        self.curves.show_orders(tuple(training.progress.orders.values()), selected)
-
-    def _begin_curves(self) -> None:
-        """Make the plots, which takes a while, and so one at a time; nobody needs them before."""
-        from gui.training.curves import Curves
-
-        self.curves = Curves()
-        self._body.addWidget(self.curves)
-        self._body.splitterMoved.connect(self._on_splitter_moved)
-        self._share()
-        QTimer.singleShot(0, self, self._build_curves)
-
-    @Slot()
-    def _build_curves(self) -> None:
-        assert self.curves is not None
-        if self.curves.build_next():
-            QTimer.singleShot(0, self, self._build_curves)
-        stops: tuple[QWidget, ...] = (self.table, self.curves.choice, *self.curves.plots.values())
-        for before, after in pairwise(stops):  # they come into the window last
-            QWidget.setTabOrder(before, after)
-        self._show_curves()
-
-    def _share(self) -> None:
-        """Give the table what its columns take, up to half the room, and the curves the rest."""
-        if self.curves is not None and not self._moved:
-            width = self._body.width()
-            least = min(width - _CURVE, _TABLE)
-            table = min(self.table.wanted_width, max(width // 2, width - 3 * _CURVE, least))
-            self._body.setSizes([table, width - table])
-
-    @Slot()
-    def _on_splitter_moved(self) -> None:
-        self._moved = True
 
     def _update_buttons(self) -> None:
         training = self._training
@@ -266,6 +188,7 @@ class TrainingPanel(QStackedWidget):
         self.go_on_button.setVisible(task.state in {"failed", "cancelled"})
         self.dismiss_button.setVisible(not task.running)
         self.use_button.setEnabled(not self._locked and (done > 1 or task.state == "done"))
+        self.tools.fit()
 
     def _show_message(self) -> None:
         failure = self._failure
@@ -303,24 +226,12 @@ class TrainingPanel(QStackedWidget):
 
     def _content(self) -> QWidget:
         content = QWidget()
-        tools = QHBoxLayout()
-        tools.setSpacing(GRID)
-        for widget in (
-            self.choice,
-            self.stop_button,
-            self.go_on_button,
-            self.open_button,
-            self.use_button,
-            self.dismiss_button,
-        ):
-            tools.addWidget(widget)
-        tools.addWidget(self.note, 1)
         layout = QVBoxLayout(content)
         layout.setContentsMargins(GRID, GRID // 2, GRID, GRID)
         layout.setSpacing(GRID // 2)
-        layout.addLayout(tools)
+        layout.addWidget(self.tools)
         layout.addWidget(self.message)
-        layout.addWidget(self._body, 1)
+        layout.addWidget(self.orders, 1)
         return content
 
 
@@ -336,11 +247,3 @@ def _note(training: ShownTraining) -> str:
     left = f", {about_text(task.remaining_s)} left" if task.remaining_s is not None else ""
     share = f"{percent_text(task.share)}{left}" if task.share or task.text else "Starting…"
     return f"{share}: {task.text}" if task.text else share
-
-
-def _button(text: str, tip: str) -> QToolButton:
-    button = QToolButton()
-    button.setText(text)
-    button.setAccessibleName(text)
-    button.setToolTip(tip)
-    return button

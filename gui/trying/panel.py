@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from PySide6.QtCore import Qt, QTimer, Slot
+from PySide6.QtCore import Qt, Slot
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QHBoxLayout, QPushButton, QSplitter, QVBoxLayout, QWidget
 
@@ -14,8 +14,7 @@ from gui.jobs import JobKeeper
 from gui.trying.asking import Asking
 from gui.trying.child import TryEvent
 from gui.trying.column import AnswerColumn
-from gui.trying.compare_job import CompareJob
-from gui.trying.differences import Difference
+from gui.trying.comparing import Comparing
 from gui.trying.prompt_box import PromptBox
 from gui.trying.settings_form import SettingsForm
 from gui.widgets.choice_box import ChoiceBox
@@ -30,7 +29,6 @@ from gui.widgets.theme import GRID, secondary
 
 __all__ = ["TryPanel"]
 
-_COMPARE_MS = 250
 _NOTHING = "Nothing"
 _MERGING = "A merge is running: the models answer more slowly."
 
@@ -60,16 +58,10 @@ class TryPanel(QWidget):
         asking: has the models answer; None for the usual one.
         """
         super().__init__(parent)
-        self._jobs, self._places = jobs, places
+        self._places = places
         self.asking = asking or Asking(jobs, self)
         self._columns_asked: tuple[AnswerColumn, ...] = ()
-        self._job: CompareJob | None = None
-        self._again = self._merging = False
-        self._compared: tuple[int, tuple[str, ...]] = (0, ())
-        self._soon = QTimer(self)
-        self._soon.setSingleShot(True)
-        self._soon.setInterval(_COMPARE_MS)
-        self._soon.timeout.connect(self._compare)
+        self._merging = False
         self.prompt = PromptBox(2)
         self.prompt.setAccessibleName("Prompt")
         self.prompt.setPlaceholderText("Ask base, sub-model and merge the same thing. Ctrl+Enter sends it.")
@@ -109,6 +101,7 @@ class TryPanel(QWidget):
             "Words that this one did not say in that place are underlined in the others"
         )
         defer_to_window(self.reference)
+        self._comparing = Comparing(self.columns, self.reference, jobs, self)
         self._lay_out()
         self.prompt.textChanged.connect(self._update)
         self.prompt.send_requested.connect(self.send)
@@ -117,7 +110,6 @@ class TryPanel(QWidget):
         self.send_button.clicked.connect(self.send)
         self.stop_button.clicked.connect(self.asking.stop)
         self.copy_button.clicked.connect(self.copy)
-        self.reference.currentIndexChanged.connect(self._compare)
         for column in self.columns:
             column.changed.connect(self._on_column_changed)
             column.folder_requested.connect(self._on_folder_requested)
@@ -211,8 +203,7 @@ class TryPanel(QWidget):
     def _on_said(self, event: TryEvent) -> None:
         if event.model is not None and event.model < len(self._columns_asked):
             self._columns_asked[event.model].take(event)
-            if not self._soon.isActive():
-                self._soon.start()
+            self._comparing.compare_soon()
 
     @Slot(object)
     def _on_failed(self, failure: Failure) -> None:
@@ -225,51 +216,14 @@ class TryPanel(QWidget):
         if not self.asking.running:
             for column in self.columns:
                 column.end()
-            self._compare()
+            self._comparing.compare()
         self._update()
-
-    # -- comparing
-
-    @Slot()
-    def _compare(self) -> None:
-        """Mark what differs now."""
-        self._soon.stop()
-        if self._job is not None:
-            self._again = True
-            return
-        self._again = False
-        number = self.reference.currentIndex()
-        if number >= len(self.columns):
-            self._mark((None,) * len(self.columns))
-            return
-        self._compared = number, tuple(column.text for column in self.columns)
-        self._job = CompareJob([column.said for column in self.columns], number)
-        self._job.compared.connect(self._on_compared)
-        self._job.finished.connect(self._on_compare_finished)
-        self._jobs.start(self._job)
-
-    @Slot(object)
-    def _on_compared(self, found: tuple[Difference | None, ...]) -> None:
-        if self.reference.currentIndex() == self._compared[0]:
-            self._mark(found)
-
-    @Slot()
-    def _on_compare_finished(self) -> None:
-        self._job = None
-        if self._again:
-            self._compare()
-
-    def _mark(self, found: Sequence[Difference | None]) -> None:
-        said = self._compared[1] if found and self._job is not None else None
-        for number, (column, difference) in enumerate(zip(self.columns, found, strict=True)):
-            if said is None or column.text.startswith(said[number]):
-                column.mark(difference, self.reference.currentText())
 
     # -- the rest
 
     @Slot()
     def _on_column_changed(self) -> None:
-        self._compare()
+        self._comparing.compare()
         self._update()
 
     @Slot()

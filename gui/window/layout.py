@@ -55,6 +55,7 @@ class WindowLayout:
         self._trying = _dock(window, "Try it", panels.trying)
         self._pictures = panels.pictures
         self._placed = QSize()
+        self._heights: tuple[int, int] | None = None  # of the window and of the docks below, once restored
         panels.pictures.built.connect(self._on_built)
         self._detail.visibilityChanged.connect(panels.pictures.detail.set_in_front)
         for tall in (self._evaluate, self._trying, self._training):
@@ -142,6 +143,9 @@ class WindowLayout:
             window.restoreState(QByteArray(settings.window_state), _VERSION)
             if window.minimumSizeHint().width() > available_size(window).width():
                 self.reset()  # they stood side by side on a larger screen
+            else:
+                self._heights = settings.window_heights
+                self._fit_below()
         for bar in window.findChildren(QTabBar, options=Qt.FindChildOption.FindDirectChildrenOnly):
             if not bar.count():  # Qt leaves those that it has no use for any more over the first dock
                 bar.move(-bar.width(), -bar.height())
@@ -151,10 +155,33 @@ class WindowLayout:
         """To be called once the window manager has put its frame around the window as it was restored."""
         if self._window.size() == self._placed:
             keep_on_screen(self._window)
+        self._fit_below()
+
+    def _fit_below(self) -> None:
+        """Give the docks below the pictures their share of the height again where the window is lower than
+        it was left: Qt would keep their height, and take all of it from the pictures."""
+        height = self._window.height()
+        if self._heights is None or height >= self._heights[0]:
+            return
+        below = self._heights[1] * height // self._heights[0]
+        self._heights = height, below
+        if docks := self._docks_below():
+            self._window.resizeDocks(docks[:1], [below], Qt.Orientation.Vertical)
+
+    def _docks_below(self) -> list[QDockWidget]:
+        area = Qt.DockWidgetArea.BottomDockWidgetArea
+        return [
+            dock
+            for dock in self.docks
+            if self._window.dockWidgetArea(dock) == area and not dock.isHidden() and not dock.isFloating()
+        ]
 
     def save(self, settings: Settings) -> None:
         settings.geometry = bytes(self._window.saveGeometry().data())
         settings.window_state = bytes(self._window.saveState(_VERSION).data())
+        in_front = (dock for dock in self._docks_below() if not dock.visibleRegion().isEmpty())
+        dock = next(in_front, None)
+        settings.window_heights = (self._window.height(), dock.height()) if dock is not None else None
 
     @Slot()
     def _on_built(self) -> None:

@@ -25,6 +25,7 @@ from core.runs.learned import Learned
 from core.text import message_text
 from gui.background.tasks import BackgroundTasks
 from gui.document.document import Document
+from gui.document.made_models import MadeModels
 from gui.document.merge_setup import MergeSetup
 from gui.document.output_names import free_name, output_beside
 from gui.evaluation.evaluating import Evaluating
@@ -51,7 +52,6 @@ from gui.run.result import MergeResult
 from gui.settings import Settings
 from gui.training.making import Making
 from gui.training.panel import TrainingPanel
-from gui.training.use_job import MadeModels
 from gui.trying.panel import TryPanel
 from gui.widgets.dropped import what_is_dropped
 from gui.widgets.messages import DetailsDialog

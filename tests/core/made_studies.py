@@ -68,6 +68,10 @@ def study(*, curves: bool = True) -> Study:
         curve(name, "single", (level, level + 0.1, level + 0.2, level), 0.05)
         for name, level in zip(orders, levels, strict=True)
     )
+    differences = (
+        *(curve(name, "single", (-0.1, 0.0, 0.2, -0.1)) for name in orders),
+        curve("mean of 3 orders", "mean", (-0.1, 0.0, 0.2, -0.1), 0.02),
+    )
     anchor = (
         curve("order-1", "anchor", (3.0, 2.9, 2.8, 2.7), 0.05),
         curve("order-2", "sub-model", (3.1, 3.1, 3.0, 3.0), 0.05),
@@ -84,6 +88,7 @@ def study(*, curves: bool = True) -> Study:
         advice=None,
         choosing=(),
         positions=positions if curves else (),
+        differences=differences if curves else (),
         anchor=anchor if curves else (),
         steps=steps if curves else (),
         changed=(

@@ -96,12 +96,17 @@ def _answer(
         )
     for note in loaded.notes:
         listener.noted(number, note)
-    answer = generate(
-        loaded.model,
-        loaded.tokenizer,
-        request,
-        on_text=lambda text: listener.said(number, text),
-        on_note=lambda text: listener.noted(number, text),
-        cancel=cancel,
-    )
+    try:
+        answer = generate(
+            loaded.model,
+            loaded.tokenizer,
+            request,
+            on_text=lambda text: listener.said(number, text),
+            on_note=lambda text: listener.noted(number, text),
+            cancel=cancel,
+        )
+    except MergeError as error:  # which says "its": of several models that would be anybody's
+        error.message = f"{loaded.name}: {error.message}"
+        error.path = error.path or loaded.folder
+        raise
     listener.answered(number, answer)

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from core.cancel import CancelToken
 from core.data.encoding import Encoded, Sample
-from core.data.rows import DataSet, Row
+from core.data.row import Row
+from core.data.rows import DataSet
 from core.errors import DataError, MergeError
 from core.evaluate.answers.greedy import end_tokens, greedy
 from core.evaluate.models.loading import LoadedModel

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from core.errors import Cancelled, CheckpointError, MergeError
 from core.evaluate.answers.detokenising import TextStream
 from core.evaluate.answers.greedy import end_tokens, greedy
 from core.evaluate.answers.prompting import encode_prompt
+from core.pretrained.finite import first_non_finite
 from core.pretrained.models import before_each_layer
 from core.pretrained.positions import positions_of
 from core.pretrained.quiet import is_of_memory, quiet
@@ -102,6 +104,7 @@ def generate(
             then is returned.
 
     Raises:
+        CheckpointError: what the model computes is not a number, as where its weights hold NaN.
         MergeError: the prompt does not fit the model, or there is no memory.
     """
     import torch
@@ -129,7 +132,7 @@ def generate(
             model.generate(
                 ids,
                 attention_mask=torch.ones_like(ids),
-                logits_processor=_drawing(request),
+                logits_processor=[_numbers_only(model), *_drawing(request)],
                 stopping_criteria=[_stopping(cancel)],
                 streamer=stream,
             )
@@ -203,6 +206,32 @@ def _stopping(cancel: CancelToken | None) -> Any:
         return torch.full((ids.shape[0],), stopped, dtype=torch.bool, device=ids.device)
 
     return stop
+
+
+def _numbers_only(model: Any) -> Any:
+    """Refuses to choose among scores that are none: the first token would win each time, and say nothing of
+    why."""
+
+    def check(ids: Any, scores: Any) -> Any:
+        if not math.isfinite(float(scores.max())):  # NaN, where one is
+            raise _no_numbers(model)
+        return scores
+
+    return check
+
+
+def _no_numbers(model: Any) -> CheckpointError:
+    found = first_non_finite(model)
+    if found is None:
+        return CheckpointError(
+            "it cannot answer: its weights are finite, and what it computes is not",
+            hint="look at the models that it was made from: values of one of them may be far too large",
+        )
+    return CheckpointError(
+        f"it cannot answer: {found.what}",
+        hint="take a whole copy of it; a merge with `nonfinite: error` says which of its models has them",
+        tensor=found.tensor,
+    )
 
 
 def _drawing(request: GenerationRequest) -> list[Any]:

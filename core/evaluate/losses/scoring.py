@@ -64,7 +64,7 @@ def score_model(
         on_rows: is given each row that is finished, in no order.
         on_note: is told what is worth knowing, as it shows.
         cancel: looked at before every layer.
-        progress: called after each batch.
+        progress: called for each row as tokens are made of it, and after each batch.
 
     Raises:
         DataError: the data do not fit the model.
@@ -91,6 +91,7 @@ def score_model(
             labels=model.labels or None,
             chat_prompts=settings.chat_prompts,
             cancel=cancel,
+            progress=None if progress is None else lambda share: progress(_before_losses(model, share)),
         )
         check_ids(model, data, encoded)
     for sentence in encoded.notes:
@@ -117,6 +118,11 @@ def score_model(
         notes=tuple(notes),
         given_bytes=work.given_bytes,
     )
+
+
+def _before_losses(model: LoadedModel, share: Share) -> Share:
+    """The losses are nearly all of the time, and none of them is there yet."""
+    return Share(0.0, f"{model.name}: {share.text}")
 
 
 class _Work:

@@ -15,7 +15,7 @@ import platform
 import re
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ from core.checkpoint.finding import resolve_folder
 from core.checkpoint.model import Checkpoint, model_names, open_checkpoint
 from core.checkpoint.ownership import is_alive
 from core.data_home import data_home
-from core.errors import CheckpointError, OutputError, os_error_text
+from core.errors import CheckpointError, IncompatibleError, OutputError, RecipeError, os_error_text
 from core.evaluate.models.digests import is_recipe
 from core.plan.planning import plan_merge
 from core.progress import Progress, Share, ShareCallback
@@ -37,7 +37,7 @@ from core.recipe.references import read_path
 from core.run.merge import run_merge
 from core.text import is_text, shown
 
-__all__ = ["ModelFolder", "default_work_folder", "model_folder"]
+__all__ = ["ModelFolder", "check_work_folder", "default_work_folder", "model_folder"]
 
 _PREFIX = "paramosaic-evaluate"
 _OWN = re.compile(rf"{_PREFIX}-(?P<host>[0-9a-f]{{8}})-(?P<pid>[0-9]{{1,9}})-.*")
@@ -94,9 +94,7 @@ def model_folder(
         Cancelled: after `cancel`; nothing is left.
     """
     text = str(reference)
-    if not is_text(text) or "\0" in text or not text:
-        raise CheckpointError(f"{shown(text)} is not the path of a model", hint="name a folder")
-    place = read_path(text, Path(os.getcwd()), "the model")
+    place = _place_of(text)
     name = model_names([place])[0]
     recipe, why = _recipe_of(place)
     if recipe is None:
@@ -115,6 +113,27 @@ def model_folder(
             cancel=cancel,
         )
         yield ModelFolder(text, name, out, open_checkpoint(out, name), why)
+
+
+def check_work_folder(references: Iterable[str | Path], work_folder: str | Path | None) -> None:
+    """Refuse a place for merges before the work, where one of the models has to be merged first.
+
+    Of a model that cannot be opened nothing is said here, but where it is its turn.
+
+    Raises:
+        OutputError: no merge can be made there.
+    """
+    for reference in references:
+        with contextlib.suppress(RecipeError, CheckpointError, IncompatibleError):
+            if _recipe_of(_place_of(str(reference)))[0] is not None:
+                with _temporary(work_folder):
+                    return
+
+
+def _place_of(text: str) -> Path:
+    if not is_text(text) or "\0" in text or not text:
+        raise CheckpointError(f"{shown(text)} is not the path of a model", hint="name a folder")
+    return read_path(text, Path(os.getcwd()), "the model")
 
 
 def _recipe_of(place: Path) -> tuple[Recipe | None, str]:

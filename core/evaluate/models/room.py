@@ -13,7 +13,7 @@ from core.evaluate.models.references import ModelFolder
 from core.evaluate.settings import Settings
 from core.units import bytes_text
 
-__all__ = ["Room", "find_room", "stored_type"]
+__all__ = ["Room", "check_device", "find_room", "stored_type"]
 
 _BESIDE_BYTES = 1_500_000_000
 """What a batch takes beside the weights, and then some: activations, logits of a few hundred tokens."""
@@ -78,13 +78,31 @@ def stored_type(checkpoint: Checkpoint) -> str:
     return {"BF16": "bfloat16", "F16": "float16"}.get("".join(kinds), "float32")
 
 
+def check_device(asked: str) -> None:
+    """Refuse a device before there is a model for it; torch is imported only where it may find such a one.
+
+    Raises:
+        DeviceError: it is not known or not there, or there are several.
+    """
+    if asked != "auto":
+        _chosen(asked)
+
+
 def _places(asked: str) -> Sequence[str]:
     if asked == "auto":
         return [*(found.name for found in devices.usable_devices()[:1]), "cpu"]
-    chosen = devices.choose_devices(asked)
-    if len(chosen) > 1:
-        raise DeviceError(f"{asked}: a model is evaluated on one device", hint="name one of them")
-    return [chosen[0].name]
+    return [_chosen(asked)]
+
+
+def _chosen(asked: str) -> str:
+    try:
+        chosen = devices.choose_devices(asked)
+        if len(chosen) > 1:
+            raise DeviceError(f"{asked}: a model is evaluated on one device", hint="name one of them")
+    except DeviceError as error:
+        error.field = "device"
+        raise
+    return chosen[0].name
 
 
 def _on(device: str, folder: ModelFolder, settings: Settings, stored: str) -> Room | None:

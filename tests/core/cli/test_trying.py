@@ -8,6 +8,7 @@ import io
 import json
 import os
 import queue
+import shutil
 import subprocess
 import sys
 import threading
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
+from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from core.cancel import CancelToken
@@ -77,6 +79,32 @@ def test_what_could_steer_a_terminal_is_escaped(capsys: pytest.CaptureFixture[st
     assert _printable("a\x1b[2J\tb\nc") == "a\\x1b[2J\tb\nc"
     assert run("--prompt", "x") == 2
     assert "MODEL" in capsys.readouterr().err
+
+
+@pytest.fixture
+def broken(tmp_path: Path) -> str:
+    """A model with a NaN in its weights."""
+    folder = tmp_path / "broken"
+    shutil.copytree(TUNED, folder)
+    weights = load_file(folder / "model.safetensors")
+    weights["model.norm.weight"][0] = float("nan")
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    return str(folder)
+
+
+NAN = "broken: it cannot answer: 1 of the 64 values of model.norm.weight is NaN or infinite"
+
+
+def test_a_model_whose_weights_are_no_numbers_is_named(
+    broken: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(broken, TUNED, "--prompt", PROMPT, "--max-new-tokens", "3") == 1
+    printed = capsys.readouterr()
+    assert f"error: {NAN}\n" in printed.err
+    assert printed.out.endswith(f"── {TUNED}\n{expected(TUNED, 3)}\n")  # the other one answers
+    assert run(broken, "--prompt", PROMPT, "--json") == 1
+    (answer,) = json.loads(capsys.readouterr().out)["answers"]
+    assert (answer["error"], "text" in answer) == (NAN, False)
 
 
 class Server:
@@ -150,6 +178,16 @@ def test_models_answer_and_stay_for_the_next_prompt(server: Server) -> None:
         assert {event["id"] for event in mine} == {1}
     server.send(id=2, prompt="Hi", models=[TUNED], max_new_tokens=1)
     assert [event["kind"] for event in server.until("ended")] == ["loaded", "token", "answer", "ended"]
+
+
+def test_a_window_is_told_of_a_model_whose_weights_are_no_numbers(server: Server, broken: str) -> None:
+    server.send(id=1, prompt=PROMPT, models=[broken, TUNED], max_new_tokens=3)
+    events = server.until("ended")
+    assert [(event["message"], bool(event["hint"])) for event in events if event["kind"] == "failed"] == [
+        (NAN, True)
+    ]
+    assert [event["kind"] for event in events if event.get("model") == 0] == ["loading", "loaded", "failed"]
+    assert [event["model"] for event in events if event["kind"] == "answer"] == [1]
 
 
 def test_cancel_stops_the_model_that_answers_and_those_after_it(server: Server) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from core.data.remarks import overlap_of, with_remarks
+from core.data.remarks import long_rows_of, overlap_of, with_remarks
 from core.data.rows import DataSet, read_data
 
 
@@ -49,3 +49,18 @@ def test_rows_that_were_trained_on_are_named(tmp_path: Path) -> None:
     (note,) = with_remarks(held_out, trained_on).notes
     assert note == overlap_of(held_out, trained_on)
     assert note.startswith("v.jsonl: 7 of 8 rows are in t.jsonl too (lines 2, 3, 4, 5, 6, …): ")
+
+
+def test_rows_that_take_long_are_named(tmp_path: Path) -> None:
+    long = "word " * 200_001
+    rows = [{"text": "short"}, {"text": long}, {"text": "a" * 1_000_000}]
+    data = data_of(tmp_path / "a.jsonl", rows)
+    assert with_remarks(data).notes == (long_rows_of(data),)
+    assert long_rows_of(data).startswith(
+        "a.jsonl: 1 of 3 rows is longer than 1,000,000 characters (line 2): "
+    )
+    turns = [{"role": "user", "content": long[:600_000]}, {"role": "assistant", "content": long[:600_000]}]
+    parts = [{"prompt": long[:600_000], "response": long[:600_000]}]
+    for one in ([{"messages": turns}], parts):
+        assert "1 of 1 row is longer" in long_rows_of(data_of(tmp_path / "b.jsonl", one))
+    assert long_rows_of(data_of(tmp_path / "c.jsonl", rows[:1])) == ""

@@ -8,7 +8,7 @@ from math import sqrt
 import numpy as np
 import pytest
 
-from core.study.curves import SEGMENTS, by_position, by_step
+from core.study.curves import SEGMENTS, by_position, by_step, differences_by_position
 
 T_9 = 2.2621571627409915
 """The 97.5th percentile of Student's distribution with 9 degrees of freedom, from a printed table."""
@@ -54,3 +54,25 @@ def test_steps_have_the_spread_of_models() -> None:
     assert curve.mean == pytest.approx((3.0, 2.0))
     assert curve.low == pytest.approx((3.0 - half, 2.0))
     assert curve.high == pytest.approx((3.0 + half, 2.0))
+
+
+def test_the_band_of_the_mean_of_orders_misses_the_truth_as_often_as_it_says() -> None:
+    """400 made-up trainings without an imbalance: five orders of 100 samples of different difficulty."""
+    rng = np.random.default_rng(8)
+    missed = 0
+    for _ in range(400):
+        places = np.stack([rng.permutation(100) for _ in range(5)])
+        losses = rng.normal(3, 1, 100) + rng.normal(0, 0.1, (5, 100)) + rng.normal(0, 1, (5, 1))
+        *orders, mean = differences_by_position(losses, places, 100, labels=list("abcde"))
+        assert (len(orders), len(mean.x)) == (5, 10)
+        missed += sum(not low <= 0 <= high for low, high in zip(mean.low, mean.high, strict=True))
+    assert 0.03 <= missed / 4000 <= 0.07
+
+
+def test_one_order_has_nothing_to_differ_from() -> None:
+    places = np.arange(20)[None]
+    assert differences_by_position(np.ones((1, 20)), places, 20, labels=["a"]) == ()
+    assert (
+        differences_by_position(np.full((2, 20), np.nan), np.tile(places, (2, 1)), 20, labels=["a", "b"])
+        == ()
+    )

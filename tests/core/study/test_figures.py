@@ -112,6 +112,23 @@ def test_losses_by_position_for_each_order_and_for_the_anchor(runs: Path) -> Non
     assert study.anchor[3].x == pytest.approx([10 * one + 5.5 for one in range(segments)])
 
 
+def test_differences_by_position_leave_out_how_hard_samples_and_how_good_models_are(runs: Path) -> None:
+    study = study_of(runs)
+    assert [(curve.label, curve.role) for curve in study.differences] == [
+        *((f"order-{number}/epoch-2", "single") for number in (1, 2, 3)),
+        ("mean of 3 orders", "mean"),
+    ]
+    segments = ROWS // 10
+    mean = sum(0.4 * places / (ROWS - 1) for places in PLACES) / 3
+    beside = [0.4 * places / (ROWS - 1) - mean for places in PLACES]
+    rows = [order.reshape(segments, 10) for order in ORDERS]
+    in_segments = [values[own].mean(axis=1) for values, own in zip(beside, rows, strict=True)]
+    for curve, expected in zip(study.differences, in_segments, strict=False):
+        assert curve.mean == pytest.approx(expected)
+        assert curve.x == pytest.approx([10 * one + 5.5 for one in range(segments)])
+    assert study.differences[-1].mean == pytest.approx(np.mean(in_segments, axis=0))
+
+
 def test_the_imbalance_is_found_beneath_how_hard_samples_are(runs: Path) -> None:
     assert study_of(runs).imbalance.startswith(
         "There is a training imbalance: a sample that is seen last in the first epoch instead of first ends "

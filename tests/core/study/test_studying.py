@@ -102,7 +102,11 @@ def test_lambdas_and_soups_are_chosen_on_one_half_and_measured_on_the_other() ->
     study = studied(made_up)
     scaled = study.row("single-scaled")
     assert scaled is not None
-    assert scaled.note == "λ = 2, by the other half 3, the largest that was tried"
+    by_factor = {"1": "single-2", "2": "single-2-x2", "3": "single-2-x3"}
+    known = ", ".join(f"{factor}: {made_up[key].mean():.4f}" for factor, key in by_factor.items())
+    assert scaled.note == (
+        f"λ = 2, by the other half 3, the largest that was tried (loss on all rows by λ: {known})"
+    )
     assert scaled.members == ("model-2 × 2", "model-2 × 3")
     assert scaled.loss.mean == pytest.approx(DIFFICULTY.mean())  # what both had gained by was chance
     assert scaled.comparison is not None
@@ -153,7 +157,7 @@ def test_what_belongs_together_is_in_one_half() -> None:
     study = run_study(recipe_of(), groups, MadeUp(made_up), options=OPTIONS)
     row = study.row("average-scaled")
     assert row is not None
-    assert row.note == "λ = 2, by the other half 3, the largest that was tried"
+    assert row.note.startswith("λ = 2, by the other half 3, the largest that was tried (loss on all rows")
     assert row.loss.mean == pytest.approx(DIFFICULTY.mean())
     assert row.comparison is not None
     assert row.comparison.clusters == COUNT // 4

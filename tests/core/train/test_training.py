@@ -499,15 +499,69 @@ def test_two_trainings_into_one_folder_are_refused(place: Path, tmp_path: Path) 
             other.release()
 
 
-def test_a_loss_that_is_no_number_stops_it(place: Path, tmp_path: Path) -> None:
+def test_a_loss_that_is_no_number_stops_it(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("core.train.trainer.loss_sum", lambda logits, *_: logits.sum() * math.nan)
+    with pytest.raises(TrainingError, match=r"order 1: the loss is nan at step 1\b") as raised:
+        train_sub_models(small.request(place / "base", place / "rows.jsonl", tmp_path / "runs"))
+    assert "--lr" in (raised.value.hint or "")
+
+
+def test_a_base_that_holds_no_numbers_is_named_and_not_the_learning_rate(place: Path, tmp_path: Path) -> None:
     base = tmp_path / "base"
     shutil.copytree(place / "base", base)
     content = bytearray((base / "model.safetensors").read_bytes())
+    content[-4:] = b"\x80\x7f\xc0\x7f"  # the last two values: infinite, and none
+    (base / "model.safetensors").write_bytes(content)
+    asked = small.request(base, place / "rows.jsonl", tmp_path / "runs")
+    with pytest.raises(
+        TrainingError, match=r"2 of the 16 values of model\.norm\.weight are NaN or"
+    ) as raised:
+        train_sub_models(asked)
+    assert str(base / "model.safetensors") in raised.value.message
+    assert (raised.value.path, raised.value.tensor) == (base / "model.safetensors", "model.norm.weight")
+    assert "--lr" not in (raised.value.hint or "")
+    assert not (tmp_path / "runs" / "order-1" / "log.jsonl").exists()
+
+
+def test_so_is_one_that_gets_a_new_head_for_labels(place: Path, tmp_path: Path) -> None:
+    base = small.base_folder(tmp_path / "base")
+    content = bytearray((base / "model.safetensors").read_bytes())
     content[-2:] = b"\xc0\x7f"
     (base / "model.safetensors").write_bytes(content)
-    with pytest.raises(TrainingError, match=r"order 1: the loss is nan at step 1\b") as raised:
-        train_sub_models(small.request(base, place / "rows.jsonl", tmp_path / "runs"))
-    assert "--lr" in (raised.value.hint or "")
+    labelled = small.rows_file(tmp_path / "labelled.jsonl", labels=("no", "yes"))
+    with pytest.raises(TrainingError, match=r"base/model\.safetensors: 1 of the 16 values of model\.norm"):
+        train_sub_models(small.request(base, labelled, tmp_path / "runs"))
+    assert not (tmp_path / "runs" / "training.json").exists()
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "config.json"])
+@pytest.mark.parametrize(
+    "changes",
+    [{"initializer_range": 0.2, "rms_norm_eps": 1e-3}, {"vocab_size": 1030}],
+    ids=["another", "one of another shape"],
+)
+def test_a_base_that_is_replaced_before_it_is_loaded_is_no_silent_mix(
+    place: Path, tmp_path: Path, name: str, changes: dict[str, Any]
+) -> None:
+    """Of two orders, the second would begin with another model than the first."""
+    base, other = small.base_folder(tmp_path / "base"), small.base_folder(tmp_path / "other", **changes)
+    whole = {path.name: path.read_bytes() for path in base.iterdir()}
+    done: list[int] = []
+
+    def replace_base(number: int, folder: Path) -> None:
+        done.append(number)
+        shutil.copy(other / name, base / name)
+
+    asked = small.request(base, place / "rows.jsonl", tmp_path / "runs", orders=2, epochs=1)
+    with pytest.raises(MergeError) as raised:
+        train_sub_models(asked, on_order_done=replace_base)
+    assert str(base / name) in raised.value.message
+    assert "has changed since" in raised.value.message
+    assert done == [1]
+    (base / name).write_bytes(whole[name])
+    assert len(train_sub_models(asked).orders) == 2  # the same command goes on once it is as it was
 
 
 def test_an_order_that_was_edited_is_refused(place: Path, tmp_path: Path) -> None:
@@ -588,6 +642,21 @@ def test_a_masked_language_model_is_refused_as_one_that_predicts_the_next_token(
     BertForMaskedLM(BertConfig(vocab_size=1024, **sizes)).save_pretrained(base)
     with pytest.raises(TrainingError, match=r"base is a model of another kind \(BertForMaskedLM\)"):
         train_sub_models(small.request(base, small.rows_file(tmp_path / "data.jsonl"), tmp_path / "out"))
+
+
+def test_rows_that_take_long_are_said_before_they_do(place: Path, tmp_path: Path) -> None:
+    data = tmp_path / "books.jsonl"
+    data.write_text(json.dumps({"prompt": "word " * 200_001, "response": "yes"}) + "\n")
+    notes: list[str] = []
+
+    def note(sentence: str) -> None:
+        notes.append(sentence)
+        if "characters" in sentence:
+            raise StopError
+
+    with pytest.raises(StopError):
+        train_sub_models(small.request(place / "base", data, tmp_path / "runs"), on_note=note)
+    assert notes[-1].startswith("books.jsonl: 1 of 1 row is longer than 1,000,000 characters (line 1)")
 
 
 def test_validation_rows_that_are_learned_from_are_said_and_models_that_were_removed(tmp_path: Path) -> None:

@@ -124,6 +124,18 @@ def test_how_a_task_ends_is_said(
         assert task.failure.details == "Traceback\nE: 3"
 
 
+@pytest.mark.parametrize(("kind", "button"), [("train", "Go on"), ("evaluate", "Start")])
+def test_a_killed_task_is_taken_up_by_the_button_that_the_hint_names(
+    qtbot: QtBot, window_of: MakeWindow, kind: str, button: str
+) -> None:
+    tasks, heard = window_of()
+    tasks.start(kind, ["kill"], "T")
+    until_ended(qtbot, tasks, heard=heard)
+    (task,) = heard.ended
+    assert task.failure is not None
+    assert f"press “{button}”" in (task.failure.hint or "")
+
+
 def test_a_task_is_found_again_with_all_that_it_said(
     qtbot: QtBot, window_of: MakeWindow, tmp_path: Path
 ) -> None:

@@ -2,7 +2,8 @@
 
 The loss of row i is 3 + i / 10 and what the file `offset` in the model's folder says, by half more or less of
 that. It waits before model m until $FAKE_GO-m is there, if that is set, and keeps the scores in
-$PARAMOSAIC_DATA_DIR/scores. A model with a file `broken` fails with what that says. SIGINT: "cancelled".
+$PARAMOSAIC_DATA_DIR/scores. What $FAKE_NOTE says is a note. A model with a file `broken` fails with
+what that says. SIGINT: "cancelled".
 """
 
 from __future__ import annotations
@@ -51,6 +52,8 @@ data = read_data(options["--data"], limit=settings.limit)
 store = ScoreStore(Path(os.environ["PARAMOSAIC_DATA_DIR"]) / "scores")
 lines = np.array([row.line for row in data.rows])
 count = np.arange(len(lines))
+if note := os.environ.get("FAKE_NOTE"):
+    said.say("note", text=note)
 done: list[Scores] = []
 for number, (model, name) in enumerate(zip(models, model_names(list(map(Path, models))), strict=True)):
     said.say("progress", share=number / len(models), text=f"{name}: scoring", remaining_s=1.0)

@@ -91,7 +91,7 @@ def table(panel: EvaluationPanel, column: Column) -> dict[str, str]:
 
 def settle(qtbot: QtBot, one: SimpleNamespace) -> None:
     qtbot.waitUntil(lambda: not one.evaluating.running, timeout=20_000)
-    qtbot.waitUntil(lambda: one.jobs.idle and not one.evaluating._timer.isActive())
+    qtbot.waitUntil(lambda: one.jobs.idle and not one.evaluating.looking)
 
 
 def press_start(qtbot: QtBot, one: SimpleNamespace) -> None:
@@ -234,3 +234,29 @@ def test_the_newest_evaluation_is_shown_the_next_time(qtbot: QtBot, folder: Path
     again = open_panel()
     settle(qtbot, again)
     assert again.panel.data == newer
+
+
+def test_a_note_is_a_remark_and_no_warning(
+    qtbot: QtBot, folder: Path, open_panel: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FAKE_NOTE", "the best single model: 0.0004 is the luck of choosing")
+    one = open_panel()
+    noted: list[tuple[str, str]] = []
+    one.evaluating.noted.connect(lambda text, kind: noted.append((text, kind)))
+    one.evaluating.set_data(folder / "held-out.jsonl")
+    settle(qtbot, one)
+    press_start(qtbot, one)
+    settle(qtbot, one)
+    assert ("The best single model: 0.0004 is the luck of choosing.", "info") in noted
+    assert {kind for _, kind in noted} == {"info"}
+
+
+def test_an_answer_begins_on_a_line_of_its_own(qtbot: QtBot, folder: Path, open_panel: Open) -> None:
+    rows = ({"prompt": f"Is {number} a number?", "response": "Yes."} for number in range(ROWS))
+    (folder / "asked.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    one = open_panel()
+    one.evaluating.set_data(folder / "asked.jsonl")
+    settle(qtbot, one)
+    press_start(qtbot, one)
+    settle(qtbot, one)
+    assert one.evaluations[-1].texts[3] == "Is 3 a number?\nYes."

@@ -54,7 +54,7 @@ def names(panel: EvaluationPanel) -> list[str]:
 
 
 def settle(qtbot: QtBot, opened: SimpleNamespace) -> None:
-    qtbot.waitUntil(lambda: opened.jobs.idle and not opened.evaluating._timer.isActive())
+    qtbot.waitUntil(lambda: opened.jobs.idle and not opened.evaluating.looking)
 
 
 def test_the_models_of_the_document_and_the_last_merge_are_listed(runs: list[HistoryEntry]) -> None:

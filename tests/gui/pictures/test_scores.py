@@ -11,16 +11,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 from made_studies import scores, study
-from PySide6.QtCore import Qt
+from PySide6.QtCore import QPoint, QPointF, Qt
+from PySide6.QtGui import QWheelEvent
 from PySide6.QtTest import QTest
+from PySide6.QtWidgets import QApplication
 from pytestqt.qtbot import QtBot
 
 from core.evaluate.scores import Scores
 from core.evaluate.verdict.comparing import compare
 from core.study.document import from_json, to_document
+from core.study.values import Study
 from gui.pictures.evaluated import Evaluation
-from gui.pictures.forest_plot import ForestPlot, ForestRow, is_far, near_limit
+from gui.pictures.forest_plot import ForestPlot
+from gui.pictures.forest_rows import ForestRow, is_far, near_limit
 from gui.pictures.named import Named
+from gui.pictures.row_scroll import RowScroll
 from gui.pictures.scored import of_study
 from gui.pictures.scores import ScoresPicture
 from gui.pictures.selection import Selection
@@ -146,7 +151,7 @@ def test_the_samples_of_a_study_are_read_whole(show: Show) -> None:
     first = [model.data(model.index(0, column)) for column in range(5)]
     assert first == ["17", "7.2500", "6.5000", "−0.7500", "the sample in line 17"]
     picture.samples.selectRow(1)
-    assert picture.read_out.text() == "Line 4: 5.0000 before, 5.5000 after. another one of two lines"
+    assert picture.read_out.text() == "Line 4: 5.0000 before, 5.5000 after. another one ⏎ of two lines"
 
 
 def test_the_samples_of_an_evaluation_are_those_of_the_model_that_is_marked(show: Show) -> None:
@@ -161,6 +166,16 @@ def test_the_samples_of_an_evaluation_are_those_of_the_model_that_is_marked(show
     rows = picture.samples.samples.rows
     assert [(one.line, one.change, one.text) for one in rows[:1]] == [(4, 3.0, "text 3")]
     assert "short-worse against reference" in picture._samples_title.text()
+
+
+def test_the_lines_of_a_sample_are_told_apart_in_one(show: Show) -> None:
+    picture = show()
+    found = evaluation(scores("better", [2.0, 3.5, nan, 4.9, 2.25]))
+    picture.show_evaluation(replace(found, texts=("Is 3 a number?\nYes.",) * 5))
+    model = picture.samples.samples
+    assert model.data(model.index(0, 4)) == "Is 3 a number? ⏎ Yes."
+    picture.samples.selectRow(0)
+    assert picture.read_out.text() == "Line 1: 3.0000 before, 2.0000 after. Is 3 a number? ⏎ Yes."
 
 
 def test_models_with_other_tokenizers_are_compared_by_bits_a_byte(show: Show) -> None:
@@ -283,3 +298,87 @@ def test_an_arrowhead_at_the_end_of_the_scale_is_drawn(qtbot: QtBot, monkeypatch
         drawn.clear()
         plot.grab()
         assert set(drawn) == {0}, near
+
+
+def long_study(count: int = 21) -> Study:
+    given = study()
+    more = [
+        replace(given.rows[3], key=f"more-{at}", title=f"more {at}") for at in range(count - len(given.rows))
+    ]
+    return replace(given, rows=(*given.rows, *more))
+
+
+def names_beside(plot: ForestPlot) -> dict[int, str]:
+    """The names that are in sight, by the place of their row."""
+    top, bottom = plot.view.viewRange()[1]
+    ticks = plot.getPlotItem().getAxis("left")._tickLevels[0]
+    return {at: text for at, text in ticks if top <= at <= bottom}
+
+
+def test_in_a_low_picture_every_row_in_sight_has_its_name_and_the_others_are_scrolled_to(
+    qtbot: QtBot, show: Show
+) -> None:
+    picture = show(560, 240)
+    picture.show_study(long_study())
+    plot = picture.plot
+    top, bottom = plot.view.viewRange()[1]
+    seen = round(bottom - top)
+    assert top == pytest.approx(-0.5)
+    assert 3 <= seen < 21
+    assert list(names_beside(plot)) == list(range(seen))
+    bar = picture.findChild(RowScroll)
+    assert bar.isVisible()
+    bar.setValue(bar.maximum())
+    assert list(names_beside(plot)) == list(range(21 - seen, 21))
+    plot.setFocus()
+    qtbot.keyClick(plot, Qt.Key.Key_Down)  # the first row is marked, and comes into sight
+    assert 0 in names_beside(plot)
+    for _ in range(20):
+        qtbot.keyClick(plot, Qt.Key.Key_Down)
+    assert 20 in names_beside(plot)
+    qtbot.keyClick(plot, Qt.Key.Key_0)
+    assert list(names_beside(plot)) == list(range(seen))
+    picture.resize(900, 1200)
+    qtbot.waitUntil(lambda: list(names_beside(plot)) == list(range(21)))
+    assert not bar.isVisible()
+    picture.resize(560, 240)
+    qtbot.waitUntil(bar.isVisible)
+    qtbot.waitUntil(lambda: list(names_beside(plot)) == list(range(round(plot.view.viewRange()[1][1] + 0.5))))
+
+
+def test_the_wheel_scrolls_where_rows_are_out_of_sight(qtbot: QtBot, show: Show) -> None:
+    picture = show(560, 240)
+    picture.show_study(long_study())
+    plot = picture.plot
+    x_range, (top, _) = plot.view.viewRange()
+    turn(plot, -120)
+    assert plot.view.viewRange()[0] == pytest.approx(x_range)
+    assert plot.view.viewRange()[1][0] == pytest.approx(top + 3)
+    turn(plot, 240)
+    assert plot.view.viewRange()[1][0] == pytest.approx(top)
+
+
+def test_on_paper_all_rows_are_there(show: Show) -> None:
+    picture = show(560, 240)
+    picture.show_study(long_study())
+    picture.set_printing(True)
+    assert picture.plot.view.viewRange()[1] == pytest.approx([-0.5, 20.5])
+    picture.set_printing(False)
+    assert picture.plot.view.viewRange()[1][0] == pytest.approx(-0.5)
+    assert len(names_beside(picture.plot)) < 21
+
+
+def turn(plot: ForestPlot, by: int) -> None:
+    """Turn the wheel over the middle of the plot; 120 is a notch up."""
+    middle = QPointF(plot.rect().center())
+    event = QWheelEvent(
+        middle,
+        plot.mapToGlobal(middle),
+        QPoint(),
+        QPoint(0, by),
+        Qt.MouseButton.NoButton,
+        Qt.KeyboardModifier.NoModifier,
+        Qt.ScrollPhase.NoScrollPhase,
+        False,
+    )
+    QApplication.sendEvent(plot.viewport(), event)

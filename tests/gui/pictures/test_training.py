@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from made_studies import study
 from PySide6.QtCore import Qt
+from PySide6.QtGui import QPalette
 from PySide6.QtTest import QTest
 from pytestqt.qtbot import QtBot
 
@@ -59,6 +60,24 @@ def test_each_order_has_a_line_in_its_colour_with_a_band(picture: TrainingPictur
     assert picture.read_out.text() == "No training imbalance is shown."
 
 
+def test_the_mean_of_all_orders_stands_out_among_their_differences(picture: TrainingPicture) -> None:
+    picture.show_study(study())
+    assert picture.choose("positions-differences")
+    widths = [line.opts["pen"].widthF() for line in picture.plot.lines]
+    assert widths == pytest.approx([widths[0]] * 3 + [2.5 * widths[0]])
+    assert picture.plot.lines[3].opts["pen"].color() == picture.palette().color(QPalette.ColorRole.Text)
+    assert picture.plot.bands[3].brush().color().alpha() == 40  # it is the only one that is seen
+    picture.plot.pointed.emit((3, 2))
+    assert picture.read_out.text() == (
+        "mean of 3 orders, around place 30: +0.2000 nats a token beside the mean of all orders "
+        "(95 % from +0.1800 to +0.2200)"
+    )
+    picture.plot.pointed.emit((0, 0))
+    assert picture.read_out.text() == (
+        "order-1, around place 10: −0.1000 nats a token beside the mean of all orders"
+    )
+
+
 def test_beside_the_anchor_sub_models_are_crosses(picture: TrainingPicture) -> None:
     picture.show_study(study())
     assert picture.choose("anchor")
@@ -98,8 +117,7 @@ def test_differences_are_those_to_the_mean_of_the_sub_models(picture: TrainingPi
 
 def test_steps_have_discs_and_a_read_out(picture: TrainingPicture) -> None:
     picture.show_study(study())
-    picture.figure_field.setCurrentIndex(3)
-    picture.figure_field.activated.emit(3)
+    assert picture.choose("steps")
     assert picture.plot.discs.points == [(10.0, 3.4), (20.0, 3.3), (10.0, 3.2), (20.0, 3.1)]
     assert picture.plot.thing_at(19.0, 3.31) == (0, 1)
     picture.plot.pointed.emit((0, 1))

@@ -189,3 +189,39 @@ def test_prompts_of_models_without_a_template_or_a_system_prompt_in_it(tokenizer
     bare.bos_token = None
     with pytest.raises(MergeError, match="the prompt is empty"):
         encode_prompt(bare, "", chat=False)
+
+
+@pytest.mark.parametrize("temperature", [0.0, 0.8])
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_model_whose_weights_are_no_numbers_does_not_answer(
+    model: Any, tokenizer: Any, value: float, temperature: float
+) -> None:
+    model = copy.deepcopy(model)
+    with torch.no_grad():
+        model.model.layers[1].mlp.down_proj.weight[3, :2] = value
+    request = GenerationRequest(PROMPT, max_new_tokens=4, temperature=temperature)
+    with pytest.raises(CheckpointError, match=r"it cannot answer: 2 of the [0-9,]+ values of") as refused:
+        generate(model, tokenizer, request)
+    assert refused.value.tensor == "model.layers.1.mlp.down_proj.weight"
+    assert refused.value.tensor in refused.value.message
+
+
+def test_a_model_that_leaves_the_range_of_its_numbers_does_not_answer(model: Any, tokenizer: Any) -> None:
+    model = copy.deepcopy(model)
+    with torch.no_grad():
+        model.model.norm.weight.fill_(3e38)
+        model.lm_head.weight.mul_(1e3)
+    with pytest.raises(CheckpointError, match="its weights are finite, and what it computes is not"):
+        generate(model, tokenizer, GenerationRequest(PROMPT, max_new_tokens=4))
+
+
+def test_a_token_that_is_not_read_may_be_no_number(model: Any, tokenizer: Any) -> None:
+    """What answers is not refused for what has no part in it."""
+    unused = max(set(range(1024)) - set(encode_prompt(tokenizer, PROMPT).ids))
+    whole = generate(model, tokenizer, GenerationRequest(PROMPT, max_new_tokens=4))
+    model = copy.deepcopy(model)
+    head = copy.deepcopy(model.lm_head.weight)
+    model.lm_head.weight = head  # apart from the embedding, whose row counts for no score then
+    with torch.no_grad():
+        model.model.embed_tokens.weight[unused] = float("nan")
+    assert generate(model, tokenizer, GenerationRequest(PROMPT, max_new_tokens=4)).ids == whole.ids

@@ -273,6 +273,24 @@ def test_an_evaluation_that_is_cancelled_goes_on_with_what_it_finished(
     assert set(np.concatenate([part.rows for part in again])) == set(range(5)) - set(rows)
 
 
+def test_each_row_is_told_before_tokens_are_made_of_it(
+    demo: LoadedModel, texts: DataSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shares: list[Share] = []
+    whole = type(demo.tokenizer).__call__
+    seen: list[str] = []
+
+    def slow(self: Any, text: str, **options: Any) -> Any:
+        seen.append(shares[-1].text if shares else "")
+        return whole(self, text, **options)
+
+    monkeypatch.setattr(type(demo.tokenizer), "__call__", slow)
+    score_model(demo, texts, replace(CPU, max_length=64), progress=shares.append)
+    told = list(dict.fromkeys(text for text in seen if text))
+    assert told == [f"{demo.name}: making tokens of line {row.line}" for row in texts.rows]
+    assert [share.fraction for share in shares] == sorted(share.fraction for share in shares)
+
+
 def test_a_cancelled_evaluation_stops_between_layers(
     demo: LoadedModel, texts: DataSet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
