@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from core.cli.commands import Desktop
+    from core.cli.desktop import Desktop
     from core.run.record import RunRecord
     from core.study.values import Study
 
@@ -33,7 +33,7 @@ def main() -> int:
 
 def desktop() -> Desktop:
     """The window as the commands know it."""
-    from core.cli.commands import Desktop
+    from core.cli.desktop import Desktop
     from gui.display import has_display
 
     return Desktop(has_display, _open_window, _write_pictures, _write_study_pictures)

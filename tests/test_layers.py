@@ -38,14 +38,11 @@ CORE: Mapping[str, frozenset[str]] = {
     "pretrained": frozenset(),
     "data": frozenset({"tokenizer", "checkpoint"}),
     "evaluate": frozenset(
-        {"data", "pretrained", "runs", "run", "plan", "recipe", "methods", "sources"}
-        | {"tokenizer", "checkpoint"}
+        {"data", "pretrained", "run", "plan", "recipe", "methods", "sources"} | {"tokenizer", "checkpoint"}
     ),
-    "train": frozenset(
-        {"data", "pretrained", "runs", "run", "plan", "recipe", "methods", "tokenizer", "checkpoint"}
-    ),
+    "train": frozenset({"data", "pretrained", "run", "plan", "recipe", "methods", "tokenizer", "checkpoint"}),
     "study": frozenset(
-        {"evaluate", "train", "data", "runs", "deltas", "run", "plan", "recipe", "methods", "checkpoint"}
+        {"evaluate", "train", "data", "deltas", "run", "plan", "recipe", "methods", "checkpoint"}
     ),
     "cli": frozenset(
         {"study", "evaluate", "train", "data"}

@@ -10,15 +10,15 @@ import logging
 import platform
 import tempfile
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from core.checkpoint.output import discard, discard_command, free_disk_bytes
+from core.cli.desktop import Desktop
 from core.cli.evaluating import evaluate
 from core.cli.inspection_output import inspection_document, inspection_summary
 from core.cli.output import merge_summary, plan_document, plan_summary
@@ -57,34 +57,13 @@ from core.runs.history import default_history_folder
 from core.runs.learned import Learned
 from core.text import message_text, one_line
 
-if TYPE_CHECKING:
-    from core.study.values import Study
-
-__all__ = ["Desktop", "main"]
+__all__ = ["main"]
 
 _log = logging.getLogger(__name__)
 
 _CANCELLED = 130
 
 _DEMO_OUT = Path("paramosaic-demo")
-
-
-@dataclass(frozen=True)
-class Desktop:
-    """What the commands need of the window, which this package does not import.
-
-    Attributes:
-        has_display: whether a window can be shown.
-        open_window: shows the window, on the demo models if told so; returns the exit status, 130 where a
-            signal closed it.
-        write_pictures: draws a run's pictures into a folder and returns their paths.
-        write_study_pictures: the same of a study; None where nothing draws them.
-    """
-
-    has_display: Callable[[], bool]
-    open_window: Callable[[bool], int]
-    write_pictures: Callable[[RunRecord, Path], list[Path]]
-    write_study_pictures: Callable[[Study, Path], list[Path]] | None = None
 
 
 class _Command(click.Command):

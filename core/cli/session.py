@@ -7,18 +7,16 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from core.cancel import CancelToken
+from core.cli.desktop import Desktop
 from core.cli.printing import say
 from core.cli.signals import Signals
 from core.log import Log
 from core.text import message_text
-
-if TYPE_CHECKING:
-    from core.cli.commands import Desktop
 
 __all__ = [
     "Session",

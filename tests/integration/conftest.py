@@ -18,7 +18,8 @@ import numpy as np
 import pytest
 
 from core.checkpoint.headers import encode_header
-from core.cli.commands import Desktop, main
+from core.cli.commands import main
+from core.cli.desktop import Desktop
 from core.dtypes import DTYPES
 
 SHAPES: dict[str, tuple[int, ...]] = {

@@ -160,7 +160,8 @@ class TestRefusalsAreQuick:
         recipe.with_suffix(".txt").write_text("Some words.")
         script = f"""
 import json, sys, time
-from core.cli.commands import Desktop, main
+from core.cli.commands import main
+from core.cli.desktop import Desktop
 desktop = Desktop(lambda: False, lambda demo: 0, lambda record, folder: [])
 for status, arguments in json.loads(sys.argv[1]):
     begun = time.perf_counter()

@@ -27,7 +27,8 @@ from pathlib import Path
 from core import cards, devices
 cards._DRIVER, cards._DEVICES = Path(sys.argv[1]), Path(sys.argv[1])
 devices.may_have_cuda = devices.torch_has_cuda = lambda: True
-from core.cli.commands import Desktop, main
+from core.cli.commands import main
+from core.cli.desktop import Desktop
 status = main(Desktop(lambda: False, None, None), ["plan", sys.argv[2], "--json"])
 print([name for name in ("torch", "numba", "transformers") if name in sys.modules], file=sys.stderr)
 sys.exit(status)

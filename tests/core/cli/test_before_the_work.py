@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 import core.disk
-from core.cli.commands import Desktop, main
+from core.cli.commands import main
+from core.cli.desktop import Desktop
 from core.evaluate.store.score_store import ScoreStore
 from resources import DEMO_FOLDER
 

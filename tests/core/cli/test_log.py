@@ -13,7 +13,8 @@ from types import SimpleNamespace
 import pytest
 
 import core.log
-from core.cli.commands import Desktop, main
+from core.cli.commands import main
+from core.cli.desktop import Desktop
 from core.log import LOG_NAME, Log, log_folder
 
 CORE = logging.getLogger("core")

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 import small_trainings as small
 
-from core.cli.commands import Desktop, main
+from core.cli.commands import main
+from core.cli.desktop import Desktop
 from core.errors import Cancelled
 from core.train.settings import TrainSettings
 from core.train.training import TrainRequest

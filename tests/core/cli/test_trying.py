@@ -22,7 +22,8 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from core.cancel import CancelToken
-from core.cli.commands import Desktop, main
+from core.cli.commands import main
+from core.cli.desktop import Desktop
 from core.cli.try_server import TryServer
 from core.evaluate.answers.kept_models import KeptModels
 from core.evaluate.models.loading import load_model

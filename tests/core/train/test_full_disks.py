@@ -13,7 +13,8 @@ import small_trainings as small
 import transformers
 from safetensors import SafetensorError, safe_open
 
-from core.cli.commands import Desktop, main
+from core.cli.commands import main
+from core.cli.desktop import Desktop
 from core.disk import write_error
 from core.errors import OutputError
 from core.train.faults import says_what_is_kept
