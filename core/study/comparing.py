@@ -36,6 +36,8 @@ def compared_rows(
 ) -> tuple[StudyRow, ...]:
     """The rows with their comparisons with the median single model; Holm's adjustment is over all of them.
 
+    Losses are compared with the model of the median loss, right answers with that of the median of these.
+
     A row of several seeds is compared as the mean over these by sample: what a user may expect of one merge.
     The intervals are over samples. Seeds and sub-models are held fixed: other draws, or other orders of
     training, may differ by more, and how much seeds do is the row's spread.
@@ -46,6 +48,8 @@ def compared_rows(
         higher_is_better: of the own scores.
     """
     reference = replace(table.reference.scores, name="the median single model")
+    if table.reference_right is not None:
+        reference = replace(reference, correct=table.reference_right.scores.correct)
     others = [row for row in table.rows if row.kind != "single"]
     found = dict(
         zip(
@@ -181,13 +185,13 @@ def _right_comparisons(
     table: Table, others: Sequence[MeasuredRow], groups: Sequence[str] | None, cancel: CancelToken
 ) -> dict[str, Comparison]:
     """Of rows of several models, of which a share is right on each sample: McNemar's test knows none."""
-    correct = table.reference.scores.correct
+    reference = table.reference_right
     rows = [row for row in others if row.right is not None]
-    if correct is None or not rows:
+    if reference is None or reference.scores.correct is None or not rows:
         return {}
 
     return _beside_median(
-        correct.astype(np.float64),
+        reference.scores.correct.astype(np.float64),
         {row.key: (row.title, row.right) for row in rows if row.right is not None},
         data_digest=table.reference.scores.data_digest,
         measure="right answers",

@@ -204,7 +204,10 @@ def _footer(study: Study) -> str:
     time = duration_text(study.seconds) if study.seconds else ""
     losses = f"Losses: {study.unit}, means over {of}, ± between models (standard deviation)"
     over = "intervals are over samples, not over seeds or orders" if compared is not None else ""
-    parts = [losses, over, f"the median single model is {study.reference}", among, study.machine, time]
+    median = f"the median single model is {study.reference}"
+    if study.reference_right:
+        median += f", and by right answers {study.reference_right}"
+    parts = [losses, over, median, among, study.machine, time]
     return one_line("; ".join(part for part in parts if part)) + "."
 
 

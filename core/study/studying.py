@@ -137,6 +137,7 @@ def run_study(
         n_samples=len(scores.loss),
         unit=scores.loss_unit,
         imbalance=figures.imbalance,
+        reference_right="" if table.reference_right is None else table.reference_right.model.name,
         notes=tuple(dict.fromkeys((*validation.notes, *scores.notes, *measuring.notes))),
         score=None if table.reference.own is None else {"better": _better(options)},
         recipe=recipe_as_dict(recipe, _names(recipe)),

@@ -9,7 +9,7 @@ from pathlib import Path
 from core.recipe.recipe import Recipe
 from core.study.cross_fitting import Halves
 from core.study.family import LAMBDAS, Family, recipe_models, seeds_of
-from core.study.rows import MeasuredModel, MeasuredRow
+from core.study.rows import MeasuredModel, MeasuredRow, median_of
 
 __all__ = ["Options", "Table", "alike", "merges_of", "models_of"]
 
@@ -60,6 +60,18 @@ class Table:
     @property
     def reference(self) -> MeasuredModel:
         return self.singles[self.median]
+
+    @property
+    def reference_right(self) -> MeasuredModel | None:
+        """The single model with the median of right answers; None where answers are neither right nor wrong.
+
+        That of the median loss may have many or few of them by chance: every merge would hurt or help then.
+        """
+        right = [one.scores.correct for one in self.singles]
+        shares = [float(one.mean()) for one in right if one is not None]
+        if len(shares) < len(right):
+            return None
+        return self.singles[median_of([-share for share in shares])]
 
     @property
     def best(self) -> MeasuredRow | None:

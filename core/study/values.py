@@ -140,7 +140,8 @@ class Study:
             that is not known.
         steps: validation loss by training step, of single models and merged (Figure 4).
         changed: the samples that changed most, the largest change first.
-        reference: the name of the median single model.
+        reference: the name of the single model of median loss.
+        reference_right: that of the one with the median of right answers; "" where there are none.
         best: the key of the best merge's row: "chosen" where halves of the samples choose different ones.
         n_samples: validation rows that count.
         unit: of losses, as "nats a token"; of classifiers "nats a sample".
@@ -169,6 +170,7 @@ class Study:
     n_samples: int
     unit: str = "nats a token"
     imbalance: str = ""
+    reference_right: str = ""
     notes: tuple[str, ...] = ()
     score: Mapping[str, str] | None = None
     recipe: Mapping[str, Any] = field(default_factory=dict)

@@ -24,6 +24,12 @@ from core.study.values import Study
 Losses = dict[str, NDArray[np.float64]]
 
 OPTIONS = Options(ns=(0, 1), seeds=2, lambdas=(1.0, 2.0, 3.0))
+KEYS_OF_ALL = [
+    *("base", "single-1", "single-2", "single-3", "average", "average-x2", "average-x3"),
+    *(f"selection-n{n}-seed{seed}" for n in (0, 1) for seed in (7, 8)),
+    *("single-2-x2", "single-2-x3", "average-float32"),
+    *(f"average-of-{two}" for two in ("1-2", "1-3", "2-3")),
+]
 
 DIFFICULTY = np.random.default_rng(1).uniform(1, 4, COUNT)
 """Most of the spread of losses is between samples, and all models have it alike."""
@@ -434,12 +440,24 @@ def test_sub_models_in_float32_are_controls() -> None:
     assert "but the average of sub-models in float32 lowers it by 0.2" in study.sentence
 
 
+def test_right_answers_are_compared_with_those_of_the_model_that_has_the_median_of_them() -> None:
+    """The model of the median loss, single-2, happens to be wrong on everything."""
+    shares = {"single-1": 0.5, "single-2": 0.0, "single-3": 0.7, "average": 0.6}
+    right = {key: {"correct": np.arange(COUNT) < shares.get(key, 0.5) * COUNT} for key in KEYS_OF_ALL}
+    study = run_study(recipe_of(), data_set(), MadeUp(losses(), more=right), options=OPTIONS)
+    assert (study.reference, study.reference_right) == ("model-2", "model-1")
+    average, drawn = study.row("average"), study.row("selection-n1")
+    assert average is not None
+    assert average.comparison is not None
+    assert average.comparison.accuracy_difference == pytest.approx(0.1)
+    assert drawn is not None
+    assert drawn.accuracy_comparison is not None
+    assert drawn.accuracy_comparison.difference == pytest.approx(0.0)
+    assert "the median single model is model-2, and by right answers model-1" in to_markdown(study)
+
+
 def test_right_answers_of_several_seeds_are_compared_too() -> None:
-    keys = ["base", "single-1", "single-2", "single-3", "average", "average-x2", "average-x3"]
-    keys += [f"selection-n{n}-seed{seed}" for n in (0, 1) for seed in (7, 8)]
-    keys += ["single-2-x2", "single-2-x3", "average-float32"]
-    keys += [f"average-of-{two}" for two in ("1-2", "1-3", "2-3")]
-    right = {key: {"correct": np.arange(COUNT) % 2 == 0} for key in keys}
+    right = {key: {"correct": np.arange(COUNT) % 2 == 0} for key in KEYS_OF_ALL}
     right["average"] = {"correct": np.arange(COUNT) % 4 != 1}
     for seed, wrong in ((7, 1), (8, 3)):
         right[f"selection-n1-seed{seed}"] = {"correct": np.arange(COUNT) % 4 != wrong}
