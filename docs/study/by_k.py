@@ -10,10 +10,10 @@ from typing import Any
 import yaml
 
 
-def recipe_of_the_first(k: int, recipe: Path, out: Path) -> None:
-    """The recipe of `recipe`'s first k models, beside it: its paths are relative to where it lies."""
+def recipe_of_the_first(k: int, n: int, recipe: Path, out: Path) -> None:
+    """The recipe of `recipe`'s first k models and n, beside it: its paths are relative to where it lies."""
     data = yaml.safe_load(recipe.read_text(encoding="utf-8"))
-    data["models"] = data["models"][:k]
+    data["models"], data["parameters"] = data["models"][:k], {"resamples": n}
     out.write_text(yaml.safe_dump(data, sort_keys=False, allow_unicode=True), encoding="utf-8")
 
 

@@ -148,7 +148,7 @@ def make(subject: Subject, work: Path, wheels: Path) -> None:
     studies = {len(list(runs.glob("order-*"))): out}
     for k in subject.ks:
         recipe, studies[k] = runs / f"recipe-of-{k}.yaml", folder / f"study-of-{k}"
-        by_k.recipe_of_the_first(k, runs / "recipe.yaml", recipe)
+        by_k.recipe_of_the_first(k, subject.ns[-1], runs / "recipe.yaml", recipe)
         plain = ("--n", f"{subject.ns[0]},{subject.ns[-1]}", "--no-soup", "--lambda", "1")
         paramosaic("study", recipe, "--validation", validation, "--out", studies[k], *plain)
     print(f"-- {subject.name}: {trained_s:.0f} s of training, {time.monotonic() - began:.0f} s in all")
