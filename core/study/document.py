@@ -16,7 +16,6 @@ from core.evaluate.verdict.comparison import Comparison, difference_text
 from core.small_files import parse_json, read_small
 from core.study.values import Advice, ChangedSample, Curve, Spread, Study, StudyRow
 from core.text import one_line
-from core.units import duration_text
 
 __all__ = ["STUDY_NAME", "from_json", "read_study", "to_csv", "to_document", "to_json", "to_markdown"]
 
@@ -201,13 +200,12 @@ def _footer(study: Study) -> str:
     compared = next((row.comparison for row in study.rows if row.comparison is not None), None)
     among = f"adjusted for {compared.compared} compared" if compared is not None else ""
     of = f"{study.n_samples:,} rows of {data.get('name', 'the validation data')}"
-    time = duration_text(study.seconds) if study.seconds else ""
     losses = f"Losses: {study.unit}, means over {of}, ± between models (standard deviation)"
     over = "intervals are over samples, not over seeds or orders" if compared is not None else ""
     median = f"the median single model is {study.reference}"
     if study.reference_right:
         median += f", and by right answers {study.reference_right}"
-    parts = [losses, over, median, among, study.machine, time]
+    parts = [losses, over, median, among, study.machine, study.time_text]
     return one_line("; ".join(part for part in parts if part)) + "."
 
 

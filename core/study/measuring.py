@@ -44,6 +44,7 @@ class Measuring:
 
     Attributes:
         notes: on what was left out.
+        seconds: that measuring took, of what an earlier run had measured those of then.
         kept: which validation rows count: those of which the first model scores anything. [N]
     """
 
@@ -68,6 +69,7 @@ class Measuring:
         self.kept: NDArray[np.bool_] = np.zeros(0, bool)
         self._expected, self._done, self._shown = expected, 0, 0.0
         self._began = time.monotonic()
+        self.seconds = 0.0
         self.notes: list[str] = []
 
     def note(self, sentence: str) -> None:
@@ -152,6 +154,7 @@ class Measuring:
 
         found = self._evaluator.scores(model, data, training=training, progress=show)
         self._done += 1
+        self.seconds += found.seconds
         show(Share(0.0, "measured"))
         return found
 

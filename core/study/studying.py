@@ -13,7 +13,6 @@ tables give scores without intervals.
 from __future__ import annotations
 
 import platform
-import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -84,7 +83,6 @@ def run_study(
     """
     options = options or Options()
     token = cancel or CancelToken()
-    began = time.monotonic()
     family = family_of(recipe)
     trained = trained_by(family)
     expected = models_of(family, recipe, options)
@@ -146,7 +144,7 @@ def run_study(
         software=_software(),
         machine=machine_text(),
         date=datetime.now(UTC).isoformat(timespec="seconds"),
-        seconds=round(time.monotonic() - began, 3),
+        seconds=round(measuring.seconds, 3),
     )
 
 

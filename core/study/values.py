@@ -8,6 +8,7 @@ from math import sqrt
 from typing import Any
 
 from core.evaluate.verdict.comparison import Comparison
+from core.units import duration_text
 
 __all__ = ["Advice", "ChangedSample", "Curve", "Spread", "Study", "StudyRow"]
 
@@ -153,7 +154,7 @@ class Study:
         software: versions of what took part.
         machine: where it ran.
         date: when it ended, UTC, ISO 8601.
-        seconds: of this run, without what an earlier one had scored.
+        seconds: that measuring all models took, in this run or an earlier one.
     """
 
     rows: tuple[StudyRow, ...]
@@ -180,6 +181,11 @@ class Study:
     machine: str = ""
     date: str = ""
     seconds: float = 0.0
+
+    @property
+    def time_text(self) -> str:
+        """ "measured in 16 min"; "" where that is not known."""
+        return f"measured in {duration_text(self.seconds)}" if self.seconds else ""
 
     def row(self, key: str) -> StudyRow | None:
         """The row of that key; None where there is none."""

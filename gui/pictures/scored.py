@@ -175,7 +175,11 @@ def of_study(study: Study, name: str = "") -> Scored:
     )
     data = study.data.get("validation") or {}
     told = [f"{plural(study.n_samples, 'row')} of {data.get('name') or 'the validation data'}"]
-    told += [part for part in (study.machine, duration_text(study.seconds) if study.seconds else "") if part]
+    told += [
+        part
+        for part in (study.machine, f"measured in {duration_text(study.seconds)}" if study.seconds else "")
+        if part
+    ]
     best = next((at for at, row in enumerate(study.rows) if row.key == study.best), None)
     title = f"Study {name}".strip()
     return _scored(title, rows, study.reference, study.sentence, one_line("; ".join(told)), best, study=study)

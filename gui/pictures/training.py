@@ -12,7 +12,6 @@ from PySide6.QtWidgets import QWidget
 from core.evaluate.verdict.comparison import signed
 from core.study.values import Curve, Study
 from core.text import one_line
-from core.units import duration_text
 from gui.pictures.figures import FIGURES, Figure
 from gui.pictures.legend import Legend
 from gui.pictures.named import Named
@@ -89,7 +88,7 @@ class TrainingPicture(Picture):
         if study is None:
             return ""
         data = (study.data.get("training" if self.file_name != "steps" else "validation") or {}).get("name")
-        told = (data, study.machine, duration_text(study.seconds) if study.seconds else "")
+        told = (data, study.machine, study.time_text)
         return one_line("; ".join(str(part) for part in told if part))
 
     def show_study(self, study: Study) -> None:

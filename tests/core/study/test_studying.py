@@ -538,3 +538,10 @@ def test_bad_requests_are_one_sentence() -> None:
     none = {"single-1": {"tokens": np.zeros(COUNT, int)}}
     with pytest.raises(DataError, match="no row of which anything is scored"):
         run_study(alone, data_set(), MadeUp(losses(), more=none), options=OPTIONS)
+
+
+def test_its_time_is_that_of_all_models_whenever_they_were_measured() -> None:
+    made_up = MadeUp(losses(), more={key: {"seconds": 90.0} for key in KEYS_OF_ALL})
+    study = run_study(recipe_of(), data_set(), made_up, options=OPTIONS)
+    assert study.seconds == 90 * len(set(made_up.asked))
+    assert f"measured in {len(set(made_up.asked)) * 90 // 60} min" in to_markdown(study)
