@@ -27,6 +27,7 @@ from PySide6.QtGui import QImage
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 PACKAGING = ROOT / "packaging"
+_MOST_FREQUENT = 160
 
 
 @dataclass(frozen=True)
@@ -165,12 +166,25 @@ def make(subject: Subject, work: Path, wheels: Path) -> None:
 
 
 def save_smaller(picture: Path, out: Path) -> None:
-    """With the 256 colours that it has most of: a third of the bytes, and alike to look at."""
+    """With 256 colours: a third of the bytes, and alike to look at.
+
+    They are those that it has most of, and of the rarer ones those that are least like any of them: a mark
+    in a colour of its own keeps it, however small it is.
+    """
     drawn = QImage(str(picture)).convertToFormat(QImage.Format.Format_RGB32)
     colours, counts = np.unique(np.frombuffer(drawn.constBits(), np.uint32), return_counts=True)
-    most = [int(colour) for colour in colours[np.argsort(-counts, kind="stable")][:256]]
+    order = np.argsort(-counts, kind="stable")
+    channels = np.stack([(colours >> shift) & 255 for shift in (0, 8, 16)], axis=1).astype(np.int64)
+    chosen = order[:_MOST_FREQUENT].tolist()
+    distance = np.full(len(colours), np.iinfo(np.int64).max)
+    for at in chosen:
+        distance = np.minimum(distance, ((channels - channels[at]) ** 2).sum(axis=1))
+    while len(chosen) < 256 and distance.any():
+        chosen.append(int(distance.argmax()))
+        distance = np.minimum(distance, ((channels - channels[chosen[-1]]) ** 2).sum(axis=1))
+    table = [int(colour) for colour in colours[chosen]]
     flags = Qt.ImageConversionFlag.ThresholdDither
-    if not drawn.convertToFormat(QImage.Format.Format_Indexed8, most, flags).save(str(out), "PNG", 0):
+    if not drawn.convertToFormat(QImage.Format.Format_Indexed8, table, flags).save(str(out), "PNG", 0):
         raise OSError(f"cannot write {out}")
 
 
