@@ -38,7 +38,8 @@ def table_by_k(studies: Mapping[int, Path]) -> str:
         losses = (
             rows[key]["loss"]["mean"] for key in ("single", "average", "selection-n0", f"selection-n{n}")
         )
-        cells = [str(k), f"{left[0]:.1%}", f"{left[n]:.1%}", *(f"{loss:.4f}" for loss in losses)]
+        shares = (f"{100 * left[one]:.1f} %" for one in (0, n))
+        cells = [str(k), *shares, *(f"{loss:.4f}" for loss in losses)]
         lines.append(f"| {' | '.join(cells)} | {rows[f'selection-n{n}']['comparison']['verdict']} |")
     measured = documents[max(documents)]
     return "\n".join(lines) + (
