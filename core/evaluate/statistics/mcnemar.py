@@ -9,7 +9,10 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Discordance", "discordance", "exact_p", "mid_p"]
+__all__ = ["Discordance", "discordance", "exact_p", "mid_p", "net_interval"]
+
+_END = 0.025
+"""What each end of a 95 % interval leaves out."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +61,34 @@ def mid_p(one: int, other: int) -> float:
     """
     below, at = _tail(one, other)
     return min(1.0, 2 * below + at)
+
+
+def net_interval(one: int, other: int, samples: int) -> tuple[float, float]:
+    """The 95 % interval of (other − one) / samples that holds 0 just where `exact_p` is above 0.05.
+
+    Given how many samples only one of two models answers rightly, the share of the other's among them is
+    binomial: Clopper and Pearson, Biometrika 26 (1934). (0, 0) where there is no such sample.
+    """
+    decided = one + other
+    if not decided:
+        return 0.0, 0.0
+    low, high = _least_share(other, decided), 1 - _least_share(one, decided)
+    return (2 * low - 1) * decided / samples, (2 * high - 1) * decided / samples
+
+
+def _least_share(count: int, trials: int) -> float:
+    """The θ for which P(X ≥ count) is 0.025, X binomial with that chance; 0 for a count of 0."""
+    if not count:
+        return 0.0
+    k = np.arange(count, trials)
+    falling = (trials - k) / (k + 1)
+    ways = math.lgamma(trials + 1) - math.lgamma(count + 1) - math.lgamma(trials - count + 1)
+    low, high = 0.0, count / trials
+    while low < (theta := (low + high) / 2) < high:
+        first = ways + count * math.log(theta) + (trials - count) * math.log1p(-theta)
+        tail = math.exp(first) * (1 + float(np.cumprod(falling * (theta / (1 - theta))).sum()))
+        low, high = (theta, high) if tail < _END else (low, theta)
+    return high
 
 
 @cache

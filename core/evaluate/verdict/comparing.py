@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from core.cancel import CancelToken
 from core.evaluate.statistics.holm import holm
 from core.evaluate.statistics.intervals import LEAST_UNITS, Interval, paired_intervals
-from core.evaluate.statistics.mcnemar import discordance, exact_p, mid_p
+from core.evaluate.statistics.mcnemar import discordance, exact_p, mid_p, net_interval
 from core.evaluate.statistics.power import answers_needed, samples_needed
 from core.evaluate.statistics.resampling import MOST_RESAMPLES, groups_as_numbers
 from core.evaluate.verdict.comparison import HELPS, HURTS, LEVEL, NO_DIFFERENCE, TOO_FEW, Comparison
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from core.evaluate.scores import Scores
 
 __all__ = ["adjusted_together", "compare", "readjusted"]
+
+_OF_SAMPLES = "The interval is of the mean over samples, and the verdict by the votes of groups."
 
 
 def compare(
@@ -99,12 +101,26 @@ def readjusted(one: Comparison, p_holm: float, mcnemar_p_holm: float | None, *, 
     if answers is not None and mcnemar_p_holm is not None:
         answers = still(answers, mcnemar_p_holm)
     return dataclasses.replace(
-        one,
+        _among(one, compared),
         p_holm=p_holm,
         mcnemar_p_holm=mcnemar_p_holm,
-        compared=compared,
         verdict=still(one.verdict, p_holm),
         accuracy_verdict=answers,
+    )
+
+
+def _among(one: Comparison, compared: int) -> Comparison:
+    """The same with the samples that it takes where so many are compared."""
+    needed = samples_needed(one.difference, one.error, one.clusters or one.n, one.n, compared=compared)
+    for_reference, for_candidate, voters = one.votes_reference, one.votes_candidate, one.voters
+    if for_reference is None or for_candidate is None or voters is None:
+        return dataclasses.replace(one, compared=compared, samples_needed=needed)
+    answers = None
+    if not one.votes_disagree:
+        answers = answers_needed(for_reference, for_candidate, voters, one.answered or 0, compared=compared)
+    by_votes = one.measure == "right answers"
+    return dataclasses.replace(
+        one, compared=compared, samples_needed=answers if by_votes else needed, answers_needed=answers
     )
 
 
@@ -126,7 +142,8 @@ def _compared(pair: Pair, interval: Interval, numbers: NDArray[np.intp], *, grou
         p=interval.p,
         p_holm=interval.p,
         verdict=TOO_FEW,
-        samples_needed=samples_needed(interval.mean, interval.error, interval.units, n),
+        samples_needed=None,
+        error=interval.error,
         unit=pair.candidate.unit,
         higher_is_better=pair.candidate.higher_is_better,
         resamples=interval.resamples,
@@ -138,16 +155,26 @@ def _compared(pair: Pair, interval: Interval, numbers: NDArray[np.intp], *, grou
         return one
     found = discordance(reference, candidate, numbers)
     exact = exact_p(found.units_reference, found.units_candidate)
+    voters = int(numbers.max()) + 1
+    if one.measure == "right answers":
+        one = dataclasses.replace(one, p=exact)
+        if not grouped:
+            low, high = net_interval(found.only_reference, found.only_candidate, len(reference))
+            one = dataclasses.replace(one, low=low, high=high)
+        else:
+            one = dataclasses.replace(one, notes=(*notes, _OF_SAMPLES))
     return dataclasses.replace(
         one,
-        p=exact if one.measure == "right answers" else one.p,
         accuracy_difference=(found.only_candidate - found.only_reference) / len(reference),
         mcnemar_p=exact,
         mcnemar_mid_p=mid_p(found.units_reference, found.units_candidate),
         only_reference_right=found.only_reference,
         only_candidate_right=found.only_candidate,
-        accuracy_verdict=TOO_FEW if numbers.max() + 1 < LEAST_UNITS else NO_DIFFERENCE,
-        answers_needed=answers_needed(found.only_reference, found.only_candidate, len(reference)),
+        votes_reference=found.units_reference,
+        votes_candidate=found.units_candidate,
+        voters=voters,
+        answered=len(reference),
+        accuracy_verdict=TOO_FEW if voters < LEAST_UNITS else NO_DIFFERENCE,
     )
 
 
@@ -162,6 +189,8 @@ def _judged(
     verdict = TOO_FEW
     if interval.units >= LEAST_UNITS:
         verdict = _verdict(one.difference if one.higher_is_better else -one.difference, p_holm)
+        if one.measure == "right answers" and one.votes_disagree:
+            verdict = NO_DIFFERENCE
         if verdict == HELPS and pair.candidate_lacks:
             verdict = NO_DIFFERENCE
             one = dataclasses.replace(
@@ -169,13 +198,13 @@ def _judged(
                 notes=(*one.notes, f"That is why {one.name} is not said to help, whatever the rest shows."),
             )
     answers = one.accuracy_verdict
-    if answers == NO_DIFFERENCE and one.accuracy_difference is not None and mcnemar_p_holm is not None:
-        answers = _verdict(one.accuracy_difference, mcnemar_p_holm)
+    tested = one.accuracy_difference is not None and mcnemar_p_holm is not None and not one.votes_disagree
+    if answers == NO_DIFFERENCE and tested:
+        answers = _verdict(one.accuracy_difference or 0.0, mcnemar_p_holm or 0.0)
     return dataclasses.replace(
-        one,
+        _among(one, compared),
         p_holm=p_holm,
         mcnemar_p_holm=mcnemar_p_holm,
-        compared=compared,
         verdict=verdict,
         accuracy_verdict=answers,
     )

@@ -44,18 +44,23 @@ class Comparison:
         measure: "loss", "bits a byte" or "right answers".
         difference: mean of candidate − reference, each sample counting as much; nan where n is 0.
         low, high: its 95 % interval, as if nothing else were compared; −inf and inf where n is 0 or 1.
-        p: two-sided, of the same interval: ≤ 0.05 where 0 lies outside of it. Of right answers that of
-            McNemar's test, and the interval is not its.
+        p: two-sided, of the same interval: ≤ 0.05 where 0 lies outside of it. Of right answers both are
+            McNemar's test's, but for those in groups: it has the groups' votes, the interval the samples.
         p_holm: adjusted for all candidates compared.
         accuracy_difference: share of right answers, candidate − reference, of all samples; None where right
-            and wrong were not looked at, and so the next four.
+            and wrong were not looked at, and so whatever is of right answers.
         mcnemar_p, mcnemar_mid_p: exact, and the less cautious mid-p.
         only_reference_right, only_candidate_right: samples that one alone answered rightly.
+        votes_reference, votes_candidate: groups in which one is right more often than the other: what is
+            tested. The samples that one alone answered rightly where there are no groups.
+        voters, answered: groups, or else samples; and samples of which right and wrong are known.
         mcnemar_p_holm: the exact one, adjusted for all candidates compared.
         verdict: HELPS, HURTS, NO_DIFFERENCE or TOO_FEW, by the measure.
-        samples_needed: to show a difference of the size seen in four of five tries; None where there is none.
+        samples_needed: to show a difference of the size seen in four of five tries, among as many compared;
+            None where there is none.
         accuracy_verdict: the same of right answers, by mcnemar_p_holm; None where there are none.
         answers_needed: as samples_needed, for right answers.
+        error: the standard error of the difference; nan where it is not known.
         unit: of the difference.
         higher_is_better: whether a positive difference is what helps.
         compared: how many candidates p was adjusted for.
@@ -79,11 +84,16 @@ class Comparison:
     mcnemar_mid_p: float | None = None
     only_reference_right: int | None = None
     only_candidate_right: int | None = None
+    votes_reference: int | None = None
+    votes_candidate: int | None = None
+    voters: int | None = None
+    answered: int | None = None
     mcnemar_p_holm: float | None = None
     verdict: str
     samples_needed: int | None
     accuracy_verdict: str | None = None
     answers_needed: int | None = None
+    error: float = math.nan
     unit: str = "nats a token"
     higher_is_better: bool = False
     compared: int = 1
@@ -92,12 +102,24 @@ class Comparison:
     notes: tuple[str, ...] = ()
 
     @property
+    def votes_disagree(self) -> bool:
+        """Whether the groups' votes go another way than the samples, or only one of both goes any: a few
+        large groups against many small ones. A test of the votes then says nothing of the samples."""
+        if self.only_candidate_right is None or self.votes_candidate is None:
+            return False
+        samples = self.only_candidate_right - (self.only_reference_right or 0)
+        votes = self.votes_candidate - (self.votes_reference or 0)
+        return samples * votes <= 0 and samples != votes
+
+    @property
     def sentence(self) -> str:
         """In plain words, for a person who never heard of p-values; p is there for one who did."""
         parts = [self._difference_sentence()]
         if self.verdict == NO_DIFFERENCE:
-            parts += _needed_sentence(self.samples_needed, self.n)
-        if self.accuracy_difference is not None and self.measure != "right answers":
+            parts += _needed_sentence(self.samples_needed, self.n, self.compared)
+        if self.measure == "right answers":
+            parts += self._votes_sentence()
+        elif self.accuracy_difference is not None:
             parts.append(self._answers_sentence())
         return " ".join([*parts, *self.notes])
 
@@ -113,8 +135,9 @@ class Comparison:
     def from_json(cls, values: Mapping[str, Any]) -> Comparison:
         """The comparison that `as_json` wrote. Keys that are not known are left."""
         known = {key: value for key, value in values.items() if key in _KEYS}
-        for key, missing in (("difference", math.nan), ("low", -math.inf), ("high", math.inf)):
-            known[key] = missing if known[key] is None else known[key]
+        unknown = {"difference": math.nan, "low": -math.inf, "high": math.inf, "error": math.nan}
+        for key, missing in unknown.items():
+            known[key] = missing if known.get(key) is None else known[key]
         return cls(**{**known, "notes": tuple(known.get("notes", ()))})
 
     def _difference_sentence(self) -> str:
@@ -151,10 +174,25 @@ class Comparison:
             f"({_p_text(self.mcnemar_p_holm or 0.0)}"
         )
         text += f" among {self.compared} compared)." if self.compared > 1 else ")."
-        needed = (
-            _needed_sentence(self.answers_needed, self.n) if self.accuracy_verdict == NO_DIFFERENCE else []
+        needed = []
+        if self.accuracy_verdict == NO_DIFFERENCE:
+            needed = _needed_sentence(self.answers_needed, self.answered or self.n, self.compared)
+        return " ".join([text, *self._votes_sentence(), *needed])
+
+    def _votes_sentence(self) -> list[str]:
+        """What the groups say of right answers, where there are any: that is what is tested."""
+        if self.clusters is None or self.votes_candidate is None or self.votes_reference is None:
+            return []
+        said = (
+            f"Each group has one vote: {self.votes_candidate:,} for {self.name}, "
+            f"{self.votes_reference:,} for {self.reference}."
         )
-        return " ".join([text, *needed])
+        if self.votes_disagree:
+            said += (
+                " All answers together go another way, as groups differ in size: a difference is shown only "
+                "where both agree."
+            )
+        return [said]
 
 
 _KEYS = frozenset(field.name for field in dataclasses.fields(Comparison))
@@ -225,7 +263,7 @@ def _p_text(p: float) -> str:
     return "p < 0.0001" if p < 0.0001 else f"p = {p:.2g}"
 
 
-def _needed_sentence(needed: int | None, samples: int) -> list[str]:
+def _needed_sentence(needed: int | None, samples: int, compared: int) -> list[str]:
     if needed is None or needed <= samples:
         return []
     if needed > _MANY:
@@ -233,4 +271,5 @@ def _needed_sentence(needed: int | None, samples: int) -> list[str]:
     else:
         step = 10 ** max(0, len(str(needed)) - 2)
         count = f"about {step * round(needed / step):,}"
-    return [f"A difference of this size would take {count} samples to show."]
+    among = f" among {compared} compared (p ≤ {LEVEL:g} / {compared})" if compared > 1 else ""
+    return [f"A difference of this size would take {count} samples to show{among}."]

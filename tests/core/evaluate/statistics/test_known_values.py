@@ -18,7 +18,7 @@ from plain_interval import plain_interval
 
 from core.evaluate.statistics.holm import holm
 from core.evaluate.statistics.intervals import paired_intervals, units_of
-from core.evaluate.statistics.mcnemar import exact_p, mid_p
+from core.evaluate.statistics.mcnemar import exact_p, mid_p, net_interval
 from core.evaluate.statistics.power import samples_needed
 from core.evaluate.statistics.student import t_quantile, two_sided_p
 
@@ -45,6 +45,15 @@ def test_mcnemar() -> None:
         assert exact_p(one, other) == pytest.approx(expected, rel=1e-9, abs=1e-300), (one, other)
     for one, other, expected in KNOWN["mcnemar_mid"]:
         assert mid_p(one, other) == pytest.approx(expected, rel=1e-9), (one, other)
+
+
+def test_the_interval_of_right_answers() -> None:
+    """Clopper and Pearson's, where every second sample decides."""
+    for one, other, low, high in KNOWN["clopper_pearson"]:
+        decided = one + other
+        found = net_interval(one, other, 2 * decided)
+        expected = ((2 * low - 1) / 2, (2 * high - 1) / 2)
+        assert found == pytest.approx(expected, rel=1e-9, abs=1e-12), (one, other)
 
 
 def test_holm() -> None:

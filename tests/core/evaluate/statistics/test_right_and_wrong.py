@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from core.evaluate.statistics.holm import holm
-from core.evaluate.statistics.mcnemar import Discordance, discordance, exact_p, mid_p
+from core.evaluate.statistics.mcnemar import Discordance, discordance, exact_p, mid_p, net_interval
 from core.evaluate.statistics.power import answers_needed, samples_needed
 
 
@@ -98,6 +98,28 @@ def test_samples_needed_where_nothing_can_be_said() -> None:
 def test_answers_needed() -> None:
     """15 and 25 of 100 by one alone: (1.959964 √0.4 + 0.841621 √(0.4 − 0.1²))² / 0.1² = 311.6."""
     root = 1.959964 * math.sqrt(0.4) + 0.841621 * math.sqrt(0.4 - 0.01)
-    assert answers_needed(15, 25, 100) == answers_needed(25, 15, 100) == math.ceil(root**2 / 0.01) == 312
-    assert answers_needed(7, 7, 100) is None
-    assert answers_needed(0, 0, 0) is None
+    needed = math.ceil(root**2 / 0.01)
+    assert answers_needed(15, 25, 100, 100) == answers_needed(25, 15, 100, 100) == needed == 312
+    assert answers_needed(15, 25, 100, 400) == 4 * 312  # groups of four
+    assert answers_needed(7, 7, 100, 100) is None
+    assert answers_needed(0, 0, 0, 0) is None
+    among = answers_needed(15, 25, 100, 100, compared=10)
+    assert among == math.ceil((2.807034 * math.sqrt(0.4) + 0.841621 * math.sqrt(0.39)) ** 2 / 0.01)
+
+
+def test_with_the_samples_needed_among_ten_four_of_five_are_shown() -> None:
+    """The difference is 0.2 of a spread of 1; Bonferroni's level, which Holm's is never below."""
+    needed = samples_needed(0.2, 0.1, 100, 100, compared=10)
+    assert needed is not None
+    means = 0.2 + np.random.default_rng(4).standard_normal((4000, needed)).mean(axis=1)
+    shown = np.abs(means) * math.sqrt(needed) >= 2.807034  # z of 0.05 / 10, two-sided
+    assert 0.79 <= shown.mean() <= 0.83
+
+
+@pytest.mark.parametrize(("one", "other"), [(0, 6), (0, 5), (2, 8), (1, 9), (40, 61), (400, 610), (0, 0)])
+def test_the_interval_of_right_answers_inverts_their_test(one: int, other: int) -> None:
+    low, high = net_interval(one, other, 2000)
+    assert low <= (other - one) / 2000 <= high
+    assert (low > 0 or high < 0) == (exact_p(one, other) <= 0.05)
+    again = net_interval(other, one, 2000)
+    assert (-again[1], -again[0]) == pytest.approx((low, high), abs=1e-15)

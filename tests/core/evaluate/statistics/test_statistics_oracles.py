@@ -61,6 +61,11 @@ def values_of_the_libraries() -> dict[str, list[Any]]:
         "holm": holm,
         "mcnemar_exact": exact,
         "mcnemar_mid": mid,
+        "clopper_pearson": [
+            [one, other, *map(float, stats.binomtest(other, one + other).proportion_ci(0.95, "exact"))]
+            for one, other in [*ANSWERS, *MANY_ANSWERS]
+            if one + other
+        ],
         "samples_needed": [
             [
                 effect,
