@@ -125,7 +125,7 @@ def evaluate(
         if data is not None:
             parts = [run.on_data(data, skip_bad_rows=skip_bad_rows, recompute=recompute)]
         else:
-            parts = run.on_tasks([task for task in (tasks or "").split(",") if task])
+            parts = run.on_tasks([one for one in (tasks or "").split(",") if one], recompute=recompute)
         if out is not None:
             replace_file(out, score_rows([table for part in parts for table in part.tables]))
         following.say("done", result=None if out is None else str(out.absolute()))
@@ -225,28 +225,28 @@ class _Run:
         notes = self._on_choosing(scores, rows.groups)
         return _Part(data, scores, self.of_reference, comparisons, rows, answers, notes=notes)
 
-    def on_tasks(self, tasks: Sequence[str]) -> list[_Part]:
+    def on_tasks(self, tasks: Sequence[str], *, recompute: bool) -> list[_Part]:
         from core.evaluate.harness import evaluate_tasks
 
         following = self.following
         parts = []
-        for found in evaluate_tasks(
-            self.models,
-            tasks,
-            settings=self.settings,
-            on_note=following.note,
-            progress=following.show,
-            cancel=self.token,
-        ):
+        with going_on():
+            scores = evaluate_tasks(
+                self.models,
+                tasks,
+                settings=self.settings,
+                store=ScoreStore(),
+                recompute=recompute,
+                on_note=following.note,
+                progress=following.show,
+                cancel=self.token,
+            )
+        for found in scores:
             for one in found.scores:
                 following.say("scores", **score_event(one), task=found.task)
             comparisons = self._compared(found.scores, None)
-            data = {
-                "task": found.task,
-                "metric": found.metric,
-                "rows": len(found.scores[0].loss),
-                "digest": found.scores[0].data_digest,
-            }
+            data: dict[str, Any] = {"task": found.task, "metric": found.metric}
+            data |= {"rows": len(found.scores[0].loss), "digest": found.scores[0].data_digest}
             notes = self._on_choosing(found.scores, None)
             parts.append(
                 _Part(data, found.scores, self.of_reference, comparisons, title=found.task, notes=notes)

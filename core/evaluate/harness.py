@@ -7,14 +7,10 @@ if they were to different questions; here they are paired, question by question.
 
 from __future__ import annotations
 
-import contextlib
-import logging
 import os
-import re
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
@@ -22,28 +18,20 @@ import numpy as np
 
 from core.cancel import CancelToken
 from core.checkpoint.model import model_names
-from core.errors import DataError, IncompatibleError, MergeError, error_of_memory
-from core.evaluate.harness_answers import TaskAnswer, answers_of, of_task
+from core.errors import CheckpointError, DataError, IncompatibleError, MergeError
+from core.evaluate.answers.prompting import has_chat_template
+from core.evaluate.harness_answers import answers_of, of_task
+from core.evaluate.harness_package import harness_package, named_tasks, run_tasks, task_digest, task_manager
 from core.evaluate.models.digests import FileDigests, reference_digest
-from core.evaluate.models.loading import LoadedModel, load_model
+from core.evaluate.models.loading import load_model
 from core.evaluate.one_task import check_one_task
 from core.evaluate.scores import Scores
 from core.evaluate.settings import Settings
-from core.pretrained.quiet import first_line, is_of_memory, quiet
+from core.evaluate.store.score_store import ScoreStore, score_key
+from core.evaluate.store.task_answers import KeptAnswers
 from core.progress import Share, ShareCallback
-from core.small_files import read_small
-from core.text import nearest, shown
 
 __all__ = ["TaskScores", "evaluate_tasks"]
-
-_INSTALL = "install it: pip install 'lm-eval[hf]'"
-_DOWNLOAD = (
-    "where its data are not here yet, let them be downloaded once: HF_HUB_OFFLINE=0 paramosaic evaluate …"
-)
-_BATCH = 16
-_GROUP, _TASK = (re.compile(rf"^{key}:[ \t]*[\"']?([^\s\"'#\[]+)", re.MULTILINE) for key in ("group", "task"))
-"""Task files have tags of the harness's own, which no other reader of YAML knows."""
-_MOST_YAML_BYTES = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -67,6 +55,8 @@ def evaluate_tasks(
     tasks: Sequence[str],
     *,
     settings: Settings | None = None,
+    store: ScoreStore | None = None,
+    recompute: bool = False,
     on_note: Callable[[str], None] | None = None,
     progress: ShareCallback | None = None,
     cancel: CancelToken | None = None,
@@ -75,14 +65,20 @@ def evaluate_tasks(
 
     Nothing is downloaded unless HF_HUB_OFFLINE says so: data have to be in the cache of the Hub, or beside
     the task. Of the metrics of a task the first counts that says of each answer whether it is right, and of
-    several filters of an answer the first. A group of tasks (as mmlu) is one, of all questions. Nothing is
-    kept: the harness does not say what its tasks read before it has.
+    several filters of an answer the first. A group of tasks (as mmlu) is one, of all questions.
+
+    Models with a chat template are asked through it. What a model answered is kept when it has answered all
+    tasks, by its digest, the task and the settings. Where kept answers turn out to be to other questions than
+    those that another model is asked now, the model is asked again.
 
     Args:
         references: folders, models in the Hub's cache, BASE+ADAPTER, or recipes.
         tasks: names that the harness knows, or task files (.yaml), whose folder is searched for what they
             include.
-        settings: device, dtype, max_length, and limit: of each task only so many questions, from the first.
+        settings: device, dtype, max_length, chat_prompts, and limit: of each task only so many questions,
+            from the first.
+        store: where answers are kept; None for nowhere.
+        recompute: whether to leave aside what the store has.
         on_note: told what is worth knowing.
         progress: told how many models are done.
         cancel: looked at before each pass through a model.
@@ -91,200 +87,187 @@ def evaluate_tasks(
         MergeError: `lm-eval` is not installed.
         DataError: there is no such task, its data are not here, or nothing in it is right or wrong.
         IncompatibleError: a model is a classifier.
+        CheckpointError: a model was changed while it was evaluated.
         Cancelled: after `cancel`.
     """
     settings = settings or Settings()
     os.environ.setdefault("HF_HUB_OFFLINE", "1")  # read when its library is imported
-    harness = _harness()
-    names, folders = _tasks(tasks)
+    harness = harness_package()
+    named = named_tasks(tasks)
     check_one_task(references)
-    manager = _manager(harness, names, folders)
+    asking = _Asking(harness, task_manager(harness, named), named, settings, store, on_note, cancel)
     models = model_names([Path(reference) for reference in references])
-    digests = FileDigests(None)
-    found: dict[str, list[Scores]] = {name: [] for name in names}
-    metrics: dict[str, str] = {}
+    found: list[dict[str, KeptAnswers]] = []
+    digests: list[str] = []
     begun = time.monotonic()
     for number, (reference, model) in enumerate(zip(references, models, strict=True)):
         if progress is not None:
             elapsed = time.monotonic() - begun
             left = elapsed * (len(models) - number) / number if number else None
-            progress(Share(number / len(models), f"{model}: {', '.join(names)}", left))
-        digest = reference_digest(reference, digests, cancel=cancel)
-        with load_model(reference, settings=settings, cancel=cancel) as loaded:
+            progress(Share(number / len(models), f"{model}: {', '.join(named)}", left))
+        digests.append(asking.digest(reference))
+        kept = {} if recompute else asking.known(digests[-1])
+        found.append(
+            kept | asking.ask(reference, model, digests[-1], [one for one in named if one not in kept])
+        )
+    for name in named:
+        if len({answers[name].questions for answers in found}) > 1:
+            asking.note(f"the questions of {name} are others than they were, and are asked again")
+            for reference, model, digest, answers in zip(references, models, digests, found, strict=True):
+                if name not in asking.asked[digest]:
+                    answers |= asking.ask(reference, model, digest, [name])
+        _check_alike(name, models, [answers[name] for answers in found])
+    for name in named:
+        first = found[0][name]
+        asking.note(f"{name}: what is right is said by {first.metric}, of {len(first.answers)} questions")
+    asking.note(_chat_note(models, [next(iter(answers.values())).chat for answers in found]))
+    rows = list(zip(models, references, digests, found, strict=True))
+    return tuple(
+        TaskScores(
+            name,
+            found[0][name].metric,
+            tuple(_scores(*row[:3], name, row[3][name], settings) for row in rows),
+        )
+        for name in named
+    )
+
+
+class _Asking:
+    """What is the same for all models.
+
+    Attributes:
+        asked: the tasks that a model was asked now, by its digest.
+    """
+
+    def __init__(
+        self,
+        harness: Any,
+        manager: Any,
+        named: Mapping[str, Path | None],
+        settings: Settings,
+        store: ScoreStore | None,
+        on_note: Callable[[str], None] | None,
+        cancel: CancelToken | None,
+    ) -> None:
+        self._harness, self._manager, self._settings = harness, manager, settings
+        self._store, self._on_note, self._cancel = store, on_note, cancel
+        self._files = FileDigests(None) if store is None else store.digests
+        self._tasks = {name: task_digest(name, path) for name, path in named.items()}
+        self.asked: dict[str, set[str]] = {}
+
+    def digest(self, reference: str) -> str:
+        return reference_digest(reference, self._files, cancel=self._cancel)
+
+    def known(self, digest: str) -> dict[str, KeptAnswers]:
+        """What the store has of a model, by task."""
+        if self._store is None:
+            return {}
+        kept = {name: self._store.task_answers(self._key(digest, name)) for name in self._tasks}
+        return {name: answers for name, answers in kept.items() if answers is not None}
+
+    def ask(self, reference: str, model: str, digest: str, names: Sequence[str]) -> dict[str, KeptAnswers]:
+        """Load a model and have it answer; what it answered is kept."""
+        self.asked.setdefault(digest, set()).update(names)
+        if not names:
+            return {}
+        with load_model(reference, settings=self._settings, cancel=self._cancel) as loaded:
             if loaded.task != "causal":
                 raise IncompatibleError(
                     f"{model} is a classifier, and tasks of lm-evaluation-harness are for language models",
                     hint="evaluate it on labelled texts (--data)",
                     field="task",
                 )
+            chat = self._settings.chat_prompts and has_chat_template(loaded.tokenizer)
             started = time.monotonic()
-            samples = _run(harness, loaded, manager, names, settings, cancel)
-            seconds = round(time.monotonic() - started, 3)
+            samples = run_tasks(
+                self._harness,
+                self._manager,
+                loaded,
+                names,
+                limit=self._settings.limit,
+                chat=chat,
+                cancel=self._cancel,
+            )
+            seconds, window = round(time.monotonic() - started, 3), loaded.window
+        if self.digest(reference) != digest:
+            raise CheckpointError(
+                f"{model} was changed while it was evaluated",
+                hint="evaluate it again when nothing writes to it",
+            )
+        found = {}
         for name in names:
             metric, answers = answers_of(name, of_task(name, samples))
-            if metrics.setdefault(name, metric) != metric:
-                raise DataError(f"the task {name} counted {metric} for {model}, and {metrics[name]} before")
-            found[name].append(
-                _scores(model, reference, digest, name, metric, answers, settings, loaded, seconds)
-            )
-    for name, metric in metrics.items():
-        if on_note is not None:
-            on_note(f"{name}: what is right is said by {metric}, of {len(found[name][0].loss)} questions")
-    return tuple(TaskScores(name, metrics[name], tuple(found[name])) for name in names)
+            found[name] = KeptAnswers(metric, tuple(answers), chat, window, seconds)
+            self._keep(model, digest, name, found[name])
+        return found
+
+    def note(self, sentence: str) -> None:
+        if self._on_note is not None and sentence:
+            self._on_note(sentence)
+
+    def _keep(self, model: str, digest: str, name: str, answers: KeptAnswers) -> None:
+        if self._store is None:
+            return
+        try:
+            self._store.put_task_answers(self._key(digest, name), answers)
+        except MergeError as error:  # the disk is full, perhaps: no reason to lose what was computed
+            self.note(f"the answers of {model} to {name} are not kept for another time: {error.message}")
+
+    def _key(self, digest: str, name: str) -> str:
+        return score_key(digest, self._tasks[name], _settings_of(self._settings))
 
 
-def _harness() -> Any:
-    """The package, or the sentence that it is missing."""
-    try:
-        import lm_eval
-        import lm_eval.models.huggingface
-        import lm_eval.tasks
-    except ImportError as error:
-        missing = error.name or "lm_eval"
-        what = (
-            "is not installed"
-            if missing.startswith("lm_eval")
-            else f"needs {missing}, which is not installed"
-        )
-        raise MergeError(f"lm-evaluation-harness {what}", hint=_INSTALL, field="task") from error
-    return lm_eval
-
-
-def _tasks(tasks: Sequence[str]) -> tuple[list[str], list[str]]:
-    """The names of the tasks, and the folders of those that are files."""
-    names, folders = [], []
-    for task in tasks:
-        path = Path(task)
-        if path.suffix.lower() not in (".yaml", ".yml"):
-            names.append(task)
-            continue
-        text = read_small(path, _MOST_YAML_BYTES, DataError).decode("utf-8", "replace")
-        said = _GROUP.search(text) or _TASK.search(text)
-        if said is None:
-            raise DataError(f"{path} has no line task: NAME, so it is no task", path=path, field="task")
-        names.append(said[1])
-        folders.append(str(path.absolute().parent))
-    return list(dict.fromkeys(names)), list(dict.fromkeys(folders))
-
-
-def _manager(harness: Any, names: Sequence[str], folders: Sequence[str]) -> Any:
-    """What knows the tasks. Raises DataError: it does not know one."""
-    with _silent():
-        manager = harness.tasks.TaskManager(include_path=list(folders) or None)
-    known = getattr(manager, "all_tasks", ())
-    for name in names:
-        if known and name not in known:
+def _check_alike(name: str, models: Sequence[str], answers: Sequence[KeptAnswers]) -> None:
+    """Raises DataError: what is right is not said by the same metric for all models."""
+    for model, one in zip(models, answers, strict=True):
+        if one.metric != answers[0].metric:
             raise DataError(
-                f"lm-evaluation-harness knows no task {shown(name)}",
-                hint=nearest(name, known) or "`lm-eval ls tasks` lists those that it knows",
-                field="task",
+                f"the task {name} counted {one.metric} for {model}, and {answers[0].metric} before"
             )
-    return manager
 
 
-def _run(
-    harness: Any,
-    loaded: LoadedModel,
-    manager: Any,
-    names: Sequence[str],
-    settings: Settings,
-    cancel: CancelToken | None,
-) -> dict[str, Any]:
-    """What the harness says of one model."""
+def _chat_note(models: Sequence[str], chats: Sequence[bool]) -> str:
+    """Which models were asked through their chat templates; "" for none."""
+    if not any(chats):
+        return ""
+    if all(chats):
+        return "questions went through the chat template of each model"
+    asked, rest = (
+        ", ".join(model for model, chat in zip(models, chats, strict=True) if chat is which)
+        for which in (True, False)
+    )
+    return (
+        f"questions went through the chat template of {asked}, and without one to {rest}: a difference "
+        "may be that of the template"
+    )
 
-    def check(*_: Any) -> None:
-        if cancel is not None:
-            cancel.raise_if_cancelled("evaluation")
 
-    hook = loaded.model.register_forward_pre_hook(check)
-    try:
-        with quiet(), _silent():
-            model = harness.models.huggingface.HFLM(
-                pretrained=loaded.model,
-                tokenizer=loaded.tokenizer,
-                batch_size=_BATCH,
-                max_length=loaded.window,
-            )
-            found = harness.simple_evaluate(
-                model=model,
-                tasks=list(names),
-                limit=settings.limit,
-                bootstrap_iters=0,
-                log_samples=True,
-                task_manager=manager,
-            )
-    except MergeError:
-        raise
-    except Exception as error:  # the harness and what it loads data with raise what they like
-        if is_of_memory(error):
-            raise error_of_memory(error) from error
-        said = first_line(error)
-        raise DataError(
-            f"lm-evaluation-harness cannot carry out {', '.join(names)}: {said}",
-            hint=_DOWNLOAD if "Offline" in said or "Hub" in said else None,
-            field="task",
-        ) from error
-    finally:
-        hook.remove()
-    return dict(found)
+def _settings_of(settings: Settings) -> dict[str, Any]:
+    """What answers depend on, of what can be set."""
+    key = settings.key()
+    return {
+        part: key[part] for part in ("dtype", "max_length", "limit", "chat_prompts", "device") if part in key
+    }
 
 
 def _scores(
-    name: str,
-    reference: str,
-    digest: str,
-    task: str,
-    metric: str,
-    answers: Sequence[TaskAnswer],
-    settings: Settings,
-    loaded: LoadedModel,
-    seconds: float,
+    name: str, reference: str, digest: str, task: str, kept: KeptAnswers, settings: Settings
 ) -> Scores:
-    count = len(answers)
-    data = blake2b(digest_size=16)
-    for answer in answers:
-        data.update(
-            f"{answer.task}\n{answer.number}\n{answer.question}\n".encode("utf-8", "backslashreplace")
-        )
-    key = dict(settings.key())
+    count = len(kept.answers)
     return Scores(
         name=name,
         path=reference,
         model_digest=digest,
-        data_digest=data.hexdigest(),
-        settings={part: key[part] for part in ("dtype", "max_length", "limit")}
-        | {"task": task, "metric": metric},
+        data_digest=kept.questions,
+        settings=_settings_of(settings) | {"task": task, "metric": kept.metric, "chat_template": kept.chat},
         task="causal",
         loss=np.full(count, np.nan),
         tokens=np.zeros(count, np.int64),
         text_bytes=np.zeros(count, np.int64),
-        correct=np.array([answer.right for answer in answers], bool),
+        correct=np.array([answer.right for answer in kept.answers], bool),
         lines=np.arange(1, count + 1),
         tokenizer_digest="",
-        seconds=seconds,
-        max_length=loaded.window,
+        seconds=kept.seconds,
+        max_length=kept.max_length,
+        notes=("its questions went through its chat template",) if kept.chat else (),
     )
-
-
-@contextlib.contextmanager
-def _silent() -> Iterator[None]:
-    """Meanwhile nothing goes to the standard error: bars, warnings, and what git says of no repository."""
-    logger = logging.getLogger("lm_eval")
-    level = logger.level
-    logger.setLevel(logging.CRITICAL)
-    try:
-        kept = os.dup(2)
-    except OSError:
-        kept = -1
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    try:
-        with open(nowhere, "w", closefd=False) as unheard, contextlib.redirect_stderr(unheard):
-            if kept >= 0:
-                os.dup2(nowhere, 2)  # for what writes there itself
-            yield
-    finally:
-        if kept >= 0:
-            os.dup2(kept, 2)
-            os.close(kept)
-        os.close(nowhere)
-        logger.setLevel(level)

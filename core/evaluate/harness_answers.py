@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from core.errors import DataError
+from core.evaluate.store.task_answers import TaskAnswer
 from core.text import shown
 
-__all__ = ["TaskAnswer", "answers_of", "of_task"]
+__all__ = ["answers_of", "of_task"]
 
 
 def of_task(name: str, found: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
@@ -21,16 +21,6 @@ def of_task(name: str, found: Mapping[str, Any]) -> list[tuple[str, Mapping[str,
         return [(name, sample) for sample in samples[name]]
     groups: Mapping[str, Any] = found.get("group_subtasks") or {}
     return [pair for inner in groups.get(name, ()) for pair in of_task(inner, found)]
-
-
-@dataclass(frozen=True)
-class TaskAnswer:
-    """Whether one is right, and what the question is."""
-
-    task: str
-    number: int
-    question: str
-    right: bool
 
 
 def answers_of(name: str, samples: Sequence[tuple[str, Mapping[str, Any]]]) -> tuple[str, list[TaskAnswer]]:

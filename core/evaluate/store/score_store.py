@@ -28,12 +28,13 @@ from core.evaluate.store.score_files import (
     score_bytes,
     score_key,
 )
+from core.evaluate.store.task_answers import KeptAnswers, answer_bytes, read_answers
 from core.small_files import read_if_there
 
 __all__ = ["PartialScores", "ScoreStore", "StoredScores", "default_score_folder", "is_of", "score_key"]
 
 
-_SUFFIX, _PARTIAL_SUFFIX = ".scores", ".begun"
+_SUFFIX, _PARTIAL_SUFFIX, _TASK_SUFFIX = ".scores", ".begun", ".answers"
 _MOST_BYTES = 1_000_000_000
 
 _log = logging.getLogger(__name__)
@@ -145,6 +146,24 @@ class ScoreStore:
             self._remove(f"{key}{_PARTIAL_SUFFIX}")
         except OutputError as error:
             _log.warning("%s", error)
+
+    # -- tasks of lm-evaluation-harness
+
+    def task_answers(self, key: str) -> KeptAnswers | None:
+        """What a model answered in a task; None where that is not known."""
+        content = self._content(f"{key}{_TASK_SUFFIX}")
+        if content is None:
+            return None
+        try:
+            return read_answers(content, key)
+        except DAMAGED as error:
+            _log.warning("answers to a task cannot be read, and are asked for again: %s", error)
+            return None
+
+    @merge_errors_only()
+    def put_task_answers(self, key: str, kept: KeptAnswers) -> None:
+        """Keep them, in the place of earlier ones with the same key. Raises OutputError."""
+        self._write(f"{key}{_TASK_SUFFIX}", answer_bytes(key, kept))
 
     # -- files
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
 import types
 import venv
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,9 @@ from core.cancel import CancelToken
 from core.errors import Cancelled, DataError, MergeError
 from core.evaluate.harness import evaluate_tasks
 from core.evaluate.settings import Settings
+from core.evaluate.store.score_store import ScoreStore
 from core.evaluate.verdict.comparing import compare
+from core.progress import Share
 from resources import DEMO_FOLDER
 
 ROOT = Path(__file__).parents[3]
@@ -155,6 +159,117 @@ def test_what_cannot_be_done_is_one_sentence(monkeypatch: pytest.MonkeyPatch, tm
         evaluate_tasks([BASE], ["sums"], settings=CPU, progress=lambda share: token.cancel(), cancel=token)
 
 
+@pytest.fixture(scope="module")
+def bare_model(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The demo's first model without its chat template."""
+    return without_template(ONE, tmp_path_factory.mktemp("models") / "bare")
+
+
+def without_template(model: str, place: Path) -> str:
+    """A copy of a model that has no chat template."""
+    shutil.copytree(model, place)
+    (place / "chat_template.jinja").unlink()
+    return str(place)
+
+
+def test_chat_models_are_asked_through_their_template(
+    monkeypatch: pytest.MonkeyPatch, bare_model: str
+) -> None:
+    stand_in = StandIn([{"sums": samples("x.")}] * 5)
+    stand_in.install(monkeypatch)
+    notes: list[str] = []
+    (found,) = evaluate_tasks([bare_model, BASE], ["sums"], settings=CPU, on_note=notes.append)
+    assert [call["apply_chat_template"] for call in stand_in.calls] == [False, True]
+    assert [one.settings["chat_template"] for one in found.scores] == [False, True]
+    assert [bool(one.notes) for one in found.scores] == [False, True]
+    assert notes[-1].startswith("questions went through the chat template of base, and without one to bare: ")
+    evaluate_tasks([BASE], ["sums"], settings=CPU, on_note=notes.append)
+    assert notes[-1] == "questions went through the chat template of each model"
+    told = len(notes)
+    evaluate_tasks([bare_model], ["sums"], settings=CPU, on_note=notes.append)
+    assert "template" not in "".join(notes[told:])
+    evaluate_tasks([BASE], ["sums"], settings=replace(CPU, chat_prompts=False))
+    assert stand_in.calls[-1]["apply_chat_template"] is False
+
+
+def test_a_stop_loses_nothing_of_the_models_before(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    store, token = ScoreStore(tmp_path / "scores"), CancelToken()
+    said = [
+        {"sums": samples("x.x"), "words": samples("xx")},
+        {"sums": samples("xxx"), "words": samples(".x")},
+    ]
+    StandIn(said[:1]).install(monkeypatch)
+
+    def stop(share: Share) -> None:
+        if share.fraction:
+            token.cancel()
+
+    with pytest.raises(Cancelled):
+        evaluate_tasks([BASE, ONE], ["sums", "words"], settings=CPU, store=store, progress=stop, cancel=token)
+    second = StandIn(said[1:])
+    second.install(monkeypatch)
+    found = evaluate_tasks([BASE, ONE], ["sums", "words"], settings=CPU, store=store)
+    assert len(second.calls) == 1
+    whole = StandIn(said)
+    whole.install(monkeypatch)
+    anew = evaluate_tasks([BASE, ONE], ["sums", "words"], settings=CPU)
+    for task, other in zip(found, anew, strict=True):
+        assert (task.task, task.metric) == (other.task, other.metric)
+        for one, again in zip(task.scores, other.scores, strict=True):
+            assert (one.data_digest, one.model_digest, one.settings, one.max_length) == (
+                *(again.data_digest, again.model_digest, again.settings),
+                again.max_length,
+            )
+            assert one.correct is not None
+            assert again.correct is not None
+            assert one.correct.tolist() == again.correct.tolist()
+    # Another task is asked alone; other settings, and who asks for it, ask anew.
+    third = StandIn([{"both": samples("x")}, {"sums": samples("x")}, {"sums": samples("x")}])
+    third.install(monkeypatch)
+    evaluate_tasks([ONE], ["sums", "both"], settings=CPU, store=ScoreStore(store.folder))
+    evaluate_tasks([ONE], ["sums"], settings=replace(CPU, limit=1), store=store)
+    evaluate_tasks([ONE], ["sums"], settings=CPU, store=store, recompute=True)
+    assert [call["tasks"] for call in third.calls] == [["both"], ["sums"], ["sums"]]
+
+
+def test_kept_answers_to_other_questions_are_asked_for_again(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    store = ScoreStore(tmp_path)
+    StandIn([{"sums": samples("x.x")}]).install(monkeypatch)
+    evaluate_tasks([BASE], ["sums"], settings=CPU, store=store)
+    other = [one | {"doc_hash": "new"} for one in samples("...")]
+    stand_in = StandIn([{"sums": other}, {"sums": other}])
+    stand_in.install(monkeypatch)
+    notes: list[str] = []
+    (found,) = evaluate_tasks([BASE, ONE], ["sums"], settings=CPU, store=store, on_note=notes.append)
+    assert [one.accuracy for one in found.scores] == [0, 0]
+    assert found.scores[0].data_digest == found.scores[1].data_digest
+    assert "the questions of sums are others than they were, and are asked again" in notes
+    assert len(stand_in.calls) == 2
+
+
+@pytest.mark.parametrize("changed", ["own.yaml", "shared.yaml", "rows.jsonl", "utils.py"])
+def test_a_task_file_that_changed_is_another_task(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, changed: str
+) -> None:
+    folder = tmp_path / "task"
+    folder.mkdir()
+    (folder / "own.yaml").write_text("include: shared.yaml\ntask: words\n")
+    (folder / "shared.yaml").write_text("dataset_kwargs:\n  data_files: {test: rows.jsonl}\n")
+    (folder / "rows.jsonl").write_text("{}\n")
+    (folder / "utils.py").write_text("")
+    store = ScoreStore(tmp_path / "scores")
+    for calls in (1, 0, 1):
+        stand_in = StandIn([{"words": samples("x")}])
+        stand_in.install(monkeypatch)
+        evaluate_tasks([BASE], [str(folder / "own.yaml")], settings=CPU, store=store)
+        assert len(stand_in.calls) == calls
+        if not calls:
+            with (folder / changed).open("a") as file:
+                file.write("# more\n")
+
+
 @pytest.mark.slow
 def test_the_package_itself_says_which_answers_are_right(tmp_path: Path) -> None:
     """With the real package, in an environment of its own that sees ours; the right choice is the
@@ -186,21 +301,27 @@ def test_the_package_itself_says_which_answers_are_right(tmp_path: Path) -> None
         "test_split: train\noutput_type: multiple_choice\ndoc_to_text: '{{question}}'\n"
         "doc_to_choice: '{{choices}}'\ndoc_to_target: answer\nmetric_list:\n  - metric: acc\n"
     )
-    asked = ["evaluate", BASE, ONE, "--task", str(tmp_path / "sums.yaml"), "--device", "cpu", "--json"]
-    ran = subprocess.run(
-        [python, "-m", "gui.entry", *asked],
-        cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "HF_HOME": str(tmp_path / "hub")},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert ran.returncode == 0, ran.stderr
-    (document,) = json.loads(ran.stdout)["tasks"]
+    bare = [without_template(model, tmp_path / Path(model).name) for model in (BASE, ONE)]
+    folders = {"HF_HOME": str(tmp_path / "hub"), "PARAMOSAIC_DATA_DIR": str(tmp_path / "kept")}
+
+    def evaluated(*models: str) -> tuple[dict[str, Any], str]:
+        asked = ["evaluate", *models, "--task", str(tmp_path / "sums.yaml"), "--device", "cpu", "--json"]
+        ran = subprocess.run(
+            [python, "-m", "gui.entry", *asked],
+            cwd=ROOT,
+            env={**os.environ, "PYTHONPATH": str(ROOT), **folders},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert ran.returncode == 0, ran.stderr
+        return json.loads(ran.stdout)["tasks"][0], ran.stderr
+
+    document, _ = evaluated(*bare)
     import torch
     import transformers
 
-    for model, path in zip(document["models"], (BASE, ONE), strict=True):
+    for model, path in zip(document["models"], bare, strict=True):
         tokenizer = transformers.AutoTokenizer.from_pretrained(path)
         net = transformers.AutoModelForCausalLM.from_pretrained(path, dtype=torch.float32)
         right = 0
@@ -217,3 +338,8 @@ def test_the_package_itself_says_which_answers_are_right(tmp_path: Path) -> None
             right += costs.index(max(costs)) == row["answer"]
         assert model["accuracy"] == right / len(rows)
     assert document["comparisons"][0]["verdict"] == "too few to say"
+    again, _ = evaluated(*bare)
+    assert again == document  # seconds, too: they were not asked again
+    with_template, said = evaluated(BASE)
+    assert with_template["settings"]["chat_template"] is True
+    assert "questions went through the chat template of each model" in said
