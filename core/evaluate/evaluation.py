@@ -13,7 +13,8 @@ from core.checkpoint.model import model_names
 from core.data.encoding import encode
 from core.data.rows import DataSet
 from core.errors import CheckpointError, IncompatibleError, MergeError
-from core.evaluate.answers.exact_match import check_has_answers, expected_answer, generate_answers, is_match
+from core.evaluate.answers.exact_match import check_has_answers, expected_answer, generate_answers
+from core.evaluate.answers.matching import is_match
 from core.evaluate.losses.scoring import score_model
 from core.evaluate.models.digests import FileDigests, model_digest, reference_digest
 from core.evaluate.models.loading import LoadedModel, load_folder

@@ -18,6 +18,9 @@ WIDENINGS = ("auto", "whole", "layers")
 MOST_POSITIONS = 2048
 """Tokens of a window where nothing else is asked for: what most evaluations of language models take."""
 
+_MATCH = 2
+"""One more whenever other answers count as right; the answers themselves are taken over."""
+
 _LIMITS: Mapping[str, tuple[int, int]] = {
     "batch_tokens": (1, 2**24),
     "max_length": (2, 2**24),
@@ -101,6 +104,7 @@ class Settings:
         }
         if self.exact_match:
             key["max_new_tokens"] = self.max_new_tokens
+            key["match"] = _MATCH
         if self.dtype != "float32":
             key["device"] = self.device
         return key

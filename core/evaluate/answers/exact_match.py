@@ -1,10 +1,8 @@
-"""Exact match: what a model answers by itself, compared with the response that the data have."""
+"""Exact match: what a model answers by itself, to be compared with the response that the data have."""
 
 from __future__ import annotations
 
 import logging
-import re
-import string
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -20,38 +18,9 @@ from core.evaluate.answers.greedy import end_tokens, greedy
 from core.evaluate.models.loading import LoadedModel
 from core.pretrained.quiet import is_of_memory, quiet, transformers_errors
 
-__all__ = ["check_has_answers", "expected_answer", "generate_answers", "is_match", "normal_answer"]
-
-_ARTICLES = re.compile(r"\b(a|an|the)\b", re.ASCII)
-_NO_PUNCTUATION = str.maketrans("", "", string.punctuation)
+__all__ = ["check_has_answers", "expected_answer", "generate_answers"]
 
 _log = logging.getLogger(__name__)
-
-
-def normal_answer(text: str) -> str:
-    """An answer as it is compared: lower case, without ASCII punctuation and the words a, an and the, each
-    run of white space one space.
-
-    So SQuAD's own evaluation has it: Rajpurkar et al. 2016, arXiv:1606.05250, section 6.1, `normalize_answer`
-    of its script. It makes "3.5" and "35" one answer, and "-5" and "5".
-    """
-    return " ".join(_ARTICLES.sub(" ", text.lower().translate(_NO_PUNCTUATION)).split())
-
-
-def is_match(said: str, expected: str) -> bool:
-    """Whether what a model said is the expected answer.
-
-    Where that is one line, only the first line of what was said counts that is not empty: models that were
-    not taught to stop go on with another question. Deviation from SQuAD besides: where nothing is left of the
-    expected answer once punctuation and articles are gone (the answer "A" of several choices), they count,
-    and only case and white space do not.
-    """
-    if len(expected.strip().splitlines()) <= 1:
-        said = next(iter(said.strip().splitlines()), "")
-    wanted = normal_answer(expected)
-    if not wanted:
-        return " ".join(said.lower().split()) == " ".join(expected.lower().split())
-    return normal_answer(said) == wanted
 
 
 def expected_answer(row: Row) -> str | None:

@@ -16,8 +16,9 @@ from core.evaluate.store.score_store import PartialScores, ScoreStore, StoredSco
 
 __all__ = ["taken_over", "with_more"]
 
-_NOT_OF_LOSSES = ("limit", "exact_match", "max_new_tokens")
-"""Settings that a row's loss does not depend on: which rows are looked at, and what is generated."""
+_NOT_OF_LOSSES = ("limit", "exact_match", "max_new_tokens", "match")
+"""Settings that a row's loss does not depend on: which rows are looked at, what is generated, and
+what of that is right."""
 
 
 def taken_over(

@@ -22,7 +22,7 @@ from core.cancel import CancelToken
 from core.data.rows import DataSet, read_data
 from core.errors import Cancelled, CheckpointError, DataError, IncompatibleError, MergeError
 from core.evaluate import evaluation
-from core.evaluate.answers.exact_match import is_match, normal_answer
+from core.evaluate.answers.matching import is_match, normal_answer
 from core.evaluate.evaluation import evaluate_models
 from core.evaluate.losses.scoring import score_model
 from core.evaluate.models.loading import load_model
@@ -366,6 +366,25 @@ def test_answers_are_those_of_a_plain_greedy_loop(kind: str, store: ScoreStore, 
         assert scores.correct.tolist() == [bool(number % 3) for number in range(6)]
         answers.append(evaluated.all()[0].answers)
     assert set(answers) == {tuple(said)}
+
+
+def test_answers_that_an_older_rule_took_for_right_are_compared_again(
+    store: ScoreStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = lines(tmp_path / "data.jsonl", [{"prompt": word, "response": "1/2"} for word in WORDS[:3]])
+    settings = replace(CPU, exact_match=True, max_new_tokens=2)
+    with monkeypatch.context() as before:
+        before.setattr("core.evaluate.settings._MATCH", 1)
+        before.setattr("core.evaluate.evaluation.is_match", lambda said, expected: True)
+        (scores,) = evaluate_models([str(DEMO_FOLDER / "order-1")], data, settings=settings, store=store)
+    assert scores.accuracy == 1
+
+    def refuse(*_: object) -> list[str]:
+        raise AssertionError("they are known")
+
+    monkeypatch.setattr("core.evaluate.answers.exact_match._said", refuse)
+    (scores,) = evaluate_models([str(DEMO_FOLDER / "order-1")], data, settings=settings, store=store)
+    assert scores.accuracy == 0
 
 
 @pytest.mark.parametrize(
