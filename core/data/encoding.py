@@ -69,6 +69,7 @@ def encode(
     labels: Sequence[str] | None = None,
     chat_prompts: bool = True,
     end: bool = False,
+    job: str = "evaluation",
     cancel: CancelToken | None = None,
     progress: ShareCallback | None = None,
 ) -> Encoded:
@@ -102,6 +103,7 @@ def encode(
         chat_prompts: see above.
         end: whether the token that ends a text is put behind responses and texts without a template, and
             counts, as it should when a model is trained on them.
+        job: what the tokens are for, in the sentence that says it was cancelled.
         cancel: looked at before each row.
         progress: told of each row before it is looked at, as a share of all of them.
 
@@ -113,7 +115,7 @@ def encode(
     samples: list[Sample] = []
     for number, row in enumerate(data.rows):
         if cancel is not None:
-            cancel.raise_if_cancelled("evaluation")
+            cancel.raise_if_cancelled(job)
         if progress is not None:
             progress(Share(number / len(data.rows), f"making tokens of line {row.line:,}"))
         samples += work.samples(number, row)
@@ -144,15 +146,15 @@ class _Encoding:
         if task == "classifier":
             if data.kind != "label":
                 raise self._refusal(
-                    "its rows have no label, which a classifier is measured by",
+                    "its rows have no label, which a classifier needs",
                     "add a field `label`, or name a language model",
                 )
             self._numbers = class_numbers(data, labels)
         else:
             if data.kind == "label":
                 raise self._refusal(
-                    "its rows have labels, which a classifier is measured by, and not a language model",
-                    "name a classifier, or leave out the field `label` to measure the texts",
+                    "its rows have labels, which a classifier needs, and not a language model",
+                    "name a classifier, or leave out the field `label` to take the texts alone",
                 )
             if data.kind == "chat" and not has_template:
                 raise self._refusal(

@@ -95,7 +95,7 @@ def _messages(value: Any, wrong: list[str]) -> tuple[Mapping[str, str], ...]:
             wrong.append(f"has {_kind(turn)} as message {number}, not an object with role and content")
             return ()
         if turn.get("tool_calls"):
-            wrong.append(f"has tool calls in message {number}, which are not evaluated")
+            wrong.append(f"has tool calls in message {number}, which are not read")
             return ()
         read = {name: value for name, value in turn.items() if value is not None}
         faults: list[str] = []

@@ -1,5 +1,5 @@
-"""What makes the rows of a data file say less than their number: repeated ones, groups that not all have, and
-rows that were trained on. And which of them take long."""
+"""What makes the rows of a data file say less than their number: repeated ones, groups that not all have,
+passages of one text, and rows that were trained on. And which of them take long."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def with_remarks(data: DataSet, trained_on: DataSet | None = None) -> DataSet:
         data: what models are compared on.
         trained_on: what they learned from; None where that is not known.
     """
-    found = [long_rows_of(data), _missing_groups(data), _repeated(data)]
+    found = [long_rows_of(data), _one_text(data), _missing_groups(data), _repeated(data)]
     if trained_on is not None:
         found.append(overlap_of(data, trained_on))
     return replace(data, notes=(*data.notes, *(sentence for sentence in found if sentence)))
@@ -49,6 +49,17 @@ def overlap_of(held_out: DataSet, trained_on: DataSet) -> str:
     return (
         f"{_are(held_out, lines)} in {trained_on.path.name} too ({lines_text(lines)}): what was learned by "
         "heart looks better there than it is on new rows"
+    )
+
+
+def _one_text(data: DataSet) -> str:
+    """Passages of plain text have no groups, and no place for any."""
+    if data.kind != "plain" or len(data.rows) < 2:
+        return ""
+    return (
+        f"{data.path.name}: {len(data.rows):,} passages of one text are taken as independent of one another, "
+        "and neighbouring ones are alike, so that intervals are narrower than they should be: of several texts "
+        'make rows {"text": …, "group": …}, each with the text that it is of as its group'
     )
 
 

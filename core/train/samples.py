@@ -10,7 +10,7 @@ from core.cancel import CancelToken
 from core.checkpoint.model import Checkpoint
 from core.data.encoding import Encoded, encode
 from core.data.rows import DataSet
-from core.errors import Cancelled, DataError, TrainingError
+from core.errors import DataError, TrainingError
 from core.pretrained.positions import positions_of
 from core.train.request import Inputs
 from core.train.settings import TrainSettings
@@ -54,18 +54,16 @@ def training_samples(
         note(
             f"{inputs.checkpoint.name} takes {most:,} tokens at the most, and samples are no longer than that"
         )
-    try:
-        encoded = encode(
-            data,
-            tokenizer,
-            max_length=most,
-            task=inputs.task,
-            labels=inputs.labels,
-            end=data is inputs.data,
-            cancel=cancel,
-        )
-    except Cancelled as error:
-        raise Cancelled("the training was cancelled") from error
+    encoded = encode(
+        data,
+        tokenizer,
+        max_length=most,
+        task=inputs.task,
+        labels=inputs.labels,
+        end=data is inputs.data,
+        job="training",
+        cancel=cancel,
+    )
     for sentence in (*data.notes, *encoded.notes):
         note(sentence)
     if (

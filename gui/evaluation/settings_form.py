@@ -64,7 +64,7 @@ class SettingsForm(QWidget):
         self.exact_match = _box(
             "Exact match in",
             "Have each model answer the prompts, without chance, and count the answers that are those of the "
-            "data but for case, punctuation and articles. For short answers; slower.",
+            "data but for case, articles and ordinary punctuation. For short answers; slower.",
         )
         self.new_tokens = _number(_NEW_TOKENS, "Tokens of an answer", "", "An answer has no more tokens.")
         self.skip_bad_rows = _box(

@@ -327,8 +327,10 @@ def test_a_template_that_cannot_be_used(tokenizer: Any, template: str | None, sa
 def test_encoding_can_be_cancelled(tokenizer: Any) -> None:
     cancel = CancelToken()
     cancel.cancel()
-    with pytest.raises(Cancelled):
+    with pytest.raises(Cancelled, match="the evaluation was cancelled"):
         encoded(tokenizer, "text", Row(1, text="a b"), cancel=cancel)
+    with pytest.raises(Cancelled, match="the training was cancelled"):
+        encoded(tokenizer, "text", Row(1, text="a b"), cancel=cancel, job="training")
 
 
 def test_a_row_of_a_million_tokens_is_many_windows(tokenizer: Any) -> None:

@@ -40,6 +40,20 @@ def test_groups_that_some_rows_lack_are_said_to_count_for_nothing(tmp_path: Path
     assert note.startswith("a.jsonl: 1 of 2 rows is without a group (line 2), so that no group counts")
 
 
+def test_passages_of_one_text_are_said_to_be_alike(tmp_path: Path) -> None:
+    path = tmp_path / "book.txt"
+    path.write_text("\n\n".join(f"Paragraph {number}. " + "word " * 300 for number in range(6)))
+    data = read_data(path)
+    assert len(data.rows) > 1
+    (note,) = with_remarks(data).notes
+    assert note.startswith(f"book.txt: {len(data.rows)} passages of one text are taken as independent of one")
+    assert "intervals are narrower than they should be" in note
+    path.write_text("One passage.")
+    assert with_remarks(read_data(path)).notes == ()
+    rows = [{"text": row.text} for row in data.rows]
+    assert with_remarks(data_of(tmp_path / "rows.jsonl", rows)).notes == ()
+
+
 def test_rows_that_were_trained_on_are_named(tmp_path: Path) -> None:
     chats = [
         {"messages": [{"role": "user", "content": str(number)}, {"role": "assistant", "content": "yes"}]}
