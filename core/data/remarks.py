@@ -58,8 +58,8 @@ def _one_text(data: DataSet) -> str:
         return ""
     return (
         f"{data.path.name}: {len(data.rows):,} passages of one text are taken as independent of one another, "
-        "and neighbouring ones are alike, so that intervals are narrower than they should be: of several texts "
-        'make rows {"text": …, "group": …}, each with the text that it is of as its group'
+        "and neighbouring ones are alike, so that intervals are narrower than they should be: of several "
+        'texts make rows {"text": …, "group": …}, each with the text that it is of as its group'
     )
 
 
