@@ -95,11 +95,16 @@ def task_digest(name: str, path: Path | None) -> str:
     said = [name, _version()]
     if path is not None:
         for beside in sorted(path.parent.iterdir()):
-            if beside.suffix.lower() in (*_YAML, ".py") and beside.is_file():
+            if beside.suffix.lower() not in (*_YAML, ".py") or not beside.is_file():
+                continue
+            try:
                 content = read_small(beside, _MOST_YAML_BYTES, DataError)
-                said += [beside.name, blake2b(content, digest_size=16).hexdigest()]
-                if beside.suffix != ".py":
-                    said += _files_named(content.decode("utf-8", "replace"), path.parent)
+            except DataError:  # no task file, as far as anybody can tell
+                said += _files_named(beside.name, path.parent)
+                continue
+            said += [beside.name, blake2b(content, digest_size=16).hexdigest()]
+            if beside.suffix != ".py":
+                said += _files_named(content.decode("utf-8", "replace"), path.parent)
     return blake2b(repr(said).encode("utf-8", "backslashreplace"), digest_size=16).hexdigest()
 
 

@@ -259,6 +259,7 @@ def test_a_task_file_that_changed_is_another_task(
     (folder / "shared.yaml").write_text("dataset_kwargs:\n  data_files: {test: rows.jsonl}\n")
     (folder / "rows.jsonl").write_text("{}\n")
     (folder / "utils.py").write_text("")
+    (folder / "large.yaml").write_text("# not ours\n" * 200_000)
     store = ScoreStore(tmp_path / "scores")
     for calls in (1, 0, 1):
         stand_in = StandIn([{"words": samples("x")}])
