@@ -185,7 +185,7 @@ class _Report:
     def measured(self, one: MeasuredModel) -> None:
         scores = one.scores
         right = "" if scores.accuracy is None else f", {100 * scores.accuracy:.2f} % right"
-        own = "" if one.own is None else f", score {one.own.mean:.6g}"
+        own = "" if one.own_scores is None else f", score {one.own_scores.mean:.6g}"
         name = one_line(one.model.name)
         say(f"{100 * self._fraction:3.0f} %  {name}: loss {scores.mean_loss:.5f}{right}{own}")
         self._following.say("scores", **score_event(scores))

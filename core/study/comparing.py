@@ -83,7 +83,7 @@ def best_beside_controls(
     Args:
         rows: what `compared_rows` found: of the controls beside the median single model.
     """
-    best = table.best
+    best = table.best_merge
     if best is None:
         return ()
     against = {row.key: row.comparison for row in rows}
@@ -103,7 +103,7 @@ def luck_sentences(table: Table, *, groups: Sequence[str] | None) -> tuple[str, 
         ("The best single model", [one.scores.loss for one in table.singles]),
         ("The best n", [row.scores.loss for row in table.ns.values()]),
     ]
-    best = table.best_made
+    best = table.best_of_one_recipe
     if best is not None:
         choices.append((f"The best seed of {best.title}", [one.scores.loss for one in best.members]))
     return tuple(
@@ -115,7 +115,7 @@ def luck_sentences(table: Table, *, groups: Sequence[str] | None) -> tuple[str, 
 
 def _words(row: MeasuredRow, best: MeasuredRow, table: Table) -> tuple[str, str] | None:
     """What a control is called in a sentence, and what it means; None of what is no control of `best`."""
-    is_average = {*(best.rows or (best.key,))} <= {"average", "soup"}
+    is_average = {*(best.chosen_rows or (best.key,))} <= {"average", "soup"}
     if row.key in ("single-scaled", "average-scaled"):
         factors = dict.fromkeys(table.lambdas[row.key])
         what = "one sub-model" if row.key == "single-scaled" else "the average"
@@ -163,15 +163,15 @@ def _own_comparisons(
 
     Its lines are taken for those of the validation data, with their groups, where all of them are there.
     """
-    of = table.reference.own
-    rows = [row for row in others if row.own is not None]
+    of = table.reference.own_scores
+    rows = [row for row in others if row.score_by_line is not None]
     if of is None or not of.lines or not rows:
         return {}
 
     known = of_lines or {}
     return _beside_median(
         np.asarray(of.scores),
-        {row.key: (row.title, row.own) for row in rows if row.own is not None},
+        {row.key: (row.title, row.score_by_line) for row in rows if row.score_by_line is not None},
         data_digest=table.reference.scores.data_digest,
         measure="score",
         unit="points",
@@ -186,13 +186,13 @@ def _right_comparisons(
 ) -> dict[str, Comparison]:
     """Of rows of several models, of which a share is right on each sample: McNemar's test knows none."""
     reference = table.reference_right
-    rows = [row for row in others if row.right is not None]
+    rows = [row for row in others if row.share_right is not None]
     if reference is None or reference.scores.correct is None or not rows:
         return {}
 
     return _beside_median(
         reference.scores.correct.astype(np.float64),
-        {row.key: (row.title, row.right) for row in rows if row.right is not None},
+        {row.key: (row.title, row.share_right) for row in rows if row.share_right is not None},
         data_digest=table.reference.scores.data_digest,
         measure="right answers",
         unit="of the answers",

@@ -119,7 +119,7 @@ def _by_position(
     family: Family, trained: Trained, table: Table, measuring: Measuring, training: DataSet
 ) -> Figures:
     singles = family.singles()
-    best = table.best_made
+    best = table.best_of_one_recipe
     losses = [_row_losses(measuring, model, training) for model in singles]
     first_epochs = [order.positions(1) for order in trained.orders]
     positions = tuple(
@@ -188,7 +188,7 @@ def _steps(family: Family, trained: Trained, table: Table, measuring: Measuring)
     if len(at_end) != 1 or len({order.steps for order in trained.orders}) != 1:
         measuring.note("the sub-models have not the same number of steps: the curve over steps is left out")
         return ()
-    best = table.best_plain
+    best = table.best_average_or_selection
     steps, single, merged = [], [], []
     for epoch in sorted(common):
         here = _at_epoch(family, trained, epoch)
@@ -228,7 +228,7 @@ def _at_epoch(family: Family, trained: Trained, epoch: int) -> Family:
 
 def _merged_loss(family: Family, table: Table, measuring: Measuring) -> float | None:
     """Of the merge of an earlier epoch's models that is made as the best one is."""
-    best = table.best_plain
+    best = table.best_average_or_selection
     if best is None:
         return None
     model = best.members[0].model

@@ -115,7 +115,7 @@ def run_study(
         higher_is_better=options.higher_is_better,
         cancel=token,
     )
-    best = table.best
+    best = table.best_merge
     said = next((row.comparison for row in rows if best is not None and row.key == best.key), None)
     controls = best_beside_controls(table, rows, groups=groups, cancel=token)
     left = _left(expected_left, family, measuring, token)
@@ -137,7 +137,7 @@ def run_study(
         imbalance=figures.imbalance,
         reference_right="" if table.reference_right is None else table.reference_right.model.name,
         notes=tuple(dict.fromkeys((*validation.notes, *scores.notes, *measuring.notes))),
-        score=None if table.reference.own is None else {"better": _better(options)},
+        score=None if table.reference.own_scores is None else {"better": _better(options)},
         recipe=recipe_as_dict(recipe, _names(recipe)),
         data={"validation": _data(validation), "training": None if training is None else _data(training)},
         settings=dict(scores.settings),
