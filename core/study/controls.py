@@ -101,9 +101,14 @@ def best_beside_controls(
         return ()
     found = {row.key: row for row in rows}
 
+    by_key = {row.key: row for row in table.rows}
+
     def beats(key: str, plain: str) -> bool:
-        one, other = (next((row for row in table.rows if row.key == name), None) for name in (key, plain))
-        if one is None or other is None:
+        """Of what is of float32 sub-models only where all have a twin: fewer are not the same models."""
+        one, other = by_key.get(key), by_key.get(plain)
+        twins = by_key.get("float32-single")
+        whole = twins is None or len(twins.members) == len(table.singles)
+        if one is None or other is None or (key.startswith("float32-") and not whole):
             return False
         (between,) = compare(other.scores, [one.scores], groups=groups, cancel=cancel)
         return between.verdict == HELPS
