@@ -254,6 +254,9 @@ def _study(data: Mapping[str, Any]) -> Study:
             ),
             "nats a token",
         )
+    if "n_groups" not in known:  # of an earlier version
+        compared = next((row.comparison for row in known["rows"] if row.comparison is not None), None)
+        known["n_groups"] = None if compared is None else compared.clusters
     known["advice"] = None if advice is None else Advice(**{**advice, "left": tuple(advice["left"])})
     for name in ("positions", "differences", "anchor", "steps"):
         known[name] = tuple(_curve(curve) for curve in data.get(name, ()))
