@@ -212,8 +212,10 @@ def test_python_in_a_document_can_be_parsed(document: Path) -> None:
 
 @OF_DOCUMENTS
 def test_lines_are_short(document: Path) -> None:
-    long = [line for line in document.read_text(encoding="utf-8").splitlines() if len(line) > 120]
-    assert not long
+    """But pictures and what `make study` writes: tables, and sentences below them."""
+    lines = document.read_text(encoding="utf-8").splitlines()
+    if document.parent.parent != ROOT / "docs" / "study":
+        assert not [line for line in lines if len(line) > 120 and not line.startswith("![")]
 
 
 def links(document: Path) -> Iterator[str]:

@@ -27,6 +27,7 @@ from core.study.evaluator import StudyEvaluator
 from core.study.expecting import expected_left
 from core.study.folder import study_folder, write_study
 from core.study.rows import MeasuredModel
+from core.study.samples import few_units_note
 from core.study.studying import run_study
 from core.study.table import Options
 from core.study.values import Study
@@ -98,6 +99,7 @@ def carry_out_study(
         check_device(device)
         _look_at(asked, options)
         rows = read_data(validation, skip_bad_rows=skip_bad_rows, limit=limit)
+        few_units_note(rows)  # it refuses before a folder is made; what is only said the study says
         trained_on = whole = None
         if data is not None:
             trained_on = read_data(data, skip_bad_rows=skip_bad_rows, limit=train_limit)
@@ -112,6 +114,7 @@ def carry_out_study(
                 settings,
                 ScoreStore(),
                 command=command,
+                validation_digest=rows.digest,
                 train_limit=train_limit,
                 recompute=recompute,
                 cancel=token,
@@ -185,7 +188,7 @@ class _Report:
     def measured(self, one: MeasuredModel) -> None:
         scores = one.scores
         right = "" if scores.accuracy is None else f", {100 * scores.accuracy:.2f} % right"
-        own = "" if one.own is None else f", score {one.own.mean:.6g}"
+        own = "" if one.own_scores is None else f", score {one.own_scores.mean:.6g}"
         name = one_line(one.model.name)
         say(f"{100 * self._fraction:3.0f} %  {name}: loss {scores.mean_loss:.5f}{right}{own}")
         self._following.say("scores", **score_event(scores))

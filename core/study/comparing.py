@@ -1,4 +1,4 @@
-"""Compares the rows of a study: with the median single model, and the best merge with its controls."""
+"""Compares the rows of a study with the median single model, and says how much of a choice is luck."""
 
 from __future__ import annotations
 
@@ -15,15 +15,10 @@ from core.evaluate.verdict.comparison import Comparison
 from core.evaluate.verdict.pairing import SampleValues
 from core.evaluate.verdict.winners_curse import winners_curse_of
 from core.study.rows import MeasuredRow, study_row
-from core.study.sentence import Control
 from core.study.table import Table
 from core.study.values import StudyRow
 
-__all__ = ["best_beside_controls", "compared_rows", "luck_sentences"]
-
-_DISTANCE = "here the gain is distance from the base, not choice"
-_PRECISION = "here the gain is what rounding costs the average, not choice"
-_AVERAGING = "here the gain is that of averaging, not of choice"
+__all__ = ["compared_rows", "luck_sentences"]
 
 
 def compared_rows(
@@ -72,29 +67,6 @@ def compared_rows(
     )
 
 
-def best_beside_controls(
-    table: Table, rows: Sequence[StudyRow], *, groups: Sequence[str] | None, cancel: CancelToken
-) -> tuple[Control, ...]:
-    """The best merge's controls, compared with it by sample.
-
-    The controls of an average are other ways to go as far: a single model's task vector. Those of a selection
-    are averages too.
-
-    Args:
-        rows: what `compared_rows` found: of the controls beside the median single model.
-    """
-    best = table.best
-    if best is None:
-        return ()
-    against = {row.key: row.comparison for row in rows}
-    asked = [(row, *said) for row in table.rows if (said := _words(row, best, table)) is not None]
-    compared = compare(best.scores, [row.scores for row, *_ in asked], groups=groups, cancel=cancel)
-    return tuple(
-        Control(words, means, comparison, against.get(row.key))
-        for (row, words, means), comparison in zip(asked, compared, strict=True)
-    )
-
-
 def luck_sentences(table: Table, *, groups: Sequence[str] | None) -> tuple[str, ...]:
     """How much of the gain of the best sub-model, the best n and the best seed is the luck of choosing."""
     digest = table.reference.scores.data_digest
@@ -103,7 +75,7 @@ def luck_sentences(table: Table, *, groups: Sequence[str] | None) -> tuple[str, 
         ("The best single model", [one.scores.loss for one in table.singles]),
         ("The best n", [row.scores.loss for row in table.ns.values()]),
     ]
-    best = table.best_made
+    best = table.best_of_one_recipe
     if best is not None:
         choices.append((f"The best seed of {best.title}", [one.scores.loss for one in best.members]))
     return tuple(
@@ -111,28 +83,6 @@ def luck_sentences(table: Table, *, groups: Sequence[str] | None) -> tuple[str, 
         for what, losses in choices
         if len(losses) > 1
     )
-
-
-def _words(row: MeasuredRow, best: MeasuredRow, table: Table) -> tuple[str, str] | None:
-    """What a control is called in a sentence, and what it means; None of what is no control of `best`."""
-    is_average = {*(best.rows or (best.key,))} <= {"average", "soup"}
-    if row.key in ("single-scaled", "average-scaled"):
-        factors = dict.fromkeys(table.lambdas[row.key])
-        what = "one sub-model" if row.key == "single-scaled" else "the average"
-        said = " or ".join(f"{factor:g}" for factor in factors)
-        if row.key == "average-scaled" and is_average:
-            return None  # it is a way to improve that, and no other way to the same
-        if list(factors) == [1.0]:
-            if row.key == "single-scaled":
-                return None  # the reference itself
-            return what, _AVERAGING
-        return f"{what} with its task vector × {said}", _DISTANCE
-    if is_average:
-        return None
-    if row.key in ("average-float32", "float32-average"):
-        kept = "kept in float32" if row.key == "average-float32" else "of sub-models in float32"
-        return f"the average {kept}", _PRECISION
-    return None
 
 
 def _answers_together(
@@ -163,15 +113,15 @@ def _own_comparisons(
 
     Its lines are taken for those of the validation data, with their groups, where all of them are there.
     """
-    of = table.reference.own
-    rows = [row for row in others if row.own is not None]
+    of = table.reference.own_scores
+    rows = [row for row in others if row.score_by_line is not None]
     if of is None or not of.lines or not rows:
         return {}
 
     known = of_lines or {}
     return _beside_median(
         np.asarray(of.scores),
-        {row.key: (row.title, row.own) for row in rows if row.own is not None},
+        {row.key: (row.title, row.score_by_line) for row in rows if row.score_by_line is not None},
         data_digest=table.reference.scores.data_digest,
         measure="score",
         unit="points",
@@ -186,13 +136,13 @@ def _right_comparisons(
 ) -> dict[str, Comparison]:
     """Of rows of several models, of which a share is right on each sample: McNemar's test knows none."""
     reference = table.reference_right
-    rows = [row for row in others if row.right is not None]
+    rows = [row for row in others if row.share_right is not None]
     if reference is None or reference.scores.correct is None or not rows:
         return {}
 
     return _beside_median(
         reference.scores.correct.astype(np.float64),
-        {row.key: (row.title, row.right) for row in rows if row.right is not None},
+        {row.key: (row.title, row.share_right) for row in rows if row.share_right is not None},
         data_digest=table.reference.scores.data_digest,
         measure="right answers",
         unit="of the answers",

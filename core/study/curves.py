@@ -11,7 +11,14 @@ from numpy.typing import NDArray
 from core.evaluate.statistics.student import t_quantile
 from core.study.values import Curve
 
-__all__ = ["SEGMENTS", "by_position", "by_step", "differences_by_position", "effect_of_position"]
+__all__ = [
+    "SEGMENTS",
+    "by_position",
+    "by_step",
+    "differences_by_position",
+    "effect_of_orders",
+    "effect_of_position",
+]
 
 Floats = NDArray[np.float64]
 
@@ -19,6 +26,7 @@ SEGMENTS = 20
 """Into so many parts of equal length an epoch is cut, of fewer samples into fewer."""
 
 _LEAST_IN_A_SEGMENT = 10
+_LEAST_ORDERS = 3
 
 
 def by_position(losses: Floats, positions: NDArray[np.int64], of: int, *, label: str, role: str) -> Curve:
@@ -124,6 +132,9 @@ def effect_of_position(losses: Floats, positions: Floats) -> tuple[float, float,
     an imbalance that segments hide, whose samples are not equally hard. Errors are clustered by sample (Liang
     and Zeger, Biometrika 73 (1986)), with Student's quantile of N − 1. The paper has no such number.
 
+    It is of these K orders: what happened once along an order is alike for all samples, and no more samples
+    would show it. What other orders would give is what `effect_of_orders` says.
+
     Args:
         losses: after training; those of rows that are not finite everywhere do not count. [K, N]
         positions: in the epoch, 0 for the first and 1 for the last. [K, N]
@@ -145,6 +156,34 @@ def effect_of_position(losses: Floats, positions: Floats) -> tuple[float, float,
     error = sqrt(float(((products - slope * squares) ** 2).sum())) / total
     half = t_quantile(0.95, losses.shape[1] - 1) * error
     return slope, slope - half, slope + half
+
+
+def effect_of_orders(losses: Floats, positions: Floats) -> tuple[float, float, float] | None:
+    """The same effect, as other orders of the same training are expected to show it, and its 95 % interval.
+
+    It is the mean of one slope an order, all fitted at once with a level for each sample and each model, with
+    Student's quantile of K − 1. Slopes of differences from the mean of all orders would not do: these share
+    each other's noise. The paper has no such number.
+
+    Args:
+        losses, positions: as `effect_of_position` has them. [K, N]
+
+    Returns None of fewer than 3 orders, or where the orders are too much alike to tell their slopes apart.
+    """
+    counted = np.isfinite(losses).all(axis=0)
+    losses, positions = losses[:, counted], positions[:, counted]
+    orders, samples = losses.shape
+    if orders < _LEAST_ORDERS or samples < 2:
+        return None
+    place = positions - positions.mean(axis=1, keepdims=True)
+    level = losses - losses.mean(axis=1, keepdims=True)
+    products = place @ place.T
+    design = np.diag(np.diag(products)) - products / orders
+    if np.linalg.matrix_rank(design) < orders:
+        return None
+    slopes = np.linalg.solve(design, (place * (level - level.mean(axis=0))).sum(axis=1))
+    mean, half = _mean_and_half(slopes)
+    return mean, mean - half, mean + half
 
 
 def _segments(positions: NDArray[np.int64], of: int) -> NDArray[np.int64]:

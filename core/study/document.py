@@ -25,6 +25,9 @@ SCHEMA_VERSION = 1
 _KIND = "paramosaic study"
 _COMPARISONS = ("comparison", "accuracy_comparison", "score_comparison")
 _BESIDE = ("difference", "low", "high", "p", "p_holm", "verdict")
+_FIELDS = {"groups": "clusters"}
+"""Of a comparison, where the table has another word for it."""
+
 _MOST_BYTES, _MOST_PARTS = 256 * 1024**2, 10_000_000
 
 
@@ -111,6 +114,7 @@ def to_csv(study: Study) -> str:
     spreads = ("loss", "accuracy", "bits", "score")
     numbers = (
         "n",
+        "groups",
         "measure",
         "difference",
         "low",
@@ -133,7 +137,10 @@ def to_csv(study: Study) -> str:
         for name in spreads:
             spread: Spread | None = getattr(row, name)
             cells += [None] * 3 if spread is None else [spread.mean, spread.spread, spread.best]
-        cells += [None if row.comparison is None else getattr(row.comparison, name) for name in numbers]
+        cells += [
+            None if row.comparison is None else getattr(row.comparison, _FIELDS.get(name, name))
+            for name in numbers
+        ]
         cells += [*_answers(row), *_numbers(row.score_comparison), row.note]
         writer.writerow(["" if cell is None else cell for cell in cells])
     return file.getvalue()
@@ -196,11 +203,11 @@ def _cell(text: str) -> str:
 
 
 def _footer(study: Study) -> str:
-    data = study.data.get("validation", {})
     compared = next((row.comparison for row in study.rows if row.comparison is not None), None)
-    among = f"adjusted for {compared.compared} compared" if compared is not None else ""
-    of = f"{study.n_samples:,} rows of {data.get('name', 'the validation data')}"
-    losses = f"Losses: {study.unit}, means over {of}, ± between models (standard deviation)"
+    among = (
+        f"adjusted for {compared.compared} compared, each measure by itself" if compared is not None else ""
+    )
+    losses = f"Losses: {study.unit}, means over {study.samples_text}, ± between models (standard deviation)"
     over = "intervals are over samples, not over seeds or orders" if compared is not None else ""
     median = f"the median single model is {study.reference}"
     if study.reference_right:
@@ -247,6 +254,9 @@ def _study(data: Mapping[str, Any]) -> Study:
             ),
             "nats a token",
         )
+    if "n_groups" not in known:  # of an earlier version
+        compared = next((row.comparison for row in known["rows"] if row.comparison is not None), None)
+        known["n_groups"] = None if compared is None else compared.clusters
     known["advice"] = None if advice is None else Advice(**{**advice, "left": tuple(advice["left"])})
     for name in ("positions", "differences", "anchor", "steps"):
         known[name] = tuple(_curve(curve) for curve in data.get(name, ()))

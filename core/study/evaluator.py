@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Callable
 from dataclasses import asdict, replace
-from hashlib import blake2b
+from hashlib import blake2b, file_digest
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +58,7 @@ class StudyEvaluator:
         store: ScoreStore,
         *,
         command: ScoreCommand | None = None,
+        validation_digest: str = "",
         train_limit: int | None = None,
         recompute: bool = False,
         cancel: CancelToken,
@@ -67,6 +69,7 @@ class StudyEvaluator:
         settings: of the evaluation.
         store: where scores are kept.
         command: the user's own.
+        validation_digest: of the validation data, which a command of the user's own may read.
         train_limit: of the training data only so many rows.
         recompute: whether to measure again what is known.
         """
@@ -76,7 +79,9 @@ class StudyEvaluator:
         self._store, self._recompute, self._command = store, recompute, command
         self._cancel, self._on_note = cancel, on_note
         self._said: set[str] = set()
-        self._own = _OwnScores(folder / _OWN_SCORES, command) if command is not None else None
+        self._own = (
+            _OwnScores(folder / _OWN_SCORES, command, validation_digest) if command is not None else None
+        )
 
     def scores(self, model: StudyModel, data: DataSet, *, training: bool, progress: ShareCallback) -> Scores:
         """The losses of a model on `data`. Raises MergeError."""
@@ -101,6 +106,11 @@ class StudyEvaluator:
         digest = reference_digest(reference, self._store.digests, cancel=self._cancel)
         known = None if self._recompute else self._own.get(digest)
         if known is not None:
+            if not self._own.is_new(digest):
+                self._note(
+                    f"scores of {self._command.name} of an earlier run are used, as the files that it names "
+                    "have not changed since: --recompute runs it again"
+                )
             return known
         with model_folder(
             reference,
@@ -145,12 +155,18 @@ def _from_folder(model: Path, folder: Path) -> str:
 
 
 class _OwnScores:
-    """What the command said, by model: one file, written anew after each."""
+    """What the command said, by model: one file, written anew after each.
 
-    def __init__(self, path: Path, command: ScoreCommand) -> None:
-        """Raises MergeError: there is such a file, and it is not one of ours."""
+    It holds for the same words, the same bytes of every file that they name, the same folder to work in and
+    the same validation data.
+    """
+
+    def __init__(self, path: Path, command: ScoreCommand, validation_digest: str) -> None:
+        """Raises MergeError: `path` is not one of ours, or a file of the command cannot be read."""
         self._path = path
-        self._asked = blake2b(json.dumps(command.arguments).encode(), digest_size=16).hexdigest()
+        self._new: set[str] = set()
+        asked = [*command.arguments, os.getcwd(), validation_digest, *_digests_of(command)]
+        self._asked = blake2b(json.dumps(asked).encode(), digest_size=16).hexdigest()
         content = read_if_there(path, _MOST_BYTES, MergeError)
         try:
             data = {} if content is None else parse_json(content, _MOST_PARTS)
@@ -166,7 +182,35 @@ class _OwnScores:
             return None
         return OwnScores(found["mean"], tuple(found["lines"]), tuple(found["scores"]))
 
+    def is_new(self, digest: str) -> bool:
+        """Whether the command said it in this run."""
+        return digest in self._new
+
     def put(self, digest: str, scores: OwnScores) -> None:
+        self._new.add(digest)
         self._known[f"{self._asked}-{digest}"] = asdict(scores)
         document = {"kind": "paramosaic command scores", "scores": self._known}
         replace_file(self._path, json.dumps(document).encode() + b"\n")
+
+
+def _digests_of(command: ScoreCommand) -> list[str]:
+    """Of each word that is a file, or ends in one after "=", as "--data=rows.txt"; "" of the others."""
+    program, *words = command.arguments
+    found = []
+    for word in (shutil.which(program) or program, *words):
+        named = [Path(part) for part in (word, word.partition("=")[2]) if part]
+        path = next((path for path in named if os.path.isfile(path)), None)
+        if path is None:
+            found.append("")
+            continue
+        try:
+            with path.open("rb") as file:
+                found.append(file_digest(file, "blake2b").hexdigest())
+        except OSError as error:
+            raise MergeError(
+                f"{path}, which the scoring command names, cannot be read: {os_error_text(error)}",
+                hint="name a file that can be read",
+                path=path,
+                field="score_command",
+            ) from error
+    return found

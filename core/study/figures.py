@@ -10,7 +10,13 @@ import numpy as np
 from core.data.rows import DataSet
 from core.errors import TrainingError
 from core.evaluate.verdict.comparison import decimals_for, signed
-from core.study.curves import by_position, by_step, differences_by_position, effect_of_position
+from core.study.curves import (
+    by_position,
+    by_step,
+    differences_by_position,
+    effect_of_orders,
+    effect_of_position,
+)
 from core.study.family import Family, StudyModel
 from core.study.measuring import Measuring
 from core.study.table import Table
@@ -119,7 +125,7 @@ def _by_position(
     family: Family, trained: Trained, table: Table, measuring: Measuring, training: DataSet
 ) -> Figures:
     singles = family.singles()
-    best = table.best_made
+    best = table.best_of_one_recipe
     losses = [_row_losses(measuring, model, training) for model in singles]
     first_epochs = [order.positions(1) for order in trained.orders]
     positions = tuple(
@@ -143,28 +149,54 @@ def _by_position(
         differences_by_position(of_all, places_of_all, last + 1, labels=[model.name for model in singles]),
         tuple(anchor),
         imbalance=_imbalance(
-            effect_of_position(of_all, places_of_all / max(1, last)), table.reference.scores.loss_unit
+            effect_of_position(of_all, places_of_all / max(1, last)),
+            effect_of_orders(of_all, places_of_all / max(1, last)),
+            orders=len(singles),
+            unit=table.reference.scores.loss_unit,
         ),
     )
 
 
-def _imbalance(found: tuple[float, float, float] | None, unit: str) -> str:
-    if found is None:
+def _imbalance(
+    here: tuple[float, float, float] | None,
+    of_others: tuple[float, float, float] | None,
+    *,
+    orders: int,
+    unit: str,
+) -> str:
+    """What is shown in these orders, and whether others would be expected to show it.
+
+    Args:
+        here: the effect of the place, in these orders.
+        of_others: the same as other orders would show it; None where that is not known.
+    """
+    if here is None:
         return ""
-    slope, low, high = found
+    slope, low, high = here
     decimals = min(_MOST_DECIMALS, decimals_for((high - low) / 2))
     interval = f"95 % from {signed(low, decimals)} to {signed(high, decimals)}"
     if low <= 0 <= high:
         said = signed(slope, decimals)
         return (
-            "No training imbalance is shown: a sample that is seen last in the first epoch instead of first "
-            f"ends with a loss that differs by {said} {unit} ({interval})."
+            f"No training imbalance is shown in these {orders} orders: a sample that is seen last in the "
+            f"first epoch instead of first ends with a loss that differs by {said} {unit} ({interval})."
         )
     return (
-        "There is a training imbalance: a sample that is seen last in the first epoch instead of first ends "
-        f"with a loss that is {abs(slope):.{decimals}f} {unit} {'higher' if slope > 0 else 'lower'} "
-        f"({interval})."
+        f"In these {orders} orders there is a training imbalance: a sample that is seen last in the first "
+        f"epoch instead of first ends with a loss that is {abs(slope):.{decimals}f} {unit} "
+        f"{'higher' if slope > 0 else 'lower'} ({interval}).{_of_other_orders(slope, of_others)}"
     )
+
+
+def _of_other_orders(slope: float, of_others: tuple[float, float, float] | None) -> str:
+    if of_others is None:
+        return ""
+    _, low, high = of_others
+    decimals = min(_MOST_DECIMALS, decimals_for((high - low) / 2))
+    interval = f"95 % from {signed(low, decimals)} to {signed(high, decimals)}, by one slope an order"
+    if low > 0 < slope or high < 0 > slope:
+        return f" Other orders of this training are expected to show it, too ({interval})."
+    return f" Whether other orders of this training would show it is open ({interval})."
 
 
 def _row_losses(measuring: Measuring, model: StudyModel, training: DataSet) -> np.ndarray:
@@ -188,7 +220,7 @@ def _steps(family: Family, trained: Trained, table: Table, measuring: Measuring)
     if len(at_end) != 1 or len({order.steps for order in trained.orders}) != 1:
         measuring.note("the sub-models have not the same number of steps: the curve over steps is left out")
         return ()
-    best = table.best_plain
+    best = table.best_average_or_selection
     steps, single, merged = [], [], []
     for epoch in sorted(common):
         here = _at_epoch(family, trained, epoch)
@@ -228,7 +260,7 @@ def _at_epoch(family: Family, trained: Trained, epoch: int) -> Family:
 
 def _merged_loss(family: Family, table: Table, measuring: Measuring) -> float | None:
     """Of the merge of an earlier epoch's models that is made as the best one is."""
-    best = table.best_plain
+    best = table.best_average_or_selection
     if best is None:
         return None
     model = best.members[0].model

@@ -81,6 +81,8 @@ class _Making:
         if several and self._options.soup:
             self._soup(singles, average)
         self._chosen(singles)
+        if several:
+            self._best_single(singles)
         if average is not None:
             self._scaled("average-scaled", "average × λ", average.members[0], family.scaled_average)
         self._scaled(
@@ -199,6 +201,25 @@ class _Making:
         if first != second:
             chosen = merges[first], merges[second]
             self._rows.append(of_rows("chosen", "merge", chosen, self._halves))
+
+    def _best_single(self, singles: Sequence[MeasuredModel]) -> None:
+        """What whoever merges nothing would take: the single model that each half chooses for the other."""
+        scores = [single.scores for single in singles]
+        if scores[0].task == "causal" and len({one.tokenizer_digest for one in scores}) > 1:
+            self._measuring.note(
+                "the best single model is left out: the sub-models have different tokenizers"
+            )
+            return
+        losses = {number: single.scores.loss for number, single in enumerate(singles)}
+        first, second = (singles[number] for number in chosen_by_halves(losses, self._halves))
+        note = first.model.name
+        if first is not second:
+            note += f", by the other half {second.model.name}"
+        self._rows.append(
+            of_halves(
+                "best-single", "best single (by halves)", "control", (first, second), self._halves, note
+            )
+        )
 
     def _scaled(
         self, key: str, title: str, plain: MeasuredModel, scaled: Callable[[float], StudyModel]

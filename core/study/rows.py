@@ -35,12 +35,12 @@ class MeasuredModel:
 
     Attributes:
         scores: on the validation rows.
-        own: what the own scoring command said; None without one.
+        own_scores: what the own scoring command said; None without one.
     """
 
     model: StudyModel
     scores: Scores
-    own: OwnScores | None = None
+    own_scores: OwnScores | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,10 +52,10 @@ class MeasuredRow:
         members: its models.
         scores: of the row as one candidate, with its title as their name: by sample, the mean over its
             models, or what `of_halves` says.
-        own: the same of the own scores, by line of theirs. [N] or None
-        right: of several models, the share of them that is right, by sample. [N] or None
+        score_by_line: the same of the own scores, by line of theirs. [N] or None
+        share_right: of several models, the share of them that is right, by sample. [N] or None
         by_halves: whether it is of models that halves of the samples have chosen for each other.
-        rows: the keys of the rows that halves have chosen; () of one that is of models.
+        chosen_rows: the keys of the rows that halves have chosen; () of one that is of models.
     """
 
     key: str
@@ -63,11 +63,11 @@ class MeasuredRow:
     kind: str
     members: tuple[MeasuredModel, ...]
     scores: Scores
-    own: Floats | None = None
-    right: Floats | None = None
+    score_by_line: Floats | None = None
+    share_right: Floats | None = None
     note: str = ""
     by_halves: bool = False
-    rows: tuple[str, ...] = ()
+    chosen_rows: tuple[str, ...] = ()
 
 
 def of_models(
@@ -80,7 +80,11 @@ def of_models(
     first = members[0].scores
     loss = np.mean([member.scores.loss for member in members], axis=0)
     scores = replace(first, name=title, loss=loss, correct=first.correct if len(members) == 1 else None)
-    own = [np.asarray(member.own.scores) for member in members if member.own and member.own.lines]
+    own = [
+        np.asarray(member.own_scores.scores)
+        for member in members
+        if member.own_scores and member.own_scores.lines
+    ]
     mean = np.mean(own, axis=0) if len(own) == len(members) else None
     right = None
     correct = [member.scores.correct for member in members if member.scores.correct is not None]
@@ -135,17 +139,17 @@ def of_rows(key: str, kind: str, chosen: tuple[MeasuredRow, MeasuredRow], halves
         kind,
         tuple(dict.fromkeys((*first.members, *second.members))),
         replace(first.scores, name=title, loss=loss, correct=correct),
-        right=right,
+        share_right=right,
         note=f"the best merge, chosen on one half of the samples and measured on the other: {first.title}, "
         f"by the other half {second.title}",
         by_halves=True,
-        rows=(first.key, second.key),
+        chosen_rows=(first.key, second.key),
     )
 
 
 def _right(row: MeasuredRow) -> Floats | None:
-    if row.right is not None or row.scores.correct is None:
-        return row.right
+    if row.share_right is not None or row.scores.correct is None:
+        return row.share_right
     return row.scores.correct.astype(np.float64)
 
 
@@ -153,10 +157,14 @@ def study_row(row: MeasuredRow, *, higher_is_better: bool = True) -> StudyRow:
     """The row without comparisons. The numbers of one that halves have chosen are one each."""
     parts = [row.scores] if row.by_halves else [member.scores for member in row.members]
     right = [part.accuracy for part in parts if part.accuracy is not None]
-    if row.by_halves and row.right is not None:
-        right = [float(row.right.mean())]
+    if row.by_halves and row.share_right is not None:
+        right = [float(row.share_right.mean())]
     bits = [part.mean_bits_per_byte for part in parts if part.task == "causal"]
-    own = [member.own.mean for member in row.members if member.own is not None and not row.rows]
+    own = [
+        member.own_scores.mean
+        for member in row.members
+        if member.own_scores is not None and not row.chosen_rows
+    ]
     return StudyRow(
         row.key,
         row.title,

@@ -3,170 +3,191 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from math import isfinite
 
-import numpy as np
-
-from core.deltas.advice import advice_on_n
-from core.deltas.measures import flattens_at
 from core.evaluate.verdict.comparison import (
     HELPS,
     HURTS,
+    LEVEL,
     NO_DIFFERENCE,
     TOO_FEW,
     Comparison,
     difference_text,
+    signed,
 )
-from core.study.values import Advice
+from core.study.controls import Control
+from core.study.samples import samples_text
+from core.study.values import StudyRow
 
-__all__ = ["Control", "advice_of", "study_sentence"]
+__all__ = ["study_sentence"]
 
+_MEDIAN = "the median single model"
+_WORTH_NAMING = 0.5
+"""A control that reaches this share of a gain is named, also where it is not the best of them."""
 
-@dataclass(frozen=True)
-class Control:
-    """A control beside the best merge.
-
-    Attributes:
-        words: what it is, as "one sub-model with its task vector × 1.25".
-        means: what it means where it does as much, as "here the gain is distance from the base, not choice".
-        beside: it, compared with the best merge: below 0 where the control is better.
-        against: it, compared with the median single model, as the table has it; None where it is not there.
-    """
-
-    words: str
-    means: str
-    beside: Comparison
-    against: Comparison | None = None
-
-    @property
-    def is_better(self) -> bool:
-        """Whether it is shown to be better than the merge."""
-        return self.beside.verdict == HELPS
-
-    @property
-    def does_as_much(self) -> bool:
-        """Whether it is shown to help, and not shown to differ from the merge."""
-        helps = self.against is not None and self.against.verdict == HELPS
-        return helps and self.beside.verdict == NO_DIFFERENCE
+_ALL = 0.995
+"""Of a gain: what is written as 100 %."""
 
 
-def study_sentence(title: str, comparison: Comparison | None, controls: Sequence[Control]) -> str:
+def study_sentence(best: StudyRow | None, controls: Sequence[Control]) -> str:
     """What the table says.
 
-    A control explains the gain where it is at least as good as the merge: better, or itself shown to help
-    and not shown to differ from it. That no difference is shown is no proof that there is none, and so the
-    sentence names the samples. A control that is told neither from the merge nor from the single model
-    explains nothing and leaves the question open, which is said as well. All controls are looked at.
+    A control explains the gain where it is better than the merge, or shown to help and not far behind it at
+    the very most. Where it is merely not told from the merge, it may explain the gain, and the sentence names
+    the samples. A control that is told neither from the merge nor from the median single model explains
+    nothing and leaves the question open, which is said as well. All controls are looked at. What is shown of
+    right answers and own scores stands beside each model that is named.
 
     Args:
-        title: of the best merge's row.
-        comparison: of it with the median single model; None where nothing was merged.
+        best: the row of the best merge; None where nothing was merged.
         controls: of the best merge.
     """
-    if comparison is None:
+    if best is None or best.comparison is None:
         return "Nothing was merged."
-    name = title[:1].lower() + title[1:]
+    comparison = best.comparison
+    name = best.title[:1].lower() + best.title[1:]
     if not isfinite(comparison.difference):
-        return f"The best merge, {name}, shares no sample with a single model that both can be compared on."
-    said = difference_text(comparison, unit=True, sign=False)
-    if comparison.verdict == TOO_FEW:
-        return f"{_few(comparison)} are too few to say whether {name} helps: it differs by {said}."
-    if comparison.verdict == HURTS:
-        return f"No merge helps: the best, {name}, raises the loss by {said} against a single model."
-    if comparison.verdict != HELPS:
-        return (
-            f"No merge is shown to help: the best, {name}, differs from a single model by {said}, "
-            f"which {comparison.n:,} samples cannot tell from noise."
-        )
-    gain = f"{title[:1].upper()}{title[1:]} lowers the loss by {said} against a single model"
-    return gain + _controls_text(
-        sorted(
-            (control for control in controls if isfinite(control.beside.difference)),
-            key=lambda one: one.beside.difference,
-        )
+        return f"The best merge, {name}, shares no sample with {_MEDIAN} that both can be compared on."
+    known = sorted(
+        (control for control in controls if isfinite(control.beside.difference)),
+        key=lambda one: one.beside.difference,
     )
+    said = difference_text(comparison, unit=True)
+    samples = samples_text(comparison.n, comparison.clusters)
+    if comparison.verdict == TOO_FEW:
+        return f"{samples} are too few to say whether {name} helps: it differs from {_MEDIAN} by {said}."
+    if comparison.verdict == HURTS:
+        raised = difference_text(comparison, unit=True, sign=False)
+        text = f"No merge helps: the best, {name}, raises the loss by {raised} against {_MEDIAN}"
+        return f"{text}{_other_measures(best)}.{_helping_control(known)}"
+    if comparison.verdict != HELPS:
+        noise = _alone(comparison) or f"which {samples} cannot tell from noise"
+        text = f"No merge is shown to help: the best, {name}, differs from {_MEDIAN} by {said}, {noise}"
+        return f"{text}{_other_measures(best)}.{_helping_control(known)}"
+    lowered = difference_text(comparison, unit=True, sign=False)
+    gain = f"{best.title[:1].upper()}{best.title[1:]} lowers the loss by {lowered} against {_MEDIAN}"
+    return f"{gain}{_other_measures(best)}.{_controls_text(comparison, known)}"
 
 
-def _controls_text(controls: Sequence[Control]) -> str:
+def _controls_text(gain: Comparison, controls: Sequence[Control]) -> str:
     """What follows the gain; of the controls, the best one first."""
     if not controls:
-        return "."
-    explaining = [one for one in controls if one.is_better or one.does_as_much]
-    explaining.sort(key=lambda one: not one.is_better)  # what is shown before what is not told apart
-    few = [one for one in controls if one.beside.verdict == TOO_FEW]
-    open_ones = [one for one in controls if one.beside.verdict == NO_DIFFERENCE and not one.does_as_much]
+        return ""
+    explaining = [
+        one for one in controls if one.is_better or one.may_do_as_much or one.does_nearly_as_much(gain)
+    ]
+    # what is shown before what is not told apart
+    explaining.sort(key=lambda one: (not one.is_better, not one.does_nearly_as_much(gain)))
     if explaining:
-        first, *others = explaining
-        text = f", but {_as_much(first)}: {first.means}."
-        said = {first.means}
-        for other in others:
-            means = "" if other.means in said else f": {other.means}"
-            said.add(other.means)
-            text += f" And {_as_much(other)}{means}."
-        return text
+        return _explained(gain, explaining)
+    open_ones = [one for one in controls if one.beside.verdict == NO_DIFFERENCE]
     if open_ones:
-        first = open_ones[0]
-        named = _listed([f"{one.words}, {_differing(one)}" for one in open_ones])
-        itself = "that is" if len(open_ones) == 1 else "these are"
+        first = open_ones[0].beside
+        named = _listed([f"{_named(one)}, {_differing(one)}" for one in open_ones])
+        itself = "That is" if len(open_ones) == 1 else "These are"
+        counted = samples_text(first.n, first.clusters)
         return (
-            f"; {first.beside.n:,} samples cannot tell it from {named}, but {itself} not shown to help "
-            "either: whether a control explains the gain is open."
+            f" {counted} cannot tell it from {named}. {itself} not shown to help either: whether a control "
+            "explains the gain is open."
         )
-    if few:
-        return f"; {_few(few[0].beside)} are too few to compare it with {few[0].words}."
-    best = controls[0]
-    return (
-        f", and no control explains it: the best of them, {best.words}, is worse by "
-        f"{difference_text(best.beside, unit=True, sign=False)}."
-    )
+    few = next((one for one in controls if one.beside.verdict == TOO_FEW), None)
+    if few is not None:
+        counted = samples_text(few.beside.n, few.beside.clusters)
+        return f" {counted} are too few to compare it with {few.words}."
+    best, *others = controls
+    behind = difference_text(best.beside, unit=True, sign=False)
+    text = f" No control explains it: the best of them, {_named(best)}, is worse by {behind}"
+    text += f" and {_reaching(best, gain)}." if best.share_of(gain) is not None else "."
+    for other in others:
+        if (other.share_of(gain) or 0.0) >= _WORTH_NAMING:
+            text += f" {_capital(_named(other))} {_reaching(other, gain)}."
+    return text
 
 
-def _as_much(control: Control) -> str:
+def _explained(gain: Comparison, controls: Sequence[Control]) -> str:
+    """One cause alone is said to be that of the gain: of two that do as much, neither is shown to be it."""
+    text, asserted = "", False
+    said: set[str] = set()
+    for number, one in enumerate(controls):
+        text += f" {'And' if number else 'But'} {_as_much(one, gain)}."
+        if one.cause is None or one.cause.gain in said:
+            continue
+        said.add(one.cause.gain)
+        if asserted:
+            text += f" The gain may also be {one.cause.gain}."
+        elif one.is_better or one.does_nearly_as_much(gain):
+            part = "most of the gain" if one.beside.verdict == HURTS else "the gain"
+            text += f" Here {part} is {one.cause.gain}{one.cause.instead}."
+            asserted = True
+        else:
+            text += f" The gain may {'also ' if len(said) > 1 else ''}be {one.cause.gain}."
+    return text
+
+
+def _as_much(control: Control, gain: Comparison) -> str:
     beside = control.beside
     if control.is_better:
         size = difference_text(beside, interval=False, sign=False)
-        return f"{control.words} lowers it by {size} {beside.unit} more"
-    return f"so does {control.words}, as far as {beside.n:,} samples show, {_differing(control)}"
+        return f"{control.words} lowers it by {size} {beside.unit} more{_other_measures(control.row)}"
+    if beside.verdict == HURTS:
+        return f"{_named(control)} {_reaching(control, gain)}, {_differing(control)}"
+    counted = samples_text(beside.n, beside.clusters)
+    share = control.share_of(gain)
+    part = f" ({100 * share:.0f} % of it)" if share is not None and share < _ALL else ""
+    return f"so does {_named(control)}{part}, as far as {counted} show, {_differing(control)}"
+
+
+def _named(control: Control) -> str:
+    other = _other_measures(control.row)
+    return f"{control.words} ({other[2:]})" if other else control.words
+
+
+def _reaching(control: Control, gain: Comparison) -> str:
+    """ "reaches 81 % of it"."""
+    share = control.share_of(gain) or 0.0
+    return f"reaches {100 * share:.0f} % of it" if share > 0 else "reaches none of it"
+
+
+def _helping_control(controls: Sequence[Control]) -> str:
+    """Where no merge helps, a control may."""
+    one = next((control for control in controls if control.helps), None)
+    if one is None:
+        return ""
+    lowered = difference_text(one.row.comparison, unit=True, sign=False)
+    return f" {_capital(one.words)} does: it lowers the loss by {lowered}{_other_measures(one.row)}."
 
 
 def _differing(control: Control) -> str:
-    return f"with a difference of {difference_text(control.beside, unit=True)}"
+    alone = _alone(control.beside)
+    return f"with a difference of {difference_text(control.beside, unit=True)}{', ' if alone else ''}{alone}"
+
+
+def _alone(one: Comparison) -> str:
+    """Where an interval leaves zero out and no difference is shown, why; else ""."""
+    if one.verdict != NO_DIFFERENCE or one.p > LEVEL or one.p_holm <= LEVEL:
+        return ""
+    return f"alone it would be shown, among {one.compared} compared it is not"
+
+
+def _other_measures(row: StudyRow) -> str:
+    """What is shown of right answers and of own scores: "; right answers: hurts (−9.0 points)"."""
+    loss, answers, own = row.comparison, row.accuracy_comparison, row.score_comparison
+    text = ""
+    if answers is not None and answers.verdict in (HELPS, HURTS):
+        text += f"; right answers: {answers.verdict} ({signed(100 * answers.difference, 1)} points)"
+    elif (
+        loss is not None and loss.accuracy_verdict in (HELPS, HURTS) and loss.accuracy_difference is not None
+    ):
+        points = signed(100 * loss.accuracy_difference, 1)
+        text += f"; right answers: {loss.accuracy_verdict} ({points} points)"
+    if own is not None and own.verdict in (HELPS, HURTS):
+        text += f"; score: {own.verdict} ({difference_text(own, interval=False)})"
+    return text
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def _listed(parts: Sequence[str]) -> str:
     return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
-
-
-def advice_of(left: Sequence[float], losses: dict[int, float]) -> Advice | None:
-    """The advice from the deltas beside what turned out best; None where no selection was made.
-
-    Args:
-        left: the expected share on a zero delta with n = 0, 1, … resamples; () where it is not known.
-        losses: the mean loss of each n that was tried.
-    """
-    if not losses:
-        return None
-    best = min(losses, key=lambda n: losses[n])
-    curve = np.asarray(left, np.float64)
-    advised = flattens_at(curve) if len(curve) else None
-    known = advice_on_n(curve)
-    known = f"Parameters left as in the base: {known}" if known else ""
-    tried = ", ".join(str(n) for n in losses)
-    outcome = f"Of n = {tried}, n = {best} has the least loss." if len(losses) > 1 else ""
-    if advised is not None and outcome:
-        outcome += " The advice and the outcome agree." if advised == best else _apart(advised, best, losses)
-    return Advice(advised, best, tuple(map(float, left)), " ".join(part for part in (known, outcome) if part))
-
-
-def _apart(advised: int, best: int, losses: dict[int, float]) -> str:
-    if advised not in losses:
-        return f" The advised n = {advised} was not tried."
-    return f" The advised n = {advised} is {losses[advised] - losses[best]:.4f} behind it."
-
-
-def _few(comparison: Comparison) -> str:
-    """Groups where there are any: they are what is counted."""
-    if comparison.clusters is None:
-        return f"{comparison.n} samples"
-    return f"{comparison.clusters} groups"

@@ -30,13 +30,16 @@ from core.progress import ShareCallback
 from core.recipe.recipe import Recipe
 from core.recipe.writing import folders_of, recipe_as_dict
 from core.run.record import software_versions
-from core.study.comparing import best_beside_controls, compared_rows, luck_sentences
+from core.study.advising import advice_of
+from core.study.comparing import compared_rows, luck_sentences
+from core.study.controls import best_beside_controls
 from core.study.family import Family, family_of
 from core.study.figures import Figures, figures_of, models_of_figures, trained_by
 from core.study.making import table_of
 from core.study.measuring import Evaluator, MeasuredCallback, Measuring, NoteCallback
 from core.study.rows import MeasuredRow
-from core.study.sentence import advice_of, study_sentence
+from core.study.samples import few_units_note
+from core.study.sentence import study_sentence
 from core.study.table import Options, Table, models_of
 from core.study.values import ChangedSample, Study
 from core.text import cut
@@ -77,12 +80,13 @@ def run_study(
 
     Raises:
         RecipeError: the recipe has no base.
-        DataError: the data cannot be used.
+        DataError: the data cannot be used, or are too few; nothing is measured then.
         MergeError: a sub-model cannot be measured.
         Cancelled: after `cancel`; what was measured is known to the evaluator's store.
     """
     options = options or Options()
     token = cancel or CancelToken()
+    few = few_units_note(validation)
     family = family_of(recipe)
     trained = trained_by(family)
     expected = models_of(family, recipe, options)
@@ -97,6 +101,8 @@ def run_study(
         on_note=on_note,
         cancel=token,
     )
+    if few:
+        measuring.note(few)
     table = table_of(family, recipe, options, measuring, digest=validation.digest, groups=validation.groups)
     groups = _groups(validation, measuring)
     figures = Figures()
@@ -115,15 +121,15 @@ def run_study(
         higher_is_better=options.higher_is_better,
         cancel=token,
     )
-    best = table.best
-    said = next((row.comparison for row in rows if best is not None and row.key == best.key), None)
+    best = table.best_merge
+    said = next((row for row in rows if best is not None and row.key == best.key), None)
     controls = best_beside_controls(table, rows, groups=groups, cancel=token)
     left = _left(expected_left, family, measuring, token)
     scores = table.reference.scores
     return Study(
         rows=rows,
-        sentence=study_sentence("" if best is None else best.title, said, controls),
-        advice=advice_of(left, {n: table.cost(row) for n, row in table.ns.items()}),
+        sentence=study_sentence(said, controls),
+        advice=advice_of(left, table, groups=groups, cancel=token),
         choosing=luck_sentences(table, groups=groups),
         positions=figures.positions,
         differences=figures.differences,
@@ -133,11 +139,12 @@ def run_study(
         reference=table.reference.model.name,
         best="" if best is None else best.key,
         n_samples=len(scores.loss),
+        n_groups=None if groups is None else len(set(groups)),
         unit=scores.loss_unit,
         imbalance=figures.imbalance,
         reference_right="" if table.reference_right is None else table.reference_right.model.name,
         notes=tuple(dict.fromkeys((*validation.notes, *scores.notes, *measuring.notes))),
-        score=None if table.reference.own is None else {"better": _better(options)},
+        score=None if table.reference.own_scores is None else {"better": _better(options)},
         recipe=recipe_as_dict(recipe, _names(recipe)),
         data={"validation": _data(validation), "training": None if training is None else _data(training)},
         settings=dict(scores.settings),

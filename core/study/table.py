@@ -74,24 +74,24 @@ class Table:
         return self.singles[median_of([-share for share in shares])]
 
     @property
-    def best(self) -> MeasuredRow | None:
+    def best_merge(self) -> MeasuredRow | None:
         """The merge that the study speaks of; None where there is none.
 
         It is chosen as the controls' λ are, on one half of the samples for the other, so that choosing among
         merges brings it no luck that its controls do not have. Where both halves choose the same, it is that
         row, which then has the least loss of all on all samples too.
         """
-        chosen = next((row for row in self.rows if row.rows), None)
+        chosen = next((row for row in self.rows if row.chosen_rows), None)
         return chosen or min(merges_of(self.rows, self.singles), key=self.cost, default=None)
 
     @property
-    def best_made(self) -> MeasuredRow | None:
+    def best_of_one_recipe(self) -> MeasuredRow | None:
         """The merge of least loss on all samples whose models are of one recipe: what figures can show."""
         merges = [row for row in merges_of(self.rows, self.singles) if not row.by_halves]
         return min(merges, key=self.cost, default=None)
 
     @property
-    def best_plain(self) -> MeasuredRow | None:
+    def best_average_or_selection(self) -> MeasuredRow | None:
         """The same of the average and the selections, which can be made of other sub-models as well."""
         merges = [row for row in self.rows if row.key == "average" or row in self.ns.values()]
         return min(merges, key=self.cost, default=None)
@@ -108,7 +108,7 @@ def merges_of(rows: Sequence[MeasuredRow], singles: Sequence[MeasuredModel]) -> 
         row
         for row in rows
         if row.kind in ("merge", "soup")
-        and not row.rows
+        and not row.chosen_rows
         and not {one.model.key for one in row.members} <= alone
     ]
 

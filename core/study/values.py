@@ -8,6 +8,7 @@ from math import sqrt
 from typing import Any
 
 from core.evaluate.verdict.comparison import Comparison
+from core.study.samples import samples_text
 from core.units import duration_text
 
 __all__ = ["Advice", "ChangedSample", "Curve", "Spread", "Study", "StudyRow"]
@@ -145,6 +146,8 @@ class Study:
         reference_right: that of the one with the median of right answers; "" where there are none.
         best: the key of the best merge's row: "chosen" where halves of the samples choose different ones.
         n_samples: validation rows that count.
+        n_groups: groups that they belong to; None where each stands for itself, or an earlier version did not
+            write it.
         unit: of losses, as "nats a token"; of classifiers "nats a sample".
         notes: sentences on what was left out, and why.
         score: {"better": "higher" or "lower"} of an own scoring command; None without one.
@@ -169,6 +172,7 @@ class Study:
     reference: str
     best: str
     n_samples: int
+    n_groups: int | None = None
     unit: str = "nats a token"
     imbalance: str = ""
     reference_right: str = ""
@@ -181,6 +185,12 @@ class Study:
     machine: str = ""
     date: str = ""
     seconds: float = 0.0
+
+    @property
+    def samples_text(self) -> str:
+        """ "1,000 samples in 337 groups of held-out.jsonl"."""
+        name = self.data.get("validation", {}).get("name") or "the validation data"
+        return f"{samples_text(self.n_samples, self.n_groups)} of {name}"
 
     @property
     def time_text(self) -> str:

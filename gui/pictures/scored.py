@@ -173,8 +173,7 @@ def of_study(study: Study, name: str = "") -> Scored:
         )
         for row in study.rows
     )
-    data = study.data.get("validation") or {}
-    told = [f"{plural(study.n_samples, 'row')} of {data.get('name') or 'the validation data'}"]
+    told = [study.samples_text]
     told += [
         part
         for part in (study.machine, f"measured in {duration_text(study.seconds)}" if study.seconds else "")

@@ -15,6 +15,7 @@ def tables_of(scored: Scored, marked: int | None, name: str) -> list[Table]:
         "reference",
         "measure",
         "samples",
+        "groups",
         "difference",
         "low",
         "high",
@@ -24,9 +25,9 @@ def tables_of(scored: Scored, marked: int | None, name: str) -> list[Table]:
     lines: list[list[object]] = []
     for row in scored.rows:
         one = row.comparison
-        numbers: list[object] = [None] * 7
+        numbers: list[object] = [None] * 8
         if one is not None:
-            numbers = [one.unit, one.n, one.difference, *row.interval, one.p, one.p_holm]
+            numbers = [one.unit, one.n, one.clusters, one.difference, *row.interval, one.p, one.p_holm]
         lines.append([row.title, scored.reference, *numbers, row.verdict, row.note])
     tables = [Table(name, [*headings, "verdict", "note"], lines)]
     changed = scored.changed(marked)

@@ -108,7 +108,7 @@ def test_a_study_stopped_and_gone_on_with(
     study = read_study(out)
     assert [row.key for row in study.rows] == [
         *("base", "single", "average", "selection-n0", "selection-n1"),
-        *("average-scaled", "single-scaled", "average-float32"),
+        *("best-single", "average-scaled", "single-scaled", "average-float32"),
     ]
     assert study.n_samples == ROWS
     assert study.advice is not None
@@ -179,6 +179,11 @@ def test_bad_requests_are_one_sentence(
     assert "the scoring command is empty" in refused(*given, "--score-command", "")
     assert "float32" in refused(*given, "--float32", str(tmp_path / "float32"))
     assert "cannot read" in refused(str(recipe), "--validation", str(tmp_path / "none.jsonl"))
+    one = tmp_path / "one.jsonl"
+    one.write_text('{"text": "a row alone"}\n')
+    said = refused(str(recipe), "--validation", str(one))
+    assert f"{one} has too few rows (1 sample): half of them are chosen on, and half measured on" in said
+    assert not (tmp_path / "out").exists()
     (tmp_path / "alone.yaml").write_text(
         f"merge_method: linear\nmodels:\n  - model: {DEMO_FOLDER / 'order-1'}\n"
         f"  - model: {DEMO_FOLDER / 'order-2'}\n"

@@ -96,7 +96,29 @@ def test_the_table_of_a_person(study: Study) -> None:
     assert lines[2] == "| base | 2.4500 |  | +1.00 (+1.00 to +1.00) | hurts |"
     assert lines[3].startswith("| single (K = 3) | 1.4500 ± 0.0000 | 1.4500 |  |  |")
     assert study.sentence in lines
-    assert any("30 rows of made-up.jsonl" in line and study.reference in line for line in lines)
+    assert any("30 samples of made-up.jsonl" in line and study.reference in line for line in lines)
+
+
+def test_groups_are_named_and_counted_beside_samples(study: Study) -> None:
+    values = {"else": 0.1 * scores_of(np.arange(40.0)).loss}
+    grouped = run_study(
+        recipe_of(),
+        data_set(groups=lambda row: str(row // 2)),
+        MadeUp(values),
+        options=Options(ns=(0,), seeds=1),
+    )
+    assert "means over 40 samples in 20 groups of made-up.jsonl" in to_markdown(grouped)
+    assert json.loads(to_json(grouped))["n_groups"] == 20
+    assert {row["groups"] for row in csv.DictReader(io.StringIO(to_csv(grouped)))} == {"", "20"}
+    assert "40 samples in 20 groups" in grouped.sentence
+    for found, groups in ((study, None), (grouped, 20)):  # as an earlier version wrote it
+        document = to_document(found)
+        assert document.pop("n_groups") == groups
+        assert from_json(json.dumps(document)).n_groups == groups
+
+
+def test_each_measure_is_adjusted_by_itself_and_that_is_said(study: Study) -> None:
+    assert "adjusted for 9 compared, each measure by itself;" in to_markdown(study)
 
 
 def test_the_table_of_other_tools(study: Study) -> None:

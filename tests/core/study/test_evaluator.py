@@ -23,27 +23,39 @@ from resources import DEMO_FOLDER
 
 SCRIPT = """
 import sys, pathlib
-with open(sys.argv[1], "a") as file:
-    file.write(sys.argv[2] + chr(10))
-assert (pathlib.Path(sys.argv[2]) / "config.json").is_file()
-print(len(open(sys.argv[1]).readlines()))
+log = pathlib.Path(sys.argv[1]) / "runs.txt"
+with open(log, "a") as file:
+    file.write(sys.argv[-1] + chr(10))
+assert (pathlib.Path(sys.argv[-1]) / "config.json").is_file()
+print(len(open(log).readlines()))
 """
 
 
-def evaluator(tmp_path: Path, *, recompute: bool = False, argument: str = "runs.txt") -> StudyEvaluator:
+def evaluator(
+    tmp_path: Path,
+    *more: str,
+    recompute: bool = False,
+    logged: str = ".",
+    script: str = SCRIPT,
+    digest: str = "",
+    notes: list[str] | None = None,
+) -> StudyEvaluator:
+    """Its command counts the models that it was asked for, in `logged`/runs.txt."""
     folder = tmp_path / "study"
     folder.mkdir(exist_ok=True)
-    script = tmp_path / "score.py"
-    script.write_text(SCRIPT)
-    command = ScoreCommand((sys.executable, str(script), str(tmp_path / argument)))
+    place = tmp_path / logged
+    place.mkdir(exist_ok=True)
+    (tmp_path / "score.py").write_text(script)
+    command = ScoreCommand((sys.executable, str(tmp_path / "score.py"), str(place), *more))
     return StudyEvaluator(
         folder,
         Settings(device="cpu"),
         ScoreStore(tmp_path / "store"),
         command=command,
+        validation_digest=digest,
         recompute=recompute,
         cancel=CancelToken(),
-        on_note=lambda sentence: None,
+        on_note=lambda sentence: notes.append(sentence) if notes is not None else None,
     )
 
 
@@ -59,7 +71,41 @@ def test_a_model_is_scored_once(tmp_path: Path) -> None:
     config.write_text(config.read_text().replace("{", "{ ", 1))
     assert evaluator(tmp_path).own_scores(StudyModel("c", "copy", folder=copy)) == OwnScores(3.0)
     assert evaluator(tmp_path, recompute=True).own_scores(first) == OwnScores(4.0)
-    assert evaluator(tmp_path, argument="others.txt").own_scores(first) == OwnScores(1.0)  # another command
+    assert evaluator(tmp_path, logged="others").own_scores(first) == OwnScores(1.0)  # another command
+
+
+def test_a_command_whose_files_changed_is_asked_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = StudyModel("base", "base", folder=DEMO_FOLDER / "base")
+    keys = tmp_path / "answers.txt"
+    keys.write_text("a")
+    words = (str(keys), f"--rubric={tmp_path / 'rubric.txt'}")
+    notes: list[str] = []
+    assert evaluator(tmp_path, *words, notes=notes).own_scores(model) == OwnScores(1.0)
+    first = evaluator(tmp_path, *words, notes=notes)
+    assert notes == []
+    assert first.own_scores(model) == OwnScores(1.0)
+    (note,) = notes
+    assert note.startswith("scores of ")
+    assert "of an earlier run are used" in note
+    assert "--recompute" in note
+    assert evaluator(tmp_path, *words, script=f"{SCRIPT}# changed").own_scores(model) == OwnScores(2.0)
+    keys.write_text("b")
+    assert evaluator(tmp_path, *words).own_scores(model) == OwnScores(3.0)
+    (tmp_path / "rubric.txt").write_text("strict")
+    assert evaluator(tmp_path, *words).own_scores(model) == OwnScores(4.0)
+    assert evaluator(tmp_path, *words, digest="ab" * 16).own_scores(model) == OwnScores(5.0)
+    monkeypatch.chdir(tmp_path)
+    assert evaluator(tmp_path, *words).own_scores(model) == OwnScores(6.0)
+
+
+def test_what_was_scored_in_this_run_is_of_no_earlier_one(tmp_path: Path) -> None:
+    notes: list[str] = []
+    asked = evaluator(tmp_path, notes=notes)
+    for key in ("base", "twin"):
+        assert asked.own_scores(StudyModel(key, key, folder=DEMO_FOLDER / "base")) == OwnScores(1.0)
+    assert notes == []
 
 
 def test_a_merge_is_made_for_the_command_and_removed(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from study.made_up import COUNT, MadeUp, data_set, recipe_of
 
 from core.cancel import CancelToken
+from core.data.rows import DataSet
 from core.errors import Cancelled, CheckpointError, DataError, IncompatibleError, MergeError, RecipeError
 from core.evaluate.statistics.resampling import halves
 from core.study.command import OwnScores
@@ -61,7 +62,7 @@ def test_rows_are_means_spreads_and_the_best() -> None:
     keys = [row.key for row in study.rows]
     assert keys == [
         *("base", "single", "average", "selection-n0", "selection-n1", "soup"),
-        *("average-scaled", "single-scaled", "average-float32"),
+        *("best-single", "average-scaled", "single-scaled", "average-float32"),
     ]
     single = study.row("single")
     means = [made_up[f"single-{number}"].mean() for number in (1, 2, 3)]
@@ -84,7 +85,7 @@ def test_rows_are_means_spreads_and_the_best() -> None:
     assert base is not None
     assert base.comparison is not None
     assert base.loss.spread is None
-    assert (base.comparison.verdict, base.comparison.compared) == ("hurts", 8)
+    assert (base.comparison.verdict, base.comparison.compared) == ("hurts", 9)
 
 
 def test_holm_goes_over_all_rows() -> None:
@@ -93,7 +94,7 @@ def test_holm_goes_over_all_rows() -> None:
     for rank, one in enumerate(sorted(compared, key=lambda one: one.p)):
         running = max(running, min(1.0, (len(compared) - rank) * one.p))
         adjusted[one.name] = running
-    assert len(compared) == 8
+    assert len(compared) == 9
     assert {one.name: one.p_holm for one in compared} == pytest.approx(adjusted)
 
 
@@ -175,24 +176,24 @@ def test_what_belongs_together_is_in_one_half() -> None:
         (
             {"single_2_x2": -0.06, "average_x2": -0.01},
             "Selection + n = 1 lowers the loss by 0.02500 nats a token (95 % from 0.02",
-            "but one sub-model with its task vector × 2 lowers it by 0.03500 nats a token more: here the "
-            "gain is distance from the base, not choice.",
+            " against the median single model. But the median single model with its task vector × 2 "
+            "lowers it by 0.03500 nats a token more. Here the gain is distance from the base, not choice.",
         ),
         (
             {"average_x3": -0.025},
             "Selection + n = 1 lowers",
-            "but so does the average with its task vector × 3, as far as 40 samples show, with a difference",
+            "But so does the average with its task vector × 3, as far as 40 samples show, with a ",
         ),
         (
             {"average_x2": -0.01, "single_2_x2": -0.012, "average_float32": -0.001},
             "Selection + n = 1 lowers",
-            "and no control explains it: the best of them, one sub-model with its task vector × 2, is worse "
-            "by 0.013",
+            "No control explains it: the best of them, the median single model with its task vector × 2, is "
+            "worse by 0.01300 nats a token (95 % from 0.012",
         ),
         (
             {"average_float32": -0.04},
             "Selection + n = 1 lowers",
-            "but the average kept in float32 lowers it by 0.01500 nats a token more: here the gain is what "
+            "But the average kept in float32 lowers it by 0.01500 nats a token more. Here the gain is what "
             "rounding costs the average, not choice.",
         ),
     ],
@@ -216,14 +217,14 @@ def test_a_control_that_is_not_shown_to_help_explains_nothing() -> None:
     assert row.comparison is not None
     assert row.comparison.verdict == "no difference shown"
     assert "so does" not in study.sentence
-    assert "no control explains it" not in study.sentence
+    assert "No control explains it" not in study.sentence
     assert study.sentence.startswith("Selection + n = 1 lowers the loss by 0.0250")
     assert (
-        "; 40 samples cannot tell it from the average kept in float32, with a difference of +0.017 nats"
+        " 40 samples cannot tell it from the average kept in float32, with a difference of +0.017 nats"
         in study.sentence
     )
     assert study.sentence.endswith(
-        "but that is not shown to help either: whether a control explains the gain is open."
+        ". That is not shown to help either: whether a control explains the gain is open."
     )
 
 
@@ -233,22 +234,22 @@ def test_every_control_is_looked_at() -> None:
     )
     made_up["average-float32"] = around(-0.0249, 62)
     sentence = studied(made_up).sentence
-    assert ", but one sub-model with its task vector × 2 lowers it by 0.0350" in sentence
+    assert " But the median single model with its task vector × 2 lowers it by 0.0350" in sentence
     assert " And the average with its task vector × 2 lowers it by 0.0050" in sentence
     assert (
         " And so does the average kept in float32, as far as 40 samples show, with a difference of "
         in sentence
     )
     assert sentence.count("distance from the base") == 1
-    assert sentence.endswith("here the gain is what rounding costs the average, not choice.")
+    assert sentence.endswith("The gain may also be what rounding costs the average.")  # two are not both it
 
 
 def test_a_second_control_that_is_not_told_apart_is_not_passed_over() -> None:
     """The one of least difference is shown to be worse; another is worse on average, and not shown to be."""
-    made_up = losses(selection_n1_seed7=-0.025, selection_n1_seed8=-0.025, average_x2=-0.02)
+    made_up = losses(selection_n1_seed7=-0.025, selection_n1_seed8=-0.025, average_x2=-0.015)
     made_up["average-float32"] = around(-0.015, 61, noise=0.15)
     study = studied(made_up)
-    assert "no control explains it" not in study.sentence
+    assert "No control explains it" not in study.sentence
     assert "cannot tell it from the average kept in float32" in study.sentence
 
 
@@ -261,8 +262,8 @@ def test_an_average_that_does_as_well_is_no_distance() -> None:
     made_up["average"] = drawn + 0.0001 + wobble
     study = studied(made_up)
     assert study.best == "selection-n1"
-    assert "but so does the average, as far as 40 samples show" in study.sentence
-    assert study.sentence.endswith("here the gain is that of averaging, not of choice.")
+    assert "But so does the average, as far as 40 samples show" in study.sentence
+    assert study.sentence.endswith("Here the gain is that of averaging, not of choice.")
 
 
 def test_a_merge_that_helps_nobody_is_said_to() -> None:
@@ -280,6 +281,34 @@ def test_few_samples_say_nothing() -> None:
     study = run_study(recipe_of(), data_set(12), MadeUp(made_up), options=OPTIONS)
     assert study.sentence.startswith("12 samples are too few to say whether average helps")
     assert {row.comparison.verdict for row in study.rows if row.comparison is not None} == {"too few to say"}
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (data_set(12), "made-up.jsonl has 12 samples: too few to say whether a merge helps"),
+        (data_set(groups=lambda row: str(row % 3)), "made-up.jsonl has 40 samples in 3 groups: too few to"),
+    ],
+)
+def test_that_samples_are_few_is_said_before_the_first_is_measured(data: DataSet, said: str) -> None:
+    token, notes = CancelToken(), []
+
+    def note(sentence: str) -> None:
+        notes.append(sentence)
+        token.cancel()
+
+    made_up = MadeUp({"else": np.ones(len(data.rows))})
+    with pytest.raises(Cancelled):
+        run_study(recipe_of(), data, made_up, options=OPTIONS, on_note=note, cancel=token)
+    assert made_up.asked == []
+    assert notes[0].startswith(said)
+
+
+def test_one_group_is_refused_before_anything_is_measured() -> None:
+    made_up = MadeUp(losses())
+    with pytest.raises(DataError, match=r"too few groups \(40 samples in 1 group\)"):
+        run_study(recipe_of(), data_set(groups=lambda row: "a"), made_up, options=OPTIONS)
+    assert made_up.asked == []
 
 
 def test_the_advice_stands_beside_what_turned_out_best() -> None:
@@ -437,7 +466,7 @@ def test_sub_models_in_float32_are_controls() -> None:
     assert single.loss.mean == pytest.approx(DIFFICULTY.mean() - 0.015)
     keys = [row.key for row in study.rows][-4:]
     assert keys == ["float32-single", "float32-average", "float32-selection-n0", "float32-selection-n1"]
-    assert "but the average of sub-models in float32 lowers it by 0.2" in study.sentence
+    assert "But the average of sub-models in float32 lowers it by 0.2" in study.sentence
 
 
 def test_right_answers_are_compared_with_those_of_the_model_that_has_the_median_of_them() -> None:

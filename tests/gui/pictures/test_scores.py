@@ -254,10 +254,10 @@ def test_the_numbers_are_there_in_full(show: Show) -> None:
     picture = show()
     picture.show_study(study())
     forest, samples = (table.text().splitlines() for table in picture.tables())
-    assert forest[0].startswith("model,reference,measure,samples,difference,low,high,p,p adjusted,verdict")
+    assert forest[0].startswith("model,reference,measure,samples,groups,difference,low,high,p,p adjusted,ver")
     assert (
         forest[4]
-        == "selection,order-2,nats a token,60,-0.006999999999999999,-0.009,-0.005,0.001,0.004,helps,"
+        == "selection,order-2,nats a token,60,,-0.006999999999999999,-0.009,-0.005,0.001,0.004,helps,"
     )
     assert samples[1] == "17,7.25,6.5,-0.75,the sample in line 17"
 
