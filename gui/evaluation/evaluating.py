@@ -39,11 +39,13 @@ class Evaluating(QObject):
     Signals:
         evaluation_changed(object): what is known now of these models, an Evaluation; None for nothing.
         scored(): an evaluation has ended, and scores may have been added.
+        started(): the user has started one.
         noted(str, str): what happened, and "info" or "error".
     """
 
     evaluation_changed = Signal(object)
     scored = Signal()
+    started = Signal()
     noted = Signal(str, str)
 
     def __init__(
@@ -150,6 +152,8 @@ class Evaluating(QObject):
             self._running.start(request)
         except MergeError as error:
             self._panel.show_failure(Failure.of(error))
+        else:
+            self.started.emit()
 
     @Slot()
     def stop(self) -> None:

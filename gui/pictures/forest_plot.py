@@ -42,6 +42,9 @@ _CAP = 0.14
 _LINES_OF_SCALE = 3
 """What the lower axis takes with its name."""
 
+_BEYOND_AXIS = 3 * GRID
+"""Pixels that a number at an end of the scale may stand beyond it."""
+
 _AXIS_ROOM = 16
 """Pixels between a text beside an axis and the axis, with what lies beyond the text."""
 
@@ -61,7 +64,6 @@ class ForestPlot(Plot):
 
     rows: tuple[ForestRow, ...] = ()  # the constructor asks
     _near = False
-    _printing = False
     _seen = 0.0
     """The most rows in sight; 0 before there are any."""
 
@@ -83,6 +85,7 @@ class ForestPlot(Plot):
         for side in ("left", "right"):
             item.getAxis(side).setStyle(tickLength=0, hideOverlappingLabels=False)
         item.getAxis("right").enableAutoSIPrefix(False)
+        item.getAxis("bottom").setStyle(hideOverlappingLabels=_BEYOND_AXIS)  # the names leave it the room
         self.view.sigResized.connect(self._limit)
         self.view.sigResized.connect(self._write)
         self.view.sigYRangeChanged.connect(self._write)
@@ -138,8 +141,14 @@ class ForestPlot(Plot):
 
     def set_printing(self, printing: bool) -> None:
         """On paper nothing can be scrolled."""
-        self._printing = printing
+        super().set_printing(printing)
         self._limit()
+
+    @property
+    def least_printed_height(self) -> int:
+        """In pixels: every row has room for its name."""
+        lines = len(self.rows) + _LINES_OF_SCALE
+        return max(super().least_printed_height, lines * self.fontMetrics().height() + 2 * GRID)
 
     @Slot()
     def _limit(self) -> None:
@@ -160,7 +169,8 @@ class ForestPlot(Plot):
         """The names of rows come before the name of the scale."""
         super().fit_labels()
         axis = self.getPlotItem().getAxis("bottom")
-        if self.height() < (len(self.rows) + _LINES_OF_SCALE) * self.fontMetrics().height():
+        least = (len(self.rows) + _LINES_OF_SCALE) * self.fontMetrics().height()
+        if self.height() < least and not self._printing:
             axis.showLabel(False)
 
     def axes(self) -> list[pg.AxisItem]:

@@ -94,7 +94,7 @@ class Picture(QWidget):
         self._top = QHBoxLayout()
         self._top.setSpacing(GRID)
         self._top.addWidget(self._heading, 1)
-        self._top.addWidget(self._controls)
+        self._top.addWidget(self._controls, 0, Qt.AlignmentFlag.AlignRight)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(2 * GRID, GRID, 2 * GRID, GRID)
         layout.setSpacing(GRID // 2)
@@ -186,6 +186,7 @@ class Picture(QWidget):
             part.set_printing(printing)
         for plot in self.findChildren(Plot):
             plot.show_focus(not printing)
+            plot.set_printing(printing)
         for splitter in self.findChildren(QSplitter):
             for number in range(1, splitter.count()):
                 handle = splitter.handle(number)  # which is of use on a screen only
@@ -197,6 +198,15 @@ class Picture(QWidget):
     def to_print(self) -> Picture:
         """What to print in its place: itself, or a copy that has room for everything."""
         return self
+
+    def least_printed_height(self, width: int) -> int:
+        """Of which everything has room on paper of this width, in pixels, while it is printing."""
+        layout = self.layout()
+        if layout is None:
+            return 0
+        layout.activate()
+        least = layout.minimumHeightForWidth(width) if layout.hasHeightForWidth() else 0
+        return max(least, layout.minimumSize().height())
 
     @property
     def in_use(self) -> bool:

@@ -59,7 +59,7 @@ class ScoresPicture(Picture):
         self.named = named
         self._study: Scored | None = None
         self._evaluation: Scored | None = None
-        self._of_study = False
+        self._of_study = self._wanted = False
         self._marked: int | None = None
         self._explained = "", ""
         self.of_field = choice("What is shown", [])
@@ -122,17 +122,26 @@ class ScoresPicture(Picture):
 
     def show_study(self, study: Study, name: str = "") -> None:
         """Show a study from now on; `name` is that of its folder."""
-        self._study, self._of_study = of_study(study, name), True
+        self._study, self._of_study, self._wanted = of_study(study, name), True, False
         self._on_others()
 
     @Slot(object)
     def show_evaluation(self, evaluation: Evaluation | None) -> None:
         """Know what an evaluation found; it takes the place of a study as soon as it compares something."""
         compared = evaluation is not None and bool(evaluation.comparisons)
-        if compared and (self._evaluation is None or len(self._evaluation.rows) < 2):
-            self._of_study = False
+        if compared and (self._wanted or self._evaluation is None or len(self._evaluation.rows) < 2):
+            self._of_study = self._wanted = False
         self._evaluation = of_evaluation(evaluation) if evaluation is not None else None
         self._on_others()
+
+    @Slot()
+    def prefer_evaluation(self) -> None:
+        """An evaluation was started: it takes the place of a study, once it compares something."""
+        if self._evaluation is not None and len(self._evaluation.rows) > 1:
+            self._of_study = False
+            self._on_others()
+        else:
+            self._wanted = True
 
     @property
     def has_far(self) -> bool:
@@ -193,7 +202,6 @@ class ScoresPicture(Picture):
         if self.built:
             self._parts.setHandleWidth(0 if printing else GRID)
             self.samples.set_printing(printing)
-            self.plot.set_printing(printing)
             self._fit(printing=printing)
         super().set_printing(printing)
 

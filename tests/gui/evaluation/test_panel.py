@@ -9,6 +9,8 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from PySide6.QtCore import Qt
+from PySide6.QtWidgets import QStyle
 from pytestqt.qtbot import QtBot
 
 from core import load_recipe
@@ -24,6 +26,8 @@ from gui.evaluation.panel import EvaluationPanel
 from gui.evaluation.request import Choices, Request
 from gui.evaluation.table_model import Column
 from gui.jobs import JobKeeper
+from gui.widgets.contrast import contrast
+from gui.widgets.theme import palette
 
 BASE, ONE, TWO = Path("/models/base"), Path("/models/one"), Path("/models/two")
 SETUP = MergeSetup("linear", BASE, (ModelChoice(ONE), ModelChoice(TWO), ModelChoice(Path("/no"))), 2)
@@ -185,6 +189,19 @@ def test_a_number_that_cannot_be_taken_is_said_and_nothing_starts(
     panel.settings.limit.setText("1")
     settle(qtbot, opened)
     assert panel.start_button.isEnabled()
+
+
+def test_the_box_of_a_model_that_is_not_ticked_is_seen_on_a_dark_ground(opened: SimpleNamespace) -> None:
+    panel = opened.panel
+    panel.setPalette(palette(dark=True))
+    panel.table.clearSelection()
+    panel.model.setData(panel.model.index(0, Column.MODEL), Qt.CheckState.Unchecked, Qt.CheckStateRole)
+    cell = panel.table.visualRect(panel.model.index(0, Column.MODEL))
+    cell.setWidth(panel.style().pixelMetric(QStyle.PixelMetric.PM_IndicatorWidth) + 3)
+    image = panel.table.viewport().grab(cell).toImage()
+    ground = image.pixelColor(image.width() // 2, 1)
+    seen = [image.pixelColor(x, y) for x in range(image.width()) for y in range(image.height())]
+    assert max(contrast(colour, ground) for colour in seen) >= 3
 
 
 def test_what_has_no_room_is_said_elsewhere(qtbot: QtBot, opened: SimpleNamespace) -> None:

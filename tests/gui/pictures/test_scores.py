@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from math import log, nan
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -22,6 +23,7 @@ from core.evaluate.verdict.comparing import compare
 from core.study.document import from_json, to_document
 from core.study.values import Study
 from gui.pictures.evaluated import Evaluation
+from gui.pictures.export import save_picture
 from gui.pictures.forest_plot import ForestPlot
 from gui.pictures.forest_rows import ForestRow, is_far, near_limit
 from gui.pictures.named import Named
@@ -205,6 +207,28 @@ def test_a_study_gives_way_to_an_evaluation_and_comes_back(show: Show) -> None:
     assert len(picture.plot.rows) == 5
 
 
+def test_an_evaluation_that_is_started_is_what_is_shown(show: Show) -> None:
+    picture = show()
+    found = evaluation(scores("better", [2.0, 3.5, nan, 4.9, 2.0]))
+    picture.show_evaluation(found)
+    picture.show_study(study(), "my-study")
+    assert picture.of_field.currentText() == "Study my-study"
+    picture.prefer_evaluation()
+    assert picture.of_field.currentText() == "held-out.jsonl"
+    assert [one.title for one in picture.plot.rows] == ["reference", "short-better"]
+
+
+def test_an_evaluation_that_is_started_is_shown_as_soon_as_it_compares(show: Show) -> None:
+    picture = show()
+    found = evaluation(scores("better", [2.0, 3.5, nan, 4.9, 2.0]))
+    picture.show_evaluation(evaluation())
+    picture.show_study(study(), "my-study")
+    picture.prefer_evaluation()
+    assert len(picture.plot.rows) == 5
+    picture.show_evaluation(found)
+    assert len(picture.plot.rows) == 2
+
+
 def test_a_row_without_an_interval_or_with_another_measure_is_said_in_words(show: Show) -> None:
     given = study()
     odd = given.rows[2].comparison
@@ -363,9 +387,28 @@ def test_on_paper_all_rows_are_there(show: Show) -> None:
     picture.show_study(long_study())
     picture.set_printing(True)
     assert picture.plot.view.viewRange()[1] == pytest.approx([-0.5, 20.5])
-    picture.set_printing(False)
+
+
+def test_a_file_has_every_row_with_its_name_and_samples(show: Show, tmp_path: Path) -> None:
+    picture = show(800, 300)
+    picture.show_study(long_study(16))
+    save_picture(picture, tmp_path / "scores.svg")
+    texts = " ".join(ElementTree.parse(tmp_path / "scores.svg").getroot().itertext())
+    for title in ("base", "single", "average", "selection", *(f"more {at}" for at in range(11))):
+        assert title in texts
+    assert "difference to order-2, nats a token" in texts
+    assert "the sample in line 17" in texts
+    assert picture.height() == 300
     assert picture.plot.view.viewRange()[1][0] == pytest.approx(-0.5)
-    assert len(names_beside(picture.plot)) < 21
+    assert len(names_beside(picture.plot)) < 16
+    assert picture.minimumSizeHint().height() <= 300
+
+
+def test_numbers_beside_an_axis_have_the_minus_of_all_texts(show: Show) -> None:
+    picture = show()
+    picture.show_study(study())
+    axis = picture.plot.getPlotItem().getAxis("bottom")
+    assert axis.tickStrings([-0.005, 0.0, 0.005], 1.0, 0.005) == ["−0.005", "0", "0.005"]
 
 
 def turn(plot: ForestPlot, by: int) -> None:
