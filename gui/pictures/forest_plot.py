@@ -64,6 +64,7 @@ class ForestPlot(Plot):
 
     rows: tuple[ForestRow, ...] = ()  # the constructor asks
     _near = False
+    _unsaid = ""
     _seen = 0.0
     """The most rows in sight; 0 before there are any."""
 
@@ -172,6 +173,15 @@ class ForestPlot(Plot):
         least = (len(self.rows) + _LINES_OF_SCALE) * self.fontMetrics().height()
         if self.height() < least and not self._printing:
             axis.showLabel(False)
+        if self.scale_unsaid != self._unsaid:
+            self._unsaid = self.scale_unsaid
+            self.labels_fitted.emit()
+
+    @property
+    def scale_unsaid(self) -> str:
+        """What the scale is of where there is no room to say so below it; "" where it is said."""
+        axis = self.getPlotItem().getAxis("bottom")
+        return str(axis.labelText) if axis.labelText and not axis.label.isVisible() else ""
 
     def axes(self) -> list[pg.AxisItem]:
         return [*super().axes(), self.getPlotItem().getAxis("right")]

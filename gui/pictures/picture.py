@@ -201,12 +201,20 @@ class Picture(QWidget):
 
     def least_printed_height(self, width: int) -> int:
         """Of which everything has room on paper of this width, in pixels, while it is printing."""
-        layout = self.layout()
-        if layout is None:
+        layout, body = self.layout(), self.body.layout()
+        if layout is None or body is None:
             return 0
         layout.activate()
-        least = layout.minimumHeightForWidth(width) if layout.hasHeightForWidth() else 0
-        return max(least, layout.minimumSize().height())
+        inner = width - layout.contentsMargins().left() - layout.contentsMargins().right()
+        around = layout.minimumHeightForWidth(width) if layout.hasHeightForWidth() else 0
+        around = max(around, layout.minimumSize().height()) - self._height_of_stack(inner)
+        least = body.minimumHeightForWidth(inner) if body.hasHeightForWidth() else 0
+        return around + max(least, body.minimumSize().height())
+
+    def _height_of_stack(self, width: int) -> int:
+        """What the layout counts for plots or sentence: of what grows with its width not the least."""
+        grows = self._stack.hasHeightForWidth()
+        return max(self._stack.heightForWidth(width) if grows else 0, self._stack.minimumSize().height())
 
     @property
     def in_use(self) -> bool:

@@ -30,6 +30,9 @@ _LEAST_HEIGHT = 8 * GRID
 _LINES_BELOW = 3
 """Of text, with the gaps between them, that the axis below a plot takes."""
 
+_BELOW_ALL = -200
+"""Where ticks lie, which reach into the plot: marks are drawn over them."""
+
 _ARROWS = {
     Qt.Key.Key_Left: (-1, 0),
     Qt.Key.Key_Right: (1, 0),
@@ -89,6 +92,7 @@ class Plot(pg.PlotWidget):
         for axis in self.axes():
             axis.enableAutoSIPrefix(False)  # no "(x0.001)" beside a label
             write_minus(axis)
+            axis.setZValue(_BELOW_ALL)
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.view.sigResized.connect(self.fit_labels)
         self.scene().sigMouseMoved.connect(self._on_mouse_moved)

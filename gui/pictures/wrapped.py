@@ -14,6 +14,9 @@ __all__ = ["WrappedLabel"]
 _LINE_OF_CHARACTERS = 190
 """A label as wide as that has one line, a narrower one two: nearly all sentences fit."""
 
+_MOST_RESERVED = 4
+"""Lines that are kept for what must be read whole."""
+
 
 class WrappedLabel(PlainLabel):
     """Text in one line or two, whose height depends on the width only and not on the text.
@@ -27,6 +30,7 @@ class WrappedLabel(PlainLabel):
     _lines: int | None = None
     _whole = _grows = False
     _grown, _most = 1, 2
+    _reserved = ""
     """All are asked for in the middle of the constructor."""
 
     def __init__(self, parent: QWidget | None = None, *, lines: int | None = None) -> None:
@@ -49,6 +53,13 @@ class WrappedLabel(PlainLabel):
         if (grows, most) != (self._grows, self._most):
             self._grows, self._most, self._grown = grows, most, 1
             self._grow()
+            self._reserve()
+            self._say_all()
+
+    def reserve_for(self, text: str) -> None:
+        """Have room for `text`, up to _MOST_RESERVED lines, whatever is said meanwhile."""
+        if text != self._reserved:
+            self._reserved = text
             self._reserve()
             self._say_all()
 
@@ -79,12 +90,7 @@ class WrappedLabel(PlainLabel):
     @property
     def _all_lines(self) -> list[str]:
         """The text, broken into as many lines as it takes."""
-        text = self.text()
-        lines: list[str] = []
-        while text:
-            lines.append(_first_line(text, self))
-            text = text[len(lines[-1]) :]
-        return lines
+        return _lines_of(self.text(), self)
 
     @property
     def lines(self) -> int:
@@ -95,7 +101,8 @@ class WrappedLabel(PlainLabel):
             return self._lines
         if self._grows:
             return self._grown
-        return self._most_lines
+        reserved = min(len(_lines_of(self._reserved, self)), _MOST_RESERVED)
+        return max(self._most_lines, reserved)
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         super().resizeEvent(event)
@@ -138,6 +145,14 @@ class WrappedLabel(PlainLabel):
     def _say_all(self) -> None:
         cut = any(line.endswith("…") for line in self.shown_lines) and not self.text().endswith("…")
         self.setToolTip(tool_tip(self.text()) if cut else "")
+
+
+def _lines_of(text: str, label: WrappedLabel) -> list[str]:
+    lines: list[str] = []
+    while text:
+        lines.append(_first_line(text, label))
+        text = text[len(lines[-1]) :]
+    return lines
 
 
 def _first_line(text: str, label: WrappedLabel) -> str:
