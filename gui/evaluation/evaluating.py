@@ -120,6 +120,7 @@ class Evaluating(QObject):
         if not self.running:
             self._running.leave_found()
             self._panel.show_data(path)
+            self._listing.leave_out_unticked()
             self._look_again()
 
     @Slot(object)
@@ -226,7 +227,8 @@ class Evaluating(QObject):
     def _look(self) -> None:
         """Look for the scores that are kept."""
         data, listing = self._panel.data, self._listing
-        self._scores.look(data, listing.paths, listing.reference, self._panel.settings.choices())
+        choices = self._panel.settings.choices()
+        self._scores.look(data, listing.paths, listing.reference, choices, listing.compared)
         if data is None:
             self._show()
             self.evaluation_changed.emit(None)

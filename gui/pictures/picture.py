@@ -21,10 +21,10 @@ from gui.pictures.legend import Legend
 from gui.pictures.selection import Selection
 from gui.pictures.shown import Shown
 from gui.pictures.table import Table
-from gui.pictures.wrapped import WrappedLabel
 from gui.widgets.fields import defer_to_window
 from gui.widgets.plain import PlainLabel, tool_tip
 from gui.widgets.theme import GRID, heading, secondary
+from gui.widgets.wrapped import WrappedLabel
 
 __all__ = ["Picture", "choice"]
 

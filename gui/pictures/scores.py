@@ -19,8 +19,8 @@ from gui.pictures.scored_tables import tables_of
 from gui.pictures.scored_texts import forest_row, how_to_read, order_of, sample_text, samples_text
 from gui.pictures.selection import Selection
 from gui.pictures.table import Table
-from gui.pictures.wrapped import WrappedLabel
 from gui.widgets.theme import GRID, secondary
+from gui.widgets.wrapped import WrappedLabel
 
 __all__ = ["ScoresPicture"]
 

@@ -9,7 +9,7 @@ from PySide6.QtWidgets import QSizePolicy, QWidget
 from gui.widgets.plain import PlainLabel, tool_tip
 from gui.widgets.theme import GRID
 
-__all__ = ["WrappedLabel"]
+__all__ = ["WrappedLabel", "fitting_lines", "lines_of"]
 
 _LINE_OF_CHARACTERS = 190
 """A label as wide as that has one line, a narrower one two: nearly all sentences fit."""
@@ -30,7 +30,7 @@ class WrappedLabel(PlainLabel):
     _lines: int | None = None
     _whole = _grows = False
     _grown, _most = 1, 2
-    _reserved = ""
+    _reserved = _tip = ""
     """All are asked for in the middle of the constructor."""
 
     def __init__(self, parent: QWidget | None = None, *, lines: int | None = None) -> None:
@@ -73,24 +73,24 @@ class WrappedLabel(PlainLabel):
         self._grow()
         self._say_all()
 
+    def set_full_text(self, text: str, tip: str = "") -> None:
+        """Show `text`; `tip` is what the tool tip says besides what is not in sight."""
+        self._tip = tip
+        self.setAccessibleName(text)
+        self.setText(text)
+
     def sizeHint(self) -> QSize:
         return QSize(self.minimumWidth(), self.minimumHeight())
 
     @property
     def shown_lines(self) -> list[str]:
         """What can be read, line by line."""
-        text, shown = self.text(), self._all_lines
-        if len(shown) <= self.lines:
-            return [line.strip() for line in shown]
-        shown = shown[: self.lines - 1]
-        rest = text[sum(map(len, shown)) :].strip()
-        end = self.fontMetrics().elidedText(rest, Qt.TextElideMode.ElideRight, self.width())
-        return [*(line.strip() for line in shown), end]
+        return fitting_lines(self.text(), self, self.lines)
 
     @property
     def _all_lines(self) -> list[str]:
         """The text, broken into as many lines as it takes."""
-        return _lines_of(self.text(), self)
+        return lines_of(self.text(), self)
 
     @property
     def lines(self) -> int:
@@ -101,7 +101,7 @@ class WrappedLabel(PlainLabel):
             return self._lines
         if self._grows:
             return self._grown
-        reserved = min(len(_lines_of(self._reserved, self)), _MOST_RESERVED)
+        reserved = min(len(lines_of(self._reserved, self)), _MOST_RESERVED)
         return max(self._most_lines, reserved)
 
     def resizeEvent(self, event: QResizeEvent) -> None:
@@ -144,10 +144,22 @@ class WrappedLabel(PlainLabel):
 
     def _say_all(self) -> None:
         cut = any(line.endswith("…") for line in self.shown_lines) and not self.text().endswith("…")
-        self.setToolTip(tool_tip(self.text()) if cut else "")
+        self.setToolTip(tool_tip("\n".join(filter(None, (self.text() if cut else "", self._tip)))))
 
 
-def _lines_of(text: str, label: WrappedLabel) -> list[str]:
+def fitting_lines(text: str, label: QWidget, most: int) -> list[str]:
+    """`text` in at most so many lines of the width of `label`; what is cut off ends in "…"."""
+    shown = lines_of(text, label)
+    if len(shown) <= most:
+        return [line.strip() for line in shown]
+    shown = shown[: most - 1]
+    rest = text[sum(map(len, shown)) :].strip()
+    end = label.fontMetrics().elidedText(rest, Qt.TextElideMode.ElideRight, label.width())
+    return [*(line.strip() for line in shown), end]
+
+
+def lines_of(text: str, label: QWidget) -> list[str]:
+    """`text`, broken into as many lines of the width of `label` as it takes."""
     lines: list[str] = []
     while text:
         lines.append(_first_line(text, label))
@@ -155,7 +167,7 @@ def _lines_of(text: str, label: WrappedLabel) -> list[str]:
     return lines
 
 
-def _first_line(text: str, label: WrappedLabel) -> str:
+def _first_line(text: str, label: QWidget) -> str:
     """As much of `text` as goes into one line, up to the end of a word where there is one."""
     layout = QTextLayout(text.replace(" %", "\N{NO-BREAK SPACE}%"), label.font())
     option = QTextOption()
