@@ -79,9 +79,9 @@ FIGURES = (
         "anchor",
         "place in the first epoch of {anchor}",
         "loss after training, {unit}",
-        "The same samples for all models, by the place that the first epoch of {anchor} had for them. "
-        "Lines: it and the merge, with 95 % intervals. ×: the other sub-models. Where they lie on each "
-        "other, see “By place, differences”.",
+        "Where lines lie on each other, “By place, differences” tells them apart. By the place that the "
+        "first epoch of {anchor} had for samples. Lines: it and the merge, with 95 % intervals. ×: the other "
+        "sub-models.",
         "around place {}",
     ),
     Figure(

@@ -64,18 +64,16 @@ class Legend(QLabel):
     def _write(self, longest: int = _LONGEST_NAME, most: int = _MOST_IN_LEGEND) -> None:
         """With at most so many characters of each name, and at most so many names."""
         shown, entries = [], self._entries
-        for number, (sign, name, colour) in enumerate(entries[:most]):
-            short = _escaped(_shortened(name, longest))
+        shorts = _told_apart([name for _, name, _ in entries[:_MOST_IN_LEGEND]], longest)
+        for number, (sign, _, colour) in enumerate(entries[:most]):
+            short = _escaped(shorts[number])
             text = f"<b>{short}{self._mark}</b>" if number in self._marked else short
             shown.append(f'<span style="color:{colour.name()}">{sign}</span>&nbsp;{text}')
         if len(entries) > most:
             shown.append(f"and {len(entries) - most} more")
         self.setText("&ensp; ".join(shown))
-        cut = [
-            name
-            for at, (_, name, _) in enumerate(entries[:_MOST_IN_LEGEND])
-            if at >= most or _shortened(name, longest) != name
-        ]
+        names = enumerate(name for _, name, _ in entries[:_MOST_IN_LEGEND])
+        cut = [name for at, name in names if at >= most or shorts[at] != name]
         self.setToolTip(tool_tip("\n".join(cut)))
 
     def fit(self) -> None:
@@ -110,15 +108,29 @@ class Legend(QLabel):
             self.fit()
 
 
-def _shortened(name: str, longest: int = _LONGEST_NAME) -> str:
-    """Without its middle where it is long."""
+def _told_apart(names: Sequence[str], longest: int) -> list[str]:
+    """Names of no more characters, without their middle where they are longer: or without their end or their
+    beginning, where more of them are told apart then."""
     half = longest // 2
-    return name if len(name) <= longest else f"{name[: half - 1]}…{name[-half:]}"
+    ways: list[list[str]] = [[], [], []]
+    for name in names:
+        middle = f"{name[: half - 1]}…{name[-half:]}"
+        for way, short in zip(
+            ways, (middle, f"{name[: longest - 1]}…", f"…{name[1 - longest :]}"), strict=True
+        ):
+            way.append(name if len(name) <= longest else short)
+    return max(ways, key=lambda way: len(set(way)))
 
 
 def _escaped(name: str) -> str:
     """For rich text, on one line."""
     name = one_line(name)
-    for plain, entity in (("&", "&amp;"), ("<", "&lt;"), (" ", "&nbsp;"), ("-", "&#8209;")):
+    for plain, entity in (
+        ("&", "&amp;"),
+        ("<", "&lt;"),
+        (" ", "&nbsp;"),
+        ("-", "&#8209;"),
+        ("/", "/&#8288;"),
+    ):
         name = name.replace(plain, entity)
     return name

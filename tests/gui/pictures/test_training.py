@@ -182,6 +182,18 @@ def test_it_is_always_said_whose_the_curves_are(
     assert picture.plot.height() > picture.legend.height()
 
 
+def test_short_names_in_the_legend_are_told_apart(picture: TrainingPicture) -> None:
+    first = study().positions[0]
+    picture.resize(480, 240)
+    names = [f"order-{at}/epoch-3" for at in range(1, 9)]
+    picture.show_study(
+        replace(study(), differences=(), positions=tuple(replace(first, label=name) for name in names))
+    )
+    entries = [entry.split("&nbsp;")[1] for entry in picture.legend.text().split("&ensp;")]
+    assert len(set(entries)) == 8
+    assert all(name in picture.legend.toolTip() for name in names)
+
+
 @pytest.mark.parametrize("size", [(900, 640), (760, 290), (480, 240)])
 def test_what_the_upright_axis_is_stands_beside_it_or_above(
     qtbot: QtBot, picture: TrainingPicture, size: tuple[int, int]
