@@ -12,7 +12,7 @@ from PySide6.QtCore import Qt, Slot
 from PySide6.QtGui import QColor, QFont, QPalette, QWheelEvent
 
 from core.text import one_line
-from gui.pictures.forest_rows import ForestRow, near_limit
+from gui.pictures.forest_rows import ForestRow, scale_of
 from gui.pictures.marks import Arrowheads, Discs
 from gui.pictures.plot import Plot
 from gui.pictures.scored import Tone
@@ -26,9 +26,6 @@ _LEAST_PLOT = 22 * GRID
 
 _SMALLEST_FONT = 0.82
 """Of the usual size, where that lets each row have its name."""
-
-_MARGIN = 0.06
-"""Of the width, to the left and right of what is drawn."""
 
 _ROWS_A_NOTCH = 3
 """That the wheel scrolls."""
@@ -110,7 +107,7 @@ class ForestPlot(Plot):
         self.fit_labels()
         (left, right), (top, bottom) = self.view.viewRange()
         whole = np.allclose((left, right), self.home[0]) and isclose(bottom - top, self._seen)
-        scale = self._scale()
+        scale = scale_of(self.rows, near=self._near)
         self.set_home(scale, (-0.5, max(1, len(rows)) - 0.5), anew=anew or whole)
         self._limit()
         if whole and not anew:
@@ -173,15 +170,9 @@ class ForestPlot(Plot):
         least = (len(self.rows) + _LINES_OF_SCALE) * self.fontMetrics().height()
         if self.height() < least and not self._printing:
             axis.showLabel(False)
-        if self.scale_unsaid != self._unsaid:
-            self._unsaid = self.scale_unsaid
+        if (unsaid := self.unsaid("bottom")) != self._unsaid:
+            self._unsaid = unsaid
             self.labels_fitted.emit()
-
-    @property
-    def scale_unsaid(self) -> str:
-        """What the scale is of where there is no room to say so below it; "" where it is said."""
-        axis = self.getPlotItem().getAxis("bottom")
-        return str(axis.labelText) if axis.labelText and not axis.label.isVisible() else ""
 
     def axes(self) -> list[pg.AxisItem]:
         return [*super().axes(), self.getPlotItem().getAxis("right")]
@@ -237,17 +228,6 @@ class ForestPlot(Plot):
         top, bottom = self.view.viewRange()[1]
         if not (top <= place <= bottom) and isclose(bottom - top, self._seen):
             self.show_from(place if place < top else place + 1 - self._seen)
-
-    def _scale(self) -> tuple[float, float]:
-        ends = [0.0]
-        for row in self.rows:
-            ends += [end for end in (row.difference, row.low, row.high) if isfinite(end)]
-        low, high = min(ends), max(ends)
-        if self._near:
-            limit = near_limit(self.rows)
-            low, high = max(low, -limit), min(high, limit)
-        span = (high - low) or 1.0
-        return low - _MARGIN * span, high + _MARGIN * span
 
     def _draw(self) -> None:
         """All marks; the ends of the scale cut what lies beyond them."""

@@ -54,7 +54,7 @@ class Plot(pg.PlotWidget):
         pointed(object): the thing under the pointer, or None.
         chosen(object): the thing that was clicked or gone to.
         cleared(): Escape was pressed.
-        labels_fitted(): `left_unsaid` is another.
+        labels_fitted(): what `unsaid` gives is another.
     """
 
     pointed = Signal(object)
@@ -233,17 +233,16 @@ class Plot(pg.PlotWidget):
         )
         self.view.setBorder(pg.mkPen(colour))
 
-    @property
-    def left_unsaid(self) -> str:
-        """What the left axis is called where it has no room to say so; "" where it says it."""
-        axis = self.getPlotItem().getAxis("left")
+    def unsaid(self, side: str = "left") -> str:
+        """What the axis on this side is called where it has no room to say so; "" where it says it."""
+        axis = self.getPlotItem().getAxis(side)
         return str(axis.labelText) if axis.labelText and not axis.label.isVisible() else ""
 
     @Slot()
     def fit_labels(self) -> None:
         """Leave out the label of an axis rather than cut it off, or squeeze what is drawn; to be called after
         it has become another, which shows it."""
-        before, size = self.left_unsaid, self.view.size()
+        before, size = self.unsaid(), self.view.size()
         for axis in self.axes():
             upright = axis.orientation in ("left", "right")
             room = size.height() if upright else size.width()
@@ -251,7 +250,7 @@ class Plot(pg.PlotWidget):
             fits = self._printing or (enough and axis.label.boundingRect().width() <= room)
             if axis.labelText and axis.label.isVisible() != fits:
                 axis.showLabel(fits)
-        if self.left_unsaid != before:
+        if self.unsaid() != before:
             self.labels_fitted.emit()
 
 

@@ -271,8 +271,8 @@ class ScoresPicture(Picture):
     def _explain(self) -> None:
         """How to read it; in a low picture no more than takes one line."""
         first, rest = self._explained
-        if self.plot.scale_unsaid:
-            first += f" Sideways: {self.plot.scale_unsaid}."
+        if unsaid := self.plot.unsaid("bottom"):
+            first += f" Sideways: {unsaid}."
         said = first if self.is_low else first + rest
         self.explanation.setText("" if self._only_samples else said)
         self.explanation.setVisible(not self._only_samples)

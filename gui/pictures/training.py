@@ -197,7 +197,7 @@ class TrainingPicture(Picture):
     @Slot()
     def _explain(self) -> None:
         """How to read it, and what the upright axis is where it has no room to say so."""
-        unsaid = self.plot.left_unsaid
+        unsaid = self.plot.unsaid()
         self.explanation.setText(f"Upward: {unsaid}. {self._how}" if unsaid else self._how)
 
     @Slot()
