@@ -39,11 +39,13 @@ class Evaluating(QObject):
     Signals:
         evaluation_changed(object): what is known now of these models, an Evaluation; None for nothing.
         scored(): an evaluation has ended, and scores may have been added.
+        started(): the user has started one.
         noted(str, str): what happened, and "info" or "error".
     """
 
     evaluation_changed = Signal(object)
     scored = Signal()
+    started = Signal()
     noted = Signal(str, str)
 
     def __init__(
@@ -118,6 +120,7 @@ class Evaluating(QObject):
         if not self.running:
             self._running.leave_found()
             self._panel.show_data(path)
+            self._listing.leave_out_unticked()
             self._look_again()
 
     @Slot(object)
@@ -150,6 +153,8 @@ class Evaluating(QObject):
             self._running.start(request)
         except MergeError as error:
             self._panel.show_failure(Failure.of(error))
+        else:
+            self.started.emit()
 
     @Slot()
     def stop(self) -> None:
@@ -222,7 +227,8 @@ class Evaluating(QObject):
     def _look(self) -> None:
         """Look for the scores that are kept."""
         data, listing = self._panel.data, self._listing
-        self._scores.look(data, listing.paths, listing.reference, self._panel.settings.choices())
+        choices = self._panel.settings.choices()
+        self._scores.look(data, listing.paths, listing.reference, choices, listing.compared)
         if data is None:
             self._show()
             self.evaluation_changed.emit(None)

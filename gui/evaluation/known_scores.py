@@ -67,7 +67,12 @@ class KnownScores(QObject):
             self._timer.start()
 
     def look(
-        self, data: Path | None, models: Sequence[Path], reference: Path | None, choices: Choices
+        self,
+        data: Path | None,
+        models: Sequence[Path],
+        reference: Path | None,
+        choices: Choices,
+        compared: Sequence[Path] | None = None,
     ) -> None:
         """Look now.
 
@@ -76,6 +81,7 @@ class KnownScores(QObject):
             models: of which scores are looked for.
             reference: the one with which the others are compared; None for no comparison.
             choices: how they are evaluated.
+        compared: those of `models` that take part in the comparison; None for all.
         """
         self._timer.stop()
         if self._job is not None:
@@ -83,7 +89,7 @@ class KnownScores(QObject):
             self._job = None
         if data is None:
             return
-        job = LookJob(self._store, data, models, reference, choices)
+        job = LookJob(self._store, data, models, reference, choices, compared)
         self._job = job
         job.found.connect(self._on_found)
         job.failed.connect(self._on_failed)

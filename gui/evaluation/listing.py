@@ -31,6 +31,7 @@ class Listing:
         self._family: Path | None = None
         self._ticks: dict[Path, bool] = {}
         self._reference: Path | None = None
+        self._left_out: frozenset[Path] = frozenset()
 
     # -- what there is
 
@@ -54,6 +55,13 @@ class Listing:
         reference = self.reference
         others = (path for path in self.paths if path != reference and self.is_ticked(path))
         return () if reference is None else (reference, *others)
+
+    @property
+    def compared(self) -> tuple[Path, ...]:
+        """What takes part in the comparison: not what was not ticked when an evaluation was last started, of
+        which nothing is said and which the others are not counted with."""
+        reference = self.reference
+        return tuple(path for path in self.paths if path == reference or path not in self._left_out)
 
     @property
     def removable(self) -> frozenset[Path]:
@@ -88,6 +96,7 @@ class Listing:
         """List and tick models."""
         self._others += tuple(path for path in dict.fromkeys(paths) if path not in self._others)
         self._ticks.update(dict.fromkeys(paths, True))
+        self._left_out = self._left_out.difference(paths)
         self._taken = self._taken.difference(paths)
         self._list()
 
@@ -104,8 +113,14 @@ class Listing:
         self._reference = path
         self._taken = frozenset()  # the user goes on with what is listed
 
+    def leave_out_unticked(self) -> None:
+        """Compare what is ticked now, until this is asked for again."""
+        self._left_out = frozenset(path for path in self.paths if not self.is_ticked(path))
+
     def hold(self, request: Request) -> None:
-        """Have what an evaluation evaluates stay listed, whatever is merged next."""
+        """Have what an evaluation evaluates stay listed, whatever is merged next, and compare nothing else of
+        what is listed now."""
+        self._left_out = frozenset(self.paths).difference(request.models)
         known = {*self._own(), *self._others}
         more = tuple(path for path in request.models if path not in known)
         self._family, self._taken = request.reference, self._taken.union(more)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -82,6 +82,7 @@ class LookJob(Job):
         models: Sequence[Path],
         reference: Path | None,
         choices: Choices,
+        compared: Collection[Path] | None = None,
     ) -> None:
         """Args:
         store: where scores are kept.
@@ -89,10 +90,12 @@ class LookJob(Job):
         models: of which scores are looked for.
         reference: the one with which the others are compared; None for no comparison.
         choices: how they are evaluated.
+        compared: those of `models` that take part in the comparison; None for all.
         """
         super().__init__()
         self._store, self._data = store, data
         self._models, self._reference, self._choices = tuple(models), reference, choices
+        self._taking_part = frozenset(models if compared is None else compared)
         self._token = CancelToken()
 
     def cancel(self) -> None:
@@ -136,7 +139,7 @@ class LookJob(Job):
 
     def _compared(self, scores: Mapping[Path, Scores], data: DataSet) -> dict[Path, Comparison]:
         reference = None if self._reference is None else scores.get(self._reference)
-        others = [path for path in scores if path != self._reference]
+        others = [path for path in scores if path != self._reference and path in self._taking_part]
         if reference is None or not others:
             return {}
         groups = None

@@ -7,16 +7,13 @@ from pathlib import Path
 
 from PySide6.QtCore import Qt, Signal, Slot
 from PySide6.QtGui import QDragEnterEvent, QDropEvent, QResizeEvent
-from PySide6.QtWidgets import (
-    QSizePolicy,
-    QVBoxLayout,
-    QWidget,
-)
+from PySide6.QtWidgets import QVBoxLayout, QWidget
 
 from core.text import message_text
 from gui.evaluation.commands import ResultCommands
 from gui.evaluation.fields import EvaluationFields
 from gui.evaluation.figures import ResultRow
+from gui.evaluation.sentence_label import SentenceLabel, said_of
 from gui.evaluation.settings_form import SettingsForm
 from gui.evaluation.share_bar import ShareBar
 from gui.evaluation.table_model import ResultsModel
@@ -26,13 +23,12 @@ from gui.widgets.dropped import dropped_paths, sort_dropped
 from gui.widgets.fields import show_focus
 from gui.widgets.messages import DetailsDialog, MessagePanel
 from gui.widgets.plain import tool_tip
-from gui.widgets.theme import GRID, quiet_label
+from gui.widgets.theme import GRID
 
 __all__ = ["EvaluationPanel"]
 
 _DETAILS = "Show details…"
-_LINES = 2
-"""Of the sentence below the table."""
+_SKIP = "Skip bad rows"
 _START_TIP = "Score what is ticked, unless it was scored before, and compare it with the reference"
 _STOP_TIP = "Stop; what is scored is kept, and Start goes on with the rest"
 
@@ -54,6 +50,7 @@ class EvaluationPanel(QWidget):
         models_added(object): folders, a tuple of Paths.
         model_removed(object): one that was added, a Path.
         ticked(object, bool), reference_chosen(object): a model's Path.
+        marked(object): the names of the model that is selected, one.
         settings_changed(), start_requested(), stop_requested(), export_requested(), copy_requested().
     """
 
@@ -64,6 +61,7 @@ class EvaluationPanel(QWidget):
     model_removed = Signal(object)
     ticked = Signal(object, bool)
     reference_chosen = Signal(object)
+    marked = Signal(object)
     settings_changed = Signal()
     start_requested = Signal()
     stop_requested = Signal()
@@ -90,12 +88,7 @@ class EvaluationPanel(QWidget):
         self.table.setMinimumHeight(self.table.horizontalHeader().sizeHint().height() + row)
         self.message = MessagePanel(takes_from=self.table)
         self.bar = ShareBar()
-        self.sentence = quiet_label()
-        self.sentence.setAlignment(Qt.AlignmentFlag.AlignTop | Qt.AlignmentFlag.AlignLeft)
-        self.sentence.setMinimumHeight(1)  # it is out of sight where there is no room for it
-        self.sentence.setMaximumHeight(_LINES * self.sentence.fontMetrics().lineSpacing())
-        self.sentence.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Maximum)
-        self.sentence.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self.sentence = SentenceLabel()
         self._commands = ResultCommands(self.table)
         self.copy_action, self.export_action = self._commands.copy, self._commands.export
         self.reference_action, self.remove_action = self._commands.reference, self._commands.remove
@@ -103,12 +96,8 @@ class EvaluationPanel(QWidget):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(GRID, GRID // 2, GRID, GRID // 2)
         layout.setSpacing(GRID // 2)
-        layout.addWidget(self.fields)
-        layout.addWidget(self.settings)
-        layout.addWidget(self.table, 1)
-        layout.addWidget(self.message)
-        layout.addWidget(self.bar)
-        layout.addWidget(self.sentence)
+        for part in (self.fields, self.settings, self.table, self.message, self.bar, self.sentence):
+            layout.addWidget(part, int(part is self.table))
         self._unfold(False)
         self._connect()
         self._update()
@@ -122,9 +111,9 @@ class EvaluationPanel(QWidget):
         self.start_button.clicked.connect(self._on_start)
         self.settings_button.toggled.connect(self._unfold)
         self.settings.changed.connect(self._on_settings_changed)
-        self.message.action_requested.connect(self._on_details)
+        self.message.action_requested.connect(self._on_action)
         self.model.ticked.connect(self.ticked)
-        self.table.selectionModel().selectionChanged.connect(self._update)
+        self.table.selectionModel().selectionChanged.connect(self._on_selected)
         self.reference_action.triggered.connect(self._on_reference_action)
         self.remove_action.triggered.connect(self._on_remove)
         self.copy_action.triggered.connect(self.copy_requested)
@@ -179,7 +168,9 @@ class EvaluationPanel(QWidget):
     def show_failure(self, failure: Failure) -> None:
         """Say what went wrong, with what there is to be read of a fault of the program."""
         self._failure = failure
-        self.message.show_failure(failure, [_DETAILS] if failure.details else [])
+        skips = _SKIP in (failure.hint or "") and not self.settings.skip_bad_rows.isChecked()
+        actions = [text for text, offered in ((_DETAILS, failure.details), (_SKIP, skips)) if offered]
+        self.message.show_failure(failure, actions)
 
     def show_status(self, text: str) -> None:
         """What is said while no row is selected of which there is something to say."""
@@ -222,10 +213,23 @@ class EvaluationPanel(QWidget):
 
     def _make_room(self) -> None:
         """Show the sentence where it leaves the table as much as that needs; the tool tips say it, too."""
-        room = self.height() - self.minimumSizeHint().height()
-        self.sentence.setVisible(room >= self.sentence.maximumHeight())
+        self.sentence.fit(self.height() - self.minimumSizeHint().height())
+
+    def show_marked(self, names: frozenset[str]) -> None:
+        """Select the model with the only one of these names, or else none."""
+        paths = [row.candidate.path for row in self.model.rows if names == {row.name}]
+        if paths:
+            self.select(paths[0])
+        else:
+            self.table.clearSelection()
 
     # -- what the user does
+
+    @Slot()
+    def _on_selected(self) -> None:
+        self._update()
+        if (row := self.selected) is not None:
+            self.marked.emit(frozenset({row.name}))
 
     @Slot()
     def _on_start(self) -> None:
@@ -242,9 +246,11 @@ class EvaluationPanel(QWidget):
         if (row := self.selected) is not None:
             self.reference_chosen.emit(row.candidate.path)
 
-    @Slot()
-    def _on_details(self) -> None:
-        if self._failure is not None:
+    @Slot(str)
+    def _on_action(self, text: str) -> None:
+        if text == _SKIP:
+            self.settings.skip_bad_rows.setChecked(True)
+        elif self._failure is not None:
             DetailsDialog(self._failure, self.window()).open()
 
     @Slot()
@@ -284,16 +290,8 @@ class EvaluationPanel(QWidget):
         removable = row is not None and row.candidate.path in self._removable
         scored = any(row.figures is not None for row in self.model.rows)
         self._commands.update(row, removable=removable, running=self._running, scored=scored)
-        text, tip = self._facts
-        self.facts.set_full_text("; ".join(filter(None, (text, self.settings.choices().summary))), tip)
-        self.sentence.setText(_said_of(row) or self._status or why)
-
-
-def _said_of(row: ResultRow | None) -> str:
-    if row is None or row.state:
-        return ""
-    if row.comparison is not None:
-        return row.comparison.sentence
-    if row.figures is not None and row.is_reference:
-        return "The others are compared with this one."
-    return ""
+        facts = filter(None, (self._facts[0], self.settings.choices().summary))
+        self.facts.set_full_text("; ".join(facts), self._facts[1])
+        told = self._failure is not None and self.message.isVisible() and why == self._failure.message
+        self.sentence.sentence = said_of(row) or self._status or ("" if told else why)
+        self._make_room()

@@ -33,7 +33,7 @@ def _row(
         state = "" if figures is not None else "scoring" if one.path == course.in_hand else "waits"
     if known is not None and figures is None and one.path in known.scores:
         figures, state = Figures.of(known.scores[one.path]), ""
-    if known is not None and comparison is None:
+    if known is not None and comparison is None and one.path in listing.compared:
         comparison = known.comparisons.get(one.path)
     is_reference = one.path == listing.reference
     return ResultRow(one, name, listing.is_ticked(one.path), is_reference, figures, comparison, state)

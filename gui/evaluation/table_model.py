@@ -10,7 +10,7 @@ from typing import Any
 from PySide6.QtCore import QObject, Qt, Signal
 from PySide6.QtGui import QColor, QGuiApplication, QPalette
 
-from core.evaluate.verdict.comparison import decimals_of, difference_text
+from core.evaluate.verdict.comparison import NO_DIFFERENCE, decimals_of, difference_text
 from core.text import one_line
 from gui.evaluation.figures import ResultRow, loss_text, share_text
 from gui.widgets.chips import model_chip
@@ -213,7 +213,12 @@ def _tool_tip(row: ResultRow, column: Column) -> str:
         ]
         said.append(f"{share_text(figures.accuracy)} right" if figures.accuracy is not None else "")
         return "\n".join(filter(None, said))
-    return row.comparison.sentence if row.comparison is not None else ""
+    comparison = row.comparison
+    if comparison is None:
+        return ""
+    alone = comparison.verdict == NO_DIFFERENCE and (comparison.low > 0 or comparison.high < 0)
+    why = f"The interval leaves zero out, which one of {comparison.compared} may by chance."
+    return f"{comparison.sentence}\n{why}" if alone and comparison.compared > 1 else comparison.sentence
 
 
 _TEXTS: dict[Column, Callable[[ResultRow], str]] = {

@@ -6,6 +6,7 @@ from PySide6.QtCore import QSize, Qt
 from PySide6.QtGui import QPainter, QPaintEvent, QPalette, QResizeEvent
 
 from gui.evaluation.table_model import Column, ResultsModel
+from gui.widgets.check_delegate import CheckDelegate
 from gui.widgets.rows_table import RowsTable
 from gui.widgets.theme import GRID
 
@@ -30,6 +31,7 @@ class ResultsView(RowsTable):
 
     def __init__(self, model: ResultsModel) -> None:
         super().__init__(model, "Models and their scores", {})
+        self.setItemDelegateForColumn(Column.MODEL, CheckDelegate(self))
         self.setSelectionMode(RowsTable.SelectionMode.SingleSelection)
         self.setAlternatingRowColors(True)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAsNeeded)

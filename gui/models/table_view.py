@@ -39,6 +39,7 @@ from PySide6.QtWidgets import (
 )
 
 from gui.models.table_model import ROWS_MIME_TYPE, Column, SubModelsModel
+from gui.widgets.check_delegate import CheckDelegate
 from gui.widgets.dropped import what_is_dropped
 from gui.widgets.theme import GRID, accent_of
 
@@ -94,7 +95,7 @@ class SubModelsView(QTableView):
         self.setWordWrap(False)
         self.setTextElideMode(Qt.TextElideMode.ElideMiddle)
         self.setItemDelegateForColumn(Column.WEIGHT, _WeightDelegate(self, model))
-        self.setItemDelegateForColumn(Column.NAME, _NameDelegate(self))
+        self.setItemDelegateForColumn(Column.NAME, CheckDelegate(self))
         self.setItemDelegateForColumn(Column.PARAMETERS, _ReasonDelegate(self))
         self.setEditTriggers(
             QAbstractItemView.EditTrigger.DoubleClicked | QAbstractItemView.EditTrigger.AnyKeyPressed
@@ -318,20 +319,6 @@ class SubModelsView(QTableView):
             hidden = room < max(wanted, least)
             room += self._widths[column] if hidden else 0
             self.setColumnHidden(column, hidden)
-
-
-class _NameDelegate(QStyledItemDelegate):
-    """Draws check boxes with an outline that dark backgrounds show too."""
-
-    def initStyleOption(
-        self, option: QStyleOptionViewItem, index: QModelIndex | QPersistentModelIndex
-    ) -> None:
-        super().initStyleOption(option, index)
-        colours = option.palette
-        # Fusion takes the outline from the colour of windows, which is much like that of lists.
-        outline = colours.color(QPalette.ColorGroup.Active, QPalette.ColorRole.PlaceholderText)
-        colours.setColor(QPalette.ColorRole.Window, outline)
-        option.palette = colours
 
 
 class _ReasonDelegate(QStyledItemDelegate):

@@ -9,6 +9,7 @@ from PySide6.QtCore import QObject, Qt
 from PySide6.QtGui import QPainter, QPaintEvent, QPalette, QResizeEvent
 
 from core.evaluate.verdict.comparison import signed
+from core.text import one_line
 from gui.pictures.scored import Changed, ChangedRow
 from gui.pictures.scored_texts import in_one_line
 from gui.widgets.plain import tool_tip
@@ -40,10 +41,12 @@ _HELP = {
     _Column.CHANGE: "Negative is better",
     _Column.TEXT: "What it says",
 }
+_NAME = "selection + n = 8"
+"""A name of a model that a heading has room for; a longer one loses its middle."""
 _WIDEST = {
     _Column.LINE: "100 000",
-    _Column.BEFORE: "Before 0",
-    _Column.AFTER: "10.0000",
+    _Column.BEFORE: _NAME,
+    _Column.AFTER: _NAME,
     _Column.CHANGE: "−10.0000",
 }
 _LONGEST = 400
@@ -62,11 +65,13 @@ class ChangedSamples(RowsTable):
         super().__init__(self.samples, "The samples that changed most", _WIDEST)
         self.setSelectionMode(RowsTable.SelectionMode.SingleSelection)
         self.setAlternatingRowColors(True)
+        self.horizontalHeader().setTextElideMode(Qt.TextElideMode.ElideMiddle)
         self.setFrameShape(RowsTable.Shape.NoFrame)
         self.verticalHeader().setDefaultSectionSize(self.fontMetrics().height() + 4)
 
     def show_samples(self, changed: Changed | None) -> None:
         """Show others; None for none."""
+        self.samples.set_names(("", "") if changed is None else (changed.reference, changed.model))
         self.samples.set_rows(changed.rows if changed is not None else ())
 
     @property
@@ -114,6 +119,24 @@ class _Model(TableModel):
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self.rows: tuple[ChangedRow, ...] = ()
+        self._names = "", ""
+
+    def set_names(self, names: tuple[str, str]) -> None:
+        """What the reference and the model are called; "" where there is none."""
+        if names != self._names:
+            self._names = names
+            self.headerDataChanged.emit(Qt.Orientation.Horizontal, _Column.BEFORE, _Column.AFTER)
+
+    def headerData(
+        self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole
+    ) -> Any:
+        name = self._names[section - _Column.BEFORE] if section in (_Column.BEFORE, _Column.AFTER) else ""
+        if name and orientation is Qt.Orientation.Horizontal:
+            if role == Qt.ItemDataRole.DisplayRole:
+                return one_line(name)
+            if role == Qt.ItemDataRole.ToolTipRole:
+                return tool_tip(f"The loss of a sample with {name}")
+        return super().headerData(section, orientation, role)
 
     def set_rows(self, rows: tuple[ChangedRow, ...]) -> None:
         if rows != self.rows:

@@ -126,8 +126,9 @@ def _printed(picture: Picture) -> Iterator[Picture]:
     if dark:
         _recolour(printed, palette(dark=False))
     printed.set_printing(True)
-    printed.resize(on_screen.expandedTo(_LEAST_SIZE))
+    size = on_screen.expandedTo(_LEAST_SIZE)
     for _ in range(_ROUNDS):
+        printed.resize(size.width(), max(size.height(), printed.least_printed_height(size.width())))
         _settle(printed)
     try:
         yield printed
@@ -135,6 +136,8 @@ def _printed(picture: Picture) -> Iterator[Picture]:
         if dark:
             _recolour(printed, QPalette())
         printed.set_printing(False)
+        for _ in range(_ROUNDS):
+            _settle(printed)  # or the window would be made as high as what was printed
         printed.resize(on_screen)
         if printed is not picture:
             printed.deleteLater()

@@ -24,6 +24,7 @@ class Figure:
         place: what is said of a place on the lower axis.
         relative: whether each curve is drawn minus the mean of the sub-models.
         beside: what the numbers are differences to; "" where they are losses.
+        tells_apart: whether it is the one to look at first.
     """
 
     field: str
@@ -36,6 +37,7 @@ class Figure:
     place: str
     relative: bool = False
     beside: str = ""
+    tells_apart: bool = False
 
     def curves(self, study: Study) -> tuple[Curve, ...]:
         """What is drawn of a study; () for nothing."""
@@ -51,7 +53,7 @@ FIGURES = (
         "By place, each order",
         "Does a sample's place matter?",
         "positions",
-        "place in the own first epoch",
+        "place in its own first epoch",
         "loss after training, {unit}",
         "Each order: the mean loss after training of the samples that its first epoch had around a place. "
         "Bands: 95 % intervals of these means.",
@@ -62,12 +64,13 @@ FIGURES = (
         "By place, each order's differences",
         "Does a sample's place matter?",
         "positions-differences",
-        "place in the own first epoch",
+        "place in its own first epoch",
         "loss minus the orders' mean, {unit}",
         "Each order minus the mean of all orders on the same samples, so that how hard samples are takes no "
         "part. Thick: the mean of the orders, with its 95 % interval.",
         "around place {}",
         beside="the mean of all orders",
+        tells_apart=True,
     ),
     Figure(
         "anchor",
@@ -76,8 +79,9 @@ FIGURES = (
         "anchor",
         "place in the first epoch of {anchor}",
         "loss after training, {unit}",
-        "The same samples for all models, by the place that the first epoch of {anchor} had for them. "
-        "Lines: it and the merge, with 95 % intervals. ×: the other sub-models.",
+        "Where lines lie on each other, “By place, differences” tells them apart. By the place that the "
+        "first epoch of {anchor} had for samples. Lines: it and the merge, with 95 % intervals. ×: the other "
+        "sub-models.",
         "around place {}",
     ),
     Figure(

@@ -12,7 +12,7 @@ from PySide6.QtCore import Qt, Slot
 from PySide6.QtGui import QColor, QFont, QPalette, QWheelEvent
 
 from core.text import one_line
-from gui.pictures.forest_rows import ForestRow, near_limit
+from gui.pictures.forest_rows import ForestRow, scale_of
 from gui.pictures.marks import Arrowheads, Discs
 from gui.pictures.plot import Plot
 from gui.pictures.scored import Tone
@@ -27,9 +27,6 @@ _LEAST_PLOT = 22 * GRID
 _SMALLEST_FONT = 0.82
 """Of the usual size, where that lets each row have its name."""
 
-_MARGIN = 0.06
-"""Of the width, to the left and right of what is drawn."""
-
 _ROWS_A_NOTCH = 3
 """That the wheel scrolls."""
 
@@ -41,6 +38,9 @@ _CAP = 0.14
 
 _LINES_OF_SCALE = 3
 """What the lower axis takes with its name."""
+
+_BEYOND_AXIS = 3 * GRID
+"""Pixels that a number at an end of the scale may stand beyond it."""
 
 _AXIS_ROOM = 16
 """Pixels between a text beside an axis and the axis, with what lies beyond the text."""
@@ -61,7 +61,7 @@ class ForestPlot(Plot):
 
     rows: tuple[ForestRow, ...] = ()  # the constructor asks
     _near = False
-    _printing = False
+    _unsaid = ""
     _seen = 0.0
     """The most rows in sight; 0 before there are any."""
 
@@ -83,6 +83,7 @@ class ForestPlot(Plot):
         for side in ("left", "right"):
             item.getAxis(side).setStyle(tickLength=0, hideOverlappingLabels=False)
         item.getAxis("right").enableAutoSIPrefix(False)
+        item.getAxis("bottom").setStyle(hideOverlappingLabels=_BEYOND_AXIS)  # the names leave it the room
         self.view.sigResized.connect(self._limit)
         self.view.sigResized.connect(self._write)
         self.view.sigYRangeChanged.connect(self._write)
@@ -106,7 +107,7 @@ class ForestPlot(Plot):
         self.fit_labels()
         (left, right), (top, bottom) = self.view.viewRange()
         whole = np.allclose((left, right), self.home[0]) and isclose(bottom - top, self._seen)
-        scale = self._scale()
+        scale = scale_of(self.rows, near=self._near)
         self.set_home(scale, (-0.5, max(1, len(rows)) - 0.5), anew=anew or whole)
         self._limit()
         if whole and not anew:
@@ -138,8 +139,14 @@ class ForestPlot(Plot):
 
     def set_printing(self, printing: bool) -> None:
         """On paper nothing can be scrolled."""
-        self._printing = printing
+        super().set_printing(printing)
         self._limit()
+
+    @property
+    def least_printed_height(self) -> int:
+        """In pixels: every row has room for its name."""
+        lines = len(self.rows) + _LINES_OF_SCALE
+        return max(super().least_printed_height, lines * self.fontMetrics().height() + 2 * GRID)
 
     @Slot()
     def _limit(self) -> None:
@@ -160,8 +167,12 @@ class ForestPlot(Plot):
         """The names of rows come before the name of the scale."""
         super().fit_labels()
         axis = self.getPlotItem().getAxis("bottom")
-        if self.height() < (len(self.rows) + _LINES_OF_SCALE) * self.fontMetrics().height():
+        least = (len(self.rows) + _LINES_OF_SCALE) * self.fontMetrics().height()
+        if self.height() < least and not self._printing:
             axis.showLabel(False)
+        if (unsaid := self.unsaid("bottom")) != self._unsaid:
+            self._unsaid = unsaid
+            self.labels_fitted.emit()
 
     def axes(self) -> list[pg.AxisItem]:
         return [*super().axes(), self.getPlotItem().getAxis("right")]
@@ -217,17 +228,6 @@ class ForestPlot(Plot):
         top, bottom = self.view.viewRange()[1]
         if not (top <= place <= bottom) and isclose(bottom - top, self._seen):
             self.show_from(place if place < top else place + 1 - self._seen)
-
-    def _scale(self) -> tuple[float, float]:
-        ends = [0.0]
-        for row in self.rows:
-            ends += [end for end in (row.difference, row.low, row.high) if isfinite(end)]
-        low, high = min(ends), max(ends)
-        if self._near:
-            limit = near_limit(self.rows)
-            low, high = max(low, -limit), min(high, limit)
-        span = (high - low) or 1.0
-        return low - _MARGIN * span, high + _MARGIN * span
 
     def _draw(self) -> None:
         """All marks; the ends of the scale cut what lies beyond them."""

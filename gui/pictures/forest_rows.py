@@ -9,7 +9,10 @@ from math import isfinite
 
 from gui.pictures.scored import Tone
 
-__all__ = ["ForestRow", "is_far", "near_limit"]
+__all__ = ["ForestRow", "is_far", "near_limit", "scale_of"]
+
+_MARGIN = 0.06
+"""Of the width of a scale, to the left and right of what is drawn."""
 
 _FAR = 3.0
 """How many times as far from zero as the one before a row is, from nearest to farthest, where a scale near
@@ -55,3 +58,16 @@ def is_far(rows: Sequence[ForestRow]) -> bool:
     """Whether some rows lie so far from zero that others can hardly be told from it."""
     limit = near_limit(rows)
     return 0 < limit < max(row.reach for row in rows if isfinite(row.difference))
+
+
+def scale_of(rows: Sequence[ForestRow], *, near: bool) -> tuple[float, float]:
+    """From where to where a scale reaches that has zero and all rows; `near` it leaves out what is far."""
+    ends = [0.0]
+    for row in rows:
+        ends += [end for end in (row.difference, row.low, row.high) if isfinite(end)]
+    low, high = min(ends), max(ends)
+    if near:
+        limit = near_limit(rows)
+        low, high = max(low, -limit), min(high, limit)
+    span = (high - low) or 1.0
+    return low - _MARGIN * span, high + _MARGIN * span

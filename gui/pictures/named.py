@@ -33,11 +33,17 @@ class Named(QObject):
         """The names of the sub-models that are open, by their number."""
         self._models = tuple(models)
 
+    @Slot(object)
+    def mark(self, names: frozenset[str]) -> None:
+        """Mark these, and leave what is selected in the other pictures."""
+        if names != self.value:
+            self.value = names
+            self.changed.emit()
+
     def set(self, names: frozenset[str]) -> None:
         if names == self.value:
             return
-        self.value = names
-        self.changed.emit()
+        self.mark(names)
         if len(names) == 1 and (name := next(iter(names))) in self._models:
             self._selection.select(model=self._models.index(name))
 

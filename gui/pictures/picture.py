@@ -21,10 +21,10 @@ from gui.pictures.legend import Legend
 from gui.pictures.selection import Selection
 from gui.pictures.shown import Shown
 from gui.pictures.table import Table
-from gui.pictures.wrapped import WrappedLabel
 from gui.widgets.fields import defer_to_window
 from gui.widgets.plain import PlainLabel, tool_tip
 from gui.widgets.theme import GRID, heading, secondary
+from gui.widgets.wrapped import WrappedLabel
 
 __all__ = ["Picture", "choice"]
 
@@ -94,7 +94,7 @@ class Picture(QWidget):
         self._top = QHBoxLayout()
         self._top.setSpacing(GRID)
         self._top.addWidget(self._heading, 1)
-        self._top.addWidget(self._controls)
+        self._top.addWidget(self._controls, 0, Qt.AlignmentFlag.AlignRight)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(2 * GRID, GRID, 2 * GRID, GRID)
         layout.setSpacing(GRID // 2)
@@ -186,6 +186,7 @@ class Picture(QWidget):
             part.set_printing(printing)
         for plot in self.findChildren(Plot):
             plot.show_focus(not printing)
+            plot.set_printing(printing)
         for splitter in self.findChildren(QSplitter):
             for number in range(1, splitter.count()):
                 handle = splitter.handle(number)  # which is of use on a screen only
@@ -197,6 +198,23 @@ class Picture(QWidget):
     def to_print(self) -> Picture:
         """What to print in its place: itself, or a copy that has room for everything."""
         return self
+
+    def least_printed_height(self, width: int) -> int:
+        """Of which everything has room on paper of this width, in pixels, while it is printing."""
+        layout, body = self.layout(), self.body.layout()
+        if layout is None or body is None:
+            return 0
+        layout.activate()
+        inner = width - layout.contentsMargins().left() - layout.contentsMargins().right()
+        around = layout.minimumHeightForWidth(width) if layout.hasHeightForWidth() else 0
+        around = max(around, layout.minimumSize().height()) - self._height_of_stack(inner)
+        least = body.minimumHeightForWidth(inner) if body.hasHeightForWidth() else 0
+        return around + max(least, body.minimumSize().height())
+
+    def _height_of_stack(self, width: int) -> int:
+        """What the layout counts for plots or sentence: of what grows with its width not the least."""
+        grows = self._stack.hasHeightForWidth()
+        return max(self._stack.heightForWidth(width) if grows else 0, self._stack.minimumSize().height())
 
     @property
     def in_use(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,8 @@ from gui.widgets.theme import GRID, accent_of
 
 __all__ = ["Plot"]
 
+MINUS = "\N{MINUS SIGN}"
+
 _Range = tuple[float, float]
 
 _ZOOM = 0.8
@@ -22,6 +25,13 @@ _LOW = 15 * GRID
 _NARROW = 24 * GRID
 """Of less height, what the columns are is said above the plot and not below it; of less width, what is on the
 upright axes is not said beside them."""
+
+_LEAST_HEIGHT = 8 * GRID
+_LINES_BELOW = 3
+"""Of text, with the gaps between them, that the axis below a plot takes."""
+
+_BELOW_ALL = -200
+"""Where ticks lie, which reach into the plot: marks are drawn over them."""
 
 _ARROWS = {
     Qt.Key.Key_Left: (-1, 0),
@@ -44,13 +54,17 @@ class Plot(pg.PlotWidget):
         pointed(object): the thing under the pointer, or None.
         chosen(object): the thing that was clicked or gone to.
         cleared(): Escape was pressed.
+        labels_fitted(): what `unsaid` gives is another.
     """
 
     pointed = Signal(object)
     chosen = Signal(object)
     cleared = Signal()
+    labels_fitted = Signal()
 
     _shows_focus = True
+
+    _printing = False
 
     _finished = False
     """Whether the constructor is done: the palette changes in the middle of it."""
@@ -69,7 +83,7 @@ class Plot(pg.PlotWidget):
         self.setAcceptDrops(False)
         self.setContextMenuPolicy(Qt.ContextMenuPolicy.NoContextMenu)  # the picture has one
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
-        self.setMinimumHeight(8 * GRID)
+        self.setMinimumHeight(_LEAST_HEIGHT)
         # Room for the upper half of the topmost label, and below the axis.
         item.layout.setContentsMargins(0, GRID, GRID, GRID // 2)
         self.setLabel("bottom", x_label)
@@ -77,6 +91,8 @@ class Plot(pg.PlotWidget):
             self.setLabel("left", y_label)
         for axis in self.axes():
             axis.enableAutoSIPrefix(False)  # no "(x0.001)" beside a label
+            write_minus(axis)
+            axis.setZValue(_BELOW_ALL)
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.view.sigResized.connect(self.fit_labels)
         self.scene().sigMouseMoved.connect(self._on_mouse_moved)
@@ -195,6 +211,19 @@ class Plot(pg.PlotWidget):
         self._shows_focus = shown
         self._show_border()
 
+    def set_printing(self, printing: bool) -> None:
+        """On paper there is room for what the axes are, and nothing else says it."""
+        self._printing = printing
+        self.setMinimumHeight(self.least_printed_height if printing else _LEAST_HEIGHT)
+        self.fit_labels()
+
+    @property
+    def least_printed_height(self) -> int:
+        """In pixels: the upright axes have room for what they are called."""
+        upright = [axis for axis in self.axes() if axis.orientation in ("left", "right") and axis.labelText]
+        longest = max((math.ceil(axis.label.boundingRect().width()) for axis in upright), default=0)
+        return max(_LEAST_HEIGHT, longest + _LINES_BELOW * self.fontMetrics().height() + 2 * GRID)
+
     def _show_border(self) -> None:
         colours = self.palette()
         colour = (
@@ -204,15 +233,32 @@ class Plot(pg.PlotWidget):
         )
         self.view.setBorder(pg.mkPen(colour))
 
+    def unsaid(self, side: str = "left") -> str:
+        """What the axis on this side is called where it has no room to say so; "" where it says it."""
+        axis = self.getPlotItem().getAxis(side)
+        return str(axis.labelText) if axis.labelText and not axis.label.isVisible() else ""
+
     @Slot()
     def fit_labels(self) -> None:
         """Leave out the label of an axis rather than cut it off, or squeeze what is drawn; to be called after
         it has become another, which shows it."""
-        size = self.view.size()
+        before, size = self.unsaid(), self.view.size()
         for axis in self.axes():
             upright = axis.orientation in ("left", "right")
             room = size.height() if upright else size.width()
             enough = self.width() >= _NARROW if upright else self.height() >= _LOW
-            fits = enough and axis.label.boundingRect().width() <= room
+            fits = self._printing or (enough and axis.label.boundingRect().width() <= room)
             if axis.labelText and axis.label.isVisible() != fits:
                 axis.showLabel(fits)
+        if self.unsaid() != before:
+            self.labels_fitted.emit()
+
+
+def write_minus(axis: pg.AxisItem) -> None:
+    """Have `axis` write negative numbers with the sign that all texts have."""
+    written = axis.tickStrings
+
+    def tick_strings(values: Any, scale: float, spacing: float) -> list[str]:
+        return [text.replace("-", MINUS) for text in written(values, scale, spacing)]
+
+    axis.tickStrings = tick_strings

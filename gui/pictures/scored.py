@@ -108,13 +108,19 @@ class Changed:
     """Samples, the one that changed most first.
 
     Attributes:
-        title: of which model against which.
+        reference, model: what the two are called.
         unit: of the losses.
     """
 
-    title: str
+    reference: str
+    model: str
     unit: str
     rows: tuple[ChangedRow, ...]
+
+    @property
+    def title(self) -> str:
+        """Which model against which."""
+        return f"{self.model} against {self.reference}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -180,7 +186,7 @@ def of_study(study: Study, name: str = "") -> Scored:
         if part
     ]
     best = next((at for at, row in enumerate(study.rows) if row.key == study.best), None)
-    title = f"Study {name}".strip()
+    title = "Study" if name.casefold() in ("", "study") else f"Study {name}"
     return _scored(title, rows, study.reference, study.sentence, one_line("; ".join(told)), best, study=study)
 
 
@@ -244,8 +250,7 @@ def _changed_of_study(study: Study) -> Changed | None:
         ChangedRow(one.line, one.text, _finite(one.reference_loss), _finite(one.loss))
         for one in study.changed[:_MOST_SAMPLES]
     )
-    title = f"{best.title if best is not None else 'the best merge'} against {study.reference}"
-    return Changed(title, study.unit, rows)
+    return Changed(study.reference, best.title if best is not None else "the best merge", study.unit, rows)
 
 
 def _changed_of_evaluation(evaluation: Evaluation, row: ScoredRow) -> Changed | None:
@@ -271,8 +276,8 @@ def _changed_of_evaluation(evaluation: Evaluation, row: ScoredRow) -> Changed | 
         if moved[at] >= 0
     )
     names = dict(zip((one.path for one in evaluation.scores), evaluation.names, strict=True))
-    title = f"{row.title} against {names.get(reference.path, reference.name)}"
-    return Changed(title, row.comparison.unit if bits or row.comparison.measure == "loss" else "", rows)
+    unit = row.comparison.unit if bits or row.comparison.measure == "loss" else ""
+    return Changed(names.get(reference.path, reference.name), row.title, unit, rows)
 
 
 def _numbers(scores: Scores, *, bits: bool) -> Floats:

@@ -56,9 +56,11 @@ def sample_text(sample: ChangedRow) -> str:
     return f"Line {sample.line}: {losses}. {in_one_line(sample.text)}"
 
 
-def samples_text(changed: Changed | None) -> str:
-    """The title over the samples."""
+def samples_text(changed: Changed | None, *, of_best_only: bool = False) -> str:
+    """The title over the samples; `of_best_only` where others were asked for, which a study does not keep."""
     if changed is None:
         return "The samples that changed most"
     unit = f", loss in {changed.unit}" if changed.unit else ""
+    if of_best_only:
+        return f"A study keeps the samples of its best merge only: {changed.title}{unit}"
     return f"The samples that changed most: {changed.title}{unit}"

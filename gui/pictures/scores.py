@@ -19,8 +19,8 @@ from gui.pictures.scored_tables import tables_of
 from gui.pictures.scored_texts import forest_row, how_to_read, order_of, sample_text, samples_text
 from gui.pictures.selection import Selection
 from gui.pictures.table import Table
-from gui.pictures.wrapped import WrappedLabel
 from gui.widgets.theme import GRID, secondary
+from gui.widgets.wrapped import WrappedLabel
 
 __all__ = ["ScoresPicture"]
 
@@ -34,6 +34,8 @@ _NOT_YET = (
 _AS_GIVEN, _BY_DIFFERENCE = "As given", "By difference"
 _NEAR, _WHOLE = "Near zero", "Whole scale"
 _MODELS, _SAMPLES = "Models", "Samples"
+_USUAL_LINES = 2
+"""Of what is said below."""
 _AROUND, _LEAST_SAMPLES = 20 * GRID, 14 * GRID
 """Heights: of everything beside rows and samples, and of a few samples. Where these and the rows have no room
 together, one of the two is seen."""
@@ -59,9 +61,10 @@ class ScoresPicture(Picture):
         self.named = named
         self._study: Scored | None = None
         self._evaluation: Scored | None = None
-        self._of_study = False
+        self._of_study = self._wanted = False
         self._marked: int | None = None
         self._explained = "", ""
+        self._only_samples = False
         self.of_field = choice("What is shown", [])
         self.of_field.setMaximumWidth(28 * GRID)
         self.of_field.hide()
@@ -102,6 +105,7 @@ class ScoresPicture(Picture):
         self.plot.pointed.connect(self._on_pointed)
         self.plot.chosen.connect(self._on_chosen)
         self.plot.cleared.connect(self._on_cleared)
+        self.plot.labels_fitted.connect(self._explain)
         self.samples.selectionModel().selectionChanged.connect(self._on_sample)
         self._fit()
 
@@ -122,17 +126,26 @@ class ScoresPicture(Picture):
 
     def show_study(self, study: Study, name: str = "") -> None:
         """Show a study from now on; `name` is that of its folder."""
-        self._study, self._of_study = of_study(study, name), True
+        self._study, self._of_study, self._wanted = of_study(study, name), True, False
         self._on_others()
 
     @Slot(object)
     def show_evaluation(self, evaluation: Evaluation | None) -> None:
         """Know what an evaluation found; it takes the place of a study as soon as it compares something."""
         compared = evaluation is not None and bool(evaluation.comparisons)
-        if compared and (self._evaluation is None or len(self._evaluation.rows) < 2):
-            self._of_study = False
+        if compared and (self._wanted or self._evaluation is None or len(self._evaluation.rows) < 2):
+            self._of_study = self._wanted = False
         self._evaluation = of_evaluation(evaluation) if evaluation is not None else None
         self._on_others()
+
+    @Slot()
+    def prefer_evaluation(self) -> None:
+        """An evaluation was started: it takes the place of a study, once it compares something."""
+        if self._evaluation is not None and len(self._evaluation.rows) > 1:
+            self._of_study = False
+            self._on_others()
+        else:
+            self._wanted = True
 
     @property
     def has_far(self) -> bool:
@@ -150,17 +163,14 @@ class ScoresPicture(Picture):
     def draw(self) -> None:
         scored = self._scored
         rows = scored.rows if scored is not None else ()
-        self.order_field.setVisible(len(rows) > 1)
-        self.scale_field.hide()
-        self.part_field.hide()
+        for field in (self.order_field, self.scale_field, self.part_field):
+            field.hide()
         if scored is None or len(rows) < 2:
             self.say(_EMPTY if scored is None else _NOT_YET)
             return
         self.say("")
         drawn = [forest_row(scored, row) for row in rows]
-        far = self.has_far
-        self.scale_field.setVisible(far)
-        near = far and self.scale_field.currentText() == _NEAR
+        near = self.has_far and self.scale_field.currentText() == _NEAR
         by_difference = self.order_field.currentText() == _BY_DIFFERENCE
         self._marked = self._row_of(self.named.value)
         self.plot.show_rows(
@@ -171,8 +181,8 @@ class ScoresPicture(Picture):
         )
         self.plot.mark(self._marked)
         self._explained = how_to_read(scored, near=near)
-        self._explain()
         self._show_samples()
+        self.read_out.reserve_for(scored.sentence)
         self._fit(printing=self._printing)
         self._source.setText(self.source)
         self._on_pointed(None)
@@ -193,7 +203,6 @@ class ScoresPicture(Picture):
         if self.built:
             self._parts.setHandleWidth(0 if printing else GRID)
             self.samples.set_printing(printing)
-            self.plot.set_printing(printing)
             self._fit(printing=printing)
         super().set_printing(printing)
 
@@ -201,7 +210,6 @@ class ScoresPicture(Picture):
         super().resizeEvent(event)
         if self.built:
             self._fit(printing=self._printing)
-            self._explain()
 
     # -- inside
 
@@ -237,21 +245,37 @@ class ScoresPicture(Picture):
     def _show_samples(self) -> None:
         changed = self._scored.changed(self._marked) if self._scored is not None else None
         self.samples.show_samples(changed)
-        self._samples_title.setText(samples_text(changed))
+        self._samples_title.setText(samples_text(changed, of_best_only=self._shows_another))
+
+    @property
+    def _shows_another(self) -> bool:
+        """Whether the samples are not those of the row that is marked: a study has those of one row only."""
+        scored, marked = self._scored, self._marked
+        return scored is not None and scored.study is not None and marked not in (None, scored.best)
 
     def _fit(self, *, printing: bool = False) -> None:
         """Models and samples where both have room, or else what is chosen; paper has room."""
-        rows = len(self.plot.rows) * self.fontMetrics().lineSpacing()
-        both = printing or self.height() >= rows + _AROUND + _LEAST_SAMPLES
+        lines = len(self.plot.rows) + max(0, self.read_out.lines - _USUAL_LINES)
+        least = lines * self.fontMetrics().lineSpacing() + _AROUND + _LEAST_SAMPLES
+        both = printing or self.height() >= least
         self.part_field.setVisible(not both and not self.sentence)
         samples = self.part_field.currentText() == _SAMPLES
         self._rows.setVisible(both or not samples)
         self._below.setVisible(both or samples)
+        self._only_samples = samples and not both
+        several = len(self.plot.rows) > 1 and not self._only_samples
+        self.order_field.setVisible(several)
+        self.scale_field.setVisible(several and self.has_far)
+        self._explain()
 
     def _explain(self) -> None:
         """How to read it; in a low picture no more than takes one line."""
         first, rest = self._explained
-        self.explanation.setText(first if self.is_low else first + rest)
+        if unsaid := self.plot.unsaid("bottom"):
+            first += f" Sideways: {unsaid}."
+        said = first if self.is_low else first + rest
+        self.explanation.setText("" if self._only_samples else said)
+        self.explanation.setVisible(not self._only_samples)
 
     @Slot(object)
     def _on_chosen(self, number: int) -> None:

@@ -7,8 +7,8 @@ from PySide6.QtGui import QPalette
 from PySide6.QtWidgets import QHBoxLayout, QPushButton, QSizePolicy, QWidget
 
 from gui.pictures.shown import Shown
-from gui.pictures.wrapped import WrappedLabel
 from gui.widgets.theme import GRID, secondary
+from gui.widgets.wrapped import WrappedLabel
 
 __all__ = ["SourceLine"]
 

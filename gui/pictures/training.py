@@ -54,6 +54,7 @@ class TrainingPicture(Picture):
         self._study: Study | None = None
         self._curves: dict[str, tuple[Curve, ...]] = {}
         self._others = True
+        self._how = ""
         self.figure_field = choice("Figure", [])
         self.figure_field.hide()
         self.controls.addWidget(self.figure_field)
@@ -64,11 +65,12 @@ class TrainingPicture(Picture):
         from gui.pictures.curves_plot import CurvesPlot
 
         self.plot = CurvesPlot()
-        self.legend = Legend()
+        self.legend = Legend(stays=True)
         self.fill(self.plot, self.legend)
         self.plot.pointed.connect(self._on_pointed)
         self.plot.chosen.connect(self._on_chosen)
         self.plot.cleared.connect(self._on_cleared)
+        self.plot.labels_fitted.connect(self._explain)
 
     # -- what the window tells
 
@@ -100,6 +102,9 @@ class TrainingPicture(Picture):
             if self._curves[figure.file_name]:
                 self.figure_field.addItem(figure.name, figure)
         self.figure_field.setVisible(self.figure_field.count() > 1)
+        listed = [self.figure_field.itemData(at) for at in range(self.figure_field.count())]
+        telling = (at for at, figure in enumerate(listed) if figure.tells_apart)
+        self.figure_field.setCurrentIndex(next(telling, 0))
         self.refresh()
 
     def choose(self, name: str) -> bool:
@@ -134,7 +139,9 @@ class TrainingPicture(Picture):
         self.legend.show_entries(
             [("×" if one.crosses else "■", one.curve.label, one.colour) for one in drawn], marked
         )
-        self.explanation.setText(figure.how.format(anchor=anchor))
+        self._how = figure.how.format(anchor=anchor)
+        self._explain()
+        self.read_out.reserve_for(self._said())
         self._source.setText(self.source)
         self._on_pointed(None)
 
@@ -164,7 +171,8 @@ class TrainingPicture(Picture):
         return figure if isinstance(figure, Figure) else None
 
     def _drawn(self) -> list[DrawnCurve]:
-        """Each in the colour of its order; the merge in that of text, which none of them has."""
+        """Each in the colour of its order; the merge in that of text, which none of them has, and what is of
+        none of them in a quiet one."""
         from gui.pictures.curves_plot import DrawnCurve
 
         study, figure = self._study, self._figure
@@ -176,7 +184,7 @@ class TrainingPicture(Picture):
         for curve in self._curves[figure.file_name]:
             if curve.role in ("merge", "mean"):
                 colour = colours.color(QPalette.ColorRole.Text)
-            elif curve.role == "base":
+            elif curve.role == "base" or not self._is_model(curve.label):
                 colour = colours.color(QPalette.ColorRole.PlaceholderText)
             else:
                 colour, order = QColor(model_colour(order, colours)), order + 1
@@ -185,6 +193,12 @@ class TrainingPicture(Picture):
 
     def _marked(self, drawn: Sequence[DrawnCurve]) -> frozenset[int]:
         return frozenset(at for at, one in enumerate(drawn) if one.curve.label in self.named.value)
+
+    @Slot()
+    def _explain(self) -> None:
+        """How to read it, and what the upright axis is where it has no room to say so."""
+        unsaid = self.plot.unsaid()
+        self.explanation.setText(f"Upward: {unsaid}. {self._how}" if unsaid else self._how)
 
     @Slot()
     def _on_figure(self) -> None:

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from PySide6.QtCore import QEvent, Qt, Signal, Slot
-from PySide6.QtGui import QColor, QTextCharFormat, QTextCursor
-from PySide6.QtWidgets import QCheckBox, QHBoxLayout, QPlainTextEdit, QTextEdit, QVBoxLayout, QWidget
+from PySide6.QtGui import QTextCursor
+from PySide6.QtWidgets import QCheckBox, QHBoxLayout, QPlainTextEdit, QVBoxLayout, QWidget
 
 from core.checkpoint.model import model_names
 from core.text import one_line
@@ -16,21 +16,19 @@ from gui.failure import sentence
 from gui.trying.child import TryEvent
 from gui.trying.compare_job import Said
 from gui.trying.differences import Difference
+from gui.trying.marks import cursor_at, marks_of
 from gui.widgets.choice_box import ChoiceBox
 from gui.widgets.fields import defer_to_window
-from gui.widgets.messages import ElidedLabel
 from gui.widgets.plain import tool_tip
-from gui.widgets.theme import GRID, accent_of, is_dark, secondary
+from gui.widgets.theme import GRID, secondary
+from gui.widgets.wrapped import WrappedLabel
 from gui.words import plural
 
 __all__ = ["AnswerColumn"]
 
 _OTHER = "Another folder…"
-_TINT_LIGHT, _TINT_DARK = 40, 60
-"""Of 255: the accent behind words that differ, which stay as easy to read."""
-
 _WAITS = "waits for its turn"
-_STOPPED = {"end": "", "length": ", cut", "cancelled": ", stopped"}
+_STOPPED = {"end": "", "cancelled": ", stopped"}
 
 
 class AnswerColumn(QWidget):
@@ -76,7 +74,8 @@ class AnswerColumn(QWidget):
         self.choice.setAccessibleName(f"{role} that is asked")
         self.choice.setMinimumContentsLength(4)
         defer_to_window(self.choice)
-        self.status = ElidedLabel(elide=Qt.TextElideMode.ElideRight)
+        self.status = WrappedLabel()
+        self.status.set_growing(True)
         secondary(self.status)
         self.view = QPlainTextEdit()
         self.view.setReadOnly(True)
@@ -218,9 +217,12 @@ class AnswerColumn(QWidget):
             self._say("answers…")
         elif event.kind == "answer":
             self.finished = True
-            took = f"{plural(event.tokens, 'token')}, {duration_text(event.seconds)}"
-            cut = "It has as many tokens as were asked for at most." if event.stopped == "length" else ""
-            self._say(f"{took}{_STOPPED.get(event.stopped, '')}", cut)
+            tokens, took = plural(event.tokens, "token"), duration_text(event.seconds)
+            if event.stopped == "length":
+                cut = "It has as many tokens as were asked for at most."
+                self._say(f"cut at {tokens}, {took}", cut)
+            else:
+                self._say(f"{tokens}, {took}{_STOPPED.get(event.stopped, '')}")
         elif event.kind == "failed":
             self.fail(event.text, event.hint)
 
@@ -245,6 +247,16 @@ class AnswerColumn(QWidget):
         self._show_marks()
         self._say(self._state, self._tip)
 
+    def show_first_difference(self) -> None:
+        """Have the first word that differs in sight, in the middle where there is more above and below; else
+        the beginning."""
+        spans = self._difference.spans if self._difference is not None else ()
+        self.view.setTextCursor(cursor_at(self.view, self.text, spans[0][0] if spans else 0))
+        if spans:
+            self.view.centerCursor()
+        else:
+            self.view.verticalScrollBar().setValue(0)
+
     def _append(self, text: str) -> None:
         text = text.replace("\r", "")  # Qt would make other line ends of them
         bar = self.view.verticalScrollBar()
@@ -268,30 +280,10 @@ class AnswerColumn(QWidget):
         self.status.set_full_text(" ".join([shown, *self._notes]).strip(), tip)
 
     def _show_marks(self) -> None:
-        colours = self.palette()
-        accent = accent_of(colours)
-        ground = QColor(accent)
-        ground.setAlpha(_TINT_DARK if is_dark(colours) else _TINT_LIGHT)
-        look = QTextCharFormat()
-        look.setUnderlineStyle(QTextCharFormat.UnderlineStyle.SingleUnderline)
-        look.setUnderlineColor(accent)
-        look.setBackground(ground)
-        marks = []
-        for begin, end in self._difference.spans if self._difference is not None else ():
-            mark = QTextEdit.ExtraSelection()
-            mark.format = look
-            mark.cursor = QTextCursor(self.view.document())
-            mark.cursor.setPosition(_units(self.text[:begin]))
-            mark.cursor.setPosition(_units(self.text[:end]), QTextCursor.MoveMode.KeepAnchor)
-            marks.append(mark)
-        self.view.setExtraSelections(marks)
+        spans = self._difference.spans if self._difference is not None else ()
+        self.view.setExtraSelections(marks_of(self.view, self.text, spans, self.palette()))
 
     def changeEvent(self, event: QEvent) -> None:
         super().changeEvent(event)
         if event.type() == QEvent.Type.PaletteChange and hasattr(self, "view"):
             self._show_marks()
-
-
-def _units(text: str) -> int:
-    """How Qt counts: in units of UTF-16."""
-    return len(text) + sum(character > "\uffff" for character in text)

@@ -75,6 +75,9 @@ class Comparing(QObject):
 
     def _mark(self, found: Sequence[Difference | None]) -> None:
         said = self._compared[1] if found and self._job is not None else None
+        done = all(column.finished for column in self._columns)
         for number, (column, difference) in enumerate(zip(self._columns, found, strict=True)):
             if said is None or column.text.startswith(said[number]):
                 column.mark(difference, self._reference.currentText())
+                if done:
+                    column.show_first_difference()

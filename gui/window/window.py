@@ -220,6 +220,10 @@ class MainWindow(QMainWindow):
         self.run.evaluate_requested.connect(self.evaluate_merge)
         self.actions_.evaluate.triggered.connect(self.evaluate_merge)
         self.evaluating.evaluation_changed.connect(self.pictures.show_evaluation)
+        named = self.pictures.named
+        self.evaluation.marked.connect(named.mark)
+        named.changed.connect(lambda: self.evaluation.show_marked(named.value))
+        self.evaluating.started.connect(self.pictures.scores.prefer_evaluation)
         self.actions_.open_study.triggered.connect(self.studies.ask_what_to_open)
         self.studies.failed.connect(self._show_failure)
         for make in (self.actions_.make, self.models.actions_.make):

@@ -163,6 +163,30 @@ def test_models_are_scored_compared_and_known_the_next_time(
     assert table(again.panel, Column.VERDICT)["one"] == "helps"
 
 
+def test_what_is_unticked_at_the_next_start_is_compared_no_more(
+    qtbot: QtBot, folder: Path, open_panel: Open
+) -> None:
+    one = open_panel()
+    panel = one.panel
+    one.evaluating.set_data(folder / "held-out.jsonl")
+    one.evaluating.add([folder / "better"])
+    settle(qtbot, one)
+    press_start(qtbot, one)
+    settle(qtbot, one)
+    row = panel.model.number_of(folder / "two")
+    panel.model.setData(
+        panel.model.index(row, Column.MODEL), Qt.CheckState.Unchecked, Qt.ItemDataRole.CheckStateRole
+    )
+    with qtbot.waitSignal(one.evaluating.started):
+        press_start(qtbot, one)
+    settle(qtbot, one)
+    verdicts = table(panel, Column.VERDICT)
+    assert verdicts == {"base": "hurts", "one": "reference", "two": "", "better": "helps"}
+    assert table(panel, Column.LOSS)["two"] != "–"
+    (*_, found) = one.evaluations
+    assert [(other.name, other.compared) for other in found.comparisons] == [("base", 2), ("better", 2)]
+
+
 def test_it_is_found_again_and_one_that_fails_takes_nothing_from_the_others(
     qtbot: QtBot, folder: Path, open_panel: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -9,9 +9,12 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from PySide6.QtCore import Qt
+from PySide6.QtWidgets import QPushButton, QStyle
 from pytestqt.qtbot import QtBot
 
 from core import load_recipe
+from core.data.rows import DataSet
 from core.evaluate.store.score_store import ScoreStore
 from core.evaluate.verdict.comparison import Comparison, decimals_of, difference_text
 from core.runs.history import HistoryEntry
@@ -19,11 +22,16 @@ from gui.background.tasks import BackgroundTasks
 from gui.document.merge_setup import MergeSetup, ModelChoice
 from gui.evaluation.candidates import candidates, default_reference
 from gui.evaluation.evaluating import Evaluating
+from gui.evaluation.figures import ResultRow
 from gui.evaluation.listing import Listing
+from gui.evaluation.look_job import Known
 from gui.evaluation.panel import EvaluationPanel
 from gui.evaluation.request import Choices, Request
+from gui.evaluation.rows import result_rows
 from gui.evaluation.table_model import Column
 from gui.jobs import JobKeeper
+from gui.widgets.contrast import contrast
+from gui.widgets.theme import palette
 
 BASE, ONE, TWO = Path("/models/base"), Path("/models/one"), Path("/models/two")
 SETUP = MergeSetup("linear", BASE, (ModelChoice(ONE), ModelChoice(TWO), ModelChoice(Path("/no"))), 2)
@@ -164,12 +172,67 @@ def test_data_that_cannot_be_used_are_refused_where_one_looks(
     settle(qtbot, opened)
     assert said in panel.message.text
     assert "--" not in panel.message.text
+    assert "line 2" not in panel.sentence.text()  # it is said once
     assert not panel.start_button.isEnabled()
     panel.settings.skip_bad_rows.click()
     settle(qtbot, opened)
     assert panel.message.text == ""
     assert panel.start_button.isEnabled()
     assert panel.facts.toolTip()  # which says what was left out
+
+
+def test_bad_rows_are_skipped_where_it_is_said_that_there_are_any(
+    qtbot: QtBot, opened: SimpleNamespace, tmp_path: Path
+) -> None:
+    panel, data = opened.panel, tmp_path / "data.jsonl"
+    data.write_text('{"text": "One."}\n{"words": "Two."}\n')
+    opened.evaluating.set_data(data)
+    settle(qtbot, opened)
+    (button,) = (one for one in panel.message.findChildren(QPushButton) if one.text() == "Skip bad rows")
+    button.click()
+    settle(qtbot, opened)
+    assert panel.settings.skip_bad_rows.isChecked()
+    assert not panel.message.isVisible()
+    assert panel.start_button.isEnabled()
+
+
+def show_compared(panel: EvaluationPanel, **changes: object) -> None:
+    found = replace(comparison(-0.0014, -0.0031, -0.0003), compared=9, **changes)
+    candidate = candidates(SETUP, [])[2]
+    panel.show_rows([ResultRow(candidate, "two", True, comparison=found)])
+    panel.select(TWO)
+
+
+def test_a_verdict_is_read_whole_or_ends_in_an_ellipsis(opened: SimpleNamespace) -> None:
+    panel = opened.panel
+    panel.resize(700, 400)
+    show_compared(panel)
+    whole = panel.selected.comparison.sentence
+    assert panel.sentence.text() == whole
+    panel.resize(530, 400)
+    assert panel.sentence.text() == whole
+    show_compared(panel, notes=("What else is to be known of it, said at length.",) * 9)
+    assert panel.sentence.text().endswith("…")
+    assert panel.sentence.toolTip() == panel.selected.comparison.sentence
+
+
+def test_an_interval_beside_zero_without_a_verdict_says_why(opened: SimpleNamespace) -> None:
+    show_compared(opened.panel)
+    tip = opened.panel.model.index(0, Column.VERDICT).data(Qt.ItemDataRole.ToolTipRole)
+    assert "one of 9 may by chance" in tip
+
+
+def test_what_is_selected_is_marked_elsewhere_and_the_other_way_round(
+    qtbot: QtBot, opened: SimpleNamespace
+) -> None:
+    panel = opened.panel
+    with qtbot.waitSignal(panel.marked) as told:
+        panel.select(TWO)
+    assert told.args == [frozenset({"two"})]
+    panel.show_marked(frozenset({"one"}))
+    assert panel.selected.candidate.path == ONE
+    panel.show_marked(frozenset({"one", "two"}))
+    assert panel.selected is None
 
 
 def test_a_number_that_cannot_be_taken_is_said_and_nothing_starts(
@@ -185,6 +248,19 @@ def test_a_number_that_cannot_be_taken_is_said_and_nothing_starts(
     panel.settings.limit.setText("1")
     settle(qtbot, opened)
     assert panel.start_button.isEnabled()
+
+
+def test_the_box_of_a_model_that_is_not_ticked_is_seen_on_a_dark_ground(opened: SimpleNamespace) -> None:
+    panel = opened.panel
+    panel.setPalette(palette(dark=True))
+    panel.table.clearSelection()
+    panel.model.setData(panel.model.index(0, Column.MODEL), Qt.CheckState.Unchecked, Qt.CheckStateRole)
+    cell = panel.table.visualRect(panel.model.index(0, Column.MODEL))
+    cell.setWidth(panel.style().pixelMetric(QStyle.PixelMetric.PM_IndicatorWidth) + 3)
+    image = panel.table.viewport().grab(cell).toImage()
+    ground = image.pixelColor(image.width() // 2, 1)
+    seen = [image.pixelColor(x, y) for x in range(image.width()) for y in range(image.height())]
+    assert max(contrast(colour, ground) for colour in seen) >= 3
 
 
 def test_what_has_no_room_is_said_elsewhere(qtbot: QtBot, opened: SimpleNamespace) -> None:
@@ -245,6 +321,22 @@ def test_what_was_evaluated_before_stays_with_its_own_family() -> None:
     listing.set_setup(SETUP, ())
     assert listing.paths == (BASE, ONE, TWO, Path("/merged"))
     assert listing.reference == TWO
+
+
+def test_what_is_not_ticked_at_the_start_takes_no_part_in_the_comparison() -> None:
+    listing = Listing()
+    listing.set_setup(SETUP, ())
+    assert listing.compared == (BASE, ONE, TWO)
+    listing.tick(TWO, False)
+    assert listing.compared == (BASE, ONE, TWO)  # until it is started
+    listing.hold(Request(Path("/data.jsonl"), listing.evaluated, ONE, Choices()))
+    assert listing.compared == (BASE, ONE)
+    known = Known(DataSet.__new__(DataSet), comparisons={BASE: comparison(0, 0, 0), TWO: comparison(0, 0, 0)})
+    rows = result_rows(listing, None, known)
+    assert [row.verdict for row in rows] == ["no difference shown", "reference", ""]
+    listing.tick(TWO, True)
+    listing.hold(Request(Path("/data.jsonl"), listing.evaluated, ONE, Choices()))
+    assert listing.compared == (BASE, ONE, TWO)
 
 
 def test_a_merge_that_is_evaluated_stays_listed_beside_the_next_one(runs: list[HistoryEntry]) -> None:

@@ -28,9 +28,9 @@ from gui.pictures.resampling import ResamplingPicture
 from gui.pictures.scales import share_scale
 from gui.pictures.selection import Selection
 from gui.pictures.shown import Shown
-from gui.pictures.wrapped import WrappedLabel
 from gui.pictures.zero_deltas import ZeroDeltasPicture
 from gui.widgets.theme import GRID, palette
+from gui.widgets.wrapped import WrappedLabel
 
 Show = Callable[[type[Picture], int, int], Picture]
 

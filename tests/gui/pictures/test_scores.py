@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from math import log, nan
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -22,6 +23,7 @@ from core.evaluate.verdict.comparing import compare
 from core.study.document import from_json, to_document
 from core.study.values import Study
 from gui.pictures.evaluated import Evaluation
+from gui.pictures.export import save_picture
 from gui.pictures.forest_plot import ForestPlot
 from gui.pictures.forest_rows import ForestRow, is_far, near_limit
 from gui.pictures.named import Named
@@ -205,6 +207,28 @@ def test_a_study_gives_way_to_an_evaluation_and_comes_back(show: Show) -> None:
     assert len(picture.plot.rows) == 5
 
 
+def test_an_evaluation_that_is_started_is_what_is_shown(show: Show) -> None:
+    picture = show()
+    found = evaluation(scores("better", [2.0, 3.5, nan, 4.9, 2.0]))
+    picture.show_evaluation(found)
+    picture.show_study(study(), "my-study")
+    assert picture.of_field.currentText() == "Study my-study"
+    picture.prefer_evaluation()
+    assert picture.of_field.currentText() == "held-out.jsonl"
+    assert [one.title for one in picture.plot.rows] == ["reference", "short-better"]
+
+
+def test_an_evaluation_that_is_started_is_shown_as_soon_as_it_compares(show: Show) -> None:
+    picture = show()
+    found = evaluation(scores("better", [2.0, 3.5, nan, 4.9, 2.0]))
+    picture.show_evaluation(evaluation())
+    picture.show_study(study(), "my-study")
+    picture.prefer_evaluation()
+    assert len(picture.plot.rows) == 5
+    picture.show_evaluation(found)
+    assert len(picture.plot.rows) == 2
+
+
 def test_a_row_without_an_interval_or_with_another_measure_is_said_in_words(show: Show) -> None:
     given = study()
     odd = given.rows[2].comparison
@@ -363,9 +387,105 @@ def test_on_paper_all_rows_are_there(show: Show) -> None:
     picture.show_study(long_study())
     picture.set_printing(True)
     assert picture.plot.view.viewRange()[1] == pytest.approx([-0.5, 20.5])
-    picture.set_printing(False)
+
+
+def test_a_file_has_every_row_with_its_name_and_samples(show: Show, tmp_path: Path) -> None:
+    picture = show(800, 300)
+    picture.show_study(long_study(16))
+    save_picture(picture, tmp_path / "scores.svg")
+    texts = " ".join(ElementTree.parse(tmp_path / "scores.svg").getroot().itertext())
+    for title in ("base", "single", "average", "selection", *(f"more {at}" for at in range(11))):
+        assert title in texts
+    assert "difference to order-2, nats a token" in texts
+    assert "the sample in line 17" in texts
+    assert picture.height() == 300
     assert picture.plot.view.viewRange()[1][0] == pytest.approx(-0.5)
-    assert len(names_beside(picture.plot)) < 21
+    assert len(names_beside(picture.plot)) < 16
+    assert picture.minimumSizeHint().height() <= 300
+
+
+def test_numbers_beside_an_axis_have_the_minus_of_all_texts(show: Show) -> None:
+    picture = show()
+    picture.show_study(study())
+    axis = picture.plot.getPlotItem().getAxis("bottom")
+    assert axis.tickStrings([-0.005, 0.0, 0.005], 1.0, 0.005) == ["−0.005", "0", "0.005"]
+
+
+def test_the_samples_are_under_the_names_of_the_two_models(show: Show) -> None:
+    picture = show()
+    picture.show_study(study())
+    model = picture.samples.samples
+    heads = [model.headerData(column, Qt.Orientation.Horizontal) for column in range(5)]
+    assert heads == ["Line", "order-2", "selection", "Change", "Sample"]
+    better = scores("better", [2.0, 3.5, nan, 4.9, 2.25])
+    picture.show_evaluation(evaluation(better))
+    heads = [model.headerData(column, Qt.Orientation.Horizontal) for column in (1, 2)]
+    assert heads == ["reference", "short-better"]
+
+
+def test_a_study_says_that_it_keeps_the_samples_of_its_best_merge_only(show: Show) -> None:
+    picture = show()
+    picture.show_study(study())
+    assert picture._samples_title.text().startswith(
+        "The samples that changed most: selection against order-2"
+    )
+    picture.plot.chosen.emit(4)
+    said = picture._samples_title.text()
+    assert said.startswith("A study keeps the samples of its best merge only: selection against order-2")
+    picture.plot.chosen.emit(3)
+    assert picture._samples_title.text().startswith("The samples that changed most")
+
+
+def test_beside_samples_alone_nothing_is_said_of_the_rows(show: Show) -> None:
+    picture = show(900, 320)
+    picture.show_study(study())
+    assert picture.explanation.isVisible()
+    assert picture.order_field.isVisible()
+    picture.part_field.setCurrentText("Samples")
+    picture.part_field.activated.emit(1)
+    assert not picture.explanation.isVisible()
+    assert not picture.order_field.isVisible()
+    assert not picture.scale_field.isVisible()
+    picture.part_field.setCurrentText("Models")
+    picture.part_field.activated.emit(0)
+    assert picture.explanation.isVisible()
+    assert picture.scale_field.isVisible()
+
+
+def test_what_a_study_found_is_read_whole(qtbot: QtBot, show: Show) -> None:
+    picture = show(700, 360)
+    told = " ".join(["The best merge lowers the loss, but a control does so more, too."] * 4)
+    picture.show_study(replace(study(), sentence=told))
+    qtbot.waitUntil(lambda: " ".join(picture.read_out.shown_lines) == told)
+    QApplication.processEvents()
+    height = picture.plot.height()
+    picture.plot.pointed.emit(0)
+    QApplication.processEvents()
+    assert picture.plot.height() == height  # what is said never moves what is shown
+
+
+def test_where_the_scale_has_no_name_the_sentence_above_has_its_unit(qtbot: QtBot, show: Show) -> None:
+    picture = show(700, 300)
+    picture.show_study(long_study(16))
+    label = picture.plot.getPlotItem().getAxis("bottom").label
+    qtbot.waitUntil(lambda: not label.isVisible())
+    assert "Sideways: difference to order-2, nats a token." in picture.explanation.text()
+    picture.resize(900, 900)
+    qtbot.waitUntil(label.isVisible)
+    assert "Sideways" not in picture.explanation.text()
+
+
+def test_fields_are_no_wider_than_they_need_be(show: Show) -> None:
+    picture = show(800, 250)
+    picture.show_study(study())
+    for field in (picture.order_field, picture.scale_field, picture.part_field):
+        assert field.isVisible()
+        assert field.width() == field.sizeHint().width()
+
+
+def test_a_study_in_a_folder_of_that_name_is_not_called_twice() -> None:
+    assert of_study(study(), "study").name == "Study"
+    assert of_study(study(), "mine").name == "Study mine"
 
 
 def turn(plot: ForestPlot, by: int) -> None:

@@ -105,6 +105,7 @@ def test_a_sub_model_that_is_open_is_selected_everywhere(panel: PicturesPanel, f
     panel.show_numbers(Shown(findings))
     panel.show_study(replace(given, rows=rows, positions=(given.positions[0], second)), "my-study")
     panel.tabs.setCurrentWidget(panel.training)
+    assert panel.training.choose("positions")
     panel.training.plot.chosen.emit((1, 0))
     assert panel.selection.value.model == 1
     panel.selection.select(model=0)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -13,6 +15,7 @@ from PySide6.QtTest import QTest
 from pytestqt.qtbot import QtBot
 
 from core.study.document import from_json, to_json
+from gui.pictures.export import save_picture
 from gui.pictures.named import Named
 from gui.pictures.selection import Selection
 from gui.pictures.training import TrainingPicture
@@ -46,6 +49,7 @@ def test_a_study_without_curves_says_why(picture: TrainingPicture) -> None:
 
 def test_each_order_has_a_line_in_its_colour_with_a_band(picture: TrainingPicture) -> None:
     picture.show_study(study())
+    assert picture.choose("positions")
     plot = picture.plot
     for number, (line, given) in enumerate(zip(plot.lines, study().positions, strict=True)):
         x, y = line.getData()
@@ -130,6 +134,7 @@ def test_steps_have_discs_and_a_read_out(picture: TrainingPicture) -> None:
 
 def test_a_click_marks_a_model_and_the_arrow_keys_go_on(picture: TrainingPicture) -> None:
     picture.show_study(study())
+    picture.choose("positions")
     picture.plot.chosen.emit((1, 2))
     assert picture.named.value == {"order-2"}
     pens = [line.opts["pen"].color().alpha() for line in picture.plot.lines]
@@ -147,12 +152,80 @@ def test_a_click_marks_a_model_and_the_arrow_keys_go_on(picture: TrainingPicture
     assert picture.named.value == frozenset()
 
 
+def test_the_figure_that_tells_the_orders_apart_is_seen_first(picture: TrainingPicture) -> None:
+    picture.show_study(study())
+    assert picture.file_name == "positions-differences"
+    picture.show_study(replace(study(), differences=()))
+    assert picture.file_name == "positions"
+
+
+def test_a_mean_over_orders_has_the_colour_of_none(picture: TrainingPicture) -> None:
+    picture.show_study(study())
+    picture.choose("steps")
+    colour = picture.plot.lines[0].opts["pen"].color()
+    assert colour.rgb() == picture.palette().color(QPalette.ColorRole.PlaceholderText).rgb()
+
+
+@pytest.mark.parametrize("size", [(760, 290), (480, 240), (900, 640)])
+def test_it_is_always_said_whose_the_curves_are(
+    qtbot: QtBot, picture: TrainingPicture, size: tuple[int, int]
+) -> None:
+    names = [f"order-{at}-of-a-run-with-a-long-name/epoch-3" for at in range(1, 9)]
+    first = study().positions[0]
+    picture.resize(*size)
+    picture.show_study(
+        replace(study(), differences=(), positions=tuple(replace(first, label=name) for name in names))
+    )
+    assert picture.legend.isVisible()
+    assert picture.legend.text().count("■") == 8
+    qtbot.waitUntil(lambda: picture.legend.height() >= picture.legend.heightForWidth(picture.legend.width()))
+    assert picture.plot.height() > picture.legend.height()
+
+
+def test_short_names_in_the_legend_are_told_apart(picture: TrainingPicture) -> None:
+    first = study().positions[0]
+    picture.resize(480, 240)
+    names = [f"order-{at}/epoch-3" for at in range(1, 9)]
+    picture.show_study(
+        replace(study(), differences=(), positions=tuple(replace(first, label=name) for name in names))
+    )
+    entries = [entry.split("&nbsp;")[1] for entry in picture.legend.text().split("&ensp;")]
+    assert len(set(entries)) == 8
+    assert all(name in picture.legend.toolTip() for name in names)
+
+
+@pytest.mark.parametrize("size", [(900, 640), (760, 290), (480, 240)])
+def test_what_the_upright_axis_is_stands_beside_it_or_above(
+    qtbot: QtBot, picture: TrainingPicture, size: tuple[int, int]
+) -> None:
+    picture.resize(*size)
+    picture.show_study(study())
+    label = picture.plot.getPlotItem().getAxis("left").label
+    words = "loss minus the orders' mean, nats a token"
+    qtbot.waitUntil(lambda: label.isVisible() or picture.explanation.text().startswith(f"Upward: {words}."))
+    assert label.isVisible() != ("Upward" in picture.explanation.text())
+
+
+def test_a_file_has_the_names_of_both_axes_and_the_legend(picture: TrainingPicture, tmp_path: Path) -> None:
+    picture.resize(480, 240)
+    picture.show_study(study())
+    save_picture(picture, tmp_path / "picture.svg")
+    texts = " ".join(ElementTree.parse(tmp_path / "picture.svg").getroot().itertext())
+    for words in (
+        "loss minus the orders' mean, nats a token",
+        "place in its own first epoch",
+        "order\u20111",
+    ):
+        assert words in texts
+
+
 def test_what_is_not_known_is_left_out_also_after_writing_and_reading(picture: TrainingPicture) -> None:
     given = study()
     first = given.positions[0]
     holed = replace(first, mean=(3.0, np.nan, 3.2, 3.0), low=(np.nan, 3.0, 3.1, 2.9))
     read = from_json(to_json(replace(given, positions=(holed, *given.positions[1:]))))
     picture.show_study(read)
+    picture.choose("positions")
     assert picture.plot.lines[0].getData()[0].tolist() == [10.0, 30.0, 40.0]
     low = picture.plot.bands[0].curves[0].getData()[1]
     assert low.tolist() == [3.0, 3.1, 2.9]

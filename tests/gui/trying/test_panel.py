@@ -17,8 +17,9 @@ import gui.trying.panel
 from gui.jobs import JobKeeper
 from gui.settings import Settings
 from gui.trying.asking import Asking
-from gui.trying.child import AnswerProcess
+from gui.trying.child import AnswerProcess, TryEvent
 from gui.trying.column import AnswerColumn
+from gui.trying.differences import Difference
 from gui.trying.panel import TryPanel
 from gui.widgets.contrast import contrast
 from gui.widgets.places import Places
@@ -69,6 +70,36 @@ def marks(column: AnswerColumn) -> list[str]:
     return [selection.cursor.selectedText() for selection in selections]
 
 
+def test_when_all_is_said_the_first_difference_is_in_sight(qtbot: QtBot, panel: TryPanel) -> None:
+    same, other = "The same in both. " * 200, "And more. " * 300
+    base, tuned, merge = panel.columns
+    for column, end in ((base, "one"), (tuned, "two"), (merge, "one")):
+        column.begin()
+        column.take(TryEvent("token", text=f"{same}{end} {other}"))
+    for column in panel.columns:
+        column.take(TryEvent("answer", tokens=200, seconds=1.2, stopped="length"))
+    panel._comparing.compare()
+    qtbot.waitUntil(lambda: marks(tuned) == ["two"])
+    (mark,) = tuned.view.extraSelections()
+    seen = tuned.view.viewport().rect()
+    qtbot.waitUntil(lambda: seen.contains(tuned.view.cursorRect(mark.cursor)))
+    assert base.view.verticalScrollBar().value() == merge.view.verticalScrollBar().value() == 0
+    assert tuned.status.text() == "1 word differs · cut at 200 tokens, 1.2 s"
+    assert "as many tokens as were asked for" in tuned.status.toolTip()
+
+
+@pytest.mark.parametrize("width", [540, 900])
+def test_how_an_answer_ended_is_read_whole(qtbot: QtBot, panel: TryPanel, width: int) -> None:
+    panel.resize(width, 400)
+    column = panel.columns[1]
+    column.begin()
+    column.take(TryEvent("token", text="One answer."))
+    column.take(TryEvent("answer", tokens=200, seconds=1.2, stopped="length"))
+    column.mark(Difference((), 123), "Base")
+    told = "123 words differ · cut at 200 tokens, 1.2 s"
+    qtbot.waitUntil(lambda: " ".join(column.status.shown_lines) == told)
+
+
 def test_three_models_answer_and_what_differs_from_the_base_is_marked(
     qtbot: QtBot, panel: TryPanel, begun: list[AnswerProcess]
 ) -> None:
@@ -85,8 +116,8 @@ def test_three_models_answer_and_what_differs_from_the_base_is_marked(
     assert merge.view.toPlainText() == "日本 says merged to Ann at 0."
     qtbot.waitUntil(lambda: marks(tuned) == ["one"] and marks(merge) == ["merged"])
     assert marks(base) == []
-    assert "1 word differs · 4 tokens, 0.5 s" in tuned.status._full
-    assert "It has no chat template: the prompt is given as it is." in base.status._full
+    assert "1 word differs · 4 tokens, 0.5 s" in tuned.status.text()
+    assert "It has no chat template: the prompt is given as it is." in base.status.text()
     panel.reference.setCurrentIndex(2)
     qtbot.waitUntil(lambda: marks(base) == ["base"] and marks(merge) == [])
     panel.reference.setCurrentIndex(3)
@@ -117,15 +148,15 @@ def test_stop_and_a_second_press_that_waits_for_nothing(
     QTest.mouseClick(panel.stop_button, Qt.MouseButton.LeftButton)
     assert panel.stop_button.text() == "Stopping…"
     qtbot.waitUntil(lambda: not panel.asking.running, timeout=20_000)
-    assert ", stopped" in base.status._full
-    assert tuned.status._full == "was not asked"
+    assert ", stopped" in base.status.text()
+    assert tuned.status.text() == "was not asked"
     panel.set_models(tmp_path / "deaf", [tmp_path / "one"])
     panel.send()
     qtbot.waitUntil(lambda: base.text.endswith(" and"), timeout=20_000)
     for _ in range(2):
         QTest.mouseClick(panel.stop_button, Qt.MouseButton.LeftButton)
     qtbot.waitUntil(lambda: not panel.asking.running, timeout=20_000)
-    assert base.status._full.endswith("stopped")
+    assert base.status.text().endswith("stopped")
     panel.set_models(tmp_path / "base", [tmp_path / "one"])
     ask(qtbot, panel)  # in a new process
     assert base.text == "日本 says base to Ann at 0."

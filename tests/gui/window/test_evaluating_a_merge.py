@@ -41,3 +41,20 @@ def test_a_finished_merge_is_ticked_among_the_models(
     assert window.evaluation.data_field.hasFocus()  # as there are no data yet
     assert window.actions_.evaluate.isEnabled()
     assert names(window).count("merged") == 1
+
+
+def test_a_model_that_is_selected_is_marked_in_the_scores_and_the_other_way_round(
+    qtbot: QtBot, window: MainWindow, models: Path, tmp_path: Path
+) -> None:
+    assert window.load_recipe(models / "recipe.yaml", tmp_path / "merged")
+    window.layout_.show_evaluation()
+    qtbot.waitUntil(lambda: not is_covered(window.evaluation))
+    window.evaluation.table.selectRow(2)
+    assert window.pictures.named.value == {"run-2"}
+    assert not is_covered(window.evaluation)  # the detail does not come before it
+    window.pictures.named.mark(frozenset({"run-3"}))
+    selected = window.evaluation.selected
+    assert selected is not None
+    assert selected.name == "run-3"
+    window.pictures.named.clear()
+    assert window.evaluation.selected is None

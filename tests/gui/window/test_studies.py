@@ -39,4 +39,4 @@ def test_a_study_is_opened_from_the_menu_and_another_file_says_what_it_is(
     assert [row.title for row in scores.plot.rows] == ["base", "single", "average", "selection", "scaled"]
     assert scores.read_out.text() == study().sentence
     window.pictures.tabs.setCurrentWidget(window.pictures.training)
-    assert len(window.pictures.training.plot.curves) == 3
+    assert len(window.pictures.training.plot.curves) == 4

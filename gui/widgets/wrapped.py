@@ -9,10 +9,13 @@ from PySide6.QtWidgets import QSizePolicy, QWidget
 from gui.widgets.plain import PlainLabel, tool_tip
 from gui.widgets.theme import GRID
 
-__all__ = ["WrappedLabel"]
+__all__ = ["WrappedLabel", "fitting_lines", "lines_of"]
 
 _LINE_OF_CHARACTERS = 190
 """A label as wide as that has one line, a narrower one two: nearly all sentences fit."""
+
+_MOST_RESERVED = 4
+"""Lines that are kept for what must be read whole."""
 
 
 class WrappedLabel(PlainLabel):
@@ -27,6 +30,7 @@ class WrappedLabel(PlainLabel):
     _lines: int | None = None
     _whole = _grows = False
     _grown, _most = 1, 2
+    _reserved = _tip = ""
     """All are asked for in the middle of the constructor."""
 
     def __init__(self, parent: QWidget | None = None, *, lines: int | None = None) -> None:
@@ -52,6 +56,13 @@ class WrappedLabel(PlainLabel):
             self._reserve()
             self._say_all()
 
+    def reserve_for(self, text: str) -> None:
+        """Have room for `text`, up to _MOST_RESERVED lines, whatever is said meanwhile."""
+        if text != self._reserved:
+            self._reserved = text
+            self._reserve()
+            self._say_all()
+
     def show_whole(self, whole: bool) -> None:
         """Take as many lines as the text needs, as on paper, which has no tool tips."""
         self._whole = whole
@@ -62,29 +73,24 @@ class WrappedLabel(PlainLabel):
         self._grow()
         self._say_all()
 
+    def set_full_text(self, text: str, tip: str = "") -> None:
+        """Show `text`; `tip` is what the tool tip says besides what is not in sight."""
+        self._tip = tip
+        self.setAccessibleName(text)
+        self.setText(text)
+
     def sizeHint(self) -> QSize:
         return QSize(self.minimumWidth(), self.minimumHeight())
 
     @property
     def shown_lines(self) -> list[str]:
         """What can be read, line by line."""
-        text, shown = self.text(), self._all_lines
-        if len(shown) <= self.lines:
-            return [line.strip() for line in shown]
-        shown = shown[: self.lines - 1]
-        rest = text[sum(map(len, shown)) :].strip()
-        end = self.fontMetrics().elidedText(rest, Qt.TextElideMode.ElideRight, self.width())
-        return [*(line.strip() for line in shown), end]
+        return fitting_lines(self.text(), self, self.lines)
 
     @property
     def _all_lines(self) -> list[str]:
         """The text, broken into as many lines as it takes."""
-        text = self.text()
-        lines: list[str] = []
-        while text:
-            lines.append(_first_line(text, self))
-            text = text[len(lines[-1]) :]
-        return lines
+        return lines_of(self.text(), self)
 
     @property
     def lines(self) -> int:
@@ -95,7 +101,8 @@ class WrappedLabel(PlainLabel):
             return self._lines
         if self._grows:
             return self._grown
-        return self._most_lines
+        reserved = min(len(lines_of(self._reserved, self)), _MOST_RESERVED)
+        return max(self._most_lines, reserved)
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         super().resizeEvent(event)
@@ -137,10 +144,30 @@ class WrappedLabel(PlainLabel):
 
     def _say_all(self) -> None:
         cut = any(line.endswith("…") for line in self.shown_lines) and not self.text().endswith("…")
-        self.setToolTip(tool_tip(self.text()) if cut else "")
+        self.setToolTip(tool_tip("\n".join(filter(None, (self.text() if cut else "", self._tip)))))
 
 
-def _first_line(text: str, label: WrappedLabel) -> str:
+def fitting_lines(text: str, label: QWidget, most: int) -> list[str]:
+    """`text` in at most so many lines of the width of `label`; what is cut off ends in "…"."""
+    shown = lines_of(text, label)
+    if len(shown) <= most:
+        return [line.strip() for line in shown]
+    shown = shown[: most - 1]
+    rest = text[sum(map(len, shown)) :].strip()
+    end = label.fontMetrics().elidedText(rest, Qt.TextElideMode.ElideRight, label.width())
+    return [*(line.strip() for line in shown), end]
+
+
+def lines_of(text: str, label: QWidget) -> list[str]:
+    """`text`, broken into as many lines of the width of `label` as it takes."""
+    lines: list[str] = []
+    while text:
+        lines.append(_first_line(text, label))
+        text = text[len(lines[-1]) :]
+    return lines
+
+
+def _first_line(text: str, label: QWidget) -> str:
     """As much of `text` as goes into one line, up to the end of a word where there is one."""
     layout = QTextLayout(text.replace(" %", "\N{NO-BREAK SPACE}%"), label.font())
     option = QTextOption()

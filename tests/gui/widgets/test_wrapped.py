@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from pytestqt.qtbot import QtBot
 
-from gui.pictures.wrapped import WrappedLabel
+from gui.widgets.wrapped import WrappedLabel
 
 LONG = (
     "Share of parameters left on a zero delta in layer 3. Rings: expected. Dots: counted by the merge. " * 4
