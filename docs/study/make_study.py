@@ -97,7 +97,7 @@ SMOLLM2 = Subject(
     docstrings("prompt", 960, 200),
     ("--orders", "4", "--epochs", "1", "--batch", "8", "--lr", "2e-5", "--max-length", "256"),
     ns=(0, 1, 2, 4),
-    study=("--limit", "100", "--train-limit", "200", "--lambda", "1,1.25,1.5,2"),
+    study=("--limit", "100", "--train-limit", "100"),
 )
 """SmolLM2-135M-Instruct learns to write docstrings."""
 
