@@ -107,9 +107,9 @@ class EvaluationFields(QWidget):
         self._lines = QBoxLayout(QBoxLayout.Direction.TopToBottom, self)
         self._lines.setContentsMargins(0, 0, 0, 0)
         self._lines.setSpacing(GRID // 2)
-        for line in (self._first, self._second):
+        for line, share in ((self._first, 2), (self._second, 3)):  # names of models need more than paths
             line.setSpacing(GRID)
-            self._lines.addLayout(line, 1)
+            self._lines.addLayout(line, share)
         self._typing = QTimer(self)  # or Start would wait for Return
         self._typing.setSingleShot(True)
         self._typing.setInterval(_PAUSE_MS)
