@@ -51,6 +51,7 @@ _IN_THE_WINDOW: tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...] = (
         lambda found: _no_such_layers(*found.groups()),
     ),
     (r"the folder that `paramosaic train` wrote", "the output folder of the training"),
+    (r"have it trained to the end: the same `paramosaic train` goes on", "go on with the training first"),
     (r" that `paramosaic study` wrote", " of a study"),
     (r"^change --[a-z-]+$", "correct it"),
     (r" \(--[a-z-]+(?: [A-Za-z]+)?\)", ""),  # beside what the words say already
